@@ -1,0 +1,1 @@
+"""Enforcement middleware in front of proxies that carry Tencent Cloud API 3.0 calls."""

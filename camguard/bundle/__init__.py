@@ -1,0 +1,1 @@
+"""A folder of policies and principals becomes one bundle, whole or not at all."""

@@ -1,0 +1,1 @@
+"""Which actions exist: model, catalog files, and the reader of documentation pages."""

@@ -1,0 +1,1 @@
+"""The command line: one verb is one function from arguments to an exit code."""

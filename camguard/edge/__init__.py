@@ -1,0 +1,1 @@
+"""From HTTP to a call, and from a decision back to HTTP."""

@@ -1,0 +1,1 @@
+"""The process: relay, admin, servers. The only place that needs the `serve` extra."""

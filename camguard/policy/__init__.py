@@ -1,0 +1,1 @@
+"""The policy language. Knows no request and no clock."""

@@ -1,0 +1,1 @@
+"""Metrics and the decision log: observers, handed in, never reached for."""
