@@ -1,0 +1,149 @@
+"""Sets of IP addresses, held as ranges on one number line.
+
+Rule 1: text stops here. Outside this file an address is an `int`, its place on the line.
+Rule 2: the line holds IPv4 first (0 to 2**32-1), then IPv6 (its value plus 2**32), so the two
+        families never match each other. `::ffff:1.2.3.4` is IPv4, however a peer spells it.
+Rule 3: `starts` and `ends` are sorted, disjoint and not adjacent (a range ends where IPv4 ends,
+        so that each is of one family). `in` relies on that alone.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from camguard.errors import AddressError
+
+V4_END = 1 << 32  # the first place of IPv6
+LINE_END = V4_END + (1 << 128)
+_MAPPED = 0xFFFF << 32  # ::ffff:0:0
+_MAPPED_PREFIX = 96
+_V4_BITS = 32
+_V6_BITS = 128
+_V4_TEXT = 15  # "255.255.255.255"
+_V6_TEXT = 45  # RFC 4291 text with a dotted quad at its end
+# inet_pton alone would do on Linux; the grammar is closed here so that every platform refuses the same.
+_V4 = re.compile(r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}")
+_V6 = re.compile(r"[0-9A-Fa-f:]+(?:[0-9.]+)?")
+_PREFIX = re.compile(r"0|[1-9][0-9]{0,2}")
+
+
+def _v6_value(text: str) -> int:
+    if not _V6.fullmatch(text):
+        raise AddressError(text)
+    quad = text.rpartition(":")[2]
+    if "." in quad and not _V4.fullmatch(quad):
+        raise AddressError(text)
+    try:
+        return int.from_bytes(socket.inet_pton(socket.AF_INET6, text))
+    except OSError:
+        raise AddressError(text) from None
+
+
+def parse_address(text: str) -> int:
+    """Return the place of one address on the number line.
+
+    text: an address as a socket or a header spells it, without port, brackets, zone or blanks.
+
+    >>> parse_address("0.0.1.0"), parse_address("::ffff:0.0.1.0"), parse_address("::1") - V4_END
+    (256, 256, 1)
+
+    Raises AddressError for anything else, e.g. "127.1", "010.0.0.1" or "::1%eth0".
+    Source: RFC 4291 section 2.2; cam-semantics DEC-24.
+    """
+    if ":" not in text:
+        if len(text) > _V4_TEXT or not _V4.fullmatch(text):
+            raise AddressError(text)
+        return int.from_bytes(socket.inet_aton(text))
+    if len(text) > _V6_TEXT:
+        raise AddressError(text)
+    value = _v6_value(text)
+    return value & (V4_END - 1) if value >> _V4_BITS == _MAPPED >> _V4_BITS else value + V4_END
+
+
+def format_address(place: int) -> str:
+    """Return the shortest text of an address. The inverse of `parse_address`."""
+    if place < V4_END:
+        return socket.inet_ntop(socket.AF_INET, place.to_bytes(4))
+    return socket.inet_ntop(socket.AF_INET6, (place - V4_END).to_bytes(16))
+
+
+def parse_range(text: str) -> tuple[int, int]:
+    """Return first and last place of a CIDR range or of a single address.
+
+    Host bits are masked: `10.217.182.3/24` is `10.217.182.0/24` (cam-semantics 7.3). A mapped range
+    needs a prefix of at least 96 and becomes IPv4.
+
+    Raises AddressError for anything else, netmasks and leading zeros among it (DEC-24).
+    """
+    address, slash, prefix = text.partition("/")
+    place = parse_address(address)
+    if not slash:
+        return place, place
+    if not _PREFIX.fullmatch(prefix):
+        raise AddressError(text, "has a prefix length that is not a plain number")
+    written_as_v6 = ":" in address
+    length = int(prefix)
+    if written_as_v6 and place < V4_END:
+        if length < _MAPPED_PREFIX:
+            raise AddressError(text, "is an IPv4-mapped range with a prefix below /96")
+        length -= _MAPPED_PREFIX
+        written_as_v6 = False
+    bits = _V6_BITS if written_as_v6 else _V4_BITS
+    if length > bits:
+        raise AddressError(text, f"has a prefix length above /{bits}")
+    span = 1 << (bits - length)
+    base = V4_END if written_as_v6 else 0
+    first = base + ((place - base) & ~(span - 1))
+    return first, first + span - 1
+
+
+def _cidrs(first: int, last: int) -> Iterator[str]:
+    """Cut one range of one family into the fewest CIDR blocks, in order."""
+    base, bits = (0, _V4_BITS) if first < V4_END else (V4_END, _V6_BITS)
+    while first <= last:
+        offset = first - base
+        block = offset & -offset or 1 << bits
+        while block > last - first + 1:
+            block >>= 1
+        length = bits - block.bit_length() + 1
+        yield format_address(first) if length == bits else f"{format_address(first)}/{length}"
+        first += block
+
+
+@dataclass(frozen=True, slots=True)
+class IpSet:
+    """A set of addresses: the i-th range goes from `starts[i]` to `ends[i]`, both inside."""
+
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> IpSet:
+        """Return the union of CIDR ranges and addresses. Raises AddressError."""
+        return cls.of_ranges(map(parse_range, texts))
+
+    @classmethod
+    def of_ranges(cls, ranges: Iterable[tuple[int, int]]) -> IpSet:
+        """Return the union of (first, last) pairs, sorted, merged, and parted where IPv4 ends."""
+        starts: list[int] = []
+        ends: list[int] = []
+        for first, last in sorted(ranges):
+            if starts and first <= ends[-1] + 1 and first != V4_END:
+                ends[-1] = max(ends[-1], last)
+            else:
+                starts.append(first)
+                ends.append(last)
+        return cls(tuple(starts), tuple(ends))
+
+    def __contains__(self, place: int) -> bool:
+        at = bisect_right(self.starts, place)
+        return at > 0 and place <= self.ends[at - 1]
+
+    def cidrs(self) -> tuple[str, ...]:
+        """Return the set as the fewest CIDR blocks, in the order of the line."""
+        pairs = zip(self.starts, self.ends, strict=True)
+        return tuple(text for first, last in pairs for text in _cidrs(first, last))
