@@ -1,0 +1,227 @@
+"""camguard.toml and its overrides -> Settings, or every problem at once.
+
+Rule 1: what is not known is an error that names the nearest known key; a misspelt setting must not vanish.
+Rule 2: an override is read by the same reader as the line of the file that it replaces.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from camguard.errors import Problem, SettingsError
+from camguard.settings import values
+from camguard.settings.model import SECTIONS, Settings, default_upstream
+from camguard.settings.values import Faults
+
+PREFIX = "CAMGUARD_"
+# What Kubernetes sets in every pod beside a service that happens to be named camguard, or camguard-something.
+_SERVICE_LINK = re.compile(
+    r"CAMGUARD_(?:[A-Z0-9]+_)*?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_[A-Z]+)?)?)"
+)
+_SERVICE = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_LINE = re.compile(r"\(at line (\d+), column \d+\)")
+_ALIKE = 0.85
+
+KNOWN: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {name: tuple(each.name for each in fields(kind)) for name, kind in SECTIONS.items()}
+    | {"upstream": ("default",)}
+)
+
+Raw = dict[str, dict[str, tuple[object, str]]]  # section -> key -> value and where it was written
+
+
+def load_settings(path: str | os.PathLike[str], environ: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings in a file, overridden by `CAMGUARD_SECTION__KEY`, on top of the defaults.
+
+    An override of a setting that is text is taken as it is, any other is a TOML literal (`8`, `true`, `["*"]`).
+    Relative paths start from the file's folder, those of overrides too.
+
+    Raises SettingsError with every problem found.
+    """
+    file = Path(path)
+    problems: list[Problem] = []
+    raw = _read_file(file, problems)
+    for name, value in sorted(environ.items()):
+        if name.startswith(PREFIX) and not _SERVICE_LINK.fullmatch(name):
+            _override(raw, name, value, problems)
+    settings = _build(raw, file.absolute().parent, problems)
+    if not problems:
+        problems += (
+            _problem(f"{file.name}#/{pointer}", message) for pointer, message in _contradictions(settings)
+        )
+    if problems:
+        raise SettingsError(*problems)
+    return settings
+
+
+def _problem(where: str, message: str) -> Problem:
+    return Problem(where, "SettingsError", message)
+
+
+def _pointer(*keys: str | int) -> str:
+    return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in keys)
+
+
+def _read_file(file: Path, problems: list[Problem]) -> Raw:
+    """Return what the file says of known sections and keys."""
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(_problem(file.name, f"cannot be read: {error.strerror}")) from None
+    except UnicodeDecodeError:
+        raise SettingsError(_problem(file.name, "is not UTF-8")) from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        at = _LINE.search(str(error))
+        where, said = (f"{file.name}:{at[1]}", str(error)) if at else (file.name, str(error))
+        raise SettingsError(_problem(where, f"is not TOML: {said}")) from None
+    raw: Raw = {}
+    for section, content in document.items():
+        where = f"{file.name}#{_pointer(section)}"
+        if section not in KNOWN:
+            problems.append(_problem(where, _unknown_section(section, content)))
+        elif not isinstance(content, dict):
+            problems.append(_problem(where, f"{values.shown(content)} is not a table; write [{section}]"))
+        else:
+            raw[section] = {}
+            for key, value in content.items():
+                at_key = f"{file.name}#{_pointer(section, key)}"
+                if said := _unknown_key(section, key):
+                    problems.append(_problem(at_key, said))
+                else:
+                    raw[section][key] = (value, at_key)
+    return raw
+
+
+def _override(raw: Raw, name: str, value: str, problems: list[Problem]) -> None:
+    """Put one variable of the environment in the place of what the file says."""
+    section, parted, key = (part.lower() for part in name.removeprefix(PREFIX).partition("__"))
+    if not parted:
+        known = [f"{PREFIX}{each}__{key}".upper() for each, keys in KNOWN.items() for key in keys]
+        nearest = get_close_matches(name, known, 1, 0)[0]
+        problems.append(_problem(name, f"names no setting; did you mean {nearest}"))
+        return
+    said = _unknown_section(section, {key: value}) if section not in KNOWN else _unknown_key(section, key)
+    if said:
+        problems.append(_problem(name, said))
+        return
+    literal: object = value
+    if section != "upstream" and not isinstance(_field(section, key).metadata["raw"], str):
+        try:
+            if "\n" in value or "\r" in value:
+                raise tomllib.TOMLDecodeError
+            literal = tomllib.loads(f"value = {value}")["value"]
+        except (tomllib.TOMLDecodeError, RecursionError):
+            problems.append(
+                _problem(
+                    name, f"{values.shown(value)} is not a TOML literal such as {_example(section, key)}"
+                )
+            )
+            return
+    raw.setdefault(section, {})[key] = (literal, name)
+
+
+def _field(section: str, key: str) -> Any:
+    return next(each for each in fields(SECTIONS[section]) if each.name == key)
+
+
+def _example(section: str, key: str) -> str:
+    raw = _field(section, key).metadata["raw"]
+    return {bool: "true", int: str(raw), float: str(raw), list: '["a", "b"]'}[type(raw)]
+
+
+def _unknown_section(section: str, content: object) -> str:
+    """Return the message about a section that does not exist; its keys help to find what was meant."""
+    nearest = get_close_matches(section, KNOWN, 1, 0)[0]
+    if not isinstance(content, dict):
+        homes = [name for name, keys in KNOWN.items() if section in keys]
+        if homes:
+            return f"unknown section; {section} belongs into [{homes[0]}]"
+    return f"unknown section; did you mean [{nearest}]"
+
+
+def _unknown_key(section: str, key: str) -> str | None:
+    """Return the message about a key that its section does not have, or None."""
+    known = KNOWN[section]
+    if key in known:
+        return None
+    homes = [name for name, keys in KNOWN.items() if key in keys]
+    nearest = get_close_matches(key, known, 1, 0)[0]
+    if section == "upstream":
+        if _SERVICE.fullmatch(key) is None:
+            return f"{values.shown(key)} is neither default nor the name of a service"
+        return f"did you mean {nearest}" if get_close_matches(key, known, 1, _ALIKE) else None
+    return (
+        f"unknown key; did you mean {homes[0]}.{key}"
+        if homes
+        else f"unknown key; did you mean {section}.{nearest}"
+    )
+
+
+def _build(raw: Raw, base: Path, problems: list[Problem]) -> Settings:
+    """Return the settings, with a default in the place of each value that was refused."""
+    sections: dict[str, Any] = {}
+    for name, kind in SECTIONS.items():
+        written = raw.get(name, {})
+        made = {}
+        for each in fields(kind):
+            value, where = written.get(each.name, (each.metadata["raw"], ""))
+            try:
+                made[each.name] = each.metadata["read"](value, base)
+            except Faults as faults:
+                problems += (_problem(_inside(where, place), message) for place, message in faults.found)
+        sections[name] = kind(**made)
+    upstream = dict(default_upstream())
+    for name, (value, where) in raw.get("upstream", {}).items():
+        try:
+            upstream[name] = values.upstream(value, base)
+        except Faults as faults:
+            problems += (_problem(where, message) for _, message in faults.found)
+    return Settings(**sections, upstream=MappingProxyType(upstream))
+
+
+def _inside(where: str, place: tuple[str | int, ...]) -> str:
+    return where + ("" if "#" in where or not place else "#") + _pointer(*place)
+
+
+def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield pointer and message for settings that are good alone and wrong together."""
+    limits, gateway, client_ip = settings.limits, settings.gateway, settings.client_ip
+    every = values.family_whole(client_ip.trusted_proxies)
+    if every and not client_ip.allow_any_proxy:  # threats T111
+        yield (
+            "client_ip/trusted_proxies",
+            f"holds all of {every}: anyone could claim any address; allow_any_proxy = true says it is meant",
+        )
+    if (
+        settings.identity.mode == "header"
+        and not client_ip.trusted_proxies.starts
+        and not client_ip.trust_unix_socket
+    ):
+        yield (
+            "identity/mode",
+            '"header" believes trusted proxies only, and client_ip.trusted_proxies names none',
+        )
+    if 0 < settings.policy.max_age_seconds < settings.policy.poll_seconds:
+        yield "policy/max_age_seconds", "is below poll_seconds: every call would be refused between two polls"
+    for small, large in (
+        ("header_value_bytes", "header_bytes"),
+        ("form_bytes", "body_bytes"),
+        ("body_bytes", "buffered_bytes"),
+    ):
+        if getattr(limits, small) > getattr(limits, large):
+            yield f"limits/{small}", f"is above {large}"
+    taken: dict[values.Address, str] = {}
+    for name in ("listen", "authorizer", "admin"):
+        address = getattr(gateway, name)
+        if address and address.port and address in taken:
+            yield f"gateway/{name}", f"{address} is already taken by gateway.{taken[address]}"
+        elif address:
+            taken[address] = name

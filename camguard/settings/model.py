@@ -1,0 +1,176 @@
+"""Every setting: its name, its default as the file would spell it, and who reads it.
+
+Rule 1: a default goes through the same reader as a written value, so it cannot be one that a file may not hold.
+Rule 2: the attribute path is the key path of camguard.toml: `settings.gateway.listen` is `[gateway] listen`.
+Rule 3: a setting whose default is text takes an override as it is; any other takes a TOML literal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, TypeVar, cast
+
+from camguard.ipset import IpSet
+from camguard.settings import values
+from camguard.settings.values import Address, Reader
+
+T = TypeVar("T")
+
+IdentityMode = Literal["signature", "header", "either", "claimed"]
+ClientIpHeader = Literal["x-forwarded-for", "forwarded"]
+EnforcementMode = Literal["enforce", "shadow"]
+StatusStyle = Literal["sdk", "http"]
+IpSupport = Literal["catalog", "gateway"]
+UnknownAction = Literal["refuse", "judge"]
+
+_DAY = 86_400
+_MIB = 1 << 20
+
+
+def setting(raw: object, read: Reader[T]) -> T:
+    """Return the field of one setting. raw: its default as TOML holds it; relative paths start where one runs."""
+    return cast("T", field(default_factory=partial(read, raw, Path()), metadata={"raw": raw, "read": read}))
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogSettings:
+    """Which actions exist."""
+
+    path: Path = setting("catalog", values.path)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """Where the bundle comes from and how old it may grow. max_age_seconds: 0 means no limit."""
+
+    source: str = setting("bundle", values.source)  # absolute folder, or URL
+    poll_seconds: float = setting(2.0, values.seconds(0.1, _DAY))
+    max_age_seconds: float = setting(0.0, values.seconds(0, 3650 * _DAY))
+
+
+@dataclass(frozen=True, slots=True)
+class HostsSettings:
+    """Domains under which a host name names its service."""
+
+    roots: tuple[str, ...] = setting(["tencentcloudapi.com"], values.domains)
+
+
+@dataclass(frozen=True, slots=True)
+class IdentitySettings:
+    """How a call says who calls, and what of it is believed."""
+
+    mode: IdentityMode = setting("signature", values.choice(IdentityMode))
+    keys_file: Path = setting("keys.json", values.path)
+    header: str = setting("x-camguard-principal", values.header_name)
+    allow_v1: bool = setting(False, values.flag)
+    allow_unsigned_payload: bool = setting(False, values.flag)
+    bind_signatures: bool = setting(False, values.flag)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientIpSettings:
+    """Whose word is taken for the client's address."""
+
+    trusted_proxies: IpSet = setting([], values.networks)
+    header: ClientIpHeader = setting("x-forwarded-for", values.choice(ClientIpHeader))
+    allow_any_proxy: bool = setting(False, values.flag)
+    trust_unix_socket: bool = setting(False, values.flag)
+
+
+@dataclass(frozen=True, slots=True)
+class EnforcementSettings:
+    """What follows from a decision."""
+
+    mode: EnforcementMode = setting("enforce", values.choice(EnforcementMode))
+    status_style: StatusStyle = setting("sdk", values.choice(StatusStyle))
+    ip_support: IpSupport = setting("catalog", values.choice(IpSupport))
+    unknown_action: UnknownAction = setting("refuse", values.choice(UnknownAction))
+    candidate: Path | None = setting("", values.path_or_none)
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionLogSettings:
+    """Where decisions are written: `-` is stdout, empty is off, else an absolute path."""
+
+    path: str = setting("-", values.log_path)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """Which actions get a counter of their own."""
+
+    actions: tuple[str, ...] = setting(["*"], values.action_patterns)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """What `camguard serve` opens. An empty address leaves that listener closed."""
+
+    listen: Address = setting("127.0.0.1:8080", values.listen)
+    authorizer: Address | None = setting("", values.listen_or_none)
+    admin: Address | None = setting("127.0.0.1:9090", values.listen_or_none)
+    workers: int = setting(1, values.whole(1, 256))
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsSettings:
+    """How much of anything a client may make camguard hold, and for how long (threats 3.2.5, 3.5)."""
+
+    header_lines: int = setting(128, values.whole(8, 10_000))
+    header_bytes: int = setting(65_536, values.whole(1024, 16 * _MIB))
+    header_value_bytes: int = setting(16_384, values.whole(256, 16 * _MIB))
+    query_bytes: int = setting(32_768, values.whole(0, 16 * _MIB))
+    params: int = setting(1000, values.whole(1, 100_000))
+    body_bytes: int = setting(10 * _MIB, values.whole(0, 1024 * _MIB))
+    form_bytes: int = setting(_MIB, values.whole(0, 1024 * _MIB))
+    json_depth: int = setting(64, values.whole(1, 500))
+    header_seconds: float = setting(10.0, values.seconds(0.01, 3600))
+    body_seconds: float = setting(30.0, values.seconds(0.01, 3600))
+    upstream_seconds: float = setting(60.0, values.seconds(0.01, 3600))
+    shutdown_seconds: float = setting(30.0, values.seconds(0, 3600))
+    concurrency: int = setting(1000, values.whole(1, 1_000_000))
+    buffered_bytes: int = setting(256 * _MIB, values.whole(0, 1 << 40))
+
+
+def default_upstream() -> Mapping[str, str]:
+    return MappingProxyType({"default": "http://127.0.0.1:8081"})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of camguard.toml. upstream: service, or `default` for all others -> `http(s)://host[:port]` or `echo`."""
+
+    catalog: CatalogSettings = field(default_factory=CatalogSettings)
+    policy: PolicySettings = field(default_factory=PolicySettings)
+    hosts: HostsSettings = field(default_factory=HostsSettings)
+    identity: IdentitySettings = field(default_factory=IdentitySettings)
+    client_ip: ClientIpSettings = field(default_factory=ClientIpSettings)
+    enforcement: EnforcementSettings = field(default_factory=EnforcementSettings)
+    decision_log: DecisionLogSettings = field(default_factory=DecisionLogSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    upstream: Mapping[str, str] = field(default_factory=default_upstream)
+    limits: LimitsSettings = field(default_factory=LimitsSettings)
+
+    def effective(self) -> dict[str, dict[str, Any]]:
+        """Return what is in force as section -> key -> a value that JSON can hold; no secret is in it."""
+        return {section.name: _section(getattr(self, section.name)) for section in fields(self)}
+
+
+def _section(section: Any) -> dict[str, Any]:
+    if isinstance(section, Mapping):
+        return {key: values.printable(section[key]) for key in sorted(section)}
+    return {each.name: values.printable(getattr(section, each.name)) for each in fields(section)}
+
+
+SECTIONS: Mapping[str, type[Any]] = MappingProxyType(
+    {
+        each.name: cast("type[Any]", each.default_factory)
+        for each in fields(Settings)
+        if each.name != "upstream"
+    }
+)

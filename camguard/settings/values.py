@@ -1,0 +1,288 @@
+"""One raw value of camguard.toml -> what the program uses, or what is wrong with it.
+
+Rule 1: a reader takes the value as TOML has it and the folder that relative paths start from.
+Rule 2: it raises Faults with everything it found, each with its place inside the value; nobody else reports.
+Rule 3: nothing is guessed: a number in quotes is text, `true` is no number, `127.1` is no address.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, get_args
+from urllib.parse import SplitResult, urlsplit
+
+from camguard.errors import AddressError
+from camguard.ipset import IpSet, parse_address
+
+T = TypeVar("T")
+Reader = Callable[[object, Path], T]
+
+_PORT = re.compile(r"0|[1-9][0-9]{0,4}")
+_PORT_MOST = 65535
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_DOMAIN = re.compile(
+    rf"(?:{_LABEL}\.)*(?!\d+$){_LABEL}"
+)  # a last label of digits would be an address (WHATWG URL)
+_DOMAIN_LENGTH = 253
+_HEADER = re.compile(
+    r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?"
+)  # no `_`: it is the twin of `-` (threats 3.2)
+_PATTERN = re.compile(r"\*|[A-Za-z0-9_*-]+:[A-Za-z0-9_*]+")
+_SHOWN = 64
+
+RESERVED_HEADERS = frozenset(
+    ("authorization", "connection", "content-encoding", "content-length", "content-type", "cookie", "date")
+    + ("expect", "forwarded", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "via")
+    + ("user-agent", "accept", "accept-encoding")
+)
+RESERVED_PREFIXES = ("x-tc-", "x-forwarded-", "proxy-")
+
+
+class Faults(ValueError):  # noqa: N818 - several, and no error until the loader has given them a place
+    """What is wrong with one value: pairs of the place inside it (`()` for the whole) and a message."""
+
+    def __init__(self, *found: tuple[tuple[str | int, ...], str]) -> None:
+        super().__init__(*found)
+        self.found = found
+
+
+class Address(NamedTuple):
+    """Where to listen. host: an address without brackets, or a name. port: 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def shown(value: object) -> str:
+    """Return a value as the message about it quotes it: as TOML spells it, cut, without control characters."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return ascii(value if len(value) <= _SHOWN else value[:_SHOWN] + "...")
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        return "a list"
+    return ascii(value)[:_SHOWN]
+
+
+def wrong(value: object, rule: str) -> Faults:
+    return Faults(((), f"{shown(value)} is not {rule}"))
+
+
+def text(value: object, _base: Path) -> str:
+    if not isinstance(value, str):
+        raise wrong(value, "text")
+    if not value.isprintable():
+        raise wrong(value, "text without control characters")
+    return value
+
+
+def flag(value: object, _base: Path) -> bool:
+    if not isinstance(value, bool):
+        raise wrong(value, "true or false")
+    return value
+
+
+def choice(kind: Any) -> Reader[Any]:
+    """Return a reader of the words that a Literal lists."""
+    words = get_args(kind)
+    rule = " or ".join(f'"{word}"' for word in words)
+
+    def read(value: object, _base: Path) -> Any:
+        if not isinstance(value, str) or value not in words:
+            raise wrong(value, rule)
+        return value
+
+    return read
+
+
+def whole(least: int, most: int) -> Reader[int]:
+    """Return a reader of whole numbers, both ends included."""
+
+    def read(value: object, _base: Path) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise wrong(value, f"a whole number from {least} to {most}")
+        return value
+
+    return read
+
+
+def seconds(least: float, most: float) -> Reader[float]:
+    """Return a reader of durations in seconds, both ends included."""
+
+    def read(value: object, _base: Path) -> float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or not least <= value <= most:
+            raise wrong(value, f"a number of seconds from {least:g} to {most:g}")
+        return float(value)
+
+    return read
+
+
+def path(value: object, base: Path) -> Path:
+    """A path, taken from the folder of the settings file unless it is absolute."""
+    if not text(value, base):
+        raise wrong(value, "a path")
+    return base / str(value)
+
+
+def path_or_none(value: object, base: Path) -> Path | None:
+    return None if value == "" else path(value, base)
+
+
+def log_path(value: object, base: Path) -> str:
+    return str(value) if value in ("", "-") else str(path(value, base))
+
+
+def source(value: object, base: Path) -> str:
+    """A folder, or the URL of an archive, which is left as it is written."""
+    if "://" not in text(value, base):
+        return str(path(value, base))
+    url = _split(str(value))
+    if url is None or url.username is not None or url.fragment:
+        raise wrong(value, "a folder or an http(s) URL without user and fragment")
+    return str(value)
+
+
+def _split(url: str) -> SplitResult | None:
+    """Return the parts of an http(s) URL with a host and a sound port, else None."""
+    if not url.isascii() or " " in url:
+        return None
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or parts.port == 0 or not _is_host(parts.hostname or ""):
+            return None
+    except ValueError:  # brackets that do not close, a port that is no number
+        return None
+    return None if parts.netloc.endswith(":") else parts
+
+
+def _is_host(host: str) -> bool:
+    try:
+        parse_address(host)
+    except AddressError:
+        return len(host) <= _DOMAIN_LENGTH and _DOMAIN.fullmatch(host) is not None
+    return True
+
+
+def upstream(value: object, base: Path) -> str:
+    """`echo`, or where the calls of a service go: scheme, host and port, without a slash at the end."""
+    if text(value, base) == "echo":
+        return "echo"
+    url = _split(str(value))
+    if (
+        url is None
+        or "@" in url.netloc
+        or url.path not in ("", "/")
+        or "?" in str(value)
+        or "#" in str(value)
+    ):
+        raise wrong(value, '"echo" or http(s)://host[:port] without user, path and query')
+    return f"{url.scheme}://{url.netloc}"
+
+
+def listen(value: object, base: Path) -> Address:
+    """Where to listen: `127.0.0.1:8080`, `[::1]:8080` or `localhost:8080`."""
+    host, colon, port = text(value, base).rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") and ":" in host else host
+    port_good = _PORT.fullmatch(port) is not None and int(port) <= _PORT_MOST
+    if not colon or not port_good or not _is_host(bare) or (":" in bare) != (bare != host):
+        raise wrong(value, 'an address with a port, such as "127.0.0.1:8080" or "[::1]:8080"')
+    return Address(bare, int(port))
+
+
+def listen_or_none(value: object, base: Path) -> Address | None:
+    return None if value == "" else listen(value, base)
+
+
+def header_name(value: object, base: Path) -> str:
+    """A header that carries identity, in lower case; never one that has another meaning."""
+    name = text(value, base).lower()
+    if not _HEADER.fullmatch(name):
+        raise wrong(value, "a header name of letters, digits and `-`")
+    if name in RESERVED_HEADERS or name.startswith(RESERVED_PREFIXES):
+        raise wrong(value, "free for identity: that header has a meaning of its own")
+    return name
+
+
+def _items(value: object, read: Callable[[str], T]) -> Iterator[T]:
+    """Yield each text of a list as `read` returns it; raise Faults for all that it refuses."""
+    if not isinstance(value, list):
+        raise wrong(value, "a list")
+    found: list[tuple[tuple[str | int, ...], str]] = []
+    good: list[T] = []
+    for index, item in enumerate(value):
+        try:
+            good.append(read(text(item, Path())))
+        except Faults as faults:
+            found += (((index, *where), message) for where, message in faults.found)
+        except AddressError as error:
+            found.append(((index,), f"{shown(item)} {error.problems[0].message}"))
+    if found:
+        raise Faults(*found)
+    yield from good
+
+
+def networks(value: object, _base: Path) -> IpSet:
+    """CIDR ranges and addresses, as one set."""
+    return IpSet.of_ranges(
+        pair for each in _items(value, lambda item: IpSet.of((item,))) for pair in _pairs(each)
+    )
+
+
+def _pairs(addresses: IpSet) -> Iterable[tuple[int, int]]:
+    return zip(addresses.starts, addresses.ends, strict=True)
+
+
+def domains(value: object, _base: Path) -> tuple[str, ...]:
+    """Domain names in lower case, at least one, none twice."""
+
+    def read(item: str) -> str:
+        if len(item) > _DOMAIN_LENGTH or not _DOMAIN.fullmatch(item):
+            raise wrong(item, "a domain name without port, wildcard and dot at the end")
+        return item.lower()
+
+    names = tuple(dict.fromkeys(_items(value, read)))
+    if not names:
+        raise wrong(value, "of use when empty: no host name would name a service")
+    return names
+
+
+def action_patterns(value: object, _base: Path) -> tuple[str, ...]:
+    """Action names in which `*` stands for anything: `aiart:*`, `*:TerminateInstances`, `*`."""
+
+    def read(item: str) -> str:
+        if not _PATTERN.fullmatch(item):
+            raise wrong(item, 'an action pattern such as "aiart:*" or "cvm:TerminateInstances"')
+        return item
+
+    return tuple(dict.fromkeys(_items(value, read)))
+
+
+def printable(value: object) -> object:
+    """Return a settings value as JSON can hold it, without what a URL may hide."""
+    if isinstance(value, IpSet):
+        return list(value.cidrs())
+    if isinstance(value, Address | Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, str) and "://" in value and "?" in value:
+        return value.partition("?")[0] + "?..."  # a signed URL's query is a credential
+    return value
+
+
+def family_whole(addresses: IpSet) -> str | None:
+    """Return "0.0.0.0/0" or "::/0" if the set holds a whole family, however it was cut up; else None."""
+    whole_v4, whole_v6 = IpSet.of(("0.0.0.0/0",)), IpSet.of(("::/0",))  # noqa: S104 - a range, nothing binds to it
+    for whole_family in (whole_v4, whole_v6):
+        if set(_pairs(whole_family)) <= set(_pairs(addresses)):
+            return whole_family.cidrs()[0]
+    return None
