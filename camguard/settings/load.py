@@ -41,8 +41,8 @@ Raw = dict[str, dict[str, tuple[object, str]]]  # section -> key -> value and wh
 def load_settings(path: str | os.PathLike[str], environ: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings in a file, overridden by `CAMGUARD_SECTION__KEY`, on top of the defaults.
 
-    An override of a setting that is text is taken as it is, any other is a TOML literal (`8`, `true`, `["*"]`).
-    Relative paths start from the file's folder, those of overrides too.
+    An override of a setting that is text is taken as it is, any other is a TOML literal: `8`, `true`,
+    `["*"]`. Relative paths start from the file's folder, those of overrides too.
 
     Raises SettingsError with every problem found.
     """
@@ -93,8 +93,8 @@ def _read_file(file: Path, problems: list[Problem]) -> Raw:
             raw[section] = {}
             for key, value in content.items():
                 at_key = f"{file.name}#{_pointer(section, key)}"
-                if said := _unknown_key(section, key):
-                    problems.append(_problem(at_key, said))
+                if unknown := _unknown_key(section, key):
+                    problems.append(_problem(at_key, unknown))
                 else:
                     raw[section][key] = (value, at_key)
     return raw
@@ -113,28 +113,27 @@ def _override(raw: Raw, name: str, value: str, problems: list[Problem]) -> None:
         problems.append(_problem(name, said))
         return
     literal: object = value
-    if section != "upstream" and not isinstance(_field(section, key).metadata["raw"], str):
-        try:
-            if "\n" in value or "\r" in value:
-                raise tomllib.TOMLDecodeError
-            literal = tomllib.loads(f"value = {value}")["value"]
-        except (tomllib.TOMLDecodeError, RecursionError):
-            problems.append(
-                _problem(
-                    name, f"{values.shown(value)} is not a TOML literal such as {_example(section, key)}"
-                )
-            )
+    if section != "upstream" and not isinstance(default := _default(section, key), str):
+        literal = _literal(value)
+        if literal is None:
+            example = '["a", "b"]' if isinstance(default, list) else str(default).lower()
+            problems.append(_problem(name, f"{values.shown(value)} is not a TOML literal such as {example}"))
             return
     raw.setdefault(section, {})[key] = (literal, name)
 
 
-def _field(section: str, key: str) -> Any:
-    return next(each for each in fields(SECTIONS[section]) if each.name == key)
+def _default(section: str, key: str) -> object:
+    return next(each.metadata["raw"] for each in fields(SECTIONS[section]) if each.name == key)
 
 
-def _example(section: str, key: str) -> str:
-    raw = _field(section, key).metadata["raw"]
-    return {bool: "true", int: str(raw), float: str(raw), list: '["a", "b"]'}[type(raw)]
+def _literal(written: str) -> object:
+    """Return the value of one TOML literal, None if it is none. TOML itself has no null."""
+    if "\n" in written or "\r" in written:
+        return None
+    try:
+        return tomllib.loads(f"value = {written}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return None
 
 
 def _unknown_section(section: str, content: object) -> str:

@@ -1,9 +1,11 @@
 """Every setting: its name, its default as the file would spell it, and who reads it.
 
-Rule 1: a default goes through the same reader as a written value, so it cannot be one that a file may not hold.
+Rule 1: a default goes through the same reader as a written value: it cannot be one that a file may not hold.
 Rule 2: the attribute path is the key path of camguard.toml: `settings.gateway.listen` is `[gateway] listen`.
 Rule 3: a setting whose default is text takes an override as it is; any other takes a TOML literal.
 """
+
+# ruff: noqa: RUF009 - setting() returns a field, not a value
 
 from __future__ import annotations
 
@@ -32,8 +34,8 @@ _MIB = 1 << 20
 
 
 def setting(raw: object, read: Reader[T]) -> T:
-    """Return the field of one setting. raw: its default as TOML holds it; relative paths start where one runs."""
-    return cast("T", field(default_factory=partial(read, raw, Path()), metadata={"raw": raw, "read": read}))
+    """Return the field of one setting. raw: its default as TOML holds it, relative paths to where one runs."""
+    return field(default_factory=partial(read, raw, Path()), metadata={"raw": raw, "read": read})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,9 @@ class IdentitySettings:
     mode: IdentityMode = setting("signature", values.choice(IdentityMode))
     keys_file: Path = setting("keys.json", values.path)
     header: str = setting("x-camguard-principal", values.header_name)
-    allow_v1: bool = setting(False, values.flag)
-    allow_unsigned_payload: bool = setting(False, values.flag)
-    bind_signatures: bool = setting(False, values.flag)
+    allow_v1: bool = setting(raw=False, read=values.flag)
+    allow_unsigned_payload: bool = setting(raw=False, read=values.flag)
+    bind_signatures: bool = setting(raw=False, read=values.flag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,8 @@ class ClientIpSettings:
 
     trusted_proxies: IpSet = setting([], values.networks)
     header: ClientIpHeader = setting("x-forwarded-for", values.choice(ClientIpHeader))
-    allow_any_proxy: bool = setting(False, values.flag)
-    trust_unix_socket: bool = setting(False, values.flag)
+    allow_any_proxy: bool = setting(raw=False, read=values.flag)
+    trust_unix_socket: bool = setting(raw=False, read=values.flag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +139,16 @@ class LimitsSettings:
 
 
 def default_upstream() -> Mapping[str, str]:
+    """Return where calls go when the file does not say."""
     return MappingProxyType({"default": "http://127.0.0.1:8081"})
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All of camguard.toml. upstream: service, or `default` for all others -> `http(s)://host[:port]` or `echo`."""
+    """All of camguard.toml.
+
+    upstream: service, or `default` for all others -> `http(s)://host[:port]` or `echo`.
+    """
 
     catalog: CatalogSettings = field(default_factory=CatalogSettings)
     policy: PolicySettings = field(default_factory=PolicySettings)

@@ -7,7 +7,6 @@ Rule 3: nothing is guessed: a number in quotes is text, `true` is no number, `12
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -33,11 +32,12 @@ _HEADER = re.compile(
 _PATTERN = re.compile(r"\*|[A-Za-z0-9_*-]+:[A-Za-z0-9_*]+")
 _SHOWN = 64
 
-RESERVED_HEADERS = frozenset(
-    ("authorization", "connection", "content-encoding", "content-length", "content-type", "cookie", "date")
-    + ("expect", "forwarded", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "via")
-    + ("user-agent", "accept", "accept-encoding")
-)
+RESERVED_HEADERS = frozenset((
+    "accept", "accept-encoding", "authorization", "connection", "content-encoding", "content-length",
+    "content-type", "cookie", "date", "expect", "forwarded", "host",
+    "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "user-agent",
+    "via",
+))  # fmt: skip
 RESERVED_PREFIXES = ("x-tc-", "x-forwarded-", "proxy-")
 
 
@@ -60,7 +60,7 @@ class Address(NamedTuple):
 
 
 def shown(value: object) -> str:
-    """Return a value as the message about it quotes it: as TOML spells it, cut, without control characters."""
+    """Return a value as the message about it quotes it: cut, without control characters."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
@@ -73,10 +73,12 @@ def shown(value: object) -> str:
 
 
 def wrong(value: object, rule: str) -> Faults:
+    """Return the one fault that a value is not what `rule` says."""
     return Faults(((), f"{shown(value)} is not {rule}"))
 
 
 def text(value: object, _base: Path) -> str:
+    """Text without control characters, not even a line break."""
     if not isinstance(value, str):
         raise wrong(value, "text")
     if not value.isprintable():
@@ -85,6 +87,7 @@ def text(value: object, _base: Path) -> str:
 
 
 def flag(value: object, _base: Path) -> bool:
+    """True or false, and nothing that Python takes for them."""
     if not isinstance(value, bool):
         raise wrong(value, "true or false")
     return value
@@ -118,10 +121,9 @@ def seconds(least: float, most: float) -> Reader[float]:
     """Return a reader of durations in seconds, both ends included."""
 
     def read(value: object, _base: Path) -> float:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or not least <= value <= most:
-            raise wrong(value, f"a number of seconds from {least:g} to {most:g}")
-        return float(value)
+        if isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most:
+            return float(value)
+        raise wrong(value, f"a number of seconds from {least:g} to {most:g}")
 
     return read
 
@@ -134,10 +136,12 @@ def path(value: object, base: Path) -> Path:
 
 
 def path_or_none(value: object, base: Path) -> Path | None:
+    """A path, or None where the text is empty."""
     return None if value == "" else path(value, base)
 
 
 def log_path(value: object, base: Path) -> str:
+    """`-` for stdout, empty for off, else a path."""
     return str(value) if value in ("", "-") else str(path(value, base))
 
 
@@ -199,6 +203,7 @@ def listen(value: object, base: Path) -> Address:
 
 
 def listen_or_none(value: object, base: Path) -> Address | None:
+    """Where to listen, or None where the text is empty."""
     return None if value == "" else listen(value, base)
 
 
@@ -281,7 +286,7 @@ def printable(value: object) -> object:
 
 def family_whole(addresses: IpSet) -> str | None:
     """Return "0.0.0.0/0" or "::/0" if the set holds a whole family, however it was cut up; else None."""
-    whole_v4, whole_v6 = IpSet.of(("0.0.0.0/0",)), IpSet.of(("::/0",))  # noqa: S104 - a range, nothing binds to it
+    whole_v4, whole_v6 = IpSet.of(("0.0.0.0/0",)), IpSet.of(("::/0",))
     for whole_family in (whole_v4, whole_v6):
         if set(_pairs(whole_family)) <= set(_pairs(addresses)):
             return whole_family.cidrs()[0]
