@@ -1,0 +1,155 @@
+"""From a folder to a bundle, whole or not at all (design 6.2).
+
+Rule 1: files are read once; what is parsed are the bytes that were digested (threats T107).
+Rule 2: every problem of every file is listed; with one of them nothing is activated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from camguard.bundle.model import Bundle
+from camguard.bundle.principals import Principals, read_principals
+from camguard.catalog import load_catalog
+from camguard.catalog.model import Catalog
+from camguard.engine.decide import IpSupport, Tables, UnknownAction
+from camguard.errors import BundleError, CamguardError, Problem
+from camguard.jsontext import read_json
+from camguard.policy.document import parse_policy
+from camguard.policy.lint import Severity, lint
+from camguard.policy.model import Policy
+
+PRINCIPALS = "principals.json"
+POLICIES = "policies"
+MAX_FILE = 4 << 20  # bytes of one policy; principals.json may be larger
+MAX_PRINCIPALS = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The bytes of a bundle by relative path, sorted, and the digest that names them."""
+
+    files: Mapping[str, bytes]
+    digest: str
+
+
+def read_content(folder: Path) -> Content:
+    """Read a bundle folder once. Raises BundleError when it is no such folder or cannot be read."""
+    files: dict[str, bytes] = {}
+    problems: list[Problem] = []
+    for path in _paths(folder):
+        name = path.relative_to(folder).as_posix()
+        try:
+            size = path.stat().st_size
+            if size > (MAX_PRINCIPALS if name == PRINCIPALS else MAX_FILE):
+                problems.append(Problem(name, "BundleError", f"is too large: {size} bytes"))
+            else:
+                files[name] = path.read_bytes()
+        except OSError as exc:
+            problems.append(Problem(name, "BundleError", f"cannot be read: {exc.strerror}"))
+    if PRINCIPALS not in files and not problems:
+        problems.append(Problem(str(folder), "BundleError", f"there is no {PRINCIPALS} in this folder"))
+    if problems:
+        raise BundleError(*problems)
+    digest = hashlib.sha256()
+    for name, raw in files.items():
+        for part in (name.encode(), raw):
+            digest.update(len(part).to_bytes(8))
+            digest.update(part)
+    return Content(MappingProxyType(files), digest.hexdigest())
+
+
+def _paths(folder: Path) -> Iterator[Path]:
+    """Yield the files that make a bundle. Editors' leftovers and dot files are none."""
+    principals = folder / PRINCIPALS
+    if principals.exists() or principals.is_symlink():
+        yield principals
+    policies = folder / POLICIES
+    if policies.is_dir():
+        yield from sorted(p for p in policies.iterdir() if p.suffix == ".json" and not p.name.startswith("."))
+
+
+def make_bundle(  # noqa: PLR0913 - the parts of a bundle, each named
+    policies: Mapping[str, Policy],
+    principals: Any,
+    catalog: Catalog,
+    *,
+    ip_support: IpSupport = "catalog",
+    unknown_action: UnknownAction = "refuse",
+    revision: str = "",
+) -> Bundle:
+    """Return a bundle of parsed policies and a parsed principals.json. Raises BundleError."""
+    people = read_principals(principals, PRINCIPALS)
+    if not isinstance(people, Principals):
+        raise BundleError(*people)
+    tables = Tables(
+        catalog=catalog,
+        policies=policies,
+        principals=people.layers,
+        owner=people.owner,
+        ip_support=ip_support,
+        unknown_action=unknown_action,
+    )
+    return Bundle(revision, catalog, MappingProxyType(dict(policies)), people, tables)
+
+
+def load_bundle(
+    path: str | Path,
+    catalog: str | Path | Catalog,
+    *,
+    ip_support: IpSupport = "catalog",
+    unknown_action: UnknownAction = "refuse",
+) -> Bundle:
+    """Return the bundle in a folder.
+
+    catalog: a catalog, or the folder or file of one.
+    Raises BundleError that lists every problem of every file, or CatalogError.
+    """
+    listed = catalog if isinstance(catalog, Catalog) else load_catalog(catalog)
+    content = read_content(Path(path))
+    return compile_content(content, listed, ip_support=ip_support, unknown_action=unknown_action)
+
+
+def compile_content(
+    content: Content, catalog: Catalog, *, ip_support: IpSupport, unknown_action: UnknownAction
+) -> Bundle:
+    """Return the bundle that some content makes. Raises BundleError."""
+    problems: list[Problem] = []
+    policies: dict[str, Policy] = {}
+    principals: Any = None
+    for name, raw in content.files.items():
+        try:
+            if name == PRINCIPALS:
+                principals = read_json(raw, name, BundleError, "PrincipalsError")
+            else:
+                policy = parse_policy(raw, source=name)
+                policies[policy.id] = policy
+                problems += _errors(policy, catalog, ip_support)
+        except CamguardError as exc:
+            problems += exc.problems
+    if principals is not None:
+        people = read_principals(principals, PRINCIPALS)
+        if not isinstance(people, Principals):
+            problems += people
+    if problems:
+        raise BundleError(*problems)
+    return make_bundle(
+        policies,
+        principals,
+        catalog,
+        ip_support=ip_support,
+        unknown_action=unknown_action,
+        revision=content.digest,
+    )
+
+
+def _errors(policy: Policy, catalog: Catalog, ip_support: IpSupport) -> Iterator[Problem]:
+    """Yield the findings that stop activation: what widens an allow or weakens a deny."""
+    for finding in lint(policy, catalog, ip_support=ip_support):
+        if finding.severity is Severity.ERROR:
+            yield Problem(finding.where, finding.code, finding.message)

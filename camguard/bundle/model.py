@@ -1,0 +1,46 @@
+"""Policies, principals and catalog, loaded together and compiled as calls need them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from camguard.bundle.principals import Principals
+from camguard.catalog.model import Catalog
+from camguard.engine.call import Call
+from camguard.engine.decide import Tables
+from camguard.engine.decision import Decision
+from camguard.policy.model import Policy
+from camguard.policy.resources import Owner
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundle:
+    """One immutable state of everything a decision rests on.
+
+    revision: hex SHA-256 of the content it was made from. One request uses one bundle.
+    """
+
+    revision: str
+    catalog: Catalog
+    policies: Mapping[str, Policy]
+    people: Principals
+    tables: Tables
+
+    @property
+    def owner(self) -> Owner:
+        """The root account: uin and APPID."""
+        return self.people.owner
+
+    @property
+    def statement_count(self) -> int:
+        """Number of statements in all policies."""
+        return sum(len(policy.statements) for policy in self.policies.values())
+
+    def decide(self, call: Call) -> Decision:
+        """Return whether a call passes, and why. Raises nothing."""
+        return self.tables.decide(call)
+
+    def table_stats(self) -> tuple[int, int, int]:
+        """Return hits and misses of the table cache, and how many tables it holds."""
+        return self.tables.stats()

@@ -1,0 +1,146 @@
+"""The decision: one call, looked up.
+
+Rule 1: tables are made when first needed and kept in a cache of bounded size that lives and dies here.
+Rule 2: an unknown principal, then an unknown action, is answered before any policy is looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Mapping
+from threading import Lock
+from typing import Literal
+
+from cachetools import LRUCache
+
+from camguard.catalog.model import Access, Action, Catalog, Granularity
+from camguard.engine.call import Call
+from camguard.engine.decision import Decision, Reason
+from camguard.engine.layers import Layers, resolve
+from camguard.engine.supply import Terms
+from camguard.engine.table import NO_ALLOW, Row, Table
+from camguard.policy.model import Policy
+from camguard.policy.resources import Owner
+
+TABLES = 16_384  # tables kept; one is some kilobytes
+_ORDINARY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
+_ORDINARY_SERVICE = re.compile(r"[a-z0-9]+")
+
+PRINCIPAL_UNKNOWN = Decision(Reason.PRINCIPAL_UNKNOWN)
+ACTION_INVALID = Decision(Reason.ACTION_INVALID)
+ACTION_UNKNOWN = Decision(Reason.ACTION_UNKNOWN)
+SERVICE_UNKNOWN = Decision(Reason.SERVICE_UNKNOWN)
+
+IpSupport = Literal["catalog", "gateway"]
+UnknownAction = Literal["refuse", "judge"]
+
+
+class Tables:
+    """All that is compiled of one bundle. `decide` is the only way of a call."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a bundle, each named
+        self,
+        *,
+        catalog: Catalog,
+        policies: Mapping[str, Policy],
+        principals: Mapping[str, Layers],
+        owner: Owner,
+        ip_support: IpSupport = "catalog",
+        unknown_action: UnknownAction = "refuse",
+        size: int = TABLES,
+    ) -> None:
+        self._catalog = catalog
+        self._policies = policies
+        self._principals = principals
+        self._owner = owner
+        self._gateway_ip = ip_support == "gateway"
+        self._judge_unknown = unknown_action == "judge"
+        self._tables: LRUCache[object, Table] = LRUCache(size)
+        self._lock = Lock()
+        self._lookups = 0
+        self._misses = 0
+        self._terms = {entry.id: self._terms_of(entry, listed=True) for entry in catalog.actions.values()}
+
+    def decide(self, call: Call) -> Decision:
+        """Return whether a call passes, and why. Raises nothing."""
+        layers = self._principals.get(call.principal)
+        if layers is None:
+            return PRINCIPAL_UNKNOWN
+        key = layers if call.session is None else (layers, call.session)
+        self._lookups += 1
+        try:
+            table = self._tables[key]
+        except KeyError:
+            table = self._compile(key, layers, call.session)
+        row = table.rows.get(call.action)
+        if row is None:
+            row = table.row(call.action)
+            if row is None:
+                return self._unknown(call.action)
+        if isinstance(row, Decision):
+            return row if call.resources else NO_ALLOW
+        place, moment = call.source_ip, call.time
+        if (
+            row.folded
+            and place is not None
+            and moment is not None
+            and call.context is None
+            and call.resource_tags is None
+            and call.request_tags is None
+            and call.resources
+        ):
+            mask = table.masks[bisect_right(table.bounds, place)]
+            if row.timed:
+                mask |= table.mask_at(moment)
+            decision = row.by_mask.get(mask & row.care)
+            return row.under(mask) if decision is None else decision
+        return self.judge(row, call)
+
+    def judge(self, row: Row, call: Call) -> Decision:
+        """Return what the rules of a row say of a call, judged one by one: the unfolded form of `decide`."""
+        terms = self.terms(call.action)
+        return ACTION_UNKNOWN if terms is None else row.judge(call, terms, self._owner)
+
+    def table(self, principal: str, session: Policy | None = None) -> Table | None:
+        """Return the table of a principal, compiling it if need be; None for an unknown principal."""
+        layers = self._principals.get(principal)
+        if layers is None:
+            return None
+        key = layers if session is None else (layers, session)
+        try:
+            return self._tables[key]
+        except KeyError:
+            return self._compile(key, layers, session)
+
+    def terms(self, action: str) -> Terms | None:
+        """Return an action as conditions see it, or None where calls of it are refused unjudged."""
+        found = self._terms.get(action)
+        if found is not None or not self._judge_unknown:
+            return found
+        service, _, name = action.partition(":")
+        if service not in self._catalog.services or not _ORDINARY_NAME.fullmatch(name):
+            return None
+        entry = Action(service, name, Access.OTHER, Granularity.OPERATION, ("*",), ip_restriction=False)
+        return self._terms_of(entry, listed=False)
+
+    def stats(self) -> tuple[int, int, int]:
+        """Return hits and misses of the table cache, and how many tables it holds."""
+        return self._lookups - self._misses, self._misses, len(self._tables)
+
+    def _terms_of(self, entry: Action, *, listed: bool) -> Terms:
+        tags = self._catalog.services[entry.service].tag_authorization
+        return Terms(entry, entry.ip_restriction or self._gateway_ip, tags, listed)
+
+    def _compile(self, key: object, layers: Layers, session: Policy | None) -> Table:
+        table = Table(resolve(layers, self._policies, session), self.terms, self._catalog)
+        with self._lock:
+            self._misses += 1
+            self._tables[key] = table
+        return table
+
+    def _unknown(self, action: str) -> Decision:
+        service, colon, name = action.partition(":")
+        if not colon or not _ORDINARY_SERVICE.fullmatch(service) or not _ORDINARY_NAME.fullmatch(name):
+            return ACTION_INVALID
+        return ACTION_UNKNOWN if service in self._catalog.services else SERVICE_UNKNOWN

@@ -1,0 +1,74 @@
+"""Which sets of policies bind a principal, and in which order (cam-semantics 10).
+
+Rule 1: every layer that limits must allow and no layer may deny; a limiting layer grants nothing.
+Rule 2: principals who carry the same policies share one `Layers` object: it is the key of their table.
+Rule 3: a policy that is attached but missing counts as a deny that cannot be evaluated (DEC-40).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from camguard.policy.document import parse_policy
+from camguard.policy.model import Policy, Statement
+
+ACCOUNT, IDENTITY, BOUNDARY, SESSION, GENERAL = "account", "identity", "boundary", "session", "general"
+
+# The six operations that need proof of a second factor, for every principal (10.5, DEC-42).
+_SECOND_FACTOR = parse_policy(
+    """{"version": "2.0", "statement": [{"effect": "deny", "resource": "*",
+        "action": ["account:QueryKeyBySecretId", "account:SetSafeAuthFlag", "account:BindToken",
+                   "account:UnbindToken", "account:ModifyMail", "account:ModifyPhoneNum"],
+        "condition": {"string_equal": {"mfa": "0"}, "bool_equal": {"qcs:mfa": "false"}}}]}""",
+    source="general",
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # compared as objects: shared by whoever has the same policies
+class Layers:
+    """The policies of a principal, by id.
+
+    account: the organisation's levels, outermost first; each must allow. identity: own policies, then the
+    groups', each once. root: the owner, whom the identity layer allows everything.
+    """
+
+    root: bool
+    account: tuple[tuple[str, ...], ...]
+    identity: tuple[str, ...]
+    boundary: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One set of policies, resolved. `missing`: ids of attached policies that do not exist."""
+
+    name: str
+    limits: bool  # False: it can only deny
+    open: bool  # True: allows everything by itself (root)
+    statements: tuple[Statement, ...]
+    missing: tuple[str, ...] = ()
+
+
+def resolve(layers: Layers, policies: Mapping[str, Policy], session: Policy | None) -> Iterator[Layer]:
+    """Yield the layers in the order of evaluation (10.2)."""
+    for level in layers.account:
+        yield _layer(ACCOUNT, level, policies)
+    yield _layer(IDENTITY, layers.identity, policies, root=layers.root)
+    if layers.boundary is not None:
+        yield _layer(BOUNDARY, (layers.boundary,), policies)
+    if session is not None:
+        yield _layer(SESSION, (session.id,), MappingProxyType({session.id: session}))
+    yield Layer(GENERAL, limits=False, open=False, statements=_SECOND_FACTOR.statements)
+
+
+def _layer(name: str, ids: tuple[str, ...], policies: Mapping[str, Policy], *, root: bool = False) -> Layer:
+    known = [policies[i] for i in ids if i in policies]
+    return Layer(
+        name,
+        limits=True,
+        open=root,
+        statements=tuple(statement for policy in known for statement in policy.statements),
+        missing=tuple(i for i in ids if i not in policies),
+    )

@@ -1,0 +1,150 @@
+"""One statement, seen from one action: everything that the action settles is settled here.
+
+Rule 1: a statement that can never touch the action is no rule.
+Rule 2: `fixed` is what is settled: True, or None for unknown; the rest waits for the call.
+Rule 3: what waits is either a mark (address or time, a bit of the table's mask), an open clause, or a
+        resource pattern.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from camguard.catalog.model import Action, Catalog, Granularity
+from camguard.engine.call import Call
+from camguard.engine.layers import Layer
+from camguard.engine.supply import Terms, bindings_of, values_of
+from camguard.policy.actions import action_match, covers_service
+from camguard.policy.conditions import clause_truth
+from camguard.policy.keys import IP, TIME
+from camguard.policy.model import Clause, Effect, ResourcePattern, Statement
+from camguard.policy.resources import Owner, Resource, resource_match
+from camguard.policy.star import STAR
+from camguard.policy.truth import Truth, all_of, any_of
+
+
+class Rule(NamedTuple):
+    """A statement as one action sees it.
+
+    layer: index of its layer in the table. needs, bars: bits of the mask that must and must not be set.
+    clauses: the whole condition; opens: the part of it that no mask settles.
+    patterns: six-segment patterns of which one must match; empty where the resource is settled.
+    """
+
+    id: str
+    layer: int
+    effect: Effect
+    fixed: Truth
+    needs: int
+    bars: int
+    clauses: tuple[Clause, ...]
+    opens: tuple[Clause, ...]
+    patterns: tuple[ResourcePattern, ...]
+
+    def under(self, mask: int) -> Truth:
+        """Judge by address and time alone; what else the condition asks for is not supplied."""
+        if mask & self.needs != self.needs or mask & self.bars:
+            return False
+        return None if self.opens else self.fixed
+
+
+def missing_rule(policy: str, layer: int) -> Rule:
+    """Return the deny that a missing policy counts as (DEC-40)."""
+    return Rule(policy, layer, Effect.DENY, None, 0, 0, (), (), ())
+
+
+def rules_of(
+    layer: Layer, at: int, terms: Terms, catalog: Catalog, marks: Mapping[Clause, int]
+) -> Iterable[Rule]:
+    """Yield the rules of one layer for one action, in the order of its documents.
+
+    marks: the mask bit of every address and time clause.
+    """
+    for policy in layer.missing:
+        yield missing_rule(policy, at)
+    for statement in layer.statements:
+        entry = terms.entry
+        named = any_of(
+            action_match(p, statement.effect, entry.service, entry.name) for p in statement.actions
+        )
+        if named is False:
+            continue
+        reached, patterns = _resource(statement, entry, catalog)
+        if reached is False:
+            continue
+        needs = bars = 0
+        settled: list[Truth] = [named, reached]
+        opens = []
+        for clause in statement.condition:
+            if clause.key == IP and not terms.address:
+                settled.append(None)  # 11.4
+            elif clause.key in (IP, TIME):
+                negated_address = clause.key == IP and clause.operator.negated
+                bars |= marks[clause] if negated_address else 0
+                needs |= 0 if negated_address else marks[clause]
+            else:
+                opens.append(clause)
+        yield Rule(
+            statement.id,
+            at,
+            statement.effect,
+            all_of(settled),
+            needs,
+            bars,
+            statement.condition,
+            tuple(opens),
+            patterns,
+        )
+
+
+def _resource(
+    statement: Statement, entry: Action, catalog: Catalog
+) -> tuple[Truth, tuple[ResourcePattern, ...]]:
+    """Return what the resource element says of an action, and the patterns that wait for a call."""
+    if entry.granularity is Granularity.SERVICE and statement.effect is Effect.ALLOW:
+        covered = any(covers_service(pattern, entry.service) for pattern in statement.actions)
+        return statement.any_resource and covered, ()  # DEC-46
+    if statement.any_resource:
+        return True, ()
+    if entry.granularity is Granularity.RESOURCE:
+        return True, statement.patterns
+    if statement.effect is Effect.ALLOW:
+        return False, ()  # 11.2, DEC-45
+    return _stray_deny(statement, entry, catalog), ()
+
+
+def _stray_deny(statement: Statement, entry: Action, catalog: Catalog) -> Truth:
+    """Judge a deny on a specific resource for an action that has none (11.3, DEC-47)."""
+    if all(pattern.service not in ("", STAR, entry.service) for pattern in statement.patterns):
+        return False
+    service = catalog.services.get(entry.service)
+    rows = service.actions.values() if service else ()
+    aimed_elsewhere = any(
+        row.granularity is Granularity.RESOURCE
+        and any(action_match(p, statement.effect, row.service, row.name) is True for p in statement.actions)
+        for row in rows
+    )
+    return False if aimed_elsewhere else None
+
+
+class Reading(NamedTuple):
+    """A call as the open rules of one row read it: the slow, general way."""
+
+    call: Call
+    terms: Terms
+    owner: Owner
+
+    def truth(self, rule: Rule, resource: str | None) -> Truth:
+        """Judge a rule on everything the call supplies. resource: None where it could not be bound."""
+        bindings = bindings_of(self.call.principal, self.owner)
+        truths = [clause_truth(c, values_of(c.key, self.call, self.terms), bindings) for c in rule.clauses]
+        if rule.patterns:
+            if resource is None:
+                truths.append(None)
+            else:
+                place = Resource.of(resource)
+                truths.append(
+                    any_of(resource_match(p, rule.effect, place, self.owner, bindings) for p in rule.patterns)
+                )
+        return all_of((rule.fixed, *truths))

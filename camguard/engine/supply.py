@@ -1,0 +1,58 @@
+"""What a call supplies for a condition key (cam-semantics 8.2, DEC-30).
+
+Rule 1: None is "not supplied" and makes the clause unknown; empty is "supplied, and there is none".
+Rule 2: a call's own fields speak for address, time and tags; its further context never does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from camguard.catalog.model import Action
+from camguard.engine.call import Call
+from camguard.policy.keys import IP, REQUEST_TAG, TAGS, TIME
+from camguard.policy.resources import Owner
+from camguard.policy.variables import Bindings
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """An action as conditions see it: what its row and the settings let a call supply."""
+
+    entry: Action
+    address: bool  # qcs:ip is judged for it
+    tags: bool  # its product has tag authorization
+    listed: bool  # False: an ordinary name that the catalog does not know
+
+
+def values_of(key: str, call: Call, terms: Terms) -> Sequence[Any] | None:
+    """Return the values of a key, or None where this call does not supply it."""
+    if key == IP:
+        return (call.source_ip,) if terms.address and call.source_ip is not None else None
+    if key == TIME:
+        return (call.time,) if call.time is not None else None
+    base, slash, name = key.partition("/")
+    if base in TAGS:
+        tags = call.request_tags if base == REQUEST_TAG else call.resource_tags
+        if tags is None or not terms.tags:
+            return None
+        if slash:
+            return (tags[name],) if name in tags else ()
+        return _pairs(tags)
+    return None if call.context is None else call.context.get(key)
+
+
+def _pairs(tags: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Return each tag as `key&value`, or None where a tag holds `&` itself (8.2)."""
+    if any("&" in key or "&" in value for key, value in tags.items()):
+        return None
+    return tuple(f"{key}&{value}" for key, value in tags.items())
+
+
+def bindings_of(principal: str, owner: Owner) -> Bindings:
+    """Return the variables that have a value for a principal: digits or nothing (9, DEC-33, DEC-34)."""
+    kind, _, name = principal.partition("/")
+    values = {"owner_uin": owner.uin, "app_id": owner.app_id, "uin": name if kind == "uin" else ""}
+    return {name: value for name, value in values.items() if value.isascii() and value.isdigit()}

@@ -1,0 +1,90 @@
+"""JSON from outside, read strictly: UTF-8, no duplicate keys, no NaN, no lone surrogates, bounded depth.
+
+Rule 1: what two readers could read differently is refused (threats T86, T87).
+Rule 2: a number keeps its text (`Number`), so that nothing is lost to a float.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from camguard.errors import CamguardError, Problem
+
+MAX_DEPTH = 64
+
+
+class Number(str):
+    """The text of a JSON number. Not a string of the document: test for it before `str`."""
+
+    __slots__ = ()
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object as written, before its keys are known to differ."""
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
+
+
+def child(at: str, name: str | int) -> str:
+    """Return the pointer of a member or element (RFC 6901)."""
+    return f"{at}/{str(name).replace('~', '~0').replace('/', '~1')}"
+
+
+def read_json(raw: str | bytes, source: str, error: Callable[[Problem], CamguardError], code: str) -> Any:
+    """Return the document as dict, list, str, `Number`, bool and None.
+
+    source: the file's name; problems are placed at `source#pointer`.
+    Raises `error(problem)` with the given code when the text is not strict JSON.
+    """
+
+    def wrong(at: str, message: str) -> CamguardError:
+        return error(Problem(f"{source}#{at}" if at else source, code, message))
+
+    try:
+        text = raw.decode() if isinstance(raw, bytes) else raw
+        tree = json.loads(
+            text,
+            object_pairs_hook=_Pairs,
+            parse_int=Number,
+            parse_float=Number,
+            parse_constant=_no_constant,
+        )
+    except UnicodeDecodeError as exc:
+        raise wrong("", f"not UTF-8 at byte {exc.start}") from None
+    except json.JSONDecodeError as exc:
+        raise wrong("", f"not JSON: {exc.msg} at line {exc.lineno} column {exc.colno}") from None
+    except ValueError as exc:
+        raise wrong("", str(exc)) from None
+    except RecursionError:
+        raise wrong("", "nested too deeply") from None
+    return _plain(tree, "", 0, wrong)
+
+
+def _plain(tree: Any, at: str, depth: int, wrong: Callable[[str, str], CamguardError]) -> Any:
+    if depth > MAX_DEPTH:
+        raise wrong(at, f"nested deeper than {MAX_DEPTH}")
+    if isinstance(tree, _Pairs):
+        plain: dict[str, Any] = {}
+        for name, value in tree:
+            _encodable(name, at, wrong)
+            if name in plain:
+                raise wrong(child(at, name), f"the key {name!r} stands twice in one object")
+            plain[name] = _plain(value, child(at, name), depth + 1, wrong)
+        return plain
+    if isinstance(tree, list):
+        return [_plain(value, child(at, i), depth + 1, wrong) for i, value in enumerate(tree)]
+    if isinstance(tree, str):
+        _encodable(tree, at, wrong)
+    return tree
+
+
+def _encodable(text: str, at: str, wrong: Callable[[str, str], CamguardError]) -> None:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise wrong(at, "holds half of a surrogate pair") from None

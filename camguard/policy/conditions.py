@@ -1,0 +1,157 @@
+"""The condition element: read at load, judged at a call (cam-semantics 7).
+
+Rule 1: a key that is not supplied is unknown, also with `_if_exist`; a key that is supplied and absent is
+        False, or True with `_if_exist` (7.5, DEC-30).
+Rule 2: what cannot be read as the operator's type is unknown (U2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from camguard.errors import Problem
+from camguard.ipset import IpSet
+from camguard.jsontext import Number, child
+from camguard.policy.keys import known_keys, operators_of
+from camguard.policy.model import Clause, Qualifier
+from camguard.policy.operators import OPERATORS, Kind, Operator
+from camguard.policy.truth import Truth, all_of, any_of, negate
+from camguard.policy.variables import Bindings, fill, read_template
+from camguard.suggest import nearest
+
+_IF_EXIST = "_if_exist"
+_BOOLEANS = (Kind.BOOL, Kind.NULL)  # JSON booleans may stand here (DEC-23)
+_NUMBERS = (Kind.NUMERIC, Kind.STRING)  # JSON numbers may stand here, by their text
+_VARIABLES = (Kind.STRING, Kind.BINARY, Kind.NUMERIC)  # elsewhere no variable makes a value (DEC-33)
+
+
+def read_condition(raw: Any, at: str) -> Iterator[Clause | Problem]:
+    """Yield each clause, or what is wrong instead. `at`: pointer of the condition."""
+    if not isinstance(raw, dict):
+        yield Problem(at, "ConditionError", "condition is not an object")
+        return
+    for text, keys in raw.items():
+        here = child(at, text)
+        found = _read_operator(text)
+        if isinstance(found, str):
+            yield Problem(here, "ConditionTypeError", found)
+        elif not isinstance(keys, dict) or not keys:
+            yield Problem(here, "ConditionError", f"{text!r} holds no object of keys")
+        else:
+            for key, values in keys.items():
+                yield from _read_clause(text, found, key, values, child(here, key))
+
+
+def _read_operator(text: str) -> tuple[Operator, Qualifier, bool] | str:
+    qualifier, colon, name = text.rpartition(":")
+    if colon and qualifier not in (Qualifier.ANY, Qualifier.ALL):
+        return f"unknown qualifier {qualifier!r}; there are for_any_value: and for_all_value:"
+    bare = name.removesuffix(_IF_EXIST)
+    found = OPERATORS.get(bare)
+    if found is None:
+        return f"unknown operator {name!r}{nearest(bare, OPERATORS)}"
+    if found.kind is Kind.NULL and bare != name:
+        return "null_equal takes no _if_exist"
+    return found, Qualifier(qualifier), bare != name
+
+
+def _read_clause(
+    text: str, found: tuple[Operator, Qualifier, bool], key: str, raw: Any, at: str
+) -> Iterator[Clause | Problem]:
+    operator, qualifier, if_exist = found
+    allowed = operators_of(key)
+    if allowed is None:
+        yield Problem(at, "ConditionError", f"unknown condition key {key!r}{nearest(key, known_keys())}")
+        return
+    if operator.name not in allowed:
+        yield Problem(at, "ConditionTypeError", f"{operator.name} does not apply to {key}")
+        return
+    items = raw if isinstance(raw, list) else [raw]
+    if not items:
+        yield Problem(at, "ConditionError", f"{key} has an empty list of values")
+    values: list[str] = []
+    wanted: list[Any] = []
+    for i, item in enumerate(items):
+        here = child(at, i) if isinstance(raw, list) else at
+        read = _read_value(operator, item)
+        if isinstance(read, Problem):
+            yield read._replace(where=here)
+        else:
+            values.append(read[0])
+            wanted.append(read[1])
+    if len(wanted) == len(items) and items:
+        addresses = IpSet.of_ranges(wanted) if operator.kind is Kind.IP else None
+        yield Clause(text, operator, qualifier, if_exist, key, tuple(values), tuple(wanted), addresses, at)
+
+
+def _read_value(operator: Operator, item: Any) -> tuple[str, Any] | Problem:
+    """Return a value as written and as wanted, or a problem without a place."""
+    if isinstance(item, bool) and operator.kind in _BOOLEANS:
+        text = "true" if item else "false"
+    elif isinstance(item, Number) and operator.kind not in _NUMBERS:
+        return Problem(
+            "", "ConditionContentError", f"{item} is a number, which {operator.name} does not take"
+        )
+    elif isinstance(item, str):
+        text = str(item)
+    elif isinstance(item, (list, dict)) or item is None:
+        return Problem("", "ConditionError", "a value is a string or a number, nothing nested and no null")
+    else:
+        return Problem("", "ConditionContentError", f"{operator.name} takes no JSON boolean")
+    template = read_template(text)
+    if template is None or (isinstance(template, tuple) and operator.kind not in _VARIABLES):
+        return Problem(
+            "",
+            "ConditionContentError",
+            f"{text!r} holds a variable that does not exist or may not stand here",
+        )
+    if isinstance(template, tuple):
+        # What stands around a variable must fit the operator whatever its value; digits stand for it.
+        probe = operator.want(fill(template, dict.fromkeys(template[1::2], "0")) or "")
+        return (text, template) if probe is not None else _unfit(operator, text)
+    want = operator.want(text)
+    return _unfit(operator, text) if want is None else (text, want)
+
+
+def _unfit(operator: Operator, text: str) -> Problem:
+    return Problem("", "ConditionContentError", f"{text!r} is no value for {operator.name}")
+
+
+def clause_truth(clause: Clause, have: Sequence[Any] | None, bindings: Bindings) -> Truth:
+    """Judge one clause on the values of its key (7.6).
+
+    have: the key's values - text, an `int` place for qcs:ip, a `Fraction` or `float` instant for
+        qcs:current_time; empty: supplied and absent; None: not supplied (U1).
+    """
+    if have is None:
+        return None
+    if clause.operator.kind is Kind.NULL:
+        return any_of((not have) == wanted for wanted in clause.wanted)
+    if not have:
+        return clause.if_exist  # for_all_value of nothing is no vacuous truth (DEC-29)
+    each = [_value_truth(clause, value, bindings) for value in have]
+    if clause.qualifier is Qualifier.ANY:
+        return any_of(each)
+    if clause.qualifier is Qualifier.ALL:
+        return all_of(each)
+    return each[0] if each.count(each[0]) == len(each) else None  # DEC-28
+
+
+def _value_truth(clause: Clause, value: Any, bindings: Bindings) -> Truth:
+    operator = clause.operator
+    if isinstance(value, str):
+        value = operator.read(value)
+    if value is None:
+        return None
+    truth = any_of(_holds(operator, value, wanted, bindings) for wanted in clause.wanted)
+    return negate(truth) if operator.negated else truth  # NOR: DEC-27
+
+
+def _holds(operator: Operator, value: Any, wanted: Any, bindings: Bindings) -> Truth:
+    if isinstance(wanted, tuple) and operator.kind is not Kind.IP:
+        text = fill(wanted, bindings)
+        wanted = None if text is None else operator.want(text)
+        if wanted is None:
+            return None  # DEC-34
+    return operator.holds(value, wanted)

@@ -1,0 +1,71 @@
+"""The condition keys, and which operators each may meet (cam-semantics 8.1, DEC-32).
+
+Rule 1: a key under `qcs:`, or without a prefix, that is not here is a misspelling and an error.
+Rule 2: a well-formed key of a service (`cos:prefix`) is accepted; a call may supply it, else it is unknown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from camguard.policy.operators import OPERATORS, Kind
+
+IP = "qcs:ip"
+TIME = "qcs:current_time"
+RESOURCE_TAG = "qcs:resource_tag"
+REQUEST_TAG = "qcs:request_tag"
+LEGACY_TAG = "qcs:tag"  # the old name of the resource's tags
+TAGS = frozenset((RESOURCE_TAG, REQUEST_TAG, LEGACY_TAG))
+# What a call's own fields supply; its further context never speaks for them.
+OWN = TAGS | {IP, TIME}
+
+_SERVICE_KEY = re.compile(r"[a-z0-9]+:[A-Za-z0-9_.-]+(?:/.+)?", re.DOTALL)
+_BARE_SERVICE_KEYS = frozenset(("cvm_system_disk_size", "product"))
+
+
+def _of(*kinds: Kind) -> frozenset[str]:
+    return frozenset(row.name for row in OPERATORS.values() if row.kind in kinds)
+
+
+_STRINGS = _of(Kind.STRING)
+_ALL = frozenset(OPERATORS)
+_GENERAL: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        IP: _of(Kind.IP),
+        TIME: _of(Kind.DATE),
+        **dict.fromkeys(TAGS, _STRINGS),
+        "qcs:mfa": _of(Kind.BOOL),
+        "qcs:BindToken": _of(Kind.BOOL),
+        "mfa": frozenset(("numeric_equal", "string_equal")),
+        "qcs:uin": _STRINGS,
+        "qcs:owner_uin": _STRINGS,
+        "qcs:create_uin": _STRINGS,
+        "qcs:vpc": _STRINGS,
+        "vpc:requester_vpc": _STRINGS,
+    },
+)
+_TAG_KEY_OPERATORS = _STRINGS | _of(Kind.NULL)
+
+
+def operators_of(key: str) -> frozenset[str] | None:
+    """Return the operators that may meet a key, or None if there is no such key."""
+    if key in _GENERAL:
+        return _GENERAL[key]
+    if key in _BARE_SERVICE_KEYS:
+        return _ALL
+    base, slash, name = key.partition("/")
+    if base in TAGS:
+        return _TAG_KEY_OPERATORS if slash and name else None
+    return _ALL if _SERVICE_KEY.fullmatch(key) and not key.startswith("qcs:") else None
+
+
+def is_general(key: str) -> bool:
+    """Tell whether the language itself knows the key; else it is a service's own."""
+    return key in _GENERAL or key.partition("/")[0] in TAGS
+
+
+def known_keys() -> tuple[str, ...]:
+    """Return the language's own keys, for suggestions."""
+    return tuple(_GENERAL)

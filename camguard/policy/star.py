@@ -1,0 +1,47 @@
+"""Patterns in which `*` stands for any run of characters, none included, and all else for itself.
+
+Rule 1: anchored at both ends, case-sensitive, `?` and brackets are plain characters (DEC-6).
+Rule 2: linear: the pieces between the stars are found one after the other, never tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+STAR = "*"
+
+
+def star_match(pattern: str, text: str) -> bool:
+    """Tell whether the whole of `text` fits `pattern` (cam-semantics 4 rule 1, 5.3).
+
+    >>> star_match("PutObject*", "PutObject"), star_match("*Vpn*", "CreateVpnGw"), star_match("a*a", "a")
+    (True, True, False)
+    """
+    if STAR not in pattern:
+        return pattern == text
+    return fits(tuple(pattern.split(STAR)), text)
+
+
+def fits(pieces: tuple[str, ...], text: str) -> bool:
+    """Tell whether `text` is made of the pieces in order, with anything between them.
+
+    pieces: what stood between the stars; at least two, the first and last may be empty.
+    """
+    first, *middle, last = pieces
+    at, end = len(first), len(text) - len(last)
+    if at > end or not text.startswith(first) or not text.endswith(last):
+        return False
+    for piece in middle:
+        found = text.find(piece, at, end)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return True
+
+
+def compile_star(pattern: str) -> Callable[[str], bool]:
+    """Return the test that `star_match` makes for one pattern."""
+    if STAR not in pattern:
+        return pattern.__eq__
+    pieces = tuple(pattern.split(STAR))
+    return lambda text: fits(pieces, text)

@@ -1,0 +1,45 @@
+"""The values that conditions compare: numbers, instants, booleans (cam-semantics 7.2, 7.3).
+
+Each reader returns None for text that is no such value: at load that is an error of the document, at a
+call it makes the comparison unknown (U2).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
+
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
+# The two documented forms; offsets, other fractions and a blank before the time are refused (DEC-26).
+_INSTANT = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:T([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?Z| ([0-9]{2}:[0-9]{2}:[0-9]{2}))",
+)
+_BOOLEANS = {"true": True, "false": False}
+
+
+def read_number(text: str) -> Decimal | None:
+    """Return a decimal number exactly. No blanks, no NaN, no infinity, no empty text."""
+    if not _NUMBER.fullmatch(text):
+        return None
+    return Decimal(text)
+
+
+def read_instant(text: str) -> Fraction | None:
+    """Return seconds since the epoch, exactly, of `2016-06-01T00:01:00Z` or `2022-05-31 00:00:00` (UTC)."""
+    match = _INSTANT.fullmatch(text)
+    if not match:
+        return None
+    day, time, fraction, plain = match.groups()
+    try:
+        moment = datetime.fromisoformat(f"{day}T{time or plain}").replace(tzinfo=UTC)
+    except ValueError:  # 30 February, 24:00:00, a leap second
+        return None
+    return Fraction(int(moment.timestamp())) + Fraction(int(fraction or 0), 10 ** len(fraction or ""))
+
+
+def read_boolean(text: str) -> bool | None:
+    """Return the value of `true` or `false`, in exactly these letters."""
+    return _BOOLEANS.get(text)

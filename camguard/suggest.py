@@ -1,0 +1,18 @@
+"""What somebody may have meant: the nearest of the names that exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def nearest_names(word: str, names: Iterable[str], most: int = 3) -> tuple[str, ...]:
+    """Return up to `most` names that look like `word`, letter case aside, best first."""
+    folded = {name.lower(): name for name in names}
+    return tuple(folded[match] for match in get_close_matches(word.lower(), folded, most, 0.6))
+
+
+def nearest(word: str, names: Iterable[str]) -> str:
+    """Return ` (did you mean 'x' or 'y'?)`, or nothing where nothing is near."""
+    found = nearest_names(word, names, 2)
+    return f" (did you mean {' or '.join(map(repr, found))}?)" if found else ""
