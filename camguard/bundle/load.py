@@ -42,6 +42,7 @@ def read_content(folder: Path) -> Content:
     """Read a bundle folder once. Raises BundleError when it is no such folder or cannot be read."""
     files: dict[str, bytes] = {}
     problems: list[Problem] = []
+    folder = folder.resolve()  # once: a symlink swapped meanwhile must not mix two bundles
     for path in _paths(folder):
         name = path.relative_to(folder).as_posix()
         try:
