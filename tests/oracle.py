@@ -1,0 +1,470 @@
+"""A second reader of the policy language: slow, and obviously right.
+
+Written from the CAM reference alone; nothing of camguard is imported or was looked at. Numbers such as
+DEC-27 or 7.4 are the reference's. Plain data goes in: catalog, policies, principals and call as JSON has
+them, addresses and dates as text. `decide` answers with reason and statements, `validate` with codes.
+
+Rule 1: a truth is True, False or None; None is the reference's UNKNOWN. It never grants and always blocks.
+Rule 2: nothing is prepared: every call walks the documents from their beginning (the reading of one text
+        is remembered, because it depends on that text alone).
+
+Where the reference leaves room, the stricter reading was taken:
+* An element that is not known is a StatementError on either level; `sid` and `id` are ignored on either.
+* An action consists of letters, digits and `_ *` around one colon; a service in capitals loads, grants
+  nothing, and blocks in a deny (DEC-7). Anything beginning `actionName` is refused.
+* Segment 6 may not be empty; the other segments of a pattern are not checked for sense, and compared as 5.3
+  says: a service by equality, an account by equality after its few spellings of "own".
+* `${` always opens one of the five variables, or the document is refused, also in a condition's keys.
+  In the object path of a `cos` resource (behind the first slash) a variable is misplaced (9).
+* A tag key behind the slash is not empty. Years run from 0001, seconds to 59.
+* `X/*` and a trailing slash (DEC-15) are read with any further stars of the pattern as stars.
+* A pattern whose variable has no value is UNKNOWN as a whole, also if another segment already differs.
+* The general policies deny unless there is proof of MFA (DEC-42): a value that is absent or strange is none.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from math import isfinite
+from typing import Any, NamedTuple, TypeAlias
+
+from tests.oracle_documents import (
+    TAGS,
+    Address,
+    Statement,
+    address,
+    filled,
+    inside,
+    instant,
+    number,
+    operator_of,
+    read_statement,
+    star,
+    statements_of,
+    validate,
+)
+
+__all__ = ["Answer", "decide", "misspelt_denies", "validate"]
+
+Truth: TypeAlias = bool | None
+Value: TypeAlias = str | Fraction | Address
+Answer: TypeAlias = tuple[str, tuple[str, ...]]
+
+OWN = frozenset({"", "uin/", "*", "uin/*"})
+REGIONS = {
+    "gz": "ap-guangzhou",
+    "sh": "ap-shanghai",
+    "shjr": "ap-shanghai-fsi",
+    "bj": "ap-beijing",
+    "cd": "ap-chengdu",
+    "hk": "ap-hongkong",
+    "sg": "ap-singapore",
+    "ca": "na-toronto",
+    "de": "eu-frankfurt",
+}
+GENERAL = {
+    "effect": "deny",
+    "action": [
+        "account:QueryKeyBySecretId",
+        "account:SetSafeAuthFlag",
+        "account:BindToken",
+        "account:UnbindToken",
+        "account:ModifyMail",
+        "account:ModifyPhoneNum",
+    ],
+    "resource": "*",
+    "condition": {
+        "string_not_equal_if_exist": {"mfa": "1"},
+        "bool_equal_if_exist": {"qcs:mfa": "false"},
+    },
+}
+
+
+# --- three-valued logic (2) -------------------------------------------------------------------------
+
+
+def all_of(truths: Iterable[Truth]) -> Truth:
+    """AND."""
+    found = list(truths)
+    return False if False in found else None if None in found else True
+
+
+def any_of(truths: Iterable[Truth]) -> Truth:
+    """OR."""
+    found = list(truths)
+    return True if True in found else None if None in found else False
+
+
+def opposite(truth: Truth) -> Truth:
+    """NOT."""
+    return None if truth is None else not truth
+
+
+# --- one statement on one call (4, 5.3, 7, 8, 9, 11) ----------------------------------------------------
+
+
+class Asked(NamedTuple):
+    """What a call asks, looked up in catalog and principals."""
+
+    service: str
+    name: str
+    granularity: str
+    match: str
+    ip: bool
+    tags: bool
+    rows: tuple[tuple[str, str], ...]  # name and granularity of each action of the service
+    owner: str
+    app_id: str
+    variables: Mapping[str, str]
+    call: Mapping[str, Any]
+
+
+def statement_truth(statement: Statement, asked: Asked, resource: str | None) -> Truth:
+    """Section 2."""
+    return all_of(
+        (
+            actions_truth(statement, asked),
+            resources_truth(statement, asked, resource),
+            all_of(clause_truth(*clause, asked) for clause in statement.condition),
+        )
+    )
+
+
+def action_truth(pattern: str, effect: str, service: str, name: str) -> Truth:
+    """Section 4."""
+    wanted = pattern.removeprefix("name/")
+    if wanted in {"*", "*:*"}:
+        return True
+    of_service, of_name = wanted.split(":")
+    if star(of_service, service) and star(of_name, name):
+        return None if "*" in of_service else True  # DEC-8
+    blocks = star(of_service.lower(), service.lower()) and star(of_name.lower(), name.lower())
+    return None if effect == "deny" and blocks else False  # DEC-7
+
+
+def actions_truth(statement: Statement, asked: Asked) -> Truth:
+    if asked.granularity == "service" and statement.effect == "allow":  # DEC-46
+        return any(
+            action.removeprefix("name/") in {"*", "*:*", f"{asked.service}:*"} for action in statement.actions
+        )
+    return any_of(
+        action_truth(pattern, statement.effect, asked.service, asked.name) for pattern in statement.actions
+    )
+
+
+def resources_truth(statement: Statement, asked: Asked, resource: str | None) -> Truth:
+    one = pattern_truth if asked.granularity == "resource" else unaddressed_truth
+    return any_of(
+        True if pattern == "*" else one(pattern, statement, asked, resource)
+        for pattern in statement.resources
+    )
+
+
+def unaddressed_truth(pattern: str, statement: Statement, asked: Asked, _: str | None) -> Truth:
+    """A six-segment pattern on an action without resources (11.2, 11.3)."""
+    if statement.effect == "allow" or pattern.split(":", 5)[2] not in {"", "*", asked.service}:
+        return False
+    aimed = any(
+        action_truth(action, statement.effect, asked.service, name) is True
+        for action in statement.actions
+        for name, granularity in asked.rows
+        if granularity == "resource"
+    )
+    return False if aimed else None
+
+
+def pattern_truth(pattern: str, statement: Statement, asked: Asked, resource: str | None) -> Truth:
+    """Section 5.3."""
+    unclear = None if statement.effect == "deny" else False
+    _, _, service, region, account, wanted = pattern.split(":", 5)
+    literal = filled(wanted, asked.variables)
+    if resource is None or literal is None:
+        return None
+    parts = resource.split(":", 5)
+    if len(parts) != 6 or parts[0] != "qcs":
+        return unclear
+    return all_of(
+        (
+            service in {"", "*"} or service == parts[2],
+            region_truth(region, parts[3], unclear),
+            own_account(account, asked) == own_account(parts[4], asked),
+            segment_truth(literal, parts[5], unclear),
+        )
+    )
+
+
+def region_truth(pattern: str, region: str, unclear: Truth) -> Truth:
+    if pattern in {"", "*"}:
+        return True
+    return unclear if region == "" else star(REGIONS.get(pattern, pattern), REGIONS.get(region, region))
+
+
+def own_account(account: str, asked: Asked) -> str:
+    own = account in OWN or (asked.app_id != "" and account == f"uid/{asked.app_id}")
+    return f"uin/{asked.owner}" if own else account
+
+
+def segment_truth(pattern: str, resource: str, unclear: Truth) -> Truth:
+    if star(pattern, resource):
+        return True
+    bare = pattern.endswith("/*") and star(pattern[:-2], resource)
+    directory = pattern.endswith("/") and star(f"{pattern}*", resource)
+    return unclear if bare or directory else False  # DEC-15
+
+
+def clause_truth(text: str, key: str, wanted: tuple[str, ...], asked: Asked) -> Truth:
+    """One key under one operator (7.4, 7.5, 7.6)."""
+    qualifier, operator, if_exist = operator_of(text) or ("", "", False)
+    have = supplied(key, asked)
+    if have is None:
+        return None
+    if operator == "null_equal":
+        return any((not have) == (word == "true") for word in wanted)
+    if not have:
+        return if_exist
+    values = [filled(value, asked.variables) for value in wanted]
+    each = [value_truth(operator, one, values) for one in have]
+    if qualifier:
+        return any_of(each) if qualifier == "for_any_value" else all_of(each)
+    return each[0] if len(set(each)) == 1 else None
+
+
+def supplied(key: str, asked: Asked) -> Sequence[Value] | None:
+    """The values that a call has for a key; None: it does not supply the key (8.2, DEC-30)."""
+    base, slash, tag = key.partition("/")
+    if base in TAGS:
+        tags: Mapping[str, str] | None = asked.call.get(TAGS[base])
+        if tags is None or not asked.tags:
+            return None
+        if slash:
+            return [tags[tag]] if tag in tags else []
+        return None if "&" in "".join([*tags, *tags.values()]) else [f"{k}&{v}" for k, v in tags.items()]
+    if key == "qcs:ip":
+        source = asked.call.get("source_ip")
+        place = address(source) if source is not None and asked.ip else None
+        return None if place is None else [place]
+    if key == "qcs:current_time":
+        time = asked.call.get("time")
+        moment = instant(time) if isinstance(time, str) else None
+        if isinstance(time, int | float) and isfinite(time):
+            moment = Fraction(time)
+        return None if moment is None else [moment]
+    values: Sequence[str] | None = (asked.call.get("context") or {}).get(key)
+    return values
+
+
+def value_truth(operator: str, have: Value, wanted: Sequence[str | None]) -> Truth:
+    """One value of the call against all of the policy's: OR, or NOR if the operator is negated (DEC-27)."""
+    positive = operator.replace("_not_", "_")
+    truth = any_of(None if value is None else holds(positive, have, value) for value in wanted)
+    return truth if positive == operator else opposite(truth)
+
+
+def holds(operator: str, have: Value, value: str) -> Truth:
+    """One value against one (7.2); None: the call's cannot be read for this operator (U2)."""
+    family, _, relation = operator.partition("_")
+    if family == "ip":
+        place = address(have) if isinstance(have, str) else have
+        return None if place is None or isinstance(place, Fraction) else inside(place, value)
+    if family == "date":
+        moment = instant(have) if isinstance(have, str) else have
+        return ordered(relation, moment, instant(value))
+    if family == "numeric":
+        return ordered(relation, number(str(have)), number(value))
+    if family == "string":
+        return text_holds(relation, str(have), value)
+    if family == "bool":
+        return have == value if have in {"true", "false"} else None
+    alike = str(have).lower() == value.lower()
+    return True if have == value else None if alike else False  # DEC-20
+
+
+def text_holds(relation: str, have: str, value: str) -> bool:
+    if relation == "like":
+        return star(value, have)
+    return have.lower() == value.lower() if relation.endswith("ignore_case") else have == value  # DEC-19
+
+
+def ordered(relation: str, have: Any, value: Any) -> Truth:
+    if have is None or value is None:
+        return None
+    truths: dict[str, bool] = {
+        "equal": have == value,
+        "less_than": have < value,
+        "less_than_equal": have <= value,
+        "greater_than": have > value,
+        "greater_than_equal": have >= value,
+    }
+    return truths[relation]
+
+
+# --- layers and decision (10) ---------------------------------------------------------------------------
+
+
+class Item(NamedTuple):
+    """A statement in its place; None: its policy is attached, but missing (DEC-40)."""
+
+    id: str
+    statement: Statement | None
+
+    @property
+    def denies(self) -> bool:
+        """Whether it can only refuse."""
+        return self.statement is None or self.statement.effect == "deny"
+
+    def truth(self, asked: Asked, resource: str | None) -> Truth:
+        """Whether it applies to one resource of a call."""
+        return None if self.statement is None else statement_truth(self.statement, asked, resource)
+
+
+class Layers(NamedTuple):
+    """identity: None for the owner, who may do all. limits: each must allow. general: only denies."""
+
+    account: tuple[tuple[Item, ...], ...]
+    identity: tuple[Item, ...] | None
+    limits: tuple[tuple[Item, ...], ...]
+    general: tuple[Item, ...]
+
+
+def as_text(document: Any) -> str:
+    return document if isinstance(document, str) else json.dumps(document)
+
+
+def items(name: str, document: Any) -> list[Item]:
+    if document is None:
+        return [Item(name, None)]
+    return [Item(f"{name}#{index}", found) for index, found in enumerate(statements_of(as_text(document)))]
+
+
+def layers_of(
+    principals: Mapping[str, Any], policies: Mapping[str, Any], call: Mapping[str, Any]
+) -> Layers | None:
+    """The layers of a principal; None: nobody knows it."""
+
+    def gather(names: Iterable[str]) -> tuple[Item, ...]:
+        return tuple(item for name in dict.fromkeys(names) for item in items(name, policies.get(name)))
+
+    kind, _, name = call["principal"].partition("/")
+    owner = call["principal"] == f"uin/{principals['owner']['uin']}"
+    known = principals.get({"uin": "users", "role": "roles"}.get(kind, ""), {})
+    if not owner and name not in known:
+        return None
+    entry = {} if owner else known[name]
+    own = list(entry.get("policies") or [])
+    for group in entry.get("groups") or []:
+        own += principals["groups"][group]["policies"]
+    boundary, session = entry.get("boundary"), call.get("session")
+    limits = [gather([boundary])] if boundary is not None else []
+    if session is not None:
+        limits.append(tuple(items("session", session)))
+    return Layers(
+        account=tuple(gather(level) for level in principals.get("account") or []),
+        identity=None if owner else gather(own),
+        limits=tuple(limits),
+        general=(Item("general#0", read_statement(GENERAL)),),
+    )
+
+
+def variables_of(principals: Mapping[str, Any], principal: str) -> dict[str, str]:
+    """The variables that have a value: nothing but digits (DEC-33), `uin` not for roles (DEC-34)."""
+    owner = principals["owner"]
+    found = {"owner_uin": owner.get("uin"), "app_id": owner.get("app_id")}
+    if principal.startswith("uin/"):
+        found["uin"] = principal.removeprefix("uin/")
+    return {name: value for name, value in found.items() if re.fullmatch("[0-9]+", value or "")}
+
+
+def granted(layer: Iterable[Item], asked: Asked, resource: str | None) -> list[str]:
+    return [item.id for item in layer if not item.denies and item.truth(asked, resource) is True]
+
+
+def judge(layers: Layers, asked: Asked) -> Answer:
+    """Design 6.8: a certain deny, an uncertain one, no allow of one's own, no allow of a limiting layer."""
+    resources = asked.call["resources"] if asked.granularity == "resource" else ["*"]
+    everything = [*layers.account, layers.identity or (), *layers.limits, layers.general]
+    denies = [item for layer in everything for item in layer if item.denies]
+    truths = {item.id: [item.truth(asked, resource) for resource in resources] for item in denies}
+    for certain, reason in ((True, "explicit_deny"), (None, "undetermined_deny")):
+        counting = tuple(name for name, found in truths.items() if certain in found)
+        if counting:
+            return reason, counting
+    own = [
+        True if layers.identity is None else bool(granted(layers.identity, asked, resource))
+        for resource in resources
+    ]
+    passes = [
+        mine and all(granted(layer, asked, resource) for layer in (*layers.account, *layers.limits))
+        for mine, resource in zip(own, resources, strict=True)
+    ]
+    enough = any if asked.match == "any" else all
+    if not enough(own):
+        return "no_allow", ()
+    if not enough(passes):
+        return "layer_limit", ()
+    allows = [set(granted(layers.identity or (), asked, resource)) for resource in resources]
+    return "allowed", tuple(item.id for item in layers.identity or () if item.id in set().union(*allows))
+
+
+def decide(  # noqa: PLR0913 - everything that a decision depends on, and nothing hidden
+    catalog: Mapping[str, Any],
+    policies: Mapping[str, Any],
+    principals: Mapping[str, Any],
+    call: Mapping[str, Any],
+    *,
+    ip_support: str = "catalog",
+    unknown_action: str = "refuse",
+) -> Answer:
+    """Reason and deciding statements of one call.
+
+    catalog: service -> its file's JSON. policies: id -> document, as JSON or text.
+    principals: the JSON of principals.json.
+    call: the fields of a call; source_ip and dates in text, time also in seconds; session a document.
+    """
+    layers = layers_of(principals, policies, call)
+    service, _, name = call["action"].partition(":")
+    product = catalog.get(service)
+    rows = {row["name"]: row for row in product["actions"]} if product else {}
+    row = rows.get(name)
+    if layers is None:
+        return "principal_unknown", ()
+    if not re.fullmatch("[a-z0-9]+:[A-Za-z][A-Za-z0-9_]{0,127}", call["action"]):
+        return "action_invalid", ()
+    if product is None:
+        return "service_unknown", ()
+    if row is None:
+        if unknown_action != "judge":
+            return "action_unknown", ()
+        row = {"granularity": "operation", "ip_restriction": False}
+    if not call["resources"]:
+        return "no_allow", ()
+    asked = Asked(
+        service=service,
+        name=name,
+        granularity=row["granularity"],
+        match=row.get("match", "all"),
+        ip=row["ip_restriction"] or ip_support == "gateway",
+        tags=product["tag_authorization"],
+        rows=tuple((other["name"], other["granularity"]) for other in rows.values()),
+        owner=principals["owner"]["uin"],
+        app_id=principals["owner"].get("app_id") or "",
+        variables=variables_of(principals, call["principal"]),
+        call=call,
+    )
+    return judge(layers, asked)
+
+
+def misspelt_denies(catalog: Mapping[str, Any], policies: Mapping[str, Any]) -> list[str]:
+    """Exact action names in denies that nothing in the catalog has, letter case aside (DEC-11, DEC-7)."""
+    known = {f"{service}:{row['name']}".lower() for service in catalog for row in catalog[service]["actions"]}
+    return [
+        action
+        for document in policies.values()
+        for statement in statements_of(as_text(document))
+        for action in statement.actions
+        if statement.effect == "deny"
+        and "*" not in action
+        and action.removeprefix("name/").lower() not in known
+    ]
