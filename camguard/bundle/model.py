@@ -10,6 +10,7 @@ from camguard.catalog.model import Catalog
 from camguard.engine.call import Call
 from camguard.engine.decide import Tables
 from camguard.engine.decision import Decision
+from camguard.engine.explain import Explanation, explain
 from camguard.policy.model import Policy
 from camguard.policy.resources import Owner
 
@@ -40,6 +41,10 @@ class Bundle:
     def decide(self, call: Call) -> Decision:
         """Return whether a call passes, and why. Raises nothing."""
         return self.tables.decide(call)
+
+    def explain(self, call: Call) -> Explanation:
+        """Return why a call is decided as it is, statement by statement. Raises nothing."""
+        return explain(self.tables, call)
 
     def table_stats(self) -> tuple[int, int, int]:
         """Return hits and misses of the table cache, and how many tables it holds."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal, NamedTuple, TypeAlias
 
 from camguard.bundle.load import Content
@@ -86,7 +87,8 @@ class Store:
             except Exception as exc:  # noqa: BLE001 - whatever it is, the last good bundle keeps serving
                 outcome = self._failure((Problem("bundle", "InternalError", f"{type(exc).__name__}: {exc}"),))
             for observe in self._observers:
-                observe(outcome)
+                with suppress(Exception):  # whoever watches must not end the watch
+                    observe(outcome)
             return outcome
 
     def _look(self) -> ReloadOutcome:

@@ -50,10 +50,10 @@ class Tables:
         unknown_action: UnknownAction = "refuse",
         size: int = TABLES,
     ) -> None:
-        self._catalog = catalog
+        self.catalog = catalog
         self._policies = policies
         self._principals = principals
-        self._owner = owner
+        self.owner = owner
         self._gateway_ip = ip_support == "gateway"
         self._judge_unknown = unknown_action == "judge"
         self._tables: LRUCache[object, Table] = LRUCache(size)
@@ -95,12 +95,19 @@ class Tables:
                 mask |= table.mask_at(moment)
             decision = row.by_mask.get(mask & row.care)
             return row.under(mask) if decision is None else decision
-        return self.judge(row, call)
+        return self._judge(row, call)
 
-    def judge(self, row: Row, call: Call) -> Decision:
-        """Return what the rules of a row say of a call, judged one by one: the unfolded form of `decide`."""
+    def _judge(self, row: Row, call: Call) -> Decision:
         terms = self.terms(call.action)
-        return ACTION_UNKNOWN if terms is None else row.judge(call, terms, self._owner)
+        return ACTION_UNKNOWN if terms is None else row.judge(call, terms, self.owner)
+
+    def judge(self, call: Call) -> Decision:
+        """Return what `decide` returns, from the unfolded rules, judged one by one."""
+        table = self.table(call.principal, call.session)
+        if table is None:
+            return PRINCIPAL_UNKNOWN
+        row = table.unfolded(call.action)
+        return self._unknown(call.action) if row is None else self._judge(row, call)
 
     def table(self, principal: str, session: Policy | None = None) -> Table | None:
         """Return the table of a principal, compiling it if need be; None for an unknown principal."""
@@ -119,7 +126,7 @@ class Tables:
         if found is not None or not self._judge_unknown:
             return found
         service, _, name = action.partition(":")
-        if service not in self._catalog.services or not _ORDINARY_NAME.fullmatch(name):
+        if service not in self.catalog.services or not _ORDINARY_NAME.fullmatch(name):
             return None
         entry = Action(service, name, Access.OTHER, Granularity.OPERATION, ("*",), ip_restriction=False)
         return self._terms_of(entry, listed=False)
@@ -129,11 +136,11 @@ class Tables:
         return self._lookups - self._misses, self._misses, len(self._tables)
 
     def _terms_of(self, entry: Action, *, listed: bool) -> Terms:
-        tags = self._catalog.services[entry.service].tag_authorization
+        tags = self.catalog.services[entry.service].tag_authorization
         return Terms(entry, entry.ip_restriction or self._gateway_ip, tags, listed)
 
     def _compile(self, key: object, layers: Layers, session: Policy | None) -> Table:
-        table = Table(resolve(layers, self._policies, session), self.terms, self._catalog)
+        table = Table(resolve(layers, self._policies, session), self.terms, self.catalog)
         with self._lock:
             self._misses += 1
             self._tables[key] = table
@@ -143,4 +150,4 @@ class Tables:
         service, colon, name = action.partition(":")
         if not colon or not _ORDINARY_SERVICE.fullmatch(service) or not _ORDINARY_NAME.fullmatch(name):
             return ACTION_INVALID
-        return ACTION_UNKNOWN if service in self._catalog.services else SERVICE_UNKNOWN
+        return ACTION_UNKNOWN if service in self.catalog.services else SERVICE_UNKNOWN

@@ -111,10 +111,10 @@ def _resource(
         return True, statement.patterns
     if statement.effect is Effect.ALLOW:
         return False, ()  # 11.2, DEC-45
-    return _stray_deny(statement, entry, catalog), ()
+    return stray_deny(statement, entry, catalog), ()
 
 
-def _stray_deny(statement: Statement, entry: Action, catalog: Catalog) -> Truth:
+def stray_deny(statement: Statement, entry: Action, catalog: Catalog) -> Truth:
     """Judge a deny on a specific resource for an action that has none (11.3, DEC-47)."""
     if all(pattern.service not in ("", STAR, entry.service) for pattern in statement.patterns):
         return False

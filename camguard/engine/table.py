@@ -196,12 +196,23 @@ class Table:
                 self.rows[action] = found
         return found
 
-    def _make(self, terms: Terms) -> Row | Decision:
-        rules = tuple(
+    def unfolded(self, action: str) -> Row | None:
+        """Return the row of an action with nothing folded; None for an unknown action."""
+        terms = self._terms_of(action)
+        if terms is None:
+            return None
+        rules, any_one = self._rules(terms), terms.entry.match == "any"
+        return Row(self.layers, rules, any_one, care=0, timed=False, folded=False)
+
+    def _rules(self, terms: Terms) -> tuple[Rule, ...]:
+        return tuple(
             rule
             for at, layer in enumerate(self.layers)
             for rule in rules_of(layer, at, terms, self._catalog, self._marks)
         )
+
+    def _make(self, terms: Terms) -> Row | Decision:
+        rules = self._rules(terms)
         any_one = terms.entry.match == "any"
         found = self._shared.get((any_one, rules))
         if found is None:

@@ -1,0 +1,172 @@
+"""Why a call is decided as it is: every statement that names its action, clause by clause.
+
+Rule 1: the decision is made here from the unfolded rules, so that it checks the folded ones.
+Rule 2: words are for people; the truths beside them are what the decision used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+
+from camguard.catalog.model import Action, Granularity
+from camguard.engine.call import Call
+from camguard.engine.decide import Tables
+from camguard.engine.decision import Decision
+from camguard.engine.layers import Layer
+from camguard.engine.rules import stray_deny
+from camguard.engine.supply import Terms, bindings_of, values_of
+from camguard.ipset import format_address
+from camguard.policy.actions import action_match, covers_service
+from camguard.policy.conditions import clause_truth
+from camguard.policy.keys import IP, TIME
+from camguard.policy.model import Clause, Effect, Statement
+from camguard.policy.resources import Resource, resource_match
+from camguard.policy.truth import Truth, all_of, any_of
+
+Kind = Literal["action", "resource", "condition"]
+
+
+class ClauseNote(NamedTuple):
+    """One clause of a statement: what it says, whether it holds, and why in words."""
+
+    kind: Kind
+    text: str
+    truth: Truth
+    why: str
+
+
+class StatementNote(NamedTuple):
+    """One statement that names the action. counts: whether it weighs in (an allow True, a deny not False)."""
+
+    id: str
+    layer: str
+    effect: Effect
+    where: str
+    truth: Truth
+    counts: bool
+    clauses: tuple[ClauseNote, ...]
+
+
+class Explanation(NamedTuple):
+    """A decision, the action's entry, and every statement that had a say, in the order of evaluation.
+
+    missing: attached policies that do not exist; each counts as a deny that cannot be evaluated.
+    """
+
+    decision: Decision
+    entry: Action | None
+    statements: tuple[StatementNote, ...]
+    missing: tuple[str, ...]
+
+
+def explain(tables: Tables, call: Call) -> Explanation:
+    """Return why a call is decided as it is. Raises nothing."""
+    table, terms = tables.table(call.principal, call.session), tables.terms(call.action)
+    if table is None or terms is None:
+        return Explanation(tables.decide(call), terms.entry if terms else None, (), ())
+    notes = tuple(
+        note
+        for layer in table.layers
+        for s in layer.statements
+        for note in _note(tables, layer, s, call, terms)
+    )
+    missing = tuple(policy for layer in table.layers for policy in layer.missing)
+    return Explanation(tables.judge(call), terms.entry, notes, missing)
+
+
+def _note(
+    tables: Tables, layer: Layer, statement: Statement, call: Call, terms: Terms
+) -> Iterator[StatementNote]:
+    entry = terms.entry
+    named = [
+        (p.text, action_match(p, statement.effect, entry.service, entry.name)) for p in statement.actions
+    ]
+    if any_of(truth for _, truth in named) is False:
+        return
+    text, truth = next(((t, found) for t, found in named if found), None) or next(
+        (t, found) for t, found in named if found is None
+    )
+    why = "names the action" if truth else "names it only in another letter case, or by a star in the service"
+    clauses = [ClauseNote("action", text, truth, why), *_resource_notes(tables, statement, call, entry)]
+    clauses += [_condition_note(tables, clause, call, terms) for clause in statement.condition]
+    met = all_of(note.truth for note in clauses)
+    counts = met is True if statement.effect is Effect.ALLOW else met is not False
+    yield StatementNote(
+        statement.id, layer.name, statement.effect, statement.where, met, counts, tuple(clauses)
+    )
+
+
+def _resource_notes(tables: Tables, statement: Statement, call: Call, entry: Action) -> Iterator[ClauseNote]:
+    allow = statement.effect is Effect.ALLOW
+    if entry.granularity is Granularity.SERVICE and allow:
+        whole = any(covers_service(pattern, entry.service) for pattern in statement.actions)
+        if not whole:
+            words = (
+                "the product is authorized as a whole; a statement that names single actions grants nothing"
+            )
+            yield ClauseNote("resource", "*", truth=False, why=words)
+            return
+    if statement.any_resource:
+        yield ClauseNote("resource", "*", truth=True, why="any resource")
+        return
+    texts = " ".join(pattern.text for pattern in statement.patterns)
+    if entry.granularity is not Granularity.RESOURCE:
+        if allow:
+            words = "the action is authorized at operation level: only the resource '*' grants it"
+            yield ClauseNote("resource", texts, truth=False, why=words)
+            return
+        yield ClauseNote("resource", texts, *_stray(stray_deny(statement, entry, tables.catalog)))
+        return
+    bindings = bindings_of(call.principal, tables.owner)
+    for resource in call.resources:
+        place = Resource.of(resource) if resource else None
+        truth = (
+            None
+            if resource is None
+            else any_of(
+                resource_match(p, statement.effect, place, tables.owner, bindings) for p in statement.patterns
+            )
+        )
+        named = resource or "a resource that could not be read from the call"
+        words = {True: "matches", False: "does not match", None: "cannot be compared with"}[truth]
+        yield ClauseNote("resource", texts, truth, f"{words} {named}")
+
+
+def _stray(truth: Truth) -> tuple[Truth, str]:
+    if truth is False:
+        return False, "names resources of other actions or products"
+    return truth, "names a resource for an action that has none; write '*' (the deny counts until then)"
+
+
+def _condition_note(tables: Tables, clause: Clause, call: Call, terms: Terms) -> ClauseNote:
+    have = values_of(clause.key, call, terms)
+    truth = clause_truth(clause, have, bindings_of(call.principal, tables.owner))
+    text = f"{clause.text} {clause.key} {', '.join(clause.values)}"
+    if have is None:
+        if clause.key == IP and not terms.address:
+            why = f"{terms.entry.id} cannot be limited by source address"
+        else:
+            why = f"this call does not supply {clause.key}"
+    elif not have:
+        why = f"{clause.key} is absent"
+    else:
+        why = f"{clause.key} is {', '.join(_shown(clause.key, value) for value in have)}"
+    return ClauseNote("condition", text, truth, why)
+
+
+def _shown(key: str, value: object) -> str:
+    if key == IP and isinstance(value, int):
+        return format_address(value)
+    if key == TIME and isinstance(value, (int, float)):
+        return format_moment(value)
+    return repr(value)
+
+
+def format_moment(seconds: float) -> str:
+    """Return a moment as policies write it, rounded down to the second."""
+    try:
+        return datetime.fromtimestamp(seconds // 1, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds} s"
