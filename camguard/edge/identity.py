@@ -1,0 +1,200 @@
+"""Who calls: a principal that is proved by a signature or said by a trusted proxy (threats 3.4).
+
+Rule 1: there is no anonymous principal; a request that says nothing is refused.
+Rule 2: a signature that is present must be good, whoever else vouches for the caller, and name the same one.
+Rule 3: the identity header counts from a trusted proxy alone; from anyone else its presence is refused.
+
+mode        who calls is                             a signature                 a trusted proxy's header
+signature   who signed                               must be there, and good     must agree
+header      who the header says                      must be good (*)            must be there
+either      who signed, else who the header says     must be good                must agree
+claimed     the owner of the secret id, unverified   must be there, is believed  must agree
+
+(*) If there are keys. Without a keys file nothing can be verified in mode `header`: the signature is then
+neither believed nor judged, and goes on to whoever can.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from hashlib import sha256
+from typing import Final, NamedTuple
+
+from camguard.edge.head import Head
+from camguard.edge.keys import PRINCIPAL, SECRET_ID, Key, KeyStore, shorten
+from camguard.edge.refusal import refused
+from camguard.edge.replay import SignatureLog
+from camguard.edge.signature import check_tc3, claim_tc3, signed_payload
+from camguard.edge.signature_v1 import Params, check_v1, claim_v1, signs_v1
+from camguard.engine.decision import Decision, Reason
+from camguard.errors import Problem, SettingsError
+from camguard.policy.model import Policy
+from camguard.settings.model import IdentitySettings
+
+_LOGGER = logging.getLogger(__name__)
+
+SIGNATURE_LABELS: Final = ("valid", "invalid", "expired", "malformed", "unknown_key", "replayed", "claimed")
+_LABELS: Final = {
+    Reason.SIGNATURE_INVALID: "invalid",
+    Reason.SIGNATURE_EXPIRED: "expired",
+    Reason.SIGNATURE_MALFORMED: "malformed",
+    Reason.SECRET_ID_UNKNOWN: "unknown_key",
+    Reason.SIGNATURE_REPLAYED: "replayed",
+}
+CLAIMED: Final = (
+    'identity.mode is "claimed": a secret id is believed without verifying its signature. Whoever reaches '
+    "camguard can call as anyone whose secret id they know, unless the upstream verifies that signature."
+)
+
+_DIGITS = re.compile(r"[0-9]{5,20}")
+_SECRET_ID_SAID = re.compile(rb"TC3-HMAC-SHA256 Credential=([A-Za-z0-9_-]{1,1024})/")
+_REMEMBERED: Final = 4096
+_SIGNATURES: Final = 65_536  # threats T105: some 36 MiB when full
+_HEX_LENGTH: Final = 64
+
+_MISSING: Final = refused("principal_missing")
+_CONFLICT: Final = refused("principal_conflict")
+_UNTRUSTED: Final = refused("identity_header_untrusted")
+_HEADER_INVALID: Final = refused("identity_header_invalid")
+_MALFORMED: Final = refused("auth_malformed")
+_V1_OFF: Final = refused("signature_v1_disabled")
+_REPLAYED: Final = refused("signature_replay")
+
+
+class Identity(NamedTuple):
+    """Who calls.
+
+    secret_id: shortened; None where no key was involved. session: what a temporary credential may do at most.
+    signature: one of SIGNATURE_LABELS (`valid` or `claimed`), None where none was judged.
+    """
+
+    principal: str
+    secret_id: str | None
+    session: Policy | None
+    signature: str | None
+
+
+class Identify:
+    """Made once from settings and keys; called once per request."""
+
+    __slots__ = ("_keys", "_principals", "_rules", "signatures")
+
+    def __init__(self, rules: IdentitySettings, keys: KeyStore | None) -> None:
+        self._rules = rules
+        self._keys = keys
+        self._principals: dict[bytes, Identity] = {}
+        self.signatures = SignatureLog(_SIGNATURES) if rules.bind_signatures else None
+
+    def __call__(  # noqa: PLR0913, PLR0917 - a request has that many faces; keywords cost time per request
+        self,
+        head: Head,
+        service: str,
+        body: bytes | None,
+        params: Params,
+        peer_trusted: bool,  # noqa: FBT001 - as above
+        now: float,
+    ) -> Identity | Decision:
+        """Return who calls, or the refusal.
+
+        service: what the host names. body: the bytes that go on, None where they were not delivered.
+        params: of the query, or of the form where the body is one. now: seconds since the epoch.
+        """
+        said = self._said(head.identity, peer_trusted) if head.identity is not None else None
+        if isinstance(said, Decision):
+            return said
+        mode = self._rules.mode
+        if (head.authorization is None and not signs_v1(params)) or self._keys is None:
+            return _MISSING if said is None or mode in ("signature", "claimed") else said
+        proved = self._prove(head, service, body, params, now)
+        if isinstance(proved, Decision):
+            return proved
+        if said is None:
+            return _MISSING if mode == "header" else proved
+        return proved if said.principal == proved.principal else _CONFLICT
+
+    def needs_body(self, head: Head) -> bool:
+        """Tell whether the identity cannot be had without the body: a signature that covers it."""
+        if head.authorization is None or head.method != "POST" or self._keys is None:
+            return False
+        return self._rules.mode != "claimed" and (head.content_sha256 is None or self.signatures is not None)
+
+    def _said(self, raw: bytes, peer_trusted: bool) -> Identity | Decision:  # noqa: FBT001 - as above
+        """Return whom the identity header names, if the peer may say so."""
+        if not peer_trusted:
+            return _UNTRUSTED
+        known = self._principals.get(raw)
+        if known is not None:
+            return known
+        text = raw.decode("ascii", "replace")
+        principal = f"uin/{text}" if _DIGITS.fullmatch(text) else text
+        if not PRINCIPAL.fullmatch(principal):
+            return _HEADER_INVALID
+        if len(self._principals) >= _REMEMBERED:
+            self._principals.clear()
+        identity = self._principals[raw] = Identity(principal, None, None, None)
+        return identity
+
+    def _prove(
+        self, head: Head, service: str, body: bytes | None, params: Params, now: float
+    ) -> Identity | Decision:
+        """Return the principal of the one signature in the request, or the refusal."""
+        rules = self._rules
+        keys = self._keys.keys  # type: ignore[union-attr]  # asked only where there are keys
+        claimed = rules.mode == "claimed"
+        key: Key | Decision
+        if head.authorization is None:
+            if not rules.allow_v1:
+                return _V1_OFF
+            key = (claim_v1 if claimed else check_v1)(head, body, params, keys, now)
+        elif signs_v1(params):
+            return _MALFORMED
+        elif claimed:
+            key = claim_tc3(head, service, keys, now)
+        else:
+            payload = signed_payload(head, body, unsigned_allowed=rules.allow_unsigned_payload)
+            key = payload if isinstance(payload, Decision) else check_tc3(head, service, payload, keys, now)
+        if isinstance(key, Decision):
+            return key
+        if self.signatures is not None and head.authorization is not None and not claimed:
+            signature = head.authorization[-_HEX_LENGTH:]
+            if not self.signatures.bound(signature, _binding(head, service, body), now):
+                return _REPLAYED
+        return Identity(key.principal, key.label, key.session, "claimed" if claimed else "valid")
+
+
+def _binding(head: Head, service: str, body: bytes | None) -> tuple[object, ...]:
+    """Return what a signature may stand for once: everything that decides and that it leaves out."""
+    unsigned_body = None if head.content_sha256 is None else sha256(body or b"").digest()
+    return service, head.action, head.version, head.region, unsigned_body
+
+
+def make_identify(rules: IdentitySettings, keys: KeyStore | None) -> Identify:
+    """Settle how callers are identified.
+
+    keys: None only in mode `header` (see the module's table). Warns loudly of mode `claimed`.
+    Raises SettingsError where the mode needs keys and there are none.
+    """
+    if keys is None and rules.mode != "header":
+        raise SettingsError(
+            Problem("identity.keys_file", "SettingsError", f'identity.mode "{rules.mode}" needs a keys file')
+        )
+    if rules.mode == "claimed":
+        _LOGGER.warning(CLAIMED)
+    return Identify(rules, keys)
+
+
+def signature_label(decision: Decision) -> str | None:
+    """Return the result of the signature check behind a refusal, None where it was not about a signature."""
+    return _LABELS.get(decision.reason)
+
+
+def named_secret_id(head: Head, params: Params) -> str | None:
+    """Return the secret id that a refused request names, shortened, for its record. Nobody believes it."""
+    if head.authorization is not None:
+        match = _SECRET_ID_SAID.match(head.authorization)
+        return shorten(match[1].decode()) if match else None
+    for name, value in params:
+        if name == "SecretId" and SECRET_ID.fullmatch(value):
+            return shorten(value)
+    return None

@@ -1,0 +1,350 @@
+"""Whose secret is whose: `keys.json` read strictly, and what is derived from a secret for one day.
+
+Rule 1: a secret leaves this file only as a keyed hash or for a comparison: no repr, error or log shows one.
+Rule 2: the file belongs to us or to root, and nobody else has any right to it; else it is refused whole.
+Rule 3: what is derived lives in the `Keys` it came from: a rotation leaves nothing of it (threats T82).
+Rule 4: an unknown or disabled secret id costs what a known one costs (T81): a key that nobody has stands
+        in, and what is derived for it is remembered just the same, in a place of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from hashlib import sha256
+from hmac import digest as hmac_digest
+from pathlib import Path
+from secrets import token_bytes
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from camguard.errors import PolicyError, Problem, SettingsError
+from camguard.jsontext import Number, child, read_json
+from camguard.policy.document import parse_policy
+from camguard.policy.model import Policy
+from camguard.suggest import nearest
+
+if TYPE_CHECKING:
+    from _hashlib import HASH
+
+# A temporary credential's id is longer than a permanent one and has `-` and `_` in it; its documented
+# bound is 1,024 bytes, that of its token 4,096.
+SECRET_ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
+PRINCIPAL = re.compile(r"uin/[0-9]{5,20}|role/[A-Za-z0-9_+=,.@-]{1,128}")
+_VISIBLE = re.compile(r"[!-~]+")
+_SECRET_LENGTH = range(16, 1025)
+_TOKEN_LENGTH = range(1, 4097)
+_FIELDS = ("secret_key", "principal", "enabled", "token", "expires", "session_policy")
+_REQUIRED = ("secret_key", "principal")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII)
+_EPOCH = re.compile(r"(?:0|[1-9]\d{0,11})(?:\.\d{1,6})?", re.ASCII)
+
+_FILE_BYTES = 16 << 20
+_REMEMBERED = 4096  # a few hundred bytes each
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_BLOCK = 64  # of SHA-256, RFC 2104
+_INNER = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER = bytes(byte ^ 0x5C for byte in range(256))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Key:
+    """One credential that is in use.
+
+    label: the secret id as the log shows it. token: what `X-TC-Token` must be, empty for a permanent key.
+    expires: seconds since the epoch; None: never. session: what a temporary credential may do at most.
+    """
+
+    secret_id: str
+    principal: str
+    secret: bytes = field(repr=False)
+    token: bytes = field(default=b"", repr=False)
+    expires: float | None = None
+    session: Policy | None = None
+    label: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", shorten(self.secret_id))
+
+
+class Credential(NamedTuple):
+    """What a key signs with on one day for one service.
+
+    key: None where nobody has that secret id. day: days since the epoch. scope: as the string to sign has it.
+    inner, outer: SHA-256 that has taken in the padded key, so that an HMAC is two copies (RFC 2104).
+    """
+
+    key: Key | None
+    day: int
+    service: str
+    scope: bytes
+    inner: HASH
+    outer: HASH
+
+
+class Keys:
+    """All keys in use, by secret id, and the credentials derived from them so far."""
+
+    __slots__ = ("_by_id", "_known", "_nobody", "_strangers", "disabled")
+
+    def __init__(self, keys: Mapping[str, Key], disabled: int = 0) -> None:
+        self._by_id = {secret_id.encode(): key for secret_id, key in keys.items()}
+        self.disabled = disabled
+        self._nobody = token_bytes(32)
+        self._known: dict[bytes, Credential] = {}
+        self._strangers: dict[bytes, Credential] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __repr__(self) -> str:
+        return f"<Keys: {len(self)} in use, {self.disabled} disabled>"
+
+    def find(self, secret_id: bytes) -> Key | None:
+        """Return the key in use under that id; None where there is none, or it is disabled."""
+        return self._by_id.get(secret_id)
+
+    def secret_of(self, key: Key | None) -> bytes:
+        """Return the secret of `key`, or of the key that nobody has."""
+        return self._nobody if key is None else key.secret
+
+    def recall(self, said: bytes) -> Credential | None:
+        """Return the credential that stands behind this text, if it was derived before."""
+        return self._known.get(said) or self._strangers.get(said)
+
+    def derive(self, secret_id: bytes, day: str, service: str) -> Credential:
+        """Return the credential of a secret id for `day` (YYYY-MM-DD) and service.
+
+        Raises ValueError if there is no such day. Source: cam-semantics 14.3.
+        """
+        key = self._by_id.get(secret_id)
+        signing = b"TC3" + self.secret_of(key)
+        for part in (day, service, "tc3_request"):
+            signing = hmac_digest(signing, part.encode(), "sha256")
+        padded = signing.ljust(_BLOCK, b"\0")
+        return Credential(
+            key=key,
+            day=date.fromisoformat(day).toordinal() - _EPOCH_DAY,
+            service=service,
+            scope=f"{day}/{service}/tc3_request".encode(),
+            inner=sha256(padded.translate(_INNER)),
+            outer=sha256(padded.translate(_OUTER)),
+        )
+
+    def remember(self, said: bytes, credential: Credential) -> None:
+        """Keep a credential for `recall`. What strangers say cannot push out what is known."""
+        memory = self._strangers if credential.key is None else self._known
+        if len(memory) >= _REMEMBERED:
+            memory.clear()
+        memory[said] = credential
+
+
+def shorten(secret_id: str) -> str:
+    """Return enough of a secret id to recognise it.
+
+    >>> shorten("AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAM"), shorten("AKIDEXAMPLE")
+    ('AKIDz8…EXAM', 'AKID…')
+    """
+    return f"{secret_id[:6]}…{secret_id[-4:]}" if len(secret_id) > 15 else f"{secret_id[:4]}…"  # noqa: PLR2004
+
+
+def load_keys(path: Path) -> Keys:
+    """Read `keys.json`. Raises SettingsError that lists every problem; none of them quotes a value."""
+    return parse_keys(_read(path), str(path))
+
+
+def parse_keys(raw: bytes, source: str) -> Keys:
+    """Read the content of `keys.json`.
+
+    source: the file's name, for messages. Raises SettingsError that lists every problem.
+    """
+    tree = read_json(raw, source, SettingsError, "KeysError")
+    problems: list[Problem] = []
+
+    def wrong(at: str, message: str) -> None:
+        problems.append(Problem(f"{source}#{at}", "KeysError", message))
+
+    if not isinstance(tree, dict):
+        wrong("", "is not an object of secret ids")
+        tree = {}
+    keys: dict[str, Key] = {}
+    disabled = 0
+    for secret_id, entry in tree.items():
+        at = child("", secret_id)
+        if not SECRET_ID.fullmatch(secret_id):
+            wrong(at, "a secret id has 1 to 1024 letters, digits, `-` and `_`")
+        if not isinstance(entry, dict):
+            wrong(at, "is not an object")
+            continue
+        key = _read_key(secret_id, entry, at, wrong, problems)
+        if key is None or entry.get("enabled", True) is False:
+            disabled += key is not None
+        else:
+            keys[secret_id] = key
+    if problems:
+        raise SettingsError(*problems)
+    return Keys(keys, disabled)
+
+
+Wrong = Callable[[str, str], None]
+
+
+def _read_key(
+    secret_id: str, entry: Mapping[str, Any], at: str, wrong: Wrong, problems: list[Problem]
+) -> Key | None:
+    """Return one entry as a Key, or None after telling `wrong` everything that is."""
+    before = len(problems)
+    for name in entry:
+        if name not in _FIELDS:
+            wrong(child(at, name), f"unknown field{nearest(name, _FIELDS)}")
+    for name in _REQUIRED:
+        if name not in entry:
+            wrong(at, f"has no {name}")
+    secret = _visible(entry, "secret_key", _SECRET_LENGTH, at, wrong)
+    token = _visible(entry, "token", _TOKEN_LENGTH, at, wrong)
+    principal = entry.get("principal", "")
+    if "principal" in entry and not (isinstance(principal, str) and PRINCIPAL.fullmatch(principal)):
+        wrong(f"{at}/principal", "a principal is `uin/` and 5 to 20 digits, or `role/` and the role's name")
+    if not isinstance(entry.get("enabled", True), bool):
+        wrong(f"{at}/enabled", "is not true or false")
+    expires = _instant(entry["expires"]) if "expires" in entry else math.inf
+    if expires is None:
+        wrong(f"{at}/expires", "is not a UTC time such as 2026-01-31T12:00:00Z, nor seconds since 1970")
+    session = None
+    if "session_policy" in entry:
+        session = _session(entry["session_policy"], f"{at}/session_policy", wrong)
+    if len(problems) > before or expires is None:
+        return None
+    return Key(secret_id, principal, secret, token, None if expires == math.inf else expires, session)
+
+
+def _visible(entry: Mapping[str, Any], name: str, length: range, at: str, wrong: Wrong) -> bytes:
+    """Return a secret text, or nothing after saying what is wrong without quoting it."""
+    text = entry.get(name)
+    if name not in entry:
+        return b""
+    if not isinstance(text, str) or isinstance(text, Number):
+        wrong(f"{at}/{name}", "is not a string")
+    elif len(text) not in length or not _VISIBLE.fullmatch(text):
+        rule = f"{length.start} to {length.stop - 1} visible ASCII characters without blanks"
+        wrong(f"{at}/{name}", f"is not {rule}")
+    else:
+        return text.encode()
+    return b""
+
+
+def _instant(value: object) -> float | None:
+    """Return seconds since the epoch; value: a JSON number, or RFC 3339 in UTC."""
+    if isinstance(value, Number):
+        return float(value) if _EPOCH.fullmatch(value) else None
+    if not isinstance(value, str) or not _TIME.fullmatch(value):
+        return None
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):  # the 31st of February
+        return None
+
+
+def _session(tree: object, at: str, wrong: Wrong) -> Policy | None:
+    try:
+        return parse_policy("".join(_text(tree)), "session")
+    except PolicyError as error:
+        for problem in error.problems:
+            wrong(at + problem.where.partition("#")[2], f"{problem.message} [{problem.code}]")
+    return None
+
+
+def _text(tree: object) -> Iterator[str]:
+    """Yield the JSON of what `read_json` returned; its numbers are still text."""
+    if isinstance(tree, dict):
+        for i, (name, value) in enumerate(tree.items()):
+            yield ("," if i else "{") + json.dumps(name, ensure_ascii=False) + ":"
+            yield from _text(value)
+        yield "}" if tree else "{}"
+    elif isinstance(tree, list):
+        for i, value in enumerate(tree):
+            yield "," if i else "["
+            yield from _text(value)
+        yield "]" if tree else "[]"
+    else:
+        yield tree if isinstance(tree, Number) else json.dumps(tree, ensure_ascii=False)
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe in the file's place must not hold the poll up
+
+
+def _read(path: Path) -> bytes:
+    """Return the content of the file, and of the very file whose owner and rights were looked at."""
+
+    def wrong(message: str) -> SettingsError:
+        return SettingsError(Problem(str(path), "KeysError", message))
+
+    try:
+        with open(path, "rb", opener=_open) as file:
+            facts = os.fstat(file.fileno())
+            if not stat.S_ISREG(facts.st_mode):
+                raise wrong("is not a file")
+            if facts.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                mode = stat.S_IMODE(facts.st_mode)
+                raise wrong(f"others may use these keys (mode {mode:04o}); run: chmod 600 {path}")
+            if facts.st_uid not in (0, os.geteuid()):
+                raise wrong(
+                    f"belongs to user {facts.st_uid}, neither us nor root; run: chown {os.geteuid()} {path}"
+                )
+            raw = file.read(_FILE_BYTES + 1)
+    except OSError as error:
+        raise wrong(f"cannot be read: {error.strerror}") from None
+    if len(raw) > _FILE_BYTES:
+        raise wrong(f"is larger than {_FILE_BYTES} bytes")
+    return raw
+
+
+class KeysPoll(NamedTuple):
+    """What one look at the file found. problems: new ones only, so that no log fills with one fault."""
+
+    result: Literal["success", "unchanged", "failure"]
+    problems: tuple[Problem, ...] = ()
+
+
+class KeyStore:
+    """The keys in use: a request reads `keys` once, `poll` replaces it whole when the file's content changed.
+
+    A file that became unusable changes nothing: the last good keys stay, `problems` says why.
+    """
+
+    __slots__ = ("_digest", "_path", "keys", "problems")
+
+    def __init__(self, path: Path) -> None:
+        """Load the keys. Raises SettingsError."""
+        raw = _read(path)
+        self._path = path
+        self._digest = sha256(raw).digest()
+        self.keys = parse_keys(raw, str(path))
+        self.problems: tuple[Problem, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<KeyStore {str(self._path)!r}: {self.keys!r}>"
+
+    def poll(self) -> KeysPoll:
+        """Look at the file once. Raises nothing."""
+        try:
+            raw = _read(self._path)
+            digest = sha256(raw).digest()
+            if digest != self._digest:
+                self.keys = parse_keys(raw, str(self._path))
+                self._digest = digest
+            elif not self.problems:
+                return KeysPoll("unchanged")
+        except SettingsError as error:
+            if error.problems == self.problems:
+                return KeysPoll("unchanged")
+            self.problems = error.problems
+            return KeysPoll("failure", error.problems)
+        self.problems = ()
+        return KeysPoll("success")

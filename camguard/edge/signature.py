@@ -1,0 +1,207 @@
+"""TC3-HMAC-SHA256: the owner of this secret id signed this very request, just now (cam-semantics 14.3).
+
+Rule 1: the bytes hashed are the bytes that go on; the query counts as received, nothing is re-sorted.
+Rule 2: a request costs the same whether its secret id is known or not (threats T81).
+Rule 3: only what is derived from a key is remembered, never that a signature was good (T83).
+Rule 4: token and expiry are judged after the signature: only who holds the secret learns of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from hashlib import sha256
+from hmac import compare_digest
+from itertools import pairwise
+from typing import Final
+
+from camguard.edge.head import Head
+from camguard.edge.keys import Credential, Key, Keys
+from camguard.edge.refusal import refused
+from camguard.engine.decision import Decision
+
+SKEW: Final = 300  # seconds, both ways, inclusive
+UNSIGNED: Final = b"UNSIGNED-PAYLOAD"
+
+# A secret id may be longer and hold `-` and `_`: temporary credentials do (keys.py).
+_SAID = re.compile(
+    rb"TC3-HMAC-SHA256 Credential=([A-Za-z0-9_-]{1,1024})/([0-9]{4}-[0-9]{2}-[0-9]{2})/([a-z][a-z0-9-]{0,63})"
+    rb"/tc3_request, SignedHeaders=([a-z0-9!#$%&'*+.^_`|~;-]{1,2048}), Signature="
+)
+_HEX = re.compile(rb"[0-9a-f]{64}")
+_HEX_LENGTH: Final = 64
+_USUAL: Final = b"content-type;host"  # what every official client signs
+_USUAL_END: Final = _USUAL + b", Signature="
+_BLANK: Final = b" \t"
+_TIMESTAMP_LENGTH: Final = 12
+_DAY: Final = 86_400
+
+_MALFORMED: Final = refused("auth_malformed")
+_SERVICE: Final = refused("service_conflict")
+_EXPIRED: Final = refused("signature_expired")
+_INVALID: Final = refused("signature_invalid")
+_UNKNOWN: Final = refused("secret_id_unknown")
+_UNSIGNED: Final = refused("unsigned_payload")
+_NO_BODY: Final = refused("body_unavailable")
+_TOKEN: Final = refused("token_invalid")
+_KEY_EXPIRED: Final = refused("key_expired")
+
+
+def signed_payload(head: Head, body: bytes | None, *, unsigned_allowed: bool) -> bytes | Decision:
+    """Return what the signature must cover of the body, or the refusal.
+
+    body: the exact bytes that go on; None where they were not delivered.
+    unsigned_allowed: whether a client may leave its body out of the signature, as `UNSIGNED-PAYLOAD` says.
+    """
+    if head.content_sha256 is not None:
+        if head.content_sha256 != UNSIGNED:
+            return _MALFORMED
+        return UNSIGNED if unsigned_allowed else _UNSIGNED
+    if body is None:
+        return b"" if head.method == "GET" else _NO_BODY
+    return body
+
+
+def check_tc3(head: Head, service: str, payload: bytes, keys: Keys, now: float) -> Key | Decision:
+    """Return the key that signed this request, or the refusal.
+
+    service: what the host names. payload: as `signed_payload` returns it. now: seconds since the epoch.
+    """
+    credential = _credential(head, service, keys, now)
+    if isinstance(credential, Decision):
+        return credential
+    said: bytes = head.authorization  # type: ignore[assignment]  # _credential found it to be there
+    if _signed_by(credential, head, said, sha256(payload).hexdigest().encode()):
+        return _judge(credential.key, head, now)
+    if not _HEX.fullmatch(said, len(said) - _HEX_LENGTH):
+        return _MALFORMED
+    return _INVALID if credential.key else _UNKNOWN
+
+
+def claim_tc3(head: Head, service: str, keys: Keys, now: float) -> Key | Decision:
+    """Return the key that this request says it was signed with, believed unverified, or the refusal."""
+    credential = _credential(head, service, keys, now)
+    if isinstance(credential, Decision):
+        return credential
+    said: bytes = head.authorization  # type: ignore[assignment]  # _credential found it to be there
+    if not _HEX.fullmatch(said, len(said) - _HEX_LENGTH):
+        return _MALFORMED
+    return _judge(credential.key, head, now)
+
+
+def _judge(key: Key | None, head: Head, now: float) -> Key | Decision:
+    return _UNKNOWN if key is None else judge_key(key, head.token or b"", now)
+
+
+def judge_key(key: Key, token: bytes, now: float) -> Key | Decision:
+    """Return `key` unless its token is not this one (an empty one is none) or it has expired."""
+    if not compare_digest(token, key.token):
+        return _TOKEN
+    if key.expires is not None and now >= key.expires:
+        return _KEY_EXPIRED
+    return key
+
+
+def timely(text: bytes, now: float) -> int | Decision:
+    """Return a timestamp in seconds, or the refusal: not canonical decimal, or too far from `now`."""
+    if not text.isdigit() or len(text) > _TIMESTAMP_LENGTH or text.startswith(b"0"):
+        return _MALFORMED
+    then = int(text)
+    return then if -SKEW <= now - then <= SKEW else _EXPIRED
+
+
+def _credential(head: Head, service: str, keys: Keys, now: float) -> Credential | Decision:
+    """Return what `Authorization` names, if it fits the grammar, the clock, the day and the service."""
+    if head.authorization is None or head.timestamp is None or head.content_type is None:
+        return _MALFORMED
+    said = head.authorization[:-_HEX_LENGTH]
+    recalled = keys.recall(said)
+    credential = recalled or _derive(said, head, keys)
+    then = timely(head.timestamp, now)
+    if credential is None:
+        return _MALFORMED
+    if isinstance(then, Decision):
+        return then
+    if credential.service != service:
+        return _SERVICE
+    if credential.day != then // _DAY:
+        return _INVALID
+    if recalled is None and said.endswith(_USUAL_END):
+        keys.remember(said, credential)
+    return credential
+
+
+def _derive(said: bytes, head: Head, keys: Keys) -> Credential | None:
+    """Return the credential of an `Authorization` up to its signature, None where the grammar is not kept."""
+    match = _SAID.fullmatch(said)
+    if match is None or not _names_fit(match[4], head):
+        return None
+    try:
+        return keys.derive(match[1], match[2].decode(), match[3].decode())
+    except ValueError:  # no such day
+        return None
+
+
+def _names_fit(names: bytes, head: Head) -> bool:
+    """Tell whether `SignedHeaders` is sorted, unique and has what it must, each once in the request."""
+    if names == _USUAL:
+        return True  # the head has no more than one of either, and both were looked for
+    listed = names.split(b";")
+    if any(one >= other for one, other in pairwise(listed)):
+        return False
+    present = [name.lower() for name, _ in head.received]
+    return {b"content-type", b"host"} <= set(listed) and all(present.count(name) == 1 for name in listed)
+
+
+def _signed_by(credential: Credential, head: Head, said: bytes, payload_digest: bytes) -> bool:
+    """Tell whether the signature is that of one of the forms in which clients write the signed headers."""
+    signature = said[-_HEX_LENGTH:]
+    usual = said.endswith(_USUAL_END, 0, -_HEX_LENGTH)
+    names = _USUAL if usual else said[said.index(b"SignedHeaders=") + 14 : said.index(b", Signature=")]
+    for lines in _usual_forms(head) if usual else _forms(names, head):
+        canonical = b"%b\n/\n%b\n%b\n%b\n%b" % (
+            head.method.encode(),
+            head.query,
+            lines,
+            names,
+            payload_digest,
+        )
+        text = b"TC3-HMAC-SHA256\n%b\n%b\n%b" % (
+            head.timestamp or b"",
+            credential.scope,
+            sha256(canonical).hexdigest().encode(),
+        )
+        inner = credential.inner.copy()
+        inner.update(text)
+        outer = credential.outer.copy()
+        outer.update(inner.digest())
+        if compare_digest(outer.hexdigest().encode(), signature):
+            return True
+    return False
+
+
+def _usual_forms(head: Head) -> Iterator[bytes]:
+    """Yield content-type and host as signed: first as the documentation and nearly every client has them."""
+    kind: bytes = head.content_type  # type: ignore[assignment]  # _credential found it to be there
+    first = b"content-type:%b\nhost:%b\n" % (kind.strip(_BLANK).lower(), head.host.lower())
+    yield first
+    for lines in _forms(_USUAL, head):
+        if lines != first:
+            yield lines
+
+
+def _forms(names: bytes, head: Head) -> Iterator[bytes]:
+    """Yield the canonical headers as clients write them: 1, 2 or 4 forms that differ.
+
+    Values in lower case (the documentation), or as sent (a multipart boundary, DEC-51); the host as sent,
+    or without its port (the Node SDK).
+    """
+    sent = {name.lower(): value.strip(_BLANK) for name, value in head.received}
+    lines = [(name, sent[name]) for name in names.split(b";")]
+    portless = [(name, value.partition(b":")[0] if name == b"host" else value) for name, value in lines]
+    forms = (_written(each, lower=lower) for each in (lines, portless) for lower in (True, False))
+    yield from dict.fromkeys(forms)
+
+
+def _written(lines: list[tuple[bytes, bytes]], *, lower: bool) -> bytes:
+    return b"".join(b"%b:%b\n" % (name, value.lower() if lower else value) for name, value in lines)
