@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from camguard.bundle.principals import Principals
 from camguard.catalog.model import Catalog
 from camguard.engine.call import Call
+from camguard.engine.changes import Change, nearest_changes
 from camguard.engine.decide import Tables
 from camguard.engine.decision import Decision
 from camguard.engine.explain import Explanation, explain
@@ -45,6 +46,10 @@ class Bundle:
     def explain(self, call: Call) -> Explanation:
         """Return why a call is decided as it is, statement by statement. Raises nothing."""
         return explain(self.tables, call)
+
+    def nearest_changes(self, call: Call, why: Explanation) -> tuple[Change, ...]:
+        """Return the smallest changes after which a refused call would pass."""
+        return nearest_changes(self.tables, self.policies, call, why)
 
     def table_stats(self) -> tuple[int, int, int]:
         """Return hits and misses of the table cache, and how many tables it holds."""

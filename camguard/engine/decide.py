@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from threading import Lock
 from typing import Literal
 
@@ -17,7 +17,7 @@ from cachetools import LRUCache
 from camguard.catalog.model import Access, Action, Catalog, Granularity
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
-from camguard.engine.layers import Layers, resolve
+from camguard.engine.layers import Layer, Layers, resolve
 from camguard.engine.supply import Terms
 from camguard.engine.table import NO_ALLOW, Row, Table
 from camguard.policy.model import Policy
@@ -107,6 +107,11 @@ class Tables:
         if table is None:
             return PRINCIPAL_UNKNOWN
         row = table.unfolded(call.action)
+        return self._unknown(call.action) if row is None else self._judge(row, call)
+
+    def judge_under(self, layers: Iterable[Layer], call: Call) -> Decision:
+        """Return what other layers would say of a call."""
+        row = Table(layers, self.terms, self.catalog).unfolded(call.action)
         return self._unknown(call.action) if row is None else self._judge(row, call)
 
     def table(self, principal: str, session: Policy | None = None) -> Table | None:
