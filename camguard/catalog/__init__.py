@@ -1,1 +1,22 @@
 """Which actions exist: model, catalog files, and the reader of documentation pages."""
+
+from __future__ import annotations
+
+from camguard.catalog.files import load_catalog, save_all, save_service, to_json
+from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Page, Service
+from camguard.catalog.nearest import nearest_actions
+
+__all__ = [
+    "Access",
+    "Action",
+    "Catalog",
+    "Granularity",
+    "IpRestriction",
+    "Page",
+    "Service",
+    "load_catalog",
+    "nearest_actions",
+    "save_all",
+    "save_service",
+    "to_json",
+]

@@ -46,6 +46,8 @@ class Action:
     resources: the templates as printed, `("*",)` or six segments each with placeholders.
     bind: placeholder -> request parameter, where their names differ.
     match: whether a call must be allowed on all templates or on any one of them.
+    unreadable: the templates as printed, when they are not all six segments. `resources` is empty then,
+        and a call without resources passes nowhere.
     """
 
     service: str
@@ -59,6 +61,7 @@ class Action:
     bind: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     match: Literal["all", "any"] = "all"
     access_guessed: bool = False  # the page had lost its headings
+    unreadable: tuple[str, ...] = ()
     id: str = field(init=False)  # "aiart:TextToImage"
 
     def __post_init__(self) -> None:
