@@ -15,7 +15,7 @@ from typing import Any
 
 from camguard.bundle.model import Bundle
 from camguard.bundle.principals import Principals, read_principals
-from camguard.catalog import load_catalog
+from camguard.catalog import parse_catalog, read_catalog
 from camguard.catalog.model import Catalog
 from camguard.engine.decide import IpSupport, Tables, UnknownAction
 from camguard.errors import BundleError, CamguardError, Problem
@@ -32,14 +32,18 @@ MAX_PRINCIPALS = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The bytes of a bundle by relative path, sorted, and the digest that names them."""
+    """The bytes of a bundle and of its catalog, sorted by path, and the digest that names them all."""
 
     files: Mapping[str, bytes]
+    catalog: Mapping[str, bytes]
     digest: str
 
 
-def read_content(folder: Path) -> Content:
-    """Read a bundle folder once. Raises BundleError when it is no such folder or cannot be read."""
+def read_content(folder: Path, catalog: Path) -> Content:
+    """Read a bundle folder and a catalog once.
+
+    Raises BundleError when it is no such folder or cannot be read, CatalogError likewise.
+    """
     files: dict[str, bytes] = {}
     problems: list[Problem] = []
     folder = folder.resolve()  # once: a symlink swapped meanwhile must not mix two bundles
@@ -57,12 +61,13 @@ def read_content(folder: Path) -> Content:
         problems.append(Problem(str(folder), "BundleError", f"there is no {PRINCIPALS} in this folder"))
     if problems:
         raise BundleError(*problems)
+    listed = read_catalog(catalog)
     digest = hashlib.sha256()
-    for name, raw in files.items():
-        for part in (name.encode(), raw):
-            digest.update(len(part).to_bytes(8))
-            digest.update(part)
-    return Content(MappingProxyType(files), digest.hexdigest())
+    for part in (part for pair in (*files.items(), *listed.items()) for part in pair):
+        raw = Path(part).name.encode() if isinstance(part, str) else part
+        digest.update(len(raw).to_bytes(8))
+        digest.update(raw)
+    return Content(MappingProxyType(files), listed, digest.hexdigest())
 
 
 def _paths(folder: Path) -> Iterator[Path]:
@@ -101,25 +106,23 @@ def make_bundle(  # noqa: PLR0913 - the parts of a bundle, each named
 
 def load_bundle(
     path: str | Path,
-    catalog: str | Path | Catalog,
+    catalog: str | Path,
     *,
     ip_support: IpSupport = "catalog",
     unknown_action: UnknownAction = "refuse",
 ) -> Bundle:
     """Return the bundle in a folder.
 
-    catalog: a catalog, or the folder or file of one.
+    catalog: the folder of catalog files, or one of them.
     Raises BundleError that lists every problem of every file, or CatalogError.
     """
-    listed = catalog if isinstance(catalog, Catalog) else load_catalog(catalog)
-    content = read_content(Path(path))
-    return compile_content(content, listed, ip_support=ip_support, unknown_action=unknown_action)
+    content = read_content(Path(path), Path(catalog))
+    return build_bundle(content, ip_support=ip_support, unknown_action=unknown_action)
 
 
-def compile_content(
-    content: Content, catalog: Catalog, *, ip_support: IpSupport, unknown_action: UnknownAction
-) -> Bundle:
-    """Return the bundle that some content makes. Raises BundleError."""
+def build_bundle(content: Content, *, ip_support: IpSupport, unknown_action: UnknownAction) -> Bundle:
+    """Return the bundle that some content makes. Raises BundleError or CatalogError."""
+    catalog = parse_catalog(content.catalog)
     problems: list[Problem] = []
     policies: dict[str, Policy] = {}
     principals: Any = None

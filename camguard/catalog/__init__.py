@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from camguard.catalog.files import load_catalog, save_all, save_service, to_json
+from camguard.catalog.files import load_catalog, parse_catalog, read_catalog, save_all, save_service, to_json
 from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Page, Service
 from camguard.catalog.nearest import nearest_actions
 
@@ -16,6 +16,8 @@ __all__ = [
     "Service",
     "load_catalog",
     "nearest_actions",
+    "parse_catalog",
+    "read_catalog",
     "save_all",
     "save_service",
     "to_json",

@@ -26,14 +26,36 @@ def load_catalog(path: str | os.PathLike[str]) -> Catalog:
 
     Raises CatalogError with every problem found, each with its file and JSON Pointer.
     """
-    services: dict[str, Service] = {}
+    return parse_catalog(read_catalog(path))
+
+
+def read_catalog(path: str | os.PathLike[str]) -> Mapping[str, bytes]:
+    """Return the bytes of every file of a catalog by its path. Raises CatalogError."""
+    raw: dict[str, bytes] = {}
     problems: list[Problem] = []
     for file in _files(Path(path)):
         try:
-            service = _load(file)
+            raw[str(file)] = file.read_bytes()
+        except OSError as error:
+            problems.append(Problem(str(file), CODE, error.strerror or str(error)))
+    if problems:
+        raise CatalogError(*problems)
+    return raw
+
+
+def parse_catalog(files: Mapping[str, bytes]) -> Catalog:
+    """Return the catalog that some files make. Raises CatalogError with every problem of every file."""
+    services: dict[str, Service] = {}
+    problems: list[Problem] = []
+    for name, raw in files.items():
+        try:
+            tree = read_json(raw, name, CatalogError, CODE)
         except CatalogError as error:
             problems += error.problems
-        else:
+            continue
+        service, found = read_service(tree, name, expected=Path(name).stem)
+        problems += found
+        if service is not None:
             services[service.name] = service
     if problems:
         raise CatalogError(*problems)
@@ -50,18 +72,6 @@ def _files(path: Path) -> list[Path]:
     if not found:
         raise CatalogError(Problem(str(path), CODE, f"holds no catalog file (<service>{SUFFIX})"))
     return found
-
-
-def _load(file: Path) -> Service:
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise CatalogError(Problem(str(file), CODE, error.strerror or str(error))) from None
-    tree = read_json(raw, str(file), CatalogError, CODE)
-    service, problems = read_service(tree, str(file), expected=file.stem)
-    if service is None or problems:
-        raise CatalogError(*problems)
-    return service
 
 
 def save_service(service: Service, folder: Path) -> Path:
