@@ -1,0 +1,48 @@
+# make run, make test: on a machine with Python 3.11 or newer, git and make.
+
+VENV ?= .venv
+PIP   = $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
+# The first interpreter that is new enough; PYTHON=… names another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: run test check heavy bench clean
+
+run: $(VENV)/installed-run config/keys.json
+	$(VENV)/bin/camguard serve --config config/camguard.toml
+
+test: $(VENV)/installed-dev
+	$(VENV)/bin/python -m pytest
+
+check: $(VENV)/installed-dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+# What takes longer than a change should wait for; .ci/run runs it too.
+heavy: $(VENV)/installed-dev
+	$(VENV)/bin/python -m pytest -m heavy
+
+bench: $(VENV)/installed-dev
+	$(PIP) install --group bench
+	for each in benchmarks/[!_]*.py; do $(VENV)/bin/python $$each || exit 1; done
+
+# Keys are drawn once and stay; the file is mode 0600 and never committed.
+config/keys.json: | $(VENV)/installed-run
+	$(VENV)/bin/camguard init config --only-keys
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "camguard needs Python 3.11 or newer: install it, or make PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade 'pip>=25.1'
+
+$(VENV)/installed-run: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --editable '.[serve]'
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --editable '.[serve]' --group dev
+	@touch $@ $(VENV)/installed-run
+
+clean:
+	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

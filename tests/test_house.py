@@ -1,0 +1,154 @@
+"""The shape of the house: who may import whom, what nobody may import, and how large a room may be."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import camguard
+
+ROOT = Path(__file__).resolve().parents[1]
+HOUSE = ROOT / "camguard"
+
+# The order to read in, and the rule of who may import whom: only names to the left.
+ORDER = (
+    "errors",
+    "suggest",
+    "jsontext",
+    "ipset",
+    "catalog",
+    "policy",
+    "engine",
+    "bundle",
+    "settings",
+    "edge",
+    "telemetry",
+    "assembly",
+    "middleware",
+    "gateway",
+    "cli",
+)
+
+# What `import camguard` may need, beside the standard library.
+RUNTIME = {"starlette", "cachetools", "prometheus_client"}
+
+# Module -> the only parts of the house that may import it, and why.
+RESERVED: dict[str, tuple[tuple[str, ...], str]] = {
+    "ipaddress": ((), "the user ruled it out; camguard/ipset.py holds addresses"),
+    "uvicorn": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
+    "uvloop": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
+    "httptools": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
+    "aiohttp": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
+    "yarl": (("gateway",), "comes with aiohttp, whose client takes its addresses so"),
+    "prometheus_client": (("telemetry", "assembly"), "metrics are handed in, never reached for"),
+    "starlette": (("edge", "middleware", "gateway"), "what decides knows no request"),
+    "fnmatch": ((), "gives ? and [ a meaning that CAM does not; camguard/policy/star.py matches"),
+    "glob": ((), "same as fnmatch; pathlib lists folders"),
+    "pickle": ((), "loading must never run what it loads"),
+    "random": ((), "what is drawn here guards something: secrets"),
+}
+
+# Names that say nothing of what is inside.
+EMPTY_NAMES = {"manager", "handler", "helper", "helpers", "utils", "util", "common", "base", "core", "processor"}
+
+MAX_LINES = 400
+
+FILES = sorted(HOUSE.rglob("*.py"))
+
+
+def part_of(path: Path) -> str:
+    """Return the name in ORDER that a file belongs to; `` for camguard/__init__.py itself."""
+    first = path.relative_to(HOUSE).parts[0]
+    return "" if first == "__init__.py" else first.removesuffix(".py")
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Yield the dotted names of all imports, those inside functions too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            # `from camguard import x` names the part in what is imported.
+            yield from (f"{module}.{alias.name}" for alias in node.names) if module == "camguard" else (module,)
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def by_name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", FILES, ids=by_name)
+def test_imports_go_leftwards_only(path: Path) -> None:
+    part = part_of(path)
+    may = {*ORDER[: ORDER.index(part) + 1]} if part else {*ORDER}
+    ours = {name.split(".")[1] for name in imported(parsed(path)) if name.startswith("camguard.")}
+    assert ours & set(ORDER) <= may
+
+
+@pytest.mark.parametrize("path", FILES, ids=by_name)
+def test_nothing_is_imported_that_does_not_belong_there(path: Path) -> None:
+    part = part_of(path)
+    names = {name.split(".")[0] for name in imported(parsed(path))}
+    wrong = {name: why for name, (where, why) in RESERVED.items() if name in names and part not in where}
+    assert wrong == {}
+    known = RUNTIME | set(RESERVED) | set(sys.stdlib_module_names) | {"camguard"}
+    assert names <= known, "a new dependency is the user's to decide"
+
+
+def test_no_import_is_relative() -> None:
+    relative = [
+        f"{by_name(path)}:{node.lineno}"
+        for path in FILES
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert relative == []
+
+
+def test_every_part_stands_in_the_order() -> None:
+    assert {part_of(path) for path in FILES} - {""} <= {*ORDER}
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    parts = {word for path in FILES for name in path.relative_to(HOUSE).parts for word in re.split(r"[_.]", name)}
+    assert parts & EMPTY_NAMES == set()
+
+
+def test_no_class_has_a_name_that_says_nothing() -> None:
+    classes = {
+        f"{by_name(path)}: {node.name}"
+        for path in FILES
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.ClassDef) and node.name.lower().endswith(tuple(EMPTY_NAMES - {"base", "core"}))
+    }
+    assert classes == set()
+
+
+@pytest.mark.parametrize("path", FILES, ids=by_name)
+def test_no_file_outgrows_its_room(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+def test_the_public_names_exist() -> None:
+    named = {"load_bundle", "load_catalog", "parse_policy", "parse_address", "Call", "Decision"}
+    assert named <= {name for name in camguard.__all__ if hasattr(camguard, name)}
+
+
+def blocks(language: str) -> list[str]:
+    """Return the fenced code of one language in the README."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_the_code_in_the_readme_compiles(code: str) -> None:
+    compile(code, "README.md", "exec")
