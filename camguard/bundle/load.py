@@ -26,6 +26,7 @@ from camguard.policy.model import Policy
 
 PRINCIPALS = "principals.json"
 POLICIES = "policies"
+MIN_FILES = 2  # principals.json and one policy
 MAX_FILE = 4 << 20  # bytes of one policy; principals.json may be larger
 MAX_PRINCIPALS = 256 << 20
 
@@ -59,14 +60,17 @@ def read_content(folder: Path, catalog: Path) -> Content:
             problems.append(Problem(name, "BundleError", f"cannot be read: {exc.strerror}"))
     if PRINCIPALS not in files and not problems:
         problems.append(Problem(str(folder), "BundleError", f"there is no {PRINCIPALS} in this folder"))
+    if len(files) < MIN_FILES and not problems:  # an emptied folder is no wish to deny everything (T108)
+        problems.append(Problem(str(folder / POLICIES), "BundleError", "holds no policy (<id>.json)"))
     if problems:
         raise BundleError(*problems)
     listed = read_catalog(catalog)
     digest = hashlib.sha256()
-    for part in (part for pair in (*files.items(), *listed.items()) for part in pair):
-        raw = Path(part).name.encode() if isinstance(part, str) else part
-        digest.update(len(raw).to_bytes(8))
-        digest.update(raw)
+    named = {**files, **{f"catalog/{Path(name).name}": raw for name, raw in listed.items()}}
+    for name, raw in named.items():
+        for part in (name.encode(), raw):
+            digest.update(len(part).to_bytes(8))
+            digest.update(part)
     return Content(MappingProxyType(files), listed, digest.hexdigest())
 
 
