@@ -3,3 +3,37 @@
 from __future__ import annotations
 
 __version__ = "0.1.0"
+
+from camguard.bundle import Bundle, load_bundle
+from camguard.catalog import load_catalog
+from camguard.engine.call import Call
+from camguard.engine.decision import Decision, Reason
+from camguard.errors import (
+    AddressError,
+    BundleError,
+    CamguardError,
+    CatalogError,
+    PolicyError,
+    SettingsError,
+)
+from camguard.ipset import format_address, parse_address
+from camguard.policy.document import parse_policy
+
+__all__ = [
+    "AddressError",
+    "Bundle",
+    "BundleError",
+    "Call",
+    "CamguardError",
+    "CatalogError",
+    "Decision",
+    "PolicyError",
+    "Reason",
+    "SettingsError",
+    "__version__",
+    "format_address",
+    "load_bundle",
+    "load_catalog",
+    "parse_address",
+    "parse_policy",
+]

@@ -54,7 +54,18 @@ RESERVED: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 # Names that say nothing of what is inside.
-EMPTY_NAMES = {"manager", "handler", "helper", "helpers", "utils", "util", "common", "base", "core", "processor"}
+EMPTY_NAMES = {
+    "manager",
+    "handler",
+    "helper",
+    "helpers",
+    "utils",
+    "util",
+    "common",
+    "base",
+    "core",
+    "processor",
+}
 
 MAX_LINES = 400
 
@@ -75,7 +86,9 @@ def imported(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
             # `from camguard import x` names the part in what is imported.
-            yield from (f"{module}.{alias.name}" for alias in node.names) if module == "camguard" else (module,)
+            yield from (
+                (f"{module}.{alias.name}" for alias in node.names) if module == "camguard" else (module,)
+            )
 
 
 def parsed(path: Path) -> ast.Module:
@@ -119,7 +132,9 @@ def test_every_part_stands_in_the_order() -> None:
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
-    parts = {word for path in FILES for name in path.relative_to(HOUSE).parts for word in re.split(r"[_.]", name)}
+    parts = {
+        word for path in FILES for name in path.relative_to(HOUSE).parts for word in re.split(r"[_.]", name)
+    }
     assert parts & EMPTY_NAMES == set()
 
 
@@ -128,7 +143,8 @@ def test_no_class_has_a_name_that_says_nothing() -> None:
         f"{by_name(path)}: {node.name}"
         for path in FILES
         for node in ast.walk(parsed(path))
-        if isinstance(node, ast.ClassDef) and node.name.lower().endswith(tuple(EMPTY_NAMES - {"base", "core"}))
+        if isinstance(node, ast.ClassDef)
+        and node.name.lower().endswith(tuple(EMPTY_NAMES - {"base", "core"}))
     }
     assert classes == set()
 

@@ -1,0 +1,290 @@
+"""Files of policy tests: what must be allowed and what must not, as TOML beside the bundle.
+
+Rule 1: an unknown key, name or action is an error; a test that is misspelt must not pass.
+Rule 2: every combination of a test has one expectation: of the one `expect` that names it, else the default.
+Rule 3: no test reads the clock; a file or a test says what time it is.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from camguard.bundle import Bundle
+from camguard.cli.instant import stamp
+from camguard.cli.source import find_principal, shown
+from camguard.engine.call import Call
+from camguard.engine.decision import Decision, Reason
+from camguard.errors import AddressError, BundleError, Problem
+from camguard.ipset import format_address, parse_range
+from camguard.policy.star import STAR, star_match
+from camguard.suggest import nearest
+
+CODE = "TestError"
+DIMENSIONS = ("principals", "actions", "ips", "resources", "times")
+_NAMED = ("principals", "ips", "resources", "times")  # tables of a file that give names to values
+_FILE = ("name", "now", *_NAMED, "test")
+_TEST = ("name", *DIMENSIONS, "resource_tags", "request_tags", "context", "default", "reason", "expect")
+_EXPECT = (*DIMENSIONS, "decision", "reason", "statements")
+
+Values = Mapping[str, Any]  # as the file writes them -> what they mean, in order
+Combination = tuple[str, ...]  # one shown value for each of DIMENSIONS
+
+
+class Expectation(NamedTuple):
+    """What a decision must be. None: anything will do."""
+
+    allow: bool
+    reason: Reason | None
+    statements: tuple[str, ...] | None
+    where: str
+
+    def misses(self, decision: Decision) -> bool:
+        """Tell whether `decision` is not what was expected."""
+        return (
+            bool(decision) is not self.allow
+            or self.reason not in (None, decision.reason)
+            or self.statements not in (None, decision.statements)
+        )
+
+    def __str__(self) -> str:
+        """Return it as a failure quotes it: `deny (no_allow)`."""
+        word = "allow" if self.allow else "deny"
+        reason = f" ({self.reason})" if self.reason else ""
+        return f"{word}{reason}" + (f" by {', '.join(self.statements)}" if self.statements else "")
+
+
+class Case(NamedTuple):
+    """One combination of a test."""
+
+    shown: str
+    call: Call
+    expected: Expectation
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """One `[[test]]`, spread out."""
+
+    where: str
+    name: str
+    cases: tuple[Case, ...]
+
+
+class _Reader:
+    """Reads one file against one bundle and collects what is wrong with it."""
+
+    def __init__(self, source: str, bundle: Bundle) -> None:
+        self.source = source
+        self.bundle = bundle
+        self.problems: list[Problem] = []
+
+    def wrong(self, at: str, message: str) -> None:
+        self.problems.append(Problem(f"{self.source}: {at}", CODE, message))
+
+    def known(self, table: Any, keys: Iterable[str], at: str) -> dict[str, Any]:
+        """Return a table, after naming the keys that it may not have."""
+        if not isinstance(table, dict):
+            self.wrong(at, "is not a table")
+            return {}
+        keys = tuple(keys)
+        for key in table.keys() - set(keys):
+            self.wrong(at, f"unknown key {key!r}{nearest(key, keys)}")
+        return table
+
+    def tables(self, table: Mapping[str, Any], key: str, at: str) -> list[Any]:
+        raw = table.get(key, [])
+        if not isinstance(raw, list):
+            self.wrong(at, f"{key} is not a list of tables: write [[{key}]]")
+            return []
+        return raw
+
+    def texts(self, raw: Any, at: str) -> tuple[str, ...]:
+        if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw) or not raw:
+            self.wrong(at, "is not a list of at least one string")
+            return ()
+        return tuple(dict.fromkeys(raw))
+
+    def pairs(self, raw: Any, at: str) -> dict[str, str] | None:
+        if raw is None:
+            return None
+        if not isinstance(raw, dict) or not all(isinstance(value, str) for value in raw.values()):
+            self.wrong(at, "is not a table of strings")
+            return {}
+        return raw
+
+    def context(self, raw: Any, at: str) -> dict[str, tuple[str, ...]] | None:
+        if raw is None:
+            return None
+        if not isinstance(raw, dict):
+            self.wrong(at, "is not a table of lists of strings")
+            return {}
+        return {key: self.texts(values, f"{at}, {key}") if values else () for key, values in raw.items()}
+
+
+def read_suites(path: Path, bundle: Bundle) -> tuple[Suite, ...]:
+    """Return the tests of one file, spread out over `bundle`'s catalog and principals.
+
+    Raises BundleError that lists every problem, each with the file and the number of the table.
+    """
+    reader = _Reader(shown(path), bundle)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BundleError(Problem(reader.source, CODE, f"is not TOML: {error}")) from None
+    reader.known(raw, _FILE, "top level")
+    names = {key: reader.known(raw.get(key, {}), raw.get(key, {}), f"[{key}]") for key in _NAMED}
+    suites = [
+        _read_test(reader, table, f"[[test]] {i}", names, raw.get("now"))
+        for i, table in enumerate(reader.tables(raw, "test", "top level"), start=1)
+    ]
+    if reader.problems:
+        raise BundleError(*reader.problems)
+    return tuple(suites)
+
+
+def _read_test(reader: _Reader, raw: Any, at: str, names: Mapping[str, Values], now: Any) -> Suite:
+    table = reader.known(raw, _TEST, at)
+    name = str(table.get("name", at))
+    at = f"{at} {name!r}" if "name" in table else at
+    written = {"resources": [STAR], "times": ["now"], **table}
+    given = {**names, "times": {"now": now, **names["times"]}}
+    spread = {
+        key: _spread(reader, key, reader.texts(written.get(key), f"{at}, {key}"), given.get(key, {}), at)
+        for key in DIMENSIONS
+    }
+    default = _read_expectation(reader, {**table, "decision": table.get("default")}, at, "default")
+    chosen: dict[Combination, Expectation] = {}
+    for i, row in enumerate(reader.tables(table, "expect", at), start=1):
+        here = f"{at}, [[test.expect]] {i}"
+        expect = reader.known(row, _EXPECT, here)
+        wanted = _read_expectation(reader, expect, here, "decision")
+        for combination in _named_by(reader, expect, spread, given, here):
+            if combination in chosen:
+                reader.wrong(here, f"{' '.join(combination)} is named by {chosen[combination].where} too")
+            chosen[combination] = wanted
+    extra = {
+        "resource_tags": reader.pairs(table.get("resource_tags"), f"{at}, resource_tags"),
+        "request_tags": reader.pairs(table.get("request_tags"), f"{at}, request_tags"),
+        "context": reader.context(table.get("context"), f"{at}, context"),
+    }
+    cases = tuple(
+        Case(_shown(row), _call(row, spread, extra), chosen.get(row, default))
+        for row in product(*(spread[key] for key in DIMENSIONS))
+    )
+    return Suite(f"{reader.source}: {at}", name, cases)
+
+
+def _named_by(
+    reader: _Reader, expect: Values, spread: Mapping[str, Values], given: Mapping[str, Values], at: str
+) -> Iterator[Combination]:
+    """Yield the combinations of a test that one `expect` names; a value that the test has not is wrong."""
+    chosen = []
+    for key in DIMENSIONS:
+        if key not in expect:
+            chosen.append(tuple(spread[key]))
+            continue
+        texts = tuple(_spread(reader, key, reader.texts(expect[key], f"{at}, {key}"), given.get(key, {}), at))
+        for text in texts:
+            if text not in spread[key]:
+                reader.wrong(f"{at}, {key}", f"{text!r} is not among the {key} of the test")
+        chosen.append(texts)
+    yield from product(*chosen)
+
+
+def _read_expectation(reader: _Reader, table: Values, at: str, key: str) -> Expectation:
+    decision, reason, statements = table.get("decision"), table.get("reason"), table.get("statements")
+    if decision not in ("allow", "deny"):
+        reader.wrong(
+            at, f'{key} is {"missing" if decision is None else repr(decision)}: write "allow" or "deny"'
+        )
+    if reason is not None and reason not in list(Reason):
+        reader.wrong(at, f"there is no reason {reason!r}{nearest(str(reason), Reason)}")
+        reason = None
+    if statements is not None:
+        statements = reader.texts(statements, f"{at}, statements")
+    return Expectation(decision == "allow", reason and Reason(reason), statements, at)
+
+
+def _spread(reader: _Reader, key: str, texts: Iterable[str], names: Values, at: str) -> dict[str, Any]:
+    """Return what each text of one dimension means, in order; patterns and ranges become several."""
+    spread: dict[str, Any] = {}
+    for text in texts:
+        meaning = names.get(text, text)
+        found = dict(_READERS[key](reader, text, meaning, f"{at}, {key}"))
+        spread |= found
+    return spread
+
+
+def _principal(reader: _Reader, text: str, meaning: Any, at: str) -> Iterator[tuple[str, str]]:
+    known = reader.bundle.people.names
+    principal = find_principal(reader.bundle, str(meaning))
+    if principal not in known:
+        reader.wrong(
+            at, f"there is no principal {meaning!r}{nearest(str(meaning), (*known, *known.values()))}"
+        )
+    yield text, principal
+
+
+def _actions(reader: _Reader, _text: str, meaning: Any, at: str) -> Iterator[tuple[str, str]]:
+    actions = reader.bundle.catalog.actions
+    found = [action for action in actions if star_match(meaning, action)]
+    if not found:
+        what = "action fits" if STAR in meaning else "action is called"
+        reader.wrong(at, f"no {what} {meaning!r}{nearest(meaning, actions)}")
+    yield from zip(found, found, strict=True)
+
+
+def _addresses(reader: _Reader, text: str, meaning: Any, at: str) -> Iterator[tuple[str, int]]:
+    """Yield an address, or both ends of a range: where it is left is where a policy goes wrong."""
+    try:
+        ends = dict.fromkeys(parse_range(str(meaning)))
+    except AddressError as error:
+        reader.wrong(at, str(error))
+        return
+    for place in ends:
+        yield (text if len(ends) == 1 else format_address(place)), place
+
+
+def _resource(_reader: _Reader, text: str, meaning: Any, _at: str) -> Iterator[tuple[str, str]]:
+    yield text, str(meaning)
+
+
+def _instant(reader: _Reader, text: str, meaning: Any, at: str) -> Iterator[tuple[str, float]]:
+    try:
+        when = meaning if isinstance(meaning, datetime) else datetime.fromisoformat(str(meaning))
+    except ValueError:
+        hint = "says no time: give the file `now = 2026-11-22T09:00:00Z`, or the test its own `times`"
+        reader.wrong(at, hint if text == "now" else f"{meaning!r} is no instant like 2026-11-22T09:00:00Z")
+        return
+    if when.tzinfo is None:
+        reader.wrong(at, f"{when} has no time zone: end it with Z")
+        return
+    yield (text if text != "now" else stamp(when.timestamp())), when.timestamp()
+
+
+_READERS = {
+    "principals": _principal,
+    "actions": _actions,
+    "ips": _addresses,
+    "resources": _resource,
+    "times": _instant,
+}
+
+
+def _call(row: Combination, spread: Mapping[str, Values], extra: Values) -> Call:
+    principal, action, source_ip, resource, when = (
+        spread[key][text] for key, text in zip(DIMENSIONS, row, strict=True)
+    )
+    return Call(principal, action, source_ip, when, (resource,), **extra)
+
+
+def _shown(row: Combination) -> str:
+    principal, action, source_ip, resource, when = row
+    on = "" if resource == STAR else f" on {resource}"
+    return f"{principal} {action}{on} from {source_ip} at {when}"

@@ -1,0 +1,181 @@
+"""`camguard test`: hold a bundle against what its tests expect of it."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from camguard.bundle import Bundle
+from camguard.cli.exit import Exit
+from camguard.cli.expectations import Case, Suite, read_suites
+from camguard.cli.output import add_format, complain, paint, show
+from camguard.cli.source import add_source, find_source, read_bundle
+from camguard.engine.decision import Decision
+
+_SHOWN = 5  # failures of one test that text lists; json lists all
+
+
+class Failure(NamedTuple):
+    """One combination that was decided otherwise than expected."""
+
+    case: Case
+    decision: Decision
+
+    def __str__(self) -> str:
+        """Return it as one line."""
+        by = f" by {', '.join(self.decision.statements)}" if self.decision.statements else ""
+        word = "allow" if self.decision else "deny"
+        return f"{self.case.shown}: expected {self.case.expected}, got {word} ({self.decision.reason}){by}"
+
+
+class Outcome(NamedTuple):
+    """One test that ran."""
+
+    suite: Suite
+    failures: tuple[Failure, ...]
+
+
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register `test`."""
+    parser = verbs.add_parser(
+        "test", help="run the policy tests of a bundle; exit code 4 when one fails or none ran"
+    )
+    parser.add_argument(
+        "paths", type=Path, nargs="*", metavar="PATH", help="files or folders (default: BUNDLE/tests)"
+    )
+    add_source(parser)
+    parser.add_argument(
+        "--run", dest="only", type=_pattern, metavar="REGEX", help="only tests whose name fits"
+    )
+    parser.add_argument(
+        "--coverage", action="store_true", help="list the statements that never decided anything"
+    )
+    parser.add_argument(
+        "--min-coverage", type=_percent, metavar="PERCENT", help="fail below this share of statements"
+    )
+    add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> Exit:
+    """Run every test and print how it went."""
+    source = find_source(args)
+    bundle = read_bundle(source)
+    suites = [
+        suite
+        for path in find_files(args.paths or [source.bundle / "tests"])
+        for suite in read_suites(path, bundle)
+        if args.only is None or args.only.search(suite.name)
+    ]
+    decided: set[str] = set()
+    outcomes = [judge(suite, bundle, decided) for suite in suites]
+    wanted = args.coverage or args.min_coverage is not None
+    never = [each for each in statements(bundle) if each not in decided] if wanted else None
+    covered = share(bundle, never) if never is not None else None
+    show(args.format, report(outcomes, bundle, never), document(outcomes, never, covered))
+    if not any(suite.cases for suite in suites):
+        complain("no policy test ran")
+        return Exit.TESTS_FAILED
+    if args.min_coverage is not None and covered is not None and covered < args.min_coverage:
+        complain(f"coverage is {covered:.1f} %, below {args.min_coverage:g} %")
+        return Exit.TESTS_FAILED
+    return Exit.TESTS_FAILED if any(outcome.failures for outcome in outcomes) else Exit.OK
+
+
+def find_files(paths: list[Path]) -> Iterator[Path]:
+    """Yield the files among `paths` and the *.toml under the folders among them, sorted."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(path.rglob("*.toml"))
+        else:
+            yield path
+
+
+def judge(suite: Suite, bundle: Bundle, decided: set[str]) -> Outcome:
+    """Decide every case of a test. decided: takes up the statements that decided one."""
+    failures = []
+    for case in suite.cases:
+        decision = bundle.decide(case.call)
+        decided.update(decision.statements)
+        if case.expected.misses(decision):
+            failures.append(Failure(case, decision))
+    return Outcome(suite, tuple(failures))
+
+
+def statements(bundle: Bundle) -> list[str]:
+    """Return the ids of all statements of a bundle, policies by name."""
+    return [each.id for _, policy in sorted(bundle.policies.items()) for each in policy.statements]
+
+
+def share(bundle: Bundle, never: list[str]) -> float:
+    """Return the percentage of statements that decided something; of none it is all."""
+    total = bundle.statement_count
+    return 100.0 * (total - len(never)) / total if total else 100.0
+
+
+def report(outcomes: list[Outcome], bundle: Bundle, never: list[str] | None) -> Iterator[str]:
+    """Yield a line for each test, its first failures below, then the sums."""
+    for outcome in outcomes:
+        failed = len(outcome.failures)
+        word = paint("FAIL", "bad") if failed else paint("ok", "good") + "  "
+        yield f"{word} {outcome.suite.where} ({len(outcome.suite.cases)} calls)"
+        for failure in outcome.failures[:_SHOWN]:
+            yield f"       {failure}"
+        if failed > _SHOWN:
+            yield f"       and {failed - _SHOWN} more"
+    failed = sum(bool(outcome.failures) for outcome in outcomes)
+    calls = sum(len(outcome.suite.cases) for outcome in outcomes)
+    yield f"{len(outcomes)} tests, {calls} calls: {f'{failed} failed' if failed else 'all passed'}"
+    if never is not None:
+        total = bundle.statement_count
+        yield f"{total - len(never)} of {total} statements decided something ({share(bundle, never):.1f} %)"
+        for statement in never:
+            yield f"  {paint('never', 'doubtful')} {statement}"
+
+
+def document(outcomes: list[Outcome], never: list[str] | None, covered: float | None) -> dict[str, object]:
+    """Return the same for a program."""
+    return {
+        "tests": [
+            {
+                "where": outcome.suite.where,
+                "name": outcome.suite.name,
+                "calls": len(outcome.suite.cases),
+                "failures": [
+                    {
+                        "call": failure.case.shown,
+                        "expected": str(failure.case.expected),
+                        "expected_at": failure.case.expected.where,
+                        "decision": "allow" if failure.decision else "deny",
+                        "reason": failure.decision.reason,
+                        "statements": list(failure.decision.statements),
+                    }
+                    for failure in outcome.failures
+                ],
+            }
+            for outcome in outcomes
+        ],
+        "coverage": covered,
+        "never_decided": never,
+    }
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from None
+
+
+def _percent(text: str) -> float:
+    most = 100.0
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is no percentage from 0 to 100")
+    return value
