@@ -1,0 +1,134 @@
+"""Listeners: several applications in one process and one event loop, on uvicorn with our bounds.
+
+uvicorn with httptools and uvloop was chosen for being the best kept and, measured, the fastest of the ASGI
+servers that restart a killed worker and finish what is in flight (README, "Why these parts"). What it lacks
+(deadlines and bounds before there is a request) is in `protocol.py`. Its `Server` is not used: it means one
+listener a process, its own signals, a second Date header, and idle connections cut while a request arrives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import resource
+import socket
+from collections.abc import AsyncIterator
+from functools import partial
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from camguard.errors import Problem, SettingsError
+from camguard.gateway.protocol import Bounds, bound, sweep
+from camguard.settings import Address
+
+BACKLOG = 2048
+RESERVED_FILES = 128  # bundle, logs, pipes, resolver
+MOST_FILES = 65_536
+STOP_POLL_SECONDS = 0.02
+
+
+class Listener:
+    """One application on one socket, served until `stop`.
+
+    `port` is the one that was bound.
+    """
+
+    def __init__(self, config: uvicorn.Config, bounds: Bounds, sock: socket.socket) -> None:
+        self.port: int = sock.getsockname()[1]
+        self._state = ServerState()
+        self._config = config
+        self._bounds = bounds
+        self._sock = sock
+
+    async def start(self) -> None:
+        """Accept connections from now on."""
+        factory = partial(bound(self._bounds), config=self._config, server_state=self._state, app_state={})
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(factory, sock=self._sock, backlog=BACKLOG)
+        self._sweeping = asyncio.create_task(sweep(lambda: self._state.connections, self._bounds))
+
+    async def stop(self, seconds: float) -> None:
+        """Accept nothing more; give requests in flight these seconds to finish, then cut them."""
+        await asyncio.sleep(
+            0
+        )  # one turn of the loop accepts what the kernel has queued; closing would reset it
+        self._server.close()
+        for connection in tuple(self._state.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._state.connections or self._state.tasks:  # noqa: ASYNC110 - uvicorn keeps plain sets
+                    await asyncio.sleep(STOP_POLL_SECONDS)
+        for connection in tuple(self._state.connections):
+            connection.transport.abort()
+        for task in tuple(self._state.tasks):
+            task.cancel()
+        await asyncio.gather(*self._state.tasks, return_exceptions=True)
+        self._sweeping.cancel()
+
+
+async def listen(app: ASGIApp, sock: socket.socket, bounds: Bounds) -> Listener:
+    """Serve an application on a bound socket; return once connections are accepted."""
+    config = uvicorn.Config(
+        app,
+        http=HttpToolsProtocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # it would write header text into scope["client"] (T05)
+        timeout_keep_alive=math.ceil(bounds.head_seconds),
+    )
+    config.load()
+    # Its warnings are about what clients send, one line each: theirs to cause, ours to store.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    listener = Listener(config, bounds, sock)
+    await listener.start()
+    return listener
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    app: ASGIApp, sock: socket.socket, bounds: Bounds, shutdown_seconds: float
+) -> AsyncIterator[Listener]:
+    """Serve while the block runs. shutdown_seconds: as `Listener.stop`."""
+    listener = await listen(app, sock, bounds)
+    try:
+        yield listener
+    finally:
+        await listener.stop(shutdown_seconds)
+
+
+def bind(address: Address, name: str) -> socket.socket:
+    """Return a socket bound to an address. name: the setting, for the message.
+
+    Raises SettingsError.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        return socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
+    except OSError as exc:
+        where = f"gateway.{name}"
+        raise SettingsError(
+            Problem(where, "BindError", f"cannot listen on {address}: {exc.strerror or exc}")
+        ) from None
+
+
+def raise_file_limit() -> int:
+    """Take as many open files as the system grants us; return how many connections a listener may hold.
+
+    Each connection may have one more to an upstream.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft < most:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            soft = most
+    return max(16, (soft - RESERVED_FILES) // 2)
