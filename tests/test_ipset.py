@@ -1,0 +1,167 @@
+# ruff: noqa: S104 - addresses to read, not to bind
+"""Addresses, ranges and sets of them, beside the standard library as an independent reader."""
+
+from __future__ import annotations
+
+import ipaddress
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from camguard.errors import AddressError
+from camguard.ipset import LINE_END, V4_END, IpSet, format_address, parse_address, parse_range
+
+GOOD = [
+    pytest.param("0.0.0.0", 0, id="the first address of all"),
+    pytest.param("255.255.255.255", V4_END - 1, id="the last IPv4 address"),
+    pytest.param("::", V4_END, id="the first IPv6 address is no IPv4 address"),
+    pytest.param("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", LINE_END - 1, id="the last address of all"),
+    pytest.param("::ffff:203.0.113.66", 0xCB007142, id="T07 a mapped address is IPv4"),
+    pytest.param("::ffff:cb00:7142", 0xCB007142, id="T07 a mapped address in hex is IPv4"),
+    pytest.param("::1.2.3.4", V4_END + 0x01020304, id="an IPv4-compatible address is not unwrapped"),
+    pytest.param("64:ff9b::1.2.3.4", V4_END + (0x64FF9B << 96) + 0x01020304, id="NAT64 is not unwrapped"),
+    pytest.param("2001:DB8::a", V4_END + (0x20010DB8 << 96) + 10, id="letters of either case"),
+]
+
+
+@pytest.mark.parametrize(("text", "place"), GOOD)
+def test_parse_address(text: str, place: int) -> None:
+    assert parse_address(text) == place
+
+
+BAD = [
+    pytest.param(text, id=f"{text[:24]!r} is refused")
+    for text in (
+        "", " ", "1.2.3", "127.1", "1.2.3.4.5", "256.0.0.1", "010.0.0.1", "0203.0.113.7", "0xcb.0.113.7",
+        "3405803783", "203.0.28935", "1.2.3.4 ", " 1.2.3.4", "1.2.3.4\n", "1.2.3.4\x00", "1.2.3.-4", "+1.2.3.4",
+        "1.2.3.²", "\uff11.2.3.4",
+        "1.2.3.4:80", "[::1]", "::1%eth0", "::1/128", "1.2.3.4/32", ":", ":::", "1::2::3",
+        "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "12345::", "g::", "::ffff:1.2.3.256", "::1.2.3.04", "1.2.3.4::",
+        "unknown", "localhost", "_hidden", "\ufeff1.2.3.4", "::ffff:0x1.2.3.4", "1" * 5000, ":" * 5000,
+        "0000:0000:0000:0000:0000:ffff:255.255.255.2555",
+    )
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_no_address(text: str) -> None:
+    with pytest.raises(AddressError, match="is not an IP address"):
+        parse_address(text)
+
+
+RANGES = [
+    pytest.param("10.217.182.3/24", "10.217.182.0", "10.217.182.255", id="T16 host bits are masked"),
+    pytest.param("0.0.0.0/0", "0.0.0.0", "255.255.255.255", id="T15 all of IPv4 holds no IPv6"),
+    pytest.param("::/0", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", id="T15 all of IPv6 holds no IPv4"),
+    pytest.param("1.2.3.4", "1.2.3.4", "1.2.3.4", id="a bare address is one host"),
+    pytest.param("1.2.3.4/32", "1.2.3.4", "1.2.3.4", id="a full prefix is one host"),
+    pytest.param("::1/128", "::1", "::1", id="a full IPv6 prefix is one host"),
+    pytest.param("::ffff:10.0.0.0/104", "10.0.0.0", "10.255.255.255", id="a mapped range is IPv4"),
+    pytest.param("2001:db8::/33", "2001:db8::", "2001:db8:7fff:ffff:ffff:ffff:ffff:ffff", id="an odd prefix"),
+]
+
+
+@pytest.mark.parametrize(("text", "first", "last"), RANGES)
+def test_parse_range(text: str, first: str, last: str) -> None:
+    assert parse_range(text) == (parse_address(first), parse_address(last))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/08", "10.0.0.0/+8", "10.0.0.0/ 8", "10.0.0.0/00",
+     "10.0.0.0/4294967304", "10.0.0.0/255.0.0.0", "::/129", "::ffff:10.0.0.0/8", "::ffff:10.0.0.0/95",
+     "10.*.*.10/24", "/8", "10.0.0.0/8/8", "10.0.0.0/²"],
+)  # fmt: skip
+def test_no_range(text: str) -> None:
+    with pytest.raises(AddressError):
+        parse_range(text)
+
+
+def test_an_error_shows_what_was_written_and_no_more() -> None:
+    with pytest.raises(AddressError, match=r"'10\.0\.0\.0/33': has a prefix length above /32"):
+        parse_range("10.0.0.0/33")
+    with pytest.raises(AddressError) as caught:
+        parse_address("9" * 100_000)
+    assert len(str(caught.value)) < 120
+
+
+SETS = [
+    pytest.param([], (), id="the empty set"),
+    pytest.param(["10.0.0.0/25", "10.0.0.128/25"], ("10.0.0.0/24",), id="adjacent ranges become one"),
+    pytest.param(["10.0.0.0/8", "10.1.0.0/16"], ("10.0.0.0/8",), id="a nested range vanishes"),
+    pytest.param(["10.0.0.1", "10.0.0.1"], ("10.0.0.1",), id="a duplicate vanishes"),
+    pytest.param(
+        ["::/0", "0.0.0.0/0"], ("0.0.0.0/0", "::/0"), id="the families do not merge where they touch"
+    ),
+    pytest.param(["10.0.0.1", "10.0.0.2"], ("10.0.0.1", "10.0.0.2"), id="neighbours that make no block"),
+    pytest.param(["10.0.0.3/32", "10.0.0.4/30"], ("10.0.0.3", "10.0.0.4/30"), id="a run is cut into blocks"),
+]
+
+
+@pytest.mark.parametrize(("texts", "cidrs"), SETS)
+def test_ipset(texts: list[str], cidrs: tuple[str, ...]) -> None:
+    assert IpSet.of(texts).cidrs() == cidrs
+
+
+V4 = st.integers(0, V4_END - 1)
+V6 = st.one_of(st.integers(0, 2**128 - 1), st.integers(0xFFFF << 32, (0xFFFF << 32) + 2**33))
+NETWORKS = st.one_of(
+    st.builds(lambda v, p: f"{ipaddress.IPv4Address(v)}/{p}", V4, st.integers(0, 32)),
+    st.builds(lambda v, p: f"{ipaddress.IPv6Address(v)}/{p}", V6, st.integers(0, 128)),
+)
+
+
+def folded(address: Any) -> Any:
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+@given(st.one_of(V4.map(ipaddress.IPv4Address), V6.map(ipaddress.IPv6Address)))
+def test_text_and_place_are_one_to_one(address: Any) -> None:
+    place = parse_address(str(address))
+    assert parse_address(format_address(place)) == place
+    assert ipaddress.ip_address(format_address(place)) == folded(address)
+
+
+@given(
+    st.lists(NETWORKS, max_size=6), st.one_of(V4.map(ipaddress.IPv4Address), V6.map(ipaddress.IPv6Address))
+)
+def test_a_set_holds_what_a_second_reader_says(texts: list[str], address: Any) -> None:
+    try:
+        addresses = IpSet.of(texts)
+    except AddressError:
+        return  # a mapped range below /96
+    networks = [ipaddress.ip_network(text, strict=False) for text in texts]
+    address = folded(address)
+    expected = any(
+        address in network if network.version == address.version else _mapped_in(address, network)
+        for network in networks
+    )
+    assert (parse_address(str(address)) in addresses) is expected
+    pairs = list(zip(addresses.starts, addresses.ends, strict=True))
+    assert all(first <= last for first, last in pairs)
+    assert all(a[1] + 1 < b[0] or b[0] == V4_END for a, b in pairwise(pairs)), (
+        "sorted, disjoint, not adjacent"
+    )
+    assert IpSet.of(addresses.cidrs()) == addresses
+
+
+def _mapped_in(address: Any, network: Any) -> bool:
+    """An IPv4 address is in an IPv6 network only where the network itself is a mapped one."""
+    if address.version == 4 and network.prefixlen >= 96:
+        return (
+            folded(network.network_address) != network.network_address
+            and ipaddress.IPv6Address((0xFFFF << 32) + int(address)) in network
+        )
+    return False
+
+
+@given(st.text(max_size=50))
+def test_any_text_is_an_address_or_an_error(text: str) -> None:
+    for read in (parse_address, parse_range):
+        try:
+            read(text)
+        except AddressError:
+            continue
