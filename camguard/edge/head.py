@@ -1,8 +1,35 @@
-"""The one frozen copy of a request's head. A first version: its shape."""
+"""The one frozen copy of a request's head.
+
+Rule 1: the copy is taken before the first `receive`: a server may append trailers to the list it handed over
+        (threats T26). What is decided on and what goes on are this copy.
+Rule 2: nothing is trimmed or folded. Servers differ in whether a value keeps its trailing blanks, so a blank
+        in a header that decides is refused by that header's own grammar (T31); in an ordinary one it goes on.
+Rule 3: a NUL, a line break or another control character is refused wherever it stands (T54, T55).
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from camguard.edge.headers import Names, Shape
+from camguard.edge.memo import Memo
+from camguard.edge.refusal import refused
+from camguard.engine.decision import Decision
+from camguard.settings.model import Settings
+
+_CONTROLS = bytes(code for code in (*range(32), 127) if code != ord("\t"))
+_LINE_COST = 4  # ": " and the line's end
+_SHAPES = 1024
+_SHAPE_BYTES = 4096
+_METHODS = frozenset(("GET", "POST"))
+
+_METHOD = refused("method_not_allowed")
+_PATH = refused("path_not_allowed")
+_MALFORMED = refused("header_malformed")
+_TOO_LARGE = refused("headers_too_large")
+_QUERY_TOO_LARGE = refused("query_too_large")
+_HOST_MISSING = refused("host_missing")
 
 
 class Head(NamedTuple):
@@ -10,6 +37,7 @@ class Head(NamedTuple):
 
     received: every header line as it came. headers: those that go on. The fields behind them are single-line
     security headers, None where absent. forwarded: all lines of the one configured forwarding header.
+    chunked: whether the body comes without a declared length.
     """
 
     method: str  # "GET" or "POST"
@@ -28,3 +56,62 @@ class Head(NamedTuple):
     content_length: bytes | None
     identity: bytes | None
     forwarded: tuple[bytes, ...]
+    chunked: bool = False
+
+
+class HeadRules:
+    """What a head is read by, settled once."""
+
+    def __init__(self, settings: Settings) -> None:
+        limits = settings.limits
+        self.lines = limits.header_lines
+        self.bytes = limits.header_bytes
+        self.value_bytes = limits.header_value_bytes
+        self.query_bytes = limits.query_bytes
+        names = Names(settings.identity.header.encode(), settings.client_ip.header.encode())
+        self.shapes: Memo[tuple[bytes, ...], Shape | Decision] = Memo(
+            names.shape, entries=_SHAPES, longest=_SHAPE_BYTES, size=lambda each: sum(map(len, each))
+        )
+        self.hops: Memo[bytes, frozenset[bytes] | Decision] = Memo(names.hops)
+
+
+def read_head(scope: Mapping[str, Any], rules: HeadRules) -> Head | Decision:
+    """Return the head of an ASGI `http` scope, or why it is refused (threats 3.5)."""
+    method, query = scope["method"], scope["query_string"]
+    if method not in _METHODS:
+        return _METHOD
+    if (scope.get("raw_path") or scope["path"].encode()) != b"/" or scope["path"] != "/":
+        return _PATH
+    if len(query) > rules.query_bytes:
+        return _QUERY_TOO_LARGE
+    received = tuple(scope["headers"])
+    if len(received) > rules.lines:
+        return _TOO_LARGE
+    if not received:
+        return _HOST_MISSING
+    names, values = zip(*received, strict=True)
+    text = b" ".join(values)
+    size = len(text)
+    if size > rules.value_bytes and max(map(len, values)) > rules.value_bytes:
+        return _TOO_LARGE
+    shape = rules.shapes[names]
+    if isinstance(shape, Decision):
+        return shape
+    if size + shape.size + _LINE_COST * len(names) > rules.bytes:
+        return _TOO_LARGE
+    if len(text.translate(None, _CONTROLS)) != size:
+        return _MALFORMED
+    if b"\t" in text and any(b"\t" in values[i] for i in shape.single):
+        return _MALFORMED
+    for demand in shape.demands:
+        if values[demand.index].lower() != demand.value:
+            return demand.refusal
+    stay = received if shape.stays is None else shape.stays(received)
+    for i in shape.connection:
+        dropped = rules.hops[values[i]]
+        if isinstance(dropped, Decision):
+            return dropped
+        if dropped:
+            stay = tuple([line for line in stay if line[0] not in dropped])
+    forwarded = tuple([values[i] for i in shape.forwarded]) if shape.forwarded else ()
+    return Head(method, query, received, stay, *shape.pick((*values, None)), forwarded, shape.chunked)
