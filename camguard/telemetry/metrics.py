@@ -69,7 +69,10 @@ class _Policy(NamedTuple):
 
 
 class _Catalog(NamedTuple):
-    """What is known of the catalog: replaced as a whole. `aiart:` stands for an unknown action of aiart."""
+    """What is known of the catalog: replaced as a whole.
+
+    actions: labels by action id; `aiart:` is any action of aiart that the catalog lacks, "" any other.
+    """
 
     actions: Mapping[str, ActionLabels] = {"": NOWHERE}
     services: frozenset[str] = frozenset()
@@ -98,7 +101,7 @@ class Metrics:
     ) -> None:
         self._patterns = tuple(actions)
         self._build = (version, platform.python_version())
-        self._calls: dict[tuple[str, str, str], int] = {}  # listener, action id or "", reason
+        self._calls: dict[tuple[str, str, str], int] = {}  # listener, key of _Catalog.actions, reason
         self._marks: dict[tuple[str | None, str | None], int] = {}  # client_ip, signature
         self._marks |= dict.fromkeys(product((*CLIENT_IP, None), (*SIGNATURE, None)), 0)
         self._timed = {listener: [0] * (len(DECISION_BOUNDS) + 1) + [0.0] for listener in listeners}
@@ -127,7 +130,8 @@ class Metrics:
         entry = record.entry
         listener = record.listener
         try:
-            self._calls[listener, "" if entry is None else entry.id, record.decision.reason] += 1
+            action = entry.id if entry is not None else f"{record.service}:"
+            self._calls[listener, action, record.decision.reason] += 1
             timed = self._timed[listener]
         except KeyError:
             timed = self._meet(record)
@@ -145,12 +149,10 @@ class Metrics:
         """Count the first call of its kind, or one whose action the catalog does not have."""
         listener = record.listener if record.listener in self._timed else UNKNOWN
         timed = self._timed.setdefault(listener, [0] * (len(DECISION_BOUNDS) + 1) + [0.0])
-        action = ""
+        names = [f"{record.service}:"]
         if record.entry is not None:
-            of_service = f"{record.entry.service}:"
-            action = next(
-                (each for each in (record.entry.id, of_service) if each in self._catalog.actions), ""
-            )
+            names = [record.entry.id, f"{record.entry.service}:"]
+        action = next((each for each in names if each in self._catalog.actions), "")
         key = (listener, action, record.decision.reason)
         self._calls[key] = self._calls.get(key, 0) + 1
         return timed

@@ -1,0 +1,240 @@
+"""The decision log: one line a judged request, written beside the calls.
+
+Rule 1: a call adds its record to a queue and goes on; one thread makes the lines and writes them (F-10).
+Rule 2: a full queue loses allows before denials, and every loss is counted.
+Rule 3: a line is written in one piece. Where the system took only a part of it, the next one starts on a line
+        of its own, and the record is written again.
+Rule 4: trouble with the file is no trouble for a call: the writer tries again until it works or is stopped.
+"""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import logging
+import os
+import select
+import stat
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from camguard.edge.record import Record
+from camguard.engine.decision import Reason
+from camguard.telemetry.log_line import log_line
+
+QUEUE = 10_000  # records that wait at most
+TICK_SECONDS = 0.05  # how long a record may wait for its writer: calls never wake it, since that costs them
+RETRY_SECONDS = 1.0  # after a failed write
+LOOK_SECONDS = 1.0  # between two looks at whether the file was moved away
+STOP_SECONDS = 5.0
+_BATCH = 256
+_STDOUT = 1
+_MODE = 0o640  # a log names people and addresses
+
+_log = logging.getLogger("camguard.telemetry")
+Waiting = tuple[Record, int | None]
+
+
+class Sink:
+    """A file, or stdout, that takes whole lines. Used by one thread.
+
+    path: `-` for stdout, else a file, created if absent, opened when it is first needed.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        write: Callable[[int, bytes], int] = os.write,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path = path
+        self._write = write
+        self._monotonic = monotonic
+        self._fd: int | None = None
+        self._looked = 0.0
+        self._torn = False  # whether what was written last has no line break
+
+    def write(self, line: bytes) -> None:
+        """Write one line, in one call to the system. Raises OSError; the line is then to be written again."""
+        fd = self._open()
+        whole = b"\n" + line if self._torn else line
+        written = self._write_some(fd, whole)
+        if written == len(whole):
+            self._torn = False
+            return
+        if written:
+            self._torn = written > 1 or not self._torn
+        raise OSError(errno.EIO, f"{written} of {len(whole)} bytes were written")
+
+    def _write_some(self, fd: int, line: bytes) -> int:
+        while True:
+            try:
+                return self._write(fd, line)
+            except BlockingIOError:  # somebody made our stdout non-blocking: wait as a blocking one would
+                select.select([], [fd], [], RETRY_SECONDS)
+
+    def close(self) -> None:
+        """Let the file go; the next line opens it again."""
+        fd, self._fd = self._fd, None
+        if fd is not None and self._path != "-":
+            os.close(fd)
+
+    def _open(self) -> int:
+        """Return where to write: the open file, unless its name means another file by now."""
+        if self._path == "-":
+            return _STDOUT
+        now = self._monotonic()
+        if self._fd is not None and now - self._looked < LOOK_SECONDS:
+            return self._fd
+        self._looked = now
+        if self._fd is not None and not self._moved(self._fd):
+            return self._fd
+        self.close()
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        self._torn = self._ends_torn(self._fd)
+        return self._fd
+
+    def _moved(self, fd: int) -> bool:
+        try:
+            return not os.path.samestat(Path(self._path).stat(), os.fstat(fd))
+        except FileNotFoundError:
+            return True
+
+    def _ends_torn(self, fd: int) -> bool:
+        """Tell whether a file ends within a line, as one does whose writer was killed."""
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            return self._torn  # a pipe: all that is known is what was written to it
+        try:
+            with Path(self._path).open("rb") as file:
+                file.seek(-1, os.SEEK_END)
+                return file.read(1) != b"\n"
+        except OSError:  # empty, or may be written and not read
+            return bool(found.st_size) and self._torn
+
+
+class DecisionLog:
+    """Writes records as lines. `conclude` is told of each; `start` and `stop` are called once.
+
+    path: `-` for stdout, empty for no log at all, else a file.
+    """
+
+    def __init__(self, path: str, *, queue: int = QUEUE, sink: Sink | None = None) -> None:
+        self._sink = None if not path else sink or Sink(path)
+        self._room = queue
+        self._allows: deque[Waiting] = deque()
+        self._denials: deque[Waiting] = deque()
+        self._counts = {"written": 0, "dropped": 0, "error": 0, "left": 0}
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._failing = False
+        self._in_hand = 0  # taken from the queue and not yet written
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything is written."""
+        return self._sink is not None
+
+    def conclude(self, record: Record, upstream_status: int | None) -> None:
+        """Have one record written, sometime. upstream_status: None where nothing was forwarded."""
+        allows, denials = self._allows, self._denials
+        waiting = denials if record.decision.reason is not Reason.ALLOWED else allows
+        if len(allows) + len(denials) >= self._room:
+            self._counts["dropped"] += 1
+            if waiting is allows or not self._make_room():
+                return
+        waiting.append((record, upstream_status))
+
+    def _make_room(self) -> bool:
+        try:
+            self._allows.popleft()
+        except IndexError:  # nothing but denials, or the writer was quicker
+            return False
+        return True
+
+    def counts(self) -> tuple[int, int, int]:
+        """Return how many records were written and dropped, and how many writes failed."""
+        counts = self._counts
+        return counts["written"], counts["dropped"] + counts["left"], counts["error"]
+
+    def start(self) -> None:
+        """Begin to write."""
+        if self._sink is not None and self._thread is None:
+            self._stopping.clear()
+            self._thread = threading.Thread(
+                target=self._run, args=(self._sink,), name="camguard-log", daemon=True
+            )
+            self._thread.start()
+            atexit.register(self.stop)  # an application may end without saying so
+
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """Write what waits, for so long at most; what is left then is dropped."""
+        atexit.unregister(self.stop)
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._stopping.set()
+            thread.join(seconds)
+        self._counts["left"] += len(self._allows) + len(self._denials) + self._in_hand
+        self._allows.clear()
+        self._denials.clear()
+
+    def _run(self, sink: Sink) -> None:
+        """Write until stopped, and then what still waits."""
+        while True:
+            stopping = self._stopping.is_set()
+            batch = self._take()
+            self._in_hand = len(batch)
+            for waiting in batch:
+                if not self._written(sink, waiting):
+                    self._counts["left"] += 1
+                self._in_hand -= 1
+            if not batch:
+                if stopping:
+                    break
+                self._stopping.wait(TICK_SECONDS)
+        sink.close()
+
+    def _take(self) -> list[Waiting]:
+        """Return some of what waits, in the order of time."""
+        batch: list[Waiting] = []
+        for waiting in (self._allows, self._denials):
+            for _ in range(min(len(waiting), _BATCH)):
+                try:
+                    batch.append(waiting.popleft())
+                except IndexError:  # dropped by a call meanwhile
+                    break
+        batch.sort(key=lambda waiting: waiting[0].time)
+        return batch
+
+    def _written(self, sink: Sink, waiting: Waiting) -> bool:
+        """Write one record, again and again if need be. False: it cannot be, or not before the stop."""
+        try:
+            line = log_line(*waiting)
+        except Exception:  # noqa: BLE001 - whatever it is, the records behind it shall be written
+            _log.warning("a record cannot be written as a line", exc_info=True)
+            return False
+        while True:
+            try:
+                sink.write(line)
+            except OSError as error:
+                self._counts["error"] += 1
+                sink.close()
+                self._say(error)
+                if self._stopping.wait(RETRY_SECONDS):
+                    return False
+            else:
+                self._counts["written"] += 1
+                self._say(None)
+                return True
+
+    def _say(self, error: OSError | None) -> None:
+        """Tell the operator when writing begins to fail and when it works again."""
+        if error is not None and not self._failing:
+            _log.warning("the decision log cannot be written, trying again: %s", error)
+        elif error is None and self._failing:
+            _log.warning("the decision log is written again")
+        self._failing = error is not None
