@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -28,8 +27,7 @@ SWEEP_SECONDS = 1.0
 VERSIONS = ("1.1", "1.0")
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """What one listener's connections may take. Seconds, bytes, and how many connections at once."""
 
     head_seconds: float
@@ -146,15 +144,16 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def sweep(self, now: float) -> None:
         """Cut the connection if it was waited for too long."""
-        if self.head_since is not None and now - self.head_since > self.bounds.head_seconds:
+        if self.late(self.stalled_since, now) or self.late(self.body_since, now):
+            self.transport.abort()  # close() would wait until the peer has taken what it does not take
+        elif self.head_since is not None and now - self.head_since > self.bounds.head_seconds:
             if self.answering():
                 self.cycle.keep_alive = False  # a pipelined head is late; the answer before it is not
             else:
                 self.refuse(plain(b"408 Request Timeout") if self.head_bytes else b"")
-        elif (self.body_since is not None and now - self.body_since > self.bounds.body_seconds) or (
-            self.stalled_since is not None and now - self.stalled_since > self.bounds.body_seconds
-        ):
-            self.transport.abort()  # close() would wait until the peer has taken what it does not take
+
+    def late(self, since: float | None, now: float) -> bool:
+        return since is not None and now - since > self.bounds.body_seconds
 
     def refuse(self, answer: bytes) -> None:
         if self.transport.is_closing():

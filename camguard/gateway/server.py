@@ -1,7 +1,7 @@
 """Listeners: several applications in one process and one event loop, on uvicorn with our bounds.
 
 uvicorn with httptools and uvloop was chosen for being the best kept and, measured, the fastest of the ASGI
-servers that restart a killed worker and finish what is in flight (README, "Why these parts"). What it lacks
+servers that restart a killed worker and finish what is in flight. What it lacks
 (deadlines and bounds before there is a request) is in `protocol.py`. Its `Server` is not used: it means one
 listener a process, its own signals, a second Date header, and idle connections cut while a request arrives.
 """

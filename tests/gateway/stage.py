@@ -233,3 +233,33 @@ def post(body: bytes = b"{}", *lines: bytes, close: bool = True) -> bytes:
     extra = b"".join(line + b"\r\n" for line in lines)
     end = b"connection: close\r\n" if close else b""
     return POST + extra + end + b"content-length: %d\r\n\r\n" % len(body) + body
+
+
+async def call(
+    app: ASGIApp, method: str, path: str, headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    """Ask an application in process; return status, headers and body."""
+    sent: list[Message] = []
+    scope: Scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(name.encode(), value.encode()) for name, value in (headers or {}).items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 9090),
+    }
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    fields = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], fields, b"".join(message.get("body", b"") for message in sent[1:])
