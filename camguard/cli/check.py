@@ -6,15 +6,18 @@ import argparse
 import re
 import time
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import chain
 
 from camguard.bundle import Bundle
 from camguard.catalog.model import Granularity
 from camguard.cli.exit import Exit
-from camguard.cli.instant import read_instant, stamp
 from camguard.cli.output import add_format, complain, paint, say, show
 from camguard.cli.source import add_source, find_principal, find_source, read_bundle
 from camguard.engine.call import Call
+from camguard.engine.changes import Change
 from camguard.engine.decision import Decision, Reason
+from camguard.engine.explain import Explanation, format_moment
 from camguard.errors import AddressError
 from camguard.ipset import format_address, parse_address
 from camguard.suggest import nearest
@@ -34,11 +37,17 @@ MEANINGS = {
 }
 
 
+TRUTHS = {True: ("true", "good"), False: ("false", "bad"), None: ("unknown", "doubtful")}
+
+
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register `check`."""
     parser = verbs.add_parser("check", help="decide one call and say why; exit code 0 allow, 6 deny")
     add_source(parser)
     add_call(parser)
+    parser.add_argument(
+        "--explain", action="store_true", help="every statement that names the action, and what would help"
+    )
     add_format(parser)
     parser.set_defaults(run=run)
 
@@ -76,7 +85,13 @@ def run(args: argparse.Namespace) -> Exit:
     decision = bundle.decide(call)
     if decision.reason is Reason.ACTION_UNKNOWN:
         say(f"no action {call.action!r}{nearest(call.action, bundle.catalog.actions)}")
-    show(args.format, report(bundle, call, decision), document(bundle, call, decision))
+    lines, answer = report(bundle, call, decision), document(bundle, call, decision)
+    if args.explain:
+        why = bundle.explain(call)
+        changes = bundle.nearest_changes(call, why)
+        lines = chain(lines, report_why(call, why, changes))
+        answer["explanation"] = document_why(why, changes)
+    show(args.format, lines, answer)
     return Exit.OK if decision else Exit.DENY
 
 
@@ -109,7 +124,7 @@ def report(bundle: Bundle, call: Call, decision: Decision) -> Iterator[str]:
         "action": call.action,
         "resource": ", ".join(map(str, call.resources)),
         "from": source,
-        "at": "" if call.time is None else stamp(call.time),
+        "at": "" if call.time is None else format_moment(call.time),
         "by": ", ".join(decision.statements),
         "revision": bundle.revision[:12],
     }
@@ -134,6 +149,60 @@ def document(bundle: Bundle, call: Call, decision: Decision) -> dict[str, object
     }
 
 
+def report_why(call: Call, why: Explanation, changes: Iterable[Change]) -> Iterator[str]:
+    """Yield every statement that names the action, clause by clause, then what would let the call pass."""
+    yield ""
+    if why.entry is None:
+        yield "no statement was looked at"
+        return
+    for note in why.statements:
+        counts = paint("counts", "strong") if note.counts else paint("does not count", "dim")
+        yield f"{note.layer} {note.id}: {note.effect}, {counts}  {paint(note.where, 'dim')}"
+        for clause in note.clauses:
+            word, style = TRUTHS[clause.truth]
+            yield f"  {paint(f'{word:<8}', style)}{clause.kind:<10}{clause.text}"
+            if clause.kind == "condition" or clause.truth is not True:
+                yield f"  {'':<18}{paint(clause.why, 'dim')}"
+    layer = why.decision.layer
+    if layer and layer not in {note.layer for note in why.statements}:
+        yield f"{layer}: no statement names {call.action}"
+    for policy in why.missing:
+        yield f"{policy}: attached, but not in the bundle; counts as a deny that cannot be evaluated"
+    for i, change in enumerate(changes):
+        if not i:
+            yield ""
+            yield "nearest ways to allow"
+        yield f"  {change.text}"
+
+
+def document_why(why: Explanation, changes: Iterable[Change]) -> dict[str, object]:
+    """Return the same for a program."""
+    return {
+        "statements": [
+            {
+                "id": note.id,
+                "layer": note.layer,
+                "effect": note.effect,
+                "where": note.where,
+                "truth": TRUTHS[note.truth][0],
+                "counts": note.counts,
+                "clauses": [
+                    {
+                        "kind": clause.kind,
+                        "text": clause.text,
+                        "truth": TRUTHS[clause.truth][0],
+                        "why": clause.why,
+                    }
+                    for clause in note.clauses
+                ],
+            }
+            for note in why.statements
+        ],
+        "missing": list(why.missing),
+        "nearest": [{"clauses": change.clauses, "text": change.text} for change in changes],
+    }
+
+
 def _address(text: str) -> int:
     try:
         return parse_address(text)
@@ -145,9 +214,10 @@ def _instant(text: str) -> float:
     if _SECONDS.fullmatch(text):
         return float(text)
     try:
-        return read_instant(text)
+        when = datetime.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no instant like 2026-11-22T03:00:00Z") from None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
 def _pair(text: str) -> tuple[str, str]:

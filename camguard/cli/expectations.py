@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from camguard.bundle import Bundle
-from camguard.cli.instant import stamp
 from camguard.cli.source import find_principal, shown
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
+from camguard.engine.explain import format_moment
 from camguard.errors import AddressError, BundleError, Problem
 from camguard.ipset import format_address, parse_range
 from camguard.policy.star import STAR, star_match
@@ -149,9 +149,9 @@ def read_suites(path: Path, bundle: Bundle) -> tuple[Suite, ...]:
 
 
 def _read_test(reader: _Reader, raw: Any, at: str, names: Mapping[str, Values], now: Any) -> Suite:
+    name = str(raw["name"]) if isinstance(raw, dict) and "name" in raw else at
+    at = at if name == at else f"{at} {name!r}"
     table = reader.known(raw, _TEST, at)
-    name = str(table.get("name", at))
-    at = f"{at} {name!r}" if "name" in table else at
     written = {"resources": [STAR], "times": ["now"], **table}
     given = {**names, "times": {"now": now, **names["times"]}}
     spread = {
@@ -203,8 +203,8 @@ def _read_expectation(reader: _Reader, table: Values, at: str, key: str) -> Expe
         reader.wrong(
             at, f'{key} is {"missing" if decision is None else repr(decision)}: write "allow" or "deny"'
         )
-    if reason is not None and reason not in list(Reason):
-        reader.wrong(at, f"there is no reason {reason!r}{nearest(str(reason), Reason)}")
+    if reason is not None and reason not in [*Reason]:
+        reader.wrong(at, f"there is no reason {reason!r}{nearest(str(reason), map(str, Reason))}")
         reason = None
     if statements is not None:
         statements = reader.texts(statements, f"{at}, statements")
@@ -265,7 +265,7 @@ def _instant(reader: _Reader, text: str, meaning: Any, at: str) -> Iterator[tupl
     if when.tzinfo is None:
         reader.wrong(at, f"{when} has no time zone: end it with Z")
         return
-    yield (text if text != "now" else stamp(when.timestamp())), when.timestamp()
+    yield (text if text != "now" else format_moment(when.timestamp())), when.timestamp()
 
 
 _READERS = {

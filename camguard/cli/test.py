@@ -70,10 +70,9 @@ def run(args: argparse.Namespace) -> Exit:
         for suite in read_suites(path, bundle)
         if args.only is None or args.only.search(suite.name)
     ]
-    decided: set[str] = set()
-    outcomes = [judge(suite, bundle, decided) for suite in suites]
+    outcomes = [judge(suite, bundle) for suite in suites]
     wanted = args.coverage or args.min_coverage is not None
-    never = [each for each in statements(bundle) if each not in decided] if wanted else None
+    never = never_decided(suites, bundle) if wanted else None
     covered = share(bundle, never) if never is not None else None
     show(args.format, report(outcomes, bundle, never), document(outcomes, never, covered))
     if not any(suite.cases for suite in suites):
@@ -94,20 +93,29 @@ def find_files(paths: list[Path]) -> Iterator[Path]:
             yield path
 
 
-def judge(suite: Suite, bundle: Bundle, decided: set[str]) -> Outcome:
-    """Decide every case of a test. decided: takes up the statements that decided one."""
+def judge(suite: Suite, bundle: Bundle) -> Outcome:
+    """Decide every case of a test."""
     failures = []
     for case in suite.cases:
         decision = bundle.decide(case.call)
-        decided.update(decision.statements)
         if case.expected.misses(decision):
             failures.append(Failure(case, decision))
     return Outcome(suite, tuple(failures))
 
 
-def statements(bundle: Bundle) -> list[str]:
-    """Return the ids of all statements of a bundle, policies by name."""
-    return [each.id for _, policy in sorted(bundle.policies.items()) for each in policy.statements]
+def never_decided(suites: list[Suite], bundle: Bundle) -> list[str]:
+    """Return the ids of the statements that decided no case, policies by name.
+
+    A call that passes was decided by every allow that holds, in the layers that limit it too.
+    """
+    decided: set[str] = set()
+    for case in (case for suite in suites for case in suite.cases):
+        why = bundle.explain(case.call)
+        decided.update(why.decision.statements)
+        if why.decision:
+            decided.update(note.id for note in why.statements if note.counts)
+    every = [each.id for _, policy in sorted(bundle.policies.items()) for each in policy.statements]
+    return [each for each in every if each not in decided]
 
 
 def share(bundle: Bundle, never: list[str]) -> float:
