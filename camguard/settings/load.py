@@ -67,6 +67,8 @@ def _problem(where: str, message: str) -> Problem:
 
 
 def _pointer(*keys: str | int) -> str:
+    """Return a JSON Pointer (RFC 6901), a key's control characters as repr has them."""
+    keys = tuple(key if isinstance(key, int) or key.isprintable() else repr(key)[1:-1] for key in keys)
     return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in keys)
 
 

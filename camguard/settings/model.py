@@ -34,7 +34,7 @@ _MIB = 1 << 20
 
 
 def setting(raw: object, read: Reader[T]) -> T:
-    """Return the field of one setting. raw: its default as TOML holds it, relative paths to where one runs."""
+    """Return the field of one setting. raw: its default as TOML holds it; its paths start where one runs."""
     return field(default_factory=partial(read, raw, Path()), metadata={"raw": raw, "read": read})
 
 

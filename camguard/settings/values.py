@@ -64,7 +64,7 @@ def shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return ascii(value if len(value) <= _SHOWN else value[:_SHOWN] + "...")
+        return repr(value if len(value) <= _SHOWN else value[:_SHOWN] + "...")
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list):
