@@ -19,14 +19,15 @@ from __future__ import annotations
 import logging
 import re
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from camguard.edge.head import Head
-from camguard.edge.keys import PRINCIPAL, SECRET_ID, Key, KeyStore, shorten
+from camguard.edge.keys import PRINCIPAL, SECRET_ID, Key, Keys, shorten
+from camguard.edge.params import Params
 from camguard.edge.refusal import refused
 from camguard.edge.replay import SignatureLog
 from camguard.edge.signature import check_tc3, claim_tc3, signed_payload
-from camguard.edge.signature_v1 import Params, check_v1, claim_v1, signs_v1
+from camguard.edge.signature_v1 import check_v1, claim_v1, signs_v1
 from camguard.engine.decision import Decision, Reason
 from camguard.errors import Problem, SettingsError
 from camguard.policy.model import Policy
@@ -62,6 +63,14 @@ _V1_OFF: Final = refused("signature_v1_disabled")
 _REPLAYED: Final = refused("signature_replay")
 
 
+class KeySource(Protocol):
+    """Whoever knows the keys of this moment: a KeyStore."""
+
+    @property
+    def keys(self) -> Keys:
+        """The keys in use; read once per request."""
+
+
 class Identity(NamedTuple):
     """Who calls.
 
@@ -80,7 +89,7 @@ class Identify:
 
     __slots__ = ("_keys", "_principals", "_rules", "signatures")
 
-    def __init__(self, rules: IdentitySettings, keys: KeyStore | None) -> None:
+    def __init__(self, rules: IdentitySettings, keys: KeySource | None) -> None:
         self._rules = rules
         self._keys = keys
         self._principals: dict[bytes, Identity] = {}
@@ -169,7 +178,7 @@ def _binding(head: Head, service: str, body: bytes | None) -> tuple[object, ...]
     return service, head.action, head.version, head.region, unsigned_body
 
 
-def make_identify(rules: IdentitySettings, keys: KeyStore | None) -> Identify:
+def make_identify(rules: IdentitySettings, keys: KeySource | None) -> Identify:
     """Settle how callers are identified.
 
     keys: None only in mode `header` (see the module's table). Warns loudly of mode `claimed`.

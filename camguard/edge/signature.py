@@ -25,8 +25,8 @@ UNSIGNED: Final = b"UNSIGNED-PAYLOAD"
 
 # A secret id may be longer and hold `-` and `_`: temporary credentials do (keys.py).
 _SAID = re.compile(
-    rb"TC3-HMAC-SHA256 Credential=([A-Za-z0-9_-]{1,1024})/([0-9]{4}-[0-9]{2}-[0-9]{2})/([a-z][a-z0-9-]{0,63})"
-    rb"/tc3_request, SignedHeaders=([a-z0-9!#$%&'*+.^_`|~;-]{1,2048}), Signature="
+    rb"TC3-HMAC-SHA256 Credential=([A-Za-z0-9_-]{1,1024})/([0-9]{4}-[0-9]{2}-[0-9]{2})/"
+    rb"([a-z0-9][a-z0-9-]{0,62})/tc3_request, SignedHeaders=([a-z0-9!#$%&'*+.^_`|~;-]{1,2048}), Signature="
 )
 _HEX = re.compile(rb"[0-9a-f]{64}")
 _HEX_LENGTH: Final = 64

@@ -18,11 +18,10 @@ from typing import Final
 
 from camguard.edge.head import Head
 from camguard.edge.keys import SECRET_ID, Key, Keys
+from camguard.edge.params import Params
 from camguard.edge.refusal import refused
 from camguard.edge.signature import judge_key, timely
 from camguard.engine.decision import Decision
-
-Params = tuple[tuple[str, str], ...]
 
 _METHODS: Final = {"HmacSHA1": "sha1", "HmacSHA256": "sha256"}
 _SIGNATURES: Final = {
@@ -30,7 +29,9 @@ _SIGNATURES: Final = {
     "sha256": re.compile(r"[A-Za-z0-9+/]{43}="),
 }
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,256}")
-_PAIR_INSIDE = re.compile(r"&[^&=]*=")
+_PAIR_INSIDE = re.compile(
+    r"&[A-Za-z0-9_.-]{1,256}="
+)  # `&`, what may be a name, `=`: a second parameter to some
 _FORM: Final = b"application/x-www-form-urlencoded"
 
 _MALFORMED: Final = refused("auth_malformed")
