@@ -1,6 +1,7 @@
 """The decision: one call, looked up.
 
-Rule 1: tables are made when first needed and kept in a cache of bounded size that lives and dies here.
+Rule 1: tables are made when first needed and kept in a cache of bounded size that lives and dies here. In
+        front of it stands a plain dict by principal: a cache that keeps order costs as much as a decision.
 Rule 2: an unknown principal, then an unknown action, is answered before any policy is looked at.
 """
 
@@ -17,13 +18,15 @@ from cachetools import LRUCache
 from camguard.catalog.model import Access, Action, Catalog, Granularity
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
-from camguard.engine.layers import Layer, Layers, resolve
+from camguard.engine.layers import SECOND_FACTOR, Layer, Layers, resolve
+from camguard.engine.naming import Naming
 from camguard.engine.supply import Terms
 from camguard.engine.table import NO_ALLOW, Row, Table
 from camguard.policy.model import Policy
 from camguard.policy.resources import Owner
 
 TABLES = 16_384  # tables kept; one is some kilobytes
+RECENT = 65_536  # principals whose table is found in one look-up; forgotten together when full
 _ORDINARY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
 _ORDINARY_SERVICE = re.compile(r"[a-z0-9]+")
 
@@ -54,41 +57,42 @@ class Tables:
         self._policies = policies
         self._principals = principals
         self.owner = owner
+        self._spreads = Naming(catalog, (*policies.values(), SECOND_FACTOR)).spreads
         self._gateway_ip = ip_support == "gateway"
         self._judge_unknown = unknown_action == "judge"
         self._tables: LRUCache[object, Table] = LRUCache(size)
         self._lock = Lock()
-        self._lookups = 0
+        self._recent: dict[str, Table] = {}
+        self._hits = 0
         self._misses = 0
         self._terms = {entry.id: self._terms_of(entry, listed=True) for entry in catalog.actions.values()}
 
     def decide(self, call: Call) -> Decision:
         """Return whether a call passes, and why. Raises nothing."""
-        layers = self._principals.get(call.principal)
-        if layers is None:
-            return PRINCIPAL_UNKNOWN
-        key = layers if call.session is None else (layers, call.session)
-        self._lookups += 1
-        try:
-            table = self._tables[key]
-        except KeyError:
-            table = self._compile(key, layers, call.session)
-        row = table.rows.get(call.action)
+        # Unpacked at once: nine attribute reads would cost as much as the rest of this function.
+        principal, action, place, moment, resources, of_resource, of_request, context, session = call
+        table = self._recent.get(principal) if session is None else None
+        if table is None:
+            table = self.table(principal, session)
+            if table is None:
+                return PRINCIPAL_UNKNOWN
+        else:
+            self._hits += 1
+        row = table.rows.get(action)
         if row is None:
-            row = table.row(call.action)
+            row = table.row(action)
             if row is None:
-                return self._unknown(call.action)
+                return self._unknown(action)
         if isinstance(row, Decision):
-            return row if call.resources else NO_ALLOW
-        place, moment = call.source_ip, call.time
+            return row if resources else NO_ALLOW
         if (
             row.folded
             and place is not None
             and moment is not None
-            and call.context is None
-            and call.resource_tags is None
-            and call.request_tags is None
-            and call.resources
+            and context is None
+            and of_resource is None
+            and of_request is None
+            and resources
         ):
             mask = table.masks[bisect_right(table.bounds, place)]
             if row.timed:
@@ -111,7 +115,7 @@ class Tables:
 
     def judge_under(self, layers: Iterable[Layer], call: Call) -> Decision:
         """Return what other layers would say of a call."""
-        row = Table(layers, self.terms, self.catalog).unfolded(call.action)
+        row = Table(layers, self.terms, self.catalog, self._spreads).unfolded(call.action)
         return self._unknown(call.action) if row is None else self._judge(row, call)
 
     def table(self, principal: str, session: Policy | None = None) -> Table | None:
@@ -120,10 +124,21 @@ class Tables:
         if layers is None:
             return None
         key = layers if session is None else (layers, session)
-        try:
-            return self._tables[key]
-        except KeyError:
-            return self._compile(key, layers, session)
+        with self._lock:
+            table = self._tables.get(key)
+            if table is None:
+                self._misses += 1
+                table = Table(
+                    resolve(layers, self._policies, session), self.terms, self.catalog, self._spreads
+                )
+                self._tables[key] = table
+            else:
+                self._hits += 1
+            if session is None:
+                if len(self._recent) >= RECENT:
+                    self._recent.clear()
+                self._recent[principal] = table
+        return table
 
     def terms(self, action: str) -> Terms | None:
         """Return an action as conditions see it, or None where calls of it are refused unjudged."""
@@ -138,18 +153,11 @@ class Tables:
 
     def stats(self) -> tuple[int, int, int]:
         """Return hits and misses of the table cache, and how many tables it holds."""
-        return self._lookups - self._misses, self._misses, len(self._tables)
+        return self._hits, self._misses, len(self._tables)
 
     def _terms_of(self, entry: Action, *, listed: bool) -> Terms:
         tags = self.catalog.services[entry.service].tag_authorization
         return Terms(entry, entry.ip_restriction or self._gateway_ip, tags, listed)
-
-    def _compile(self, key: object, layers: Layers, session: Policy | None) -> Table:
-        table = Table(resolve(layers, self._policies, session), self.terms, self.catalog)
-        with self._lock:
-            self._misses += 1
-            self._tables[key] = table
-        return table
 
     def _unknown(self, action: str) -> Decision:
         service, colon, name = action.partition(":")

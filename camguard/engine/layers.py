@@ -17,7 +17,7 @@ from camguard.policy.model import Policy, Statement
 ACCOUNT, IDENTITY, BOUNDARY, SESSION, GENERAL = "account", "identity", "boundary", "session", "general"
 
 # The six operations that need proof of a second factor, for every principal (10.5, DEC-42).
-_SECOND_FACTOR = parse_policy(
+SECOND_FACTOR = parse_policy(
     """{"version": "2.0", "statement": [{"effect": "deny", "resource": "*",
         "action": ["account:QueryKeyBySecretId", "account:SetSafeAuthFlag", "account:BindToken",
                    "account:UnbindToken", "account:ModifyMail", "account:ModifyPhoneNum"],
@@ -60,7 +60,7 @@ def resolve(layers: Layers, policies: Mapping[str, Policy], session: Policy | No
         yield _layer(BOUNDARY, (layers.boundary,), policies)
     if session is not None:
         yield _layer(SESSION, (session.id,), MappingProxyType({session.id: session}))
-    yield Layer(GENERAL, limits=False, open=False, statements=_SECOND_FACTOR.statements)
+    yield Layer(GENERAL, limits=False, open=False, statements=SECOND_FACTOR.statements)
 
 
 def _layer(name: str, ids: tuple[str, ...], policies: Mapping[str, Policy], *, root: bool = False) -> Layer:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from camguard.catalog.model import Action, Catalog, Granularity
 from camguard.engine.call import Call
 from camguard.engine.layers import Layer
+from camguard.engine.naming import Spread
 from camguard.engine.supply import Terms, bindings_of, values_of
 from camguard.policy.actions import action_match, covers_service
 from camguard.policy.conditions import clause_truth
@@ -54,20 +55,29 @@ def missing_rule(policy: str, layer: int) -> Rule:
     return Rule(policy, layer, Effect.DENY, None, 0, 0, (), (), ())
 
 
-def rules_of(
-    layer: Layer, at: int, terms: Terms, catalog: Catalog, marks: Mapping[Clause, int]
+def rules_of(  # noqa: PLR0913 - what a rule depends on, each named
+    layer: Layer,
+    at: int,
+    terms: Terms,
+    *,
+    catalog: Catalog,
+    spreads: Mapping[Statement, Spread],
+    marks: Mapping[Clause, int],
 ) -> Iterable[Rule]:
     """Yield the rules of one layer for one action, in the order of its documents.
 
-    marks: the mask bit of every address and time clause.
+    spreads: which actions a statement names. marks: the mask bit of every address and time clause.
     """
     for policy in layer.missing:
         yield missing_rule(policy, at)
+    entry = terms.entry
     for statement in layer.statements:
-        entry = terms.entry
-        named = any_of(
-            action_match(p, statement.effect, entry.service, entry.name) for p in statement.actions
-        )
+        spread = spreads.get(statement) if terms.listed else None
+        if spread is None:  # a session's statement, or an action that the catalog lacks
+            effect = statement.effect
+            named = any_of(action_match(p, effect, entry.service, entry.name) for p in statement.actions)
+        else:
+            named = entry.id in spread.named or (None if entry.id in spread.doubtful else False)
         if named is False:
             continue
         reached, patterns = _resource(statement, entry, catalog)

@@ -20,12 +20,13 @@ from camguard.catalog.model import Catalog
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.layers import IDENTITY, Layer
+from camguard.engine.naming import Spread
 from camguard.engine.rules import Reading, Rule, rules_of
 from camguard.engine.supply import Terms
 from camguard.ipset import IpSet
 from camguard.policy.conditions import clause_truth
 from camguard.policy.keys import IP, TIME
-from camguard.policy.model import Clause, Effect
+from camguard.policy.model import Clause, Effect, Statement
 from camguard.policy.resources import Owner
 from camguard.policy.truth import Truth, any_of
 
@@ -138,18 +139,26 @@ def time_partition(clauses: Mapping[Clause, int]) -> tuple[list[float], list[int
     Returns (cuts, masks); the mask at a moment is `masks[bisect_left(cuts, t) + bisect_right(cuts, t)]`.
     Instants are exact, moments are floats: a cut is the last float not after its instant.
     """
-    cuts = sorted({_float_at(instant) for clause in clauses for instant in clause.wanted})
-    moments = [-inf]
+    first = 0
+    at: dict[float, int] = {}  # bits that flip from before a cut to the cut itself
+    after: dict[float, int] = {}  # and from the cut to what follows it
+    for clause, bit in clauses.items():
+        held = clause_truth(clause, (-inf,), {})
+        first |= bit if held else 0
+        for cut in sorted({_float_at(instant) for instant in clause.wanted}):
+            for moment, flips in ((cut, at), (nextafter(cut, inf), after)):
+                holds = clause_truth(clause, (moment,), {})
+                flips[cut] = flips.get(cut, 0) ^ (bit if holds is not held else 0)
+                held = holds
+    cuts = sorted(at)
+    masks = [first]
     for cut in cuts:
-        moments += [cut, nextafter(cut, inf)]
-    masks = [
-        sum(bit for clause, bit in clauses.items() if clause_truth(clause, (moment,), {}))
-        for moment in moments
-    ]
+        masks.append(masks[-1] ^ at[cut])
+        masks.append(masks[-1] ^ after[cut])
     return cuts, masks
 
 
-def _float_at(instant: Fraction) -> float:
+def _float_at(instant: int | Fraction) -> float:
     nearest = float(instant)
     return nearest if nearest <= instant else nextafter(nearest, -inf)
 
@@ -157,28 +166,36 @@ def _float_at(instant: Fraction) -> float:
 class Table:
     """Layers compiled for the calls of whoever has them. Rows are made on first use."""
 
-    def __init__(self, layers: Iterable[Layer], terms_of: TermsOf, catalog: Catalog) -> None:
+    def __init__(
+        self,
+        layers: Iterable[Layer],
+        terms_of: TermsOf,
+        catalog: Catalog,
+        spreads: Mapping[Statement, Spread],
+    ) -> None:
         self.layers = tuple(layers)
         self.rows: dict[str, Row | Decision] = {}
         self._terms_of = terms_of
         self._catalog = catalog
+        self._spreads = spreads
         self._shared: dict[tuple[bool, tuple[Rule, ...]], Row | Decision] = {}
         sets: dict[IpSet, int] = {}
-        times: dict[Clause, int] = {}
+        times: dict[tuple[str, tuple[str, ...]], tuple[Clause, int]] = {}
         self._marks: dict[Clause, int] = {}
         bit = 1
         for clause in (c for layer in self.layers for s in layer.statements for c in s.condition):
-            if clause.key == IP and clause.addresses is not None:
-                if clause.addresses not in sets:
-                    sets[clause.addresses] = bit
-                    bit <<= 1
-                self._marks[clause] = sets[clause.addresses]
+            if clause.addresses is not None and clause.key == IP:
+                self._marks[clause] = sets.setdefault(clause.addresses, bit)
             elif clause.key == TIME:
-                self._marks[clause] = times[clause] = bit
-                bit <<= 1
-        self._timed = sum(times.values())
+                same = (clause.operator.name, clause.values)
+                self._marks[clause] = times.setdefault(same, (clause, bit))[1]
+            else:
+                continue
+            bit <<= self._marks[clause] == bit
+        timed = dict(times.values())
+        self._timed = sum(timed.values())
+        self.cuts, self.time_masks = time_partition(timed)
         self.bounds, self.masks = partition(sets)
-        self.cuts, self.time_masks = time_partition(times)
 
     def mask_at(self, moment: float) -> int:
         """Return the bits of the time clauses that hold at a moment, seconds since the epoch."""
@@ -208,7 +225,9 @@ class Table:
         return tuple(
             rule
             for at, layer in enumerate(self.layers)
-            for rule in rules_of(layer, at, terms, self._catalog, self._marks)
+            for rule in rules_of(
+                layer, at, terms, catalog=self._catalog, spreads=self._spreads, marks=self._marks
+            )
         )
 
     def _make(self, terms: Terms) -> Row | Decision:

@@ -121,7 +121,7 @@ def _unfit(operator: Operator, text: str) -> Problem:
 def clause_truth(clause: Clause, have: Sequence[Any] | None, bindings: Bindings) -> Truth:
     """Judge one clause on the values of its key (7.6).
 
-    have: the key's values - text, an `int` place for qcs:ip, a `Fraction` or `float` instant for
+    have: the key's values - text, an `int` place for qcs:ip, a `float` moment for
         qcs:current_time; empty: supplied and absent; None: not supplied (U1).
     """
     if have is None:

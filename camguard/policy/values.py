@@ -27,7 +27,7 @@ def read_number(text: str) -> Decimal | None:
     return Decimal(text)
 
 
-def read_instant(text: str) -> Fraction | None:
+def read_instant(text: str) -> int | Fraction | None:
     """Return seconds since the epoch, exactly, of `2016-06-01T00:01:00Z` or `2022-05-31 00:00:00` (UTC)."""
     match = _INSTANT.fullmatch(text)
     if not match:
@@ -37,7 +37,8 @@ def read_instant(text: str) -> Fraction | None:
         moment = datetime.fromisoformat(f"{day}T{time or plain}").replace(tzinfo=UTC)
     except ValueError:  # 30 February, 24:00:00, a leap second
         return None
-    return Fraction(int(moment.timestamp())) + Fraction(int(fraction or 0), 10 ** len(fraction or ""))
+    seconds = int(moment.timestamp())
+    return seconds + Fraction(int(fraction), 10 ** len(fraction)) if fraction else seconds
 
 
 def read_boolean(text: str) -> bool | None:
