@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,3 +12,12 @@ import pytest
 def repository() -> Path:
     """Return the root of the checkout."""
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def free_ports() -> tuple[int, int]:
+    """Return two ports of 127.0.0.1 that nobody listens on, for a program started by the test."""
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
