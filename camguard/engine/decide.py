@@ -96,7 +96,8 @@ class Tables:
         ):
             mask = table.masks[bisect_right(table.bounds, place)]
             if row.timed:
-                mask |= table.mask_at(moment)
+                begin, end, bits = table.span
+                mask |= bits if begin <= moment < end else table.mask_at(moment)
             decision = row.by_mask.get(mask & row.care)
             return row.under(mask) if decision is None else decision
         return self._judge(row, call)

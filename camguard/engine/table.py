@@ -195,11 +195,19 @@ class Table:
         timed = dict(times.values())
         self._timed = sum(timed.values())
         self.cuts, self.time_masks = time_partition(timed)
+        self.span = (inf, inf, 0)  # of time in which the same clauses hold: begin, end (outside), their bits
         self.bounds, self.masks = partition(sets)
 
     def mask_at(self, moment: float) -> int:
         """Return the bits of the time clauses that hold at a moment, seconds since the epoch."""
-        return self.time_masks[bisect_left(self.cuts, moment) + bisect_right(self.cuts, moment)]
+        at = bisect_left(self.cuts, moment) + bisect_right(self.cuts, moment)
+        index, on_cut = divmod(at, 2)
+        cuts = (-inf, *self.cuts, inf)
+        begin = cuts[index + on_cut]
+        end = nextafter(begin, inf) if on_cut else cuts[index + 1]
+        # The clock passes a cut now and then: until it does, a call finds the bits in `span`.
+        self.span = (begin if on_cut or begin == -inf else nextafter(begin, inf), end, self.time_masks[at])
+        return self.time_masks[at]
 
     def row(self, action: str) -> Row | Decision | None:
         """Return what is said of an action, making it on first use; None for an unknown action."""
