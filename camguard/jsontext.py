@@ -34,10 +34,17 @@ def child(at: str, name: str | int) -> str:
     return f"{at}/{str(name).replace('~', '~0').replace('/', '~1')}"
 
 
-def read_json(raw: str | bytes, source: str, error: Callable[[Problem], CamguardError], code: str) -> Any:
+def read_json(
+    raw: str | bytes,
+    source: str,
+    error: Callable[[Problem], CamguardError],
+    code: str,
+    *,
+    depth: int = MAX_DEPTH,
+) -> Any:
     """Return the document as dict, list, str, `Number`, bool and None.
 
-    source: the file's name; problems are placed at `source#pointer`.
+    source: the file's name; problems are placed at `source#pointer`. depth: of nesting, at most.
     Raises `error(problem)` with the given code when the text is not strict JSON.
     """
 
@@ -61,22 +68,22 @@ def read_json(raw: str | bytes, source: str, error: Callable[[Problem], Camguard
         raise wrong("", str(exc)) from None
     except RecursionError:
         raise wrong("", "nested too deeply") from None
-    return _plain(tree, "", 0, wrong)
+    return _plain(tree, "", depth, wrong)
 
 
 def _plain(tree: Any, at: str, depth: int, wrong: Callable[[str, str], CamguardError]) -> Any:
-    if depth > MAX_DEPTH:
-        raise wrong(at, f"nested deeper than {MAX_DEPTH}")
+    if depth < 0:
+        raise wrong(at, "nested too deeply")
     if isinstance(tree, _Pairs):
         plain: dict[str, Any] = {}
         for name, value in tree:
             _encodable(name, at, wrong)
             if name in plain:
                 raise wrong(child(at, name), f"the key {name!r} stands twice in one object")
-            plain[name] = _plain(value, child(at, name), depth + 1, wrong)
+            plain[name] = _plain(value, child(at, name), depth - 1, wrong)
         return plain
     if isinstance(tree, list):
-        return [_plain(value, child(at, i), depth + 1, wrong) for i, value in enumerate(tree)]
+        return [_plain(value, child(at, i), depth - 1, wrong) for i, value in enumerate(tree)]
     if isinstance(tree, str):
         _encodable(tree, at, wrong)
     return tree
