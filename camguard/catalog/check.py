@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from camguard.catalog.model import Access, Action, Granularity, IpRestriction, Page, Service
-from camguard.catalog.template import ANY, placeholders, segments
+from camguard.catalog.template import ANY, bindable, segments
 from camguard.errors import Problem
 from camguard.jsontext import Number, child
 from camguard.suggest import nearest
@@ -166,9 +166,7 @@ def _resources(action: Mapping[str, Any], at: str, wrong: Callable[[str, str], N
             )
     if action["granularity"] != Granularity.RESOURCE and resources not in ([], [ANY]):
         wrong(f"{at}/resources", f'must be ["*"] at {action["granularity"]} level')
-    known = {name for template in resources for name in placeholders(template)}
-    # A page also prints placeholders that nothing marks: `instance/instanceId`.
-    known |= {word for template in resources for word in template.split(":")[-1].split("/")}
+    known = bindable(resources)
     for name in action.get("bind", {}):
         if name not in known:
             wrong(child(f"{at}/bind", name), f"no template has this placeholder{nearest(name, known)}")

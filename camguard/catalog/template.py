@@ -7,6 +7,7 @@ are a bare word that nothing marks (catalog-pages section 5).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 ANY: Final = "*"
@@ -37,6 +38,15 @@ def placeholders(template: str) -> tuple[str, ...]:
     ('region', 'uin', 'registryId', 'name')
     """
     return tuple("".join(found) for found in _PLACEHOLDER.findall(template))
+
+
+def bindable(templates: Iterable[str]) -> frozenset[str]:
+    """Return what a catalog file may bind to a parameter: placeholders, and bare words of the resource."""
+    names: set[str] = set()
+    for template in templates:
+        names.update(placeholders(template))
+        names.update(word for word in template.split(":")[-1].split("/") if word.isidentifier())
+    return frozenset(names)
 
 
 def split_cell(cell: str) -> tuple[str, ...] | None:

@@ -1,0 +1,113 @@
+"""A build: pages in, catalog files out, everything read and compared before the first byte is written.
+
+Rule 1: nothing is lost in silence. A row that a catalog file has and the pages do not stops the build.
+Rule 2: what people added to a file by hand (`version`, `bind`, `match`) outlives a rebuild.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from camguard.catalog.diff import Difference, compare
+from camguard.catalog.files import SUFFIX, load_catalog, to_json
+from camguard.catalog.merge import unite_pages
+from camguard.catalog.model import Action, Catalog, Service
+from camguard.catalog.page import read_page
+from camguard.catalog.template import bindable
+from camguard.errors import CatalogError, Problem
+
+
+class Update(NamedTuple):
+    """One catalog file as it will be. difference: from the file that is there, if one is."""
+
+    service: Service
+    file: Path
+    before: Service | None
+    difference: Difference
+    same_bytes: bool
+
+    @property
+    def lost(self) -> tuple[Action, ...]:
+        """The rows that the file has and the pages do not."""
+        return self.difference.removed
+
+
+class Plan(NamedTuple):
+    """What a build would do.
+
+    problems: pages or files that cannot be read whole. notes: what is doubtful in pages that can.
+    refused: the files of pages that gave no service at all.
+    """
+
+    updates: tuple[Update, ...]
+    problems: tuple[Problem, ...]
+    notes: tuple[Problem, ...]
+    refused: tuple[str, ...]
+
+
+def plan_build(pages: Iterable[tuple[str, bytes]], folder: Path) -> Plan:
+    """Return what a build of pages (file, content) into `folder` would do. Writes nothing.
+
+    Raises CatalogError when a file that is to be replaced cannot be read: what it holds would be lost unseen.
+    """
+    by_service: dict[str, list[tuple[str, Service]]] = {}
+    problems: list[Problem] = []
+    notes: list[Problem] = []
+    refused: list[str] = []
+    for source, raw in pages:
+        reading = read_page(raw, source)
+        problems += reading.problems
+        notes += reading.notes
+        if reading.service is None:
+            refused.append(source)
+        else:
+            by_service.setdefault(reading.service.name, []).append((source, reading.service))
+    updates: list[Update] = []
+    unreadable: list[Problem] = []
+    for name in sorted(by_service):
+        service, differing = unite_pages(by_service[name])
+        notes += differing
+        try:
+            update, dropped = _update(service, folder / (name + SUFFIX))
+        except CatalogError as error:
+            unreadable += error.problems
+        else:
+            updates.append(update)
+            notes += dropped
+    if unreadable:
+        raise CatalogError(*unreadable)
+    return Plan(tuple(updates), tuple(problems), tuple(notes), tuple(refused))
+
+
+def _update(service: Service, file: Path) -> tuple[Update, list[Problem]]:
+    if not file.exists():
+        nothing = compare(Catalog({}), Catalog({service.name: service}))
+        return Update(service, file, None, nothing, same_bytes=False), []
+    catalog = load_catalog(file)
+    before = catalog.services[service.name]
+    service, dropped = keep_annotations(before, service, str(file))
+    difference = compare(catalog, Catalog({service.name: service}))
+    same = file.read_bytes() == to_json(service).encode()
+    return Update(service, file, before, difference, same), dropped
+
+
+def keep_annotations(old: Service, new: Service, source: str) -> tuple[Service, list[Problem]]:
+    """Return `new` with what people added to the rows of `old`, and notes on what no longer fits."""
+    actions: dict[str, Action] = {}
+    dropped: list[Problem] = []
+    for name, action in new.actions.items():
+        known = old.actions.get(name)
+        if known is None:
+            actions[name] = action
+            continue
+        bind = {p: parameter for p, parameter in known.bind.items() if p in bindable(action.resources)}
+        gone: Mapping[str, str] = {p: known.bind[p] for p in known.bind if p not in bind}
+        if gone:
+            message = f"{name}: no template has {', '.join(gone)} any more; its binding is dropped"
+            dropped.append(Problem(source, "BindingDropped", message))
+        actions[name] = replace(action, version=known.version, match=known.match, bind=MappingProxyType(bind))
+    return replace(new, actions=MappingProxyType(actions)), dropped

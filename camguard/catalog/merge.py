@@ -1,0 +1,117 @@
+"""Several rows of one name, and several pages of one service, made one; what differs is always told.
+
+Rule 1: where rows disagree, the stricter reading holds: all templates must be allowed, and an address
+        restriction counts only if every row has it.
+Rule 2: where pages disagree, the one updated last holds; only a section that was read beats a guessed one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final
+
+from camguard.catalog.diff import action_changes, service_changes
+from camguard.catalog.model import Action, Granularity, Service
+from camguard.catalog.page_walk import Row
+from camguard.catalog.template import ANY, segments
+from camguard.errors import Problem
+
+# What decides about a call; editions are in different languages, so descriptions always differ.
+_TOLD: Final = frozenset({"access", "granularity", "resources", "ip_restriction", "unreadable"})
+_FINEST: Final = (Granularity.SERVICE, Granularity.OPERATION, Granularity.RESOURCE)
+
+
+def unite_rows(service: str, rows: Iterable[Row], source: str) -> tuple[dict[str, Action], list[Problem]]:
+    """Return the actions by name, and notes on what is unusual about their rows."""
+    by_name: dict[str, list[Row]] = {}
+    for row in rows:
+        by_name.setdefault(row.facts.name, []).append(row)
+    actions: dict[str, Action] = {}
+    notes: list[Problem] = []
+    for name, same in by_name.items():
+        action = actions[name] = _unite(service, same)
+        where = f"{source}:{same[0].line}"
+        if len(same) > 1:
+            notes.append(Problem(f"{source}:{same[-1].line}", "DuplicateAction", _told(same)))
+        if action.unreadable:
+            message = f"{name}: no call can pass, {_why_unreadable(same)}: {' '.join(action.unreadable)}"
+            notes.append(Problem(where, "MalformedTemplate", message))
+    return actions, notes
+
+
+def _unite(service: str, same: Sequence[Row]) -> Action:
+    """Return one action from the rows of one name. A template that cannot be read spoils them all."""
+    templates = tuple(dict.fromkeys(template for row in same for template in row.facts.resources))
+    granularity = max((row.facts.granularity for row in same), key=_FINEST.index)
+    readable = all(template == ANY or segments(template) is not None for template in templates)
+    if granularity is not Granularity.RESOURCE:
+        readable = templates == (ANY,)
+    known = [row for row in same if not row.access_guessed] or same
+    return Action(
+        service=service,
+        name=same[0].facts.name,
+        access=known[0].access,
+        granularity=granularity,
+        resources=templates if readable else (),
+        ip_restriction=all(row.facts.ip_restriction for row in same),
+        description=next((row.facts.description for row in same if row.facts.description), ""),
+        access_guessed=known[0].access_guessed,
+        unreadable=() if readable else templates,
+    )
+
+
+def _why_unreadable(same: Sequence[Row]) -> str:
+    if any(row.facts.granularity is Granularity.RESOURCE for row in same):
+        return "a template is not six segments"
+    return "a row that is not resource level names a resource"
+
+
+def _told(same: Sequence[Row]) -> str:
+    """Say where a name stands more than once, and what the rows disagree on."""
+    first = same[0]
+    lines = ", ".join(str(row.line) for row in same)
+    differ = ["access"] if any(row.access != same[0].access for row in same) else []
+    differ += [
+        name
+        for name in type(first.facts)._fields
+        if any(getattr(row.facts, name) != getattr(first.facts, name) for row in same)
+    ]
+    unlike = f"they differ in {', '.join(differ)}; all templates count" if differ else "all alike"
+    return f"{first.facts.name} is listed {len(same)} times (lines {lines}): {unlike}"
+
+
+def unite_pages(found: Sequence[tuple[str, Service]]) -> tuple[Service, list[Problem]]:
+    """Return one service from the pages of one abbreviation, and notes on where they differ.
+
+    found: each page's file and what it says, in any order: the newest holds, and the digest breaks a tie.
+    """
+    unique = {service.pages[0].sha256: (source, service) for source, service in reversed(found)}
+    ranked = sorted(unique.values(), key=_age, reverse=True)
+    newest_page, newest = ranked[0]
+    actions: dict[str, Action] = {}
+    origin: dict[str, str] = {}
+    notes: list[Problem] = []
+    for page, service in ranked:
+        for change in service_changes(newest, service):
+            message = f"{change.field} is {change.new} here; {newest_page} says {change.old} and is taken"
+            notes.append(Problem(page, "EditionDiffers", message))
+        for name, action in service.actions.items():
+            kept = actions.setdefault(name, action)
+            first = origin.setdefault(name, page)
+            if kept.access_guessed and not action.access_guessed:
+                kept = actions[name] = replace(kept, access=action.access, access_guessed=False)
+            for change in action_changes(kept, action):
+                if change.field in _TOLD and not (change.field == "access" and action.access_guessed):
+                    message = (
+                        f"{name}: {change.field} is {change.new} here; {first} says {change.old} and is taken"
+                    )
+                    notes.append(Problem(page, "EditionDiffers", message))
+    pages = tuple(service.pages[0] for _, service in ranked)
+    return replace(newest, actions=MappingProxyType(actions), pages=pages), notes
+
+
+def _age(page: tuple[str, Service]) -> tuple[str, str]:
+    provenance = page[1].pages[0]
+    return provenance.last_updated, provenance.sha256

@@ -1,0 +1,164 @@
+"""The words that the tables of a page are made of, in the languages met (catalog-pages section 2).
+
+Cells are compared whole. The longest spelling stands first, because a flat line is read from its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Final, NamedTuple
+
+from camguard.catalog.model import Access, Granularity, IpRestriction
+from camguard.catalog.page_lines import Line, split_cells, squeeze
+
+GRANULARITIES: Final[Mapping[str, Granularity]] = {
+    **{f"{level.value.title()} {word}": level for level in Granularity for word in ("level", "Level")},
+    **{f"{level.value} level": level for level in Granularity},
+    "服务级": Granularity.SERVICE,
+    "操作级": Granularity.OPERATION,
+    "资源级": Granularity.RESOURCE,
+}
+
+FLAGS: Final[Mapping[str, bool]] = {
+    "not supported": False,
+    "Not supported": False,
+    "Not Supported": False,
+    "Supported": True,
+    "supported": True,
+    "不支持": False,
+    "支持": True,
+}
+
+SUMMARIES: Final[Mapping[str, IpRestriction]] = {
+    "Partially supported": IpRestriction.PARTIAL,
+    "Partially Supported": IpRestriction.PARTIAL,
+    "partially supported": IpRestriction.PARTIAL,
+    "部分支持": IpRestriction.PARTIAL,
+    **{
+        word: IpRestriction.SUPPORTED if supported else IpRestriction.UNSUPPORTED
+        for word, supported in FLAGS.items()
+    },
+}
+
+HEADINGS: Final[Mapping[str, Access]] = {
+    "writeoperations": Access.WRITE,
+    "readoperations": Access.READ,
+    "listoperations": Access.LIST,
+    "otheroperations": Access.OTHER,
+    "写操作": Access.WRITE,
+    "读操作": Access.READ,
+    "列表操作": Access.LIST,
+    "其他操作": Access.OTHER,
+}
+
+# What a name usually says. Used only where a page has lost its headings, and marked there.
+VERBS: Final[Mapping[str, Access]] = {
+    "List": Access.LIST,
+    **dict.fromkeys(("Describe", "Get", "Query", "Check", "Verify", "Search", "Inquire"), Access.READ),
+}
+
+
+def guess_access(name: str) -> Access:
+    """Return the section that a name suggests; a write where it suggests none."""
+    return next((access for verb, access in VERBS.items() if name.startswith(verb)), Access.WRITE)
+
+
+class Layout(Enum):
+    """How a table lies on the page."""
+
+    FLAT = "a row is a line, cells joined by a blank"
+    ROWS = "a row is a line, cells between borders"
+    CELLS = "a cell is a line"
+
+
+class Table(Enum):
+    """What a table holds."""
+
+    PRODUCT = "product"
+    ACTIONS = "actions"
+
+
+class Header(NamedTuple):
+    """A header row: what it opens, how the table lies, and how many lines the header takes."""
+
+    table: Table
+    layout: Layout
+    lines: int
+
+
+_HEADERS: Final[Mapping[tuple[str, ...], Table]] = {
+    tuple(map(squeeze, cells)): table
+    for cells, table in (
+        (
+            (
+                "Product",
+                "Abbreviation in CAM",
+                "Console",
+                "Authorization by Tag",
+                "Authorization Granularity",
+                "IP Restriction",
+            ),
+            Table.PRODUCT,
+        ),
+        (("CAM中产品名", "CAM中简称", "控制台访问", "按标签授权", "授权粒度", "IP限制"), Table.PRODUCT),
+        (
+            (
+                "API",
+                "API Description",
+                "Authorization Granularity",
+                "Six-segment Resource Description",
+                "IP Restriction",
+            ),
+            Table.ACTIONS,
+        ),
+        (("接口名", "接口描述", "授权粒度", "资源六段式", "IP限制"), Table.ACTIONS),
+    )
+}
+_ON_ONE_LINE: Final = {"".join(cells): table for cells, table in _HEADERS.items()}
+_BY_FIRST_CELL: Final = {cells[0]: cells for cells in _HEADERS}
+
+
+def header_at(lines: Sequence[Line], index: int) -> Header | None:
+    """Return the header row that begins at a line, if one does."""
+    text = lines[index].text
+    label = squeeze(text)
+    table = _ON_ONE_LINE.get(label)
+    if table is not None:
+        return Header(table, Layout.ROWS if "|" in text else Layout.FLAT, 1)
+    cells = _BY_FIRST_CELL.get(label)
+    if cells is None or "|" not in text:
+        return None
+    there = lines[index : index + len(cells)]
+    if not all("|" in line.text for line in there) or tuple(squeeze(line.text) for line in there) != cells:
+        return None
+    return Header(_HEADERS[cells], Layout.CELLS, len(cells))
+
+
+def heading(line: Line) -> Access | None:
+    """Return the section that a line opens, if it does."""
+    return None if "|" in line.text else HEADINGS.get(squeeze(line.text))
+
+
+def opens_table(line: Line) -> bool:
+    """Whether a line is a heading or a header row, or the beginning of one."""
+    label = squeeze(line.text)
+    return bool(label) and any(known.startswith(label) for known in (*HEADINGS, *_ON_ONE_LINE))
+
+
+def is_rule(line: Line) -> bool:
+    """Whether a line only draws: `|---|---|`."""
+    return "-" in line.text and all(set(cell) <= {"-", ":"} for cell in split_cells(line.text).texts)
+
+
+# The page's buttons, in the languages of the site, case folded. They stand between its title and its date.
+CHROME: Final = frozenset(
+    {
+        *("pdf", "focus mode", "font size"),
+        *("聚焦模式", "字号", "我的收藏", "文档反馈"),
+        *("포커스 모드", "폰트 크기"),
+        *("フォーカスモード", "フォントサイズ"),
+        *("modo foco", "tamanho da fonte"),
+        *("mode fokus", "ukuran font"),
+    }
+)
