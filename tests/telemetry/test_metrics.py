@@ -1,0 +1,442 @@
+"""What Prometheus is told: the names and labels that dashboards rely on, and the numbers behind them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+from itertools import chain
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+
+from camguard.catalog.model import Access
+from camguard.edge.identity import SIGNATURE_LABELS
+from camguard.engine.call import Call
+from camguard.engine.decision import Decision, Reason
+from camguard.errors import SettingsError
+from camguard.telemetry.families import DECISION_BOUNDS, FAMILIES, SIGNATURE
+from camguard.telemetry.metrics import OWN_COUNTERS, Metrics
+from tests.telemetry.samples import (
+    action_of,
+    bundle_of,
+    catalog_of,
+    families_in,
+    number_in,
+    outcome_of,
+    record_of,
+    samples_in,
+)
+
+CATALOG = catalog_of(aiart=3, cvm=2)
+ACT = CATALOG.actions["aiart:Act0"]
+
+# Name, type, labels, written out a second time: a contract is not what the code happens to say.
+CONTRACT = [
+    ("camguard_decisions_total", "counter", "listener service access decision reason"),
+    ("camguard_action_decisions_total", "counter", "service action decision"),
+    ("camguard_decision_duration_seconds", "histogram", "listener"),
+    ("camguard_requests_in_flight", "gauge", "listener"),
+    ("camguard_client_ip_total", "counter", "method"),
+    ("camguard_signature_checks_total", "counter", "result"),
+    ("camguard_shadow_comparisons_total", "counter", "result access"),
+    ("camguard_policy_reloads_total", "counter", "result"),
+    ("camguard_policy_last_reload_successful", "gauge", ""),
+    ("camguard_policy_last_success_timestamp_seconds", "gauge", ""),
+    ("camguard_policy_activation_timestamp_seconds", "gauge", ""),
+    ("camguard_policy_info", "gauge", "revision"),
+    ("camguard_policy_statements", "gauge", ""),
+    ("camguard_policy_principals", "gauge", ""),
+    ("camguard_catalog_actions", "gauge", ""),
+    ("camguard_table_cache_lookups_total", "counter", "result"),
+    ("camguard_table_cache_entries", "gauge", ""),
+    ("camguard_decision_log_records_total", "counter", "result"),
+    ("camguard_upstream_duration_seconds", "histogram", "service"),
+    ("camguard_upstream_errors_total", "counter", "service kind"),
+    ("camguard_build_info", "gauge", "version python_version"),
+]
+
+
+def metrics_of(**changes: object) -> Metrics:
+    return Metrics(CollectorRegistry(), catalog=CATALOG, version="1.2.3", **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def busy() -> bytes:
+    """Return an exposition after one of everything."""
+    metrics = Metrics(catalog=CATALOG, version="1.2.3", listeners=("gateway", "authorizer"))
+    for reason in Reason:
+        for listener in ("gateway", "authorizer"):
+            metrics.observe(record_of(ACT, reason, listener=listener))
+            metrics.observe(record_of(None, reason, listener=listener))
+    for candidate in (Reason.ALLOWED, Reason.NO_ALLOW, Reason.INTERNAL_ERROR):
+        metrics.observe(record_of(ACT, listener="gateway", candidate=Decision(candidate)))
+    metrics.policy(outcome_of("success", bundle_of(CATALOG, "ab" * 32)))
+    metrics.policy(outcome_of("failure"))
+    metrics.upstream("aiart", 0.1)
+    metrics.upstream_error("aiart", "timeout")
+    metrics.follow_in_flight("gateway", lambda: 3)
+    metrics.follow_log(lambda: (5, 2, 1))
+    return metrics.render()
+
+
+def test_the_contract_is_whole() -> None:
+    assert {(f.name, f.kind, " ".join(f.labels)) for f in FAMILIES.values()} == set(CONTRACT)
+
+
+@pytest.mark.parametrize(("name", "kind", "labels"), CONTRACT, ids=[row[0] for row in CONTRACT])
+def test_a_metric_is_as_promised(busy: bytes, name: str, kind: str, labels: str) -> None:
+    family = families_in(busy)[name.removesuffix("_total")]
+    assert family.type == kind
+    assert family.documentation
+    assert family.samples
+    beside = {"le"} if kind == "histogram" else set()
+    assert {label for sample in family.samples for label in sample.labels} - beside == set(labels.split())
+    ends = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}[kind]
+    assert {sample.name for sample in family.samples} == {family.name + end for end in ends}
+
+
+def test_no_series_tells_when_it_was_created(busy: bytes) -> None:
+    assert b"_created" not in busy
+
+
+def test_no_series_is_there_twice(busy: bytes) -> None:
+    series = [(sample.name, tuple(sorted(sample.labels.items()))) for sample in samples_in(busy)]
+    assert len(series) == len(set(series))
+
+
+def test_promtool_finds_nothing_to_mend(busy: bytes) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed")
+    checked = subprocess.run([promtool, "check", "metrics"], input=busy, capture_output=True, check=False)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
+
+
+def test_the_words_of_the_signature_check_are_known() -> None:
+    assert set(SIGNATURE) == set(SIGNATURE_LABELS)
+
+
+def test_a_process_shows_its_own_needs_where_the_registry_is_camguards(busy: bytes) -> None:
+    assert number_in(busy, "process_resident_memory_bytes") > 0
+
+
+def test_one_decision_counts_once_everywhere() -> None:
+    metrics = metrics_of()
+    metrics.observe(record_of(ACT, Reason.NO_ALLOW, client_ip="forwarded", signature="claimed"))
+    shown = metrics.render()
+    labels = {"listener": "middleware", "service": "aiart", "access": "write", "decision": "deny"}
+    assert number_in(shown, "camguard_decisions_total") == 1
+    assert number_in(shown, "camguard_decisions_total", reason="no_allow", **labels) == 1
+    assert number_in(shown, "camguard_action_decisions_total") == 1
+    assert (
+        number_in(shown, "camguard_action_decisions_total", service="aiart", action="Act0", decision="deny")
+        == 1
+    )
+    assert number_in(shown, "camguard_decision_duration_seconds_count", listener="middleware") == 1
+    assert number_in(shown, "camguard_client_ip_total", method="forwarded") == 1
+    assert number_in(shown, "camguard_client_ip_total", method="peer") == 0
+    assert number_in(shown, "camguard_signature_checks_total", result="claimed") == 1
+
+
+def test_what_was_not_reached_is_not_counted() -> None:
+    metrics = metrics_of()
+    metrics.observe(record_of(None, Reason.MALFORMED, client_ip=None, signature=None))
+    assert number_in(metrics.render(), "camguard_client_ip_total") == 0
+    assert number_in(metrics.render(), "camguard_signature_checks_total") == 0
+
+
+def test_zeros_are_there_before_the_first_call() -> None:
+    shown = metrics_of().render()
+    for service, decision in (("aiart", "allow"), ("aiart", "deny"), ("cvm", "allow"), ("cvm", "deny")):
+        assert number_in(shown, "camguard_decisions_total", service=service, decision=decision) == 0
+    for result in ("success", "unchanged", "failure"):
+        assert number_in(shown, "camguard_policy_reloads_total", result=result) == 0
+    for result in ("written", "dropped", "error"):
+        assert number_in(shown, "camguard_decision_log_records_total", result=result) == 0
+    for result in SIGNATURE:
+        assert number_in(shown, "camguard_signature_checks_total", result=result) == 0
+    assert number_in(shown, "camguard_decision_duration_seconds_count", listener="middleware") == 0
+    assert number_in(shown, "camguard_requests_in_flight", listener="middleware") == 0
+    assert number_in(shown, "camguard_policy_last_reload_successful") == 0
+
+
+# seconds, the first bucket that holds them
+DURATIONS = [
+    pytest.param(0.0, "5e-06", id="nothing"),
+    pytest.param(5e-6, "5e-06", id="a bound belongs to its bucket"),
+    pytest.param(5.1e-6, "1e-05", id="just above a bound"),
+    pytest.param(0.05, "0.05", id="the last bound"),
+    pytest.param(7.0, "+Inf", id="above all bounds"),
+]
+
+
+@pytest.mark.parametrize(("seconds", "bound"), DURATIONS)
+def test_a_duration_falls_into_its_bucket(seconds: float, bound: str) -> None:
+    metrics = metrics_of()
+    metrics.observe(record_of(ACT, duration=seconds))
+    shown = metrics.render()
+    counts = {
+        sample.labels["le"]: sample.value
+        for sample in samples_in(shown)
+        if sample.name == "camguard_decision_duration_seconds_bucket"
+    }
+    bounds = list(counts)
+    assert list(map(float, bounds)) == [*DECISION_BOUNDS, float("inf")]
+    assert [counts[le] for le in bounds] == [float(at >= bounds.index(bound)) for at in range(len(bounds))]
+    assert number_in(shown, "camguard_decision_duration_seconds_sum") == pytest.approx(seconds)
+
+
+# what the active bundle decided, what the candidate did, how that is called
+COMPARISONS = [
+    pytest.param(Reason.ALLOWED, Reason.ALLOWED, "same", id="both allow"),
+    pytest.param(Reason.NO_ALLOW, Reason.EXPLICIT_DENY, "same", id="both deny, for different reasons"),
+    pytest.param(Reason.ALLOWED, Reason.NO_ALLOW, "newly_denied", id="only the active one allows"),
+    pytest.param(Reason.NO_ALLOW, Reason.ALLOWED, "newly_allowed", id="only the candidate allows"),
+    pytest.param(Reason.NO_ALLOW, Reason.INTERNAL_ERROR, "error", id="the candidate fails"),
+    pytest.param(Reason.ALLOWED, Reason.POLICY_UNAVAILABLE, "error", id="there is no candidate yet"),
+]
+
+
+@pytest.mark.parametrize(("active", "candidate", "result"), COMPARISONS)
+def test_a_comparison(active: Reason, candidate: Reason, result: str) -> None:
+    metrics = metrics_of()
+    metrics.observe(record_of(ACT, active, candidate=Decision(candidate)))
+    shown = metrics.render()
+    assert number_in(shown, "camguard_shadow_comparisons_total") == 1
+    assert number_in(shown, "camguard_shadow_comparisons_total", result=result, access="write") == 1
+
+
+HOSTILE = ['"} 1\nevil 2', "aiart\x00", "\x1b[31m", "\u2028", "x" * 10_000, "aiart:Act0", "{}", "", "日本"]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+def test_no_word_of_a_caller_becomes_a_label(text: str) -> None:
+    metrics = metrics_of()
+    before = {tuple(sample.labels.values()) for sample in samples_in(metrics.render())}
+    said = {"principal": text, "secret_id": text, "service": text, "action": text, "peer": text}
+    metrics.observe(record_of(None, Reason.ACTION_UNKNOWN, resources=(text,), request_id=text, **said))
+    # An entry that no catalog has is what a judged, but unlisted action looks like.
+    metrics.observe(record_of(action_of("aiart", text), Reason.NO_ALLOW, **said))
+    metrics.observe(record_of(action_of(text, text), Reason.NO_ALLOW, **said))
+    metrics.observe(record_of(ACT, listener=text, client_ip=text, signature=text))
+    metrics.upstream(text, 0.1)
+    metrics.upstream_error(text, text)
+    shown = samples_in(metrics.render())
+    added = {tuple(sample.labels.values()) for sample in shown} - before
+    words = {*chain.from_iterable(added)}
+    assert text not in words
+    assert "_unknown" in words
+    assert b"evil" not in metrics.render()
+
+
+def test_a_million_strangers_make_no_series() -> None:
+    metrics = metrics_of()
+    for at in range(3000):
+        metrics.observe(record_of(None, Reason.ACTION_UNKNOWN, service=f"s{at}", action=f"A{at}"))
+        metrics.observe(record_of(action_of("aiart", f"A{at}"), Reason.NO_ALLOW))
+    first = len(samples_in(metrics.render()))
+    for at in range(3000, 6000):
+        metrics.observe(record_of(None, Reason.ACTION_UNKNOWN, service=f"s{at}", action=f"A{at}"))
+        metrics.observe(record_of(action_of("aiart", f"A{at}"), Reason.NO_ALLOW))
+    shown = metrics.render()
+    assert len(samples_in(shown)) == first
+    unknown = {"action": "_unknown", "decision": "deny"}
+    assert number_in(shown, "camguard_action_decisions_total", service="_unknown", **unknown) == 6000
+    assert number_in(shown, "camguard_action_decisions_total", service="aiart", **unknown) == 6000
+
+
+def test_an_unknown_action_counts_for_its_service_if_that_is_known() -> None:
+    metrics = metrics_of()
+    metrics.observe(record_of(None, Reason.ACTION_UNKNOWN, service="cvm", action="Nope"))
+    labels = {"service": "cvm", "access": "_unknown", "reason": "action_unknown"}
+    assert number_in(metrics.render(), "camguard_decisions_total", **labels) == 1
+
+
+def test_only_chosen_actions_have_a_counter_each() -> None:
+    metrics = metrics_of(actions=("cvm:*", "aiart:Act2"))
+    for entry in CATALOG.actions.values():
+        metrics.observe(record_of(entry))
+    shown = samples_in(metrics.render())
+    own = {(s.labels["service"], s.labels["action"]): s.value for s in shown if "action" in s.labels}
+    assert own == {
+        ("cvm", "Act0"): 1,
+        ("cvm", "Act1"): 1,
+        ("aiart", "Act2"): 1,
+        ("aiart", "other"): 2,
+    }
+
+
+def test_actions_beyond_the_cap_share_one_counter() -> None:
+    catalog = catalog_of(big=OWN_COUNTERS + 7)
+    metrics = Metrics(CollectorRegistry(), catalog=catalog)
+    for entry in catalog.actions.values():
+        metrics.observe(record_of(entry))
+    shown = metrics.render()
+    own = {s.labels["action"] for s in samples_in(shown) if s.name == "camguard_action_decisions_total"}
+    assert len(own) == OWN_COUNTERS + 1
+    assert number_in(shown, "camguard_action_decisions_total", action="other") == 7
+
+
+def test_actions_of_a_later_catalog_are_counted_and_none_loses_its_name() -> None:
+    metrics = metrics_of()
+    metrics.observe(record_of(ACT))
+    grown = catalog_of(aiart=4, lke=1)
+    metrics.policy(outcome_of("success", bundle_of(grown, "cd" * 32)))
+    metrics.observe(record_of(ACT))
+    metrics.observe(record_of(grown.actions["lke:Act0"]))
+    shown = metrics.render()
+    assert number_in(shown, "camguard_action_decisions_total", service="aiart", action="Act0") == 2
+    assert number_in(shown, "camguard_action_decisions_total", service="lke", action="Act0") == 1
+    assert number_in(shown, "camguard_decisions_total", service="cvm") == 0
+
+
+def test_a_reload_told_in_numbers() -> None:
+    metrics = metrics_of()
+    bundle = bundle_of(CATALOG, "ab" * 32)
+    metrics.policy(outcome_of("success", bundle, 1000.0))
+    metrics.policy(outcome_of("unchanged", bundle, 1002.0))
+    shown = metrics.render()
+    assert number_in(shown, "camguard_policy_last_reload_successful") == 1
+    assert number_in(shown, "camguard_policy_activation_timestamp_seconds") == 1000
+    assert number_in(shown, "camguard_policy_last_success_timestamp_seconds") == 1002
+    assert number_in(shown, "camguard_policy_info", revision="abababababab") == 1
+    assert number_in(shown, "camguard_policy_statements") == 1
+    assert number_in(shown, "camguard_policy_principals") == 2
+    assert number_in(shown, "camguard_catalog_actions") == 5
+    metrics.policy(outcome_of("failure", bundle, 1004.0))
+    shown = metrics.render()
+    assert number_in(shown, "camguard_policy_last_reload_successful") == 0
+    assert number_in(shown, "camguard_policy_last_success_timestamp_seconds") == 1002
+    assert number_in(shown, "camguard_policy_info", revision="abababababab") == 1
+    for result in ("success", "unchanged", "failure"):
+        assert number_in(shown, "camguard_policy_reloads_total", result=result) == 1
+
+
+def test_a_revision_that_was_left_is_zero_until_it_comes_back() -> None:
+    metrics = metrics_of()
+    old, new = bundle_of(CATALOG, "ab" * 32), bundle_of(CATALOG, "cd" * 32)
+    metrics.policy(outcome_of("success", old))
+    metrics.policy(outcome_of("success", new))
+    assert number_in(metrics.render(), "camguard_policy_info", revision="abababababab") == 0
+    assert number_in(metrics.render(), "camguard_policy_info", revision="cdcdcdcdcdcd") == 1
+    metrics.policy(outcome_of("success", bundle_of(CATALOG, "ab" * 32)))
+    assert number_in(metrics.render(), "camguard_policy_info", revision="abababababab") == 1
+    assert number_in(metrics.render(), "camguard_policy_info") == 1
+
+
+def test_a_thousand_reloads_leave_few_series() -> None:
+    metrics = metrics_of()
+    for at in range(200):
+        metrics.policy(outcome_of("success", bundle_of(CATALOG, f"{at:064x}"[::-1])))
+    assert sum(sample.name == "camguard_policy_info" for sample in samples_in(metrics.render())) < 20
+
+
+def test_lookups_of_tables_never_fall() -> None:
+    metrics = metrics_of()
+    call = Call("uin/100000000101", "aiart:Act0", None, None)
+    total = 0.0
+    for at in range(3):
+        bundle = bundle_of(CATALOG, f"{at}" * 64)
+        metrics.policy(outcome_of("success", bundle))
+        assert bundle.decide(call)
+        assert bundle.decide(call)
+        shown = metrics.render()
+        now = number_in(shown, "camguard_table_cache_lookups_total")
+        assert now > total
+        total = now
+    assert number_in(shown, "camguard_table_cache_entries") == 1
+
+
+def test_an_upstream_in_numbers() -> None:
+    metrics = metrics_of()
+    metrics.upstream("aiart", 0.2)
+    metrics.upstream_error("aiart", "reset")
+    shown = metrics.render()
+    assert number_in(shown, "camguard_upstream_duration_seconds_sum", service="aiart") == pytest.approx(0.2)
+    assert number_in(shown, "camguard_upstream_errors_total", service="aiart", kind="reset") == 1
+    assert number_in(shown, "camguard_upstream_errors_total", service="aiart", kind="connect") == 0
+
+
+def test_two_guards_in_one_registry_are_shown_as_their_sum() -> None:
+    registry = CollectorRegistry()
+    one, other = (Metrics(registry, catalog=CATALOG) for _ in range(2))
+    one.observe(record_of(ACT))
+    other.observe(record_of(ACT))
+    one.follow_in_flight("middleware", lambda: 1)
+    other.follow_in_flight("middleware", lambda: 2)
+    shown = generate_latest(registry)
+    assert number_in(shown, "camguard_decisions_total", decision="allow") == 2
+    assert number_in(shown, "camguard_decision_duration_seconds_count") == 2
+    assert number_in(shown, "camguard_requests_in_flight") == 3
+    assert number_in(shown, "camguard_build_info") == 1
+
+
+def test_a_guard_that_ends_leaves_its_counters_and_nothing_else() -> None:
+    registry = CollectorRegistry()
+    one, other = (Metrics(registry, catalog=CATALOG) for _ in range(2))
+    one.observe(record_of(ACT))
+    one.follow_in_flight("middleware", lambda: 1)
+    one.stop()
+    one.stop()
+    other.observe(record_of(ACT))
+    shown = generate_latest(registry)
+    assert number_in(shown, "camguard_decisions_total", decision="allow") == 2
+    assert number_in(shown, "camguard_decision_duration_seconds_count") == 2
+    assert number_in(shown, "camguard_requests_in_flight") == 0
+
+
+def test_a_metric_of_somebody_else_under_our_name_is_named() -> None:
+    registry = CollectorRegistry()
+    Counter("camguard_decisions", "Not ours.", registry=registry)
+    with pytest.raises(SettingsError, match="camguard_decisions"):
+        Metrics(registry)
+
+
+def test_a_host_applications_own_metrics_stand_beside() -> None:
+    registry = CollectorRegistry()
+    Counter("orders", "Of the host.", registry=registry).inc()
+    Metrics(registry)
+    shown = generate_latest(registry)
+    assert number_in(shown, "orders_total") == 1
+    assert b"process_" not in shown
+
+
+def test_reading_while_counting_loses_nothing() -> None:
+    catalog = catalog_of(a=300, b=300)
+    metrics = Metrics(CollectorRegistry(), catalog=catalog)
+    counted = [record_of(entry, reason) for entry in catalog.actions.values() for reason in Reason]
+    failures: list[BaseException] = []
+    totals: list[float] = []
+    done = threading.Event()
+
+    def read() -> None:
+        try:
+            while not done.is_set():
+                numbers = metrics.snapshot()["camguard_decisions_total"]
+                totals.append(sum(value for value in numbers.values() if isinstance(value, int | float)))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the test shall say it
+            failures.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for record in counted:
+        metrics.observe(record)
+        metrics.upstream("a", 0.1)
+        metrics.upstream_error("a", "reset")
+    metrics.policy(outcome_of("success", bundle_of(catalog_of(c=300), "ab" * 32)))
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert failures == []
+    assert number_in(metrics.render(), "camguard_decisions_total") == len(counted)
+    assert max(totals) <= len(counted)
+
+
+def test_every_table_of_the_catalog_is_a_label() -> None:
+    metrics = metrics_of()
+    for access in Access:
+        metrics.observe(record_of(action_of("aiart", "X", access), candidate=Decision(Reason.ALLOWED)))
+        labels = {"access": access.value, "result": "same"}
+        assert number_in(metrics.render(), "camguard_shadow_comparisons_total", **labels) == 1
