@@ -11,7 +11,7 @@ import re
 import unicodedata
 from typing import Final, NamedTuple
 
-MAX_BYTES: Final = 8 * 1024 * 1024
+MAX_BYTES: Final = 2 * 1024 * 1024
 
 _ESCAPE: Final = re.compile(r"\\+(?=['\"*_|`$])")
 _BORDER: Final = re.compile(r"(?<!\\)\|")

@@ -122,18 +122,19 @@ def read_bordered(lines: Sequence[Line]) -> Iterator[Piece]:
         else:
             yield from _strays(waiting)
         waiting = []
-        while cells:
-            facts = cell_row(_texts(cells), shifted=True)
+        at = 0
+        while at < len(cells):
+            facts = cell_row(_texts(cells, at), shifted=True)
             if facts is not None:
-                yield Whole(cells[0].line, facts)
-                cells = cells[WIDTH:]
-            elif not cells[0].text:
-                cells = cells[1:]
+                yield Whole(cells[at].line, facts)
+                at += WIDTH
+            elif not cells[at].text:
+                at += 1
+            elif begins_row([cell.text for cell in cells[at:]]):
+                waiting = cells[at:]
+                break
             else:
-                if begins_row(_texts(cells)):
-                    waiting = cells
-                else:
-                    yield from _strays(cells)
+                yield from _strays(cells[at:])
                 break
         if tail is not None:
             yield from _strays(waiting)
@@ -143,8 +144,7 @@ def read_bordered(lines: Sequence[Line]) -> Iterator[Piece]:
 
 
 def _goes_on(cells: Sequence[_Cell]) -> bool:
-    texts = _texts(cells)
-    return begins_row(texts) or cell_row(texts, shifted=True) is not None
+    return begins_row([cell.text for cell in cells]) or cell_row(_texts(cells), shifted=True) is not None
 
 
 def read_celled(lines: Sequence[Line]) -> Iterator[Piece]:
@@ -207,8 +207,8 @@ def _cells(line: Line, *, line_end_closes: bool = True) -> tuple[list[_Cell], Pi
     return cells, Stray(line.number, rest, looks_like_row([rest]), bordered=True, ended=line.ended)
 
 
-def _texts(cells: Sequence[_Cell]) -> list[str]:
-    return [cell.text for cell in cells[:WIDTH]]
+def _texts(cells: Sequence[_Cell], at: int = 0) -> list[str]:
+    return [cell.text for cell in cells[at : at + WIDTH]]
 
 
 def _strays(cells: Sequence[_Cell], *, one_by_one: bool = False) -> Iterator[Stray]:

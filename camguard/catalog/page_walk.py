@@ -149,7 +149,8 @@ def _tell(strays: Sequence[Stray], source: str, found: Walked) -> None:
     if last.ended:
         message, code = "is no complete row", "UnreadRow"
     else:
-        message, code = "the page ends here without a line end, so this may be cut and is not read", "CutRow"
+        message = "is not read: the page ends here without a line end, so it may be cut"
+        code = "CutRow"
     found.problems.append(Problem(f"{source}:{first.line}", code, f"{shown!r}{more}: {message}"))
 
 

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from camguard.catalog.model import Access, Granularity, IpRestriction
-from camguard.catalog.page_lines import Line, split_cells, squeeze
+from camguard.catalog.page_lines import Line, squeeze
 
 GRANULARITIES: Final[Mapping[str, Granularity]] = {
     **{f"{level.value.title()} {word}": level for level in Granularity for word in ("level", "Level")},
@@ -148,7 +148,7 @@ def opens_table(line: Line) -> bool:
 
 def is_rule(line: Line) -> bool:
     """Whether a line only draws: `|---|---|`."""
-    return "-" in line.text and all(set(cell) <= {"-", ":"} for cell in split_cells(line.text).texts)
+    return "--" in line.text and set(line.text) <= set("|-: ")
 
 
 # The page's buttons, in the languages of the site, case folded. They stand between its title and its date.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from camguard.errors import CatalogError, Problem
 from camguard.settings import load_settings
 from camguard.suggest import nearest
 
-_MANY: Final = 20  # lost rows that a refusal lists by name
+_MANY: Final = 3  # lost rows that a refusal names; the result lists all
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -73,7 +73,7 @@ def run_build(args: argparse.Namespace) -> Exit:
     hindrances = [*_refusals(plan), *([] if args.allow_shrink else _shrinkages(plan))]
     if not hindrances:
         save_all([update.service for update in plan.updates if not update.same_bytes], args.out)
-    show(args.format, _built(plan, written=not hindrances), _built_document(plan, written=not hindrances))
+    show(args.format, _built(plan, written=not hindrances), _built_document(plan, hindrances))
     for note in plan.notes:
         say(f"{paint('note:', 'dim')} {note}")
     for problem in (*plan.problems, *hindrances):
@@ -93,10 +93,14 @@ def _shrinkages(plan: Plan) -> Iterator[Problem]:
             names = [action.name for action in update.lost]
             more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
             message = (
-                f"nothing was written: {len(names)} rows would be lost: {', '.join(names[:_MANY])}{more}; "
-                "--allow-shrink to lose them"
+                f"nothing was written: {_rows(len(names))} would be lost ({', '.join(names[:_MANY])}{more}); "
+                "--allow-shrink loses them"
             )
             yield Problem(str(update.file), "Shrinks", message)
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
 
 
 def _built(plan: Plan, *, written: bool) -> Iterator[str]:
@@ -116,7 +120,8 @@ def _state(update: Update, *, written: bool) -> str:
     return "new" if update.before is None else "replaced"
 
 
-def _built_document(plan: Plan, *, written: bool) -> Mapping[str, object]:
+def _built_document(plan: Plan, hindrances: Sequence[Problem]) -> Mapping[str, object]:
+    written = not hindrances
     return {
         "written": written,
         "services": [
@@ -129,7 +134,7 @@ def _built_document(plan: Plan, *, written: bool) -> Mapping[str, object]:
             }
             for update in plan.updates
         ],
-        "problems": [problem._asdict() for problem in plan.problems],
+        "problems": [problem._asdict() for problem in (*plan.problems, *hindrances)],
         "notes": [note._asdict() for note in plan.notes],
     }
 
