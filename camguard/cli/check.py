@@ -152,7 +152,7 @@ def document(bundle: Bundle, call: Call, decision: Decision) -> dict[str, object
 def report_why(call: Call, why: Explanation, changes: Iterable[Change]) -> Iterator[str]:
     """Yield every statement that names the action, clause by clause, then what would let the call pass."""
     yield ""
-    if why.entry is None:
+    if not why.statements and why.decision.layer is None:
         yield "no statement was looked at"
         return
     for note in why.statements:

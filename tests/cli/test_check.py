@@ -9,6 +9,7 @@ import pytest
 
 from camguard.cli import main
 
+OFFICES = ["10.1.0.0/16", "10.2.0.0/16", "203.0.113.0/26", "2001:db8:1::/48", "2001:db8:2::/48"]
 OFFICE, HOME = "10.1.2.3", "198.51.100.7"
 
 # principal, action, address, further arguments, exit code, reason, statements
@@ -140,6 +141,69 @@ def test_json_says_all_that_was_asked_and_answered(capsys: pytest.CaptureFixture
         "source_ip": OFFICE,
         "time": 1795000000.0,
     }
+
+
+@pytest.mark.usefixtures("folder")
+def test_explain_shows_each_clause_and_what_would_help(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["check", "--principal", "alice", "--action", "aiart:TextToImage", "--ip", HOME, "--explain"]
+    assert main(argv) == 6
+    text = capsys.readouterr().out
+    assert "identity aiart-create#0: allow, does not count  policies/aiart-create.json#/statement/0\n" in text
+    assert "  true    action    aiart:TextToImage\n" in text
+    assert f"  false   condition ip_equal qcs:ip {', '.join(OFFICES)}\n" in text
+    assert f"                    qcs:ip is {HOME}\n" in text
+    assert f"nearest ways to allow\n  call from {', '.join(OFFICES[:4])}" in text
+    assert main([*argv, "--format", "json"]) == 6
+    explanation = json.loads(capsys.readouterr().out)["explanation"]
+    assert [(each["id"], each["counts"]) for each in explanation["statements"]] == [
+        ("full-access#0", True),
+        ("aiart-create#0", False),
+    ]
+    assert [clause["truth"] for clause in explanation["statements"][1]["clauses"]] == [
+        "true",
+        "true",
+        "false",
+    ]
+    assert explanation["nearest"][0]["clauses"] == 1
+
+
+# principal, action, a line that the explanation must have
+EXPLAINED = [
+    pytest.param(
+        "jun",
+        "aiart:TextToImage",
+        "  unknown condition ip_not_equal qcs:ip 10.1.0.0/16",
+        id="an unknown clause",
+    ),
+    pytest.param(
+        "lena",
+        "intlpartnersmgt:BindClient",
+        "boundary: no statement names intlpartnersmgt:BindClient",
+        id="a silent layer",
+    ),
+    pytest.param(
+        "alice",
+        "intlpartnersmgt:BindClient",
+        "identity: no statement names intlpartnersmgt:BindClient",
+        id="a principal without a statement",
+    ),
+    pytest.param("nobody", "aiart:TextToImage", "no statement was looked at", id="an unknown principal"),
+]
+
+
+@pytest.mark.parametrize(("principal", "action", "line"), EXPLAINED)
+@pytest.mark.usefixtures("folder")
+def test_explain(principal: str, action: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    ip = [] if principal == "jun" else ["--ip", OFFICE]
+    assert main(["check", "--principal", principal, "--action", action, *ip, "--explain"]) == 6
+    assert any(each.startswith(line) for each in capsys.readouterr().out.splitlines())
+
+
+def test_explain_names_a_policy_that_is_missing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "bundle/policies/aiart-read.json").unlink()
+    argv = ["check", "--principal", "alice", "--action", "aiart:TextToImage", "--ip", OFFICE, "--explain"]
+    assert main(argv) == 6
+    assert "aiart-read: attached, but not in the bundle" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("folder")

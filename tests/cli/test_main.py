@@ -39,7 +39,8 @@ USAGE = [
     pytest.param([*ALICE, "--time", "noon"], "'noon' is no instant", id="no time"),
     pytest.param([*ALICE, "--tag", "dept"], "'dept' is not KEY=VALUE", id="a tag without a value"),
     pytest.param(["test", "--run", "("], "'(' is no regular expression", id="no pattern"),
-    pytest.param(["test", "--min-coverage", "101"], "'101' is no percentage", id="no percentage"),
+    pytest.param(["test", "--min-coverage", "101"], "'101' is no percentage", id="more than all"),
+    pytest.param(["test", "--min-coverage", "all"], "'all' is no percentage", id="no percentage"),
 ]
 
 
@@ -108,6 +109,38 @@ def test_a_bundle_behind_a_url_has_to_be_unpacked_first(
     assert main(ALICE) == 3
     assert "name an unpacked one with --bundle" in capsys.readouterr().err
     assert main([*ALICE, "--bundle", str(folder / "bundle")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "says"),
+    [
+        pytest.param(KeyboardInterrupt(), 130, "", id="interrupted"),
+        pytest.param(
+            OSError("no memory left"), 1, "camguard: no memory left\n", id="a failure without a file"
+        ),
+    ],
+)
+def test_what_stops_a_verb_leaves_no_traceback(
+    raised: BaseException,
+    code: int,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stop(_args: object) -> int:
+        raise raised
+
+    monkeypatch.setattr("camguard.cli.check.run", stop)
+    assert main(ALICE) == code
+    assert capsys.readouterr().err == says
+
+
+def test_an_installation_without_its_files_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("camguard.__file__", str(tmp_path / "camguard/__init__.py"))
+    assert main(["init", str(tmp_path / "new")]) == 3
+    assert "install camguard again" in capsys.readouterr().err
 
 
 class _Terminal(io.StringIO):
