@@ -185,7 +185,7 @@ def _without_denies(tables: Tables, call: Call, why: Explanation) -> Iterator[Ch
     if not counting or table is None:
         return
     layers = [
-        replace(layer, statements=tuple(s for s in layer.statements if s.id not in counting))
+        replace(layer, parts=tuple(p for p in layer.parts if isinstance(p, str) or p.id not in counting))
         for layer in table.layers
     ]
     if tables.judge_under(layers, call):
@@ -201,7 +201,7 @@ def _attached(tables: Tables, policies: Mapping[str, Policy], call: Call) -> Ite
     here = next(layer for layer in table.layers if layer.name == IDENTITY)
     for policy in islice(policies.values(), _TRIED):
         if policy.statements[0] not in here.statements:
-            more = replace(here, statements=here.statements + policy.statements)
+            more = replace(here, parts=here.parts + policy.statements)
             layers = [more if layer is here else layer for layer in table.layers]
             if tables.judge_under(layers, call):
                 yield Change(1, f"attach the policy {policy.id}")

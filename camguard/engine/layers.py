@@ -8,21 +8,35 @@ Rule 3: a policy that is attached but missing counts as a deny that cannot be ev
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from camguard.policy.document import parse_policy
-from camguard.policy.model import Policy, Statement
+from camguard.policy.model import Clause, Policy, Statement
 
 ACCOUNT, IDENTITY, BOUNDARY, SESSION, GENERAL = "account", "identity", "boundary", "session", "general"
 
-# The six operations that need proof of a second factor, for every principal (10.5, DEC-42).
-SECOND_FACTOR = parse_policy(
+# The six operations that need proof of a second factor, for every principal (10.5, DEC-42). What the
+# language has no operator for is said here: a deny unless one of two keys proves it.
+_SIX = parse_policy(
     """{"version": "2.0", "statement": [{"effect": "deny", "resource": "*",
         "action": ["account:QueryKeyBySecretId", "account:SetSafeAuthFlag", "account:BindToken",
                    "account:UnbindToken", "account:ModifyMail", "account:ModifyPhoneNum"],
-        "condition": {"string_equal": {"mfa": "0"}, "bool_equal": {"qcs:mfa": "false"}}}]}""",
-    source="general",
+        "condition": {"string_equal": {"mfa": "1"}, "bool_equal": {"qcs:mfa": "true"}}}]}""",
+    source=GENERAL,
+)
+
+
+def _unless(clause: Clause) -> Clause:
+    """Return a clause that holds where another does not, and where its key is absent."""
+    name = clause.operator.name.replace("_equal", "_not_equal")
+    operator = replace(clause.operator, name=name)
+    return replace(clause, text=f"{name}_if_exist", operator=operator, if_exist=True)
+
+
+SECOND_FACTOR = replace(
+    _SIX,
+    statements=tuple(replace(s, condition=tuple(map(_unless, s.condition))) for s in _SIX.statements),
 )
 
 
@@ -42,13 +56,22 @@ class Layers:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One set of policies, resolved. `missing`: ids of attached policies that do not exist."""
+    """One set of policies, resolved. `parts`: statements, and ids of attached policies that do not exist."""
 
     name: str
     limits: bool  # False: it can only deny
     open: bool  # True: allows everything by itself (root)
-    statements: tuple[Statement, ...]
-    missing: tuple[str, ...] = ()
+    parts: tuple[Statement | str, ...]
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """The statements alone, in the order of their documents."""
+        return tuple(part for part in self.parts if isinstance(part, Statement))
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The ids of attached policies that do not exist."""
+        return tuple(part for part in self.parts if isinstance(part, str))
 
 
 def resolve(layers: Layers, policies: Mapping[str, Policy], session: Policy | None) -> Iterator[Layer]:
@@ -60,15 +83,11 @@ def resolve(layers: Layers, policies: Mapping[str, Policy], session: Policy | No
         yield _layer(BOUNDARY, (layers.boundary,), policies)
     if session is not None:
         yield _layer(SESSION, (session.id,), MappingProxyType({session.id: session}))
-    yield Layer(GENERAL, limits=False, open=False, statements=SECOND_FACTOR.statements)
+    yield Layer(GENERAL, limits=False, open=False, parts=SECOND_FACTOR.statements)
 
 
 def _layer(name: str, ids: tuple[str, ...], policies: Mapping[str, Policy], *, root: bool = False) -> Layer:
-    known = [policies[i] for i in ids if i in policies]
-    return Layer(
-        name,
-        limits=True,
-        open=root,
-        statements=tuple(statement for policy in known for statement in policy.statements),
-        missing=tuple(i for i in ids if i not in policies),
-    )
+    parts: list[Statement | str] = []
+    for policy in ids:
+        parts += policies[policy].statements if policy in policies else (policy,)
+    return Layer(name, limits=True, open=root, parts=tuple(parts))

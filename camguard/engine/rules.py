@@ -68,10 +68,11 @@ def rules_of(  # noqa: PLR0913 - what a rule depends on, each named
 
     spreads: which actions a statement names. marks: the mask bit of every address and time clause.
     """
-    for policy in layer.missing:
-        yield missing_rule(policy, at)
     entry = terms.entry
-    for statement in layer.statements:
+    for statement in layer.parts:
+        if isinstance(statement, str):
+            yield missing_rule(statement, at)
+            continue
         spread = spreads.get(statement) if terms.listed else None
         if spread is None:  # a session's statement, or an action that the catalog lacks
             effect = statement.effect

@@ -23,7 +23,7 @@ _WRONG = (
 def read_action(text: str) -> ActionPattern | str:
     """Return the pattern, or what is wrong with it (DEC-6, DEC-9, DEC-10)."""
     plain = text.removeprefix(_PREFIX)
-    if plain == STAR:
+    if text == STAR:
         return ActionPattern(text, STAR, STAR)
     for wrong, words in _WRONG:
         if wrong.search(plain):

@@ -49,9 +49,7 @@ def parse_policy(text: str | bytes, source: str = "policy") -> Policy:
     return Policy(identity, source, tuple(item for item in found if isinstance(item, Statement)), plain)
 
 
-def _fold(
-    raw: dict[str, Any], at: str, known: tuple[str, ...], code: str
-) -> tuple[dict[str, Any], list[Problem]]:
+def _fold(raw: dict[str, Any], at: str, known: tuple[str, ...]) -> tuple[dict[str, Any], list[Problem]]:
     """Return the elements under their lower-case names, and what is unknown or stands twice (DEC-4)."""
     elements: dict[str, Any] = {}
     problems = []
@@ -59,7 +57,9 @@ def _fold(
         name = written.lower()
         if name not in known:
             problems.append(
-                Problem(child(at, written), code, f"unknown element {written!r}{nearest(name, known)}")
+                Problem(
+                    child(at, written), "StatementError", f"unknown element {written!r}{nearest(name, known)}"
+                )
             )
         elif name in elements:
             problems.append(
@@ -74,7 +74,7 @@ def _read_document(raw: Any, identity: str, source: str) -> Iterator[Statement |
     if not isinstance(raw, dict):
         yield Problem(source, "PolicyDocumentError", "the document is not an object")
         return
-    elements, problems = _fold(raw, top, _POLICY_ELEMENTS, "PolicyDocumentError")
+    elements, problems = _fold(raw, top, _POLICY_ELEMENTS)
     yield from problems
     version = elements.get("version")
     if version != "2.0" or isinstance(version, Number):
@@ -98,7 +98,7 @@ def _read_statement(raw: Any, identity: str, at: str) -> Iterator[Statement | Pr
     if not isinstance(raw, dict):
         yield Problem(at, "StatementError", "the statement is not an object")
         return
-    elements, problems = _fold(raw, at, _STATEMENT_ELEMENTS, "StatementError")
+    elements, problems = _fold(raw, at, _STATEMENT_ELEMENTS)
     effect = _EFFECTS.get(str(elements.get("effect")))
     if effect is None:
         written = elements.get("effect")

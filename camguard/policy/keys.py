@@ -56,6 +56,8 @@ def operators_of(key: str) -> frozenset[str] | None:
     if key in _BARE_SERVICE_KEYS:
         return _ALL
     base, slash, name = key.partition("/")
+    if "${" in key:
+        return None  # a variable may stand in values, not in keys (DEC-33)
     if base in TAGS:
         return _TAG_KEY_OPERATORS if slash and name else None
     return _ALL if _SERVICE_KEY.fullmatch(key) and not key.startswith("qcs:") else None

@@ -74,8 +74,8 @@ def read_resource(text: str) -> ResourcePattern | tuple[str, str]:
             "is neither '*' nor six segments qcs:project:service:region:account:resource",
         )
     _, project, service, region, account, path = parts
-    if "${" in "".join(parts[:-1]):
-        return "ResourceContentError", "holds a variable outside of its last segment"
+    if "${" in "".join(parts[:-1]) or (service == "cos" and "${" in path):  # object paths take none (9)
+        return "ResourceContentError", "holds a variable where none may stand"
     if project not in _PROJECTS:
         return "ResourceProjectError", f"fills the project segment with {project!r}; leave it empty"
     if not path:
