@@ -26,7 +26,9 @@ _V6_BITS = 128
 _V4_TEXT = 15  # "255.255.255.255"
 _V6_TEXT = 45  # RFC 4291 text with a dotted quad at its end
 # inet_pton alone would do on Linux; the grammar is closed here so that every platform refuses the same.
-_V4 = re.compile(r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}")
+_V4 = re.compile(
+    r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}"
+)
 _V6 = re.compile(r"[0-9A-Fa-f:]+(?:[0-9.]+)?")
 _PREFIX = re.compile(r"0|[1-9][0-9]{0,2}")
 
@@ -101,6 +103,11 @@ def parse_range(text: str) -> tuple[int, int]:
     return first, first + span - 1
 
 
+def _parted(first: int, last: int) -> tuple[tuple[int, int], ...]:
+    """Cut a range where IPv4 ends."""
+    return ((first, V4_END - 1), (V4_END, last)) if first < V4_END <= last else ((first, last),)
+
+
 def _cidrs(first: int, last: int) -> Iterator[str]:
     """Cut one range of one family into the fewest CIDR blocks, in order."""
     base, bits = (0, _V4_BITS) if first < V4_END else (V4_END, _V6_BITS)
@@ -131,7 +138,7 @@ class IpSet:
         """Return the union of (first, last) pairs, sorted, merged, and parted where IPv4 ends."""
         starts: list[int] = []
         ends: list[int] = []
-        for first, last in sorted(ranges):
+        for first, last in sorted(part for pair in ranges for part in _parted(*pair)):
             if starts and first <= ends[-1] + 1 and first != V4_END:
                 ends[-1] = max(ends[-1], last)
             else:

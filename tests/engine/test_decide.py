@@ -1,0 +1,230 @@
+"""What the decision keeps, shares and forgets. What it decides is in tests/cases and against the oracle."""
+
+from __future__ import annotations
+
+import json
+import threading
+from math import inf, nextafter
+from typing import Any
+
+import pytest
+
+from camguard.bundle import Bundle, make_bundle
+from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
+from camguard.engine import decide as decide_module
+from camguard.engine.call import Call
+from camguard.engine.decision import Decision, Reason
+from camguard.engine.table import Row
+from camguard.ipset import parse_address
+from camguard.policy.document import parse_policy
+from camguard.policy.model import Policy
+
+NAMES = ("TextToImage", "ImageToImage", "SetPayMode")
+OFFICE = {"ip_equal": {"qcs:ip": "10.0.0.0/8"}}
+SPRING = {
+    "date_greater_than_equal": {"qcs:current_time": "1970-01-01T00:01:40Z"},
+    "date_less_than": {"qcs:current_time": "1970-01-01T00:03:20Z"},
+}
+
+
+def catalog() -> Catalog:
+    actions = {
+        name: Action("aiart", name, Access.READ, Granularity.OPERATION, ("*",), ip_restriction=True)
+        for name in NAMES
+    }
+    service = Service(
+        "aiart",
+        "Image",
+        console=True,
+        tag_authorization=False,
+        granularity=Granularity.OPERATION,
+        ip_restriction=IpRestriction.SUPPORTED,
+        actions=actions,
+    )
+    return Catalog({"aiart": service})
+
+
+def policy(name: str, *statements: dict[str, Any]) -> Policy:
+    full = [{"effect": "allow", "action": "aiart:*", "resource": "*", **each} for each in statements]
+    return parse_policy(json.dumps({"version": "2.0", "statement": full}), name)
+
+
+def bundle(*policies: Policy, users: dict[str, list[str]] | None = None, **settings: Any) -> Bundle:
+    people = users or {"200": [each.id for each in policies]}
+    principals = {
+        "owner": {"uin": "100", "app_id": "125"},
+        "users": {uin: {"policies": ids} for uin, ids in people.items()},
+    }
+    return make_bundle({each.id: each for each in policies}, principals, catalog(), **settings)
+
+
+def call(action: str = "aiart:TextToImage", source: str | None = "10.0.0.1", **more: Any) -> Call:
+    place = None if source is None else parse_address(source)
+    return Call(**{"principal": "uin/200", "action": action, "source_ip": place, "time": 0.0} | more)
+
+
+def row(found: Bundle, action: str = "aiart:TextToImage") -> Row | Decision | None:
+    table = found.tables.table("uin/200")
+    assert table is not None
+    return table.row(action)
+
+
+def test_nothing_conditional_folds_to_the_ready_decision() -> None:
+    found = bundle(policy("one", {}))
+    assert row(found) == Decision(Reason.ALLOWED, ("one#0",), "identity")
+    assert found.decide(call()) is row(found), "the decision is found, not made"
+
+
+def test_an_address_condition_folds_to_ranges_with_ready_decisions() -> None:
+    found = bundle(policy("one", {"condition": OFFICE}))
+    folded = row(found)
+    assert isinstance(folded, Row)
+    assert folded.folded
+    assert not folded.timed
+    inside, again, outside = (found.decide(call(source=s)) for s in ("10.0.0.1", "10.9.9.9", "11.0.0.0"))
+    assert inside is again
+    assert (bool(inside), outside.reason) == (True, Reason.NO_ALLOW)
+    assert len(folded.by_mask) == 2
+
+
+def test_actions_of_which_the_same_rules_speak_share_a_row() -> None:
+    found = bundle(policy("one", {"condition": OFFICE}))
+    assert row(found, "aiart:TextToImage") is row(found, "aiart:SetPayMode")
+
+
+def test_principals_with_the_same_policies_share_a_table() -> None:
+    found = bundle(
+        policy("one", {}), policy("two", {}), users={"200": ["one"], "201": ["one"], "202": ["two"]}
+    )
+    tables = [found.tables.table(f"uin/{uin}") for uin in (200, 201, 202)]
+    assert tables[0] is tables[1]
+    assert tables[0] is not tables[2]
+    assert found.table_stats() == (1, 2, 2)
+
+
+def test_hits_and_misses_are_counted() -> None:
+    found = bundle(policy("one", {}))
+    for _ in range(5):
+        found.decide(call())
+    assert found.table_stats() == (4, 1, 1)
+
+
+def test_the_cache_of_tables_is_bounded() -> None:
+    many = [policy(f"p{i}", {}) for i in range(8)]
+    users = {str(200 + i): [f"p{i}"] for i in range(8)}
+    found = bundle(*many, users=users)
+    small = decide_module.Tables(
+        catalog=found.catalog,
+        policies=found.policies,
+        principals=found.people.layers,
+        owner=found.owner,
+        size=3,
+    )
+    for _ in range(2):
+        assert all(small.decide(call(principal=f"uin/{uin}")) for uin in users)
+    assert small.stats()[2] == 3
+
+
+def test_the_recent_principals_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decide_module, "RECENT", 2)
+    found = bundle(policy("one", {}), users={str(200 + i): ["one"] for i in range(5)})
+    assert all(found.decide(call(principal=f"uin/{200 + i}")) for i in range(5))
+    assert found.table_stats()[1:] == (1, 1), "forgetting a principal compiles nothing again"
+
+
+def test_names_that_the_catalog_lacks_are_not_kept() -> None:
+    found = bundle(policy("one", {}), unknown_action="judge")
+    for i in range(50):
+        assert found.decide(call(action=f"aiart:New{i}"))
+    table = found.tables.table("uin/200")
+    assert table is not None
+    assert table.rows == {}
+
+
+JUDGED = [
+    pytest.param("aiart:BrandNew", Reason.ALLOWED, id="an ordinary name of a known service is judged"),
+    pytest.param("aiart:texttoimage", Reason.ALLOWED, id="a name in another letter case is another name"),
+    pytest.param("aiart:New*", Reason.ACTION_INVALID, id="T33 a star is no name"),
+    pytest.param("aiart:", Reason.ACTION_INVALID, id="no name"),
+    pytest.param("other:BrandNew", Reason.SERVICE_UNKNOWN, id="a service that the catalog lacks"),
+]
+
+
+@pytest.mark.parametrize(("action", "reason"), JUDGED)
+def test_unknown_actions_may_be_judged(action: str, reason: Reason) -> None:
+    assert bundle(policy("one", {}), unknown_action="judge").decide(call(action=action)).reason is reason
+
+
+def test_an_unknown_action_has_no_ip_support_unless_the_gateway_gives_it() -> None:
+    office = policy("one", {"condition": OFFICE})
+    new = call(action="aiart:BrandNew")
+    assert not bundle(office, unknown_action="judge").decide(new)
+    assert bundle(office, unknown_action="judge", ip_support="gateway").decide(new)
+
+
+TIMES = [
+    pytest.param(100.0, True, id="at the first instant"),
+    pytest.param(nextafter(100.0, -inf), False, id="just before it"),
+    pytest.param(nextafter(200.0, -inf), True, id="just before the last"),
+    pytest.param(200.0, False, id="at the last"),
+    pytest.param(1e12, False, id="long after"),
+    pytest.param(-1e12, False, id="long before"),
+]
+
+
+def test_time_may_step_to_and_fro() -> None:
+    found = bundle(policy("one", {"condition": SPRING}))
+    for _ in range(2):
+        for step in (TIMES, TIMES[::-1]):
+            for at, allowed in (each.values for each in step):
+                assert bool(found.decide(call(time=at))) is allowed, at
+
+
+UNKNOWN = [
+    pytest.param(call(source=None), id="an address that is not known"),
+    pytest.param(call(time=None), id="a time that is not known"),
+]
+
+
+@pytest.mark.parametrize("doubtful", UNKNOWN)
+def test_what_is_not_known_grants_nothing_and_blocks(doubtful: Call) -> None:
+    both = {**OFFICE, "date_less_than": {"qcs:current_time": "2000-01-01T00:00:00Z"}}
+    assert bundle(policy("one", {"condition": both})).decide(doubtful).reason is Reason.NO_ALLOW
+    deny = bundle(policy("one", {}, {"effect": "deny", "condition": both}))
+    assert deny.decide(doubtful).reason is Reason.UNDETERMINED_DENY
+
+
+def test_a_session_has_a_table_of_its_own() -> None:
+    found = bundle(policy("one", {}))
+    session = policy("session", {"action": "aiart:SetPayMode"})
+    assert found.decide(call()).reason is Reason.ALLOWED
+    assert found.decide(call(session=session)).reason is Reason.LAYER_LIMIT
+    assert found.decide(call(action="aiart:SetPayMode", session=session))
+    assert found.decide(call()).reason is Reason.ALLOWED
+    assert found.table_stats()[2] == 2
+
+
+def test_many_threads_may_decide_at_once() -> None:
+    found = bundle(
+        policy("one", {"condition": OFFICE}), policy("two", {"condition": SPRING}),
+        users={str(200 + i): [("one", "two")[i % 2]] for i in range(40)},
+    )  # fmt: skip
+    wrong: list[object] = []
+
+    def ask() -> None:
+        for i in range(400):
+            answer = found.decide(call(principal=f"uin/{200 + i % 40}", time=float(i)))
+            expected = 100 <= i < 200 if i % 2 else True
+            if bool(answer) is not expected:
+                wrong.append((i, answer))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_decision_is_true_only_for_allow() -> None:
+    assert [reason for reason in Reason if Decision(reason)] == [Reason.ALLOWED]

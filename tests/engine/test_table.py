@@ -1,0 +1,67 @@
+"""Partitions of the address line and of time, and what a table keeps of them."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left, bisect_right
+from fractions import Fraction
+from math import inf, nextafter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from camguard.engine.table import partition, time_partition
+from camguard.ipset import LINE_END, V4_END, IpSet
+from camguard.policy.conditions import clause_truth
+from camguard.policy.document import parse_policy
+from camguard.policy.model import Clause
+
+EDGES = st.sampled_from((0, 1, V4_END - 1, V4_END, V4_END + 1, LINE_END - 1))
+PLACES = st.one_of(EDGES, st.integers(0, 300), st.integers(0, LINE_END - 1))
+RANGES = st.tuples(PLACES, PLACES).map(lambda pair: (min(pair), max(pair)))
+SETS = st.lists(RANGES, max_size=8).map(IpSet.of_ranges)
+
+
+@given(st.lists(SETS, max_size=5, unique=True), st.lists(PLACES, min_size=1))
+def test_a_mask_holds_the_bit_of_every_set_with_the_address(sets: list[IpSet], places: list[int]) -> None:
+    bounds, masks = partition({addresses: 1 << i for i, addresses in enumerate(sets)})
+    assert bounds == sorted(set(bounds))
+    assert len(masks) == len(bounds) + 1
+    assert masks[-1] == 0, "nothing lies beyond the line"
+    for place in [*places, *bounds[:-1]]:
+        expected = sum(1 << i for i, addresses in enumerate(sets) if place in addresses)
+        assert masks[bisect_right(bounds, place)] == expected
+
+
+OPERATORS = ("equal", "not_equal", "less_than", "less_than_equal", "greater_than", "greater_than_equal")
+INSTANTS = st.sampled_from(
+    ("1970-01-01T00:00:00Z", "1970-01-01 00:00:01", "1970-01-01T00:00:01.5Z", "1970-01-01T00:00:01.1Z",
+     "1970-01-01T00:00:01.100000001Z", "2026-03-10T12:00:00Z", "9999-12-31T23:59:59.999999999Z")
+)  # fmt: skip
+
+
+def clause(operator: str, values: list[str]) -> Clause:
+    document = {
+        "version": "2.0",
+        "statement": {
+            "effect": "allow",
+            "action": "*",
+            "resource": "*",
+            "condition": {f"date_{operator}": {"qcs:current_time": values}},
+        },
+    }
+    return parse_policy(json.dumps(document)).statements[0].condition[0]
+
+
+CLAUSES = st.builds(clause, st.sampled_from(OPERATORS), st.lists(INSTANTS, min_size=1, max_size=3))
+
+
+@given(st.lists(CLAUSES, max_size=4), st.floats(-1e12, 1e12))
+def test_a_moment_has_the_bits_of_the_clauses_that_hold_then(clauses: list[Clause], moment: float) -> None:
+    marks = {each: 1 << i for i, each in enumerate(clauses)}
+    cuts, masks = time_partition(marks)
+    instants = [float(Fraction(instant)) for each in clauses for instant in each.wanted]
+    near = [m for t in instants for m in (nextafter(t, -inf), t, nextafter(t, inf))]
+    for at in [moment, *near]:
+        expected = sum(bit for each, bit in marks.items() if clause_truth(each, (at,), {}))
+        assert masks[bisect_left(cuts, at) + bisect_right(cuts, at)] == expected
