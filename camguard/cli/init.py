@@ -41,7 +41,8 @@ def run(args: argparse.Namespace) -> Exit:
         if name == KEYS:
             write_keys(args.folder / KEYS, new_keys(source / "keys.example.json"))
         elif name in FOLDERS:
-            shutil.copytree(source / name, args.folder / name)
+            # Content alone: where an installation is read-only, the copy must not be.
+            shutil.copytree(source / name, args.folder / name, copy_function=shutil.copyfile)
         else:
             shutil.copyfile(source / name, args.folder / name)
     written = [str(args.folder / name) for name in names]

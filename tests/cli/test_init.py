@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from camguard.cli import main
+from camguard.edge.keys import load_keys
 from camguard.settings import load_settings
 
 
@@ -29,6 +30,7 @@ def test_keys_are_for_their_owner_only_and_drawn_each_time(tmp_path: Path) -> No
     assert main(["init", str(tmp_path / "a")]) == 0
     assert main(["init", str(tmp_path / "b")]) == 0
     assert (tmp_path / "a/keys.json").stat().st_mode & 0o777 == 0o600
+    assert len(load_keys(tmp_path / "a/keys.json")) == 3
     a, b = keys(tmp_path / "a"), keys(tmp_path / "b")
     assert [key["principal"] for key in a.values()] == [key["principal"] for key in b.values()]
     assert a.keys() & b.keys() == set()
