@@ -139,7 +139,7 @@ class IpSet:
         starts: list[int] = []
         ends: list[int] = []
         for first, last in sorted(part for pair in ranges for part in _parted(*pair)):
-            if starts and first <= ends[-1] + 1 and first != V4_END:
+            if starts and first <= ends[-1] + 1 and not ends[-1] < V4_END <= first:
                 ends[-1] = max(ends[-1], last)
             else:
                 starts.append(first)

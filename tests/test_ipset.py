@@ -96,6 +96,7 @@ SETS = [
     pytest.param(
         ["::/0", "0.0.0.0/0"], ("0.0.0.0/0", "::/0"), id="the families do not merge where they touch"
     ),
+    pytest.param(["::/128", "::/127", "::/0"], ("::/0",), id="ranges that begin where IPv6 does become one"),
     pytest.param(["10.0.0.1", "10.0.0.2"], ("10.0.0.1", "10.0.0.2"), id="neighbours that make no block"),
     pytest.param(["10.0.0.3/32", "10.0.0.4/30"], ("10.0.0.3", "10.0.0.4/30"), id="a run is cut into blocks"),
 ]
