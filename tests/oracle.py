@@ -10,12 +10,13 @@ Rule 2: nothing is prepared: every call walks the documents from their beginning
 
 Where the reference leaves room, the stricter reading was taken:
 * An element that is not known is a StatementError on either level; `sid` and `id` are ignored on either.
-* An action consists of letters, digits and `_ *` around one colon; a service in capitals loads, grants
-  nothing, and blocks in a deny (DEC-7). Anything beginning `actionName` is refused.
+* An action is any text around one colon without blanks, `?` and `${`, its service without a slash; `name/*`
+  is none. A service in capitals loads, grants nothing, and blocks in a deny (DEC-7).
 * Segment 6 may not be empty; the other segments of a pattern are not checked for sense, and compared as 5.3
   says: a service by equality, an account by equality after its few spellings of "own".
 * `${` always opens one of the five variables, or the document is refused, also in a condition's keys.
   In the object path of a `cos` resource (behind the first slash) a variable is misplaced (9).
+* A number with variables must be one with a digit for each; it may still be none with their values.
 * A tag key behind the slash is not empty. Years run from 0001, seconds to 59.
 * `X/*` and a trailing slash (DEC-15) are read with any further stars of the pattern as stars.
 * A pattern whose variable has no value is UNKNOWN as a whole, also if another segment already differs.
@@ -408,7 +409,7 @@ def judge(layers: Layers, asked: Asked) -> Answer:
     return "allowed", tuple(item.id for item in layers.identity or () if item.id in set().union(*allows))
 
 
-def decide(  # noqa: PLR0913 - everything that a decision depends on, and nothing hidden
+def decide(
     catalog: Mapping[str, Any],
     policies: Mapping[str, Any],
     principals: Mapping[str, Any],

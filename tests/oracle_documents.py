@@ -187,7 +187,7 @@ def validate(text: str) -> list[str]:
     if document.keys() - {"version", "statement", "principal", "sid", "id"}:
         codes.append("StatementError")
     statements = document.get("statement")
-    if not isinstance(statements, list | dict) or not statements:
+    if not isinstance(statements, list | dict) or statements == []:
         return [*codes, "StatementError"]
     return codes + [code for statement in as_list(statements) for code in wrong_statement(statement)]
 
@@ -215,8 +215,9 @@ def wrong_statement(found: Any) -> list[str]:
 
 def wrong_action(action: Any) -> list[str]:
     """Section 4, rules 2, 5 and 6."""
-    shape = r"\*|(name/)?(?!actionName)[A-Za-z0-9*]+:[A-Za-z0-9_*]+"
-    return [] if isinstance(action, str) and re.fullmatch(shape, action) else ["ActionError"]
+    shape = r"\*|(name/)?(?!actionName)[^\s:/?]+:[^\s:?]+"
+    good = isinstance(action, str) and re.fullmatch(shape, action) and "${" not in action
+    return [] if good else ["ActionError"]
 
 
 def wrong_resource(resource: Any) -> list[str]:
@@ -232,7 +233,7 @@ def wrong_resource(resource: Any) -> list[str]:
         return ["ResourceProjectError"]
     _, _, path = parts[5].partition("/")
     misplaced = any("${" in part for part in parts[:5]) or (parts[2] == "cos" and "${" in path)
-    return ["ResourceError"] if misplaced or not well_placed(parts[5]) else []
+    return ["ResourceContentError"] if misplaced or not well_placed(parts[5]) else []
 
 
 def operator_of(text: str) -> tuple[str, str, bool] | None:
@@ -286,7 +287,7 @@ def wrong_values(operator: str | None, wanted: Any) -> list[str]:
     return [] if good else ["ConditionContentError"]
 
 
-def fits(operator: str, value: str | bool | Number) -> bool:  # noqa: FBT001 - one of the types JSON has
+def fits(operator: str, value: str | bool | Number) -> bool:
     """Whether an operator can take a policy's value (7.2, 7.3)."""
     text = value_text(value)
     family = operator.partition("_")[0]
@@ -298,7 +299,7 @@ def fits(operator: str, value: str | bool | Number) -> bool:  # noqa: FBT001 - o
         return False
     return {
         "string": not operator.endswith("_like") or "*" not in text[1:-1],
-        "numeric": "${" in text or number(text) is not None,
+        "numeric": number(VARIABLE.sub("0", text)) is not None,
         "date": instant(text) is not None,
         "ip": inside(ipaddress.IPv4Address(0), text) is not None,
         "bool": text in {"true", "false"},
@@ -307,7 +308,7 @@ def fits(operator: str, value: str | bool | Number) -> bool:  # noqa: FBT001 - o
     }[family]
 
 
-def value_text(value: str | bool | Number) -> str:  # noqa: FBT001 - one of the types JSON has
+def value_text(value: str | bool | Number) -> str:
     return json.dumps(value) if isinstance(value, bool) else getattr(value, "text", str(value))
 
 

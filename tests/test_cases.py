@@ -1,0 +1,89 @@
+"""The language as `tests/cases` defines it, asked of everything that claims to know it."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from camguard import Bundle, CamguardError, load_bundle
+from camguard.catalog.model import Catalog
+from tests import oracle
+from tests.bridge import answer, codes_of, to_bundle, to_call, to_catalog
+from tests.casebook import (
+    BundleCase,
+    DecisionCase,
+    DocumentCase,
+    bundle_cases,
+    catalogs,
+    decision_cases,
+    document_cases,
+)
+
+MAIN = catalogs()["main"]
+DECISIONS = [pytest.param(case, id=f"{case.rule} {case.id}") for case in decision_cases()]
+DOCUMENTS = [pytest.param(case, id=f"{case.rule} {case.id}") for case in document_cases()]
+BUNDLES = [pytest.param(case, id=f"{case.rule} {case.id}") for case in bundle_cases()]
+
+
+@cache
+def catalog() -> Catalog:
+    return to_catalog(MAIN)
+
+
+def bundle_of(case: DecisionCase) -> Bundle:
+    return to_bundle(catalog(), case.policies, case.principals, **case.settings)
+
+
+@pytest.mark.parametrize("case", DECISIONS)
+def test_the_bundle_decides(case: DecisionCase) -> None:
+    decision = bundle_of(case).decide(to_call(case.call))
+    assert answer(decision) == (case.reason, case.statements)
+    assert bool(decision) is (case.decision == "allow")
+
+
+@pytest.mark.parametrize("case", DECISIONS)
+def test_the_explanation_comes_to_the_same(case: DecisionCase) -> None:
+    decision = bundle_of(case).explain(to_call(case.call)).decision
+    assert answer(decision) == (case.reason, case.statements)
+
+
+@pytest.mark.parametrize("case", DECISIONS)
+def test_the_oracle_decides(case: DecisionCase) -> None:
+    found = oracle.decide(MAIN, case.policies, case.principals, case.call, **case.settings)
+    assert found == (case.reason, case.statements)
+
+
+@pytest.mark.parametrize("case", DOCUMENTS)
+def test_the_parser_finds_what_is_wrong(case: DocumentCase) -> None:
+    assert codes_of(case.document) == case.codes
+
+
+@pytest.mark.parametrize("case", DOCUMENTS)
+def test_the_oracle_finds_what_is_wrong(case: DocumentCase) -> None:
+    assert frozenset(oracle.validate(case.document)) == case.codes
+
+
+@pytest.mark.parametrize("case", BUNDLES)
+def test_the_bundle_loads_or_not(case: BundleCase, tmp_path: Path) -> None:
+    for name, product in MAIN.items():
+        (tmp_path / "catalog").mkdir(exist_ok=True)
+        (tmp_path / "catalog" / f"{name}.json").write_text(json.dumps(product), encoding="utf-8")
+    for name, text in case.policies.items():
+        (tmp_path / "bundle" / "policies").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "bundle" / "policies" / f"{name}.json").write_text(text, encoding="utf-8")
+    (tmp_path / "bundle" / "principals.json").write_text(json.dumps(case.principals), encoding="utf-8")
+    try:
+        load_bundle(tmp_path / "bundle", tmp_path / "catalog")
+    except CamguardError:
+        assert not case.loads
+    else:
+        assert case.loads
+
+
+@pytest.mark.parametrize("case", BUNDLES)
+def test_the_oracle_knows_which_bundles_load(case: BundleCase) -> None:
+    wrong = [code for text in case.policies.values() for code in oracle.validate(text)]
+    assert case.loads is not (bool(wrong) or bool(oracle.misspelt_denies(MAIN, case.policies)))

@@ -1,0 +1,134 @@
+"""The case files are well-formed, and cover what they claim: every rule of the language, several times."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+
+import pytest
+
+from camguard import Reason
+from tests import oracle
+from tests.casebook import CALL, FOLDER, catalogs, decision_cases, document_cases, raw_cases
+
+# Numbers of the reference that say something about the language, and can be asked of policies and calls.
+# Left out: DEC-38 (resource policies are not supported), DEC-49 to 53 (caching, the wire).
+SECTIONS = (
+    *(
+        "2",
+        "3.1",
+        "4",
+        "5.1",
+        "5.2",
+        "5.3",
+        "5.4",
+        "7.1",
+        "7.2",
+        "7.3",
+        "7.4",
+        "7.5",
+        "7.6",
+        "8",
+        "8.1",
+        "8.2",
+    ),
+    *("9", "10.1", "10.2", "10.3", "11.2", "11.3", "11.4", "11.5", "17"),
+)
+DECISIONS = tuple(f"DEC-{number}" for number in (*range(1, 38), *range(39, 49), 54))
+UNKNOWNS = tuple(f"U{number}" for number in range(1, 10))
+EXAMPLES = tuple(f"18.{number}" for number in range(1, 36))
+
+CASES = raw_cases()
+COUNTED = Counter(case["rule"] for _, case in CASES)
+KINDS = ({"call", "policies"}, {"document"}, {"policies"})
+
+
+@pytest.mark.parametrize("rule", [*SECTIONS, *DECISIONS, *UNKNOWNS])
+def test_each_rule_has_several_cases(rule: str) -> None:
+    assert COUNTED[rule] >= 2
+
+
+@pytest.mark.parametrize("rule", EXAMPLES)
+def test_each_worked_example_is_a_case(rule: str) -> None:
+    assert COUNTED[rule] >= 1
+
+
+def test_no_case_has_a_rule_that_does_not_exist() -> None:
+    known = {*SECTIONS, *DECISIONS, *UNKNOWNS, *EXAMPLES, "10.5"}
+    assert COUNTED.keys() - known == set()
+
+
+def test_a_rule_and_a_sentence_name_one_case() -> None:
+    names = Counter((case["rule"], case["id"]) for _, case in CASES)
+    assert [name for name, times in names.items() if times > 1] == []
+
+
+def test_every_case_is_of_one_kind_and_has_nothing_unknown() -> None:
+    for file, case in CASES:
+        kind = case.keys() & {"call", "policies", "document"}
+        assert kind in KINDS, (file, case)
+        assert case.keys() - kind <= {"rule", "id", "expect", "principals", "settings"}, (file, case)
+        assert case.get("call", {}).keys() <= CALL.keys(), (file, case)
+        assert case.get("settings", {}).keys() <= {"ip_support", "unknown_action"}, (file, case)
+
+
+def test_sentences_are_sentences() -> None:
+    assert [case["id"] for _, case in CASES if not re.fullmatch(r"\S(.*\S)?", case["id"])] == []
+
+
+def test_reason_decision_and_statements_fit() -> None:
+    for case in decision_cases():
+        assert case.decision == ("allow" if case.reason == Reason.ALLOWED else "deny"), case.id
+        assert case.reason in list(Reason), case.id
+        if case.reason in {"explicit_deny", "undetermined_deny"}:
+            assert case.statements, case.id
+        if case.reason not in {"explicit_deny", "undetermined_deny", "allowed"}:
+            assert case.statements == (), case.id
+
+
+def test_every_reason_that_policies_can_give_occurs() -> None:
+    occur = Counter(case.reason for case in decision_cases())
+    asked = ("allowed", "explicit_deny", "undetermined_deny", "no_allow", "layer_limit", "action_unknown")
+    assert {reason for reason in asked if occur[reason] < 5} == set()
+    assert occur.keys() - asked == {"action_invalid", "service_unknown", "principal_unknown"}
+
+
+def test_every_code_that_a_document_can_have_occurs() -> None:
+    occur = {code for case in document_cases() for code in case.codes}
+    assert occur == {
+        *("PolicyDocumentError", "PolicyDocumentLengthOverLimit", "VersionError", "StatementError"),
+        *("EffectError", "ActionError", "ResourceError", "ResourceQcsError", "ResourceProjectError"),
+        *("ResourceContentError", "ConditionError", "ConditionTypeError", "ConditionContentError"),
+        "PrincipalError",
+    }
+
+
+def test_statements_named_exist() -> None:
+    for case in decision_cases():
+        documents = {**case.policies, "session": case.call["session"]}
+        for name in case.statements:
+            policy, mark, index = name.partition("#")
+            if policy == "general":
+                continue
+            if not mark:
+                assert policy not in documents, case.id
+                continue
+            statements = json.loads(documents[policy])["statement"]
+            assert int(index) < len(statements), case.id
+
+
+def test_policies_of_decisions_load() -> None:
+    for case in decision_cases():
+        for text in [*case.policies.values(), case.call["session"]]:
+            assert text is None or oracle.validate(text) == [], case.id
+        assert oracle.misspelt_denies(catalogs()["main"], case.policies) == [], case.id
+
+
+def test_every_file_says_what_it_is_about_and_is_read() -> None:
+    files = {path.stem for path in FOLDER.glob("*.json")} - {"catalogs"}
+    assert {file for file, _ in CASES} == files
+    for name in files:
+        found = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+        assert found.keys() == {"about", "cases"}
+        assert found["about"]
