@@ -25,12 +25,11 @@ from camguard.edge.record import Record
 from camguard.engine.decision import Reason
 from camguard.telemetry.log_line import log_line
 
-QUEUE = 10_000  # records that wait at most
+QUEUE = 10_000  # records
 TICK_SECONDS = 0.05  # how long a record may wait for its writer: calls never wake it, since that costs them
 RETRY_SECONDS = 1.0  # after a failed write
 LOOK_SECONDS = 1.0  # between two looks at whether the file was moved away
 STOP_SECONDS = 5.0
-_BATCH = 256
 _STDOUT = 1
 _MODE = 0o640  # a log names people and addresses
 
@@ -120,10 +119,18 @@ class Sink:
 class DecisionLog:
     """Writes records as lines. `conclude` is told of each; `start` and `stop` are called once.
 
-    path: `-` for stdout, empty for no log at all, else a file.
+    path: `-` for stdout, empty for no log at all, else a file. queue: records that wait at most.
     """
 
-    def __init__(self, path: str, *, queue: int = QUEUE, sink: Sink | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        queue: int = QUEUE,
+        retry_seconds: float = RETRY_SECONDS,
+        sink: Sink | None = None,
+    ) -> None:
+        self._retry_seconds = retry_seconds
         self._sink = None if not path else sink or Sink(path)
         self._room = queue
         self._allows: deque[Waiting] = deque()
@@ -186,29 +193,25 @@ class DecisionLog:
         """Write until stopped, and then what still waits."""
         while True:
             stopping = self._stopping.is_set()
-            batch = self._take()
-            self._in_hand = len(batch)
-            for waiting in batch:
+            while (waiting := self._first()) is not None:
+                self._in_hand = 1
                 if not self._written(sink, waiting):
                     self._counts["left"] += 1
-                self._in_hand -= 1
-            if not batch:
-                if stopping:
-                    break
-                self._stopping.wait(TICK_SECONDS)
+                self._in_hand = 0
+            if stopping:
+                break
+            self._stopping.wait(TICK_SECONDS)
         sink.close()
 
-    def _take(self) -> list[Waiting]:
-        """Return some of what waits, in the order of time."""
-        batch: list[Waiting] = []
-        for waiting in (self._allows, self._denials):
-            for _ in range(min(len(waiting), _BATCH)):
-                try:
-                    batch.append(waiting.popleft())
-                except IndexError:  # dropped by a call meanwhile
-                    break
-        batch.sort(key=lambda waiting: waiting[0].time)
-        return batch
+    def _first(self) -> Waiting | None:
+        """Return what waits longest, None where nothing does."""
+        allows, denials = self._allows, self._denials
+        try:
+            if not denials or (allows and allows[0][0].time <= denials[0][0].time):
+                return allows.popleft()
+        except IndexError:  # a call dropped the last allow meanwhile, or nothing waits
+            pass
+        return denials.popleft() if denials else None
 
     def _written(self, sink: Sink, waiting: Waiting) -> bool:
         """Write one record, again and again if need be. False: it cannot be, or not before the stop."""
@@ -218,14 +221,16 @@ class DecisionLog:
             _log.warning("a record cannot be written as a line", exc_info=True)
             return False
         while True:
+            stopping = self._stopping.is_set()
             try:
                 sink.write(line)
             except OSError as error:
                 self._counts["error"] += 1
                 sink.close()
                 self._say(error)
-                if self._stopping.wait(RETRY_SECONDS):
+                if stopping:
                     return False
+                self._stopping.wait(self._retry_seconds)
             else:
                 self._counts["written"] += 1
                 self._say(None)

@@ -1,0 +1,340 @@
+"""The decision log under trouble: no call waits, nothing is lost uncounted, no line runs into the next."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camguard.edge.record import Record
+from camguard.engine.decision import Reason
+from camguard.telemetry.decision_log import DecisionLog, Sink
+from tests.telemetry.samples import action_of, record_of
+
+ACT = action_of("aiart", "TextToImage")
+PATIENCE = 10.0  # seconds until a test gives up
+
+
+def numbered(at: int, reason: Reason = Reason.ALLOWED) -> Record:
+    return record_of(ACT, reason, request_id=str(at), time=1000.0 + at)
+
+
+def lines_of(text: bytes | str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def ids_of(path: Path) -> list[int]:
+    return [int(line["id"]) for line in lines_of(path.read_bytes())]
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
+
+
+class Disk:
+    """Stands for os.write: takes `room` bytes, then fails as a full disk does, until it has room again."""
+
+    def __init__(self, room: int, failure: int = errno.ENOSPC) -> None:
+        self.room = room
+        self.failure = failure
+
+    def write(self, fd: int, line: bytes) -> int:
+        """Write what there is room for."""
+        if not self.room:
+            raise OSError(self.failure, os.strerror(self.failure))
+        written = os.write(fd, line[: self.room])
+        self.room -= written
+        return written
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "decisions.log"
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., DecisionLog]]:
+    """Return a maker of started logs that are stopped when the test ends."""
+    made: list[DecisionLog] = []
+
+    def maker(path: Path | str, **changes: Any) -> DecisionLog:
+        log = DecisionLog(str(path), retry_seconds=0.01, **changes)
+        made.append(log)
+        log.start()
+        return log
+
+    yield maker
+    for log in made:
+        log.stop(0.1)
+
+
+Maker = Callable[..., DecisionLog]
+
+
+def test_records_are_written_in_order_and_counted(path: Path, make: Maker) -> None:
+    log = make(path)
+    for at in range(1000):
+        log.conclude(numbered(at, Reason.NO_ALLOW if at % 3 else Reason.ALLOWED), 200)
+    log.stop()
+    assert ids_of(path) == list(range(1000))
+    assert log.counts() == (1000, 0, 0)
+
+
+def test_a_record_is_there_soon(path: Path, make: Maker) -> None:
+    log = make(path)
+    log.conclude(numbered(1), None)
+    until(lambda: path.exists() and path.read_bytes().endswith(b"\n"))
+
+
+def test_a_log_is_no_business_of_others(path: Path, make: Maker) -> None:
+    make(path).conclude(numbered(1), None)
+    until(path.exists)
+    assert path.stat().st_mode & 0o007 == 0
+
+
+def test_a_log_grows_across_starts(path: Path, make: Maker) -> None:
+    for at in range(3):
+        log = make(path)
+        log.conclude(numbered(at), None)
+        log.stop()
+    assert ids_of(path) == [0, 1, 2]
+
+
+def test_no_path_means_no_log(make: Maker) -> None:
+    log = make("")
+    assert not log.enabled
+    log.stop()
+    assert log.counts() == (0, 0, 0)
+
+
+def test_a_dash_means_stdout(make: Maker, capfd: pytest.CaptureFixture[str]) -> None:
+    log = make("-")
+    log.conclude(numbered(7), None)
+    log.stop()
+    assert [line["id"] for line in lines_of(capfd.readouterr().out)] == ["7"]
+
+
+def test_a_full_queue_keeps_denials_before_allows(path: Path) -> None:
+    log = DecisionLog(str(path), queue=4)
+    for at in range(4):
+        log.conclude(numbered(at), None)
+    log.conclude(numbered(4), None)  # an allow too many
+    for at in range(5, 8):
+        log.conclude(numbered(at, Reason.NO_ALLOW), None)  # each in the place of the oldest allow
+    assert log.counts() == (0, 4, 0)
+    for at in range(8, 10):
+        log.conclude(numbered(at, Reason.EXPLICIT_DENY), None)  # the last allow, then a denial too many
+    log.start()
+    log.stop()
+    assert ids_of(path) == [5, 6, 7, 8]
+    assert log.counts() == (4, 6, 0)
+
+
+def test_a_call_never_waits_for_a_stuck_reader(tmp_path: Path, make: Maker) -> None:
+    fifo = tmp_path / "pipe"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    log = make(fifo, queue=500)
+    slowest = 0.0
+    for at in range(5000):
+        began = time.perf_counter()
+        log.conclude(numbered(at), None)
+        slowest = max(slowest, time.perf_counter() - began)
+        if at % 100 == 0:
+            time.sleep(0.001)
+    assert slowest < 0.05
+    until(lambda: log.counts()[1] > 0)
+    began = time.perf_counter()
+    log.stop(0.2)
+    assert time.perf_counter() - began < 2
+    written, dropped, errors = log.counts()
+    assert written + dropped == 5000
+    assert errors == 0
+    # The reader wakes up: what was written is whole.
+    found = b""
+    os.set_blocking(reader, False)
+    while chunk := os.read(reader, 1 << 20):
+        found += chunk
+        until_quiet = time.monotonic() + 0.1
+        while time.monotonic() < until_quiet and found.count(b"\n") < written:
+            time.sleep(0.005)
+        if found.count(b"\n") >= written:
+            break
+    assert found.endswith(b"\n")
+    assert len(lines_of(found)) >= written
+    os.close(reader)
+
+
+def test_a_full_disk_is_counted_and_costs_no_call(make: Maker) -> None:
+    log = make("/dev/full")
+    for at in range(10):
+        log.conclude(numbered(at), None)
+    until(lambda: log.counts()[2] > 1)
+    log.stop()
+    written, dropped, errors = log.counts()
+    assert (written, dropped) == (0, 10)
+    assert errors > 1
+
+
+@pytest.mark.parametrize(
+    "failure", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EPIPE], ids=errno.errorcode.get
+)
+def test_writing_goes_on_when_it_can(path: Path, make: Maker, failure: int) -> None:
+    disk = Disk(0, failure)
+    log = make(path, sink=Sink(str(path), write=disk.write))
+    for at in range(5):
+        log.conclude(numbered(at), None)
+    until(lambda: log.counts()[2] > 0)
+    disk.room = 1 << 30
+    until(lambda: log.counts()[0] == 5)
+    assert ids_of(path) == [0, 1, 2, 3, 4]
+    assert log.counts()[1] == 0
+
+
+@pytest.mark.parametrize("room", [1, 2, 100, 400])
+def test_a_line_cut_off_never_runs_into_the_next(path: Path, make: Maker, room: int) -> None:
+    disk = Disk(room)
+    log = make(path, sink=Sink(str(path), write=disk.write))
+    for at in range(3):
+        log.conclude(numbered(at), None)
+    until(lambda: log.counts()[2] > 0)
+    disk.room = 1 << 30
+    log.stop()
+    whole = [line for line in path.read_bytes().splitlines() if line.endswith(b"}")]
+    assert [json.loads(line)["id"] for line in whole] == ["0", "1", "2"]
+
+
+def test_a_line_cut_off_in_a_pipe_never_runs_into_the_next(tmp_path: Path) -> None:
+    """A pipe cannot be looked at: what was torn is remembered, also while the pipe is opened anew."""
+    fifo = tmp_path / "pipe"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    disk = Disk(5)
+    sink = Sink(str(fifo), write=disk.write)
+    with pytest.raises(OSError, match="5 of 8 bytes"):
+        sink.write(b"1234567\n")
+    sink.close()
+    for room in (0, 1, 2):
+        disk.room = room
+        with pytest.raises(OSError):  # noqa: PT011 - any will do
+            sink.write(b"1234567\n")
+        sink.close()
+    disk.room = 100
+    sink.write(b"1234567\n")
+    sink.write(b"abc\n")
+    sink.close()
+    assert os.read(reader, 1000) == b"12345\n12\n1234567\nabc\n"
+    os.close(reader)
+
+
+def test_a_file_whose_writer_was_killed_is_continued_on_a_new_line(path: Path, make: Maker) -> None:
+    path.write_bytes(b'{"time":"20')
+    log = make(path)
+    log.conclude(numbered(1), None)
+    log.stop()
+    first, second = path.read_bytes().splitlines()
+    assert first == b'{"time":"20'
+    assert json.loads(second)["id"] == "1"
+
+
+def test_a_file_moved_away_is_made_anew_within_a_second(path: Path) -> None:
+    now = 0.0
+    sink = Sink(str(path), monotonic=lambda: now)
+    moved = path.with_suffix(".1")
+    sink.write(b"1\n")
+    path.rename(moved)
+    now = 0.9
+    sink.write(b"2\n")
+    now = 1.1
+    sink.write(b"3\n")
+    path.unlink()
+    now = 2.2
+    sink.write(b"4\n")
+    sink.close()
+    assert (moved.read_bytes(), path.read_bytes()) == (b"1\n2\n", b"4\n")
+
+
+def test_a_folder_that_is_missing_may_come(tmp_path: Path, make: Maker) -> None:
+    path = tmp_path / "logs" / "decisions.log"
+    log = make(path)
+    log.conclude(numbered(1), None)
+    until(lambda: log.counts()[2] > 0)
+    path.parent.mkdir()
+    until(lambda: log.counts()[0] == 1)
+    assert ids_of(path) == [1]
+
+
+def test_a_stdout_that_somebody_made_non_blocking_is_waited_for(tmp_path: Path, make: Maker) -> None:
+    fifo = tmp_path / "pipe"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    refusals = iter((True, True, False))
+
+    def write(fd: int, line: bytes) -> int:
+        if next(refusals, False):
+            raise BlockingIOError
+        return os.write(fd, line)
+
+    log = make(fifo, sink=Sink(str(fifo), write=write))
+    log.conclude(numbered(1), None)
+    until(lambda: log.counts()[0] == 1)
+    assert log.counts() == (1, 0, 0)
+    os.close(reader)
+
+
+def test_trouble_is_told_once_and_its_end_too(
+    path: Path, make: Maker, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = Disk(0)
+    log = make(path, sink=Sink(str(path), write=disk.write))
+    log.conclude(numbered(1), None)
+    until(lambda: log.counts()[2] > 2)
+    disk.room = 1 << 30
+    until(lambda: log.counts()[0] == 1)
+    log.stop()
+    assert [record.message for record in caplog.records] == [
+        "the decision log cannot be written, trying again: [Errno 28] No space left on device",
+        "the decision log is written again",
+    ]
+
+
+def test_a_record_that_makes_no_line_costs_only_itself(path: Path, make: Maker) -> None:
+    log = make(path)
+    log.conclude(numbered(1)._replace(duration="soon"), None)  # type: ignore[arg-type]
+    log.conclude(numbered(2), None)
+    log.stop()
+    assert ids_of(path) == [2]
+    assert log.counts() == (1, 1, 0)
+
+
+def test_two_writers_of_one_file_do_not_mix_their_lines(path: Path, make: Maker) -> None:
+    logs = [make(path), make(path)]
+    threads = [
+        threading.Thread(target=lambda log=log: [log.conclude(numbered(at), None) for at in range(2000)])
+        for log in logs
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for log in logs:
+        log.stop()
+    assert sorted(ids_of(path)) == sorted([*range(2000), *range(2000)])
+
+
+def test_stopping_twice_counts_once(path: Path) -> None:
+    log = DecisionLog(str(path))
+    log.conclude(numbered(1), None)
+    log.stop()
+    log.stop()
+    assert log.counts() == (0, 1, 0)
