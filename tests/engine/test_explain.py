@@ -1,0 +1,367 @@
+"""Explanations in words, and the nearest changes, each of which is tried before it is named."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from camguard.bundle import Bundle, make_bundle
+from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
+from camguard.engine.call import Call
+from camguard.engine.decision import Reason
+from camguard.engine.explain import Explanation
+from camguard.ipset import parse_address
+from camguard.policy.document import parse_policy
+
+OFFICE = {"ip_equal": {"qcs:ip": ["10.9.0.0/21", "2001:db8::/32"]}}
+NOT_OFFICE = {"ip_not_equal": {"qcs:ip": ["10.9.0.0/21"]}}
+LATER = {"date_greater_than_equal": {"qcs:current_time": "1970-01-01T00:01:40Z"}}
+EARLIER = {"date_less_than": {"qcs:current_time": "1970-01-01T00:03:20Z"}}
+TAG = {"for_any_value:string_equal": {"qcs:resource_tag": "dept&rd"}}
+TAG_KEY = {"null_equal": {"qcs:resource_tag/dept": "false"}}
+REQUEST_TAG = {"string_equal": {"qcs:request_tag/env": "test"}}
+SECURE = {"bool_equal": {"cos:secure-transport": "true"}}
+NOT_PREFIX = {"string_not_equal": {"cos:prefix": "secret"}}
+
+
+def service(name: str, actions: tuple[Action, ...], *, tags: bool) -> Service:
+    return Service(
+        name,
+        name,
+        console=True,
+        tag_authorization=tags,
+        granularity=Granularity.RESOURCE,
+        ip_restriction=IpRestriction.PARTIAL,
+        actions={each.name: each for each in actions},
+    )
+
+
+def action(product: str, name: str, granularity: Granularity, *, ip: bool = True) -> Action:
+    resources = ("qcs::cvm:${region}:uin/:instance/${Id}",) if granularity is Granularity.RESOURCE else ("*",)
+    return Action(product, name, Access.READ, granularity, resources, ip_restriction=ip)
+
+
+CATALOG = Catalog(
+    {
+        "aiart": service(
+            "aiart",
+            (
+                action("aiart", "TextToImage", Granularity.OPERATION),
+                action("aiart", "QueryUser", Granularity.OPERATION, ip=False),
+            ),
+            tags=False,
+        ),
+        "cvm": service(
+            "cvm",
+            (
+                action("cvm", "Reboot", Granularity.RESOURCE),
+                action("cvm", "Regions", Granularity.OPERATION),
+            ),
+            tags=True,
+        ),
+        "svcx": service("svcx", (action("svcx", "DoThing", Granularity.SERVICE),), tags=False),
+    },
+)
+
+
+def statement(effect: str, actions: str, resource: object = "*", **condition: Any) -> dict[str, Any]:
+    return {"effect": effect, "action": actions, "resource": resource, "condition": condition}
+
+
+def allow(actions: str, resource: object = "*", **condition: Any) -> dict[str, Any]:
+    return statement("allow", actions, resource, **condition)
+
+
+def deny(actions: str, resource: object = "*", **condition: Any) -> dict[str, Any]:
+    return statement("deny", actions, resource, **condition)
+
+
+def bundle(*statements: dict[str, Any], boundary: str | None = None, more: tuple[str, ...] = ()) -> Bundle:
+    documents = {
+        "one": list(statements) or [allow("cvm:Regions")],
+        "describe": [allow("aiart:Describe*")],
+        "full": [allow("*")],
+    }
+    policies = {
+        name: parse_policy(json.dumps({"version": "2.0", "statement": each}), name)
+        for name, each in documents.items()
+    }
+    user = {"policies": ["one", *more], "boundary": boundary}
+    return make_bundle(policies, {"owner": {"uin": "100", "app_id": "125"}, "users": {"200": user}}, CATALOG)
+
+
+def call(name: str = "aiart:TextToImage", source: str = "10.9.8.7", time: float = 0.0, **more: Any) -> Call:
+    return Call("uin/200", name, parse_address(source), time, **more)
+
+
+def reboot(**more: Any) -> Call:
+    return call("cvm:Reboot", resources=("qcs::cvm:ap-guangzhou:uin/100:instance/ins-1",), **more)
+
+
+def notes(found: Explanation) -> list[tuple[str, object, str]]:
+    return [(n.id, c.truth, f"{c.kind}: {c.why}") for n in found.statements for c in n.clauses]
+
+
+def test_a_statement_is_told_clause_by_clause() -> None:
+    found = bundle(allow("aiart:*", **OFFICE)).explain(call())
+    assert found.decision.reason is Reason.NO_ALLOW
+    assert notes(found) == [
+        ("one#0", True, "action: names the action"),
+        ("one#0", True, "resource: any resource"),
+        ("one#0", False, "condition: qcs:ip is 10.9.8.7"),
+    ]
+    assert [(n.layer, n.truth, n.counts) for n in found.statements] == [("identity", False, False)]
+
+
+def test_statements_that_do_not_name_the_action_are_left_out() -> None:
+    assert bundle(allow("cvm:*"), deny("aiart:QueryUser")).explain(call()).statements == ()
+
+
+WORDS = [
+    pytest.param(
+        [deny("aiart:texttoimage")],
+        call(),
+        (None, "action: names it only in another letter case, or by a star in the service"),
+        id="an action in another letter case",
+    ),
+    pytest.param(
+        [allow("aiart:*", "qcs::aiart:::job/1")],
+        call(),
+        (False, "resource: the action is authorized at operation level: only the resource '*' grants it"),
+        id="an allow on a resource for an action that has none",
+    ),
+    pytest.param(
+        [deny("aiart:*", "qcs::aiart:::job/1")],
+        call(),
+        (
+            None,
+            "resource: names a resource for an action that has none; write '*' (the deny counts until then)",
+        ),
+        id="a deny on a resource for an action that has none",
+    ),
+    pytest.param(
+        [deny("*", "qcs::cvm:::instance/ins-1")],
+        call(),
+        (False, "resource: names resources of other actions or products"),
+        id="a deny on a resource of another product",
+    ),
+    pytest.param(
+        [allow("svcx:DoThing")],
+        call("svcx:DoThing"),
+        (
+            False,
+            (
+                "resource: the product is authorized as a whole; "
+                "a statement that names single actions grants nothing"
+            ),
+        ),
+        id="a single action of a product that is authorized as a whole",
+    ),
+    pytest.param(
+        [allow("cvm:*", "qcs::cvm:::instance/ins-1")],
+        reboot(),
+        (True, "resource: matches qcs::cvm:ap-guangzhou:uin/100:instance/ins-1"),
+        id="a resource that matches",
+    ),
+    pytest.param(
+        [allow("cvm:*", "qcs::cvm:::instance/ins-2")],
+        reboot(),
+        (False, "resource: does not match qcs::cvm:ap-guangzhou:uin/100:instance/ins-1"),
+        id="a resource that does not match",
+    ),
+    pytest.param(
+        [allow("cvm:*", "qcs::cvm:::instance/ins-2")],
+        call("cvm:Reboot", resources=(None,)),
+        (None, "resource: cannot be compared with a resource that could not be read from the call"),
+        id="a resource that could not be bound",
+    ),
+    pytest.param(
+        [allow("aiart:*", **OFFICE)],
+        call("aiart:QueryUser"),
+        (None, "condition: aiart:QueryUser cannot be limited by source address"),
+        id="an address condition on an action without address support",
+    ),
+    pytest.param(
+        [allow("aiart:*", **SECURE)],
+        call(),
+        (None, "condition: this call does not supply cos:secure-transport"),
+        id="a key that is not supplied",
+    ),
+    pytest.param(
+        [allow("cvm:*", **TAG)],
+        reboot(resource_tags={}),
+        (False, "condition: qcs:resource_tag is absent"),
+        id="a key that is supplied and absent",
+    ),
+    pytest.param(
+        [allow("cvm:*", **TAG)],
+        reboot(resource_tags={"dept": "rd", "env": "x"}),
+        (True, "condition: qcs:resource_tag is 'dept&rd', 'env&x'"),
+        id="tags that hold",
+    ),
+    pytest.param(
+        [allow("aiart:*", **LATER)],
+        call(time=50.5),
+        (False, "condition: qcs:current_time is 1970-01-01T00:00:50Z"),
+        id="a moment in time",
+    ),
+    pytest.param(
+        [allow("aiart:*", **LATER)],
+        call(time=1e300),
+        (True, "condition: qcs:current_time is 1e+300 s"),
+        id="a moment that no calendar holds",
+    ),
+]
+
+
+@pytest.mark.parametrize(("statements", "asked", "last"), WORDS)
+def test_words(statements: list[dict[str, Any]], asked: Call, last: tuple[object, str]) -> None:
+    found = bundle(*statements).explain(asked)
+    assert last in [(truth, why) for _, truth, why in notes(found)]
+    assert found.decision == bundle(*statements).decide(asked)
+
+
+NOT_JUDGED = [
+    pytest.param(call()._replace(principal="uin/9"), Reason.PRINCIPAL_UNKNOWN, id="an unknown principal"),
+    pytest.param(call("aiart:Nope"), Reason.ACTION_UNKNOWN, id="an unknown action"),
+]
+
+
+@pytest.mark.parametrize(("asked", "reason"), NOT_JUDGED)
+def test_what_was_not_judged_has_no_statements(asked: Call, reason: Reason) -> None:
+    found = bundle().explain(asked)
+    assert (found.decision.reason, found.statements) == (reason, ())
+    assert bundle().nearest_changes(asked, found) == ()
+
+
+def test_a_missing_policy_is_named() -> None:
+    assert bundle(more=("gone",)).explain(call()).missing == ("gone",)
+
+
+CHANGES = [
+    pytest.param(
+        [allow("aiart:*", **OFFICE)], call(), "call from 10.9.0.0/21, 2001:db8::/32", 1, id="another address"
+    ),
+    pytest.param(
+        [allow("*"), deny("*", **NOT_OFFICE)], call(), "call from 10.9.0.0/21", 1, id="out of a deny's reach"
+    ),
+    pytest.param(
+        [allow("*"), deny("*", **NOT_OFFICE)],
+        call(),
+        "take one#1 off this call: narrow or remove the deny",
+        1,
+        id="without the deny",
+    ),
+    pytest.param([allow("aiart:*", **LATER)], call(), "call from 1970-01-01T00:01:40Z", 1, id="later"),
+    pytest.param(
+        [allow("aiart:*", **LATER, **EARLIER)],
+        call(),
+        "call from 1970-01-01T00:01:40Z until 1970-01-01T00:03:20Z",
+        1,
+        id="within a window of time",
+    ),
+    pytest.param(
+        [allow("aiart:*", **LATER, **OFFICE)],
+        call(),
+        "call when date_greater_than_equal 1970-01-01T00:01:40Z and call from 10.9.0.0/21, 2001:db8::/32",
+        2,
+        id="another address and another time",
+    ),
+    pytest.param(
+        [allow("aiart:*", **NOT_OFFICE)],
+        call(source="10.9.0.1", time=0.0),
+        "call from outside of 10.9.0.0/21",
+        1,
+        id="from outside",
+    ),
+    pytest.param(
+        [allow("cvm:*", **TAG)],
+        reboot(resource_tags={}),
+        "have the tag dept=rd on the resource",
+        1,
+        id="a tag",
+    ),
+    pytest.param(
+        [allow("cvm:*", **TAG_KEY)],
+        reboot(resource_tags={}),
+        "have the tag dept= on the resource",
+        1,
+        id="a tag of any value",
+    ),
+    pytest.param(
+        [allow("cvm:*", **REQUEST_TAG)],
+        reboot(request_tags={}),
+        "have the tag env=test on the request",
+        1,
+        id="a tag on the request",
+    ),
+    pytest.param(
+        [allow("aiart:*", **SECURE)],
+        call(),
+        "supply cos:secure-transport = true",
+        1,
+        id="a service's own key",
+    ),
+    pytest.param(
+        [allow("aiart:*", **NOT_PREFIX)],
+        call(),
+        "supply cos:prefix = secret-other",
+        1,
+        id="a service's own key with another value",
+    ),
+    pytest.param(
+        [allow("cvm:*", "qcs::cvm:::instance/web-*")],
+        reboot(),
+        "call it on a resource of qcs::cvm:::instance/web-*",
+        1,
+        id="another resource",
+    ),
+    pytest.param([allow("cvm:Regions")], call(), "attach the policy full", 1, id="another policy"),
+]
+
+
+@pytest.mark.parametrize(("statements", "asked", "text", "clauses"), CHANGES)
+def test_nearest_changes(statements: list[dict[str, Any]], asked: Call, text: str, clauses: int) -> None:
+    found = bundle(*statements)
+    changes = found.nearest_changes(asked, found.explain(asked))
+    assert (clauses, text) in changes
+    assert [change.clauses for change in changes] == sorted(change.clauses for change in changes)
+    assert len(changes) <= 5
+
+
+NOTHING_TO_DO = [
+    pytest.param([allow("*")], None, (), id="a call that passes"),
+    pytest.param([allow("*")], "describe", (), id="a boundary that allows it from nowhere"),
+    pytest.param([allow("*")], None, ("gone",), id="an attached policy that is missing"),
+]
+
+
+@pytest.mark.parametrize(("statements", "boundary", "more"), NOTHING_TO_DO)
+def test_no_change_is_made_up(
+    statements: list[dict[str, Any]], boundary: str | None, more: tuple[str, ...]
+) -> None:
+    found = bundle(*statements, boundary=boundary, more=more)
+    assert found.nearest_changes(call(), found.explain(call())) == ()
+
+
+def test_many_ranges_are_counted_not_listed() -> None:
+    many = {"ip_equal": {"qcs:ip": [f"10.{i}.0.0/24" for i in range(0, 20, 2)]}}
+    found = bundle(allow("aiart:*", **many))
+    asked = call(source="11.0.0.1")
+    text = found.nearest_changes(asked, found.explain(asked))[0].text
+    assert text == "call from 10.0.0.0/24, 10.2.0.0/24, 10.4.0.0/24, 10.6.0.0/24 or 6 more ranges"
+
+
+NOWHERE = {"ip_not_equal": {"qcs:ip": ["0.0.0.0/0", "::/0"]}}
+NEVER = {"date_less_than": {"qcs:current_time": "1970-01-01T00:00:00Z"}, **LATER}
+
+
+@pytest.mark.parametrize(
+    "condition", [NOWHERE, NEVER], ids=["an address that is nowhere", "a time that is never"]
+)
+def test_what_cannot_be_met_is_not_proposed(condition: dict[str, Any]) -> None:
+    found = bundle(allow("aiart:*", **condition))
+    texts = [change.text for change in found.nearest_changes(call(), found.explain(call()))]
+    assert texts == ["attach the policy full"]
