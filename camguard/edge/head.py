@@ -75,16 +75,18 @@ class HeadRules:
         self.hops: Memo[bytes, frozenset[bytes] | Decision] = Memo(names.hops)
 
 
-def read_head(scope: Mapping[str, Any], rules: HeadRules) -> Head | Decision:
+def read_head(  # noqa: C901, PLR0911, PLR0912 - one check after the other; calls would cost what is checked
+    scope: Mapping[str, Any], rules: HeadRules
+) -> Head | Decision:
     """Return the head of an ASGI `http` scope, or why it is refused (threats 3.5)."""
+    received = tuple(scope["headers"])  # first of all: Rule 1
     method, query = scope["method"], scope["query_string"]
     if method not in _METHODS:
         return _METHOD
-    if (scope.get("raw_path") or scope["path"].encode()) != b"/" or scope["path"] != "/":
+    if scope["path"] != "/" or (scope.get("raw_path") or b"/") != b"/":
         return _PATH
     if len(query) > rules.query_bytes:
         return _QUERY_TOO_LARGE
-    received = tuple(scope["headers"])
     if len(received) > rules.lines:
         return _TOO_LARGE
     if not received:
@@ -104,7 +106,7 @@ def read_head(scope: Mapping[str, Any], rules: HeadRules) -> Head | Decision:
     if b"\t" in text and any(b"\t" in values[i] for i in shape.single):
         return _MALFORMED
     for demand in shape.demands:
-        if values[demand.index].lower() != demand.value:
+        if values[demand.place].lower() != demand.value:
             return demand.refusal
     stay = received if shape.stays is None else shape.stays(received)
     for i in shape.connection:
@@ -114,4 +116,5 @@ def read_head(scope: Mapping[str, Any], rules: HeadRules) -> Head | Decision:
         if dropped:
             stay = tuple([line for line in stay if line[0] not in dropped])
     forwarded = tuple([values[i] for i in shape.forwarded]) if shape.forwarded else ()
-    return Head(method, query, received, stay, *shape.pick((*values, None)), forwarded, shape.chunked)
+    fields = shape.pick((*values, None))
+    return Head(method, query, received, stay, *fields, forwarded, shape.chunked)  # type: ignore[call-arg]

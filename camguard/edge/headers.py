@@ -131,9 +131,9 @@ _ONLY = {
 
 
 class Demand(NamedTuple):
-    """The value at `index`, in lower case, is `value`, or the request is refused."""
+    """The value at `place`, in lower case, is `value`, or the request is refused."""
 
-    index: int
+    place: int
     value: bytes
     refusal: Decision
 

@@ -1,7 +1,7 @@
 """What a caller is told who may not pass: an error that the vendor's SDKs understand.
 
-Rule 1: every answer is HTTP 200 with the envelope and `application/json` exactly; a charset would make the
-        vendor's SDK take the refusal for a success, another status would make it repeat the call (design 6.7).
+Rule 1: every answer is HTTP 200 with the envelope and `application/json` exactly (design 6.7): with a charset
+        the vendor's SDK takes a refusal for a success, after another status it repeats the call.
 Rule 2: a message is a constant but for action, resource and request id. An unknown principal reads the same
         as one without permission (threats T119).
 Rule 3: bytes are made once; a request adds its id.
@@ -21,8 +21,10 @@ Style = Literal["sdk", "http"]
 
 
 class Refusal(NamedTuple):
-    """How one fault is told. status: of the `http` style (threats 4). close: what follows on the connection
-    cannot be trusted, or is a body nobody wants.
+    """How one fault is told.
+
+    status: of the `http` style (threats 4). close: what follows on the connection cannot be trusted, or is a
+    body nobody wants.
     """
 
     reason: Reason
@@ -87,9 +89,7 @@ DETAILS: Mapping[str, Refusal] = MappingProxyType(
         "path_not_allowed": Refusal(Reason.UNSUPPORTED, 404, "UnsupportedProtocol", _PROTOCOL),
         "content_type": Refusal(Reason.UNSUPPORTED, 415, "UnsupportedProtocol", _PROTOCOL),
         "content_encoding": Refusal(Reason.UNSUPPORTED, 415, "UnsupportedProtocol", _PROTOCOL),
-        "expectation_failed": Refusal(
-            Reason.UNSUPPORTED, 417, "UnsupportedProtocol", _PROTOCOL, close=True
-        ),
+        "expectation_failed": Refusal(Reason.UNSUPPORTED, 417, "UnsupportedProtocol", _PROTOCOL, close=True),
         "upgrade_refused": Refusal(Reason.UNSUPPORTED, 400, "InvalidRequest", _PROTOCOL, close=True),
         "websocket_refused": Refusal(Reason.UNSUPPORTED, 400, "InvalidRequest", _PROTOCOL, close=True),
         "request_timeout": Refusal(
@@ -145,6 +145,8 @@ DETAILS: Mapping[str, Refusal] = MappingProxyType(
         "policy_unavailable": Refusal(Reason.POLICY_UNAVAILABLE, 503, "ServiceUnavailable", _LATER),
         "overloaded": Refusal(Reason.OVERLOADED, 503, "RequestLimitExceeded", _LATER, close=True),
         "internal_error": Refusal(Reason.INTERNAL_ERROR, 500, "InternalError", _INTERNAL, close=True),
+        # Never sent and never counted: nobody is there to hear it, and nothing was decided.
+        "client_left": Refusal(Reason.TIMED_OUT, 499, "InvalidRequest", _REQUEST, close=True),
         # No decisions: what the gateway answers when an allowed call finds no upstream.
         "upstream_error": Refusal(Reason.INTERNAL_ERROR, 502, "InternalError", _INTERNAL),
         "upstream_timeout": Refusal(Reason.TIMED_OUT, 504, "InternalError", _INTERNAL),

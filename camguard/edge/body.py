@@ -1,0 +1,151 @@
+"""Bodies: taken whole where they are judged, passed through within bounds where they are not (threats 3.5).
+
+Rule 1: the bytes that were judged are the bytes that go on, once; after them only a disconnect (T59).
+Rule 2: what is held is bounded: each by a limit and a deadline, all together by a budget (T60, T61).
+Rule 3: a declared length is a promise: neither more nor fewer bytes go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, TypeAlias
+
+from camguard.edge.deadline import Deadline
+from camguard.edge.refusal import refused
+from camguard.engine.decision import Decision
+
+# Bytes, or the refusal, or None when the client has left.
+Taken: TypeAlias = bytes | Decision | None
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+
+_LENGTH_DIGITS: Final = 18
+_FRAMING: Final = refused("framing")
+_TOO_LARGE: Final = refused("body_too_large")
+_TIMED_OUT: Final = refused("request_timeout")
+_OVERLOADED: Final = refused("overloaded")
+
+
+def declared_length(value: bytes) -> int | None:
+    """Return what a Content-Length says, None where it says nothing plainly."""
+    return int(value) if value.isdigit() and len(value) <= _LENGTH_DIGITS else None
+
+
+class Intake:
+    """Takes bodies whole. held: bytes of all that are held now; whoever took one gives it back."""
+
+    def __init__(self, budget: int, seconds: float) -> None:
+        self.held = 0
+        self._budget = budget
+        self._deadline = Deadline(seconds)
+
+    async def take(self, receive: Receive, declared: int | None, limit: int) -> Taken:
+        """Return a body and count it as held; or the refusal; or None when the client has left.
+
+        declared: its length if that is known. limit: bytes it may have.
+        """
+        if declared is not None:
+            if declared > limit:
+                return _TOO_LARGE
+            if self.held + declared > self._budget:
+                return _OVERLOADED
+        watch = self._deadline.watch()
+        task = watch.enter()
+        try:
+            message = await receive()
+            if message["type"] != "http.request":
+                return None
+            body = message.get("body", b"")
+            if message.get("more_body", False):
+                return await self._rest(receive, body, declared, limit)
+        except asyncio.CancelledError:
+            if watch.leave(task) or task.uncancel():
+                raise  # somebody else wants us to end
+            return _TIMED_OUT
+        finally:
+            watch.leave(task)
+        return self._checked(body, declared, limit)
+
+    async def _rest(self, receive: Receive, first: bytes, declared: int | None, limit: int) -> Taken:
+        """Return a body that comes in several messages, as `take` does."""
+        body = bytearray(first)
+        self.held += len(first)
+        try:
+            more = True
+            while more:
+                if len(body) > limit:
+                    return _TOO_LARGE
+                if self.held > self._budget:
+                    return _OVERLOADED
+                message = await receive()
+                if message["type"] != "http.request":
+                    return None
+                chunk = message.get("body", b"")
+                body += chunk
+                self.held += len(chunk)
+                more = message.get("more_body", False)
+        finally:
+            self.held -= len(body)
+        return self._checked(bytes(body), declared, limit)
+
+    def _checked(self, body: bytes, declared: int | None, limit: int) -> bytes | Decision:
+        if len(body) > limit:
+            return _TOO_LARGE
+        if declared is not None and len(body) != declared:
+            return _FRAMING
+        if self.held + len(body) > self._budget:
+            return _OVERLOADED
+        self.held += len(body)
+        return body
+
+
+def replay(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives a body once and then tells when the client leaves."""
+    message: Message | None = {"type": "http.request", "body": body, "more_body": False}
+
+    async def replayed() -> Message:
+        nonlocal message
+        if message is not None:
+            once, message = message, None
+            return once
+        after = await receive()
+        # A server that has more to say than the body we judged would say it unjudged.
+        return after if after["type"] == "http.disconnect" else {"type": "http.disconnect"}
+
+    return replayed
+
+
+def stream(receive: Receive, declared: int | None, limit: int, seconds: float) -> Receive:
+    """Return a `receive` that passes a body through; where it leaves its bounds the client has left."""
+    taken = 0
+    ended = cut = False
+    due: float | None = None
+
+    async def streamed() -> Message:
+        nonlocal taken, ended, cut, due
+        if cut:
+            return {"type": "http.disconnect"}
+        if ended:
+            message = await receive()
+        else:
+            if due is None:
+                due = asyncio.get_running_loop().time() + seconds
+            try:
+                async with asyncio.timeout_at(due):
+                    message = await receive()
+            except TimeoutError:
+                cut = True
+                return {"type": "http.disconnect"}
+        if message["type"] == "http.disconnect":
+            return message
+        taken += len(message.get("body", b""))
+        complete = not message.get("more_body", False)
+        bound = limit if declared is None else min(declared, limit)
+        if ended or taken > bound or (complete and declared is not None and taken != declared):
+            cut = True
+            return {"type": "http.disconnect"}
+        ended = complete
+        return message
+
+    return streamed

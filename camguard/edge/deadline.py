@@ -1,0 +1,63 @@
+"""One deadline for many waits, with one timer for all of them.
+
+All waits last equally long, so the oldest ends first. A timer per wait costs a request more than its
+decision (4 µs with `asyncio.timeout`, 0.4 µs so).
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Watch:
+    """The waiting tasks of one event loop, oldest first, each with the loop time at which it is cancelled."""
+
+    __slots__ = ("_armed", "_due", "loop", "seconds")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self.loop = loop
+        self.seconds = seconds
+        self._due: dict[asyncio.Task[object], float] = {}
+        self._armed = False
+
+    def enter(self) -> asyncio.Task[object]:
+        """Begin to wait; return what `leave` takes."""
+        task = asyncio.current_task(self.loop)
+        assert task is not None  # noqa: S101 - for mypy: a coroutine that runs is in a task
+        self._due[task] = self.loop.time() + self.seconds
+        if not self._armed:
+            self._armed = True
+            self.loop.call_later(self.seconds, self._sweep)
+        return task
+
+    def leave(self, task: asyncio.Task[object]) -> bool:
+        """End the wait; tell whether that was in time. If not, the task has been cancelled."""
+        return self._due.pop(task, None) is not None
+
+    def _sweep(self) -> None:
+        now = self.loop.time()
+        for task, due in tuple(self._due.items()):
+            if due > now:
+                self.loop.call_at(due, self._sweep)
+                return
+            del self._due[task]
+            task.cancel()
+        self._armed = False
+
+
+class Deadline:
+    """The watch of whichever event loop is running. seconds: how long a wait may take."""
+
+    __slots__ = ("_seconds", "_watch")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._watch: Watch | None = None
+
+    def watch(self) -> Watch:
+        """Return the watch of the running loop."""
+        loop = asyncio.get_running_loop()
+        watch = self._watch
+        if watch is None or watch.loop is not loop:
+            watch = self._watch = Watch(loop, self._seconds)
+        return watch

@@ -1,0 +1,141 @@
+"""The guard in front of an ASGI application: one line to add to any of them.
+
+Rule 1: `lifespan` passes, `http` is judged, everything else is refused (threats T56, T57).
+Rule 2: the application gets a scope and a `receive` that hold what was judged, or it is not called.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from camguard.assembly import Parts, Registry, assemble, default_registry
+from camguard.edge.guard import Guard
+from camguard.edge.record import Record
+from camguard.edge.refusal import Answer, answer, refused
+from camguard.edge.request_id import new_request_id
+from camguard.errors import Problem, SettingsError
+from camguard.settings import Settings, load_settings
+
+_POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
+_DENIAL = "websocket.http.response"  # the ASGI extension
+
+
+class CamguardMiddleware:
+    """Let a call through, or answer it with a refusal.
+
+    config: camguard.toml, or settings. guard: instead of config, where whoever serves put the parts together
+    and starts and stops them. registry: where metrics are shown, the process's own by default.
+    An allowed request's scope carries `camguard.decision`, `camguard.service` and `camguard.record`.
+
+    Raises SettingsError where settings or keys cannot be used. A bundle that cannot be used raises nothing:
+    calls are refused until it is repaired.
+
+    >>> from starlette.applications import Starlette
+    >>> app = Starlette()
+    >>> app.add_middleware(CamguardMiddleware, config="config/camguard.toml")
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        config: str | os.PathLike[str] | Settings | None = None,
+        *,
+        guard: Guard | None = None,
+        clock: Callable[[], float] = time.time,
+        registry: Registry | None = None,
+    ) -> None:
+        if (config is None) == (guard is None):
+            raise SettingsError(Problem("CamguardMiddleware", "SettingsError", "takes config or guard"))
+        self.app = app
+        self._parts: Parts | None = None
+        self._started = guard is not None
+        if guard is None:
+            assert config is not None  # noqa: S101 - for mypy: one of the two is given
+            settings = config if isinstance(config, Settings) else load_settings(config)
+            self._parts = assemble(settings, clock=clock, registry=registry or default_registry())
+            guard = self._parts.guard
+        self._guard = guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope."""
+        if scope["type"] != "http":
+            await self._other(scope, receive, send)
+            return
+        if not self._started:
+            self._start()
+        guard = self._guard
+        guard.in_flight += 1
+        try:
+            judged = await guard.judge(scope, receive)
+            if judged is None:
+                return
+            if judged.scope is None or judged.receive is None:
+                await refuse(guard.answer(judged.record), send)
+                guard.conclude(judged.record, None)
+                return
+            try:
+                if guard.conclusions:
+                    await self._told(judged.record, judged.scope, judged.receive, send)
+                else:
+                    await self.app(judged.scope, judged.receive, send)
+            finally:
+                guard.release(judged)
+        finally:
+            guard.in_flight -= 1
+
+    async def _told(self, record: Record, scope: Scope, receive: Receive, send: Send) -> None:
+        """Call the application, and tell those who want to know what it answered."""
+        status: int | None = None
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sent)
+        finally:
+            self._guard.conclude(record, status)
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve what is no request: the application's own start and end. All else is refused."""
+        if scope["type"] == "lifespan":
+            self._start()
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                if self._parts is not None:
+                    self._parts.stop()
+                    self._started = False
+        elif scope["type"] == "websocket":
+            await self._refuse_websocket(scope, receive, send)
+        else:
+            msg = f"camguard serves no ASGI scope of type {scope['type']!r}"
+            raise NotImplementedError(msg)
+
+    async def _refuse_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()  # websocket.connect
+        if _DENIAL not in (scope.get("extensions") or {}):
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            return
+        refusal = answer(refused("websocket_refused"), new_request_id(), style="http")
+        headers = [line for line in refusal.headers if line[0] != b"connection"]
+        await send({"type": f"{_DENIAL}.start", "status": 403, "headers": headers})
+        await send({"type": f"{_DENIAL}.body", "body": refusal.body})
+
+    def _start(self) -> None:
+        """Start the parts once: with the application, or with the first request where no server says when."""
+        if self._parts is not None and not self._started:
+            self._parts.start()
+        self._started = True
+
+
+async def refuse(answer: Answer, send: Send) -> None:
+    """Send a whole answer."""
+    await send({"type": "http.response.start", "status": answer.status, "headers": list(answer.headers)})
+    await send({"type": "http.response.body", "body": answer.body})
