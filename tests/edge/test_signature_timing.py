@@ -1,0 +1,123 @@
+"""T81: the time of a refusal does not tell whether a secret id exists. Marked heavy: it takes seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import cycle, islice
+from statistics import fmean
+from time import perf_counter_ns
+
+import pytest
+
+from camguard.edge.head import Head
+from camguard.edge.keys import Key, Keys, parse_keys
+from camguard.edge.refusal import refused
+from camguard.edge.signature import check_tc3
+from camguard.edge.signature_v1 import check_v1
+from camguard.engine.decision import Decision
+from tests.edge.signing import (
+    BODY,
+    FORM,
+    HOST,
+    NOW,
+    SECRET_ID,
+    authorization,
+    head_of,
+    keys,
+    tc3_head,
+    v1,
+)
+
+TRIES = 10_000
+ROUNDS = 7  # a leak shows in each of them, a busy machine in some
+MOST = 0.05
+
+Check = Callable[[], Key | Decision]
+
+
+def difference(one: Check, other: Check) -> float:
+    """Return by how much two calls differ in time: tries interleaved, slowest tenth left out."""
+    times: tuple[list[int], list[int]] = ([], [])
+    for turn in islice(cycle((0, 1)), 2 * TRIES):
+        check = (one, other)[turn]
+        start = perf_counter_ns()
+        check()
+        times[turn].append(perf_counter_ns() - start)
+    means = [fmean(sorted(each)[: TRIES * 9 // 10]) for each in times]
+    return abs(means[0] - means[1]) / fmean(means)
+
+
+def with_strangers(secret_ids: list[str]) -> Keys:
+    entries = ",".join(
+        f'"{each}":{{"secret_key":"EXAMPLE-SECRET-KEY-0000000000000","principal":"uin/100000000101"}}'
+        for each in secret_ids
+    )
+    return parse_keys(f"{{{entries}}}".encode(), "keys.json")
+
+
+def wrong(secret_id: str = SECRET_ID) -> Head:
+    return tc3_head(authorization("0" * 64, secret_id=secret_id))
+
+
+KEYS = keys()
+STRANGER = SECRET_ID[::-1]
+
+
+def tc3_pair() -> tuple[Check, Check]:
+    known, unknown = wrong(), wrong(STRANGER)
+    assert check_tc3(known, "aiart", BODY, KEYS, NOW) is refused("signature_invalid")
+    assert check_tc3(unknown, "aiart", BODY, KEYS, NOW) is refused("secret_id_unknown")
+    return (
+        lambda: check_tc3(known, "aiart", BODY, KEYS, NOW),
+        lambda: check_tc3(unknown, "aiart", BODY, KEYS, NOW),
+    )
+
+
+def disabled_pair() -> tuple[Check, Check]:
+    head, disabled = wrong(), keys(enabled=False)
+    return (
+        lambda: check_tc3(head, "aiart", BODY, KEYS, NOW),
+        lambda: check_tc3(head, "aiart", BODY, disabled, NOW),
+    )
+
+
+def first_time_pair() -> tuple[Check, Check]:
+    """Secret ids not asked for yet that day: what is derived for one is derived for a stranger too."""
+    ids = [f"AKID{i:032d}" for i in range(2 * TRIES)]
+    held = with_strangers(ids[::2])
+    heads = [wrong(each) for each in ids]
+    known, unknown = cycle(heads[::2]), cycle(heads[1::2])
+    return (
+        lambda: check_tc3(next(known), "aiart", BODY, held, NOW),
+        lambda: check_tc3(next(unknown), "aiart", BODY, held, NOW),
+    )
+
+
+def v1_pair() -> tuple[Check, Check]:
+    head = head_of("POST", b"", [("host", HOST), ("content-type", FORM)])
+
+    def params(secret_id: str) -> tuple[tuple[str, str], ...]:
+        return (("SecretId", secret_id), ("Timestamp", str(NOW)), ("Signature", "A" * 27 + "="))
+
+    assert v1("POST", params(SECRET_ID)[:2], digest="sha1") != "A" * 27 + "="
+    known, unknown = params(SECRET_ID), params(STRANGER)
+    return (
+        lambda: check_v1(head, b"", known, KEYS, NOW),
+        lambda: check_v1(head, b"", unknown, KEYS, NOW),
+    )
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    "pair",
+    [
+        pytest.param(tc3_pair, id="T81 known and unknown key"),
+        pytest.param(disabled_pair, id="T81 known and disabled key"),
+        pytest.param(first_time_pair, id="T81 known and unknown key, each for the first time"),
+        pytest.param(v1_pair, id="T81 known and unknown key, v1"),
+    ],
+)
+def test_time_tells_nothing_of_a_secret_id(pair: Callable[[], tuple[Check, Check]]) -> None:
+    one, other = pair()
+    found = min(difference(one, other) for _ in range(ROUNDS))
+    assert found < MOST
