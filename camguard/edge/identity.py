@@ -23,7 +23,7 @@ from typing import Final, NamedTuple, Protocol
 
 from camguard.edge.head import Head
 from camguard.edge.keys import PRINCIPAL, SECRET_ID, Key, Keys, shorten
-from camguard.edge.params import Params
+from camguard.edge.params import Params, parse_params
 from camguard.edge.refusal import refused
 from camguard.edge.replay import SignatureLog
 from camguard.edge.signature import check_tc3, claim_tc3, signed_payload
@@ -87,11 +87,13 @@ class Identity(NamedTuple):
 class Identify:
     """Made once from settings and keys; called once per request."""
 
-    __slots__ = ("_keys", "_principals", "_rules", "signatures")
+    __slots__ = ("_keys", "_must_say", "_must_sign", "_principals", "_rules", "signatures")
 
     def __init__(self, rules: IdentitySettings, keys: KeySource | None) -> None:
         self._rules = rules
         self._keys = keys
+        self._must_say = rules.mode == "header"
+        self._must_sign = rules.mode in {"signature", "claimed"}
         self._principals: dict[bytes, Identity] = {}
         self.signatures = SignatureLog(_SIGNATURES) if rules.bind_signatures else None
 
@@ -109,17 +111,16 @@ class Identify:
         service: what the host names. body: the bytes that go on, None where they were not delivered.
         params: of the query, or of the form where the body is one. now: seconds since the epoch.
         """
-        said = self._said(head.identity, peer_trusted) if head.identity is not None else None
+        said = None if head.identity is None else self._said(head.identity, peer_trusted)
         if isinstance(said, Decision):
             return said
-        mode = self._rules.mode
-        if (head.authorization is None and not signs_v1(params)) or self._keys is None:
-            return _MISSING if said is None or mode in ("signature", "claimed") else said
+        if self._keys is None or (head.authorization is None and not _carries_v1(head, params)):
+            return _MISSING if said is None or self._must_sign else said
         proved = self._prove(head, service, body, params, now)
         if isinstance(proved, Decision):
             return proved
         if said is None:
-            return _MISSING if mode == "header" else proved
+            return _MISSING if self._must_say else proved
         return proved if said.principal == proved.principal else _CONFLICT
 
     def needs_body(self, head: Head) -> bool:
@@ -156,7 +157,7 @@ class Identify:
             if not rules.allow_v1:
                 return _V1_OFF
             key = (claim_v1 if claimed else check_v1)(head, body, params, keys, now)
-        elif signs_v1(params):
+        elif _carries_v1(head, params):
             return _MALFORMED
         elif claimed:
             key = claim_tc3(head, service, keys, now)
@@ -170,6 +171,16 @@ class Identify:
             if not self.signatures.bound(signature, _binding(head, service, body), now):
                 return _REPLAYED
         return Identity(key.principal, key.label, key.session, "claimed" if claimed else "valid")
+
+
+def _carries_v1(head: Head, params: Params) -> bool:
+    """Tell whether a v1 signature, or half of one, is anywhere that a reader might look for it."""
+    if params and signs_v1(params):
+        return True
+    if head.query and head.method == "POST":  # params may be those of the form
+        beside = parse_params(head.query, len(head.query) + 1, _MALFORMED)
+        return isinstance(beside, Decision) or signs_v1(beside)
+    return False
 
 
 def _binding(head: Head, service: str, body: bytes | None) -> tuple[object, ...]:

@@ -295,6 +295,16 @@ def test_t73_half_a_v1_signature_is_no_reason_to_look_away(
     assert found is refused("auth_malformed" if allowed else "signature_v1_disabled")
 
 
+@pytest.mark.parametrize("query", [b"SecretId=x", b"%53ignature=x", b"Limit=1&SecretId=x"])
+def test_t73_v1_signature_in_the_query_beside_a_form_is_seen(query: bytes) -> None:
+    head = head_of("POST", query, [("host", HOST), ("content-type", FORM), (HEADER, ALICE)])
+    for params in ((("Limit", "1"),), V1):
+        found = ask(made("header", allow_v1=True), head, params=params)
+        assert found is refused("signature_v1_ambiguous")
+    harmless = head_of("POST", b"Limit=1", [("host", HOST), ("content-type", FORM), (HEADER, ALICE)])
+    assert word(ask(made("header"), harmless)) == ALICE
+
+
 def test_two_signatures_in_one_request_are_refused() -> None:
     assert ask(made(allow_v1=True), tc3_head(), params=V1) is refused("auth_malformed")
     assert ask(made(allow_v1=True), tc3_head(), params=(("SecretId", "x"),)) is refused("auth_malformed")

@@ -163,6 +163,9 @@ HEADS = [
     pytest.param([("x-tc-timestamp", str(NOW))], id="with the timestamp of TC3"),
     pytest.param([("x-tc-token", "T")], id="with the token of TC3"),
     pytest.param([("x-tc-content-sha256", "UNSIGNED-PAYLOAD")], id="with the payload digest of TC3"),
+    pytest.param([("x-tc-action", "TextToImage")], id="with the action of TC3, though it be the same"),
+    pytest.param([("x-tc-version", "2022-12-29")], id="with the version of TC3"),
+    pytest.param([("x-tc-region", "ap-guangzhou")], id="with the region of TC3"),
 ]
 
 
