@@ -2,8 +2,8 @@
 
 Rule 1: a call adds its record to a queue and goes on; one thread makes the lines and writes them (F-10).
 Rule 2: a full queue loses allows before denials, and every loss is counted.
-Rule 3: a line is written in one piece. Where the system took only a part of it, the next one starts on a line
-        of its own, and the record is written again.
+Rule 3: whole lines are written, at most BLOCK_BYTES at once, which no pipe parts. Where the system took
+        only a part, the next line starts on a line of its own and the one cut off is written again.
 Rule 4: trouble with the file is no trouble for a call: the writer tries again until it works or is stopped.
 """
 
@@ -19,6 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import accumulate, islice
 from pathlib import Path
 
 from camguard.edge.record import Record
@@ -26,6 +27,9 @@ from camguard.engine.decision import Reason
 from camguard.telemetry.log_line import log_line
 
 QUEUE = 10_000  # records
+BLOCK_BYTES = 4096  # PIPE_BUF: processes that share a pipe do not part each other's writes of this size
+YIELD_ABOVE = 256  # records waiting, above which
+YIELD_EVERY = 16  # every so many calls let the writer in
 TICK_SECONDS = 0.05  # how long a record may wait for its writer: calls never wake it, since that costs them
 RETRY_SECONDS = 1.0  # after a failed write
 LOOK_SECONDS = 1.0  # between two looks at whether the file was moved away
@@ -57,22 +61,29 @@ class Sink:
         self._looked = 0.0
         self._torn = False  # whether what was written last has no line break
 
-    def write(self, line: bytes) -> None:
-        """Write one line, in one call to the system. Raises OSError; the line is then to be written again."""
-        fd = self._open()
-        whole = b"\n" + line if self._torn else line
-        written = self._write_some(fd, whole)
-        if written == len(whole):
-            self._torn = False
-            return
-        if written:
-            self._torn = written > 1 or not self._torn
-        raise OSError(errno.EIO, f"{written} of {len(whole)} bytes were written")
+    def write(self, lines: deque[bytes]) -> None:
+        """Write the first lines, as many as make one block, in one call to the system, and take them off.
 
-    def _write_some(self, fd: int, line: bytes) -> int:
+        Raises OSError; the lines that are left are then to be written again.
+        """
+        fd = self._open()
+        head = b"\n" if self._torn else b""
+        ends = accumulate(map(len, lines), initial=len(head))
+        count = max(1, sum(1 for end in ends if end <= BLOCK_BYTES) - 1)
+        block = head + b"".join(islice(lines, count))
+        written = self._write_some(fd, block)
+        if written:
+            self._torn = block[written - 1 : written] != b"\n"
+            # A line that lacks its line break alone is written: the next block begins with one.
+            for _ in range(block.count(b"\n", len(head), written + 1)):
+                lines.popleft()
+        if written < len(block):
+            raise OSError(errno.EIO, f"{written} of {len(block)} bytes were written")
+
+    def _write_some(self, fd: int, block: bytes) -> int:
         while True:
             try:
-                return self._write(fd, line)
+                return self._write(fd, block)
             except BlockingIOError:  # somebody made our stdout non-blocking: wait as a blocking one would
                 select.select([], [fd], [], RETRY_SECONDS)
 
@@ -139,7 +150,7 @@ class DecisionLog:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._failing = False
-        self._in_hand = 0  # taken from the queue and not yet written
+        self._lines: deque[bytes] = deque()  # made of records, not yet written
 
     @property
     def enabled(self) -> bool:
@@ -150,10 +161,13 @@ class DecisionLog:
         """Have one record written, sometime. upstream_status: None where nothing was forwarded."""
         allows, denials = self._allows, self._denials
         waiting = denials if record.decision.reason is not Reason.ALLOWED else allows
-        if len(allows) + len(denials) >= self._room:
+        length = len(allows) + len(denials)
+        if length >= self._room:
             self._counts["dropped"] += 1
             if waiting is allows or not self._make_room():
                 return
+        elif length > YIELD_ABOVE and not length % YIELD_EVERY:
+            time.sleep(0)  # a busy event loop lets no other thread in for 5 ms at a time
         waiting.append((record, upstream_status))
 
     def _make_room(self) -> bool:
@@ -185,7 +199,7 @@ class DecisionLog:
         if thread is not None:
             self._stopping.set()
             thread.join(seconds)
-        self._counts["left"] += len(self._allows) + len(self._denials) + self._in_hand
+        self._counts["left"] += len(self._allows) + len(self._denials) + len(self._lines)
         self._allows.clear()
         self._denials.clear()
 
@@ -193,15 +207,26 @@ class DecisionLog:
         """Write until stopped, and then what still waits."""
         while True:
             stopping = self._stopping.is_set()
-            while (waiting := self._first()) is not None:
-                self._in_hand = 1
-                if not self._written(sink, waiting):
-                    self._counts["left"] += 1
-                self._in_hand = 0
+            while self._fill():
+                self._empty(sink)
             if stopping:
                 break
             self._stopping.wait(TICK_SECONDS)
         sink.close()
+
+    def _fill(self) -> bool:
+        """Make lines of what waits, enough for one block. Tell whether there are any."""
+        size = 0
+        while size < BLOCK_BYTES and (waiting := self._first()) is not None:
+            try:
+                line = log_line(*waiting)
+            except Exception:  # noqa: BLE001 - whatever it is, the records behind it shall be written
+                _log.warning("a record cannot be written as a line", exc_info=True)
+                self._counts["left"] += 1
+            else:
+                self._lines.append(line)
+                size += len(line)
+        return bool(self._lines)
 
     def _first(self) -> Waiting | None:
         """Return what waits longest, None where nothing does."""
@@ -213,28 +238,26 @@ class DecisionLog:
             pass
         return denials.popleft() if denials else None
 
-    def _written(self, sink: Sink, waiting: Waiting) -> bool:
-        """Write one record, again and again if need be. False: it cannot be, or not before the stop."""
-        try:
-            line = log_line(*waiting)
-        except Exception:  # noqa: BLE001 - whatever it is, the records behind it shall be written
-            _log.warning("a record cannot be written as a line", exc_info=True)
-            return False
-        while True:
+    def _empty(self, sink: Sink) -> None:
+        """Write the lines that were made, again and again if need be; drop them if a last try fails."""
+        lines = self._lines
+        while lines:
             stopping = self._stopping.is_set()
+            before = len(lines)
             try:
-                sink.write(line)
+                sink.write(lines)
             except OSError as error:
                 self._counts["error"] += 1
                 sink.close()
                 self._say(error)
+                self._counts["written"] += before - len(lines)
                 if stopping:
-                    return False
+                    self._counts["left"] += len(lines)
+                    lines.clear()
                 self._stopping.wait(self._retry_seconds)
             else:
-                self._counts["written"] += 1
+                self._counts["written"] += before - len(lines)
                 self._say(None)
-                return True
 
     def _say(self, error: OSError | None) -> None:
         """Tell the operator when writing begins to fail and when it works again."""

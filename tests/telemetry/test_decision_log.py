@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -222,19 +224,61 @@ def test_a_line_cut_off_in_a_pipe_never_runs_into_the_next(tmp_path: Path) -> No
     disk = Disk(5)
     sink = Sink(str(fifo), write=disk.write)
     with pytest.raises(OSError, match="5 of 8 bytes"):
-        sink.write(b"1234567\n")
+        sink.write(deque([b"1234567\n"]))
     sink.close()
     for room in (0, 1, 2):
         disk.room = room
         with pytest.raises(OSError):  # noqa: PT011 - any will do
-            sink.write(b"1234567\n")
+            sink.write(deque([b"1234567\n"]))
         sink.close()
     disk.room = 100
-    sink.write(b"1234567\n")
-    sink.write(b"abc\n")
+    sink.write(deque([b"1234567\n"]))
+    sink.write(deque([b"abc\n"]))
     sink.close()
     assert os.read(reader, 1000) == b"12345\n12\n1234567\nabc\n"
     os.close(reader)
+
+
+# bytes that the system takes of b"11\n22\n33\n" at first, lines that are left to be written
+NUMBERS = [b"11", b"22", b"33", b"44"]
+PARTS = [(0, 3), (1, 3), (2, 2), (3, 2), (4, 2), (5, 1), (6, 1), (7, 1), (8, 0), (9, 0)]
+
+
+@pytest.mark.parametrize(("room", "left"), PARTS)
+@pytest.mark.parametrize("torn", [b"", b"{"], ids=["after a whole line", "after a torn one"])
+def test_what_was_taken_is_not_written_again(path: Path, torn: bytes, room: int, left: int) -> None:
+    path.write_bytes(torn)
+    disk = Disk(room + len(torn))  # a torn line costs a line break
+    sink = Sink(str(path), write=disk.write)
+    lines = deque([b"11\n", b"22\n", b"33\n"])
+    with contextlib.suppress(OSError):
+        sink.write(lines)
+    sink.close()
+    assert len(lines) == left
+    disk.room = 100
+    lines.append(b"44\n")
+    sink.write(lines)
+    sink.close()
+    written = path.read_bytes().splitlines()
+    assert [line for line in written if line in NUMBERS] == NUMBERS
+    assert all(len(line) <= 2 for line in written)
+
+
+def test_no_write_is_larger_than_what_a_pipe_keeps_together(path: Path, make: Maker) -> None:
+    blocks: list[bytes] = []
+
+    def write(fd: int, block: bytes) -> int:
+        blocks.append(block)
+        return os.write(fd, block)
+
+    log = make(path, sink=Sink(str(path), write=write))
+    for at in range(500):
+        log.conclude(record_of(ACT, action="x" * (at % 300), request_id=str(at)), None)
+    log.stop()
+    assert max(map(len, blocks)) <= 4096
+    assert len(blocks) < 250
+    assert {block[-1:] for block in blocks} == {b"\n"}
+    assert len(ids_of(path)) == 500
 
 
 def test_a_file_whose_writer_was_killed_is_continued_on_a_new_line(path: Path, make: Maker) -> None:
@@ -251,15 +295,15 @@ def test_a_file_moved_away_is_made_anew_within_a_second(path: Path) -> None:
     now = 0.0
     sink = Sink(str(path), monotonic=lambda: now)
     moved = path.with_suffix(".1")
-    sink.write(b"1\n")
+    sink.write(deque([b"1\n"]))
     path.rename(moved)
     now = 0.9
-    sink.write(b"2\n")
+    sink.write(deque([b"2\n"]))
     now = 1.1
-    sink.write(b"3\n")
+    sink.write(deque([b"3\n"]))
     path.unlink()
     now = 2.2
-    sink.write(b"4\n")
+    sink.write(deque([b"4\n"]))
     sink.close()
     assert (moved.read_bytes(), path.read_bytes()) == (b"1\n2\n", b"4\n")
 
