@@ -43,9 +43,7 @@ _UNKNOWN: Final = refused("secret_id_unknown")
 
 def signs_v1(params: Params) -> bool:
     """Tell whether the parameters carry anything of a v1 signature, so that it must be a good one."""
-    return any(
-        [name in {"SecretId", "Signature"} for name, _ in params]
-    )  # a list: half the time of a generator
+    return not _CREDENTIAL.isdisjoint(dict(params))
 
 
 def check_v1(head: Head, body: bytes | None, params: Params, keys: Keys, now: float) -> Key | Decision:
