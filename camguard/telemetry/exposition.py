@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
+from types import MappingProxyType
 from typing import cast
 from weakref import WeakKeyDictionary
 
@@ -26,6 +27,7 @@ from camguard.errors import Problem, SettingsError
 from camguard.telemetry.families import FAMILIES, Family, Labels, Snapshot, Timed, Value, merge
 
 Source = Callable[[], Snapshot]
+NOTHING: Snapshot = MappingProxyType({})
 
 
 class Exposition(Collector):
@@ -38,19 +40,25 @@ class Exposition(Collector):
         )  # who counts, and what is left of others
         self._changing = threading.Lock()
 
-    def add(self, source: Source) -> None:
-        """Show a source, from now on."""
+    def add(self, source: Source, left: Snapshot = NOTHING) -> None:
+        """Show a source from now on. left: what `remove` returned, if it was here before."""
         with self._changing:
-            sources, left = self._sources
-            self._sources = ((*sources, source), left)
+            sources, leftovers = self._sources
+            if source not in sources:
+                self._sources = ((*sources, source), merge((leftovers, _negative(left))))
 
-    def remove(self, source: Source) -> None:
-        """Let a source go. Its counters stay: a counter that falls looks like a restart."""
+    def remove(self, source: Source) -> Snapshot:
+        """Let a source go and return what is left of it: its counters, which go on being shown.
+
+        A counter that falls would look like a restart.
+        """
         with self._changing:
-            sources, left = self._sources
-            if source in sources:
-                last = {name: numbers for name, numbers in source().items() if FAMILIES[name].kind != "gauge"}
-                self._sources = (tuple(each for each in sources if each != source), merge((left, last)))
+            sources, leftovers = self._sources
+            if source not in sources:
+                return NOTHING
+            left = {name: numbers for name, numbers in source().items() if FAMILIES[name].kind != "gauge"}
+            self._sources = (tuple(each for each in sources if each != source), merge((leftovers, left)))
+            return left
 
     def snapshot(self) -> dict[str, dict[Labels, Value]]:
         """Return the numbers of now, every family present."""
@@ -69,6 +77,18 @@ class Exposition(Collector):
             for labels, value in sorted(numbers.items()):
                 _add(shown, family, labels, value)
             yield shown
+
+
+def _negative(snapshot: Snapshot) -> Snapshot:
+    return {
+        name: {
+            labels: Timed(tuple(-count for count in value.counts), -value.sum)
+            if isinstance(value, Timed)
+            else -value
+            for labels, value in numbers.items()
+        }
+        for name, numbers in snapshot.items()
+    }
 
 
 _MAKERS: Mapping[str, Callable[..., Metric]] = {

@@ -26,7 +26,7 @@ from camguard.edge.record import Record
 from camguard.engine.decision import Decision, Reason
 from camguard.policy.star import star_match
 from camguard.telemetry.carrier import among_processes, process_carrier, render_processes
-from camguard.telemetry.exposition import exposition_of
+from camguard.telemetry.exposition import NOTHING, exposition_of
 from camguard.telemetry.families import (
     CLIENT_IP,
     COMPARISON,
@@ -122,6 +122,7 @@ class Metrics:
         self._registry = registry
         self._exposition = self._carrier.exposition if self._carrier else exposition_of(registry)
         self._exposition.add(self.snapshot)
+        self._left = NOTHING
 
     # What happens per call.
 
@@ -213,15 +214,17 @@ class Metrics:
         self._log = counts
 
     def start(self) -> None:
-        """Begin whatever has to happen beside the calls. Nothing does in a process of its own."""
+        """Be shown, after a stop again; among other processes, begin to tell them."""
+        self._exposition.add(self.snapshot, self._left)
+        self._left = NOTHING
         if self._carrier is not None:
             self._carrier.start()
 
     def stop(self) -> None:
-        """Let the registry keep the counters as they are and forget the rest."""
-        self._exposition.remove(self.snapshot)
+        """Leave the registry with the counters as they are, and nothing of a bundle."""
         if self._carrier is not None:
             self._carrier.flush()
+        self._left = self._exposition.remove(self.snapshot) or self._left
 
     def render(self) -> bytes:
         """Return what a scrape reads, of all processes where there are several. Slow: call it in a thread."""

@@ -386,6 +386,24 @@ def test_a_guard_that_ends_leaves_its_counters_and_nothing_else() -> None:
     assert number_in(shown, "camguard_requests_in_flight") == 0
 
 
+def test_a_guard_that_starts_again_goes_on_counting() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, catalog=CATALOG)
+    metrics.follow_in_flight("middleware", lambda: 1)
+    for turn in range(1, 4):
+        metrics.start()
+        metrics.start()
+        metrics.observe(record_of(ACT))
+        shown = generate_latest(registry)
+        assert number_in(shown, "camguard_decisions_total", decision="allow") == turn
+        assert number_in(shown, "camguard_decision_duration_seconds_count") == turn
+        assert number_in(shown, "camguard_requests_in_flight") == 1
+        metrics.stop()
+        shown = generate_latest(registry)
+        assert number_in(shown, "camguard_decisions_total", decision="allow") == turn
+        assert number_in(shown, "camguard_decision_duration_seconds_sum") == pytest.approx(turn * 20e-6)
+
+
 def test_a_metric_of_somebody_else_under_our_name_is_named() -> None:
     registry = CollectorRegistry()
     Counter("camguard_decisions", "Not ours.", registry=registry)
