@@ -176,7 +176,8 @@ TIMESTAMPS = [
     pytest.param("1_700_000_000", NOW, "auth_malformed", id="underscores, which int() would take"),
     pytest.param("\u0661\u0667" + "\u0660" * 8, NOW, "auth_malformed", id="digits of another script"),
     pytest.param("1" * 5000, NOW, "auth_malformed", id="T13 more digits than int() takes"),
-    pytest.param("999999999999", NOW, "signature_expired", id="the far future"),
+    pytest.param("9" * 12, NOW, "signature_expired", id="the far future"),
+    pytest.param("1" * 13, NOW, "auth_malformed", id="milliseconds instead of seconds"),
 ]
 
 
