@@ -73,17 +73,18 @@ class CamguardMiddleware:
             judged = await guard.judge(scope, receive)
             if judged is None:
                 return
-            if judged.scope is None or judged.receive is None:
-                await refuse(guard.answer(judged.record), send)
-                guard.conclude(judged.record, None)
+            record, onward = judged
+            if onward is None:
+                await refuse(guard.answer(record), send)
+                guard.conclude(record, None)
                 return
             try:
                 if guard.conclusions:
-                    await self._told(judged.record, judged.scope, judged.receive, send)
+                    await self._told(record, onward.scope, onward.receive, send)
                 else:
-                    await self.app(judged.scope, judged.receive, send)
+                    await self.app(onward.scope, onward.receive, send)
             finally:
-                guard.release(judged)
+                guard.release(onward)
         finally:
             guard.in_flight -= 1
 

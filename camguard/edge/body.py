@@ -56,7 +56,7 @@ class Intake:
             message = await receive()
             if message["type"] != "http.request":
                 return None
-            body = message.get("body", b"")
+            body: bytes = message.get("body", b"")
             if message.get("more_body", False):
                 return await self._rest(receive, body, declared, limit)
         except asyncio.CancelledError:

@@ -91,6 +91,14 @@ def content_of(content_type: bytes) -> Content | Decision:
     return Content(kind, boundary)
 
 
+def plain_json(body: bytes) -> bool:
+    """Tell whether a JSON body is ASCII that cannot hold the name of an action, as nearly all are."""
+    if not body.isascii() or b"\0" in body:
+        return False
+    low = body.lower()
+    return _NEEDLE not in low and _ESCAPED not in low
+
+
 def inspect_json(body: bytes, action: str, *, wanted: bool, depth: int, limit: int) -> Fields | Decision:
     """Return what a JSON body says, or why it is refused.
 
@@ -99,7 +107,8 @@ def inspect_json(body: bytes, action: str, *, wanted: bool, depth: int, limit: i
     """
     if not _utf8(body):
         return _MALFORMED
-    if not body or not (wanted or _may_name_action(body)):
+    low = body.lower()
+    if not body or not (wanted or _NEEDLE in low or _ESCAPED in low):
         return UNREAD
     if body.count(b",") + body.count(b"[") + body.count(b"{") > limit * _VALUES_PER_PARAM:
         return _TOO_MANY
@@ -118,11 +127,6 @@ def _utf8(body: bytes) -> bool:
         return body.isascii() or body.decode() is not None
     except UnicodeDecodeError:
         return False
-
-
-def _may_name_action(body: bytes) -> bool:
-    low = body.lower()
-    return _NEEDLE in low or _ESCAPED in low
 
 
 def _agreeing(document: dict[str, Any], action: str) -> Fields | Decision:

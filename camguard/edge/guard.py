@@ -17,11 +17,11 @@ from time import perf_counter
 from typing import Any, Final, NamedTuple, Protocol
 
 from camguard.bundle.model import Bundle
-from camguard.edge.body import Receive, replay, stream
+from camguard.edge.body import Intake, Receive, replay, stream
 from camguard.edge.head import Head
 from camguard.edge.identity import Identity, named_secret_id, signature_label
 from camguard.edge.params import Params
-from camguard.edge.reading import CLIENT_LEFT, Reader, Seen
+from camguard.edge.reading import Reader, Seen
 from camguard.edge.record import Conclusion, Observer, Record
 from camguard.edge.refusal import Answer, answer, refused
 from camguard.edge.request_id import new_request_id
@@ -87,28 +87,22 @@ class Who(Protocol):
         """Tell whether the caller cannot be told without the body."""
 
 
-class Judged(NamedTuple):
-    """What came of one request.
+class Onward(NamedTuple):
+    """What the application gets. held: bytes of its body that are counted until `Guard.release`."""
 
-    passes: whether it goes on; in shadow mode a denied one does. scope, receive: what the application gets,
-    None where it does not pass. held: bytes of its body that are counted until `Guard.release`.
-    """
-
-    record: Record
-    passes: bool
-    scope: dict[str, Any] | None
-    receive: Receive | None
+    scope: dict[str, Any]
+    receive: Receive
     held: int
 
 
-class _Asked(Seen):
-    """What has been found out about one request, and what was asked about it."""
+class Judged(NamedTuple):
+    """What came of one request.
 
-    identity: Identity | None = None
-    signature: str | None = None
-    secret_id: str | None = None
-    call: Call | None = None
-    candidate: Decision | None = None
+    onward: what the application gets, None where it must not be called; in shadow mode a denied call goes on.
+    """
+
+    record: Record
+    onward: Onward | None
 
 
 class Guard:
@@ -142,6 +136,8 @@ class Guard:
         self._candidate = candidate
         self._who = who
         self._reader = Reader(settings, who.needs_body)
+        self._intake = Intake(settings.limits.buffered_bytes, settings.limits.body_seconds)
+        self._body_seconds = settings.limits.body_seconds
         self._observers = observers
         self._clock = clock
         self._known: tuple[Bundle, Directory] | None = None
@@ -149,139 +145,124 @@ class Guard:
     async def judge(self, scope: Mapping[str, Any], receive: Receive) -> Judged | None:
         """Return what comes of an `http` scope; None if the client left before there was a decision."""
         started = perf_counter()
-        asked = _Asked()
+        seen = Seen()
         now = 0.0
-        bundle = None
-        onward: tuple[dict[str, Any], Receive] | None = None
+        bundle = onward = None
         try:
             now = self._clock()
             bundle = self._policies.bundle
-            decision = await self._decide(asked, scope, receive, bundle, now)
-            if decision is CLIENT_LEFT:
-                return None
-            passes = bool(decision) or (self._mode == "shadow" and decision.reason in SHADOWED)
-            if passes:
-                onward = self._onward(asked, scope, receive, decision)
-            if self._candidate is not None:
-                asked.candidate = self._compare(asked)
+            refusal = self._open(seen, scope, bundle)
+            if refusal is None and not seen.streams:
+                body = await self._intake.take(receive, seen.declared, seen.limit)
+                if body is None:
+                    return None
+                refusal = body if isinstance(body, Decision) else self._reader.inspect(seen, body)
+            decision = self._ask(seen, now) if refusal is None else refusal
+            if decision or self._tolerates(decision):
+                onward = self._onward(seen, scope, receive, decision)
+            if self._candidate is not None and seen.call is not None:
+                seen.candidate = self._compare(self._candidate, seen.call)
         except Exception as error:  # noqa: BLE001 - whatever it is, the application must not be reached
             self._failed(error)
-            decision, passes, onward = _INTERNAL, False, None
+            decision, onward = _INTERNAL, None
         finally:
-            if onward is None and asked.body:
-                self._reader.intake.held -= len(asked.body)
-        record = self._record(asked, decision, bundle, now, started)
+            if onward is None and seen.body:
+                self._intake.held -= len(seen.body)
+        record = self._record(seen, decision, bundle, now, started)
         for observe in self._observers:
             try:
                 observe(record)
             except Exception as error:  # noqa: BLE001 - the decision stands
                 self._failed(error)
-        if onward is None:
-            return Judged(record, passes=False, scope=None, receive=None, held=0)
-        onward[0][RECORD_KEY] = record
-        return Judged(record, True, onward[0], onward[1], len(asked.body or b""))  # noqa: FBT003 - per request
+        if onward is not None:
+            onward.scope[RECORD_KEY] = record
+        return Judged(record, onward)
 
-    async def _decide(
-        self, asked: _Asked, scope: Mapping[str, Any], receive: Receive, bundle: Bundle | None, now: float
-    ) -> Decision:
-        """Read the request and decide on it."""
+    def _open(self, seen: Seen, scope: Mapping[str, Any], bundle: Bundle | None) -> Decision | None:
+        """Read what is there before the body, if there is anything to judge it by."""
         if bundle is None or self._policies.stale:
             return _UNAVAILABLE
         if self.in_flight > self._concurrency:
             return _OVERLOADED
-        directory = self._directory(bundle)
-        refusal = self._reader.read(asked, scope, directory)
-        if refusal is None and not self._reader.streams(asked):
-            refusal = await self._reader.take(asked, receive, directory)
-        if refusal is not None:
-            return refusal
-        return self._ask(asked, bundle, now)
+        seen.bundle = bundle
+        seen.directory = self._directory(bundle)
+        return self._reader.read(seen, scope)
 
-    def _ask(self, asked: _Asked, bundle: Bundle, now: float) -> Decision:
+    def _ask(self, seen: Seen, now: float) -> Decision:
         """Find out who calls, and ask the bundle."""
-        head, site, source = asked.head, asked.site, asked.source
-        assert head is not None and site is not None and source is not None  # noqa: S101, PT018 - for mypy: all were read
-        identity = self._who(head, site.name, asked.body, asked.params, asked.trusted, now)
+        head, named, source = seen.head, seen.named, seen.source
+        assert head and named and source  # noqa: S101, PT018 - for mypy: all were read
+        identity = self._who(head, named.service, seen.body, seen.params, seen.trusted, now)
         if isinstance(identity, Decision):
-            asked.signature = signature_label(identity)
-            asked.secret_id = named_secret_id(head, asked.params)
+            seen.signature = signature_label(identity)
+            seen.secret_id = named_secret_id(head, seen.params)
             return identity
-        asked.identity = identity
-        asked.signature = identity.signature
-        asked.secret_id = identity.secret_id
-        entry = asked.entry
-        if entry is None:
-            if not self._judge_unknown:
-                return _ACTION_UNKNOWN
-            action = f"{site.name}:{(asked.action or b'').decode('ascii')}"
-        else:
+        seen.identity = identity
+        entry = named.entry
+        if entry is not None:
             action = entry.id
-            if entry.version is not None and asked.version not in {None, entry.version}:
+            if entry.version is not None and named.version not in {None, entry.version}:
                 return _VERSION_UNKNOWN
+        elif self._judge_unknown:
+            action = f"{named.service}:{named.action}"
+        else:
+            return _ACTION_UNKNOWN
         resources: tuple[str | None, ...] = _WHOLE
-        if asked.templates is not None:
-            resources = fill_templates(asked.templates, asked.parameters, asked.region or "")
-        call = asked.call = Call(
+        if named.templates is not None:
+            resources = fill_templates(named.templates, seen.parameters, named.region or "")
+        call = seen.call = Call(
             identity.principal, action, source.place, now, resources, None, None, None, identity.session
         )
-        return bundle.decide(call)
+        return seen.bundle.decide(call)
 
-    def _compare(self, asked: _Asked) -> Decision | None:
-        """Return what the candidate bundle decides of the same call; None where there was none."""
-        if asked.call is None or self._candidate is None:
-            return None
+    def _tolerates(self, decision: Decision) -> bool:
+        """Tell whether a denied call goes on: shadow mode, and a denial of policy or catalog."""
+        return self._mode == "shadow" and (decision.reason in SHADOWED or decision is _VERSION_UNKNOWN)
+
+    def _compare(self, candidate: Policies, call: Call) -> Decision:
+        """Return what the candidate bundle decides of the same call."""
         try:
-            bundle = self._candidate.bundle
-            return _UNAVAILABLE if bundle is None else bundle.decide(asked.call)
+            bundle = candidate.bundle
+            return _UNAVAILABLE if bundle is None else bundle.decide(call)
         except Exception as error:  # noqa: BLE001 - what is only tried must not refuse what is in force
             self._failed(error)
             return _INTERNAL
 
-    def _onward(
-        self, asked: _Asked, scope: Mapping[str, Any], receive: Receive, decision: Decision
-    ) -> tuple[dict[str, Any], Receive]:
-        """Return scope and `receive` of the application: the frozen head, the judged bytes."""
-        head, site = asked.head, asked.site
-        assert head is not None and site is not None  # noqa: S101, PT018 - for mypy: nothing passes unread
-        # A copy: what a middleware adds must not leak back (ASGI); a list: frameworks expect one.
-        onward = {**scope, "headers": list(head.headers), DECISION_KEY: decision, SERVICE_KEY: site.name}
-        if asked.body is not None:
-            return onward, replay(asked.body, receive)
-        limits = self._reader.limits
-        return onward, stream(receive, asked.declared, limits.body_bytes, limits.body_seconds)
+    def _onward(self, seen: Seen, scope: Mapping[str, Any], receive: Receive, decision: Decision) -> Onward:
+        """Return what the application gets: the frozen head, the judged bytes."""
+        head, named = seen.head, seen.named
+        assert head and named  # noqa: S101, PT018 - for mypy: nothing passes unread
+        onward = dict(scope)  # a copy: what a middleware adds must not leak back (ASGI)
+        onward["headers"] = list(head.headers)  # a list: frameworks expect one
+        onward[DECISION_KEY] = decision
+        onward[SERVICE_KEY] = named.service
+        if seen.body is None:
+            return Onward(onward, stream(receive, seen.declared, seen.limit, self._body_seconds), 0)
+        return Onward(onward, replay(seen.body, receive), len(seen.body))
 
     def _record(
-        self, asked: _Asked, decision: Decision, bundle: Bundle | None, now: float, started: float
+        self, seen: Seen, decision: Decision, bundle: Bundle | None, now: float, started: float
     ) -> Record:
-        entry, site, identity, call, source = (
-            asked.entry,
-            asked.site,
-            asked.identity,
-            asked.call,
-            asked.source,
-        )
+        named, identity, call, source = seen.named, seen.identity, seen.call, seen.source
+        service = seen.service() if named is None else named.service
         return Record(
             now,
             new_request_id(),
             self.listener,
             self._mode,
             decision,
-            entry,
-            identity.principal if identity is not None else None,
-            asked.secret_id,
-            site.name if site is not None else None,
-            entry.name
-            if entry is not None
-            else asked.action.decode("ascii")
-            if asked.action is not None
-            else None,
-            call.resources if call is not None else (),
-            source.place if source is not None else None,
-            asked.peer,
-            asked.client_ip,
-            asked.signature,
-            bundle.revision if bundle is not None else "",
-            asked.candidate,
+            None if named is None else named.entry,
+            None if identity is None else identity.principal,
+            seen.secret_id if identity is None else identity.secret_id,
+            service,
+            None if named is None else named.action,
+            () if call is None else call.resources,
+            None if source is None else source.place,
+            seen.peer,
+            seen.client_ip,
+            seen.signature if identity is None else identity.signature,
+            "" if bundle is None else bundle.revision,
+            seen.candidate,
             perf_counter() - started,
         )
 
@@ -293,9 +274,9 @@ class Guard:
         resource = record.resources[0] if record.resources else "*"
         return answer(record.decision, record.request_id, action=action, resource=resource, style=self.style)
 
-    def release(self, judged: Judged) -> None:
+    def release(self, onward: Onward) -> None:
         """Stop counting the body of a request that is over."""
-        self._reader.intake.held -= judged.held
+        self._intake.held -= onward.held
 
     def conclude(self, record: Record, upstream_status: int | None) -> None:
         """Tell those who wait for the end of a request. upstream_status: None where none was reached."""
@@ -308,7 +289,7 @@ class Guard:
     @property
     def held(self) -> int:
         """Bytes of bodies that are held now."""
-        return self._reader.intake.held
+        return self._intake.held
 
     def _directory(self, bundle: Bundle) -> Directory:
         """Return what requests may name under a bundle, made when the bundle is first met."""

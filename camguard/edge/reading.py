@@ -1,83 +1,81 @@
 """What one request says, read once and in one order: head, address, service, action, body.
 
 Rule 1: a stage returns the refusal that ends the reading, or None. What was found until then stays in `Seen`
-        for the record.
+        for the record. A refusal is false: stages are chained by `is None`, never by `or`.
 Rule 2: what the head alone can refuse is refused before a byte of the body is taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, Final
 
-from camguard.catalog.model import Action, Granularity
-from camguard.edge.body import Intake, Receive, declared_length
-from camguard.edge.client_address import (
-    INVALID,
-    Peer,
-    Source,
-    client_address,
-    peer_of,
-    peer_text,
-)
-from camguard.edge.content import UNREAD, Content, Fields, content_of, inspect_json, inspect_multipart
+from camguard.bundle.model import Bundle
+from camguard.edge.body import declared_length
+from camguard.edge.client_address import INVALID, Peer, Source, client_address, peer_of, peer_text
+from camguard.edge.content import UNREAD, Fields, inspect_json, inspect_multipart, plain_json
 from camguard.edge.head import Head, HeadRules, read_head
+from camguard.edge.identity import Identity
 from camguard.edge.memo import Memo
 from camguard.edge.params import Params, parse_params
 from camguard.edge.refusal import refused
-from camguard.edge.resources import Parameters, Templates, nest
-from camguard.edge.wire import ACTION_NAME, REGION, VERSION, Directory, Site, agreed, word
+from camguard.edge.resources import Parameters, nest
+from camguard.edge.wire import Directory, Named, Site, agreed
+from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.settings.model import Settings
 
-CLIENT_LEFT: Final = refused("client_left")
+PROXY: Final = Peer(None, trusted=True)
 _ACTION_MISSING: Final = refused("action_missing")
-_ACTION_INVALID: Final = refused("action_invalid")
-_REGION_INVALID: Final = refused("region_invalid")
-_VERSION_INVALID: Final = refused("version_invalid")
-_CONTENT_TYPE: Final = refused("content_type")
 _FRAMING: Final = refused("framing")
 _BODY_ON_GET: Final = refused("body_on_get")
 _BODY_TOO_LARGE: Final = refused("body_too_large")
 _QUERY_MALFORMED: Final = refused("query_malformed")
 _BODY_MALFORMED: Final = refused("body_malformed")
-PROXY: Final = Peer(None, trusted=True)
 
 
 class Seen:
     """What has been found out about one request so far.
 
-    peer: the socket's address as text. client_ip: how the address was found, or `invalid`. action: as named.
-    params: of the query, or of the form where the body is one. parameters: as JSON would hold them; None:
-    not read. body: None where it is not held here.
+    bundle, directory: what it is judged by, and what that says requests may name; absent where there is none.
+    peer: the socket's address as text. client_ip: how the client's was found, or `invalid`. named: what the
+    head names, the action of a query or form included once that is read. declared: the body's length, None
+    where the head does not say. limit: bytes that the body may have. streams: whether it passes through
+    unjudged. params: of the query, or of the form where the body is one. parameters: as JSON would hold
+    them; None: not read. body: None where it is not held here. signature, secret_id: of a refused caller.
     """
 
+    bundle: Bundle
+    directory: Directory
     peer: str | None = None
     trusted: bool = False
     source: Source | None = None
     client_ip: str | None = None
     head: Head | None = None
-    site: Site | None = None
-    content: Content | None = None
+    named: Named | None = None
     declared: int | None = None
-    action: bytes | None = None
-    version: str | None = None
-    region: str | None = None
-    entry: Action | None = None
-    templates: Templates | None = None
+    limit: int = 0
+    streams: bool = False
     params: Params = ()
     parameters: Parameters | None = None
     body: bytes | None = None
+    identity: Identity | None = None
+    signature: str | None = None
+    secret_id: str | None = None
+    call: Call | None = None
+    candidate: Decision | None = None
+
+    def service(self) -> str | None:
+        """Return the service that the host names, for the record of a request that was read no further."""
+        site = self.directory.site(self.head.host) if self.head is not None else None
+        return site.name if isinstance(site, Site) else None
 
 
 class Reader:
-    """Reads requests by settled rules. intake: where bodies are held while they are judged."""
+    """Reads requests by settled rules. needs_body: tells of a head whether its signature covers the body."""
 
     def __init__(self, settings: Settings, needs_body: Callable[[Head], bool]) -> None:
-        limits = settings.limits
-        self.limits = limits
-        self.intake = Intake(limits.buffered_bytes, limits.body_seconds)
+        self._limits = settings.limits
         self._needs_body = needs_body
         self._rules = HeadRules(settings)
         trusted, header = settings.client_ip.trusted_proxies, settings.client_ip.header
@@ -87,23 +85,25 @@ class Reader:
             lambda lines: client_address(PROXY, lines, trusted, header),
             size=lambda lines: sum(map(len, lines)),
         )
-        self._contents: Memo[bytes, Content | Decision] = Memo(content_of)
-        self._regions: Memo[bytes, str | None] = Memo(partial(word, REGION))
-        self._versions: Memo[bytes, str | None] = Memo(partial(word, VERSION))
 
-    def read(self, seen: Seen, scope: Mapping[str, Any], directory: Directory) -> Decision | None:
+    def read(self, seen: Seen, scope: Mapping[str, Any]) -> Decision | None:
         """Read all that is there before the body."""
         head = read_head(scope, self._rules)
         if isinstance(head, Decision):
             return head
         seen.head = head
-        # A refusal is false, so stages are chained by `is None`, never by `or`.
         refusal = self._address(seen, scope.get("client"), head)
-        if refusal is None:
-            refusal = self._frame(seen, head)
-        if refusal is None:
-            refusal = self._name(seen, head, directory)
-        return refusal
+        if refusal is not None:
+            return refusal
+        action = head.action
+        if head.query:
+            params = parse_params(head.query, self._limits.params, _QUERY_MALFORMED)
+            found = params if isinstance(params, Decision) else agreed(action, params)
+            if isinstance(found, Decision):
+                return found
+            seen.params, action = params, found  # type: ignore[assignment]  # found to be no refusal
+        refusal = self._enter(seen, head, action)
+        return self._frame(seen, head) if refusal is None else refusal
 
     def _address(self, seen: Seen, client: Any, head: Head) -> Decision | None:
         """Find the client's address, and whether the peer is one that may speak for others."""
@@ -119,135 +119,78 @@ class Reader:
             source = self._proxied[head.forwarded]
         if source is None or isinstance(source, Decision):
             seen.client_ip = "invalid"
-            return source or INVALID
+            return INVALID if source is None else source
         seen.source = source
         seen.client_ip = source.method
         return None
 
+    def _enter(self, seen: Seen, head: Head, action: bytes | None) -> Decision | None:
+        """Look up what the head names. An action that is not in the catalog goes on without an entry."""
+        naming = (head.method, head.host, head.content_type, action, head.version, head.region)
+        named = seen.directory.named[naming]
+        if isinstance(named, Decision):
+            return named
+        seen.named = named
+        return None
+
     def _frame(self, seen: Seen, head: Head) -> Decision | None:
-        """Settle what the body is and how long it says it is (threats 3.5.5, 3.5.6)."""
-        if head.content_type is not None:
-            content = self._contents[head.content_type]
-            if isinstance(content, Decision):
-                return content
-            seen.content = content
-        elif head.method == "POST":
-            return _CONTENT_TYPE
-        if head.content_length is not None:
-            seen.declared = declared_length(head.content_length)
-            if seen.declared is None:
-                return _FRAMING
-            if seen.declared > self.limits.body_bytes:
-                return _BODY_TOO_LARGE
-        if head.method == "GET" and (seen.declared or head.chunked):
+        """Settle how long the body is and may be, and whether it must be held (threats 3.5.6, 3.5.7)."""
+        content = seen.named.content if seen.named is not None else None
+        kind = content.kind if content is not None else None
+        if kind is not None:
+            seen.limit = self._limits.form_bytes if kind == "form" else self._limits.body_bytes
+            seen.streams = kind == "octets" and not self._needs_body(head)
+        elif head.chunked:
             return _BODY_ON_GET
-        return None
-
-    def _name(self, seen: Seen, head: Head, directory: Directory) -> Decision | None:
-        """Find the service, and the action if header or query name it."""
-        site = directory.hosts[head.host]
-        if isinstance(site, Decision):
-            return site
-        seen.site = site
-        if head.region is not None:
-            seen.region = self._regions[head.region]
-            if seen.region is None:
-                return _REGION_INVALID
-        if head.version is not None:
-            seen.version = self._versions[head.version]
-            if seen.version is None:
-                return _VERSION_INVALID
-        action = head.action
-        if head.query:
-            params = parse_params(head.query, self.limits.params, _QUERY_MALFORMED)
-            found = params if isinstance(params, Decision) else agreed(action, params)
-            if isinstance(found, Decision):
-                return found
-            seen.params, action = params, found  # type: ignore[assignment]  # found to be no refusal
-        if (
-            action is None
-            and head.method == "POST"
-            and seen.content is not None
-            and seen.content.kind == "form"
-        ):
-            return None
-        return self._enter(seen, action, directory)
-
-    def _enter(self, seen: Seen, action: bytes | None, directory: Directory) -> Decision | None:
-        """Look the named action up. One that is not in the catalog goes on without an entry."""
-        if not action:
+        if head.content_length is not None:
+            declared = seen.declared = declared_length(head.content_length)
+            if declared is None:
+                return _FRAMING
+            if declared > seen.limit:
+                return _BODY_ON_GET if kind is None else _BODY_TOO_LARGE
+        if kind != "form" and seen.named is not None and seen.named.action is None:
             return _ACTION_MISSING
-        assert seen.site is not None  # noqa: S101 - for mypy: the host was read before
-        entry = seen.site.actions.get(action)
-        if entry is None:
-            if not ACTION_NAME.fullmatch(action):
-                return _ACTION_INVALID
-        elif entry.granularity is not Granularity.OPERATION:
-            seen.templates = directory.templates(entry)
-        seen.action = action
-        seen.entry = entry
         return None
 
-    def streams(self, seen: Seen) -> bool:
-        """Tell whether the body may pass through: nothing in it is judged, nor does a signature cover it."""
-        content, head = seen.content, seen.head
-        assert head is not None  # noqa: S101 - for mypy: a body is asked for after the head
-        return (
-            content is not None
-            and content.kind == "octets"
-            and head.method == "POST"
-            and not self._needs_body(head)
-        )
-
-    async def take(self, seen: Seen, receive: Receive, directory: Directory) -> Decision | None:
-        """Take the body and read what it says of action and parameters."""
-        head, content, limits = seen.head, seen.content, self.limits
-        assert head is not None  # noqa: S101 - for mypy: a body is asked for after the head
-        kind = content.kind if content is not None and head.method == "POST" else None
-        limit = 0 if kind is None else limits.form_bytes if kind == "form" else limits.body_bytes
-        body = await self.intake.take(receive, seen.declared, limit)
-        if body is None:
-            return CLIENT_LEFT
-        if isinstance(body, Decision):
-            return _BODY_ON_GET if kind is None and body is _BODY_TOO_LARGE else body
+    def inspect(self, seen: Seen, body: bytes) -> Decision | None:
+        """Read what a body says of action and parameters."""
         seen.body = body
-        if kind is None:
-            if seen.templates is not None:
+        named, head = seen.named, seen.head
+        assert named is not None and head is not None  # noqa: S101, PT018 - for mypy: the head was read
+        content, templates = named.content, named.templates
+        if content is None:
+            if templates is not None:
                 seen.parameters = nest(seen.params)
             return None
-        if kind == "form":
-            return self._form(seen, body, directory)
-        return self._inspect(seen, content, body)
-
-    def _form(self, seen: Seen, body: bytes, directory: Directory) -> Decision | None:
-        """Read a form: parameters, and perhaps the action."""
-        params = parse_params(body, self.limits.params, _BODY_MALFORMED)
-        if isinstance(params, Decision):
-            return params
-        action = agreed(seen.action, params)
-        if isinstance(action, Decision):
-            return action
-        seen.params = params
-        if seen.action is None:
-            refusal = self._enter(seen, action, directory)
-            if refusal is not None:
-                return refusal
-        if seen.templates is not None:
-            seen.parameters = nest(params)
-        return None
-
-    def _inspect(self, seen: Seen, content: Content | None, body: bytes) -> Decision | None:
-        """Look for an action inside of JSON or multipart, and for parameters where resources need them."""
-        assert content is not None  # noqa: S101 - for mypy: a POST without a type was refused
-        assert seen.action is not None  # noqa: S101 - for mypy: only a form may name it later
-        action, templates, limits = seen.action.decode("ascii"), seen.templates, self.limits
+        if content.kind == "form":
+            return self._form(seen, head, body)
         found: Fields | Decision = UNREAD
         if content.kind == "json":
             wanted = templates is not None and templates.needs_parameters
-            found = inspect_json(body, action, wanted=wanted, depth=limits.json_depth, limit=limits.params)
+            if not wanted and plain_json(body):
+                return None
+            depth, limit = self._limits.json_depth, self._limits.params
+            found = inspect_json(body, named.action or "", wanted=wanted, depth=depth, limit=limit)
         elif content.kind == "multipart":
-            found = inspect_multipart(body, content.boundary, action, limit=limits.params)
+            found = inspect_multipart(body, content.boundary, named.action or "", limit=self._limits.params)
         if isinstance(found, Decision):
             return found
         seen.parameters = found.parameters
         return None
+
+    def _form(self, seen: Seen, head: Head, body: bytes) -> Decision | None:
+        """Read a form: its parameters, and the action where header and query name none."""
+        params = parse_params(body, self._limits.params, _BODY_MALFORMED)
+        if isinstance(params, Decision):
+            return params
+        named = seen.named.action if seen.named is not None else None
+        action = agreed(named.encode() if named is not None else None, params)
+        if isinstance(action, Decision):
+            return action
+        if action is None:
+            return _ACTION_MISSING
+        seen.params = params
+        refusal = self._enter(seen, head, action)
+        if refusal is None and seen.named is not None and seen.named.templates is not None:
+            seen.parameters = nest(params)
+        return refusal

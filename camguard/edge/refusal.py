@@ -145,8 +145,6 @@ DETAILS: Mapping[str, Refusal] = MappingProxyType(
         "policy_unavailable": Refusal(Reason.POLICY_UNAVAILABLE, 503, "ServiceUnavailable", _LATER),
         "overloaded": Refusal(Reason.OVERLOADED, 503, "RequestLimitExceeded", _LATER, close=True),
         "internal_error": Refusal(Reason.INTERNAL_ERROR, 500, "InternalError", _INTERNAL, close=True),
-        # Never sent and never counted: nobody is there to hear it, and nothing was decided.
-        "client_left": Refusal(Reason.TIMED_OUT, 499, "InvalidRequest", _REQUEST, close=True),
         # No decisions: what the gateway answers when an allowed call finds no upstream.
         "upstream_error": Refusal(Reason.INTERNAL_ERROR, 502, "InternalError", _INTERNAL),
         "upstream_timeout": Refusal(Reason.TIMED_OUT, 504, "InternalError", _INTERNAL),

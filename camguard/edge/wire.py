@@ -3,15 +3,18 @@
 Rule 1: the host names the service, nothing else does. Its port selects nothing, so any port will do: a
         gateway's own domain has one more often than not.
 Rule 2: grammars are closed and matched whole; nothing is trimmed, folded or decoded twice.
+Rule 3: callers say the same few things again and again. What the headers that name something mean together
+        is settled once for each combination.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
 from camguard.catalog.model import Action, Catalog, Granularity
+from camguard.edge.content import Content, content_of
 from camguard.edge.memo import Memo
 from camguard.edge.params import Params, action_of
 from camguard.edge.refusal import refused
@@ -24,6 +27,7 @@ REGION = re.compile(rb"[a-z]{2}-[a-z0-9-]{1,60}")
 VERSION = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _HOST = re.compile(rb"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
 _HOST_LENGTH: Final = 253
+_LONGEST_NAMING: Final = 512
 _PORTS: Final = range(1, 65536)
 _SERVICE = r"([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)"
 _PLACE = r"(?:\.intl|(?:\.internal)?(?:\.[a-z]{2}-[a-z0-9-]{1,60})?)"  # cam-semantics 14.1
@@ -32,13 +36,18 @@ _HOST_MISSING: Final = refused("host_missing")
 _HOST_INVALID: Final = refused("host_invalid")
 _SERVICE_UNKNOWN: Final = refused("service_unknown")
 _CONFLICT: Final = refused("action_conflict")
+_ACTION_MISSING: Final = refused("action_missing")
+_ACTION_INVALID: Final = refused("action_invalid")
+_REGION_INVALID: Final = refused("region_invalid")
+_VERSION_INVALID: Final = refused("version_invalid")
+_CONTENT_TYPE: Final = refused("content_type")
+
+# Method, host, content type, action, version and region, as a head holds them.
+Naming: TypeAlias = tuple[str, bytes, bytes | None, bytes | None, bytes | None, bytes | None]
 
 
 class Site:
-    """One service as requests name it.
-
-    actions: by name, as bytes, so that a known name is found without being decoded.
-    """
+    """One service as requests name it. actions: by name, as bytes."""
 
     __slots__ = ("actions", "name")
 
@@ -47,10 +56,27 @@ class Site:
         self.actions: Mapping[bytes, Action] = {entry.name.encode(): entry for entry in actions.values()}
 
 
+class Named(NamedTuple):
+    """What the head of a request names.
+
+    content: of the body, None where there must be none. action: its name, None where the head names none.
+    entry: the catalog's, None where it has none. templates: of its resources, None where it is judged as a
+    whole. version, region: None where absent.
+    """
+
+    service: str
+    content: Content | None
+    action: str | None
+    entry: Action | None
+    templates: Templates | None
+    version: str | None
+    region: str | None
+
+
 class Directory:
     """What requests may name: the services of one catalog by `Host` value, their actions, and whose they are.
 
-    owner: the account that resources belong to.
+    owner: the account that resources belong to. named: what combinations of headers mean.
     """
 
     def __init__(self, catalog: Catalog, owner: Owner, roots: tuple[str, ...]) -> None:
@@ -59,7 +85,32 @@ class Directory:
         domains = "|".join(re.escape(root.lower()) for root in roots)
         self._shape = re.compile(rf"{_SERVICE}{_PLACE}\.(?:{domains})")
         self._templates: dict[str, Templates] = {}
-        self.hosts: Memo[bytes, Site | Decision] = Memo(self.site)
+        self.named: Memo[Naming, Named | Decision] = Memo(
+            self.name, longest=_LONGEST_NAMING, size=lambda naming: sum(len(each or b"") for each in naming)
+        )
+
+    def name(self, naming: Naming) -> Named | Decision:
+        """Return what these headers name, or the first reason why they may not."""
+        method, host, content_type, action, version, region = naming
+        site = self.site(host)
+        content = content_of(content_type) if content_type is not None else None
+        for part in (site, content):
+            if isinstance(part, Decision):
+                return part
+        if content is None and method == "POST":
+            return _CONTENT_TYPE
+        for value, grammar, refusal in (
+            (version, VERSION, _VERSION_INVALID),
+            (region, REGION, _REGION_INVALID),
+            (action, ACTION_NAME, _ACTION_INVALID if action else _ACTION_MISSING),
+        ):
+            if value is not None and not grammar.fullmatch(value):
+                return refusal
+        assert isinstance(site, Site)  # noqa: S101 - for mypy: a refusal was returned above
+        entry = site.actions.get(action) if action is not None else None
+        templates = self.templates(entry)
+        body = content if method == "POST" and isinstance(content, Content) else None
+        return Named(site.name, body, _text(action), entry, templates, _text(version), _text(region))
 
     def site(self, host: bytes) -> Site | Decision:
         """Return the service that a `Host` value names, or why none."""
@@ -82,6 +133,10 @@ class Directory:
         return found
 
 
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("ascii")
+
+
 def agreed(carried: bytes | None, params: Params) -> bytes | Decision | None:
     """Return the action that another carrier and these parameters name, or why they do not agree (3.2).
 
@@ -92,8 +147,3 @@ def agreed(carried: bytes | None, params: Params) -> bytes | Decision | None:
         return carried if param is None else param
     found = param.encode()
     return found if carried is None or carried == found else _CONFLICT
-
-
-def word(grammar: re.Pattern[bytes], value: bytes) -> str | None:
-    """Return a value as text if the whole of it is in a grammar of ASCII characters."""
-    return value.decode("ascii") if grammar.fullmatch(value) else None
