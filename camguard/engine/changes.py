@@ -6,18 +6,18 @@ Rule 2: fewest changed clauses first; what the caller can do comes before what t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from fractions import Fraction
 from itertools import islice, pairwise
 from math import inf, nextafter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from camguard.engine.call import Call
 from camguard.engine.decide import Tables
 from camguard.engine.explain import Explanation, format_moment
 from camguard.engine.layers import IDENTITY
-from camguard.engine.supply import bindings_of, values_of
+from camguard.engine.supply import Terms, bindings_of, values_of
+from camguard.engine.table import Table
 from camguard.ipset import LINE_END, IpSet
 from camguard.policy.conditions import clause_truth
 from camguard.policy.keys import IP, REQUEST_TAG, TAGS, TIME
@@ -38,21 +38,36 @@ class Change(NamedTuple):
     text: str
 
 
+class _Asked(NamedTuple):
+    """A call that was refused, and what it was judged by."""
+
+    tables: Tables
+    table: Table
+    terms: Terms
+    call: Call
+
+    def passes(self, **changed: Any) -> bool:
+        """Tell whether the call would pass with some fields changed."""
+        return bool(self.tables.decide(self.call._replace(**changed)))
+
+
 def nearest_changes(
     tables: Tables, policies: Mapping[str, Policy], call: Call, why: Explanation, *, most: int = 5
 ) -> tuple[Change, ...]:
     """Return up to `most` changes after which the call would pass, the smallest first; none if it passes."""
-    if why.decision or why.entry is None:
+    table, terms = tables.table(call.principal, call.session), tables.terms(call.action)
+    if why.decision or table is None or terms is None:
         return ()
-    found = [*_from_where(tables, call), *_when(tables, call), *_fitting(tables, call, why)]
-    found += [*_without_denies(tables, call, why), *_attached(tables, policies, call)]
+    asked = _Asked(tables, table, terms, call)
+    found = [*_from_where(asked), *_when(asked), *_fitting(asked, why)]
+    found += [*_without_denies(asked, why), *_attached(asked, policies)]
     return tuple(sorted(dict.fromkeys(found), key=lambda change: change.clauses)[:most])
 
 
 def allowed_from(tables: Tables, call: Call) -> IpSet:
     """Return every address from which the call would pass, read off the table's ranges."""
     table = tables.table(call.principal, call.session)
-    bounds = [0, *table.bounds, LINE_END] if table else [0, LINE_END]
+    bounds = (0, *(table.bounds if table else ()), LINE_END)
     return IpSet.of_ranges(
         (first, last - 1)
         for first, last in pairwise(bounds)
@@ -60,8 +75,8 @@ def allowed_from(tables: Tables, call: Call) -> IpSet:
     )
 
 
-def _from_where(tables: Tables, call: Call) -> Iterator[Change]:
-    places = allowed_from(tables, call)
+def _from_where(asked: _Asked) -> Iterator[Change]:
+    places = allowed_from(asked.tables, asked.call)
     if places.starts:
         yield Change(1, f"call from {_named(places)}")
 
@@ -72,81 +87,58 @@ def _named(places: IpSet) -> str:
     return ", ".join(texts[:_SHOWN]) + more
 
 
-def _when(tables: Tables, call: Call) -> Iterator[Change]:
+def _when(asked: _Asked) -> Iterator[Change]:
     """Propose the first span of time, from now on, in which the call would pass."""
-    table = tables.table(call.principal, call.session)
-    if table is None or call.time is None:
-        return
-    cuts = [cut for cut in table.cuts if cut >= call.time]
+    now = inf if asked.call.time is None else asked.call.time
+    cuts = [cut for cut in asked.table.cuts if cut >= now]
     for i, cut in enumerate(cuts):
-        for moment in (cut, nextafter(cut, inf)):
-            if tables.decide(call._replace(time=moment)):
-                end = next(
-                    (c for c in cuts[i:] if not tables.decide(call._replace(time=nextafter(c, inf)))), None
-                )
-                until = f" until {format_moment(end)}" if end is not None and end > cut else ""
-                yield Change(1, f"call from {format_moment(cut)}{until}")
-                return
+        if asked.passes(time=cut) or asked.passes(time=nextafter(cut, inf)):
+            end = next((c for c in cuts[i:] if not asked.passes(time=nextafter(c, inf))), None)
+            until = f" until {format_moment(end)}" if end is not None and end > cut else ""
+            yield Change(1, f"call from {format_moment(cut)}{until}")
+            return
 
 
-def _fitting(tables: Tables, call: Call, why: Explanation) -> Iterator[Change]:
+def _fitting(asked: _Asked, why: Explanation) -> Iterator[Change]:
     """Propose what would make one allow statement hold, clause by clause."""
-    by_id = {s.id: s for s in _statements(tables, call)}
+    by_id = {s.id: s for layer in asked.table.layers for s in layer.statements}
     for note in why.statements:
-        if note.effect is Effect.ALLOW and not note.counts and note.id in by_id:
-            changed, texts = _fit(tables, call, by_id[note.id])
-            if texts and changed != call and tables.decide(changed):
+        if note.effect is Effect.ALLOW and not note.counts:
+            changed, texts = _fit(asked, by_id[note.id])
+            if texts and asked.tables.decide(changed):
                 yield Change(len(texts), " and ".join(texts))
 
 
-def _statements(tables: Tables, call: Call) -> Iterable[Statement]:
-    table = tables.table(call.principal, call.session)
-    return (s for layer in (table.layers if table else ()) for s in layer.statements)
-
-
-def _fit(tables: Tables, call: Call, statement: Statement) -> tuple[Call, list[str]]:
+def _fit(asked: _Asked, statement: Statement) -> tuple[Call, list[str]]:
     """Return the call changed so that a statement holds as far as a caller can, and the words for it."""
-    terms = tables.terms(call.action)
-    if terms is None:
-        return call, []
-    bindings = bindings_of(call.principal, tables.owner)
+    call, owner = asked.call, asked.tables.owner
+    bindings = bindings_of(call.principal, owner)
     texts = []
     for clause in statement.condition:
-        if clause_truth(clause, values_of(clause.key, call, terms), bindings) is not True:
-            changed, text = _FITS.get(clause.key, _fit_supplied)(call, clause)
-            if text:
-                call = changed
-                texts.append(text)
-    if statement.patterns and not statement.any_resource:
-        wished = tuple(_concrete(p, call, tables.owner, terms.entry.service) for p in statement.patterns[:1])
-        if not tables.decide(call) and tables.decide(call._replace(resources=wished)):
-            call = call._replace(resources=wished)
-            texts.append(f"call it on a resource of {statement.patterns[0].text}")
+        if clause_truth(clause, values_of(clause.key, call, asked.terms), bindings) is not True:
+            call, text = _FITS.get(clause.key, _fit_supplied)(call, clause)
+            texts.append(text)
+    if statement.patterns and not statement.any_resource and not asked.tables.decide(call):
+        wished = _concrete(statement.patterns[0], call, owner, asked.terms.entry.service)
+        call = call._replace(resources=(wished,))
+        texts.append(f"call it on a resource of {statement.patterns[0].text}")
     return call, texts
 
 
 def _fit_address(call: Call, clause: Clause) -> tuple[Call, str]:
-    wanted = clause.addresses
-    if wanted is None:
-        return call, ""
+    wanted = clause.addresses or IpSet((), ())
     if not clause.operator.negated:
         return call._replace(source_ip=wanted.starts[0]), f"call from {_named(wanted)}"
-    outside = next((end + 1 for end in wanted.ends if end + 1 < LINE_END and end + 1 not in wanted), None)
-    outside = 0 if wanted.starts[0] > 0 else outside
-    return call._replace(
-        source_ip=outside
-    ), f"call from outside of {_named(wanted)}" if outside is not None else ""
+    beyond = (0, *(end + 1 for end in wanted.ends if end + 1 < LINE_END))
+    outside = next((place for place in beyond if place not in wanted), call.source_ip)
+    return call._replace(source_ip=outside), f"call from outside of {_named(wanted)}"
 
 
 def _fit_time(call: Call, clause: Clause) -> tuple[Call, str]:
-    bindings: dict[str, str] = {}
-    for instant in clause.wanted:
-        for moment in (float(instant), float(instant - Fraction(1)), float(instant + Fraction(1))):
-            if clause_truth(clause, (moment,), bindings) is True:
-                return call._replace(
-                    time=moment
-                ), f"call when {clause.operator.name} {', '.join(clause.values)}"
-    return call, ""
+    near = [float(instant) + step for instant in clause.wanted for step in (0, -1, 1)]
+    fits = (moment for moment in near if clause_truth(clause, (moment,), {}))
+    words = f"call when {clause.operator.name} {', '.join(clause.values)}"
+    return call._replace(time=next(fits, call.time)), words
 
 
 def _fit_supplied(call: Call, clause: Clause) -> tuple[Call, str]:
@@ -178,30 +170,24 @@ def _concrete(pattern: ResourcePattern, call: Call, owner: Owner, service: str) 
     return f"qcs::{pattern.service or service}:{region}:{account}:{path}".replace(STAR, "x")
 
 
-def _without_denies(tables: Tables, call: Call, why: Explanation) -> Iterator[Change]:
+def _without_denies(asked: _Asked, why: Explanation) -> Iterator[Change]:
     """Propose to take the counting denies off the call."""
     counting = {note.id for note in why.statements if note.effect is Effect.DENY and note.counts}
-    table = tables.table(call.principal, call.session)
-    if not counting or table is None:
-        return
     layers = [
         replace(layer, parts=tuple(p for p in layer.parts if isinstance(p, str) or p.id not in counting))
-        for layer in table.layers
+        for layer in asked.table.layers
     ]
-    if tables.judge_under(layers, call):
+    if counting and asked.tables.judge_under(layers, asked.call):
         names = ", ".join(sorted(counting))
         yield Change(len(counting), f"take {names} off this call: narrow or remove the deny")
 
 
-def _attached(tables: Tables, policies: Mapping[str, Policy], call: Call) -> Iterator[Change]:
+def _attached(asked: _Asked, policies: Mapping[str, Policy]) -> Iterator[Change]:
     """Propose to attach one more policy of the bundle to the principal."""
-    table = tables.table(call.principal, call.session)
-    if table is None:
-        return
-    here = next(layer for layer in table.layers if layer.name == IDENTITY)
+    here = next(layer for layer in asked.table.layers if layer.name == IDENTITY)
     for policy in islice(policies.values(), _TRIED):
         if policy.statements[0] not in here.statements:
             more = replace(here, parts=here.parts + policy.statements)
-            layers = [more if layer is here else layer for layer in table.layers]
-            if tables.judge_under(layers, call):
+            layers = [more if layer is here else layer for layer in asked.table.layers]
+            if asked.tables.judge_under(layers, asked.call):
                 yield Change(1, f"attach the policy {policy.id}")

@@ -21,7 +21,7 @@ from camguard.engine.decision import Decision, Reason
 from camguard.engine.layers import SECOND_FACTOR, Layer, Layers, resolve
 from camguard.engine.naming import Naming
 from camguard.engine.supply import Terms
-from camguard.engine.table import NO_ALLOW, Row, Table
+from camguard.engine.table import NO_ALLOW, Table
 from camguard.policy.model import Policy
 from camguard.policy.resources import Owner
 
@@ -100,24 +100,22 @@ class Tables:
                 mask |= bits if begin <= moment < end else table.mask_at(moment)
             decision = row.by_mask.get(mask & row.care)
             return row.under(mask) if decision is None else decision
-        return self._judge(row, call)
-
-    def _judge(self, row: Row, call: Call) -> Decision:
-        terms = self.terms(call.action)
-        return ACTION_UNKNOWN if terms is None else row.judge(call, terms, self.owner)
+        return self._judge(table, call)
 
     def judge(self, call: Call) -> Decision:
         """Return what `decide` returns, from the unfolded rules, judged one by one."""
         table = self.table(call.principal, call.session)
-        if table is None:
-            return PRINCIPAL_UNKNOWN
-        row = table.unfolded(call.action)
-        return self._unknown(call.action) if row is None else self._judge(row, call)
+        return PRINCIPAL_UNKNOWN if table is None else self._judge(table, call)
 
     def judge_under(self, layers: Iterable[Layer], call: Call) -> Decision:
         """Return what other layers would say of a call."""
-        row = Table(layers, self.terms, self.catalog, self._spreads).unfolded(call.action)
-        return self._unknown(call.action) if row is None else self._judge(row, call)
+        return self._judge(Table(layers, self.terms, self.catalog, self._spreads), call)
+
+    def _judge(self, table: Table, call: Call) -> Decision:
+        terms = self.terms(call.action)
+        if terms is None:
+            return self._unknown(call.action)
+        return table.unfolded(terms).judge(call, terms, self.owner)
 
     def table(self, principal: str, session: Policy | None = None) -> Table | None:
         """Return the table of a principal, compiling it if need be; None for an unknown principal."""

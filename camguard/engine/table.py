@@ -52,11 +52,9 @@ class Row:
     by_mask: dict[int, Decision] = field(default_factory=dict)
 
     def under(self, mask: int) -> Decision:
-        """Return the decision where these address and time clauses hold; made once for each mask."""
+        """Make the decision where these address and time clauses hold, and keep it in `by_mask`."""
         mask &= self.care
-        decision = self.by_mask.get(mask)
-        if decision is None:
-            decision = self.by_mask[mask] = settle(self, lambda rule, _: rule.under(mask), ("*",))
+        decision = self.by_mask[mask] = settle(self, lambda rule, _: rule.under(mask), ("*",))
         return decision
 
     def judge(self, call: Call, terms: Terms, owner: Owner) -> Decision:
@@ -210,24 +208,19 @@ class Table:
         return self.time_masks[at]
 
     def row(self, action: str) -> Row | Decision | None:
-        """Return what is said of an action, making it on first use; None for an unknown action."""
-        found = self.rows.get(action)
-        if found is None:
-            terms = self._terms_of(action)
-            if terms is None:
-                return None
-            found = self._make(terms)
-            if terms.listed:  # callers choose the names that are not; they may not fill the table
-                self.rows[action] = found
-        return found
-
-    def unfolded(self, action: str) -> Row | None:
-        """Return the row of an action with nothing folded; None for an unknown action."""
+        """Make what is said of an action, and keep it in `rows`; None for an unknown action."""
         terms = self._terms_of(action)
         if terms is None:
             return None
-        rules, any_one = self._rules(terms), terms.entry.match == "any"
-        return Row(self.layers, rules, any_one, care=0, timed=False, folded=False)
+        found = self._make(terms)
+        if terms.listed:  # callers choose the names that are not; they may not fill the table
+            self.rows[action] = found
+        return found
+
+    def unfolded(self, terms: Terms) -> Row:
+        """Return the row of an action with nothing folded."""
+        any_one = terms.entry.match == "any"
+        return Row(self.layers, self._rules(terms), any_one, care=0, timed=False, folded=False)
 
     def _rules(self, terms: Terms) -> tuple[Rule, ...]:
         return tuple(

@@ -6,8 +6,6 @@ Rule 2: linear: the pieces between the stars are found one after the other, neve
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 STAR = "*"
 
 
@@ -37,11 +35,3 @@ def fits(pieces: tuple[str, ...], text: str) -> bool:
             return False
         at = found + len(piece)
     return True
-
-
-def compile_star(pattern: str) -> Callable[[str], bool]:
-    """Return the test that `star_match` makes for one pattern."""
-    if STAR not in pattern:
-        return pattern.__eq__
-    pieces = tuple(pattern.split(STAR))
-    return lambda text: fits(pieces, text)
