@@ -50,15 +50,19 @@ def tc3(
     signed: Iterable[tuple[str, str]] = (("content-type", JSON), ("host", HOST)),
     payload: bytes = BODY,
     timestamp: int = NOW,
+    date: str | None = None,
     service: str = "aiart",
     secret: str = SECRET,
 ) -> str:
-    """Return the 64 hex digits of a TC3 signature. signed: names and values exactly as they are signed."""
+    """Return the 64 hex digits of a TC3 signature.
+
+    signed: names and values exactly as they are signed. date: of the scope; None: that of the timestamp.
+    """
     signed = list(signed)
     names = ";".join(name for name, _ in signed)
     lines = "".join(f"{name}:{value}\n" for name, value in signed)
     canonical = f"{method}\n/\n{query}\n{lines}\n{names}\n{hashed(payload)}"
-    date = time.strftime("%Y-%m-%d", time.gmtime(timestamp))
+    date = date or time.strftime("%Y-%m-%d", time.gmtime(timestamp))
     text = f"TC3-HMAC-SHA256\n{timestamp}\n{date}/{service}/tc3_request\n{hashed(canonical.encode())}"
     key = ("TC3" + secret).encode()
     for part in (date, service, "tc3_request"):

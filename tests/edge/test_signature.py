@@ -190,12 +190,25 @@ def test_credential_of_another_day_than_the_timestamp_is_invalid() -> None:
     midnight = 1700006400  # 2023-11-15T00:00:00Z
     just_before = authorization(tc3(timestamp=midnight - 1))
     assert isinstance(check(tc3_head(just_before, x_tc_timestamp=str(midnight - 1)), now=midnight), Key)
-    day_before = authorization(tc3(timestamp=midnight), date="2023-11-14")
+    day_before = authorization(tc3(timestamp=midnight, date="2023-11-14"), date="2023-11-14")
     assert check(tc3_head(day_before, x_tc_timestamp=str(midnight)), now=midnight) is refused(
         "signature_invalid"
     )
     day_after = authorization(tc3(timestamp=midnight), date="2023-11-15")
     assert isinstance(check(tc3_head(day_after, x_tc_timestamp=str(midnight)), now=midnight), Key)
+
+
+def test_only_the_usual_form_is_remembered_and_only_once_it_fits() -> None:
+    held = keys()
+    for head in (tc3_head(x_tc_timestamp=str(NOW + 400)), tc3_head(GOOD.replace("/aiart/", "/cvm/"))):
+        check(head, held=held)
+        assert held.recall((head.authorization or b"")[:-64]) is None
+    signed = (("content-type", JSON), ("host", HOST), ("x-tc-action", "texttoimage"))
+    unusual = tc3_head(authorization(tc3(signed=signed), names="content-type;host;x-tc-action"))
+    assert isinstance(check(unusual, held=held), Key)
+    assert held.recall((unusual.authorization or b"")[:-64]) is None
+    assert isinstance(check(tc3_head(), held=held), Key)
+    assert held.recall(GOOD[:-64].encode()) is not None
 
 
 def test_t41_scope_of_another_service_is_a_conflict() -> None:

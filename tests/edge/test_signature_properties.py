@@ -1,7 +1,11 @@
-"""What must hold for any request: what is signed verifies, what was changed does not, nothing raises."""
+"""What must hold for any request: what is signed verifies, what was changed does not, nothing raises.
+
+CAMGUARD_EXAMPLES says how many requests each property is asked for.
+"""
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,6 +34,8 @@ from tests.edge.signing import (
     v1,
 )
 
+EXAMPLES = int(os.environ.get("CAMGUARD_EXAMPLES", "100"))
+QUIET = settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == 100, database=None)
 KEYS = keys()
 IDENTITY_REASONS = {
     Reason.PRINCIPAL_MISSING,
@@ -93,12 +99,14 @@ def judged(call: dict[str, Any], lines: list[tuple[str, str]], after: int = 0) -
     return check_tc3(head, "aiart", call["body"], KEYS, call["time"] + after)
 
 
+@QUIET
 @given(call=calls(), after=st.integers(min_value=-300, max_value=300))
 def test_what_the_second_signer_signs_verifies(call: dict[str, Any], after: int) -> None:
     lines, _ = sign(call)
     assert isinstance(judged(call, lines, after), Key)
 
 
+@QUIET
 @given(call=calls(), data=st.data())
 def test_one_byte_changed_in_what_is_signed_is_refused(call: dict[str, Any], data: st.DataObject) -> None:
     lines, offset = sign(call)
@@ -137,6 +145,7 @@ def _other(old: bytes, data: st.DataObject, alphabet: bytes | None = None, *, re
     return old[:at] + bytes([byte]) + old[at + 1 :]
 
 
+@QUIET
 @given(call=calls(), after=st.integers(min_value=301, max_value=10**9), early=st.booleans())
 def test_outside_of_300_seconds_everything_has_expired(call: dict[str, Any], after: int, early: bool) -> None:
     lines, _ = sign(call)
@@ -148,6 +157,7 @@ def test_outside_of_300_seconds_everything_has_expired(call: dict[str, Any], aft
 names = st.from_regex(r"[A-Za-z][A-Za-z0-9._-]{0,12}", fullmatch=True)
 
 
+@QUIET
 @given(
     more=st.dictionaries(names, st.text(st.characters(codec="utf-8"), max_size=20), max_size=6),
     dotted=st.booleans(),
@@ -205,7 +215,7 @@ pairs = st.tuples(
 )
 
 
-@settings(max_examples=300)
+@QUIET
 @given(
     mode=st.sampled_from(["signature", "header", "either", "claimed"]),
     flags=st.tuples(st.booleans(), st.booleans(), st.booleans()),
