@@ -169,7 +169,7 @@ def test_any_line_can_be_read(texts: dict[str, Any], resources: list[str | None]
 
 
 def test_what_is_remembered_stays_small() -> None:
-    for at in range(10_000):
-        log_line(record_of(ACT, principal=f"uin/{at}", peer="x" * 100_000), None)
+    for at in range(5000):
+        log_line(record_of(ACT, principal=f"uin/{at}", peer="x" * 1000), None)
     assert len(module._escaped) <= 4096  # noqa: SLF001 - the memory is what the test is about
     assert max(map(len, module._escaped)) <= TEXT_BYTES  # noqa: SLF001

@@ -58,5 +58,6 @@ def test_prometheus_takes_the_configuration() -> None:
     promtool("check", "config", "prometheus.yml")
 
 
+@pytest.mark.heavy
 def test_the_alerts_fire_and_stay_silent_as_their_cases_say() -> None:
     promtool("test", "rules", "rules_test.yml")
