@@ -17,6 +17,7 @@ from camguard.errors import (
     SettingsError,
 )
 from camguard.ipset import format_address, parse_address
+from camguard.middleware import CamguardMiddleware
 from camguard.policy.document import parse_policy
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "BundleError",
     "Call",
     "CamguardError",
+    "CamguardMiddleware",
     "CatalogError",
     "Decision",
     "PolicyError",

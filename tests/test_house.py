@@ -155,7 +155,15 @@ def test_no_file_outgrows_its_room(path: Path) -> None:
 
 
 def test_the_public_names_exist() -> None:
-    named = {"load_bundle", "load_catalog", "parse_policy", "parse_address", "Call", "Decision"}
+    named = {
+        "CamguardMiddleware",
+        "load_bundle",
+        "load_catalog",
+        "parse_policy",
+        "parse_address",
+        "Call",
+        "Decision",
+    }
     assert named <= {name for name in camguard.__all__ if hasattr(camguard, name)}
 
 
