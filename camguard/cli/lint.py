@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from camguard import __version__
+from camguard.bundle.lint import lint_people
 from camguard.bundle.load import POLICIES, PRINCIPALS
 from camguard.bundle.principals import Principals, read_principals
 from camguard.catalog import load_catalog
 from camguard.catalog.model import Catalog
 from camguard.cli.exit import Exit
 from camguard.cli.output import add_format, paint, say, show
+from camguard.cli.sarif import sarif
 from camguard.cli.source import add_config, find_config, shown
 from camguard.cli.starter import starter
 from camguard.errors import BundleError, PolicyError, Problem
 from camguard.jsontext import read_json
 from camguard.policy.document import parse_policy
 from camguard.policy.lint import Finding, Severity, lint
+from camguard.policy.model import Policy
 from camguard.settings import load_settings
-from camguard.suggest import nearest_names
 
-_SOME = 3  # principals that a finding names
-SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 _STYLES = {Severity.ERROR: "bad", Severity.WARNING: "doubtful"}
 
 
@@ -56,70 +55,65 @@ def run(args: argparse.Namespace) -> Exit:
     settings = load_settings(config) if config else None
     catalog = load_catalog(args.catalog or (settings.catalog.path if settings else starter() / "catalog"))
     paths = args.paths or ([Path(settings.policy.source)] if settings else [])
-    ip_support = settings.enforcement.ip_support if settings else "catalog"
-    files = list(find_policies(paths))
-    findings = [finding for path in paths for finding in attachments(path)]
-    findings += (finding for path in files for finding in read(path, catalog, ip_support))
-    shape = sarif if args.format == "sarif" else document
-    show(args.format, report(findings, len(files)), shape(findings))
-    if not files:
+    reading = Reading(catalog, settings.enforcement.ip_support if settings else "catalog")
+    for path in paths:
+        reading.read(path)
+    findings = reading.findings
+    found = sarif(findings, reading.texts) if args.format == "sarif" else document(findings)
+    show(args.format, report(findings, reading.policies), found)
+    if not reading.policies:
         say("no policy was found")
         return Exit.USAGE
     fatal = {Severity.ERROR} if args.fail_on == Severity.ERROR else set(Severity)
     return Exit.FINDINGS if any(finding.severity in fatal for finding in findings) else Exit.OK
 
 
-def find_policies(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield policy files: those named, the policies of bundles, and the *.json below other folders."""
-    for path in paths:
-        if not path.is_dir():
-            yield path
-        elif (path / PRINCIPALS).exists():
-            yield from sorted((path / POLICIES).glob("*.json"))
+class Reading:
+    """What was read, and what is wrong with it. texts: by the name that findings call a file."""
+
+    def __init__(self, catalog: Catalog, ip_support: str) -> None:
+        self.catalog = catalog
+        self.ip_support = ip_support
+        self.policies = 0
+        self.findings: list[Finding] = []
+        self.texts: dict[str, str] = {}
+
+    def read(self, path: Path) -> None:
+        """Read a policy, the policies of a bundle and who has them, or every *.json below another folder."""
+        if path.is_dir() and (path / PRINCIPALS).exists():
+            files = sorted(p for p in (path / POLICIES).glob("*.json") if not p.name.startswith("."))
+            self._attachments(path, {file.stem: self._policy(file) for file in files})
         else:
-            yield from sorted(path.rglob("*.json"))
+            for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
+                self._policy(file)
 
+    def _policy(self, path: Path) -> Policy | None:
+        self.policies += 1
+        raw = path.read_bytes()
+        self.texts[shown(path)] = raw.decode(errors="replace")
+        try:
+            policy = parse_policy(raw, source=shown(path))
+        except PolicyError as error:
+            self.findings += map(broken, error.problems)
+            return None
+        self.findings += lint(policy, self.catalog, ip_support=self.ip_support)
+        return policy
 
-def read(path: Path, catalog: Catalog, ip_support: str) -> Iterator[Finding]:
-    """Yield what is wrong with one policy."""
-    try:
-        policy = parse_policy(path.read_bytes(), source=shown(path))
-    except PolicyError as error:
-        yield from map(broken, error.problems)
-        return
-    yield from lint(policy, catalog, ip_support=ip_support)
-
-
-def attachments(folder: Path) -> Iterator[Finding]:
-    """Yield what is wrong with who has which policy, where `folder` is a bundle."""
-    file = folder / PRINCIPALS
-    if not file.exists():
-        return
-    place = shown(file)
-    try:
-        people = read_principals(read_json(file.read_bytes(), place, BundleError, "PrincipalsError"), place)
-    except BundleError as error:
-        yield from map(broken, error.problems)
-        return
-    if not isinstance(people, Principals):
-        yield from map(broken, people)
-        return
-    there = {path.stem for path in (folder / POLICIES).glob("*.json")}
-    attached: dict[str, list[str]] = {}
-    for principal, layers in people.layers.items():
-        limits = [each for level in layers.account for each in level]
-        for each in {*layers.identity, *limits, *([layers.boundary] if layers.boundary else [])}:
-            attached.setdefault(each, []).append(principal)
-    for missing in sorted(attached.keys() - there):
-        some = ", ".join(sorted(attached[missing])[:_SOME])
-        more = f" and {len(attached[missing]) - _SOME} more" if len(attached[missing]) > _SOME else ""
-        message = f"policy {missing!r} is not here; every call of {some}{more} is refused"
-        yield Finding(
-            "PolicyMissing", Severity.ERROR, place, message, " or ".join(nearest_names(missing, there))
-        )
-    for unused in sorted(there - attached.keys()):
-        where = shown(folder / POLICIES / f"{unused}.json")
-        yield Finding("PolicyUnused", Severity.WARNING, where, "is attached to nobody")
+    def _attachments(self, folder: Path, policies: Mapping[str, Policy | None]) -> None:
+        place = shown(folder / PRINCIPALS)
+        raw = (folder / PRINCIPALS).read_bytes()
+        self.texts[place] = raw.decode(errors="replace")
+        try:
+            people = read_principals(read_json(raw, place, BundleError, "PrincipalsError"), place)
+        except BundleError as error:
+            self.findings += map(broken, error.problems)
+            return
+        if not isinstance(people, Principals):
+            self.findings += map(broken, people)
+            return
+        good = {name: policy for name, policy in policies.items() if policy}
+        bad = policies.keys() - good.keys()
+        self.findings += lint_people(people, good, self.catalog, unreadable=bad, place=place)
 
 
 def broken(problem: Problem) -> Finding:
@@ -151,38 +145,4 @@ def document(findings: list[Finding]) -> dict[str, object]:
             }
             for finding in findings
         ]
-    }
-
-
-def sarif(findings: list[Finding]) -> dict[str, object]:
-    """Return the findings as a SARIF 2.1.0 log, for code scanning."""
-    return {
-        "$schema": SARIF,
-        "version": "2.1.0",
-        "runs": [
-            {
-                "tool": {
-                    "driver": {
-                        "name": "camguard",
-                        "version": __version__,
-                        "rules": [{"id": code} for code in sorted({finding.code for finding in findings})],
-                    }
-                },
-                "results": [_result(finding) for finding in findings],
-            }
-        ],
-    }
-
-
-def _result(finding: Finding) -> dict[str, object]:
-    file, _, pointer = finding.where.partition("#")
-    instead = f"; instead: {finding.instead}" if finding.instead else ""
-    location: dict[str, object] = {"physicalLocation": {"artifactLocation": {"uri": Path(file).as_posix()}}}
-    if pointer:
-        location["logicalLocations"] = [{"fullyQualifiedName": pointer}]
-    return {
-        "ruleId": finding.code,
-        "level": finding.severity,
-        "message": {"text": finding.message + instead},
-        "locations": [location],
     }
