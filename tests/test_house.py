@@ -165,14 +165,3 @@ def test_the_public_names_exist() -> None:
         "Decision",
     }
     assert named <= {name for name in camguard.__all__ if hasattr(camguard, name)}
-
-
-def blocks(language: str) -> list[str]:
-    """Return the fenced code of one language in the README."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
-@pytest.mark.parametrize("code", blocks("python"))
-def test_the_code_in_the_readme_compiles(code: str) -> None:
-    compile(code, "README.md", "exec")

@@ -1,0 +1,79 @@
+"""What the README shows is true of this checkout."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from camguard.cli import main
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+CALL = {
+    "content-type": "application/json",
+    "x-tc-action": "TextToImage",
+    "x-tc-version": "2022-12-29",
+    "x-camguard-principal": "uin/100000000101",
+}
+
+
+def blocks(language: str) -> list[str]:
+    """Return the fenced code of one language."""
+    text = README.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with config/ in it as in a checkout, which is also the current one."""
+    assert main(["init", str(tmp_path / "config")]) == 0
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CAMGUARD_DECISION_LOG__PATH", "")
+    return tmp_path
+
+
+def run(code: str) -> dict[str, Any]:
+    namespace: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), namespace)  # noqa: S102 - the README's own code
+    return namespace
+
+
+@pytest.mark.usefixtures("checkout")
+def test_the_application(capsys: pytest.CaptureFixture[str]) -> None:
+    app = run(next(code for code in blocks("python") if "add_middleware" in code))["app"]
+
+    async def ask(address: str) -> dict[str, Any]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://aiart.tencentcloudapi.com"
+        ) as client:
+            answer = await client.post("/", content=b"{}", headers={**CALL, "x-forwarded-for": address})
+        response: dict[str, Any] = answer.json()["Response"]
+        return response
+
+    assert asyncio.run(ask("10.1.2.3"))["By"] == ["aiart-create#0"]
+    assert asyncio.run(ask("192.0.2.1"))["Error"]["Code"] == "AuthFailure.UnauthorizedOperation"
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("checkout")
+def test_asking_in_python(capsys: pytest.CaptureFixture[str]) -> None:
+    run(next(code for code in blocks("python") if "load_bundle" in code))
+    assert capsys.readouterr().out.splitlines()[-1] == "allowed ('aiart-create#0',)"
+
+
+def test_the_policy_test(checkout: Path) -> None:
+    (test,) = blocks("toml")
+    (checkout / "mine.toml").write_text(test)
+    assert main(["test", "mine.toml"]) == 0
+
+
+def test_every_verb_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    verbs = re.findall(r"^    (\w[\w-]*) ", capsys.readouterr().out, re.MULTILINE)
+    text = README.read_text(encoding="utf-8")
+    assert [verb for verb in verbs if f"| `camguard {verb}" not in text] == []
