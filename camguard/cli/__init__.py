@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from camguard import __version__
-from camguard.cli import catalog, check, init, lint, test
+from camguard.cli import catalog, check, init, lint, serve, test
 from camguard.cli.exit import Exit
 from camguard.cli.output import complain
 from camguard.errors import CamguardError
 
-VERBS = (check, lint, test, catalog, init)
+VERBS = (serve, check, lint, test, catalog, init)
 
 
 class Parser(argparse.ArgumentParser):

@@ -8,7 +8,8 @@ Rule 3: aiohttp ends here. Whoever forwards sees `Client`, `Reply` and `Upstream
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Literal, Protocol
 
 import aiohttp
@@ -125,7 +126,9 @@ class AiohttpClient:
     def __init__(self, *, seconds: float, connections: int) -> None:
         self._seconds = seconds
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=IDLE_SECONDS),
+            connector=aiohttp.TCPConnector(
+                limit=connections, keepalive_timeout=IDLE_SECONDS, socket_factory=impatient(seconds)
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=UNTOUCHED,
             timeout=aiohttp.ClientTimeout(total=None),
@@ -176,6 +179,21 @@ class AiohttpClient:
 
     async def close(self) -> None:  # noqa: D102 - Client says it
         await self._session.close()
+
+
+def impatient(seconds: float) -> Callable[[aiohttp.AddrInfoType], socket.socket]:
+    """Return what makes sockets that the kernel cuts if the peer takes nothing for so long.
+
+    aiohttp closes a given-up connection in order, which waits for a peer that takes nothing, for ever.
+    """
+
+    def make(info: aiohttp.AddrInfoType) -> socket.socket:
+        made = socket.socket(*info[:3])
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(seconds * 1000)))
+        return made
+
+    return make
 
 
 def target(origin: URL, query: bytes) -> URL:

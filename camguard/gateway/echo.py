@@ -6,10 +6,13 @@ It tells facts of the call and sizes. Authorization, token, query and body are n
 from __future__ import annotations
 
 import json
-import uuid
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
+
+from camguard.edge.guard import RECORD_KEY
+from camguard.edge.record import Record
+from camguard.ipset import format_address
 
 HEADERS = {b"x-tc-version": "Version", b"x-tc-region": "Region", b"content-type": "ContentType"}
 
@@ -32,15 +35,18 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 def facts(scope: Scope, size: int) -> dict[str, Any]:
     """Return what the request said. size: bytes of its body."""
+    record: Record = scope[RECORD_KEY]
     said: dict[str, Any] = {
         "Echo": True,
-        "Service": scope["camguard.service"],
-        "Action": scope.get("camguard.action"),
-        "Principal": scope.get("camguard.principal"),
+        "Service": record.service,
+        "Action": record.action,
+        "Principal": record.principal,
+        "SourceIp": None if record.source_ip is None else format_address(record.source_ip),
+        "Decision": record.decision.reason,
         "Method": scope["method"],
         "QueryBytes": len(scope["query_string"]),
         "BodyBytes": size,
-        "RequestId": scope.get("camguard.request_id") or str(uuid.uuid4()),
+        "RequestId": record.request_id,
     }
     said |= {HEADERS[name]: value.decode("latin-1") for name, value in scope["headers"] if name in HEADERS}
     return said

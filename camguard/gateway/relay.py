@@ -12,12 +12,13 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Literal, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from yarl import URL
 
+from camguard.edge.guard import SERVICE_KEY
 from camguard.gateway.client import Body, Client, Headers, Kind, Reply, UpstreamError
 
 LOG = logging.getLogger("camguard.relay")
@@ -39,11 +40,8 @@ CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 BODILESS = frozenset((204, 304))
 STATUSES = range(200, 600)
 
-Failure = Kind | Literal["internal"]
-
-
-class Gone(Exception):  # noqa: N818 - a fact, not an error
-    """The client left before its request was complete."""
+# internal: a fault of ours. cut: the request left the bounds within which the guard let it through.
+Failure = Kind | Literal["internal", "cut"]
 
 
 class Told(Protocol):
@@ -80,7 +78,7 @@ class Relay:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one allowed request on."""
-        service: str = scope["camguard.service"]
+        service: str = scope[SERVICE_KEY]
         key = service if service in self._origins or service in self._echoed else "default"
         if key in self._echoed:
             await self._echo(scope, receive, send)
@@ -88,113 +86,134 @@ class Relay:
             await self._forward(self._origins[key], service, scope, receive, send)
 
     async def _forward(self, origin: URL, service: str, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            body, ended = await take_body(receive)
-        except Gone:
-            return
+        caller = Caller(receive)
+        await caller.begin()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - for mypy: a coroutine that runs is in a task
-        open_ = True
-
-        def leave(_: object) -> None:
-            if open_:
-                task.cancel()
-
-        watch = asyncio.create_task(departure(receive, ended))
-        watch.add_done_callback(leave)
+        watch = asyncio.create_task(caller.departure())
+        watch.add_done_callback(lambda _: caller.served or task.cancel())
         try:
-            await self._exchange(origin, service, scope, body, send)
+            if not caller.left:
+                await self._exchange(origin, service, scope, caller, send)
         except asyncio.CancelledError:
             if not watch.done():
                 raise  # the server ends us, not the client
             task.uncancel()
         finally:
-            open_ = False
+            caller.served = True
             watch.cancel()
+        if not caller.answered:
+            # Whoever left does not hear it. Whoever was cut off for a bad body does.
+            await send_all(self._refuse(scope, "cut"), send)
 
-    async def _exchange(self, origin: URL, service: str, scope: Scope, body: Body, send: Send) -> None:
+    async def _exchange(self, origin: URL, service: str, scope: Scope, caller: Caller, send: Send) -> None:
         started = time.monotonic()
+        failure: Failure
         try:
             reply = await self._client.send(
-                origin, scope["method"], scope["query_string"], scope["headers"], body
+                origin, scope["method"], scope["query_string"], scope["headers"], caller.body
             )
-        except UpstreamError as failure:
-            await self._give_up(service, scope, failure.kind, send)
-            return
+        except UpstreamError as error:
+            if caller.left:
+                return
+            failure = error.kind
+        except UnicodeDecodeError:
+            return  # a header that could not go on as it is
         except Exception:
             LOG.exception("a request could not be sent")
-            await self._give_up(service, scope, "internal", send)
-            return
-        try:
-            await self._answer(service, scope, reply, send)
-        except UpstreamError as failure:
-            # Rule 2: to return without the last message makes the server cut the connection.
-            self._told.upstream_error(service, failure.kind)
+            failure = "internal"
         else:
-            self._told.upstream(service, time.monotonic() - started)
-        finally:
-            reply.close()
+            try:
+                await self._answer(reply, caller, send)
+            except UpstreamError as error:
+                failure = error.kind
+            else:
+                self._told.upstream(service, time.monotonic() - started)
+                return
+            finally:
+                reply.close()
+        self._told.upstream_error(service, failure)
+        if (
+            not caller.answered
+        ):  # Rule 2: to return without the last message makes the server cut the connection
+            caller.answered = True
+            await send_all(self._refuse(scope, failure), send)
 
-    async def _answer(self, service: str, scope: Scope, reply: Reply, send: Send) -> None:
+    async def _answer(self, reply: Reply, caller: Caller, send: Send) -> None:
         headers = end_to_end(reply.status, reply.headers)
-        if headers is None:
-            await self._give_up(service, scope, "protocol", send)
-            return
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         body = reply.whole()
+        caller.answered = True
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         if body is None:
             async for chunk in reply.chunks():
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": body or b""})
 
-    async def _give_up(self, service: str, scope: Scope, kind: Failure, send: Send) -> None:
-        self._told.upstream_error(service, kind)
-        for message in self._refuse(scope, kind):
-            await send(message)
 
+class Caller:
+    """The client's side of one request.
 
-async def take_body(receive: Receive) -> tuple[Body, asyncio.Event]:
-    """Return the body, whole if one message holds it, and an event for when all of it was read.
-
-    Raises Gone.
+    body: whole if one message held it. left: the client is gone, or was cut off by the guard for a body that
+    it should not have sent. answered: an answer has begun. served: nothing more is to be done.
     """
-    ended = asyncio.Event()
-    message = await receive()
-    if message["type"] != "http.request":
-        raise Gone
-    if message.get("more_body", False):
-        return stream(message.get("body", b""), receive, ended), ended
-    ended.set()
-    return message.get("body") or None, ended
 
+    __slots__ = ("_read", "_receive", "answered", "body", "left", "served")
 
-async def stream(first: bytes, receive: Receive, ended: asyncio.Event) -> AsyncIterator[bytes]:
-    """Give the parts of a body as they come. Raises Gone, which cuts the request to the upstream short."""
-    if first:
-        yield first
-    more = True
-    while more:
-        message = await receive()
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._read = asyncio.Event()
+        self.body: Body = None
+        self.left = self.answered = self.served = False
+
+    async def begin(self) -> None:
+        """Wait for the first part of the body."""
+        message = await self._receive()
+        first = message.get("body", b"")
         if message["type"] != "http.request":
-            ended.set()
-            raise Gone
-        if body := message.get("body", b""):
-            yield body
-        more = message.get("more_body", False)
-    ended.set()
+            self.left = True
+        elif message.get("more_body", False):
+            self.body = self._parts(first)
+            return
+        else:
+            self.body = first or None
+        self._read.set()
+
+    async def _parts(self, first: bytes) -> AsyncIterator[bytes]:
+        """Give a body as it comes. An error cuts the request to the upstream short."""
+        if first:
+            yield first
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                self.left = True
+                self._read.set()
+                raise ConnectionAbortedError
+            if body := message.get("body", b""):
+                yield body
+            more = message.get("more_body", False)
+        self._read.set()
+
+    async def departure(self) -> None:
+        """Return when the client has left. Reads nothing while the body is being read."""
+        await self._read.wait()
+        while not self.left:
+            self.left = (await self._receive())["type"] == "http.disconnect"
 
 
-async def departure(receive: Receive, ended: asyncio.Event) -> None:
-    """Return when the client has left. Reads nothing before the body's reader is done."""
-    await ended.wait()
-    while (await receive())["type"] != "http.disconnect":
-        pass
+async def send_all(messages: Iterable[Message], send: Send) -> None:
+    """Send a whole answer."""
+    for message in messages:
+        await send(message)
 
 
-def end_to_end(status: int, headers: Headers) -> list[tuple[bytes, bytes]] | None:
-    """Return what of an upstream's headers goes on, in order, repeats included; None if it is no reply."""
+def end_to_end(status: int, headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Return what of an upstream's headers goes on, in order, repeats included.
+
+    Raises UpstreamError for what no server may send.
+    """
     if status not in STATUSES or CONTROL.search(b"".join([value for _, value in headers])):
-        return None
+        raise UpstreamError("protocol", ValueError())
     gone = HOP_BY_HOP
     lower = [(name.lower(), value) for name, value in headers]
     named = b",".join([value for name, value in lower if name == b"connection"])

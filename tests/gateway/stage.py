@@ -52,6 +52,7 @@ class Upstream:
         self.requests: list[bytes] = []
         self.connections = 0
         self.ended = asyncio.Event()
+        self._open: set[Writer] = set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
@@ -60,6 +61,8 @@ class Upstream:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        for writer in self._open:
+            writer.transport.abort()
 
     @property
     def url(self) -> str:
@@ -68,7 +71,8 @@ class Upstream:
 
     async def _connected(self, reader: Reader, writer: Writer) -> None:
         self.connections += 1
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        self._open.add(writer)
+        with contextlib.suppress(asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 body = await read_body(head, reader) if self.reads_bodies else b""

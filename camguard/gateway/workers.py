@@ -1,0 +1,180 @@
+"""Several worker processes behind one socket, watched by one that serves the admin listener.
+
+Rule 1: the socket is bound once and inherited: what waits in its queue outlives any worker.
+Rule 2: a worker that dies is replaced; a worker that cannot start ends all, with its exit code.
+Rule 3: workers share nothing but the socket and the folder in which their metrics add up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import tempfile
+import time
+from asyncio.subprocess import Process
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from functools import partial
+from pathlib import Path
+
+import uvloop
+
+from camguard.assembly import Parts, assemble
+from camguard.bundle.store import ReloadOutcome
+from camguard.errors import Problem, SettingsError
+from camguard.gateway.admin import Sources, admin
+from camguard.gateway.run import ADMIN_BOUNDS, ADMIN_STOP_SECONDS, Life, Sockets, hear_signals
+from camguard.gateway.server import listening
+from camguard.settings import Settings
+from camguard.telemetry.carrier import render_processes
+
+LOG = logging.getLogger("camguard.gateway")
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+SOON_SECONDS = 2.0  # a worker that ended sooner is replaced after a pause, so that a fault does not spin
+PAUSE_SECONDS = 1.0
+GRACE_SECONDS = 5.0  # beyond the workers' own deadline, before they are killed
+
+
+class Crew:
+    """The workers. `missing` is what readiness adds: `workers` while none accepts calls."""
+
+    def __init__(self, config: Path, settings: Settings, sockets: Sockets) -> None:
+        self._config = config
+        self._settings = settings
+        self._calls = sockets.calls
+        self._running: dict[int, Process] = {}
+        self._accepting: set[int] = set()
+        self._stopping = False
+        self._alive_end, self._alive = os.pipe()  # closed by our death, however we die
+
+    def missing(self) -> list[str]:
+        """Return what keeps calls from being judged."""
+        return [] if self._accepting else ["workers"]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to every worker."""
+        for process in tuple(self._running.values()):
+            with suppress(ProcessLookupError):
+                process.send_signal(number)
+
+    async def keep(self, first: asyncio.Event) -> None:
+        """Keep one worker running until `stop`. first: set when one accepts calls.
+
+        Raises SettingsError if it ends before it has ever accepted calls.
+        """
+        proved = False
+        while not self._stopping:
+            began = time.monotonic()
+            process = await self._start(first)
+            code = await process.wait()
+            proved = proved or process.pid in self._accepting
+            self._forget(process.pid)
+            if self._stopping:
+                return
+            LOG.error("worker %d ended with code %d; another takes its place", process.pid, code)
+            if not proved:
+                raise SettingsError(Problem("gateway.workers", "WorkerError", "a worker cannot start"))
+            if time.monotonic() - began < SOON_SECONDS:
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _start(self, first: asyncio.Event) -> Process:
+        ready, told = os.pipe()
+        calls = self._calls.fileno()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "camguard.gateway.worker",
+                *map(str, (self._config.resolve(), calls, told, self._alive_end)),
+                pass_fds=(calls, told, self._alive_end),
+                start_new_session=True,  # a terminal's Ctrl-C is for us; we tell them
+            )
+        finally:
+            os.close(told)
+        self._running[process.pid] = process
+
+        def accepts() -> None:
+            asyncio.get_running_loop().remove_reader(ready)
+            if os.read(ready, 1) and process.pid in self._running:
+                self._accepting.add(process.pid)
+                first.set()
+            os.close(ready)
+
+        asyncio.get_running_loop().add_reader(ready, accepts)
+        return process
+
+    def _forget(self, pid: int) -> None:
+        self._running.pop(pid, None)
+        self._accepting.discard(pid)
+        for left in Path(os.environ[FOLDER]).iterdir():
+            if left.name.startswith("gauge_live") and left.name.endswith(f"_{pid}.db"):
+                left.unlink(missing_ok=True)
+
+    async def stop(self) -> None:
+        """Let the workers finish what is in flight; kill those that do not end."""
+        self._stopping = True
+        self._calls.close()
+        self.signal(signal.SIGTERM)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.limits.shutdown_seconds + GRACE_SECONDS):
+                await asyncio.gather(*(each.wait() for each in tuple(self._running.values())))
+        self.signal(signal.SIGKILL)
+        os.close(self._alive)
+        os.close(self._alive_end)
+
+
+def supervise(config: Path, settings: Settings, sockets: Sockets, started: Callable[[Parts], None]) -> None:
+    """Run the workers until a signal ends them. started: called once one accepts calls.
+
+    Raises SettingsError.
+    """
+    with tempfile.TemporaryDirectory(prefix="camguard-metrics-") as folder:
+        os.environ.setdefault(FOLDER, folder)
+        for left in Path(os.environ[FOLDER]).glob("*.db"):
+            left.unlink()  # of a run before: its numbers would be added to ours
+        parts = assemble(settings, listeners=())
+        parts.store.start()
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_supervise(config, settings, sockets, parts, partial(started, parts)))
+        finally:
+            parts.store.stop()
+
+
+async def _supervise(
+    config: Path, settings: Settings, sockets: Sockets, parts: Parts, started: Callable[[], None]
+) -> None:
+    crew = Crew(config, settings, sockets)
+    life = Life(settings, parts, also_missing=crew.missing)
+
+    def reload() -> ReloadOutcome:
+        outcome = parts.store.reload()
+        crew.signal(signal.SIGHUP)
+        return outcome
+
+    def reload_soon() -> None:
+        parts.store.request()
+        crew.signal(signal.SIGHUP)
+
+    stop = hear_signals(reload_soon)
+    first = asyncio.Event()
+    sources = Sources(render_processes, life.missing, reload, life.status)
+    async with AsyncExitStack() as stack:
+        if sockets.admin is not None:
+            await stack.enter_async_context(
+                listening(admin(sources), sockets.admin, ADMIN_BOUNDS, ADMIN_STOP_SECONDS)
+            )
+        keeping = asyncio.gather(*(crew.keep(first) for _ in range(settings.gateway.workers)))
+        stopped, begun = asyncio.create_task(stop.wait()), asyncio.create_task(first.wait())
+        await asyncio.wait((keeping, stopped, begun), return_when=asyncio.FIRST_COMPLETED)
+        if begun.done():
+            started()
+        await asyncio.wait((keeping, stopped), return_when=asyncio.FIRST_COMPLETED)
+        life.stopping = True
+        await crew.stop()
+        begun.cancel()
+        stopped.cancel()
+        await keeping
