@@ -9,6 +9,7 @@ Rule 4: token and expiry are judged after the signature: only who holds the secr
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256
 from hmac import compare_digest
@@ -149,8 +150,8 @@ def _names_fit(names: bytes, head: Head) -> bool:
     listed = names.split(b";")
     if any(one >= other for one, other in pairwise(listed)):
         return False
-    present = [name.lower() for name, _ in head.received]
-    return {b"content-type", b"host"} <= set(listed) and all(present.count(name) == 1 for name in listed)
+    present = Counter(name.lower() for name, _ in head.received)
+    return {b"content-type", b"host"} <= set(listed) and all(present[name] == 1 for name in listed)
 
 
 def _signed_by(credential: Credential, head: Head, said: bytes, payload_digest: bytes) -> bool:

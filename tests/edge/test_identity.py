@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from camguard.edge.head import Head
+from camguard.edge.head import Head, read_head
 from camguard.edge.identity import (
     CLAIMED,
     SIGNATURE_LABELS,
@@ -29,6 +29,7 @@ from tests.edge.signing import (
     HOST,
     JSON,
     NOW,
+    RULES,
     SECRET_ID,
     authorization,
     head_of,
@@ -166,6 +167,45 @@ def test_signature_of_an_untrusted_peer_is_as_good_as_any(mode: IdentityMode) ->
     assert word(ask(made(mode), tc3_head(), trusted=False)) == ALICE
 
 
+SPELLINGS = [
+    pytest.param([(HEADER, ALICE), (HEADER, ALICE)], "header_duplicate", id="T70 two lines, though equal"),
+    pytest.param(
+        [(HEADER, ALICE), ("x_camguard_principal", BOB)], "header_alias", id="T70 its twin with `_`"
+    ),
+    pytest.param([("x_camguard_principal", ALICE)], "header_alias", id="T71 with `_` alone"),
+    pytest.param([("x-camguard_principal", ALICE)], "header_alias", id="T71 with one `_`"),
+    pytest.param([("x.camguard.principal", ALICE)], "header_alias", id="T71 with dots, which CGI folds"),
+]
+
+
+@pytest.mark.parametrize(("lines", "expected"), SPELLINGS)
+def test_identity_header_is_spelled_one_way_and_stands_once(
+    lines: list[tuple[str, str]], expected: str
+) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in [("host", HOST), *lines]]
+    scope = {"method": "POST", "path": "/", "raw_path": b"/", "query_string": b"", "headers": headers}
+    assert read_head(scope, RULES) is refused(expected)
+
+
+def test_t70_identity_header_ends_here_whoever_sent_it() -> None:
+    head = tc3_head(x_camguard_principal=ALICE, x_webauth_user="root", remote_user="root")
+    gone = {HEADER.encode(), b"x-webauth-user", b"remote-user"}
+    assert gone <= {name for name, _ in head.received}
+    assert not gone & {name for name, _ in head.headers}
+
+
+def test_t76_wall_clock_that_steps_is_followed() -> None:
+    identify = made(bind_signatures=True)
+    for now, expected in (
+        (NOW, ALICE),
+        (NOW + 3600, "signature_expired"),
+        (NOW - 3600, "signature_expired"),
+        (NOW - 10, ALICE),
+        (NOW + 10, ALICE),
+    ):
+        assert word(ask(identify, tc3_head(), now=now)) == expected
+
+
 HEADERS = [
     pytest.param("uin/100000000101", "uin/100000000101", id="a user"),
     pytest.param("100000000101", "uin/100000000101", id="bare digits mean a user"),
@@ -262,6 +302,8 @@ def test_other_modes_need_keys(mode: IdentityMode) -> None:
 
 def test_claimed_mode_warns_loudly_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
+        for mode in ("signature", "header", "either"):
+            made(mode)
         identify = made("claimed")
     assert caplog.messages == [CLAIMED]
     found = ask(identify, tc3_head(WRONG), body=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import timeit
 from collections.abc import Callable
 from itertools import cycle, islice
 from statistics import fmean
@@ -121,3 +122,27 @@ def test_time_tells_nothing_of_a_secret_id(pair: Callable[[], tuple[Check, Check
     one, other = pair()
     found = min(difference(one, other) for _ in range(ROUNDS))
     assert found < MOST
+
+
+def cost(check: Check, times: int = 200) -> float:
+    """Return the seconds of one call, the best of several rounds."""
+    return min(timeit.repeat(check, number=times, repeat=7)) / times
+
+
+@pytest.mark.heavy
+def test_no_authorization_costs_a_hundred_times_an_ordinary_refusal() -> None:
+    names = ";".join(["content-type", "host", *(f"x-{i:03d}" for i in range(400))])
+    lines = {f"x-{i:03d}": "y" * 400 for i in range(110)}
+    heads = {
+        "many names": tc3_head(authorization("0" * 64, names=names), **lines),
+        "many headers signed": tc3_head(
+            authorization("0" * 64, names=";".join(sorted(["content-type", "host", *lines]))), **lines
+        ),
+        "a long secret id": tc3_head(authorization("0" * 64, secret_id="A" * 1024)),
+        "nothing but blanks": tc3_head(" " * 16_000),
+        "almost the grammar": tc3_head(authorization("0" * 64, names="a;" * 1000 + "!" * 12_000)),
+    }
+    ordinary = cost(lambda: check_tc3(wrong(), "aiart", BODY, KEYS, NOW))
+    for name, head in heads.items():
+        found = cost(lambda head=head: check_tc3(head, "aiart", BODY, KEYS, NOW))  # type: ignore[misc]
+        assert found < 100 * ordinary, name

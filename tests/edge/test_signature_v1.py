@@ -106,6 +106,9 @@ HOSTS = [
     pytest.param(f"{HOST}:8080", HOST, id="without its port"),
     pytest.param(HOST.upper(), HOST.upper(), id="in capitals as sent"),
     pytest.param(HOST.upper(), HOST, id="in capitals, signed in lower case"),
+    pytest.param(f"{HOST.upper()}:8080", HOST.upper(), id="in capitals, signed without its port"),
+    pytest.param(f"{HOST.upper()}:8080", HOST, id="in capitals, signed in lower case without its port"),
+    pytest.param(f"{HOST.upper()}:8080", f"{HOST}:8080", id="in capitals, signed in lower case with it"),
 ]
 
 
