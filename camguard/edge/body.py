@@ -22,7 +22,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 
 _LENGTH_DIGITS: Final = 18
 _FRAMING: Final = refused("framing")
-_TOO_LARGE: Final = refused("body_too_large")
+TOO_LARGE: Final = refused("body_too_large")
 _TIMED_OUT: Final = refused("request_timeout")
 _OVERLOADED: Final = refused("overloaded")
 
@@ -43,13 +43,10 @@ class Intake:
     async def take(self, receive: Receive, declared: int | None, limit: int) -> Taken:
         """Return a body and count it as held; or the refusal; or None when the client has left.
 
-        declared: its length if that is known. limit: bytes it may have.
+        declared: its length if that is known, at most limit. limit: bytes it may have.
         """
-        if declared is not None:
-            if declared > limit:
-                return _TOO_LARGE
-            if self.held + declared > self._budget:
-                return _OVERLOADED
+        if declared is not None and self.held + declared > self._budget:
+            return _OVERLOADED
         watch = self._deadline.watch()
         task = watch.enter()
         try:
@@ -75,7 +72,7 @@ class Intake:
             more = True
             while more:
                 if len(body) > limit:
-                    return _TOO_LARGE
+                    return TOO_LARGE
                 if self.held > self._budget:
                     return _OVERLOADED
                 message = await receive()
@@ -91,7 +88,7 @@ class Intake:
 
     def _checked(self, body: bytes, declared: int | None, limit: int) -> bytes | Decision:
         if len(body) > limit:
-            return _TOO_LARGE
+            return TOO_LARGE
         if declared is not None and len(body) != declared:
             return _FRAMING
         if self.held + len(body) > self._budget:

@@ -158,8 +158,8 @@ def multipart_fields(body: bytes, boundary: bytes, limit: int) -> Params | Decis
     delimiter = b"--" + boundary
     if body.count(delimiter) > limit + 1:
         return _TOO_MANY
-    preamble, *parts, end = body.split(delimiter)
-    if preamble or end not in {b"--", b"--\r\n"}:
+    preamble, *parts = body.split(delimiter)
+    if preamble or not parts or parts.pop() not in {b"--", b"--\r\n"}:
         return _MALFORMED
     fields = []
     for part in parts:

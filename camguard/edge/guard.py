@@ -156,7 +156,7 @@ class Guard:
                 body = await self._intake.take(receive, seen.declared, seen.limit)
                 if body is None:
                     return None
-                refusal = body if isinstance(body, Decision) else self._reader.inspect(seen, body)
+                refusal = self._reader.inspect(seen, body)
             decision = self._ask(seen, now) if refusal is None else refusal
             if decision or self._tolerates(decision):
                 onward = self._onward(seen, scope, receive, decision)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from camguard.bundle.model import Bundle
-from camguard.edge.body import declared_length
+from camguard.edge.body import TOO_LARGE, declared_length
 from camguard.edge.client_address import INVALID, Peer, Source, client_address, peer_of, peer_text
 from camguard.edge.content import UNREAD, Fields, inspect_json, inspect_multipart, plain_json
 from camguard.edge.head import Head, HeadRules, read_head
@@ -29,7 +29,6 @@ PROXY: Final = Peer(None, trusted=True)
 _ACTION_MISSING: Final = refused("action_missing")
 _FRAMING: Final = refused("framing")
 _BODY_ON_GET: Final = refused("body_on_get")
-_BODY_TOO_LARGE: Final = refused("body_too_large")
 _QUERY_MALFORMED: Final = refused("query_malformed")
 _BODY_MALFORMED: Final = refused("body_malformed")
 
@@ -147,17 +146,19 @@ class Reader:
             if declared is None:
                 return _FRAMING
             if declared > seen.limit:
-                return _BODY_ON_GET if kind is None else _BODY_TOO_LARGE
+                return _BODY_ON_GET if kind is None else TOO_LARGE
         if kind != "form" and seen.named is not None and seen.named.action is None:
             return _ACTION_MISSING
         return None
 
-    def inspect(self, seen: Seen, body: bytes) -> Decision | None:
-        """Read what a body says of action and parameters."""
-        seen.body = body
+    def inspect(self, seen: Seen, body: bytes | Decision) -> Decision | None:
+        """Read what a body says of action and parameters. body: or why there is none."""
         named, head = seen.named, seen.head
         assert named is not None and head is not None  # noqa: S101, PT018 - for mypy: the head was read
         content, templates = named.content, named.templates
+        if isinstance(body, Decision):
+            return _BODY_ON_GET if content is None and body is TOO_LARGE else body
+        seen.body = body
         if content is None:
             if templates is not None:
                 seen.parameters = nest(seen.params)

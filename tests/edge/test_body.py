@@ -1,0 +1,371 @@
+"""Bodies: limits, deadline, budget, replay: rows T40, T52, T53, T58 to T61, T65 (threats 3.5.5 to 3.5.8)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from camguard.edge.body import Intake, stream
+from camguard.edge.deadline import Watch
+from camguard.edge.refusal import refused
+from tests.edge.stage import OFFICE, Known, Play, Request, ask, limits, sdk
+
+FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
+LINES = sdk(FROM_OFFICE)
+OCTETS = sdk(FROM_OFFICE, content_type=b"application/octet-stream")
+
+# declared length, chunks, detail
+FRAMES = [
+    pytest.param(b"7", (b'{"A":1}',), "allowed", id="a length that is kept"),
+    pytest.param(None, (b'{"A":1}',), "allowed", id="none declared"),
+    pytest.param(b"07", (b'{"A":1}',), "allowed", id="a leading zero is a digit"),
+    pytest.param(b"8", (b'{"A":1}',), "framing", id="T59 fewer bytes than declared"),
+    pytest.param(b"6", (b'{"A":1}',), "framing", id="T59 more bytes than declared"),
+    pytest.param(b"+7", (b'{"A":1}',), "framing", id="T53 a sign"),
+    pytest.param(b"0x7", (b'{"A":1}',), "framing", id="T53 hexadecimal"),
+    pytest.param(b"7, 7", (b'{"A":1}',), "framing", id="T53 a list"),
+    pytest.param(b"", (b'{"A":1}',), "framing", id="T53 empty"),
+    pytest.param(b" 7", (b'{"A":1}',), "framing", id="T53 a blank"),
+    pytest.param(b"\xb2", (b'{"A":1}',), "framing", id="T53 a superscript digit"),
+    pytest.param(b"0000000000000000007", (b'{"A":1}',), "framing", id="T53 nineteen digits"),
+    pytest.param(b"999999999999999999", (b'{"A":1}',), "body_too_large", id="T60 declared too large"),
+    pytest.param(b"7", (b'{"A"', b"", b":1}"), "allowed", id="in several messages, one of them empty"),
+    pytest.param(b"7", (b'{"A"', b":1}x"), "framing", id="T59 more, in several messages"),
+]
+
+
+@pytest.mark.parametrize(("declared", "chunks", "detail"), FRAMES)
+def test_frames(declared: bytes | None, chunks: tuple[bytes, ...], detail: str) -> None:
+    lines = LINES if declared is None else (*LINES, (b"content-length", declared))
+    reply = ask(lines=lines, chunks=chunks, length=False)
+    assert reply.detail == detail
+    assert reply.passed == (detail == "allowed")
+    if reply.passed:
+        assert reply.taken == b"".join(chunks)
+
+
+@pytest.mark.parametrize(
+    ("extra", "detail"),
+    [
+        pytest.param((b"transfer-encoding", b"chunked"), "allowed", id="chunks"),
+        pytest.param((b"transfer-encoding", b"Chunked"), "allowed", id="chunks in another case"),
+        pytest.param((b"transfer-encoding", b"gzip, chunked"), "framing", id="T53 a list"),
+        pytest.param((b"transfer-encoding", b"identity"), "framing", id="T53 another coding"),
+        pytest.param((b"transfer-encoding", b"chunked "), "framing", id="T53 a trailing blank"),
+        pytest.param((b"transfer-encoding", b""), "framing", id="T53 empty"),
+    ],
+)
+def test_transfer_encoding(extra: tuple[bytes, bytes], detail: str) -> None:
+    reply = ask(lines=(*LINES, extra), length=False)
+    assert reply.detail == detail
+    if reply.passed:
+        assert b"transfer-encoding" not in dict(reply.reached[0][0]["headers"])
+
+
+# a GET's further headers, chunks, detail
+GETS = [
+    pytest.param((), (b"",), "allowed", id="none"),
+    pytest.param(((b"content-length", b"0"),), (b"",), "allowed", id="a length of none"),
+    pytest.param(((b"content-length", b"1"),), (b"x",), "body_on_get", id="T40 a declared body"),
+    pytest.param(
+        ((b"transfer-encoding", b"chunked"),), (b"",), "body_on_get", id="T40 chunks, even of nothing"
+    ),
+    pytest.param((), (b"Action=PayOrders",), "body_on_get", id="T40 a body that nobody declared (HTTP/2)"),
+    pytest.param((), (b"", b"x"), "body_on_get", id="T40 a body in a second message"),
+]
+
+
+@pytest.mark.parametrize(("extra", "chunks", "detail"), GETS)
+def test_t40_a_get_has_no_body(extra: Any, chunks: tuple[bytes, ...], detail: str) -> None:
+    reply = ask(lines=(*LINES, *extra), method="GET", chunks=chunks)
+    assert reply.detail == detail
+    assert reply.passed == (detail == "allowed")
+
+
+def test_t60_a_body_at_its_limit_and_above() -> None:
+    bounded = limits(body_bytes=100)
+    assert ask(bounded, chunks=(b"x" * 100,), length=False).detail == "allowed"
+    assert ask(bounded, chunks=(b"x" * 101,), length=False).detail == "body_too_large"
+    assert (
+        ask(bounded, chunks=(b"x" * 60, b"x" * 60, b"never asked for"), length=False).detail
+        == "body_too_large"
+    )
+    assert ask(bounded, chunks=(b"x" * 101,)).detail == "body_too_large"
+    assert dict(ask(bounded, chunks=(b"x" * 101,)).sent[0]["headers"])[b"connection"] == b"close"
+
+
+def test_t60_many_small_messages_take_linear_time() -> None:
+    began = time.perf_counter()
+    reply = ask(chunks=(b"x",) * 100_000)
+    assert len(reply.taken) == 100_000
+    assert len(reply.reached[0][1]) == 1
+    assert time.perf_counter() - began < 2
+
+
+def test_t59_the_judged_bytes_go_on_once_and_then_the_client_leaves() -> None:
+    play = Play()
+    got: list[Any] = []
+
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        got.extend([await receive(), await receive(), await receive()])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    play.middleware.app = app
+    server = [
+        {"type": "http.request", "body": b"{}"},
+        {"type": "http.disconnect"},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Any:
+        return server.pop(0)
+
+    async def send(message: Any) -> None:
+        pass
+
+    asyncio.run(play.middleware(Request(lines=LINES, length=False).scope(), receive, send))
+    assert got == [
+        {"type": "http.request", "body": b"{}", "more_body": False},
+        {"type": "http.disconnect"},
+        {"type": "http.disconnect"},
+    ]
+
+
+def test_t59_a_server_with_more_to_say_is_not_heard() -> None:
+    """After the last message of a body nothing but a disconnect can follow; nothing else is passed on."""
+    play = Play()
+    got: list[Any] = []
+
+    async def app(_scope: Any, receive: Any, _send: Any) -> None:
+        got.extend([await receive(), await receive()])
+
+    play.middleware.app = app
+
+    async def endless() -> Any:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(message: Any) -> None:
+        raise AssertionError(message)
+
+    asyncio.run(play.middleware(Request(lines=LINES, length=False).scope(), endless, send))
+    assert got[1] == {"type": "http.disconnect"}
+
+
+@pytest.mark.parametrize("chunks", [(None,), (b"{", None), (b"", b"", None)])
+def test_t65_a_client_that_leaves_reaches_nothing(chunks: tuple[bytes | None, ...]) -> None:
+    reply = ask(lines=(*LINES, (b"content-length", b"7")), chunks=chunks)
+    assert (reply.sent, reply.reached, reply.records) == ([], [], [])
+
+
+def test_t61_a_slow_body_is_refused_at_the_deadline() -> None:
+    play = Play(limits(body_seconds=0.05))
+    began = time.perf_counter()
+    reply = play.ask(lines=(*LINES, (b"content-length", b"7")), chunks=(b"{", b"}"), length=False)
+    assert reply.detail == "framing"
+    for chunks in ((), (b"",)):
+        reply = asyncio.run(dribble(play, chunks))
+        assert reply.detail == "request_timeout"
+        assert reply.headers[b"connection"] == b"close"
+        assert not reply.passed
+    assert time.perf_counter() - began < 2
+
+
+async def dribble(play: Play, first: tuple[bytes, ...]) -> Any:
+    """Serve a request whose body never ends."""
+    request = Request(lines=LINES, length=False)
+    waiting = list(first)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        if not waiting:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": waiting.pop(0), "more_body": True}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    before = len(play.records)
+    await play.middleware(request.scope(), receive, send)
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    reply = await play.serve(Request(lines=LINES))
+    reply.sent, reply.records, reply.reached = sent, play.records[before : before + 1], []
+    return reply
+
+
+def test_t65_cancelled_while_waiting_leaves_nothing_behind() -> None:
+    async def scene() -> None:
+        play = Play()
+        requests = [asyncio.create_task(dribble(play, (b"{",))) for _ in range(20)]
+        await asyncio.sleep(0.01)
+        assert play.guard.in_flight == 20
+        assert play.guard.held == 20
+        for task in requests:
+            task.cancel()
+        ends = await asyncio.gather(*requests, return_exceptions=True)
+        assert {type(end) for end in ends} == {asyncio.CancelledError}
+        assert (play.guard.in_flight, play.guard.held, play.reached, play.records) == (0, 0, [], [])
+
+    asyncio.run(scene())
+
+
+def test_a_budget_bounds_all_bodies_together() -> None:
+    play = Play(limits(buffered_bytes=1000, body_bytes=900, form_bytes=900))
+    release = asyncio.Event()
+    went: list[int] = []
+
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        went.append(len((await receive())["body"]))
+        await release.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def scene() -> list[str]:
+        play.middleware.app = app
+        bodies = ((b"x" * 600,), (b"x" * 600,), (b"x" * 300, b"y" * 200), (b"x" * 300,))
+        tasks = []
+        for chunks in bodies:
+            request = Request(lines=LINES, chunks=chunks, length=len(chunks) == 1)
+            tasks.append(asyncio.create_task(served(play, request)))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert play.guard.held == 900
+        release.set()
+        await asyncio.gather(*tasks)
+        assert play.guard.held == 0
+        return [record.decision.detail or "allowed" for record in play.records]
+
+    assert asyncio.run(scene()) == ["allowed", "overloaded", "overloaded", "allowed"]
+    assert went == [600, 300]
+
+
+async def served(play: Play, request: Request) -> None:
+    waiting = list(request.chunks)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting)}
+
+    async def send(message: Any) -> None:
+        pass
+
+    await play.middleware(request.scope(), receive, send)
+
+
+def test_a_stream_of_bytes_passes_through_as_it_comes() -> None:
+    reply = ask(lines=OCTETS, chunks=(b"ab", b"", b"cd"))
+    assert [message["body"] for message in reply.reached[0][1]] == [b"ab", b"", b"cd"]
+    assert reply.records[0].decision
+
+
+def test_a_stream_of_bytes_is_held_where_a_signature_covers_it() -> None:
+    who = Known(body=True)
+    reply = ask(lines=OCTETS, chunks=(b"ab", b"cd"), who=who)
+    assert [message["body"] for message in reply.reached[0][1]] == [b"abcd"]
+    assert who.asked[0][2] == b"abcd"
+
+
+# declared length, chunks, what the application reads
+STREAMS = [
+    pytest.param(None, (b"ab", b"cd"), [b"ab", b"cd"], id="none declared"),
+    pytest.param(b"4", (b"ab", b"cd"), [b"ab", b"cd"], id="a length that is kept"),
+    pytest.param(b"3", (b"ab", b"cd"), [b"ab", None], id="T59 more than declared"),
+    pytest.param(b"5", (b"ab", b"cd"), [b"ab", None], id="T59 fewer than declared"),
+    pytest.param(None, (b"x" * 60, b"x" * 60), [b"x" * 60, None], id="T60 above the limit"),
+    pytest.param(b"4", (b"ab", None), [b"ab", None], id="the client leaves"),
+]
+
+
+@pytest.mark.parametrize(("declared", "chunks", "read"), STREAMS)
+def test_streams(declared: bytes | None, chunks: tuple[bytes | None, ...], read: list[bytes | None]) -> None:
+    lines = OCTETS if declared is None else (*OCTETS, (b"content-length", declared))
+    reply = ask(limits(body_bytes=100, form_bytes=100), lines=lines, chunks=chunks, length=False)
+    assert [message.get("body") for message in reply.reached[0][1]] == read
+    assert bool(reply.sent) == (None not in read)
+
+
+def messages(*parts: tuple[bytes, bool]) -> Callable[[], Any]:
+    waiting = list(parts)
+
+    async def receive() -> Any:
+        if not waiting:
+            await asyncio.Event().wait()
+        body, more = waiting.pop(0)
+        return {"type": "http.request", "body": body, "more_body": more}
+
+    return receive
+
+
+def test_a_stream_that_broke_its_bounds_stays_cut() -> None:
+    async def scene() -> list[str]:
+        receive = stream(messages((b"ab", True), (b"cd", True), (b"ef", False)), None, 3, 5.0)
+        return [(await receive())["type"] for _ in range(4)]
+
+    assert asyncio.run(scene()) == ["http.request", *["http.disconnect"] * 3]
+
+
+def test_a_stream_has_the_deadline_too() -> None:
+    async def scene() -> list[str]:
+        receive = stream(messages((b"ab", True)), None, 100, 0.02)
+        return [(await receive())["type"] for _ in range(3)]
+
+    assert asyncio.run(scene()) == ["http.request", "http.disconnect", "http.disconnect"]
+
+
+def test_a_stream_that_ended_has_no_more_to_say() -> None:
+    async def scene() -> list[str]:
+        receive = stream(messages((b"ab", False), (b"cd", False)), None, 100, 5.0)
+        return [(await receive())["type"] for _ in range(2)]
+
+    assert asyncio.run(scene()) == ["http.request", "http.disconnect"]
+
+
+def test_one_timer_serves_all_waits_and_none_where_nobody_waits() -> None:
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        watch = Watch(loop, 0.03)
+        calls = 0
+        call_later = loop.call_later
+
+        def counted(*args: Any) -> Any:
+            nonlocal calls
+            calls += args[1].__name__ == "_sweep"
+            return call_later(*args)
+
+        loop.call_later = counted  # type: ignore[assignment]
+        for _ in range(100):
+            assert watch.leave(watch.enter())
+        assert calls == 1
+        await asyncio.sleep(0.05)
+        task = watch.enter()
+        assert calls == 2
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.sleep(1)
+        assert not watch.leave(task)
+        task.uncancel()
+
+    asyncio.run(scene())
+
+
+def test_somebody_elses_cancellation_is_not_a_deadline() -> None:
+    async def scene() -> None:
+        intake = Intake(1000, 5.0)
+        task = asyncio.create_task(intake.take(messages(), None, 10))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(scene())
+
+
+def test_a_deadline_holds_in_each_event_loop() -> None:
+    intake = Intake(1000, 0.02)
+    for _ in range(3):
+        taken = asyncio.run(intake.take(messages(), None, 10))
+        assert taken is refused("request_timeout")
