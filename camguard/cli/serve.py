@@ -111,7 +111,8 @@ def greeting(settings: Settings, parts: Parts, calls: int, admin: int | None) ->
         yield from examples(bundle, listen)
         if gateway.admin is not None and admin is not None:
             yield "# the metrics of these"
-            yield f"curl -s http://{Address(gateway.admin.host, admin)}/metrics | grep ^camguard_decisions | grep -v ' 0.0$'"
+            metrics = f"http://{Address(gateway.admin.host, admin)}/metrics"
+            yield f"curl -s {metrics} | grep ^camguard_decisions | grep -v ' 0.0$'"
 
 
 def warnings(settings: Settings) -> Iterator[str]:

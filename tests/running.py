@@ -1,0 +1,177 @@
+"""A gateway of its own process, and a front proxy before it, for tests that want the real thing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import socketserver
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+RUN = (sys.executable, "-c", "from camguard.cli import run; run()")
+ANY_PORT = {
+    "CAMGUARD_GATEWAY__LISTEN": "127.0.0.1:0",
+    "CAMGUARD_GATEWAY__ADMIN": "127.0.0.1:0",
+    "CAMGUARD_DECISION_LOG__PATH": "",
+}
+ADDRESS = re.compile(r"  (calls|admin) +http://[^ /]+:(\d+)")
+
+
+class Gateway(NamedTuple):
+    """One running gateway. folder: its settings, keys and bundle. said: lines of its stderr so far."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    calls: int
+    admin: int
+    said: list[str]
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Ask the admin listener."""
+        return fetch(f"http://127.0.0.1:{self.admin}{path}")
+
+    def reload(self) -> tuple[int, str]:
+        """Ask for a look at policies and keys."""
+        return fetch(f"http://127.0.0.1:{self.admin}/-/reload", b"")
+
+    def metrics(self) -> dict[str, float]:
+        """Return every series of camguard that is not 0."""
+        lines = [line for line in self.get("/metrics")[1].splitlines() if line.startswith("camguard")]
+        series = {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+        return {name: value for name, value in series.items() if value}
+
+    def key(self, principal: str) -> tuple[str, str]:
+        """Return the SecretId and secret key of a principal."""
+        keys = json.loads((self.folder / "keys.json").read_text())
+        return next((name, row["secret_key"]) for name, row in keys.items() if row["principal"] == principal)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(15)
+
+
+def fetch(url: str, data: bytes | None = None) -> tuple[int, str]:
+    """Ask, and return status and body whatever the status is."""
+    try:
+        with urllib.request.urlopen(url, data, timeout=10) as answer:  # noqa: S310 - loopback
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def camguard(*arguments: str, **overrides: str) -> subprocess.CompletedProcess[str]:
+    """Run a verb to its end. overrides: settings as SECTION__KEY."""
+    return subprocess.run(
+        [*RUN, *arguments],
+        env=environment(overrides),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def environment(overrides: dict[str, str]) -> dict[str, str]:
+    return {**os.environ, **ANY_PORT, **{f"CAMGUARD_{name}": value for name, value in overrides.items()}}
+
+
+@contextlib.contextmanager
+def running(folder: Path, **overrides: str) -> Iterator[Gateway]:
+    """Run a gateway on the shipped company, written to `folder` unless it is there.
+
+    overrides: settings as SECTION__KEY.
+    """
+    if not folder.exists():
+        camguard("init", str(folder)).check_returncode()
+    process = subprocess.Popen(
+        [*RUN, "serve", "--config", str(folder / "camguard.toml")],
+        env=environment(overrides),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    said: list[str] = []
+    ports: dict[str, int] = {}
+    for line in process.stderr:
+        said.append(line.rstrip())
+        if found := ADDRESS.match(line):
+            ports[found[1]] = int(found[2])
+        if len(ports) == 2:
+            break
+    else:
+        pytest.fail("the gateway did not start:\n" + "\n".join(said))
+    reading = threading.Thread(target=lambda: said.extend(map(str.rstrip, process.stderr or ())), daemon=True)
+    reading.start()
+    try:
+        yield Gateway(process, folder, ports["calls"], ports["admin"], said)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(40)
+        reading.join(5)
+        process.stderr.close()
+
+
+class Front:
+    """Stand in for the company's load balancer: passes bytes on and says where they came from.
+
+    addresses: what it says, may be changed between requests. requests: heads that passed.
+    """
+
+    def __init__(self, address: str, gateway: int) -> None:
+        self.address = address
+        self.gateway = gateway
+        self.heads: list[bytes] = []
+        front = self
+
+        class Connection(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                front.passes(self)
+
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Connection)
+        self._server.daemon_threads = True
+        self.port: int = self._server.server_address[1]
+
+    def passes(self, client: socketserver.StreamRequestHandler) -> None:
+        """Pass one request on and its answer back; the connection ends with it."""
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            line = client.rfile.readline()
+            if not line:
+                return
+            head += line
+        self.heads.append(head)
+        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+        body = client.rfile.read(int(length[1])) if length else b""
+        added = f"X-Forwarded-For: {self.address}\r\nConnection: close\r\n\r\n".encode()
+        kept = re.sub(rb"(?i)\r\nconnection: [^\r]*", b"", head)
+        with socket.create_connection(("127.0.0.1", self.gateway)) as server:
+            server.sendall(kept[:-2] + added + body)
+            while part := server.recv(65536):
+                client.wfile.write(part)
+
+    def __enter__(self) -> Front:  # noqa: PYI034
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
