@@ -347,6 +347,13 @@ def test_t73_v1_signature_in_the_query_beside_a_form_is_seen(query: bytes) -> No
     assert word(ask(made("header"), harmless)) == ALICE
 
 
+def test_ordinary_parameters_are_no_signature() -> None:
+    params = (("Limit", "1"), ("SecretIds", "x"))
+    head = tc3_head("", x_camguard_principal=ALICE, authorization=None)
+    assert word(ask(made("header"), head, params=params)) == ALICE
+    assert word(ask(made(), tc3_head(), params=params)) == ALICE
+
+
 def test_two_signatures_in_one_request_are_refused() -> None:
     assert ask(made(allow_v1=True), tc3_head(), params=V1) is refused("auth_malformed")
     assert ask(made(allow_v1=True), tc3_head(), params=(("SecretId", "x"),)) is refused("auth_malformed")
