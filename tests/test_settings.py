@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from camguard.errors import SettingsError
 from camguard.ipset import IpSet, parse_address
 from camguard.settings import Address, Settings, load_settings
 
 SHIPPED = Path(__file__).parent.parent / "config" / "camguard.toml"
+SHIPPED_BYTES = SHIPPED.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("settings")
 
 
 def settings_of(tmp_path: Path, toml: str = "", **environ: str) -> Settings:
@@ -467,3 +476,25 @@ def test_a_trusted_range_is_ready_to_ask(tmp_path: Path) -> None:
     proxies = settings_of(tmp_path, '[client_ip]\ntrusted_proxies = ["10.0.0.0/8"]').client_ip.trusted_proxies
     assert parse_address("10.255.0.1") in proxies
     assert parse_address("11.0.0.1") not in proxies
+
+
+@given(
+    flips=st.lists(
+        st.tuples(st.integers(0, len(SHIPPED_BYTES) - 1), st.integers(0, 255)), min_size=1, max_size=8
+    )
+)
+def test_a_file_with_bytes_turned_loads_or_says_why(folder: Path, flips: list[tuple[int, int]]) -> None:
+    turned = bytearray(SHIPPED_BYTES)
+    for at, byte in flips:
+        turned[at] = byte
+    (folder / "camguard.toml").write_bytes(turned)
+    with contextlib.suppress(SettingsError):
+        load_settings(folder / "camguard.toml", {}).effective()
+
+
+@given(name=st.text(max_size=40), value=st.text(max_size=40))
+def test_any_override_loads_or_says_why(folder: Path, name: str, value: str) -> None:
+    (folder / "camguard.toml").write_bytes(b"")
+    for key in (name, "GATEWAY__LISTEN", "GATEWAY__WORKERS", "CLIENT_IP__TRUSTED_PROXIES", "UPSTREAM__X"):
+        with contextlib.suppress(SettingsError):
+            load_settings(folder / "camguard.toml", {f"CAMGUARD_{key}": value})

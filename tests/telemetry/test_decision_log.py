@@ -203,6 +203,17 @@ def test_writing_goes_on_when_it_can(path: Path, make: Maker, failure: int) -> N
     assert log.counts()[1] == 0
 
 
+def test_a_file_that_fails_is_let_go(path: Path, make: Maker) -> None:
+    disk = Disk(0)
+    log = make(path, sink=Sink(str(path), write=disk.write))
+    log.conclude(numbered(1), None)
+    until(lambda: log.counts()[2] > 0)
+    path.rename(path.with_suffix(".full"))
+    disk.room = 1 << 30
+    log.stop()
+    assert ids_of(path) == [1]
+
+
 @pytest.mark.parametrize("room", [1, 2, 100, 400])
 def test_a_line_cut_off_never_runs_into_the_next(path: Path, make: Maker, room: int) -> None:
     disk = Disk(room)

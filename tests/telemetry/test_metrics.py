@@ -278,6 +278,20 @@ def test_actions_beyond_the_cap_share_one_counter() -> None:
     assert number_in(shown, "camguard_action_decisions_total", action="other") == 7
 
 
+def test_an_action_keeps_its_counter_when_the_cap_is_reached_later() -> None:
+    metrics = Metrics(CollectorRegistry(), catalog=catalog_of(b=OWN_COUNTERS - 1))
+    metrics.policy(outcome_of("success", bundle_of(catalog_of(a=2, b=OWN_COUNTERS - 1), "ab" * 32)))
+    for service, name in (("b", "Act998"), ("a", "Act0"), ("a", "Act1")):
+        metrics.observe(record_of(catalog_of(a=2, b=OWN_COUNTERS).actions[f"{service}:{name}"]))
+    shown = metrics.render()
+    for labels in (
+        {"service": "b", "action": "Act998"},
+        {"action": "Act0"},
+        {"service": "a", "action": "other"},
+    ):
+        assert number_in(shown, "camguard_action_decisions_total", **labels) == 1
+
+
 def test_actions_of_a_later_catalog_are_counted_and_none_loses_its_name() -> None:
     metrics = metrics_of()
     metrics.observe(record_of(ACT))
