@@ -52,12 +52,12 @@ class Workload:
     catalog: Catalog
     lists: list[tuple[list[str], list[str]]]
 
-    def bundle(self) -> Bundle:
+    def bundle(self, **settings: Any) -> Bundle:
         """Return the workload as camguard loads it."""
         document.MAX_CHARACTERS = 1 << 30  # lists of a thousand ranges are larger than the cloud would take
         parse = document.parse_policy
         policies = {name: parse(json.dumps(doc), source=name) for name, doc in self.documents.items()}
-        return make_bundle(policies, self.principals, self.catalog)
+        return make_bundle(policies, self.principals, self.catalog, **settings)
 
 
 def catalog_of(actions: int) -> Catalog:

@@ -159,7 +159,9 @@ class Tables:
         return Terms(entry, entry.ip_restriction or self._gateway_ip, tags, listed)
 
     def _unknown(self, action: str) -> Decision:
-        service, colon, name = action.partition(":")
-        if not colon or not _ORDINARY_SERVICE.fullmatch(service) or not _ORDINARY_NAME.fullmatch(name):
+        service, _, name = action.partition(":")
+        if not _ORDINARY_NAME.fullmatch(name):
             return ACTION_INVALID
-        return ACTION_UNKNOWN if service in self.catalog.services else SERVICE_UNKNOWN
+        if service in self.catalog.services:
+            return ACTION_UNKNOWN
+        return SERVICE_UNKNOWN if _ORDINARY_SERVICE.fullmatch(service) else ACTION_INVALID
