@@ -1,11 +1,12 @@
 """Reads `tests/cases/*.json`, the second definition of the policy language.
 
-A file is `{"about": text, "cases": [...]}`. A case has a `rule`, a number of the CAM reference (section, DEC,
-U, or `18.n` for a worked example), and an `id`, a sentence; the two are unique together. There are three kinds:
+A file is `{"about": text, "cases": [...]}`. A case has a `rule`, which is a number of the CAM reference
+(section, DEC, U, or `18.n` for a worked example), and an `id`, a sentence; together they are unique.
+There are three kinds of cases:
 
 * a decision: `policies` (id -> document, or the list of its statements), `call`, and `expect` with decision,
   reason and statements. What most cases share is left out: see `principals_of` and `CALL`. `settings` may
-  hold `ip_support` and `unknown_action`. The actions are those of `tests/cases/catalogs.json`, catalog "main".
+  hold `ip_support` and `unknown_action`. The actions are those of catalog "main" in `cases/catalogs.json`.
 * a document: `document`, a text, and `expect` with the `codes` of what is wrong with it, none if it loads.
 * a bundle: `policies`, and `expect` with `loads`, whether camguard may take them as a whole.
 """

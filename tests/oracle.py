@@ -15,7 +15,7 @@ Where the reference leaves room, the stricter reading was taken:
 * Segment 6 may not be empty; the other segments of a pattern are not checked for sense, and compared as 5.3
   says: a service by equality, an account by equality after its few spellings of "own".
 * `${` always opens one of the five variables, or the document is refused, also in a condition's keys.
-  In the object path of a `cos` resource (behind the first slash) a variable is misplaced (9).
+  In a `cos` resource a variable is misplaced, bucket and object path alike (9).
 * A number with variables must be one with a digit for each; it may still be none with their values.
 * A tag key behind the slash is not empty. Years run from 0001, seconds to 59.
 * `X/*` and a trailing slash (DEC-15) are read with any further stars of the pattern as stars.

@@ -231,8 +231,7 @@ def wrong_resource(resource: Any) -> list[str]:
         return ["ResourceQcsError"]
     if parts[1] not in {"", "0", "id/0"}:
         return ["ResourceProjectError"]
-    _, _, path = parts[5].partition("/")
-    misplaced = any("${" in part for part in parts[:5]) or (parts[2] == "cos" and "${" in path)
+    misplaced = any("${" in part for part in parts[:5]) or (parts[2] == "cos" and "${" in parts[5])
     return ["ResourceContentError"] if misplaced or not well_placed(parts[5]) else []
 
 

@@ -1,0 +1,450 @@
+"""Random catalogs, bundles, documents and calls, all of them plain data, biased to edges.
+
+Every choice is a throw of `Dice`: either seeded, and then fast, or drawn by hypothesis (the strategies at the
+end), and then slow, but it shrinks what it finds. Small numbers choose plain things.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import random
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from hypothesis import strategies as st
+
+from tests.oracle_documents import instant
+from tests.vocabulary import (
+    ACCOUNTS,
+    ADDRESSES,
+    APP_ID,
+    CONTEXT_KEYS,
+    DATES,
+    FAULTS,
+    KEYS,
+    LIKES,
+    NAMES,
+    NUMBERS,
+    OWNER,
+    REGIONS,
+    REQUESTED,
+    SERVICES,
+    STRANGE,
+    TAG_SETS,
+    TAG_VALUES,
+    VARIABLES,
+    WANTED,
+    WORDS,
+)
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+
+class Dice(NamedTuple):
+    """Where choices come from; `number` gives one of low..high."""
+
+    number: Callable[[int, int], int]
+
+    def pick(self, options: Sequence[T]) -> T:
+        """One of several."""
+        return options[self.number(0, len(options) - 1)]
+
+    def chance(self, percent: int) -> bool:
+        """True in so many of a hundred."""
+        return self.number(0, 99) >= 100 - percent
+
+    def several(self, options: Sequence[T], low: int, high: int) -> list[T]:
+        """Some of several, perhaps the same twice."""
+        return [self.pick(options) for _ in range(self.number(low, high))]
+
+
+def seeded(seed: int) -> Dice:
+    """Dice that fall the same way for the same seed."""
+    return Dice(random.Random(seed).randint)  # noqa: S311 - it must repeat itself
+
+
+class World(NamedTuple):
+    """A bundle as plain data, and session policies to call it with; documents are text.
+
+    said: condition key, or "resource" -> what the documents say of it, for calls to come close to.
+    """
+
+    catalog: Json
+    policies: dict[str, str]
+    principals: Json
+    settings: dict[str, str]
+    sessions: tuple[str, ...]
+    said: dict[str, list[str]]
+
+
+# --- catalogs ----------------------------------------------------------------------------------------
+
+
+def a_catalog(dice: Dice) -> Json:
+    """Two or three services, with rows of every granularity in any product."""
+    names = dict.fromkeys([dice.pick(SERVICES), dice.pick(SERVICES), dice.pick(SERVICES)])
+    return {name: a_service(dice, name) for name in names}
+
+
+def a_service(dice: Dice, name: str) -> Json:
+    """One service; what the product says of itself has nothing to do with its rows (DEC-44)."""
+    return {
+        "service": name,
+        "title": name,
+        "console": True,
+        "tag_authorization": dice.chance(60),
+        "granularity": dice.pick(("operation", "resource", "service")),
+        "ip_restriction": dice.pick(("supported", "partial", "unsupported")),
+        "actions": [an_action(dice, action) for action in dict.fromkeys(dice.several(NAMES, 2, 5))],
+    }
+
+
+def an_action(dice: Dice, name: str) -> Json:
+    """One row."""
+    granularity = dice.pick(("operation", "resource", "resource", "operation", "service"))
+    return {
+        "name": name,
+        "access": dice.pick(("read", "write", "list", "other")),
+        "granularity": granularity,
+        "resources": ["qcs::x:${region}:uin/${uin}:instance/${id}" if granularity == "resource" else "*"],
+        "ip_restriction": dice.chance(70),
+        "match": "any" if dice.chance(25) else "all",
+    }
+
+
+def actions_of(catalog: Json) -> list[str]:
+    """Every action by its whole name."""
+    return [f"{service}:{row['name']}" for service in catalog for row in catalog[service]["actions"]]
+
+
+# --- documents ---------------------------------------------------------------------------------------
+
+
+def a_document(dice: Dice, catalog: Json, *, low: int = 1, high: int = 4) -> Json:
+    """A document that loads. Denies name no exact action that the catalog lacks (DEC-11)."""
+    statements: list[Json] = [a_statement(dice, catalog) for _ in range(dice.number(low, high))]
+    statement = statements[0] if len(statements) == 1 and dice.chance(30) else statements
+    document = {"version": "2.0", "statement": statement}
+    return {key.capitalize(): value for key, value in document.items()} if dice.chance(5) else document
+
+
+def a_statement(dice: Dice, catalog: Json) -> Json:
+    """One statement."""
+    deny = dice.chance(40)
+    effect = ("deny" if deny else "allow").capitalize() if dice.chance(5) else "deny" if deny else "allow"
+    found: Json = {
+        "effect": effect,
+        "action": bracketed(dice, [an_action_pattern(dice, catalog, deny) for _ in range(dice.number(1, 3))]),
+        "resource": "*"
+        if dice.chance(45)
+        else bracketed(dice, [a_pattern(dice, catalog) for _ in range(dice.number(1, 3))]),
+    }
+    if dice.chance(60):
+        found["condition"] = a_condition(dice)
+    if dice.chance(5):
+        found = {key.upper(): value for key, value in found.items()} | {"sid": "x"}
+    return found
+
+
+def bracketed(dice: Dice, values: list[T]) -> list[T] | T:
+    """A list, or its only value without brackets."""
+    return values[0] if len(values) == 1 and dice.chance(50) else values
+
+
+def an_action_pattern(dice: Dice, catalog: Json, deny: bool) -> str:
+    """A pattern made of an action that exists: in full, with stars, in other capitals, of another service."""
+    action = dice.pick(actions_of(catalog))
+    service, _, name = action.partition(":")
+    cut = dice.number(1, len(name))
+    forms = (
+        *("*", f"{service}:*", action, action, f"{service}:{name[:cut]}*", f"{service}:*{name[cut:]}", "*:*"),
+        *(
+            f"{service}:*{name[cut - 1 : cut]}*",
+            f"{action}*",
+            f"{service[:1]}*:*",
+            f"*:{name[:cut]}*",
+            f"*:{name}",
+        ),
+        *(action.swapcase(), action.lower(), f"{service.upper()}:*", f"*{service}:{name}", f"{service}:**"),
+    )
+    found = dice.pick(forms if deny else (*forms, "tke:Create", f"{action}x"))
+    return f"name/{found}" if found != "*" and dice.chance(15) else found
+
+
+def a_pattern(dice: Dice, catalog: Json) -> str:
+    """A resource of a policy."""
+    if dice.chance(12):
+        return "*"
+    service = dice.pick((*catalog, "", "*", "other", "CVM"))
+    wanted = dice.pick(WANTED)
+    if service == "cos" and "${" in wanted:  # not in the path of an object (9)
+        wanted = "*"
+    project = dice.pick(("", "", "", "0", "id/0"))
+    return f"qcs:{project}:{service}:{dice.pick(REGIONS)}:{dice.pick(ACCOUNTS)}:{wanted}"
+
+
+def a_condition(dice: Dice) -> Json:
+    """Up to three clauses; operators that are thrown twice share their keys."""
+    condition: Json = {}
+    for _ in range(dice.number(0, 3)):
+        key, operators = dice.pick(KEYS[:2] if dice.chance(40) else KEYS)
+        operator = dice.pick(operators)
+        qualifier = dice.pick(("", "", "", "for_any_value:", "for_all_value:"))
+        suffix = "_if_exist" if operator != "null_equal" and dice.chance(25) else ""
+        values = [a_value(dice, operator, key) for _ in range(dice.number(1, 3))]
+        condition.setdefault(f"{qualifier}{operator}{suffix}", {})[key] = bracketed(dice, values)
+    return condition
+
+
+def a_value(dice: Dice, operator: str, key: str) -> Any:
+    """A value that the operator takes."""
+    family = operator.partition("_")[0]
+    if family == "ip":
+        return a_range(dice)
+    if family == "date":
+        return dice.pick(DATES)
+    if family in {"bool", "null"}:
+        return dice.pick(("true", "false", True, False))
+    if family == "numeric":
+        return dice.pick((*NUMBERS, 1, 10, 0.1, "1.5e1", *VARIABLES[:3]))
+    if operator.endswith("like") or key in {"qcs:resource_tag", "qcs:request_tag", "qcs:tag"}:
+        return dice.pick(LIKES if operator.endswith("like") else TAG_VALUES)
+    return (
+        dice.pick((*WORDS, *VARIABLES)) if family == "binary" or dice.chance(80) else dice.pick((1, 0, 1.0))
+    )
+
+
+def a_range(dice: Dice) -> str:
+    """A CIDR: nested, touching, whole, of one, of either family, mapped, with host bits."""
+    base = dice.pick(ADDRESSES)
+    if dice.chance(15):
+        return base
+    version = 6 if ":" in base else 4
+    prefixes = {4: (32, 31, 25, 24, 23, 8, 1, 0), 6: (128, 127, 120, 104, 97, 96)}[version]
+    wide = (64, 32, 1, 0) if version == 6 and not base.startswith("::ffff:") else ()
+    return f"{base}/{dice.pick((*prefixes, *wide))}"
+
+
+def plain(found: Json) -> Json:
+    """An object whose elements are spelt as the reference spells them."""
+    names = ("version", "statement", "effect", "action", "resource", "condition", "sid")
+    return {key.lower() if key.lower() in names else key: value for key, value in found.items()}
+
+
+def a_broken_document(dice: Dice, catalog: Json) -> str:
+    """The text of a document with one fault, most of the time; some faults are none where they fall."""
+    document = json.loads(json.dumps(a_document(dice, catalog)), object_hook=plain)
+    if dice.chance(10):
+        text = json.dumps(document)
+        cut = dice.number(0, len(text))
+        return dice.pick(
+            (text[:cut], text[:cut] + dice.pick(',}]{":x') + text[cut:], text.replace('"', "'", 1))
+        )
+    statements = document["statement"]
+    statement = statements if isinstance(statements, dict) else dice.pick(statements)
+    at = dice.pick(tuple(FAULTS))
+    value = dice.pick(FAULTS[at])
+    if at in {"version", "statement"}:
+        document[at] = value
+    elif at == "operator":
+        statement["condition"] = {value: {"cos:x": "a"}}
+    elif at == "key":
+        statement["condition"] = {"string_equal": {value: "a"}}
+    elif "_" in at:
+        statement["condition"] = {at: {"cos:x": value}}
+    else:
+        statement[at] = value
+    return json.dumps(document)
+
+
+# --- bundles -----------------------------------------------------------------------------------------
+
+
+def a_world(dice: Dice) -> World:
+    """A bundle with every layer; sometimes a policy is attached but missing (DEC-40)."""
+    catalog = a_catalog(dice)
+    policies = {name: json.dumps(a_document(dice, catalog)) for name in "abcd"[: dice.number(1, 4)]}
+    policies["all"] = json.dumps(
+        {"version": "2.0", "statement": {"effect": "allow", "action": "*", "resource": "*"}}
+    )
+    names = (*policies, "all")
+
+    def carried(low: int) -> list[str]:
+        found = dice.several(names, low, 3)
+        return [*found, "gone"] if dice.chance(1) else found
+
+    def entry() -> Json:
+        found: Json = {"policies": carried(1)}
+        return found | {"boundary": dice.pick(names) if dice.chance(40) else None}
+
+    principals: Json = {
+        "owner": {"uin": OWNER, "app_id": APP_ID},
+        "users": {
+            "101": {**entry(), "groups": dice.several(("g", "h"), 0, 2)},
+            "102": {"policies": ["all"]},
+        },
+        "groups": {"g": {"policies": carried(0)}, "h": {"policies": carried(0)}},
+        "roles": {"bot": entry()},
+    }
+    if dice.chance(30):
+        principals["account"] = [dice.several(names, 1, 2) for _ in range(dice.number(1, 2))]
+    sessions = (json.dumps(a_document(dice, catalog, high=2)), policies["all"])
+    return World(
+        catalog=catalog,
+        policies=policies,
+        principals=principals,
+        settings={
+            "ip_support": "gateway" if dice.chance(30) else "catalog",
+            "unknown_action": "judge" if dice.chance(20) else "refuse",
+        },
+        sessions=sessions,
+        said=what_is_said(map(json.loads, (*policies.values(), *sessions))),
+    )
+
+
+def what_is_said(documents: Iterable[Json]) -> dict[str, list[str]]:
+    """The values of each condition key, and the resources, of some documents."""
+    said: dict[str, list[str]] = {}
+
+    def listed(found: Any) -> list[str]:
+        return [str(one) for one in (found if isinstance(found, list) else [found])]
+
+    for document in documents:
+        statements = plain(document)["statement"]
+        for statement in map(plain, statements if isinstance(statements, list) else [statements]):
+            said.setdefault("resource", []).extend(listed(statement["resource"]))
+            for keys in statement.get("condition", {}).values():
+                for key, values in keys.items():
+                    said.setdefault(key, []).extend(listed(values))
+    return said
+
+
+# --- calls -------------------------------------------------------------------------------------------
+
+
+def edges(cidr: str) -> list[str]:
+    """The first and last address of a range, and those before and behind it."""
+    network = ipaddress.ip_network(cidr, strict=False)
+    first, last = int(network[0]), int(network[-1])
+    kind = type(network[0])
+    places = (first, last, first - 1, last + 1)
+    return [str(kind(place)) for place in places if 0 <= place < 2**network.max_prefixlen]
+
+
+def a_call(dice: Dice, world: World) -> Json:
+    """A call of an action that exists, mostly; addresses and times lie on the edges of what policies say."""
+    callers = ("uin/101", "uin/101", "uin/101", "uin/101", "role/bot", "role/bot", "uin/102", "uin/100")
+    strangers = ("uin/999", "role/101", "uin/bot", "")
+    return {
+        "principal": dice.pick(strangers if dice.chance(1) else callers),
+        "action": a_called_action(dice, world.catalog),
+        "source_ip": an_address(dice, world),
+        "time": a_time(dice, world),
+        "resources": some_resources(dice, world),
+        "resource_tags": dice.pick((*TAG_SETS, None)),
+        "request_tags": dice.pick((*TAG_SETS, None)),
+        "context": None if dice.chance(20) else a_context(dice, world),
+        "session": dice.pick(world.sessions) if dice.chance(15) else None,
+    }
+
+
+def a_called_action(dice: Dice, catalog: Json) -> str:
+    """The name of an action, seldom one that does not exist."""
+    action = dice.pick(actions_of(catalog))
+    strange = (f"{action}s", action.lower(), "tke:Create", "nonsense", f"name/{action}", f"{action}\n", "")
+    return dice.pick(strange) if dice.chance(6) else action
+
+
+def an_address(dice: Dice, world: World) -> str | None:
+    """The edge of a range, most often of one that the policies name."""
+    if dice.chance(5):
+        return None
+    said = world.said.get("qcs:ip")
+    return dice.pick(edges(dice.pick(said) if said and dice.chance(80) else a_range(dice)))
+
+
+def a_time(dice: Dice, world: World) -> float | None:
+    """Seconds at, just before or just after an instant, most often one that the policies name."""
+    if dice.chance(5):
+        return None
+    said = world.said.get("qcs:current_time")
+    moment = instant(dice.pick(said if said and dice.chance(80) else DATES))
+    return float(moment or 0) + dice.pick((0.0, 0.5, -0.5, 1.0, -1.0, 0.1, 1e-6, -1e-6))
+
+
+def some_resources(dice: Dice, world: World) -> list[str | None]:
+    """One resource, or more of them, or none; seldom what is no resource, or could not be bound."""
+    number = dice.pick((2, 2, 3, 1, 0)) if dice.chance(40) else 1
+    return [a_resource(dice, world) for _ in range(number)]
+
+
+def a_resource(dice: Dice, world: World) -> str | None:
+    """What a call is about, half of the time made from what a policy says."""
+    if dice.chance(8):
+        return dice.pick(("*", None, "qcs::cvm:gz:instance/1", "nonsense", "acs::cvm:::x"))
+    said = [one for one in world.said["resource"] if one != "*"]
+    if said and dice.chance(60):
+        _, _, service, region, account, wanted = dice.pick(said).split(":", 5)
+        for name, value in (("${uin}", "101"), ("${owner_uin}", OWNER), ("${app_id}", APP_ID)):
+            wanted = wanted.replace(name, value)
+        wanted = wanted.replace("*", dice.pick(("", "x", "*", "a/b")))
+        wanted = wanted.removesuffix("/") if dice.chance(20) else wanted
+        region = dice.pick(("ap-guangzhou", "", region)) if "*" in region or dice.chance(30) else region
+        account = dice.pick(("uin/100", "uin/200", "")) if "*" in account else account
+        service = dice.pick(tuple(world.catalog)) if service in {"", "*"} else service
+    else:
+        service = dice.pick((*world.catalog, *world.catalog, "other", ""))
+        region, account, wanted = dice.pick(REGIONS), dice.pick(ACCOUNTS[:8]), dice.pick(REQUESTED)
+    return f"qcs:{dice.pick(('', 'id/0', '7'))}:{service}:{region}:{account}:{wanted}"
+
+
+def a_context(dice: Dice, world: World) -> dict[str, list[str]]:
+    """Some keys, mostly those of the policies, with values close to theirs, of the wrong kind, or none."""
+    asked = tuple(key for key in world.said if key in CONTEXT_KEYS)
+    keys = dice.several(asked, 0, 4) if asked and dice.chance(75) else dice.several(CONTEXT_KEYS, 0, 4)
+    return {
+        key: [a_context_value(dice, key, world.said.get(key)) for _ in range(dice.number(0, 2))]
+        for key in keys
+    }
+
+
+def a_context_value(dice: Dice, key: str, said: list[str] | None) -> str:
+    """A value of a key."""
+    liked = {"mfa": ("0", "1"), "qcs:mfa": ("true", "false"), "qcs:BindToken": ("true", "false")}
+    if dice.chance(50):
+        return dice.pick(
+            liked.get(key, (*WORDS, *NUMBERS, *DATES, "true", "false", "10.0.0.0", "::1", *STRANGE))
+        )
+    value = dice.pick(said or WORDS).replace("${uin}", "101").replace("*", "x")
+    value = value.lower() if value in {"True", "False"} else value
+    return dice.pick((value, value, value, value.swapcase(), f"{value}0", value.partition("/")[0]))
+
+
+# --- hypothesis --------------------------------------------------------------------------------------
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> str:
+    """The text of a document, good or broken."""
+    dice = Dice(lambda low, high: draw(st.integers(low, high)))
+    catalog = a_catalog(dice)
+    return a_broken_document(dice, catalog) if dice.chance(60) else json.dumps(a_document(dice, catalog))
+
+
+@st.composite
+def worlds_and_calls(draw: st.DrawFn, calls: int = 6) -> tuple[World, list[Json]]:
+    """A bundle and calls of it."""
+    dice = Dice(lambda low, high: draw(st.integers(low, high)))
+    world = a_world(dice)
+    return world, [a_call(dice, world) for _ in range(calls)]
+
+
+def stream(seed: int, calls: int) -> Iterable[tuple[World, list[Json]]]:
+    """Bundles without end, each with so many calls; the same for the same seed."""
+    while True:
+        dice = seeded(seed)
+        world = a_world(dice)
+        yield world, [a_call(dice, world) for _ in range(calls)]
+        seed += 1

@@ -1,0 +1,286 @@
+"""Random bundles would find a reader that gets one rule wrong: the oracle is made wrong, one rule at a time.
+
+Without this, thousands of answers that agree might all be answers to questions that are too easy.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from tests import oracle
+from tests.generators import stream
+from tests.oracle_documents import VARIABLE
+
+PAIRS, CALLS = 120_000, 30
+RIGHT = vars(oracle).copy()
+
+
+def asked_as(**fields: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A function that is asked with other facts of the call than there are."""
+
+    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda key, asked: function(key, asked._replace(**fields))
+
+    return wrap
+
+
+def caseless(pattern: str, effect: str, service: str, name: str) -> Any:
+    return RIGHT["action_truth"](pattern.lower(), effect, service.lower(), name.lower())
+
+
+def one_case(pattern: str, _: str, service: str, name: str) -> Any:
+    return RIGHT["action_truth"](pattern, "allow", service, name)
+
+
+def any_service(pattern: str, effect: str, service: str, name: str) -> Any:
+    of_service, _, of_name = pattern.removeprefix("name/").partition(":")
+    found = RIGHT["star"](of_service, service) and RIGHT["star"](of_name, name)
+    return found or RIGHT["action_truth"](pattern, effect, service, name)
+
+
+def single_actions(statement: Any, asked: Any) -> Any:
+    return RIGHT["actions_truth"](statement, asked._replace(granularity="operation"))
+
+
+def out_of_scope(*_: Any) -> bool:
+    return False
+
+
+def in_doubt(pattern: str, statement: Any, asked: Any, resource: Any) -> Any:
+    return RIGHT["unaddressed_truth"](pattern, statement, asked._replace(rows=()), resource)
+
+
+def other_service_too(pattern: str, statement: Any, asked: Any, resource: Any) -> Any:
+    service = pattern.split(":", 5)[2]
+    return RIGHT["unaddressed_truth"](pattern, statement, asked._replace(service=service), resource)
+
+
+def six_stars(pattern: str, statement: Any, asked: Any, resource: Any) -> Any:
+    return pattern.endswith(":*") or RIGHT["unaddressed_truth"](pattern, statement, asked, resource)
+
+
+def no_region(pattern: str, region: str, unclear: Any) -> Any:
+    return region == "" or RIGHT["region_truth"](pattern, region, unclear)
+
+
+def no_alias(pattern: str, region: str, unclear: Any) -> Any:
+    plain = pattern in {"", "*"} or RIGHT["star"](pattern, region)
+    return plain if region else RIGHT["region_truth"](pattern, region, unclear)
+
+
+def every_account(account: str, asked: Any) -> str:
+    return str(RIGHT["own_account"]("" if account == "uin/200" else account, asked))
+
+
+def no_app_id(account: str, asked: Any) -> str:
+    return str(RIGHT["own_account"](account, asked._replace(app_id="")))
+
+
+def only_stars(pattern: str, resource: str, _: Any) -> Any:
+    return RIGHT["star"](pattern, resource)
+
+
+def prefixes(pattern: str, resource: str, unclear: Any) -> Any:
+    return True if RIGHT["segment_truth"](pattern, resource, None) is not False else unclear
+
+
+def foreign_negation(text: str, key: str, wanted: Any, asked: Any) -> Any:
+    have = RIGHT["supplied"](key, asked)
+    absent = have is not None and not have and "_not_" in text
+    return True if absent else RIGHT["clause_truth"](text, key, wanted, asked)
+
+
+def vacuous(text: str, key: str, wanted: Any, asked: Any) -> Any:
+    have = RIGHT["supplied"](key, asked)
+    absent = have is not None and not have and text.startswith("for_all_value:") and "null" not in text
+    return True if absent else RIGHT["clause_truth"](text, key, wanted, asked)
+
+
+def if_exist_always(text: str, key: str, wanted: Any, asked: Any) -> Any:
+    unknown = RIGHT["supplied"](key, asked) is None and text.endswith("_if_exist")
+    return True if unknown else RIGHT["clause_truth"](text, key, wanted, asked)
+
+
+def unknown_is_absent(text: str, key: str, wanted: Any, asked: Any) -> Any:
+    unknown = RIGHT["supplied"](key, asked) is None
+    return text.endswith("_if_exist") if unknown else RIGHT["clause_truth"](text, key, wanted, asked)
+
+
+def first_value(text: str, key: str, wanted: Any, asked: Any) -> Any:
+    plain = text if ":" in text else f"for_any_value:{text}"
+    return RIGHT["clause_truth"](plain, key, wanted, asked)
+
+
+def all_for_any(text: str, key: str, wanted: Any, asked: Any) -> Any:
+    return RIGHT["clause_truth"](text.replace("for_all", "for_any"), key, wanted, asked)
+
+
+def not_all(operator: str, have: Any, wanted: Sequence[str | None]) -> Any:
+    positive = operator.replace("_not_", "_")
+    if positive == operator:
+        return RIGHT["value_truth"](operator, have, wanted)
+    return RIGHT["any_of"](
+        None if value is None else RIGHT["opposite"](RIGHT["holds"](positive, have, value))
+        for value in wanted
+    )
+
+
+def equal_too(relation: str, have: Any, value: Any) -> Any:
+    return RIGHT["ordered"](
+        relation.replace("_than", "_than_equal", 1).replace("_equal_equal", ""), have, value
+    )
+
+
+def as_floats(relation: str, have: Any, value: Any) -> Any:
+    known = have is not None and value is not None
+    return RIGHT["ordered"](relation, float(have), float(value)) if known else None
+
+
+def whole_seconds(text: str) -> Any:
+    moment = RIGHT["instant"](text)
+    return None if moment is None else moment // 1
+
+
+def binary_by_case(operator: str, have: Any, value: str) -> Any:
+    return have == value if operator == "binary_equal" else RIGHT["holds"](operator, have, value)
+
+
+def garbage_is_false(operator: str, have: Any, value: str) -> Any:
+    return RIGHT["holds"](operator, have, value) is True
+
+
+def middle_stars(pattern: str, text: str) -> bool:
+    return bool(RIGHT["star"](pattern, text)) or (
+        "?" in pattern and RIGHT["star"](pattern.replace("?", "*"), text)
+    )
+
+
+def network_only(found: Any, cidr: str) -> Any:
+    return found == ipaddress.ip_network(cidr, strict=False)[0] or RIGHT["inside"](found, cidr)
+
+
+def one_line(found: Any, cidr: str) -> Any:
+    bits = 32 if found.version == 4 else 128
+    return cidr.endswith("/0") or RIGHT["inside"](found, cidr) if bits == 32 else RIGHT["inside"](found, cidr)
+
+
+def unmapped(text: str) -> Any:
+    return ipaddress.ip_address(text) if RIGHT["address"](text) is not None else None
+
+
+def role_number(principals: Any, principal: str) -> Any:
+    return {"uin": "101"} | RIGHT["variables_of"](principals, principal)
+
+
+def empty_value(text: str, variables: Any) -> str:
+    return str(VARIABLE.sub(lambda found: variables.get(found.group(1), ""), text))
+
+
+def layers_without(**fields: Any) -> Callable[..., Any]:
+    """Layers of which some are left out."""
+
+    def wrong(*arguments: Any) -> Any:
+        found = RIGHT["layers_of"](*arguments)
+        return found and found._replace(**fields)
+
+    return wrong
+
+
+def limits_grant(*arguments: Any) -> Any:
+    found = RIGHT["layers_of"](*arguments)
+    if found is None or found.identity is None:
+        return found
+    return found._replace(identity=(*found.identity, *(item for layer in found.limits for item in layer)))
+
+
+def one_account_level(*arguments: Any) -> Any:
+    found = RIGHT["layers_of"](*arguments)
+    return found and found._replace(account=(tuple(item for level in found.account for item in level),))
+
+
+def denies_that_hold(layers: Any, asked: Any) -> Any:
+    reason, statements = RIGHT["judge"](layers, asked)
+    return ("allowed", ()) if reason == "undetermined_deny" else (reason, statements)
+
+
+def one_resource(layers: Any, asked: Any) -> Any:
+    call = {**asked.call, "resources": asked.call["resources"][:1]}
+    return RIGHT["judge"](layers, asked._replace(call=call))
+
+
+def always_all(layers: Any, asked: Any) -> Any:
+    return RIGHT["judge"](layers, asked._replace(match="all"))
+
+
+def known_to_all(truths: Iterable[Any]) -> Any:
+    return all(truth is not False for truth in truths)
+
+
+WRONG: dict[str, tuple[str, Callable[..., Any]]] = {
+    "unknown counts as true": ("all_of", known_to_all),
+    "actions are caseless, grants too (DEC-7)": ("action_truth", caseless),
+    "denies are exact about letter case (DEC-7)": ("action_truth", one_case),
+    "a star for the service grants (DEC-8)": ("action_truth", any_service),
+    "single actions of a service-level product grant (DEC-46)": ("actions_truth", single_actions),
+    "a deny of a resource never reaches an operation-level action (DEC-47)": (
+        "unaddressed_truth",
+        out_of_scope,
+    ),
+    "resource-level actions do not matter there (11.3, 2)": ("unaddressed_truth", in_doubt),
+    "another service's resource matters there (11.3, 1)": ("unaddressed_truth", other_service_too),
+    "six segments that end in a star are the star (DEC-45)": ("unaddressed_truth", six_stars),
+    "a request without a region is in every region (5.3)": ("region_truth", no_region),
+    "short regions are words of their own (DEC-16)": ("region_truth", no_alias),
+    "another account is known by another name (DEC-14)": ("own_account", every_account),
+    "an APPID is no account (5.3)": ("own_account", no_app_id),
+    "X/* and a trailing slash say nothing (DEC-15)": ("segment_truth", only_stars),
+    "X/* and a trailing slash match (DEC-15)": ("segment_truth", prefixes),
+    "a negated operator holds on an absent key (7.5)": ("clause_truth", foreign_negation),
+    "for_all_value holds on an empty set (DEC-29)": ("clause_truth", vacuous),
+    "_if_exist holds on a key that is not supplied (DEC-30)": ("clause_truth", if_exist_always),
+    "a key that is not supplied is absent (DEC-30)": ("clause_truth", unknown_is_absent),
+    "without a qualifier any value is enough (DEC-28)": ("clause_truth", first_value),
+    "all means any (7.4)": ("clause_truth", all_for_any),
+    "a negated list is an OR (DEC-27)": ("value_truth", not_all),
+    "less_than includes equal (7.2)": ("ordered", equal_too),
+    "numbers and times are floats (7.2)": ("ordered", as_floats),
+    "times are whole seconds (DEC-26)": ("instant", whole_seconds),
+    "binary_equal is certain (DEC-20)": ("holds", binary_by_case),
+    "a value that cannot be read is another value (U2)": ("holds", garbage_is_false),
+    "a question mark is a wildcard (DEC-6)": ("star", middle_stars),
+    "/0 holds both families (DEC-24)": ("inside", one_line),
+    "a mapped address is IPv6 (DEC-24)": ("address", unmapped),
+    "a role has a number (DEC-34)": ("variables_of", role_number),
+    "a variable without a value is empty (DEC-34)": ("filled", empty_value),
+    "every action knows its address (U1)": ("supplied", asked_as(ip=True)(oracle.supplied)),
+    "every product knows its tags (11.5)": ("supplied", asked_as(tags=True)(oracle.supplied)),
+    "general policies are forgotten (DEC-42)": ("layers_of", layers_without(general=())),
+    "account levels are forgotten (10.3)": ("layers_of", layers_without(account=())),
+    "account levels add up (10.3)": ("layers_of", one_account_level),
+    "limits are forgotten (10.3)": ("layers_of", layers_without(limits=())),
+    "limits grant (10.3)": ("layers_of", limits_grant),
+    "a doubtful deny lets pass (DEC-1)": ("judge", denies_that_hold),
+    "the first resource decides (5.3)": ("judge", one_resource),
+    "any is all (5.3)": ("judge", always_all),
+}
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(("function", "instead"), WRONG.values(), ids=WRONG)
+def test_a_wrong_reader_is_found(
+    function: str, instead: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for world, calls in islice(stream(1, CALLS), PAIRS // CALLS):
+        for call in calls:
+            ask = (world.catalog, world.policies, world.principals, call)
+            right = oracle.decide(*ask, **world.settings)  # type: ignore[arg-type]
+            with monkeypatch.context() as patch:
+                patch.setattr(oracle, function, instead)
+                if oracle.decide(*ask, **world.settings) != right:  # type: ignore[arg-type]
+                    return
+    pytest.fail("no random bundle tells it from the right one")
