@@ -100,7 +100,7 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], object]:
 
 
 def handrolled_int(workload: Workload) -> Answer:
-    """A loop over parsed statements, addresses as integers: what a careful engineer writes in an afternoon."""
+    """A loop over parsed statements, addresses as integers: a careful engineer's afternoon."""
 
     def build(rules: list[Rule]) -> Answer:
         rows = [(r.deny, _matcher(r.actions), r.ranges, r.outside, r.window) for r in rules]
