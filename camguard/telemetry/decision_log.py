@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import accumulate, islice
 from pathlib import Path
+from typing import BinaryIO
 
 from camguard.edge.record import Record
 from camguard.engine.decision import Reason
@@ -33,6 +34,7 @@ YIELD_EVERY = 16  # every so many calls let the writer in
 TICK_SECONDS = 0.05  # how long a record may wait for its writer: calls never wake it, since that costs them
 RETRY_SECONDS = 1.0  # after a failed write
 LOOK_SECONDS = 1.0  # between two looks at whether the file was moved away
+SETTLE_SECONDS = 0.02  # longer than a write takes
 STOP_SECONDS = 5.0
 _STDOUT = 1
 _MODE = 0o640  # a log names people and addresses
@@ -116,15 +118,27 @@ class Sink:
 
     def _ends_torn(self, fd: int) -> bool:
         """Tell whether a file ends within a line, as one does whose writer was killed."""
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
             return self._torn  # a pipe: all that is known is what was written to it
         try:
-            with Path(self._path).open("rb") as file:
-                file.seek(-1, os.SEEK_END)
-                return file.read(1) != b"\n"
-        except OSError:  # empty, or may be written and not read
-            return bool(found.st_size) and self._torn
+            with Path(self._path).open("rb", buffering=0) as file:
+                return self._stays_torn(file)
+        except OSError:  # may be written and not read
+            return self._torn
+
+    @staticmethod
+    def _stays_torn(file: BinaryIO) -> bool:
+        """Look twice: what another process is writing just now looks torn for a moment."""
+        size = -1
+        while (now := file.seek(0, os.SEEK_END)) != size:
+            if not now:
+                return False
+            file.seek(now - 1)
+            if file.read(1) == b"\n":
+                return False
+            size = now
+            time.sleep(SETTLE_SECONDS)
+        return True
 
 
 class DecisionLog:

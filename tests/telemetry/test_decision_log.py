@@ -302,6 +302,20 @@ def test_a_file_whose_writer_was_killed_is_continued_on_a_new_line(path: Path, m
     assert json.loads(second)["id"] == "1"
 
 
+def test_what_another_process_is_writing_just_now_is_not_torn(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_bytes(b"half ")
+
+    def meanwhile(_seconds: float) -> None:
+        with path.open("ab") as file:
+            file.write(b"a line\n")
+
+    monkeypatch.setattr(time, "sleep", meanwhile)
+    Sink(str(path)).write(deque([b"another\n"]))
+    assert path.read_bytes() == b"half a line\nanother\n"
+
+
 def test_a_file_moved_away_is_made_anew_within_a_second(path: Path) -> None:
     now = 0.0
     sink = Sink(str(path), monotonic=lambda: now)
