@@ -154,7 +154,7 @@ DETAILS: Mapping[str, Refusal] = MappingProxyType(
 # What CAM says no with, as each product's error list prints it; all others say it the second way (DEC-52).
 SERVICE_CODES: Mapping[str, str] = MappingProxyType({"aiart": "AuthFailure.UnauthorizedOperation"})
 DEFAULT_CODE = "UnauthorizedOperation"
-# cam-semantics 15.2, forms 2 and 1. The request id stands where %s is left after the first round.
+# cam-semantics 15.2, forms 2 and 1: request id, action, resource.
 _FORMS: Mapping[str, str] = MappingProxyType(
     {
         "AuthFailure.UnauthorizedOperation": (
@@ -168,7 +168,8 @@ _FORMS: Mapping[str, str] = MappingProxyType(
         ),
     }
 )
-_DENIED_STATUS = 403
+_FORBIDDEN = 403
+_BUSY = 503
 _RESOURCE_SHOWN = 256
 _JSON = (b"content-type", b"application/json")
 _ID = "0" * 36  # as long as any request id
@@ -181,53 +182,42 @@ def refused(detail: str) -> Decision:
     return _DECISIONS[detail]
 
 
-def _body(code: str, message: str) -> bytes:
-    """Return the envelope with the request id left open as `%s`, everything else escaped."""
-    envelope = {"Response": {"Error": {"Code": code, "Message": message}, "RequestId": _ID}}
-    return json.dumps(envelope, separators=(",", ":")).replace("%", "%%").replace(_ID, "%s").encode()
-
-
 class _Ready(NamedTuple):
-    """An answer but for its request id, which stands in it `ids` times."""
+    """An answer but for its request id, which stands wherever two pieces meet."""
 
     status: Mapping[Style, int]
     headers: Mapping[Style, tuple[tuple[bytes, bytes], ...]]
-    body: bytes
-    ids: int
+    pieces: tuple[bytes, ...]
 
     def answer(self, request_id: str, style: Style) -> Answer:
-        body = self.body % ((request_id.encode(),) * self.ids)
-        return Answer(self.status[style], self.headers[style], body)
+        return Answer(self.status[style], self.headers[style], request_id.encode().join(self.pieces))
 
 
 def _ready(status: int, code: str, message: str, *, close: bool = False) -> _Ready:
-    body = _body(code, message)
-    ids = body.count(b"%s")
-    length = len(body % ((_ID.encode(),) * ids))
-    headers: tuple[tuple[bytes, bytes], ...] = (_JSON, (b"content-length", b"%d" % length))
+    """Return an answer. message: with `_ID` where the request id belongs."""
+    envelope = {"Response": {"Error": {"Code": code, "Message": message}, "RequestId": _ID}}
+    whole = json.dumps(envelope, separators=(",", ":")).encode()
+    headers: tuple[tuple[bytes, bytes], ...] = (_JSON, (b"content-length", b"%d" % len(whole)))
     if close:
         headers += ((b"connection", b"close"),)
-    later = ((b"retry-after", b"1"),) if status == _DETAILS_LATER else ()
-    return _Ready({"sdk": 200, "http": status}, {"sdk": headers, "http": headers + later}, body, ids)
+    http = (*headers, (b"retry-after", b"1")) if status == _BUSY else headers
+    return _Ready(
+        {"sdk": 200, "http": status}, {"sdk": headers, "http": http}, tuple(whole.split(_ID.encode()))
+    )
 
 
-_DETAILS_LATER = 503
 _READY = {
     name: _ready(each.status, each.code, each.message, close=each.close) for name, each in DETAILS.items()
 }
-_REASONS = {  # decisions that were made elsewhere and carry no detail
-    Reason.ACTION_UNKNOWN: "action_unknown",
-    Reason.CLIENT_IP_INVALID: "client_ip_invalid",
-    Reason.POLICY_UNAVAILABLE: "policy_unavailable",
-    Reason.INTERNAL_ERROR: "internal_error",
-}
+# Decisions that were made elsewhere and carry no detail. What is not here is policy's no.
+_REASONS = {reason: reason.value for reason in Reason if reason.value in DETAILS}
 
 
 def _denied(named: tuple[str, str]) -> _Ready:
     """Return the denial of one action (`service:Name`) on one resource."""
     action, resource = named
     code = SERVICE_CODES.get(action.partition(":")[0], DEFAULT_CODE)
-    return _ready(_DENIED_STATUS, code, _FORMS[code] % (_ID, action, resource))
+    return _ready(_FORBIDDEN, code, _FORMS[code] % (_ID, action, resource))
 
 
 _DENIALS: Memo[tuple[str, str], _Ready] = Memo(_denied, size=lambda named: len(named[1]))

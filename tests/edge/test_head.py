@@ -13,7 +13,7 @@ from camguard.edge.head import Head, HeadRules, read_head
 from camguard.edge.headers import FIELDS
 from camguard.edge.memo import Memo
 from camguard.settings import LimitsSettings
-from tests.edge.stage import ELSEWHERE, HOST, OFFICE, SETTINGS, Line, Play, ask, limits, sdk
+from tests.edge.stage import ELSEWHERE, HOST, OFFICE, SETTINGS, Line, Play, Request, ask, limits, sdk
 
 FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
 

@@ -1,0 +1,250 @@
+"""CamguardMiddleware in front of an application: what kinds of scope pass, and that it starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from camguard import CamguardMiddleware
+from camguard.errors import SettingsError
+from camguard.settings import load_settings
+from tests.edge.stage import Play, sdk
+from tests.edge.stage import Request as Raw
+
+ALICE, OFFICE = b"100000000101", "10.1.2.3"
+
+
+@pytest.fixture
+def config(tmp_path: Path, repository: Path) -> Path:
+    """Return settings over the shipped catalog and bundle, with callers named by a trusted proxy."""
+    file = tmp_path / "camguard.toml"
+    file.write_text(
+        f"""
+        catalog.path = "{repository}/config/catalog"
+        policy.source = "{repository}/config/bundle"
+        identity.mode = "header"
+        client_ip.trusted_proxies = ["127.0.0.1"]
+        decision_log.path = "log"
+        """
+    )
+    return file
+
+
+async def echo(request: Request) -> Response:
+    decision = request.scope["camguard.decision"]
+    return JSONResponse({"Response": {"Echo": await request.json(), "By": decision.statements}})
+
+
+class Told(NamedTuple):
+    """What an application answered."""
+
+    status: int
+    headers: dict[bytes, bytes]
+    response: dict[str, Any]
+
+
+async def call(app: ASGIApp, path: str = "/", body: bytes = b"{}", source: str = OFFICE) -> Told:
+    """Call TextToImage as alice, through the proxy on 127.0.0.1."""
+    request = Raw(
+        lines=sdk(
+            (b"x-camguard-principal", ALICE),
+            (b"x-forwarded-for", source.encode()),
+            host=b"aiart.tencentcloudapi.com",
+            x_tc_action=b"TextToImage",
+        ),
+        target=path,
+        raw_path=path.encode(),
+        client=("127.0.0.1", 50000),
+        chunks=(body,),
+    )
+    sent: list[Any] = []
+    waiting: list[Any] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Any:
+        return waiting.pop(0) if waiting else {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app(request.scope(), receive, send)
+    whole = b"".join(message.get("body", b"") for message in sent)
+    return Told(sent[0]["status"], dict(sent[0]["headers"]), json.loads(whole)["Response"])
+
+
+@contextlib.asynccontextmanager
+async def alive(app: ASGIApp) -> AsyncIterator[None]:
+    """Run the application's lifespan, as a server does."""
+    asked, told = asyncio.Queue[Any](), asyncio.Queue[Any]()
+    running = asyncio.ensure_future(app({"type": "lifespan", "state": {}}, asked.get, told.put))
+    await asked.put({"type": "lifespan.startup"})
+    assert (await told.get())["type"] == "lifespan.startup.complete"
+    yield
+    await asked.put({"type": "lifespan.shutdown"})
+    assert (await told.get())["type"] == "lifespan.shutdown.complete"
+    await running
+
+
+def guarded(config: Path, registry: CollectorRegistry) -> Starlette:
+    app = Starlette(routes=[Route("/", echo, methods=["GET", "POST"])], debug=True)
+    app.add_middleware(CamguardMiddleware, config=config, registry=registry)
+    return app
+
+
+def test_one_line_guards_an_application(config: Path, tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    app = guarded(config, registry)
+
+    async def scene() -> tuple[Told, Told]:
+        async with alive(app):
+            return await call(app, body=b'{"Prompt": "a cat"}'), await call(app, source="192.0.2.1")
+
+    allowed, denied = asyncio.run(scene())
+    assert allowed.response == {"Echo": {"Prompt": "a cat"}, "By": ["aiart-create#0"]}
+    assert denied.status == 200
+    assert denied.headers[b"content-type"] == b"application/json"
+    assert denied.response["Error"]["Code"] == "AuthFailure.UnauthorizedOperation"
+    metrics = generate_latest(registry).decode()
+    assert 'decision="allow",listener="middleware",reason="allowed",service="aiart"} 1.0' in metrics
+    assert 'decision="deny",listener="middleware",reason="no_allow",service="aiart"} 1.0' in metrics
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert {(line["decision"], line["upstream_status"]) for line in lines} == {("allow", 200), ("deny", None)}
+    assert denied.response["RequestId"] in {line["request_id"] for line in lines}
+
+
+def test_t51_nothing_is_exempt(config: Path) -> None:
+    app = guarded(config, CollectorRegistry())
+    for path in ("/healthz", "/metrics", "/docs", "//"):
+        assert asyncio.run(call(app, path)).response["Error"]["Code"] == "UnsupportedProtocol"
+
+
+def test_t56_a_websocket_is_refused() -> None:
+    play = Play()
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(play.middleware({"type": "websocket", "headers": []}, receive, send))
+    assert sent == [{"type": "websocket.close", "code": 1008}]
+    assert play.reached == []
+
+
+def test_t56_a_websocket_is_answered_where_the_server_can() -> None:
+    play = Play()
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "websocket", "headers": [], "extensions": {"websocket.http.response": {}}}
+    asyncio.run(play.middleware(scope, receive, send))
+    assert [message["type"] for message in sent] == [
+        "websocket.http.response.start",
+        "websocket.http.response.body",
+    ]
+    assert sent[0]["status"] == 403
+    assert b"InvalidRequest" in sent[1]["body"]
+    assert play.reached == []
+
+
+@pytest.mark.parametrize("kind", ["webtransport", "", "HTTP"])
+def test_t57_an_unknown_scope_is_refused(kind: str) -> None:
+    play = Play()
+    with pytest.raises(NotImplementedError):
+        asyncio.run(play.serve(Raw(type=kind)))
+    assert play.reached == []
+
+
+def test_a_lifespan_passes_and_starts_and_stops_the_parts(config: Path) -> None:
+    events: list[str] = []
+
+    class Watched(CamguardMiddleware):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            parts = self._parts
+            assert parts is not None
+            start, stop = parts.start, parts.stop
+            parts.start = lambda: (events.append("start"), start())[1]  # type: ignore[method-assign,func-returns-value]
+            parts.stop = lambda: (events.append("stop"), stop())[1]  # type: ignore[method-assign,func-returns-value]
+
+    app = Starlette(routes=[Route("/", echo, methods=["POST"])])
+    app.add_middleware(Watched, config=config, registry=CollectorRegistry())
+
+    async def scene() -> None:
+        async with alive(app):
+            assert events == ["start"]
+            assert (await call(app)).response["By"]
+
+    asyncio.run(scene())
+    assert events == ["start", "stop"]
+
+
+def test_parts_start_with_the_first_request_where_no_server_says_when(config: Path, tmp_path: Path) -> None:
+    app = Starlette(routes=[Route("/", echo, methods=["POST"])])
+    middleware = CamguardMiddleware(app, config, registry=CollectorRegistry())
+    assert not (tmp_path / "log").exists()
+    assert asyncio.run(call(middleware)).response["By"]
+    parts = middleware._parts  # noqa: SLF001
+    assert parts is not None
+    parts.stop()
+    assert (tmp_path / "log").read_text().count("\n") == 1
+
+
+def test_a_broken_bundle_refuses_everything_until_it_is_repaired(
+    config: Path, tmp_path: Path, repository: Path
+) -> None:
+    """F-3: the process stays up; it becomes ready when repaired."""
+    bundle = tmp_path / "bundle"
+    config.write_text(config.read_text().replace(f"{repository}/config/bundle", str(bundle)))
+    app = Starlette(routes=[Route("/", echo, methods=["POST"])])
+    middleware = CamguardMiddleware(app, config, registry=CollectorRegistry())
+    assert asyncio.run(call(middleware)).response["Error"]["Code"] == "ServiceUnavailable"
+    bundle.symlink_to(repository / "config" / "bundle")
+    parts = middleware._parts  # noqa: SLF001
+    assert parts is not None
+    assert parts.store.reload().result in {"success", "unchanged"}
+    assert asyncio.run(call(middleware)).response["By"]
+    parts.stop()
+
+
+def test_settings_that_cannot_be_used_raise(config: Path) -> None:
+    async def app(*_: Any) -> None: ...
+
+    with pytest.raises(SettingsError):
+        CamguardMiddleware(app)
+    with pytest.raises(SettingsError):
+        CamguardMiddleware(app, load_settings(config), guard=Play().guard)
+    with pytest.raises(SettingsError):
+        CamguardMiddleware(app, config.parent / "missing.toml")
+    config.write_text(config.read_text().replace("header", "signature"))
+    with pytest.raises(SettingsError):
+        CamguardMiddleware(app, config, registry=CollectorRegistry())
+
+
+def test_t67_a_debugging_application_shows_nothing_of_the_guard(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise ValueError("secret")
+
+    monkeypatch.setattr("camguard.edge.reading.read_head", broken)
+    told = asyncio.run(call(guarded(config, CollectorRegistry())))
+    assert told.response["Error"] == {"Code": "InternalError", "Message": "An internal error has occurred."}
