@@ -42,7 +42,13 @@ def exclusions(subject: Subject) -> Iterator[Finding]:
         message = f"no {what} of {key} meets {written} together"
         certain = key == TIME or (key == IP and judges_address(subject))
         if certain and not subject.allows:
-            yield found("CG402", at, f"{message}: nothing is denied", "a statement for each of them")
+            partly = (
+                key == IP
+                and not subject.judges_every_address
+                and subject.touched & subject.roster.without_address
+            )
+            outcome = "nothing is denied" + (" where the address can be restricted" if partly else "")
+            yield found("CG402", at, f"{message}: {outcome}", "a statement for each of them")
         elif certain or key != IP:
             yield found("CG401", at, message, "a statement for each of them")
 

@@ -86,7 +86,11 @@ def single_actions(subject: Subject) -> Iterator[Finding]:
     spots = subject.spots.actions
     for pattern, named, (at, _) in zip(actions, subject.named, spots, strict=True):
         service = pattern.service
-        if named.sure & whole and not any(covers_service(other, service) for other in actions):
+        if (
+            named.sure
+            and not named.sure & ~whole
+            and not any(covers_service(other, service) for other in actions)
+        ):
             message = f"{service} is granted as a whole or not at all: {pattern.text!r} grants nothing"
             yield found("CG209", at, message, f"{service}:*")
 
@@ -120,6 +124,6 @@ def at_least(wide: ActionPattern, narrow: ActionPattern) -> bool:
     """
     if wide.name == STAR and wide.service in (STAR, narrow.service):
         return True
-    if STAR in wide.service:
+    if STAR in wide.service or narrow.name == STAR:  # only `*` itself grants a service as a whole (DEC-46)
         return False
     return wide.service == narrow.service and star_match(wide.name, narrow.name)
