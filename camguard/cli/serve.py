@@ -7,6 +7,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from typing import NamedTuple
 
 from camguard.assembly import Parts, assemble
@@ -65,18 +66,18 @@ def run(args: argparse.Namespace) -> Exit:
     settings = load_settings(config)
     if args.check:
         return check(settings)
-    sockets = bind_all(settings)
+    with closing(bind_all(settings)) as sockets:
+        ports = sockets.ports
 
-    def started(parts: Parts) -> None:
-        calls, admin = sockets.ports
-        for line in greeting(settings, parts, calls, admin):
-            say(line)
+        def started(parts: Parts) -> None:
+            for line in greeting(settings, parts, *ports):
+                say(line)
 
-    say(f"camguard serves {shown(config)}")
-    if settings.gateway.workers == 1:
-        serve_alone(settings, sockets, started)
-    else:
-        supervise(config, settings, sockets, started)
+        say(f"camguard serves {shown(config)}")
+        if settings.gateway.workers == 1:
+            serve_alone(settings, sockets, started)
+        else:
+            supervise(config, settings, sockets, started)
     say("camguard has finished what was in flight")
     return Exit.OK
 

@@ -54,6 +54,12 @@ class Sockets:
         """Of calls and admin, as bound: a setting may leave the choice to the system."""
         return self.calls.getsockname()[1], self.admin.getsockname()[1] if self.admin else None
 
+    def close(self) -> None:
+        """Close what no listener has closed."""
+        self.calls.close()
+        if self.admin is not None:
+            self.admin.close()
+
 
 @dataclass(slots=True)
 class Life:

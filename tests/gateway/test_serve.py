@@ -1,0 +1,398 @@
+"""`camguard serve` as a process: edits, breakage, signals, workers (threats F-1, F-2, F-3, F-8, F-17)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camguard.cli import main
+from tests.running import Gateway, running
+
+OFFICE = "10.1.2.3"
+CALL = {
+    "Host": "aiart.tencentcloudapi.com",
+    "Content-Type": "application/json",
+    "X-TC-Action": "TextToImage",
+    "X-TC-Version": "2022-12-29",
+    "X-Camguard-Principal": "uin/100000000101",
+    "X-Forwarded-For": OFFICE,
+}
+ALLOWED = "allowed"
+QUICK = {"POLICY__POLL_SECONDS": "0.2"}
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder as `camguard init` writes it, for copies."""
+    folder = tmp_path_factory.mktemp("company") / "config"
+    assert main(["init", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def folder(company: Path, tmp_path: Path) -> Path:
+    """Return a folder of the test's own."""
+    return shutil.copytree(company, tmp_path / "config")
+
+
+def outcome(connection: HTTPConnection, **headers: str) -> str:
+    """Send one call; return `allowed`, or the code of the refusal."""
+    connection.request("POST", "/", b"{}", CALL | headers)
+    answer = connection.getresponse()
+    said = json.loads(answer.read())["Response"]
+    assert answer.status == 200
+    code: str = said["Error"]["Code"] if "Error" in said else ALLOWED
+    return code
+
+
+def ask(port: int, **headers: str) -> str:
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        return outcome(connection, **headers)
+    finally:
+        connection.close()
+
+
+class Load:
+    """Callers that never rest. outcomes: how often each; failures: requests without an answer."""
+
+    def __init__(self, port: int, callers: int = 4) -> None:
+        self.port = port
+        self.outcomes: Counter[str] = Counter()
+        self.failures: list[str] = []
+        self._ending = threading.Event()
+        self._callers = [threading.Thread(target=self._call, daemon=True) for _ in range(callers)]
+
+    def _call(self) -> None:
+        while not self._ending.is_set():
+            try:
+                connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+                connection.connect()
+            except OSError:  # nobody listens any more: that is no failed request
+                return
+            try:
+                while not self._ending.is_set() and connection.sock is not None:
+                    self.outcomes[outcome(connection)] += 1
+            except (OSError, HTTPException) as error:
+                self.failures.append(repr(error))
+            finally:
+                connection.close()
+
+    def __enter__(self) -> Load:  # noqa: PYI034
+        for caller in self._callers:
+            caller.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        for caller in self._callers:
+            caller.join(10)
+
+
+def wait_for(true: Callable[[], object], seconds: float) -> float:
+    """Wait until something is true; return how long it took."""
+    began = time.monotonic()
+    while not true():
+        assert time.monotonic() - began < seconds, "it did not happen in time"
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def move_the_office(folder: Path) -> None:
+    """Edit the policy that lets alice draw from the office: the office is elsewhere now."""
+    policy = folder / "bundle" / "policies" / "aiart-create.json"
+    policy.write_text(policy.read_text().replace("10.1.0.0/16", "10.77.0.0/16"))
+
+
+def records(log: Path) -> Iterator[dict[str, Any]]:
+    yield from map(json.loads, log.read_text().splitlines())
+
+
+def test_an_edit_under_load_changes_decisions_at_once_and_for_all(folder: Path, tmp_path: Path) -> None:
+    log = tmp_path / "decisions.jsonl"
+    with running(folder, DECISION_LOG__PATH=str(log)) as gateway:
+        with Load(gateway.calls) as load:
+            wait_for(lambda: load.outcomes[ALLOWED] > 50, 10)
+            move_the_office(folder)
+            took = wait_for(lambda: load.outcomes["AuthFailure.UnauthorizedOperation"] > 50, 10)
+        assert gateway.stop() == 0
+    assert took < 3
+    assert load.failures == []
+    by_revision: dict[str, set[str]] = {}
+    for record in records(log):
+        by_revision.setdefault(record["revision"], set()).add(record["decision"])
+    assert sorted(map(tuple, by_revision.values())) == [("allow",), ("deny",)], "judged by a mixture"
+    assert sum(1 for _ in records(log)) == load.outcomes.total()
+
+
+def puts_a_folder_there(policy: Path) -> None:
+    policy.unlink()
+    policy.mkdir()
+
+
+BREAKAGES: dict[str, Callable[[Path], object]] = {
+    "a policy cut short": lambda policy: policy.write_text(policy.read_text()[:-20]),
+    "an emptied policy": lambda policy: policy.write_text(""),
+    "a misspelt element": lambda policy: policy.write_text('{"version": "2.0", "statment": []}'),
+    "a folder in a policy's place": puts_a_folder_there,
+    "all policies gone": lambda policy: shutil.rmtree(policy.parent),
+    "no principals": lambda policy: (policy.parents[1] / "principals.json").unlink(),
+}
+FAILED = 'camguard_policy_reloads_total{result="failure"}'
+SUCCESSFUL = "camguard_policy_last_reload_successful"
+
+
+def test_breaking_the_bundle_changes_nothing_but_log_and_metrics(company: Path, folder: Path) -> None:
+    with running(folder, **QUICK) as gateway, Load(gateway.calls, callers=2) as load:
+        for break_it in BREAKAGES.values():
+            break_it(folder / "bundle" / "policies" / "aiart-create.json")
+            wait_for(lambda: SUCCESSFUL not in gateway.metrics(), 5)
+            assert gateway.metrics()[FAILED] > 0
+            shutil.rmtree(folder / "bundle")
+            shutil.copytree(company / "bundle", folder / "bundle")
+            wait_for(lambda: SUCCESSFUL in gateway.metrics(), 5)
+    assert set(load.outcomes) == {ALLOWED}
+    assert load.failures == []
+    assert sum("stays" in line for line in gateway.said) >= len(BREAKAGES)
+
+
+def test_a_bundle_broken_at_the_start_leaves_the_gateway_up_and_refusing(company: Path, folder: Path) -> None:
+    policy = folder / "bundle" / "policies" / "aiart-create.json"
+    policy.write_text("{")
+    with running(folder, **QUICK) as gateway:
+        assert ask(gateway.calls) == "ServiceUnavailable"
+        assert gateway.get("/-/healthy")[0] == 200
+        assert gateway.get("/-/ready") == (503, '{"ready":false,"missing":["bundle"]}')
+        status, told = gateway.reload()
+        assert (status, json.loads(told)["result"]) == (500, "failure")
+        assert "aiart-create.json" in told
+        shutil.copyfile(company / "bundle" / "policies" / "aiart-create.json", policy)
+        wait_for(lambda: gateway.get("/-/ready")[0] == 200, 5)
+        assert ask(gateway.calls) == ALLOWED
+
+
+def test_a_reload_that_is_asked_for_is_done_when_it_is_answered(folder: Path) -> None:
+    with running(folder, POLICY__POLL_SECONDS="3600.0") as gateway:
+        assert ask(gateway.calls) == ALLOWED
+        move_the_office(folder)
+        assert ask(gateway.calls) == ALLOWED
+        assert json.loads(gateway.reload()[1])["result"] == "success"
+        assert ask(gateway.calls) != ALLOWED
+
+
+@pytest.mark.heavy
+def test_sighup_reloads_policies_and_keys(folder: Path) -> None:
+    with running(folder, POLICY__POLL_SECONDS="3600.0") as gateway:
+        move_the_office(folder)
+        gateway.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: ask(gateway.calls) != ALLOWED, 5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_under_load_loses_no_request(folder: Path, number: signal.Signals) -> None:
+    with running(folder) as gateway, Load(gateway.calls, callers=8) as load:
+        wait_for(lambda: load.outcomes[ALLOWED] > 200, 10)
+        assert gateway.stop(number) == 0
+    assert load.failures == []
+    assert set(load.outcomes) == {ALLOWED}
+    assert "camguard has finished what was in flight" in gateway.said
+
+
+def test_a_request_in_flight_outlives_the_signal(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as upstream:
+        url = f"http://127.0.0.1:{upstream.getsockname()[1]}"
+        with running(folder, UPSTREAM__DEFAULT=url) as gateway:
+            caller = HTTPConnection("127.0.0.1", gateway.calls, timeout=10)
+            caller.request("POST", "/", b"{}", CALL)
+            server, _ = upstream.accept()
+            server.recv(65536)
+            gateway.process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", gateway.calls))
+            assert gateway.get("/-/ready") == (503, '{"ready":false,"missing":["stopping"]}')
+            server.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone")
+            assert caller.getresponse().read() == b"done"
+            assert gateway.process.wait(10) == 0
+            server.close()
+            caller.close()
+
+
+@pytest.mark.heavy
+def test_a_second_signal_does_not_wait(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as upstream:
+        url = f"http://127.0.0.1:{upstream.getsockname()[1]}"
+        with running(folder, UPSTREAM__DEFAULT=url) as gateway:
+            caller = HTTPConnection("127.0.0.1", gateway.calls, timeout=10)
+            caller.request("POST", "/", b"{}", CALL)
+            server, _ = upstream.accept()
+            gateway.process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+            gateway.process.send_signal(signal.SIGTERM)
+            assert gateway.process.wait(5) == -signal.SIGTERM
+            server.close()
+            caller.close()
+
+
+WRONG = [
+    pytest.param({"GATEWAY__LISTEN": "nowhere"}, "GATEWAY__LISTEN", id="a setting that cannot be"),
+    pytest.param({"GATEWAY__LISTNE": "127.0.0.1:0"}, "listen", id="a misspelt setting"),
+    pytest.param({"IDENTITY__KEYS_FILE": "/nowhere/keys.json"}, "keys.json", id="no keys"),
+    pytest.param({"GATEWAY__LISTEN": "192.0.2.1:1"}, "cannot listen on 192.0.2.1:1", id="not our address"),
+]
+
+
+def said_by(folder: Path, capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str]:
+    """Run `serve` here, where it is going to end by itself; return exit code and what it says."""
+    code = main(["serve", "--config", str(folder / "camguard.toml"), *options])
+    return code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("overrides", "part"), WRONG)
+def test_what_cannot_be_served_says_why(
+    folder: Path,
+    overrides: dict[str, str],
+    part: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in overrides.items():
+        monkeypatch.setenv(f"CAMGUARD_{name}", value)
+    code, said = said_by(folder, capsys)
+    assert (code, part in said) == (3, True)
+
+
+def test_an_address_in_use_is_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setenv("CAMGUARD_GATEWAY__LISTEN", "127.0.0.1:0")
+        monkeypatch.setenv("CAMGUARD_GATEWAY__ADMIN", address)
+        code, said = said_by(folder, capsys)
+    assert code == 3
+    assert f"gateway.admin: cannot listen on {address}: Address already in use" in said
+
+
+def test_check_serves_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    code, said = said_by(folder, capsys, "--check")
+    assert (code, "good: revision" in said) == (0, True)
+    (folder / "bundle" / "principals.json").write_text("{}")
+    assert said_by(folder, capsys, "--check")[0] == 3
+    assert "principals.json" in caplog.text
+
+
+@pytest.mark.heavy
+def test_claimed_identity_is_said_loudly(folder: Path) -> None:
+    with running(folder, IDENTITY__MODE="claimed") as gateway:
+        wait_for(lambda: any("BELIEVED" in line for line in gateway.said), 5)
+
+
+@pytest.mark.heavy
+def test_the_greeting_s_requests_do_what_they_say(folder: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not here")
+    with running(folder) as gateway:
+        wait_for(lambda: any("camguard_decisions" in line for line in gateway.said), 5)
+        commands = [line for line in gateway.said if line.startswith("curl ")]
+        answers = [subprocess.check_output(["sh", "-c", command], text=True) for command in commands]  # noqa: S607
+    codes = [json.loads(answer)["Response"].get("Error", {}).get("Code") for answer in answers[:3]]
+    assert codes == [None, "AuthFailure.UnauthorizedOperation", "AuthFailure.UnauthorizedOperation"]
+    assert answers[3].count("camguard_decisions_total") == 3
+
+
+def test_a_missing_extra_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in list(sys.modules):
+        if name.startswith("camguard.gateway"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    assert main(["serve", "--config", str(folder / "camguard.toml")]) == 1
+    assert "pip install 'camguard[serve]'" in capsys.readouterr().err
+
+
+@contextmanager
+def crew(folder: Path) -> Iterator[tuple[Gateway, list[int]]]:
+    """Run a gateway of two workers; give their process ids."""
+    with running(folder, GATEWAY__WORKERS="2", **QUICK) as gateway:
+        wait_for(lambda: len(children(gateway.process.pid)) == 2, 10)
+        yield gateway, children(gateway.process.pid)
+
+
+def children(pid: int) -> list[int]:
+    try:
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="process ids are read from /proc")
+
+
+@pytest.mark.heavy
+@linux
+def test_workers_share_calls_and_add_up_their_metrics(folder: Path) -> None:
+    with crew(folder) as (gateway, pids):
+        with Load(gateway.calls) as load:
+            wait_for(lambda: load.outcomes[ALLOWED] > 400, 20)
+        time.sleep(1.2)  # each worker carries its numbers over once a second
+        told = sum(
+            value for name, value in gateway.metrics().items() if name.startswith("camguard_decisions_total")
+        )
+        assert told == load.outcomes.total()
+        assert gateway.get("/-/ready")[0] == 200
+        assert gateway.stop() == 0
+    assert load.failures == []
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 5)
+
+
+@pytest.mark.heavy
+@linux
+def test_a_killed_worker_is_replaced_and_only_its_own_requests_fail(folder: Path) -> None:
+    with crew(folder) as (gateway, pids), Load(gateway.calls, callers=4) as load:
+        wait_for(lambda: load.outcomes[ALLOWED] > 100, 20)
+        os.kill(pids[0], signal.SIGKILL)
+        took = wait_for(lambda: len(set(children(gateway.process.pid)) - set(pids)) == 1, 10)
+        assert took < 5
+        seen = load.outcomes[ALLOWED]
+        wait_for(lambda: load.outcomes[ALLOWED] > seen + 100, 20)
+        assert gateway.get("/-/ready")[0] == 200
+    assert len(load.failures) <= 4
+    assert set(load.outcomes) == {ALLOWED}
+
+
+@pytest.mark.heavy
+@linux
+def test_workers_take_over_an_edit(folder: Path) -> None:
+    with crew(folder) as (gateway, _):
+        assert ask(gateway.calls) == ALLOWED
+        move_the_office(folder)
+        assert gateway.reload()[0] == 200
+        time.sleep(2)
+        assert {ask(gateway.calls) for _ in range(20)} == {"AuthFailure.UnauthorizedOperation"}
+
+
+@pytest.mark.heavy
+@linux
+def test_workers_end_with_the_process_that_watches_them(folder: Path) -> None:
+    with crew(folder) as (gateway, pids):
+        gateway.process.kill()
+        wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 10)
