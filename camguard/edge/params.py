@@ -60,8 +60,11 @@ def is_alias(name: str) -> bool:
     """Tell whether some reader may take a name for `Action` that is not exactly that."""
     if name == ACTION:
         return False
-    folded = name if name.isascii() else unicodedata.normalize("NFKC", name)
-    return _FOLDED.fullmatch(folded.strip().casefold()) is not None
+    if not name.isascii():
+        name = unicodedata.normalize("NFKC", name)
+    if not name.isprintable():  # a reader may end a name at a NUL, or pass over what it cannot show
+        name = "".join(filter(str.isprintable, name.partition("\0")[0]))
+    return _FOLDED.fullmatch(name.strip().casefold()) is not None
 
 
 def action_of(names: Iterable[tuple[str, str]]) -> str | Decision | None:

@@ -82,6 +82,8 @@ JSON = [
     ),
     pytest.param(b'{"action": "QueryArea"}', "action_alias", id="T27 a lower-case twin"),
     pytest.param(b'{" Action": "QueryArea"}', "action_alias", id="T27 a twin with a blank"),
+    pytest.param(b'{"Action\\u0000x": "PayOrders"}', "action_alias", id="T27 a twin that ends at a NUL"),
+    pytest.param(b'{"Act\\u00adion": "PayOrders"}', "action_alias", id="T27 a twin with a soft hyphen"),
     pytest.param(b'{"Rules": [{"Action": "ACCEPT"}]}', "allowed", id="a nested name is a parameter"),
     pytest.param(b'{"Prompt": "an action hero"}', "allowed", id="the word in a value"),
     pytest.param(b'["Action", "DeleteBudget"]', "allowed", id="no object, no members"),
