@@ -40,7 +40,7 @@ def lint_people(
     place: how the file of the principals is called in findings.
     """
     bound = _bound(people)
-    yield from _missing(bound, {*policies, *unreadable}, place)
+    yield from _missing(bound, _levels(people), {*policies, *unreadable}, place)
     for name in sorted(policies.keys() - bound.keys()):
         yield found("CG601", policies[name].source, f"policy {name!r} is attached to nobody")
     yield from _limits(people, policies, place)
@@ -76,10 +76,19 @@ def _few(principals: list[str]) -> str:
     return ", ".join(principals[:_SOME]) + more
 
 
-def _missing(bound: Mapping[str, list[str]], there: Collection[str], place: str) -> Iterator[Finding]:
+def _levels(people: Principals) -> tuple[tuple[str, ...], ...]:
+    """Return the account levels, which are the same for everybody; the owner is always there."""
+    return next(iter(people.layers.values())).account
+
+
+def _missing(
+    bound: Mapping[str, list[str]], levels: tuple[tuple[str, ...], ...], there: Collection[str], place: str
+) -> Iterator[Finding]:
     for name in sorted(bound.keys() - there):
+        level = next((f"{place}#/account/{i}" for i, level in enumerate(levels) if name in level), None)
         message = f"policy {name!r} is not here; every call of {_few(bound[name])} is refused"
-        yield found("CG602", _spot(place, bound[name][0]), message, " or ".join(nearest_names(name, there)))
+        near = " or ".join(nearest_names(name, there))
+        yield found("CG602", level or _spot(place, bound[name][0]), message, near)
 
 
 def _allows(names: Collection[str], policies: Mapping[str, Policy]) -> bool:
@@ -92,8 +101,7 @@ def _allows(names: Collection[str], policies: Mapping[str, Policy]) -> bool:
 
 def _limits(people: Principals, policies: Mapping[str, Policy], place: str) -> Iterator[Finding]:
     """Find account levels and boundaries without an allow."""
-    levels = next(iter(people.layers.values())).account  # the same for everybody
-    for i, level in enumerate(levels):
+    for i, level in enumerate(_levels(people)):
         if not _allows(level, policies):
             message = "this level allows nothing: every call is refused, the owner's too"
             yield found("CG604", f"{place}#/account/{i}", message, 'a policy that allows "*" on "*"')

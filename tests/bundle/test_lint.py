@@ -1,0 +1,145 @@
+"""Lint of a bundle as a whole: who has which policy, and what that comes to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camguard.bundle import load_bundle, make_bundle
+from camguard.bundle.lint import lint_bundle
+from camguard.catalog import load_catalog
+from camguard.policy.document import parse_policy
+from camguard.policy.lint import CODES, Finding, Severity, lint
+from tests.bridge import to_catalog
+from tests.casebook import catalogs, decision_cases
+
+ALLOW = {"effect": "allow", "action": "aiart:*", "resource": "*"}
+DENY = {"effect": "deny", "action": "aiart:TextToImage", "resource": "*"}
+OWNER = {"uin": "100", "app_id": "125"}
+CATALOG = to_catalog(catalogs()["main"])
+
+
+def of_vm(resource: str, effect: str = "allow", **condition: Any) -> Mapping[str, Any]:
+    return {
+        "effect": effect,
+        "action": "cvm:RebootInstances",
+        "resource": resource,
+        "condition": condition,
+    }
+
+
+def user(*policies: str, boundary: str | None = None) -> Mapping[str, Any]:
+    return {"name": "x", "groups": [], "policies": list(policies), "boundary": boundary}
+
+
+def findings(policies: Mapping[str, Any], **principals: Any) -> list[Finding]:
+    parsed = {
+        name: parse_policy(json.dumps({"version": "2.0", "statement": [statement]}), f"policies/{name}.json")
+        for name, statement in policies.items()
+    }
+    return list(lint_bundle(make_bundle(parsed, {"owner": OWNER, **principals}, CATALOG)))
+
+
+UIN = "qcs::cvm:::instance/${uin}-*"
+BOT = {"bot": {"policies": ["p"], "boundary": None}}
+
+# code, place, (policies, principals) that have it, (policies, principals) that almost do
+ROWS = [
+    pytest.param("CG601", "policies/q.json", {"p": ALLOW, "q": ALLOW}, {"users": {"101": user("p")}},
+                 {"p": ALLOW, "q": ALLOW}, {"users": {"101": user("p", boundary="q")}},
+                 id="a policy of nobody"),
+    pytest.param("CG602", "principals.json#/users/101", {"p": ALLOW}, {"users": {"101": user("p", "gone")}},
+                 {"p": ALLOW, "gone": ALLOW}, {"users": {"101": user("p", "gone")}}, id="a missing policy"),
+    pytest.param("CG602", "principals.json#/roles/bot", {}, {"roles": BOT}, {"p": ALLOW}, {"roles": BOT},
+                 id="a missing policy of a role"),
+    pytest.param("CG602", "principals.json#/account/0", {}, {"account": [["gone"]]}, {}, {"account": []},
+                 id="a missing policy of the account"),
+    pytest.param("CG603", "policies/q.json", {"p": ALLOW, "q": DENY},
+                 {"users": {"101": user("p", boundary="q")}},
+                 {"p": ALLOW, "q": ALLOW}, {"users": {"101": user("p", boundary="q")}},
+                 id="a boundary that only denies"),
+    pytest.param("CG604", "principals.json#/account/1", {"p": ALLOW, "q": DENY}, {"account": [["p"], ["q"]]},
+                 {"p": ALLOW, "q": DENY}, {"account": [["p"], ["q", "p"]]},
+                 id="an account level that only denies"),
+    pytest.param("CG604", "principals.json#/account/0", {}, {"account": [[]]}, {}, {"account": []},
+                 id="an account level of nothing"),
+    pytest.param("CG605", "principals.json#/users/101", {}, {"users": {"101": user()}}, {"p": ALLOW},
+                 {"users": {"101": user("p")}}, id="a user without a policy"),
+    pytest.param("CG605", "principals.json#/roles/bot", {"p": DENY}, {"roles": BOT},
+                 {"p": ALLOW}, {"roles": BOT}, id="a role with denies only"),
+    pytest.param("CG606", "policies/p.json#/statement/0/resource", {"p": of_vm("qcs::cvm::uin/200:*")},
+                 {"users": {"101": user("p")}}, {"p": of_vm("qcs::cvm::uin/100:*")},
+                 {"users": {"101": user("p")}},
+                 id="a resource of another account"),
+    pytest.param("CG606", "policies/p.json#/statement/0/resource",
+                 {"p": of_vm("qcs::cvm::uid/126:*", "deny")}, {"users": {"101": user("p")}},
+                 {"p": of_vm("qcs::cvm::uid/125:*", "deny")},
+                 {"users": {"101": user("p")}}, id="a resource of another APPID"),
+    pytest.param("CG607", "policies/p.json#/statement/0/resource", {"p": of_vm(UIN)}, {"roles": BOT},
+                 {"p": of_vm(UIN)}, {"users": {"101": user("p")}}, id="a role has no uin in a resource"),
+    pytest.param("CG607", "policies/p.json#/statement/0/condition/string_equal/qcs:create_uin/1",
+                 {"p": of_vm("*", string_equal={"qcs:create_uin": ["1", "${uin}"]})}, {"roles": BOT},
+                 {"p": of_vm("*", string_equal={"qcs:create_uin": ["1", "${owner_uin}"]})}, {"roles": BOT},
+                 id="a role has no uin in a condition"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "place", "policies", "principals", "others", "other_principals"), ROWS)
+def test_a_bundle_has_a_finding_or_just_not(
+    code: str,
+    place: str,
+    policies: Mapping[str, Any],
+    principals: Mapping[str, Any],
+    others: Mapping[str, Any],
+    other_principals: Mapping[str, Any],
+) -> None:
+    assert [f.where for f in findings(policies, **principals) if f.code == code] == [place]
+    assert [f.where for f in findings(others, **other_principals) if f.code == code] == []
+
+
+def test_every_code_of_a_bundle_has_a_row() -> None:
+    assert {row.values[0] for row in ROWS} == {code for code in CODES if code >= "CG6"}
+
+
+def test_those_who_have_the_same_are_named_together() -> None:
+    users = {str(uin): user("gone") for uin in range(101, 106)}
+    (finding,) = findings({}, users=users)
+    assert "uin/101, uin/102, uin/103 and 2 more" in finding.message
+    (finding,) = findings({}, users={uin: user() for uin in users})
+    assert finding.message == "uin/101, uin/102, uin/103 and 2 more: no policy, so every call is refused"
+
+
+def test_an_account_number_that_the_catalog_prints_is_not_foreign() -> None:
+    catalog = dict(catalogs()["main"])
+    page = {
+        **catalog["cvm"]["actions"][2],
+        "resources": ["qcs::cvm:${region}:uin/200:instance/${instanceId}"],
+    }
+    catalog["cvm"] = {**catalog["cvm"], "actions": [page]}
+    policy = parse_policy(
+        json.dumps({"version": "2.0", "statement": of_vm("qcs::cvm::uin/200:*")}), "policies/p.json"
+    )
+    people = {"owner": OWNER, "users": {"101": user("p")}}
+    bundle = make_bundle({"p": policy}, people, to_catalog(catalog))
+    assert [finding.code for finding in lint_bundle(bundle)] == []
+
+
+def test_the_shipped_bundle_has_no_errors(repository: Path) -> None:
+    bundle = load_bundle(repository / "config/bundle", repository / "config/catalog")
+    assert list(lint_bundle(bundle)) == []
+    catalog = load_catalog(repository / "config/catalog")
+    found = [finding for policy in bundle.policies.values() for finding in lint(policy, catalog)]
+    assert [finding for finding in found if finding.severity is Severity.ERROR] == []
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in decision_cases() if c.file == "worked_examples"], ids=lambda c: c.rule
+)
+def test_no_worked_example_is_kept_from_loading(case: Any) -> None:
+    for name, text in case.policies.items():
+        errors = [f for f in lint(parse_policy(text, name), CATALOG) if f.severity is Severity.ERROR]
+        assert [finding for finding in errors if finding.code not in {"CG201", "CG203"}] == []  # DEC-11
