@@ -262,6 +262,13 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         load_keys(tmp_path / "pipe")
 
 
+def test_file_that_is_too_large_is_refused_unread(tmp_path: Path) -> None:
+    path = written(tmp_path, b" " * 10)
+    os.truncate(path, (16 << 20) + 1)
+    with pytest.raises(SettingsError, match="is larger than 16777216 bytes"):
+        load_keys(path)
+
+
 def test_link_is_judged_by_the_file_behind_it(tmp_path: Path) -> None:
     path = written(tmp_path, text(AKIDx=ENTRY))
     link = tmp_path / "link.json"
