@@ -202,6 +202,42 @@ def test_a_denied_call_raises_once_with_its_code(
     assert series(gateway, service, access, "deny", reason) == before + 1
 
 
+@pytest.fixture(scope="module")
+def second(gateway: Gateway) -> Iterator[Gateway]:
+    """Give a gateway before the gateway: it forwards to one that verifies every signature again."""
+    upstream = f"http://127.0.0.1:{gateway.calls}"
+    with running(gateway.folder, IDENTITY__MODE="signature", UPSTREAM__DEFAULT=upstream) as second:
+        yield second
+
+
+UNCHANGED = [
+    pytest.param(lambda c: c.call_json("CheckInQnList", {"Name": "ünï &=+%"}), "POST", id="JSON"),
+    pytest.param(lambda c: c.call_json("CheckInQnList", {"Name": "ünï &=+% ~'", "B": "."}), "GET", id="GET"),
+    pytest.param(lambda c: c.call_octet_stream("CheckInQnList", {}, bytes(range(256))), "POST", id="bytes"),
+]
+
+
+@pytest.mark.parametrize(("call", "method"), UNCHANGED)
+def test_a_signature_still_verifies_behind_the_gateway(
+    gateway: Gateway, second: Gateway, front: Front, call: Callable[[Any], Any], method: str
+) -> None:
+    front.gateway = second.calls
+    valid = 'camguard_signature_checks_total{result="valid"}'
+    before = gateway.metrics()[valid]
+    assert call(partner(gateway, front, method))["Response"]["Action"] == "CheckInQnList"
+    assert gateway.metrics()[valid] == before + 1
+
+
+def test_an_upstream_that_is_gone_raises_once(gateway: Gateway, front: Front) -> None:
+    with running(gateway.folder, UPSTREAM__DEFAULT="http://127.0.0.1:1") as lonely:
+        front.gateway = lonely.calls
+        with pytest.raises(SDKError) as caught:
+            artist(gateway, front).GenerateAvatar(draw())
+    assert caught.value.get_code() == "InternalError"
+    assert re.fullmatch(UUID, caught.value.get_request_id())
+    assert len(front.heads) == 1
+
+
 def test_a_caller_may_not_say_where_he_is(gateway: Gateway, front: Front) -> None:
     front.address = ELSEWHERE
     request = draw()

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import Process
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -54,11 +54,15 @@ class Crew:
         """Return what keeps calls from being judged."""
         return [] if self._accepting else ["workers"]
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to every worker."""
-        for process in tuple(self._running.values()):
+    def signal(self, number: signal.Signals, pids: Iterable[int]) -> None:
+        """Send a signal to some of the workers."""
+        for process in [self._running[pid] for pid in pids]:
             with suppress(ProcessLookupError):
                 process.send_signal(number)
+
+    def reload(self) -> None:
+        """Let the workers look at policies and keys. A starting one does, and hears nothing yet."""
+        self.signal(signal.SIGHUP, self._accepting)
 
     async def keep(self, first: asyncio.Event) -> None:
         """Keep one worker running until `stop`. first: set when one accepts calls.
@@ -117,11 +121,11 @@ class Crew:
         """Let the workers finish what is in flight; kill those that do not end."""
         self._stopping = True
         self._calls.close()
-        self.signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM, self._running)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.limits.shutdown_seconds + GRACE_SECONDS):
                 await asyncio.gather(*(each.wait() for each in tuple(self._running.values())))
-        self.signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL, self._running)
         os.close(self._alive)
         os.close(self._alive_end)
 
@@ -149,15 +153,16 @@ async def _supervise(
 ) -> None:
     crew = Crew(config, settings, sockets)
     life = Life(settings, parts, also_missing=crew.missing)
+    loop = asyncio.get_running_loop()
 
-    def reload() -> ReloadOutcome:
+    def reload() -> ReloadOutcome:  # in a thread
         outcome = parts.store.reload()
-        crew.signal(signal.SIGHUP)
+        loop.call_soon_threadsafe(crew.reload)
         return outcome
 
     def reload_soon() -> None:
         parts.store.request()
-        crew.signal(signal.SIGHUP)
+        crew.reload()
 
     stop = hear_signals(reload_soon)
     first = asyncio.Event()

@@ -1,0 +1,262 @@
+"""Guard and relay together, over real sockets: what reaches the upstream is what was judged."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from camguard.assembly import Parts, assemble
+from camguard.cli import main
+from camguard.gateway.protocol import Bounds
+from camguard.gateway.run import LISTENER, guarded_relay
+from camguard.gateway.server import listening
+from camguard.settings import load_settings
+from tests.gateway.stage import OK, Upstream, ask, hangs, play, says, says_and_resets, until
+
+LINES = {
+    "host": "aiart.tencentcloudapi.com",
+    "content-type": "application/json",
+    "x-tc-action": "TextToImage",
+    "x-tc-version": "2022-12-29",
+    "x-camguard-principal": "uin/100000000101",
+    "x-forwarded-for": "10.1.2.3",
+}
+MIB = 1 << 20
+
+
+def spell(body: bytes = b"{}", *extra: str, **changed: str) -> bytes:
+    """Spell one call. changed: lines by name, `_` for `-`. extra: further lines."""
+    lines = LINES | {name.replace("_", "-"): value for name, value in changed.items()}
+    head = [f"{name}: {value}" for name, value in lines.items()] + list(extra)
+    if not any(line.lower().startswith("transfer-encoding") for line in extra):
+        head.append(f"content-length: {len(body)}")
+    return "\r\n".join(["POST / HTTP/1.1", *head, "", ""]).encode() + body
+
+
+class House(NamedTuple):
+    """A gateway in this process. port: of calls."""
+
+    port: int
+    parts: Parts
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    assert main(["init", str(tmp_path / "config")]) == 0
+    return tmp_path / "config"
+
+
+@asynccontextmanager
+async def gateway(folder: Path, upstream: Upstream, **overrides: str) -> AsyncIterator[House]:
+    """Serve the shipped company before an upstream. overrides: settings as SECTION__KEY."""
+    told = {"DECISION_LOG__PATH": "", "UPSTREAM__DEFAULT": upstream.url, **overrides}
+    environ = {f"CAMGUARD_{name}": value for name, value in told.items()}
+    settings = load_settings(folder / "camguard.toml", environ)
+    parts = assemble(settings, listeners=(LISTENER,))
+    sock = socket.create_server(("127.0.0.1", 0))
+    async with (
+        guarded_relay(settings, parts) as app,
+        listening(app, sock, Bounds.of(settings.limits, 10_000), 0) as listener,
+    ):
+        yield House(listener.port, parts)
+
+
+def code(answer: bytes) -> str | None:
+    """Return the error's code in an answer, None for an answer of the upstream."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 "), answer
+    said = json.loads(body)
+    found: str | None = said["Response"]["Error"]["Code"] if said else None
+    return found
+
+
+def test_what_reaches_the_upstream_is_what_was_judged(folder: Path) -> None:
+    async def scene() -> bytes:
+        async with Upstream(says(OK)) as upstream, gateway(folder, upstream) as house:
+            extra = (
+                "X-Real-IP: 10.9.9.9",
+                "Forwarded: for=10.9.9.9",
+                "X-Forwarded-Host: evil",
+                "X-Kept: yes",
+            )
+            assert (
+                code(await ask(house.port, spell(b'{"Prompt":"\xc3\xa4"}', *extra, "Connection: close")))
+                is None
+            )
+            return upstream.requests[0]
+
+    request = play(scene()).lower()
+    assert request.startswith(b"post / http/1.1\r\n")
+    for kept in (b"host: aiart.tencentcloudapi.com\r\n", b"x-tc-action: texttoimage\r\n", b"x-kept: yes\r\n"):
+        assert kept in request
+    for gone in (b"x-camguard-principal", b"forwarded", b"x-real-ip", b"evil", b"connection:"):
+        assert gone not in request
+    assert request.endswith(b'\r\n\r\n{"prompt":"\xc3\xa4"}')
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.1], ids=["in one packet", "later"])
+@pytest.mark.parametrize(
+    "content", ["application/json", "application/octet-stream"], ids=["held", "passed through"]
+)
+def test_a_trailer_changes_nothing(folder: Path, pause: float, content: str) -> None:
+    async def scene() -> list[bytes]:
+        async with Upstream(says(OK)) as upstream, gateway(folder, upstream) as house:
+            reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+            head = spell(b"", "transfer-encoding: chunked", "connection: close", content_type=content)
+            writer.write(head + b"2\r\n{}\r\n")
+            await asyncio.sleep(pause)
+            writer.write(b"0\r\nX-TC-Action: SetPayMode\r\nX-Camguard-Principal: uin/100000000110\r\n\r\n")
+            assert code(await reader.read()) is None
+            writer.close()
+            return upstream.requests
+
+    (request,) = play(scene())
+    assert request.lower().count(b"x-tc-action") == 1
+    assert b"SetPayMode" not in request
+    assert b"100000000110" not in request
+
+
+REFUSED = [
+    pytest.param(
+        spell(x_forwarded_for="198.51.100.7"), "AuthFailure.UnauthorizedOperation", id="from elsewhere"
+    ),
+    pytest.param(spell(x_tc_action="SetPayMode"), "AuthFailure.UnauthorizedOperation", id="a denied action"),
+    pytest.param(spell(b"{}", "X-TC-Action: SetPayMode"), "InvalidRequest", id="two actions"),
+    pytest.param(
+        spell(b"{}", "X_TC_Action: SetPayMode"), "InvalidRequest", id="an action by another spelling"
+    ),
+    pytest.param(spell(b'{"Action": "SetPayMode"}'), "InvalidParameter", id="another action in the body"),
+    pytest.param(spell(b"{}", "Upgrade: h2c", "Connection: upgrade"), "InvalidRequest", id="an upgrade"),
+    pytest.param(spell(b"{}", "Connection: X-TC-Action"), "InvalidRequest", id="an action of one hop only"),
+    pytest.param(spell(host="evil.example"), "NoSuchProduct", id="another host"),
+    pytest.param(spell().replace(b"POST / ", b"POST /x "), "UnsupportedProtocol", id="another path"),
+    pytest.param(spell(b"x" * (10 * MIB + 1)), "RequestSizeLimitExceeded", id="a body too large"),
+]
+
+
+@pytest.mark.parametrize(("request_bytes", "refusal"), REFUSED)
+def test_a_refused_call_reaches_no_upstream(folder: Path, request_bytes: bytes, refusal: str) -> None:
+    async def scene() -> None:
+        async with Upstream(says(OK)) as upstream, gateway(folder, upstream) as house:
+            reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+            writer.write(request_bytes)
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            assert code(head + await reader.readexactly(length)) == refusal
+            writer.close()
+            assert upstream.connections == 0
+
+    play(scene())
+
+
+def test_a_body_that_outgrows_its_bounds_on_the_way_is_refused_and_never_whole_upstream(folder: Path) -> None:
+    async def scene() -> None:
+        small = {"LIMITS__BODY_BYTES": "100000", "LIMITS__FORM_BYTES": "1000"}
+        async with Upstream(says(OK)) as upstream, gateway(folder, upstream, **small) as house:
+            head = spell(b"", "transfer-encoding: chunked", content_type="application/octet-stream")
+            reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+            writer.write(head + b"%x\r\n" % 90_000 + b"x" * 90_000 + b"\r\n")
+            await until(lambda: upstream.connections)
+            writer.write(b"%x\r\n" % 90_000 + b"x" * 90_000 + b"\r\n")
+            answer = await reader.read()
+            writer.close()
+            assert code(answer) == "InvalidRequest"
+            assert b"connection: close" in answer
+            assert upstream.requests == []
+            assert house.parts.metrics.render().count(b'kind="reset",service="aiart"} 1') == 0
+
+    play(scene())
+
+
+FAILING = [
+    pytest.param(says_and_resets(), "InternalError", "reset", id="a reset"),
+    pytest.param(hangs, "InternalError", "timeout", id="silence"),
+]
+
+
+@pytest.mark.parametrize(("answer", "refusal", "kind"), FAILING)
+def test_a_failing_upstream_is_an_envelope_with_a_request_id(
+    folder: Path, answer: object, refusal: str, kind: str
+) -> None:
+    async def scene() -> None:
+        upstream = Upstream(answer)  # type: ignore[arg-type]
+        async with upstream, gateway(folder, upstream, LIMITS__UPSTREAM_SECONDS="0.3") as house:
+            got = await ask(house.port, spell(b"{}", "connection: close"))
+            assert code(got) == refusal
+            assert len(json.loads(got.partition(b"\r\n\r\n")[2])["Response"]["RequestId"]) == 36
+            told = f'camguard_upstream_errors_total{{kind="{kind}",service="aiart"}} 1.0'.encode()
+            assert told in house.parts.metrics.render()
+
+    play(scene())
+
+
+def test_http_style_says_it_by_status(folder: Path) -> None:
+    async def scene() -> tuple[bytes, bytes]:
+        answers = []
+        for answer in (says_and_resets(), hangs):
+            upstream = Upstream(answer)
+            settings = {"LIMITS__UPSTREAM_SECONDS": "0.3", "ENFORCEMENT__STATUS_STYLE": "http"}
+            async with upstream, gateway(folder, upstream, **settings) as house:
+                answers.append(await ask(house.port, spell(b"{}", "connection: close")))
+        return answers[0][:13], answers[1][:13]
+
+    assert play(scene()) == (b"HTTP/1.1 502 ", b"HTTP/1.1 504 ")
+
+
+def test_clients_that_vanish_leave_nothing_behind(folder: Path) -> None:
+    async def scene() -> None:
+        async with Upstream(hangs) as upstream, gateway(folder, upstream) as house:
+            whole = spell(b"x" * 3000, content_type="application/octet-stream")
+            tasks = len(asyncio.all_tasks())
+            for cut in (*range(1, len(whole), 150), *[len(whole)] * 20):
+                _, writer = await asyncio.open_connection("127.0.0.1", house.port)
+                writer.write(whole[:cut])
+                await asyncio.sleep(0.002)
+                writer.close()
+            guard = house.parts.guard
+            async with asyncio.timeout(2):
+                await until(lambda: guard.in_flight == 0 and len(asyncio.all_tasks()) <= tasks)
+            assert guard.held == 0
+            assert guard.faults == 0
+            assert upstream.connections > 0
+
+    play(scene())
+
+
+@pytest.mark.heavy
+def test_parallel_uploads_stay_within_the_budget(folder: Path) -> None:
+    async def scene() -> None:
+        budget = 64 * MIB
+        upstream = Upstream(says(OK))
+        async with upstream, gateway(folder, upstream, LIMITS__BUFFERED_BYTES=str(budget)) as house:
+            body = b'{"x":"' + b"y" * (10 * MIB - 8) + b'"}'
+            request = spell(body, "connection: close")
+            peak = 0
+
+            async def upload() -> str | None:
+                return code(await ask(house.port, request))
+
+            uploads = [asyncio.create_task(upload()) for _ in range(100)]
+            while not all(each.done() for each in uploads):
+                peak = max(peak, house.parts.guard.held)
+                upstream.requests.clear()
+                await asyncio.sleep(0.01)
+            outcomes = [each.result() for each in uploads if each.exception() is None]
+            assert peak <= budget
+            assert {None, "RequestLimitExceeded"} >= set(outcomes)
+            assert None in outcomes
+            assert house.parts.guard.held == 0
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    play(scene())
+    assert (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 700 * 1024
+    )  # KiB; the clients' share too
