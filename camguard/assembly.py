@@ -74,8 +74,8 @@ class Parts:
         if self.candidate is not None:
             self.candidate.stop()
         self.store.stop()
+        self.log.stop()  # before the metrics: what it still writes is counted
         self.metrics.stop()
-        self.log.stop()
 
 
 def assemble(
