@@ -1,0 +1,254 @@
+"""What a relayed request costs: through the relay alone, with the guard before it, and through nginx.
+
+All variants are up at once, one process each, before one upstream that answers ready bytes; wrk asks one
+after the other, in rounds. CPU is that of the relaying process. Metrics on, decision log off.
+
+`python benchmarks/relay.py --serve VARIANT FOLDER PORT UPSTREAM` serves one of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from _apps import ANSWER, SIZE, App, Scope, write_config
+from _report import Report, options, show
+from _workload import NOW, make_workload
+from middleware import BODY, BODY_1K, Variant, headers_of, one_call, paired, wrk
+
+UPSTREAM = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(ANSWER) + ANSWER
+)
+NGINX = """
+daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr warn;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  upstream app {{ server 127.0.0.1:{upstream}; keepalive 64; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{
+      proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Host $http_host;
+      proxy_set_header Connection ""; proxy_next_upstream off; proxy_buffering off;
+    }}
+  }}
+}}
+"""
+
+
+class Server(NamedTuple):
+    """One running variant."""
+
+    port: int
+    pid: int
+
+
+class Ready(asyncio.Protocol):
+    """An upstream that costs next to nothing: it looks for the end of a body and sends ready bytes."""
+
+    def __init__(self) -> None:
+        self.seen = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self.transport: Any = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer every request that is complete."""
+        self.seen += data
+        while (end := self.seen.find(b"\r\n\r\n")) >= 0:
+            at = self.seen.lower().find(b"content-length: ", 0, end)
+            length = int(self.seen[at + 16 : self.seen.index(b"\r", at)]) if at >= 0 else 0
+            if len(self.seen) < end + 4 + length:
+                return
+            self.seen = self.seen[end + 4 + length :]
+            self.transport.write(UPSTREAM)
+
+
+async def upstream(sock: socket.socket) -> None:
+    """Serve the upstream for ever."""
+    server = await asyncio.get_running_loop().create_server(Ready, sock=sock)
+    await server.serve_forever()
+
+
+async def relay(guarded: bool, folder: Path, sock: socket.socket, upstream_port: int) -> None:  # noqa: FBT001
+    """Serve the relay for ever, with the guard before it or with nothing that judges."""
+    from camguard.assembly import assemble  # noqa: PLC0415 - the process that measures needs none of it
+    from camguard.gateway.protocol import Bounds  # noqa: PLC0415
+    from camguard.gateway.run import LISTENER, guarded_relay  # noqa: PLC0415
+    from camguard.gateway.server import listening  # noqa: PLC0415
+    from camguard.settings import load_settings  # noqa: PLC0415
+
+    environ = {"CAMGUARD_UPSTREAM__DEFAULT": f"http://127.0.0.1:{upstream_port}"}
+    settings = load_settings(folder / "camguard.toml", environ)
+    parts = assemble(settings, clock=lambda: NOW, listeners=(LISTENER,))
+    async with guarded_relay(settings, parts) as app:
+        served = app if guarded else let_through(app.app)  # type: ignore[attr-defined]
+        async with listening(served, sock, Bounds.of(settings.limits, 10_000), 1):
+            await asyncio.Event().wait()
+
+
+def let_through(app: App) -> App:
+    """Return what does the least that a relay needs, and judges nothing: the headers of one hop end here."""
+
+    async def through(scope: Scope, receive: Any, send: Any) -> None:
+        scope["headers"] = [line for line in scope["headers"] if line[0] != b"connection"]
+        scope["camguard.service"] = "aiart"
+        await app(scope, receive, send)
+
+    return through
+
+
+def serve(variant: str, folder: str, port: str, upstream_port: str) -> None:
+    """Be one of the processes that are measured."""
+    import uvloop  # noqa: PLC0415 - belongs to the extra
+
+    if variant == "nginx":
+        config = Path(folder, "nginx.conf")
+        config.write_text(NGINX.format(folder=folder, port=port, upstream=upstream_port), encoding="utf-8")
+        os.execvp("nginx", ["nginx", "-c", str(config), "-p", folder])  # noqa: S606, S607
+    sock = socket.create_server(("127.0.0.1", int(port)))
+    if variant == "upstream":
+        uvloop.run(upstream(sock))
+    else:
+        uvloop.run(relay(variant == "gateway", Path(folder), sock, int(upstream_port)))
+
+
+def _free() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def up(names: list[str], folder: Path) -> Iterator[dict[str, Server]]:
+    """Run the upstream and the variants before it."""
+    here = Path(__file__).resolve()
+    path = os.pathsep.join((str(here.parents[1]), os.environ.get("PYTHONPATH", "")))
+    ports = {name: _free() for name in ("upstream", *names)}
+    running = {
+        name: subprocess.Popen(
+            [sys.executable, str(here), "--serve", name, str(folder), str(port), str(ports["upstream"])],
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        for name, port in ports.items()
+    }
+    try:
+        for name, port in ports.items():
+            deadline = time.monotonic() + 60
+            while True:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                    break
+                if running[name].poll() is not None or time.monotonic() > deadline:
+                    raise SystemExit(f"{name} did not start")
+                time.sleep(0.1)
+        yield {name: Server(port, _worker(running[name].pid)) for name, port in ports.items()}
+    finally:
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.wait(10)
+
+
+def _worker(pid: int) -> int:
+    """Return the process that works: nginx has it as a child."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return int(children[0]) if children else pid
+
+
+def check(variant: Variant, port: int) -> None:
+    """Make sure that a variant answers what the upstream answers, and not a refusal."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("POST", "/", variant.body, dict(variant.headers))
+    answer = connection.getresponse().read()
+    connection.close()
+    if answer != ANSWER:
+        raise SystemExit(f"{variant.name} answered {answer!r}")
+
+
+def main() -> None:
+    """Print rate and CPU of a relayed request, and what of it is the guard's."""
+    given = options(__doc__)
+    if not shutil.which("wrk"):
+        raise SystemExit("wrk is not installed: nothing can be measured on the wire")
+    rounds, seconds = (3, 1) if given.quick else (9, 3)
+    workload = make_workload(SIZE)
+    folder = Path(tempfile.mkdtemp(prefix="camguard-bench-"))
+    report = Report("relay: what a relayed request costs", ("", "rate/s", "CPU µs"))
+    try:
+        write_config(folder, workload)
+        call = one_call(workload, allowed=True)
+        plain, signed = headers_of(call, BODY), headers_of(call, BODY_1K, signed=True)
+        found = [
+            Variant("upstream alone", "upstream", plain, BODY, b""),
+            Variant("relay, no guard", "relay", plain, BODY, b""),
+            Variant("gateway, header identity", "gateway", plain, BODY, b""),
+            Variant("relay, no guard, 1 KB", "relay", signed, BODY_1K, b""),
+            Variant("gateway, TC3, 1 KB", "gateway", signed, BODY_1K, b""),
+        ]
+        if shutil.which("nginx"):
+            found.append(Variant("nginx, plain proxy", "nginx", plain, BODY, b""))
+        else:
+            report.notes.append("nginx is not installed")
+        rates: dict[str, list[float]] = {v.name: [] for v in found}
+        cpus: dict[str, list[float]] = {v.name: [] for v in found}
+        names = [name for name in dict.fromkeys(v.served for v in found) if name != "upstream"]
+        with up(names, folder) as servers:
+            for variant in found:
+                check(variant, servers[variant.served].port)
+            for turn in range(rounds + 1):
+                for variant in found:
+                    server = servers[variant.served]
+                    rate, cpu = wrk(variant, server.port, server.pid, folder / "ask.lua", seconds)
+                    if turn:  # the first round warms up
+                        rates[variant.name].append(rate)
+                        cpus[variant.name].append(cpu)
+        report.rows += [
+            [v.name, statistics.median(rates[v.name]), statistics.median(cpus[v.name])] for v in found
+        ]
+        _ratios(report, rates, cpus)
+        show(report, as_json=given.json)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ratios(report: Report, rates: Mapping[str, list[float]], cpus: Mapping[str, list[float]]) -> None:
+    def within(values: Mapping[str, list[float]], one: str, other: str) -> float:
+        return statistics.median(a / b for a, b in zip(values[one], values[other], strict=True))
+
+    pairs = (
+        ("header identity", "gateway, header identity", "relay, no guard", "<= 0.10"),
+        ("TC3, 1 KB", "gateway, TC3, 1 KB", "relay, no guard, 1 KB", ""),
+    )
+    for what, guarded, alone, goal in pairs:
+        share = statistics.median((a - b) / a for a, b in zip(cpus[guarded], cpus[alone], strict=True))
+        report.ratios += [
+            (f"guard's share of the CPU, {what}", share, goal),
+            (f"CPU µs added by the guard, {what}", paired(cpus, guarded, alone), ""),
+            (f"rate with / without the guard, {what}", within(rates, guarded, alone), ""),
+        ]
+    if "nginx, plain proxy" in rates:
+        report.ratios.append(
+            ("CPU, relay / nginx", within(cpus, "relay, no guard", "nginx, plain proxy"), "")
+        )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--serve"]:
+        serve(*sys.argv[2:])
+    else:
+        main()
