@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from camguard.catalog.model import Catalog
 from camguard.errors import PolicyError
 from camguard.policy.document import parse_policy
-from camguard.policy.lint import CODES, Finding, lint
+from camguard.policy.lint import CODES, Finding, Severity, errors, lint
 from tests.bridge import to_bundle, to_call, to_catalog
 from tests.generators import World, a_catalog, documents, seeded, stream
 from tests.test_agreement import QUIET
@@ -73,7 +73,11 @@ def pointless(world: World, catalog: Catalog) -> Iterator[tuple[str, Finding]]:
     """Yield each finding that says that something does nothing, with the name of its policy."""
     for name, text in world.policies.items():
         policy = parse_policy(text, f"{name}.json")
-        for finding in lint(policy, catalog, ip_support=world.settings["ip_support"]):
+        ip_support = world.settings["ip_support"]
+        findings = list(lint(policy, catalog, ip_support=ip_support))
+        stopping = Counter(finding for finding in findings if finding.severity is Severity.ERROR)
+        assert Counter(errors(policy, catalog, ip_support=ip_support)) == stopping
+        for finding in findings:
             # A deny that cannot be known blocks, though its condition never holds.
             blocks = finding.code == "CG401" and effect_at(text, finding) == "deny"
             blocks |= finding.code == "CG402" and not finding.message.endswith("nothing is denied")
@@ -123,7 +127,9 @@ def test_lint_raises_on_no_document_that_loads(text: str) -> None:
         return
     catalog = to_catalog(a_catalog(seeded(len(text))))
     document = json.loads(text)
-    for finding in lint(policy, catalog):
+    findings = list(lint(policy, catalog))
+    assert list(errors(policy, catalog)) == [f for f in findings if f.severity is Severity.ERROR]
+    for finding in findings:
         assert finding.severity is CODES[finding.code].severity
         found: Any = document
         for step in filter(None, steps_of(finding)):  # the place exists, as it was written

@@ -6,11 +6,11 @@ Rule 1: nothing is reported that some value could satisfy: the values that are t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from camguard.ipset import LINE_END, V4_END
+from camguard.ipset import LINE_END, V4_END, IpSet
 from camguard.policy.conditions import clause_truth
 from camguard.policy.keys import IP, TAGS, TIME
 from camguard.policy.lint.codes import found
@@ -60,10 +60,9 @@ def _single(key: str) -> bool:
 
 def _can_hold(key: str, clauses: Sequence[Clause]) -> bool:
     if key == IP:
-        return any(
-            all((place in c.addresses) != c.operator.negated for c in clauses if c.addresses)
-            for place in _places(clauses)
-        )
+        sets = [(c.addresses, c.operator.negated) for c in clauses if c.addresses is not None]
+        places = _places(addresses for addresses, _ in sets)
+        return any(all((place in each) != negated for each, negated in sets) for place in places)
     tries = _values(clauses)
     if tries is None or any(_meets(clauses, have) for have in tries):
         return True
@@ -74,13 +73,12 @@ def _meets(clauses: Sequence[Clause], have: tuple[Any, ...]) -> bool:
     return all(clause_truth(clause, have, {}) is not False for clause in clauses)
 
 
-def _places(clauses: Sequence[Clause]) -> set[int]:
-    """Return the first address of every stretch that the clauses tell apart."""
+def _places(sets: Iterable[IpSet]) -> set[int]:
+    """Return the first address of every stretch that some sets of addresses tell apart."""
     places = {0, V4_END}
-    for clause in clauses:
-        if clause.addresses:
-            places.update(clause.addresses.starts)
-            places.update(end + 1 for end in clause.addresses.ends)
+    for addresses in sets:
+        places.update(addresses.starts)
+        places.update(end + 1 for end in addresses.ends)
     return places - {LINE_END}
 
 

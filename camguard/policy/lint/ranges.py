@@ -122,5 +122,4 @@ def _touching(apart: list[_Range]) -> Iterator[list[_Range]]:
             yield group
             group = []
         group.append(value)
-    if group:
-        yield group
+    yield group

@@ -136,8 +136,6 @@ def _resources_apart(subject: Subject) -> Iterator[Finding]:
     """Find resources that none of the actions can have."""
     roster = subject.roster
     named = subject.all_named.either
-    if not named & roster.resource_level:
-        return
     here = (
         {row.service for row in roster.actions(named & ~roster.resource_level)} if not subject.allows else ()
     )

@@ -63,6 +63,7 @@ class Roster:
             self._folded.setdefault(row.id.lower(), []).append(row)
         self._templates: dict[str, list[_Template]] = {}
         self._looks: dict[str, list[str]] = {}
+        self._shapeless = 0  # resource-level, but printed with `*`: only the literal `*` surely reaches them
         self._read_templates()
         self._named: dict[tuple[str, str, Effect], Named] = {}
         self._reached: dict[tuple[object, ...], int] = {}
@@ -138,14 +139,14 @@ class Roster:
             looks = self._looks[row.id] = []
             for text in row.resources:
                 parts = text.split(":", SEGMENTS - 1)
-                if len(parts) != SEGMENTS:  # printed with `*`: reached by the literal `*` only
-                    key = ("", "", "")
-                else:
-                    service = row.service if _PLACEHOLDER.search(parts[2]) else parts[2]
-                    region = _HOLE if _PLACEHOLDER.search(parts[3]) else parts[3]
-                    key = (service, region, _with_holes(parts[5], row))
-                    looks.append(f"qcs::{service}:::{key[2].replace(_HOLE, '…')}")
-                gathered[key] = gathered.get(key, 0) | self.bits[row.id]
+                if len(parts) != SEGMENTS:
+                    self._shapeless |= self.bits[row.id]
+                    continue
+                service = row.service if _PLACEHOLDER.search(parts[2]) else parts[2]
+                region = _HOLE if _PLACEHOLDER.search(parts[3]) else parts[3]
+                path = _with_holes(parts[5], row)
+                looks.append(f"qcs::{service}:::{path.replace(_HOLE, '…')}")
+                gathered[service, region, path] = gathered.get((service, region, path), 0) | self.bits[row.id]
         for (service, region, path), mask in gathered.items():
             self._templates.setdefault(service, []).append(_Template(region, path, mask))
 
@@ -176,12 +177,9 @@ class Roster:
                 self._reached.clear()
             anywhere = pattern.service in ("", STAR)
             groups = self._templates.values() if anywhere else [self._templates.get(pattern.service, [])]
-            mask = 0
+            mask = self._shapeless if effect is Effect.DENY else 0  # there a deny is unknown (5.3)
             for template in (template for group in groups for template in group):
                 if _may_meet(pattern, template, effect):
-                    mask |= template.actions
-            if effect is Effect.DENY:  # a resource that is not six segments leaves a deny unknown (5.3)
-                for template in self._templates.get("", ()):
                     mask |= template.actions
             self._reached[key] = mask
         return mask
@@ -196,8 +194,6 @@ def _with_holes(path: str, row: Action) -> str:
 
 def _may_meet(pattern: ResourcePattern, template: _Template, effect: Effect) -> bool:
     deny = effect is Effect.DENY
-    if not template.path:
-        return deny
     if pattern.region not in ("", STAR) and template.region != _HOLE:
         region = REGION_ALIASES.get(pattern.region, pattern.region)
         if not template.region:
