@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from camguard.bundle import Bundle
+from camguard.catalog.model import Granularity
 from camguard.cli.source import find_principal, shown
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
@@ -158,6 +159,11 @@ def _read_test(reader: _Reader, raw: Any, at: str, names: Mapping[str, Values], 
         key: _spread(reader, key, reader.texts(written.get(key), f"{at}, {key}"), given.get(key, {}), at)
         for key in DIMENSIONS
     }
+    for action in spread["actions"] if STAR in spread["resources"] else ():
+        entry = reader.bundle.catalog.actions[action]
+        if entry.granularity is Granularity.RESOURCE:
+            hint = f"give the test `resources` like {entry.resources[0]}"
+            reader.wrong(f"{at}, resources", f"{action} is authorized per resource: {hint}")
     default = _read_expectation(reader, {**table, "decision": table.get("default")}, at, "default")
     chosen: dict[Combination, Expectation] = {}
     for i, row in enumerate(reader.tables(table, "expect", at), start=1):

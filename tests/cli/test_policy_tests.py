@@ -221,6 +221,20 @@ def test_a_wrong_file_is_3_and_named(
     assert where in line
 
 
+def test_an_action_on_resources_wants_them_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = folder / "catalog/aiart.json"
+    catalog = json.loads(file.read_text())
+    row = next(row for row in catalog["actions"] if row["name"] == "TextToImage")
+    row |= {"granularity": "resource", "resources": ["qcs::aiart:$region:$account:job/$jobid"]}
+    file.write_text(json.dumps(catalog))
+    write(folder, TEST)
+    assert main(["test"]) == 3
+    assert "give the test `resources` like qcs::aiart:" in capsys.readouterr().err
+    resources = '[resources]\njob = "qcs::aiart:ap-guangzhou:uin/100000000001:job/1"\n'
+    write(folder, TEST.replace("[[test]]", f"{resources}[[test]]") + 'resources = ["job"]\n')
+    assert main(["test"]) == 0
+
+
 def test_other_files_can_be_named(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "other.toml"
     file.write_text(TEST)
