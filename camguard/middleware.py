@@ -73,18 +73,20 @@ class CamguardMiddleware:
             judged = await guard.judge(scope, receive)
             if judged is None:
                 return
-            record, onward = judged
-            if onward is None:
-                await refuse(guard.answer(record), send)
-                guard.conclude(record, None)
+            record, onward, replayed, _ = judged
+            if onward is None or replayed is None:
+                try:
+                    await refuse(guard.answer(record), send)
+                finally:  # a client that is gone, or a server that ends, must not take the evidence along
+                    guard.conclude(record, None)
                 return
             try:
                 if guard.conclusions:
-                    await self._told(record, onward.scope, onward.receive, send)
+                    await self._told(record, onward, replayed, send)
                 else:
-                    await self.app(onward.scope, onward.receive, send)
+                    await self.app(onward, replayed, send)
             finally:
-                guard.release(onward)
+                guard.release(judged)
         finally:
             guard.in_flight -= 1
 

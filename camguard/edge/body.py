@@ -20,16 +20,10 @@ Taken: TypeAlias = bytes | Decision | None
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 
-_LENGTH_DIGITS: Final = 18
 _FRAMING: Final = refused("framing")
 TOO_LARGE: Final = refused("body_too_large")
 _TIMED_OUT: Final = refused("request_timeout")
 _OVERLOADED: Final = refused("overloaded")
-
-
-def declared_length(value: bytes) -> int | None:
-    """Return what a Content-Length says, None where it says nothing plainly."""
-    return int(value) if value.isdigit() and len(value) <= _LENGTH_DIGITS else None
 
 
 class Intake:
@@ -62,6 +56,9 @@ class Intake:
             return _TIMED_OUT
         finally:
             watch.leave(task)
+        if len(body) == declared:  # which is within limit and budget
+            self.held += declared
+            return body
         return self._checked(body, declared, limit)
 
     async def _rest(self, receive: Receive, first: bytes, declared: int | None, limit: int) -> Taken:

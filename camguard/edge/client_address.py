@@ -12,12 +12,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
+from camguard.edge.memo import Memo
 from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision
 from camguard.errors import AddressError
 from camguard.ipset import IpSet, parse_address
+from camguard.settings.model import ClientIpSettings
 
 Method = Literal["peer", "forwarded"]
 
@@ -111,6 +113,43 @@ def client_address(
         if place not in trusted:
             break
     return INVALID if place is None else Source(place, "forwarded")
+
+
+class Origin(NamedTuple):
+    """Where a request comes from.
+
+    peer: the socket's address as text, None where it has none. trusted: whether it may speak for others.
+    place: the client's address, None where it cannot be told. method: how that was found. refusal: why not.
+    """
+
+    peer: str | None
+    trusted: bool
+    place: int | None
+    method: Method | Literal["invalid"]
+    refusal: Decision | None
+
+
+Said: TypeAlias = tuple[str | None, tuple[bytes, ...]]  # the socket's address, the lines of the header
+
+
+class Origins:
+    """Where requests come from, by settled rules. known: what addresses and headers came to."""
+
+    def __init__(self, settings: ClientIpSettings) -> None:
+        self._settings = settings
+        self.known: Memo[Said, Origin] = Memo(self.origin, size=lambda said: sum(map(len, said[1])))
+
+    def origin(self, said: Said) -> Origin:
+        """Return what a socket's address and the header's lines come to."""
+        client, forwarded = said
+        trusted = self._settings.trusted_proxies
+        peer = peer_of(client, trusted, trust_unix_socket=self._settings.trust_unix_socket)
+        if isinstance(peer, Decision):
+            return Origin(None, trusted=False, place=None, method="invalid", refusal=peer)
+        source = client_address(peer, forwarded, trusted, self._settings.header)
+        if isinstance(source, Decision):
+            return Origin(client, peer.trusted, None, "invalid", source)
+        return Origin(client, peer.trusted, source.place, source.method, None)
 
 
 def element_place(element: str) -> int | None:

@@ -20,6 +20,7 @@ from camguard.bundle.model import Bundle
 from camguard.edge.body import Intake, Receive, replay, stream
 from camguard.edge.head import Head
 from camguard.edge.identity import Identity, named_secret_id, signature_label
+from camguard.edge.maker import maker_of
 from camguard.edge.params import Params
 from camguard.edge.reading import Reader, Seen
 from camguard.edge.record import Conclusion, Observer, Record
@@ -55,6 +56,9 @@ _INTERNAL: Final = refused("internal_error")
 _ACTION_UNKNOWN: Final = refused("action_unknown")
 _VERSION_UNKNOWN: Final = refused("version_unknown")
 
+_call = maker_of(Call)
+_record = maker_of(Record)
+
 
 class Policies(Protocol):
     """Where the bundle in force is found: `camguard.bundle.Store`."""
@@ -87,22 +91,20 @@ class Who(Protocol):
         """Tell whether the caller cannot be told without the body."""
 
 
-class Onward(NamedTuple):
-    """What the application gets. held: bytes of its body that are counted until `Guard.release`."""
-
-    scope: dict[str, Any]
-    receive: Receive
-    held: int
-
-
 class Judged(NamedTuple):
     """What came of one request.
 
-    onward: what the application gets, None where it must not be called; in shadow mode a denied call goes on.
+    scope, receive: what the application gets, None where it must not be called; in shadow mode a denied call
+    goes on. held: bytes of its body that are counted until `Guard.release`.
     """
 
     record: Record
-    onward: Onward | None
+    scope: dict[str, Any] | None
+    receive: Receive | None
+    held: int
+
+
+_judged = maker_of(Judged)
 
 
 class Guard:
@@ -131,13 +133,13 @@ class Guard:
         self._mode = settings.enforcement.mode
         self._judge_unknown = settings.enforcement.unknown_action == "judge"
         self._roots = settings.hosts.roots
+        self._limits = settings.limits
         self._concurrency = settings.limits.concurrency
         self._policies = policies
         self._candidate = candidate
         self._who = who
         self._reader = Reader(settings, who.needs_body)
         self._intake = Intake(settings.limits.buffered_bytes, settings.limits.body_seconds)
-        self._body_seconds = settings.limits.body_seconds
         self._observers = observers
         self._clock = clock
         self._known: tuple[Bundle, Directory] | None = None
@@ -147,21 +149,23 @@ class Guard:
         started = perf_counter()
         seen = Seen()
         now = 0.0
-        bundle = onward = None
+        bundle = onward = replayed = None
         try:
             now = self._clock()
             bundle = self._policies.bundle
             refusal = self._open(seen, scope, bundle)
             if refusal is None and not seen.streams:
-                body = await self._intake.take(receive, seen.declared, seen.limit)
+                assert seen.named is not None  # noqa: S101 - for mypy: the head was read
+                body = await self._intake.take(receive, seen.declared, seen.named.limit)
                 if body is None:
                     return None
                 refusal = self._reader.inspect(seen, body)
             decision = self._ask(seen, now) if refusal is None else refusal
-            if decision or self._tolerates(decision):
-                onward = self._onward(seen, scope, receive, decision)
             if self._candidate is not None and seen.call is not None:
                 seen.candidate = self._compare(self._candidate, seen.call)
+            if decision or self._tolerates(decision):
+                replayed = self._body(seen, receive)
+                onward = self._onward(seen, scope, decision)
         except Exception as error:  # noqa: BLE001 - whatever it is, the application must not be reached
             self._failed(error)
             decision, onward = _INTERNAL, None
@@ -174,9 +178,10 @@ class Guard:
                 observe(record)
             except Exception as error:  # noqa: BLE001 - the decision stands
                 self._failed(error)
-        if onward is not None:
-            onward.scope[RECORD_KEY] = record
-        return Judged(record, onward)
+        if onward is None:
+            return _judged((record, None, None, 0))
+        onward[RECORD_KEY] = record
+        return _judged((record, onward, replayed, len(seen.body or b"")))
 
     def _open(self, seen: Seen, scope: Mapping[str, Any], bundle: Bundle | None) -> Decision | None:
         """Read what is there before the body, if there is anything to judge it by."""
@@ -190,9 +195,9 @@ class Guard:
 
     def _ask(self, seen: Seen, now: float) -> Decision:
         """Find out who calls, and ask the bundle."""
-        head, named, source = seen.head, seen.named, seen.source
-        assert head and named and source  # noqa: S101, PT018 - for mypy: all were read
-        identity = self._who(head, named.service, seen.body, seen.params, seen.trusted, now)
+        head, named, origin = seen.head, seen.named, seen.origin
+        assert head and named and origin  # noqa: S101, PT018 - for mypy: all were read
+        identity = self._who(head, named.service, seen.body, seen.params, origin.trusted, now)
         if isinstance(identity, Decision):
             seen.signature = signature_label(identity)
             seen.secret_id = named_secret_id(head, seen.params)
@@ -210,8 +215,8 @@ class Guard:
         resources: tuple[str | None, ...] = _WHOLE
         if named.templates is not None:
             resources = fill_templates(named.templates, seen.parameters, named.region or "")
-        call = seen.call = Call(
-            identity.principal, action, source.place, now, resources, None, None, None, identity.session
+        call = seen.call = _call(
+            (identity.principal, action, origin.place, now, resources, None, None, None, identity.session)
         )
         return seen.bundle.decide(call)
 
@@ -228,42 +233,49 @@ class Guard:
             self._failed(error)
             return _INTERNAL
 
-    def _onward(self, seen: Seen, scope: Mapping[str, Any], receive: Receive, decision: Decision) -> Onward:
-        """Return what the application gets: the frozen head, the judged bytes."""
+    def _onward(self, seen: Seen, scope: Mapping[str, Any], decision: Decision) -> dict[str, Any]:
+        """Return the scope of the application: the frozen head, and what was decided."""
         head, named = seen.head, seen.named
         assert head and named  # noqa: S101, PT018 - for mypy: nothing passes unread
         onward = dict(scope)  # a copy: what a middleware adds must not leak back (ASGI)
         onward["headers"] = list(head.headers)  # a list: frameworks expect one
         onward[DECISION_KEY] = decision
         onward[SERVICE_KEY] = named.service
-        if seen.body is None:
-            return Onward(onward, stream(receive, seen.declared, seen.limit, self._body_seconds), 0)
-        return Onward(onward, replay(seen.body, receive), len(seen.body))
+        return onward
+
+    def _body(self, seen: Seen, receive: Receive) -> Receive:
+        """Return the `receive` of the application: the judged bytes, or those that need no judging."""
+        if seen.body is not None:
+            return replay(seen.body, receive)
+        limit = seen.named.limit if seen.named is not None else 0
+        return stream(receive, seen.declared, limit, self._limits.body_seconds)
 
     def _record(
         self, seen: Seen, decision: Decision, bundle: Bundle | None, now: float, started: float
     ) -> Record:
-        named, identity, call, source = seen.named, seen.identity, seen.call, seen.source
+        named, identity, call, origin = seen.named, seen.identity, seen.call, seen.origin
         service = seen.service() if named is None else named.service
-        return Record(
-            now,
-            new_request_id(),
-            self.listener,
-            self._mode,
-            decision,
-            None if named is None else named.entry,
-            None if identity is None else identity.principal,
-            seen.secret_id if identity is None else identity.secret_id,
-            service,
-            None if named is None else named.action,
-            () if call is None else call.resources,
-            None if source is None else source.place,
-            seen.peer,
-            seen.client_ip,
-            seen.signature if identity is None else identity.signature,
-            "" if bundle is None else bundle.revision,
-            seen.candidate,
-            perf_counter() - started,
+        return _record(
+            (
+                now,
+                new_request_id(),
+                self.listener,
+                self._mode,
+                decision,
+                None if named is None else named.entry,
+                None if identity is None else identity.principal,
+                seen.secret_id if identity is None else identity.secret_id,
+                service,
+                None if named is None else named.action,
+                () if call is None else call.resources,
+                None if origin is None else origin.place,
+                None if origin is None else origin.peer,
+                None if origin is None else origin.method,
+                seen.signature if identity is None else identity.signature,
+                "" if bundle is None else bundle.revision,
+                seen.candidate,
+                perf_counter() - started,
+            )
         )
 
     def answer(self, record: Record) -> Answer:
@@ -274,9 +286,9 @@ class Guard:
         resource = record.resources[0] if record.resources else "*"
         return answer(record.decision, record.request_id, action=action, resource=resource, style=self.style)
 
-    def release(self, onward: Onward) -> None:
+    def release(self, judged: Judged) -> None:
         """Stop counting the body of a request that is over."""
-        self._intake.held -= onward.held
+        self._intake.held -= judged.held
 
     def conclude(self, record: Record, upstream_status: int | None) -> None:
         """Tell those who wait for the end of a request. upstream_status: None where none was reached."""
@@ -295,7 +307,7 @@ class Guard:
         """Return what requests may name under a bundle, made when the bundle is first met."""
         known = self._known
         if known is None or known[0] is not bundle:
-            known = self._known = bundle, Directory(bundle.catalog, bundle.owner, self._roots)
+            known = self._known = bundle, Directory(bundle.catalog, bundle.owner, self._roots, self._limits)
         return known[1]
 
     def _failed(self, error: Exception) -> None:

@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from camguard.edge.headers import Names, Shape
+from camguard.edge.maker import maker_of
 from camguard.edge.memo import Memo
 from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision
 from camguard.settings.model import Settings
 
-_CONTROLS = bytes(code for code in (*range(32), 127) if code != ord("\t"))
+_CONTROLS = bytes((*range(32), 127))
 _LINE_COST = 4  # ": " and the line's end
 _SHAPES = 1024
 _SHAPE_BYTES = 4096
@@ -59,6 +60,9 @@ class Head(NamedTuple):
     chunked: bool = False
 
 
+_head = maker_of(Head)
+
+
 class HeadRules:
     """What a head is read by, settled once."""
 
@@ -91,7 +95,7 @@ def read_head(  # noqa: C901, PLR0911, PLR0912 - one check after the other; call
         return _TOO_LARGE
     if not received:
         return _HOST_MISSING
-    names, values = zip(*received, strict=True)
+    names, values = zip(*received)  # noqa: B905 - pairs, by the ASGI specification
     text = b" ".join(values)
     size = len(text)
     if size > rules.value_bytes and max(map(len, values)) > rules.value_bytes:
@@ -101,20 +105,24 @@ def read_head(  # noqa: C901, PLR0911, PLR0912 - one check after the other; call
         return shape
     if size + shape.size + _LINE_COST * len(names) > rules.bytes:
         return _TOO_LARGE
-    if len(text.translate(None, _CONTROLS)) != size:
-        return _MALFORMED
-    if b"\t" in text and any(b"\t" in values[i] for i in shape.single):
+    if len(text.translate(None, _CONTROLS)) != size and not _tabs_alone(values, shape):
         return _MALFORMED
     for demand in shape.demands:
         if values[demand.place].lower() != demand.value:
             return demand.refusal
-    stay = received if shape.stays is None else shape.stays(received)
-    for i in shape.connection:
-        dropped = rules.hops[values[i]]
+    stay = shape.stays(received)
+    for place in shape.connection:
+        dropped = rules.hops[values[place]]
         if isinstance(dropped, Decision):
             return dropped
         if dropped:
             stay = tuple([line for line in stay if line[0] not in dropped])
-    forwarded = tuple([values[i] for i in shape.forwarded]) if shape.forwarded else ()
-    fields = shape.pick((*values, None))
-    return Head(method, query, received, stay, *fields, forwarded, shape.chunked)  # type: ignore[call-arg]
+    fields, forwarded = shape.fields((*values, None)), shape.forwarded(values)
+    return _head((method, query, received, stay, *fields, forwarded, shape.chunked))
+
+
+def _tabs_alone(values: tuple[bytes, ...], shape: Shape) -> bool:
+    """Tell whether the only control characters are tabs, in headers that decide nothing."""
+    if any(value.translate(None, _CONTROLS) != value.replace(b"\t", b"") for value in values):
+        return False
+    return not any(b"\t" in values[place] for place in shape.single)

@@ -13,10 +13,12 @@ import re
 from collections.abc import Callable
 from enum import Enum, auto
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision
+
+Take: TypeAlias = Callable[[tuple[Any, ...]], tuple[Any, ...]]
 
 
 class Role(Enum):
@@ -141,16 +143,16 @@ class Demand(NamedTuple):
 class Shape(NamedTuple):
     """What a sequence of names says before any value is looked at. Indices are places in the sequence.
 
-    size: bytes of all names. pick: takes the values and None behind them, gives those of Head's fields.
-    stays: takes the lines, gives those that go on; None where all do. single: of one line each.
-    chunked: whether the body comes without a declared length.
+    size: bytes of all names. fields: takes the values and None behind them, gives those of Head's fields.
+    stays: takes the lines, gives those that go on. forwarded: takes the values, gives those of the forwarding
+    header. single: of one line each. chunked: whether the body comes without a declared length.
     """
 
     size: int
-    pick: Callable[[tuple[bytes | None, ...]], tuple[Any, ...]]
-    stays: Callable[[tuple[tuple[bytes, bytes], ...]], tuple[tuple[bytes, bytes], ...]] | None
+    fields: Take
+    stays: Take
+    forwarded: Take
     single: tuple[int, ...]
-    forwarded: tuple[int, ...]
     connection: tuple[int, ...]
     demands: tuple[Demand, ...]
     chunked: bool
@@ -218,10 +220,10 @@ class Names:
         )
         return Shape(
             size=sum(map(len, names)),
-            pick=itemgetter(*(names.index(name) if name in names else -1 for name in self._fields)),
-            stays=None if len(stays) == len(names) else taker(stays),
+            fields=itemgetter(*(names.index(name) if name in names else -1 for name in self._fields)),
+            stays=_taker(stays),
+            forwarded=_taker(_places(roles, Role.FORWARDED)),
             single=tuple(i for i, role in enumerate(roles) if role in _ONCE),
-            forwarded=_places(roles, Role.FORWARDED),
             connection=_places(roles, Role.CONNECTION),
             demands=tuple(Demand(i, *_ONLY[name]) for i, name in enumerate(names) if name in _ONLY),
             chunked=b"transfer-encoding" in once,
@@ -254,8 +256,8 @@ def _places(roles: list[Role], wanted: Role) -> tuple[int, ...]:
     return tuple(i for i, role in enumerate(roles) if role is wanted)
 
 
-def taker(places: tuple[int, ...]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+def _taker(places: tuple[int, ...]) -> Take:
     """Return what takes these places of a tuple, as a tuple however few they are."""
     if len(places) > 1:
         return itemgetter(*places)
-    return lambda values: tuple(values[i] for i in places)
+    return itemgetter(slice(places[0], places[0] + 1) if places else slice(0))

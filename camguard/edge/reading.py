@@ -11,12 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from camguard.bundle.model import Bundle
-from camguard.edge.body import TOO_LARGE, declared_length
-from camguard.edge.client_address import INVALID, Peer, Source, client_address, peer_of, peer_text
+from camguard.edge.body import TOO_LARGE
+from camguard.edge.client_address import Origin, Origins, peer_text
 from camguard.edge.content import UNREAD, Fields, inspect_json, inspect_multipart, plain_json
 from camguard.edge.head import Head, HeadRules, read_head
 from camguard.edge.identity import Identity
-from camguard.edge.memo import Memo
 from camguard.edge.params import Params, parse_params
 from camguard.edge.refusal import refused
 from camguard.edge.resources import Parameters, nest
@@ -25,7 +24,7 @@ from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.settings.model import Settings
 
-PROXY: Final = Peer(None, trusted=True)
+_LENGTH_DIGITS: Final = 18
 _ACTION_MISSING: Final = refused("action_missing")
 _FRAMING: Final = refused("framing")
 _BODY_ON_GET: Final = refused("body_on_get")
@@ -36,24 +35,19 @@ _BODY_MALFORMED: Final = refused("body_malformed")
 class Seen:
     """What has been found out about one request so far.
 
-    bundle, directory: what it is judged by, and what that says requests may name; absent where there is none.
-    peer: the socket's address as text. client_ip: how the client's was found, or `invalid`. named: what the
-    head names, the action of a query or form included once that is read. declared: the body's length, None
-    where the head does not say. limit: bytes that the body may have. streams: whether it passes through
-    unjudged. params: of the query, or of the form where the body is one. parameters: as JSON would hold
-    them; None: not read. body: None where it is not held here. signature, secret_id: of a refused caller.
+    bundle, directory: what it is judged by, and what that says may be named; absent where there is none.
+    named: what the head names, the action of a query or form included once that is read. declared: the
+    body's length, None where the head does not say. streams: whether it passes through unjudged. body: None
+    where it is not held here. params: of the query, or of the form where the body is one. parameters: as
+    JSON would hold them; None: not read. signature, secret_id: of a refused caller.
     """
 
     bundle: Bundle
     directory: Directory
-    peer: str | None = None
-    trusted: bool = False
-    source: Source | None = None
-    client_ip: str | None = None
+    origin: Origin | None = None
     head: Head | None = None
     named: Named | None = None
     declared: int | None = None
-    limit: int = 0
     streams: bool = False
     params: Params = ()
     parameters: Parameters | None = None
@@ -77,13 +71,7 @@ class Reader:
         self._limits = settings.limits
         self._needs_body = needs_body
         self._rules = HeadRules(settings)
-        trusted, header = settings.client_ip.trusted_proxies, settings.client_ip.header
-        self._peers: Memo[str, Peer | Decision] = Memo(lambda text: peer_of(text, trusted))
-        self._socket = peer_of(None, trusted, trust_unix_socket=settings.client_ip.trust_unix_socket)
-        self._proxied: Memo[tuple[bytes, ...], Source | Decision] = Memo(
-            lambda lines: client_address(PROXY, lines, trusted, header),
-            size=lambda lines: sum(map(len, lines)),
-        )
+        self._origins = Origins(settings.client_ip).known
 
     def read(self, seen: Seen, scope: Mapping[str, Any]) -> Decision | None:
         """Read all that is there before the body."""
@@ -91,9 +79,9 @@ class Reader:
         if isinstance(head, Decision):
             return head
         seen.head = head
-        refusal = self._address(seen, scope.get("client"), head)
-        if refusal is not None:
-            return refusal
+        origin = seen.origin = self._origins[peer_text(scope.get("client")), head.forwarded]
+        if origin.refusal is not None:
+            return origin.refusal
         action = head.action
         if head.query:
             params = parse_params(head.query, self._limits.params, _QUERY_MALFORMED)
@@ -101,78 +89,56 @@ class Reader:
             if isinstance(found, Decision):
                 return found
             seen.params, action = params, found  # type: ignore[assignment]  # found to be no refusal
-        refusal = self._enter(seen, head, action)
-        return self._frame(seen, head) if refusal is None else refusal
+        named = self._enter(seen, head, action)
+        return named if isinstance(named, Decision) else self._frame(seen, head, named)
 
-    def _address(self, seen: Seen, client: Any, head: Head) -> Decision | None:
-        """Find the client's address, and whether the peer is one that may speak for others."""
-        text = peer_text(client)
-        peer = self._socket if text is None else self._peers[text]
-        if isinstance(peer, Decision):
-            seen.client_ip = "invalid"
-            return peer
-        seen.peer = text
-        seen.trusted = peer.trusted
-        source: Source | Decision | None = peer.source
-        if peer.trusted and head.forwarded:
-            source = self._proxied[head.forwarded]
-        if source is None or isinstance(source, Decision):
-            seen.client_ip = "invalid"
-            return INVALID if source is None else source
-        seen.source = source
-        seen.client_ip = source.method
-        return None
-
-    def _enter(self, seen: Seen, head: Head, action: bytes | None) -> Decision | None:
+    def _enter(self, seen: Seen, head: Head, action: bytes | None) -> Named | Decision:
         """Look up what the head names. An action that is not in the catalog goes on without an entry."""
         naming = (head.method, head.host, head.content_type, action, head.version, head.region)
         named = seen.directory.named[naming]
-        if isinstance(named, Decision):
-            return named
-        seen.named = named
-        return None
+        if not isinstance(named, Decision):
+            seen.named = named
+        return named
 
-    def _frame(self, seen: Seen, head: Head) -> Decision | None:
-        """Settle how long the body is and may be, and whether it must be held (threats 3.5.6, 3.5.7)."""
-        content = seen.named.content if seen.named is not None else None
-        kind = content.kind if content is not None else None
-        if kind is not None:
-            seen.limit = self._limits.form_bytes if kind == "form" else self._limits.body_bytes
-            seen.streams = kind == "octets" and not self._needs_body(head)
-        elif head.chunked:
-            return _BODY_ON_GET
-        if head.content_length is not None:
-            declared = seen.declared = declared_length(head.content_length)
-            if declared is None:
+    def _frame(self, seen: Seen, head: Head, named: Named) -> Decision | None:
+        """Settle how long the body is, and whether it must be held (threats 3.5.6, 3.5.7)."""
+        length = head.content_length
+        if length is not None:
+            if not length.isdigit() or len(length) > _LENGTH_DIGITS:
                 return _FRAMING
-            if declared > seen.limit:
-                return _BODY_ON_GET if kind is None else TOO_LARGE
-        if kind != "form" and seen.named is not None and seen.named.action is None:
-            return _ACTION_MISSING
+            seen.declared = int(length)
+            if seen.declared > named.limit:
+                return _BODY_ON_GET if named.content is None else TOO_LARGE
+        content = named.content
+        if content is None:
+            return _BODY_ON_GET if head.chunked else None
+        if content.kind == "octets":
+            seen.streams = not self._needs_body(head)
         return None
 
     def inspect(self, seen: Seen, body: bytes | Decision) -> Decision | None:
         """Read what a body says of action and parameters. body: or why there is none."""
         named, head = seen.named, seen.head
         assert named is not None and head is not None  # noqa: S101, PT018 - for mypy: the head was read
-        content, templates = named.content, named.templates
         if isinstance(body, Decision):
-            return _BODY_ON_GET if content is None and body is TOO_LARGE else body
+            return _BODY_ON_GET if named.content is None and body is TOO_LARGE else body
         seen.body = body
+        content, templates = named.content, named.templates
         if content is None:
             if templates is not None:
                 seen.parameters = nest(seen.params)
             return None
-        if content.kind == "form":
+        kind = content.kind
+        if kind == "json" and templates is None and plain_json(body):
+            return None
+        if kind == "form":
             return self._form(seen, head, body)
         found: Fields | Decision = UNREAD
-        if content.kind == "json":
+        if kind == "json":
             wanted = templates is not None and templates.needs_parameters
-            if not wanted and plain_json(body):
-                return None
             depth, limit = self._limits.json_depth, self._limits.params
             found = inspect_json(body, named.action or "", wanted=wanted, depth=depth, limit=limit)
-        elif content.kind == "multipart":
+        elif kind == "multipart":
             found = inspect_multipart(body, content.boundary, named.action or "", limit=self._limits.params)
         if isinstance(found, Decision):
             return found
@@ -191,7 +157,9 @@ class Reader:
         if action is None:
             return _ACTION_MISSING
         seen.params = params
-        refusal = self._enter(seen, head, action)
-        if refusal is None and seen.named is not None and seen.named.templates is not None:
+        entered = self._enter(seen, head, action)
+        if isinstance(entered, Decision):
+            return entered
+        if entered.templates is not None:
             seen.parameters = nest(params)
-        return refusal
+        return None

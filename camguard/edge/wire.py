@@ -21,6 +21,7 @@ from camguard.edge.refusal import refused
 from camguard.edge.resources import Templates, cut_templates
 from camguard.engine.decision import Decision
 from camguard.policy.resources import Owner
+from camguard.settings.model import LimitsSettings
 
 ACTION_NAME = re.compile(rb"[A-Za-z][A-Za-z0-9]{0,63}")
 REGION = re.compile(rb"[a-z]{2}-[a-z0-9-]{1,60}")
@@ -59,13 +60,14 @@ class Site:
 class Named(NamedTuple):
     """What the head of a request names.
 
-    content: of the body, None where there must be none. action: its name, None where the head names none.
-    entry: the catalog's, None where it has none. templates: of its resources, None where it is judged as a
-    whole. version, region: None where absent.
+    content: of the body, None where there must be none. limit: bytes that it may have. action: its name, None
+    where only a form may name it. entry: the catalog's, None where it has none. templates: of its resources,
+    None where it is judged as a whole. version, region: None where absent.
     """
 
     service: str
     content: Content | None
+    limit: int
     action: str | None
     entry: Action | None
     templates: Templates | None
@@ -79,8 +81,11 @@ class Directory:
     owner: the account that resources belong to. named: what combinations of headers mean.
     """
 
-    def __init__(self, catalog: Catalog, owner: Owner, roots: tuple[str, ...]) -> None:
+    def __init__(
+        self, catalog: Catalog, owner: Owner, roots: tuple[str, ...], limits: LimitsSettings
+    ) -> None:
         self._owner = owner
+        self._limits = limits
         self._sites = {name.lower(): Site(name, each.actions) for name, each in catalog.services.items()}
         domains = "|".join(re.escape(root.lower()) for root in roots)
         self._shape = re.compile(rf"{_SERVICE}{_PLACE}\.(?:{domains})")
@@ -107,10 +112,14 @@ class Directory:
             if value is not None and not grammar.fullmatch(value):
                 return refusal
         assert isinstance(site, Site)  # noqa: S101 - for mypy: a refusal was returned above
+        body = content if method == "POST" and isinstance(content, Content) else None
+        form = body is not None and body.kind == "form"
+        if action is None and not form:
+            return _ACTION_MISSING
+        limit = 0 if body is None else self._limits.form_bytes if form else self._limits.body_bytes
         entry = site.actions.get(action) if action is not None else None
         templates = self.templates(entry)
-        body = content if method == "POST" and isinstance(content, Content) else None
-        return Named(site.name, body, _text(action), entry, templates, _text(version), _text(region))
+        return Named(site.name, body, limit, _text(action), entry, templates, _text(version), _text(region))
 
     def site(self, host: bytes) -> Site | Decision:
         """Return the service that a `Host` value names, or why none."""

@@ -75,7 +75,7 @@ def in_parse(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> Non
 
 
 def in_address(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(play.guard._reader, "_peers", Broken(error))  # noqa: SLF001
+    patch.setattr(play.guard._reader, "_origins", Broken(error))  # noqa: SLF001
 
 
 def in_catalog(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:

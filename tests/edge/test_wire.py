@@ -15,6 +15,7 @@ from camguard.edge.refusal import refused
 from camguard.edge.wire import ACTION_NAME, Directory
 from camguard.engine.decision import Decision
 from camguard.policy.resources import Owner
+from camguard.settings import LimitsSettings
 from tests.edge.stage import CATALOG, OFFICE, Play, Reply, ask, bundle, enforcement, limits, sdk
 from tests.edge.stage import Held as Store
 
@@ -284,7 +285,7 @@ def test_an_alias_is_never_the_name_itself(name: str) -> None:
 
 
 UNKNOWN = refused("service_unknown")
-DIRECTORY = Directory(CATALOG, Owner("1", "2"), ("tencentcloudapi.com",))
+DIRECTORY = Directory(CATALOG, Owner("1", "2"), ("tencentcloudapi.com",), LimitsSettings())
 HEADER = st.one_of(
     st.none(),
     st.sampled_from([b"QueryArea", b"2022-09-28", b"ap-guangzhou", b"application/json"]),
@@ -304,7 +305,7 @@ def test_names_are_understood_or_refused_and_never_raise(naming: Any) -> None:
 
 
 def test_the_directory_is_bounded() -> None:
-    directory = Directory(CATALOG, Owner("1", "2"), ("tencentcloudapi.com",))
+    directory = Directory(CATALOG, Owner("1", "2"), ("tencentcloudapi.com",), LimitsSettings())
     for n in range(5000):
         assert directory.named["GET", b"h%d.tencentcloudapi.com" % n, None, b"A", None, None] is UNKNOWN
     assert len(directory.named) <= 4096
