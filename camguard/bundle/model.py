@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from camguard.bundle.principals import Principals
 from camguard.catalog.model import Catalog
@@ -21,6 +21,8 @@ class Bundle:
     """One immutable state of everything a decision rests on.
 
     revision: hex SHA-256 of the content it was made from. One request uses one bundle.
+    decide: returns whether a call passes, and why; raises nothing. The tables' own, so that a decision is
+        one function call.
     """
 
     revision: str
@@ -28,6 +30,10 @@ class Bundle:
     policies: Mapping[str, Policy]
     people: Principals
     tables: Tables
+    decide: Callable[[Call], Decision] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "decide", self.tables.decide)
 
     @property
     def owner(self) -> Owner:
@@ -38,10 +44,6 @@ class Bundle:
     def statement_count(self) -> int:
         """Number of statements in all policies."""
         return sum(len(policy.statements) for policy in self.policies.values())
-
-    def decide(self, call: Call) -> Decision:
-        """Return whether a call passes, and why. Raises nothing."""
-        return self.tables.decide(call)
 
     def explain(self, call: Call) -> Explanation:
         """Return why a call is decided as it is, statement by statement. Raises nothing."""

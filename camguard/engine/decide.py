@@ -20,8 +20,9 @@ from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.layers import SECOND_FACTOR, Layer, Layers, resolve
 from camguard.engine.naming import Naming
+from camguard.engine.row import NO_ALLOW
 from camguard.engine.supply import Terms
-from camguard.engine.table import NO_ALLOW, Table
+from camguard.engine.table import Table
 from camguard.policy.model import Policy
 from camguard.policy.resources import Owner
 
@@ -86,7 +87,7 @@ class Tables:
         if isinstance(row, Decision):
             return row if resources else NO_ALLOW
         if (
-            row.folded
+            row.foldable
             and place is not None
             and moment is not None
             and context is None
@@ -94,12 +95,10 @@ class Tables:
             and of_request is None
             and resources
         ):
-            mask = table.masks[bisect_right(table.bounds, place)]
-            if row.timed:
-                begin, end, bits = table.span
-                mask |= bits if begin <= moment < end else table.mask_at(moment)
-            decision = row.by_mask.get(mask & row.care)
-            return row.under(mask) if decision is None else decision
+            begin, end, bounds, decisions = row.fold
+            if not begin <= moment < end:
+                _, _, bounds, decisions = table.fold(row, moment)
+            return decisions[bisect_right(bounds, place)]
         return self._judge(table, call)
 
     def judge(self, call: Call) -> Decision:

@@ -14,7 +14,7 @@ from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestr
 from camguard.engine import decide as decide_module
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
-from camguard.engine.table import Row
+from camguard.engine.row import Row
 from camguard.ipset import parse_address
 from camguard.policy.document import parse_policy
 from camguard.policy.model import Policy
@@ -79,12 +79,11 @@ def test_an_address_condition_folds_to_ranges_with_ready_decisions() -> None:
     found = bundle(policy("one", {"condition": OFFICE}))
     folded = row(found)
     assert isinstance(folded, Row)
-    assert folded.folded
-    assert not folded.timed
+    assert folded.foldable
     inside, again, outside = (found.decide(call(source=s)) for s in ("10.0.0.1", "10.9.9.9", "11.0.0.0"))
     assert inside is again
     assert (bool(inside), outside.reason) == (True, Reason.NO_ALLOW)
-    assert len(folded.by_mask) == 2
+    assert len(folded.fold.decisions) == 3, "below, inside and above the range"
 
 
 def test_actions_of_which_the_same_rules_speak_share_a_row() -> None:

@@ -10,7 +10,7 @@ from math import inf, nextafter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camguard.engine.table import partition, time_partition
+from camguard.engine.partition import partition, span_at, time_partition
 from camguard.ipset import LINE_END, V4_END, IpSet
 from camguard.policy.conditions import clause_truth
 from camguard.policy.document import parse_policy
@@ -65,3 +65,8 @@ def test_a_moment_has_the_bits_of_the_clauses_that_hold_then(clauses: list[Claus
     for at in [moment, *near]:
         expected = sum(bit for each, bit in marks.items() if clause_truth(each, (at,), {}))
         assert masks[bisect_left(cuts, at) + bisect_right(cuts, at)] == expected
+        span = span_at(cuts, masks, at)
+        assert span.begin <= at < span.end
+        assert span.mask == expected
+        assert span == span_at(cuts, masks, span.begin), "the same clauses hold all along"
+        assert span == span_at(cuts, masks, nextafter(span.end, -inf))

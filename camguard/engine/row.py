@@ -1,0 +1,148 @@
+"""What one set of policies says of one action, and how the layers' rules combine.
+
+Rule 1: a row is as far folded as it can be: a ready decision; else, for a stretch of time, the address line
+        cut into ranges with ready decisions; else (resources, tags, context) the rules are judged on it.
+Rule 2: no layer may deny, every layer that limits must allow, and a deny that is TRUE outranks one that is
+        unknown, which outranks a missing allow (cam-semantics 10.2, design 6.8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import NamedTuple, TypeAlias
+
+from camguard.engine.call import Call
+from camguard.engine.decision import Decision, Reason
+from camguard.engine.layers import IDENTITY, Layer
+from camguard.engine.partition import Span
+from camguard.engine.rules import Reading, Rule
+from camguard.engine.supply import Terms
+from camguard.policy.model import Effect
+from camguard.policy.resources import Owner
+from camguard.policy.truth import Truth, any_of
+
+NO_ALLOW = Decision(Reason.NO_ALLOW, layer=IDENTITY)
+
+
+class Fold(NamedTuple):
+    """The address line for a stretch of time: `decisions[bisect_right(bounds, place)]` is ready there."""
+
+    begin: float
+    end: float
+    bounds: tuple[int, ...]
+    decisions: tuple[Decision, ...]
+
+
+_NEVER = Fold(inf, inf, (), ())
+
+
+class Row:
+    """What is said of one action, where that depends on the call.
+
+    foldable: whether address and time are all that can matter to a call that supplies nothing else.
+    fold: the folded form for the time of the last call; one attribute, replaced as a whole.
+    """
+
+    __slots__ = ("_by_mask", "_care", "any_one", "fold", "foldable", "layers", "rules")
+
+    def __init__(self, layers: tuple[Layer, ...], rules: tuple[Rule, ...], *, any_one: bool) -> None:
+        self.layers = layers
+        self.rules = rules
+        self.any_one = any_one  # one of the call's resources suffices (catalog `match`)
+        self.foldable = not any(rule.patterns for rule in rules)
+        self.fold = _NEVER
+        self._care = 0  # the bits of a mask that matter
+        for rule in rules:
+            self._care |= rule.needs | rule.bars
+        self._by_mask: dict[int, Decision] = {}
+
+    @property
+    def ready(self) -> Decision | None:
+        """The decision of every call, where nothing of a call matters."""
+        if self._care or not self.foldable or any(rule.opens for rule in self.rules):
+            return None
+        return self.under(0)
+
+    def under(self, mask: int) -> Decision:
+        """Return the decision where the address and time clauses of a mask hold; made once for each."""
+        mask &= self._care
+        decision = self._by_mask.get(mask)
+        if decision is None:
+            decision = self._by_mask[mask] = settle(self, lambda rule, _: rule.under(mask), ("*",))
+        return decision
+
+    def refold(self, span: Span, bounds: Sequence[int], masks: Sequence[int]) -> Fold:
+        """Fold the row for a stretch of time. bounds, masks: the address line as the table has cut it."""
+        places: list[int] = []
+        decisions: list[Decision] = []
+        last = None
+        for i, mask in enumerate(masks):
+            here = (mask | span.mask) & self._care
+            if here != last:
+                last = here
+                decision = self.under(here)
+                if not decisions or decision != decisions[-1]:
+                    decisions.append(decision)
+                    places += bounds[i - 1 : i]
+        self.fold = Fold(span.begin, span.end, tuple(places), tuple(decisions))
+        return self.fold
+
+    def judge(self, call: Call, terms: Terms, owner: Owner) -> Decision:
+        """Return the decision by judging every rule on the call: the unfolded form."""
+        return settle(self, Reading(call, terms, owner).truth, call.resources)
+
+
+Judge: TypeAlias = Callable[[Rule, str | None], Truth]  # of one rule for one resource
+
+
+def settle(row: Row, truth: Callable[[Rule, str | None], Truth], resources: Sequence[str | None]) -> Decision:
+    """Combine the rules of all layers (cam-semantics 10.2; design 6.8 for which reason when several hold).
+
+    A call passes if each of its resources (one, where the catalog says `any`) is allowed by every layer, and
+    none is denied by any. A call that names no resource passes nowhere.
+    """
+    if not resources:
+        return NO_ALLOW
+    truths = [[truth(rule, resource) for resource in resources] for rule in row.rules]
+    judged = [(rule, any_of(each)) for rule, each in zip(row.rules, truths, strict=True)]
+    denies = [(rule, found) for rule, found in judged if rule.effect is Effect.DENY and found is not False]
+    for wanted, reason in ((True, Reason.EXPLICIT_DENY), (None, Reason.UNDETERMINED_DENY)):
+        counting = [rule for rule, found in denies if found is wanted]
+        if counting:
+            layer = row.layers[counting[0].layer].name
+            return Decision(reason, tuple(dict.fromkeys(rule.id for rule in counting)), layer)
+    short = [_short(row, [each[i] for each in truths]) for i in range(len(resources))]
+    if None not in short if row.any_one else any(short):
+        return _obstacle(row, [name for name in short if name])
+    allows = (
+        rule.id
+        for rule, found in judged
+        if rule.effect is Effect.ALLOW and found is True and row.layers[rule.layer].name == IDENTITY
+    )
+    return Decision(Reason.ALLOWED, tuple(dict.fromkeys(allows)), IDENTITY)
+
+
+def _short(row: Row, truths: Sequence[Truth]) -> str | None:
+    """Return the layer that does not allow one resource, the identity layer before all others, or None."""
+    allowing = {
+        rule.layer
+        for rule, found in zip(row.rules, truths, strict=True)
+        if rule.effect is Effect.ALLOW and found is True
+    }
+    missing = [
+        layer.name
+        for at, layer in enumerate(row.layers)
+        if layer.limits and not layer.open and at not in allowing
+    ]
+    if IDENTITY in missing:
+        return IDENTITY
+    return missing[0] if missing else None
+
+
+def _obstacle(row: Row, names: Sequence[str]) -> Decision:
+    """Return why a call lacks an allow: one resource short is enough, or all are where one suffices."""
+    others = [name for name in names if name != IDENTITY]
+    if others and (row.any_one or len(others) == len(names)):
+        return Decision(Reason.LAYER_LIMIT, layer=others[0])
+    return NO_ALLOW
