@@ -63,7 +63,8 @@ def negations(subject: Subject) -> Iterator[Finding]:
     """Explain negated operators with several values."""
     for clause, at, _ in _clauses(subject):
         if clause.operator.negated and len(clause.values) > 1:
-            message = f"{clause.text} with {len(clause.values)} values holds where the value is none of them"
+            several = f"{clause.text} with {len(clause.values)} values"
+            message = f"{several} holds where the value is none of them, not where it differs from one"
             yield found("CG406", at, message)
 
 
