@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -72,8 +72,8 @@ SERVICE_KEYS: Final[Mapping[str, Check]] = {
     "title": _text,
     "console": _flag,
     "tag_authorization": _flag,
-    "granularity": _one_of(*Granularity),
-    "ip_restriction": _one_of(*IpRestriction),
+    "granularity": _one_of(*(level.value for level in Granularity)),
+    "ip_restriction": _one_of(*(summary.value for summary in IpRestriction)),
     "pages": _list,
     "actions": _list,
 }
@@ -84,8 +84,8 @@ PAGE_KEYS: Final[Mapping[str, Check]] = {
 }
 ACTION_KEYS: Final[Mapping[str, Check]] = {
     "name": _NAME,
-    "access": _one_of(*Access),
-    "granularity": _one_of(*Granularity),
+    "access": _one_of(*(access.value for access in Access)),
+    "granularity": _one_of(*(level.value for level in Granularity)),
     "resources": _texts,
     "ip_restriction": _flag,
     "description": _text,
@@ -151,25 +151,32 @@ def _object(
 
 
 def _resources(action: Mapping[str, Any], at: str, wrong: Callable[[str, str], None]) -> None:
+    found = list(_wrong_resources(action))
+    if not found:
+        known = bindable(action["resources"])
+        found = [
+            (child("/bind", name), f"no template has this placeholder{nearest(name, known)}")
+            for name in action.get("bind", {})
+            if name not in known
+        ]
+    for place, message in found:
+        wrong(at + place, message)
+
+
+def _wrong_resources(action: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     resources, unreadable = action["resources"], action.get("unreadable", [])
     if not resources and not unreadable:
-        wrong(f"{at}/resources", "is empty, so no call could pass")
+        yield "/resources", "is empty, so no call could pass"
     if resources and unreadable:
-        wrong(f"{at}/unreadable", "leaves resources to guesswork: `resources` must be empty")
+        yield "/unreadable", "leaves resources to guesswork: `resources` must be empty"
     if len(set(resources)) != len(resources):
-        wrong(f"{at}/resources", "holds a template twice")
+        yield "/resources", "holds a template twice"
+    if action["granularity"] != Granularity.RESOURCE and resources not in ([], [ANY]):
+        yield "/resources", f'must be ["*"] at {action["granularity"]} level'
     for index, template in enumerate(resources):
         if template != ANY and segments(template) is None:
-            wrong(
-                f"{at}/resources/{index}",
-                "is neither * nor six segments qcs:project:service:region:account:…",
-            )
-    if action["granularity"] != Granularity.RESOURCE and resources not in ([], [ANY]):
-        wrong(f"{at}/resources", f'must be ["*"] at {action["granularity"]} level')
-    known = bindable(resources)
-    for name in action.get("bind", {}):
-        if name not in known:
-            wrong(child(f"{at}/bind", name), f"no template has this placeholder{nearest(name, known)}")
+            message = "is neither * nor six segments (qcs:project:service:region:account:resource)"
+            yield f"/resources/{index}", message
 
 
 def _service(tree: Mapping[str, Any]) -> Service:

@@ -66,7 +66,7 @@ def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     try:
-        found = sorted(path.glob(f"[!.]*{SUFFIX}"))
+        found = sorted(f for f in path.iterdir() if f.suffix == SUFFIX and not f.name.startswith("."))
     except OSError as error:
         raise CatalogError(Problem(str(path), CODE, error.strerror or str(error))) from None
     if not found:

@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 
 MAX_BYTES: Final = 2 * 1024 * 1024
 
-_ESCAPE: Final = re.compile(r"\\+(?=['\"*_|`$])")
+# A run is matched whether a mark follows or not: a search that gave up behind it would begin again inside it.
+_ESCAPE: Final = re.compile(r"\\+(['\"*_|`$]?)")
 _BORDER: Final = re.compile(r"(?<!\\)\|")
 _BREAK: Final = re.compile(r"<br\s*/?>", re.IGNORECASE)
 # Cc: a terminal would obey them. Cf: byte order marks, joiners and direction marks are not seen, but differ.
@@ -49,7 +50,7 @@ def unescape(text: str) -> str:
     >>> unescape(r"the agent\\\'s monthly rebate, \*")
     "the agent's monthly rebate, *"
     """
-    return _ESCAPE.sub("", text)
+    return _ESCAPE.sub(lambda found: found[1] or found[0], text)
 
 
 class Cells(NamedTuple):

@@ -22,7 +22,7 @@ from camguard.catalog.page_rows import (
     flat_row,
     looks_like_row,
 )
-from camguard.catalog.page_words import is_rule
+from camguard.catalog.page_words import CHROME, is_rule
 from camguard.catalog.template import LEAD
 
 
@@ -90,7 +90,11 @@ def read_flat(lines: Sequence[Line]) -> Iterator[Piece]:
 
 
 def _mend(broken: Sequence[Line]) -> Iterator[Piece]:
-    facts = flat_row(" ".join(line.text for line in broken))
+    """Yield one row, if its border is where the first line had it: further lines hold templates only."""
+    texts = [unescape(line.text) for line in broken]
+    whole = " ".join(texts)
+    first, last = flat_border(texts[0]), flat_border(whole)
+    facts = flat_row(whole) if first and last and first.start() == last.start() else None
     if facts is None:
         yield from map(_plain, broken)
     else:
@@ -99,7 +103,7 @@ def _mend(broken: Sequence[Line]) -> Iterator[Piece]:
 
 def _plain(line: Line) -> Piece:
     """Return what a line is that no row was found in."""
-    if not line.text:
+    if not line.text or line.text.casefold() in CHROME:
         return GAP
     certain = flat_border(unescape(line.text)) is not None
     if "|" in line.text:

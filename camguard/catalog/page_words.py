@@ -115,6 +115,7 @@ _HEADERS: Final[Mapping[tuple[str, ...], Table]] = {
         (("接口名", "接口描述", "授权粒度", "资源六段式", "IP限制"), Table.ACTIONS),
     )
 }
+_COLUMNS: Final = min(map(len, _HEADERS))
 _ON_ONE_LINE: Final = {"".join(cells): table for cells, table in _HEADERS.items()}
 _BY_FIRST_CELL: Final = {cells[0]: cells for cells in _HEADERS}
 
@@ -147,13 +148,16 @@ def opens_table(line: Line) -> bool:
 
 
 def is_rule(line: Line) -> bool:
-    """Whether a line only draws: `|---|---|`."""
-    return "--" in line.text and set(line.text) <= set("|-: ")
+    """Whether a line only draws the line below a header row: `|---|---|---|---|---|`."""
+    return line.text.count("|") >= _COLUMNS - 1 and "--" in line.text and set(line.text) <= set("|-: ")
 
 
-# The page's buttons, in the languages of the site, case folded. They stand between its title and its date.
+# The page's buttons, in the languages of the site, case folded. They stand between its title and its date,
+# and right below its last table.
 CHROME: Final = frozenset(
     {
+        *("was this page helpful?", "feedback", "help and support", "yes", "no"),
+        *("도움말 및 지원", "피드백", "フィードバック"),
         *("pdf", "focus mode", "font size"),
         *("聚焦模式", "字号", "我的收藏", "文档反馈"),
         *("포커스 모드", "폰트 크기"),

@@ -18,7 +18,7 @@ from camguard.cli.source import find_config
 from camguard.cli.starter import starter
 from camguard.errors import CatalogError, Problem
 from camguard.settings import load_settings
-from camguard.suggest import nearest
+from camguard.suggest import nearest_names
 
 _MANY: Final = 3  # lost rows that a refusal names; the result lists all
 
@@ -156,11 +156,18 @@ def run_show(args: argparse.Namespace) -> Exit:
     elif action is not None:
         show(args.format, _action(action), {"service": action.service, **action_tree(action)})
     else:
-        near = ", ".join(nearest_actions(catalog, wanted)) if ":" in wanted else ""
-        hint = f" (near: {near})" if near else nearest(wanted, catalog.services)
-        complain(f"{wanted}: the catalog has no such {'action' if ':' in wanted else 'service'}{hint}")
+        complain(_unknown(catalog, wanted))
         return Exit.USAGE
     return Exit.OK
+
+
+def _unknown(catalog: Catalog, wanted: str) -> str:
+    """Say that something is not there, and what is near. A name without colon may be an action's too."""
+    kind, near = "action", nearest_actions(catalog, wanted)
+    if ":" not in wanted:
+        kind, near = "service", nearest_names(wanted, catalog.services) or near
+    hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
+    return f"{wanted}: the catalog has no such {kind}{hint}"
 
 
 def _find_catalog(named: Path | None) -> Path:

@@ -1,0 +1,51 @@
+"""What somebody may have meant."""
+
+from __future__ import annotations
+
+import pytest
+
+from camguard.catalog import Access, Action, Catalog, Granularity, IpRestriction, Service, nearest_actions
+
+
+def service(name: str, *actions: str) -> Service:
+    rows = {
+        a: Action(name, a, Access.READ, Granularity.OPERATION, ("*",), ip_restriction=True) for a in actions
+    }
+    return Service(name, name, True, False, Granularity.OPERATION, IpRestriction.SUPPORTED, rows)
+
+
+CATALOG = Catalog(
+    {
+        "toybox": service("toybox", "AddToy", "DeleteToys", "Deletetoys", "ActivateService"),
+        "attic": service("attic", "ActivateService", "AddBox"),
+    }
+)
+
+# what was written, what is near
+NEAR = [
+    pytest.param("toybox:AddToys", ("toybox:AddToy",), id="a letter too many"),
+    pytest.param("toybox:addtoy", ("toybox:AddToy",), id="another case"),
+    pytest.param("name/toybox:AddToi", ("toybox:AddToy",), id="the older form"),
+    pytest.param(
+        "toybox:deleteToys", ("toybox:DeleteToys", "toybox:Deletetoys"), id="twins by case are both near"
+    ),
+    pytest.param("toibox:AddToy", ("toybox:AddToy",), id="a misspelt service"),
+    pytest.param("AddToy", ("toybox:AddToy", "attic:AddBox"), id="no service"),
+    pytest.param(
+        "warehouse:ActivateService",
+        ("toybox:ActivateService", "attic:ActivateService"),
+        id="a service like no other",
+    ),
+    pytest.param("toybox:Zzz", (), id="nothing like it"),
+    pytest.param("", (), id="nothing"),
+    pytest.param("x" * 100_000, (), id="endless"),
+]
+
+
+@pytest.mark.parametrize(("written", "near"), NEAR)
+def test_near(written: str, near: tuple[str, ...]) -> None:
+    assert nearest_actions(CATALOG, written) == near
+
+
+def test_no_more_than_asked_for() -> None:
+    assert len(nearest_actions(CATALOG, "toybox:deletetoys", most=1)) == 1

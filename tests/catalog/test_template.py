@@ -1,0 +1,82 @@
+"""Six-segment templates as pages print them (catalog-pages section 5)."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+
+import pytest
+
+from camguard.catalog.template import bindable, placeholders, segments, split_cell
+
+SIX = [
+    pytest.param("qcs::cam::uin/${uin}:roleName/${roleName}", "roleName/${roleName}", id="no region"),
+    pytest.param("qcs::${ApiModule}:$region:$account:*", "*", id="a placeholder for the service"),
+    pytest.param("qcs::tcm:${region}:uin/${uin}:-", "-", id="a dash"),
+    pytest.param(
+        "qcs::cos:$region:uid/${appid}:${bucket-appid}/${key}:${x}",
+        "${bucket-appid}/${key}:${x}",
+        id="a colon in the resource",
+    ),
+    pytest.param("qcs::cvm:$region::instance/*", "instance/*", id="no account"),
+]
+
+
+@pytest.mark.parametrize(("template", "resource"), SIX)
+def test_six_segments(template: str, resource: str) -> None:
+    found = segments(template)
+    assert found is not None
+    assert len(found) == 6
+    assert found[5] == resource
+
+
+NOT_SIX = [
+    pytest.param("qcs::dc::uin/${Uin}/dcx/${id}", id="five segments"),
+    pytest.param("*", id="a star"),
+    pytest.param("", id="nothing"),
+    pytest.param("QCS::a:::b", id="capitals"),
+    pytest.param("qcs:::::", id="all empty"),
+    pytest.param("acs::a::u:b", id="of another cloud"),
+]
+
+
+@pytest.mark.parametrize("template", NOT_SIX)
+def test_not_six_segments(template: str) -> None:
+    assert segments(template) is None
+
+
+# a resource cell, its templates
+CELLS = [
+    pytest.param("*", ("*",), id="a star"),
+    pytest.param("qcs::a::u:b qcs::c::u:d", ("qcs::a::u:b", "qcs::c::u:d"), id="joined by a blank"),
+    pytest.param("qcs::a::u:$bqcs::c::u:d", ("qcs::a::u:$b", "qcs::c::u:d"), id="glued"),
+    pytest.param("qcs::a::u: b c", ("qcs::a::u: b c",), id="blanks inside"),
+    pytest.param("-", None, id="a dash"),
+    pytest.param("* qcs::a::u:b", None, id="a star beside a template"),
+    pytest.param("see qcs::a::u:b", None, id="words in front"),
+    pytest.param("", None, id="nothing"),
+]
+
+
+@pytest.mark.parametrize(("cell", "templates"), CELLS)
+def test_a_cell_is_split_where_templates_begin(cell: str, templates: tuple[str, ...] | None) -> None:
+    assert split_cell(cell) == templates
+
+
+def test_placeholders_in_every_spelling() -> None:
+    assert placeholders("qcs::a:${region}:$account:b/{$c}/{d}/${e-f}/${g_h}/i") == (
+        *("region", "account", "c", "d", "e-f", "g_h"),
+    )
+
+
+def test_a_bare_word_of_the_resource_can_be_bound() -> None:
+    assert bindable(["qcs::db:${region}:uin/${uin}:instance/instanceId"]) == {
+        *("region", "uin", "instance", "instanceId"),
+    }
+
+
+@pytest.mark.parametrize("module", ["template", "page_lines"])
+def test_the_examples_in_the_docstrings_hold(module: str) -> None:
+    results = doctest.testmod(importlib.import_module(f"camguard.catalog.{module}"))
+    assert results.attempted > 0
+    assert results.failed == 0
