@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from camguard.errors import CamguardError, Problem
 
 MAX_DEPTH = 64
+
+
+# Where a value stands: the place of what holds it, and its name or index there; () is the document. Spelled
+# out only for a problem: a pointer per value would cost as much as the longest key times all values.
+Place: TypeAlias = "tuple[()] | tuple[Place, str | int]"
 
 
 class Number(str):
@@ -48,8 +53,8 @@ def read_json(
     Raises `error(problem)` with the given code when the text is not strict JSON.
     """
 
-    def wrong(at: str, message: str) -> CamguardError:
-        return error(Problem(f"{source}#{at}" if at else source, code, message))
+    def wrong(at: Place, message: str) -> CamguardError:
+        return error(Problem(f"{source}#{_pointer(at)}" if at else source, code, message))
 
     try:
         text = raw.decode() if isinstance(raw, bytes) else raw
@@ -61,17 +66,25 @@ def read_json(
             parse_constant=_no_constant,
         )
     except UnicodeDecodeError as exc:
-        raise wrong("", f"not UTF-8 at byte {exc.start}") from None
+        raise wrong((), f"not UTF-8 at byte {exc.start}") from None
     except json.JSONDecodeError as exc:
-        raise wrong("", f"not JSON: {exc.msg} at line {exc.lineno} column {exc.colno}") from None
+        raise wrong((), f"not JSON: {exc.msg} at line {exc.lineno} column {exc.colno}") from None
     except ValueError as exc:
-        raise wrong("", str(exc)) from None
+        raise wrong((), str(exc)) from None
     except RecursionError:
-        raise wrong("", "nested too deeply") from None
-    return _plain(tree, "", depth, wrong)
+        raise wrong((), "nested too deeply") from None
+    return _plain(tree, (), depth, wrong)
 
 
-def _plain(tree: Any, at: str, depth: int, wrong: Callable[[str, str], CamguardError]) -> Any:
+def _pointer(at: Place) -> str:
+    names: list[str | int] = []
+    while at:
+        at, name = at
+        names.append(name)
+    return "".join(child("", name) for name in reversed(names))
+
+
+def _plain(tree: Any, at: Place, depth: int, wrong: Callable[[Place, str], CamguardError]) -> Any:
     if depth < 0:
         raise wrong(at, "nested too deeply")
     if isinstance(tree, _Pairs):
@@ -79,17 +92,17 @@ def _plain(tree: Any, at: str, depth: int, wrong: Callable[[str, str], CamguardE
         for name, value in tree:
             _encodable(name, at, wrong)
             if name in plain:
-                raise wrong(child(at, name), f"the key {name!r} stands twice in one object")
-            plain[name] = _plain(value, child(at, name), depth - 1, wrong)
+                raise wrong((at, name), f"the key {name!r} stands twice in one object")
+            plain[name] = _plain(value, (at, name), depth - 1, wrong)
         return plain
     if isinstance(tree, list):
-        return [_plain(value, child(at, i), depth - 1, wrong) for i, value in enumerate(tree)]
+        return [_plain(value, (at, i), depth - 1, wrong) for i, value in enumerate(tree)]
     if isinstance(tree, str):
         _encodable(tree, at, wrong)
     return tree
 
 
-def _encodable(text: str, at: str, wrong: Callable[[str, str], CamguardError]) -> None:
+def _encodable(text: str, at: Place, wrong: Callable[[Place, str], CamguardError]) -> None:
     if not text.isascii():
         try:
             text.encode()

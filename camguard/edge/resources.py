@@ -17,6 +17,7 @@ from camguard.catalog.model import Action
 from camguard.policy.resources import SEGMENTS, Owner
 
 MOST = 1000  # resources of one call; more are not judged
+_LONGEST = 2048  # characters of a value in a resource: each stands in as many as all others make together
 _DEEPEST = 16  # levels of a flat parameter name
 # `${x}`, `{$x}`, `{x}` and `$x`, as the pages spell them (catalog-pages 5)
 _PLACEHOLDER = re.compile(r"\$\{([^{}]+)\}|\{\$?([^{}$]+)\}|\$([A-Za-z0-9_]+)")
@@ -112,7 +113,11 @@ def _filled(head: str, literals: Sequence[str], values: Sequence[Sequence[str]])
     for each in values:
         size *= len(each)
     # A slash before the last placeholder would shift what the following ones mean.
-    if size > MOST or any("/" in value for each in values[:-1] for value in each):
+    if (
+        size > MOST
+        or any(len(value) > _LONGEST for each in values for value in each)
+        or any("/" in value for each in values[:-1] for value in each)
+    ):
         yield None
         return
     for combination in product(*values):
