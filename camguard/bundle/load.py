@@ -21,11 +21,12 @@ from camguard.engine.decide import IpSupport, Tables, UnknownAction
 from camguard.errors import BundleError, CamguardError, Problem
 from camguard.jsontext import read_json
 from camguard.policy.document import parse_policy
-from camguard.policy.lint import Severity, lint
+from camguard.policy.lint import errors
 from camguard.policy.model import Policy
 
 PRINCIPALS = "principals.json"
 POLICIES = "policies"
+_UNLISTED = frozenset(("CG201", "CG207"))  # a deny of names that a known service does not list
 MIN_FILES = 2  # principals.json and one policy
 MAX_FILE = 4 << 20  # bytes of one policy; principals.json may be larger
 MAX_PRINCIPALS = 256 << 20
@@ -137,7 +138,7 @@ def build_bundle(content: Content, *, ip_support: IpSupport, unknown_action: Unk
             else:
                 policy = parse_policy(raw, source=name)
                 policies[policy.id] = policy
-                problems += _errors(policy, catalog, ip_support)
+                problems += _errors(policy, catalog, ip_support, unknown_action)
         except CamguardError as exc:
             problems += exc.problems
     if principals is not None:
@@ -156,8 +157,12 @@ def build_bundle(content: Content, *, ip_support: IpSupport, unknown_action: Unk
     )
 
 
-def _errors(policy: Policy, catalog: Catalog, ip_support: IpSupport) -> Iterator[Problem]:
+def _errors(
+    policy: Policy, catalog: Catalog, ip_support: IpSupport, unknown_action: UnknownAction
+) -> Iterator[Problem]:
     """Yield the findings that stop activation: what widens an allow or weakens a deny."""
-    for finding in lint(policy, catalog, ip_support=ip_support):
-        if finding.severity is Severity.ERROR:
-            yield Problem(finding.where, finding.code, finding.message)
+    for finding in errors(policy, catalog, ip_support=ip_support):
+        if unknown_action == "judge" and finding.code in _UNLISTED:
+            continue  # such names are judged, so the deny does deny
+        instead = f"; write {finding.instead}" if finding.instead else ""
+        yield Problem(finding.where, finding.code, finding.message + instead)

@@ -1,0 +1,76 @@
+"""What a bundle refuses to activate, and what it loads: findings of lint that stop it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from camguard.bundle import load_bundle
+from camguard.catalog import save_service
+from camguard.catalog.model import Access, Action, Granularity, IpRestriction, Service
+from camguard.errors import BundleError
+
+PEOPLE = {"owner": {"uin": "100", "app_id": "125"}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    entry = Action("aiart", "TextToImage", Access.READ, Granularity.OPERATION, ("*",), ip_restriction=True)
+    service = Service(
+        "aiart",
+        "Image",
+        console=True,
+        tag_authorization=False,
+        granularity=Granularity.OPERATION,
+        ip_restriction=IpRestriction.SUPPORTED,
+        actions={entry.name: entry},
+    )
+    save_service(service, tmp_path / "catalog")
+    (tmp_path / "bundle/policies").mkdir(parents=True)
+    (tmp_path / "bundle/principals.json").write_text(json.dumps(PEOPLE))
+    return tmp_path
+
+
+def write(folder: Path, effect: str, action: str) -> None:
+    statement: dict[str, Any] = {"effect": effect, "action": action, "resource": "*"}
+    text = json.dumps({"version": "2.0", "statement": [statement]})
+    (folder / "bundle/policies/one.json").write_text(text)
+
+
+STOPS = [
+    pytest.param("TextToImages", "CG201", "write aiart:TextToImage", id="DEC-11 an action that is misspelt"),
+    pytest.param("Sketch*", "CG207", "", id="T89 a pattern that fits no action"),
+]
+
+
+@pytest.mark.parametrize(("name", "code", "words"), STOPS)
+def test_a_deny_that_denies_nothing_stops_activation(folder: Path, name: str, code: str, words: str) -> None:
+    write(folder, "deny", f"aiart:{name}")
+    with pytest.raises(BundleError) as caught:
+        load_bundle(folder / "bundle", folder / "catalog")
+    assert [problem.code for problem in caught.value.problems] == [code]
+    assert words in caught.value.problems[0].message
+    assert caught.value.problems[0].where.startswith("policies/one.json#/statement/0/action")
+
+
+@pytest.mark.parametrize("name", ["SketchToImage", "Sketch*"])
+def test_a_deny_of_names_that_are_judged_does_deny(folder: Path, name: str) -> None:
+    write(folder, "deny", f"aiart:{name}")
+    assert load_bundle(folder / "bundle", folder / "catalog", unknown_action="judge")
+
+
+LOADS: list[Any] = [
+    pytest.param("deny", "aiart:texttoimage", "refuse", id="DEC-7 a deny in another letter case blocks"),
+    pytest.param("allow", "aiart:Nothing", "refuse", id="DEC-11 an allow that grants nothing"),
+]
+
+
+@pytest.mark.parametrize(("effect", "action", "unknown"), LOADS)
+def test_what_only_warns_loads(
+    folder: Path, effect: str, action: str, unknown: Literal["refuse", "judge"]
+) -> None:
+    write(folder, effect, action)
+    assert load_bundle(folder / "bundle", folder / "catalog", unknown_action=unknown).statement_count == 1
