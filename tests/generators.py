@@ -259,6 +259,16 @@ def a_broken_document(dice: Dice, catalog: Json) -> str:
     return json.dumps(document)
 
 
+def a_misspelling(dice: Dice, texts: Sequence[str]) -> str:
+    """One of several texts, or close to it: some characters more, fewer, others, or parts of two."""
+    text = dice.pick(texts)
+    for _ in range(dice.number(0, 3)):
+        at = dice.number(0, len(text))
+        other = dice.pick(("", dice.pick(texts), *"0123456789abcdefgTZ:./%-+_ \t\n*é٣"))
+        text = text[:at] + (other[at:] if len(other) > 1 else other) + text[at + dice.number(0, 1) :]
+    return text
+
+
 # --- bundles -----------------------------------------------------------------------------------------
 
 

@@ -53,8 +53,13 @@ NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 
 def star(pattern: str, text: str) -> bool:
     """Whether `*` as any run of characters makes `pattern` equal `text`; all else is literal (DEC-6)."""
-    parts = (".*" if char == "*" else re.escape(char) for char in re.sub(r"\*+", "*", pattern))
-    return re.fullmatch("".join(parts), text, re.DOTALL) is not None
+    ends = {0}  # where in the text what was read of the pattern can end
+    for char in pattern:
+        if char == "*":
+            ends = set(range(min(ends, default=len(text) + 1), len(text) + 1))
+        else:
+            ends = {end + 1 for end in ends if text[end : end + 1] == char}
+    return len(text) in ends
 
 
 def address(text: str) -> Address | None:
@@ -150,14 +155,16 @@ def no_constant(text: str) -> Any:
 
 
 def read_json(text: str) -> Any:
-    """JSON with numbers as spelt; ValueError for duplicate keys, NaN and infinity too."""
-    return json.loads(
+    """JSON with numbers as spelt; ValueError for duplicate keys, NaN, infinity, half a surrogate pair too."""
+    found = json.loads(
         text,
         object_pairs_hook=without_duplicates,
         parse_int=Number,
         parse_float=Number,
         parse_constant=no_constant,
     )
+    json.dumps(found, ensure_ascii=False).encode()
+    return found
 
 
 def elements(found: Mapping[str, Any]) -> dict[str, Any] | None:

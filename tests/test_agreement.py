@@ -24,11 +24,13 @@ from tests.generators import (
     World,
     a_broken_document,
     a_catalog,
+    a_misspelling,
     documents,
     seeded,
     stream,
     worlds_and_calls,
 )
+from tests.vocabulary import ADDRESSES, DATES, LIKES, NUMBERS
 
 CALLS = 30  # of each seeded bundle
 MANY = int(os.environ.get("CAMGUARD_AGREEMENT", "50000"))
@@ -111,6 +113,36 @@ def documents_agree(number: int, seed: int) -> Counter[str]:
     return codes
 
 
+FORMATS = {
+    "ip_equal": (
+        *ADDRESSES,
+        *("10.0.0.0/8", "10.217.182.3/24", "0.0.0.0/0", "::/0", "2001:db8::/32", "::ffff:10.0.0.0/104"),
+        *("1:2:3:4:5:6:7:8", "1:2:3:4:5:6:1.2.3.4/127", "1::8/64", "::ffff:1.2.3.4/96", "192.0.2.77/32"),
+    ),
+    "date_equal": (*DATES, "2000-02-29T23:59:59.25Z", "1900-03-01 00:00:00"),
+    "numeric_equal": (*NUMBERS, "-1.5e-10", "1E+3", "${uin}", "1${app_id}.5"),
+    "string_like": (*LIKES, "a*b"),
+}
+
+
+def formats_agree(operator: str, number: int, seed: int) -> Counter[str]:
+    """Compare which texts an operator takes, and count them."""
+    found: Counter[str] = Counter({"taken": 0, "refused": 0})
+    for one in range(seed, seed + number):
+        value = a_misspelling(seeded(one), FORMATS[operator])
+        statement = {
+            "effect": "deny",
+            "action": "*",
+            "resource": "*",
+            "condition": {operator: {"cos:x": value}},
+        }
+        text = json.dumps({"version": "2.0", "statement": statement})
+        wrong = frozenset(oracle.validate(text))
+        assert codes_of(text) == wrong, value
+        found["refused" if wrong else "taken"] += 1
+    return found
+
+
 # --- the tests ---------------------------------------------------------------------------------------
 
 
@@ -134,6 +166,17 @@ def test_tables_and_oracle_agree_on_seeded_bundles() -> None:
 
 def test_parser_and_oracle_agree_on_seeded_documents() -> None:
     assert min(documents_agree(4500, seed=1).values()) > 0
+
+
+@pytest.mark.parametrize("operator", FORMATS)
+def test_parser_and_oracle_agree_which_values_an_operator_takes(operator: str) -> None:
+    assert min(formats_agree(operator, 500, seed=1).values()) > 0
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("operator", FORMATS)
+def test_parser_and_oracle_agree_on_values_at_length(operator: str) -> None:
+    assert min(formats_agree(operator, MANY, seed=1_000_000).values()) > 0
 
 
 @pytest.mark.heavy
