@@ -145,7 +145,7 @@ def _tell(strays: Sequence[Stray], source: str, found: Walked) -> None:
         return
     first, last = strays[0], strays[-1]
     shown = first.text if len(first.text) <= _SHOWN else first.text[:_SHOWN] + "…"
-    more = f" and {len(strays) - 1} more up to line {last.line}" if len(strays) > 1 else ""
+    more = f" (to line {last.line})" if last.line > first.line else ""
     if last.ended:
         message, code = "is no complete row", "UnreadRow"
     else:
