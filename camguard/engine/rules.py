@@ -113,6 +113,8 @@ def _resource(
     statement: Statement, entry: Action, catalog: Catalog
 ) -> tuple[Truth, tuple[ResourcePattern, ...]]:
     """Return what the resource element says of an action, and the patterns that wait for a call."""
+    if not entry.resources and statement.effect is Effect.ALLOW:
+        return False, ()  # its page could not be read whole: what it is authorized on is not known
     if entry.granularity is Granularity.SERVICE and statement.effect is Effect.ALLOW:
         covered = any(covers_service(pattern, entry.service) for pattern in statement.actions)
         return statement.any_resource and covered, ()  # DEC-46

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from math import inf, nextafter
 from typing import Any
 
@@ -201,6 +202,15 @@ def test_a_session_has_a_table_of_its_own() -> None:
     assert found.decide(call(action="aiart:SetPayMode", session=session))
     assert found.decide(call()).reason is Reason.ALLOWED
     assert found.table_stats()[2] == 2
+
+
+def test_an_action_whose_resources_could_not_be_read_is_granted_by_nothing() -> None:
+    listed = catalog().services["aiart"]
+    unread = {name: replace(entry, resources=()) for name, entry in listed.actions.items()}
+    one = policy("one", {})
+    principals = {"owner": {"uin": "100", "app_id": "125"}, "users": {"200": {"policies": ["one"]}}}
+    found = make_bundle({"one": one}, principals, Catalog({"aiart": replace(listed, actions=unread)}))
+    assert found.decide(call()).reason is Reason.NO_ALLOW
 
 
 def test_many_threads_may_decide_at_once() -> None:
