@@ -100,6 +100,10 @@ def _note(
 
 def _resource_notes(tables: Tables, statement: Statement, call: Call, entry: Action) -> Iterator[ClauseNote]:
     allow = statement.effect is Effect.ALLOW
+    if not entry.resources and allow:
+        words = "the catalog's page of the action could not be read whole: nothing grants it"
+        yield ClauseNote("resource", "*", truth=False, why=words)
+        return
     if entry.granularity is Granularity.SERVICE and allow:
         whole = any(covers_service(pattern, entry.service) for pattern in statement.actions)
         if not whole:
