@@ -23,7 +23,6 @@ IDLE_SECONDS = 4.0  # below the 5 s after which uvicorn and Node close: a reques
 PULSE_SECONDS = 0.25  # how often a silent connection is looked at
 SLICE = 1 << 16  # bytes written at once, so that a large body waits for the upstream and not in memory
 HEAD_BYTES = 1 << 16  # one line of an upstream's reply head
-HEAD_LINES = 256
 
 UNTOUCHED = ("accept", "accept-encoding", "content-type", "user-agent")  # aiohttp would add these
 
@@ -137,7 +136,6 @@ class AiohttpClient:
             requote_redirect_url=False,
             max_line_size=HEAD_BYTES,
             max_field_size=HEAD_BYTES,
-            max_headers=HEAD_LINES,
         )
         # aiohttp repeats a GET whose re-used connection was reset, and offers no public switch.
         # tests/gateway/test_client.py holds this against every version.

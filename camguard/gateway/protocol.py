@@ -53,6 +53,7 @@ class Discarded(list[tuple[bytes, bytes]]):
 
 
 DISCARDED = Discarded()
+CLOSING = [(b"connection", b"close")]
 
 
 def plain(status: bytes) -> bytes:
@@ -101,7 +102,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.body_since = self.loop.time()
         super().on_headers_complete()
         if self.ending:
-            self.cycle.keep_alive = False
+            self.close_after_this()
         self.headers = DISCARDED
 
     def on_message_complete(self) -> None:
@@ -134,9 +135,14 @@ class BoundedProtocol(HttpToolsProtocol):
         """
         self.ending = True
         if self.answering():
-            self.cycle.keep_alive = False
+            self.close_after_this()
         else:
             self.loop.call_later(LINGER_SECONDS, self.close_idle)
+
+    def close_after_this(self) -> None:
+        """Close behind the answer at hand, and say so in it: the client must not send another request here."""
+        self.cycle.keep_alive = False
+        self.cycle.default_headers = CLOSING
 
     def close_idle(self) -> None:
         if not self.answering() and self.head_bytes == 0 and not self.transport.is_closing():
@@ -148,7 +154,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()  # close() would wait until the peer has taken what it does not take
         elif self.head_since is not None and now - self.head_since > self.bounds.head_seconds:
             if self.answering():
-                self.cycle.keep_alive = False  # a pipelined head is late; the answer before it is not
+                self.close_after_this()  # a pipelined head is late; the answer before it is not
             else:
                 self.refuse(plain(b"408 Request Timeout") if self.head_bytes else b"")
 

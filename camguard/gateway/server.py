@@ -86,11 +86,18 @@ async def listen(app: ASGIApp, sock: socket.socket, bounds: Bounds) -> Listener:
         timeout_keep_alive=math.ceil(bounds.head_seconds),
     )
     config.load()
-    # Its warnings are about what clients send, one line each: theirs to cause, ours to store.
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    log = logging.getLogger("uvicorn.error")
+    log.setLevel(logging.ERROR)  # its warnings are about what clients send: theirs to cause, ours to store
+    log.addFilter(unintended)
     listener = Listener(config, bounds, sock)
     await listener.start()
     return listener
+
+
+def unintended(record: logging.LogRecord) -> bool:
+    """Whether uvicorn reports a fault: an answer that is cut is how the relay passes on that it was cut."""
+    cancelled = record.exc_info is not None and record.exc_info[0] is asyncio.CancelledError
+    return not cancelled and record.msg != "ASGI callable returned without completing response."
 
 
 @contextlib.asynccontextmanager

@@ -236,7 +236,7 @@ def test_stopping_finishes_what_is_in_flight_and_accepts_nothing_more() -> None:
         go.set()
         answer = await asked
         assert answer.startswith(b"HTTP/1.1 200 ")
-        assert b"connection: close" in answer.lower() or answer.endswith(b"{}")
+        assert answer.endswith(b"{}")
         await stopping
 
     play(scene())
@@ -251,9 +251,8 @@ def test_a_request_that_meets_the_stop_on_an_idle_connection_is_answered() -> No
         stopping = asyncio.create_task(listener.stop(5))
         await asyncio.sleep(0.1)
         writer.write(post(close=False))
-        answer = await reader.read()
+        answer = await reader.read()  # to the end: the connection is closed behind it
         assert answer.startswith(b"HTTP/1.1 200 ")
-        assert b"connection: close" in answer
         await stopping
         writer.close()
 

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from camguard.cli import main
-from tests.running import Gateway, running
+from tests.running import ANY_PORT, Gateway, running
 
 OFFICE = "10.1.2.3"
 CALL = {
@@ -271,8 +271,8 @@ def test_what_cannot_be_served_says_why(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for name, value in overrides.items():
-        monkeypatch.setenv(f"CAMGUARD_{name}", value)
+    for name, value in (ANY_PORT | {f"CAMGUARD_{name}": value for name, value in overrides.items()}).items():
+        monkeypatch.setenv(name, value)
     code, said = said_by(folder, capsys)
     assert (code, part in said) == (3, True)
 
