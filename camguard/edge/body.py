@@ -8,7 +8,9 @@ Rule 3: a declared length is a promise: neither more nor fewer bytes go on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+import types
+from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from camguard.edge.deadline import Deadline
@@ -24,6 +26,7 @@ _FRAMING: Final = refused("framing")
 TOO_LARGE: Final = refused("body_too_large")
 _TIMED_OUT: Final = refused("request_timeout")
 _OVERLOADED: Final = refused("overloaded")
+Waiting: TypeAlias = Generator[Any, Any, Message]  # an awaitable that has begun
 
 
 class Intake:
@@ -41,24 +44,48 @@ class Intake:
         """
         if declared is not None and self.held + declared > self._budget:
             return _OVERLOADED
+        # Most bodies came with their head. Only one that must be waited for is put under the deadline, which
+        # would cost every other request 0.6 of some 10 µs.
+        waiting = receive().__await__()
+        try:
+            awaited = next(waiting)
+        except StopIteration as done:
+            message: Message = done.value
+        else:
+            return await self._in_time(self._later(waiting, awaited, receive, declared, limit))
+        if message["type"] != "http.request":
+            return None
+        body: bytes = message.get("body", b"")
+        if message.get("more_body", False):
+            return await self._in_time(self._rest(receive, body, declared, limit))
+        if len(body) == declared:  # which is within limit and budget
+            self.held += declared
+            return body
+        return self._checked(body, declared, limit)
+
+    async def _in_time(self, taking: Awaitable[Taken]) -> Taken:
+        """Return what is taken, or the refusal at the deadline."""
         watch = self._deadline.watch()
         task = watch.enter()
         try:
-            message = await receive()
-            if message["type"] != "http.request":
-                return None
-            body: bytes = message.get("body", b"")
-            if message.get("more_body", False):
-                return await self._rest(receive, body, declared, limit)
+            return await taking
         except asyncio.CancelledError:
             if watch.leave(task) or task.uncancel():
                 raise  # somebody else wants us to end
             return _TIMED_OUT
         finally:
             watch.leave(task)
-        if len(body) == declared:  # which is within limit and budget
-            self.held += declared
-            return body
+
+    async def _later(
+        self, waiting: Waiting, awaited: Any, receive: Receive, declared: int | None, limit: int
+    ) -> Taken:
+        """Return a body whose first message is still to come."""
+        message = await resumed(waiting, awaited)
+        if message["type"] != "http.request":
+            return None
+        body: bytes = message.get("body", b"")
+        if message.get("more_body", False):
+            return await self._rest(receive, body, declared, limit)
         return self._checked(body, declared, limit)
 
     async def _rest(self, receive: Receive, first: bytes, declared: int | None, limit: int) -> Taken:
@@ -92,6 +119,23 @@ class Intake:
             return _OVERLOADED
         self.held += len(body)
         return body
+
+
+@types.coroutine
+def resumed(waiting: Waiting, awaited: Any) -> Waiting:
+    """Go on awaiting what was begun and asked for `awaited`, as `await` would (PEP 380, `yield from`)."""
+    while True:
+        try:
+            sent = yield awaited
+        except BaseException as error:  # noqa: BLE001 - handed on, as `await` does
+            step = partial(waiting.throw, error)
+        else:
+            step = partial(waiting.send, sent)
+        try:
+            awaited = step()
+        except StopIteration as done:
+            message: Message = done.value
+            return message
 
 
 def replay(body: bytes, receive: Receive) -> Receive:

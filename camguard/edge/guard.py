@@ -49,6 +49,7 @@ DECISION_KEY: Final = "camguard.decision"
 SERVICE_KEY: Final = "camguard.service"
 RECORD_KEY: Final = "camguard.record"
 
+ALLOWED: Final = Reason.ALLOWED
 _WHOLE: Final = ("*",)
 _UNAVAILABLE: Final = refused("policy_unavailable")
 _OVERLOADED: Final = refused("overloaded")
@@ -155,15 +156,14 @@ class Guard:
             bundle = self._policies.bundle
             refusal = self._open(seen, scope, bundle)
             if refusal is None and not seen.streams:
-                assert seen.named is not None  # noqa: S101 - for mypy: the head was read
-                body = await self._intake.take(receive, seen.declared, seen.named.limit)
+                body = await self._intake.take(receive, seen.declared, seen.limit)
                 if body is None:
                     return None
                 refusal = self._reader.inspect(seen, body)
             decision = self._ask(seen, now) if refusal is None else refusal
             if self._candidate is not None and seen.call is not None:
                 seen.candidate = self._compare(self._candidate, seen.call)
-            if decision or self._tolerates(decision):
+            if decision.reason is ALLOWED or self._tolerates(decision):
                 replayed = self._body(seen, receive)
                 onward = self._onward(seen, scope, decision)
         except Exception as error:  # noqa: BLE001 - whatever it is, the application must not be reached
@@ -190,7 +190,10 @@ class Guard:
         if self.in_flight > self._concurrency:
             return _OVERLOADED
         seen.bundle = bundle
-        seen.directory = self._directory(bundle)
+        known = self._known
+        if known is None or known[0] is not bundle:
+            known = self._known = bundle, self._directory(bundle)
+        seen.directory = known[1]
         return self._reader.read(seen, scope)
 
     def _ask(self, seen: Seen, now: float) -> Decision:
@@ -206,7 +209,7 @@ class Guard:
         entry = named.entry
         if entry is not None:
             action = entry.id
-            if entry.version is not None and named.version not in {None, entry.version}:
+            if entry.version is not None and entry.version != (named.version or entry.version):
                 return _VERSION_UNKNOWN
         elif self._judge_unknown:
             action = f"{named.service}:{named.action}"
@@ -247,8 +250,7 @@ class Guard:
         """Return the `receive` of the application: the judged bytes, or those that need no judging."""
         if seen.body is not None:
             return replay(seen.body, receive)
-        limit = seen.named.limit if seen.named is not None else 0
-        return stream(receive, seen.declared, limit, self._limits.body_seconds)
+        return stream(receive, seen.declared, seen.limit, self._limits.body_seconds)
 
     def _record(
         self, seen: Seen, decision: Decision, bundle: Bundle | None, now: float, started: float
@@ -304,11 +306,8 @@ class Guard:
         return self._intake.held
 
     def _directory(self, bundle: Bundle) -> Directory:
-        """Return what requests may name under a bundle, made when the bundle is first met."""
-        known = self._known
-        if known is None or known[0] is not bundle:
-            known = self._known = bundle, Directory(bundle.catalog, bundle.owner, self._roots, self._limits)
-        return known[1]
+        """Return what requests may name under a bundle; called when the bundle is first met."""
+        return Directory(bundle.catalog, bundle.owner, self._roots, self._limits)
 
     def _failed(self, error: Exception) -> None:
         """Note a fault by type and place; its message may quote the request (threats T113)."""

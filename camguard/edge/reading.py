@@ -37,9 +37,9 @@ class Seen:
 
     bundle, directory: what it is judged by, and what that says may be named; absent where there is none.
     named: what the head names, the action of a query or form included once that is read. declared: the
-    body's length, None where the head does not say. streams: whether it passes through unjudged. body: None
-    where it is not held here. params: of the query, or of the form where the body is one. parameters: as
-    JSON would hold them; None: not read. signature, secret_id: of a refused caller.
+    length of the body, None where unknown. limit: what that may be. streams: whether the body passes
+    through unjudged. body: None where it is not held here. params: of the query, or of the form where it
+    is one. parameters: as JSON would hold them; None: not read. signature, secret_id: of a refused caller.
     """
 
     bundle: Bundle
@@ -48,6 +48,7 @@ class Seen:
     head: Head | None = None
     named: Named | None = None
     declared: int | None = None
+    limit: int = 0
     streams: bool = False
     params: Params = ()
     parameters: Parameters | None = None
@@ -94,7 +95,10 @@ class Reader:
 
     def _enter(self, seen: Seen, head: Head, action: bytes | None) -> Named | Decision:
         """Look up what the head names. An action that is not in the catalog goes on without an entry."""
-        naming = (head.method, head.host, head.content_type, action, head.version, head.region)
+        version, region = head.version, head.region
+        if action is not head.action:  # a query or form that names the action names these, too (14.2)
+            version, region = _common(seen.params, "Version", version), _common(seen.params, "Region", region)
+        naming = (head.method, head.host, head.content_type, action, version, region)
         named = seen.directory.named[naming]
         if not isinstance(named, Decision):
             seen.named = named
@@ -102,6 +106,7 @@ class Reader:
 
     def _frame(self, seen: Seen, head: Head, named: Named) -> Decision | None:
         """Settle how long the body is, and whether it must be held (threats 3.5.6, 3.5.7)."""
+        seen.limit = named.limit
         length = head.content_length
         if length is not None:
             if not length.isdigit() or len(length) > _LENGTH_DIGITS:
@@ -163,3 +168,11 @@ class Reader:
         if entered.templates is not None:
             seen.parameters = nest(params)
         return None
+
+
+def _common(params: Params, name: str, header: bytes | None) -> bytes | None:
+    """Return what parameter and header say together; nothing that is well formed where they do not agree."""
+    said = [value.encode() for each, value in params if each == name]
+    if header is not None and header not in said:
+        said.append(header)
+    return b"&".join(said) if said else None

@@ -225,6 +225,29 @@ def test_region_and_version(named: dict[str, Any], detail: str) -> None:
     assert reply.passed == (detail == "allowed")
 
 
+# query of a GET that names its action, detail
+VERSION_ONE = [
+    pytest.param(
+        b"Action=QueryArea&Version=2022-09-28&Region=ap-guangzhou", "allowed", id="as v1 clients send"
+    ),
+    pytest.param(b"Action=QueryArea&Version=2018-01-01", "version_unknown", id="another version"),
+    pytest.param(b"Action=QueryArea&Version=latest", "version_invalid", id="no version"),
+    pytest.param(b"Action=QueryArea&Region=*", "region_invalid", id="no region"),
+    pytest.param(b"Action=QueryArea&Region=ap-a&Region=ap-b", "region_invalid", id="DEC-50 two regions"),
+    pytest.param(b"Action=QueryArea&Region=ap-a&Region=ap-a", "region_invalid", id="DEC-50 one region twice"),
+]
+
+
+@pytest.mark.parametrize(("query", "detail"), VERSION_ONE)
+def test_version_and_region_stand_where_the_action_stands(query: bytes, detail: str) -> None:
+    lines = sdk(FROM_OFFICE, without=[b"x-tc-action", b"x-tc-version"], content_type=FORM)
+    assert ask(lines=lines, method="GET", query=query, chunks=(b"",)).detail == detail
+    assert ask(lines=lines, chunks=(query,)).detail == detail
+    beside = (*lines, (b"x-tc-region", b"ap-beijing"))
+    if b"Region" in query:
+        assert ask(lines=beside, method="GET", query=query, chunks=(b"",)).detail == "region_invalid"
+
+
 def test_t34_an_unknown_action_meets_no_policy() -> None:
     fresh = bundle()
     reply = Play(policies=Store(fresh)).ask(lines=sdk(FROM_OFFICE, x_tc_action=b"NotListed"))
