@@ -1,0 +1,95 @@
+"""The cases asked of `camguard check`, as far as its arguments can say them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camguard.cli import main
+from camguard.cli.exit import Exit
+from tests.casebook import DecisionCase, catalogs, decision_cases
+
+CASES = decision_cases()
+# Findings that stop a bundle: denies that deny nothing, ranges that are everything. A few cases are about them.
+VAIN = {"CG203", "CG207", "CG305", "CG415", "CG416"}
+
+
+def can_be_said(call: dict[str, Any]) -> bool:
+    """What has no argument: no time, a session, nothing supplied as absent, no resource or an unbound one."""
+    return (
+        call["time"] is not None
+        and call["session"] is None
+        and bool(call["resources"])
+        and None not in call["resources"]
+        and call["resource_tags"] != {}
+        and call["request_tags"] != {}
+        and all((call["context"] or {"": "x"}).values())
+    )
+
+
+def arguments(call: dict[str, Any]) -> Iterator[str]:
+    """A call as arguments."""
+    yield from (f"--principal={call['principal']}", f"--action={call['action']}", f"--time={call['time']}")
+    if call["source_ip"] is not None:
+        yield f"--ip={call['source_ip']}"
+    yield from (f"--resource={resource}" for resource in call["resources"])
+    for name, option in (("resource_tags", "tag"), ("request_tags", "request-tag")):
+        yield from (f"--{option}={key}={value}" for key, value in (call[name] or {}).items())
+    for key, values in (call["context"] or {}).items():
+        yield from (f"--context={key}={value}" for value in values)
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The catalog of the cases, as files."""
+    folder = tmp_path_factory.mktemp("catalog")
+    for name, product in catalogs()["main"].items():
+        (folder / f"{name}.json").write_text(json.dumps(product), encoding="utf-8")
+    return folder
+
+
+def write_bundle(folder: Path, case: DecisionCase) -> None:
+    (folder / "policies").mkdir(parents=True)
+    for name, text in case.policies.items():
+        (folder / "policies" / f"{name}.json").write_text(text, encoding="utf-8")
+    (folder / "principals.json").write_text(json.dumps(case.principals), encoding="utf-8")
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=f"{case.rule} {case.id}")
+        for case in CASES
+        if case.policies and can_be_said(case.call)
+    ],
+)
+def test_check_says_the_same(
+    case: DecisionCase, catalog: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_bundle(tmp_path / "bundle", case)
+    settings = "".join(f"{name} = {json.dumps(value)}\n" for name, value in case.settings.items())
+    (tmp_path / "camguard.toml").write_text(f"[enforcement]\n{settings}", encoding="utf-8")
+    where = (
+        f"--config={tmp_path / 'camguard.toml'}",
+        f"--bundle={tmp_path / 'bundle'}",
+        f"--catalog={catalog}",
+    )
+    code = main(["check", *where, *arguments(case.call), "--format=json"])
+    out, err = capsys.readouterr()
+    if set(re.findall(r"\[(\w+)\]", err)) & VAIN:
+        pytest.skip("a bundle with such a statement does not load")
+    assert code in {Exit.OK, Exit.DENY}, err
+    told = json.loads(out)
+    assert (told["reason"], tuple(told["statements"])) == (case.reason, case.statements)
+    assert told["decision"] == case.decision
+    assert code == (Exit.OK if case.decision == "allow" else Exit.DENY)
+
+
+def test_most_cases_can_be_said() -> None:
+    assert sum(can_be_said(case.call) for case in CASES) > len(CASES) * 0.8
