@@ -15,7 +15,7 @@ from camguard.cli.exit import Exit
 from tests.casebook import DecisionCase, catalogs, decision_cases
 
 CASES = decision_cases()
-# Findings that stop a bundle: denies that deny nothing, ranges that are everything. A few cases are about them.
+# Findings that stop a bundle: denies of nothing, ranges that are everything. A few cases are about them.
 VAIN = {"CG203", "CG207", "CG305", "CG415", "CG416"}
 
 
