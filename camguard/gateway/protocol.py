@@ -140,7 +140,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.loop.call_later(LINGER_SECONDS, self.close_idle)
 
     def close_after_this(self) -> None:
-        """Close behind the answer at hand, and say so in it: the client must not send another request here."""
+        """Close behind the answer at hand, and say so in it: no other request may be sent here."""
         self.cycle.keep_alive = False
         self.cycle.default_headers = CLOSING
 
@@ -154,7 +154,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()  # close() would wait until the peer has taken what it does not take
         elif self.head_since is not None and now - self.head_since > self.bounds.head_seconds:
             if self.answering():
-                self.close_after_this()  # a pipelined head is late; the answer before it is not
+                self.close_after_this()  # only a pipelined head is late
             else:
                 self.refuse(plain(b"408 Request Timeout") if self.head_bytes else b"")
 
