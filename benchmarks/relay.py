@@ -105,7 +105,6 @@ async def relay(guarded: bool, folder: Path, sock: socket.socket, upstream_port:
 
 def let_through(app: App) -> App:
     """Return what does the least that a relay needs, and judges nothing: the headers of one hop end here."""
-
     unjudged = SimpleNamespace(request_id="0" * 36)
 
     async def through(scope: Scope, receive: Any, send: Any) -> None:
