@@ -176,7 +176,7 @@ def test_parser_and_oracle_agree_which_values_an_operator_takes(operator: str) -
 @pytest.mark.heavy
 @pytest.mark.parametrize("operator", FORMATS)
 def test_parser_and_oracle_agree_on_values_at_length(operator: str) -> None:
-    assert min(formats_agree(operator, MANY, seed=1_000_000).values()) > 0
+    assert min(formats_agree(operator, MANY // 5, seed=1_000_000).values()) > 0
 
 
 @pytest.mark.heavy
@@ -187,7 +187,7 @@ def test_tables_and_oracle_agree_at_length() -> None:
 
 @pytest.mark.heavy
 def test_parser_and_oracle_agree_at_length() -> None:
-    assert min(documents_agree(MANY, seed=1_000_000).values()) > 0
+    assert min(documents_agree(MANY // 2, seed=1_000_000).values()) > 0
 
 
 # --- making a difference small -------------------------------------------------------------------------
