@@ -26,6 +26,7 @@ from camguard import __version__
 from camguard.assembly import Parts, assemble
 from camguard.edge.guard import RECORD_KEY
 from camguard.edge.refusal import Style, answer, refused
+from camguard.errors import Problem, SettingsError
 from camguard.gateway.admin import Sources, admin
 from camguard.gateway.client import AiohttpClient
 from camguard.gateway.echo import echo
@@ -97,6 +98,9 @@ class Life:
 
 def bind_all(settings: Settings) -> Sockets:
     """Bind what the settings name. Raises SettingsError."""
+    if settings.gateway.authorizer is not None:
+        why = "has no listener in this version; leave it empty"
+        raise SettingsError(Problem("gateway.authorizer", "SettingsError", why))
     calls = bind(settings.gateway.listen, "listen")
     try:
         return Sockets(calls, bind(settings.gateway.admin, "admin") if settings.gateway.admin else None)

@@ -253,6 +253,9 @@ WRONG = [
     pytest.param({"GATEWAY__LISTEN": "nowhere"}, "GATEWAY__LISTEN", id="a setting that cannot be"),
     pytest.param({"GATEWAY__LISTNE": "127.0.0.1:0"}, "listen", id="a misspelt setting"),
     pytest.param({"IDENTITY__KEYS_FILE": "/nowhere/keys.json"}, "keys.json", id="no keys"),
+    pytest.param(
+        {"GATEWAY__AUTHORIZER": "127.0.0.1:0"}, "gateway.authorizer", id="a listener that does not exist"
+    ),
     pytest.param({"GATEWAY__LISTEN": "192.0.2.1:1"}, "cannot listen on 192.0.2.1:1", id="not our address"),
 ]
 
