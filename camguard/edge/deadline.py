@@ -1,7 +1,7 @@
-"""One deadline for many waits, with one timer for all of them.
+"""One deadline for many waits, with one timer for all of them. For asyncio and its like (uvloop).
 
-All waits last equally long, so the oldest ends first. A timer per wait costs a request more than its
-decision (4 µs with `asyncio.timeout`, 0.4 µs so).
+All waits last equally long, so the oldest ends first. A timer for each would cost 4 µs (`asyncio.timeout`),
+a place in this line 0.6.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class Reader:
     def _enter(self, seen: Seen, head: Head, action: bytes | None) -> Named | Decision:
         """Look up what the head names. An action that is not in the catalog goes on without an entry."""
         version, region = head.version, head.region
-        if action is not head.action:  # a query or form that names the action names these, too (14.2)
+        if head.action is None:  # a query or form that names the action names these, too (14.2)
             version, region = _common(seen.params, "Version", version), _common(seen.params, "Region", region)
         naming = (head.method, head.host, head.content_type, action, version, region)
         named = seen.directory.named[naming]

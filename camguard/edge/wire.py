@@ -3,6 +3,8 @@
 Rule 1: the host names the service, nothing else does. Its port selects nothing, so any port will do: a
         gateway's own domain has one more often than not.
 Rule 2: grammars are closed and matched whole; nothing is trimmed, folded or decoded twice.
+        Carriers that name the same action all go on as they came: no reader can find another one, and a
+        signature over header or query stays whole.
 Rule 3: callers say the same few things again and again. What the headers that name something mean together
         is settled once for each combination.
 """

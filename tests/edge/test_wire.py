@@ -117,6 +117,7 @@ FORMS = [
     pytest.param(b"Action=QueryArea&A=1", None, b"", "allowed", id="the form alone"),
     pytest.param(b"Action=QueryArea", b"QueryArea", b"", "allowed", id="form and header agree"),
     pytest.param(b"A=1", b"QueryArea", b"", "allowed", id="the header beside a form"),
+    pytest.param(b"Region=x&Version=y", b"QueryArea", b"", "allowed", id="parameters of the action's own"),
     pytest.param(b"A=1", None, b"", "action_missing", id="3.2.1 no carrier"),
     pytest.param(b"", None, b"", "action_missing", id="3.2.1 an empty form"),
     pytest.param(b"Action=", None, b"", "action_missing", id="3.2.1 an empty value"),
