@@ -320,7 +320,8 @@ def regorus(workload: Workload) -> Answer:
     folder = tempfile.TemporaryDirectory()
 
     def build(rules: list[Rule]) -> Answer:
-        lines = ["package authz", "import rego.v1", "default allow := false"]
+        lines = ["package authz", "import rego.v1"]
+        lines += [f"default {name} := false" for name in ("allow", "permitted", "denied")]
         for i, rule in enumerate(rules):
             lines += body(rule, i)
         lines += ["allow if { permitted; not denied }"]

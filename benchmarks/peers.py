@@ -7,8 +7,9 @@ time. The base point is 1,000 principals, 20 statements, 10 ranges, all differen
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
-from _measure import interleave, median, ratio
+from _measure import Subject, interleave, median, ratio
 from _peers import PEERS, Answer
 from _report import Report, options, show
 from _workload import Size, make_calls, make_workload
@@ -26,12 +27,23 @@ GOALS = {
 
 
 def asked(answer: Answer, calls: list[Call], count: int) -> list[Call]:
-    """Return as many calls as a peer answers in about a twentieth of a second, from the start of the stream."""
+    """Return as many calls of the stream as a peer answers in about a twentieth of a second."""
     begin = time.perf_counter()
     for call in calls[:20]:
         answer(call)
     each = (time.perf_counter() - begin) / 20
     return calls[: max(50, min(count, int(0.05 / each)))]
+
+
+def work_of(answer: Callable[[Call], object], calls: list[Call]) -> Subject:
+    """Return a round: every call once."""
+
+    def work() -> int:
+        for call in calls:
+            answer(call)
+        return len(calls)
+
+    return work
 
 
 def main() -> None:
@@ -46,7 +58,7 @@ def main() -> None:
         f"peers: {principals:,} principals, 20 statements, 10 ranges, all different",
         ("", "µs", "build ms/principal", "wrong", "what it cannot say"),
     )
-    subjects = {"camguard": _round(bundle.decide, calls)}
+    subjects = {"camguard": work_of(bundle.decide, calls)}
     built: dict[str, tuple[float, int, int, str]] = {}
     for each in PEERS:
         if not each.installed:
@@ -59,7 +71,7 @@ def main() -> None:
         wrong = sum(answer(call) is not right for call, right in zip(few, truth, strict=False))
         built[each.name] = (seconds * 1000 / principals, wrong, len(few), each.gap)
         if not wrong:
-            subjects[each.name] = _round(answer, few)
+            subjects[each.name] = work_of(answer, few)
     taken = interleave(subjects, rounds)
     report.rows.append(("camguard", median(taken["camguard"]), "", f"0/{count}", ""))
     for name, (build, wrong, few_count, gap) in built.items():
@@ -69,15 +81,6 @@ def main() -> None:
             goal = f">= {GOALS[name]}" if name in GOALS else ""
             report.ratios.append((f"{name} / camguard", ratio(taken, name, "camguard"), goal))
     show(report, as_json=given.json)
-
-
-def _round(answer: Answer, calls: list[Call]):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a Subject
-    def work() -> int:
-        for call in calls:
-            answer(call)
-        return len(calls)
-
-    return work
 
 
 if __name__ == "__main__":
