@@ -130,8 +130,8 @@ def main() -> None:
     text = [
         "# Results",
         "",
-        f"`make bench`, {form} form, {today}. Ratios are of one run, medians of interleaved rounds; times may",
-        "only be compared within a table.",
+        f"`make bench`, {form} form, {today}. Ratios are of one run, medians of interleaved rounds; times",
+        "may only be compared within a table.",
         "",
         f"* {machine()}",
         f"* {versions()}",
