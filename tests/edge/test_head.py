@@ -132,6 +132,11 @@ LINES = [
             ("/docs", b"/docs"),
         )
     ),
+    pytest.param(
+        {"target": "http://aiart.gw.example/", "raw_path": b"http://aiart.gw.example/"},
+        "path_not_allowed",
+        id="T41 an absolute target that names another product than the host",
+    ),
     pytest.param({"raw_path": None}, "allowed", id="a server without raw_path"),
     pytest.param({"raw_path": None, "target": "/x"}, "path_not_allowed", id="T47 a server without raw_path"),
     pytest.param({"query": b"a=" + b"x" * 32767}, "query_too_large", id="T38 a query above 32 KiB"),
@@ -151,6 +156,14 @@ def test_request_lines(request_: dict[str, Any], detail: str) -> None:
 def test_t51_no_user_agent_skips_the_guard(agent: bytes) -> None:
     lines = sdk((b"x-forwarded-for", ELSEWHERE.encode()), user_agent=agent)
     assert not ask(lines=lines).passed
+
+
+@pytest.mark.parametrize("name", [b"x-camguard-mode", b"x-camguard-debug", b"x-middleware-subrequest"])
+@pytest.mark.parametrize("value", [b"shadow", b"off", b"allow"])
+def test_t84_t120_nothing_in_a_request_turns_the_guard_off(name: bytes, value: bytes) -> None:
+    lines = sdk((b"x-forwarded-for", ELSEWHERE.encode()), (name, value))
+    query = name + b"=" + value
+    assert ask(lines=lines, query=query).detail == "no_allow"
 
 
 DROPPED = (

@@ -13,6 +13,7 @@ import email.policy
 import json
 import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -21,7 +22,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from camguard.edge.identity import make_identify
+from camguard.edge.keys import KeyStore
 from camguard.settings import IdentitySettings
+from tests.edge.signing import SECRET, SECRET_ID, authorization
 from tests.edge.stage import (
     ALICE,
     ELSEWHERE,
@@ -241,6 +244,17 @@ def test_identity_headers(client: str, said: list[bytes], detail: str) -> None:
     if reply.passed:
         assert reply.records[0].principal == ALICE
         assert b"x-camguard-principal" not in dict(reply.reached[0][0]["headers"])
+
+
+def test_t41_the_product_that_was_signed_is_the_one_of_the_host(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps({SECRET_ID: {"secret_key": SECRET, "principal": ALICE}}))
+    file.chmod(0o600)
+    who = make_identify(IdentitySettings(mode="signature"), KeyStore(file))
+    auth = authorization("0" * 64, date="2026-03-10", service="aiart")
+    lines = sdk((b"authorization", auth.encode()), (b"x-forwarded-for", OFFICE.encode()))
+    reply = Play(who=who).ask(lines=lines)
+    assert (reply.detail, reply.passed) == ("service_conflict", False)
 
 
 def test_what_goes_on_is_judged_the_same_again() -> None:
