@@ -9,6 +9,7 @@ from itertools import islice
 import pytest
 
 from camguard import Reason
+from camguard.engine.explain import Explanation
 from tests.bridge import to_bundle, to_call, to_catalog
 from tests.generators import Dice, Json, World, a_statement, plain, seeded, stream
 
@@ -118,3 +119,29 @@ def test_a_deny_of_everything_leaves_nothing() -> None:
         *(Reason.EXPLICIT_DENY, Reason.ACTION_INVALID, Reason.ACTION_UNKNOWN, Reason.SERVICE_UNKNOWN),
         Reason.PRINCIPAL_UNKNOWN,
     }
+
+
+def weighed(found: Explanation) -> set[str]:
+    """The ids that should stand in a decision, by what an explanation says of every statement."""
+    reason = found.decision.reason
+    counting = [note for note in found.statements if note.counts]
+    if reason is Reason.ALLOWED:
+        return {note.id for note in counting if note.effect == "allow" and note.layer == "identity"}
+    if reason is Reason.EXPLICIT_DENY:
+        return {note.id for note in counting if note.effect == "deny" and note.truth}
+    if reason is Reason.UNDETERMINED_DENY:
+        return {note.id for note in counting if note.effect == "deny"} | set(found.missing)
+    return set()
+
+
+def test_what_an_explanation_says_of_each_statement_makes_its_decision() -> None:
+    apart, several = [], 0
+    for world, calls in islice(stream(6_000, CALLS), 4 * BUNDLES):
+        bundle = to_bundle(to_catalog(world.catalog), world.policies, world.principals, **world.settings)
+        for call in calls:
+            found = bundle.explain(to_call(call))
+            several += len(call["resources"]) > 1 and bool(found.decision.statements)
+            if weighed(found) != set(found.decision.statements):
+                apart.append((call, found))
+    assert apart == []
+    assert several

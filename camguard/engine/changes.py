@@ -103,7 +103,7 @@ def _fitting(asked: _Asked, why: Explanation) -> Iterator[Change]:
     """Propose what would make one allow statement hold, clause by clause."""
     by_id = {s.id: s for layer in asked.table.layers for s in layer.statements}
     for note in why.statements:
-        if note.effect is Effect.ALLOW and not note.counts:
+        if note.effect is Effect.ALLOW and not all(clause.truth for clause in note.clauses):
             changed, texts = _fit(asked, by_id[note.id])
             if texts and asked.tables.decide(changed):
                 yield Change(len(texts), " and ".join(texts))

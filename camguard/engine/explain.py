@@ -89,12 +89,20 @@ def _note(
         (t, found) for t, found in named if found is None
     )
     why = "names the action" if truth else "names it only in another letter case, or by a star in the service"
-    clauses = [ClauseNote("action", text, truth, why), *_resource_notes(tables, statement, call, entry)]
-    clauses += [_condition_note(tables, clause, call, terms) for clause in statement.condition]
-    met = all_of(note.truth for note in clauses)
+    places = tuple(_resource_notes(tables, statement, call, entry))
+    conditions = tuple(_condition_note(tables, clause, call, terms) for clause in statement.condition)
+    # One of several resources is enough: there an allow grants and a deny refuses the whole call.
+    reached = any_of(note.truth for note in places)
+    met = all_of((truth, reached, *(note.truth for note in conditions)))
     counts = met is True if statement.effect is Effect.ALLOW else met is not False
     yield StatementNote(
-        statement.id, layer.name, statement.effect, statement.where, met, counts, tuple(clauses)
+        statement.id,
+        layer.name,
+        statement.effect,
+        statement.where,
+        met,
+        counts,
+        (ClauseNote("action", text, truth, why), *places, *conditions),
     )
 
 

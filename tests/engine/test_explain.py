@@ -115,6 +115,36 @@ def test_a_statement_is_told_clause_by_clause() -> None:
     assert [(n.layer, n.truth, n.counts) for n in found.statements] == [("identity", False, False)]
 
 
+ON_ONE, ON_TWO = (f"qcs::cvm:ap-guangzhou:uin/100:instance/ins-{i}" for i in (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("statements", "counting"),
+    [
+        pytest.param(
+            [allow("*"), deny("cvm:*", ON_ONE)], ["one#0", "one#1"], id="a deny of one of them refuses"
+        ),
+        pytest.param(
+            [allow("cvm:*", ON_ONE), allow("cvm:*", ON_TWO)], ["one#0", "one#1"], id="an allow of each"
+        ),
+        pytest.param([allow("cvm:*", ON_ONE)], ["one#0"], id="an allow of one of them is half an allow"),
+    ],
+)
+def test_of_several_resources_one_makes_a_statement_count(
+    statements: list[dict[str, Any]], counting: list[str]
+) -> None:
+    found = bundle(*statements).explain(call("cvm:Reboot", resources=(ON_ONE, ON_TWO)))
+    assert [note.id for note in found.statements if note.counts] == counting
+    assert set(found.decision.statements) <= set(counting)
+
+
+def test_half_an_allow_can_be_asked_for_alone() -> None:
+    found = bundle(allow("cvm:*", ON_ONE))
+    asked = call("cvm:Reboot", resources=(ON_ONE, ON_TWO))
+    texts = [change.text for change in found.nearest_changes(asked, found.explain(asked))]
+    assert f"call it on a resource of {ON_ONE}" in texts
+
+
 def test_statements_that_do_not_name_the_action_are_left_out() -> None:
     assert bundle(allow("cvm:*"), deny("aiart:QueryUser")).explain(call()).statements == ()
 
