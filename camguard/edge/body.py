@@ -70,7 +70,7 @@ class Intake:
         try:
             return await taking
         except asyncio.CancelledError:
-            if watch.leave(task) or task.uncancel():
+            if watch.waits(task) or task.cancelling() > 1:
                 raise  # somebody else wants us to end
             return _TIMED_OUT
         finally:

@@ -30,9 +30,14 @@ class Watch:
             self.loop.call_later(self.seconds, self._sweep)
         return task
 
-    def leave(self, task: asyncio.Task[object]) -> bool:
-        """End the wait; tell whether that was in time. If not, the task has been cancelled."""
-        return self._due.pop(task, None) is not None
+    def waits(self, task: asyncio.Task[object]) -> bool:
+        """Tell whether a task is still in time. If not, it has been cancelled."""
+        return task in self._due
+
+    def leave(self, task: asyncio.Task[object]) -> None:
+        """End the wait. A cancellation at the deadline is taken back, come to effect or not."""
+        if self._due.pop(task, None) is None:
+            task.uncancel()
 
     def _sweep(self) -> None:
         now = self.loop.time()

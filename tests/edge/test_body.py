@@ -339,15 +339,17 @@ def test_one_timer_serves_all_waits_and_none_where_nobody_waits() -> None:
 
         loop.call_later = counted  # type: ignore[assignment]
         for _ in range(100):
-            assert watch.leave(watch.enter())
+            watch.leave(watch.enter())
         assert calls == 1
         await asyncio.sleep(0.05)
         task = watch.enter()
         assert calls == 2
         with pytest.raises(asyncio.CancelledError):
             await asyncio.sleep(1)
-        assert not watch.leave(task)
-        task.uncancel()
+        assert not watch.waits(task)
+        assert task.cancelling() == 1
+        watch.leave(task)
+        assert task.cancelling() == 0
 
     asyncio.run(scene())
 
@@ -369,3 +371,90 @@ def test_a_deadline_holds_in_each_event_loop() -> None:
     for _ in range(3):
         taken = asyncio.run(intake.take(messages(), None, 10))
         assert taken is refused("request_timeout")
+
+
+# what a server hands over, one after the other, each after a wait; what is taken
+WAITS = [
+    pytest.param([(b"abcd", False)], b"abcd", id="whole"),
+    pytest.param([(b"ab", True), (b"cd", False)], b"abcd", id="in two messages"),
+    pytest.param([(b"abcde", False)], refused("framing"), id="more than declared"),
+    pytest.param([(b"ab", True), (None, False)], None, id="the client leaves amid it"),
+    pytest.param([(None, False)], None, id="the client leaves before it"),
+]
+
+
+@pytest.mark.parametrize(("parts", "taken"), WAITS)
+def test_a_body_that_comes_after_its_head(parts: list[tuple[bytes | None, bool]], taken: Any) -> None:
+    async def scene() -> Any:
+        intake = Intake(1000, 5.0)
+        waiting = list(parts)
+
+        async def receive() -> Any:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
+            body, more = waiting.pop(0)
+            if body is None:
+                return {"type": "http.disconnect"}
+            return {"type": "http.request", "body": body, "more_body": more}
+
+        found = await intake.take(receive, 4, 100)
+        assert intake.held == (4 if found == b"abcd" else 0)
+        return found
+
+    assert asyncio.run(scene()) == taken
+
+
+def test_what_a_server_raises_while_we_wait_is_not_swallowed() -> None:
+    async def receive() -> Any:
+        await asyncio.sleep(0)
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        asyncio.run(Intake(1000, 5.0).take(receive, 4, 100))
+
+
+def test_a_server_may_catch_the_cancellation_and_answer_all_the_same() -> None:
+    async def receive() -> Any:
+        try:
+            await asyncio.sleep(5)
+        except asyncio.CancelledError:
+            return {"type": "http.request", "body": b"abcd"}
+
+    async def scene() -> Any:
+        found = await Intake(1000, 0.01).take(receive, 4, 100)
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0
+        return found
+
+    assert asyncio.run(scene()) == b"abcd"
+
+
+def test_a_receive_may_be_any_awaitable() -> None:
+    async def scene() -> Any:
+        ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(
+            0.001, ready.set_result, {"type": "http.request", "body": b"abcd"}
+        )
+        return await Intake(1000, 5.0).take(lambda: ready, 4, 100)
+
+    assert asyncio.run(scene()) == b"abcd"
+
+
+def test_waits_end_in_the_order_in_which_they_began() -> None:
+    async def scene() -> list[int]:
+        watch = Watch(asyncio.get_running_loop(), 0.02)
+        ended: list[int] = []
+
+        async def wait(number: int) -> None:
+            await asyncio.sleep(number * 0.005)
+            watch.enter()
+            try:
+                await asyncio.sleep(1)
+            except asyncio.CancelledError:
+                ended.append(number)
+
+        await asyncio.gather(*(wait(number) for number in range(4)))
+        return ended
+
+    assert asyncio.run(scene()) == [0, 1, 2, 3]
