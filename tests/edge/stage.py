@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hypothesis import settings
+
 from camguard.bundle import Bundle, make_bundle
 from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
 from camguard.edge.guard import Guard
@@ -28,6 +30,7 @@ from camguard.settings import (
     Settings,
 )
 
+QUIET = settings(deadline=None, derandomize=True, database=None)
 NOW = 1773144000.0
 ALICE = "uin/100000000101"  # everything, from the office
 PROXY = "10.0.0.1"

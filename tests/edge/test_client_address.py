@@ -19,7 +19,7 @@ from camguard.edge.client_address import (
 )
 from camguard.engine.decision import Decision
 from camguard.ipset import IpSet, format_address, parse_address
-from tests.edge.stage import ELSEWHERE, OFFICE, PROXY, SETTINGS, Play, Reply, ask, changed, sdk
+from tests.edge.stage import ELSEWHERE, OFFICE, PROXY, QUIET, SETTINGS, Play, Reply, ask, changed, sdk
 
 TRUSTED = SETTINGS.client_ip.trusted_proxies
 FORWARDED = changed("client_ip", header="forwarded")
@@ -159,7 +159,7 @@ def test_t13_long_text_is_refused_by_its_length(text: str) -> None:
     assert element_place(text) is None
     assert forwarded_place("for=" + text) is None
     assert isinstance(client_address(PROXIED, (text.encode(),), TRUSTED, "forwarded"), Decision)
-    assert time.perf_counter() - began < 0.1
+    assert time.perf_counter() - began < 0.5
 
 
 def test_t19_an_address_belongs_to_one_request() -> None:
@@ -209,6 +209,7 @@ def test_a_peer_is_a_pair_of_text_and_port() -> None:
 addresses = st.one_of(st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str))
 
 
+@QUIET
 @given(left=st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF), max_size=80), client=addresses)
 def test_whatever_stands_left_of_the_client_changes_nothing(left: str, client: str) -> None:
     found = client_address(
@@ -217,6 +218,7 @@ def test_whatever_stands_left_of_the_client_changes_nothing(left: str, client: s
     assert found == (parse_address(client), "forwarded") or left.count(",") >= 31
 
 
+@QUIET
 @given(st.text(max_size=60))
 def test_an_element_is_an_address_or_nothing(text: str) -> None:
     place = element_place(text)

@@ -13,7 +13,7 @@ from camguard.edge.head import Head, HeadRules, read_head
 from camguard.edge.headers import FIELDS
 from camguard.edge.memo import Memo
 from camguard.settings import LimitsSettings
-from tests.edge.stage import ELSEWHERE, HOST, OFFICE, SETTINGS, Line, Play, Request, ask, limits, sdk
+from tests.edge.stage import ELSEWHERE, HOST, OFFICE, QUIET, SETTINGS, Line, Play, Request, ask, limits, sdk
 
 FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
 
@@ -252,6 +252,7 @@ NAMES = st.one_of(
 VALUES = st.one_of(st.sampled_from([b"close", b"x-note", HOST, b"chunked", b""]), st.binary(max_size=40))
 
 
+@QUIET
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=12), st.binary(max_size=30))
 def test_any_head_is_read_or_refused_and_never_raises(lines: list[Line], query: bytes) -> None:
     scope = {"method": "POST", "path": "/", "raw_path": b"/", "query_string": query, "headers": lines}

@@ -30,6 +30,7 @@ from tests.edge.stage import (
     ELSEWHERE,
     OFFICE,
     PROXY,
+    QUIET,
     SDK,
     SETTINGS,
     Known,
@@ -138,7 +139,7 @@ def test_whatever_reaches_the_application_names_one_action() -> None:
     """Half of what is drawn is usual, so that strange things arrive one at a time and some requests pass."""
     passed = []
 
-    @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+    @settings(QUIET, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
     @given(
         head=st.one_of(st.just("QueryArea"), st.sampled_from([*ACTIONS, None])),
         more=st.one_of(st.just([]), lines),
@@ -190,6 +191,7 @@ UNTRUSTED = [
 ]
 
 
+@QUIET
 @given(
     spoofed=st.lists(st.sampled_from(UNTRUSTED), max_size=6),
     client=st.sampled_from([OFFICE, ELSEWHERE, "127.0.0.1", "::1", "2001:db8::5"]),
@@ -208,6 +210,7 @@ def test_stripping_untrusted_headers_changes_no_decision_of_an_untrusted_peer(
         assert with_.reached[0][0]["headers"] == without.reached[0][0]["headers"]
 
 
+@QUIET
 @given(
     spoofed=st.lists(st.sampled_from(UNTRUSTED[1:]), max_size=6), client=st.sampled_from([OFFICE, ELSEWHERE])
 )
