@@ -99,7 +99,8 @@ class Tables:
             if not begin <= moment < end:
                 _, _, bounds, decisions = table.fold(row, moment)
             return decisions[bisect_right(bounds, place)]
-        return self._judge(table, call)
+        terms = self.terms(action)
+        return self._unknown(action) if terms is None else row.judge(call, terms, self.owner)
 
     def judge(self, call: Call) -> Decision:
         """Return what `decide` returns, from the unfolded rules, judged one by one."""

@@ -144,12 +144,14 @@ def _value_truth(clause: Clause, value: Any, bindings: Bindings) -> Truth:
         value = operator.read(value)
     if value is None:
         return None
-    truth = any_of(_holds(operator, value, wanted, bindings) for wanted in clause.wanted)
+    # Of addresses the union, so that one bisection does for any number of ranges.
+    each = clause.wanted if clause.addresses is None else (clause.addresses,)
+    truth = any_of(_holds(operator, value, wanted, bindings) for wanted in each)
     return negate(truth) if operator.negated else truth  # NOR: DEC-27
 
 
 def _holds(operator: Operator, value: Any, wanted: Any, bindings: Bindings) -> Truth:
-    if isinstance(wanted, tuple) and operator.kind is not Kind.IP:
+    if isinstance(wanted, tuple):
         text = fill(wanted, bindings)
         wanted = None if text is None else operator.want(text)
         if wanted is None:

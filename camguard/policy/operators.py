@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from camguard.errors import AddressError
-from camguard.ipset import parse_address, parse_range
+from camguard.ipset import IpSet, parse_address, parse_range
 from camguard.policy.truth import Truth
 from camguard.policy.values import read_boolean, read_instant, read_number
 
@@ -38,7 +38,7 @@ class Operator:
 
     read: text of a call's value -> what `holds` takes, or None if it is no such value (U2).
     want: text of a policy's value -> what `holds` takes, or None if it may not stand there.
-    holds: (value, wanted) -> the positive comparison.
+    holds: (value, wanted) -> the positive comparison; of addresses `wanted` is the union of all ranges.
     """
 
     name: str
@@ -104,8 +104,8 @@ def _binary_equal(value: str, wanted: str) -> Truth:
     return None if _equal_but_for_case(value, wanted) else False
 
 
-def _in_range(place: int, wanted: tuple[int, int]) -> bool:
-    return wanted[0] <= place <= wanted[1]
+def _within(place: int, wanted: IpSet) -> bool:
+    return place in wanted
 
 
 def _like(value: str, wanted: Like) -> bool:
@@ -140,8 +140,8 @@ OPERATORS: Mapping[str, Operator] = MappingProxyType(
             *_ordered(Kind.DATE, read_instant),
             Operator("bool_equal", Kind.BOOL, read_boolean, read_boolean, operator.eq),
             Operator("binary_equal", Kind.BINARY, _text, _text, _binary_equal),
-            Operator("ip_equal", Kind.IP, _address, _range, _in_range),
-            Operator("ip_not_equal", Kind.IP, _address, _range, _in_range),
+            Operator("ip_equal", Kind.IP, _address, _range, _within),
+            Operator("ip_not_equal", Kind.IP, _address, _range, _within),
             Operator("null_equal", Kind.NULL, _text, read_boolean, operator.eq),
         )
     },
