@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -14,5 +14,9 @@ def nearest_names(word: str, names: Iterable[str], most: int = 3) -> tuple[str, 
 
 def nearest(word: str, names: Iterable[str]) -> str:
     """Return ` (did you mean 'x' or 'y'?)`, or nothing where nothing is near."""
-    found = nearest_names(word, names, 2)
+    return meant(nearest_names(word, names, 2))
+
+
+def meant(found: Sequence[str]) -> str:
+    """Return names that were found near as `nearest` words them."""
     return f" (did you mean {' or '.join(map(repr, found))}?)" if found else ""

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from itertools import chain
 
 from camguard.bundle import Bundle
+from camguard.catalog import nearest_actions
 from camguard.catalog.model import Granularity
 from camguard.cli.exit import Exit
 from camguard.cli.output import add_format, complain, paint, say, show
@@ -20,7 +21,8 @@ from camguard.engine.decision import Decision, Reason
 from camguard.engine.explain import Explanation, format_moment
 from camguard.errors import AddressError
 from camguard.ipset import format_address, parse_address
-from camguard.suggest import nearest
+from camguard.policy.keys import OWN, known_keys, operators_of
+from camguard.suggest import meant, nearest
 
 _SECONDS = re.compile(r"[0-9]{1,11}(?:\.[0-9]+)?")
 
@@ -32,11 +34,11 @@ MEANINGS = {
     Reason.NO_ALLOW: "no statement of the principal's own policies or groups allows it",
     Reason.LAYER_LIMIT: "it is allowed, but a layer that limits the principal does not allow it",
     Reason.ACTION_UNKNOWN: "the catalog does not list this action",
+    Reason.ACTION_INVALID: "no action can be called that; write service:Name",
     Reason.SERVICE_UNKNOWN: "the catalog does not list this service",
     Reason.PRINCIPAL_UNKNOWN: "the bundle has no such principal",
 }
-
-
+NO_ACTION = (Reason.ACTION_UNKNOWN, Reason.ACTION_INVALID, Reason.SERVICE_UNKNOWN)
 TRUTHS = {True: ("true", "good"), False: ("false", "bad"), None: ("unknown", "doubtful")}
 
 
@@ -67,7 +69,7 @@ def add_call(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--context",
-        type=_pair,
+        type=_supplied,
         action="append",
         metavar="KEY=VALUE",
         help="further condition key; may be repeated",
@@ -78,13 +80,13 @@ def run(args: argparse.Namespace) -> Exit:
     """Print the decision of the call that the arguments describe."""
     bundle = read_bundle(find_source(args))
     entry = bundle.catalog.actions.get(args.action)
-    if entry and entry.granularity is Granularity.RESOURCE and not args.resource:
+    if entry and entry.granularity is Granularity.RESOURCE and entry.resources and not args.resource:
         complain(f"{args.action} is authorized per resource: give --resource like {entry.resources[0]}")
         return Exit.USAGE
     call = read_call(args, bundle)
     decision = bundle.decide(call)
-    if decision.reason is Reason.ACTION_UNKNOWN:
-        say(f"no action {call.action!r}{nearest(call.action, bundle.catalog.actions)}")
+    if decision.reason in NO_ACTION:
+        say(f"no action {call.action!r}{meant(nearest_actions(bundle.catalog, call.action, 2))}")
     lines, answer = report(bundle, call, decision), document(bundle, call, decision)
     if args.explain:
         why = bundle.explain(call)
@@ -224,6 +226,16 @@ def _pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    return key, value
+
+
+def _supplied(text: str) -> tuple[str, str]:
+    """Read one `--context`. A key that a call cannot supply so would be passed over without a word."""
+    key, value = _pair(text)
+    if key.partition("/")[0] in OWN:
+        raise argparse.ArgumentTypeError(f"{key} is said by --ip, --time, --tag or --request-tag")
+    if operators_of(key) is None:
+        raise argparse.ArgumentTypeError(f"unknown condition key {key!r}{nearest(key, known_keys())}")
     return key, value
 
 

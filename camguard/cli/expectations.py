@@ -161,7 +161,7 @@ def _read_test(reader: _Reader, raw: Any, at: str, names: Mapping[str, Values], 
     }
     for action in spread["actions"] if STAR in spread["resources"] else ():
         entry = reader.bundle.catalog.actions[action]
-        if entry.granularity is Granularity.RESOURCE:
+        if entry.granularity is Granularity.RESOURCE and entry.resources:
             hint = f"give the test `resources` like {entry.resources[0]}"
             reader.wrong(f"{at}, resources", f"{action} is authorized per resource: {hint}")
     default = _read_expectation(reader, {**table, "decision": table.get("default")}, at, "default")

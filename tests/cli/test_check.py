@@ -207,9 +207,22 @@ def test_explain_names_a_policy_that_is_missing(folder: Path, capsys: pytest.Cap
 
 
 @pytest.mark.usefixtures("folder")
-def test_what_somebody_may_have_meant_is_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["check", "--principal", "alice", "--action", "aiart:texttoimage"])
-    assert "did you mean 'aiart:TextToImage'" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("action", "reason"),
+    [
+        ("aiart:texttoimage", "action_unknown: the catalog"),
+        ("aiar:TextToImage", "service_unknown: the catalog"),
+        ("TextToImage", "action_invalid: no action"),
+        ("name/aiart:TextToImage", "action_invalid: no action"),
+    ],
+)
+def test_what_somebody_may_have_meant_is_on_stderr(
+    action: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "--principal", "alice", "--action", action]) == 6
+    said = capsys.readouterr()
+    assert "did you mean 'aiart:TextToImage'" in said.err
+    assert said.out.startswith(f"DENY  {reason}")
 
 
 def test_an_action_on_resources_wants_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -222,3 +235,21 @@ def test_an_action_on_resources_wants_one(folder: Path, capsys: pytest.CaptureFi
     assert main(argv) == 2
     assert "give --resource like qcs::aiart:" in capsys.readouterr().err
     assert main([*argv, "--resource", "qcs::aiart:ap-guangzhou:uin/100000000001:job/1"]) == 0
+
+
+def test_an_action_whose_resources_could_not_be_read_is_decided_without(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = folder / "catalog/aiart.json"
+    catalog = json.loads(file.read_text())
+    row = next(row for row in catalog["actions"] if row["name"] == "TextToImage")
+    row |= {"granularity": "resource", "resources": [], "unreadable": ["qcs::aiart"]}
+    file.write_text(json.dumps(catalog))
+    argv = ["--principal", "jun", "--action", "aiart:TextToImage", "--ip", OFFICE]
+    assert main(["check", *argv, "--explain"]) == 6
+    assert "could not be read whole: nothing grants it" in capsys.readouterr().out
+    (folder / "unread.toml").write_text(
+        'now = 2026-12-01T09:00:00Z\n[[test]]\nprincipals = ["jun"]\nactions = ["aiart:TextToImage"]\n'
+        f'ips = ["{OFFICE}"]\ndefault = "deny"\n'
+    )
+    assert main(["test", "unread.toml"]) == 0
