@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = parser().parse_args(argv)
         code = int(args.run(args))
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by whoever started this
+            sys.stdout.flush()
     except SystemExit as end:  # argparse, after --help or a usage error
         return end.code if isinstance(end.code, int) else Exit.OK
     except CamguardError as error:

@@ -22,9 +22,14 @@ def add_format(parser: argparse.ArgumentParser, *further: str) -> None:
     )
 
 
-def wants_colour(stream: TextIO) -> bool:
-    """Whether escape codes help whoever reads `stream`. Source: no-color.org."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def wants_colour(stream: TextIO | None) -> bool:
+    """Whether escape codes help whoever reads `stream`; None: it was closed. Source: no-color.org."""
+    return (
+        stream is not None
+        and stream.isatty()
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM") != "dumb"
+    )
 
 
 def paint(text: str, style: str, stream: TextIO | None = None) -> str:

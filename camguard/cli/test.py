@@ -136,12 +136,18 @@ def report(outcomes: list[Outcome], bundle: Bundle, never: list[str] | None) -> 
             yield f"       and {failed - _SHOWN} more"
     failed = sum(bool(outcome.failures) for outcome in outcomes)
     calls = sum(len(outcome.suite.cases) for outcome in outcomes)
-    yield f"{len(outcomes)} tests, {calls} calls: {f'{failed} failed' if failed else 'all passed'}"
+    yield f"{len(outcomes)} tests, {calls} calls: {_sum(failed, calls)}"
     if never is not None:
         total = bundle.statement_count
         yield f"{total - len(never)} of {total} statements decided something ({share(bundle, never):.1f} %)"
         for statement in never:
             yield f"  {paint('never', 'doubtful')} {statement}"
+
+
+def _sum(failed: int, calls: int) -> str:
+    if not calls:
+        return "none ran"
+    return f"{failed} failed" if failed else "all passed"
 
 
 def document(outcomes: list[Outcome], never: list[str] | None, covered: float | None) -> dict[str, object]:

@@ -37,6 +37,8 @@ USAGE = [
     pytest.param([*ALICE, "--form", "json"], "unrecognized arguments: --form", id="an option cut short"),
     pytest.param([*ALICE, "--ip", "10.1.2"], "'10.1.2': is not an IP address", id="no address"),
     pytest.param([*ALICE, "--time", "noon"], "'noon' is no instant", id="no time"),
+    pytest.param([*ALICE, "--context", "qcs:ip=1.2.3.4"], "said by --ip", id="context for an option's key"),
+    pytest.param([*ALICE, "--context", "qcs:mffa=true"], "did you mean 'qcs:mfa'", id="no such context"),
     pytest.param([*ALICE, "--tag", "dept"], "'dept' is not KEY=VALUE", id="a tag without a value"),
     pytest.param(["test", "--run", "("], "'(' is no regular expression", id="no pattern"),
     pytest.param(["test", "--min-coverage", "101"], "'101' is no percentage", id="more than all"),
@@ -183,3 +185,12 @@ def test_a_reader_that_goes_away_leaves_no_traceback(folder: Path, repository: P
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 1
+
+
+def test_a_closed_stdout_is_no_traceback(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.stdout", None)  # what Python makes of a closed descriptor
+    assert main(ALICE) == 0
+    assert capsys.readouterr().err == ""

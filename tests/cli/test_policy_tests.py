@@ -97,7 +97,9 @@ def test_expectations(more: str, holds: bool, folder: Path) -> None:
 def test_none_run_is_a_failure(argv: list[str], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(folder, TEST if argv else "now = 2026-12-01T09:00:00Z\n")
     assert main(["test", *argv]) == 4
-    assert "no policy test ran" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert said.out.endswith("0 calls: none ran\n")
+    assert "no policy test ran" in said.err
 
 
 def test_names_choose_tests(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
