@@ -23,7 +23,7 @@ from camguard.edge.refusal import refused
 from camguard.edge.signature import judge_key, timely
 from camguard.engine.decision import Decision
 
-_CREDENTIAL: Final = frozenset(("SecretId", "Signature"))
+_CREDENTIAL: Final = frozenset(("secretid", "signature"))
 _METHODS: Final = {"HmacSHA1": "sha1", "HmacSHA256": "sha256"}
 _SIGNATURES: Final = {
     "sha1": re.compile(r"[A-Za-z0-9+/]{27}="),
@@ -42,8 +42,11 @@ _UNKNOWN: Final = refused("secret_id_unknown")
 
 
 def signs_v1(params: Params) -> bool:
-    """Tell whether the parameters carry anything of a v1 signature, so that it must be a good one."""
-    return not _CREDENTIAL.isdisjoint(dict(params))
+    """Tell whether the parameters carry anything of a v1 signature, so that it must be a good one.
+
+    In whatever case: a reader behind us may fold names, and find another caller than the one we found.
+    """
+    return not _CREDENTIAL.isdisjoint([name.casefold() for name, _ in params])
 
 
 def check_v1(head: Head, body: bytes | None, params: Params, keys: Keys, now: float) -> Key | Decision:

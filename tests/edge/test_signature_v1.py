@@ -249,6 +249,8 @@ def test_claimed_key_is_believed_without_its_signature() -> None:
     [
         ((("SecretId", "x"),), True),
         ((("Signature", "x"),), True),
+        ((("secretid", "x"),), True),
+        ((("\u017fIGNATURE", "x"),), True),
         ((("SecretIds", "x"), ("Limit", "1")), False),
         ((), False),
     ],

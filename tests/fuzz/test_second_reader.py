@@ -1,0 +1,207 @@
+"""A caller with a good key, who means something else than what he signs: two readers must not disagree.
+
+Everything here is signed as it is sent, so that it is refused for what it says or not at all. The reader
+below is as lenient as any upstream and shares no code with camguard: of a request that reached the
+application, the actions, services and principals that anybody could find in it are the ones that were judged.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qsl
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from camguard.edge.identity import make_identify
+from camguard.edge.keys import parse_keys
+from camguard.settings import IdentitySettings
+from tests.edge.signing import FORM, HOST, JSON, NOW, SECRET, SECRET_ID, authorization, tc3, v1
+from tests.edge.stage import ALICE, OFFICE, PROXY, Line, Play
+from tests.edge.test_second_reader import actions, folded, multipart, services
+
+OTHER_ID, OTHER = "AKIDotherOTHERotherOTHERother0000000", "uin/100000000102"
+OWNERS = {SECRET_ID: ALICE, OTHER_ID: OTHER}
+_CREDENTIAL = re.compile(r"(?i)credential\s*=\s*([^/,\s]+)(?:/([^/]*)/([^/]*))?")
+# Where applications look for whom a proxy has let in.
+SAID = {"x-camguard-principal", "x-remote-user", "remote-user", "x-forwarded-user", "x-auth-request-user"}
+
+
+class Held:
+    """Two keys."""
+
+    keys = parse_keys(
+        b"{%s}"
+        % b",".join(
+            f'"{each}":{{"secret_key":"{SECRET}","principal":"{owner}"}}'.encode()
+            for each, owner in OWNERS.items()
+        ),
+        "keys.json",
+    )
+
+
+WHO = make_identify(IdentitySettings(mode="either", allow_v1=True), Held())
+
+
+def principals(scope: dict[str, Any], body: bytes) -> Iterator[str]:
+    """Yield everybody whom somebody could take for the caller."""
+    pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    for name, value in (
+        (folded(name.decode("latin-1")), value.decode("latin-1")) for name, value in scope["headers"]
+    ):
+        if name in SAID:
+            yield f"said by {name}: {value}"
+        if name == "authorization":
+            yield from (OWNERS.get(found[1], "nobody") for found in _CREDENTIAL.finditer(value))
+        if name == "content-type" and "urlencoded" in value.lower():
+            pairs += parse_qsl(body.decode("latin-1"), keep_blank_values=True)
+    yield from (OWNERS.get(value, "nobody") for name, value in pairs if folded(name) == "secretid")
+
+
+def products(scope: dict[str, Any]) -> set[str]:
+    """Return every service that host, credential or a header could name."""
+    found = services(scope)
+    for name, value in scope["headers"]:
+        if folded(name.decode("latin-1")) in {"x-tc-service", "x-forwarded-host", "x-original-host"}:
+            found.add(value.decode("latin-1").partition(".")[0])
+        if name == b"authorization":
+            found |= {each[3] for each in _CREDENTIAL.finditer(value.decode("latin-1")) if each[3]}
+    return found
+
+
+ACTION = "TextToImage"
+NAMES = [
+    "Action",
+    "action",
+    "Action[]",
+    "%41ction",
+    "SecretId",
+    "secretid",
+    "Signature",
+    "B",
+    "Secret_Id",
+    "\uff21ction",
+]
+VALUES = [ACTION, "QueryArea", "TextToImageLite", SECRET_ID, OTHER_ID, "x", ""]
+pairs = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES)), max_size=2)
+LINES: list[Line] = [
+    (b"x-tc-action", b"QueryArea"),
+    (b"x_tc_action", b"QueryArea"),
+    (b"x-camguard-principal", b"100000000102"),
+    (b"x-camguard-principal", b"100000000101"),
+    (b"x_camguard_principal", b"100000000102"),
+    (b"x-remote-user", b"root"),
+    (b"host", b"partners.tencentcloudapi.com"),
+    (b"x-forwarded-host", b"partners.tencentcloudapi.com"),
+    (b"x-tc-service", b"partners"),
+    (b"authorization", f"TC3-HMAC-SHA256 Credential={OTHER_ID}/2023-11-14/aiart/tc3_request".encode()),
+    (b"proxy-authorization", f"Credential={OTHER_ID}".encode()),
+    (b"connection", b"x-tc-action"),
+    (b"connection", b"x-note"),
+    (b"x-note", b"1"),
+    (b"content-type", b"text/plain"),
+    (b"x-tc-timestamp", b"1"),
+]
+usually_nothing: st.SearchStrategy[list[Line]] = st.one_of(
+    st.builds(list[Line]), st.builds(list[Line]), st.lists(st.sampled_from(LINES), max_size=2)
+)
+
+
+def joined(found: list[tuple[str, str]]) -> str:
+    return "&".join(f"{name}={value}" for name, value in found)
+
+
+def tc3_call(
+    kind: str, fields: list[tuple[str, str]], query: str, key: str, service: str
+) -> tuple[str, bytes, list[Line]]:
+    """Return method, body and lines of a call signed with TC3."""
+    content_type, body, method = {
+        "json": (JSON, "{" + ",".join(f'"{name}":"{value}"' for name, value in fields) + "}", "POST"),
+        "form": (FORM, joined(fields), "POST"),
+        "multipart": ("multipart/form-data; boundary=b", multipart(fields).decode(), "POST"),
+        "get": (FORM, "", "GET"),
+    }[kind]
+    signed = (("content-type", content_type), ("host", HOST))
+    signature = tc3(method=method, query=query, signed=signed, payload=body.encode(), service=service)
+    lines = {
+        "host": HOST,
+        "content-type": content_type,
+        "x-tc-action": ACTION,
+        "x-tc-timestamp": str(NOW),
+        "authorization": authorization(signature, secret_id=key, service=service),
+    }
+    return method, body.encode(), [(name.encode(), value.encode()) for name, value in lines.items()]
+
+
+def v1_call(fields: list[tuple[str, str]], key: str, *, get: bool) -> tuple[str, bytes, str, list[Line]]:
+    """Return method, body, query and lines of a call signed with version 1."""
+    method = "GET" if get else "POST"
+    params = [("Action", ACTION), ("SecretId", key), ("Timestamp", str(NOW)), ("Nonce", "1"), *fields]
+    signature = v1(method, params, digest="sha1").replace("+", "%2B").replace("/", "%2F").replace("=", "%3D")
+    said = joined([*params, ("Signature", signature)])
+    lines = [(b"host", HOST.encode()), (b"content-type", FORM.encode())]
+    return method, b"" if get else said.encode(), said if get else "", lines
+
+
+def test_what_reaches_the_application_names_one_call() -> None:
+    passed: list[str] = []
+
+    @settings(max_examples=600, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(
+        kind=st.sampled_from(["json", "json", "form", "multipart", "get", "v1 form", "v1 get"]),
+        fields=pairs,
+        asked=st.one_of(st.just([]), pairs),
+        extra=usually_nothing,
+        key=st.sampled_from([SECRET_ID, SECRET_ID, OTHER_ID]),
+        service=st.sampled_from(["aiart", "aiart", "aiart", "partners"]),
+        peer=st.sampled_from([OFFICE, PROXY]),
+    )
+    def agree(
+        kind: str,
+        fields: list[tuple[str, str]],
+        asked: list[tuple[str, str]],
+        extra: list[Line],
+        key: str,
+        service: str,
+        peer: str,
+    ) -> None:
+        query = joined(asked)
+        if kind.startswith("v1"):
+            method, body, query, lines = v1_call(fields, key, get=kind == "v1 get")
+        else:
+            method, body, lines = tc3_call(kind, fields, query, key, service)
+        forwarded = [(b"x-forwarded-for", OFFICE.encode())]
+        reply = Play(who=WHO, clock=lambda: NOW).ask(
+            lines=(*lines, *extra, *forwarded),
+            method=method,
+            query=query.encode(),
+            chunks=(body,),
+            client=(peer, 1),
+        )
+        if not reply.passed:
+            return
+        record, (scope, _) = reply.records[0], reply.reached[0]
+        passed.append(kind)
+        assert set(actions(scope, reply.taken)) == {record.action}
+        assert products(scope) == {record.service} == {scope["camguard.service"]}
+        assert set(principals(scope, reply.taken)) == {record.principal}
+        assert (reply.taken, scope["query_string"]) == (body, query.encode())
+
+    agree()
+    assert {"json", "form", "multipart", "get", "v1 form", "v1 get"} == set(passed)
+
+
+def test_the_second_reader_is_lenient() -> None:
+    """It finds what camguard refuses; else it would agree with anything."""
+    scope = {
+        "query_string": b"secretid=" + OTHER_ID.encode(),
+        "headers": [
+            (b"Authorization", f"x credential = {SECRET_ID}/d/partners".encode()),
+            (b"x_camguard_principal", b"1"),
+            (b"host", b"aiart.x"),
+        ],
+    }
+    assert set(principals(scope, b"")) == {ALICE, OTHER, "said by x-camguard-principal: 1"}
+    assert products({**scope, "headers": [*scope["headers"], (b"X-TC-Service", b"cvm")]}) == {"aiart", "cvm"}
