@@ -52,7 +52,6 @@ HELD = {
 
 # Rows that do not concern the code as it is, and why.
 NOT_OURS = {
-    "T18": "no listener speaks the PROXY protocol: such a connection is no HTTP and is closed",
     "T21": "an address is an int on one line; nothing of ours has a hash of its own",
 }
 

@@ -170,6 +170,13 @@ ODD = [
     pytest.param(POST + b"x: a\r\n b\r\n\r\n", id="a folded line"),
     pytest.param(POST + b"x: a\x01b\r\n\r\n", id="a control byte"),
     pytest.param(b"\x16\x03\x01\x02\x00", id="TLS on a plain port"),
+    pytest.param(
+        b"PROXY TCP4 203.0.113.7 10.0.0.1 4242 80\r\n" + POST + b"\r\n", id="T18 the PROXY protocol in text"
+    ),
+    pytest.param(
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes(12) + POST + b"\r\n",
+        id="T18 the PROXY protocol in bytes",
+    ),
 ]
 
 
