@@ -63,7 +63,7 @@ async def answer(reader: asyncio.StreamReader) -> bytes:
 
 
 async def chunks(reader: asyncio.StreamReader) -> bytes:
-    """Return a chunked body. Raises IncompleteReadError where it does not end, ValueError where it is none."""
+    """Return a chunked body. Raises IncompleteReadError if it does not end, ValueError if it is none."""
     body = b""
     while size := int(await reader.readuntil(b"\r\n"), 16):
         body += (await reader.readexactly(size + 2))[:-2]
