@@ -65,9 +65,14 @@ class Table:
         terms = self._terms_of(action)
         if terms is None:
             return None
-        found = self._make(terms)
+        made = self.unfolded(terms)
+        key = (made.any_one, made.rules)
+        found = self._shared.get(key)
+        if found is None:
+            ready = made.ready
+            found = made if ready is None else ready
         if terms.listed:  # callers choose the names that are not; they may not fill the table
-            self.rows[action] = found
+            self._shared[key] = self.rows[action] = found
         return found
 
     def unfolded(self, terms: Terms) -> Row:
@@ -82,12 +87,3 @@ class Table:
                 layer, at, terms, catalog=self._catalog, spreads=self._spreads, marks=self._marks
             )
         )
-
-    def _make(self, terms: Terms) -> Row | Decision:
-        made = self.unfolded(terms)
-        key = (made.any_one, made.rules)
-        found = self._shared.get(key)
-        if found is None:
-            ready = made.ready
-            found = self._shared[key] = made if ready is None else ready
-        return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import replace
+from itertools import combinations
 from math import inf, nextafter
 from typing import Any
 
@@ -133,12 +134,15 @@ def test_the_recent_principals_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_names_that_the_catalog_lacks_are_not_kept() -> None:
-    found = bundle(policy("one", {}), unknown_action="judge")
-    for i in range(50):
-        assert found.decide(call(action=f"aiart:New{i}"))
+    letters = [{"action": f"aiart:*{letter}*"} for letter in "abcdef"]
+    found = bundle(policy("one", *letters), unknown_action="judge")
+    for size in range(1, 5):
+        for name in combinations("abcdef", size):  # each is named by statements of its own
+            assert found.decide(call(action=f"aiart:{''.join(name)}"))
     table = found.tables.table("uin/200")
     assert table is not None
     assert table.rows == {}
+    assert table._shared == {}  # noqa: SLF001 - what callers must not fill
 
 
 JUDGED = [
