@@ -13,7 +13,7 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from camguard.assembly import Parts, Registry, assemble, default_registry
-from camguard.edge.guard import Guard
+from camguard.edge.guard import UPSTREAM_KEY, Guard
 from camguard.edge.record import Record
 from camguard.edge.refusal import Answer, answer, refused
 from camguard.edge.request_id import new_request_id
@@ -103,7 +103,7 @@ class CamguardMiddleware:
         try:
             await self.app(scope, receive, sent)
         finally:
-            self._guard.conclude(record, status)
+            self._guard.conclude(record, scope.get(UPSTREAM_KEY, status))
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what is no request: the application's own start and end. All else is refused."""

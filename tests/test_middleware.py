@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from camguard import CamguardMiddleware
+from camguard.edge.guard import UPSTREAM_KEY
 from camguard.errors import SettingsError
 from camguard.settings import load_settings
 from tests.edge.stage import Play, sdk
@@ -121,6 +122,27 @@ def test_one_line_guards_an_application(config: Path, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert {(line["decision"], line["upstream_status"]) for line in lines} == {("allow", 200), ("deny", None)}
     assert denied.response["RequestId"] in {line["request_id"] for line in lines}
+
+
+def test_t117_a_relay_s_own_answer_is_not_logged_as_its_upstream_s(config: Path, tmp_path: Path) -> None:
+    async def gives_up(scope: Any, _receive: Any, send: Any) -> None:
+        scope[UPSTREAM_KEY] = None
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async def relay(scope: Any, receive: Any, send: Any) -> None:
+        await (empty if scope["type"] == "lifespan" else gives_up)(scope, receive, send)
+
+    empty = Starlette()
+    app = CamguardMiddleware(relay, config, registry=CollectorRegistry())
+
+    async def scene() -> None:
+        async with alive(app):
+            await call(app, body=b'{"Prompt": "a cat"}')
+
+    asyncio.run(scene())
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [(line["decision"], line["upstream_status"]) for line in lines] == [("allow", None)]
 
 
 def test_t51_nothing_is_exempt(config: Path) -> None:

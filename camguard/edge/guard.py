@@ -48,6 +48,7 @@ SHADOWED: Final = frozenset(
 DECISION_KEY: Final = "camguard.decision"
 SERVICE_KEY: Final = "camguard.service"
 RECORD_KEY: Final = "camguard.record"
+UPSTREAM_KEY: Final = "camguard.upstream_status"  # set by a relay whose answer is not its upstream's
 
 ALLOWED: Final = Reason.ALLOWED
 _WHOLE: Final = ("*",)

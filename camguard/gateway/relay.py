@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from yarl import URL
 
-from camguard.edge.guard import SERVICE_KEY
+from camguard.edge.guard import SERVICE_KEY, UPSTREAM_KEY
 from camguard.gateway.client import Body, Client, Headers, Kind, Reply, UpstreamError
 
 LOG = logging.getLogger("camguard.relay")
@@ -104,7 +104,7 @@ class Relay:
             watch.cancel()
         if not caller.answered:
             # Whoever left does not hear it. Whoever was cut off for a bad body does.
-            await send_all(self._refuse(scope, "cut"), send)
+            await self._fail(scope, "cut", send)
 
     async def _exchange(self, origin: URL, service: str, scope: Scope, caller: Caller, send: Send) -> None:
         started = time.monotonic()
@@ -133,11 +133,15 @@ class Relay:
             finally:
                 reply.close()
         self._told.upstream_error(service, failure)
-        if (
-            not caller.answered
-        ):  # Rule 2: to return without the last message makes the server cut the connection
+        # Rule 2: to return without the last message makes the server cut the connection.
+        if not caller.answered:
             caller.answered = True
-            await send_all(self._refuse(scope, failure), send)
+            await self._fail(scope, failure, send)
+
+    async def _fail(self, scope: Scope, failure: Failure, send: Send) -> None:
+        """Answer ourselves; the decision log must not take our status for the upstream's (threats T117)."""
+        scope[UPSTREAM_KEY] = None
+        await send_all(self._refuse(scope, failure), send)
 
     async def _answer(self, reply: Reply, caller: Caller, send: Send) -> None:
         headers = end_to_end(reply.status, reply.headers)
