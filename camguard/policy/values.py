@@ -12,10 +12,11 @@ from decimal import Decimal
 from fractions import Fraction
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
+_CLOCK = r"(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}"  # newer Pythons would read 24:00:00 as the next day
 # The two documented forms; offsets, other fractions and a blank before the time are refused (DEC-26).
 _INSTANT = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
-    r"(?:T([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?Z| ([0-9]{2}:[0-9]{2}:[0-9]{2}))",
+    rf"(?:T({_CLOCK})(?:\.([0-9]{{1,9}}))?Z| ({_CLOCK}))",
 )
 _BOOLEANS = {"true": True, "false": False}
 
@@ -35,7 +36,7 @@ def read_instant(text: str) -> int | Fraction | None:
     day, time, fraction, plain = match.groups()
     try:
         moment = datetime.fromisoformat(f"{day}T{time or plain}").replace(tzinfo=UTC)
-    except ValueError:  # 30 February, 24:00:00, a leap second
+    except ValueError:  # 30 February, a leap second
         return None
     seconds = int(moment.timestamp())
     return seconds + Fraction(int(fraction), 10 ** len(fraction)) if fraction else seconds
