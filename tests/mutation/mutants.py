@@ -1,0 +1,281 @@
+"""Makes mutants of a module: each is the module with one small thing wrong in it.
+
+What is changed: comparisons, boolean and arithmetic operators, conditions, constants, table entries, keyword
+arguments, defaults, returned and yielded values, statements that are left out, and one letter less in each
+regular expression. What is not: annotations, docstrings, and words for people (text with a blank in it).
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from types import CodeType
+from typing import Any, NamedTuple
+
+_COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
+    ast.Lt: (ast.LtE, ast.GtE),
+    ast.LtE: (ast.Lt, ast.Gt),
+    ast.Gt: (ast.GtE, ast.LtE),
+    ast.GtE: (ast.Gt, ast.Lt),
+    ast.Eq: (ast.NotEq,),
+    ast.NotEq: (ast.Eq,),
+    ast.Is: (ast.IsNot,),
+    ast.IsNot: (ast.Is,),
+    ast.In: (ast.NotIn,),
+    ast.NotIn: (ast.In,),
+}
+_ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.FloorDiv,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.FloorDiv,
+    ast.Pow: ast.Mult,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+    ast.BitXor: ast.BitOr,
+    ast.LShift: ast.RShift,
+    ast.RShift: ast.LShift,
+}
+_TWINS = (
+    *(("any", "all"), ("any_of", "all_of"), ("min", "max"), ("bisect_left", "bisect_right"), ("lt", "le")),
+    *(("startswith", "endswith"), ("partition", "rpartition"), ("removeprefix", "removesuffix")),
+    ("gt", "ge"),
+)
+_NAMES = dict(
+    (*_TWINS, *(pair[::-1] for pair in _TWINS), ("eq", "ne"), ("fullmatch", "match"), ("search", "match"))
+)
+_TYPES = {"Literal", "TypeAlias", "tuple", "dict", "Callable", "Mapping"}  # subscripted: a type, no value
+_FORM = {"slots", "strict", "repr"}  # keyword arguments on which no decision rests
+
+
+class Mutant(NamedTuple):
+    """One changed module. name: where and what, without line numbers, unique in its module."""
+
+    name: str
+    code: CodeType
+
+
+class _Place(NamedTuple):
+    """Where a node hangs, and in which function or class."""
+
+    node: Any
+    parent: Any
+    field: str
+    at: int | None  # in a list
+    scope: str
+
+
+def mutants(source: str, module: str, path: str) -> Iterator[Mutant]:
+    """Yield every mutant of a module, compiled."""
+    tree = ast.parse(source)
+    lines = source.splitlines()
+    seen: Counter[str] = Counter()
+    for place in list(_places(tree, "")):
+        for changed in _variants(place):
+            _put(place, ast.copy_location(changed, place.node))
+            code = compile(ast.fix_missing_locations(tree), path, "exec")
+            _put(place, place.node)
+            was, now = _differing(ast.unparse(place.node), _text(changed))
+            line = lines[place.node.lineno - 1].strip()
+            name = f"{module} {place.scope or '-'} | {line} | {was} -> {now}"
+            seen[name] += 1
+            yield Mutant(name if seen[name] == 1 else f"{name} #{seen[name]}", code)
+
+
+def _text(node: ast.AST) -> str:
+    return "(nothing)" if isinstance(node, ast.Pass) else ast.unparse(node)
+
+
+def _differing(was: str, now: str) -> tuple[str, str]:
+    """Cut what both texts begin and end with, up to a blank, and make what is left short."""
+    old, new = was.split(), now.split()
+    while old and new and old[0] == new[0]:
+        del old[0], new[0]
+    while old and new and old[-1] == new[-1]:
+        del old[-1], new[-1]
+    return " ".join(old)[:100] or "(nothing)", " ".join(new)[:100] or "(nothing)"
+
+
+def _put(place: _Place, node: ast.AST) -> None:
+    if place.at is None:
+        setattr(place.parent, place.field, node)
+    else:
+        getattr(place.parent, place.field)[place.at] = node
+
+
+def _places(parent: ast.AST, scope: str) -> Iterator[_Place]:
+    """Yield every node that may be changed, the outermost first."""
+    for field, value in ast.iter_fields(parent):
+        if field in ("annotation", "returns", "op", "ops", "ctx"):
+            continue
+        for i, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
+            if isinstance(node, ast.AST) and not _spared(node, parent):
+                if hasattr(node, "lineno"):
+                    yield _Place(node, parent, field, i, scope)
+                named = isinstance(node, (ast.FunctionDef, ast.ClassDef))
+                yield from _places(node, f"{scope}.{vars(node)['name']}".lstrip(".") if named else scope)
+
+
+def _spared(node: ast.AST, parent: ast.AST) -> bool:
+    match node:
+        case ast.Expr(value=ast.Constant(value=str())) | ast.Import() | ast.ImportFrom():  # a docstring
+            return True
+        case ast.AnnAssign(annotation=ast.Name(id="TypeAlias")):
+            return True
+        case ast.keyword(arg=name) if name in _FORM:
+            return True
+        case ast.Subscript(value=ast.Name(id=name)):
+            return name in _TYPES
+        case ast.Constant(value=None):
+            return isinstance(parent, ast.Compare)  # `is` and `is not` are changed instead
+    return False
+
+
+def _variants(place: _Place) -> Iterator[ast.AST]:
+    for kind, make in _MAKERS:
+        if isinstance(place.node, kind):
+            yield from make(place)
+
+
+def _changed(node: Any, **fields: Any) -> Any:
+    twin = copy.copy(node)
+    for field, value in fields.items():
+        setattr(twin, field, value)
+    return twin
+
+
+def _less(node: Any, *fields: str) -> Iterator[Any]:
+    """Yield a node once without each item of some lists that belong together."""
+    for i in range(len(getattr(node, fields[0]))):
+        kept = {field: [*getattr(node, field)[:i], *getattr(node, field)[i + 1 :]] for field in fields}
+        yield _changed(node, **kept)
+
+
+def _of_compare(place: _Place) -> Iterator[ast.AST]:
+    ops = place.node.ops
+    for i, op in enumerate(ops):
+        for other in _COMPARISONS[type(op)]:
+            yield _changed(place.node, ops=[*ops[:i], other(), *ops[i + 1 :]])
+
+
+def _of_bool_op(place: _Place) -> Iterator[ast.AST]:
+    yield _changed(place.node, op=ast.And() if isinstance(place.node.op, ast.Or) else ast.Or())
+    for shorter in _less(place.node, "values"):
+        yield shorter if len(shorter.values) > 1 else shorter.values[0]
+
+
+def _of_constant(place: _Place) -> Iterator[ast.AST]:
+    node = place.node
+    others: tuple[object, ...] = ()
+    match node.value:
+        case True | False:
+            others = (not node.value,)
+        case None:
+            others = (True, False)
+        case int() | float():
+            others = (node.value + 1, node.value - 1)
+        case str() as text if _is_pattern(place):
+            shorter = {text[:i] + text[i + 1 :] for i in range(len(text))}
+            others = tuple(one for one in sorted(shorter - {text}) if _compiles(one))
+        case str() as text if " " not in text:
+            others = (text + "X", "") if text else ("X",)
+    for other in others:
+        yield _changed(node, value=other)
+
+
+def _is_pattern(place: _Place) -> bool:
+    return isinstance(place.parent, ast.Call) and ast.unparse(place.parent.func) == "re.compile"
+
+
+def _compiles(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except (re.error, FutureWarning):
+        return False
+    return True
+
+
+def _of_call(place: _Place) -> Iterator[ast.AST]:
+    node = place.node
+    yield from _less(node, "keywords")
+    if isinstance(node.func, ast.Attribute):
+        if not node.args and not node.keywords:
+            yield node.func.value  # text.lower() -> text
+        elif node.func.attr == "get" and len(node.args) > 1:
+            yield _changed(node, args=node.args[:1])
+
+
+def _of_if(place: _Place) -> Iterator[ast.AST]:
+    for truth in (True, False):
+        if truth and isinstance(place.node, ast.While):
+            continue  # only runs out of time
+        yield _changed(place.node, test=ast.copy_location(ast.Constant(truth), place.node.test))
+
+
+def _of_comprehension(place: _Place) -> Iterator[ast.AST]:
+    for i, generator in enumerate(place.node.generators):
+        for fewer in _less(generator, "ifs"):
+            others = place.node.generators
+            yield _changed(place.node, generators=[*others[:i], fewer, *others[i + 1 :]])
+
+
+def _of_return(place: _Place) -> Iterator[ast.AST]:
+    if place.node.value is not None and not isinstance(place.node.value, ast.Constant):
+        yield _changed(place.node, value=ast.copy_location(ast.Constant(None), place.node))
+
+
+def _of_assignment(place: _Place) -> Iterator[ast.AST]:
+    targets = [place.node.target] if isinstance(place.node, ast.AugAssign) else place.node.targets
+    if isinstance(place.node, ast.AugAssign) or not all(isinstance(each, ast.Name) for each in targets):
+        yield ast.Pass()
+    if isinstance(place.node, ast.AugAssign) and type(place.node.op) in _ARITHMETIC:
+        yield _changed(place.node, op=_ARITHMETIC[type(place.node.op)]())
+
+
+def _of_sequence(place: _Place) -> Iterator[ast.AST]:
+    if not isinstance(getattr(place.node, "ctx", None), ast.Store) and len(place.node.elts) > 1:
+        yield from _less(place.node, "elts")
+
+
+def _of_binary(place: _Place) -> Iterator[ast.AST]:
+    if type(place.node.op) in _ARITHMETIC:
+        yield _changed(place.node, op=_ARITHMETIC[type(place.node.op)]())
+
+
+def _of_name(place: _Place) -> Iterator[ast.AST]:
+    field = "attr" if isinstance(place.node, ast.Attribute) else "id"
+    if getattr(place.node, field) in _NAMES:
+        yield _changed(place.node, **{field: _NAMES[getattr(place.node, field)]})
+
+
+def _of_slice(place: _Place) -> Iterator[ast.AST]:
+    for field in ("lower", "upper"):
+        if getattr(place.node, field) is not None:
+            yield _changed(place.node, **{field: None})
+
+
+def _nothing(_: _Place) -> Iterator[ast.AST]:
+    yield ast.Pass()
+
+
+_MAKERS: tuple[tuple[Any, Callable[[_Place], Iterator[ast.AST]]], ...] = (
+    (ast.Compare, _of_compare),
+    (ast.BoolOp, _of_bool_op),
+    (ast.BinOp, _of_binary),
+    (ast.UnaryOp, lambda place: iter([place.node.operand])),
+    (ast.Constant, _of_constant),
+    ((ast.Name, ast.Attribute), _of_name),
+    (ast.Call, _of_call),
+    ((ast.If, ast.IfExp, ast.While), _of_if),
+    ((ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp), _of_comprehension),
+    (ast.Return, _of_return),
+    ((ast.Tuple, ast.List, ast.Set), _of_sequence),
+    (ast.Dict, lambda place: _less(place.node, "keys", "values")),
+    (ast.Slice, _of_slice),
+    ((ast.Assign, ast.AugAssign), _of_assignment),
+    ((ast.Expr, ast.Raise, ast.Continue, ast.Break), _nothing),
+)

@@ -1,0 +1,257 @@
+"""What is said of a document that does not load: each problem with its place, its code and its words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from camguard.errors import PolicyError, Problem
+from camguard.policy.document import MAX_CHARACTERS, parse_policy
+from camguard.policy.model import Effect, Policy
+
+GOOD = {"effect": "allow", "action": "cvm:Run", "resource": "*"}
+RES = "qcs::cvm:::instance/a"
+NO_VARIABLE = "holds a variable that does not exist or may not stand here"
+SIX = "is neither '*' nor six segments qcs:project:service:region:account:resource"
+PRINCIPAL = "principal may not stand in a policy of users, groups or roles"
+
+
+def statement(**changed: Any) -> dict[str, Any]:
+    return GOOD | changed
+
+
+def policy(*statements: Any) -> Policy:
+    return parse_policy(json.dumps({"version": "2.0", "statement": list(statements)}), "policies/ops.json")
+
+
+def problems(document: Any) -> list[Problem]:
+    with pytest.raises(PolicyError) as caught:
+        parse_policy(json.dumps(document), "p.json")
+    return list(caught.value.problems)
+
+
+def condition(**operators: Any) -> dict[str, Any]:
+    return statement(condition=operators)
+
+
+STATEMENTS = [
+    pytest.param("x", "", "StatementError", "the statement is not an object",
+                 id="a statement that is a text"),
+    pytest.param(statement(effect="ALLOW"), "/effect", "EffectError",
+                 "effect is 'ALLOW', not 'allow' or 'deny'", id="an effect in capitals"),
+    pytest.param({"action": "*", "resource": "*"}, "/effect", "EffectError",
+                 "effect is None, not 'allow' or 'deny'", id="no effect"),
+    pytest.param(statement(principal="*"), "/principal", "PrincipalError", PRINCIPAL, id="a principal"),
+    pytest.param(statement(notaction="*"), "/notaction", "StatementError",
+                 "unknown element 'notaction' (did you mean 'action'?)",
+                 id="an element of another language"),
+    pytest.param(statement(**{"not/action": "*"}), "/not~1action", "StatementError",
+                 "unknown element 'not/action' (did you mean 'action'?)", id="an element with a slash"),
+    pytest.param(statement(actions="*"), "/actions", "StatementError",
+                 "unknown element 'actions' (did you mean 'action' or 'condition'?)",
+                 id="a misspelt element"),
+    pytest.param(statement(Effect="allow"), "/Effect", "PolicyDocumentError", "element 'effect' stands twice",
+                 id="an element that stands twice"),
+    pytest.param({"effect": "allow", "resource": "*"}, "/action", "ActionError",
+                 "action is missing, empty or no string", id="no action"),
+    pytest.param(statement(action=[]), "/action", "ActionError", "action is missing, empty or no string",
+                 id="an empty list of actions"),
+    pytest.param(statement(action=1), "/action", "ActionError", "action is missing, empty or no string",
+                 id="an action that is a number"),
+    pytest.param(statement(action=["*", 1]), "/action/1", "ActionError", "is not a string",
+                 id="a number among the actions"),
+    pytest.param(statement(action=["*", None]), "/action/1", "ActionError", "is not a string",
+                 id="a null among the actions"),
+    pytest.param(statement(action="Run"), "/action", "ActionError", "'Run' is not of the form service:Action",
+                 id="an action without a service"),
+    pytest.param(statement(action=["*", "cvm:"]), "/action/1", "ActionError",
+                 "'cvm:' is not of the form service:Action", id="an action without a name"),
+    pytest.param({"effect": "allow", "action": "*"}, "/resource", "ResourceError",
+                 "resource is missing, empty or no string", id="no resource"),
+    pytest.param(statement(resource=["*", {}]), "/resource/1", "ResourceError", "is not a string",
+                 id="an object among the resources"),
+    pytest.param(statement(resource="qcs"), "/resource", "ResourceQcsError", f"'qcs' {SIX}",
+                 id="a resource without segments"),
+    pytest.param(statement(resource=["*", "qcs:9:cvm:::a"]), "/resource/1", "ResourceProjectError",
+                 "'qcs:9:cvm:::a' fills the project segment with '9'; leave it empty", id="a project"),
+    pytest.param(statement(condition=[]), "/condition", "ConditionError", "condition is not an object",
+                 id="a condition that is a list"),
+    pytest.param(condition(ip_equals={"qcs:ip": "::1"}), "/condition/ip_equals", "ConditionTypeError",
+                 "unknown operator 'ip_equals' (did you mean 'ip_equal' or 'ip_not_equal'?)",
+                 id="a misspelt operator"),
+    pytest.param(condition(**{"for_any:ip_equal": {"qcs:ip": "::1"}}), "/condition/for_any:ip_equal",
+                 "ConditionTypeError",
+                 "unknown qualifier 'for_any'; there are for_any_value: and for_all_value:",
+                 id="a misspelt qualifier"),
+    pytest.param(condition(**{":ip_equal": {"qcs:ip": "::1"}}), "/condition/:ip_equal", "ConditionTypeError",
+                 "unknown qualifier ''; there are for_any_value: and for_all_value:",
+                 id="an empty qualifier"),
+    pytest.param(condition(null_equal_if_exist={"qcs:resource_tag/a": "true"}),
+                 "/condition/null_equal_if_exist", "ConditionTypeError", "null_equal takes no _if_exist",
+                 id="null_equal with a suffix"),
+    pytest.param(condition(ip_equal={}), "/condition/ip_equal", "ConditionError",
+                 "'ip_equal' holds no object of keys", id="an operator without keys"),
+    pytest.param(condition(ip_equal=["qcs:ip"]), "/condition/ip_equal", "ConditionError",
+                 "'ip_equal' holds no object of keys", id="an operator with a list"),
+    pytest.param(condition(ip_equal={"qcs:ips": "::1"}), "/condition/ip_equal/qcs:ips", "ConditionError",
+                 "unknown condition key 'qcs:ips' (did you mean 'qcs:ip' or 'qcs:vpc'?)",
+                 id="a misspelt key"),
+    pytest.param(condition(string_equal={"qcs:resource_tag/": "a"}),
+                 "/condition/string_equal/qcs:resource_tag~1", "ConditionError",
+                 "unknown condition key 'qcs:resource_tag/'"
+                 " (did you mean 'qcs:resource_tag' or 'qcs:request_tag'?)",
+                 id="a tag without a name"),
+    pytest.param(condition(string_equal={"qcs:ip": "::1"}), "/condition/string_equal/qcs:ip",
+                 "ConditionTypeError", "string_equal does not apply to qcs:ip",
+                 id="an operator that does not suit the key"),
+    pytest.param(condition(ip_equal={"qcs:ip": []}), "/condition/ip_equal/qcs:ip", "ConditionError",
+                 "qcs:ip has an empty list of values", id="no values"),
+    pytest.param(condition(ip_equal={"qcs:ip": ["::1", "10.0.0.0/33"]}), "/condition/ip_equal/qcs:ip/1",
+                 "ConditionContentError", "'10.0.0.0/33' is no value for ip_equal",
+                 id="one value that is none"),
+    pytest.param(condition(ip_equal={"qcs:ip": "x"}), "/condition/ip_equal/qcs:ip", "ConditionContentError",
+                 "'x' is no value for ip_equal", id="a value that is none"),
+    pytest.param(condition(ip_equal={"qcs:ip": 1}), "/condition/ip_equal/qcs:ip", "ConditionContentError",
+                 "1 is a number, which ip_equal does not take", id="a number for an address"),
+    pytest.param(condition(ip_equal={"qcs:ip": True}), "/condition/ip_equal/qcs:ip", "ConditionContentError",
+                 "ip_equal takes no JSON boolean", id="a boolean for an address"),
+    pytest.param(condition(string_equal={"cos:a": None}), "/condition/string_equal/cos:a", "ConditionError",
+                 "a value is a string or a number, nothing nested and no null", id="a null for a text"),
+    pytest.param(condition(string_equal={"cos:a": {}}), "/condition/string_equal/cos:a", "ConditionError",
+                 "a value is a string or a number, nothing nested and no null", id="an object for a text"),
+    pytest.param(condition(string_equal={"cos:a": [["a"]]}), "/condition/string_equal/cos:a/0",
+                 "ConditionError", "a value is a string or a number, nothing nested and no null",
+                 id="a list among the values"),
+    pytest.param(condition(string_equal={"cos:a": "${me}"}), "/condition/string_equal/cos:a",
+                 "ConditionContentError", f"'${{me}}' {NO_VARIABLE}", id="a variable that does not exist"),
+    pytest.param(condition(bool_equal={"cos:a": "${uin}"}), "/condition/bool_equal/cos:a",
+                 "ConditionContentError", f"'${{uin}}' {NO_VARIABLE}", id="a variable for a boolean"),
+    pytest.param(condition(numeric_equal={"cos:a": "x${uin}"}), "/condition/numeric_equal/cos:a",
+                 "ConditionContentError", "'x${uin}' is no value for numeric_equal",
+                 id="a number that is none whatever the variable's value"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("wrong", "where", "code", "message"), STATEMENTS)
+def test_a_statement_that_is_wrong(wrong: Any, where: str, code: str, message: str) -> None:
+    found = problems({"version": "2.0", "statement": [GOOD, wrong]})
+    assert found == [Problem(f"p.json#/statement/1{where}", code, message)]
+
+
+DOCUMENTS = [
+    pytest.param([], "p.json", "PolicyDocumentError", "the document is not an object", id="a list"),
+    pytest.param({"version": "1.0", "statement": [GOOD]}, "p.json#/version", "VersionError",
+                 'version is not "2.0"', id="another version"),
+    pytest.param({"version": 2.0, "statement": [GOOD]}, "p.json#/version", "VersionError",
+                 'version is not "2.0"', id="a version that is a number"),
+    pytest.param({"statement": [GOOD]}, "p.json#/version", "VersionError", 'version is not "2.0"',
+                 id="no version"),
+    pytest.param({"version": "2.0"}, "p.json#/statement", "StatementError",
+                 "statement is missing, empty or no list", id="no statement"),
+    pytest.param({"version": "2.0", "statement": []}, "p.json#/statement", "StatementError",
+                 "statement is missing, empty or no list", id="an empty list of statements"),
+    pytest.param({"version": "2.0", "statement": "*"}, "p.json#/statement", "StatementError",
+                 "statement is missing, empty or no list", id="a statement that is a text"),
+    pytest.param({"version": "2.0", "statement": statement(effect="x")}, "p.json#/statement/effect",
+                 "EffectError", "effect is 'x', not 'allow' or 'deny'",
+                 id="the one statement without a list"),
+    pytest.param({"version": "2.0", "statement": [GOOD], "principal": "*"}, "p.json#/principal",
+                 "PrincipalError", PRINCIPAL, id="a principal of all statements"),
+    pytest.param({"version": "2.0", "statement": [GOOD], "effect": "allow"}, "p.json#/effect",
+                 "StatementError", "unknown element 'effect'",
+                 id="an element of statements"),
+    pytest.param({"version": "2.0", "Version": "2.0", "statement": [GOOD]}, "p.json#/Version",
+                 "PolicyDocumentError", "element 'version' stands twice", id="two versions"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("document", "where", "code", "message"), DOCUMENTS)
+def test_a_document_that_is_wrong(document: Any, where: str, code: str, message: str) -> None:
+    assert problems(document) == [Problem(where, code, message)]
+
+
+def test_every_problem_is_listed_in_the_order_of_the_document() -> None:
+    wrong = {
+        "effect": "x",
+        "action": ["y", "*"],
+        "resource": "z",
+        "condition": [],
+        "sids": "",
+        "principal": 1,
+    }
+    found = problems({"version": "1", "statement": [wrong, 1], "x": 1})
+    assert [(each.where.removeprefix("p.json#"), each.code) for each in found] == [
+        ("/x", "StatementError"),
+        ("/version", "VersionError"),
+        ("/statement/0/sids", "StatementError"),
+        ("/statement/0/effect", "EffectError"),
+        ("/statement/0/principal", "PrincipalError"),
+        ("/statement/0/action/0", "ActionError"),
+        ("/statement/0/resource", "ResourceQcsError"),
+        ("/statement/0/condition", "ConditionError"),
+        ("/statement/1", "StatementError"),
+    ]
+
+
+def of_length(characters: int) -> str:
+    text = json.dumps({"version": "2.0", "statement": {**GOOD, "sid": ""}})
+    return text.replace('"sid": ""', f'"sid": "{"x" * (characters - len("".join(text.split())))}"')
+
+
+def test_as_many_characters_as_are_allowed_and_blanks_that_do_not_count() -> None:
+    text = of_length(MAX_CHARACTERS) + " \t\r\n" * 2000
+    assert parse_policy(text).text == text
+    assert parse_policy(text.encode()).text == text
+
+
+def test_one_character_too_many() -> None:
+    with pytest.raises(PolicyError) as caught:
+        parse_policy(of_length(MAX_CHARACTERS + 1), "p.json")
+    message = f"has {MAX_CHARACTERS + 1} characters besides white space; {MAX_CHARACTERS} are allowed"
+    assert caught.value.problems == (Problem("p.json", "PolicyDocumentLengthOverLimit", message),)
+
+
+def test_the_length_is_told_first() -> None:
+    long = of_length(MAX_CHARACTERS + 1).replace("2.0", "3.0")
+    with pytest.raises(PolicyError) as caught:
+        parse_policy(long)
+    assert [(each.where, each.code) for each in caught.value.problems] == [
+        ("policy", "PolicyDocumentLengthOverLimit"),
+        ("policy#/version", "VersionError"),
+    ]
+
+
+def test_a_document_has_the_name_of_its_file_and_its_statements_theirs() -> None:
+    found = policy(GOOD, statement(effect="Deny", resource=["*", RES]))
+    assert (found.id, found.source) == ("ops", "policies/ops.json")
+    first, second = found.statements
+    assert (first.id, first.effect, first.where) == ("ops#0", Effect.ALLOW, "policies/ops.json#/statement/0")
+    assert (second.id, second.effect, second.where) == (
+        "ops#1",
+        Effect.DENY,
+        "policies/ops.json#/statement/1",
+    )
+    assert (first.any_resource, first.patterns) == (True, ())
+    assert second.any_resource
+    assert [pattern.text for pattern in second.patterns] == [RES]
+
+
+def test_a_clause_knows_what_it_was_written_as_and_where() -> None:
+    operators = {"for_any_value:ip_not_equal_if_exist": {"qcs:ip": ["10.0.0.0/9", "10.128.0.0/9"]}}
+    (clause,) = policy(condition(**operators)).statements[0].condition
+    assert (clause.text, clause.operator.name) == ("for_any_value:ip_not_equal_if_exist", "ip_not_equal")
+    assert (clause.qualifier, clause.if_exist, clause.key) == ("for_any_value", True, "qcs:ip")
+    assert clause.values == ("10.0.0.0/9", "10.128.0.0/9")
+    assert clause.addresses is not None
+    assert clause.addresses.cidrs() == ("10.0.0.0/8",)
+    place = "/condition/for_any_value:ip_not_equal_if_exist/qcs:ip"
+    assert clause.where == f"policies/ops.json#/statement/0{place}"
+
+
+def test_documents_statements_and_clauses_are_compared_as_objects() -> None:
+    one, other = (policy(condition(ip_equal={"qcs:ip": "::1"})) for _ in range(2))
+    assert one != other
+    assert one.statements[0] != other.statements[0]
+    assert one.statements[0].condition[0] != other.statements[0].condition[0]

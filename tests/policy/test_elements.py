@@ -1,0 +1,245 @@
+"""Actions, resources and variables one by one: what each pattern is read as, and what it says of a name."""
+
+from __future__ import annotations
+
+import pytest
+
+from camguard.policy.actions import action_match, covers_service, read_action
+from camguard.policy.model import ActionPattern, Effect, ResourcePattern
+from camguard.policy.resources import REGION_ALIASES, Owner, Resource, read_resource, resource_match
+from camguard.policy.truth import Truth
+from camguard.policy.variables import NAMES, fill, read_template
+
+ALLOW, DENY = Effect.ALLOW, Effect.DENY
+SET = "names a set of actions that only the cloud can expand"
+BLANK = "holds a blank"
+MARK = "holds '?', which is no wildcard"
+VARIABLE = "holds a variable, which only resources and condition values may"
+FORM = "is not of the form service:Action"
+
+ACTIONS = [
+    pytest.param("*", ("*", "*"), id="the star alone"),
+    pytest.param("*:*", ("*", "*"), id="a star for both"),
+    pytest.param("name/*:*", ("*", "*"), id="a star for both, with the old prefix"),
+    pytest.param("cvm:Run*", ("cvm", "Run*"), id="a service and a pattern"),
+    pytest.param("name/cvm:Run", ("cvm", "Run"), id="the old prefix is taken off"),
+    pytest.param("cvm:name/", ("cvm", "name/"), id="and only there"),
+    pytest.param("cvm:actionName", ("cvm", "actionName"), id="an action of which the set's word is the name"),
+    pytest.param("cvm:permid/1", ("cvm", "permid/1"), id="an action of which the set's number is the name"),
+    pytest.param("cvm:$x", ("cvm", "$x"), id="a dollar that begins no variable"),
+    pytest.param("cvm:{x", ("cvm", "{x"), id="a brace that begins no variable"),
+    pytest.param("permid/280649", SET, id="DEC-9 a set by its number"),
+    pytest.param("name/permid/280649", SET, id="DEC-9 a set by its number, with the old prefix"),
+    pytest.param("actionNameRead", SET, id="DEC-9 a set by its name"),
+    pytest.param("permid:Read", ("permid", "Read"), id="a service with a name like a set's"),
+    pytest.param("cvm: Run", BLANK, id="DEC-10 a blank within"),
+    pytest.param(" cvm:Run", BLANK, id="DEC-10 a blank before"),
+    pytest.param("cvm:Run\n", BLANK, id="DEC-10 a line's end"),
+    pytest.param("cvm:Ru?", MARK, id="DEC-6 a question mark"),
+    pytest.param("cvm:${uin}", VARIABLE, id="DEC-33 a variable"),
+    pytest.param("Run", FORM, id="DEC-10 a name alone"),
+    pytest.param("cvm:", FORM, id="no name"),
+    pytest.param(":Run", FORM, id="no service"),
+    pytest.param("cvm:Run:x", FORM, id="two colons"),
+    pytest.param("name/name/cvm:Run", FORM, id="the prefix twice"),
+    pytest.param("name/*", FORM, id="a star with the old prefix"),
+    pytest.param("", FORM, id="nothing"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), ACTIONS)
+def test_an_action_is_read(text: str, expected: tuple[str, str] | str) -> None:
+    found = read_action(text)
+    assert found == (expected if isinstance(expected, str) else ActionPattern(text, *expected))
+
+
+# pattern, and what an allow and a deny of it say of cvm:RunInstances
+ACTION_TRUTHS = [
+    pytest.param("*", True, True, id="everything"),
+    pytest.param("cvm:*", True, True, id="everything of the service"),
+    pytest.param("cvm:RunInstances", True, True, id="the name itself"),
+    pytest.param("cvm:*Inst*", True, True, id="stars in the name"),
+    pytest.param("cvm:Run", False, False, id="the beginning of the name"),
+    pytest.param("cvm:runinstances", False, None, id="DEC-7 the name in another case"),
+    pytest.param("CVM:RunInstances", False, None, id="DEC-7 the service in another case"),
+    pytest.param("CVM:*", False, None, id="DEC-7 everything of the service in another case"),
+    pytest.param("cvm:run*", False, None, id="DEC-7 a pattern in another case"),
+    pytest.param("vpc:RunInstances", False, False, id="another service"),
+    pytest.param("VPC:runinstances", False, False, id="another service in another case"),
+    pytest.param("cvm:rebootinstances", False, False, id="another name in another case"),
+    pytest.param("*:Run*", None, None, id="DEC-8 a star for the service and a pattern"),
+    pytest.param("c*:RunInstances", None, None, id="DEC-8 a star in the service"),
+    pytest.param("c*:*", None, None, id="DEC-8 a star in the service and all names"),
+    pytest.param("*:Reboot*", False, False, id="DEC-8 a star for the service and another name"),
+    pytest.param("v*:RunInstances", False, False, id="DEC-8 a pattern of another service"),
+    pytest.param("C*:runinstances", False, None, id="a star in the service and another case"),
+]
+
+
+@pytest.mark.parametrize(("text", "allow", "deny"), ACTION_TRUTHS)
+def test_an_action_is_matched(text: str, allow: Truth, deny: Truth) -> None:
+    pattern = read_action(text)
+    assert isinstance(pattern, ActionPattern)
+    found = [action_match(pattern, effect, "cvm", "RunInstances") for effect in (ALLOW, DENY)]
+    assert found == [allow, deny]
+
+
+CAPITALS = [
+    pytest.param("cvm:runinstances", id="a name"),
+    pytest.param("cvm:RUN*", id="a pattern"),
+    pytest.param("cvm:RUNinstances", id="a name in mixed case"),
+]
+
+
+@pytest.mark.parametrize("text", CAPITALS)
+def test_letter_case_is_ignored_on_both_sides(text: str) -> None:
+    pattern = read_action(text)
+    assert isinstance(pattern, ActionPattern)
+    assert action_match(pattern, DENY, "CVM", "RunInstances") is None
+    assert action_match(pattern, ALLOW, "CVM", "RunInstances") is False
+
+
+def test_only_a_whole_service_is_covered() -> None:
+    patterns = [read_action(text) for text in ("*", "cvm:*", "cvm:Run*", "vpc:*", "c*:*")]
+    found = [covers_service(each, "cvm") for each in patterns if isinstance(each, ActionPattern)]
+    assert found == [True, True, False, False, False]
+
+
+SIX = "is neither '*' nor six segments qcs:project:service:region:account:resource"
+NOWHERE = "holds a variable where none may stand"
+RESOURCES = [
+    pytest.param("qcs::cvm:gz:uin/1:a/b", ("cvm", "gz", "uin/1", "a/b"), id="six segments"),
+    pytest.param("qcs:::::*", ("", "", "", "*"), id="nothing but the last"),
+    pytest.param("qcs::cos:::a:b:c", ("cos", "", "", "a:b:c"), id="DEC-12 later colons belong to the last"),
+    pytest.param("qcs:0:cvm:::a", ("cvm", "", "", "a"), id="DEC-13 project 0"),
+    pytest.param("qcs:id/0:cvm:::a", ("cvm", "", "", "a"), id="DEC-13 project id/0"),
+    pytest.param("qcs::cvm:::a/${uin}", ("cvm", "", "", ("a/", "uin", "")), id="a variable"),
+    pytest.param("qcs::cvm:::$uin{}", ("cvm", "", "", "$uin{}"), id="what is no variable"),
+    pytest.param("qcs::cvm::a", ("ResourceQcsError", SIX), id="five segments"),
+    pytest.param("QCS::cvm:::a", ("ResourceQcsError", SIX), id="another first segment"),
+    pytest.param("", ("ResourceQcsError", SIX), id="no text"),
+    pytest.param("qcs::cvm:::", ("ResourceQcsError", "has an empty last segment"), id="no last segment"),
+    pytest.param("qcs:id/1:cvm:::a", ("ResourceProjectError",
+                 "fills the project segment with 'id/1'; leave it empty"), id="DEC-13 another project"),
+    pytest.param("qcs:${uin}:cvm:::a", ("ResourceContentError", NOWHERE), id="a variable for the project"),
+    pytest.param("qcs::${uin}:::a", ("ResourceContentError", NOWHERE), id="a variable for the service"),
+    pytest.param("qcs::cvm:${uin}::a", ("ResourceContentError", NOWHERE), id="a variable for the region"),
+    pytest.param("qcs::cvm::uin/${uin}:a", ("ResourceContentError", NOWHERE),
+                 id="a variable for the account"),
+    pytest.param("qcs::cos:::${uin}/a", ("ResourceContentError", NOWHERE),
+                 id="a variable of an object's path"),
+    pytest.param("qcs::cvm:::${me}", ("ResourceContentError", "holds a variable that does not exist"),
+                 id="a variable that does not exist"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), RESOURCES)
+def test_a_resource_is_read(text: str, expected: tuple[str, ...]) -> None:
+    found = read_resource(text)
+    assert found == (expected if len(expected) == 2 else ResourcePattern(text, *expected))
+
+
+OWNER = Owner("100", "125")
+REBOOT = "qcs::cvm:ap-guangzhou:uin/100:instance/ins-1"
+BOUND = {"uin": "101", "owner_uin": "100"}
+
+# pattern, resource of the call, and what an allow and a deny say
+RESOURCE_TRUTHS = [
+    pytest.param(REBOOT, REBOOT, True, True, id="the same text"),
+    pytest.param("qcs::::::", "qcs::a:b:::", True, True, id="colons in the last segment"),
+    pytest.param("qcs:::::*", REBOOT, True, True, id="everything"),
+    pytest.param("qcs::*:*:*:*", REBOOT, True, True, id="stars for everything"),
+    pytest.param("qcs:0:cvm:::*", "qcs:id/7:cvm:gz::a", True, True, id="a call's project is not looked at"),
+    pytest.param("qcs::vpc:::*", REBOOT, False, False, id="another service"),
+    pytest.param("qcs::c*:::*", REBOOT, False, False, id="a star in the service is no star"),
+    pytest.param("qcs::cvm:gz::*", REBOOT, True, True, id="DEC-16 an old code for the region"),
+    pytest.param("qcs::cvm:ap-*::*", REBOOT, True, True, id="a star in the region"),
+    pytest.param("qcs::cvm:ap-guangzhou::*", "qcs::cvm:gz::a", True, True,
+                 id="DEC-16 an old code in the call"),
+    pytest.param("qcs::cvm:sh::*", REBOOT, False, False, id="another region"),
+    pytest.param("qcs::cvm:gz::*", "qcs::cvm:::a", False, None, id="no region in the call"),
+    pytest.param("qcs::cvm:*::*", "qcs::cvm:::a", True, True,
+                 id="a star for the region and none in the call"),
+    pytest.param("qcs::cvm:::*", "qcs::cvm:::a", True, True, id="no region on either side"),
+    pytest.param("qcs::cvm::uin/100:*", "qcs::cvm:::a", True, True, id="DEC-14 the call's account left out"),
+    pytest.param("qcs::cvm::uid/125:*", REBOOT, True, True, id="DEC-14 the APPID"),
+    pytest.param("qcs::cvm::uin/:*", REBOOT, True, True, id="DEC-14 uin/ with nothing"),
+    pytest.param("qcs::cvm::uin/*:*", REBOOT, True, True, id="DEC-14 uin/ with a star"),
+    pytest.param("qcs::cvm::*:*", "qcs::cvm::uin/9:a", False, False, id="DEC-14 a star is the own account"),
+    pytest.param("qcs::cvm::uin/9:*", "qcs::cvm::uin/9:a", True, True, id="an account by its number"),
+    pytest.param("qcs::cvm::uid/126:*", REBOOT, False, False, id="another APPID"),
+    pytest.param("qcs::cvm:::instance/*", REBOOT, True, True, id="a star at the end"),
+    pytest.param("qcs::cvm:::*/ins-1", REBOOT, True, True, id="a star at the start"),
+    pytest.param("qcs::cvm:::a/*", "qcs::cvm:::a/b/c", True, True, id="a star crosses slashes"),
+    pytest.param("qcs::cvm:::a/b", "qcs::cvm:::a/*", False, False, id="5.3 a star in the call is no star"),
+    pytest.param("qcs::cvm:::a/*", "qcs::cvm:::a", False, None, id="DEC-15 X/* against X"),
+    pytest.param("qcs::cvm:::a/*", "qcs::cvm:::b", False, False, id="DEC-15 X/* against Y"),
+    pytest.param("qcs::cvm:::a/*", "qcs::cvm:::ab", False, False, id="DEC-15 X/* against what begins so"),
+    pytest.param("qcs::cvm:::a*c/*", "qcs::cvm:::abc", False, None, id="DEC-15 X/* with a star in X"),
+    pytest.param("qcs::cvm:::a*c/*", "qcs::cvm:::abd", False, False, id="DEC-15 X/* with a star, against Y"),
+    pytest.param("qcs::cvm:::a*", "qcs::cvm:::b", False, False, id="a star without a slash before it"),
+    pytest.param("qcs::cvm:::a/", "qcs::cvm:::a/", True, True, id="DEC-15 a slash at the end, the same"),
+    pytest.param("qcs::cvm:::a/", "qcs::cvm:::a/b", False, None, id="DEC-15 a slash at the end, as a prefix"),
+    pytest.param("qcs::cvm:::a/", "qcs::cvm:::b/a/", False, False, id="DEC-15 a slash at the end, no prefix"),
+    pytest.param("qcs::cvm:::*b/", "qcs::cvm:::ab/c", False, None, id="DEC-15 a star and a slash at the end"),
+    pytest.param("qcs::cvm:::a", "qcs::cvm:::a/", False, False, id="a slash more in the call"),
+    pytest.param("qcs::cvm:::a?", "qcs::cvm:::ab", False, False, id="DEC-6 a question mark is itself"),
+    pytest.param("qcs::cvm:::u-${uin}", "qcs::cvm:::u-101", True, True, id="a variable"),
+    pytest.param("qcs::cvm:::${uin}/*", "qcs::cvm:::101", False, None, id="DEC-15 with a variable"),
+    pytest.param("qcs::cvm:::${uin}*", "qcs::cvm:::101-a", True, True, id="a variable before a star"),
+    pytest.param("qcs::cvm:::*${uin}", "qcs::cvm:::a-101", True, True, id="a variable behind a star"),
+    pytest.param("qcs::cvm:::*/${uin}/*-${owner_uin}-*x*", "qcs::cvm:::a/101/b-100-cxd", True, True,
+                 id="variables between stars"),
+    pytest.param("qcs::cvm:::${app_id}", REBOOT, None, None, id="DEC-34 a variable without a value"),
+    pytest.param("qcs::vpc:::${app_id}", REBOOT, None, None, id="DEC-34 before anything else is compared"),
+    pytest.param("qcs:::::*", "*", False, None, id="a call's resource that is no six segments"),
+    pytest.param("qcs:::::*", "QCS::cvm:::a", False, None, id="a call's resource that begins otherwise"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "resource", "allow", "deny"), RESOURCE_TRUTHS)
+def test_a_resource_is_matched(text: str, resource: str, allow: Truth, deny: Truth) -> None:
+    pattern = read_resource(text)
+    assert isinstance(pattern, ResourcePattern)
+    place = Resource.of(resource)
+    found = [resource_match(pattern, effect, place, OWNER, BOUND) for effect in (ALLOW, DENY)]
+    assert found == [allow, deny]
+
+
+def test_the_old_region_codes() -> None:
+    assert dict(REGION_ALIASES) == {
+        "gz": "ap-guangzhou", "sh": "ap-shanghai", "shjr": "ap-shanghai-fsi", "bj": "ap-beijing",
+        "cd": "ap-chengdu", "hk": "ap-hongkong", "sg": "ap-singapore", "ca": "na-toronto",
+        "de": "eu-frankfurt",
+    }  # fmt: skip
+
+
+TEMPLATES = [
+    pytest.param("a", "a", "a", id="no variable"),
+    pytest.param("$uin", "$uin", "$uin", id="no braces"),
+    pytest.param("${uin}", ("", "uin", ""), "101", id="a variable alone"),
+    pytest.param("a${uin}b${owner_uin}", ("a", "uin", "b", "owner_uin", ""), "a101b100", id="two variables"),
+    pytest.param("${app_id}", ("", "app_id", ""), None, id="a variable without a value"),
+    pytest.param(
+        "${uin}${app_id}", ("", "uin", "", "app_id", ""), None, id="a variable without a value behind"
+    ),
+    pytest.param("$${uin}}", ("$", "uin", "}"), "$101}", id="signs around a variable"),
+    pytest.param("${me}", None, None, id="no such variable"),
+    pytest.param("${}", None, None, id="no name"),
+    pytest.param("${ uin}", None, None, id="a blank in the name"),
+    pytest.param("${uin", None, None, id="no end"),
+    pytest.param("${uin}${", None, None, id="no end behind a variable"),
+    pytest.param("${${uin}}", None, None, id="a variable in a variable"),
+]
+
+
+@pytest.mark.parametrize(("text", "template", "filled"), TEMPLATES)
+def test_variables(text: str, template: str | tuple[str, ...] | None, filled: str | None) -> None:
+    found = read_template(text)
+    assert found == template
+    if found is not None:
+        assert fill(found, BOUND) == filled
+
+
+def test_the_variables_that_exist() -> None:
+    assert sorted(NAMES) == ["app_id", "owner_uin", "qcs:principal_tag_key", "qcs:principal_tag_value", "uin"]
