@@ -252,6 +252,9 @@ def a_broken_document(dice: Dice, catalog: Json) -> str:
         statement["condition"] = {value: {"cos:x": "a"}}
     elif at == "key":
         statement["condition"] = {"string_equal": {value: "a"}}
+    elif at == "pair":
+        operator, key = value
+        statement["condition"] = {operator: {key: a_value(dice, operator, key)}}
     elif "_" in at:
         statement["condition"] = {at: {"cos:x": value}}
     else:

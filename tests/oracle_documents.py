@@ -35,9 +35,9 @@ KEYS = {  # 8.1: which operators a key takes
     "mfa": frozenset({"numeric_equal", "string_equal"}),
     "qcs:uin": STRING,
     "qcs:owner_uin": STRING,
-    "qcs:create_uin": STRING,
-    "qcs:vpc": STRING,
-    "vpc:requester_vpc": STRING,
+    "qcs:create_uin": frozenset({"string_equal"}),
+    "qcs:vpc": frozenset({"string_equal"}),
+    "vpc:requester_vpc": frozenset({"string_equal"}),
     "cvm_system_disk_size": OPERATORS,
     "product": OPERATORS,
 }
@@ -257,7 +257,7 @@ def operators_for(key: str) -> frozenset[str]:
     if "${" in key:
         return frozenset()
     if base in TAGS and tag:
-        return STRING | {"null_equal"}
+        return STRING if base == "qcs:tag" else STRING | {"null_equal"}
     if key in KEYS:
         return KEYS[key]
     known = re.fullmatch(r"(?!qcs:)[a-z0-9]+:[A-Za-z0-9_.-]+(/.+)?", key, re.DOTALL)

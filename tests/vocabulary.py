@@ -131,13 +131,14 @@ KEYS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("qcs:tag", STRING),
     ("qcs:resource_tag/dept", (*STRING, *CASELESS, "null_equal")),
     ("qcs:request_tag/dept", (*STRING, "null_equal")),
-    ("qcs:tag/a/b", (*CASELESS, "null_equal")),
+    ("qcs:tag/a/b", (*STRING, *CASELESS)),
     ("mfa", ("numeric_equal", "string_equal")),
     ("qcs:mfa", ("bool_equal",)),
     ("qcs:BindToken", ("bool_equal",)),
     ("qcs:uin", STRING),
-    ("qcs:create_uin", STRING),
-    ("vpc:requester_vpc", STRING),
+    ("qcs:create_uin", ("string_equal",)),
+    ("qcs:vpc", ("string_equal",)),
+    ("vpc:requester_vpc", ("string_equal",)),
     ("product", EVERY),
     ("cvm_system_disk_size", NUMERIC),
     ("cos:prefix", EVERY),
@@ -148,6 +149,7 @@ KEYS: tuple[tuple[str, tuple[str, ...]], ...] = (
 STRANGE = ("x", "", "True", " 1", "1e1000", "10.0.0.0/8", "2026-01-01")
 CONTEXT_KEYS = (
     *("mfa", "qcs:mfa", "qcs:BindToken", "qcs:uin", "qcs:create_uin", "vpc:requester_vpc", "product"),
+    "qcs:vpc",
     *(
         "cvm_system_disk_size",
         "cos:prefix",
@@ -160,7 +162,8 @@ CONTEXT_KEYS = (
     ),
 )
 
-# Where a fault is put, and what is put there: an element, an operator, a key, or a value of an operator.
+# Where a fault is put, and what is put there: an element, an operator, a key, a value of an operator, or an
+# operator under a key that may not take it (8.1).
 FAULTS: dict[str, tuple[Any, ...]] = {
     "version": (None, [], 7, "x", 2.0, "1.0"),
     "statement": (None, [], 7, "x", {}),
@@ -189,6 +192,7 @@ FAULTS: dict[str, tuple[Any, ...]] = {
         *("qcs:Ip", "ip", "qcs:ip", "qcs:ip/x", "qcs:resource_tag/", "cos:", "Cos:x", "cos:a b", ""),
         *("qcs:resource_tag/${uin}",),
     ),
+    "pair": tuple((operator, key) for key, _ in KEYS for operator in EVERY),
     "string_like": ("a*b", "***", "${x}", "${uin", [], [["a"]], [None], True),
     "numeric_equal": ("", "NaN", " 1", "1.", "1e1000", "n${uin}", True, {}),
     "date_equal": ("2026-01-01", "2026-02-30T00:00:00Z", "2026-01-01T00:00:00+00:00", 1, "${uin}"),

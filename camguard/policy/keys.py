@@ -30,6 +30,7 @@ def _of(*kinds: Kind) -> frozenset[str]:
 
 
 _STRINGS = _of(Kind.STRING)
+_EQUAL = frozenset(("string_equal",))
 _ALL = frozenset(OPERATORS)
 _GENERAL: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -41,12 +42,18 @@ _GENERAL: Mapping[str, frozenset[str]] = MappingProxyType(
         "mfa": frozenset(("numeric_equal", "string_equal")),
         "qcs:uin": _STRINGS,
         "qcs:owner_uin": _STRINGS,
-        "qcs:create_uin": _STRINGS,
-        "qcs:vpc": _STRINGS,
-        "vpc:requester_vpc": _STRINGS,
+        "qcs:create_uin": _EQUAL,
+        "qcs:vpc": _EQUAL,
+        "vpc:requester_vpc": _EQUAL,
     },
 )
-_TAG_KEY_OPERATORS = _STRINGS | _of(Kind.NULL)
+_OF_ONE_TAG: Mapping[str, frozenset[str]] = MappingProxyType(
+    {  # presence is documented for the tag keys of today, not for their old name
+        RESOURCE_TAG: _STRINGS | _of(Kind.NULL),
+        REQUEST_TAG: _STRINGS | _of(Kind.NULL),
+        LEGACY_TAG: _STRINGS,
+    },
+)
 
 
 def operators_of(key: str) -> frozenset[str] | None:
@@ -59,7 +66,7 @@ def operators_of(key: str) -> frozenset[str] | None:
     if "${" in key:
         return None  # a variable may stand in values, not in keys (DEC-33)
     if base in TAGS:
-        return _TAG_KEY_OPERATORS if slash and name else None
+        return _OF_ONE_TAG[base] if slash and name else None
     return _ALL if _SERVICE_KEY.fullmatch(key) and not key.startswith("qcs:") else None
 
 
