@@ -10,6 +10,7 @@ import ipaddress
 import json
 import random
 from collections.abc import Callable, Iterable, Sequence
+from math import inf, nan
 from typing import Any, NamedTuple, TypeVar
 
 from hypothesis import strategies as st
@@ -381,7 +382,7 @@ def an_address(dice: Dice, world: World) -> str | None:
 def a_time(dice: Dice, world: World) -> float | None:
     """Seconds at, just before or just after an instant, most often one that the policies name."""
     if dice.chance(5):
-        return None
+        return dice.pick((None, nan, inf, -inf))
     said = world.said.get("qcs:current_time")
     moment = instant(dice.pick(said if said and dice.chance(80) else DATES))
     return float(moment or 0) + dice.pick((0.0, 0.5, -0.5, 1.0, -1.0, 0.1, 1e-6, -1e-6))

@@ -14,7 +14,7 @@ class Call(NamedTuple):
     principal: `uin/<digits>` or `role/<name>`; the owner account is `uin/<owner>`.
     action: `service:Name`, exact.
     source_ip: place on the number line of `camguard.ipset`; None: not known.
-    time: seconds since the epoch, camguard's own clock (DEC-25); None: not known.
+    time: seconds since the epoch, camguard's own clock (DEC-25); None, or not finite: not known.
     resources: `("*",)` for operation-level actions, else six-segment strings; None in it stands
         for a resource that could not be bound, which only the literal `*` matches.
     resource_tags, request_tags: None: not supplied; `{}`: supplied, and there is none.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
+from math import inf
 from threading import Lock
 from typing import Literal
 
@@ -96,9 +97,11 @@ class Tables:
             and resources
         ):
             begin, end, bounds, decisions = row.fold
-            if not begin <= moment < end:
+            if begin <= moment < end:
+                return decisions[bisect_right(bounds, place)]
+            if -inf < moment < inf:  # what is no instant is left to the judging of rules, as unknown
                 _, _, bounds, decisions = table.fold(row, moment)
-            return decisions[bisect_right(bounds, place)]
+                return decisions[bisect_right(bounds, place)]
         terms = self.terms(action)
         return self._unknown(action) if terms is None else row.judge(call, terms, self.owner)
 

@@ -18,7 +18,10 @@ from camguard.policy.model import Clause
 
 
 class Span(NamedTuple):
-    """A stretch of time in which the same clauses hold: from `begin` to before `end`, and their bits."""
+    """A stretch of time in which the same clauses hold: from `begin` to before `end`, and their bits.
+
+    It holds finite moments only: an infinity is no instant.
+    """
 
     begin: float
     end: float
@@ -78,5 +81,5 @@ def span_at(cuts: Sequence[float], masks: Sequence[int], moment: float) -> Span:
     index, on_cut = divmod(at, 2)
     if on_cut:
         return Span(cuts[index], nextafter(cuts[index], inf), masks[at])
-    begin = nextafter(cuts[index - 1], inf) if index else -inf
+    begin = nextafter(cuts[index - 1] if index else -inf, inf)
     return Span(begin, cuts[index] if index < len(cuts) else inf, masks[at])

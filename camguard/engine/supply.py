@@ -1,13 +1,15 @@
 """What a call supplies for a condition key (cam-semantics 8.2, DEC-30).
 
 Rule 1: None is "not supplied" and makes the clause unknown; empty is "supplied, and there is none".
-Rule 2: a call's own fields speak for address, time and tags; its further context never does.
+Rule 2: a time that is no instant (nan, an infinity) is not supplied (U2).
+Rule 3: a call's own fields speak for address, time and tags; its further context never does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from camguard.catalog.model import Action
@@ -32,7 +34,7 @@ def values_of(key: str, call: Call, terms: Terms) -> Sequence[Any] | None:
     if key == IP:
         return (call.source_ip,) if terms.address and call.source_ip is not None else None
     if key == TIME:
-        return (call.time,) if call.time is not None else None
+        return (call.time,) if call.time is not None and -inf < call.time < inf else None
     base, slash, name = key.partition("/")
     if base in TAGS:
         tags = call.request_tags if base == REQUEST_TAG else call.resource_tags

@@ -6,7 +6,7 @@ import json
 import threading
 from dataclasses import replace
 from itertools import combinations
-from math import inf, nextafter
+from math import inf, nan, nextafter
 from typing import Any
 
 import pytest
@@ -27,6 +27,7 @@ SPRING = {
     "date_greater_than_equal": {"qcs:current_time": "1970-01-01T00:01:40Z"},
     "date_less_than": {"qcs:current_time": "1970-01-01T00:03:20Z"},
 }
+LATER = {"date_greater_than": {"qcs:current_time": "1970-01-01T00:01:40Z"}}
 
 
 def catalog() -> Catalog:
@@ -196,6 +197,38 @@ def test_what_is_not_known_grants_nothing_and_blocks(doubtful: Call) -> None:
     assert bundle(policy("one", {"condition": both})).decide(doubtful).reason is Reason.NO_ALLOW
     deny = bundle(policy("one", {}, {"effect": "deny", "condition": both}))
     assert deny.decide(doubtful).reason is Reason.UNDETERMINED_DENY
+
+
+NO_INSTANTS = [
+    pytest.param(nan, id="no number"),
+    pytest.param(inf, id="after all time"),
+    pytest.param(-inf, id="before all time"),
+]
+
+
+@pytest.mark.parametrize("condition", [SPRING, {"date_less_than": SPRING["date_less_than"]}, LATER])
+@pytest.mark.parametrize("time", NO_INSTANTS)
+def test_a_time_that_is_no_instant_is_not_known(time: float, condition: dict[str, Any]) -> None:
+    allow = bundle(policy("one", {"condition": condition}))
+    deny = bundle(policy("one", {}, {"effect": "deny", "condition": condition}))
+    free = bundle(policy("one", {"condition": OFFICE}))
+    for at in (time, 0.0, time, 1e12, time):  # before, within and behind what is folded
+        for found, reason in (
+            (allow, Reason.NO_ALLOW),
+            (deny, Reason.UNDETERMINED_DENY),
+            (free, Reason.ALLOWED),
+        ):
+            decision = found.decide(call(time=at))
+            assert decision == found.explain(call(time=at)).decision
+            assert at is not time or decision.reason is reason
+
+
+@pytest.mark.parametrize("time", [-(10**400), 10**400], ids=["long before floats", "long after floats"])
+def test_any_whole_number_of_seconds_is_an_instant(time: int) -> None:
+    found = bundle(policy("one", {"condition": LATER}))
+    for _ in range(2):
+        assert bool(found.decide(call(time=time))) is (time > 0)
+        assert bool(found.explain(call(time=time)).decision) is (time > 0)
 
 
 def test_a_session_has_a_table_of_its_own() -> None:
