@@ -11,6 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
+from camguard.catalog.model import Granularity
+from camguard.edge.resources import cut_templates, fill_templates
+from tests.edge import stage
 from tests.fuzz.growth import peak, ratio, seconds
 from tests.fuzz.targets import TARGETS
 
@@ -189,6 +192,20 @@ def test_what_was_quadratic_once(name: str, data: bytes) -> None:
     began = time.process_time()
     TARGETS[name].read(data)
     assert time.process_time() - began < 1.5
+
+
+def test_t60_a_long_value_is_not_multiplied_by_all_others() -> None:
+    entry = stage.action(
+        *("cvm", "StopInstances"),
+        granularity=Granularity.RESOURCE,
+        resources=("qcs::cvm:$region:$account:instance/${Ids}/${Names}",),
+    )
+    templates = cut_templates(entry, stage.BUNDLE.owner)
+    ids = [str(number) for number in range(1000)]
+    parameters = {"Ids": ids, "Names": ["x" * 1_000_000]}
+    assert peak(lambda _: fill_templates(templates, parameters, "ap-guangzhou"), b"") < 1 << 20
+    assert fill_templates(templates, parameters, "ap-guangzhou") == (None,)
+    assert len(fill_templates(templates, {**parameters, "Names": "x" * 2048}, "ap-guangzhou")) == 1000
 
 
 def test_the_clock_can_tell_a_square() -> None:
