@@ -21,7 +21,7 @@ from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.layers import SECOND_FACTOR, Layer, Layers, resolve
 from camguard.engine.naming import Naming
-from camguard.engine.row import NO_ALLOW
+from camguard.engine.row import NO_ALLOW, Row
 from camguard.engine.supply import Terms
 from camguard.engine.table import Table
 from camguard.policy.model import Policy
@@ -102,8 +102,7 @@ class Tables:
             if -inf < moment < inf:  # what is no instant is left to the judging of rules, as unknown
                 _, _, bounds, decisions = table.fold(row, moment)
                 return decisions[bisect_right(bounds, place)]
-        terms = self.terms(action)
-        return self._unknown(action) if terms is None else row.judge(call, terms, self.owner)
+        return self._judge(table, call, row)
 
     def judge(self, call: Call) -> Decision:
         """Return what `decide` returns, from the unfolded rules, judged one by one."""
@@ -114,11 +113,12 @@ class Tables:
         """Return what other layers would say of a call."""
         return self._judge(Table(layers, self.terms, self.catalog, self._spreads), call)
 
-    def _judge(self, table: Table, call: Call) -> Decision:
+    def _judge(self, table: Table, call: Call, row: Row | None = None) -> Decision:
+        """Judge rule by rule. row: the one that the table keeps; without it one is made anew."""
         terms = self.terms(call.action)
         if terms is None:
             return self._unknown(call.action)
-        return table.unfolded(terms).judge(call, terms, self.owner)
+        return (table.unfolded(terms) if row is None else row).judge(call, terms, self.owner)
 
     def table(self, principal: str, session: Policy | None = None) -> Table | None:
         """Return the table of a principal, compiling it if need be; None for an unknown principal."""

@@ -70,11 +70,6 @@ def operators_of(key: str) -> frozenset[str] | None:
     return _ALL if _SERVICE_KEY.fullmatch(key) and not key.startswith("qcs:") else None
 
 
-def is_general(key: str) -> bool:
-    """Tell whether the language itself knows the key; else it is a service's own."""
-    return key in _GENERAL or key.partition("/")[0] in TAGS
-
-
 def known_keys() -> tuple[str, ...]:
     """Return the language's own keys, for suggestions."""
     return tuple(_GENERAL)

@@ -157,7 +157,9 @@ JUDGED = [
 
 @pytest.mark.parametrize(("action", "reason"), JUDGED)
 def test_unknown_actions_may_be_judged(action: str, reason: Reason) -> None:
-    assert bundle(policy("one", {}), unknown_action="judge").decide(call(action=action)).reason is reason
+    tables = bundle(policy("one", {}), unknown_action="judge").tables
+    assert tables.decide(call(action=action)).reason is reason
+    assert tables.judge(call(action=action)).reason is reason
 
 
 def test_an_unknown_action_has_no_ip_support_unless_the_gateway_gives_it() -> None:
