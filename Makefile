@@ -6,7 +6,7 @@ PIP   = $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: run test check heavy bench clean
+.PHONY: run test check coverage heavy mutation bench clean
 
 run: $(VENV)/installed-run config/keys.json
 	$(VENV)/bin/camguard serve --config config/camguard.toml
@@ -19,9 +19,16 @@ check: $(VENV)/installed-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+coverage: $(VENV)/installed-dev
+	$(VENV)/bin/python -m pytest --cov=camguard tests/test_cases.py tests/test_ipset.py tests/engine tests/policy
+
 # What takes longer than a change should wait for; .ci/run runs it too.
 heavy: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest -m heavy
+
+# Every small fault put into what decides must make a test fail: most of an hour.
+mutation: $(VENV)/installed-dev
+	$(VENV)/bin/python -m tests.mutation
 
 bench: $(VENV)/installed-dev
 	$(PIP) install --group bench
