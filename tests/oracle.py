@@ -19,6 +19,7 @@ Where the reference leaves room, the stricter reading was taken:
 * A number with variables must be one with a digit for each; it may still be none with their values.
 * A tag key behind the slash is not empty. Years run from 0001, seconds to 59.
 * `X/*` and a trailing slash (DEC-15) are read with any further stars of the pattern as stars.
+* A resource that could not be bound, or names no account, is the owner's own: no other is ever built (10.3).
 * A pattern whose variable has no value is UNKNOWN as a whole, also if another segment already differs.
 * The general policies deny unless there is proof of MFA (DEC-42): a value that is absent or strange is none.
 """
@@ -322,7 +323,7 @@ class Item(NamedTuple):
 
 
 class Layers(NamedTuple):
-    """identity: None for the owner, who may do all. limits: each must allow. general: only denies."""
+    """identity: None: the owner, who may do all to its own. limits: each must allow. general: only denies."""
 
     account: tuple[tuple[Item, ...], ...]
     identity: tuple[Item, ...] | None
@@ -382,6 +383,13 @@ def granted(layer: Iterable[Item], asked: Asked, resource: str | None) -> list[s
     return [item.id for item in layer if not item.denies and item.truth(asked, resource) is True]
 
 
+def owned(resource: str | None, asked: Asked) -> bool:
+    """Whether a resource is the owner's: unless it names another account (10.3)."""
+    parts = (resource or "").split(":", 5)
+    named = len(parts) == 6 and parts[0] == "qcs"
+    return not named or own_account(parts[4], asked) == own_account("", asked)
+
+
 def judge(layers: Layers, asked: Asked) -> Answer:
     """Design 6.8: a certain deny, an uncertain one, no allow of one's own, no allow of a limiting layer."""
     resources = asked.call["resources"] if asked.granularity == "resource" else ["*"]
@@ -393,7 +401,7 @@ def judge(layers: Layers, asked: Asked) -> Answer:
         if counting:
             return reason, counting
     own = [
-        True if layers.identity is None else bool(granted(layers.identity, asked, resource))
+        owned(resource, asked) if layers.identity is None else bool(granted(layers.identity, asked, resource))
         for resource in resources
     ]
     passes = [

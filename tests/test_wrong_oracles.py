@@ -81,6 +81,10 @@ def no_app_id(account: str, asked: Any) -> str:
     return str(RIGHT["own_account"](account, asked._replace(app_id="")))
 
 
+def all_is_owned(*_: Any) -> bool:
+    return True
+
+
 def only_stars(pattern: str, resource: str, _: Any) -> Any:
     return RIGHT["star"](pattern, resource)
 
@@ -238,6 +242,7 @@ WRONG: dict[str, tuple[str, Callable[..., Any]]] = {
     "short regions are words of their own (DEC-16)": ("region_truth", no_alias),
     "another account is known by another name (DEC-14)": ("own_account", every_account),
     "an APPID is no account (5.3)": ("own_account", no_app_id),
+    "the owner may use anybody's resources (10.3)": ("owned", all_is_owned),
     "X/* and a trailing slash say nothing (DEC-15)": ("segment_truth", only_stars),
     "X/* and a trailing slash match (DEC-15)": ("segment_truth", prefixes),
     "a negated operator holds on an absent key (7.5)": ("clause_truth", foreign_negation),

@@ -45,7 +45,7 @@ class Layers:
     """The policies of a principal, by id.
 
     account: the organisation's levels, outermost first; each must allow. identity: own policies, then the
-    groups', each once. root: the owner, whom the identity layer allows everything.
+    groups', each once. root: the owner, whom the identity layer allows everything on what it owns (10.3).
     """
 
     root: bool
@@ -60,7 +60,7 @@ class Layer:
 
     name: str
     limits: bool  # False: it can only deny
-    open: bool  # True: allows everything by itself (root)
+    open: bool  # True: allows everything by itself on what the account owns (root)
     parts: tuple[Statement | str, ...]
 
     @property

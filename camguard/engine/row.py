@@ -44,13 +44,17 @@ class Row:
     fold: the folded form for the time of the last call; one attribute, replaced as a whole.
     """
 
-    __slots__ = ("_by_mask", "_care", "any_one", "fold", "foldable", "layers", "rules")
+    __slots__ = ("_by_mask", "_care", "any_one", "fold", "foldable", "layers", "own_only", "rules")
 
-    def __init__(self, layers: tuple[Layer, ...], rules: tuple[Rule, ...], *, any_one: bool) -> None:
+    def __init__(
+        self, layers: tuple[Layer, ...], rules: tuple[Rule, ...], *, any_one: bool, aimed: bool
+    ) -> None:
         self.layers = layers
         self.rules = rules
         self.any_one = any_one  # one of the call's resources suffices (catalog `match`)
-        self.foldable = not any(rule.patterns for rule in rules)
+        # aimed: the action is authorized on resources, and root's word is about its own ones (10.3)
+        self.own_only = aimed and any(layer.open for layer in layers)
+        self.foldable = not self.own_only and not any(rule.patterns for rule in rules)
         self.fold = _NEVER
         self._care = 0  # the bits of a mask that matter
         for rule in rules:
@@ -69,7 +73,7 @@ class Row:
         mask &= self._care
         decision = self._by_mask.get(mask)
         if decision is None:
-            decision = self._by_mask[mask] = settle(self, lambda rule, _: rule.under(mask), ("*",))
+            decision = self._by_mask[mask] = settle(self, lambda rule, _: rule.under(mask), ("*",), (True,))
         return decision
 
     def refold(self, span: Span, bounds: Sequence[int], masks: Sequence[int]) -> Fold:
@@ -90,17 +94,20 @@ class Row:
 
     def judge(self, call: Call, terms: Terms, owner: Owner) -> Decision:
         """Return the decision by judging every rule on the call: the unfolded form."""
-        return settle(self, Reading(call, terms, owner).truth, call.resources)
+        own = [not self.own_only or owner.owns(resource) for resource in call.resources]
+        return settle(self, Reading(call, terms, owner).truth, call.resources, own)
 
 
 Judge: TypeAlias = Callable[[Rule, str | None], Truth]  # of one rule for one resource
 
 
-def settle(row: Row, truth: Callable[[Rule, str | None], Truth], resources: Sequence[str | None]) -> Decision:
+def settle(row: Row, truth: Judge, resources: Sequence[str | None], own: Sequence[bool]) -> Decision:
     """Combine the rules of all layers (cam-semantics 10.2; design 6.8 for which reason when several hold).
 
     A call passes if each of its resources (one, where the catalog says `any`) is allowed by every layer, and
     none is denied by any. A call that names no resource passes nowhere.
+
+    own: for each resource, whether an open layer speaks of it.
     """
     if not resources:
         return NO_ALLOW
@@ -112,7 +119,7 @@ def settle(row: Row, truth: Callable[[Rule, str | None], Truth], resources: Sequ
         if counting:
             layer = row.layers[counting[0].layer].name
             return Decision(reason, tuple(dict.fromkeys(rule.id for rule in counting)), layer)
-    short = [_short(row, [each[i] for each in truths]) for i in range(len(resources))]
+    short = [_short(row, [each[i] for each in truths], own=mine) for i, mine in enumerate(own)]
     if None not in short if row.any_one else any(short):
         return _obstacle(row, [name for name in short if name])
     allows = (
@@ -123,7 +130,7 @@ def settle(row: Row, truth: Callable[[Rule, str | None], Truth], resources: Sequ
     return Decision(Reason.ALLOWED, tuple(dict.fromkeys(allows)), IDENTITY)
 
 
-def _short(row: Row, truths: Sequence[Truth]) -> str | None:
+def _short(row: Row, truths: Sequence[Truth], *, own: bool) -> str | None:
     """Return the layer that does not allow one resource, the identity layer before all others, or None."""
     allowing = {
         rule.layer
@@ -133,7 +140,7 @@ def _short(row: Row, truths: Sequence[Truth]) -> str | None:
     missing = [
         layer.name
         for at, layer in enumerate(row.layers)
-        if layer.limits and not layer.open and at not in allowing
+        if layer.limits and not (layer.open and own) and at not in allowing
     ]
     if IDENTITY in missing:
         return IDENTITY

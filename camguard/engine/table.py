@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
-from camguard.catalog.model import Catalog
+from camguard.catalog.model import Catalog, Granularity
 from camguard.engine.decision import Decision
 from camguard.engine.layers import Layer
 from camguard.engine.naming import Spread
@@ -39,7 +39,7 @@ class Table:
         self._terms_of = terms_of
         self._catalog = catalog
         self._spreads = spreads
-        self._shared: dict[tuple[bool, tuple[Rule, ...]], Row | Decision] = {}
+        self._shared: dict[tuple[bool, bool, tuple[Rule, ...]], Row | Decision] = {}
         sets: dict[IpSet, int] = {}
         times: dict[tuple[str, tuple[str, ...]], tuple[Clause, int]] = {}
         self._marks: dict[Clause, int] = {}
@@ -66,7 +66,7 @@ class Table:
         if terms is None:
             return None
         made = self.unfolded(terms)
-        key = (made.any_one, made.rules)
+        key = (made.any_one, made.own_only, made.rules)
         found = self._shared.get(key)
         if found is None:
             ready = made.ready
@@ -77,7 +77,8 @@ class Table:
 
     def unfolded(self, terms: Terms) -> Row:
         """Return the row of an action by itself, with nothing folded and nothing shared."""
-        return Row(self.layers, self._rules(terms), any_one=terms.entry.match == "any")
+        aimed = terms.entry.granularity is Granularity.RESOURCE
+        return Row(self.layers, self._rules(terms), any_one=terms.entry.match == "any", aimed=aimed)
 
     def _rules(self, terms: Terms) -> tuple[Rule, ...]:
         return tuple(

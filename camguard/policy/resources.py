@@ -46,6 +46,14 @@ class Owner:
             return f"uin/{self.uin}"
         return text
 
+    def owns(self, resource: str | None) -> bool:
+        """Tell whether a call's resource is this account's own (10.3).
+
+        What names no account - not bound, `*`, not six segments - is: camguard binds its own account's only.
+        """
+        place = Resource.of(resource or "")
+        return place is None or self.account(place.account) == f"uin/{self.uin}"
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:

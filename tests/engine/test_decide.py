@@ -94,6 +94,24 @@ def test_actions_of_which_the_same_rules_speak_share_a_row() -> None:
     assert row(found, "aiart:TextToImage") is row(found, "aiart:SetPayMode")
 
 
+def test_the_owners_row_of_an_action_with_resources_is_judged_and_shared_with_no_other() -> None:
+    listed = catalog().services["aiart"]
+    entry = listed.actions["SetPayMode"]
+    actions = {**listed.actions, "SetPayMode": replace(entry, granularity=Granularity.RESOURCE)}
+    principals = {"owner": {"uin": "100", "app_id": "125"}}
+    found = make_bundle({}, principals, Catalog({"aiart": replace(listed, actions=actions)}))
+    table = found.tables.table("uin/100")
+    assert table is not None
+    assert isinstance(table.row("aiart:TextToImage"), Decision), "without resources all is ready"
+    mine = table.row("aiart:SetPayMode")
+    assert isinstance(mine, Row)
+    assert not mine.foldable
+    for account, allowed in (("uin/100", True), ("uin/200", False), ("", True)):
+        asked = call("aiart:SetPayMode", principal="uin/100", resources=(f"qcs::aiart::{account}:x",))
+        assert bool(found.decide(asked)) is allowed
+        assert found.decide(asked._replace(action="aiart:TextToImage"))
+
+
 def test_principals_with_the_same_policies_share_a_table() -> None:
     found = bundle(
         policy("one", {}), policy("two", {}), users={"200": ["one"], "201": ["one"], "202": ["two"]}
