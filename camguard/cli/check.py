@@ -168,6 +168,8 @@ def report_why(call: Call, why: Explanation, changes: Iterable[Change]) -> Itera
     layer = why.decision.layer
     if layer and layer not in {note.layer for note in why.statements}:
         yield f"{layer}: no statement names {call.action}"
+    for resource in why.foreign:
+        yield f"{resource}: another account's; the owner is allowed what it owns, and no more"
     for policy in why.missing:
         yield f"{policy}: attached, but not in the bundle; counts as a deny that cannot be evaluated"
     for i, change in enumerate(changes):
@@ -201,6 +203,7 @@ def document_why(why: Explanation, changes: Iterable[Change]) -> dict[str, objec
             for note in why.statements
         ],
         "missing": list(why.missing),
+        "foreign": list(why.foreign),
         "nearest": [{"clauses": change.clauses, "text": change.text} for change in changes],
     }
 

@@ -185,6 +185,8 @@ def _without_denies(asked: _Asked, why: Explanation) -> Iterator[Change]:
 def _attached(asked: _Asked, policies: Mapping[str, Policy]) -> Iterator[Change]:
     """Propose to attach one more policy of the bundle to the principal."""
     here = next(layer for layer in asked.table.layers if layer.name == IDENTITY)
+    if here.open:
+        return  # nothing can be attached to the owner
     for policy in islice(policies.values(), _TRIED):
         if policy.statements[0] not in here.statements:
             more = replace(here, parts=here.parts + policy.statements)

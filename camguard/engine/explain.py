@@ -53,12 +53,14 @@ class Explanation(NamedTuple):
     """A decision, the action's entry, and every statement that had a say, in the order of evaluation.
 
     missing: attached policies that do not exist; each counts as a deny that cannot be evaluated.
+    foreign: the call's resources of other accounts, where its principal may do everything, on its own (10.3).
     """
 
     decision: Decision
     entry: Action | None
     statements: tuple[StatementNote, ...]
     missing: tuple[str, ...]
+    foreign: tuple[str, ...] = ()
 
 
 def explain(tables: Tables, call: Call) -> Explanation:
@@ -73,7 +75,9 @@ def explain(tables: Tables, call: Call) -> Explanation:
         for note in _note(tables, layer, s, call, terms)
     )
     missing = tuple(policy for layer in table.layers for policy in layer.missing)
-    return Explanation(tables.judge(call), terms.entry, notes, missing)
+    named = (resource for resource in call.resources if resource) if table.unfolded(terms).own_only else ()
+    foreign = tuple(resource for resource in named if not tables.owner.owns(resource))
+    return Explanation(tables.judge(call), terms.entry, notes, missing, foreign)
 
 
 def _note(

@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 
 from camguard.cli import main
+from camguard.cli.check import document_why, report_why
+from camguard.engine.call import Call
+from camguard.engine.decision import Decision, Reason
+from camguard.engine.explain import Explanation
 
 OFFICES = ["10.1.0.0/16", "10.2.0.0/16", "203.0.113.0/26", "2001:db8:1::/48", "2001:db8:2::/48"]
 OFFICE, HOME = "10.1.2.3", "198.51.100.7"
@@ -253,3 +257,12 @@ def test_an_action_whose_resources_could_not_be_read_is_decided_without(
         f'ips = ["{OFFICE}"]\ndefault = "deny"\n'
     )
     assert main(["test", "unread.toml"]) == 0
+
+
+def test_explain_names_what_the_owner_does_not_own() -> None:
+    theirs = "qcs::cvm:ap-guangzhou:uin/200:instance/ins-1"
+    call = Call("uin/100", "cvm:Reboot", None, None, (theirs,))
+    why = Explanation(Decision(Reason.NO_ALLOW, layer="identity"), None, (), (), (theirs,))
+    line = f"{theirs}: another account's; the owner is allowed what it owns, and no more"
+    assert line in list(report_why(call, why, ()))
+    assert document_why(why, ())["foreign"] == [theirs]

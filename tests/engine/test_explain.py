@@ -270,6 +270,18 @@ def test_a_missing_policy_is_named() -> None:
     assert bundle(more=("gone",)).explain(call()).missing == ("gone",)
 
 
+def test_what_the_owner_does_not_own_is_named() -> None:
+    theirs = "qcs::cvm:ap-guangzhou:uin/300:instance/ins-1"
+    asked = call("cvm:Reboot", resources=(ON_ONE, None, theirs))._replace(principal="uin/100")
+    found = bundle(allow("*"))
+    why = found.explain(asked)
+    assert (why.decision, why.foreign) == (found.decide(asked), (theirs,))
+    assert why.decision.reason is Reason.NO_ALLOW
+    assert found.nearest_changes(asked, why) == (), "no policy can be attached to the owner"
+    assert found.explain(asked._replace(action="cvm:Regions")).foreign == ()
+    assert found.explain(asked._replace(principal="uin/200")).foreign == ()
+
+
 CHANGES = [
     pytest.param(
         [allow("aiart:*", **OFFICE)], call(), "call from 10.9.0.0/21, 2001:db8::/32", 1, id="another address"
