@@ -32,7 +32,7 @@ _SAID = re.compile(
 _HEX = re.compile(rb"[0-9a-f]{64}")
 _HEX_LENGTH: Final = 64
 _USUAL: Final = b"content-type;host"  # what every official client signs
-_USUAL_END: Final = _USUAL + b", Signature="
+_USUAL_END: Final = b" SignedHeaders=" + _USUAL + b", Signature="
 _BLANK: Final = b" \t"
 _TIMESTAMP_LENGTH: Final = 12
 _DAY: Final = 86_400

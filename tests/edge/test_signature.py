@@ -302,6 +302,17 @@ def test_forms_in_which_clients_sign_headers(
     assert isinstance(check(head), Key)
 
 
+def test_t78_header_that_is_signed_before_the_usual_ones_counts() -> None:
+    held = keys()
+    signed = (("accept", "*/*"), ("content-type", JSON), ("host", HOST))
+    said = authorization(tc3(signed=signed), names="accept;content-type;host")
+    assert isinstance(check(tc3_head(said, accept="*/*"), held=held), Key)
+    assert check(tc3_head(said, accept="text/plain"), held=held) is refused("signature_invalid")
+    assert check(tc3_head(said), held=held) is refused("auth_malformed"), "signed, and not there"
+    unsigned = authorization(tc3(), names="accept;content-type;host")
+    assert check(tc3_head(unsigned, accept="*/*"), held=held) is refused("signature_invalid")
+
+
 def test_t74_signature_over_the_action_binds_it() -> None:
     signed = (("content-type", JSON), ("host", HOST), ("x-tc-action", "texttoimage"))
     said = authorization(tc3(signed=signed), names="content-type;host;x-tc-action")
