@@ -61,6 +61,19 @@ def plain(status: bytes) -> bytes:
     return b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
+def one_target(url: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
+    """Tell whether a request's target says nothing that uvicorn would not show (T39, T41).
+
+    It drops a fragment, and of the absolute form, which clients send to a proxy, the host.
+    """
+    if b"#" in url:
+        return False
+    if url.startswith(b"/") or url == b"*":
+        return True
+    authority = url.partition(b"://")[2].partition(b"/")[0].lower()
+    return [value.lower() for name, value in headers if name == b"host"] == [authority]
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. `bound` makes the class of one listener.
 
@@ -96,7 +109,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.head_bytes = 0
 
     def on_headers_complete(self) -> None:
-        if self.parser.get_http_version() not in VERSIONS:
+        if self.parser.get_http_version() not in VERSIONS or not one_target(self.url, self.headers):
             raise ValueError  # httptools ends the connection with 400
         self.head_since = None
         self.body_since = self.loop.time()

@@ -170,6 +170,10 @@ ODD = [
     pytest.param(POST + b"x: a\r\n b\r\n\r\n", id="a folded line"),
     pytest.param(POST + b"x: a\x01b\r\n\r\n", id="a control byte"),
     pytest.param(b"\x16\x03\x01\x02\x00", id="TLS on a plain port"),
+    pytest.param(b"GET http://evil/ HTTP/1.1\r\nhost: h\r\n\r\n", id="T41 a target of another host"),
+    pytest.param(b"GET http://a@h/ HTTP/1.1\r\nhost: h\r\n\r\n", id="T41 a target with a user"),
+    pytest.param(b"GET http://h/ HTTP/1.1\r\n\r\n", id="T41 a target's host alone"),
+    pytest.param(b"GET /?A=1#x HTTP/1.1\r\nhost: h\r\n\r\n", id="T39 a fragment"),
     pytest.param(
         b"PROXY TCP4 203.0.113.7 10.0.0.1 4242 80\r\n" + POST + b"\r\n", id="T18 the PROXY protocol in text"
     ),
@@ -188,6 +192,20 @@ def test_what_is_no_request_never_reaches_the_application(request_bytes: bytes) 
             answer = await ask(port, request_bytes)
             assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 408 "))
         assert app.scopes == []
+
+    play(scene())
+
+
+def test_a_target_as_sent_to_a_proxy_is_read_where_it_names_the_same_host() -> None:
+    async def scene() -> None:
+        app = App()
+        async with serving(app, TIGHT) as port:
+            answer = await ask(
+                port, b"GET http://H:80/?a=b HTTP/1.1\r\nhost: h:80\r\nconnection: close\r\n\r\n"
+            )
+            assert answer.startswith(b"HTTP/1.1 200 ")
+        (scope,) = app.scopes
+        assert (scope["path"], scope["query_string"]) == ("/", b"a=b")
 
     play(scene())
 
