@@ -75,7 +75,9 @@ def is_alias(name: str) -> bool:
         name = unicodedata.normalize("NFKC", name)
     if not name.isprintable():  # a reader may end a name at a NUL, or pass over what it cannot show
         name = "".join(filter(str.isprintable, name.partition("\0")[0]))
-    return _FOLDED.fullmatch(name.strip().casefold()) is not None
+    # Java compares by capitals, too, in which the dotless i is an i; and drops the dot that `İ` has.
+    folded = name.strip().casefold().replace("\u0131", "i").replace("i\u0307", "i")
+    return _FOLDED.fullmatch(folded) is not None
 
 
 def action_of(names: Iterable[tuple[str, str]]) -> str | Decision | None:
