@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from camguard.edge.params import ACTION, Params, action_of, is_alias
 from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision
-from camguard.errors import CamguardError
+from camguard.errors import CamguardError, Problem
 from camguard.jsontext import read_json
 
 Kind = Literal["json", "form", "multipart", "octets"]
@@ -37,6 +37,7 @@ _UTF8 = (b"utf-8", b"utf8")
 _NEEDLE = b"action"
 _ESCAPED = b"\\u00"  # how JSON may write the letters of the name; other escapes are none of them
 _BOM = b"\xef\xbb\xbf"
+_JSON_BLANK = " \t\r\n"
 _VALUES_PER_PARAM: Final = 100  # JSON values that are read where form parameters could be one
 
 _PART_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}):[ \t]*([\t -~\x80-\xff]*)")
@@ -137,8 +138,13 @@ def _agreeing(document: dict[str, Any], action: str) -> Fields | Decision:
     return _CONFLICT if document.get(ACTION, action) != action else Fields(document)
 
 
-def inspect_multipart(body: bytes, boundary: bytes, action: str, *, limit: int) -> Fields | Decision:
-    """Return what a multipart body says, or why it is refused. limit: how many fields there may be."""
+def inspect_multipart(
+    body: bytes, boundary: bytes, action: str, *, wanted: bool, limit: int
+) -> Fields | Decision:
+    """Return what a multipart body says, or why it is refused.
+
+    wanted: whether the parameters are needed. limit: how many fields there may be.
+    """
     if not body:
         return UNREAD
     fields = multipart_fields(body, boundary, limit)
@@ -149,8 +155,26 @@ def inspect_multipart(body: bytes, boundary: bytes, action: str, *, limit: int) 
         return found
     if found is not None and found != action:
         return _CONFLICT
-    once = dict(fields)
-    return Fields(once if len(once) == len(fields) else None)
+    return _told(fields, limit) if wanted else UNREAD
+
+
+def _told(fields: Params, limit: int) -> Fields:
+    """Return the parameters that fields hold, unread where they could be read in two ways."""
+    if len(dict(fields)) < len(fields):
+        return UNREAD
+    try:
+        return Fields({name: _value(text, limit) for name, text in fields})
+    except CamguardError:
+        return UNREAD
+
+
+def _value(text: str, limit: int) -> Any:
+    """Return what a field holds: the vendor's SDK writes lists and objects as JSON. Raises CamguardError."""
+    if not text.lstrip(_JSON_BLANK).startswith(("[", "{")):
+        return text
+    if sum(map(text.count, ",[{")) > limit * _VALUES_PER_PARAM:
+        raise CamguardError(Problem("body", "BodyError", "holds too many values"))
+    return read_json(text, "body", CamguardError, "BodyError")
 
 
 def multipart_fields(body: bytes, boundary: bytes, limit: int) -> Params | Decision:

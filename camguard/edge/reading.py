@@ -16,9 +16,9 @@ from camguard.edge.client_address import Origin, Origins, peer_text
 from camguard.edge.content import UNREAD, Fields, inspect_json, inspect_multipart, plain_json
 from camguard.edge.head import Head, HeadRules, read_head
 from camguard.edge.identity import Identity
-from camguard.edge.params import Params, parse_params
+from camguard.edge.params import ACTION, Params, parse_params
 from camguard.edge.refusal import refused
-from camguard.edge.resources import Parameters, nest
+from camguard.edge.resources import Said, both, nest
 from camguard.edge.wire import Directory, Named, Site, agreed
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
@@ -39,7 +39,8 @@ class Seen:
     named: what the head names, the action of a query or form included once that is read. declared: the
     length of the body, None where unknown. limit: what that may be. streams: whether the body passes
     through unjudged. body: None where it is not held here. params: of the query, or of the form where it
-    is one. parameters: as JSON would hold them; None: not read. signature, secret_id: of a refused caller.
+    is one. beside: of the query beside a form. parameters: as JSON would hold them; None: not read.
+    signature, secret_id: of a refused caller.
     """
 
     bundle: Bundle
@@ -51,7 +52,8 @@ class Seen:
     limit: int = 0
     streams: bool = False
     params: Params = ()
-    parameters: Parameters | None = None
+    beside: Params = ()
+    parameters: Said | None = None
     body: bytes | None = None
     identity: Identity | None = None
     signature: str | None = None
@@ -96,8 +98,10 @@ class Reader:
     def _enter(self, seen: Seen, head: Head, action: bytes | None) -> Named | Decision:
         """Look up what the head names. An action that is not in the catalog goes on without an entry."""
         version, region = head.version, head.region
-        if head.action is None:  # a query or form that names the action names these, too (14.2)
-            version, region = _common(seen.params, "Version", version), _common(seen.params, "Region", region)
+        said = seen.params + seen.beside
+        if head.action is None or (said and any(name == ACTION for name, _ in said)):
+            # A query or form that names the action names these, too (14.2), whatever else names them.
+            version, region = _common(said, "Version", version), _common(said, "Region", region)
         naming = (head.method, head.host, head.content_type, action, version, region)
         named = seen.directory.named[naming]
         if not isinstance(named, Decision):
@@ -138,16 +142,17 @@ class Reader:
             return None
         if kind == "form":
             return self._form(seen, head, body)
+        wanted = templates is not None and templates.needs_parameters
         found: Fields | Decision = UNREAD
         if kind == "json":
-            wanted = templates is not None and templates.needs_parameters
             depth, limit = self._limits.json_depth, self._limits.params
             found = inspect_json(body, named.action or "", wanted=wanted, depth=depth, limit=limit)
         elif kind == "multipart":
-            found = inspect_multipart(body, content.boundary, named.action or "", limit=self._limits.params)
+            limit = self._limits.params
+            found = inspect_multipart(body, content.boundary, named.action or "", wanted=wanted, limit=limit)
         if isinstance(found, Decision):
             return found
-        seen.parameters = found.parameters
+        seen.parameters = both(found.parameters, seen.params)
         return None
 
     def _form(self, seen: Seen, head: Head, body: bytes) -> Decision | None:
@@ -161,12 +166,12 @@ class Reader:
             return action
         if action is None:
             return _ACTION_MISSING
-        seen.params = params
+        seen.params, seen.beside = params, seen.params
         entered = self._enter(seen, head, action)
         if isinstance(entered, Decision):
             return entered
         if entered.templates is not None:
-            seen.parameters = nest(params)
+            seen.parameters = both(nest(params), seen.beside)
         return None
 
 

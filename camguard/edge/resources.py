@@ -14,6 +14,7 @@ from itertools import product
 from typing import Any, NamedTuple, TypeAlias
 
 from camguard.catalog.model import Action
+from camguard.jsontext import Number
 from camguard.policy.resources import SEGMENTS, Owner
 
 MOST = 1000  # resources of one call; more are not judged
@@ -22,7 +23,10 @@ _DEEPEST = 16  # levels of a flat parameter name
 # `${x}`, `{$x}`, `{x}` and `$x`, as the pages spell them (catalog-pages 5)
 _PLACEHOLDER = re.compile(r"\$\{([^{}]+)\}|\{\$?([^{}$]+)\}|\$([A-Za-z0-9_]+)")
 
+_WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
+
 Parameters: TypeAlias = Mapping[str, Any]  # as JSON holds them: text, lists, objects
+Said: TypeAlias = Parameters | Sequence[Parameters]  # in one place or in several
 Path: TypeAlias = tuple[str, ...]  # of a parameter: ("Namespace", "Name")
 
 
@@ -84,12 +88,11 @@ def _account(account: str, owner: Owner) -> str:
     return f"uid/{owner.app_id}" if account.startswith("uid/") else f"uin/{owner.uin}"
 
 
-def fill_templates(
-    templates: Templates, parameters: Parameters | None, region: str
-) -> tuple[str | None, ...]:
+def fill_templates(templates: Templates, parameters: Said | None, region: str) -> tuple[str | None, ...]:
     """Return the resources that a call names, None for each that could not be bound.
 
-    parameters: None where they could not be read. region: the call's, empty where it names none.
+    parameters: of each place that has some; None where they could not be read. region: the call's, empty
+    where it names none.
     """
     found: list[str | None] = []
     for template in templates.templates:
@@ -127,7 +130,7 @@ def _filled(head: str, literals: Sequence[str], values: Sequence[Sequence[str]])
         yield "".join((*pieces, literals[-1]))
 
 
-def _values(path: Path, parameters: Parameters | None) -> list[str]:
+def _values(path: Path, parameters: Said | None) -> list[str]:
     """Return the texts that a placeholder may stand for, none where they cannot be told."""
     level: list[Any] = [parameters]
     for name in path:
@@ -135,12 +138,14 @@ def _values(path: Path, parameters: Parameters | None) -> list[str]:
     texts = [item for value in level for item in (value if isinstance(value, list) else [value])]
     if not all(isinstance(text, str) and text for text in texts):
         return []
+    if any(isinstance(text, Number) and not _WHOLE_NUMBER.fullmatch(text) for text in texts):
+        return []  # 7.0 and 7e0 are 7 to some readers and not to others
     return list(dict.fromkeys(map(str, texts)))
 
 
 def _members(node: Any, name: str) -> Iterator[Any]:
     """Yield the members of an object, or of the objects of a list, that may carry a name."""
-    if isinstance(node, list):
+    if isinstance(node, list | tuple):
         for item in node:
             yield from _members(item, name)
     elif isinstance(node, Mapping):
@@ -154,6 +159,14 @@ def _spellings(name: str) -> frozenset[str]:
     singular = low[:-3] + "y" if low.endswith("ies") else low.removesuffix("s")
     plural = low[:-1] + "ies" if low.endswith("y") else low + "s"
     return frozenset((low, singular, plural))
+
+
+def both(body: Parameters | None, query: Sequence[tuple[str, str]]) -> Said | None:
+    """Return what body and query say beside each other: which of the two an upstream reads is not known."""
+    if body is None or not query:
+        return body
+    beside = nest(query)
+    return None if beside is None else (beside, body)
 
 
 def nest(pairs: Sequence[tuple[str, str]]) -> Parameters | None:

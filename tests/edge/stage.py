@@ -114,7 +114,10 @@ POLICIES = {
         "statement": {
             "effect": "allow",
             "action": "cvm:*",
-            "resource": "qcs::cvm:ap-guangzhou:uin/100000000001:instance/ins-1",
+            "resource": [
+                "qcs::cvm:ap-guangzhou:uin/100000000001:instance/ins-1",
+                "qcs::cvm:ap-guangzhou:uin/100000000001:instance/7*",
+            ],
         },
     },
 }

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from camguard.edge.content import content_of, inspect_json, inspect_multipart, multipart_fields, plain_json
 from camguard.engine.decision import Decision
-from tests.edge.stage import OFFICE, QUIET, Known, Play, Reply, ask, limits, sdk
+from tests.edge.stage import OFFICE, QUIET, Known, Line, Play, Reply, ask, limits, sdk
 
 FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
 MULTIPART = b"multipart/form-data; boundary=b0undary"
+FORM_TYPE = b"application/x-www-form-urlencoded"
+JSON_TYPE = b"application/json"
 
 
 def post(body: bytes, content_type: bytes = b"application/json") -> Reply:
@@ -227,6 +229,7 @@ def test_t64_reading_stays_linear() -> None:
         part(b"x", b"", b"Content-Disposition: form-data" + b'; a="\\' * 1600) + END,
         b"b0undary",
         "A",
+        wanted=True,
         limit=9,
     )
     assert time.perf_counter() - began < 3
@@ -264,9 +267,19 @@ def test_what_passes_names_no_other_action_to_a_second_reader(
 @given(st.binary(max_size=200))
 def test_any_body_is_read_or_refused_and_never_raises(body: bytes) -> None:
     inspect_json(body, "A", wanted=True, depth=8, limit=10)
-    inspect_multipart(b"--b\r\n" + body + b"\r\n--b--", b"b", "A", limit=10)
-    inspect_multipart(body, b"b", "A", limit=10)
+    inspect_multipart(b"--b\r\n" + body + b"\r\n--b--", b"b", "A", wanted=True, limit=10)
+    inspect_multipart(body, b"b", "A", wanted=True, limit=10)
     content_of(body)
+
+
+def stop(**more: bytes) -> tuple[Line, ...]:
+    """Return the lines of a call that stops instances."""
+    named = {
+        "host": b"cvm.tencentcloudapi.com",
+        "x_tc_action": b"StopInstances",
+        "x_tc_region": b"ap-guangzhou",
+    }
+    return sdk(FROM_OFFICE, without=[b"x-tc-version"], **named, **more)
 
 
 # action's parameters, resources
@@ -274,6 +287,10 @@ PARAMETERS = [
     pytest.param(b'{"InstanceIds": ["ins-1"]}', "allowed", id="its own instance"),
     pytest.param(b'{"InstanceIds": ["ins-1", "ins-2"]}', "no_allow", id="another one beside it"),
     pytest.param(b"{}", "no_allow", id="none named"),
+    pytest.param(b'{"InstanceIds": [7]}', "allowed", id="a number"),
+    pytest.param(b'{"InstanceIds": [7.0]}', "no_allow", id="a number that is 7 to some readers"),
+    pytest.param(b'{"InstanceIds": [7e0]}', "no_allow", id="another one"),
+    pytest.param(b'{"InstanceIds": [-0]}', "no_allow", id="minus nothing"),
     pytest.param(b'{"InstanceIds": "ins-1"', "body_malformed", id="what cannot be read names nothing"),
 ]
 
@@ -313,3 +330,42 @@ def test_resources_come_from_query_form_and_parts_too() -> None:
     )
     assert denied.records[0].resources == ('qcs::cvm:ap-guangzhou:uin/100000000001:instance/ins-"',)
     assert 'instance/ins-")' in denied.error["Message"]
+
+
+# value of the part, detail
+LISTS = [
+    pytest.param(b'["ins-1"]', "allowed", id="a list, as the vendor's SDK writes it"),
+    pytest.param(b' ["ins-1", "ins-2"]', "no_allow", id="another one in it"),
+    pytest.param(b'["ins-1"', "no_allow", id="a list that does not end"),
+    pytest.param(b'{"ins-1": 1, "ins-1": 2}', "no_allow", id="a name twice"),
+    pytest.param(b"[" + b"1," * 100_001 + b"1]", "no_allow", id="too many values"),
+]
+
+
+@pytest.mark.parametrize(("value", "detail"), LISTS)
+def test_a_part_that_holds_json_names_what_is_in_it(value: bytes, detail: str) -> None:
+    body = part(b"InstanceIds", value) + END
+    lines = stop(content_type=MULTIPART)
+    reply = Play(who=Known("uin/100000000103")).ask(lines=lines, chunks=(body,))
+    assert reply.detail == detail
+
+
+# content type, body, query, detail
+BESIDE = [
+    pytest.param(JSON_TYPE, b'{"InstanceIds": ["ins-1"]}', b"A=1", "allowed", id="something else"),
+    pytest.param(JSON_TYPE, b'{"InstanceIds": ["ins-1"]}', b"InstanceIds.0=ins-2", "no_allow", id="JSON"),
+    pytest.param(FORM_TYPE, b"InstanceIds.0=ins-1", b"InstanceId=ins-2", "no_allow", id="form"),
+    pytest.param(
+        MULTIPART, part(b"InstanceIds", b"ins-1") + END, b"InstanceId=ins-2", "no_allow", id="parts"
+    ),
+    pytest.param(FORM_TYPE, b"InstanceIds.0=ins-1", b"A=1&A=2", "no_allow", id="a query of two readings"),
+    pytest.param(JSON_TYPE, b"", b"InstanceIds.0=ins-1", "no_allow", id="the query alone"),
+]
+
+
+@pytest.mark.parametrize(("kind", "body", "query", "detail"), BESIDE)
+def test_a_query_beside_a_body_names_resources_too(
+    kind: bytes, body: bytes, query: bytes, detail: str
+) -> None:
+    play = Play(who=Known("uin/100000000103"))
+    assert play.ask(lines=stop(content_type=kind), query=query, chunks=(body,)).detail == detail

@@ -64,6 +64,8 @@ CARRIERS = [
     pytest.param(b"QueryArea", b"%2541ction=PayOrders", "allowed", id="T32 twice encoded is another name"),
     pytest.param(b"QueryArea", b"Action%00=PayOrders", "query_malformed", id="T27 a NUL behind the name"),
     pytest.param(b"QueryArea", b"Action[]=PayOrders", "action_alias", id="T27 brackets"),
+    pytest.param(b"QueryArea", b"Act%C4%B1on=PayOrders", "action_alias", id="T27 an i without its dot"),
+    pytest.param(b"QueryArea", b"ACT%C4%B0ON=PayOrders", "action_alias", id="T27 an I with one"),
     pytest.param(
         b"QueryArea", b"Action%5B0%5D=PayOrders", "action_alias", id="T27 encoded brackets, with a number"
     ),
@@ -247,6 +249,36 @@ def test_version_and_region_stand_where_the_action_stands(query: bytes, detail: 
     beside = (*lines, (b"x-tc-region", b"ap-beijing"))
     if b"Region" in query:
         assert ask(lines=beside, method="GET", query=query, chunks=(b"",)).detail == "region_invalid"
+
+
+REGIONS = [
+    pytest.param(b"Action=QueryArea&Region=ap-a", b"", None, "region_invalid", id="the header names another"),
+    pytest.param(b"Action=QueryArea&Version=2018-01-01", b"", None, "version_invalid", id="another version"),
+    pytest.param(b"Action=QueryArea&Region=ap-b", b"", None, "allowed", id="the header names the same"),
+    pytest.param(b"", b"Action=QueryArea&Region=ap-a", FORM, "region_invalid", id="form and header"),
+    pytest.param(b"Action=QueryArea&Region=ap-a", b"A=1", FORM, "region_invalid", id="a query beside a form"),
+    pytest.param(b"Action=QueryArea", b"Region=ap-a", FORM, "region_invalid", id="a form beside a query"),
+    pytest.param(b"Action=QueryArea", b"Region=ap-b", FORM, "allowed", id="all the same"),
+]
+
+
+@pytest.mark.parametrize(("query", "body", "kind", "detail"), REGIONS)
+@pytest.mark.parametrize("without", [(), (b"x-tc-action",)], ids=["action header", "none"])
+def test_all_who_name_the_action_name_the_same_region_and_version(
+    query: bytes, body: bytes, kind: bytes | None, detail: str, without: tuple[bytes, ...]
+) -> None:
+    lines = sdk(FROM_OFFICE, without=without, x_tc_region=b"ap-b", **({"content_type": kind} if kind else {}))
+    assert ask(lines=lines, query=query, chunks=(body,)).detail == detail
+
+
+def test_a_region_beside_an_action_header_is_a_parameter_of_the_action_s_own() -> None:
+    assert ask(lines=sdk(FROM_OFFICE, x_tc_region=b"ap-b"), query=b"Region=ap-a").detail == "allowed"
+
+
+def test_a_version_in_a_query_beside_a_form_is_judged() -> None:
+    lines = sdk(FROM_OFFICE, without=[b"x-tc-action", b"x-tc-version"], content_type=FORM)
+    query = b"Action=QueryArea&Version=2018-01-01"
+    assert ask(lines=lines, query=query, chunks=(b"A=1",)).detail == "version_unknown"
 
 
 def test_t34_an_unknown_action_meets_no_policy() -> None:

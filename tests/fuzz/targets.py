@@ -105,7 +105,7 @@ def json_body(data: bytes) -> object:
 
 def multipart_body(data: bytes) -> object:
     """Multipart body between `--b` lines."""
-    return inspect_multipart(data, b"b", "QueryArea", limit=1000)
+    return inspect_multipart(data, b"b", "QueryArea", wanted=True, limit=1000)
 
 
 def authorization(data: bytes) -> object:
