@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from dataclasses import is_dataclass
 from typing import Any
 
 import pytest
@@ -38,3 +40,17 @@ UNJUDGED = [
 def test_judging_refuses_what_deciding_refuses(call: Call, decision: object) -> None:
     tables = bundle({}).tables
     assert (tables.decide(call), tables.judge(call)) == (decision, decision)
+
+
+MODULES = (
+    *("policy.model", "policy.operators", "policy.resources", "policy.conditions", "engine.call", "ipset"),
+    *("engine.decision", "engine.layers", "engine.supply", "engine.row", "engine.table"),
+)
+
+
+def test_values_are_frozen() -> None:
+    modules = [importlib.import_module(f"camguard.{name}") for name in MODULES]
+    found = {each for module in modules for each in vars(module).values() if isinstance(each, type)}
+    made = [each for each in found if is_dataclass(each)]
+    assert len(made) >= 12
+    assert [each for each in made if not each.__dataclass_params__.frozen] == []  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ import copy
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import islice
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -201,7 +202,9 @@ def _compiles(pattern: str) -> bool:
 
 def _of_call(place: _Place) -> Iterator[ast.AST]:
     node = place.node
-    yield from _less(node, "keywords")
+    form = len([each for each in node.keywords if each.arg in _FORM])
+    ordered = sorted(node.keywords, key=lambda each: each.arg in _FORM)
+    yield from islice(_less(_changed(node, keywords=ordered), "keywords"), len(ordered) - form)
     if isinstance(node.func, ast.Attribute):
         if not node.args and not node.keywords:
             yield node.func.value  # text.lower() -> text

@@ -214,13 +214,21 @@ def test_one_character_too_many() -> None:
 
 
 def test_the_length_is_told_first() -> None:
-    long = of_length(MAX_CHARACTERS + 1).replace("2.0", "3.0")
+    long = of_length(MAX_CHARACTERS + 1).replace("2.0", "3.0").replace("allow", "grant")
     with pytest.raises(PolicyError) as caught:
         parse_policy(long)
     assert [(each.where, each.code) for each in caught.value.problems] == [
         ("policy", "PolicyDocumentLengthOverLimit"),
         ("policy#/version", "VersionError"),
+        ("policy#/statement/effect", "EffectError"),
     ]
+
+
+def test_names_of_documents_and_statements_are_passed_over() -> None:
+    names = {"id": "1", "Sid": {"any": ["thing"]}}
+    document = {"version": "2.0", "statement": [GOOD | names], **names}
+    (found,) = parse_policy(json.dumps(document)).statements
+    assert found.id == "policy#0", "DEC-4"
 
 
 def test_a_document_has_the_name_of_its_file_and_its_statements_theirs() -> None:

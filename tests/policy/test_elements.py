@@ -31,6 +31,7 @@ ACTIONS = [
     pytest.param("permid/280649", SET, id="DEC-9 a set by its number"),
     pytest.param("name/permid/280649", SET, id="DEC-9 a set by its number, with the old prefix"),
     pytest.param("actionNameRead", SET, id="DEC-9 a set by its name"),
+    pytest.param("actionNam", FORM, id="what only begins like a set"),
     pytest.param("permid:Read", ("permid", "Read"), id="a service with a name like a set's"),
     pytest.param("cvm: Run", BLANK, id="DEC-10 a blank within"),
     pytest.param(" cvm:Run", BLANK, id="DEC-10 a blank before"),
