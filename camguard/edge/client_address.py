@@ -9,8 +9,9 @@ Rule 3: the answer belongs to one request. Nothing of it is kept for a connectio
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -74,18 +75,33 @@ def peer_of(client: str | None, trusted: IpSet, *, trust_unix_socket: bool = Fal
     return Peer(Source(place, "peer"), place in trusted)
 
 
-def peer_text(client: Any) -> str | None:
+def peer_text(client: Any, plain: Sequence[bytes] = ()) -> str | None:
     """Return the address in an ASGI scope's `client`, None where there is none.
 
-    A port of 0 means that no kernel wrote it: a server's proxy-header option did (T05). What is returned
-    then is no address, whatever the text spells.
+    plain: the lines of `X-Forwarded-For`. A port of 0, or one that they name with that very address, means
+    that no kernel wrote it: a server's proxy-header option did (T05). What is returned then is no address,
+    whatever the text spells.
     """
     if not client:
         return None
     host, port = client
-    if not isinstance(host, str) or port == 0:
+    if not isinstance(host, str) or port == 0 or (plain and _names(plain, host, port)):
         return REWRITTEN
     return host or None
+
+
+def _names(lines: Sequence[bytes], host: str, port: object) -> bool:
+    """Tell whether an element is this address with this port, read as generously as servers do."""
+    text = b",".join(lines)
+    if b":" not in text:
+        return False
+    for element in text.decode("latin-1").split(","):
+        address, _, said = element.strip().rpartition(":")
+        if address.strip("[]") == host:
+            with contextlib.suppress(ValueError):
+                if int(said) == port:
+                    return True
+    return False
 
 
 def client_address(

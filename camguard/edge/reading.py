@@ -24,6 +24,7 @@ from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.settings.model import Settings
 
+PLAIN: Final = b"x-forwarded-for"  # what servers make a peer of
 _LENGTH_DIGITS: Final = 18
 _ACTION_MISSING: Final = refused("action_missing")
 _FRAMING: Final = refused("framing")
@@ -75,6 +76,7 @@ class Reader:
         self._needs_body = needs_body
         self._rules = HeadRules(settings)
         self._origins = Origins(settings.client_ip).known
+        self._plain = _forwarded if settings.client_ip.header == PLAIN.decode() else _plain
 
     def read(self, seen: Seen, scope: Mapping[str, Any]) -> Decision | None:
         """Read all that is there before the body."""
@@ -82,7 +84,8 @@ class Reader:
         if isinstance(head, Decision):
             return head
         seen.head = head
-        origin = seen.origin = self._origins[peer_text(scope.get("client")), head.forwarded]
+        peer = peer_text(scope.get("client"), self._plain(head))
+        origin = seen.origin = self._origins[peer, head.forwarded]
         if origin.refusal is not None:
             return origin.refusal
         action = head.action
@@ -173,6 +176,14 @@ class Reader:
         if entered.templates is not None:
             seen.parameters = both(nest(params), seen.beside)
         return None
+
+
+def _forwarded(head: Head) -> tuple[bytes, ...]:
+    return head.forwarded
+
+
+def _plain(head: Head) -> tuple[bytes, ...]:
+    return tuple([value for name, value in head.received if name == PLAIN])
 
 
 def _common(params: Params, name: str, header: bytes | None) -> bytes | None:

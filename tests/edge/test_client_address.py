@@ -48,6 +48,14 @@ ADDRESSES = [
     pytest.param(("unknown", 0), (), "client_ip_invalid", id="T05 a server wrote text into the peer"),
     pytest.param(("010.1.1.1", 0), (), "client_ip_invalid", id="T05 a server wrote octal into the peer"),
     pytest.param((OFFICE, 0), (), "client_ip_invalid", id="T05 port 0 betrays a rewritten peer"),
+    pytest.param(
+        (PROXY, 42), (f"{PROXY}:42",), "client_ip_invalid", id="T05 so does the port that a header names"
+    ),
+    pytest.param(
+        (PROXY, 42), (f"x, {PROXY}:+4_2",), "client_ip_invalid", id="T05 as generously as uvicorn reads"
+    ),
+    pytest.param(("2001:db8::1", 42), ("[2001:db8::1]:42",), "client_ip_invalid", id="T05 IPv6 with a port"),
+    pytest.param((PROXY, 42), (f"{OFFICE}:42", f"{PROXY}:43"), "allowed", id="another address, another port"),
     pytest.param(("testclient", 50000), (), "client_ip_invalid", id="T05 a peer that is a name"),
     pytest.param(None, (), "client_ip_invalid", id="3.1.1 no peer at all"),
     pytest.param(("", 1), (), "client_ip_invalid", id="3.1.1 an empty peer"),
@@ -228,3 +236,9 @@ def test_an_element_is_an_address_or_nothing(text: str) -> None:
         assert parse_address(bare) == place
         assert element_place(format_address(place)) == place
     forwarded_place(text)
+
+
+def test_t05_a_rewritten_peer_is_found_out_whichever_header_counts() -> None:
+    lines = sdk((b"x-forwarded-for", f"{PROXY}:42".encode()))
+    assert ask(FORWARDED, lines=lines, client=(PROXY, 42)).detail == "client_ip_invalid"
+    assert ask(FORWARDED, lines=lines, client=(PROXY, 43)).detail == "no_allow"
