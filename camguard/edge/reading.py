@@ -18,7 +18,7 @@ from camguard.edge.head import Head, HeadRules, read_head
 from camguard.edge.identity import Identity
 from camguard.edge.params import ACTION, Params, parse_params
 from camguard.edge.refusal import refused
-from camguard.edge.resources import Said, both, nest
+from camguard.edge.resources import Parameters, Said, both, nest
 from camguard.edge.wire import Directory, Named, Site, agreed
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
@@ -155,7 +155,10 @@ class Reader:
             found = inspect_multipart(body, content.boundary, named.action or "", wanted=wanted, limit=limit)
         if isinstance(found, Decision):
             return found
-        seen.parameters = both(found.parameters, seen.params)
+        told: Parameters | None = found.parameters
+        if kind == "multipart" and told is not None:
+            told = nest(tuple(told.items()))
+        seen.parameters = both(told, seen.params)
         return None
 
     def _form(self, seen: Seen, head: Head, body: bytes) -> Decision | None:

@@ -150,7 +150,8 @@ def _members(node: Any, name: str) -> Iterator[Any]:
             yield from _members(item, name)
     elif isinstance(node, Mapping):
         wanted = _spellings(name)
-        yield from (value for key, value in node.items() if key.lower() in wanted)
+        # Folded, not lowered: to Go's reader of JSON a long s is an s.
+        yield from (value for key, value in node.items() if key.casefold() in wanted)
 
 
 def _spellings(name: str) -> frozenset[str]:
@@ -169,13 +170,16 @@ def both(body: Parameters | None, query: Sequence[tuple[str, str]]) -> Said | No
     return None if beside is None else (beside, body)
 
 
-def nest(pairs: Sequence[tuple[str, str]]) -> Parameters | None:
+def nest(pairs: Sequence[tuple[str, Any]]) -> Parameters | None:
     """Return flat parameters (`Filters.0.Values.1=x`) as JSON would hold them (cam-semantics 14.1).
 
-    Returns None where two of them cannot both be meant: `A` beside `A.0`, or the same name twice.
+    Returns None where two of them cannot both be meant: `A` beside `A.0`, or the same name twice; and where
+    one is written as only others nest: `A[0]`.
     """
     top: dict[str, Any] = {}
     for name, value in pairs:
+        if "[" in name:
+            return None
         *path, last = name.split(".")
         if len(path) > _DEEPEST:
             return None

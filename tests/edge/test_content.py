@@ -287,6 +287,10 @@ PARAMETERS = [
     pytest.param(b'{"InstanceIds": ["ins-1"]}', "allowed", id="its own instance"),
     pytest.param(b'{"InstanceIds": ["ins-1", "ins-2"]}', "no_allow", id="another one beside it"),
     pytest.param(b"{}", "no_allow", id="none named"),
+    pytest.param(b'{"InstanceIds": "ins-1", "instanceIDs": "x"}', "no_allow", id="another case beside it"),
+    pytest.param(
+        '{"InstanceIds": "ins-1", "InstanceId\u017f": "x"}'.encode(), "no_allow", id="a long s, to Go an s"
+    ),
     pytest.param(b'{"InstanceIds": [7]}', "allowed", id="a number"),
     pytest.param(b'{"InstanceIds": [7.0]}', "no_allow", id="a number that is 7 to some readers"),
     pytest.param(b'{"InstanceIds": [7e0]}', "no_allow", id="another one"),
@@ -350,6 +354,16 @@ def test_a_part_that_holds_json_names_what_is_in_it(value: bytes, detail: str) -
     assert reply.detail == detail
 
 
+def test_parts_with_dots_are_nested_as_a_form_s_are() -> None:
+    play = Play(who=Known("uin/100000000103"))
+    first, second = part(b"InstanceIds.0", b"ins-1"), part(b"InstanceIds.1", b"ins-2")
+    whole = part(b"InstanceIds", b"ins-1")
+    lines = stop(content_type=MULTIPART)
+    assert play.ask(lines=lines, chunks=(first + END,)).detail == "allowed"
+    for body in (first + second, whole + second, whole + part(b"InstanceIds[0]", b"ins-2")):
+        assert play.ask(lines=lines, chunks=(body + END,)).detail == "no_allow"
+
+
 # content type, body, query, detail
 BESIDE = [
     pytest.param(JSON_TYPE, b'{"InstanceIds": ["ins-1"]}', b"A=1", "allowed", id="something else"),
@@ -358,6 +372,7 @@ BESIDE = [
     pytest.param(
         MULTIPART, part(b"InstanceIds", b"ins-1") + END, b"InstanceId=ins-2", "no_allow", id="parts"
     ),
+    pytest.param(FORM_TYPE, b"InstanceIds.0=ins-1&InstanceIds[]=ins-2", b"", "no_allow", id="brackets"),
     pytest.param(FORM_TYPE, b"InstanceIds.0=ins-1", b"A=1&A=2", "no_allow", id="a query of two readings"),
     pytest.param(JSON_TYPE, b"", b"InstanceIds.0=ins-1", "no_allow", id="the query alone"),
 ]
