@@ -1,0 +1,338 @@
+"""The nearest changes, all of them and in their order: what is proposed for a refused call, and what not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from camguard.bundle import Bundle
+from camguard.engine.call import Call
+from camguard.engine.changes import allowed_from, nearest_changes
+from camguard.ipset import LINE_END, IpSet, parse_address
+from tests.bridge import to_bundle, to_catalog
+from tests.casebook import OWNER, catalogs
+
+Statement = dict[str, Any]
+
+
+def allow(action: str = "aiart:*", resource: Any = "*", **condition: Any) -> Statement:
+    return {"effect": "allow", "action": action, "resource": resource, "condition": condition}
+
+
+def deny(action: str = "aiart:*", resource: Any = "*", **condition: Any) -> Statement:
+    return {**allow(action, resource, **condition), "effect": "deny"}
+
+
+def office(*ranges: str) -> dict[str, Any]:
+    return {"ip_equal": {"qcs:ip": list(ranges)}}
+
+
+def outside(*ranges: str) -> dict[str, Any]:
+    return {"ip_not_equal": {"qcs:ip": list(ranges)}}
+
+
+def at(operator: str, moment: str) -> dict[str, Any]:
+    return {f"date_{operator}": {"qcs:current_time": moment}}
+
+
+def tag(operator: str, key: str, value: str) -> dict[str, Any]:
+    return {operator: {key: value}}
+
+
+def bundle(*statements: Statement, more: dict[str, list[Statement]] | None = None) -> Bundle:
+    policies = {"p": list(statements), **(more or {})}
+    texts = {name: json.dumps({"version": "2.0", "statement": found}) for name, found in policies.items()}
+    principals = {"owner": OWNER, "users": {"101": {"policies": ["p"]}}}
+    return to_bundle(to_catalog(catalogs()["main"]), texts, principals)
+
+
+def call(source: str = "9.9.9.9", action: str = "aiart:TextToImage", **more: Any) -> Call:
+    return Call("uin/101", action, parse_address(source), time=0.0)._replace(**more)
+
+
+def reboot(*resources: str | None, **more: Any) -> Call:
+    return call(action="cvm:RebootInstances", resources=resources, **more)
+
+
+def changes(found: Bundle, asked: Call) -> list[tuple[int, str]]:
+    return [(each.clauses, each.text) for each in found.nearest_changes(asked, found.explain(asked))]
+
+
+HOUR, NEXT, LAST = "1970-01-01T01:00:00Z", "1970-01-01T02:00:00Z", "1970-01-01T03:00:00Z"
+INS = "qcs::cvm:ap-guangzhou:uin/100:instance/ins-1"
+EDGE = IpSet.of_ranges(((0, 2**31 - 1), (2**31 + 1, LINE_END - 1))).cidrs()  # all but 128.0.0.0
+
+ROWS = [
+    pytest.param(
+        [allow(**office("0.0.0.0/1"))],
+        call("200.0.0.1"),
+        [(1, "call from 0.0.0.0/1")],
+        id="a range that begins where the line does",
+    ),
+    pytest.param(
+        [allow(**outside("9.0.0.0/8"))],
+        call(),
+        [
+            (1, "call from 0.0.0.0/5, 8.0.0.0/8, 10.0.0.0/7, 12.0.0.0/6 or 5 more ranges"),
+            (1, "call from outside of 9.0.0.0/8"),
+        ],
+        id="everywhere but in one range",
+    ),
+    pytest.param(
+        [allow(**office("1.0.0.0/24", "3.0.0.0/24", "5.0.0.0/24", "7.0.0.0/24"))],
+        call(),
+        [(1, "call from 1.0.0.0/24, 3.0.0.0/24, 5.0.0.0/24, 7.0.0.0/24")],
+        id="as many ranges as are named",
+    ),
+    pytest.param(
+        [allow(**outside("0.0.0.0/0"))],
+        call(),
+        [(1, "call from ::/0"), (1, "call from outside of 0.0.0.0/0")],
+        id="the other family",
+    ),
+    pytest.param(
+        [allow(**outside("::/0"))],
+        call("::1"),
+        [(1, "call from 0.0.0.0/0"), (1, "call from outside of ::/0")],
+        id="the first family",
+    ),
+    pytest.param(
+        [allow(**outside(*EDGE))],
+        call(),
+        [
+            (1, "call from 128.0.0.0"),
+            (1, "call from outside of 0.0.0.0/1, 128.0.0.1, 128.0.0.2/31, 128.0.0.4/30 or 29 more ranges"),
+        ],
+        id="one address alone",
+    ),
+    pytest.param(
+        [allow(**office("1.0.0.0/8", "3.0.0.0/8", "5.0.0.0/8")), deny(**office("3.0.0.0/8", "5.0.0.0/8"))],
+        call(),
+        [(1, "call from 1.0.0.0/8"), (1, "call from 1.0.0.0/8, 3.0.0.0/8, 5.0.0.0/8")],
+        id="the first of the ranges where others are denied",
+    ),
+    pytest.param(
+        [allow(**at("greater_than_equal", HOUR), **at("less_than", NEXT))],
+        call(),
+        [(1, f"call from {HOUR} until {NEXT}"), (1, f"call when date_greater_than_equal {HOUR}")],
+        id="a window of time",
+    ),
+    pytest.param(
+        [allow(**at("greater_than_equal", HOUR), **at("less_than_equal", NEXT))],
+        call(),
+        [(1, f"call from {HOUR} until {NEXT}"), (1, f"call when date_greater_than_equal {HOUR}")],
+        id="a window with its end",
+    ),
+    pytest.param(
+        [allow("cvm:*", **at("equal", HOUR)), allow(**at("greater_than", NEXT), **at("less_than", LAST))],
+        call(),
+        [(1, f"call from {NEXT} until {LAST}"), (1, f"call when date_greater_than {NEXT}")],
+        id="a window behind a moment that changes nothing",
+    ),
+    pytest.param(
+        [allow(**at("less_than", HOUR)), allow(**at("greater_than_equal", NEXT))],
+        call(time=3600.0),
+        [(1, f"call from {NEXT}"), (1, f"call when date_less_than {HOUR}"),
+         (1, f"call when date_greater_than_equal {NEXT}")],
+        id="a window that is over, and one to come",
+    ),
+    pytest.param(
+        [allow(**at("equal", HOUR))],
+        call(),
+        [(1, f"call from {HOUR}"), (1, f"call when date_equal {HOUR}")],
+        id="one moment",
+    ),
+    pytest.param(
+        [allow(**at("greater_than", HOUR))],
+        call(time=3600.0),
+        [(1, f"call from {HOUR}"), (1, f"call when date_greater_than {HOUR}")],
+        id="right after this moment",
+    ),
+    pytest.param(
+        [allow(**at("not_equal", HOUR))],
+        call(time=3600.0),
+        [(1, f"call from {HOUR}"), (1, f"call when date_not_equal {HOUR}")],
+        id="at any other moment",
+    ),
+    pytest.param(
+        [allow(**at("greater_than", HOUR), **at("less_than", "1970-01-01T01:00:01.5Z"))],
+        call(),
+        [(1, f"call from {HOUR} until 1970-01-01T01:00:01Z"), (1, f"call when date_greater_than {HOUR}")],
+        id="a short window",
+    ),
+    pytest.param(
+        [allow(**at("greater_than_equal", "1970-01-01T00:00:00Z"))],
+        call(time=-5.0),
+        [(1, "call from 1970-01-01T00:00:00Z"),
+         (1, "call when date_greater_than_equal 1970-01-01T00:00:00Z")],
+        id="from the first second on, without an end",
+    ),
+    pytest.param(
+        [allow(**at("greater_than_equal", "1969-12-31T23:00:00Z"))],
+        call(time=-5000.0),
+        [(1, "call from 1969-12-31T23:00:00Z"),
+         (1, "call when date_greater_than_equal 1969-12-31T23:00:00Z")],
+        id="from before the first second on, without an end",
+    ),
+    pytest.param(
+        [allow(**at("greater_than_equal", HOUR))],
+        call(time=None),
+        [(1, f"call when date_greater_than_equal {HOUR}")],
+        id="a call without a time",
+    ),
+    pytest.param(
+        [allow(**office("1.0.0.0/8"), **tag("bool_equal", "cos:secure-transport", "true"))],
+        call("1.2.3.4"),
+        [(1, "supply cos:secure-transport = true")],
+        id="only the clause that does not hold",
+    ),
+    pytest.param(
+        [allow(**office("1.0.0.0/8")),
+         deny(**office("1.0.0.0/8"), **tag("null_equal", "cos:prefix", "true"))],
+        call(context={"cos:prefix": ()}),
+        [],
+        id="nothing is done to make a deny hold",
+    ),
+    pytest.param(
+        [allow(**tag("string_equal", "cos:a", "1"), numeric_equal={"cos:b": 2}, string_like={"cos:c": "x*"})],
+        call(context={"cos:b": ("2",)}),
+        [(2, "supply cos:a = 1 and supply cos:c = x")],
+        id="keys beside a key that holds",
+    ),
+    pytest.param(
+        [allow("cvm:*", **tag("for_any_value:string_equal", "qcs:resource_tag", "a&b"),
+               **tag("string_not_equal", "qcs:resource_tag/c/d", "e"))],
+        reboot(INS, resource_tags={"f": "g", "c/d": "e"}),
+        [(2, "have the tag a=b on the resource and have the tag c/d=e-other on the resource")],
+        id="tags of the resource beside others",
+    ),
+    pytest.param(
+        [allow("cvm:*", **tag("for_any_value:string_equal", "qcs:resource_tag", "a&b"),
+               **tag("string_equal", "qcs:resource_tag/c", "d"))],
+        reboot(INS, resource_tags={"c": "d"}),
+        [(1, "have the tag a=b on the resource")],
+        id="a tag of the resource that is there stays",
+    ),
+    pytest.param(
+        [allow("cvm:*", **tag("for_any_value:string_equal", "qcs:request_tag", "a&b"),
+               **tag("string_equal", "qcs:request_tag/c", "d"))],
+        reboot(INS, request_tags={"c": "d"}),
+        [(1, "have the tag a=b on the request")],
+        id="a tag of the request that is there stays",
+    ),
+    pytest.param(
+        [allow("cvm:*", **tag("string_equal", "qcs:request_tag/c", "d"))],
+        reboot(INS),
+        [(1, "have the tag c=d on the request")],
+        id="a tag of a request that has none",
+    ),
+    pytest.param(
+        [allow("cvm:*", ["qcs::cvm:::instance/web-*", "qcs::cvm:::instance/db-*"])],
+        reboot(INS),
+        [(1, "call it on a resource of qcs::cvm:::instance/web-*")],
+        id="the first of several resources",
+    ),
+    pytest.param(
+        [allow("cvm:*", ["qcs::cvm:ap-beijing::disk/d-1", "qcs::cvm:::instance/ins-1"]), deny("cvm:*", INS)],
+        reboot(INS),
+        [(1, "take p#1 off this call: narrow or remove the deny")],
+        id="a resource that is allowed and denied",
+    ),
+    pytest.param(
+        [allow("cvm:*", ["*", "qcs::cvm:::instance/ins-2"], **office("1.0.0.0/8")), deny("cvm:*", INS)],
+        reboot(INS),
+        [],
+        id="no other resource where the statement is about all",
+    ),
+    pytest.param(
+        [allow("cvm:*", "qcs::cvm:::instance/*", **office("1.0.0.0/8"))],
+        reboot(INS),
+        [(1, "call from 1.0.0.0/8")],
+        id="no other resource where this one will do",
+    ),
+    pytest.param(
+        [allow("cvm:*", "qcs::cvm:ap-beijing:uin/100:instance/${uin}-*")],
+        reboot(INS),
+        [(1, "call it on a resource of qcs::cvm:ap-beijing:uin/100:instance/${uin}-*")],
+        id="another region and the caller's number",
+    ),
+    pytest.param(
+        [allow("cvm:*", "qcs:::*::instance/x"), deny("cvm:*", "qcs::cvm:ap-beijing::*"),
+         deny("cvm:*", "qcs::cvm:::*", **office("1.0.0.0/8"))],
+        reboot(INS),
+        [(1, "call it on a resource of qcs:::*::instance/x")],
+        id="any region means the call's own, and no product the action's",
+    ),
+    pytest.param(
+        [allow("cvm:*", "qcs::*:::instance/x")],
+        reboot(INS),
+        [(1, "call it on a resource of qcs::*:::instance/x")],
+        id="any product",
+    ),
+    pytest.param(
+        [allow("cvm:*", "qcs::cvm:::instance/x")],
+        reboot(None),
+        [(1, "call it on a resource of qcs::cvm:::instance/x")],
+        id="a call whose resource could not be read",
+    ),
+    pytest.param(
+        [allow(), deny(**office("9.0.0.0/8")), deny("*", **tag("string_equal", "cos:a", "1"))],
+        call(context={"cos:a": ("1",)}),
+        [(2, "take p#1, p#2 off this call: narrow or remove the deny")],
+        id="two denies",
+    ),
+    pytest.param([allow()], call(), [], id="a call that passes"),
+    pytest.param([allow()], call(principal="uin/9"), [], id="a principal that is not known"),
+    pytest.param([allow()], call(action="aiart:Nope"), [], id="an action that is not known"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("statements", "asked", "expected"), ROWS)
+def test_what_is_proposed(statements: list[Statement], asked: Call, expected: list[tuple[int, str]]) -> None:
+    assert changes(bundle(*statements), asked) == expected
+
+
+MORE = {f"more{i}": [allow("cvm:*" if i % 2 else "aiart:*")] for i in range(12)}
+
+
+def test_other_policies_are_proposed_and_not_too_many() -> None:
+    found = bundle(allow("cvm:*"), more=MORE)
+    names = [f"more{i}" for i in (0, 2, 4, 6, 8)]
+    assert changes(found, call()) == [(1, f"attach the policy {name}") for name in names]
+    why = found.explain(call())
+    some = nearest_changes(found.tables, found.policies, call(), why, most=2)
+    assert [each.text for each in some] == ["attach the policy more0", "attach the policy more2"]
+
+
+def test_what_the_caller_can_do_comes_first_and_less_before_more() -> None:
+    more = {"full": [allow("*")]}
+    statements = (allow(**office("1.0.0.0/8"), **tag("string_equal", "cos:a", "1")), allow("cos:*"))
+    assert changes(bundle(*statements, more=more), call()) == [
+        (1, "attach the policy full"),
+        (2, "call from 1.0.0.0/8 and supply cos:a = 1"),
+    ]
+    assert changes(bundle(allow(**office("1.0.0.0/8")), more=more), call()) == [
+        (1, "call from 1.0.0.0/8"),
+        (1, "attach the policy full"),
+    ]
+
+
+def test_the_same_is_proposed_once() -> None:
+    twice = bundle(allow(**office("1.0.0.0/8")), allow("aiart:Text*", **office("1.0.0.0/8")))
+    assert changes(twice, call()) == [(1, "call from 1.0.0.0/8")]
+
+
+def test_nothing_can_be_attached_to_the_owner() -> None:
+    policies = {"p": [allow()], "lift": [allow("*")]}
+    texts = {name: json.dumps({"version": "2.0", "statement": each}) for name, each in policies.items()}
+    found = to_bundle(to_catalog(catalogs()["main"]), texts, {"owner": OWNER, "account": [["gone"]]})
+    assert changes(found, call(principal="uin/100")) == []
+
+
+def test_the_addresses_from_which_a_call_passes() -> None:
+    tables = bundle(allow(**office("1.0.0.0/8"))).tables
+    assert allowed_from(tables, call()).cidrs() == ("1.0.0.0/8",)
+    assert allowed_from(tables, call(principal="uin/9")).cidrs() == ()
+    assert allowed_from(bundle(allow()).tables, call()).cidrs() == ("0.0.0.0/0", "::/0")
