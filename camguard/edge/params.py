@@ -20,11 +20,6 @@ Params: TypeAlias = tuple[tuple[str, str], ...]
 ACTION: Final = "Action"
 _TEXT = re.compile(rb"(?:[!\"$&-:<-~]|%[0-9A-Fa-f]{2})*+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_ESCAPE = re.compile(rb"%[0-9A-Fa-f]{2}")
-_DIGITS = b"0123456789abcdefABCDEF"
-_OCTETS: Final = {
-    b"%%%c%c" % (high, low): bytes([int(bytes((high, low)), 16)]) for high in _DIGITS for low in _DIGITS
-}
 _FOLDED = re.compile(r"action(?:\[.*)?", re.DOTALL)
 _LONGEST_FOLDED: Final = 64  # to normalise a run of combining marks takes time that grows with its square
 _TOO_MANY: Final = refused("too_many_params")
@@ -58,8 +53,12 @@ def parse_params(raw: bytes, limit: int, malformed: Decision) -> Params | Decisi
 def _decoded(raw: bytes) -> str:
     if b"+" in raw:
         raw = raw.replace(b"+", b" ")
-    # Not unquote_to_bytes, which takes seventy times the memory of what it reads.
-    return (_ESCAPE.sub(lambda found: _OCTETS[found[0]], raw) if b"%" in raw else raw).decode()
+    if b"%" not in raw:
+        return raw.decode()
+    # `%41` as the `\x41` of a literal, which is read in C: a Python step for each escape, as in
+    # unquote_to_bytes, would make a form of a mebibyte cost 40 ms more and thirty times its memory.
+    literal = raw.replace(b"\\", rb"\\").replace(b"%", rb"\x")
+    return literal.decode("unicode_escape").encode("latin-1").decode()
 
 
 def is_alias(name: str) -> bool:
