@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,3 +23,12 @@ def free_ports() -> tuple[int, int]:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))
         return one.getsockname()[1], other.getsockname()[1]
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """Leave the collector out of what is timed: it walks everything that the whole run has loaded."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()

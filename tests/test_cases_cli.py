@@ -12,6 +12,7 @@ import pytest
 
 from camguard.cli import main
 from camguard.cli.exit import Exit
+from camguard.policy.keys import OWN
 from tests.casebook import DecisionCase, catalogs, decision_cases
 
 CASES = decision_cases()
@@ -20,9 +21,14 @@ VAIN = {"CG203", "CG207", "CG305", "CG415", "CG416"}
 
 
 def can_be_said(call: dict[str, Any]) -> bool:
-    """What has no argument: no time, a session, nothing supplied as absent, no resource or an unbound one."""
+    """Tell whether arguments can say a call.
+
+    What has none: no time, a session, nothing supplied as absent, no resource or an unbound one, and a
+    context that speaks of what other arguments say.
+    """
     return (
-        call["time"] is not None
+        not any(key.partition("/")[0] in OWN for key in call["context"] or {})
+        and call["time"] is not None
         and call["session"] is None
         and bool(call["resources"])
         and None not in call["resources"]

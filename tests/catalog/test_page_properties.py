@@ -169,6 +169,7 @@ HOSTILE = [
 
 
 @pytest.mark.heavy
+@pytest.mark.usefixtures("no_collection")
 @layouts
 @pytest.mark.parametrize("text", HOSTILE)
 def test_reading_takes_time_in_proportion(text: str, lay: Lay) -> None:
@@ -179,7 +180,7 @@ def test_reading_takes_time_in_proportion(text: str, lay: Lay) -> None:
         return time.process_time() - start
 
     small = min(seconds(20_000) for _ in range(3))
-    large = seconds(200_000)
+    large = min(seconds(200_000) for _ in range(2))
     assert large < 40 * max(small, 0.002), "ten times the text may not take forty times as long"
 
 

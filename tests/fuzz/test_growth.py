@@ -161,6 +161,7 @@ WORST = [
 
 
 @pytest.mark.heavy
+@pytest.mark.usefixtures("no_collection")
 @pytest.mark.parametrize(("name", "make", "start", "most"), WORST)
 def test_twice_the_input_takes_about_twice_the_time(
     name: str, make: Callable[[int], bytes], start: int, most: int
