@@ -6,7 +6,8 @@ import asyncio
 import json
 import resource
 import socket
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -172,6 +173,60 @@ def test_a_body_that_outgrows_its_bounds_on_the_way_is_refused_and_never_whole_u
             assert b"connection: close" in answer
             assert upstream.requests == []
             assert house.parts.metrics.render().count(b'kind="reset",service="aiart"} 1') == 0
+
+    play(scene())
+
+
+def in_chunks(body: bytes) -> bytes:
+    part = 1 << 16
+    pieces = [body[start : start + part] for start in range(0, len(body), part)]
+    framed = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+    return spell(b"", "transfer-encoding: chunked") + framed + b"0\r\n\r\n"
+
+
+FULL = {"LIMITS__BUFFERED_BYTES": "5000000", "LIMITS__BODY_BYTES": "5000000"}
+UPLOADS = [
+    pytest.param(spell, 0, 10 * MIB, {}, None, id="nobody, of as much as is allowed"),
+    pytest.param(spell, 0, 4 * MIB, FULL, "RequestLimitExceeded", id="one too many, declared"),
+    pytest.param(in_chunks, 0, 4 * MIB, FULL, "RequestLimitExceeded", id="one too many, in chunks"),
+    pytest.param(spell, 0, 20 * MIB, {}, "RequestSizeLimitExceeded", id="too large, declared"),
+    pytest.param(in_chunks, 0, 20 * MIB, {}, "RequestSizeLimitExceeded", id="too large, in chunks"),
+    pytest.param(
+        spell, 0.5, 10 * MIB, {"LIMITS__BODY_SECONDS": "0.2"}, "InvalidRequest", id="too slow, declared"
+    ),
+]
+
+
+@pytest.mark.parametrize(("spelled", "pause", "size", "limits", "refusal"), UPLOADS)
+def test_whoever_is_refused_while_he_sends_all_is_told(
+    folder: Path,
+    spelled: Callable[[bytes], bytes],
+    pause: float,
+    size: int,
+    limits: dict[str, str],
+    refusal: str | None,
+) -> None:
+    def sends_all(port: int, request: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+            raw.sendall(request[: size // 2])
+            time.sleep(pause)
+            raw.sendall(request[size // 2 :])
+            with raw.makefile("rb") as answer:
+                head = b"".join(iter(answer.readline, b"\r\n"))
+                length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+                return head + b"\r\n" + answer.read(length)
+
+    async def scene() -> None:
+        async with Upstream(says(OK)) as upstream, gateway(folder, upstream, **limits) as house:
+            guard = house.parts.guard
+            _, held = await asyncio.open_connection("127.0.0.1", house.port)
+            if refusal == "RequestLimitExceeded":
+                held.write(spell(b"x" * 4_900_000)[:-1])
+                await until(lambda: guard.held >= 4_000_000)
+            request = spelled(b'"' + b"x" * (size - 2) + b'"')
+            assert code(await asyncio.to_thread(sends_all, house.port, request)) == refusal
+            assert len(upstream.requests) == (refusal is None)
+            held.close()
 
     play(scene())
 
