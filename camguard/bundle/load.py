@@ -49,6 +49,7 @@ def read_content(folder: Path, catalog: Path) -> Content:
     files: dict[str, bytes] = {}
     problems: list[Problem] = []
     folder = folder.resolve()  # once: a symlink swapped meanwhile must not mix two bundles
+    problems += _misplaced(folder / POLICIES)
     for path in _paths(folder):
         name = path.relative_to(folder).as_posix()
         try:
@@ -83,6 +84,18 @@ def _paths(folder: Path) -> Iterator[Path]:
     policies = folder / POLICIES
     if policies.is_dir():
         yield from sorted(p for p in policies.iterdir() if p.suffix == ".json" and not p.name.startswith("."))
+
+
+def _misplaced(policies: Path) -> Iterator[Problem]:
+    """Yield what looks like a policy and would be passed over: it could be one that denies (threats T85)."""
+    for path in sorted(policies.iterdir()) if policies.is_dir() else ():
+        where = f"{POLICIES}/{path.name}"
+        if path.name.startswith("."):
+            continue
+        if path.is_dir() and path.suffix != ".json":
+            yield Problem(where, "BundleError", "is a folder; policies stand side by side, as <id>.json")
+        elif path.suffix != ".json" and path.suffix.lower() == ".json":
+            yield Problem(where, "BundleError", "is no policy under this name; write .json in small letters")
 
 
 def make_bundle(  # noqa: PLR0913 - the parts of a bundle, each named

@@ -74,3 +74,30 @@ def test_what_only_warns_loads(
 ) -> None:
     write(folder, effect, action)
     assert load_bundle(folder / "bundle", folder / "catalog", unknown_action=unknown).statement_count == 1
+
+
+MISPLACED = [
+    pytest.param("team/lock.json", "policies/team", "is a folder", id="T85 a policy in a folder of its own"),
+    pytest.param("lock.JSON", "policies/lock.JSON", "small letters", id="T85 a policy in capitals"),
+]
+
+
+@pytest.mark.parametrize(("name", "where", "words"), MISPLACED)
+def test_a_policy_that_would_be_passed_over_stops_activation(
+    folder: Path, name: str, where: str, words: str
+) -> None:
+    write(folder, "allow", "aiart:*")
+    path = folder / "bundle/policies" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("{}")
+    with pytest.raises(BundleError) as caught:
+        load_bundle(folder / "bundle", folder / "catalog")
+    assert [problem.where for problem in caught.value.problems] == [where]
+    assert words in caught.value.problems[0].message
+
+
+@pytest.mark.parametrize("name", [".git", ".one.json.swp", "one.json~", "README.md"])
+def test_what_is_no_policy_is_left_alone(folder: Path, name: str) -> None:
+    write(folder, "allow", "aiart:*")
+    (folder / "bundle/policies" / name).write_text("x")
+    assert load_bundle(folder / "bundle", folder / "catalog").statement_count == 1

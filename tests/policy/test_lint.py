@@ -137,6 +137,8 @@ ROWS = [
                  id="a deny of an unknown service"),
     pytest.param("CG203", "/action", [deny("arts:*")], [allow("arts:*")],
                  id="a deny of everything of an unknown service"),
+    pytest.param("CG211", "/action", [deny("finance:*")], [deny("finance:Pay")],
+                 id="a deny of a whole service that is like none of the catalog"),
     pytest.param("CG204", "/action", [allow("arts:*")], [allow("art:*")],
                  id="an allow of an unknown service"),
     pytest.param("CG205", "/action", [deny("art:texttoimage")], [deny("art:TextToImage")],

@@ -138,6 +138,13 @@ CODES: Mapping[str, Code] = MappingProxyType(
                 "It changes nothing, and whoever takes it out will wonder why nothing changes.",
             ),
             Code(
+                "CG211",
+                _W,
+                "deny of a whole service that the catalog lacks",
+                "No call of that service passes, whatever policies say; the deny counts once its page is"
+                " in the catalog (4, DEC-2).",
+            ),
+            Code(
                 "CG301",
                 _W,
                 "allow of a resource for actions that have none",

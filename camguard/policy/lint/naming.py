@@ -54,6 +54,9 @@ def _no_service(subject: Subject, pattern: ActionPattern, at: str) -> Finding:
     near = " or ".join(f"{name}:{pattern.name}" for name in subject.roster.near_service(pattern.service))
     if subject.allows:
         return found("CG204", at, f"there is no service {pattern.service!r}: nothing is granted", near)
+    if not near and pattern.name == STAR:  # calls of a service that the catalog lacks are refused anyway
+        message = f"there is no service {pattern.service!r} in the catalog: its calls are refused unasked"
+        return found("CG211", at, message, "its catalog page, before calls of it are to pass")
     message = f"there is no service {pattern.service!r}: this denies nothing"
     return found("CG203", at, message, near or "a service of the catalog, or the catalog page of this one")
 
