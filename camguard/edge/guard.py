@@ -160,7 +160,7 @@ class Guard:
                 body = await self._intake.take(receive, seen.declared, seen.limit)
                 if body is None:
                     return None
-                refusal = self._reader.inspect(seen, body)
+                refusal = self._reader.hold(seen, body)
             decision = self._ask(seen, now) if refusal is None else refusal
             if self._candidate is not None and seen.call is not None:
                 seen.candidate = self._compare(self._candidate, seen.call)
@@ -198,7 +198,7 @@ class Guard:
         return self._reader.read(seen, scope)
 
     def _ask(self, seen: Seen, now: float) -> Decision:
-        """Find out who calls, and ask the bundle."""
+        """Find out who calls, read the body of whoever may call at all, and ask the bundle."""
         head, named, origin = seen.head, seen.named, seen.origin
         assert head and named and origin  # noqa: S101, PT018 - for mypy: all were read
         identity = self._who(head, named.service, seen.body, seen.params, origin.trusted, now)
@@ -207,6 +207,9 @@ class Guard:
             seen.secret_id = named_secret_id(head, seen.params)
             return identity
         seen.identity = identity
+        refusal = None if seen.body is None else self._reader.inspect(seen, seen.body)
+        if refusal is not None:
+            return refusal
         entry = named.entry
         if entry is not None:
             action = entry.id

@@ -128,23 +128,31 @@ class Reader:
             seen.streams = not self._needs_body(head)
         return None
 
-    def inspect(self, seen: Seen, body: bytes | Decision) -> Decision | None:
-        """Read what a body says of action and parameters. body: or why there is none."""
+    def hold(self, seen: Seen, body: bytes | Decision) -> Decision | None:
+        """Keep a body for what follows. body: or why there is none.
+
+        A form is read here, for it may carry the action and the caller's signature.
+        """
         named, head = seen.named, seen.head
         assert named is not None and head is not None  # noqa: S101, PT018 - for mypy: the head was read
+        content = named.content
         if isinstance(body, Decision):
-            return _BODY_ON_GET if named.content is None and body is TOO_LARGE else body
+            return _BODY_ON_GET if content is None and body is TOO_LARGE else body
         seen.body = body
+        return self._form(seen, head, body) if content is not None and content.kind == "form" else None
+
+    def inspect(self, seen: Seen, body: bytes) -> Decision | None:
+        """Read what any other body says of action and parameters; after the caller is known (threats 9)."""
+        named = seen.named
+        assert named is not None  # noqa: S101 - for mypy: the head was read
         content, templates = named.content, named.templates
         if content is None:
             if templates is not None:
                 seen.parameters = nest(seen.params)
             return None
         kind = content.kind
-        if kind == "json" and templates is None and plain_json(body):
+        if kind == "form" or (kind == "json" and templates is None and plain_json(body)):
             return None
-        if kind == "form":
-            return self._form(seen, head, body)
         wanted = templates is not None and templates.needs_parameters
         found: Fields | Decision = UNREAD
         if kind == "json":
