@@ -251,6 +251,18 @@ def test_shadow_refuses_who_is_not_known(detail: str) -> None:
     assert (reply.detail, reply.passed) == (detail, False)
 
 
+def test_t38_a_body_is_not_read_of_a_caller_who_is_not_known() -> None:
+    who = Known()
+    who.said = refused("principal_missing")
+    bodies = (b'{"Action": "DeleteBudget"}', b'{"action": [[], []]}', b"{")
+    assert {ask(who=who, chunks=(body,)).detail for body in bodies} == {"principal_missing"}
+    assert {ask(chunks=(body,)).detail for body in bodies} == {
+        "action_conflict",
+        "action_alias",
+        "allowed",  # a body that cannot name an action is the upstream's to read
+    }
+
+
 def test_t119_a_stranger_is_told_what_one_without_permission_is_told() -> None:
     def told(principal: str) -> bytes:
         reply = ask(who=Known(principal))
