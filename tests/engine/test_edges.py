@@ -11,9 +11,13 @@ import pytest
 
 from camguard.bundle import Bundle, make_bundle
 from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
+from camguard.engine import decide as decide_module
 from camguard.engine.call import Call
 from camguard.engine.decide import ACTION_UNKNOWN, PRINCIPAL_UNKNOWN
+from camguard.engine.decision import Reason
+from camguard.engine.row import NO_ALLOW
 from camguard.policy.document import parse_policy
+from camguard.policy.model import Policy
 
 ROW = Action("aiart", "Draw", Access.READ, Granularity.OPERATION, ("*",), ip_restriction=True)
 SERVICE = Service(
@@ -22,11 +26,26 @@ SERVICE = Service(
 )  # fmt: skip
 
 
-def bundle(*statements: dict[str, Any]) -> Bundle:
+def policy(name: str, *statements: dict[str, Any]) -> Policy:
     full = [{"effect": "allow", "action": "aiart:*", "resource": "*"} | each for each in statements]
-    policy = parse_policy(json.dumps({"version": "2.0", "statement": full}), "one")
-    principals = {"owner": {"uin": "100", "app_id": "125"}, "users": {"200": {"policies": ["one"]}}}
-    return make_bundle({"one": policy}, principals, Catalog({"aiart": SERVICE}))
+    return parse_policy(json.dumps({"version": "2.0", "statement": full}), name)
+
+
+def bundle(*statements: dict[str, Any]) -> Bundle:
+    """One user who has the statements, one who has nothing, and four more like the first."""
+    users = {str(uin): {"policies": [] if uin == 201 else ["one"]} for uin in range(200, 206)}
+    principals = {"owner": {"uin": "100", "app_id": "125"}, "users": users}
+    return make_bundle(
+        {"one": policy("one", *statements)}, principals, Catalog({"aiart": SERVICE}), **settings
+    )
+
+
+def draw(principal: str = "uin/200", place: int | None = 1, time: float | None = 0.0, **more: Any) -> Call:
+    return Call(principal, "aiart:Draw", place, time)._replace(**more)
+
+
+OFFICE = {"condition": {"ip_equal": {"qcs:ip": "0.0.0.0/24"}}}
+HOUR = {"condition": {"date_greater_than_equal": {"qcs:current_time": "1970-01-01T01:00:00Z"}}}
 
 
 UNJUDGED = [
@@ -40,6 +59,96 @@ UNJUDGED = [
 def test_judging_refuses_what_deciding_refuses(call: Call, decision: object) -> None:
     tables = bundle({}).tables
     assert (tables.decide(call), tables.judge(call)) == (decision, decision)
+
+
+def test_a_call_that_names_no_resource_passes_nowhere() -> None:
+    for found in (bundle({}), bundle(OFFICE)):
+        assert found.decide(draw())
+        assert found.decide(draw(resources=())) == NO_ALLOW
+
+
+def test_a_call_is_about_everything_if_it_does_not_say() -> None:
+    assert draw().resources == ("*",)
+
+
+def test_a_session_opens_no_other_principals_table() -> None:
+    found, session = bundle({}), policy("session", {})
+    assert found.decide(draw("uin/200", session=session))
+    assert not found.decide(draw("uin/201", session=session))
+    assert found.decide(draw("uin/200", session=session))
+
+
+def test_a_session_leaves_the_principals_own_table_alone() -> None:
+    found, session = bundle({}), policy("session", {"action": "aiart:Other"})
+    assert not found.decide(draw(session=session))
+    assert found.decide(draw())
+    assert not found.decide(draw(session=session))
+
+
+def fail(*_: object) -> None:
+    raise AssertionError("what is ready was made once more")
+
+
+@pytest.mark.parametrize("time", [0.0, 3600.0, 1e9], ids=["before", "right at a cut", "long after"])
+def test_what_is_ready_is_found_not_made(time: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = bundle(OFFICE, HOUR)
+    tables = found.tables
+    table = tables.table("uin/200")
+    assert table is not None
+    first = [found.decide(draw(place=place, time=time)) for place in (1, 300)]
+    monkeypatch.setattr(tables, "table", fail)
+    monkeypatch.setattr(table, "row", fail)
+    monkeypatch.setattr(table, "fold", fail)
+    again = [found.decide(draw(place=place, time=time)) for place in (1, 300)]
+    assert [one is other for one, other in zip(first, again, strict=True)] == [True, True]
+
+
+def test_what_must_be_judged_is_judged_by_the_row_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = bundle(OFFICE)
+    table = found.tables.table("uin/200")
+    assert table is not None
+    assert found.decide(draw(context={}))
+    monkeypatch.setattr(table, "unfolded", fail)
+    assert found.decide(draw(context={}))
+
+
+def test_principals_are_forgotten_together_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decide_module, "RECENT", 3)
+    found = bundle({})
+    sizes = []
+    for uin in (200, 201, 202, 203, 204, 205, 205):
+        found.decide(draw(f"uin/{uin}"))
+        sizes.append(len(vars(found.tables)["_recent"]))
+    assert sizes == [1, 2, 3, 1, 2, 3, 3]
+
+
+NAMES = [
+    pytest.param("aiart:Nope", Reason.ACTION_UNKNOWN, id="a name that the catalog lacks"),
+    pytest.param("aiart:draw", Reason.ACTION_UNKNOWN, id="a name in another letter case"),
+    pytest.param("aiart:N_9z", Reason.ACTION_UNKNOWN, id="signs that a name may have"),
+    pytest.param("aiart:z" + "9" * 127, Reason.ACTION_UNKNOWN, id="the longest name"),
+    pytest.param("aiart:z" + "9" * 128, Reason.ACTION_INVALID, id="a name that is too long"),
+    pytest.param("aiart:9N", Reason.ACTION_INVALID, id="a digit first"),
+    pytest.param("aiart:_N", Reason.ACTION_INVALID, id="an underscore first"),
+    pytest.param("aiart:N-o", Reason.ACTION_INVALID, id="a sign that a name may not have"),
+    pytest.param("aiart:Nope\n", Reason.ACTION_INVALID, id="a line's end"),
+    pytest.param("aiart:", Reason.ACTION_INVALID, id="no name"),
+    pytest.param("aiart", Reason.ACTION_INVALID, id="no colon"),
+    pytest.param("aiart:x:Nope", Reason.ACTION_INVALID, id="two colons"),
+    pytest.param("az059:Nope", Reason.SERVICE_UNKNOWN, id="a service that the catalog lacks"),
+    pytest.param("AIART:Draw", Reason.ACTION_INVALID, id="a service in capitals"),
+    pytest.param("a-b:Nope", Reason.ACTION_INVALID, id="a sign that a service may not have"),
+    pytest.param(":Nope", Reason.ACTION_INVALID, id="no service"),
+]
+
+
+@pytest.mark.parametrize(("action", "reason"), NAMES)
+def test_names_that_are_refused(action: str, reason: Reason) -> None:
+    assert bundle({}).decide(draw(action=action)).reason is reason
+
+
+def test_a_reason_is_written_as_it_is_named() -> None:
+    assert [reason.value for reason in Reason] == [reason.name.lower() for reason in Reason]
 
 
 MODULES = (
