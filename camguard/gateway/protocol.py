@@ -102,6 +102,7 @@ class BoundedProtocol(HttpToolsProtocol):
     head_since, body_since, stalled_since: loop time since when we wait for that, None while we do not.
     drained_at: loop time when something was last thrown away, None while nothing is. drained: bytes so far.
     counted: whether the parser tells where what is thrown away ends.
+    unspent: bytes since the last part of a body.
     """
 
     bounds: ClassVar[Bounds]
@@ -112,6 +113,7 @@ class BoundedProtocol(HttpToolsProtocol):
     drained_at: float | None = None
     head_bytes = 0
     drained = 0
+    unspent = 0
     counted = False
     ending = False
 
@@ -132,11 +134,18 @@ class BoundedProtocol(HttpToolsProtocol):
             self.discard(data)
             return
         in_head = self.head_since is not None
+        self.unspent += len(data)
         super().data_received(data)
         if in_head and self.head_since is not None:
             self.head_bytes += len(data)
             if self.head_bytes > self.bounds.head_bytes:
                 self.refuse(plain(b"431 Request Header Fields Too Large"))
+        elif self.body_since is not None and self.unspent > self.bounds.head_bytes:
+            self.transport.abort()  # a trailer or chunk line without end: the parser would keep it all
+
+    def on_body(self, body: bytes) -> None:
+        self.unspent = 0
+        super().on_body(body)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -147,6 +156,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser.get_http_version() not in VERSIONS or not one_target(self.url, self.headers):
             raise ValueError  # httptools ends the connection with 400
         self.head_since = None
+        self.unspent = 0
         self.body_since = self.loop.time()
         super().on_headers_complete()
         self.cycle.transport = self.outgoing  # type: ignore[assignment]

@@ -67,6 +67,32 @@ SLOW = [
 ]
 
 
+ENDLESS = [
+    pytest.param(b"2\r\n{}\r\n0\r\nx-late: ", id="T60 a trailer without end"),
+    pytest.param(b"2\r\n{}\r\n2;x=", id="T60 a chunk extension without end"),
+]
+
+
+@pytest.mark.parametrize("beginning", ENDLESS)
+def test_what_a_parser_would_keep_for_ever_is_cut_by_its_bytes(beginning: bytes) -> None:
+    patient = Bounds(head_seconds=20, body_seconds=20, head_bytes=2000, connections=100)
+
+    async def scene() -> int:
+        sent = 0
+        async with serving(App(), patient) as port:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(POST + b"transfer-encoding: chunked\r\n\r\n" + beginning)
+            with contextlib.suppress(ConnectionError):
+                while sent < 64 << 20:
+                    writer.write(b"x" * 65_536)
+                    await writer.drain()
+                    sent += 65_536
+            writer.close()
+        return sent
+
+    assert play(scene()) < 32 << 20, "what the sockets on the way hold, and no more"
+
+
 @pytest.mark.parametrize(("at_once", "slowly", "status"), SLOW)
 def test_a_connection_that_makes_us_wait_is_cut_at_the_deadline(
     at_once: bytes, slowly: bytes, status: bytes
