@@ -35,9 +35,7 @@ def bundle(*statements: dict[str, Any]) -> Bundle:
     """One user who has the statements, one who has nothing, and four more like the first."""
     users = {str(uin): {"policies": [] if uin == 201 else ["one"]} for uin in range(200, 206)}
     principals = {"owner": {"uin": "100", "app_id": "125"}, "users": users}
-    return make_bundle(
-        {"one": policy("one", *statements)}, principals, Catalog({"aiart": SERVICE}), **settings
-    )
+    return make_bundle({"one": policy("one", *statements)}, principals, Catalog({"aiart": SERVICE}))
 
 
 def draw(principal: str = "uin/200", place: int | None = 1, time: float | None = 0.0, **more: Any) -> Call:
