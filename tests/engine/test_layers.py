@@ -14,9 +14,11 @@ from camguard.engine.decision import Reason
 from camguard.engine.naming import Naming
 from camguard.engine.partition import partition
 from camguard.engine.row import Row
+from camguard.engine.supply import bindings_of
 from camguard.ipset import LINE_END, IpSet
 from camguard.policy.document import parse_policy
 from camguard.policy.model import Policy
+from camguard.policy.resources import Owner
 
 OPERATION, RESOURCE = Granularity.OPERATION, Granularity.RESOURCE
 DISK = "qcs::vm:::disk/d-1"
@@ -154,7 +156,25 @@ def test_each_statement_knows_its_actions() -> None:
         ({"vm:Stop", "vm:Unread"}, draw),
     ]
     spreads = Naming(CATALOG, [found]).spreads
-    assert [tuple(spreads[each]) for each in found.statements] == expected
+    found_sets = [(set(spreads[each].named), set(spreads[each].doubtful)) for each in found.statements]
+    assert found_sets == expected
+
+
+BINDINGS = [
+    pytest.param("uin/101", {"uin": "101"}, id="a user"),
+    pytest.param("uin/100", {"uin": "100"}, id="the owner"),
+    pytest.param("role/bot", {}, id="a role"),
+    pytest.param("role/123", {}, id="a role whose name is a number"),
+    pytest.param("uin/", {}, id="no number"),
+    pytest.param("uin/1*", {}, id="DEC-33 what is no number"),
+    pytest.param("uin/\u0661", {}, id="DEC-33 digits of another script"),
+]
+
+
+@pytest.mark.parametrize(("principal", "own"), BINDINGS)
+def test_which_variables_have_a_value(principal: str, own: dict[str, str]) -> None:
+    assert bindings_of(principal, Owner("100", "125")) == {"owner_uin": "100", "app_id": "125"} | own
+    assert bindings_of(principal, Owner("x", "\u0661")) == own
 
 
 def test_the_families_are_no_bound_where_nothing_changes() -> None:
