@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +24,7 @@ GOOD = [
     pytest.param("::ffff:cb00:7142", 0xCB007142, id="T07 a mapped address in hex is IPv4"),
     pytest.param("::1.2.3.4", V4_END + 0x01020304, id="an IPv4-compatible address is not unwrapped"),
     pytest.param("64:ff9b::1.2.3.4", V4_END + (0x64FF9B << 96) + 0x01020304, id="NAT64 is not unwrapped"),
+    pytest.param("0000:0000:0000:0000:0000:ffff:255.255.255.255", V4_END - 1, id="the longest spelling"),
     pytest.param("2001:DB8::a", V4_END + (0x20010DB8 << 96) + 10, id="letters of either case"),
 ]
 
@@ -45,6 +47,34 @@ BAD = [
         "0000:0000:0000:0000:0000:ffff:255.255.255.2555",
     )
 ]  # fmt: skip
+
+
+def lenient(_family: int, _text: str) -> bytes:
+    return bytes(16)
+
+
+STRANGE = (
+    *(
+        "::1%eth0",
+        "g::",
+        "::1/128",
+        "[::1]",
+        "::1 ",
+        "::ffff:1.2.3.256",
+        "::1.2.3.04",
+        "::1.2.3.4.5",
+        "::1.2",
+    ),
+    *("::1.2.3.4x", "1.2.3.4::", "0000:0000:0000:0000:0000:0000:255.255.255.2555", "0" * 46 + "::"),
+)
+
+
+@pytest.mark.parametrize("text", STRANGE)
+def test_no_address_on_a_platform_that_takes_more(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "inet_pton", lenient)
+    assert parse_address("::") == V4_END
+    with pytest.raises(AddressError):
+        parse_address(text)
 
 
 @pytest.mark.parametrize("text", BAD)
@@ -74,7 +104,7 @@ def test_parse_range(text: str, first: str, last: str) -> None:
     "text",
     ["10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/08", "10.0.0.0/+8", "10.0.0.0/ 8", "10.0.0.0/00",
      "10.0.0.0/4294967304", "10.0.0.0/255.0.0.0", "::/129", "::ffff:10.0.0.0/8", "::ffff:10.0.0.0/95",
-     "10.*.*.10/24", "/8", "10.0.0.0/8/8", "10.0.0.0/²"],
+     "10.*.*.10/24", "/8", "10.0.0.0/8/8", "10.0.0.0/²", "10.0.0.0/" + "1" * 5000],
 )  # fmt: skip
 def test_no_range(text: str) -> None:
     with pytest.raises(AddressError):
@@ -106,6 +136,12 @@ SETS = [
 @pytest.mark.parametrize(("texts", "cidrs"), SETS)
 def test_ipset(texts: list[str], cidrs: tuple[str, ...]) -> None:
     assert IpSet.of(texts).cidrs() == cidrs
+
+
+def test_a_range_over_both_families_is_parted() -> None:
+    both = IpSet.of_ranges([(V4_END - 1, V4_END)])
+    assert both == IpSet((V4_END - 1, V4_END), (V4_END - 1, V4_END))
+    assert both.cidrs() == ("255.255.255.255", "::")
 
 
 V4 = st.integers(0, V4_END - 1)
