@@ -16,14 +16,7 @@ from _workload import Size, make_calls, make_workload
 
 from camguard.engine.call import Call
 
-GOALS = {
-    "cedarpy": 200,
-    "regorus": 100,
-    "CEL": 20,
-    "hand-rolled, integers": 5,
-    "casbin": 0,
-    "hand-rolled, ipaddress": 0,
-}
+GOALS = {"cedarpy": 200, "regorus": 100, "CEL": 20, "hand-rolled, integers": 5}
 
 
 def asked(answer: Answer, calls: list[Call], count: int) -> list[Call]:
