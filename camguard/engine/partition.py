@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from math import inf, nextafter
 from typing import NamedTuple
 
@@ -49,7 +48,7 @@ def time_partition(clauses: Mapping[Clause, int]) -> tuple[list[float], list[int
     """Cut time where a clause changes: cuts, and for before, at and after each the bits that hold.
 
     Returns (cuts, masks); the mask at a moment is `masks[bisect_left(cuts, t) + bisect_right(cuts, t)]`.
-    Instants are exact, moments are floats: a cut is the last float not after its instant.
+    Instants are exact, moments are floats: a cut is the float nearest to its instant, none lies between.
     """
     first = 0
     at: dict[float, int] = {}  # bits that flip from before a cut to the cut itself
@@ -57,7 +56,7 @@ def time_partition(clauses: Mapping[Clause, int]) -> tuple[list[float], list[int
     for clause, bit in clauses.items():
         held = clause_truth(clause, (-inf,), {})
         first |= bit if held else 0
-        for cut in sorted({_float_at(instant) for instant in clause.wanted}):
+        for cut in sorted({float(instant) for instant in clause.wanted}):
             for moment, flips in ((cut, at), (nextafter(cut, inf), after)):
                 holds = clause_truth(clause, (moment,), {})
                 flips[cut] = flips.get(cut, 0) ^ (bit if holds is not held else 0)
@@ -68,11 +67,6 @@ def time_partition(clauses: Mapping[Clause, int]) -> tuple[list[float], list[int
         masks.append(masks[-1] ^ at[cut])
         masks.append(masks[-1] ^ after[cut])
     return cuts, masks
-
-
-def _float_at(instant: int | Fraction) -> float:
-    nearest = float(instant)
-    return nearest if nearest <= instant else nextafter(nearest, -inf)
 
 
 def span_at(cuts: Sequence[float], masks: Sequence[int], moment: float) -> Span:

@@ -57,6 +57,7 @@ POLICIES = {
         policy("erase", {"action": "art:Erase"}),
         policy("never", {}, {"effect": "deny", "action": "art:*"}),
         policy("disk", {"action": "vm:*", "resource": DISK}),
+        policy("disk0", {"action": "vm:*", "resource": f"{DISK}0"}),
         policy("doubt", {}, {"effect": "deny", "condition": {"string_equal": {"cos:prefix": "a"}}}),
         policy("spared", {}, {"effect": "deny", "action": "vm:*", "resource": DISK}),
     )
@@ -99,6 +100,8 @@ LAYERS = [
                  Reason.LAYER_LIMIT, "boundary", id="a boundary that allows the first resource"),
     pytest.param(bundle("full", boundary="disk"), call("vm:Stop", None, f"{DISK}0", DISK),
                  Reason.LAYER_LIMIT, "boundary", id="a boundary that allows the last resource"),
+    pytest.param(bundle("full", boundary="disk", account=[["disk0"]]),
+                 call("vm:Stop", None, f"{DISK}0", DISK), Reason.LAYER_LIMIT, "boundary", id="another layer for each resource: the first one's"),
     pytest.param(bundle("full"), call("art:Nope"), Reason.ACTION_UNKNOWN, None, id="no layer was asked"),
 ]  # fmt: skip
 
