@@ -101,7 +101,8 @@ LAYERS = [
     pytest.param(bundle("full", boundary="disk"), call("vm:Stop", None, f"{DISK}0", DISK),
                  Reason.LAYER_LIMIT, "boundary", id="a boundary that allows the last resource"),
     pytest.param(bundle("full", boundary="disk", account=[["disk0"]]),
-                 call("vm:Stop", None, f"{DISK}0", DISK), Reason.LAYER_LIMIT, "boundary", id="another layer for each resource: the first one's"),
+                 call("vm:Stop", None, f"{DISK}0", DISK), Reason.LAYER_LIMIT, "boundary",
+                 id="another layer for each resource: the first one's"),
     pytest.param(bundle("full"), call("art:Nope"), Reason.ACTION_UNKNOWN, None, id="no layer was asked"),
 ]  # fmt: skip
 
