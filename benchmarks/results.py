@@ -124,6 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="the long form: many minutes instead of a few")
     given = parser.parse_args()
+    load = os.getloadavg()[0]
     reports = {name: run(name, full=given.full) for name in PROGRAMS if (HERE / f"{name}.py").exists()}
     form = "full" if given.full else "quick"
     today = datetime.now(UTC).date()
@@ -133,7 +134,7 @@ def main() -> None:
         f"`make bench`, {form} form, {today}. Ratios are of one run, medians of interleaved rounds; times",
         "may only be compared within a table.",
         "",
-        f"* {machine()}",
+        f"* {machine()}; load average when it began: {load:.1f}",
         f"* {versions()}",
         "",
         "![one decision against the size of the policies](scaling.svg)",
