@@ -1,7 +1,7 @@
 """Several worker processes behind one socket, watched by one that serves the admin listener.
 
 Rule 1: the socket is bound once and inherited: what waits in its queue outlives any worker.
-Rule 2: a worker that dies is replaced; a worker that cannot start ends all, with its exit code.
+Rule 2: a worker that dies is replaced; one that cannot start while none serves ends all, with its exit code.
 Rule 3: workers share nothing but the socket and the folder in which their metrics add up.
 """
 
@@ -65,21 +65,19 @@ class Crew:
         self.signal(signal.SIGHUP, self._accepting)
 
     async def keep(self, first: asyncio.Event) -> None:
-        """Keep one worker running until `stop`. first: set when one accepts calls.
+        """Keep one worker running until `stop`. first: set once any accepts calls.
 
-        Raises SettingsError if it ends before it has ever accepted calls.
+        Raises SettingsError if it ends before any has ever accepted calls.
         """
-        proved = False
         while not self._stopping:
             began = time.monotonic()
             process = await self._start(first)
             code = await process.wait()
-            proved = proved or process.pid in self._accepting
             self._forget(process.pid)
             if self._stopping:
                 return
             LOG.error("worker %d ended with code %d; another takes its place", process.pid, code)
-            if not proved:
+            if not first.is_set():
                 raise SettingsError(Problem("gateway.workers", "WorkerError", "a worker cannot start"))
             if time.monotonic() - began < SOON_SECONDS:
                 await asyncio.sleep(PAUSE_SECONDS)
