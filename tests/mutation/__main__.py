@@ -34,9 +34,9 @@ PATHS = (
     ROOT / "camguard/ipset.py",
     ROOT / "camguard/bundle/principals.py",
 )
-QUICK_SECONDS = 10.0  # of processor time, for the quick checks; what is judged takes about one
-ALL_SECONDS = 60
-WALL_SECONDS = 240
+QUICK_SECONDS = 8.0  # of processor time, for the quick checks; what is judged takes about one
+ALL_SECONDS = 30
+WALL_SECONDS = 180
 MEMORY = 4 << 30  # bytes
 SURVIVED = "survived"
 LIMIT = "a limit"
