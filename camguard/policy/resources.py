@@ -82,7 +82,8 @@ def read_resource(text: str) -> ResourcePattern | tuple[str, str]:
             "is neither '*' nor six segments qcs:project:service:region:account:resource",
         )
     _, project, service, region, account, path = parts
-    if "${" in "".join(parts[:-1]) or (service == "cos" and "${" in path):  # object paths take none (9)
+    fixed = parts if service == "cos" else parts[:-1]  # object paths take no variable either (9)
+    if any("${" in part for part in fixed):
         return "ResourceContentError", "holds a variable where none may stand"
     if project not in _PROJECTS:
         return "ResourceProjectError", f"fills the project segment with {project!r}; leave it empty"
