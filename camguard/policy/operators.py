@@ -65,7 +65,7 @@ class Like:
     def of(cls, text: str) -> Like | None:
         """Return the pattern, or None if a star stands inside."""
         lead, trail = text.startswith("*"), text.endswith("*")
-        body = text[lead : len(text) - trail] if len(text) > 1 else text.strip("*")
+        body = text[lead : len(text) - trail]
         return None if "*" in body else cls(lead, body, trail)
 
     def matches(self, text: str) -> bool:

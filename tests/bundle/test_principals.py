@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from camguard.bundle.principals import Principals, read_principals
+from camguard.jsontext import Number
 
 OWNER = {"uin": "100", "app_id": "125"}
 
@@ -115,3 +116,86 @@ def test_what_is_wrong_is_named_with_its_place(raw: Any, place: str, words: str)
     found = read_principals(raw, "principals.json")
     assert not isinstance(found, Principals)
     assert f"principals.json#{place}" in [problem.where for problem in found if words in problem.message]
+
+
+GROUP = {"owner": OWNER, "groups": {"g/1": {"policies": ["p"]}}}
+EXACT = [
+    pytest.param({"owner": OWNER | {"uin": Number("1")}}, ["/owner/uin: is not a string of up to 20 digits"],
+                 id="a uin that is a number"),
+    pytest.param({"owner": {"uin": "", "app_id": "1" * 21}},
+                 ["/owner/uin: is not a string of up to 20 digits",
+                  "/owner/app_id: is not a string of up to 20 digits"], id="too few digits and too many"),
+    pytest.param({"owner": OWNER | {"name": "x"}}, ["/owner/name: unknown key 'name'"],
+                 id="an owner's name"),
+    pytest.param({"owner": OWNER, "users": {"": {}}}, ["/users/: '' is not a uin of up to 20 digits"],
+                 id="a user without digits"),
+    pytest.param({"owner": OWNER, "users": {"1" * 21: {}}},
+                 [f"/users/{'1' * 21}: '{'1' * 21}' is not a uin of up to 20 digits"], id="a long uin"),
+    pytest.param({"owner": OWNER, "users": {"200": {"policies": ["p", Number("1"), "p", 2]}}},
+                 ["/users/200/policies/1: is not a string", "/users/200/policies/3: is not a string"],
+                 id="numbers among the policies"),
+    pytest.param({"owner": OWNER, "users": {"200": {"groups": "g"}}}, ["/users/200/groups: is not a list"],
+                 id="one group without brackets"),
+    pytest.param({"owner": OWNER, "users": {"200": {"boundary": Number("1"), "name": Number("2")}}},
+                 ["/users/200/boundary: is neither a string nor null",
+                  "/users/200/name: is neither a string nor null"], id="a boundary and a name by number"),
+    pytest.param({"owner": OWNER, "users": {"200": []}}, ["/users/200: is not an object"],
+                 id="a user as a list"),
+    pytest.param(GROUP | {"users": {"200": {"groups": ["g/1", "g", "x"]}}},
+                 ["/users/200/groups/1: there is no group 'g'",
+                  "/users/200/groups/2: there is no group 'x'"], id="groups not there"),
+    pytest.param({"owner": OWNER, "groups": {"g/1": {"policies": {}, "policy": 1}}},
+                 ["/groups/g~11/policy: unknown key 'policy' (did you mean 'policies'?)",
+                  "/groups/g~11/policies: is not a list"], id="a group's wrong keys"),
+    pytest.param({"owner": OWNER, "groups": []}, ["/groups: is not an object"], id="groups as a list"),
+    pytest.param({"owner": OWNER, "roles": []}, ["/roles: is not an object"], id="roles as a list"),
+    pytest.param({"owner": OWNER, "roles": {"": {}, "a" * 129: {}}},
+                 ["/roles/: '' is no name of a role",
+                  f"/roles/{'a' * 129}: '{'a' * 129}' is no name of a role"], id="no name and a long name"),
+    pytest.param({"owner": OWNER, "roles": {"r/é": {"groups": [], "boundary": []}}},
+                 ["/roles/r~1é/groups: unknown key 'groups'", "/roles/r~1é: 'r/é' is no name of a role",
+                  "/roles/r~1é/boundary: is neither a string nor null"], id="a role's wrong keys"),
+    pytest.param({"owner": OWNER, "roles": {"r": {"policies": "p"}}}, ["/roles/r/policies: is not a list"],
+                 id="a role's policy without brackets"),
+    pytest.param({"owner": OWNER, "account": [["a"], [Number("1")], "b", None, {}]},
+                 ["/account/1/0: is not a string", "/account/2: is not a list"], id="account levels"),
+    pytest.param({"owner": OWNER, "account": "full"}, ["/account: is not a list of lists of policies"],
+                 id="an account as a text"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("raw", "expected"), EXACT)
+def test_everything_that_is_wrong_is_told(raw: Any, expected: list[str]) -> None:
+    found = read_principals(raw, "p.json")
+    assert not isinstance(found, Principals)
+    assert {problem.code for problem in found} == {"PrincipalsError"}
+    assert [f"{problem.where.removeprefix('p.json#')}: {problem.message}" for problem in found] == expected
+
+
+@pytest.mark.parametrize("name", ["r", "a+b=c,d.e@f-g_H9", "a" * 128])
+def test_a_role_may_have_such_a_name(name: str) -> None:
+    found = read(roles={name: {"policies": ["p", "q", "p"]}})
+    assert found.layers[f"role/{name}"].identity == ("p", "q")
+    assert found.names[f"role/{name}"] == name
+
+
+def test_what_is_left_out_is_empty() -> None:
+    found = read(users={"200": {}, "9" * 20: {"name": None}}, roles={"bot": {}}, groups={"g": {}})
+    assert list(found.layers) == ["uin/100", "uin/200", f"uin/{'9' * 20}", "role/bot"]
+    assert found.names == {
+        "uin/100": "owner", "uin/200": "200", f"uin/{'9' * 20}": "9" * 20, "role/bot": "bot"
+    }  # fmt: skip
+    for principal, layers in found.layers.items():
+        assert (layers.account, layers.identity, layers.boundary) == ((), (), None)
+        assert layers.root is (principal == "uin/100")
+    assert found.layers["uin/200"] is found.layers["role/bot"]
+    assert read(account=None).layers["uin/100"].account == ()
+
+
+def test_what_differs_in_one_layer_is_not_shared() -> None:
+    users = {
+        "200": {"policies": ["p"]}, "201": {"policies": ["p"], "boundary": "b"}, "202": {"boundary": "p"},
+        "203": {"policies": ["p", "q"]}, "204": {"policies": ["q", "p"]}, "205": {},
+    }  # fmt: skip
+    found = read(users=users).layers
+    assert len({id(layers) for layers in found.values()}) == 7

@@ -151,7 +151,7 @@ def test_a_reason_is_written_as_it_is_named() -> None:
 
 MODULES = (
     *("policy.model", "policy.operators", "policy.resources", "policy.conditions", "engine.call", "ipset"),
-    *("engine.decision", "engine.layers", "engine.supply", "engine.row", "engine.table"),
+    *("engine.decision", "engine.layers", "engine.supply", "engine.row", "bundle.principals"),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -259,7 +260,12 @@ def test_a_clause_knows_what_it_was_written_as_and_where() -> None:
 
 
 def test_documents_statements_and_clauses_are_compared_as_objects() -> None:
-    one, other = (policy(condition(ip_equal={"qcs:ip": "::1"})) for _ in range(2))
+    one, other = (policy(GOOD, condition(ip_equal={"qcs:ip": "::1"})) for _ in range(2))
     assert one != other
     assert one.statements[0] != other.statements[0]
-    assert one.statements[0].condition[0] != other.statements[0].condition[0]
+    assert one.statements[1].condition[0] != other.statements[1].condition[0]
+    assert replace(one) != one
+
+
+def test_the_effects_are_words() -> None:
+    assert list(Effect) == ["allow", "deny"]
