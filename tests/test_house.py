@@ -18,6 +18,7 @@ HOUSE = ROOT / "camguard"
 # The order to read in, and the rule of who may import whom: only names to the left.
 ORDER = (
     "errors",
+    "memo",
     "suggest",
     "jsontext",
     "ipset",

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from camguard.edge.memo import Memo
 from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision
 from camguard.errors import AddressError
 from camguard.ipset import IpSet, parse_address
+from camguard.memo import Memo
 from camguard.settings.model import ClientIpSettings
 
 Method = Literal["peer", "forwarded"]

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from camguard.edge.headers import Names, Shape
 from camguard.edge.maker import maker_of
-from camguard.edge.memo import Memo
 from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision
+from camguard.memo import Memo
 from camguard.settings.model import Settings
 
 _CONTROLS = bytes((*range(32), 127))

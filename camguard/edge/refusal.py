@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from camguard.edge.memo import Memo
 from camguard.engine.decision import Decision, Reason
+from camguard.memo import Memo
 
 Style = Literal["sdk", "http"]
 

@@ -17,11 +17,11 @@ from typing import Final, NamedTuple, TypeAlias
 
 from camguard.catalog.model import Action, Catalog, Granularity
 from camguard.edge.content import Content, content_of
-from camguard.edge.memo import Memo
 from camguard.edge.params import Params, action_of
 from camguard.edge.refusal import refused
 from camguard.edge.resources import Templates, cut_templates
 from camguard.engine.decision import Decision
+from camguard.memo import Memo
 from camguard.policy.resources import Owner
 from camguard.settings.model import LimitsSettings
 

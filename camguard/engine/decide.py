@@ -3,6 +3,8 @@
 Rule 1: tables are made when first needed and kept in a cache of bounded size that lives and dies here. In
         front of it stands a plain dict by principal: a cache that keeps order costs as much as a decision.
 Rule 2: an unknown principal, then an unknown action, is answered before any policy is looked at.
+Rule 3: `decide` finds what was folded before; all else (the first call of its kind, another stretch of time,
+        what must be judged rule by rule) takes the long way, which folds what can be folded.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from math import inf
 from threading import Lock
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from cachetools import LRUCache
 
@@ -24,6 +26,7 @@ from camguard.engine.naming import Naming
 from camguard.engine.row import NO_ALLOW, Row
 from camguard.engine.supply import Terms
 from camguard.engine.table import Table
+from camguard.memo import Memo
 from camguard.policy.model import Policy
 from camguard.policy.resources import Owner
 
@@ -39,6 +42,10 @@ SERVICE_UNKNOWN = Decision(Reason.SERVICE_UNKNOWN)
 
 IpSupport = Literal["catalog", "gateway"]
 UnknownAction = Literal["refuse", "judge"]
+
+
+def _is_instant(moment: float | None) -> TypeGuard[float]:
+    return moment is not None and -inf < moment < inf
 
 
 class Tables:
@@ -67,41 +74,52 @@ class Tables:
         self._recent: dict[str, Table] = {}
         self._hits = 0
         self._misses = 0
+        self._unheard: Memo[str, Decision] = Memo(self._unknown)
         self._terms = {entry.id: self._terms_of(entry, listed=True) for entry in catalog.actions.values()}
 
     def decide(self, call: Call) -> Decision:
         """Return whether a call passes, and why. Raises nothing."""
         # Unpacked at once: nine attribute reads would cost as much as the rest of this function.
         principal, action, place, moment, resources, of_resource, of_request, context, session = call
-        table = self._recent.get(principal) if session is None else None
-        if table is None:
-            table = self.table(principal, session)
-            if table is None:
-                return PRINCIPAL_UNKNOWN
-        else:
-            self._hits += 1
-        row = table.rows.get(action)
-        if row is None:
-            row = table.row(action)
-            if row is None:
-                return self._unknown(action)
-        if isinstance(row, Decision):
-            return row if resources else NO_ALLOW
+        table = self._recent.get(principal)
         if (
-            row.foldable
+            table is not None
             and place is not None
             and moment is not None
-            and context is None
+            and resources
             and of_resource is None
             and of_request is None
-            and resources
+            and context is None
+            and session is None
         ):
-            begin, end, bounds, decisions = row.fold
-            if begin <= moment < end:
-                return decisions[bisect_right(bounds, place)]
-            if -inf < moment < inf:  # what is no instant is left to the judging of rules, as unknown
-                _, _, bounds, decisions = table.fold(row, moment)
-                return decisions[bisect_right(bounds, place)]
+            fold = table.folds.get(action)
+            if fold is None:
+                unheard = self._unheard.get(action)
+                if unheard is not None:
+                    return unheard
+            else:
+                begin, end, bounds, decisions = fold
+                if begin <= moment < end:
+                    return decisions[bisect_right(bounds, place)]
+        return self._long_way(call, table if session is None else None)
+
+    def _long_way(self, call: Call, table: Table | None) -> Decision:
+        """Decide what is not folded yet, or cannot be. table: of the principal, if that is known already."""
+        if table is None:
+            table = self.table(call.principal, call.session)
+            if table is None:
+                return PRINCIPAL_UNKNOWN
+        row = table.row(call.action)
+        if row is None:
+            return self._unheard[call.action]
+        if isinstance(row, Decision):
+            return row if call.resources else NO_ALLOW
+        place, moment = call.source_ip, call.time
+        alone = call.resource_tags is None and call.request_tags is None and call.context is None
+        # What is no instant is left to the judging of rules, as unknown.
+        if row.foldable and alone and call.resources and place is not None and _is_instant(moment):
+            fold = table.fold(call.action, row, moment)
+            return fold.decisions[bisect_right(fold.bounds, place)]
         return self._judge(table, call, row)
 
     def judge(self, call: Call) -> Decision:
@@ -154,7 +172,10 @@ class Tables:
         return self._terms_of(entry, listed=False)
 
     def stats(self) -> tuple[int, int, int]:
-        """Return hits and misses of the table cache, and how many tables it holds."""
+        """Return hits and misses of the cache of tables, and how many it holds.
+
+        Asked is it by a principal's first call only, until the principal is forgotten.
+        """
         return self._hits, self._misses, len(self._tables)
 
     def _terms_of(self, entry: Action, *, listed: bool) -> Terms:

@@ -34,7 +34,12 @@ class Fold(NamedTuple):
     decisions: tuple[Decision, ...]
 
 
-_NEVER = Fold(inf, inf, (), ())
+NEVER = Fold(inf, inf, (), ())
+
+
+def always(decision: Decision) -> Fold:
+    """Return the fold of what is decided alike at every place and time."""
+    return Fold(-inf, inf, (), (decision,))
 
 
 class Row:
@@ -55,7 +60,7 @@ class Row:
         # aimed: the action is authorized on resources, and root's word is about its own ones (10.3)
         self.own_only = aimed and any(layer.open for layer in layers)
         self.foldable = not self.own_only and not any(rule.patterns for rule in rules)
-        self.fold = _NEVER
+        self.fold = NEVER
         self._care = 0  # the bits of a mask that matter
         for rule in rules:
             self._care |= rule.needs | rule.bars

@@ -2,6 +2,8 @@
 
 Rule 1: a table cuts the address line and time once, for all its statements; a row only picks from that.
 Rule 2: rows are made on first use; actions of which the same rules speak share one row.
+Rule 3: `folds` is where a call is looked up: what was folded last for an action, `NEVER` where nothing was or
+        can be. It holds catalog names alone.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from camguard.engine.decision import Decision
 from camguard.engine.layers import Layer
 from camguard.engine.naming import Spread
 from camguard.engine.partition import partition, span_at, time_partition
-from camguard.engine.row import Fold, Row
+from camguard.engine.row import NEVER, Fold, Row, always
 from camguard.engine.rules import Rule, rules_of
 from camguard.engine.supply import Terms
 from camguard.ipset import IpSet
@@ -27,6 +29,11 @@ TermsOf: TypeAlias = Callable[[str], Terms | None]  # action -> how conditions s
 class Table:
     """Layers compiled for the calls of whoever has them. Rows are made on first use."""
 
+    __slots__ = (
+        "_catalog", "_marks", "_masks", "_shared", "_spreads", "_terms_of", "_time_masks", "bounds", "cuts",
+        "folds", "layers", "rows",
+    )  # fmt: skip
+
     def __init__(
         self,
         layers: Iterable[Layer],
@@ -36,6 +43,7 @@ class Table:
     ) -> None:
         self.layers = tuple(layers)
         self.rows: dict[str, Row | Decision] = {}
+        self.folds: dict[str, Fold] = {}
         self._terms_of = terms_of
         self._catalog = catalog
         self._spreads = spreads
@@ -56,12 +64,21 @@ class Table:
         self.cuts, self._time_masks = time_partition(dict(times.values()))
         self.bounds, self._masks = partition(sets)
 
-    def fold(self, row: Row, moment: float) -> Fold:
-        """Fold a row for the stretch of time around a moment, seconds since the epoch."""
-        return row.refold(span_at(self.cuts, self._time_masks, moment), self.bounds, self._masks)
+    def fold(self, action: str, row: Row, moment: float) -> Fold:
+        """Fold the row of an action for the stretch of time around a moment, seconds since the epoch."""
+        fold = row.fold
+        if not fold.begin <= moment < fold.end:
+            span = span_at(self.cuts, self._time_masks, moment)
+            fold = row.refold(span, self.bounds, self._masks)
+        if action in self.rows:
+            self.folds[action] = fold
+        return fold
 
     def row(self, action: str) -> Row | Decision | None:
-        """Make what is said of an action, and keep it in `rows`; None for an unknown action."""
+        """Return what is said of an action, made on first use; None for an unknown action."""
+        found = self.rows.get(action)
+        if found is not None:
+            return found
         terms = self._terms_of(action)
         if terms is None:
             return None
@@ -73,6 +90,7 @@ class Table:
             found = made if ready is None else ready
         if terms.listed:  # callers choose the names that are not; they may not fill the table
             self._shared[key] = self.rows[action] = found
+            self.folds[action] = always(found) if isinstance(found, Decision) else NEVER
         return found
 
     def unfolded(self, terms: Terms) -> Row:

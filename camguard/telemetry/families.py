@@ -109,7 +109,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
                 "camguard_table_cache_lookups_total",
                 "counter",
                 ("result",),
-                "Lookups of compiled tables, across reloads.",
+                "Lookups of compiled tables by principals not met lately, across reloads.",
             ),
             Family("camguard_table_cache_entries", "gauge", (), "Compiled tables held by the active bundle."),
             Family(

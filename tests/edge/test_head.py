@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from camguard.edge.head import Head, HeadRules, read_head
 from camguard.edge.headers import FIELDS
-from camguard.edge.memo import Memo
+from camguard.memo import Memo
 from camguard.settings import LimitsSettings
 from tests.edge.stage import ELSEWHERE, HOST, OFFICE, QUIET, SETTINGS, Line, Play, Request, ask, limits, sdk
 

@@ -122,11 +122,11 @@ def test_principals_with_the_same_policies_share_a_table() -> None:
     assert found.table_stats() == (1, 2, 2)
 
 
-def test_hits_and_misses_are_counted() -> None:
-    found = bundle(policy("one", {}))
-    for _ in range(5):
-        found.decide(call())
-    assert found.table_stats() == (4, 1, 1)
+def test_the_cache_is_asked_by_the_first_call_of_a_principal_alone() -> None:
+    found = bundle(policy("one", {}), users={"200": ["one"], "201": ["one"]})
+    for uin in (200, 200, 200, 201, 201):
+        found.decide(call(principal=f"uin/{uin}"))
+    assert found.table_stats() == (1, 1, 1)
 
 
 def test_the_cache_of_tables_is_bounded() -> None:

@@ -16,6 +16,7 @@ from camguard.engine.call import Call
 from camguard.engine.decide import ACTION_UNKNOWN, PRINCIPAL_UNKNOWN
 from camguard.engine.decision import Reason
 from camguard.engine.row import NO_ALLOW
+from camguard.engine.table import Table
 from camguard.policy.document import parse_policy
 from camguard.policy.model import Policy
 
@@ -91,12 +92,10 @@ def fail(*_: object) -> None:
 def test_what_is_ready_is_found_not_made(time: float, monkeypatch: pytest.MonkeyPatch) -> None:
     found = bundle(OFFICE, HOUR)
     tables = found.tables
-    table = tables.table("uin/200")
-    assert table is not None
     first = [found.decide(draw(place=place, time=time)) for place in (1, 300)]
     monkeypatch.setattr(tables, "table", fail)
-    monkeypatch.setattr(table, "row", fail)
-    monkeypatch.setattr(table, "fold", fail)
+    monkeypatch.setattr(Table, "row", fail)
+    monkeypatch.setattr(Table, "fold", fail)
     again = [found.decide(draw(place=place, time=time)) for place in (1, 300)]
     assert [one is other for one, other in zip(first, again, strict=True)] == [True, True]
 
@@ -106,7 +105,7 @@ def test_what_must_be_judged_is_judged_by_the_row_that_is_there(monkeypatch: pyt
     table = found.tables.table("uin/200")
     assert table is not None
     assert found.decide(draw(context={}))
-    monkeypatch.setattr(table, "unfolded", fail)
+    monkeypatch.setattr(Table, "unfolded", fail)
     assert found.decide(draw(context={}))
 
 
