@@ -25,7 +25,7 @@ from _workload import Workload
 from camguard.engine.call import Call
 from camguard.ipset import format_address, parse_range
 
-Answer = Callable[[Call], bool]
+Answer = Callable[[Call], object]  # true where the call is allowed
 _EPOCHS = {f"2026-{m:02}-01T00:00:00Z": t for m, t in zip(
     range(1, 10),
     (1767225600, 1769904000, 1772323200, 1775001600, 1777593600, 1780272000, 1782864000, 1785542400,
