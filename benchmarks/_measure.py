@@ -40,8 +40,8 @@ def apart(
 ) -> tuple[dict[str, list[float]], dict[str, Facts]]:
     """Make every subject in a process of its own and let them work in turn, a slice each.
 
-    Returns as `interleave`, and what the makers told. So none pays for what another left in the processor's cache, as none does where it is used. A maker gives
-    None where there is nothing to measure.
+    Returns as `interleave`, and what the makers told. So none pays for what another left in the processor's
+    cache, as none does where it is used. A maker gives None where there is nothing to measure.
     """
     context = multiprocessing.get_context("fork")
     pipes: dict[str, Connection] = {}

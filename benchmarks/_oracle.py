@@ -16,7 +16,7 @@ from tests.oracle import decide
 
 
 def truths(workload: Workload, calls: list[Call]) -> list[bool]:
-    """Return of every call whether it is allowed, with the shipped catalog and addresses judged everywhere."""
+    """Return for every call whether it is allowed: the shipped catalog, addresses judged everywhere."""
     files = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(CATALOG.glob("*.json"))]
     catalog = {file["service"]: file for file in files}
     found = []
