@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from camguard.assembly import Parts, assemble
-from camguard.edge.head import Head, HeadRules, read_head
+from camguard.edge.head import Head, HeadRules
 from camguard.edge.identity import Identity, make_identify
 from camguard.edge.keys import parse_keys
 from camguard.edge.params import parse_params
@@ -20,6 +20,7 @@ from camguard.edge.refusal import refused
 from camguard.middleware import CamguardMiddleware
 from camguard.settings import Settings, load_settings
 from tests.captures.read import KEYS, Capture, captures
+from tests.edge.signing import read_head
 
 CONFIG = """
 [catalog]

@@ -267,6 +267,6 @@ def test_t67_a_debugging_application_shows_nothing_of_the_guard(
     def broken(*_: Any) -> Any:
         raise ValueError("secret")
 
-    monkeypatch.setattr("camguard.edge.reading.read_head", broken)
+    monkeypatch.setattr("camguard.edge.reading.read_lines", broken)
     told = asyncio.run(call(guarded(config, CollectorRegistry())))
     assert told.response["Error"] == {"Code": "InternalError", "Message": "An internal error has occurred."}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -37,8 +37,10 @@ class Intake:
         self._budget = budget
         self._deadline = Deadline(seconds)
 
-    async def take(self, receive: Receive, declared: int | None, limit: int) -> Taken:
+    def take(self, receive: Receive, declared: int | None, limit: int) -> Taken | Coroutine[Any, Any, Taken]:
         """Return a body and count it as held; or the refusal; or None when the client has left.
+
+        Or, where it is not all there yet, what is to be awaited for it.
 
         declared: its length if that is known, at most limit. limit: bytes it may have.
         """
@@ -52,12 +54,12 @@ class Intake:
         except StopIteration as done:
             message: Message = done.value
         else:
-            return await self._in_time(self._later(waiting, awaited, receive, declared, limit))
+            return self._in_time(self._later(waiting, awaited, receive, declared, limit))
         if message["type"] != "http.request":
             return None
         body: bytes = message.get("body", b"")
         if message.get("more_body", False):
-            return await self._in_time(self._rest(receive, body, declared, limit))
+            return self._in_time(self._rest(receive, body, declared, limit))
         if len(body) == declared:  # which is within limit and budget
             self.held += declared
             return body

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -85,16 +86,17 @@ def peer_text(client: Any, plain: Sequence[bytes] = ()) -> str | None:
     if not client:
         return None
     host, port = client
-    if not isinstance(host, str) or port == 0 or (plain and _names(plain, host, port)):
+    if not isinstance(host, str) or port == 0:
         return REWRITTEN
+    if plain:
+        text = b",".join(plain)
+        if b":" in text and _names(text, host, port):
+            return REWRITTEN
     return host or None
 
 
-def _names(lines: Sequence[bytes], host: str, port: object) -> bool:
+def _names(text: bytes, host: str, port: object) -> bool:
     """Tell whether an element is this address with this port, read as generously as servers do."""
-    text = b",".join(lines)
-    if b":" not in text:
-        return False
     for element in text.decode("latin-1").split(","):
         address, _, said = element.strip().rpartition(":")
         if address.strip("[]") == host:
@@ -131,7 +133,8 @@ def client_address(
     return INVALID if place is None else Source(place, "forwarded")
 
 
-class Origin(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Origin:
     """Where a request comes from.
 
     peer: the socket's address as text, None where it has none. trusted: whether it may speak for others.

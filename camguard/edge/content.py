@@ -10,6 +10,7 @@ Rule 3: what two readers could take apart differently is refused: a second encod
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import unquote
 
@@ -35,6 +36,7 @@ _PARAMETER = re.compile(
 _UTF8 = (b"utf-8", b"utf8")
 
 _NEEDLE = b"action"
+_FOLDED = bytes(0x80 if byte in b"\0\\" else byte for byte in bytes(range(256)).lower())
 _ESCAPED = b"\\u00"  # how JSON may write the letters of the name; other escapes are none of them
 _BOM = b"\xef\xbb\xbf"
 _JSON_BLANK = " \t\r\n"
@@ -54,7 +56,8 @@ _ALIAS: Final = refused("action_alias")
 _TOO_MANY: Final = refused("too_many_params")
 
 
-class Content(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Content:
     """What a Content-Type announces. boundary: of multipart, else empty."""
 
     kind: Kind
@@ -94,6 +97,9 @@ def content_of(content_type: bytes) -> Content | Decision:
 
 def plain_json(body: bytes) -> bool:
     """Tell whether a JSON body is ASCII that cannot hold the name of an action, as nearly all are."""
+    low = body.translate(_FOLDED)
+    if low.isascii():  # neither a NUL nor an escape, either
+        return _NEEDLE not in low
     if not body.isascii() or b"\0" in body:
         return False
     low = body.lower()

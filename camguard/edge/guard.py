@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from time import perf_counter
 from typing import Any, Final, NamedTuple, Protocol
 
 from camguard.bundle.model import Bundle
+from camguard.edge import meaning
 from camguard.edge.body import Intake, Receive, replay, stream
 from camguard.edge.head import Head
 from camguard.edge.identity import Identity, named_secret_id, signature_label
 from camguard.edge.maker import maker_of
+from camguard.edge.meaning import WHOLE, Meanings
 from camguard.edge.params import Params
 from camguard.edge.reading import Reader, Seen
 from camguard.edge.record import Conclusion, Observer, Record
@@ -51,11 +53,9 @@ RECORD_KEY: Final = "camguard.record"
 UPSTREAM_KEY: Final = "camguard.upstream_status"  # set by a relay whose answer is not its upstream's
 
 ALLOWED: Final = Reason.ALLOWED
-_WHOLE: Final = ("*",)
 _UNAVAILABLE: Final = refused("policy_unavailable")
 _OVERLOADED: Final = refused("overloaded")
 _INTERNAL: Final = refused("internal_error")
-_ACTION_UNKNOWN: Final = refused("action_unknown")
 _VERSION_UNKNOWN: Final = refused("version_unknown")
 
 _call = maker_of(Call)
@@ -74,7 +74,7 @@ class Policies(Protocol):
         """Whether the bundle was not confirmed for too long."""
 
 
-class Who(Protocol):
+class Who(meaning.Who, Protocol):
     """Finds out who calls: `camguard.edge.identity.Identify`."""
 
     def __call__(  # noqa: PLR0913, PLR0917 - as Identify
@@ -144,10 +144,12 @@ class Guard:
         self._intake = Intake(settings.limits.buffered_bytes, settings.limits.body_seconds)
         self._observers = observers
         self._clock = clock
-        self._known: tuple[Bundle, Directory] | None = None
+        self._known: tuple[Bundle, Meanings] | None = None
 
-    async def judge(self, scope: Mapping[str, Any], receive: Receive) -> Judged | None:
-        """Return what comes of an `http` scope; None if the client left before there was a decision."""
+    async def judge(  # noqa: C901 - one way, in one order; a call for each step would cost what the step does
+        self, scope: Mapping[str, Any], receive: Receive
+    ) -> Judged | None:
+        """Return what comes of an `http` scope; None if the client left before all of it was here."""
         started = perf_counter()
         seen = Seen()
         now = 0.0
@@ -155,13 +157,18 @@ class Guard:
         try:
             now = self._clock()
             bundle = self._policies.bundle
-            refusal = self._open(seen, scope, bundle)
-            if refusal is None and not seen.streams:
-                body = await self._intake.take(receive, seen.declared, seen.limit)
-                if body is None:
-                    return None
-                refusal = self._reader.hold(seen, body)
-            decision = self._ask(seen, now) if refusal is None else refusal
+            decision = self._of_head(seen, scope, bundle, now)
+            if decision is None or decision.reason is ALLOWED or self._tolerates(decision):
+                if not seen.streams:
+                    body = self._intake.take(receive, seen.declared, seen.limit)
+                    if not isinstance(body, bytes) and isinstance(body, Coroutine):  # slow to ask
+                        body = await body
+                    if body is None:
+                        return None
+                    refusal = self._reader.hold(seen, body)
+                    decision = decision if refusal is None else refusal
+                if decision is None:
+                    decision = self._ask(seen, now)
             if self._candidate is not None and seen.call is not None:
                 seen.candidate = self._compare(self._candidate, seen.call)
             if decision.reason is ALLOWED or self._tolerates(decision):
@@ -174,18 +181,15 @@ class Guard:
             if onward is None and seen.body:
                 self._intake.held -= len(seen.body)
         record = self._record(seen, decision, bundle, now, started)
-        for observe in self._observers:
-            try:
-                observe(record)
-            except Exception as error:  # noqa: BLE001 - the decision stands
-                self._failed(error)
         if onward is None:
             return _judged((record, None, None, 0))
         onward[RECORD_KEY] = record
         return _judged((record, onward, replayed, len(seen.body or b"")))
 
-    def _open(self, seen: Seen, scope: Mapping[str, Any], bundle: Bundle | None) -> Decision | None:
-        """Read what is there before the body, if there is anything to judge it by."""
+    def _of_head(
+        self, seen: Seen, scope: Mapping[str, Any], bundle: Bundle | None, now: float
+    ) -> Decision | None:
+        """Decide before a byte of the body is taken, if the head tells all and there is a bundle."""
         if bundle is None or self._policies.stale:
             return _UNAVAILABLE
         if self.in_flight > self._concurrency:
@@ -193,14 +197,22 @@ class Guard:
         seen.bundle = bundle
         known = self._known
         if known is None or known[0] is not bundle:
-            known = self._known = bundle, self._directory(bundle)
-        seen.directory = known[1]
-        return self._reader.read(seen, scope)
+            known = self._known = bundle, self._meanings(bundle)
+        seen.meanings = known[1]
+        refusal = self._reader.read(seen, scope)
+        told = seen.told
+        if refusal is not None or told is None:
+            return refusal
+        seen.facts = told.facts
+        if told.refusal is not None:
+            return told.refusal
+        call = seen.call = _call((*told.asked, now, WHOLE, None, None, None, None))
+        return bundle.decide(call)
 
     def _ask(self, seen: Seen, now: float) -> Decision:
         """Find out who calls, read the body of whoever may call at all, and ask the bundle."""
         head, named, origin = seen.head, seen.named, seen.origin
-        assert head and named and origin  # noqa: S101, PT018 - for mypy: all were read
+        assert named and origin  # noqa: S101, PT018 - for mypy: both were read
         identity = self._who(head, named.service, seen.body, seen.params, origin.trusted, now)
         if isinstance(identity, Decision):
             seen.signature = signature_label(identity)
@@ -210,16 +222,10 @@ class Guard:
         refusal = None if seen.body is None else self._reader.inspect(seen, seen.body)
         if refusal is not None:
             return refusal
-        entry = named.entry
-        if entry is not None:
-            action = entry.id
-            if entry.version is not None and entry.version != (named.version or entry.version):
-                return _VERSION_UNKNOWN
-        elif self._judge_unknown:
-            action = f"{named.service}:{named.action}"
-        else:
-            return _ACTION_UNKNOWN
-        resources: tuple[str | None, ...] = _WHOLE
+        action = seen.meanings.action(named)
+        if isinstance(action, Decision):
+            return action
+        resources: tuple[str | None, ...] = WHOLE
         if named.templates is not None:
             resources = fill_templates(named.templates, seen.parameters, named.region or "")
         call = seen.call = _call(
@@ -242,10 +248,10 @@ class Guard:
 
     def _onward(self, seen: Seen, scope: Mapping[str, Any], decision: Decision) -> dict[str, Any]:
         """Return the scope of the application: the frozen head, and what was decided."""
-        head, named = seen.head, seen.named
-        assert head and named  # noqa: S101, PT018 - for mypy: nothing passes unread
         onward = dict(scope)  # a copy: what a middleware adds must not leak back (ASGI)
-        onward["headers"] = list(head.headers)  # a list: frameworks expect one
+        lines, named = seen.lines, seen.named
+        assert lines is not None and named is not None  # noqa: S101, PT018 - for mypy: nothing passes unread
+        onward["headers"] = list(lines.headers)  # a list: frameworks expect one
         onward[DECISION_KEY] = decision
         onward[SERVICE_KEY] = named.service
         return onward
@@ -259,30 +265,26 @@ class Guard:
     def _record(
         self, seen: Seen, decision: Decision, bundle: Bundle | None, now: float, started: float
     ) -> Record:
-        named, identity, call, origin = seen.named, seen.identity, seen.call, seen.origin
-        service = seen.service() if named is None else named.service
-        return _record(
+        """Write down what was decided, and tell it to the observers."""
+        record = _record(
             (
                 now,
                 new_request_id(),
                 self.listener,
                 self._mode,
                 decision,
-                None if named is None else named.entry,
-                None if identity is None else identity.principal,
-                seen.secret_id if identity is None else identity.secret_id,
-                service,
-                None if named is None else named.action,
-                () if call is None else call.resources,
-                None if origin is None else origin.place,
-                None if origin is None else origin.peer,
-                None if origin is None else origin.method,
-                seen.signature if identity is None else identity.signature,
+                *(seen.facts or seen.found_facts()),
                 "" if bundle is None else bundle.revision,
                 seen.candidate,
                 perf_counter() - started,
             )
         )
+        for observe in self._observers:
+            try:
+                observe(record)
+            except Exception as error:  # noqa: BLE001 - the decision stands
+                self._failed(error)
+        return record
 
     def answer(self, record: Record) -> Answer:
         """Return the refusal that a record's decision comes to."""
@@ -309,9 +311,10 @@ class Guard:
         """Bytes of bodies that are held now."""
         return self._intake.held
 
-    def _directory(self, bundle: Bundle) -> Directory:
-        """Return what requests may name under a bundle; called when the bundle is first met."""
-        return Directory(bundle.catalog, bundle.owner, self._roots, self._limits)
+    def _meanings(self, bundle: Bundle) -> Meanings:
+        """Return what requests may say under a bundle; called when the bundle is first met."""
+        directory = Directory(bundle.catalog, bundle.owner, self._roots, self._limits)
+        return Meanings(directory, self._reader.origins, self._who, judge_unknown=self._judge_unknown)
 
     def _failed(self, error: Exception) -> None:
         """Note a fault by type and place; its message may quote the request (threats T113)."""

@@ -1,4 +1,4 @@
-"""The one frozen copy of a request's head.
+"""The one frozen copy of a request's head: `Lines` as they came, and a `Head` of named fields made of them.
 
 Rule 1: the copy is taken before the first `receive`: a server may append trailers to the list it handed over
         (threats T26). What is decided on and what goes on are this copy.
@@ -33,8 +33,23 @@ _QUERY_TOO_LARGE = refused("query_too_large")
 _HOST_MISSING = refused("host_missing")
 
 
+class Lines(NamedTuple):
+    """What was received, found to be well formed, and of it what goes on.
+
+    method: "GET" or "POST". received: every header line as it came; values: theirs, and None behind them.
+    headers: those that go on. shape: what the names say.
+    """
+
+    method: str
+    query: bytes
+    received: tuple[tuple[bytes, bytes], ...]
+    values: tuple[Any, ...]
+    headers: tuple[tuple[bytes, bytes], ...]
+    shape: Shape
+
+
 class Head(NamedTuple):
-    """What was received, and of it what goes on.
+    """What was received, by name: for whoever needs more than most requests ask for.
 
     received: every header line as it came. headers: those that go on. The fields behind them are single-line
     security headers, None where absent. forwarded: all lines of the one configured forwarding header.
@@ -60,6 +75,7 @@ class Head(NamedTuple):
     chunked: bool = False
 
 
+_lines = maker_of(Lines)
 _head = maker_of(Head)
 
 
@@ -79,10 +95,10 @@ class HeadRules:
         self.hops: Memo[bytes, frozenset[bytes] | Decision] = Memo(names.hops)
 
 
-def read_head(  # noqa: C901, PLR0911, PLR0912 - one check after the other; calls would cost what is checked
+def read_lines(  # noqa: C901, PLR0911, PLR0912 - one check after the other; calls would cost what is checked
     scope: Mapping[str, Any], rules: HeadRules
-) -> Head | Decision:
-    """Return the head of an ASGI `http` scope, or why it is refused (threats 3.5)."""
+) -> Lines | Decision:
+    """Return the header lines of an ASGI `http` scope, or why they are refused (threats 3.5)."""
     received = tuple(scope["headers"])  # first of all: Rule 1
     method, query = scope["method"], scope["query_string"]
     if method not in _METHODS:
@@ -117,8 +133,15 @@ def read_head(  # noqa: C901, PLR0911, PLR0912 - one check after the other; call
             return dropped
         if dropped:
             stay = tuple([line for line in stay if line[0] not in dropped])
-    fields, forwarded = shape.fields((*values, None)), shape.forwarded(values)
-    return _head((method, query, received, stay, *fields, forwarded, shape.chunked))
+    return _lines((method, query, received, (*values, None), stay, shape))
+
+
+def head_of(lines: Lines) -> Head:
+    """Return the named fields of header lines."""
+    method, query, received, values, headers, shape = lines
+    return _head(
+        (method, query, received, headers, *shape.fields(values), shape.forwarded(values), shape.chunked)
+    )
 
 
 def _tabs_alone(values: tuple[bytes, ...], shape: Shape) -> bool:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum, auto
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision
@@ -47,6 +48,8 @@ FIELDS = (
     b"content-type",
     b"content-length",
 )
+DECIDING = (b"host", b"content-type", b"x-tc-action", b"x-tc-version", b"x-tc-region")
+PLAIN = b"x-forwarded-for"  # what servers make a peer of
 _SINGLE = frozenset((*FIELDS, b"content-encoding", b"transfer-encoding"))
 _SINGLE_PREFIXES = (b"x-tc-", b"content-")
 _HOP = frozenset(
@@ -140,7 +143,8 @@ _ONLY = {
 }
 
 
-class Demand(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Demand:
     """The value at `place`, in lower case, is `value`, or the request is refused."""
 
     place: int
@@ -148,22 +152,30 @@ class Demand(NamedTuple):
     refusal: Decision
 
 
-class Shape(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Shape:
     """What a sequence of names says before any value is looked at. Indices are places in the sequence.
 
     size: bytes of all names. fields: takes the values and None behind them, gives those of Head's fields.
-    stays: takes the lines, gives those that go on. forwarded: takes the values, gives those of the forwarding
-    header. single: of one line each. chunked: whether the body comes without a declared length.
+    deciding: takes the same, gives what says from where, who and what: DECIDING, the identity and the lines
+    of the forwarding header. stays: takes the lines, gives those that go on. forwarded: takes the values,
+    gives those of the forwarding header; plain: those of X-Forwarded-For. length: of the declared length, -1
+    where there is none. single: of one line each. chunked: whether the body comes without a declared length.
+    signed: whether there is a signature.
     """
 
     size: int
     fields: Take
+    deciding: Take
     stays: Take
     forwarded: Take
+    plain: Take
+    length: int
     single: tuple[int, ...]
     connection: tuple[int, ...]
     demands: tuple[Demand, ...]
     chunked: bool
+    signed: bool
 
 
 class Names:
@@ -174,6 +186,7 @@ class Names:
 
     def __init__(self, identity: bytes, forwarded: bytes) -> None:
         self._fields = (*FIELDS, identity)
+        self._deciding = (*DECIDING, identity)
         self._roles: dict[bytes, Role] = {
             **dict.fromkeys(_SPOOF, Role.SPOOF),
             **dict.fromkeys(_HOP, Role.HOP),
@@ -226,15 +239,21 @@ class Names:
             for i, role in enumerate(roles)
             if role in _STAYS and names[i] != b"transfer-encoding"  # the body is framed anew
         )
+        forwarded = _places(roles, Role.FORWARDED)
+        place = {name: i for i, name in enumerate(names)}
         return Shape(
             size=sum(map(len, names)),
-            fields=itemgetter(*(names.index(name) if name in names else -1 for name in self._fields)),
+            fields=itemgetter(*(place.get(name, -1) for name in self._fields)),
+            deciding=itemgetter(*(place.get(name, -1) for name in self._deciding), *forwarded),
             stays=_taker(stays),
-            forwarded=_taker(_places(roles, Role.FORWARDED)),
+            forwarded=_taker(forwarded),
+            plain=_taker(tuple(i for i, name in enumerate(names) if name == PLAIN)),
+            length=place.get(b"content-length", -1),
             single=tuple(i for i, role in enumerate(roles) if role in _ONCE),
             connection=_places(roles, Role.CONNECTION),
             demands=tuple(Demand(i, *_ONLY[name]) for i, name in enumerate(names) if name in _ONLY),
             chunked=b"transfer-encoding" in once,
+            signed=b"authorization" in once,
         )
 
     def hops(self, connection: bytes) -> frozenset[bytes] | Decision:

@@ -111,17 +111,24 @@ class Identify:
         service: what the host names. body: the bytes that go on, None where they were not delivered.
         params: of the query, or of the form where the body is one. now: seconds since the epoch.
         """
+        if self._keys is None or (head.authorization is None and not _carries_v1(head, params)):
+            return self.unsigned(head.identity, peer_trusted)
         said = None if head.identity is None else self._said(head.identity, peer_trusted)
         if isinstance(said, Decision):
             return said
-        if self._keys is None or (head.authorization is None and not _carries_v1(head, params)):
-            return _MISSING if said is None or self._must_sign else said
         proved = self._prove(head, service, body, params, now)
         if isinstance(proved, Decision):
             return proved
         if said is None:
             return _MISSING if self._must_say else proved
         return proved if said.principal == proved.principal else _CONFLICT
+
+    def unsigned(self, identity: bytes | None, peer_trusted: bool) -> Identity | Decision:  # noqa: FBT001
+        """Return who calls where nothing is signed, or the refusal. identity: what the header says."""
+        said = None if identity is None else self._said(identity, peer_trusted)
+        if isinstance(said, Decision):
+            return said
+        return _MISSING if said is None or self._must_sign else said
 
     def needs_body(self, head: Head) -> bool:
         """Tell whether the identity cannot be had without the body: a signature that covers it."""

@@ -14,17 +14,17 @@ from camguard.bundle.model import Bundle
 from camguard.edge.body import TOO_LARGE
 from camguard.edge.client_address import Origin, Origins, peer_text
 from camguard.edge.content import UNREAD, Fields, inspect_json, inspect_multipart, plain_json
-from camguard.edge.head import Head, HeadRules, read_head
+from camguard.edge.head import Head, HeadRules, Lines, head_of, read_lines
 from camguard.edge.identity import Identity
+from camguard.edge.meaning import Facts, Meanings, Told
 from camguard.edge.params import ACTION, Params, parse_params
 from camguard.edge.refusal import refused
 from camguard.edge.resources import Parameters, Said, both, nest
-from camguard.edge.wire import Directory, Named, Site, agreed
+from camguard.edge.wire import Named, Site, agreed
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.settings.model import Settings
 
-PLAIN: Final = b"x-forwarded-for"  # what servers make a peer of
 _LENGTH_DIGITS: Final = 18
 _ACTION_MISSING: Final = refused("action_missing")
 _FRAMING: Final = refused("framing")
@@ -36,19 +36,21 @@ _BODY_MALFORMED: Final = refused("body_malformed")
 class Seen:
     """What has been found out about one request so far.
 
-    bundle, directory: what it is judged by, and what that says may be named; absent where there is none.
-    named: what the head names, the action of a query or form included once that is read. declared: the
-    length of the body, None where unknown. limit: what that may be. streams: whether the body passes
-    through unjudged. body: None where it is not held here. params: of the query, or of the form where it
-    is one. beside: of the query beside a form. parameters: as JSON would hold them; None: not read.
-    signature, secret_id: of a refused caller.
+    bundle, meanings: what it is judged by, and what that says may be named; absent where there is none.
+    named: what the head names, the action of a query or form included once that is read. told: where the head
+    tells all; facts: of it, once it was asked about. declared: the length of the body, None where unknown.
+    limit: what that may be. streams: whether the body passes through unjudged. body: None where it is not
+    held here. params: of the query, or of the form where it is one. beside: of the query beside a form.
+    parameters: as JSON would hold them; None: not read. signature, secret_id: of a refused caller.
     """
 
     bundle: Bundle
-    directory: Directory
+    meanings: Meanings
+    lines: Lines | None = None
     origin: Origin | None = None
-    head: Head | None = None
     named: Named | None = None
+    told: Told | None = None
+    facts: Facts | None = None
     declared: int | None = None
     limit: int = 0
     streams: bool = False
@@ -61,10 +63,35 @@ class Seen:
     secret_id: str | None = None
     call: Call | None = None
     candidate: Decision | None = None
+    _head: Head | None = None
 
-    def service(self) -> str | None:
-        """Return the service that the host names, for the record of a request that was read no further."""
-        site = self.directory.site(self.head.host) if self.head is not None else None
+    @property
+    def head(self) -> Head:
+        """The named fields of the lines, made when first asked for."""
+        if self._head is None:
+            assert self.lines is not None  # noqa: S101 - for mypy: nobody asks before they were read
+            self._head = head_of(self.lines)
+        return self._head
+
+    def found_facts(self) -> Facts:
+        """Return what a record says of a request of which the head alone does not tell all."""
+        named, identity, call, origin = self.named, self.identity, self.call, self.origin
+        return Facts(
+            entry=None if named is None else named.entry,
+            principal=None if identity is None else identity.principal,
+            secret_id=self.secret_id if identity is None else identity.secret_id,
+            service=self._service() if named is None else named.service,
+            action=None if named is None else named.action,
+            resources=() if call is None else call.resources,
+            source_ip=None if origin is None else origin.place,
+            peer=None if origin is None else origin.peer,
+            client_ip=None if origin is None else origin.method,
+            signature=self.signature if identity is None else identity.signature,
+        )
+
+    def _service(self) -> str | None:
+        """Return the service that the host names, where the request was read no further."""
+        site = None if self.lines is None else self.meanings.directory.site(self.head.host)
         return site.name if isinstance(site, Site) else None
 
 
@@ -75,46 +102,49 @@ class Reader:
         self._limits = settings.limits
         self._needs_body = needs_body
         self._rules = HeadRules(settings)
-        self._origins = Origins(settings.client_ip).known
-        self._plain = _forwarded if settings.client_ip.header == PLAIN.decode() else _plain
+        self.origins = Origins(settings.client_ip).known
 
     def read(self, seen: Seen, scope: Mapping[str, Any]) -> Decision | None:
         """Read all that is there before the body."""
-        head = read_head(scope, self._rules)
-        if isinstance(head, Decision):
-            return head
-        seen.head = head
-        peer = peer_text(scope.get("client"), self._plain(head))
-        origin = seen.origin = self._origins[peer, head.forwarded]
+        lines = read_lines(scope, self._rules)
+        if isinstance(lines, Decision):
+            return lines
+        seen.lines = lines
+        method, query, _, values, _, shape = lines
+        peer = peer_text(scope.get("client"), shape.plain(values))
+        meaning = seen.meanings.known[method, peer, *shape.deciding(values)]
+        origin = seen.origin = meaning.origin
         if origin.refusal is not None:
             return origin.refusal
-        action = head.action
-        if head.query:
-            params = parse_params(head.query, self._limits.params, _QUERY_MALFORMED)
-            found = params if isinstance(params, Decision) else agreed(action, params)
-            if isinstance(found, Decision):
-                return found
-            seen.params, action = params, found  # type: ignore[assignment]  # found to be no refusal
-        named = self._enter(seen, head, action)
-        return named if isinstance(named, Decision) else self._frame(seen, head, named)
+        named: Named | Decision = meaning.named
+        if query:
+            params = parse_params(query, self._limits.params, _QUERY_MALFORMED)
+            action = params if isinstance(params, Decision) else agreed(seen.head.action, params)
+            if isinstance(action, Decision):
+                return action
+            seen.params = params  # type: ignore[assignment]  # found to be no refusal
+            named = self._enter(seen, action)
+        if isinstance(named, Decision):
+            return named
+        seen.named = named
+        if not (query or shape.signed):
+            seen.told = meaning.told
+        return self._frame(seen, named, values[shape.length], chunked=shape.chunked)
 
-    def _enter(self, seen: Seen, head: Head, action: bytes | None) -> Named | Decision:
-        """Look up what the head names. An action that is not in the catalog goes on without an entry."""
+    def _enter(self, seen: Seen, action: bytes | None) -> Named | Decision:
+        """Look up what head and parameters name. An action that is not in the catalog has no entry."""
+        head = seen.head
         version, region = head.version, head.region
         said = seen.params + seen.beside
         if head.action is None or (said and any(name == ACTION for name, _ in said)):
             # A query or form that names the action names these, too (14.2), whatever else names them.
             version, region = _common(said, "Version", version), _common(said, "Region", region)
         naming = (head.method, head.host, head.content_type, action, version, region)
-        named = seen.directory.named[naming]
-        if not isinstance(named, Decision):
-            seen.named = named
-        return named
+        return seen.meanings.directory.named[naming]
 
-    def _frame(self, seen: Seen, head: Head, named: Named) -> Decision | None:
+    def _frame(self, seen: Seen, named: Named, length: bytes | None, *, chunked: bool) -> Decision | None:
         """Settle how long the body is, and whether it must be held (threats 3.5.6, 3.5.7)."""
         seen.limit = named.limit
-        length = head.content_length
         if length is not None:
             if not length.isdigit() or len(length) > _LENGTH_DIGITS:
                 return _FRAMING
@@ -123,23 +153,27 @@ class Reader:
                 return _BODY_ON_GET if named.content is None else TOO_LARGE
         content = named.content
         if content is None:
-            return _BODY_ON_GET if head.chunked else None
+            return _BODY_ON_GET if chunked else None
         if content.kind == "octets":
-            seen.streams = not self._needs_body(head)
+            seen.streams = not self._needs_body(seen.head)
         return None
 
     def hold(self, seen: Seen, body: bytes | Decision) -> Decision | None:
         """Keep a body for what follows. body: or why there is none.
 
-        A form is read here, for it may carry the action and the caller's signature.
+        A form is read here, for it may carry the action and the caller's signature; any other body where the
+        call is judged already.
         """
-        named, head = seen.named, seen.head
-        assert named is not None and head is not None  # noqa: S101, PT018 - for mypy: the head was read
+        named = seen.named
+        assert named is not None  # noqa: S101 - for mypy: the head was read
         content = named.content
         if isinstance(body, Decision):
             return _BODY_ON_GET if content is None and body is TOO_LARGE else body
         seen.body = body
-        return self._form(seen, head, body) if content is not None and content.kind == "form" else None
+        if seen.told is not None:
+            plain = content is None or (content.kind == "json" and plain_json(body))
+            return None if plain else self.inspect(seen, body)
+        return self._form(seen, body) if content is not None and content.kind == "form" else None
 
     def inspect(self, seen: Seen, body: bytes) -> Decision | None:
         """Read what any other body says of action and parameters; after the caller is known (threats 9)."""
@@ -169,7 +203,7 @@ class Reader:
         seen.parameters = both(told, seen.params)
         return None
 
-    def _form(self, seen: Seen, head: Head, body: bytes) -> Decision | None:
+    def _form(self, seen: Seen, body: bytes) -> Decision | None:
         """Read a form: its parameters, and the action where header and query name none."""
         params = parse_params(body, self._limits.params, _BODY_MALFORMED)
         if isinstance(params, Decision):
@@ -181,20 +215,13 @@ class Reader:
         if action is None:
             return _ACTION_MISSING
         seen.params, seen.beside = params, seen.params
-        entered = self._enter(seen, head, action)
+        entered = self._enter(seen, action)
         if isinstance(entered, Decision):
             return entered
+        seen.named = entered
         if entered.templates is not None:
             seen.parameters = both(nest(params), seen.beside)
         return None
-
-
-def _forwarded(head: Head) -> tuple[bytes, ...]:
-    return head.forwarded
-
-
-def _plain(head: Head) -> tuple[bytes, ...]:
-    return tuple([value for name, value in head.received if name == PLAIN])
 
 
 def _common(params: Params, name: str, header: bytes | None) -> bytes | None:

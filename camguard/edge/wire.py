@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from camguard.catalog.model import Action, Catalog, Granularity
 from camguard.edge.content import Content, content_of
@@ -59,7 +60,8 @@ class Site:
         self.actions: Mapping[bytes, Action] = {entry.name.encode(): entry for entry in actions.values()}
 
 
-class Named(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Named:
     """What the head of a request names.
 
     content: of the body, None where there must be none. limit: bytes that it may have. action: its name, None

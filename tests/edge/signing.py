@@ -6,12 +6,14 @@ import base64
 import hashlib
 import hmac
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from json import dumps
 from typing import Any
 
-from camguard.edge.head import Head, HeadRules, read_head
+from camguard.edge import head as head_module
+from camguard.edge.head import Head, HeadRules, read_lines
 from camguard.edge.keys import Keys, parse_keys
+from camguard.engine.decision import Decision
 from camguard.settings.model import Settings
 
 RULES = HeadRules(Settings())
@@ -30,11 +32,17 @@ def keys(**fields: Any) -> Keys:
     return parse_keys(dumps({SECRET_ID: entry}).encode(), "keys.json")
 
 
+def read_head(scope: Mapping[str, Any], rules: HeadRules = RULES) -> Head | Decision:
+    """Return the head of a scope by name, or why it is refused."""
+    lines = read_lines(scope, rules)
+    return lines if isinstance(lines, Decision) else head_module.head_of(lines)
+
+
 def head_of(method: str, query: bytes, lines: Iterable[tuple[str, str | bytes]]) -> Head:
     """Return the head as camguard reads it; lines that it refuses are a mistake of the test."""
     headers = [(n.lower().encode(), v if isinstance(v, bytes) else v.encode()) for n, v in lines]
     scope = {"method": method, "path": "/", "raw_path": b"/", "query_string": query, "headers": headers}
-    head = read_head(scope, RULES)
+    head = read_head(scope)
     assert isinstance(head, Head), head
     return head
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from camguard.edge import client_address, reading
 from camguard.edge import guard as guard_module
-from camguard.edge import reading
 from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision, Reason
 from tests.edge.stage import (
@@ -71,15 +71,16 @@ class BrokenBundle:
 
 def in_parse(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
     del play
-    patch.setattr(reading, "read_head", Broken(error))
+    patch.setattr(reading, "read_lines", Broken(error))
 
 
 def in_address(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(play.guard._reader, "_origins", Broken(error))  # noqa: SLF001
+    del play
+    patch.setattr(client_address, "peer_of", Broken(error))
 
 
 def in_catalog(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(play.guard, "_directory", Broken(error))
+    patch.setattr(play.guard, "_meanings", Broken(error))
 
 
 def in_body(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
@@ -92,7 +93,11 @@ def in_inspection(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -
 
 
 def in_identity(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(play.guard, "_who", Broken(error))
+    patch.setattr(type(play.who), "unsigned", Broken(error))
+
+
+def in_proof(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(type(play.who), "__call__", Broken(error))
 
 
 def in_clock(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
@@ -114,8 +119,11 @@ def in_handing_over(play: Play, error: BaseException, patch: pytest.MonkeyPatch)
 
 STAGES = (
     *(in_clock, in_store, in_catalog, in_parse, in_address, in_body, in_inspection, in_identity),
-    *(in_evaluation, in_handing_over),
+    *(in_proof, in_evaluation, in_handing_over),
 )
+SIGNED = (b"authorization", b"TC3-HMAC-SHA256 ...")
+# What a request must say to come to a stage.
+NEEDED: dict[Any, tuple[tuple[bytes, bytes], ...]] = {in_proof: (FROM_OFFICE, SIGNED)}
 Break = Callable[[Play, BaseException, pytest.MonkeyPatch], None]
 
 
@@ -131,7 +139,7 @@ def test_t66_an_exception_before_the_decision_is_a_refusal(
     play = Play(enforcement(mode=mode, status_style=style))
     with monkeypatch.context() as patch:
         stage(play, error, patch)
-        reply = play.ask(lines=sdk(FROM_OFFICE))
+        reply = play.ask(lines=sdk(*NEEDED.get(stage, (FROM_OFFICE,))))
     assert reply.reached == []
     assert reply.records[0].decision is refused("internal_error")
     assert reply.status == (200 if style == "sdk" else 500)
@@ -143,9 +151,9 @@ def test_t66_an_exception_before_the_decision_is_a_refusal(
     assert play.ask(lines=sdk(FROM_OFFICE)).passed
 
 
-async def ended_by(play: Play) -> BaseException | None:
+async def ended_by(play: Play, stage: Break) -> BaseException | None:
     try:
-        await play.serve(Request(lines=sdk(FROM_OFFICE)))
+        await play.serve(Request(lines=sdk(*NEEDED.get(stage, (FROM_OFFICE,)))))
     except BaseException as error:  # noqa: BLE001 - asyncio would end the test for KeyboardInterrupt
         return error
     return None
@@ -159,7 +167,7 @@ def test_t65_what_ends_the_task_ends_it_and_reaches_nothing(
     play = Play()
     with monkeypatch.context() as patch:
         stage(play, error, patch)
-        assert asyncio.run(ended_by(play)) is error
+        assert asyncio.run(ended_by(play, stage)) is error
     assert (play.reached, play.records) == ([], [])
     assert (play.guard.in_flight, play.guard.held) == (0, 0)
     assert play.ask(lines=sdk(FROM_OFFICE)).passed
@@ -388,7 +396,7 @@ def test_t58_each_request_is_judged_anew() -> None:
 
 def test_the_identity_is_asked_with_what_goes_on() -> None:
     who = Known()
-    ask(who=who, lines=sdk(FROM_OFFICE), chunks=(b'{"a"', b":1}"))
+    ask(who=who, lines=sdk(FROM_OFFICE, SIGNED), chunks=(b'{"a"', b":1}"))
     head, service, body, params, trusted = who.asked[0]
     assert (service, body, params, trusted) == ("partners", b'{"a":1}', (), True)
     assert dict(head.headers)[b"x-tc-action"] == b"QueryArea"

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camguard.edge.head import Head, HeadRules, read_head
+from camguard.edge.head import Head, HeadRules
 from camguard.edge.headers import FIELDS
 from camguard.memo import Memo
 from camguard.settings import LimitsSettings
+from tests.edge.signing import read_head
 from tests.edge.stage import ELSEWHERE, HOST, OFFICE, QUIET, SETTINGS, Line, Play, Request, ask, limits, sdk
 
 FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())

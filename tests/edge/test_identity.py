@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from camguard.edge.head import Head, read_head
+from camguard.edge.head import Head
 from camguard.edge.identity import (
     CLAIMED,
     SIGNATURE_LABELS,
@@ -34,6 +34,7 @@ from tests.edge.signing import (
     authorization,
     head_of,
     keys,
+    read_head,
     tc3,
     tc3_head,
     v1,

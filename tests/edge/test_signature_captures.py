@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from camguard.edge.head import Head, HeadRules, read_head
+from camguard.edge.head import Head, HeadRules
 from camguard.edge.identity import Identity, make_identify
 from camguard.edge.keys import parse_keys
 from camguard.edge.params import parse_params
@@ -15,6 +15,7 @@ from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision
 from camguard.settings.model import IdentitySettings, Settings
 from tests.captures.read import KEYS, Capture, captures
+from tests.edge.signing import read_head
 
 RULES = HeadRules(Settings())
 ALL = captures()

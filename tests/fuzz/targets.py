@@ -19,7 +19,7 @@ from camguard.catalog import load_catalog, parse_catalog
 from camguard.catalog.page import read_page
 from camguard.edge.client_address import Peer, client_address, peer_of
 from camguard.edge.content import content_of, inspect_json, inspect_multipart
-from camguard.edge.head import Head, read_head
+from camguard.edge.head import Head
 from camguard.edge.identity import make_identify
 from camguard.edge.keys import parse_keys
 from camguard.edge.params import action_of, parse_params
@@ -33,13 +33,13 @@ from camguard.policy.document import parse_policy
 from camguard.policy.lint import lint
 from camguard.settings import IdentitySettings, load_settings
 from tests.edge import stage
-from tests.edge.signing import BODY, FORM, HOST, NOW, RULES, SECRET_ID, head_of, keys, tc3_head, v1
+from tests.edge.signing import BODY, FORM, HOST, NOW, RULES, SECRET_ID, head_of, keys, read_head, tc3_head, v1
 
 ROOT = Path(__file__).resolve().parents[2]
 MALFORMED = refused("query_malformed")
 TRUSTED = IpSet.of(("10.0.0.0/8", "2001:db8::/32"))
 CATALOG = load_catalog(ROOT / "config" / "catalog")
-DIRECTORY = stage.Play().guard._directory(stage.BUNDLE)  # noqa: SLF001 - as a guard makes it
+DIRECTORY = stage.Play().guard._meanings(stage.BUNDLE).directory  # noqa: SLF001 - as a guard makes it
 SIGNED = tc3_head()
 FORM_HEAD = head_of("POST", b"", [("host", HOST), ("content-type", FORM)])
 BEHIND_PROXY = Peer(None, trusted=True)

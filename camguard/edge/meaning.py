@@ -1,0 +1,132 @@
+"""What the deciding headers of a request mean together: from where, who, what.
+
+Rule 1: callers say the same few things again and again. All of it is settled once for each combination under
+        one bundle; a request then finds it in one look-up.
+Rule 2: nothing of a decision is kept here. What policies, clock and signatures say is asked anew each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol, TypeAlias
+
+from camguard.catalog.model import Action
+from camguard.edge.client_address import Origin, Said
+from camguard.edge.identity import Identity
+from camguard.edge.refusal import refused
+from camguard.edge.wire import Directory, Named
+from camguard.engine.decision import Decision
+from camguard.memo import Memo
+
+WHOLE: Final = ("*",)
+_LONGEST: Final = 1024
+_ACTION_UNKNOWN: Final = refused("action_unknown")
+_VERSION_UNKNOWN: Final = refused("version_unknown")
+
+# Method, the socket's address, then what `Shape.deciding` takes.
+Deciding: TypeAlias = tuple[str | bytes | None, ...]
+
+
+class Who(Protocol):
+    """Finds out who calls: `camguard.edge.identity.Identify`."""
+
+    def unsigned(self, identity: bytes | None, peer_trusted: bool, /) -> Identity | Decision:  # noqa: FBT001
+        """Return the caller where nothing is signed, or the refusal."""
+
+
+class Facts(NamedTuple):
+    """What a record says of the caller and the call; the middle of a `Record`."""
+
+    entry: Action | None = None
+    principal: str | None = None
+    secret_id: str | None = None
+    service: str | None = None
+    action: str | None = None
+    resources: tuple[str | None, ...] = ()
+    source_ip: int | None = None
+    peer: str | None = None
+    client_ip: str | None = None
+    signature: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A call of which the head tells everything: no signature, no resources, nothing in query or form.
+
+    refusal: why it is none; else asked: principal, action and place, the beginning of a `Call`.
+    """
+
+    refusal: Decision | None
+    asked: tuple[str, str, int | None]
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What deciding headers come to. told: None where the head alone cannot tell."""
+
+    origin: Origin
+    named: Named | Decision
+    told: Told | None
+
+
+class Meanings:
+    """What requests say under one bundle. known: by what they say.
+
+    judge_unknown: whether policies judge actions that the
+    catalog lacks.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        origins: Mapping[Said, Origin],
+        who: Who,
+        *,
+        judge_unknown: bool,
+    ) -> None:
+        self.directory = directory
+        self._origins = origins
+        self._who = who
+        self._judge_unknown = judge_unknown
+        self.known: Memo[Deciding, Meaning] = Memo(
+            self.mean, longest=_LONGEST, size=lambda said: sum(len(each or "") for each in said)
+        )
+
+    def mean(self, said: Deciding) -> Meaning:
+        """Return what deciding headers come to."""
+        method, peer, host, content_type, action, version, region, identity, *forwarded = said
+        origin = self._origins[peer, tuple(forwarded)]  # type: ignore[index, arg-type]  # text or None, then bytes
+        named = self.directory.named[method, host, content_type, action, version, region]  # type: ignore[index]  # as it says
+        if origin.refusal is not None or isinstance(named, Decision):
+            return Meaning(origin, named, None)
+        return Meaning(origin, named, self._told(origin, named, identity))  # type: ignore[arg-type]  # bytes or None
+
+    def action(self, named: Named) -> str | Decision:
+        """Return the action that policies are asked about, or why none is."""
+        entry = named.entry
+        if entry is not None:
+            fits = entry.version is None or entry.version == (named.version or entry.version)
+            return entry.id if fits else _VERSION_UNKNOWN
+        return f"{named.service}:{named.action}" if self._judge_unknown else _ACTION_UNKNOWN
+
+    def _told(self, origin: Origin, named: Named, identity: bytes | None) -> Told | None:
+        if named.templates is not None or (named.content is not None and named.content.kind == "form"):
+            return None
+        where = Facts(
+            named.entry,
+            service=named.service,
+            action=named.action,
+            source_ip=origin.place,
+            peer=origin.peer,
+            client_ip=origin.method,
+        )
+        caller = self._who.unsigned(identity, origin.trusted)
+        if isinstance(caller, Decision):
+            return Told(caller, ("", "", None), where)
+        who = where._replace(principal=caller.principal)
+        action = self.action(named)
+        if isinstance(action, Decision):
+            return Told(action, ("", "", None), who)
+        return Told(None, (caller.principal, action, origin.place), who._replace(resources=WHOLE))
