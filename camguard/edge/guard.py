@@ -142,7 +142,7 @@ class Guard:
         self._who = who
         self._reader = Reader(settings, who.needs_body)
         self._intake = Intake(settings.limits.buffered_bytes, settings.limits.body_seconds)
-        self._observers = observers
+        self.observers = observers
         self._clock = clock
         self._known: tuple[Bundle, Meanings] | None = None
 
@@ -279,7 +279,7 @@ class Guard:
                 perf_counter() - started,
             )
         )
-        for observe in self._observers:
+        for observe in self.observers:
             try:
                 observe(record)
             except Exception as error:  # noqa: BLE001 - the decision stands
