@@ -288,8 +288,8 @@ class Guard:
 
     def answer(self, record: Record) -> Answer:
         """Return the refusal that a record's decision comes to."""
-        action = None
-        if record.service is not None and record.action is not None:
+        action = record.entry.id if record.entry is not None else None
+        if action is None and record.service is not None and record.action is not None:
             action = f"{record.service}:{record.action}"
         resource = record.resources[0] if record.resources else "*"
         return answer(record.decision, record.request_id, action=action, resource=resource, style=self.style)

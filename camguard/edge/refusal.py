@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
+from camguard.edge.maker import maker_of
 from camguard.engine.decision import Decision, Reason
 from camguard.memo import Memo
 
@@ -41,6 +42,8 @@ class Answer(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
 
+
+_answer = maker_of(Answer)
 
 _ACTION = "The action of the request is missing, ambiguous or not well formed."
 _IDENTITY = "The identity of the request is missing, ambiguous or not well formed."
@@ -190,7 +193,8 @@ class _Ready(NamedTuple):
     pieces: tuple[bytes, ...]
 
     def answer(self, request_id: str, style: Style) -> Answer:
-        return Answer(self.status[style], self.headers[style], request_id.encode().join(self.pieces))
+        body = request_id.encode().join(self.pieces)
+        return _answer((self.status[style], self.headers[style], body))
 
 
 def _ready(status: int, code: str, message: str, *, close: bool = False) -> _Ready:
