@@ -27,7 +27,14 @@ class Number(str):
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """An object as written, before its keys are known to differ."""
+    """An object as written, in which a key stands twice."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Pairs:
+    """Return an object, or what was written where that makes none."""
+    # In Python on purpose: with a class for a hook, json.loads keeps every other thread waiting to its end.
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else _Pairs(pairs)
 
 
 def _no_constant(text: str) -> NoReturn:
@@ -60,7 +67,7 @@ def read_json(
         text = raw.decode() if isinstance(raw, bytes) else raw
         tree = json.loads(
             text,
-            object_pairs_hook=_Pairs,
+            object_pairs_hook=_object,
             parse_int=Number,
             parse_float=Number,
             parse_constant=_no_constant,
@@ -73,7 +80,8 @@ def read_json(
         raise wrong((), str(exc)) from None
     except RecursionError:
         raise wrong((), "nested too deeply") from None
-    return _plain(tree, (), depth, wrong)
+    _check(tree, (), depth, wrong)
+    return tree
 
 
 def _pointer(at: Place) -> str:
@@ -84,22 +92,23 @@ def _pointer(at: Place) -> str:
     return "".join(child("", name) for name in reversed(names))
 
 
-def _plain(tree: Any, at: Place, depth: int, wrong: Callable[[Place, str], CamguardError]) -> Any:
+def _check(tree: Any, at: Place, depth: int, wrong: Callable[[Place, str], CamguardError]) -> None:
+    """Raise what is wrong first, in the order of the document."""
     if depth < 0:
         raise wrong(at, "nested too deeply")
-    if isinstance(tree, _Pairs):
-        plain: dict[str, Any] = {}
-        for name, value in tree:
+    if isinstance(tree, (dict, _Pairs)):
+        before = set()
+        for name, value in tree.items() if isinstance(tree, dict) else tree:
             _encodable(name, at, wrong)
-            if name in plain:
+            if name in before:
                 raise wrong((at, name), f"the key {name!r} stands twice in one object")
-            plain[name] = _plain(value, (at, name), depth - 1, wrong)
-        return plain
-    if isinstance(tree, list):
-        return [_plain(value, (at, i), depth - 1, wrong) for i, value in enumerate(tree)]
-    if isinstance(tree, str):
+            before.add(name)
+            _check(value, (at, name), depth - 1, wrong)
+    elif isinstance(tree, list):
+        for i, value in enumerate(tree):
+            _check(value, (at, i), depth - 1, wrong)
+    elif isinstance(tree, str):
         _encodable(tree, at, wrong)
-    return tree
 
 
 def _encodable(text: str, at: Place, wrong: Callable[[Place, str], CamguardError]) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import sys
+import threading
 import time
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from camguard import jsontext
 from camguard.errors import CamguardError
 from camguard.jsontext import Number, child, read_json
 
@@ -63,3 +70,93 @@ def test_a_number_keeps_its_text(number: str) -> None:
 
 def test_a_pointer_escapes_what_rfc_6901_says() -> None:
     assert child("#/a", "x/y~z") == "#/a/x~1y~0z"
+
+
+class Members(tuple[tuple[str, Any], ...]):
+    """An object as it is written, the same key as often as you like."""
+
+    __slots__ = ()
+
+
+TEXTS = st.text("a~/é\ud800", max_size=2)
+WRITTEN = st.recursive(
+    TEXTS | st.booleans() | st.none() | st.integers().map(lambda number: Number(str(number))),
+    lambda inner: st.lists(inner, max_size=3) | st.lists(st.tuples(TEXTS, inner), max_size=3).map(Members),
+    max_leaves=12,
+)
+DEPTH = 3
+
+
+def spell(value: Any) -> str:
+    if isinstance(value, Number):
+        return value
+    if isinstance(value, Members):
+        return "{" + ",".join(f"{json.dumps(name)}:{spell(each)}" for name, each in value) + "}"
+    return "[" + ",".join(map(spell, value)) + "]" if isinstance(value, list) else json.dumps(value)
+
+
+def expect(value: Any, at: str, depth: int) -> Any:
+    """Return what a value reads as; raise ValueError with the first thing wrong and its place."""
+    if depth < 0:
+        raise ValueError(at, "nested too deeply")
+    if isinstance(value, list):
+        return [expect(each, child(at, i), depth - 1) for i, each in enumerate(value)]
+    if isinstance(value, str) and "\ud800" in value:
+        raise ValueError(at, "holds half of a surrogate pair")
+    if not isinstance(value, Members):
+        return value
+    found: dict[str, Any] = {}
+    for name, each in value:
+        expect(name, at, 0)
+        if name in found:
+            raise ValueError(child(at, name), f"the key {name!r} stands twice in one object")
+        found[name] = expect(each, child(at, name), depth - 1)
+    return found
+
+
+@given(WRITTEN)
+def test_it_reads_what_is_written_or_tells_what_is_wrong_first(value: Any) -> None:
+    try:
+        expected = expect(value, "", DEPTH)
+    except ValueError as wrong:
+        with pytest.raises(CamguardError) as caught:
+            read_json(spell(value), "f.json", CamguardError, "X", depth=DEPTH)
+        at, message = wrong.args
+        assert (caught.value.problems[0].where, caught.value.problems[0].message) == (
+            f"f.json#{at}" if at else "f.json",
+            message,
+        )
+    else:
+        assert read_json(spell(value), "f.json", CamguardError, "X", depth=DEPTH) == expected
+
+
+def test_other_threads_go_on_while_a_long_document_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = during = 0
+    done = False
+
+    def tick() -> None:
+        nonlocal ticks
+        while not done:
+            ticks += 1
+
+    def loads(*args: Any, **settings: Any) -> Any:
+        nonlocal during
+        begin = ticks
+        try:
+            return json.loads(*args, **settings)
+        finally:
+            during = ticks - begin
+
+    monkeypatch.setattr(jsontext, "json", type("Json", (), {"loads": loads, "JSONDecodeError": ValueError}))
+    text = "[" + ",".join('{"a": []}' for _ in range(50_000)) + "]"
+    interval = sys.getswitchinterval()
+    other = threading.Thread(target=tick)
+    sys.setswitchinterval(1e-5)
+    other.start()
+    try:
+        read(text)
+    finally:
+        done = True
+        other.join()
+        sys.setswitchinterval(interval)
+    assert during > 5_000, "json.loads kept the interpreter to itself"
