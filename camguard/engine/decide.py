@@ -5,43 +5,36 @@ Rule 1: tables are made when first needed and kept in a cache of bounded size th
 Rule 2: an unknown principal, then an unknown action, is answered before any policy is looked at.
 Rule 3: `decide` finds what was folded before; all else (the first call of its kind, another stretch of time,
         what must be judged rule by rule) takes the long way, which folds what can be folded.
+Rule 4: nothing here holds what holds it: a bundle that was left is gone with its last request, and waits for
+        no garbage collection, which would stop every call to find it.
 """
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from math import inf
 from threading import Lock
-from typing import Literal, TypeGuard
+from typing import TypeGuard
 
 from cachetools import LRUCache
 
-from camguard.catalog.model import Access, Action, Catalog, Granularity
+from camguard.catalog.model import Catalog
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.layers import SECOND_FACTOR, Layer, Layers, resolve
 from camguard.engine.naming import Naming
 from camguard.engine.row import NO_ALLOW, Row
-from camguard.engine.supply import Terms
 from camguard.engine.table import Table
+from camguard.engine.vocabulary import IpSupport, UnknownAction, Vocabulary
 from camguard.memo import Memo
 from camguard.policy.model import Policy
 from camguard.policy.resources import Owner
 
 TABLES = 16_384  # tables kept; one is some kilobytes
 RECENT = 65_536  # principals whose table is found in one look-up; forgotten together when full
-_ORDINARY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
-_ORDINARY_SERVICE = re.compile(r"[a-z0-9]+")
 
 PRINCIPAL_UNKNOWN = Decision(Reason.PRINCIPAL_UNKNOWN)
-ACTION_INVALID = Decision(Reason.ACTION_INVALID)
-ACTION_UNKNOWN = Decision(Reason.ACTION_UNKNOWN)
-SERVICE_UNKNOWN = Decision(Reason.SERVICE_UNKNOWN)
-
-IpSupport = Literal["catalog", "gateway"]
-UnknownAction = Literal["refuse", "judge"]
 
 
 def _is_instant(moment: float | None) -> TypeGuard[float]:
@@ -67,15 +60,14 @@ class Tables:
         self._principals = principals
         self.owner = owner
         self._spreads = Naming(catalog, (*policies.values(), SECOND_FACTOR)).spreads
-        self._gateway_ip = ip_support == "gateway"
-        self._judge_unknown = unknown_action == "judge"
         self._tables: LRUCache[object, Table] = LRUCache(size)
         self._lock = Lock()
         self._recent: dict[str, Table] = {}
         self._hits = 0
         self._misses = 0
-        self._unheard: Memo[str, Decision] = Memo(self._unknown)
-        self._terms = {entry.id: self._terms_of(entry, listed=True) for entry in catalog.actions.values()}
+        words = Vocabulary(catalog, ip_support=ip_support, unknown_action=unknown_action)
+        self.terms = words.terms
+        self._unheard: Memo[str, Decision] = Memo(words.unheard)
 
     def decide(self, call: Call) -> Decision:
         """Return whether a call passes, and why. Raises nothing."""
@@ -135,7 +127,7 @@ class Tables:
         """Judge rule by rule. row: the one that the table keeps; without it one is made anew."""
         terms = self.terms(call.action)
         if terms is None:
-            return self._unknown(call.action)
+            return self._unheard[call.action]
         return (table.unfolded(terms) if row is None else row).judge(call, terms, self.owner)
 
     def table(self, principal: str, session: Policy | None = None) -> Table | None:
@@ -160,32 +152,9 @@ class Tables:
                 self._recent[principal] = table
         return table
 
-    def terms(self, action: str) -> Terms | None:
-        """Return an action as conditions see it, or None where calls of it are refused unjudged."""
-        found = self._terms.get(action)
-        if found is not None or not self._judge_unknown:
-            return found
-        service, _, name = action.partition(":")
-        if service not in self.catalog.services or not _ORDINARY_NAME.fullmatch(name):
-            return None
-        entry = Action(service, name, Access.OTHER, Granularity.OPERATION, ("*",), ip_restriction=False)
-        return self._terms_of(entry, listed=False)
-
     def stats(self) -> tuple[int, int, int]:
         """Return hits and misses of the cache of tables, and how many it holds.
 
         Asked is it by a principal's first call only, until the principal is forgotten.
         """
         return self._hits, self._misses, len(self._tables)
-
-    def _terms_of(self, entry: Action, *, listed: bool) -> Terms:
-        tags = self.catalog.services[entry.service].tag_authorization
-        return Terms(entry, entry.ip_restriction or self._gateway_ip, tags, listed)
-
-    def _unknown(self, action: str) -> Decision:
-        service, _, name = action.partition(":")
-        if not _ORDINARY_NAME.fullmatch(name):
-            return ACTION_INVALID
-        if service in self.catalog.services:
-            return ACTION_UNKNOWN
-        return SERVICE_UNKNOWN if _ORDINARY_SERVICE.fullmatch(service) else ACTION_INVALID

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
+import weakref
 from dataclasses import replace
 from itertools import combinations
 from math import inf, nan, nextafter
@@ -150,6 +152,24 @@ def test_the_recent_principals_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     found = bundle(policy("one", {}), users={str(200 + i): ["one"] for i in range(5)})
     assert all(found.decide(call(principal=f"uin/{200 + i}")) for i in range(5))
     assert found.table_stats()[1:] == (1, 1), "forgetting a principal compiles nothing again"
+
+
+def test_tables_die_with_the_last_that_holds_them() -> None:
+    limited = policy("one", {"condition": OFFICE}, {"resource": "qcs::aiart:::job/1"})
+    found = bundle(limited, policy("two", {}), users={"200": ["one"], "201": ["two"]}, unknown_action="judge")
+    for uin in ("200", "201", "9"):
+        for action in ("aiart:TextToImage", "aiart:BrandNew", "aiart:!", "other:Nope"):
+            asked = call(principal=f"uin/{uin}", action=action)
+            found.decide(asked)
+            found.decide(asked._replace(session=limited))
+            found.nearest_changes(asked, found.explain(asked))
+    left = weakref.ref(found.tables)
+    gc.disable()
+    try:
+        del found
+        assert left() is None, "they hold themselves in a circle, which only a collection ends"
+    finally:
+        gc.enable()
 
 
 def test_names_that_the_catalog_lacks_are_not_kept() -> None:

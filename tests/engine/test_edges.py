@@ -13,10 +13,11 @@ from camguard.bundle import Bundle, make_bundle
 from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
 from camguard.engine import decide as decide_module
 from camguard.engine.call import Call
-from camguard.engine.decide import ACTION_UNKNOWN, PRINCIPAL_UNKNOWN
+from camguard.engine.decide import PRINCIPAL_UNKNOWN
 from camguard.engine.decision import Reason
 from camguard.engine.row import NO_ALLOW
 from camguard.engine.table import Table
+from camguard.engine.vocabulary import ACTION_UNKNOWN
 from camguard.policy.document import parse_policy
 from camguard.policy.model import Policy
 
