@@ -3,6 +3,8 @@
 Rule 1: `bundle` is one attribute: a request reads it once and is judged by nothing else (threats T107).
 Rule 2: another bundle is prepared aside and put in place in one step; a bad one changes nothing (T106).
 Rule 3: what changed is told by content, not by modification times, and only once it holds still.
+Rule 4: what is slow, the end of the bundle that was left among it, happens in the thread that looks, and
+        never where calls are judged.
 """
 
 from __future__ import annotations
@@ -53,6 +55,7 @@ class Store:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.bundle: Bundle | None = None
+        self._left: Bundle | None = None  # held until the next look: calls under way must not be its last
         self._read = read
         self._build = build
         self._poll_seconds = poll_seconds
@@ -92,6 +95,7 @@ class Store:
             return outcome
 
     def _look(self) -> ReloadOutcome:
+        self._left = None
         content = self._read()
         if content.digest == self._digest:
             return self._confirm("unchanged")
@@ -106,7 +110,7 @@ class Store:
         self._sleep(max(0.0, self._activated + BETWEEN_SECONDS - self._monotonic()))
         self._activated = self._monotonic()
         self._digest = content.digest
-        self.bundle = bundle
+        self._left, self.bundle = self.bundle, bundle
         return self._confirm("success")
 
     def _settled(self, content: Content) -> Content:

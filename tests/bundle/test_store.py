@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from camguard.bundle import Bundle, ReloadOutcome, Store, load_bundle
+from camguard.bundle import load as load_module
 from camguard.bundle.load import Content, build_bundle, read_content
 from camguard.engine.call import Call
 from camguard.errors import BundleError, CamguardError
 from camguard.ipset import parse_address
+from camguard.policy.document import parse_policy
+from camguard.policy.model import Policy
 
 ALLOW = {"version": "2.0", "statement": [{"effect": "allow", "action": "aiart:*", "resource": "*"}]}
 DENY = {"version": "2.0", "statement": [{"effect": "deny", "action": "aiart:*", "resource": "*"}]}
@@ -126,6 +131,45 @@ def test_another_content_takes_its_place(folder: Path, name: str, value: object)
     assert not store.bundle.decide(CALL)
     assert before is not None
     assert before.decide(CALL), "a request that began with the old one ends with it"
+
+
+def test_a_bundle_that_was_left_is_gone_at_the_next_look_without_a_collection(folder: Path) -> None:
+    store = make(folder, Clock())
+    store.reload()
+    assert store.bundle is not None
+    assert store.bundle.decide(CALL)
+    left = weakref.ref(store.bundle.tables)
+    write(folder, "bundle/policies/one.json", DENY)
+    gc.disable()
+    try:
+        store.reload()
+        assert left() is not None, "a call that is still judged by it must not be the one to free it"
+        store.reload()
+        assert left() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("enabled", [True, False], ids=["on before", "off before"])
+@pytest.mark.parametrize("policy", [DENY, {}], ids=["a good bundle", "a bad bundle"])
+def test_no_garbage_is_collected_while_a_bundle_is_built(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, policy: object, enabled: bool
+) -> None:
+    during: list[bool] = []
+
+    def parse(raw: bytes, source: str) -> Policy:
+        during.append(gc.isenabled())
+        return parse_policy(raw, source)
+
+    monkeypatch.setattr(load_module, "parse_policy", parse)
+    write(folder, "bundle/policies/one.json", policy)
+    (gc.enable if enabled else gc.disable)()
+    try:
+        make(folder, Clock()).reload()
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable()
+    assert during == [False]
 
 
 def _delete(path: Path) -> None:
