@@ -22,7 +22,17 @@ from typing import Any
 from _report import Report
 
 HERE = Path(__file__).resolve().parent
-PROGRAMS = ("decide", "growth", "peers", "scaling", "middleware", "telemetry", "relay", "memory")
+PROGRAMS = (
+    "decide",
+    "growth",
+    "peers",
+    "scaling",
+    "middleware",
+    "telemetry",
+    "relay",
+    "reload",
+    "memory",
+)
 PACKAGES = (
     "starlette", "cachetools", "prometheus-client", "uvicorn", "uvloop", "httptools", "aiohttp",
     "cedarpy", "casbin", "common-expression-language", "opa-eval",
