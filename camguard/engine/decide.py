@@ -63,6 +63,8 @@ class Tables:
         self._tables: LRUCache[object, Table] = LRUCache(size)
         self._lock = Lock()
         self._recent: dict[str, Table] = {}
+        self._size = size
+        self._forget = size  # the misses at which the recent ones could hold `size` tables of their own
         self._hits = 0
         self._misses = 0
         words = Vocabulary(catalog, ip_support=ip_support, unknown_action=unknown_action)
@@ -147,8 +149,9 @@ class Tables:
             else:
                 self._hits += 1
             if session is None:
-                if len(self._recent) >= RECENT:
+                if len(self._recent) >= RECENT or self._misses >= self._forget:
                     self._recent.clear()
+                    self._forget = self._misses + self._size
                 self._recent[principal] = table
         return table
 

@@ -147,6 +147,25 @@ def test_the_cache_of_tables_is_bounded() -> None:
     assert small.stats()[2] == 3
 
 
+def test_the_recent_principals_keep_no_more_tables_than_the_cache() -> None:
+    many = [policy(f"p{i}", {}) for i in range(40)]
+    found = bundle(*many, users={str(200 + i): [f"p{i}"] for i in range(40)})
+    small = decide_module.Tables(
+        catalog=found.catalog,
+        policies=found.policies,
+        principals=found.people.layers,
+        owner=found.owner,
+        size=4,
+    )
+    most = 0
+    for i in range(40):
+        for each in (*range(max(0, i - 3), i), i):  # those that the cache has, then one that it lacks
+            small.table(f"uin/{200 + each}")
+        held = (*small._tables.values(), *small._recent.values())  # noqa: SLF001 - nothing else tells
+        most = max(most, len(set(map(id, held))))
+    assert 4 < most <= 8, "four in the cache, and four that it lost since the recent ones were forgotten"
+
+
 def test_the_recent_principals_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decide_module, "RECENT", 2)
     found = bundle(policy("one", {}), users={str(200 + i): ["one"] for i in range(5)})
