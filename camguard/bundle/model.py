@@ -16,7 +16,7 @@ from camguard.policy.model import Policy
 from camguard.policy.resources import Owner
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Bundle:
     """One immutable state of everything a decision rests on.
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from time import perf_counter
 from typing import Any, Final, NamedTuple, Protocol
+from weakref import ref
 
 from camguard.bundle.model import Bundle
 from camguard.edge import meaning
@@ -144,7 +145,7 @@ class Guard:
         self._intake = Intake(settings.limits.buffered_bytes, settings.limits.body_seconds)
         self.observers = observers
         self._clock = clock
-        self._known: tuple[Bundle, Meanings] | None = None
+        self._known: tuple[ref[Bundle], Meanings] | None = None  # a ref: no bundle lives on in here
 
     async def judge(  # noqa: C901 - one way, in one order; a call for each step would cost what the step does
         self, scope: Mapping[str, Any], receive: Receive
@@ -196,8 +197,8 @@ class Guard:
             return _OVERLOADED
         seen.bundle = bundle
         known = self._known
-        if known is None or known[0] is not bundle:
-            known = self._known = bundle, self._meanings(bundle)
+        if known is None or known[0]() is not bundle:
+            known = self._known = ref(bundle), self._meanings(bundle)
         seen.meanings = known[1]
         refusal = self._reader.read(seen, scope)
         told = seen.told

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -286,6 +288,20 @@ def test_without_a_bundle_nothing_passes() -> None:
             assert reply.detail == "policy_unavailable"
             assert reply.error["Code"] == "ServiceUnavailable"
             assert not reply.passed
+
+
+def test_a_bundle_that_was_left_is_not_held_by_who_judged_by_it() -> None:
+    store = Held(bundle())
+    play = Play(policies=store)
+    assert play.ask(lines=sdk(FROM_OFFICE)).passed
+    assert store.bundle is not None
+    left = weakref.ref(store.bundle.tables)
+    gc.disable()
+    try:
+        store.bundle = bundle()
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 def test_one_request_is_judged_by_one_bundle() -> None:
