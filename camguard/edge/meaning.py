@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from camguard.catalog.model import Action
 from camguard.edge.client_address import Origin, Said
@@ -24,8 +24,8 @@ _LONGEST: Final = 1024
 _ACTION_UNKNOWN: Final = refused("action_unknown")
 _VERSION_UNKNOWN: Final = refused("version_unknown")
 
-# Method, the socket's address, then what `Shape.deciding` takes.
-Deciding: TypeAlias = tuple[str | bytes | None, ...]
+# Method and the socket's address as text, then what `Shape.deciding` takes: bytes, None where absent.
+Deciding: TypeAlias = tuple[Any, ...]
 
 
 class Who(Protocol):
@@ -74,8 +74,7 @@ class Meaning:
 class Meanings:
     """What requests say under one bundle. known: by what they say.
 
-    judge_unknown: whether policies judge actions that the
-    catalog lacks.
+    judge_unknown: whether policies judge actions that the catalog lacks.
     """
 
     def __init__(
@@ -97,11 +96,11 @@ class Meanings:
     def mean(self, said: Deciding) -> Meaning:
         """Return what deciding headers come to."""
         method, peer, host, content_type, action, version, region, identity, *forwarded = said
-        origin = self._origins[peer, tuple(forwarded)]  # type: ignore[index, arg-type]  # text or None, then bytes
-        named = self.directory.named[method, host, content_type, action, version, region]  # type: ignore[index]  # as it says
+        origin = self._origins[peer, tuple(forwarded)]
+        named = self.directory.named[method, host, content_type, action, version, region]
         if origin.refusal is not None or isinstance(named, Decision):
             return Meaning(origin, named, None)
-        return Meaning(origin, named, self._told(origin, named, identity))  # type: ignore[arg-type]  # bytes or None
+        return Meaning(origin, named, self._told(origin, named, identity))
 
     def action(self, named: Named) -> str | Decision:
         """Return the action that policies are asked about, or why none is."""
