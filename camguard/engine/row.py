@@ -94,8 +94,8 @@ class Row:
                 if not decisions or decision != decisions[-1]:
                     decisions.append(decision)
                     places += bounds[i - 1 : i]
-        self.fold = Fold(span.begin, span.end, tuple(places), tuple(decisions))
-        return self.fold
+        fold = self.fold = Fold(span.begin, span.end, tuple(places), tuple(decisions))
+        return fold  # not what another thread may have put there since, for another stretch
 
     def judge(self, call: Call, terms: Terms, owner: Owner) -> Decision:
         """Return the decision by judging every rule on the call: the unfolded form."""

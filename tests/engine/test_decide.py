@@ -18,7 +18,7 @@ from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestr
 from camguard.engine import decide as decide_module
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
-from camguard.engine.row import Row
+from camguard.engine.row import NEVER, Row
 from camguard.ipset import parse_address
 from camguard.policy.document import parse_policy
 from camguard.policy.model import Policy
@@ -331,6 +331,13 @@ def test_many_threads_may_decide_at_once() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_another_thread_with_another_time_takes_no_fold_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = bundle(policy("spring", {"condition": SPRING}))
+    overtaken = property(lambda _: NEVER, lambda _row, _fold: None)
+    monkeypatch.setattr(Row, "fold", overtaken)
+    assert [bool(found.decide(call(time=time))) for time in (99.0, 150.0, 200.0)] == [False, True, False]
 
 
 def test_a_decision_is_true_only_for_allow() -> None:
