@@ -167,7 +167,9 @@ class Guard:
                     if body is None:
                         return None
                     refusal = self._reader.hold(seen, body)
-                    decision = decision if refusal is None else refusal
+                    if refusal is not None:
+                        decision = refusal
+                        seen.withdraw()
                 if decision is None:
                     decision = self._ask(seen, now)
             if self._candidate is not None and seen.call is not None:

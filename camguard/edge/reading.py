@@ -73,6 +73,12 @@ class Seen:
             self._head = head_of(self.lines)
         return self._head
 
+    def withdraw(self) -> None:
+        """Take back that there is a call: the body of one that the head told was refused."""
+        self.call = None  # nothing that a candidate could be compared by
+        if self.facts is not None:
+            self.facts = self.facts._replace(resources=())
+
     def found_facts(self) -> Facts:
         """Return what a record says of a request of which the head alone does not tell all."""
         named, identity, call, origin = self.named, self.identity, self.call, self.origin

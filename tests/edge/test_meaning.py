@@ -44,7 +44,7 @@ POLICIES_OF = {
 
 
 def play(mode: str) -> Play:
-    return Play(SETTINGS_OF[mode], who=WHO, policies=POLICIES_OF[mode])
+    return Play(SETTINGS_OF[mode], who=WHO, policies=POLICIES_OF[mode], candidate=Held(bundle({})))
 
 
 def seen_in(reply: Reply) -> Any:
@@ -67,7 +67,7 @@ REQUESTS = st.fixed_dictionaries(
         "action": st.sampled_from([b"QueryArea", b"PayOrders", b"TextToImage", b"StopInstances", b"Unheard"]),
         "version": st.sampled_from([b"2022-09-28", b"2019-01-01", None]),
         "kind": st.sampled_from([b"application/json", FORM, b"application/octet-stream", b"text/plain"]),
-        "body": st.sampled_from([b"{}", b'{"A":1}', b'{"Action":"QueryArea"}', b"A=1", b""]),
+        "body": st.sampled_from([b"{}", b'{"A":1}', b'{"Action":"QueryArea"}', b"\xff", b"A=1", b""]),
         "method": st.sampled_from(["POST", "GET"]),
         "query": st.sampled_from([b"", b"A=1"]),
     }
@@ -105,8 +105,10 @@ def test_what_a_head_tells_alone_is_judged_as_after_the_body(mode: str, request_
         patch.setattr(Meanings, "_told", lambda *_: None)
         after = asked(mode, request_)
     said = [reply.records[0].decision for reply in (before, after)]
-    if said[1].detail == "action_conflict" and not said[0]:
-        return  # what policy denies is denied whatever the body says
+    if said[0] != said[1]:  # what policy denies is denied whatever the body says
+        assert not said[0]
+        assert said[1].detail in {"action_conflict", "body_malformed"}
+        return
     assert seen_in(before) == seen_in(after)
 
 
@@ -124,6 +126,14 @@ def test_a_body_is_taken_of_an_allowed_call_alone(
     monkeypatch.setattr(Intake, "take", noted)
     play("enforce").ask(lines=sdk((b"x-forwarded-for", source.encode()), (IDENTITY, ALICE.encode())))
     assert len(asked_for) == taken
+
+
+def test_a_refused_body_leaves_no_call_behind() -> None:
+    lines = sdk((b"x-forwarded-for", OFFICE.encode()), (IDENTITY, ALICE.encode()))
+    reply = play("enforce").ask(lines=lines, chunks=(b'{"Action":"PayOrders"}',))
+    (record,) = reply.records
+    assert reply.detail == "action_conflict"
+    assert (record.principal, record.resources, record.candidate) == (ALICE, (), None)
 
 
 def test_a_combination_is_settled_once_and_judged_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
