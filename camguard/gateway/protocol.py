@@ -100,8 +100,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """One connection. `bound` makes the class of one listener.
 
     head_since, body_since, stalled_since: loop time since when we wait for that, None while we do not.
-    drained_at: loop time when something was last thrown away, None while nothing is. drained: bytes so far.
-    counted: whether the parser tells where what is thrown away ends.
+    drained_at: loop time when something was last thrown away behind the last answer, None before that.
+    drained: bytes of the body at hand that were. counted: whether the parser tells where they end.
     unspent: bytes since the last part of a body.
     """
 
@@ -145,6 +145,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self.unspent = 0
+        if self.drained_at is None and self.cycle.response_complete:  # on a connection that stays
+            self.drained += len(body)
+            if self.drained > self.bounds.drain_bytes:
+                self.transport.close()
         super().on_body(body)
 
     def on_message_begin(self) -> None:
@@ -168,6 +172,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.body_since = None
         if self.drained_at is not None:
             raise ValueError  # nothing behind it is parsed
+        self.drained = 0
         super().on_message_complete()
         self.wait_for_next()
 

@@ -146,6 +146,21 @@ def test_a_client_that_never_stops_is_cut_at_the_bound_and_nothing_is_kept(head:
     play(scene())
 
 
+def test_a_body_without_end_behind_an_answer_that_keeps_the_connection_is_cut() -> None:
+    async def scene() -> None:
+        async with serving(refusing(), BOUNDS._replace(drain_bytes=16 * MIB)) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(3):  # what is thrown away of one request is not held against the next
+                writer.write(chunked(8 * MIB))
+                await reader.readuntil(NO)
+            writer.write(ENDLESS)
+            await reader.readuntil(NO)
+            assert 16 * MIB < await pour(writer, CHUNK, 64 * MIB) < 32 * MIB
+            writer.close()
+
+    play(scene())
+
+
 @pytest.mark.parametrize("spelled", [declared, chunked])
 def test_no_request_behind_the_refused_one_is_answered(spelled: Callable[[int], bytes]) -> None:
     async def scene() -> None:
