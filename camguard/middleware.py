@@ -21,6 +21,7 @@ from camguard.errors import Problem, SettingsError
 from camguard.settings import Settings, load_settings
 
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
+_CLOSE = (b"connection", b"close")
 _DENIAL = "websocket.http.response"  # the ASGI extension
 
 
@@ -73,10 +74,11 @@ class CamguardMiddleware:
             judged = await guard.judge(scope, receive)
             if judged is None:
                 return
-            record, onward, replayed, _ = judged
+            record, onward, replayed, _, unasked = judged
             if onward is None or replayed is None:
+                answer = guard.answer(record)
                 try:
-                    await refuse(guard.answer(record), send)
+                    await refuse(closing(answer) if unasked else answer, send)
                 finally:  # a client that is gone, or a server that ends, must not take the evidence along
                     guard.conclude(record, None)
                 return
@@ -136,6 +138,15 @@ class CamguardMiddleware:
         if self._parts is not None and not self._started:
             self._parts.start()
         self._started = True
+
+
+def closing(answer: Answer) -> Answer:
+    """Return an answer behind which the connection ends.
+
+    Who was not asked for his body may send it or not (RFC 9110 section 10.1.1): nobody can tell whether what
+    comes next is that body or another request.
+    """
+    return answer if _CLOSE in answer.headers else answer._replace(headers=(*answer.headers, _CLOSE))
 
 
 async def refuse(answer: Answer, send: Send) -> None:

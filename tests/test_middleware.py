@@ -19,9 +19,10 @@ from starlette.types import ASGIApp
 
 from camguard import CamguardMiddleware
 from camguard.edge.guard import UPSTREAM_KEY
+from camguard.edge.identity import make_identify
 from camguard.errors import SettingsError
-from camguard.settings import load_settings
-from tests.edge.stage import Play, sdk
+from camguard.settings import IdentitySettings, load_settings
+from tests.edge.stage import Line, Play, sdk
 from tests.edge.stage import Request as Raw
 
 ALICE, OFFICE = b"100000000101", "10.1.2.3"
@@ -122,6 +123,32 @@ def test_one_line_guards_an_application(config: Path, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert {(line["decision"], line["upstream_status"]) for line in lines} == {("allow", 200), ("deny", None)}
     assert denied.response["RequestId"] in {line["request_id"] for line in lines}
+
+
+EXPECT = (b"expect", b"100-continue")
+ELSEWHERE = (b"x-forwarded-for", b"198.51.100.9")
+HERE = (b"x-forwarded-for", b"203.0.113.7")
+
+
+@pytest.mark.parametrize(
+    ("lines", "request_", "closes"),
+    [
+        pytest.param(sdk(ELSEWHERE, EXPECT), {}, 1, id="denied"),
+        pytest.param(sdk(ELSEWHERE, (b"expect", b"100-Continue")), {}, 1, id="denied, spelled otherwise"),
+        pytest.param(sdk(ELSEWHERE, EXPECT), {"target": "/x"}, 1, id="a head that is read no further"),
+        pytest.param(sdk(ELSEWHERE, EXPECT, upgrade=b"h2c"), {}, 1, id="an answer that closes anyway"),
+        pytest.param(sdk(ELSEWHERE), {}, 0, id="denied, and nobody waits"),
+        pytest.param(sdk(HERE, EXPECT), {"chunks": (b"\xff",)}, 0, id="asked for the body, and refused it"),
+    ],
+)
+def test_a_client_that_waits_to_be_asked_for_its_body_and_is_not_sends_nothing_else_here(
+    lines: tuple[Line, ...], request_: dict[str, Any], closes: int
+) -> None:
+    reply = Play(who=make_identify(IdentitySettings(mode="header"), None)).ask(
+        lines=(*lines, (b"x-camguard-principal", ALICE)), **request_
+    )
+    assert not reply.passed
+    assert reply.sent[0]["headers"].count((b"connection", b"close")) == closes
 
 
 def test_t117_a_relay_s_own_answer_is_not_logged_as_its_upstream_s(config: Path, tmp_path: Path) -> None:

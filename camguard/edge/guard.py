@@ -21,6 +21,7 @@ from camguard.bundle.model import Bundle
 from camguard.edge import meaning
 from camguard.edge.body import Intake, Receive, replay, stream
 from camguard.edge.head import Head
+from camguard.edge.headers import EXPECT
 from camguard.edge.identity import Identity, named_secret_id, signature_label
 from camguard.edge.maker import maker_of
 from camguard.edge.meaning import WHOLE, Meanings
@@ -98,16 +99,28 @@ class Judged(NamedTuple):
     """What came of one request.
 
     scope, receive: what the application gets, None where it must not be called; in shadow mode a denied call
-    goes on. held: bytes of its body that are counted until `Guard.release`.
+    goes on. held: bytes of its body that are counted until `Guard.release`. unasked: whether the client waits
+    to be asked for a body that nobody will ask for.
     """
 
     record: Record
     scope: dict[str, Any] | None
     receive: Receive | None
     held: int
+    unasked: bool
 
 
 _judged = maker_of(Judged)
+
+
+def _waits(seen: Seen, scope: Mapping[str, Any]) -> bool:
+    """Tell whether the client waits to be asked for its body; yes, where its head could not be read."""
+    if seen.lines is not None:
+        return seen.lines.shape.waits
+    try:
+        return any(name == EXPECT for name, _ in scope["headers"])
+    except (KeyError, TypeError, ValueError):
+        return True
 
 
 class Guard:
@@ -185,9 +198,9 @@ class Guard:
                 self._intake.held -= len(seen.body)
         record = self._record(seen, decision, bundle, now, started)
         if onward is None:
-            return _judged((record, None, None, 0))
+            return _judged((record, None, None, 0, seen.body is None and _waits(seen, scope)))
         onward[RECORD_KEY] = record
-        return _judged((record, onward, replayed, len(seen.body or b"")))
+        return _judged((record, onward, replayed, len(seen.body or b""), False))
 
     def _of_head(
         self, seen: Seen, scope: Mapping[str, Any], bundle: Bundle | None, now: float

@@ -50,6 +50,7 @@ FIELDS = (
 )
 DECIDING = (b"host", b"content-type", b"x-tc-action", b"x-tc-version", b"x-tc-region")
 PLAIN = b"x-forwarded-for"  # what servers make a peer of
+EXPECT = b"expect"
 _SINGLE = frozenset((*FIELDS, b"content-encoding", b"transfer-encoding"))
 _SINGLE_PREFIXES = (b"x-tc-", b"content-")
 _HOP = frozenset(
@@ -61,7 +62,7 @@ _HOP = frozenset(
         b"te",
         b"trailer",
         b"trailers",
-        b"expect",
+        EXPECT,
         b"http2-settings",
     )
 )
@@ -139,7 +140,7 @@ _ONCE = frozenset((Role.SINGLE, Role.IDENTITY))
 _ONLY = {
     b"transfer-encoding": (b"chunked", _FRAMING),
     b"content-encoding": (b"identity", refused("content_encoding")),
-    b"expect": (b"100-continue", refused("expectation_failed")),
+    EXPECT: (b"100-continue", refused("expectation_failed")),
 }
 
 
@@ -161,7 +162,7 @@ class Shape:
     of the forwarding header. stays: takes the lines, gives those that go on. forwarded: takes the values,
     gives those of the forwarding header; plain: those of X-Forwarded-For. length: of the declared length, -1
     where there is none. single: of one line each. chunked: whether the body comes without a declared length.
-    signed: whether there is a signature.
+    signed: whether there is a signature. waits: whether the client waits to be asked for its body (`Expect`).
     """
 
     size: int
@@ -176,6 +177,7 @@ class Shape:
     demands: tuple[Demand, ...]
     chunked: bool
     signed: bool
+    waits: bool
 
 
 class Names:
@@ -254,6 +256,7 @@ class Names:
             demands=tuple(Demand(i, *_ONLY[name]) for i, name in enumerate(names) if name in _ONLY),
             chunked=b"transfer-encoding" in once,
             signed=b"authorization" in once,
+            waits=EXPECT in names,
         )
 
     def hops(self, connection: bytes) -> frozenset[bytes] | Decision:

@@ -125,6 +125,24 @@ def test_a_trailer_changes_nothing(folder: Path, pause: float, content: str) -> 
     assert b"100000000110" not in request
 
 
+def test_no_request_is_read_where_a_body_may_be_still_to_come(folder: Path) -> None:
+    async def scene() -> tuple[bytes, list[bytes]]:
+        async with Upstream(says(OK)) as upstream, gateway(folder, upstream) as house:
+            reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+            call = spell(b"{}", "Expect: 100-continue", x_forwarded_for="198.51.100.7")
+            writer.write(call.removesuffix(b"{}"))
+            answer = await reader.readuntil(b"}}")
+            writer.write(spell())  # as one does who was refused before he sent the body
+            answer += await reader.read()
+            writer.close()
+            return answer, upstream.requests
+
+    answer, requests = play(scene())
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"connection: close\r\n" in answer
+    assert requests == []
+
+
 REFUSED = [
     pytest.param(
         spell(x_forwarded_for="198.51.100.7"), "AuthFailure.UnauthorizedOperation", id="from elsewhere"
