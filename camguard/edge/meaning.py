@@ -20,7 +20,8 @@ from camguard.engine.decision import Decision
 from camguard.memo import Memo
 
 WHOLE: Final = ("*",)
-_LONGEST: Final = 1024
+_LONGEST: Final = 1536
+_PIECE: Final = 40  # bytes that a text takes besides its own: a line may hold next to nothing
 _ACTION_UNKNOWN: Final = refused("action_unknown")
 _VERSION_UNKNOWN: Final = refused("version_unknown")
 
@@ -90,7 +91,7 @@ class Meanings:
         self._who = who
         self._judge_unknown = judge_unknown
         self.known: Memo[Deciding, Meaning] = Memo(
-            self.mean, longest=_LONGEST, size=lambda said: sum(len(each or "") for each in said)
+            self.mean, longest=_LONGEST, size=lambda said: sum(len(each or "") + _PIECE for each in said)
         )
 
     def mean(self, said: Deciding) -> Meaning:

@@ -166,6 +166,16 @@ def test_what_callers_say_is_not_kept_without_end() -> None:
     assert len(known[1].known) <= 4096
 
 
+def test_many_lines_of_next_to_nothing_are_not_kept() -> None:
+    stage = play("enforce")
+    for count in (1, 3, 100):
+        lines = [(b"x-forwarded-for", b"%d" % number) for number in range(count)]
+        stage.ask(lines=sdk(*lines, (b"x-forwarded-for", OFFICE.encode()), (IDENTITY, ALICE.encode())))
+    known = stage.guard._known  # noqa: SLF001 - what may not grow
+    assert known is not None
+    assert len(known[1].known) == 2
+
+
 def test_another_bundle_means_everything_anew() -> None:
     store = Held()
     stage = Play(who=WHO, policies=store)
