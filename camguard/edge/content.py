@@ -36,6 +36,7 @@ _PARAMETER = re.compile(
 _UTF8 = (b"utf-8", b"utf8")
 
 _NEEDLE = b"action"
+# Letters in lower case; what can hide a name from a search, a NUL or an escape, turned into no ASCII.
 _FOLDED = bytes(0x80 if byte in b"\0\\" else byte for byte in bytes(range(256)).lower())
 _ESCAPED = b"\\u00"  # how JSON may write the letters of the name; other escapes are none of them
 _BOM = b"\xef\xbb\xbf"
@@ -98,7 +99,7 @@ def content_of(content_type: bytes) -> Content | Decision:
 def plain_json(body: bytes) -> bool:
     """Tell whether a JSON body is ASCII that cannot hold the name of an action, as nearly all are."""
     low = body.translate(_FOLDED)
-    if low.isascii():  # neither a NUL nor an escape, either
+    if low.isascii():
         return _NEEDLE not in low
     if not body.isascii() or b"\0" in body:
         return False

@@ -52,8 +52,7 @@ class Head(NamedTuple):
     """What was received, by name: for whoever needs more than most requests ask for.
 
     received: every header line as it came. headers: those that go on. The fields behind them are single-line
-    security headers, None where absent. forwarded: all lines of the one configured forwarding header.
-    chunked: whether the body comes without a declared length.
+    security headers, None where absent.
     """
 
     method: str  # "GET" or "POST"
@@ -69,10 +68,7 @@ class Head(NamedTuple):
     token: bytes | None
     content_sha256: bytes | None
     content_type: bytes | None
-    content_length: bytes | None
     identity: bytes | None
-    forwarded: tuple[bytes, ...]
-    chunked: bool = False
 
 
 _lines = maker_of(Lines)
@@ -139,9 +135,7 @@ def read_lines(  # noqa: C901, PLR0911, PLR0912 - one check after the other; cal
 def head_of(lines: Lines) -> Head:
     """Return the named fields of header lines."""
     method, query, received, values, headers, shape = lines
-    return _head(
-        (method, query, received, headers, *shape.fields(values), shape.forwarded(values), shape.chunked)
-    )
+    return _head((method, query, received, headers, *shape.fields(values)))
 
 
 def _tabs_alone(values: tuple[bytes, ...], shape: Shape) -> bool:

@@ -46,12 +46,11 @@ FIELDS = (
     b"x-tc-token",
     b"x-tc-content-sha256",
     b"content-type",
-    b"content-length",
 )
 DECIDING = (b"host", b"content-type", b"x-tc-action", b"x-tc-version", b"x-tc-region")
 PLAIN = b"x-forwarded-for"  # what servers make a peer of
 EXPECT = b"expect"
-_SINGLE = frozenset((*FIELDS, b"content-encoding", b"transfer-encoding"))
+_SINGLE = frozenset((*FIELDS, b"content-length", b"content-encoding", b"transfer-encoding"))
 _SINGLE_PREFIXES = (b"x-tc-", b"content-")
 _HOP = frozenset(
     (
@@ -159,17 +158,16 @@ class Shape:
 
     size: bytes of all names. fields: takes the values and None behind them, gives those of Head's fields.
     deciding: takes the same, gives what says from where, who and what: DECIDING, the identity and the lines
-    of the forwarding header. stays: takes the lines, gives those that go on. forwarded: takes the values,
-    gives those of the forwarding header; plain: those of X-Forwarded-For. length: of the declared length, -1
-    where there is none. single: of one line each. chunked: whether the body comes without a declared length.
-    signed: whether there is a signature. waits: whether the client waits to be asked for its body (`Expect`).
+    of the forwarding header. stays: takes the lines, gives those that go on. plain: takes the values, gives
+    those of X-Forwarded-For. length: of the declared length, -1 where there is none. single: of one line
+    each. chunked: whether the body comes without a declared length. signed: whether there is an
+    `Authorization`. waits: whether the client waits to be asked for its body (`Expect`).
     """
 
     size: int
     fields: Take
     deciding: Take
     stays: Take
-    forwarded: Take
     plain: Take
     length: int
     single: tuple[int, ...]
@@ -248,7 +246,6 @@ class Names:
             fields=itemgetter(*(place.get(name, -1) for name in self._fields)),
             deciding=itemgetter(*(place.get(name, -1) for name in self._deciding), *forwarded),
             stays=_taker(stays),
-            forwarded=_taker(forwarded),
             plain=_taker(tuple(i for i, name in enumerate(names) if name == PLAIN)),
             length=place.get(b"content-length", -1),
             single=tuple(i for i, role in enumerate(roles) if role in _ONCE),

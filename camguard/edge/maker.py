@@ -1,4 +1,4 @@
-"""A quicker way to make a NamedTuple, for the few that every request makes.
+"""A quicker way to make a NamedTuple, for those that every request makes.
 
 Calling the class goes through a Python function that takes its fields apart and puts them together again: a
 third of a microsecond each time (Head 0.37 -> 0.22, Record 0.55 -> 0.25), a tenth of what the guard costs.

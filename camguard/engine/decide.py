@@ -158,6 +158,7 @@ class Tables:
     def stats(self) -> tuple[int, int, int]:
         """Return hits and misses of the cache of tables, and how many it holds.
 
-        Asked is it by a principal's first call only, until the principal is forgotten.
+        A principal's first call asks it, and no other until the principal is forgotten; calls with a session
+        policy always do.
         """
         return self._hits, self._misses, len(self._tables)

@@ -248,6 +248,7 @@ NAMES = st.one_of(
     st.sampled_from(
         [
             *FIELDS,
+            b"content-length",
             b"x-camguard-principal",
             b"connection",
             b"x-forwarded-for",
@@ -271,7 +272,7 @@ def test_any_head_is_read_or_refused_and_never_raises(lines: list[Line], query: 
         return
     assert set(once.headers) <= set(lines)
     given_names = [name for name, _ in lines]
-    for name, value in zip(FIELDS, once[4:14], strict=True):
+    for name, value in zip(FIELDS, once[4:-1], strict=True):
         assert value == dict(lines).get(name)
         assert given_names.count(name) <= 1
     # Reading once more what goes on changes nothing (threats 9, target 2).
