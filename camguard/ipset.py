@@ -23,21 +23,17 @@ _MAPPED = 0xFFFF << 32  # ::ffff:0:0
 _MAPPED_PREFIX = 96
 _V4_BITS = 32
 _V6_BITS = 128
-_V4_TEXT = 15  # "255.255.255.255"
 _V6_TEXT = 45  # RFC 4291 text with a dotted quad at its end
 # inet_pton alone would do on Linux; the grammar is closed here so that every platform refuses the same.
 _V4 = re.compile(
     r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}"
 )
-_V6 = re.compile(r"[0-9A-Fa-f:]+(?:[0-9.]+)?")
-_PREFIX = re.compile(r"0|[1-9][0-9]{0,2}")
+_V6 = re.compile(rf"[0-9A-Fa-f:]+(?::{_V4.pattern})?")
+_PREFIX = re.compile(r"0|[1-9][0-9]{,2}")
 
 
 def _v6_value(text: str) -> int:
     if not _V6.fullmatch(text):
-        raise AddressError(text)
-    quad = text.rpartition(":")[2]
-    if "." in quad and not _V4.fullmatch(quad):
         raise AddressError(text)
     try:
         return int.from_bytes(socket.inet_pton(socket.AF_INET6, text))
@@ -57,7 +53,7 @@ def parse_address(text: str) -> int:
     Source: RFC 4291 section 2.2; cam-semantics DEC-24.
     """
     if ":" not in text:
-        if len(text) > _V4_TEXT or not _V4.fullmatch(text):
+        if not _V4.fullmatch(text):
             raise AddressError(text)
         return int.from_bytes(socket.inet_aton(text))
     if len(text) > _V6_TEXT:
@@ -98,8 +94,7 @@ def parse_range(text: str) -> tuple[int, int]:
     if length > bits:
         raise AddressError(text, f"has a prefix length above /{bits}")
     span = 1 << (bits - length)
-    base = V4_END if written_as_v6 else 0
-    first = base + ((place - base) & ~(span - 1))
+    first = place - (place - V4_END) % span  # where IPv6 begins is a multiple of every IPv4 span
     return first, first + span - 1
 
 
@@ -113,9 +108,8 @@ def _cidrs(first: int, last: int) -> Iterator[str]:
     base, bits = (0, _V4_BITS) if first < V4_END else (V4_END, _V6_BITS)
     while first <= last:
         offset = first - base
-        block = offset & -offset or 1 << bits
-        while block > last - first + 1:
-            block >>= 1
+        room = 1 << (last - first + 1).bit_length() - 1
+        block = min(offset & -offset or room, room)
         length = bits - block.bit_length() + 1
         yield format_address(first) if length == bits else f"{format_address(first)}/{length}"
         first += block

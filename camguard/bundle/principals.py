@@ -50,9 +50,9 @@ class _Reader:
         if not isinstance(raw, dict):
             self.wrong(at, "is not an object")
             return {}
-        for name in raw if known else ():
-            if name not in (known or ()):
-                self.wrong(child(at, name), f"unknown key {name!r}{nearest(name, known or ())}")
+        for name in raw:
+            if known is not None and name not in known:
+                self.wrong(child(at, name), f"unknown key {name!r}{nearest(name, known)}")
         return raw
 
     def texts(self, raw: Any, at: str) -> tuple[str, ...]:

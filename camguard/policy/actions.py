@@ -16,7 +16,7 @@ _WRONG = (
     ),  # DEC-9
     (re.compile(r"\s"), "holds a blank"),  # DEC-10
     (re.compile(r"\?"), "holds '?', which is no wildcard"),  # DEC-6
-    (re.compile(r"\$\{"), "holds a variable, which only resources and condition values may"),  # DEC-33
+    (re.compile(r"\${"), "holds a variable, which only resources and condition values may"),  # DEC-33
 )
 
 
@@ -28,8 +28,8 @@ def read_action(text: str) -> ActionPattern | str:
     for wrong, words in _WRONG:
         if wrong.search(plain):
             return words
-    service, colon, name = plain.partition(":")
-    if not colon or not service or not name or ":" in name or "/" in service:
+    service, _, name = plain.partition(":")
+    if not service or not name or ":" in name or "/" in service:
         return "is not of the form service:Action"
     return ActionPattern(text, service, name)
 

@@ -74,9 +74,9 @@ def _read_clause(
     wanted: list[Any] = []
     for i, item in enumerate(items):
         here = child(at, i) if isinstance(raw, list) else at
-        read = _read_value(operator, item)
+        read = _read_value(operator, item, here)
         if isinstance(read, Problem):
-            yield read._replace(where=here)
+            yield read
         else:
             values.append(read[0])
             wanted.append(read[1])
@@ -85,37 +85,33 @@ def _read_clause(
         yield Clause(text, operator, qualifier, if_exist, key, tuple(values), tuple(wanted), addresses, at)
 
 
-def _read_value(operator: Operator, item: Any) -> tuple[str, Any] | Problem:
-    """Return a value as written and as wanted, or a problem without a place."""
+def _read_value(operator: Operator, item: Any, at: str) -> tuple[str, Any] | Problem:
+    """Return a value as written and as wanted, or what is wrong with it."""
     if isinstance(item, bool) and operator.kind in _BOOLEANS:
         text = "true" if item else "false"
     elif isinstance(item, Number) and operator.kind not in _NUMBERS:
-        return Problem(
-            "", "ConditionContentError", f"{item} is a number, which {operator.name} does not take"
-        )
+        message = f"{item} is a number, which {operator.name} does not take"
+        return Problem(at, "ConditionContentError", message)
     elif isinstance(item, str):
         text = str(item)
     elif isinstance(item, (list, dict)) or item is None:
-        return Problem("", "ConditionError", "a value is a string or a number, nothing nested and no null")
+        return Problem(at, "ConditionError", "a value is a string or a number, nothing nested and no null")
     else:
-        return Problem("", "ConditionContentError", f"{operator.name} takes no JSON boolean")
+        return Problem(at, "ConditionContentError", f"{operator.name} takes no JSON boolean")
     template = read_template(text)
     if template is None or (isinstance(template, tuple) and operator.kind not in _VARIABLES):
-        return Problem(
-            "",
-            "ConditionContentError",
-            f"{text!r} holds a variable that does not exist or may not stand here",
-        )
+        message = f"{text!r} holds a variable that does not exist or may not stand here"
+        return Problem(at, "ConditionContentError", message)
     if isinstance(template, tuple):
         # What stands around a variable must fit the operator whatever its value; digits stand for it.
-        probe = operator.want(fill(template, dict.fromkeys(template[1::2], "0")) or "")
-        return (text, template) if probe is not None else _unfit(operator, text)
-    want = operator.want(text)
-    return _unfit(operator, text) if want is None else (text, want)
-
-
-def _unfit(operator: Operator, text: str) -> Problem:
-    return Problem("", "ConditionContentError", f"{text!r} is no value for {operator.name}")
+        fitting = operator.want("0".join(template[::2])) is not None
+        want: Any = template
+    else:
+        want = operator.want(text)
+        fitting = want is not None
+    if not fitting:
+        return Problem(at, "ConditionContentError", f"{text!r} is no value for {operator.name}")
+    return text, want
 
 
 def clause_truth(clause: Clause, have: Sequence[Any] | None, bindings: Bindings) -> Truth:
@@ -127,7 +123,7 @@ def clause_truth(clause: Clause, have: Sequence[Any] | None, bindings: Bindings)
     if have is None:
         return None
     if clause.operator.kind is Kind.NULL:
-        return any_of((not have) == wanted for wanted in clause.wanted)
+        return any_of(clause.operator.holds(not have, wanted) for wanted in clause.wanted)
     if not have:
         return clause.if_exist  # for_all_value of nothing is no vacuous truth (DEC-29)
     each = [_value_truth(clause, value, bindings) for value in have]
@@ -135,7 +131,8 @@ def clause_truth(clause: Clause, have: Sequence[Any] | None, bindings: Bindings)
         return any_of(each)
     if clause.qualifier is Qualifier.ALL:
         return all_of(each)
-    return each[0] if each.count(each[0]) == len(each) else None  # DEC-28
+    found = set(each)
+    return found.pop() if len(found) == 1 else None  # DEC-28
 
 
 def _value_truth(clause: Clause, value: Any, bindings: Bindings) -> Truth:

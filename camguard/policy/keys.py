@@ -62,11 +62,11 @@ def operators_of(key: str) -> frozenset[str] | None:
         return _GENERAL[key]
     if key in _BARE_SERVICE_KEYS:
         return _ALL
-    base, slash, name = key.partition("/")
+    base, _, name = key.partition("/")
     if "${" in key:
         return None  # a variable may stand in values, not in keys (DEC-33)
     if base in TAGS:
-        return _OF_ONE_TAG[base] if slash and name else None
+        return _OF_ONE_TAG[base] if name else None
     return _ALL if _SERVICE_KEY.fullmatch(key) and not key.startswith("qcs:") else None
 
 

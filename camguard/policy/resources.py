@@ -12,7 +12,7 @@ from types import MappingProxyType
 from camguard.policy.model import Effect, ResourcePattern
 from camguard.policy.star import STAR, fits, star_match
 from camguard.policy.truth import Truth, all_of
-from camguard.policy.variables import Bindings, Template, fill, read_template
+from camguard.policy.variables import Bindings, Template, read_template
 
 SEGMENTS = 6
 _PROJECTS = frozenset(("", "0", "id/0"))  # DEC-13
@@ -51,7 +51,7 @@ class Owner:
 
         What names no account - not bound, `*`, not six segments - is: camguard binds its own account's only.
         """
-        place = Resource.of(resource or "")
+        place = Resource.of(resource) if resource else None
         return place is None or self.account(place.account) == f"uin/{self.uin}"
 
 
@@ -97,14 +97,14 @@ def read_resource(text: str) -> ResourcePattern | tuple[str, str]:
 
 def _path_match(pieces: tuple[str, ...], effect: Effect, path: str) -> Truth:
     """Compare the last segment: between the pieces is any run of characters, `/` included (5.3)."""
-    if path == pieces[0] if len(pieces) == 1 else fits(pieces, path):
+    if fits(pieces, path):
         return True
     if effect is Effect.ALLOW:
         return False
     last = pieces[-1]
     if not last and len(pieces) > 1 and pieces[-2].endswith("/"):  # X/* against X
         bare = (*pieces[:-2], pieces[-2][:-1])
-        return None if (path == bare[0] if len(bare) == 1 else fits(bare, path)) else False
+        return None if fits(bare, path) else False
     if last.endswith("/"):  # a trailing slash as a prefix
         return None if fits((*pieces, ""), path) else False
     return False
@@ -117,7 +117,7 @@ def _pieces(pattern: str | Template, bindings: Bindings) -> tuple[str, ...] | No
     pieces = [""]
     for i, part in enumerate(pattern):
         if i % 2:
-            value = fill(("", part, ""), bindings)
+            value = bindings.get(part)
             if value is None:
                 return None
             pieces[-1] += value  # literal, a star in it is no star (DEC-33)

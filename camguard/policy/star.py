@@ -15,16 +15,16 @@ def star_match(pattern: str, text: str) -> bool:
     >>> star_match("PutObject*", "PutObject"), star_match("*Vpn*", "CreateVpnGw"), star_match("a*a", "a")
     (True, True, False)
     """
-    if STAR not in pattern:
-        return pattern == text
     return fits(tuple(pattern.split(STAR)), text)
 
 
 def fits(pieces: tuple[str, ...], text: str) -> bool:
     """Tell whether `text` is made of the pieces in order, with anything between them.
 
-    pieces: what stood between the stars; at least two, the first and last may be empty.
+    pieces: what stood between the stars; the first and last may be empty. One alone is the whole text.
     """
+    if len(pieces) == 1:
+        return pieces == (text,)
     first, *middle, last = pieces
     at, end = len(first), len(text) - len(last)
     if at > end or not text.startswith(first) or not text.endswith(last):

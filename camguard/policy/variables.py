@@ -13,7 +13,7 @@ from typing import TypeAlias
 NAMES = frozenset(
     ("uin", "owner_uin", "app_id", "qcs:principal_tag_key", "qcs:principal_tag_value"),
 )
-_VARIABLE = re.compile(r"\$\{([^{}]*)\}")
+_VARIABLE = re.compile(r"\${([^}]*)}")
 
 # Literal text and variable names in turn: ("instance/", "uin", "-x"). Text without variables is a plain str.
 Template: TypeAlias = tuple[str, ...]
@@ -25,7 +25,7 @@ def read_template(text: str) -> str | Template | None:
     if "${" not in text:
         return text
     parts = tuple(_VARIABLE.split(text))
-    if any("${" in literal for literal in parts[::2]) or not NAMES.issuperset(parts[1::2]):
+    if any("${" in part for part in parts) or not NAMES.issuperset(parts[1::2]):
         return None
     return parts
 
