@@ -220,6 +220,12 @@ WORDS = [
         id="a key that is not supplied",
     ),
     pytest.param(
+        [allow("aiart:*", **OFFICE)],
+        call()._replace(source_ip=None),
+        (None, "condition: this call does not supply qcs:ip"),
+        id="an address that is not known",
+    ),
+    pytest.param(
         [allow("cvm:*", **TAG)],
         reboot(resource_tags={}),
         (False, "condition: qcs:resource_tag is absent"),
