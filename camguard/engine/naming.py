@@ -45,11 +45,9 @@ class Naming:
         union = self._unions.get(keys)
         if union is None:
             each = [self._of_pattern(pattern, effect) for pattern in statement.actions]
-            union = each[0]
-            if len(each) > 1:
-                named = frozenset().union(*(spread.named for spread in each))
-                union = Spread(named, frozenset().union(*(spread.doubtful for spread in each)) - named)
-            self._unions[keys] = union
+            named = frozenset().union(*(spread.named for spread in each))
+            doubtful = frozenset().union(*(spread.doubtful for spread in each)) - named
+            union = self._unions[keys] = Spread(named, doubtful)
         return union
 
     def _of_pattern(self, pattern: ActionPattern, effect: Effect) -> Spread:

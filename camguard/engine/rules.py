@@ -131,8 +131,7 @@ def stray_deny(statement: Statement, entry: Action, catalog: Catalog) -> Truth:
     """Judge a deny on a specific resource for an action that has none (11.3, DEC-47)."""
     if all(pattern.service not in ("", STAR, entry.service) for pattern in statement.patterns):
         return False
-    service = catalog.services.get(entry.service)
-    rows = service.actions.values() if service else ()
+    rows = catalog.services[entry.service].actions.values()
     aimed_elsewhere = any(
         row.granularity is Granularity.RESOURCE
         and any(action_match(p, statement.effect, row.service, row.name) is True for p in statement.actions)
