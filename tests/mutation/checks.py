@@ -105,6 +105,10 @@ def suite(module: str) -> str | None:
             if report.failed:
                 failed.append(report.nodeid)
 
+        def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+            if report.failed:
+                failed.append(f"{report.nodeid} cannot be read")
+
     first = next((paths for part, paths in FIRST.items() if module.startswith(part)), SUITE)
     paths = dict.fromkeys((*first, *SUITE))
     options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutation"]
