@@ -102,7 +102,7 @@ def _path_match(pieces: tuple[str, ...], effect: Effect, path: str) -> Truth:
     if effect is Effect.ALLOW:
         return False
     last = pieces[-1]
-    if not last and len(pieces) > 1 and pieces[-2].endswith("/"):  # X/* against X
+    if not last and pieces[-2].endswith("/"):  # X/* against X; a piece that is alone is never empty
         bare = (*pieces[:-2], pieces[-2][:-1])
         return None if fits(bare, path) else False
     if last.endswith("/"):  # a trailing slash as a prefix
