@@ -105,7 +105,7 @@ def _fitting(asked: _Asked, why: Explanation) -> Iterator[Change]:
     for note in why.statements:
         if note.effect is Effect.ALLOW and not all(clause.truth for clause in note.clauses):
             changed, texts = _fit(asked, by_id[note.id])
-            if texts and asked.tables.decide(changed):
+            if asked.tables.decide(changed):
                 yield Change(len(texts), " and ".join(texts))
 
 

@@ -196,6 +196,13 @@ ROWS = [
         id="nothing is done to make a deny hold",
     ),
     pytest.param(
+        [allow(**office("1.0.0.0/8")),
+         deny(**office("1.0.0.0/8"), **at("less_than", HOUR), **at("greater_than", NEXT))],
+        call(),
+        [(1, "call from 1.0.0.0/8")],
+        id="nothing is done to make a deny hold that never does",
+    ),
+    pytest.param(
         [allow(**tag("string_equal", "cos:a", "1"), numeric_equal={"cos:b": 2}, string_like={"cos:c": "x*"})],
         call(context={"cos:b": ("2",)}),
         [(2, "supply cos:a = 1 and supply cos:c = x")],
