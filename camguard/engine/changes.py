@@ -118,7 +118,7 @@ def _fit(asked: _Asked, statement: Statement) -> tuple[Call, list[str]]:
         if clause_truth(clause, values_of(clause.key, call, asked.terms), bindings) is not True:
             call, text = _FITS.get(clause.key, _fit_supplied)(call, clause)
             texts.append(text)
-    if statement.patterns and not statement.any_resource and not asked.tables.decide(call):
+    if not statement.any_resource and not asked.tables.decide(call):
         wished = _concrete(statement.patterns[0], call, owner, asked.terms.entry.service)
         call = call._replace(resources=(wished,))
         texts.append(f"call it on a resource of {statement.patterns[0].text}")
@@ -148,7 +148,7 @@ def _fit_supplied(call: Call, clause: Clause) -> tuple[Call, str]:
         value += "-other"
     base, _, name = clause.key.partition("/")
     if base in TAGS:
-        key, _, text = (name, "", value) if name else value.partition("&")
+        key, text = (name, value) if name else value.partition("&")[::2]
         if base == REQUEST_TAG:
             call = call._replace(request_tags={**(call.request_tags or {}), key: text})
             return call, f"have the tag {key}={text} on the request"
@@ -161,13 +161,23 @@ def _fit_supplied(call: Call, clause: Clause) -> tuple[Call, str]:
 _FITS: Mapping[str, Callable[[Call, Clause], tuple[Call, str]]] = {IP: _fit_address, TIME: _fit_time}
 
 
-def _concrete(pattern: ResourcePattern, call: Call, owner: Owner, service: str) -> str:
-    """Return one resource that a pattern matches, its stars filled with `x`."""
+def _concrete(pattern: ResourcePattern, call: Call, owner: Owner, service: str) -> str | None:
+    """Return one resource that a pattern matches, or None if a variable has no value.
+
+    What the pattern leaves open is the action's product and the call's region; other stars become an `x`.
+    """
+    path = fill(pattern.path, bindings_of(call.principal, owner))
+    if path is None:
+        return None
     named = next((Resource.of(text) for text in call.resources if text), None)
-    region = pattern.region if pattern.region not in ("", STAR) else named.region if named else ""
-    path = fill(pattern.path, bindings_of(call.principal, owner)) or ""
-    account = owner.account(pattern.account)
-    return f"qcs::{pattern.service or service}:{region}:{account}:{path}".replace(STAR, "x")
+    region = named.region if named else ""
+    segments = (
+        service if pattern.service in ("", STAR) else pattern.service,
+        region if pattern.region in ("", STAR) else pattern.region,
+        owner.account(pattern.account),
+        path,
+    )
+    return f"qcs::{':'.join(segments)}".replace(STAR, "x")
 
 
 def _without_denies(asked: _Asked, why: Explanation) -> Iterator[Change]:
@@ -177,7 +187,7 @@ def _without_denies(asked: _Asked, why: Explanation) -> Iterator[Change]:
         replace(layer, parts=tuple(p for p in layer.parts if isinstance(p, str) or p.id not in counting))
         for layer in asked.table.layers
     ]
-    if counting and asked.tables.judge_under(layers, asked.call):
+    if asked.tables.judge_under(layers, asked.call):
         names = ", ".join(sorted(counting))
         yield Change(len(counting), f"take {names} off this call: narrow or remove the deny")
 
@@ -188,8 +198,7 @@ def _attached(asked: _Asked, policies: Mapping[str, Policy]) -> Iterator[Change]
     if here.open:
         return  # nothing can be attached to the owner
     for policy in islice(policies.values(), _TRIED):
-        if policy.statements[0] not in here.statements:
-            more = replace(here, parts=here.parts + policy.statements)
-            layers = [more if layer is here else layer for layer in asked.table.layers]
-            if asked.tables.judge_under(layers, asked.call):
-                yield Change(1, f"attach the policy {policy.id}")
+        more = replace(here, parts=here.parts + policy.statements)
+        layers = [more if layer is here else layer for layer in asked.table.layers]
+        if asked.tables.judge_under(layers, asked.call):
+            yield Change(1, f"attach the policy {policy.id}")

@@ -11,6 +11,7 @@ from camguard.bundle import Bundle
 from camguard.engine.call import Call
 from camguard.engine.changes import allowed_from, nearest_changes
 from camguard.ipset import LINE_END, IpSet, parse_address
+from camguard.policy.document import parse_policy
 from tests.bridge import to_bundle, to_catalog
 from tests.casebook import OWNER, catalogs
 
@@ -62,7 +63,10 @@ def changes(found: Bundle, asked: Call) -> list[tuple[int, str]]:
 
 HOUR, NEXT, LAST = "1970-01-01T01:00:00Z", "1970-01-01T02:00:00Z", "1970-01-01T03:00:00Z"
 INS = "qcs::cvm:ap-guangzhou:uin/100:instance/ins-1"
+HERE = parse_policy(json.dumps({"version": "2.0", "statement": allow("cvm:*", "qcs::cvm:ap-guangzhou::*")}))
 EDGE = IpSet.of_ranges(((0, 2**31 - 1), (2**31 + 1, LINE_END - 1))).cidrs()  # all but 128.0.0.0
+NOT_FIRST = IpSet.of_ranges(((1, LINE_END - 1),)).cidrs()
+NOT_LAST = IpSet.of_ranges(((0, LINE_END - 2),)).cidrs()
 
 ROWS = [
     pytest.param(
@@ -106,6 +110,24 @@ ROWS = [
             (1, "call from outside of 0.0.0.0/1, 128.0.0.1, 128.0.0.2/31, 128.0.0.4/30 or 29 more ranges"),
         ],
         id="one address alone",
+    ),
+    pytest.param(
+        [allow(**outside(*NOT_FIRST))],
+        call(),
+        [
+            (1, "call from 0.0.0.0"),
+            (1, "call from outside of 0.0.0.1, 0.0.0.2/31, 0.0.0.4/30, 0.0.0.8/29 or 29 more ranges"),
+        ],
+        id="the first address alone",
+    ),
+    pytest.param(
+        [allow(**outside(*NOT_LAST))],
+        call(),
+        [
+            (1, "call from ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+            (1, "call from outside of 0.0.0.0/0, ::/1, 8000::/2, c000::/3 or 125 more ranges"),
+        ],
+        id="the last address alone",
     ),
     pytest.param(
         [allow(**office("1.0.0.0/8", "3.0.0.0/8", "5.0.0.0/8")), deny(**office("3.0.0.0/8", "5.0.0.0/8"))],
@@ -155,6 +177,18 @@ ROWS = [
         call(time=3600.0),
         [(1, f"call from {HOUR}"), (1, f"call when date_not_equal {HOUR}")],
         id="at any other moment",
+    ),
+    pytest.param(
+        [allow(**at("not_equal", HOUR), **at("less_than_equal", HOUR))],
+        call(time=3600.0),
+        [(1, f"call when date_not_equal {HOUR}")],
+        id="at another moment, and an earlier one first",
+    ),
+    pytest.param(
+        [allow(**at("less_than", HOUR), **at("greater_than", "1970-01-01T00:59:58Z"))],
+        call(time=7200.0),
+        [(1, f"call when date_less_than {HOUR}")],
+        id="one second before",
     ),
     pytest.param(
         [allow(**at("greater_than", HOUR), **at("less_than", "1970-01-01T01:00:01.5Z"))],
@@ -209,6 +243,18 @@ ROWS = [
         id="keys beside a key that holds",
     ),
     pytest.param(
+        [allow(string_like={"cos:c": ["*Xml", "a"]})],
+        call(context={"cos:c": ()}),
+        [(1, "supply cos:c = Xml")],
+        id="the first of several values, without its star",
+    ),
+    pytest.param(
+        [allow("cvm:*", **tag("for_any_value:string_like", "qcs:resource_tag", "dept*"))],
+        reboot(INS, resource_tags={}),
+        [(1, "have the tag dept= on the resource")],
+        id="a tag of which a pattern names the key",
+    ),
+    pytest.param(
         [allow("cvm:*", **tag("for_any_value:string_equal", "qcs:resource_tag", "a&b"),
                **tag("string_not_equal", "qcs:resource_tag/c/d", "e"))],
         reboot(INS, resource_tags={"f": "g", "c/d": "e"}),
@@ -236,10 +282,23 @@ ROWS = [
         id="a tag of a request that has none",
     ),
     pytest.param(
+        [allow("cvm:*", **tag("string_equal", "qcs:resource_tag/c", "d"))],
+        reboot(INS),
+        [(1, "have the tag c=d on the resource")],
+        id="a tag of a resource of which none are known",
+    ),
+    pytest.param(
         [allow("cvm:*", ["qcs::cvm:::instance/web-*", "qcs::cvm:::instance/db-*"])],
         reboot(INS),
         [(1, "call it on a resource of qcs::cvm:::instance/web-*")],
         id="the first of several resources",
+    ),
+    pytest.param(
+        [allow("cvm:*", ["qcs::cvm:::instance/web-*", "qcs::cvm:::instance/db-*"]),
+         deny("cvm:*", "qcs::cvm:::instance/db-*")],
+        reboot(INS),
+        [(1, "call it on a resource of qcs::cvm:::instance/web-*")],
+        id="the resource that is named is the one that was tried",
     ),
     pytest.param(
         [allow("cvm:*", ["qcs::cvm:ap-beijing::disk/d-1", "qcs::cvm:::instance/ins-1"]), deny("cvm:*", INS)],
@@ -279,6 +338,49 @@ ROWS = [
         id="any product",
     ),
     pytest.param(
+        [allow("cvm:*", "qcs::*:*::instance/x")],
+        reboot(INS, session=HERE),
+        [(1, "call it on a resource of qcs::*:*::instance/x")],
+        id="any product and any region, where only the call's own will do",
+    ),
+    pytest.param(
+        [allow("cvm:*", "qcs:::::instance/x")],
+        reboot(INS, session=HERE),
+        [(1, "call it on a resource of qcs:::::instance/x")],
+        id="no product and no region, where only the call's own will do",
+    ),
+    pytest.param(
+        [allow("cvm:*", "qcs::cvm:::instance/x"), deny("cvm:*", "qcs::cvm:ap-beijing::*")],
+        reboot(INS),
+        [(1, "call it on a resource of qcs::cvm:::instance/x")],
+        id="a resource in the call's region, beside a deny of another",
+    ),
+    pytest.param(
+        [allow("cvm:*", "qcs::cvm:::instance/x"), deny("cvm:*", "qcs::cvm:ap-beijing::*")],
+        reboot(None),
+        [],
+        id="a resource in no region, which a deny may be about",
+    ),
+    pytest.param(
+        [allow("cvm:*", "qcs::vpc:::instance/x")],
+        reboot(INS),
+        [(1, "call it on a resource of qcs::vpc:::instance/x")],
+        id="a resource of another product",
+    ),
+    pytest.param(
+        [allow("cvm:*", "qcs::cvm:ap-beijing::${qcs:principal_tag_value}"),
+         allow("cvm:*", "qcs::cvm:ap-beijing::*")],
+        reboot(INS),
+        [(1, "call it on a resource of qcs::cvm:ap-beijing::*")],
+        id="no resource where a variable has no value",
+    ),
+    pytest.param(
+        [allow("cvm:*", "qcs::cvm:::instance/web-*"), deny("cvm:*", "qcs::cvm:::instance/web-")],
+        reboot(INS),
+        [(1, "call it on a resource of qcs::cvm:::instance/web-*")],
+        id="a star stands for something",
+    ),
+    pytest.param(
         [allow("cvm:*", "qcs::cvm:::instance/x")],
         reboot(None),
         [(1, "call it on a resource of qcs::cvm:::instance/x")],
@@ -289,6 +391,12 @@ ROWS = [
         call(context={"cos:a": ("1",)}),
         [(2, "take p#1, p#2 off this call: narrow or remove the deny")],
         id="two denies",
+    ),
+    pytest.param(
+        [allow(), *(deny("*", **tag("string_equal", "cos:a", value)) for value in "12")],
+        call(context={"cos:a": ("1",)}),
+        [(1, "take p#1 off this call: narrow or remove the deny")],
+        id="the one of two denies that counts",
     ),
     pytest.param([allow()], call(), [], id="a call that passes"),
     pytest.param([allow()], call(principal="uin/9"), [], id="a principal that is not known"),
@@ -324,6 +432,14 @@ def test_what_the_caller_can_do_comes_first_and_less_before_more() -> None:
         (1, "call from 1.0.0.0/8"),
         (1, "attach the policy full"),
     ]
+
+
+def test_policies_are_attached_to_the_principal_not_to_the_account() -> None:
+    policies = {"p": [allow("cvm:*")], "full": [allow("*")], "lift": [allow()]}
+    texts = {name: json.dumps({"version": "2.0", "statement": each}) for name, each in policies.items()}
+    principals = {"owner": OWNER, "users": {"101": {"policies": ["p"]}}, "account": [["full"]]}
+    found = to_bundle(to_catalog(catalogs()["main"]), texts, principals)
+    assert changes(found, call()) == [(1, "attach the policy full"), (1, "attach the policy lift")]
 
 
 def test_the_same_is_proposed_once() -> None:
