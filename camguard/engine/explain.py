@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from camguard.catalog.model import Action, Granularity
 from camguard.engine.call import Call
@@ -75,8 +75,8 @@ def explain(tables: Tables, call: Call) -> Explanation:
         for note in _note(tables, layer, s, call, terms)
     )
     missing = tuple(policy for layer in table.layers for policy in layer.missing)
-    named = (resource for resource in call.resources if resource) if table.unfolded(terms).own_only else ()
-    foreign = tuple(resource for resource in named if not tables.owner.owns(resource))
+    own_only = table.unfolded(terms).own_only
+    foreign = tuple(each for each in call.resources if own_only and each and not tables.owner.owns(each))
     return Explanation(tables.judge(call), terms.entry, notes, missing, foreign)
 
 
@@ -89,9 +89,7 @@ def _note(
     ]
     if any_of(truth for _, truth in named) is False:
         return
-    text, truth = next(((t, found) for t, found in named if found), None) or next(
-        (t, found) for t, found in named if found is None
-    )
+    text, truth = next((t, found) for wanted in (True, None) for t, found in named if found is wanted)
     why = "names the action" if truth else "names it only in another letter case, or by a star in the service"
     places = tuple(_resource_notes(tables, statement, call, entry))
     conditions = tuple(_condition_note(tables, clause, call, terms) for clause in statement.condition)
@@ -137,14 +135,12 @@ def _resource_notes(tables: Tables, statement: Statement, call: Call, entry: Act
         return
     bindings = bindings_of(call.principal, tables.owner)
     for resource in call.resources:
-        place = Resource.of(resource) if resource else None
-        truth = (
-            None
-            if resource is None
-            else any_of(
+        truth: Truth = None
+        if resource is not None:
+            place = Resource.of(resource)
+            truth = any_of(
                 resource_match(p, statement.effect, place, tables.owner, bindings) for p in statement.patterns
             )
-        )
         named = resource or "a resource that could not be read from the call"
         words = {True: "matches", False: "does not match", None: "cannot be compared with"}[truth]
         yield ClauseNote("resource", texts, truth, f"{words} {named}")
@@ -172,10 +168,10 @@ def _condition_note(tables: Tables, clause: Clause, call: Call, terms: Terms) ->
     return ClauseNote("condition", text, truth, why)
 
 
-def _shown(key: str, value: object) -> str:
-    if key == IP and isinstance(value, int):
+def _shown(key: str, value: Any) -> str:
+    if key == IP:
         return format_address(value)
-    if key == TIME and isinstance(value, (int, float)):
+    if key == TIME:
         return format_moment(value)
     return repr(value)
 

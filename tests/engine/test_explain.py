@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from camguard.bundle import Bundle, make_bundle
 from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
 from camguard.engine.call import Call
 from camguard.engine.decision import Reason
-from camguard.engine.explain import Explanation
+from camguard.engine.explain import Explanation, format_moment
 from camguard.ipset import parse_address
 from camguard.policy.document import parse_policy
 
@@ -50,6 +51,7 @@ CATALOG = Catalog(
             (
                 action("aiart", "TextToImage", Granularity.OPERATION),
                 action("aiart", "QueryUser", Granularity.OPERATION, ip=False),
+                replace(action("aiart", "Unread", Granularity.OPERATION), resources=()),
             ),
             tags=False,
         ),
@@ -214,6 +216,12 @@ WORDS = [
         id="an address condition on an action without address support",
     ),
     pytest.param(
+        [allow("aiart:*", **LATER)],
+        call("aiart:QueryUser")._replace(time=None),
+        (None, "condition: this call does not supply qcs:current_time"),
+        id="a time condition on an action without address support",
+    ),
+    pytest.param(
         [allow("aiart:*", **SECURE)],
         call(),
         (None, "condition: this call does not supply cos:secure-transport"),
@@ -259,15 +267,80 @@ def test_words(statements: list[dict[str, Any]], asked: Call, last: tuple[object
     assert found.decision == bundle(*statements).decide(asked)
 
 
+NAMING = [
+    pytest.param("deny", ["cvm:*", "aiart:texttoimage", "aiart:Text*"], "aiart:Text*", True,
+                 id="the one that names it for sure"),
+    pytest.param("deny", ["cvm:*", "aiart:texttoimage"], "aiart:texttoimage", None,
+                 id="the one that may name it"),
+    pytest.param("allow", ["cvm:*", "*:Text*"], "*:Text*", None, id="an allow that may name it"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("effect", "patterns", "text", "truth"), NAMING)
+def test_of_several_actions_one_is_shown(effect: str, patterns: list[str], text: str, truth: object) -> None:
+    (note,) = bundle(statement(effect, "*") | {"action": patterns}).explain(call()).statements
+    assert (note.clauses[0].text, note.clauses[0].truth) == (text, truth)
+    assert (note.truth, note.counts) == (truth, effect == "deny")
+
+
+ART, ART_TOO = "qcs::aiart:::job/1", "qcs::aiart:::job/2"
+UNREAD = "the catalog's page of the action could not be read whole: nothing grants it"
+WHOLE = "the product is authorized as a whole; a statement that names single actions grants nothing"
+OPERATION = "the action is authorized at operation level: only the resource '*' grants it"
+STRAY = "names a resource for an action that has none; write '*' (the deny counts until then)"
+ELSEWHERE = "names resources of other actions or products"
+ANY = (True, "any resource")
+
+# effect, actions, resources, the action of the call, and the note: its text, its truth, its words
+RESOURCES = [
+    pytest.param("allow", "*", "*", "aiart:Unread", ("*", False, UNREAD), id="an action nothing grants"),
+    pytest.param("deny", "*", "*", "aiart:Unread", ("*", *ANY), id="an action nothing grants, denied"),
+    pytest.param("allow", "svcx:DoThing", "*", "svcx:DoThing", ("*", False, WHOLE), id="a part of a product"),
+    pytest.param("deny", "svcx:DoThing", "*", "svcx:DoThing", ("*", *ANY), id="a part of a product, denied"),
+    pytest.param("allow", ["svcx:DoThing", "svcx:*"], "*", "svcx:DoThing", ("*", *ANY),
+                 id="a part of a product and the whole"),
+    pytest.param("allow", "svcx:*", "qcs::svcx:::a", "svcx:DoThing", ("qcs::svcx:::a", False, OPERATION),
+                 id="a whole product, on a resource"),
+    pytest.param("allow", "aiart:TextToImage", "*", "aiart:TextToImage", ("*", *ANY), id="an action by name"),
+    pytest.param("allow", "aiart:*", [ART, "*"], "aiart:TextToImage", ("*", *ANY), id="a star among others"),
+    pytest.param("allow", "aiart:*", [ART, ART_TOO], "aiart:TextToImage",
+                 (f"{ART} {ART_TOO}", False, OPERATION), id="resources of an action that has none"),
+    pytest.param("deny", "aiart:*", [ART, ART_TOO], "aiart:TextToImage", (f"{ART} {ART_TOO}", None, STRAY),
+                 id="resources of an action that has none, denied"),
+    pytest.param("deny", "*", "qcs::cvm:::a", "aiart:TextToImage", ("qcs::cvm:::a", False, ELSEWHERE),
+                 id="resources of another product, denied"),
+    pytest.param("deny", "cvm:*", [f"{ON_ONE}0", f"{ON_ONE}*"], "cvm:Reboot",
+                 (f"{ON_ONE}0 {ON_ONE}*", True, f"matches {ON_ONE}"), id="one of two patterns"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("effect", "actions", "resources", "asked", "note"), RESOURCES)
+def test_what_is_said_of_a_resource(
+    effect: str, actions: object, resources: object, asked: str, note: tuple[object, ...]
+) -> None:
+    found = bundle({"effect": effect, "action": actions, "resource": resources})
+    (told,) = found.explain(
+        call(asked, resources=(ON_ONE,) if asked.startswith("cvm") else ("*",))
+    ).statements
+    assert [tuple(each) for each in told.clauses[1:]] == [("resource", *note)]
+
+
+def test_a_resource_that_is_not_reached_makes_a_statement_false() -> None:
+    (note,) = bundle(allow("aiart:*", "qcs::aiart:::job/1")).explain(call()).statements
+    assert (note.truth, note.counts) == (False, False)
+
+
 NOT_JUDGED = [
-    pytest.param(call()._replace(principal="uin/9"), Reason.PRINCIPAL_UNKNOWN, id="an unknown principal"),
-    pytest.param(call("aiart:Nope"), Reason.ACTION_UNKNOWN, id="an unknown action"),
-]
+    pytest.param(call()._replace(principal="uin/9"), Reason.PRINCIPAL_UNKNOWN,
+                 CATALOG.actions["aiart:TextToImage"], id="an unknown principal"),
+    pytest.param(call("aiart:Nope"), Reason.ACTION_UNKNOWN, None, id="an unknown action"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("asked", "reason"), NOT_JUDGED)
-def test_what_was_not_judged_has_no_statements(asked: Call, reason: Reason) -> None:
+@pytest.mark.parametrize(("asked", "reason", "entry"), NOT_JUDGED)
+def test_what_was_not_judged_has_no_statements(asked: Call, reason: Reason, entry: Action | None) -> None:
     found = bundle().explain(asked)
+    assert found.entry is entry
     assert (found.decision.reason, found.statements) == (reason, ())
     assert bundle().nearest_changes(asked, found) == ()
 
@@ -286,6 +359,20 @@ def test_what_the_owner_does_not_own_is_named() -> None:
     assert found.nearest_changes(asked, why) == (), "no policy can be attached to the owner"
     assert found.explain(asked._replace(action="cvm:Regions")).foreign == ()
     assert found.explain(asked._replace(principal="uin/200")).foreign == ()
+
+
+MOMENTS = [
+    pytest.param(0.9999999, "1970-01-01T00:00:00Z", id="not yet the next second"),
+    pytest.param(-0.5, "1969-12-31T23:59:59Z", id="before the first second"),
+    pytest.param(10**12, "1000000000000 s", id="beyond the calendar's years"),
+    pytest.param(1e17, "1e+17 s", id="beyond what the system counts"),
+    pytest.param(1e300, "1e+300 s", id="beyond whole numbers of 64 bits"),
+]
+
+
+@pytest.mark.parametrize(("seconds", "text"), MOMENTS)
+def test_a_moment_is_told_as_policies_write_it(seconds: float, text: str) -> None:
+    assert format_moment(seconds) == text
 
 
 CHANGES = [

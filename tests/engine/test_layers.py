@@ -128,7 +128,10 @@ UNREAD = [
 
 @pytest.mark.parametrize(("own", "resource", "reason"), UNREAD)
 def test_what_is_authorized_on_nothing_known(own: str, resource: str, reason: Reason) -> None:
-    assert bundle(own).decide(call("vm:Unread", None, resource)).reason is reason
+    found, asked = bundle(own), call("vm:Unread", None, resource)
+    assert found.decide(asked).reason is reason
+    counting = [note.id for note in found.explain(asked).statements if note.counts]
+    assert counting == list(found.decide(asked).statements)
 
 
 def test_the_six_operations_are_told_as_clauses() -> None:
