@@ -203,6 +203,16 @@ def test_names_that_the_catalog_lacks_are_not_kept() -> None:
     assert table._shared == {}  # noqa: SLF001 - what callers must not fill
 
 
+def test_names_that_the_catalog_lacks_are_folded_and_not_kept() -> None:
+    found = bundle(policy("one", {"condition": OFFICE}), unknown_action="judge", ip_support="gateway")
+    for i in range(5):
+        assert found.decide(call(action=f"aiart:New{i}"))
+        assert not found.decide(call(action=f"aiart:New{i}", source="11.0.0.1"))
+    table = found.tables.table("uin/200")
+    assert table is not None
+    assert (table.rows, table.folds) == ({}, {}), "callers choose these names; they may not fill the table"
+
+
 JUDGED = [
     pytest.param("aiart:BrandNew", Reason.ALLOWED, id="an ordinary name of a known service is judged"),
     pytest.param("aiart:texttoimage", Reason.ALLOWED, id="a name in another letter case is another name"),

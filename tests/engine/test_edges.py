@@ -18,6 +18,7 @@ from camguard.engine.decision import Reason
 from camguard.engine.row import NO_ALLOW
 from camguard.engine.table import Table
 from camguard.engine.vocabulary import ACTION_UNKNOWN
+from camguard.ipset import LINE_END
 from camguard.policy.document import parse_policy
 from camguard.policy.model import Policy
 
@@ -99,6 +100,15 @@ def test_what_is_ready_is_found_not_made(time: float, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Table, "fold", fail)
     again = [found.decide(draw(place=place, time=time)) for place in (1, 300)]
     assert [one is other for one, other in zip(first, again, strict=True)] == [True, True]
+
+
+def test_what_is_settled_is_found_at_any_time_and_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = bundle({})
+    first = found.decide(draw())
+    monkeypatch.setattr(found.tables, "table", fail)
+    monkeypatch.setattr(Table, "row", fail)
+    for place, time in ((0, 0.0), (LINE_END - 1, -1e300), (7, 1e300)):
+        assert found.decide(draw(place=place, time=time)) is first
 
 
 def test_what_must_be_judged_is_judged_by_the_row_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
