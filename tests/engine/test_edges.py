@@ -111,6 +111,35 @@ def test_what_is_settled_is_found_at_any_time_and_place(monkeypatch: pytest.Monk
         assert found.decide(draw(place=place, time=time)) is first
 
 
+NOT_FOLDED = [
+    pytest.param({"place": None}, id="no address"),
+    pytest.param({"time": None}, id="no time"),
+    pytest.param({"resources": ()}, id="no resource"),
+    pytest.param({"resource_tags": {}}, id="tags of the resource"),
+    pytest.param({"request_tags": {}}, id="tags of the request"),
+    pytest.param({"context": {}}, id="further keys"),
+    pytest.param({"session": policy("session", {"action": "aiart:Other"})}, id="a session"),
+]
+
+
+@pytest.mark.parametrize("more", NOT_FOLDED)
+def test_a_call_that_supplies_more_or_less_is_judged_though_another_was_folded(more: dict[str, Any]) -> None:
+    found = bundle(OFFICE)
+    asked = draw(**more)
+    expected = bundle(OFFICE).explain(asked).decision
+    assert found.decide(draw())
+    assert [found.decide(asked), found.decide(asked)] == [expected, expected]
+    assert found.decide(draw())
+
+
+def test_the_cache_of_tables_is_asked_by_a_principals_first_call_only() -> None:
+    found = bundle(OFFICE)
+    asked = (draw(), draw(), draw(time=1e9), draw(context={}), draw(place=None), draw("uin/202"))
+    for each in asked:
+        found.decide(each)
+    assert found.table_stats() == (1, 1, 1)
+
+
 def test_what_must_be_judged_is_judged_by_the_row_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     found = bundle(OFFICE)
     table = found.tables.table("uin/200")
