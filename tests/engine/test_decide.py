@@ -96,6 +96,14 @@ def test_actions_of_which_the_same_rules_speak_share_a_row() -> None:
     assert row(found, "aiart:TextToImage") is row(found, "aiart:SetPayMode")
 
 
+def test_actions_that_share_a_row_share_what_is_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = bundle(policy("one", {"condition": SPRING}))
+    first = found.decide(call(time=100.0))
+    assert first
+    monkeypatch.setattr(Row, "refold", None)
+    assert found.decide(call("aiart:SetPayMode", time=100.0)) is first
+
+
 def test_the_owners_row_of_an_action_with_resources_is_judged_and_shared_with_no_other() -> None:
     listed = catalog().services["aiart"]
     entry = listed.actions["SetPayMode"]

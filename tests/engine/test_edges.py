@@ -111,6 +111,14 @@ def test_what_is_settled_is_found_at_any_time_and_place(monkeypatch: pytest.Monk
         assert found.decide(draw(place=place, time=time)) is first
 
 
+def test_an_unknown_action_is_told_from_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = bundle({})
+    asked = draw(action="aiart:Nope")
+    assert [found.decide(draw()).reason, found.decide(asked)] == [Reason.ALLOWED, ACTION_UNKNOWN]
+    monkeypatch.setattr(Table, "row", fail)
+    assert found.decide(asked) is ACTION_UNKNOWN
+
+
 NOT_FOLDED = [
     pytest.param({"place": None}, id="no address"),
     pytest.param({"time": None}, id="no time"),

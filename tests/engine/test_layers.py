@@ -9,16 +9,20 @@ import pytest
 
 from camguard.bundle import Bundle, make_bundle
 from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
+from camguard.engine import naming
 from camguard.engine.call import Call
 from camguard.engine.decision import Reason
+from camguard.engine.layers import SECOND_FACTOR
 from camguard.engine.naming import Naming
 from camguard.engine.partition import partition
 from camguard.engine.row import Row
 from camguard.engine.supply import bindings_of
 from camguard.ipset import LINE_END, IpSet
+from camguard.policy.actions import action_match
 from camguard.policy.document import parse_policy
-from camguard.policy.model import Policy
+from camguard.policy.model import ActionPattern, Effect, Policy
 from camguard.policy.resources import Owner
+from camguard.policy.truth import Truth
 
 OPERATION, RESOURCE = Granularity.OPERATION, Granularity.RESOURCE
 DISK = "qcs::vm:::disk/d-1"
@@ -165,6 +169,26 @@ def test_each_statement_knows_its_actions() -> None:
     spreads = Naming(CATALOG, [found]).spreads
     found_sets = [(set(spreads[each].named), set(spreads[each].doubtful)) for each in found.statements]
     assert found_sets == expected
+
+
+def test_a_pattern_is_compared_once_and_with_what_it_could_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def noted(pattern: ActionPattern, effect: Effect, product: str, name: str) -> Truth:
+        asked.append(f"{pattern.text} {product}:{name}")
+        return action_match(pattern, effect, product, name)
+
+    monkeypatch.setattr(naming, "action_match", noted)
+    found = policy("one", {"action": "art:draw"}, *[{"action": ["art:draw", "vm:*"]}] * 2)
+    first, second, third = Naming(CATALOG, [found]).spreads.values()
+    assert asked == ["art:draw art:Draw", "vm:* vm:Stop", "vm:* vm:Unread"]
+    assert second is third
+    assert first is not second
+
+
+def test_what_a_bundle_holds_is_spread_when_it_is_loaded() -> None:
+    every = [each for found in (*POLICIES.values(), SECOND_FACTOR) for each in found.statements]
+    assert list(vars(bundle("full").tables)["_spreads"]) == every
 
 
 BINDINGS = [
