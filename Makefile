@@ -26,7 +26,7 @@ coverage: $(VENV)/installed-dev
 heavy: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest -m heavy
 
-# Every small fault put into what decides must make a test fail: most of an hour.
+# Every small fault put into what decides must make a test fail: some forty minutes.
 mutation: $(VENV)/installed-dev
 	$(VENV)/bin/python -m tests.mutation
 
