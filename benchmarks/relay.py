@@ -96,7 +96,7 @@ async def relay(guarded: bool, folder: Path, sock: socket.socket, upstream_port:
 
     environ = {"CAMGUARD_UPSTREAM__DEFAULT": f"http://127.0.0.1:{upstream_port}"}
     settings = load_settings(folder / "camguard.toml", environ)
-    parts = assemble(settings, clock=lambda: NOW, listeners=(LISTENER,))
+    parts = assemble(settings, clock=lambda: NOW, listeners=(LISTENER,), drains=True)
     async with guarded_relay(settings, parts) as app:
         served = app if guarded else let_through(app.app)  # type: ignore[attr-defined]
         async with listening(served, sock, Bounds.of(settings.limits, 10_000), 1):

@@ -84,11 +84,12 @@ def assemble(
     clock: Callable[[], float] = time.time,
     registry: CollectorRegistry | None = None,
     listeners: tuple[str, ...] = ("middleware",),
+    drains: bool = False,
 ) -> Parts:
     """Return the parts that settings describe, the bundle loaded if it is whole.
 
     registry: where the metrics are shown; None: in one of their own.
-    listeners: as metrics and decision log name them; each gets a guard.
+    listeners: as metrics and decision log name them; each gets a guard. drains: as `Guard`.
 
     Raises SettingsError.
     """
@@ -110,6 +111,7 @@ def assemble(
             observers=(metrics.observe,),
             conclusions=(log.conclude,) if log.enabled else (),
             listener=listener,
+            drains=drains,
             clock=clock,
         )
         for listener in listeners

@@ -18,13 +18,12 @@ from typing import Any, Final, NamedTuple, Protocol
 from weakref import ref
 
 from camguard.bundle.model import Bundle
-from camguard.edge import meaning
 from camguard.edge.body import Intake, Receive, replay, stream
 from camguard.edge.head import Head
 from camguard.edge.headers import EXPECT
 from camguard.edge.identity import Identity, named_secret_id, signature_label
 from camguard.edge.maker import maker_of
-from camguard.edge.meaning import WHOLE, Meanings
+from camguard.edge.meaning import WHOLE, Meanings, Unsigned
 from camguard.edge.params import Params
 from camguard.edge.reading import Reader, Seen
 from camguard.edge.record import Conclusion, Observer, Record
@@ -76,7 +75,7 @@ class Policies(Protocol):
         """Whether the bundle was not confirmed for too long."""
 
 
-class Who(meaning.Who, Protocol):
+class Who(Unsigned, Protocol):
     """Finds out who calls: `camguard.edge.identity.Identify`."""
 
     def __call__(  # noqa: PLR0913, PLR0917 - as Identify
@@ -126,7 +125,8 @@ def _waits(seen: Seen, scope: Mapping[str, Any]) -> bool:
 class Guard:
     """Everything that judges, settled. One guard per listener.
 
-    in_flight: requests being served, counted by whoever serves them. faults: exceptions of observers.
+    drains: whether the server reads on behind a refusal: a denied call's body is then not taken. in_flight:
+    requests being served, counted by whoever serves them. faults: exceptions of observers.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of the house, each named
@@ -139,6 +139,7 @@ class Guard:
         observers: tuple[Observer, ...] = (),
         conclusions: tuple[Conclusion, ...] = (),
         listener: str = "middleware",
+        drains: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.in_flight = 0
@@ -158,6 +159,7 @@ class Guard:
         self._intake = Intake(settings.limits.buffered_bytes, settings.limits.body_seconds)
         self.observers = observers
         self._clock = clock
+        self._drains = drains
         self._known: tuple[ref[Bundle], Meanings] | None = None  # a ref: no bundle lives on in here
 
     async def judge(  # noqa: C901 - one way, in one order; a call for each step would cost what the step does
@@ -172,19 +174,19 @@ class Guard:
             now = self._clock()
             bundle = self._policies.bundle
             decision = self._of_head(seen, scope, bundle, now)
-            if decision is None or decision.reason is ALLOWED or self._tolerates(decision):
-                if not seen.streams:
-                    body = self._intake.take(receive, seen.declared, seen.limit)
-                    if not isinstance(body, bytes) and isinstance(body, Coroutine):  # slow to ask
-                        body = await body
-                    if body is None:
-                        return None
-                    refusal = self._reader.hold(seen, body)
-                    if refusal is not None:
-                        decision = refusal
-                        seen.withdraw()
-                if decision is None:
-                    decision = self._ask(seen, now)
+            passes = decision is None or decision.reason is ALLOWED or self._tolerates(decision)
+            if not seen.streams and (passes or self._takes_denied(seen)):
+                body = self._intake.take(receive, seen.declared, seen.limit)
+                if not isinstance(body, bytes) and isinstance(body, Coroutine):  # slow to ask
+                    body = await body
+                if body is None:
+                    return None
+                refusal = self._reader.hold(seen, body, look=passes)
+                if refusal is not None:
+                    decision = refusal
+                    seen.withdraw()
+            if decision is None:
+                decision = self._ask(seen, now)
             if self._candidate is not None and seen.call is not None:
                 seen.candidate = self._compare(self._candidate, seen.call)
             if decision.reason is ALLOWED or self._tolerates(decision):
@@ -248,6 +250,15 @@ class Guard:
             (identity.principal, action, origin.place, now, resources, None, None, None, identity.session)
         )
         return seen.bundle.decide(call)
+
+    def _takes_denied(self, seen: Seen) -> bool:
+        """Tell whether the body of a denied call is taken, for its client might not hear the answer before.
+
+        Not where the server reads on by itself, nor of a client that waits to be asked for it.
+        """
+        if self._drains or seen.facts is None or seen.lines is None:
+            return False
+        return not seen.lines.shape.waits
 
     def _tolerates(self, decision: Decision) -> bool:
         """Tell whether a denied call goes on: shadow mode, and a denial of policy or catalog."""

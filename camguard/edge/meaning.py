@@ -22,6 +22,7 @@ from camguard.memo import Memo
 WHOLE: Final = ("*",)
 _LONGEST: Final = 1536
 _PIECE: Final = 40  # bytes that a text takes besides its own: a line may hold next to nothing
+_NOBODY: Final = ("", "", None)
 _ACTION_UNKNOWN: Final = refused("action_unknown")
 _VERSION_UNKNOWN: Final = refused("version_unknown")
 
@@ -29,8 +30,8 @@ _VERSION_UNKNOWN: Final = refused("version_unknown")
 Deciding: TypeAlias = tuple[Any, ...]
 
 
-class Who(Protocol):
-    """Finds out who calls: `camguard.edge.identity.Identify`."""
+class Unsigned(Protocol):
+    """Finds out who calls where nothing is signed: `camguard.edge.identity.Identify`."""
 
     def unsigned(self, identity: bytes | None, peer_trusted: bool, /) -> Identity | Decision:  # noqa: FBT001
         """Return the caller where nothing is signed, or the refusal."""
@@ -39,16 +40,16 @@ class Who(Protocol):
 class Facts(NamedTuple):
     """What a record says of the caller and the call; the middle of a `Record`."""
 
-    entry: Action | None = None
-    principal: str | None = None
-    secret_id: str | None = None
-    service: str | None = None
-    action: str | None = None
-    resources: tuple[str | None, ...] = ()
-    source_ip: int | None = None
-    peer: str | None = None
-    client_ip: str | None = None
-    signature: str | None = None
+    entry: Action | None
+    principal: str | None
+    secret_id: str | None
+    service: str | None
+    action: str | None
+    resources: tuple[str | None, ...]
+    source_ip: int | None
+    peer: str | None
+    client_ip: str | None
+    signature: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Meanings:
         self,
         directory: Directory,
         origins: Mapping[Said, Origin],
-        who: Who,
+        who: Unsigned,
         *,
         judge_unknown: bool,
     ) -> None:
@@ -114,19 +115,18 @@ class Meanings:
     def _told(self, origin: Origin, named: Named, identity: bytes | None) -> Told | None:
         if named.templates is not None or (named.content is not None and named.content.kind == "form"):
             return None
-        where = Facts(
-            named.entry,
-            service=named.service,
-            action=named.action,
-            source_ip=origin.place,
-            peer=origin.peer,
-            client_ip=origin.method,
-        )
         caller = self._who.unsigned(identity, origin.trusted)
         if isinstance(caller, Decision):
-            return Told(caller, ("", "", None), where)
-        who = where._replace(principal=caller.principal)
+            return Told(caller, _NOBODY, _facts(named, origin, None, ()))
         action = self.action(named)
         if isinstance(action, Decision):
-            return Told(action, ("", "", None), who)
-        return Told(None, (caller.principal, action, origin.place), who._replace(resources=WHOLE))
+            return Told(action, _NOBODY, _facts(named, origin, caller.principal, ()))
+        asked = caller.principal, action, origin.place
+        return Told(None, asked, _facts(named, origin, caller.principal, WHOLE))
+
+
+def _facts(named: Named, origin: Origin, principal: str | None, resources: tuple[str, ...]) -> Facts:
+    return Facts(
+        named.entry, principal, None, named.service, named.action, resources, origin.place, origin.peer,
+        origin.method, None,
+    )  # fmt: skip

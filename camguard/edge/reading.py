@@ -164,7 +164,7 @@ class Reader:
             seen.streams = not self._needs_body(seen.head)
         return None
 
-    def hold(self, seen: Seen, body: bytes | Decision) -> Decision | None:
+    def hold(self, seen: Seen, body: bytes | Decision, *, look: bool) -> Decision | None:
         """Keep a body for what follows. body: or why there is none.
 
         A form is read here, for it may carry the action and the caller's signature; any other body where the
@@ -176,6 +176,8 @@ class Reader:
         if isinstance(body, Decision):
             return _BODY_ON_GET if content is None and body is TOO_LARGE else body
         seen.body = body
+        if not look:
+            return None
         if seen.told is not None:
             plain = content is None or (content.kind == "json" and plain_json(body))
             return None if plain else self.inspect(seen, body)

@@ -186,7 +186,7 @@ def serve_alone(
 
     Raises SettingsError.
     """
-    parts = assemble(settings, listeners=(LISTENER,))
+    parts = assemble(settings, listeners=(LISTENER,), drains=True)
     parts.start()
     gc.collect()
     gc.freeze()  # what was loaded stays; a collection need not walk it again and again

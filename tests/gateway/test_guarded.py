@@ -61,7 +61,7 @@ async def gateway(folder: Path, upstream: Upstream, **overrides: str) -> AsyncIt
     told = {"DECISION_LOG__PATH": "", "UPSTREAM__DEFAULT": upstream.url, **overrides}
     environ = {f"CAMGUARD_{name}": value for name, value in told.items()}
     settings = load_settings(folder / "camguard.toml", environ)
-    parts = assemble(settings, listeners=(LISTENER,))
+    parts = assemble(settings, listeners=(LISTENER,), drains=True)
     sock = socket.create_server(("127.0.0.1", 0))
     async with (
         guarded_relay(settings, parts) as app,
