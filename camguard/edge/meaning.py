@@ -21,6 +21,7 @@ from camguard.memo import Memo
 
 WHOLE: Final = ("*",)
 _LONGEST: Final = 1536
+_ENTRIES: Final = 16_384  # some 10 MiB when full, and 2 ms to forget
 _PIECE: Final = 40  # bytes that a text takes besides its own: a line may hold next to nothing
 _NOBODY: Final = ("", "", None)
 _ACTION_UNKNOWN: Final = refused("action_unknown")
@@ -92,7 +93,10 @@ class Meanings:
         self._who = who
         self._judge_unknown = judge_unknown
         self.known: Memo[Deciding, Meaning] = Memo(
-            self.mean, longest=_LONGEST, size=lambda said: sum(len(each or "") + _PIECE for each in said)
+            self.mean,
+            entries=_ENTRIES,
+            longest=_LONGEST,
+            size=lambda said: sum(len(each or "") + _PIECE for each in said),
         )
 
     def mean(self, said: Deciding) -> Meaning:

@@ -166,12 +166,18 @@ def test_a_combination_is_settled_once_and_judged_each_time(monkeypatch: pytest.
 
 def test_what_callers_say_is_not_kept_without_end() -> None:
     stage = play("enforce")
-    for number in range(5000):
-        source = f"10.1.{number // 256}.{number % 256}".encode()
-        stage.ask(lines=sdk((b"x-forwarded-for", source), (IDENTITY, ALICE.encode())))
-    known = stage.guard._known  # noqa: SLF001 - what may not grow
-    assert known is not None
-    assert len(known[1].known) <= 4096
+    stage.ask(lines=sdk((b"x-forwarded-for", OFFICE.encode()), (IDENTITY, ALICE.encode())))
+    found = stage.guard._known  # noqa: SLF001 - what may not grow
+    assert found is not None
+    known = found[1].known
+    (said,) = known
+    sizes = []
+    for number in range(20_000):
+        assert known[*said[:-1], b"10.%d.%d.9" % divmod(number, 256)].told is not None
+        sizes.append(len(known))
+    assert max(sizes) == 16_384
+    assert known[*said[:-1], b"10.0.0.9, " * 200].origin.refusal is not None
+    assert len(known) == sizes[-1], "too long to be kept"
 
 
 def test_many_lines_of_next_to_nothing_are_not_kept() -> None:
