@@ -13,7 +13,7 @@ from camguard.catalog.model import Access, Action, Catalog, Granularity
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.supply import Terms
 
-_ORDINARY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
+_ORDINARY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{,127}")
 _ORDINARY_SERVICE = re.compile(r"[a-z0-9]+")
 
 ACTION_INVALID = Decision(Reason.ACTION_INVALID)
