@@ -74,7 +74,7 @@ class Row:
         return self.under(0)
 
     def under(self, mask: int) -> Decision:
-        """Return the decision where the clauses of a mask hold; made once for each. mask: bits that matter."""
+        """Return the decision where the clauses of a mask hold, made once for each. mask: of `_care`."""
         decision = self._by_mask.get(mask)
         if decision is None:
             decision = self._by_mask[mask] = settle(self, lambda rule, _: rule.under(mask), ("*",), (True,))
