@@ -1,8 +1,8 @@
 """What a middleware adds to a request: in process, and on the wire under uvicorn.
 
 All variants are up at once; wrk asks one after the other, in rounds. CPU is that of the server process.
-Header identity, metrics on, decision log off. Fresh header bytes each time in process. The loop is closed: wrk
-waits for a slower server, and to wake it up costs that server some microseconds more of the kernel's time.
+Header identity, metrics on, decision log off. Fresh header bytes each time in process. The loop is closed:
+wrk waits for a slower server, and to wake it up costs that server some microseconds of the kernel's time.
 """
 
 from __future__ import annotations
