@@ -64,20 +64,12 @@ def loaded(size: Size, count: int) -> tuple[Bundle, float, list[Call]]:
 def resident(size: Size) -> tuple[Bundle, list[Call], float]:
     """Return a bundle with every principal's table compiled, calls, and the processor's µs to compile one."""
     workload = make_workload(size)
-    bundle = workload.bundle()
-    decide.RECENT = size.principals * 2
-    tables = decide.Tables(
-        catalog=bundle.catalog,
-        policies=bundle.policies,
-        principals=bundle.people.layers,
-        owner=bundle.owner,
-        size=size.principals * 2,
-    )
+    bundle = workload.bundle(tables=size.principals)  # `limits.tables`
     begin = time.process_time()  # it takes long enough for others to want the processor, too
     for principal in bundle.people.layers:
-        tables.table(principal)
+        bundle.tables.table(principal)
     compiled = (time.process_time() - begin) * 1e6 / size.principals
-    return replace(bundle, tables=tables), make_calls(workload, 20_000), compiled
+    return bundle, make_calls(workload, 20_000), compiled
 
 
 def misses() -> list[float]:

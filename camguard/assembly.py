@@ -169,6 +169,7 @@ def _store(
             content,
             ip_support=settings.enforcement.ip_support,
             unknown_action=settings.enforcement.unknown_action,
+            tables=settings.limits.tables,
         )
 
     store = Store(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from camguard import Call
 from camguard.assembly import assemble, default_registry
 from camguard.errors import SettingsError
 from camguard.settings import Settings, load_settings
@@ -75,6 +76,17 @@ def test_a_candidate_is_held_beside(folder: Path) -> None:
 def test_settings_that_cannot_be_used_raise(folder: Path, overrides: dict[str, str]) -> None:
     with pytest.raises(SettingsError):
         assemble(settings(folder, **overrides))
+
+
+@pytest.mark.parametrize(("tables", "kept"), [("1", 1), ("2", 2)])
+def test_as_many_sets_of_policies_stay_compiled_as_the_settings_say(
+    folder: Path, tables: str, kept: int
+) -> None:
+    bundle = assemble(settings(folder, limits__tables=tables)).store.bundle
+    assert bundle is not None
+    for principal in bundle.people.layers:
+        bundle.decide(Call(principal, "aiart:TextToImage", None, 0.0))
+    assert bundle.table_stats()[2] == kept
 
 
 def test_a_proxy_may_say_who_calls_without_any_keys(folder: Path) -> None:

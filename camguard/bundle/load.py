@@ -19,7 +19,7 @@ from camguard.bundle.model import Bundle
 from camguard.bundle.principals import Principals, read_principals
 from camguard.catalog import parse_catalog, read_catalog
 from camguard.catalog.model import Catalog
-from camguard.engine.decide import Tables
+from camguard.engine.decide import TABLES, Tables
 from camguard.engine.vocabulary import IpSupport, UnknownAction
 from camguard.errors import BundleError, CamguardError, Problem
 from camguard.jsontext import read_json
@@ -108,13 +108,17 @@ def make_bundle(  # noqa: PLR0913 - the parts of a bundle, each named
     *,
     ip_support: IpSupport = "catalog",
     unknown_action: UnknownAction = "refuse",
+    tables: int = TABLES,
     revision: str = "",
 ) -> Bundle:
-    """Return a bundle of parsed policies and a parsed principals.json. Raises BundleError."""
+    """Return a bundle of parsed policies and a parsed principals.json. Raises BundleError.
+
+    tables: how many sets of layers stay compiled.
+    """
     people = read_principals(principals, PRINCIPALS)
     if not isinstance(people, Principals):
         raise BundleError(*people)
-    return _bundle(policies, people, catalog, ip_support, unknown_action, revision)
+    return _bundle(policies, people, catalog, ip_support, unknown_action, tables, revision)
 
 
 def _bundle(  # noqa: PLR0913, PLR0917 - the parts of a bundle
@@ -123,17 +127,19 @@ def _bundle(  # noqa: PLR0913, PLR0917 - the parts of a bundle
     catalog: Catalog,
     ip_support: IpSupport,
     unknown_action: UnknownAction,
+    tables: int,
     revision: str,
 ) -> Bundle:
-    tables = Tables(
+    compiled = Tables(
         catalog=catalog,
         policies=policies,
         principals=people.layers,
         owner=people.owner,
         ip_support=ip_support,
         unknown_action=unknown_action,
+        size=tables,
     )
-    return Bundle(revision, catalog, MappingProxyType(dict(policies)), people, tables)
+    return Bundle(revision, catalog, MappingProxyType(dict(policies)), people, compiled)
 
 
 def load_bundle(
@@ -152,10 +158,12 @@ def load_bundle(
     return build_bundle(content, ip_support=ip_support, unknown_action=unknown_action)
 
 
-def build_bundle(content: Content, *, ip_support: IpSupport, unknown_action: UnknownAction) -> Bundle:
+def build_bundle(
+    content: Content, *, ip_support: IpSupport, unknown_action: UnknownAction, tables: int = TABLES
+) -> Bundle:
     """Return the bundle that some content makes. Raises BundleError or CatalogError."""
     with _uncollected():
-        return _build(content, ip_support, unknown_action)
+        return _build(content, ip_support, unknown_action, tables)
 
 
 @contextmanager
@@ -174,7 +182,7 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _build(content: Content, ip_support: IpSupport, unknown_action: UnknownAction) -> Bundle:
+def _build(content: Content, ip_support: IpSupport, unknown_action: UnknownAction, tables: int) -> Bundle:
     catalog = parse_catalog(content.catalog)
     problems: list[Problem] = []
     policies: dict[str, Policy] = {}
@@ -193,7 +201,7 @@ def _build(content: Content, ip_support: IpSupport, unknown_action: UnknownActio
         raise BundleError(*problems, *people)
     if problems:
         raise BundleError(*problems)
-    return _bundle(policies, people, catalog, ip_support, unknown_action, content.digest)
+    return _bundle(policies, people, catalog, ip_support, unknown_action, tables, content.digest)
 
 
 def _errors(

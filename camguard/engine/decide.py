@@ -64,6 +64,7 @@ class Tables:
         self._lock = Lock()
         self._recent: dict[str, Table] = {}
         self._size = size
+        self._most = max(size, RECENT)
         self._forget = size  # the misses at which the recent ones could hold `size` tables of their own
         self._hits = 0
         self._misses = 0
@@ -149,7 +150,7 @@ class Tables:
             else:
                 self._hits += 1
             if session is None:
-                if len(self._recent) >= RECENT or self._misses >= self._forget:
+                if len(self._recent) >= self._most or self._misses >= self._forget:
                     self._recent.clear()
                     self._forget = self._misses + self._size
                 self._recent[principal] = table

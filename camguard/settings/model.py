@@ -136,6 +136,7 @@ class LimitsSettings:
     shutdown_seconds: float = setting(30.0, values.seconds(0, 3600))
     concurrency: int = setting(1000, values.whole(1, 1_000_000))
     buffered_bytes: int = setting(256 * _MIB, values.whole(0, 1 << 40))
+    tables: int = setting(16_384, values.whole(1, 10_000_000))
 
 
 def default_upstream() -> Mapping[str, str]:

@@ -176,7 +176,7 @@ def test_the_recent_principals_keep_no_more_tables_than_the_cache() -> None:
 
 def test_the_recent_principals_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decide_module, "RECENT", 2)
-    found = bundle(policy("one", {}), users={str(200 + i): ["one"] for i in range(5)})
+    found = bundle(policy("one", {}), users={str(200 + i): ["one"] for i in range(5)}, tables=1)
     assert all(found.decide(call(principal=f"uin/{200 + i}")) for i in range(5))
     assert found.table_stats()[1:] == (1, 1), "forgetting a principal compiles nothing again"
 

@@ -34,11 +34,12 @@ def policy(name: str, *statements: dict[str, Any]) -> Policy:
     return parse_policy(json.dumps({"version": "2.0", "statement": full}), name)
 
 
-def bundle(*statements: dict[str, Any]) -> Bundle:
+def bundle(*statements: dict[str, Any], **settings: Any) -> Bundle:
     """One user who has the statements, one who has nothing, and four more like the first."""
     users = {str(uin): {"policies": [] if uin == 201 else ["one"]} for uin in range(200, 206)}
     principals = {"owner": {"uin": "100", "app_id": "125"}, "users": users}
-    return make_bundle({"one": policy("one", *statements)}, principals, Catalog({"aiart": SERVICE}))
+    policies = {"one": policy("one", *statements)}
+    return make_bundle(policies, principals, Catalog({"aiart": SERVICE}), **settings)
 
 
 def draw(principal: str = "uin/200", place: int | None = 1, time: float | None = 0.0, **more: Any) -> Call:
@@ -158,8 +159,8 @@ def test_what_must_be_judged_is_judged_by_the_row_that_is_there(monkeypatch: pyt
 
 
 def test_principals_are_forgotten_together_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decide_module, "RECENT", 3)
-    found = bundle({})
+    monkeypatch.setattr(decide_module, "RECENT", 2)
+    found = bundle({}, tables=3)  # whichever is more
     sizes = []
     for uin in (200, 201, 202, 203, 204, 205, 205):
         found.decide(draw(f"uin/{uin}"))
