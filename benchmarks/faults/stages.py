@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.faults.report import Report, resident
 from tests.edge.stage import ELSEWHERE, OFFICE, Known, Play, Reply, enforcement, sdk
-from tests.edge.test_guard import STAGES, Broken
+from tests.edge.test_guard import STAGES, Broken, lines_to
 
 Mode = Literal["enforce", "shadow"]
 ORDINARY = (Exception, ValueError, MemoryError, RecursionError, KeyError)
@@ -45,7 +45,7 @@ def _before(report: Report) -> None:
                 play = Play(enforcement(mode=mode), who=Known(body=True))
                 with pytest.MonkeyPatch.context() as patch, contextlib.suppress(*ENDING):
                     stage(play, error("secret"), patch)
-                    reply = _asked(play)
+                    reply = play.ask(lines=lines_to(stage))
                     unanswered += reply.error["Code"] != "InternalError"
                 sent += 1
                 reached += len(play.reached)

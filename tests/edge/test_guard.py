@@ -126,6 +126,13 @@ STAGES = (
 SIGNED = (b"authorization", b"TC3-HMAC-SHA256 ...")
 # What a request must say to come to a stage.
 NEEDED: dict[Any, tuple[tuple[bytes, bytes], ...]] = {in_proof: (FROM_OFFICE, SIGNED)}
+
+
+def lines_to(stage: Any) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the header lines of a request that comes to a stage and, where nothing fails there, passes."""
+    return sdk(*NEEDED.get(stage, (FROM_OFFICE,)))
+
+
 Break = Callable[[Play, BaseException, pytest.MonkeyPatch], None]
 
 
@@ -141,7 +148,7 @@ def test_t66_an_exception_before_the_decision_is_a_refusal(
     play = Play(enforcement(mode=mode, status_style=style))
     with monkeypatch.context() as patch:
         stage(play, error, patch)
-        reply = play.ask(lines=sdk(*NEEDED.get(stage, (FROM_OFFICE,))))
+        reply = play.ask(lines=lines_to(stage))
     assert reply.reached == []
     assert reply.records[0].decision is refused("internal_error")
     assert reply.status == (200 if style == "sdk" else 500)
@@ -155,7 +162,7 @@ def test_t66_an_exception_before_the_decision_is_a_refusal(
 
 async def ended_by(play: Play, stage: Break) -> BaseException | None:
     try:
-        await play.serve(Request(lines=sdk(*NEEDED.get(stage, (FROM_OFFICE,)))))
+        await play.serve(Request(lines=lines_to(stage)))
     except BaseException as error:  # noqa: BLE001 - asyncio would end the test for KeyboardInterrupt
         return error
     return None
