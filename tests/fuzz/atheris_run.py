@@ -88,7 +88,10 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.one:
         fuzz(asked.one, asked.corpus, asked.seconds, str(asked.out))
-    names = asked.targets or list(importlib.import_module("tests.fuzz.targets").TARGETS)
+    known = list(importlib.import_module("tests.fuzz.targets").TARGETS)
+    names = asked.targets or known
+    if strange := set(names) - set(known):
+        parser.error(f"no such target: {', '.join(sorted(strange))}; there are: {', '.join(known)}")
     asked.out.mkdir(exist_ok=True)
     total, bad = 0, []
     for name in names:
