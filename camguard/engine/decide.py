@@ -13,9 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from math import inf
 from threading import Lock
-from typing import TypeGuard
 
 from cachetools import LRUCache
 
@@ -25,6 +23,7 @@ from camguard.engine.decision import Decision, Reason
 from camguard.engine.layers import SECOND_FACTOR, Layer, Layers, resolve
 from camguard.engine.naming import Naming
 from camguard.engine.row import NO_ALLOW, Row
+from camguard.engine.supply import is_instant
 from camguard.engine.table import Table
 from camguard.engine.vocabulary import IpSupport, UnknownAction, Vocabulary
 from camguard.memo import Memo
@@ -35,10 +34,6 @@ TABLES = 16_384  # tables kept; one is some kilobytes
 RECENT = 65_536  # principals whose table is found in one look-up; forgotten together when full
 
 PRINCIPAL_UNKNOWN = Decision(Reason.PRINCIPAL_UNKNOWN)
-
-
-def _is_instant(moment: float | None) -> TypeGuard[float]:
-    return moment is not None and -inf < moment < inf
 
 
 class Tables:
@@ -112,7 +107,7 @@ class Tables:
         place, moment = call.source_ip, call.time
         alone = call.resource_tags is None and call.request_tags is None and call.context is None
         # What is no instant is left to the judging of rules, as unknown.
-        if row.foldable and alone and call.resources and place is not None and _is_instant(moment):
+        if row.foldable and alone and call.resources and place is not None and is_instant(moment):
             fold = table.fold(call.action, row, moment)
             return fold.decisions[bisect_right(fold.bounds, place)]
         return self._judge(table, call, row)

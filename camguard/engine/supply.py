@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import Any, TypeGuard
 
 from camguard.catalog.model import Action
 from camguard.engine.call import Call
@@ -29,12 +29,17 @@ class Terms:
     listed: bool  # False: an ordinary name that the catalog does not know
 
 
+def is_instant(moment: float | None) -> TypeGuard[float]:
+    """Tell whether a time is one (Rule 2)."""
+    return moment is not None and -inf < moment < inf
+
+
 def values_of(key: str, call: Call, terms: Terms) -> Sequence[Any] | None:
     """Return the values of a key, or None where this call does not supply it."""
     if key == IP:
         return (call.source_ip,) if terms.address and call.source_ip is not None else None
     if key == TIME:
-        return (call.time,) if call.time is not None and -inf < call.time < inf else None
+        return (call.time,) if is_instant(call.time) else None
     base, slash, name = key.partition("/")
     if base in TAGS:
         tags = call.request_tags if base == REQUEST_TAG else call.resource_tags
