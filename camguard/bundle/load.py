@@ -158,14 +158,6 @@ def load_bundle(
     return build_bundle(content, ip_support=ip_support, unknown_action=unknown_action)
 
 
-def build_bundle(
-    content: Content, *, ip_support: IpSupport, unknown_action: UnknownAction, tables: int = TABLES
-) -> Bundle:
-    """Return the bundle that some content makes. Raises BundleError or CatalogError."""
-    with _uncollected():
-        return _build(content, ip_support, unknown_action, tables)
-
-
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Hold off garbage collection, of all threads, for what makes many objects and no garbage in cycles.
@@ -182,7 +174,11 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _build(content: Content, ip_support: IpSupport, unknown_action: UnknownAction, tables: int) -> Bundle:
+@_uncollected()
+def build_bundle(
+    content: Content, *, ip_support: IpSupport, unknown_action: UnknownAction, tables: int = TABLES
+) -> Bundle:
+    """Return the bundle that some content makes. Raises BundleError or CatalogError."""
     catalog = parse_catalog(content.catalog)
     problems: list[Problem] = []
     policies: dict[str, Policy] = {}
