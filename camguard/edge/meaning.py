@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
-from camguard.catalog.model import Action
 from camguard.edge.client_address import Origin, Said
 from camguard.edge.identity import Identity
+from camguard.edge.record import Facts
 from camguard.edge.refusal import refused
 from camguard.edge.wire import Directory, Named
 from camguard.engine.decision import Decision
@@ -36,21 +36,6 @@ class Unsigned(Protocol):
 
     def unsigned(self, identity: bytes | None, peer_trusted: bool, /) -> Identity | Decision:  # noqa: FBT001
         """Return the caller where nothing is signed, or the refusal."""
-
-
-class Facts(NamedTuple):
-    """What a record says of the caller and the call; the middle of a `Record`."""
-
-    entry: Action | None
-    principal: str | None
-    secret_id: str | None
-    service: str | None
-    action: str | None
-    resources: tuple[str | None, ...]
-    source_ip: int | None
-    peer: str | None
-    client_ip: str | None
-    signature: str | None
 
 
 @dataclass(frozen=True, slots=True)

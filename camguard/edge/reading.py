@@ -16,8 +16,9 @@ from camguard.edge.client_address import Origin, Origins, peer_text
 from camguard.edge.content import UNREAD, Fields, inspect_json, inspect_multipart, plain_json
 from camguard.edge.head import Head, HeadRules, Lines, head_of, read_lines
 from camguard.edge.identity import Identity
-from camguard.edge.meaning import Facts, Meanings, Told
+from camguard.edge.meaning import Meanings, Told
 from camguard.edge.params import ACTION, Params, parse_params
+from camguard.edge.record import Facts
 from camguard.edge.refusal import refused
 from camguard.edge.resources import Parameters, Said, both, nest
 from camguard.edge.wire import Named, Site, agreed
@@ -179,8 +180,7 @@ class Reader:
         if not look:
             return None
         if seen.told is not None:
-            plain = content is None or (content.kind == "json" and plain_json(body))
-            return None if plain else self.inspect(seen, body)
+            return self.inspect(seen, body)
         return self._form(seen, body) if content is not None and content.kind == "form" else None
 
     def inspect(self, seen: Seen, body: bytes) -> Decision | None:

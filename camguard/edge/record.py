@@ -41,5 +41,20 @@ class Record(NamedTuple):
     duration: float
 
 
+class Facts(NamedTuple):
+    """What a `Record` says of the caller and the call: the fields in its middle, in its order."""
+
+    entry: Action | None
+    principal: str | None
+    secret_id: str | None
+    service: str | None
+    action: str | None
+    resources: tuple[str | None, ...]
+    source_ip: int | None
+    peer: str | None
+    client_ip: str | None
+    signature: str | None
+
+
 Observer = Callable[[Record], None]  # told once per request, right after the decision
 Conclusion = Callable[[Record, int | None], None]  # told when the answer is done, with the upstream's status

@@ -12,6 +12,7 @@ import pytest
 
 from camguard.edge import client_address, reading
 from camguard.edge import guard as guard_module
+from camguard.edge.record import Facts, Record
 from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision, Reason
 from tests.edge.stage import (
@@ -438,6 +439,13 @@ def test_a_refused_caller_is_in_the_record() -> None:
     assert record.secret_id is not None
     assert "krbsJ5yKBZQpn74WFkmLP" not in record.secret_id
     assert record.principal is None
+
+
+def test_facts_are_the_middle_of_a_record() -> None:
+    """They are laid into it as they are."""
+    begin = Record._fields.index(Facts._fields[0])
+    assert Record._fields[begin : begin + len(Facts._fields)] == Facts._fields
+    assert [Record.__annotations__[name] for name in Facts._fields] == list(Facts.__annotations__.values())
 
 
 def test_a_decision_is_never_chained_by_truth() -> None:
