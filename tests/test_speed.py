@@ -20,9 +20,9 @@ from starlette.routing import Route
 
 from camguard import Call, CamguardMiddleware, parse_address, parse_policy
 from camguard.bundle import Bundle, make_bundle
-from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
+from camguard.catalog.model import Catalog
 from camguard.edge.guard import Guard
-from tests.edge.stage import NOW, SETTINGS, Held, Known, Request, sdk
+from tests.edge.stage import NOW, SETTINGS, Held, Known, Request, action, sdk, service
 from tests.edge.stage import OFFICE as OFFICE_ADDRESS
 
 NAMES = [f"Describe{i}" for i in range(200)]
@@ -32,19 +32,6 @@ PAIRS = 25
 
 
 def bundle(statements: int) -> Bundle:
-    actions = {
-        name: Action("aiart", name, Access.READ, Granularity.OPERATION, ("*",), ip_restriction=True)
-        for name in NAMES
-    }
-    service = Service(
-        "aiart",
-        "Image",
-        console=True,
-        tag_authorization=False,
-        granularity=Granularity.OPERATION,
-        ip_restriction=IpRestriction.SUPPORTED,
-        actions=actions,
-    )
     policies = {}
     for i in range(statements):
         condition = {"ip_equal": {"qcs:ip": OFFICE[i % 50 : i % 50 + 20]}}
@@ -52,7 +39,9 @@ def bundle(statements: int) -> Bundle:
         text = json.dumps({"version": "2.0", "statement": [statement]})
         policies[f"p{i}"] = parse_policy(text, f"p{i}")
     people = {"owner": {"uin": "1", "app_id": "2"}, "users": {"200": {"policies": list(policies)}}}
-    return make_bundle(policies, people, Catalog({"aiart": service}))
+    return make_bundle(
+        policies, people, Catalog({"aiart": service("aiart", *(action("aiart", name) for name in NAMES))})
+    )
 
 
 def calls() -> list[Call]:

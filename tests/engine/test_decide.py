@@ -142,14 +142,7 @@ def test_the_cache_is_asked_by_the_first_call_of_a_principal_alone() -> None:
 def test_the_cache_of_tables_is_bounded() -> None:
     many = [policy(f"p{i}", {}) for i in range(8)]
     users = {str(200 + i): [f"p{i}"] for i in range(8)}
-    found = bundle(*many, users=users)
-    small = decide_module.Tables(
-        catalog=found.catalog,
-        policies=found.policies,
-        principals=found.people.layers,
-        owner=found.owner,
-        size=3,
-    )
+    small = bundle(*many, users=users, tables=3).tables
     for _ in range(2):
         assert all(small.decide(call(principal=f"uin/{uin}")) for uin in users)
     assert small.stats()[2] == 3
@@ -157,14 +150,7 @@ def test_the_cache_of_tables_is_bounded() -> None:
 
 def test_the_recent_principals_keep_no_more_tables_than_the_cache() -> None:
     many = [policy(f"p{i}", {}) for i in range(40)]
-    found = bundle(*many, users={str(200 + i): [f"p{i}"] for i in range(40)})
-    small = decide_module.Tables(
-        catalog=found.catalog,
-        policies=found.policies,
-        principals=found.people.layers,
-        owner=found.owner,
-        size=4,
-    )
+    small = bundle(*many, users={str(200 + i): [f"p{i}"] for i in range(40)}, tables=4).tables
     most = 0
     for i in range(40):
         for each in (*range(max(0, i - 3), i), i):  # those that the cache has, then one that it lacks
