@@ -66,7 +66,7 @@ def action_changes(old: Action, new: Action) -> tuple[Change, ...]:
 
 
 def service_changes(old: Service, new: Service) -> tuple[Change, ...]:
-    """Return the facts of a product that differ, its actions aside."""
+    """Return the facts of a service that differ, its actions aside."""
     return tuple(_changes(old, new, _SERVICE))
 
 

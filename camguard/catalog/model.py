@@ -1,6 +1,6 @@
 """Which actions exist, how finely each can be authorized, whether its source address can be limited.
 
-Rule 1: a fact is read off the action's own row, never inferred from its product (cam-semantics DEC-44).
+Rule 1: a fact is read off the action's own row, never inferred from its service (cam-semantics DEC-44).
 Rule 2: `access` is the table in which the page lists an action, never a safety class (DEC-48).
 Rule 3: an action that is not here does not exist for camguard (DEC-2).
 """
@@ -32,7 +32,7 @@ class Granularity(StrEnum):
 
 
 class IpRestriction(StrEnum):
-    """A product's summary of its rows: all, some or none can be limited by source address."""
+    """A service's summary of its rows: all, some or none can be limited by source address."""
 
     SUPPORTED = "supported"
     PARTIAL = "partial"
@@ -79,7 +79,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One product: the single row of a page's first table, and its actions by name."""
+    """One service: the single row of a page's first table, and its actions by name."""
 
     name: str  # the CAM abbreviation
     title: str

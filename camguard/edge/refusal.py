@@ -154,7 +154,7 @@ DETAILS: Mapping[str, Refusal] = MappingProxyType(
     }
 )
 
-# What CAM says no with, as each product's error list prints it; all others say it the second way (DEC-52).
+# What CAM says no with, as each service's error list prints it; all others say it the second way (DEC-52).
 SERVICE_CODES: Mapping[str, str] = MappingProxyType({"aiart": "AuthFailure.UnauthorizedOperation"})
 DEFAULT_CODE = "UnauthorizedOperation"
 # cam-semantics 15.2, forms 2 and 1: request id, action, resource.

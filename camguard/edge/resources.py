@@ -82,7 +82,7 @@ def _marked(path: str, bind: Mapping[str, str]) -> Iterator[re.Match[str]]:
 
 
 def _account(account: str, owner: Owner) -> str:
-    """Return the account segment: the owner's, by APPID where the product writes `uid/` (5.2)."""
+    """Return the account segment: the owner's, by APPID where the service writes `uid/` (5.2)."""
     if account.removeprefix("uid/").isdigit() or account.removeprefix("uin/").isdigit():
         return account
     return f"uid/{owner.app_id}" if account.startswith("uid/") else f"uin/{owner.uin}"

@@ -164,7 +164,7 @@ _FITS: Mapping[str, Callable[[Call, Clause], tuple[Call, str]]] = {IP: _fit_addr
 def _concrete(pattern: ResourcePattern, call: Call, owner: Owner, service: str) -> str | None:
     """Return one resource that a pattern matches, or None if a variable has no value.
 
-    What the pattern leaves open is the action's product and the call's region; other stars become an `x`.
+    What the pattern leaves open is the action's service and the call's region; other stars become an `x`.
     """
     path = fill(pattern.path, bindings_of(call.principal, owner))
     if path is None:

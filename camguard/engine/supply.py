@@ -25,7 +25,7 @@ class Terms:
 
     entry: Action
     address: bool  # qcs:ip is judged for it
-    tags: bool  # its product has tag authorization
+    tags: bool  # its service has tag authorization
     listed: bool  # False: an ordinary name that the catalog does not know
 
 

@@ -92,8 +92,8 @@ def test_how_resources_look() -> None:
     everything = sum(roster.bits.values())
     assert roster.types(everything, 2) == "qcs::db:::box/…, qcs::db:::fixed/…"
     assert roster.types(roster.bits["db:Star"]) == ""
-    assert roster.products(everything) == {"db", "vpc"}
-    assert roster.products(roster.bits["db:Star"]) == {"db"}
+    assert roster.services_of(everything) == {"db", "vpc"}
+    assert roster.services_of(roster.bits["db:Star"]) == {"db"}
 
 
 def test_a_few_ids_stand_for_many() -> None:

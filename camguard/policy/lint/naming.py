@@ -81,7 +81,7 @@ def nothing_denied(subject: Subject) -> Iterator[Finding]:
 
 
 def single_actions(subject: Subject) -> Iterator[Finding]:
-    """Find single actions of products that are granted as a whole or not at all."""
+    """Find single actions of services that are granted as a whole or not at all."""
     if not subject.allows:
         return
     whole = subject.roster.by_granularity[Granularity.SERVICE]

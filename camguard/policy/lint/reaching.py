@@ -64,7 +64,7 @@ def reach(subject: Subject) -> Iterator[Finding]:
     named = subject.all_named.either
     if subject.statement.any_resource or not named:
         return
-    if _of_other_products(subject):
+    if _of_other_services(subject):
         at, _ = subject.spots.element("resource")
         message = (
             f"none of these resources is of a product of {subject.roster.some(named)}: nothing is denied"
@@ -78,8 +78,8 @@ def reach(subject: Subject) -> Iterator[Finding]:
         yield from _actions_apart(subject)
 
 
-def _of_other_products(subject: Subject) -> bool:
-    """Tell whether a deny can meet no call at all, by the products alone that it names.
+def _of_other_services(subject: Subject) -> bool:
+    """Tell whether a deny can meet no call at all, by the services alone that it names.
 
     A path that fits no template is not enough: an application may name resources of its own. Nor is a
     variable, which is unknown for a role.
@@ -87,9 +87,9 @@ def _of_other_products(subject: Subject) -> bool:
     statement = subject.statement
     if subject.allows or subject.touched or any(STAR in action.service for action in statement.actions):
         return False
-    products = subject.roster.products(subject.all_named.either)
+    services = subject.roster.services_of(subject.all_named.either)
     return all(
-        isinstance(pattern.path, str) and pattern.service not in products | {"", STAR}
+        isinstance(pattern.path, str) and pattern.service not in services | {"", STAR}
         for pattern in statement.patterns
     )
 

@@ -159,8 +159,8 @@ class Roster:
                 break
         return ", ".join(list(looks)[:most])
 
-    def products(self, mask: int) -> set[str]:
-        """Return the products of some actions and of their resources."""
+    def services_of(self, mask: int) -> set[str]:
+        """Return the services of some actions and of their resources."""
         rows = list(self.actions(mask))
         looks = {look for row in rows for look in self._looks.get(row.id, ())}
         return {row.service for row in rows} | {look.split(":")[2] for look in looks}

@@ -68,7 +68,7 @@ def _touched(statement: Statement, named: Named, roster: Roster) -> int:
 
 
 def _single_out(statement: Statement, mask: int, roster: Roster) -> list[str]:
-    """Return the service-level products of which a statement names single actions only (DEC-46)."""
+    """Return the service-level services of which a statement names single actions only (DEC-46)."""
     rows = roster.actions(mask & roster.by_granularity[Granularity.SERVICE])
     services = {row.service for row in rows}
     return [s for s in services if not any(covers_service(pattern, s) for pattern in statement.actions)]
