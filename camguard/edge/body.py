@@ -1,7 +1,8 @@
 """Bodies: taken whole where they are judged, passed through within bounds where they are not (threats 3.5).
 
 Rule 1: the bytes that were judged are the bytes that go on, once; after them only a disconnect (T59).
-Rule 2: what is held is bounded: each by a limit and a deadline, all together by a budget (T60, T61).
+Rule 2: what is held is bounded: each by a limit and a deadline, all together by a budget (T60, T61). Where
+        the budget is used up, incomplete bodies make room for complete ones.
 Rule 3: a declared length is a promise: neither more nor fewer bytes go on.
 """
 
@@ -9,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, MutableMapping
 from functools import partial
 from typing import Any, Final, TypeAlias
 
 from camguard.edge.deadline import Deadline
 from camguard.edge.refusal import refused
+from camguard.edge.waiting import Waiter, Waiting
 from camguard.engine.decision import Decision
 
 # Bytes, or the refusal, or None when the client has left.
@@ -26,25 +28,38 @@ _FRAMING: Final = refused("framing")
 TOO_LARGE: Final = refused("body_too_large")
 _TIMED_OUT: Final = refused("request_timeout")
 _OVERLOADED: Final = refused("overloaded")
-Waiting: TypeAlias = Generator[Any, Any, Message]  # an awaitable that has begun
+Begun: TypeAlias = Iterator[Any]  # the iterator of an awaitable, asked for its first element
 
 
 class Intake:
-    """Takes bodies whole. held: bytes of all that are held now; whoever took one gives it back."""
+    """Takes bodies whole.
 
-    def __init__(self, budget: int, seconds: float) -> None:
-        self.held = 0
+    kept: bytes of those that are complete; whoever took one gives it back. waiting: the requests whose body
+    is not complete.
+    """
+
+    def __init__(self, budget: int, seconds: float, waiting: Waiting | None = None) -> None:
+        self.kept = 0
+        self.waiting = waiting or Waiting(1000, 250)
         self._budget = budget
         self._deadline = Deadline(seconds)
 
-    def take(self, receive: Receive, declared: int | None, limit: int) -> Taken | Coroutine[Any, Any, Taken]:
-        """Return a body and count it as held; or the refusal; or None when the client has left.
+    @property
+    def held(self) -> int:
+        """Bytes of all bodies that are held now, complete or not."""
+        return self.kept + self.waiting.size
+
+    def take(
+        self, receive: Receive, declared: int | None, limit: int, place: int | None = None
+    ) -> Taken | Coroutine[Any, Any, Taken]:
+        """Return a body and count it as kept; or the refusal; or None when the client has left.
 
         Or, where it is not all there yet, what is to be awaited for it.
 
-        declared: its length if that is known, at most limit. limit: bytes it may have.
+        declared: its length if that is known, at most limit. limit: bytes it may have. place: of the client's
+        address on the number line, by which a request that waits is counted.
         """
-        if declared is not None and self.held + declared > self._budget:
+        if declared is not None and self.kept + declared > self._budget:
             return _OVERLOADED
         # Most bodies came with their head. Only one that must be waited for is put under the deadline, which
         # would cost every other request 0.6 of some 10 µs.
@@ -54,85 +69,99 @@ class Intake:
         except StopIteration as done:
             message: Message = done.value
         else:
-            return self._in_time(self._later(waiting, awaited, receive, declared, limit))
+            return self._wait(partial(self._later, waiting, awaited, receive, limit), declared, limit, place)
         if message["type"] != "http.request":
             return None
         body: bytes = message.get("body", b"")
         if message.get("more_body", False):
-            return self._in_time(self._rest(receive, body, declared, limit))
-        if len(body) == declared:  # which is within limit and budget
-            self.held += declared
-            return body
+            return self._wait(partial(self._parts, message, receive, limit), declared, limit, place)
         return self._checked(body, declared, limit)
 
-    async def _in_time(self, taking: Awaitable[Taken]) -> Taken:
-        """Return what is taken, or the refusal at the deadline."""
+    async def _wait(
+        self,
+        taking: Callable[[Waiter], Awaitable[Decision | None]],
+        declared: int | None,
+        limit: int,
+        place: int | None,
+    ) -> Taken:
+        """Return what is taken; or the refusal, at the deadline too, and where the request made room.
+
+        taking: gathers the parts; returns the refusal, or None at the end.
+        """
         watch = self._deadline.watch()
         task = watch.enter()
+        waiter = self.waiting.enter(place, task, watch)
         try:
-            return await taking
+            refusal = await taking(waiter)
         except asyncio.CancelledError:
             if watch.waits(task) or task.cancelling() > 1:
                 raise  # somebody else wants us to end
-            return _TIMED_OUT
+            refusal = _TIMED_OUT
         finally:
+            body = self.waiting.leave(waiter)
             watch.leave(task)
+        if waiter.yielded:
+            return _OVERLOADED
+        if refusal is not None:
+            return refusal
+        return None if waiter.left else self._checked(body, declared, limit)
 
     async def _later(
-        self, waiting: Waiting, awaited: Any, receive: Receive, declared: int | None, limit: int
-    ) -> Taken:
-        """Return a body whose first message is still to come."""
-        message = await resumed(waiting, awaited)
-        if message["type"] != "http.request":
-            return None
-        body: bytes = message.get("body", b"")
-        if message.get("more_body", False):
-            return await self._rest(receive, body, declared, limit)
-        return self._checked(body, declared, limit)
+        self, begun: Begun, awaited: Any, receive: Receive, limit: int, waiter: Waiter
+    ) -> Decision | None:
+        """Gather a body whose first message is still to come."""
+        return await self._parts(await resumed(begun, awaited), receive, limit, waiter)
 
-    async def _rest(self, receive: Receive, first: bytes, declared: int | None, limit: int) -> Taken:
-        """Return a body that comes in several messages, as `take` does."""
-        body = bytearray(first)
-        self.held += len(first)
-        try:
-            more = True
-            while more:
-                if len(body) > limit:
-                    return TOO_LARGE
-                if self.held > self._budget:
-                    return _OVERLOADED
-                message = await receive()
-                if message["type"] != "http.request":
-                    return None
-                chunk = message.get("body", b"")
-                body += chunk
-                self.held += len(chunk)
-                more = message.get("more_body", False)
-        finally:
-            self.held -= len(body)
-        return self._checked(bytes(body), declared, limit)
+    async def _parts(self, message: Message, receive: Receive, limit: int, waiter: Waiter) -> Decision | None:
+        """Gather a body that comes in several messages, of which this is the first."""
+        while message["type"] == "http.request":
+            if waiter.yielded:  # and the server caught the cancellation
+                return None
+            self.waiting.grow(waiter, message.get("body", b""))
+            if not message.get("more_body", False):
+                return None
+            if len(waiter.body) > limit:
+                return TOO_LARGE
+            if self.held > self._budget and not self.waiting.free(self.held - self._budget, waiter):
+                return _OVERLOADED
+            message = await receive()
+        waiter.left = True
+        return None
 
     def _checked(self, body: bytes, declared: int | None, limit: int) -> bytes | Decision:
-        if len(body) > limit:
+        size = len(body)
+        if size > limit:
             return TOO_LARGE
-        if declared is not None and len(body) != declared:
+        if declared is not None and size != declared:
             return _FRAMING
-        if self.held + len(body) > self._budget:
+        over = self.held + size - self._budget
+        if over > 0 and not self.waiting.free(over):
             return _OVERLOADED
-        self.held += len(body)
+        self.kept += size
         return body
 
 
 @types.coroutine
-def resumed(waiting: Waiting, awaited: Any) -> Waiting:
-    """Go on awaiting what was begun and asked for `awaited`, as `await` would (PEP 380, `yield from`)."""
+def resumed(begun: Begun, awaited: Any) -> Generator[Any, Any, Message]:
+    """Go on awaiting what was begun and asked for `awaited`, as `await` would (PEP 380, `yield from`).
+
+    begun: an iterator; it need not have the `send` and `throw` of a generator (PEP 492).
+    """
     while True:
         try:
             sent = yield awaited
-        except BaseException as error:  # noqa: BLE001 - handed on, as `await` does
-            step = partial(waiting.throw, error)
+        except GeneratorExit:
+            close = getattr(begun, "close", None)
+            if close is not None:
+                close()
+            raise
+        except BaseException as error:
+            throw = getattr(begun, "throw", None)
+            if throw is None:
+                raise
+            step = partial(throw, error)
         else:
-            step = partial(waiting.send, sent)
+            step = partial(next, begun) if sent is None else partial(begun.send, sent)  # type: ignore[attr-defined]
         try:
             awaited = step()
         except StopIteration as done:
@@ -156,14 +185,21 @@ def replay(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-def stream(receive: Receive, declared: int | None, limit: int, seconds: float) -> Receive:
-    """Return a `receive` that passes a body through; where it leaves its bounds the client has left."""
+def stream(
+    receive: Receive, declared: int | None, limit: int, seconds: float, holds: Callable[[], bool]
+) -> Receive:
+    """Return a `receive` that passes a body through; where it leaves its bounds the client has left.
+
+    holds: tells, once all of the body is here, whether the call may still be made. If not, the last part does
+    not go on.
+    """
     taken = 0
-    ended = cut = False
+    ended = cut = whole = False
     due: float | None = None
+    bound = limit if declared is None else min(declared, limit)
 
     async def streamed() -> Message:
-        nonlocal taken, ended, cut, due
+        nonlocal taken, ended, cut, whole, due
         if cut:
             return {"type": "http.disconnect"}
         if ended:
@@ -181,9 +217,12 @@ def stream(receive: Receive, declared: int | None, limit: int, seconds: float) -
             return message
         taken += len(message.get("body", b""))
         complete = not message.get("more_body", False)
-        bound = limit if declared is None else min(declared, limit)
         if ended or taken > bound or (complete and declared is not None and taken != declared):
             cut = True
+        elif not whole and (complete or taken == declared):
+            whole = True
+            cut = not holds()
+        if cut:
             return {"type": "http.disconnect"}
         ended = complete
         return message

@@ -34,6 +34,11 @@ class Watch:
         """Tell whether a task is still in time. If not, it has been cancelled."""
         return task in self._due
 
+    def end(self, task: asyncio.Task[object]) -> None:
+        """Cancel a task before its time, as at the deadline. It must be waiting."""
+        del self._due[task]
+        task.cancel()
+
     def leave(self, task: asyncio.Task[object]) -> None:
         """End the wait. A cancellation at the deadline is taken back, come to effect or not."""
         if self._due.pop(task, None) is None:

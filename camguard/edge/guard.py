@@ -1,6 +1,8 @@
 """From an ASGI request to a decision, and to what goes on (design 2, the six hops).
 
 Rule 1: one request, one frozen head, one bundle, one decision. Nothing of a request stays here but counts.
+        Where the body had to be waited for, all is judged again when it is complete, under the bundle and the
+        keys that are in force at that moment. A request that waits is not being served.
 Rule 2: stages return a refusal or None; the one `try` in `judge` makes a refusal of anything unexpected.
         There is no path from an exception to the application (threats T66).
 Rule 3: observers hear of a decision after it stands; whatever they do, it stands.
@@ -12,24 +14,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from time import perf_counter
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 from weakref import ref
 
 from camguard.bundle.model import Bundle
-from camguard.edge.body import Intake, Receive, replay, stream
-from camguard.edge.head import Head
+from camguard.edge.body import Intake, Receive, Taken, replay, stream
+from camguard.edge.head import Lines
 from camguard.edge.headers import EXPECT
-from camguard.edge.identity import Identity, named_secret_id, signature_label
+from camguard.edge.identity import named_secret_id, signature_label
+from camguard.edge.interfaces import Policies, Who
 from camguard.edge.maker import maker_of
-from camguard.edge.meaning import WHOLE, Meanings, Unsigned
-from camguard.edge.params import Params
+from camguard.edge.meaning import WHOLE, Meanings
 from camguard.edge.reading import Reader, Seen
 from camguard.edge.record import Conclusion, Observer, Record
 from camguard.edge.refusal import Answer, answer, refused
 from camguard.edge.request_id import new_request_id
 from camguard.edge.resources import fill_templates
+from camguard.edge.waiting import Waiting
 from camguard.edge.wire import Directory
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
@@ -61,37 +65,6 @@ _VERSION_UNKNOWN: Final = refused("version_unknown")
 
 _call = maker_of(Call)
 _record = maker_of(Record)
-
-
-class Policies(Protocol):
-    """Where the bundle in force is found: `camguard.bundle.Store`."""
-
-    @property
-    def bundle(self) -> Bundle | None:
-        """The bundle, None while none was loaded."""
-
-    @property
-    def stale(self) -> bool:
-        """Whether the bundle was not confirmed for too long."""
-
-
-class Who(Unsigned, Protocol):
-    """Finds out who calls: `camguard.edge.identity.Identify`."""
-
-    def __call__(  # noqa: PLR0913, PLR0917 - as Identify
-        self,
-        head: Head,
-        service: str,
-        body: bytes | None,
-        params: Params,
-        peer_trusted: bool,  # noqa: FBT001 - as Identify
-        now: float,
-        /,
-    ) -> Identity | Decision:
-        """Return the caller, or the refusal."""
-
-    def needs_body(self, head: Head) -> bool:
-        """Tell whether the caller cannot be told without the body."""
 
 
 class Judged(NamedTuple):
@@ -126,7 +99,8 @@ class Guard:
     """Everything that judges, settled. One guard per listener.
 
     drains: whether the server reads on behind a refusal: a denied call's body is then not taken. in_flight:
-    requests being served, counted by whoever serves them. faults: exceptions of observers.
+    requests being served, counted by whoever serves them; those that wait for their body are not. faults:
+    exceptions of observers.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of the house, each named
@@ -156,7 +130,9 @@ class Guard:
         self._candidate = candidate
         self._who = who
         self._reader = Reader(settings, who.needs_body)
-        self._intake = Intake(settings.limits.buffered_bytes, settings.limits.body_seconds)
+        limits = settings.limits
+        waiting = Waiting(limits.waiting, limits.waiting_per_client)
+        self._intake = Intake(limits.buffered_bytes, limits.body_seconds, waiting)
         self.observers = observers
         self._clock = clock
         self._drains = drains
@@ -176,9 +152,15 @@ class Guard:
             decision = self._of_head(seen, scope, bundle, now)
             passes = decision is None or decision.reason is ALLOWED or self._tolerates(decision)
             if not seen.streams and (passes or self._takes_denied(seen)):
-                body = self._intake.take(receive, seen.declared, seen.limit)
+                assert seen.origin is not None  # noqa: S101 - for mypy: the head was read
+                body = self._intake.take(receive, seen.declared, seen.limit, seen.origin.place)
                 if not isinstance(body, bytes) and isinstance(body, Coroutine):  # slow to ask
-                    body = await body
+                    body = await self._waited(body)
+                    if isinstance(body, bytes):
+                        seen, now, bundle = Seen(seen.lines), self._clock(), self._policies.bundle
+                        seen.body = body  # given back whatever happens
+                        decision = self._of_head(seen, scope, bundle, now)
+                        passes = decision is None or decision.reason is ALLOWED or self._tolerates(decision)
                 if body is None:
                     return None
                 refusal = self._reader.hold(seen, body, look=passes)
@@ -190,14 +172,14 @@ class Guard:
             if self._candidate is not None and seen.call is not None:
                 seen.candidate = self._compare(self._candidate, seen.call)
             if decision.reason is ALLOWED or self._tolerates(decision):
-                replayed = self._body(seen, receive)
+                replayed = self._body(seen, scope, receive)
                 onward = self._onward(seen, scope, decision)
         except Exception as error:  # noqa: BLE001 - whatever it is, the application must not be reached
             self._failed(error)
             decision, onward = _INTERNAL, None
         finally:
             if onward is None and seen.body:
-                self._intake.held -= len(seen.body)
+                self._intake.kept -= len(seen.body)
         record = self._record(seen, decision, bundle, now, started)
         if onward is None:
             return _judged((record, None, None, 0, seen.body is None and _waits(seen, scope)))
@@ -218,38 +200,85 @@ class Guard:
             known = self._known = ref(bundle), self._meanings(bundle)
         seen.meanings = known[1]
         refusal = self._reader.read(seen, scope)
-        told = seen.told
-        if refusal is not None or told is None:
+        if refusal is not None:
             return refusal
+        told = seen.told
+        if told is None:
+            return self._claim(seen, now)
         seen.facts = told.facts
         if told.refusal is not None:
             return told.refusal
         call = seen.call = _call((*told.asked, now, WHOLE, None, None, None, None))
         return bundle.decide(call)
 
+    def _claim(self, seen: Seen, now: float) -> Decision | None:
+        """Refuse a caller of whom the head says enough for that."""
+        named, origin = seen.named, seen.origin
+        assert named and origin  # noqa: S101, PT018 - for mypy: both were read
+        form = named.content is not None and named.content.kind == "form"
+        claim = self._who.claimed_by(seen.head, named.service, seen.params, origin.trusted, form, now)
+        if isinstance(claim, Decision):
+            return self._unknown(seen, claim)
+        seen.claim = claim
+        return None
+
+    def _unknown(self, seen: Seen, refusal: Decision) -> Decision:
+        """Note what a refused caller said of itself."""
+        seen.signature = signature_label(refusal)
+        seen.secret_id = named_secret_id(seen.head, seen.params)
+        return refusal
+
     def _ask(self, seen: Seen, now: float) -> Decision:
-        """Find out who calls, read the body of whoever may call at all, and ask the bundle."""
+        """Find out who calls, ask the bundle, and read the body of whoever may make the call.
+
+        Only where policies judge single resources the body is read before they are asked: it names them.
+        """
         head, named, origin = seen.head, seen.named, seen.origin
         assert named and origin  # noqa: S101, PT018 - for mypy: both were read
-        identity = self._who(head, named.service, seen.body, seen.params, origin.trusted, now)
+        identity = self._who(head, named.service, seen.body, seen.params, origin.trusted, now, seen.claim)
         if isinstance(identity, Decision):
-            seen.signature = signature_label(identity)
-            seen.secret_id = named_secret_id(head, seen.params)
-            return identity
+            return self._unknown(seen, identity)
         seen.identity = identity
-        refusal = None if seen.body is None else self._reader.inspect(seen, seen.body)
-        if refusal is not None:
-            return refusal
+        templates, decision = named.templates, None
         action = seen.meanings.action(named)
         if isinstance(action, Decision):
-            return action
-        resources: tuple[str | None, ...] = WHOLE
-        if named.templates is not None:
-            resources = fill_templates(named.templates, seen.parameters, named.region or "")
-        call = seen.call = _call(
-            (identity.principal, action, origin.place, now, resources, None, None, None, identity.session)
-        )
+            decision = action
+        else:
+            begin = identity.principal, action, origin.place, now
+            if templates is None:
+                call = seen.call = _call((*begin, WHOLE, None, None, None, identity.session))
+                decision = seen.bundle.decide(call)
+        if decision is None or decision.reason is ALLOWED or self._tolerates(decision):
+            refusal = None if seen.body is None else self._reader.inspect(seen, seen.body)
+            if refusal is not None:
+                seen.withdraw()
+                return refusal
+        if decision is not None:
+            return decision
+        assert templates is not None  # noqa: S101 - for mypy: a decision was returned above
+        resources = fill_templates(templates, seen.parameters, named.region or "")
+        call = seen.call = _call((*begin, resources, None, None, None, identity.session))
         return seen.bundle.decide(call)
+
+    async def _waited(self, body: Awaitable[Taken]) -> Taken:
+        """Return a body that has to be waited for. A request that waits is not counted as being served."""
+        self.in_flight -= 1
+        try:
+            return await body
+        finally:
+            self.in_flight += 1
+
+    def _holds(self, lines: Lines, scope: Mapping[str, Any]) -> bool:
+        """Tell whether a call whose body passed through unread would still go on if it were judged now."""
+        try:
+            seen, now, bundle = Seen(lines), self._clock(), self._policies.bundle
+            decision = self._of_head(seen, scope, bundle, now)
+            if decision is None:
+                decision = self._ask(seen, now)
+        except Exception as error:  # noqa: BLE001 - what cannot be judged does not go on
+            self._failed(error)
+            return False
+        return decision.reason is ALLOWED or self._tolerates(decision)
 
     def _takes_denied(self, seen: Seen) -> bool:
         """Tell whether the body of a denied call is taken, for its client might not hear the answer before.
@@ -283,11 +312,13 @@ class Guard:
         onward[SERVICE_KEY] = named.service
         return onward
 
-    def _body(self, seen: Seen, receive: Receive) -> Receive:
+    def _body(self, seen: Seen, scope: Mapping[str, Any], receive: Receive) -> Receive:
         """Return the `receive` of the application: the judged bytes, or those that need no judging."""
         if seen.body is not None:
             return replay(seen.body, receive)
-        return stream(receive, seen.declared, seen.limit, self._limits.body_seconds)
+        assert seen.lines is not None  # noqa: S101 - for mypy: nothing passes unread
+        holds = partial(self._holds, seen.lines, scope)
+        return stream(receive, seen.declared, seen.limit, self._limits.body_seconds, holds)
 
     def _record(
         self, seen: Seen, decision: Decision, bundle: Bundle | None, now: float, started: float
@@ -323,7 +354,7 @@ class Guard:
 
     def release(self, judged: Judged) -> None:
         """Stop counting the body of a request that is over."""
-        self._intake.held -= judged.held
+        self._intake.kept -= judged.held
 
     def conclude(self, record: Record, upstream_status: int | None) -> None:
         """Tell those who wait for the end of a request. upstream_status: None where none was reached."""
@@ -337,6 +368,11 @@ class Guard:
     def held(self) -> int:
         """Bytes of bodies that are held now."""
         return self._intake.held
+
+    @property
+    def waiting(self) -> int:
+        """Requests whose body is not complete."""
+        return self._intake.waiting.count
 
     def _meanings(self, bundle: Bundle) -> Meanings:
         """Return what requests may say under a bundle; called when the bundle is first met."""

@@ -19,14 +19,14 @@ from __future__ import annotations
 import logging
 import re
 from hashlib import sha256
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from camguard.edge.head import Head
-from camguard.edge.keys import PRINCIPAL, SECRET_ID, Key, Keys, shorten
+from camguard.edge.keys import PRINCIPAL, SECRET_ID, Credential, Key, Keys, shorten
 from camguard.edge.params import Params, parse_params
 from camguard.edge.refusal import refused
 from camguard.edge.replay import SignatureLog
-from camguard.edge.signature import check_tc3, claim_tc3, signed_payload
+from camguard.edge.signature import check_tc3, claim_tc3, named_credential, signed_payload, verify_tc3
 from camguard.edge.signature_v1 import check_v1, claim_v1, signs_v1
 from camguard.engine.decision import Decision, Reason
 from camguard.errors import Problem, SettingsError
@@ -84,6 +84,10 @@ class Identity(NamedTuple):
     signature: str | None
 
 
+# What the head alone tells of the caller: all, the credential of a signature still to be checked, or nothing.
+Claim: TypeAlias = Identity | Credential | None
+
+
 class Identify:
     """Made once from settings and keys; called once per request."""
 
@@ -105,23 +109,70 @@ class Identify:
         params: Params,
         peer_trusted: bool,  # noqa: FBT001 - as above
         now: float,
+        claim: Claim = None,
     ) -> Identity | Decision:
         """Return who calls, or the refusal.
 
         service: what the host names. body: the bytes that go on, None where they were not delivered.
         params: of the query, or of the form where the body is one. now: seconds since the epoch.
+        claim: what `claimed_by` returned for the same head at the same moment.
         """
+        if isinstance(claim, Identity):
+            return claim
         if self._keys is None or (head.authorization is None and not _carries_v1(head, params)):
             return self.unsigned(head.identity, peer_trusted)
         said = None if head.identity is None else self._said(head.identity, peer_trusted)
         if isinstance(said, Decision):
             return said
-        proved = self._prove(head, service, body, params, now)
+        proved = self._prove(head, service, body, params, now, claim)
         if isinstance(proved, Decision):
             return proved
         if said is None:
             return _MISSING if self._must_say else proved
         return proved if said.principal == proved.principal else _CONFLICT
+
+    def claimed_by(  # noqa: C901, PLR0911, PLR0913, PLR0917 - one check after the other, as __call__
+        self,
+        head: Head,
+        service: str,
+        params: Params,
+        peer_trusted: bool,  # noqa: FBT001 - as __call__
+        form: bool,  # noqa: FBT001 - as peer_trusted
+        now: float,
+    ) -> Claim | Decision:
+        """Return what the head claims about the caller, or the refusal for which no body is needed.
+
+        params: of the query. form: whether the body is a form, which may carry a v1 signature.
+        """
+        if self._keys is None:
+            return self.unsigned(head.identity, peer_trusted)
+        said = None if head.identity is None else self._said(head.identity, peer_trusted)
+        if isinstance(said, Decision):
+            return said
+        rules = self._rules
+        v1 = bool(params) and signs_v1(params)
+        if head.authorization is None:
+            if v1:
+                if not rules.allow_v1:
+                    return _V1_OFF
+                return _MALFORMED if head.method == "POST" and not form else None
+            if said is not None and not self._must_sign:
+                return None if form else said
+            by_v1 = form and rules.allow_v1 and not (self._must_say and said is None)
+            return None if by_v1 else _MISSING
+        if v1:
+            return _MALFORMED
+        keys = self._keys.keys
+        if rules.mode == "claimed":
+            key = claim_tc3(head, service, keys, now)
+            return key if isinstance(key, Decision) else None
+        covered = signed_payload(head, b"", unsigned_allowed=rules.allow_unsigned_payload)
+        if isinstance(covered, Decision):
+            return covered
+        credential = named_credential(head, service, keys, now)
+        if said is None and self._must_say and not isinstance(credential, Decision):
+            return _MISSING
+        return credential
 
     def unsigned(self, identity: bytes | None, peer_trusted: bool) -> Identity | Decision:  # noqa: FBT001
         """Return who calls where nothing is signed, or the refusal. identity: what the header says."""
@@ -152,8 +203,8 @@ class Identify:
         identity = self._principals[raw] = Identity(principal, None, None, None)
         return identity
 
-    def _prove(
-        self, head: Head, service: str, body: bytes | None, params: Params, now: float
+    def _prove(  # noqa: PLR0913, PLR0917 - as __call__
+        self, head: Head, service: str, body: bytes | None, params: Params, now: float, claim: Claim
     ) -> Identity | Decision:
         """Return the principal of the one signature in the request, or the refusal."""
         rules = self._rules
@@ -170,7 +221,12 @@ class Identify:
             key = claim_tc3(head, service, keys, now)
         else:
             payload = signed_payload(head, body, unsigned_allowed=rules.allow_unsigned_payload)
-            key = payload if isinstance(payload, Decision) else check_tc3(head, service, payload, keys, now)
+            if isinstance(payload, Decision):
+                key = payload
+            elif isinstance(claim, Credential):
+                key = verify_tc3(head, claim, payload, now)
+            else:
+                key = check_tc3(head, service, payload, keys, now)
         if isinstance(key, Decision):
             return key
         if self.signatures is not None and head.authorization is not None and not claimed:

@@ -15,7 +15,7 @@ from camguard.edge.body import TOO_LARGE
 from camguard.edge.client_address import Origin, Origins, peer_text
 from camguard.edge.content import UNREAD, Fields, inspect_json, inspect_multipart, plain_json
 from camguard.edge.head import Head, HeadRules, Lines, head_of, read_lines
-from camguard.edge.identity import Identity
+from camguard.edge.identity import Claim, Identity
 from camguard.edge.meaning import Meanings, Told
 from camguard.edge.params import ACTION, Params, parse_params
 from camguard.edge.record import Facts
@@ -26,7 +26,12 @@ from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.settings.model import Settings
 
+# In the `extensions` of a scope: the server keeps trailers out of `headers`, whenever they arrive.
+TRAILERS_APART: Final = "camguard.trailers_apart"
+
 _LENGTH_DIGITS: Final = 18
+_VERSIONS: Final = frozenset(("1.0", "1.1"))  # in which a request without length and coding has no body
+_TRAILERS: Final = refused("trailers_possible")
 _ACTION_MISSING: Final = refused("action_missing")
 _FRAMING: Final = refused("framing")
 _BODY_ON_GET: Final = refused("body_on_get")
@@ -37,17 +42,18 @@ _BODY_MALFORMED: Final = refused("body_malformed")
 class Seen:
     """What has been found out about one request so far.
 
-    bundle, meanings: what it is judged by, and what that says may be named; absent where there is none.
+    lines: the frozen header lines, None before they were read. bundle, meanings: what it is judged by, and
+    what that says may be named; absent where there is none.
     named: what the head names, the action of a query or form included once that is read. told: where the head
     tells all; facts: of it, once it was asked about. declared: the length of the body, None where unknown.
     limit: what that may be. streams: whether the body passes through unjudged. body: None where it is not
     held here. params: of the query, or of the form where it is one. beside: of the query beside a form.
-    parameters: as JSON would hold them; None: not read. signature, secret_id: of a refused caller.
+    parameters: as JSON would hold them; None: not read. claim: what the head tells of the caller. signature,
+    secret_id: of a refused caller.
     """
 
     bundle: Bundle
     meanings: Meanings
-    lines: Lines | None = None
     origin: Origin | None = None
     named: Named | None = None
     told: Told | None = None
@@ -59,12 +65,16 @@ class Seen:
     beside: Params = ()
     parameters: Said | None = None
     body: bytes | None = None
+    claim: Claim = None
     identity: Identity | None = None
     signature: str | None = None
     secret_id: str | None = None
     call: Call | None = None
     candidate: Decision | None = None
     _head: Head | None = None
+
+    def __init__(self, lines: Lines | None = None) -> None:
+        self.lines = lines
 
     @property
     def head(self) -> Head:
@@ -109,15 +119,23 @@ class Reader:
         self._limits = settings.limits
         self._needs_body = needs_body
         self._rules = HeadRules(settings)
+        self._merged_allowed = settings.enforcement.allow_merged_trailers
         self.origins = Origins(settings.client_ip).known
 
     def read(self, seen: Seen, scope: Mapping[str, Any]) -> Decision | None:
-        """Read all that is there before the body."""
-        lines = read_lines(scope, self._rules)
-        if isinstance(lines, Decision):
-            return lines
-        seen.lines = lines
+        """Read all that is there before the body.
+
+        Header lines that `seen` has already are not read again: the server may have added to them since.
+        """
+        lines = seen.lines
+        if lines is None:
+            found = read_lines(scope, self._rules)
+            if isinstance(found, Decision):
+                return found
+            lines = seen.lines = found
         method, query, _, values, _, shape = lines
+        if shape.length < 0 and self._may_be_merged(scope, method, chunked=shape.chunked):
+            return _TRAILERS
         peer = peer_text(scope.get("client"), shape.plain(values))
         meaning = seen.meanings.known[method, peer, *shape.deciding(values)]
         origin = seen.origin = meaning.origin
@@ -137,6 +155,16 @@ class Reader:
         if not (query or shape.signed):
             seen.told = meaning.told
         return self._frame(seen, named, values[shape.length], chunked=shape.chunked)
+
+    def _may_be_merged(self, scope: Mapping[str, Any], method: str, *, chunked: bool) -> bool:
+        """Tell whether the headers of a request without a length may hold its trailers (T139).
+
+        Trailers follow a chunked body, and over HTTP/2 and later any body without a length. A GET counts only
+        where it is chunked: it may have no body, every client sends it without a length over HTTP/2, and no
+        server was found that merges trailers of HTTP/2 (SECURITY.md).
+        """
+        possible = chunked or (method != "GET" and scope.get("http_version") not in _VERSIONS)
+        return possible and not (self._merged_allowed or TRAILERS_APART in (scope.get("extensions") or ()))
 
     def _enter(self, seen: Seen, action: bytes | None) -> Named | Decision:
         """Look up what head and parameters name. An action that is not in the catalog has no entry."""
@@ -171,14 +199,15 @@ class Reader:
         A form is read here, for it may carry the action and the caller's signature; any other body where the
         call is judged already.
         """
+        if not isinstance(body, Decision):
+            seen.body = body
+            if not look:
+                return None
         named = seen.named
         assert named is not None  # noqa: S101 - for mypy: the head was read
         content = named.content
         if isinstance(body, Decision):
             return _BODY_ON_GET if content is None and body is TOO_LARGE else body
-        seen.body = body
-        if not look:
-            return None
         if seen.told is not None:
             return self.inspect(seen, body)
         return self._form(seen, body) if content is not None and content.kind == "form" else None

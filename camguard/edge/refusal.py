@@ -90,6 +90,7 @@ DETAILS: Mapping[str, Refusal] = MappingProxyType(
         "body_too_large": Refusal(Reason.TOO_LARGE, 413, "RequestSizeLimitExceeded", _SIZE, close=True),
         "method_not_allowed": Refusal(Reason.UNSUPPORTED, 405, "UnsupportedProtocol", _PROTOCOL),
         "path_not_allowed": Refusal(Reason.UNSUPPORTED, 404, "UnsupportedProtocol", _PROTOCOL),
+        "trailers_possible": Refusal(Reason.UNSUPPORTED, 411, "UnsupportedProtocol", _PROTOCOL, close=True),
         "content_type": Refusal(Reason.UNSUPPORTED, 415, "UnsupportedProtocol", _PROTOCOL),
         "content_encoding": Refusal(Reason.UNSUPPORTED, 415, "UnsupportedProtocol", _PROTOCOL),
         "expectation_failed": Refusal(Reason.UNSUPPORTED, 417, "UnsupportedProtocol", _PROTOCOL, close=True),

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, NamedTuple
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from camguard.edge.reading import TRAILERS_APART
 from camguard.settings import LimitsSettings
 
 SLACK_BYTES = 8192  # request line and the end of a packet that belongs to a body
@@ -64,6 +65,7 @@ class Discarded(list[tuple[bytes, bytes]]):
 
 
 DISCARDED = Discarded()
+VOUCHED: dict[str, dict[object, object]] = {TRAILERS_APART: {}}  # Rule 3, for the guard to rely on
 CLOSING = [(b"connection", b"close")]
 
 
@@ -162,6 +164,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.head_since = None
         self.unspent = 0
         self.body_since = self.loop.time()
+        self.scope["extensions"] = VOUCHED
         super().on_headers_complete()
         self.cycle.transport = self.outgoing  # type: ignore[assignment]
         if self.ending:

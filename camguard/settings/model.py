@@ -91,6 +91,7 @@ class EnforcementSettings:
     status_style: StatusStyle = setting("sdk", values.choice(StatusStyle))
     ip_support: IpSupport = setting("catalog", values.choice(IpSupport))
     unknown_action: UnknownAction = setting("refuse", values.choice(UnknownAction))
+    allow_merged_trailers: bool = setting(raw=False, read=values.flag)
     candidate: Path | None = setting("", values.path_or_none)
 
 
@@ -135,6 +136,8 @@ class LimitsSettings:
     upstream_seconds: float = setting(60.0, values.seconds(0.01, 3600))
     shutdown_seconds: float = setting(30.0, values.seconds(0, 3600))
     concurrency: int = setting(1000, values.whole(1, 1_000_000))
+    waiting: int = setting(1000, values.whole(1, 1_000_000))
+    waiting_per_client: int = setting(250, values.whole(1, 1_000_000))
     buffered_bytes: int = setting(256 * _MIB, values.whole(0, 1 << 40))
     tables: int = setting(16_384, values.whole(1, 10_000_000))
 

@@ -14,7 +14,7 @@ from camguard.bundle import Bundle, make_bundle
 from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
 from camguard.edge.guard import Guard
 from camguard.edge.head import Head
-from camguard.edge.identity import Identity
+from camguard.edge.identity import Claim, Identity
 from camguard.edge.params import Params
 from camguard.edge.record import Record
 from camguard.engine.decision import Decision
@@ -181,10 +181,18 @@ class Known:
         params: Params,
         peer_trusted: bool,
         now: float,
+        claim: Claim = None,
     ) -> Identity | Decision:
         assert now == NOW
+        assert claim is None
         self.asked.append((head, service, body, params, peer_trusted))
         return self.said
+
+    def claimed_by(
+        self, head: Head, service: str, params: Params, peer_trusted: bool, form: bool, now: float
+    ) -> Claim | Decision:
+        del head, service, params, peer_trusted, form, now
+        return None
 
     def unsigned(self, identity: bytes | None, peer_trusted: bool) -> Identity | Decision:
         del identity, peer_trusted
@@ -207,6 +215,7 @@ class Request:
     chunks: tuple[bytes | None, ...] = (b'{"A":1}',)
     client: Any = (PROXY, 40000)
     length: bool = True
+    version: str = "1.1"
     type: str = "http"
     extensions: dict[str, Any] = field(default_factory=dict)
 
@@ -219,7 +228,7 @@ class Request:
         return {
             "type": self.type,
             "asgi": {"version": "3.0"},
-            "http_version": "1.1",
+            "http_version": self.version,
             "method": self.method,
             "scheme": "http",
             "path": self.target,

@@ -27,6 +27,7 @@ ADDED = {  # details that threats 4 does not list, or lists under another name
     "key_expired": "AuthFailure.TokenFailure",
     "token_invalid": "AuthFailure.TokenFailure",
     "overloaded": "RequestLimitExceeded",
+    "trailers_possible": "UnsupportedProtocol",
 }
 # reason in threats 4, status, Error.Code
 TABLE = """

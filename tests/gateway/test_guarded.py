@@ -235,18 +235,37 @@ def test_whoever_is_refused_while_he_sends_all_is_told(
                 return head + b"\r\n" + answer.read(length)
 
     async def scene() -> None:
-        async with Upstream(says(OK)) as upstream, gateway(folder, upstream, **limits) as house:
+        answer = hangs if limits is FULL else says(OK)
+        async with Upstream(answer) as upstream, gateway(folder, upstream, **limits) as house:
             guard = house.parts.guard
             _, held = await asyncio.open_connection("127.0.0.1", house.port)
             if refusal == "RequestLimitExceeded":
-                held.write(spell(b"x" * 4_900_000)[:-1])
-                await until(lambda: guard.held >= 4_000_000)
+                held.write(spell(b"x" * 4_900_000))
+                await until(lambda: guard.in_flight == 1)
             request = spelled(b'"' + b"x" * (size - 2) + b'"')
             assert code(await asyncio.to_thread(sends_all, house.port, request)) == refusal
             assert len(upstream.requests) == (refusal is None)
             held.close()
 
     play(scene())
+
+
+@pytest.mark.parametrize("spelled", [spell, in_chunks], ids=["declared", "in chunks"])
+def test_a_body_whose_last_byte_is_held_back_makes_room(
+    folder: Path, spelled: Callable[[bytes], bytes]
+) -> None:
+    async def scene() -> tuple[str | None, str | None]:
+        async with Upstream(says(OK)) as upstream, gateway(folder, upstream, **FULL) as house:
+            guard = house.parts.guard
+            waiting, held = await asyncio.open_connection("127.0.0.1", house.port)
+            held.write(spell(b"x" * 4_900_000)[:-1])
+            await until(lambda: guard.held >= 4_000_000)
+            served = await ask(house.port, spelled(b'"' + b"x" * (4 * MIB - 2) + b'"'))
+            yielded = await waiting.readuntil(b"}}")
+            held.close()
+            return code(served), code(yielded)
+
+    assert play(scene()) == (None, "RequestLimitExceeded")
 
 
 FAILING = [
