@@ -3,12 +3,18 @@
 All variants are up at once; wrk asks one after the other, in rounds. CPU is that of the server process.
 Header identity, metrics on, decision log off. Fresh header bytes each time in process. The loop is closed:
 wrk waits for a slower server, and to wake it up costs that server some microseconds of the kernel's time.
+
+Instructions are counted by valgrind (callgrind) for warm calls in process, as the difference of two runs of
+different length, so that the start cancels. They do not depend on what else the machine does. To compare with
+another commit, run this program with the other commit's camguard: `git worktree add /tmp/other COMMIT`, then
+`PYTHONPATH=/tmp/other python benchmarks/middleware.py --instructions`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import hmac
 import json
@@ -36,6 +42,9 @@ BODY = json.dumps({"Prompt": "a cat, " * 20, "LogoAdd": 0}).encode()
 BODY_1K = json.dumps({"Prompt": "a cat and a dog " * 60}).encode()
 PEER_NAMES = ("hand-rolled, integers", "CEL", "cedarpy", "casbin")
 CLOCK = os.sysconf("SC_CLK_TCK")
+COUNTED = ("bare", "camguard", "camguard, TC3, 1 KB")
+LENGTHS = (200, 700)  # warm calls in the two runs whose difference is counted
+RUN = "--run"  # of this program under valgrind: a file with the request, how many calls
 
 
 def one_call(workload: Workload, *, allowed: bool) -> Call:
@@ -232,6 +241,43 @@ def wrk(variant: Variant, port: int, pid: int, script: Path, seconds: float) -> 
     return rate, (_cpu(pid) - before) * 1e6 / count
 
 
+def instructions(variant: Variant, folder: Path) -> float:
+    """Return the instructions of one warm call in process, those of the benchmark's own loop included."""
+    file = folder / "request.json"
+    file.write_text(
+        json.dumps([variant.name, variant.served, dict(variant.headers), variant.body.decode()]), "utf-8"
+    )
+    totals = []
+    for count in LENGTHS:
+        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder / 'callgrind.out'}"]
+        command += [sys.executable, __file__, RUN, str(file), str(count)]
+        said = subprocess.run(
+            command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": "0"}
+        ).stderr
+        totals.append(int(re.search(r"Collected : (\d+)", said)[1]))  # type: ignore[index]
+    return (totals[1] - totals[0]) / (LENGTHS[1] - LENGTHS[0])
+
+
+def run(file: Path, count: int) -> None:
+    """Make so many calls of the request in a file, as `instructions` wrote it."""
+    name, served, headers, body = json.loads(file.read_text(encoding="utf-8"))
+    variant = Variant(name, served, headers, body.encode(), b"RequestId")
+    app = application(served, file.parent)
+    gc.collect()
+    gc.disable()  # when a collection comes depends on what was loaded
+    asyncio.run(ask(app, variant, count))
+
+
+def count_instructions(report: Report, found: list[Variant], folder: Path) -> None:
+    """Add the instructions of a call, and what camguard adds to one, to a report."""
+    if not shutil.which("valgrind"):
+        report.notes.append("valgrind is not installed: no instructions counted")
+        return
+    counted = {each.name: instructions(each, folder) for each in found if each.name in COUNTED}
+    report.notes += [f"instructions a call, {name}: {value:,.0f}" for name, value in counted.items()]
+    report.notes.append(f"instructions added by camguard: {counted['camguard'] - counted['bare']:,.0f}")
+
+
 def paired(taken: Mapping[str, list[float]], name: str, base: str) -> float:
     """Return the median difference within a round."""
     return statistics.median(a - b for a, b in zip(taken[name], taken[base], strict=True))
@@ -243,6 +289,12 @@ def _base(name: str) -> str:
 
 def main() -> None:
     """Print what each variant adds, in process and on the wire."""
+    if sys.argv[1:2] == [RUN]:
+        run(Path(sys.argv[2]), int(sys.argv[3]))
+        return
+    only = "--instructions" in sys.argv
+    if only:
+        sys.argv.remove("--instructions")
     given = options(__doc__)
     rounds, count, seconds = (5, 300, 1) if given.quick else (21, 500, 3)
     workload = make_workload(SIZE)
@@ -253,6 +305,11 @@ def main() -> None:
         report = Report(
             "middleware: what it adds to a request", ("", "in process µs", "added µs", "rate/s", "CPU µs")
         )
+        if not given.quick or only:
+            count_instructions(report, found, folder)
+        if only:
+            show(report, as_json=given.json)
+            return
         taken = in_process(found, folder, rounds=rounds, count=count)
         rates: dict[str, list[float]] = {v.name: [] for v in found}
         cpus: dict[str, list[float]] = {v.name: [] for v in found}

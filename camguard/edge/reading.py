@@ -108,7 +108,10 @@ class Seen:
 
     def _service(self) -> str | None:
         """Return the service that the host names, where the request was read no further."""
-        site = None if self.lines is None else self.meanings.directory.site(self.head.host)
+        meanings: Meanings | None = getattr(self, "meanings", None)
+        if self.lines is None or meanings is None:
+            return None
+        site = meanings.directory.site(self.head.host)
         return site.name if isinstance(site, Site) else None
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from camguard.edge.body import Intake, Receive, Taken, stream
+from camguard.edge.body import Intake, Receive, Taken, resumed, stream
 from camguard.edge.deadline import Watch
 from camguard.edge.reading import TRAILERS_APART
 from camguard.edge.refusal import refused
-from tests.edge.stage import OFFICE, Known, Play, Request, ask, limits, sdk
+from tests.edge.stage import OFFICE, Known, Play, Request, ask, enforcement, limits, sdk
 
 
 async def take(intake: Intake, receive: Receive, declared: int | None, limit: int) -> Taken:
@@ -26,7 +26,7 @@ FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
 LINES = sdk(FROM_OFFICE)
 OCTETS = sdk(FROM_OFFICE, content_type=b"application/octet-stream")
 
-VOUCHED = {TRAILERS_APART: {}}
+VOUCHED: dict[str, Any] = {TRAILERS_APART: {}}
 CHUNKED = (b"transfer-encoding", b"chunked")
 
 # declared length, chunks, detail
@@ -75,6 +75,61 @@ def test_transfer_encoding(extra: tuple[bytes, bytes], detail: str) -> None:
     assert reply.detail == detail
     if reply.passed:
         assert b"transfer-encoding" not in dict(reply.reached[0][0]["headers"])
+
+
+# version of HTTP, method, further headers, what the server says of itself, detail
+UNDECLARED = [
+    pytest.param("1.1", "POST", (CHUNKED,), {}, "trailers_possible", id="chunks"),
+    pytest.param("1.0", "POST", (CHUNKED,), {}, "trailers_possible", id="chunks under HTTP/1.0"),
+    pytest.param("1.1", "GET", (CHUNKED,), {}, "trailers_possible", id="a GET in chunks"),
+    pytest.param("2", "POST", (), {}, "trailers_possible", id="no length over HTTP/2"),
+    pytest.param("2", "POST", (CHUNKED,), {}, "trailers_possible", id="chunks over HTTP/2"),
+    pytest.param("3", "POST", (), {}, "trailers_possible", id="no length over HTTP/3"),
+    pytest.param("", "POST", (), {}, "trailers_possible", id="no length, and an unknown version"),
+    pytest.param("2", "GET", (), {}, "allowed", id="a GET over HTTP/2: no client declares its length"),
+    pytest.param("1.1", "GET", (), {}, "allowed", id="a GET without a body"),
+    pytest.param("1.1", "POST", (CHUNKED,), VOUCHED, "allowed", id="chunks, and the server vouches"),
+    pytest.param("2", "POST", (), VOUCHED, "allowed", id="no length over HTTP/2, and the server vouches"),
+    pytest.param(
+        "1.1", "POST", (CHUNKED,), {"http.response.push": {}}, "trailers_possible", id="another extension"
+    ),
+    pytest.param(
+        "1.1",
+        "POST",
+        (CHUNKED, (TRAILERS_APART.encode(), b"{}"), (b"extensions", TRAILERS_APART.encode())),
+        {},
+        "trailers_possible",
+        id="a client vouches for the server",
+    ),
+]
+
+
+@pytest.mark.parametrize(("version", "method", "extra", "extensions", "detail"), UNDECLARED)
+def test_t139_a_body_without_a_length(
+    version: str, method: str, extra: Any, extensions: dict[str, Any], detail: str
+) -> None:
+    chunks = (b"",) if method == "GET" else (b"{}",)
+    asked: dict[str, Any] = {"lines": (*LINES, *extra), "length": False, "version": version, "method": method}
+    reply = ask(**asked, chunks=chunks, extensions=extensions)
+    assert reply.detail == detail
+    assert reply.passed == (detail == "allowed")
+    if not reply.passed:
+        assert reply.error["Code"] == "UnsupportedProtocol"
+        assert reply.headers[b"connection"] == b"close"
+        assert reply.records[0].principal is None  # nothing that may be a trailer is believed
+        merged = enforcement(allow_merged_trailers=True)
+        assert ask(merged, **asked, chunks=chunks).detail == ("body_on_get" if method == "GET" else "allowed")
+    assert ask(lines=LINES, chunks=(b"{}",), version=version).detail == "allowed"  # with a length
+
+
+def test_t139_a_server_that_says_nothing_of_extensions_does_not_vouch() -> None:
+    scope = Request(lines=(*LINES, CHUNKED), length=False).scope()
+    nothing: tuple[Any, ...] = (None, {})
+    for extensions in nothing:
+        scope["extensions"] = extensions
+        assert asyncio.run(Play().serve(Request(), scope)).detail == "trailers_possible"
+    del scope["extensions"]
+    assert asyncio.run(Play().serve(Request(), scope)).detail == "trailers_possible"
 
 
 # a GET's further headers, chunks, detail
@@ -460,6 +515,68 @@ def test_a_receive_may_be_any_awaitable() -> None:
         return await take(Intake(1000, 5.0), lambda: ready, 4, 100)
 
     assert asyncio.run(scene()) == b"abcd"
+
+
+class Plain:
+    """An awaitable of which the language asks no more (PEP 492): it gives its message after some turns."""
+
+    def __init__(self, message: dict[str, Any], turns: int, error: Exception | None = None) -> None:
+        self.message = message
+        self.turns = turns
+        self.error = error
+
+    def __await__(self) -> Any:
+        return self
+
+    def __next__(self) -> None:
+        if not self.turns:
+            if self.error is not None:
+                raise self.error
+            raise StopIteration(self.message)
+        self.turns -= 1
+
+
+@pytest.mark.parametrize("turns", [0, 1, 3])
+@pytest.mark.parametrize("parts", [(b"abcd",), (b"ab", b"cd"), (b"", b"abcd", b"")], ids=len)
+def test_t127_an_awaitable_may_be_a_plain_iterator(parts: tuple[bytes, ...], turns: int) -> None:
+    waiting = [
+        {"type": "http.request", "body": part, "more_body": number + 1 < len(parts)}
+        for number, part in enumerate(parts)
+    ]
+    taken = asyncio.run(take(Intake(1000, 5.0), lambda: Plain(waiting.pop(0), turns), 4, 100))
+    assert taken == b"abcd"
+
+
+def test_t127_a_plain_iterator_has_the_deadline_and_the_errors_of_any_other() -> None:
+    async def cancelled() -> None:
+        task = asyncio.create_task(take(Intake(1000, 5.0), lambda: Plain({}, 1 << 30), 4, 100))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    late = asyncio.run(take(Intake(1000, 0.02), lambda: Plain({}, 1 << 30), 4, 100))
+    assert late is refused("request_timeout")
+    with pytest.raises(ConnectionResetError):
+        asyncio.run(take(Intake(1000, 5.0), lambda: Plain({}, 2, ConnectionResetError()), 4, 100))
+
+
+def test_a_request_that_is_closed_while_it_waits_closes_what_it_waits_for() -> None:
+    closed = []
+
+    async def receive() -> Any:
+        try:
+            await Plain({}, 5)
+        finally:
+            closed.append(True)
+
+    for awaitable in (receive(), Plain({}, 5)):
+        begun = awaitable.__await__()
+        waiting = resumed(begun, next(begun))
+        waiting.send(None)
+        waiting.close()
+    assert closed == [True]
 
 
 def test_waits_end_in_the_order_in_which_they_began() -> None:
