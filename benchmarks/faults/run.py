@@ -17,7 +17,17 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from benchmarks.faults import clients, clocks, flips, logs, reloading, stages, strangers, upstreams  # noqa: E402
+from benchmarks.faults import (  # noqa: E402
+    clients,
+    clocks,
+    flips,
+    logs,
+    reloading,
+    stages,
+    strangers,
+    upstreams,
+    waiting,
+)
 from benchmarks.faults.report import Report  # noqa: E402
 
 
@@ -44,6 +54,7 @@ PROGRAMS: Mapping[str, Program] = {
     "F-17": clients.f_17,
     "F-19": flips.f_19,
     "F-20": strangers.f_20,
+    "waiting": waiting.waiting,
 }
 
 

@@ -12,9 +12,13 @@ import pytest
 
 from camguard.edge import client_address, reading
 from camguard.edge import guard as guard_module
+from camguard.edge.identity import make_identify
 from camguard.edge.record import Facts, Record
 from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision, Reason
+from camguard.settings import IdentitySettings
+from tests.edge.signing import FORM, authorization, keys
+from tests.edge.signing import NOW as SIGNED_AT
 from tests.edge.stage import (
     ALICE,
     BUNDLE,
@@ -95,6 +99,10 @@ def in_inspection(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -
     patch.setattr(reading, "plain_json", Broken(error))
 
 
+def in_claim(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(type(play.who), "claimed_by", Broken(error))
+
+
 def in_identity(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(type(play.who), "unsigned", Broken(error))
 
@@ -122,11 +130,14 @@ def in_handing_over(play: Play, error: BaseException, patch: pytest.MonkeyPatch)
 
 STAGES = (
     *(in_clock, in_store, in_catalog, in_parse, in_address, in_body, in_inspection, in_identity),
-    *(in_proof, in_evaluation, in_handing_over),
+    *(in_claim, in_proof, in_evaluation, in_handing_over),
 )
 SIGNED = (b"authorization", b"TC3-HMAC-SHA256 ...")
 # What a request must say to come to a stage.
-NEEDED: dict[Any, tuple[tuple[bytes, bytes], ...]] = {in_proof: (FROM_OFFICE, SIGNED)}
+NEEDED: dict[Any, tuple[tuple[bytes, bytes], ...]] = {
+    in_claim: (FROM_OFFICE, SIGNED),
+    in_proof: (FROM_OFFICE, SIGNED),
+}
 
 
 def lines_to(stage: Any) -> tuple[tuple[bytes, bytes], ...]:
@@ -337,6 +348,101 @@ def test_one_request_is_judged_by_one_bundle() -> None:
 
 
 DENY_ALL = {"version": "2.0", "statement": {"effect": "deny", "action": "*", "resource": "*"}}
+
+
+# further lines, content type, rules of identity; the refusal
+BY_THE_HEAD = [
+    pytest.param((b"authorization", b"x"), b"application/json", {}, "auth_malformed", id="a bad grammar"),
+    pytest.param(
+        (b"authorization", authorization("0" * 64, secret_id="AKIDnobody").encode()),
+        b"application/json",
+        {},
+        "secret_id_unknown",
+        id="an unknown secret id",
+    ),
+    pytest.param(
+        (b"x-a", b"1"), FORM.encode(), {}, "principal_missing", id="a form that nobody can have signed"
+    ),
+    pytest.param(
+        (b"x-a", b"1"),
+        FORM.encode(),
+        {"mode": "header", "allow_v1": True},
+        "principal_missing",
+        id="a form without the header that must be there",
+    ),
+    pytest.param(
+        (b"x-camguard-principal", b"100000000101"),
+        FORM.encode(),
+        {"mode": "either"},
+        "identity_header_untrusted",
+        id="a form with the header of a peer that is no proxy",
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "kind", "rules", "detail"), BY_THE_HEAD)
+@pytest.mark.parametrize("drains", [True, False], ids=["gateway", "middleware"])
+def test_what_the_head_can_refuse_is_refused_before_the_body_is_asked_for(
+    line: Any, kind: bytes, rules: dict[str, Any], detail: str, drains: bool
+) -> None:
+    sent: list[Any] = []
+    keys_known = IdentitySettings(**rules)
+    play = Play(who=make_identify(keys_known, Signers()), clock=lambda: float(SIGNED_AT), drains=drains)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    lines = sdk(line, content_type=kind, host=b"aiart.tencentcloudapi.com", x_tc_timestamp=b"%d" % SIGNED_AT)
+    scope = Request(lines=(*lines, (b"content-length", b"1000")), length=False, client=(OFFICE, 1)).scope()
+    asyncio.run(play.middleware(scope, Broken(AssertionError("the body was asked for")), send))
+    assert play.records[0].decision is refused(detail)
+    assert sent[1]["body"]
+
+
+class Signers:
+    """The keys of a test."""
+
+    keys = keys()
+
+
+# principal, action, decision: of signed calls, which are decided before their body is looked at
+BEFORE_INSPECTION = [
+    pytest.param("uin/100000000102", b"QueryArea", "no_allow", id="no permission"),
+    pytest.param("uin/999999999999", b"QueryArea", "principal_unknown", id="an unknown principal"),
+    pytest.param(ALICE, b"PayOrders", "explicit_deny", id="a deny"),
+    pytest.param(ALICE, b"New", "action_unknown", id="an unknown action"),
+]
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"A":1}', b'{"Action":"X"}', b'{"action":'], ids=["good", "two actions", "bad"]
+)
+@pytest.mark.parametrize(("principal", "action", "reason"), BEFORE_INSPECTION)
+def test_policies_that_refuse_are_asked_before_a_body_is_inspected(
+    principal: str, action: bytes, reason: str, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "plain_json", Broken(AssertionError("the body was inspected")))
+    lines = sdk(FROM_OFFICE, SIGNED, x_tc_action=action)
+    reply = ask(who=Known(principal, body=True), lines=lines, chunks=(body,))
+    assert reply.records[0].decision.reason.value == reason
+    assert reply.records[0].principal == principal
+    assert not reply.passed
+
+
+def test_a_body_of_a_caller_who_may_call_is_inspected_before_the_call_goes_on() -> None:
+    for mode in ("enforce", "shadow"):
+        for body, detail in ((b'{"Action":"X"}', "action_conflict"), (b'{"action":1}', "action_alias")):
+            for action in (b"QueryArea", b"PayOrders"):
+                reply = ask(
+                    enforcement(mode=mode),
+                    who=Known(body=True),
+                    lines=sdk(FROM_OFFICE, SIGNED, x_tc_action=action),
+                    chunks=(body,),
+                )
+                denied = mode == "enforce" and action == b"PayOrders"
+                assert reply.detail == ("explicit_deny" if denied else detail)
+                assert not reply.passed
+                assert reply.records[0].resources == (("*",) if denied else ())
 
 
 def test_requests_above_the_limit_are_refused_with_a_code_that_is_not_repeated_blindly() -> None:

@@ -18,6 +18,7 @@ from camguard.edge.identity import (
     signature_label,
 )
 from camguard.edge.keys import Keys
+from camguard.edge.params import parse_params
 from camguard.edge.refusal import DETAILS, refused
 from camguard.edge.replay import SignatureLog
 from camguard.engine.decision import Decision
@@ -486,3 +487,152 @@ def test_secret_id_for_the_record_of_a_refusal(
     said: str | None, params: tuple[tuple[str, str], ...], shown: str | None
 ) -> None:
     assert named_secret_id(tc3_head("", authorization=said), params) == shown
+
+
+# Authorization, lines beside it: what a head may say of a signature
+SAYS: list[tuple[str | None, dict[str, str | None]]] = [
+    (None, {}),
+    ("x", {}),
+    (GOOD, {}),
+    (WRONG, {}),
+    (STRANGER, {}),
+    (GOOD[:-1] + "x", {}),
+    (GOOD, {"x_tc_timestamp": str(NOW - 301)}),
+    (GOOD, {"x_tc_timestamp": "now"}),
+    (authorization(tc3(), date="2023-11-13"), {}),
+    (authorization(tc3(service="cvm"), service="cvm"), {}),
+    (GOOD, {"x_tc_content_sha256": "UNSIGNED-PAYLOAD"}),
+    (GOOD, {"x_tc_content_sha256": "0" * 64}),
+    (GOOD, {"x_tc_token": "token"}),
+]
+RESTS: list[tuple[bytes, tuple[tuple[str, str], ...]]] = [
+    (BODY, ()),
+    (b"", ()),
+    (b"a=1", (("a", "1"),)),
+    (b"v1", V1),
+    (b"half", V1[:-1]),
+]
+QUERIES = [b"", b"Limit=1", b"SecretId=x", "&".join(f"{name}={value}" for name, value in V1).encode()]
+
+
+@pytest.mark.parametrize("mode", Row._fields)
+@pytest.mark.parametrize("rules", [{}, {"allow_v1": True}, {"allow_unsigned_payload": True}], ids=str)
+@pytest.mark.parametrize("header", [None, ALICE, BOB, "?"])
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_what_the_head_says_of_the_caller_holds_whatever_the_body_is(
+    mode: IdentityMode, rules: dict[str, Any], header: str | None, method: str
+) -> None:
+    """A refusal by the head is one for every body; nothing else changes what the whole request comes to."""
+    identify = made(mode, **rules)
+    told = {"refusal": 0, "identity": 0, "open": 0}
+    for said, lines in SAYS:
+        for query in QUERIES:
+            for form in (False, True):
+                if form and method == "GET":
+                    continue
+                extra = {"content_type": FORM} if form else {}
+                every = {"x_camguard_principal": header, "authorization": said, **lines, **extra}
+                head = tc3_head("", method=method, query=query.decode(), **every)
+                in_query = parse_params(query, 100, refused("query_malformed"))
+                assert isinstance(in_query, tuple)
+                for trusted in (True, False):
+                    claim = identify.claimed_by(head, "aiart", in_query, trusted, form, NOW)
+                    for body, in_form in RESTS if method == "POST" else [(b"", ())]:
+                        params = in_form if form else in_query
+                        plain = identify(head, "aiart", body, params, trusted, NOW)
+                        if isinstance(claim, Decision):
+                            told["refusal"] += 1
+                            assert isinstance(plain, Decision)
+                            continue
+                        told["identity" if isinstance(claim, Identity) else "open"] += 1
+                        assert identify(head, "aiart", body, params, trusted, NOW, claim) == plain
+    assert told["refusal"] > 0
+
+
+# Authorization, further lines, whether the body is a form, mode, v1 allowed, refusal (None: a body is needed)
+BEFORE_THE_BODY = [
+    pytest.param("x", {}, False, "signature", False, "auth_malformed", id="another grammar"),
+    pytest.param("x", {}, True, "either", True, "auth_malformed", id="another grammar beside a form"),
+    pytest.param(
+        GOOD[:-1] + "x", {}, False, "signature", False, "auth_malformed", id="no hexadecimal digits"
+    ),
+    pytest.param(
+        GOOD, {"x_tc_timestamp": None}, False, "signature", False, "auth_malformed", id="no timestamp"
+    ),
+    pytest.param(
+        GOOD, {"x_tc_timestamp": str(NOW - 301)}, False, "signature", False, "signature_expired", id="too old"
+    ),
+    pytest.param(
+        GOOD, {"x_tc_timestamp": str(NOW + 301)}, False, "signature", False, "signature_expired", id="too new"
+    ),
+    pytest.param(
+        authorization(tc3(), date="2023-11-13"),
+        {},
+        False,
+        "signature",
+        False,
+        "signature_invalid",
+        id="another day",
+    ),
+    pytest.param(
+        authorization(tc3(), service="cvm"),
+        {},
+        False,
+        "signature",
+        False,
+        "service_conflict",
+        id="another service",
+    ),
+    pytest.param(STRANGER, {}, False, "signature", False, "secret_id_unknown", id="an unknown id"),
+    pytest.param(STRANGER, {}, False, "claimed", False, "secret_id_unknown", id="an unknown id, claimed"),
+    pytest.param(
+        GOOD,
+        {"x_tc_content_sha256": "UNSIGNED-PAYLOAD"},
+        False,
+        "signature",
+        False,
+        "unsigned_payload",
+        id="an unsigned payload",
+    ),
+    pytest.param(
+        GOOD, {}, False, "header", False, "principal_missing", id="no header where it must be there"
+    ),
+    pytest.param(None, {}, True, "signature", False, "principal_missing", id="a form that cannot be signed"),
+    pytest.param(None, {}, True, "either", False, "principal_missing", id="a form of nobody"),
+    pytest.param(None, {}, True, "header", True, "principal_missing", id="a form, and no header"),
+    pytest.param(None, {}, True, "signature", True, None, id="a form that may be signed"),
+    pytest.param(None, {"x_camguard_principal": ALICE}, True, "either", False, None, id="a form of alice"),
+    pytest.param(GOOD, {}, False, "signature", False, None, id="a good signature"),
+    pytest.param(WRONG, {}, False, "signature", False, None, id="a wrong signature of a known id"),
+    pytest.param(
+        GOOD, {"x_tc_token": "x"}, False, "signature", False, None, id="a token: the signature first"
+    ),
+]
+
+
+@pytest.mark.parametrize(("said", "lines", "form", "mode", "v1_allowed", "detail"), BEFORE_THE_BODY)
+def test_what_is_refused_before_the_body(
+    said: str | None,
+    lines: dict[str, Any],
+    form: bool,
+    mode: IdentityMode,
+    v1_allowed: bool,
+    detail: str | None,
+) -> None:
+    every = {"authorization": said, **({"content_type": FORM} if form else {}), **lines}
+    claim = made(mode, allow_v1=v1_allowed).claimed_by(tc3_head("", **every), "aiart", (), True, form, NOW)
+    assert (claim.detail if isinstance(claim, Decision) else None) == detail
+
+
+def test_a_disabled_key_is_refused_before_the_body_as_an_unknown_one() -> None:
+    source = Source(keys(enabled=False))
+    claim = made(source=source).claimed_by(tc3_head(), "aiart", (), False, False, NOW)
+    assert claim is refused("secret_id_unknown")
+
+
+def test_a_key_that_expired_or_wants_a_token_is_known_to_its_owner_alone() -> None:
+    for fields in ({"expires": NOW - 1}, {"token": "T"}):
+        identify = made(source=Source(keys(**fields)))
+        claim = identify.claimed_by(tc3_head(WRONG), "aiart", (), False, False, NOW)
+        assert not isinstance(claim, Decision)
+        assert identify(tc3_head(WRONG), "aiart", BODY, (), False, NOW, claim) is refused("signature_invalid")

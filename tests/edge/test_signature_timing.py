@@ -13,7 +13,7 @@ import pytest
 from camguard.edge.head import Head
 from camguard.edge.keys import Key, Keys, parse_keys
 from camguard.edge.refusal import refused
-from camguard.edge.signature import check_tc3
+from camguard.edge.signature import check_tc3, named_credential, verify_tc3
 from camguard.edge.signature_v1 import check_v1
 from camguard.engine.decision import Decision
 from tests.edge.signing import (
@@ -94,6 +94,23 @@ def first_time_pair() -> tuple[Check, Check]:
     )
 
 
+def before_the_body_pair() -> tuple[Check, Check]:
+    """A known id is verified when the body is there; an unknown one is refused before, and as slowly."""
+    known, unknown, small = wrong(), wrong(STRANGER), b""
+
+    def whole() -> Key | Decision:
+        credential = named_credential(known, "aiart", KEYS, NOW)
+        assert not isinstance(credential, Decision)
+        return verify_tc3(known, credential, small, NOW)
+
+    def early() -> Key | Decision:
+        refusal = named_credential(unknown, "aiart", KEYS, NOW)
+        assert isinstance(refusal, Decision)
+        return refusal
+
+    return whole, early
+
+
 def v1_pair() -> tuple[Check, Check]:
     head = head_of("POST", b"", [("host", HOST), ("content-type", FORM)])
 
@@ -115,6 +132,7 @@ def v1_pair() -> tuple[Check, Check]:
         pytest.param(tc3_pair, id="T81 known and unknown key"),
         pytest.param(disabled_pair, id="T81 known and disabled key"),
         pytest.param(first_time_pair, id="T81 known and unknown key, each for the first time"),
+        pytest.param(before_the_body_pair, id="T81 known key with its body and unknown key before it"),
         pytest.param(v1_pair, id="T81 known and unknown key, v1"),
     ],
 )
