@@ -103,10 +103,10 @@ def _kept(without: list[Rate], during: list[Rate], name: str) -> float:
 
 
 async def _rate(calls: Load, pid: int, seconds: float) -> Rate:
-    """Take the rate of some seconds."""
-    sent, spent, began = calls.sent, _cpu(pid), time.monotonic()
+    """Take the rate of allowed calls over some seconds."""
+    allowed, spent, began = calls.outcomes[ALLOWED], _cpu(pid), time.monotonic()
     await asyncio.sleep(seconds)
-    count = calls.sent - sent
+    count = calls.outcomes[ALLOWED] - allowed
     return Rate(count / (time.monotonic() - began), count / (_cpu(pid) - spent))
 
 
