@@ -157,8 +157,9 @@ class Guard:
                 if not isinstance(body, bytes) and isinstance(body, Coroutine):  # slow to ask
                     body = await self._waited(body)
                     if isinstance(body, bytes):
-                        seen, now, bundle = Seen(seen.lines), self._clock(), self._policies.bundle
-                        seen.body = body  # given back whatever happens
+                        seen = Seen(seen.lines)
+                        seen.body = body  # first of all: it is given back whatever happens
+                        now, bundle = self._clock(), self._policies.bundle
                         decision = self._of_head(seen, scope, bundle, now)
                         passes = decision is None or decision.reason is ALLOWED or self._tolerates(decision)
                 if body is None:

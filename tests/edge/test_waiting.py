@@ -327,6 +327,20 @@ def test_a_stream_is_cut_before_its_last_part_where_a_revocation_came_between() 
     assert [message.get("body") for message in kept.reached[0][1]] == [b'{"A"', b":1}"]
 
 
+def test_a_fault_after_the_wait_is_a_refusal_and_gives_the_bytes_back() -> None:
+    store = Held()
+    for name in ("bundle", "stale"):
+        broken = Held()
+
+        def breaks(name: str = name, broken: Held = broken) -> None:
+            delattr(broken, name)
+
+        play = after_a_change(broken, Known(), breaks, lines=SIGNED)
+        assert play.records[0].decision is refused("internal_error")
+        assert play.reached == []
+    assert after_a_change(store, Known(), lambda: None, lines=SIGNED).records[0].decision
+
+
 def test_the_head_is_not_read_again_after_a_wait() -> None:
     """T26: the server may have added trailers to the headers by then."""
     scope = Request(lines=(*SIGNED, (b"content-length", b"7")), length=False).scope()
