@@ -48,7 +48,7 @@ def child(at: str, name: str | int) -> str:
     return f"{at}/{str(name).replace('~', '~0').replace('/', '~1')}"
 
 
-class TooManyValues(ValueError):
+class TooManyValuesError(ValueError):
     """A JSON text holds more values than its reader wants to read."""
 
 
@@ -56,16 +56,16 @@ def parse_json(text: str, *, depth: int = MAX_DEPTH, most: int) -> Any:
     """Return the document as dict, list, str, `Number`, bool and None; for texts that strangers send.
 
     depth: of nesting, at most. most: values in the text, at most; one more is found before the text is read.
-    Raises TooManyValues, or ValueError where the text is not strict JSON. No place is said: to find one costs
-    more than to read the text.
+    Raises TooManyValuesError, or ValueError where the text is not strict JSON. No place is said: to find one
+    costs more than to read the text.
     """
     # What stands outside the strings. An escaped backslash goes first, for the quote behind it ends a string.
     bare = text.replace("\\\\", "").replace('\\"', "") if "\\" in text else text
     if bare.count('"') > _QUOTES * most:
-        raise TooManyValues
+        raise TooManyValuesError
     outside = "".join(bare.split('"')[::2])
     if outside.count(",") + outside.count("[") + outside.count("{") > most:
-        raise TooManyValues
+        raise TooManyValuesError
     try:
         tree = json.loads(text, parse_int=Number, parse_float=Number, parse_constant=_no_constant)
     except RecursionError:

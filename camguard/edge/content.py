@@ -19,7 +19,7 @@ from camguard.edge.multipart import Field, multipart_fields
 from camguard.edge.params import ACTION, ambiguous_names
 from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision
-from camguard.jsontext import TooManyValues, parse_json
+from camguard.jsontext import TooManyValuesError, parse_json
 
 Kind = Literal["json", "form", "multipart", "octets"]
 
@@ -114,12 +114,15 @@ def inspect_json(body: bytes, action: str, *, wanted: bool, depth: int, limit: i
         return _TOO_MANY
     try:
         document = parse_json(text, depth=depth, most=limit * _VALUES_PER_PARAM)
-    except TooManyValues:
+    except TooManyValuesError:
         return _TOO_MANY
     except ValueError:
         return _MALFORMED
-    if not isinstance(document, dict):
-        return UNREAD
+    return _members(document, action, limit) if isinstance(document, dict) else UNREAD
+
+
+def _members(document: dict[str, Any], action: str, limit: int) -> Fields | Decision:
+    """Return the members of an object that names no other action than the one that was judged."""
     if len(document) > limit:
         return _TOO_MANY
     refusal = ambiguous_names(list(document))
@@ -137,7 +140,10 @@ def _may_decide(body: bytes) -> bool:
 
 
 def _utf8(body: bytes) -> str | None:
-    """Return a text that every reader takes for UTF-8, else None: some detect UTF-16 and UTF-32, or drop a mark."""
+    """Return a text that every reader takes for UTF-8, else None.
+
+    Some readers detect UTF-16 and UTF-32, and some drop a byte order mark.
+    """
     if b"\0" in body or body.startswith(_BOM):
         return None
     try:

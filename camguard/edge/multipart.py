@@ -1,13 +1,13 @@
 """Multipart bodies (RFC 7578), read only where every common reader finds the same fields (threats T36, T64).
 
 Rule 1: a part is named by one `name`, quoted or a token, with `filename` and `filename*` at most once each
-        (T125). Any other parameter, and any backslash, is refused: readers unescape and split them differently.
+        (T125). Any other parameter, and any backslash, is refused: readers unescape and split them in
+        different ways.
 Rule 2: delimiters stand on lines of their own that end in CRLF. There is nothing before the first one and
         nothing but a line end behind the last one.
 Rule 3: what would make a reader decode a part (a transfer encoding, another charset, a nested multipart) is
         refused.
-Rule 4: parts and the bytes of all their heads are bounded together. Values are neither copied nor decoded here
-        more than once.
+Rule 4: parts and the bytes of all their heads are bounded together. Values are copied once.
 """
 
 from __future__ import annotations
@@ -74,19 +74,24 @@ def multipart_fields(body: bytes, boundary: bytes, limit: int) -> tuple[Field, .
         allowance -= end
         if allowance < 0:
             return _TOO_MANY
-        head = _head(part[2:end])
-        if head is None:
+        field = _field(part[2:end], part[end + 4 : -2])
+        if field is None:
             return _MALFORMED
-        value = None if head.file else part[end + 4 : -2]
-        if (head.ascii_only and value and not value.isascii()) or (
-            head.name == _CHARSET_FIELD and (value or b"").lower() not in _UTF8
-        ):
-            return _MALFORMED
-        try:
-            fields.append(Field(head.name.decode(), value))
-        except UnicodeDecodeError:
-            return _MALFORMED
+        fields.append(field)
     return tuple(fields)
+
+
+def _field(text: bytes, value: bytes) -> Field | None:
+    """Return the field that a part is, None where two readers could read it differently. text: its head."""
+    head = _head(text)
+    if head is None or (head.ascii_only and not head.file and not value.isascii()):
+        return None
+    if head.name == _CHARSET_FIELD and value.lower() not in _UTF8:
+        return None
+    try:
+        return Field(head.name.decode(), None if head.file else value)
+    except UnicodeDecodeError:
+        return None
 
 
 def _head(text: bytes) -> _Head | None:

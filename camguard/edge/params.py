@@ -2,9 +2,9 @@
 
 Rule 1: `&` alone parts them; a raw `;`, `#`, blank, control or non-ASCII byte refuses the whole (T28, T29).
 Rule 2: each is percent-decoded once, as UTF-8. A control character in a name refuses the whole.
-Rule 3: `Action`, `Version` and `Region` are spelled one way and stand once. A name that some reader takes for
-        one of them refuses the request (T27, T32). The readers that are provided for are PHP, URLSearchParams,
-        qs, Rack, Python's parse_qs, Django and Go, and any reader that ignores case or Unicode forms.
+Rule 3: `Action`, `Version` and `Region` are spelled one way and stand once. A name that some reader takes
+        for one of them refuses the request (T27, T32). The readers that are provided for are PHP, qs, Rack,
+        URLSearchParams, Python's parse_qs, Django and Go, and any that ignores case or Unicode forms.
 Rule 4: all names of a request are judged in one pass over their joined text, and that text is bounded.
 """
 
@@ -73,14 +73,15 @@ def _decoded(text: str) -> str:
     return literal.decode("unicode_escape").encode("latin-1").decode()
 
 
-def look_alike(names: Iterable[str]) -> re.Pattern[str]:
-    """Return a pattern that finds, in what `folded` returns, every name that a reader may take for one of some.
+def look_alike(names: Iterable[str], behind: str = r"_[0-9]*+") -> re.Pattern[str]:
+    """Return a pattern that finds in what `folded` returns each name that a reader may take for one of these.
 
-    names: in lower case. Leading signs are dropped by some readers (`?Action`, `[Action]`, ` Action`); others
-    end a name at a bracket, a dot, a blank or another sign, or write an index behind `_` (`Action_0`).
+    names: in lower case. behind: what may follow `_`, as which some readers know a dot or a bracket.
+    Leading signs are dropped by some readers (`?Action`, `[Action]`, ` Action`); others end a name at a
+    bracket, a dot, a blank or another sign.
     """
     either = "|".join(re.escape(name) for name in names)
-    return re.compile(rf"(?:^|&)[^a-z0-9&]*+({either})(?=(?:[^a-z0-9_&-][^&]*+|_[0-9]*+)?+(?:&|$))")
+    return re.compile(rf"(?:^|&)[^a-z0-9&]*+({either})(?=(?:[^a-z0-9_&-][^&]*+|{behind})?+(?:&|$))")
 
 
 _LOOK_ALIKE = look_alike(name.lower() for name in DECIDING)
