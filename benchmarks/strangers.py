@@ -48,17 +48,22 @@ class Held:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request: header lines beside the usual ones, or in their place; query and body."""
+    """A request: header lines beside the usual ones, or in their place; query and body.
+
+    v1: the lines that belong to TC3 are left out.
+    """
 
     lines: tuple[tuple[bytes, bytes], ...] = ()
     query: bytes = b""
     body: bytes = b"{}"
     client: tuple[str, int] = (_OWN.decode(), 40000)
+    v1: bool = False
 
     def request(self) -> stage.Request:
         """Return it as a server hands it over."""
         own = {name for name, _ in self.lines}
-        lines = (*(line for line in _WORDS.items() if line[0] not in own), *self.lines)
+        usual = [line for line in _WORDS.items() if not (self.v1 and line[0].startswith(b"x-tc-"))]
+        lines = (*(line for line in usual if line[0] not in own), *self.lines)
         return stage.Request(lines=lines, query=self.query, chunks=(self.body,), client=self.client)
 
 
@@ -66,8 +71,14 @@ def _lines(name: bytes, value: bytes, times: int) -> tuple[tuple[bytes, bytes], 
     return ((name, value),) * times
 
 
-def _form(body: bytes, *lines: tuple[bytes, bytes]) -> Asked:
-    return Asked(((b"content-type", _FORM), *lines), body=body)
+def _form(body: bytes) -> Asked:
+    return Asked(((b"content-type", _FORM),), body=body)
+
+
+def _form_v1(more: bytes, query: bytes = b"") -> Asked:
+    """Return a form with a v1 signature that is not good, to a host that clients sign in four ways."""
+    host = signing.HOST.title().encode() + b":80"
+    return Asked(((b"content-type", _FORM), (b"host", host)), query, _V1 + more, v1=True)
 
 
 def _signed(body: bytes, said: bytes = _UNKNOWN, kind: bytes = b"application/json") -> Asked:
@@ -126,13 +137,16 @@ REQUESTS: Mapping[str, Asked] = {
     "form of 1,000 names": _form(_numbered(b"A#=1", 990)),
     "form of &": _form(b"&" * _MEBIBYTE),
     "form of odd names": _form((b"%ff" * 300 + b"=1&") * 900),
-    "form, v1, a mebibyte": _form(_V1 + b"&A=" + b"x" * 1_040_000),
-    "form, v1, a mebibyte of escapes": _form(_V1 + b"&A=" + b"%41" * 346_000),
-    "form, v1, 900 parameters": _form(_V1 + b"&" + _numbered(b"A#=1", 900)),
-    "form, v1, 900 long names": _form(_V1 + b"&" + _numbered(b"A#" + b"x" * 1000 + b"=1", 900)),
-    "form, v1, a query beside it": Asked(
-        ((b"content-type", _FORM),), query=_numbered(b"B#=1", 900), body=_V1
-    ),
+    "form, v1, a mebibyte": _form_v1(b"&A=" + b"x" * 1_040_000),
+    "form, v1, 380 KB, two spellings": _form_v1(b"&A_B=" + b"x" * 380_000),
+    "form, v1, a mebibyte, two spellings": _form_v1(b"&A_B=" + b"x" * 1_040_000),
+    "form, v1, a mebibyte of escapes": _form_v1(b"&A=" + b"%41" * 346_000),
+    "form, v1, a mebibyte of letters": _form_v1(b"&A_B=" + b"%e4%b8%ad" * 115_000),
+    "form, v1, a mebibyte of pairs": _form_v1(b"&A=" + b"%26a%3D" * 148_000),
+    "form, v1, 900 parameters": _form_v1(b"&" + _numbered(b"A_#=1", 900)),
+    "form, v1, 900 long values": _form_v1(b"&" + _numbered(b"A_#=" + b"x" * 1100, 900)),
+    "form, v1, 900 long names": _form_v1(b"&" + _numbered(b"A#" + b"x" * 1000 + b"=1", 900)),
+    "form, v1, a query beside it": _form_v1(b"", _numbered(b"B#=1", 900)),
     "JSON of a mebibyte, unknown key": _signed(b'{"Action":"' + b"a" * _MEBIBYTE + b'"}'),
     "JSON of a mebibyte, known key": _signed(b'{"Action":"' + b"a" * _MEBIBYTE + b'"}', _KNOWN),
     "JSON of depth 100,000, unknown key": _signed(b'{"Action":' + b"[" * 100_000),
