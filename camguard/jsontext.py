@@ -16,6 +16,9 @@ MAX_DEPTH = 64
 _TOO_DEEP = "nested too deeply"
 _UNSOUND = "a key stands twice in one object"
 _QUOTES = 4  # of a member: two around its key, two around its value
+_LETTERS = (
+    64  # of a value and the blanks around it, outside strings, in the mean over as many as there may be
+)
 
 # Where a value stands: the place of what holds it, and its name or index there; () is the document. Spelled
 # out only for a problem: a pointer per value would cost as much as the longest key times all values.
@@ -61,9 +64,10 @@ def parse_json(text: str, *, depth: int = MAX_DEPTH, most: int) -> Any:
     """
     # What stands outside the strings. An escaped backslash goes first, for the quote behind it ends a string.
     bare = text.replace("\\\\", "").replace('\\"', "") if "\\" in text else text
-    if bare.count('"') > _QUOTES * most:
+    pieces = bare.split('"', _QUOTES * most + 1)
+    outside = "".join(pieces[::2])
+    if len(pieces) > _QUOTES * most + 1 or len(outside) > _LETTERS * most:
         raise TooManyValuesError
-    outside = "".join(bare.split('"')[::2])
     if outside.count(",") + outside.count("[") + outside.count("{") > most:
         raise TooManyValuesError
     try:
@@ -81,7 +85,7 @@ def _members(tree: Any, text: str, depth: int) -> int:
 
     Raises ValueError for a value that is too deep, and for half of a surrogate pair.
     """
-    odd = not text.isascii() or "\\ud" in text or "\\uD" in text
+    odd = not text.isascii() or ("\\" in text and "\\u" in text)  # the first look takes no time
     members = 0
     level: list[Any] = [tree]
     for _ in range(depth + 1):

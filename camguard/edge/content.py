@@ -42,8 +42,9 @@ _NEEDLES = (b"action", b"version", b"region")
 _FOLDED = bytes(0x80 if byte in b"\0\\" else byte for byte in bytes(range(256)).lower())
 _ESCAPED = b"\\u"  # how JSON may write any letter of a name, or one that some reader takes for it
 _BOM = b"\xef\xbb\xbf"
+_LARGE: Final = 65_536
 _JSON_BLANK = " \t\r\n"
-_VALUES_PER_PARAM: Final = 40  # JSON values that are read where form parameters could be one
+_VALUES_PER_PARAM: Final = 30  # JSON values that are read where form parameters could be one
 _MOST_ESCAPES: Final = 400_000  # of a JSON text; each costs as much as forty letters
 
 _UNSUPPORTED: Final = refused("content_type")
@@ -92,7 +93,9 @@ def content_of(content_type: bytes) -> Content | Decision:
 
 
 def plain_json(body: bytes) -> bool:
-    """Tell whether a JSON body is ASCII that cannot hold a name that decides, as nearly all are."""
+    """Tell whether a JSON body is short ASCII that cannot hold a name that decides, as nearly all are."""
+    if len(body) > _LARGE:  # each look at it costs milliseconds: `inspect_json` looks once
+        return False
     low = body.translate(_FOLDED)
     if low.isascii():
         return not (b"action" in low or b"version" in low or b"region" in low)
@@ -110,7 +113,7 @@ def inspect_json(body: bytes, action: str, *, wanted: bool, depth: int, limit: i
         return _MALFORMED
     if not body or not (wanted or _may_decide(body)):
         return UNREAD
-    if body.count(b"\\") > _MOST_ESCAPES:
+    if b"\\" in body and body.count(b"\\") > _MOST_ESCAPES:
         return _TOO_MANY
     try:
         document = parse_json(text, depth=depth, most=limit * _VALUES_PER_PARAM)
@@ -133,7 +136,7 @@ def _members(document: dict[str, Any], action: str, limit: int) -> Fields | Deci
 
 def _may_decide(body: bytes) -> bool:
     """Tell whether a JSON text may hold a name that decides, or a letter or an escape that may hide one."""
-    if _ESCAPED in body or not body.isascii():
+    if not body.isascii() or (b"\\" in body and _ESCAPED in body):
         return True
     low = body.lower()
     return any(needle in low for needle in _NEEDLES)
