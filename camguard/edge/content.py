@@ -30,9 +30,10 @@ _KINDS: Final[dict[bytes, Kind]] = {
     b"application/octet-stream": "octets",  # the vendor's SDK sends it (clients.md 1)
 }
 _TYPE = re.compile(rb"([a-z/-]{1,64})(.*)", re.IGNORECASE)
-# A boundary that is not quoted is a token: some readers end it at `,`, `/` or another sign that is none.
+# A boundary that is not quoted is a token: some readers end it at `,`, `/` or another sign that is none. What
+# programs that write quotes put into a boundary is letters, digits and a few signs (RFC 2046 5.1.1 has more).
 _PARAMETER = re.compile(
-    rb"[ \t]*;[ \t]*(charset|boundary)=(?:([0-9a-z'+_.-]{1,70})|\"([0-9a-z'()+_,./:=?-]{1,70})\")",
+    rb"[ \t]*;[ \t]*(charset|boundary)=(?:([0-9a-z'+_.-]{1,70})|\"([0-9a-z'+_./:=-]{1,70})\")",
     re.IGNORECASE,
 )
 _UTF8 = (b"utf-8", b"utf8")
