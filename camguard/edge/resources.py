@@ -204,14 +204,14 @@ def nest(pairs: Sequence[tuple[str, Any]]) -> Parameters | None:
     """Return flat parameters (`Filters.0.Values.1=x`) as JSON would hold them (cam-semantics 14.1).
 
     Returns None where two of them cannot both be meant: `A` beside `A.0`, or the same name twice; and where
-    one is written as only others nest: `A[0]`.
+    one is written as only others nest (`A[0]`), or has a level without a name (`.A`).
     """
     top: dict[str, Any] = {}
     for name, value in pairs:
         if "[" in name:
             return None
         *path, last = name.split(".")
-        if len(path) > _DEEPEST:
+        if len(path) > _DEEPEST or (path and not all((*path, last))):
             return None
         node = top
         for step in path:

@@ -13,7 +13,7 @@ import io
 import re
 import unicodedata
 import warnings
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -99,7 +99,7 @@ QUERY_READERS: Mapping[str, Callable[[bytes], Pairs]] = {
 
 
 def _starlette_form(content_type: bytes, body: bytes) -> Pairs:
-    async def stream() -> AsyncIterator[bytes]:
+    async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
     async def parsed() -> Pairs:

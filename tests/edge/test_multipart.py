@@ -281,6 +281,9 @@ def judged(content_type: bytes, body: bytes) -> Fields | None:
     return None if isinstance(found, Decision) else found
 
 
+MISSING = "no such field"
+
+
 def differences(found: Fields, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return the deciding fields that a reader has and camguard has not.
 
@@ -293,8 +296,8 @@ def differences(found: Fields, pairs: list[tuple[str, str]]) -> list[tuple[str, 
         if plain == "action":
             different += [(name, text)] if text != ACTION else []
         elif plain in DECIDING and found is not UNREAD:
-            value = known.get(plain, "")
-            different += [(name, text)] if isinstance(value, str) and value != text else []
+            value = known.get(plain, MISSING)  # empty where it is no text in UTF-8, which binds nothing
+            different += [(name, text)] if isinstance(value, str) and value not in {"", text} else []
     return different
 
 
