@@ -7,13 +7,18 @@ Rule 2: a number keeps its text (`Number`), so that nothing is lost to a float.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, TypeAlias
 
 from camguard.errors import CamguardError, Problem
 
 MAX_DEPTH = 64
-
+_TOO_DEEP = "nested too deeply"
+_UNSOUND = "a key stands twice in one object"
+_QUOTES = 4  # of a member: two around its key, two around its value
+_LETTERS = (
+    64  # of a value and the blanks around it, outside strings, in the mean over as many as there may be
+)
 
 # Where a value stands: the place of what holds it, and its name or index there; () is the document. Spelled
 # out only for a problem: a pointer per value would cost as much as the longest key times all values.
@@ -44,6 +49,68 @@ def _no_constant(text: str) -> NoReturn:
 def child(at: str, name: str | int) -> str:
     """Return the pointer of a member or element (RFC 6901)."""
     return f"{at}/{str(name).replace('~', '~0').replace('/', '~1')}"
+
+
+class TooManyValuesError(ValueError):
+    """A JSON text holds more values than its reader wants to read."""
+
+
+def parse_json(text: str, *, depth: int = MAX_DEPTH, most: int) -> Any:
+    """Return the document as dict, list, str, `Number`, bool and None; for texts that strangers send.
+
+    depth: of nesting, at most. most: values in the text, at most; one more is found before the text is read.
+    Raises TooManyValuesError, or ValueError where the text is not strict JSON. No place is said: to find one
+    costs more than to read the text.
+    """
+    # What stands outside the strings. An escaped backslash goes first, for the quote behind it ends a string.
+    bare = text.replace("\\\\", "").replace('\\"', "") if "\\" in text else text
+    pieces = bare.split('"', _QUOTES * most + 1)
+    outside = "".join(pieces[::2])
+    if len(pieces) > _QUOTES * most + 1 or len(outside) > _LETTERS * most:
+        raise TooManyValuesError
+    if outside.count(",") + outside.count("[") + outside.count("{") > most:
+        raise TooManyValuesError
+    try:
+        tree = json.loads(text, parse_int=Number, parse_float=Number, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    # Of a key that stands twice a dict keeps one. To see both costs three times as much, so they are counted.
+    if _members(tree, text, depth) != outside.count(":"):
+        raise ValueError(_UNSOUND)
+    return tree
+
+
+def _members(tree: Any, text: str, depth: int) -> int:
+    """Return how many members all objects of a tree have. Walks it level by level.
+
+    Raises ValueError for a value that is too deep, and for half of a surrogate pair.
+    """
+    odd = not text.isascii() or ("\\" in text and "\\u" in text)  # the first look takes no time
+    members = 0
+    level: list[Any] = [tree]
+    for _ in range(depth + 1):
+        if odd:
+            _encode([value for value in level if isinstance(value, str)])
+        objects = [value for value in level if type(value) is dict]
+        lists = [value for value in level if type(value) is list]
+        if not objects and not lists:
+            return members
+        level = []
+        for each in lists:
+            level += each
+        for found in objects:
+            members += len(found)
+            level += found.values()
+            if odd:
+                _encode(found)
+    if level:
+        raise ValueError(_TOO_DEEP)
+    return members
+
+
+def _encode(texts: Iterable[str]) -> None:
+    """Raise UnicodeEncodeError, a ValueError, where a text holds half of a surrogate pair."""
+    "\n".join(texts).encode()
 
 
 def read_json(
@@ -79,7 +146,7 @@ def read_json(
     except ValueError as exc:
         raise wrong((), str(exc)) from None
     except RecursionError:
-        raise wrong((), "nested too deeply") from None
+        raise wrong((), _TOO_DEEP) from None
     _check(tree, (), depth, wrong)
     return tree
 
@@ -95,7 +162,7 @@ def _pointer(at: Place) -> str:
 def _check(tree: Any, at: Place, depth: int, wrong: Callable[[Place, str], CamguardError]) -> None:
     """Raise what is wrong first, in the order of the document."""
     if depth < 0:
-        raise wrong(at, "nested too deeply")
+        raise wrong(at, _TOO_DEEP)
     if isinstance(tree, (dict, _Pairs)):
         before = set()
         for name, value in tree.items() if isinstance(tree, dict) else tree:

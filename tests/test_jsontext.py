@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camguard import jsontext
 from camguard.errors import CamguardError
-from camguard.jsontext import Number, child, read_json
+from camguard.jsontext import Number, TooManyValuesError, child, parse_json, read_json
 
 
 def read(raw: str | bytes) -> object:
@@ -163,3 +163,74 @@ def test_other_threads_go_on_while_a_long_document_is_parsed(monkeypatch: pytest
     text = "[" + ",".join('{"a": []}' for _ in range(30_000)) + "]"
     # More than once: the machine and the collection of garbage make a thread wait, too.
     assert min(longest_wait(lambda: read(text)) for _ in range(3)) < 0.6
+
+
+@pytest.mark.parametrize(("raw", "words"), WRONG)
+def test_what_is_refused_of_a_stranger(raw: str | bytes, words: str) -> None:
+    del words
+    assert is_refused(raw)
+
+
+def is_refused(raw: str | bytes, depth: int = 64) -> bool:
+    """Tell whether the reader of strangers' texts refuses one."""
+    try:
+        parse_json(raw.decode() if isinstance(raw, bytes) else raw, depth=depth, most=1_000_000)
+    except ValueError:
+        return True
+    return False
+
+
+PIECES = [
+    *(
+        '"a"',
+        '"b"',
+        '"a\\\\"',
+        '"\\""',
+        '"\\\\\\""',
+        '":"',
+        '","',
+        '"\\u0061"',
+        '"\\ud83d\\ude00"',
+        '"\\ud83d"',
+        '"\u4e2d"',
+    ),
+    *("{", "}", "[", "]", ":", ",", "1", "-0", "1e5", "null", " ", "{}", "[]"),
+]
+documents = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.sampled_from(["a", 'b"', "\\", ":,", "\u4e2d"])),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from(["a", 'b":', "\\", "c"]), inner, max_size=3),
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=400, deadline=None, derandomize=True, database=None)
+@given(
+    st.one_of(
+        st.lists(st.sampled_from(PIECES), max_size=8).map("".join),
+        documents.map(json.dumps),
+        st.lists(
+            st.tuples(st.sampled_from(['"a"', '"b"', '"\\u0061"']), st.sampled_from(["1", "[]", '{"a":1}'])),
+            max_size=3,
+        ).map(lambda pairs: "{" + ",".join(f"{key}:{value}" for key, value in pairs) + "}"),
+    ),
+    st.integers(0, 4),
+)
+def test_both_readers_of_json_agree(text: str, depth: int) -> None:
+    try:
+        placed: object = read_json(text, "f", CamguardError, "X", depth=depth)
+    except CamguardError:
+        assert is_refused(text, depth)
+    else:
+        assert parse_json(text, depth=depth, most=1000) == placed
+
+
+def test_values_are_counted_before_the_text_is_read() -> None:
+    assert parse_json('{"a": [1, 2, 3]}', most=4) == {"a": ["1", "2", "3"]}
+    for text in ('{"a": [1, 2, 3, 4]}', "[" * 100_000, '"' * 100, "[1," * 100, "1" * 1000):
+        with pytest.raises(TooManyValuesError):
+            parse_json(text, most=4)
+    prose = json.dumps({"a": "one, two, {three}: " * 1000 + '\\"' * 1000})
+    assert parse_json(prose, most=1)["a"].startswith("one")

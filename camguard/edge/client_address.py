@@ -28,6 +28,7 @@ Method = Literal["peer", "forwarded"]
 REWRITTEN: Final = "rewritten"
 MOST_ELEMENTS: Final = 32
 MOST_BYTES: Final = 4096
+_MOST_NAMED: Final = 1000  # elements that may name the peer's own address
 _LONGEST_PORT: Final = 65535
 _BLANK: Final = " \t"
 
@@ -88,7 +89,7 @@ def peer_text(client: Any, plain: Sequence[bytes] = ()) -> str | None:
     host, port = client
     if not isinstance(host, str) or port == 0:
         return REWRITTEN
-    if plain:
+    if plain and host:
         text = b",".join(plain)
         if b":" in text and _names(text, host, port):
             return REWRITTEN
@@ -96,14 +97,24 @@ def peer_text(client: Any, plain: Sequence[bytes] = ()) -> str | None:
 
 
 def _names(text: bytes, host: str, port: object) -> bool:
-    """Tell whether an element is this address with this port, read as generously as servers do."""
-    for element in text.decode("latin-1").split(","):
-        address, _, said = element.strip().rpartition(":")
+    """Tell whether an element is this address with this port, read as generously as servers do.
+
+    Elements that do not hold the address are passed over without being cut out.
+    """
+    whole = text.decode("latin-1")
+    at = whole.find(host)
+    for _ in range(_MOST_NAMED):
+        if at < 0:
+            return False
+        end = whole.find(",", at)
+        end = len(whole) if end < 0 else end
+        address, _, said = whole[whole.rfind(",", 0, at) + 1 : end].strip().rpartition(":")
         if address.strip("[]") == host:
             with contextlib.suppress(ValueError):
                 if int(said) == port:
                     return True
-    return False
+        at = whole.find(host, end)
+    return True  # no proxy names one address that often, and no server reads as much
 
 
 def client_address(
@@ -196,6 +207,7 @@ def _split_plain(text: str) -> list[str] | None:
 def _split_quoted(text: str) -> list[str] | None:
     """Return the elements of a `Forwarded` value, None where a quote never ends.
 
+    Elements behind the first one that is too many are left out.
     A quote that the client left open would take the proxy's own element into itself. The proxy's quotes
     come in pairs, so the last one then stays open and the request is refused.
     """
@@ -206,7 +218,7 @@ def _split_quoted(text: str) -> list[str] | None:
         assert match is not None  # noqa: S101 - for mypy: the pattern matches nothing, too
         elements.append(match[0])
         at = match.end() + 1
-        if match.end() == len(text):
+        if match.end() == len(text) or len(elements) > MOST_ELEMENTS:
             return elements
         if text[match.end()] != ",":
             return None

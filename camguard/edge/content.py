@@ -3,22 +3,23 @@
 Rule 1: a JSON member or multipart field `Action` is no carrier; but an upstream may read it, so it must
         agree with the action that was judged, and stand once, spelled one way (T36).
 Rule 2: most bodies cannot hold such a name: the bytes are searched, and parsed only where they could.
-Rule 3: what two readers could take apart differently is refused: a second encoding, a boundary that only
-        some would see, a part without a plain name.
+Rule 3: what two readers could take apart differently is refused: a second encoding, a name that some reader
+        takes for the action's, or what `multipart` refuses.
+Rule 4: the work is bounded over a whole body: its values, its names and their length, never each alone.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
-from urllib.parse import unquote
 
-from camguard.edge.params import ACTION, Params, action_of, is_alias
+from camguard.edge.multipart import Field, multipart_fields
+from camguard.edge.params import ACTION, ambiguous_names
 from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision
-from camguard.errors import CamguardError, Problem
-from camguard.jsontext import read_json
+from camguard.jsontext import TooManyValuesError, parse_json
 
 Kind = Literal["json", "form", "multipart", "octets"]
 
@@ -29,31 +30,27 @@ _KINDS: Final[dict[bytes, Kind]] = {
     b"application/octet-stream": "octets",  # the vendor's SDK sends it (clients.md 1)
 }
 _TYPE = re.compile(rb"([a-z/-]{1,64})(.*)", re.IGNORECASE)
+# A boundary that is not quoted is a token: some readers end it at `,`, `/` or another sign that is none. What
+# programs that write quotes put into a boundary is letters, digits and a few signs (RFC 2046 5.1.1 has more).
 _PARAMETER = re.compile(
-    rb"[ \t]*;[ \t]*([a-z]{1,32})=(?:([0-9a-z'()+_,./:=?-]{1,70})|\"([0-9a-z'()+_,./:=? -]{1,70})\")",
+    rb"[ \t]*;[ \t]*(charset|boundary)=(?:([0-9a-z'+_.-]{1,70})|\"([0-9a-z'+_./:=-]{1,70})\")",
     re.IGNORECASE,
 )
 _UTF8 = (b"utf-8", b"utf8")
 
-_NEEDLE = b"action"
+_NEEDLES = (b"action", b"version", b"region")
 # Letters in lower case; what can hide a name from a search, a NUL or an escape, turned into no ASCII.
 _FOLDED = bytes(0x80 if byte in b"\0\\" else byte for byte in bytes(range(256)).lower())
-_ESCAPED = b"\\u00"  # how JSON may write the letters of the name; other escapes are none of them
+_ESCAPED = b"\\u"  # how JSON may write any letter of a name, or one that some reader takes for it
 _BOM = b"\xef\xbb\xbf"
+_LARGE: Final = 65_536
 _JSON_BLANK = " \t\r\n"
-_VALUES_PER_PARAM: Final = 100  # JSON values that are read where form parameters could be one
-
-_PART_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}):[ \t]*([\t -~\x80-\xff]*)")
-_DISPOSITION = re.compile(
-    rb'form-data((?:[ \t]*;[ \t]*[a-z]{1,32}="(?:[^"\\]|\\.)*+")++)[ \t]*', re.IGNORECASE
-)
-_DISPOSITION_PARAMETER = re.compile(rb'([a-z]{1,32})="((?:[^"\\]|\\.)*+)"', re.IGNORECASE)
-_LONGEST_PART_HEAD: Final = 8192
+_VALUES_PER_PARAM: Final = 30  # JSON values that are read where form parameters could be one
+_MOST_ESCAPES: Final = 400_000  # of a JSON text; each costs as much as forty letters
 
 _UNSUPPORTED: Final = refused("content_type")
 _MALFORMED: Final = refused("body_malformed")
 _CONFLICT: Final = refused("action_conflict")
-_ALIAS: Final = refused("action_alias")
 _TOO_MANY: Final = refused("too_many_params")
 
 
@@ -91,20 +88,19 @@ def content_of(content_type: bytes) -> Content | Decision:
     if said.pop(b"charset", b"utf-8").lower() not in _UTF8:
         return _UNSUPPORTED
     boundary = said.pop(b"boundary", b"")
-    if said or bool(boundary) != (kind == "multipart") or boundary.endswith(b" "):
+    if bool(boundary) != (kind == "multipart"):
         return _UNSUPPORTED
     return Content(kind, boundary)
 
 
 def plain_json(body: bytes) -> bool:
-    """Tell whether a JSON body is ASCII that cannot hold the name of an action, as nearly all are."""
+    """Tell whether a JSON body is short ASCII that cannot hold a name that decides, as nearly all are."""
+    if len(body) > _LARGE:  # each look at it costs milliseconds: `inspect_json` looks once
+        return False
     low = body.translate(_FOLDED)
     if low.isascii():
-        return _NEEDLE not in low
-    if not body.isascii() or b"\0" in body:
-        return False
-    low = body.lower()
-    return _NEEDLE not in low and _ESCAPED not in low
+        return not (b"action" in low or b"version" in low or b"region" in low)
+    return body.isascii() and b"\0" not in body and not _may_decide(body)
 
 
 def inspect_json(body: bytes, action: str, *, wanted: bool, depth: int, limit: int) -> Fields | Decision:
@@ -113,36 +109,51 @@ def inspect_json(body: bytes, action: str, *, wanted: bool, depth: int, limit: i
     action: what was judged. wanted: whether the parameters are needed. depth: of nesting, at most.
     limit: how many parameters there may be, of which each is counted as some JSON values.
     """
-    if not _utf8(body):
+    text = _utf8(body)
+    if text is None:
         return _MALFORMED
-    low = body.lower()
-    if not body or not (wanted or _NEEDLE in low or _ESCAPED in low):
+    if not body or not (wanted or _may_decide(body)):
         return UNREAD
-    if body.count(b",") + body.count(b"[") + body.count(b"{") > limit * _VALUES_PER_PARAM:
+    if b"\\" in body and body.count(b"\\") > _MOST_ESCAPES:
         return _TOO_MANY
     try:
-        document = read_json(body, "body", CamguardError, "BodyError", depth=depth)
-    except CamguardError:
+        document = parse_json(text, depth=depth, most=limit * _VALUES_PER_PARAM)
+    except TooManyValuesError:
+        return _TOO_MANY
+    except ValueError:
         return _MALFORMED
-    return _agreeing(document, action) if isinstance(document, dict) else UNREAD
+    return _members(document, action, limit) if isinstance(document, dict) else UNREAD
 
 
-def _utf8(body: bytes) -> bool:
-    """Tell whether every reader takes a text for UTF-8: some detect UTF-16 and UTF-32, or drop a mark."""
-    if b"\0" in body or body.startswith(_BOM):
-        return False
-    try:
-        return body.isascii() or body.decode() is not None
-    except UnicodeDecodeError:
-        return False
-
-
-def _agreeing(document: dict[str, Any], action: str) -> Fields | Decision:
-    """Return the members of a body that names no other action than the one judged."""
-    found = action_of(document.items())
-    if isinstance(found, Decision):
-        return found
+def _members(document: dict[str, Any], action: str, limit: int) -> Fields | Decision:
+    """Return the members of an object that names no other action than the one that was judged."""
+    if len(document) > limit:
+        return _TOO_MANY
+    refusal = ambiguous_names(list(document))
+    if refusal is not None:
+        return refusal
     return _CONFLICT if document.get(ACTION, action) != action else Fields(document)
+
+
+def _may_decide(body: bytes) -> bool:
+    """Tell whether a JSON text may hold a name that decides, or a letter or an escape that may hide one."""
+    if not body.isascii() or (b"\\" in body and _ESCAPED in body):
+        return True
+    low = body.lower()
+    return any(needle in low for needle in _NEEDLES)
+
+
+def _utf8(body: bytes) -> str | None:
+    """Return a text that every reader takes for UTF-8, else None.
+
+    Some readers detect UTF-16 and UTF-32, and some drop a byte order mark.
+    """
+    if b"\0" in body or body.startswith(_BOM):
+        return None
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def inspect_multipart(
@@ -157,76 +168,37 @@ def inspect_multipart(
     fields = multipart_fields(body, boundary, limit)
     if isinstance(fields, Decision):
         return fields
-    found = action_of(fields)
-    if isinstance(found, Decision):
-        return found
-    if found is not None and found != action:
+    refusal = ambiguous_names([name for name, _ in fields])
+    if refusal is not None:
+        return refusal
+    named = [value for name, value in fields if name == ACTION]
+    if named and named[0] != action.encode():
         return _CONFLICT
-    return _told(fields, limit) if wanted else UNREAD
+    return _parameters(fields, limit) if wanted else UNREAD
 
 
-def _told(fields: Params, limit: int) -> Fields:
+def _parameters(fields: Sequence[Field], limit: int) -> Fields:
     """Return the parameters that fields hold, unread where they could be read in two ways."""
-    if len(dict(fields)) < len(fields):
-        return UNREAD
-    try:
-        return Fields({name: _value(text, limit) for name, text in fields})
-    except CamguardError:
-        return UNREAD
-
-
-def _value(text: str, limit: int) -> Any:
-    """Return what a field holds: the vendor's SDK writes lists and objects as JSON. Raises CamguardError."""
-    if not text.lstrip(_JSON_BLANK).startswith(("[", "{")):
-        return text
-    if sum(map(text.count, ",[{")) > limit * _VALUES_PER_PARAM:
-        raise CamguardError(Problem("body", "BodyError", "holds too many values"))
-    return read_json(text, "body", CamguardError, "BodyError")
-
-
-def multipart_fields(body: bytes, boundary: bytes, limit: int) -> Params | Decision:
-    """Return names and values of the parts, in order; a value that is no text is empty."""
-    delimiter = b"--" + boundary
-    if body.count(delimiter) > limit + 1:
-        return _TOO_MANY
-    preamble, *parts = body.split(delimiter)
-    if preamble or not parts or parts.pop() not in {b"--", b"--\r\n"}:
-        return _MALFORMED
-    fields = []
-    for part in parts:
-        head, blank, value = part[2:].partition(b"\r\n\r\n")
-        name = _part_name(head) if blank and part.startswith(b"\r\n") and part.endswith(b"\r\n") else None
-        if name is None:
-            return _MALFORMED
-        if "%" in name and (is_alias(unquote(name)) or unquote(name) == ACTION):
-            return _ALIAS
-        fields.append((name, _text(value[:-2])))
-    return tuple(fields)
-
-
-def _text(value: bytes) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return ""
-
-
-def _part_name(head: bytes) -> str | None:
-    """Return the field that a part's head names, None where it does not do so plainly."""
-    if len(head) > _LONGEST_PART_HEAD:
-        return None
-    dispositions = []
-    for line in head.split(b"\r\n"):
-        match = _PART_LINE.fullmatch(line)
-        if match is None:
-            return None
-        if match[1].lower() == b"content-disposition":
-            dispositions.append(match[2])
-    said = _DISPOSITION.fullmatch(dispositions[0]) if len(dispositions) == 1 else None
-    if said is None:
-        return None
-    pairs = [(key.lower(), value) for key, value in _DISPOSITION_PARAMETER.findall(said[1])]
-    name = dict(pairs).get(b"name", b"\\")
-    if len(dict(pairs)) < len(pairs) or b"\\" in name:
-        return None
-    return _text(name) or None
+    found: dict[str, Any] = {}
+    most = limit * _VALUES_PER_PARAM
+    for name, value in fields:
+        if name in found:
+            return UNREAD
+        if value is None:
+            found[name] = None  # a file is no text that could name a resource
+            continue
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            found[name] = ""
+            continue
+        if not text.lstrip(_JSON_BLANK).startswith(("[", "{")):
+            found[name] = text
+            continue
+        # The vendor's clients write lists and objects as JSON. All of a request are counted together.
+        most -= sum(map(text.count, ",[{"))
+        try:
+            found[name] = parse_json(text, most=max(most, 0))
+        except ValueError:
+            return UNREAD
+    return Fields(found)

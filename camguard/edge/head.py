@@ -123,8 +123,8 @@ def read_lines(  # noqa: C901, PLR0911, PLR0912 - one check after the other; cal
         if values[demand.place].lower() != demand.value:
             return demand.refusal
     stay = shape.stays(received)
-    for place in shape.connection:
-        dropped = rules.hops[values[place]]
+    if shape.connection:  # its lines are one list (RFC 9110 5.3), and bounded as one
+        dropped = rules.hops[b",".join([values[place] for place in shape.connection])]
         if isinstance(dropped, Decision):
             return dropped
         if dropped:

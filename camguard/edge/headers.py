@@ -125,13 +125,16 @@ _SPOOF_PREFIXES = (
     b"x-camguard-",
 )
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]{1,256}")  # a token (RFC 9110 5.6.2) as ASGI spells it
-_NOT_PLAIN = re.compile(rb"[^0-9a-z]")
+# Letters and digits stay, all else becomes `-`.
+_PLAIN = bytes(byte if byte in b"0123456789abcdefghijklmnopqrstuvwxyz" else 0x2D for byte in range(256))
+_LONGEST_CONNECTION = 1024
 _DUPLICATE = refused("header_duplicate")
 _ALIAS = refused("header_alias")
 _MALFORMED = refused("header_malformed")
 _UPGRADE = refused("upgrade_refused")
 _FRAMING = refused("framing")
 _HOST_MISSING = refused("host_missing")
+_TOO_LARGE = refused("headers_too_large")
 _STAYS = frozenset((Role.ORDINARY, Role.SINGLE))
 _ONCE = frozenset((Role.SINGLE, Role.IDENTITY))
 
@@ -258,6 +261,8 @@ class Names:
 
     def hops(self, connection: bytes) -> frozenset[bytes] | Decision:
         """Return the ordinary headers that a `Connection` value takes along, or why it is refused (T20)."""
+        if len(connection) > _LONGEST_CONNECTION:
+            return _TOO_LARGE
         dropped = set()
         for raw in connection.split(b","):
             name = raw.strip(b" \t").lower()
@@ -276,7 +281,7 @@ _HOP_BY_HOP = refused("header_hop_by_hop")
 
 def _plain(name: bytes) -> bytes:
     """Return a name as a reader may fold it who knows only letters, digits and `_`, as CGI does."""
-    return _NOT_PLAIN.sub(b"-", name)
+    return name.translate(_PLAIN)
 
 
 def _places(roles: list[Role], wanted: Role) -> tuple[int, ...]:

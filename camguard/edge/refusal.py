@@ -73,6 +73,7 @@ DETAILS: Mapping[str, Refusal] = MappingProxyType(
         "region_invalid": Refusal(Reason.MALFORMED, 400, "InvalidParameter", _REQUEST),
         "query_malformed": Refusal(Reason.MALFORMED, 400, "InvalidParameter", _REQUEST),
         "body_malformed": Refusal(Reason.MALFORMED, 400, "InvalidParameter", _REQUEST),
+        "param_ambiguous": Refusal(Reason.MALFORMED, 400, "InvalidParameter", _REQUEST),
         "too_many_params": Refusal(Reason.TOO_LARGE, 400, "InvalidParameter", _SIZE),
         "service_unknown": Refusal(Reason.SERVICE_UNKNOWN, 403, "NoSuchProduct", _PRODUCT),
         "service_conflict": Refusal(Reason.SERVICE_CONFLICT, 400, "InvalidParameter", _REQUEST),

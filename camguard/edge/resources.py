@@ -4,16 +4,21 @@ Rule 1: what cannot be bound is None, which only the literal `*` matches; it nev
 Rule 2: a template is cut once, when its action is first called; a call only fills it.
 Rule 3: every parameter that could be the one is taken: a decoy beside the real one adds a resource that
         must be allowed too, it never replaces one.
+Rule 4: where a name beside it is one that some reader takes for the parameter (`?InstanceIds`,
+        `InstanceIds_0`, `[InstanceIds]`), nothing is bound: the call needs permission for every resource.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import product
 from typing import Any, NamedTuple, TypeAlias
 
 from camguard.catalog.model import Action
+from camguard.edge.params import folded, look_alike
+from camguard.engine.decision import Decision
 from camguard.jsontext import Number
 from camguard.policy.resources import SEGMENTS, Owner
 
@@ -39,10 +44,16 @@ class Template(NamedTuple):
 
 
 class Templates(NamedTuple):
-    """What a resource-level action needs to name its resources. names: the parameters that are looked for."""
+    """What a resource-level action needs to name its resources.
+
+    names: the parameters that are looked for, in every spelling and in lower case. alike: finds what lenient
+    readers take for one of them (see `params.look_alike`); None where no parameter is looked for.
+    """
 
     templates: tuple[Template, ...]
     any_one: bool
+    names: frozenset[str]
+    alike: re.Pattern[str] | None
 
     @property
     def needs_parameters(self) -> bool:
@@ -52,7 +63,13 @@ class Templates(NamedTuple):
 
 def cut_templates(entry: Action, owner: Owner) -> Templates:
     """Return the templates of an action, ready to be filled. Raises nothing: the catalog was checked."""
-    return Templates(tuple(_cut(text, entry, owner) for text in entry.resources), entry.match == "any")
+    templates = tuple(_cut(text, entry, owner) for text in entry.resources)
+    first = {path[0] for template in templates for path in template.paths}
+    names = frozenset(spelling for name in first for spelling in _spellings(name))
+    # Some readers fold `.` into `_` (`InstanceIds_0`, `Instance_Id`), others `_` into `.`.
+    spelled = sorted({spelling.replace("_", sign) for spelling in names for sign in "._"})
+    alike = look_alike(spelled, behind="_[^&]*+")
+    return Templates(templates, entry.match == "any", names, alike if names else None)
 
 
 def _cut(text: str, entry: Action, owner: Owner) -> Template:
@@ -94,6 +111,8 @@ def fill_templates(templates: Templates, parameters: Said | None, region: str) -
     parameters: of each place that has some; None where they could not be read. region: the call's, empty
     where it names none.
     """
+    if parameters is not None and _misread(templates, parameters):
+        parameters = None
     found: list[str | None] = []
     for template in templates.templates:
         head = template.head.replace("{region}", region)
@@ -109,6 +128,16 @@ def fill_templates(templates: Templates, parameters: Said | None, region: str) -
             filled = [None]  # which of several alternatives they belong to cannot be told
         found += filled
     return tuple(dict.fromkeys(found)) if len(found) <= MOST else (None,)
+
+
+def _misread(templates: Templates, parameters: Said) -> bool:
+    """Tell whether a parameter may be read as one that names resources and is not spelled as one."""
+    if templates.alike is None:
+        return False
+    places = (parameters,) if isinstance(parameters, Mapping) else parameters
+    names = [name for place in places for name in place if name.casefold() not in templates.names]
+    text = folded(names)
+    return isinstance(text, Decision) or templates.alike.search(text) is not None
 
 
 def _filled(head: str, literals: Sequence[str], values: Sequence[Sequence[str]]) -> Iterator[str | None]:
@@ -136,7 +165,7 @@ def _values(path: Path, parameters: Said | None) -> list[str]:
     for name in path:
         level = [value for node in level for value in _members(node, name)]
     texts = [item for value in level for item in (value if isinstance(value, list) else [value])]
-    if not all(isinstance(text, str) and text for text in texts):
+    if len(texts) > MOST or not all(isinstance(text, str) and text for text in texts):
         return []
     if any(isinstance(text, Number) and not _WHOLE_NUMBER.fullmatch(text) for text in texts):
         return []  # 7.0 and 7e0 are 7 to some readers and not to others
@@ -154,6 +183,7 @@ def _members(node: Any, name: str) -> Iterator[Any]:
         yield from (value for key, value in node.items() if key.casefold() in wanted)
 
 
+@cache
 def _spellings(name: str) -> frozenset[str]:
     """Return a name, its plural and its singular, in lower case."""
     low = name.lower()
@@ -174,14 +204,14 @@ def nest(pairs: Sequence[tuple[str, Any]]) -> Parameters | None:
     """Return flat parameters (`Filters.0.Values.1=x`) as JSON would hold them (cam-semantics 14.1).
 
     Returns None where two of them cannot both be meant: `A` beside `A.0`, or the same name twice; and where
-    one is written as only others nest: `A[0]`.
+    one is written as only others nest (`A[0]`), or has a level without a name (`.A`).
     """
     top: dict[str, Any] = {}
     for name, value in pairs:
         if "[" in name:
             return None
         *path, last = name.split(".")
-        if len(path) > _DEEPEST:
+        if len(path) > _DEEPEST or (path and not all((*path, last))):
             return None
         node = top
         for step in path:

@@ -8,8 +8,9 @@ Rule 2: no layer may deny, every layer that limits must allow, and a deny that i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import inf
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from camguard.engine.call import Call
@@ -19,8 +20,8 @@ from camguard.engine.partition import Span
 from camguard.engine.rules import Reading, Rule
 from camguard.engine.supply import Terms
 from camguard.policy.model import Effect
-from camguard.policy.resources import Owner
-from camguard.policy.truth import Truth, any_of
+from camguard.policy.resources import Found, Owner, mask_of
+from camguard.policy.truth import Truth
 
 NO_ALLOW = Decision(Reason.NO_ALLOW, layer=IDENTITY)
 
@@ -77,7 +78,7 @@ class Row:
         """Return the decision where the clauses of a mask hold, made once for each. mask: of `_care`."""
         decision = self._by_mask.get(mask)
         if decision is None:
-            decision = self._by_mask[mask] = settle(self, lambda rule, _: rule.under(mask), ("*",), (True,))
+            decision = self._by_mask[mask] = settle(self, lambda rule: _ALONE[rule.under(mask)], 1, 1)
         return decision
 
     def refold(self, span: Span, bounds: Sequence[int], masks: Sequence[int]) -> Fold:
@@ -98,62 +99,64 @@ class Row:
 
     def judge(self, call: Call, terms: Terms, owner: Owner) -> Decision:
         """Return the decision by judging every rule on the call: the unfolded form."""
-        own = [not self.own_only or owner.owns(resource) for resource in call.resources]
-        return settle(self, Reading(call, terms, owner).truth, call.resources, own)
+        own = mask_of([not self.own_only or owner.owns(resource) for resource in call.resources])
+        return settle(self, Reading(call, terms, owner).found, len(call.resources), own)
 
 
-Judge: TypeAlias = Callable[[Rule, str | None], Truth]  # of one rule for one resource
+Judge: TypeAlias = Callable[[Rule], Found]  # of one rule for all resources of a call
+_ALONE: Mapping[Truth, Found] = MappingProxyType({True: Found(1, 0), None: Found(0, 1), False: Found(0, 0)})
 
 
-def settle(row: Row, truth: Judge, resources: Sequence[str | None], own: Sequence[bool]) -> Decision:
+def settle(row: Row, judge: Judge, count: int, own: int) -> Decision:
     """Combine the rules of all layers (cam-semantics 10.2; design 6.8 for which reason when several hold).
 
     A call passes if each of its resources (one, where the catalog says `any`) is allowed by every layer, and
     none is denied by any. A call that names no resource passes nowhere.
 
-    own: for each resource, whether an open layer speaks of it.
+    count: of the call's resources. own: the mask of those of which an open layer speaks.
     """
-    if not resources:
+    if not count:
         return NO_ALLOW
-    truths = [[truth(rule, resource) for resource in resources] for rule in row.rules]
-    judged = [(rule, any_of(each)) for rule, each in zip(row.rules, truths, strict=True)]
-    denies = [(rule, found) for rule, found in judged if rule.effect is Effect.DENY and found is not False]
-    for wanted, reason in ((True, Reason.EXPLICIT_DENY), (None, Reason.UNDETERMINED_DENY)):
-        counting = [rule for rule, found in denies if found is wanted]
+    judged = [(rule, judge(rule)) for rule in row.rules]
+    denies = [(rule, found) for rule, found in judged if rule.effect is Effect.DENY]
+    for reason, counting in (
+        (Reason.EXPLICIT_DENY, [rule for rule, found in denies if found.true]),
+        (Reason.UNDETERMINED_DENY, [rule for rule, found in denies if found.unknown]),
+    ):
         if counting:
             layer = row.layers[counting[0].layer].name
             return Decision(reason, tuple(dict.fromkeys(rule.id for rule in counting)), layer)
-    short = [_short(row, [each[i] for each in truths], own=mine) for i, mine in enumerate(own)]
-    if None not in short if row.any_one else any(short):
-        return _obstacle(row, [name for name in short if name])
-    allows = (
-        rule.id
-        for rule, found in judged
-        if rule.effect is Effect.ALLOW and found is True and row.layers[rule.layer].name == IDENTITY
-    )
-    return Decision(Reason.ALLOWED, tuple(dict.fromkeys(allows)), IDENTITY)
+    allows = [(rule, found.true) for rule, found in judged if rule.effect is Effect.ALLOW and found.true]
+    every = mask_of([True] * count)
+    missing = [(layer.name, mask) for layer, mask in _missing(row, allows, every, own)]
+    short = 0
+    for _, mask in missing:
+        short |= mask
+    if short == every if row.any_one else short:
+        return _obstacle(row, missing, short)
+    ids = (rule.id for rule, _ in allows if row.layers[rule.layer].name == IDENTITY)
+    return Decision(Reason.ALLOWED, tuple(dict.fromkeys(ids)), IDENTITY)
 
 
-def _short(row: Row, truths: Sequence[Truth], *, own: bool) -> str | None:
-    """Return the layer that does not allow one resource, the identity layer before all others, or None."""
-    allowing = {
-        rule.layer
-        for rule, found in zip(row.rules, truths, strict=True)
-        if rule.effect is Effect.ALLOW and found is True
-    }
-    missing = [
-        layer.name
-        for at, layer in enumerate(row.layers)
-        if layer.limits and not (layer.open and own) and at not in allowing
-    ]
-    if IDENTITY in missing:
-        return IDENTITY
-    return missing[0] if missing else None
+def _missing(
+    row: Row, allows: Iterable[tuple[Rule, int]], every: int, own: int
+) -> Iterator[tuple[Layer, int]]:
+    """Yield each layer that limits, with the mask of the resources that it does not allow."""
+    allowed = [0] * len(row.layers)
+    for rule, mask in allows:
+        allowed[rule.layer] |= mask
+    for layer, mask in zip(row.layers, allowed, strict=True):
+        if layer.limits:
+            yield layer, every & ~mask & ~(own if layer.open else 0)
 
 
-def _obstacle(row: Row, names: Sequence[str]) -> Decision:
+def _obstacle(row: Row, missing: Sequence[tuple[str, int]], short: int) -> Decision:
     """Return why a call lacks an allow: one resource short is enough, or all are where one suffices."""
-    others = [name for name in names if name != IDENTITY]
-    if others and (row.any_one or len(others) == len(names)):
-        return Decision(Reason.LAYER_LIMIT, layer=others[0])
+    identity = 0
+    for name, mask in missing:
+        identity |= mask if name == IDENTITY else 0
+    others = short & ~identity
+    if others and (row.any_one or not identity):
+        first = others & -others  # the first resource that the identity layer does allow
+        return Decision(Reason.LAYER_LIMIT, layer=next(name for name, mask in missing if mask & first))
     return NO_ALLOW

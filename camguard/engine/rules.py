@@ -20,7 +20,7 @@ from camguard.policy.actions import action_match, covers_service
 from camguard.policy.conditions import clause_truth
 from camguard.policy.keys import IP, TIME
 from camguard.policy.model import Clause, Effect, ResourcePattern, Statement
-from camguard.policy.resources import Owner, Resource, resource_match
+from camguard.policy.resources import Found, Owner, Targets, mask_of
 from camguard.policy.star import STAR
 from camguard.policy.truth import Truth, all_of, any_of
 
@@ -140,23 +140,28 @@ def stray_deny(statement: Statement, entry: Action, catalog: Catalog) -> Truth:
     return False if aimed_elsewhere else None
 
 
-class Reading(NamedTuple):
+class Reading:
     """A call as the open rules of one row read it: the slow, general way."""
 
-    call: Call
-    terms: Terms
-    owner: Owner
+    __slots__ = ("_bindings", "_call", "_every", "_owner", "_targets", "_terms")
 
-    def truth(self, rule: Rule, resource: str | None) -> Truth:
-        """Judge a rule on everything the call supplies. resource: None where it could not be bound."""
-        bindings = bindings_of(self.call.principal, self.owner)
-        truths = [clause_truth(c, values_of(c.key, self.call, self.terms), bindings) for c in rule.clauses]
-        if rule.patterns:
-            if resource is None:
-                truths.append(None)
-            else:
-                place = Resource.of(resource)
-                truths.append(
-                    any_of(resource_match(p, rule.effect, place, self.owner, bindings) for p in rule.patterns)
-                )
-        return all_of((rule.fixed, *truths))
+    def __init__(self, call: Call, terms: Terms, owner: Owner) -> None:
+        self._call = call
+        self._terms = terms
+        self._owner = owner
+        self._targets = Targets(call.resources, owner)
+        self._every = mask_of([True] * len(call.resources))
+        self._bindings = bindings_of(call.principal, owner)
+
+    def found(self, rule: Rule) -> Found:
+        """Judge a rule on everything the call supplies, for all of its resources at once."""
+        truth = all_of((rule.fixed, *(self._clause(clause) for clause in rule.clauses)))
+        if truth is False:
+            return Found(0, 0)
+        if not rule.patterns:
+            return Found(self._every, 0) if truth else Found(0, self._every)
+        found = self._targets.found(rule.patterns, rule.effect, self._owner, self._bindings)
+        return found if truth else Found(0, found.true | found.unknown)
+
+    def _clause(self, clause: Clause) -> Truth:
+        return clause_truth(clause, values_of(clause.key, self._call, self._terms), self._bindings)

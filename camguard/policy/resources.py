@@ -2,12 +2,19 @@
 
 Rule 1: a request's resource is literal text, never a pattern (5.3).
 Rule 2: where the documents disagree an allow does not reach and a deny is unknown (DEC-15).
+Rule 3: a call of a thousand resources is compared with a pattern at once, as `Targets`. `resource_match`
+        compares one resource; both give the same answer.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, repeat
+from operator import contains
 from types import MappingProxyType
+from typing import NamedTuple
 
 from camguard.policy.model import Effect, ResourcePattern
 from camguard.policy.star import STAR, fits, star_match
@@ -15,6 +22,7 @@ from camguard.policy.truth import Truth, all_of
 from camguard.policy.variables import Bindings, Template, read_template
 
 SEGMENTS = 6
+_END = "\n"  # behind a path where its end is looked for; a path that holds one is compared as a whole
 _PROJECTS = frozenset(("", "0", "id/0"))  # DEC-13
 _OWN_ACCOUNT = frozenset(("", "uin/", STAR, "uin/*"))  # DEC-14
 # The first nine codes are documented, what they stand for is general knowledge (DEC-16).
@@ -101,13 +109,18 @@ def _path_match(pieces: tuple[str, ...], effect: Effect, path: str) -> Truth:
         return True
     if effect is Effect.ALLOW:
         return False
+    near = _near_pieces(pieces)
+    return None if near is not None and fits(near, path) else False
+
+
+def _near_pieces(pieces: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return the pieces of the other pattern that a deny may mean, None where there is no other one."""
     last = pieces[-1]
     if not last and pieces[-2].endswith("/"):  # X/* against X; a piece that is alone is never empty
-        bare = (*pieces[:-2], pieces[-2][:-1])
-        return None if fits(bare, path) else False
+        return (*pieces[:-2], pieces[-2][:-1])
     if last.endswith("/"):  # a trailing slash as a prefix
-        return None if fits((*pieces, ""), path) else False
-    return False
+        return (*pieces, "")
+    return None
 
 
 def _pieces(pattern: str | Template, bindings: Bindings) -> tuple[str, ...] | None:
@@ -157,3 +170,129 @@ def _region_match(pattern: str, region: str, off: Truth) -> Truth:
     if not region:
         return off
     return star_match(REGION_ALIASES.get(pattern, pattern), REGION_ALIASES.get(region, region))
+
+
+class Found(NamedTuple):
+    """For which resources of a call something is TRUE, and for which UNKNOWN: byte i is the resource at i."""
+
+    true: int
+    unknown: int
+
+
+def mask_of(flags: Iterable[bool]) -> int:
+    """Return a mask of resources: a number whose byte i is 1 where the flag at i is true, else 0.
+
+    A byte and not a bit, for `bytes` makes a mask of a thousand flags in C.
+    """
+    return int.from_bytes(bytes(flags), "little")
+
+
+class _Place(NamedTuple):
+    """The resources of a call that share service, region and account.
+
+    paths: sorted. masks: of the first i of them, for each i. text: all of them, a NUL between two.
+    """
+
+    resource: Resource
+    paths: list[str]
+    masks: list[int]
+    text: str
+
+
+class Targets:
+    """The resources of one call, made ready to be compared with many patterns.
+
+    A pattern costs two bisections where it has one star at its end or none, and some 50 ns for each resource
+    where it has another one.
+    """
+
+    __slots__ = ("_every", "_found", "_paths", "_places", "_shapeless", "_tails", "_unbound")
+
+    def __init__(self, resources: Sequence[str | None], owner: Owner) -> None:
+        places = [None if text is None else Resource.of(text) for text in resources]
+        self._every = mask_of([True] * len(resources))
+        self._unbound = mask_of([text is None for text in resources])
+        self._shapeless = mask_of([place is None for place in places]) & ~self._unbound
+        self._paths = ["" if place is None else place.path for place in places]
+        self._tails: dict[int, list[str]] = {}
+        self._found: dict[tuple[str, ...], list[int]] = {}
+        bound: dict[tuple[str, str, str], list[tuple[str, int]]] = {}
+        for at, place in enumerate(places):
+            if place is not None:
+                key = place.service, place.region, owner.account(place.account)
+                bound.setdefault(key, []).append((place.path, at))
+        self._places = [_place(key, sorted(paths)) for key, paths in bound.items()]
+
+    def found(
+        self, patterns: Iterable[ResourcePattern], effect: Effect, owner: Owner, bindings: Bindings
+    ) -> Found:
+        """Return what `resource_match` says of each resource for any of the patterns.
+
+        A resource that could not be bound is UNKNOWN.
+        """
+        true = unknown = 0
+        for pattern in patterns:
+            each = self._match(pattern, effect, owner, bindings)
+            true |= each.true
+            unknown |= each.unknown
+        return Found(true, (unknown | self._unbound) & ~true)
+
+    def _match(self, pattern: ResourcePattern, effect: Effect, owner: Owner, bindings: Bindings) -> Found:
+        pieces = _pieces(pattern.path, bindings)
+        if pieces is None:
+            return Found(0, self._every)  # DEC-34
+        off = False if effect is Effect.ALLOW else None
+        near_pieces = None if effect is Effect.ALLOW else _near_pieces(pieces)
+        account = owner.account(pattern.account)
+        true = 0
+        unknown = 0 if off is False else self._shapeless
+        for at, place in enumerate(self._places):
+            resource = place.resource
+            if account != resource.account or pattern.service not in ("", STAR, resource.service):
+                continue
+            reached = _region_match(pattern.region, resource.region, off)
+            if reached is False:
+                continue
+            fitting = self._fitting(at, pieces)
+            near = 0 if near_pieces is None else self._fitting(at, near_pieces)
+            true |= fitting if reached else 0
+            unknown |= near if reached else near | fitting
+        return Found(true, unknown & ~true)
+
+    def _fitting(self, at: int, pieces: tuple[str, ...]) -> int:
+        """Return the mask of the paths at one place that are made of these pieces, as `fits` says of one."""
+        known = self._found.get(pieces)
+        if known is None:
+            known = self._found[pieces] = [self._made_of(place, pieces) for place in self._places]
+        return known[at]
+
+    def _made_of(self, place: _Place, pieces: tuple[str, ...]) -> int:
+        paths, masks = place.paths, place.masks
+        first, last = pieces[0], pieces[-1]
+        begin = bisect_left(paths, first)
+        if len(pieces) == 1:
+            return masks[bisect_right(paths, first, begin)] ^ masks[begin]
+        size = len(first)
+        mask = masks[bisect_right(paths, first, begin, key=lambda path: path[:size])] ^ masks[begin]
+        middle = [piece for piece in pieces[1:-1] if piece]
+        if not mask or any(piece not in place.text for piece in (*middle, last)):
+            return 0
+        tails = self._tails.get(size)
+        if tails is None:
+            tails = self._tails[size] = [path[size:] + _END for path in self._paths]
+        for piece in middle:
+            mask &= mask_of(map(contains, tails, repeat(piece)))
+        if last:  # `in` costs a third of `endswith` here
+            mask &= mask_of(map(contains, tails, repeat(last + _END)))
+        if mask and (len(middle) + bool(last) > 1 or _END in place.text):
+            # The pieces are there, but perhaps in another order.
+            flags = mask.to_bytes(len(self._paths), "little")
+            each = zip(flags, self._paths, strict=True)
+            mask = mask_of([bool(flag) and fits(pieces, path) for flag, path in each])
+        return mask
+
+
+def _place(key: tuple[str, str, str], paths: list[tuple[str, int]]) -> _Place:
+    texts = [path for path, _ in paths]
+    masks = [0, *accumulate(1 << 8 * at for _, at in paths)]
+    return _Place(Resource(*key, ""), texts, masks, "\0".join(texts))

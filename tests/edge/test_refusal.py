@@ -53,6 +53,7 @@ body_malformed 400 InvalidParameter
 region_invalid 400 InvalidParameter
 version_invalid 400 InvalidParameter
 service_conflict 400 InvalidParameter
+param_ambiguous 400 InvalidParameter
 too_many_params 400 InvalidParameter
 action_unknown 403 InvalidAction
 service_unknown 403 NoSuchProduct

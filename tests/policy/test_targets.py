@@ -1,0 +1,109 @@
+"""A call of many resources, compared with patterns at once: answers as one by one, at a small cost."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from camguard.bundle import Bundle, make_bundle
+from camguard.engine.call import Call
+from camguard.engine.decision import Reason
+from camguard.policy.document import parse_policy
+from camguard.policy.model import Effect, ResourcePattern
+from camguard.policy.resources import Owner, Resource, Targets, mask_of, read_resource, resource_match
+from camguard.policy.truth import Truth, any_of
+from tests.edge.stage import CATALOG, NOW, QUIET
+
+OWNER = Owner("100000000001", "1250000001")
+BOUND = {"owner_uin": "100000000001", "uin": "100000000103"}
+
+paths = st.text(alphabet="ab/*\n", min_size=1, max_size=7)
+segments = st.tuples(
+    st.sampled_from(["", "cvm", "*", "cbs"]),
+    st.sampled_from(["", "*", "gz", "ap-guangzhou", "ap-*", "ap-beijing"]),
+    st.sampled_from(["", "uin/100000000001", "uid/1250000001", "uin/2", "*"]),
+)
+pattern_texts = st.builds(
+    lambda place, path: f"qcs::{place[0]}:{place[1]}:{place[2]}:{path}",
+    segments,
+    st.one_of(paths, paths.map(lambda path: path + "${uin}"), st.just("b${app_id}*")),
+)
+resource_texts = st.one_of(
+    st.none(),
+    st.just("ab"),
+    st.builds(lambda place, path: f"qcs::{place[0]}:{place[1]}:{place[2]}:{path}", segments, paths),
+)
+
+
+def one_by_one(patterns: list[ResourcePattern], effect: Effect, resource: str | None) -> Truth:
+    if resource is None:
+        return None if patterns else False
+    place = Resource.of(resource)
+    return any_of(resource_match(each, effect, place, OWNER, BOUND) for each in patterns)
+
+
+@QUIET
+@given(
+    st.lists(pattern_texts, min_size=1, max_size=4),
+    st.lists(resource_texts, max_size=8),
+    st.sampled_from(Effect),
+)
+def test_all_at_once_is_as_one_by_one(texts: list[str], resources: list[str | None], effect: Effect) -> None:
+    read = [read_resource(text) for text in texts]
+    patterns = [each for each in read if isinstance(each, ResourcePattern)]
+    if not patterns:
+        return
+    found = Targets(resources, OWNER).found(patterns, effect, OWNER, BOUND)
+    truths = [one_by_one(patterns, effect, resource) for resource in resources]
+    assert found.true == mask_of([truth is True for truth in truths])
+    assert found.unknown == mask_of([truth is None for truth in truths])
+
+
+PLACE = "qcs::cvm:ap-guangzhou:uin/100000000001:instance/"
+
+
+def bundle_of(patterns: list[str]) -> Bundle:
+    """Return a bundle in which one user has a statement for each pattern, twenty in a policy."""
+    effects = ("allow", "deny")
+    statements = [
+        {"effect": effects[at % 2], "action": "cvm:*", "resource": [PLACE + pattern]}
+        for at, pattern in enumerate(patterns)
+    ]
+    policies = {
+        f"p{at}": {"version": "2.0", "statement": statements[at : at + 20]}
+        for at in range(0, len(statements), 20)
+    }
+    parsed = {name: parse_policy(json.dumps(each), source=f"{name}.json") for name, each in policies.items()}
+    people = {
+        "owner": {"uin": OWNER.uin, "app_id": OWNER.app_id},
+        "users": {"100000000103": {"policies": list(policies)}},
+    }
+    return make_bundle(parsed, people, CATALOG, revision="r" * 64)
+
+
+# 401 patterns
+PATTERNS = [
+    pytest.param([f"ins-{at}" for at in range(401)], id="whole paths"),
+    pytest.param([f"ins-{at}*" for at in range(401)], id="beginnings"),
+    pytest.param([f"*-{at}" for at in range(401)], id="endings"),
+    pytest.param([f"*{at}*" for at in range(401)], id="middles"),
+    pytest.param([f"ins-{at}/" for at in range(401)], id="trailing slashes"),
+]
+
+
+@pytest.mark.parametrize("patterns", PATTERNS)
+def test_a_thousand_resources_and_401_statements_are_decided_within_50_ms(patterns: list[str]) -> None:
+    bundle = bundle_of(patterns)
+    resources = tuple(f"{PLACE}ins-{at}" for at in range(1000))
+    call = Call("uin/100000000103", "cvm:StopInstances", 1, NOW, resources)
+    assert bundle.decide(call).reason is not Reason.ALLOWED  # which compiles the row
+    least = 1.0
+    for _ in range(5):
+        began = time.thread_time()
+        bundle.decide(call)
+        least = min(least, time.thread_time() - began)
+    assert least < 0.05
