@@ -58,6 +58,9 @@ VERSIONS = ("1.1", "1.0")
 END = b"\r\n\r\n"
 KEPT = len(END) - 1  # parsed bytes that stay held: the empty line that ends a message may begin in them
 SLICE_BYTES = 1 << 14
+HEAD_SLICE_BYTES = (
+    1 << 11
+)  # of a head that does not end in what has arrived: its lines are counted after each
 READ_BYTES = 1 << 16
 COMPACT_BYTES = 1 << 14  # parsed bytes that may stay in front of held ones before these are copied
 # Work of parsing in units of about one microsecond.
@@ -65,6 +68,7 @@ TURN = 4096
 QUANTUM = 512
 REQUEST_UNITS = 64  # the task of a request costs about as much before it first waits
 PARTS_PER_UNIT = 8
+BYTES_PER_UNIT = 16  # of a head: a line has at least 4
 # Behind an answer, a body in smaller parts than this is discarded instead of parsed, and the connection ends.
 FEW_PARTS = 1024
 PART_BYTES = 64
@@ -73,7 +77,7 @@ PART_BYTES = 64
 class Bounds(NamedTuple):
     """What one listener's connections may take. Seconds, bytes, and how many connections at once.
 
-    drain_bytes: what a caller may still send that has its answer already. head_lines: of a head and trailers.
+    drain_bytes: what a caller may still send that has its answer already. head_lines: of a head that goes on.
     """
 
     head_seconds: float
@@ -117,9 +121,6 @@ CLOSING = [(b"connection", b"close")]
 def plain(status: bytes) -> bytes:
     """Return an answer without body to what never became a request."""
     return b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-
-
-TOO_LARGE = plain(b"431 Request Header Fields Too Large")
 
 
 def one_target(url: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
@@ -172,14 +173,21 @@ def asleep() -> None:
 
 
 class Outgoing:
-    """The transport as uvicorn's answers use it, with another `close`."""
+    """The transport as uvicorn's answers use it, with another `close`.
 
-    __slots__ = ("close", "is_closing", "write")
+    What is written to a connection that is ending is dropped: uvloop raises for a closed transport.
+    """
+
+    __slots__ = ("_write", "close", "is_closing")
 
     def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
-        self.write = transport.write
+        self._write = transport.write
         self.is_closing = transport.is_closing
         self.close = close
+
+    def write(self, data: bytes) -> None:
+        if not self.is_closing():
+            self._write(data)
 
 
 class Flow(FlowControl):
@@ -247,7 +255,7 @@ class BoundedProtocol(HttpToolsProtocol):
     drained_at: loop time when something was last discarded behind the last answer, None before that.
     drained, drained_parts: bytes of the body at hand that were, and the parts in which they came.
     counted: whether the end of what is discarded is known. to_come: bytes of a declared body that were not
-    parsed yet. unspent: bytes since the last part of a body. lines: of the head and trailers at hand.
+    parsed yet. unspent: bytes since the last part of a body.
     ended: whether the message at hand has ended in the slice that is being parsed.
     held, held_from: bytes that were read, and where those begin that were not parsed. queued: by `turns`.
     pieces: parts of a body that the parser has put down.
@@ -261,7 +269,6 @@ class BoundedProtocol(HttpToolsProtocol):
     stalled_since: float | None = None
     drained_at: float | None = None
     head_bytes = 0
-    lines = 0
     drained = 0
     drained_parts = 0
     unspent = 0
@@ -271,13 +278,13 @@ class BoundedProtocol(HttpToolsProtocol):
     counted = False
     ended = False
     ending = False
-    overlong = False
     queued = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.pieces: list[bytes] = []
         self.on_body = self.pieces.append  # type: ignore[method-assign, assignment]
         super().__init__(*args, **kwargs)
+        self.headers = DISCARDED
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -297,73 +304,78 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        large = len(data) >= READ_BYTES
         if self.drained_at is not None:
             self.discard(len(data))
         else:
             self.held = self.held + data if self.held else data
-            if not self.queued:
-                if self.turns.spent < TURN:
-                    self.advance()
-                else:
-                    self.turns.queue(self)
-            large = large or len(self.held) - self.held_from > HIGH_WATER_LIMIT
-        if large and not self.transport.is_closing():
+            if self.turns.spent >= TURN:
+                self.turns.queue(self)
+            elif not self.queued:
+                self.advance()
+        if len(data) >= READ_BYTES or len(self.held) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
             self.turns.queue(self)
 
     def advance(self) -> None:
         """Parse what is held, as far as request, answer and turn allow; then read on, or not."""
-        if self.transport.is_closing():
+        if self.drained_at is not None or self.transport.is_closing():
+            self.flow.read_on()
             return
-        data, at, size = self.held, self.held_from, len(self.held)
+        data, at = self.held, self.held_from
+        size = len(data)
         most = min(self.turns.spent + QUANTUM, TURN)
-        while at < size and self.drained_at is None and not self.occupied():
+        while at < size and not self.occupied():
             if self.turns.spent >= most:
                 self.turns.queue(self)
                 break
             stop = self.slice_end(data, at)
-            self.parse(data if stop - at == size else memoryview(data)[at:stop])
-            at = stop
-            if self.transport.is_closing():
+            if not self.parse(data[at:stop]):
                 return
-        if self.drained_at is not None:
-            self.held, self.held_from = b"", 0
-            self.flow.read_on()
-            return
+            at = stop
         waiting = size - at
-        if at > COMPACT_BYTES or not waiting:
-            kept = min(at, KEPT) if waiting or self.within() else 0
-            data, at = data[at - kept :], kept
-        self.held, self.held_from = data, at
+        if waiting or self.within():
+            self.hold(data, at)
+        else:
+            self.held, self.held_from = b"", 0
         if self.answering():
             waiting += len(self.cycle.body)
         if waiting > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
-        else:
+        elif self.flow.read_paused:
             self.flow.read_on()
+
+    def hold(self, data: bytes, at: int) -> None:
+        """Keep the bytes from `at` for later, and a few before: an empty line may begin in them."""
+        if at > COMPACT_BYTES or at == len(data):
+            kept = min(at, KEPT)
+            data, at = data[at - kept :], kept
+        self.held, self.held_from = data, at
 
     def occupied(self) -> bool:
         """Say whether the request at hand must be answered, or its body taken, before more is parsed."""
-        return self.answering() and (self.body_since is None or len(self.cycle.body) > HIGH_WATER_LIMIT)
+        cycle: RequestResponseCycle | None = self.cycle  # uvicorn's annotation hides that there may be none
+        if cycle is None or cycle.response_complete:
+            return False
+        return self.body_since is None or len(cycle.body) > HIGH_WATER_LIMIT
 
     def within(self) -> bool:
         """Say whether a message has begun that ends at an empty line."""
-        return not self.to_come and (self.head_bytes > 0 or self.body_since is not None)
+        return self.head_bytes > 0 or (self.body_since is not None and not self.to_come)
 
     def slice_end(self, data: bytes, at: int) -> int:
         """Return where the next slice ends, at most one message from its beginning."""
+        size = len(data)
         if self.to_come:
-            return min(len(data), at + self.to_come)
-        stop = min(len(data), at + SLICE_BYTES)
-        found = data.find(END, max(0, at - KEPT), stop)
-        return found + len(END) if found >= 0 else stop
+            return min(size, at + self.to_come)
+        found = data.find(END, at - KEPT if at > KEPT else 0, at + SLICE_BYTES)
+        if found >= 0:
+            return found + len(END)
+        return min(size, at + (SLICE_BYTES if self.head_since is None else HEAD_SLICE_BYTES))
 
-    def parse(self, data: bytes | memoryview) -> None:
-        """Feed one slice to the parser and count what it brought."""
+    def parse(self, data: bytes) -> bool:
+        """Feed one slice to the parser and count what it brought. Tell whether the connection may go on."""
         size = len(data)
         in_head = self.head_since is not None
-        lines = self.lines
         self.ended = False
         if self.to_come:
             self.to_come -= size
@@ -373,52 +385,58 @@ class BoundedProtocol(HttpToolsProtocol):
             pass  # no protocol is upgraded to: what follows is read as HTTP
         except httptools.HttpParserError:
             self.reject()
-            return
-        parts = self.gather()
-        self.turns.spent += 1 + parts // PARTS_PER_UNIT + max(0, self.lines - lines)
-        if in_head:
-            self.count_head(size)
-        elif self.body_since is not None:
-            self.count_body(size, parts)
+            return False
+        if self.ended:
+            self.turns.spent += 1
+            return True
+        return self.head_goes_on(size) if in_head else self.body_goes_on(size, self.gather())
 
-    def count_head(self, size: int) -> None:
+    def head_goes_on(self, size: int) -> bool:
         """Bound a head that has not ended. size: bytes of the slice."""
+        self.turns.spent += 1
         if self.head_since is not None:
+            self.turns.spent += size // BYTES_PER_UNIT
             self.head_bytes += size
-            if self.head_bytes > self.bounds.head_bytes:
-                self.refuse(TOO_LARGE)
+            if self.head_bytes > self.bounds.head_bytes or len(self.headers) > self.bounds.head_lines:
+                self.refuse(plain(b"431 Request Header Fields Too Large"))
+                return False
+        return True
 
-    def count_body(self, size: int, parts: int) -> None:
+    def body_goes_on(self, size: int, parts: int) -> bool:
         """Bound what comes of a body that has not ended. size: bytes of the slice. parts: that it brought."""
+        self.turns.spent += 1 + parts // PARTS_PER_UNIT
         if not self.answering():
             self.drained += size
             self.drained_parts += parts
             if self.drained > self.bounds.drain_bytes:
                 self.transport.close()
-            elif self.drained_parts > FEW_PARTS and self.drained < PART_BYTES * self.drained_parts:
+                return False
+            if self.drained_parts > FEW_PARTS and self.drained < PART_BYTES * self.drained_parts:
                 self.drain()
+                return False
         elif parts:
             self.unspent = 0
         else:
             self.unspent += size
             if self.unspent > self.bounds.head_bytes:
                 self.transport.abort()  # a trailer or chunk line without end: the parser would keep all of it
+                return False
+        return True
 
     def gather(self) -> int:
         """Hand the parts of a body that were parsed to the request at hand; return how many there were."""
-        parts = len(self.pieces)
+        pieces = self.pieces
+        parts = len(pieces)
         if parts:
             if not self.cycle.response_complete:
-                self.cycle.body += b"".join(self.pieces)
+                self.cycle.body += pieces[0] if parts == 1 else b"".join(pieces)
                 self.cycle.message_event.set()
-            self.pieces.clear()
+            pieces.clear()
         return parts
 
     def reject(self) -> None:
         """End a connection whose bytes are no HTTP. An answer that has begun is cut, not written into."""
-        if self.overlong:
-            self.refuse(TOO_LARGE)
-        elif self.answering() and self.cycle.response_started:
+        if self.answering() and self.cycle.response_started:
             self.transport.abort()
         else:
             self.send_400_response("Invalid HTTP request received.")
@@ -428,14 +446,6 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError  # the slice did not end with its message; httptools ends the connection
         super().on_message_begin()
         self.head_since = self.loop.time()
-        self.lines = 0
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.lines += 1
-        if self.lines > self.bounds.head_lines:
-            self.overlong = self.head_since is not None
-            raise ValueError
-        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         version = self.parser.get_http_version()
@@ -459,21 +469,25 @@ class BoundedProtocol(HttpToolsProtocol):
         self.turns.spent += REQUEST_UNITS
 
     def on_message_complete(self) -> None:
-        self.gather()
         self.ended = True
+        self.turns.spent += self.gather() // PARTS_PER_UNIT
         self.body_since = None
         self.to_come = 0
-        self.drained = 0
-        self.drained_parts = 0
-        super().on_message_complete()
-        self.wait_for_next()
+        self.drained = self.drained_parts = 0
+        cycle = self.cycle
+        if cycle.response_complete:
+            self.wait_for_next()
+        else:
+            cycle.more_body = False
+            cycle.message_event.set()
 
     def on_response_complete(self) -> None:
         """Do what uvicorn does, without its timer for idle connections, and parse what is held."""
         self.server_state.total_requests += 1
         if self.drained_at is None and not self.transport.is_closing():
             self.wait_for_next()
-            self.wake()
+            if self.held or self.flow.read_paused:
+                self.turns.queue(self)
 
     def wake(self) -> None:
         """Go on in the next turn, when the application has taken the body at hand."""
@@ -533,8 +547,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self.drained_at = self.loop.time()
         self.counted = self.to_come > 0
         self.cycle.body = bytearray()
-        self.discard(len(self.held) - self.held_from)
+        unparsed = len(self.held) - self.held_from
         self.held, self.held_from = b"", 0
+        self.discard(unparsed)
         self.flow.read_on()
         if self.transport.can_write_eof() and not self.transport.is_closing():
             try:
