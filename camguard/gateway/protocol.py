@@ -34,14 +34,14 @@ Overridden methods are those of uvicorn's class and say only what they add.
 from __future__ import annotations
 
 import asyncio
+import re
 import select
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import httptools
-from starlette.types import Message
+from starlette.types import Message, Send
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -56,6 +56,7 @@ SWEEP_SECONDS = 1.0
 VERSIONS = ("1.1", "1.0")
 
 END = b"\r\n\r\n"
+EMPTY_LINES = re.compile(rb"[\r\n]*")
 KEPT = len(END) - 1  # parsed bytes that stay held: the empty line that ends a message may begin in them
 SLICE_BYTES = 1 << 14
 HEAD_SLICE_BYTES = (
@@ -146,26 +147,27 @@ def left(transport: asyncio.Transport) -> bool:
     return bool(poll.poll(0))
 
 
-async def send_delimited(cycle: RequestResponseCycle, message: Message) -> None:
-    """Answer an HTTP/1.0 client, which knows no chunks: a body without a length ends with the connection.
+def unchunked(cycle: RequestResponseCycle) -> Send:
+    """Return what sends an answer to an HTTP/1.0 client, which knows no chunks.
 
-    uvicorn's cycle sends a body as it is only within a declared length, so each part declares its own.
-    Source: RFC 9112 sections 6.1 and 6.3.
+    A body without a declared length ends with the connection. uvicorn's cycle sends bytes as they are only
+    within a declared length, so each part declares its own. Source: RFC 9112 sections 6.1 and 6.3.
     """
-    if message["type"] == "http.response.start":
-        lines = [line for line in message.get("headers", ()) if line[0].lower() != b"transfer-encoding"]
-        message = {**message, "headers": lines}
-        if all(name.lower() != b"content-length" for name, _ in lines):
-            cycle.chunked_encoding = False
-            cycle.keep_alive = False
-            cycle.send = partial(send_part, cycle)  # type: ignore[method-assign]
-    await RequestResponseCycle.send(cycle, message)  # type: ignore[arg-type]
+    delimited = False
 
+    async def send(message: Message) -> None:
+        nonlocal delimited
+        if message["type"] == "http.response.start":
+            lines = [line for line in message.get("headers", ()) if line[0].lower() != b"transfer-encoding"]
+            message = {**message, "headers": lines}
+            delimited = all(name.lower() != b"content-length" for name, _ in lines)
+            if delimited:
+                cycle.chunked_encoding = False
+        elif delimited:
+            cycle.expected_content_length = len(message.get("body", b""))
+        await RequestResponseCycle.send(cycle, message)  # type: ignore[arg-type]
 
-async def send_part(cycle: RequestResponseCycle, message: Message) -> None:
-    """Send a part of a body that ends with the connection."""
-    cycle.expected_content_length = len(message.get("body", b""))
-    await RequestResponseCycle.send(cycle, message)  # type: ignore[arg-type]
+    return send
 
 
 def asleep() -> None:
@@ -367,7 +369,12 @@ class BoundedProtocol(HttpToolsProtocol):
         size = len(data)
         if self.to_come:
             return min(size, at + self.to_come)
-        found = data.find(END, at - KEPT if at > KEPT else 0, at + SLICE_BYTES)
+        start = at - KEPT if at > KEPT else 0
+        if self.headers is DISCARDED and self.head_since is not None and data[at] in b"\r\n":
+            # A message begins behind these, and none ends in them.
+            empty = EMPTY_LINES.match(data, at, at + SLICE_BYTES)
+            start = max(start, empty.end() - KEPT)  # type: ignore[union-attr]
+        found = data.find(END, start, at + SLICE_BYTES)
         if found >= 0:
             return found + len(END)
         return min(size, at + (SLICE_BYTES if self.head_since is None else HEAD_SLICE_BYTES))
@@ -417,6 +424,7 @@ class BoundedProtocol(HttpToolsProtocol):
         elif parts:
             self.unspent = 0
         else:
+            self.turns.spent += size // BYTES_PER_UNIT
             self.unspent += size
             if self.unspent > self.bounds.head_bytes:
                 self.transport.abort()  # a trailer or chunk line without end: the parser would keep all of it
@@ -461,7 +469,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self.cycle.transport = self.outgoing  # type: ignore[assignment]
         if version == "1.0":
-            self.cycle.send = partial(send_delimited, self.cycle)  # type: ignore[method-assign]
+            self.cycle.send = unchunked(self.cycle)  # type: ignore[method-assign, assignment]
             self.cycle.waiting_for_100_continue = False  # RFC 9110 section 10.1.1
         if self.ending:
             self.close_after_this()
@@ -533,7 +541,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def close_behind_answer(self) -> None:
         """Close; if the client is still sending, or has sent more than was read, take that first."""
         if (
-            (self.body_since is None and not self.flow.read_paused)
+            (self.body_since is None and not self.held and not self.flow.read_paused)
             or self.ending
             or not self.cycle.response_complete  # cut short
             or self.transport.is_closing()
