@@ -82,7 +82,7 @@ def waited() -> float:
 
 @contextmanager
 def watching() -> Iterator[list[Stall]]:
-    """Watch each gateway that is started in the block; afterwards the list holds each one's longest stalls."""
+    """Watch each gateway that is started in the block; then the list holds each one's longest."""
     stalls: list[Stall] = []
     with TemporaryDirectory() as folder:
         os.environ[WATCH_FOLDER] = folder

@@ -5,9 +5,10 @@ of one read. The parser is therefore fed in slices that end where a message may 
 when its message may be parsed:
 
 * A body with a declared length ends where its bytes end. Every other message ends at an empty line, so
-  without a declared length a slice ends behind the next empty line, or after `SLICE_BYTES`. Where a stream is
-  sliced never changes what the parser reads. If a second message ever began in the slice that ended the
-  first, the connection would end (`on_message_begin`): two requests are never parsed at once.
+  without a declared length a slice ends behind the next empty line, or after `SLICE_BYTES`. Empty lines
+  within a chunk are passed over where the chunk's size was found (`chunk_left`). Where a stream is sliced
+  never changes what the parser reads. If a second message ever began in the slice that ended the first, the
+  connection would end (`on_message_begin`): two requests are never parsed at once.
 * No slice is fed while a request that has arrived whole waits for its answer, or while its body is above
   uvicorn's `HIGH_WATER_LIMIT` and the application takes none of it. What was read and not parsed is held.
 * Reading stops while held bytes and unread body together exceed `HIGH_WATER_LIMIT`. One connection holds at
@@ -56,8 +57,10 @@ SWEEP_SECONDS = 1.0
 VERSIONS = ("1.1", "1.0")
 
 END = b"\r\n\r\n"
+HEX = re.compile(rb"[0-9A-Fa-f]{1,16}")
 EMPTY_LINES = re.compile(rb"[\r\n]*")
-KEPT = len(END) - 1  # parsed bytes that stay held: the empty line that ends a message may begin in them
+OVERLAP = len(END) - 1  # an empty line may begin in so many bytes that were parsed before
+KEPT = 32  # parsed bytes that stay held: for that, and for the line of a chunk's size
 SLICE_BYTES = 1 << 14
 HEAD_SLICE_BYTES = (
     1 << 11
@@ -170,6 +173,20 @@ def unchunked(cycle: RequestResponseCycle) -> Send:
     return send
 
 
+def chunk_left(data: bytes, at: int, stop: int, part: bytes) -> int:
+    """Return how many bytes of a chunk follow a slice that ended within its data, 0 where that is not known.
+
+    data: what was read. at, stop: the slice. part: the last part of a body that the parser found in it.
+    A part that is shorter than its slice began in it, so what stands before the part is the line of its size.
+    """
+    begin = stop - len(part)
+    if begin <= at or data[begin - 2 : begin] != b"\r\n" or not data.endswith(part, begin, stop):
+        return 0
+    line = data.rfind(b"\n", max(0, begin - KEPT), begin - 2) + 1
+    size, _, _ = data[line : begin - 2].partition(b";")
+    return int(size, 16) - len(part) if line and HEX.fullmatch(size) else 0
+
+
 def asleep() -> None:
     """Do nothing: an ended connection is not read on."""
 
@@ -257,7 +274,7 @@ class BoundedProtocol(HttpToolsProtocol):
     drained_at: loop time when something was last discarded behind the last answer, None before that.
     drained, drained_parts: bytes of the body at hand that were, and the parts in which they came.
     counted: whether the end of what is discarded is known. to_come: bytes of a declared body that were not
-    parsed yet. unspent: bytes since the last part of a body.
+    parsed yet. chunk_left: of a chunk, 0 where unknown. unspent: bytes since the last part of a body.
     ended: whether the message at hand has ended in the slice that is being parsed.
     held, held_from: bytes that were read, and where those begin that were not parsed. queued: by `turns`.
     pieces: parts of a body that the parser has put down.
@@ -275,6 +292,7 @@ class BoundedProtocol(HttpToolsProtocol):
     drained_parts = 0
     unspent = 0
     to_come = 0
+    chunk_left = 0
     held = b""
     held_from = 0
     counted = False
@@ -331,7 +349,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.turns.queue(self)
                 break
             stop = self.slice_end(data, at)
-            if not self.parse(data[at:stop]):
+            if not self.parse(data, at, stop):
                 return
             at = stop
         waiting = size - at
@@ -367,27 +385,29 @@ class BoundedProtocol(HttpToolsProtocol):
     def slice_end(self, data: bytes, at: int) -> int:
         """Return where the next slice ends, at most one message from its beginning."""
         size = len(data)
-        if self.to_come:
-            return min(size, at + self.to_come)
-        start = at - KEPT if at > KEPT else 0
+        if expected := self.to_come or self.chunk_left:
+            return min(size, at + expected)
+        start = at - OVERLAP if at > OVERLAP else 0
         if self.headers is DISCARDED and self.head_since is not None and data[at] in b"\r\n":
             # A message begins behind these, and none ends in them.
             empty = EMPTY_LINES.match(data, at, at + SLICE_BYTES)
-            start = max(start, empty.end() - KEPT)  # type: ignore[union-attr]
+            start = max(start, empty.end() - OVERLAP)  # type: ignore[union-attr]
         found = data.find(END, start, at + SLICE_BYTES)
         if found >= 0:
             return found + len(END)
         return min(size, at + (SLICE_BYTES if self.head_since is None else HEAD_SLICE_BYTES))
 
-    def parse(self, data: bytes) -> bool:
+    def parse(self, data: bytes, at: int, stop: int) -> bool:
         """Feed one slice to the parser and count what it brought. Tell whether the connection may go on."""
-        size = len(data)
+        size = stop - at
         in_head = self.head_since is not None
         self.ended = False
         if self.to_come:
             self.to_come -= size
+        elif self.chunk_left:
+            self.chunk_left -= size
         try:
-            self.parser.feed_data(data)
+            self.parser.feed_data(data[at:stop])
         except httptools.HttpParserUpgrade:
             pass  # no protocol is upgraded to: what follows is read as HTTP
         except httptools.HttpParserError:
@@ -396,7 +416,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.ended:
             self.turns.spent += 1
             return True
-        return self.head_goes_on(size) if in_head else self.body_goes_on(size, self.gather())
+        if in_head:
+            return self.head_goes_on(size)
+        if self.pieces and not self.to_come and not self.chunk_left:
+            self.chunk_left = chunk_left(data, at, stop, self.pieces[-1])
+        return self.body_goes_on(size, self.gather())
 
     def head_goes_on(self, size: int) -> bool:
         """Bound a head that has not ended. size: bytes of the slice."""
@@ -480,7 +504,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.ended = True
         self.turns.spent += self.gather() // PARTS_PER_UNIT
         self.body_since = None
-        self.to_come = 0
+        self.to_come = self.chunk_left = 0
         self.drained = self.drained_parts = 0
         cycle = self.cycle
         if cycle.response_complete:
