@@ -142,7 +142,7 @@ STREAMS = {
     + b"4\r\n\r\n\r\n\r\n7;x=y\r\n0\r\n\r\n{}\r\n0\r\nx-t: 1\r\n\r\n"
     + b"GET /?a=b HTTP/1.1\r\nhost: h\r\n\r\n",
     "chunks that hold what frames others": CHUNKED
-    + b"1B\r\n5000\r\nx\r\n\r\n0\r\n\r\n1\r\n\r\n\n5\r\n\r\n2\r\n\r\n\r\n"
+    + b"19\r\n5000\r\nx\r\n\r\n0\r\n\r\n1\r\n\r\n\n5\r\n\r\n2\r\n\r\n\r\n"
     + b'00004;e="1"\r\n\r\n\r\n\r\n0;x\r\na: 5\r\n\r\n'
     + post(b"{}", close=False)
     + CHUNKED
