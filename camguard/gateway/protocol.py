@@ -11,9 +11,9 @@ when its message may be parsed:
   connection would end (`on_message_begin`): two requests are never parsed at once.
 * No slice is fed while a request that has arrived whole waits for its answer, or while its body is above
   uvicorn's `HIGH_WATER_LIMIT` and the application takes none of it. What was read and not parsed is held.
-* Reading stops while held bytes and unread body together exceed `HIGH_WATER_LIMIT`. One connection holds at
-  most that much and one read (256 KiB). Below it reading goes on, so that a client that leaves is noticed
-  although it has sent another request; above it `sweep` asks the kernel.
+* Reading stops while held bytes and unread body together exceed `HELD_BYTES`. One connection holds at most
+  that much, `COMPACT_BYTES` and one read (256 KiB): 320 KiB. Below it reading goes on, so that a client that
+  leaves is noticed although it has sent another request; above it `sweep` asks the kernel.
 * Parsing yields to the event loop: a connection after `QUANTUM` units of work, all connections of a listener
   together after `TURN` units. `Turns` lets the waiting connections go on, the oldest first. A read of
   `READ_BYTES` or more is the last one of its connection in one turn.
@@ -67,6 +67,7 @@ HEAD_SLICE_BYTES = (
 )  # of a head that does not end in what has arrived: its lines are counted after each
 READ_BYTES = 1 << 16
 COMPACT_BYTES = 1 << 14  # parsed bytes that may stay in front of held ones before these are copied
+HELD_BYTES = HIGH_WATER_LIMIT - COMPACT_BYTES
 # Work of parsing in units of about one microsecond.
 TURN = 4096
 QUANTUM = 512
@@ -332,7 +333,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.turns.queue(self)
             elif not self.queued:
                 self.advance()
-        if len(data) >= READ_BYTES or len(self.held) > HIGH_WATER_LIMIT:
+        if len(data) >= READ_BYTES or len(self.held) > HELD_BYTES:
             self.flow.pause_reading()
             self.turns.queue(self)
 
@@ -359,7 +360,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.held, self.held_from = b"", 0
         if self.answering():
             waiting += len(self.cycle.body)
-        if waiting > HIGH_WATER_LIMIT:
+        if waiting > HELD_BYTES:
             self.flow.pause_reading()
         elif self.flow.read_paused:
             self.flow.read_on()
