@@ -22,6 +22,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = (sys.executable, "-c", "from camguard.cli import run; run()")
+# Fault programs set the variable: a gateway then measures how long its event loop stalls.
+RUN_WATCHED = (sys.executable, "-c", "from benchmarks.faults.watch import run; run()")
+WATCH_FOLDER = "FAULTS_WATCH_FOLDER"
 ANY_PORT = {
     "CAMGUARD_GATEWAY__LISTEN": "127.0.0.1:0",
     "CAMGUARD_GATEWAY__ADMIN": "127.0.0.1:0",
@@ -100,7 +103,12 @@ def running(folder: Path, **overrides: str) -> Iterator[Gateway]:
     if not folder.exists():
         camguard("init", str(folder)).check_returncode()
     process = subprocess.Popen(
-        [*RUN, "serve", "--config", str(folder / "camguard.toml")],
+        [
+            *(RUN_WATCHED if WATCH_FOLDER in os.environ else RUN),
+            "serve",
+            "--config",
+            str(folder / "camguard.toml"),
+        ],
         env=environment(overrides),
         cwd=ROOT,
         stdout=subprocess.DEVNULL,

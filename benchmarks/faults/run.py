@@ -21,6 +21,7 @@ from benchmarks.faults import (  # noqa: E402
     clients,
     clocks,
     flips,
+    floods,
     logs,
     reloading,
     stages,
@@ -29,6 +30,7 @@ from benchmarks.faults import (  # noqa: E402
     waiting,
 )
 from benchmarks.faults.report import Report  # noqa: E402
+from benchmarks.faults.watch import CLOCK_SECONDS, CPU_SECONDS, watching  # noqa: E402
 
 
 class Program(Protocol):
@@ -55,13 +57,22 @@ PROGRAMS: Mapping[str, Program] = {
     "F-19": flips.f_19,
     "F-20": strangers.f_20,
     "waiting": waiting.waiting,
+    "pipelines": floods.pipelines,
+    "chunks": floods.chunks,
+    "stalls": floods.stalls,
 }
 
 
 def inject(name: str, *, quick: bool, silent: bool = False) -> Report:
-    """Run one program."""
+    """Run one program, with a watchdog in the event loop of each gateway that it starts."""
     report = Report(name, silent)
-    PROGRAMS[name](report, quick=quick)
+    with watching() as stalls:
+        PROGRAMS[name](report, quick=quick)
+    if stalls:
+        cpu, clock = max(stall.cpu for stall in stalls), max(stall.clock for stall in stalls)
+        report.says(longest_stall_cpu_ms=cpu * 1e3, longest_stall_clock_ms=clock * 1e3)
+        report.holds("no stall takes the loop's thread more than 50 ms of CPU", true=cpu <= CPU_SECONDS)
+        report.holds("no stall is longer than 100 ms", true=clock <= CLOCK_SECONDS)
     return report
 
 

@@ -2,17 +2,24 @@
 
 Rule 1: what is handed in goes out: target, names, values, body, byte for byte. Only framing is added.
 Rule 2: a request is never repeated. In this API a GET pays orders, so no method is safe to send twice.
-Rule 3: aiohttp ends here. Whoever forwards sees `Client`, `Reply` and `UpstreamError` only.
+Rule 3: a connection on which a byte arrives that no request waits for is closed and never used again.
+        Otherwise the next caller would get what was left of another caller's answer.
+Rule 4: aiohttp ends here. Whoever forwards sees `Client`, `Reply` and `UpstreamError` only.
 """
 
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Literal, Protocol
+from functools import partial
+from typing import Any, Literal, Protocol
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import RawResponseMessage
+from aiohttp.streams import StreamReader
 from yarl import URL
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -70,6 +77,66 @@ class Client(Protocol):
         """Cut what is left."""
 
 
+class Connection(ResponseHandler):
+    """aiohttp's connection, for one reply a request and not a byte more.
+
+    aiohttp's parser says that a reply has ended, not where. Each read is therefore fed in two parts, all but
+    its last byte and that byte: a reply that has ended before the last byte was followed by something.
+
+    awaited: whether a request waits for bytes of its reply. reply: the body of the final reply, once there.
+    """
+
+    awaited = False
+    reply: StreamReader | None = None
+
+    def set_response_params(self, **params: Any) -> None:
+        """Begin a request; aiohttp says so before it writes."""
+        self.awaited = True
+        self.reply = None
+        super().set_response_params(**params)
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        """Take the head of a reply."""
+        message, body = data
+        if self.reply is None and (message.code >= 200 or message.code == 101):  # noqa: PLR2004 - RFC 9110 section 15
+            self.reply = body
+        super().feed_data(data, size)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes from the upstream, or none, where aiohttp goes on with what it held back of a reply."""
+        if self.awaited:
+            super().data_received(data[:-1])
+            if not self._replied():
+                if data:
+                    super().data_received(data[-1:])
+                    self.awaited = not self._replied()
+                return
+        elif not data:
+            return
+        # Something follows the reply, or may follow where aiohttp held bytes back, or nobody asked for one.
+        self.awaited = False
+        self.close()
+
+    def is_connected(self) -> bool:
+        """Say whether the connection may be used: while idle, only if the kernel holds nothing to be read."""
+        if not super().is_connected():
+            return False
+        if not self.awaited and self.transport is not None and readable(self.transport):
+            self.close()
+            return False
+        return True
+
+    def _replied(self) -> bool:
+        return self.reply is not None and self.reply.is_eof()
+
+
+def readable(transport: asyncio.Transport) -> bool:
+    """Say whether bytes, the end, or an error of a connection wait to be read."""
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
 class AiohttpReply:
     """`Reply` over aiohttp. seconds: how long its body may be silent."""
 
@@ -124,10 +191,16 @@ class AiohttpClient:
 
     def __init__(self, *, seconds: float, connections: int) -> None:
         self._seconds = seconds
+        connector = aiohttp.TCPConnector(
+            limit=connections, keepalive_timeout=IDLE_SECONDS, socket_factory=impatient(seconds)
+        )
+        # aiohttp offers no public way to name the class of its connections.
+        # tests/gateway/test_client.py holds this against every version.
+        connector._factory = partial(  # type: ignore[assignment]  # noqa: SLF001
+            Connection, loop=asyncio.get_running_loop()
+        )
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=connections, keepalive_timeout=IDLE_SECONDS, socket_factory=impatient(seconds)
-            ),
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=UNTOUCHED,
             timeout=aiohttp.ClientTimeout(total=None),

@@ -90,8 +90,15 @@ class Relay:
         await caller.begin()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - for mypy: a coroutine that runs is in a task
+
+        def ended(watch: asyncio.Task[None]) -> None:
+            if not watch.cancelled():
+                watch.exception()  # retrieved, or the event loop would write it as a traceback
+            if not caller.served:
+                task.cancel()
+
         watch = asyncio.create_task(caller.departure())
-        watch.add_done_callback(lambda _: caller.served or task.cancel())
+        watch.add_done_callback(ended)
         try:
             if not caller.left:
                 await self._exchange(origin, service, scope, caller, send)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import resource
+import socket
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -12,7 +14,7 @@ import pytest
 from yarl import URL
 
 from camguard.gateway.client import AiohttpClient, Body, Headers, UpstreamError
-from tests.gateway.stage import OK, Reader, Upstream, Writer, play, says, says_and_resets
+from tests.gateway.stage import OK, Reader, Upstream, Writer, play, says, says_and_closes, says_and_resets
 
 MIB = 1 << 20
 
@@ -135,6 +137,193 @@ def test_a_reply_is_held_back_while_nobody_takes_it() -> None:
             await asyncio.sleep(0.3)
             assert written < 64 * MIB
             reply.close()
+            await client.close()
+
+    play(scene())
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+STRAY = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nSTRAY"
+
+# What an upstream says at once, and what it says later while nobody waits; both on one connection.
+STRAYS = [
+    pytest.param(OK, STRAY, id="a second answer later"),
+    pytest.param(OK, STRAY[:20], id="the beginning of a second answer later"),
+    pytest.param(OK, b"\n", id="one byte later"),
+    pytest.param(OK, b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n", id="a 408 for idleness"),
+    pytest.param(OK, b"HTTP/1.1 100 Continue\r\n\r\n", id="an interim answer later"),
+    pytest.param(OK + STRAY, b"", id="a second answer at once"),
+    pytest.param(OK + STRAY[:20], b"", id="the beginning of a second answer at once"),
+    pytest.param(OK + STRAY[:20], STRAY[20:], id="a second answer, half at once and half later"),
+    pytest.param(OK + b"\r\n", b"", id="an empty line at once"),
+    pytest.param(OK + b"x", b"", id="one byte more than the length"),
+    pytest.param(CHUNKED + STRAY, b"", id="a second answer behind chunks"),
+    pytest.param(CHUNKED + STRAY[:20], STRAY[20:], id="a second answer behind chunks, half of it later"),
+    pytest.param(CHUNKED, STRAY, id="a second answer later, behind chunks"),
+    pytest.param(HEAD + b"content-length: 0\r\n\r\n" + STRAY, b"", id="a body behind a length of 0"),
+    pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n", STRAY, id="a second answer later, behind 204"),
+    pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" + OK + STRAY, b"", id="behind an interim answer"),
+    pytest.param(
+        b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\n{}" + STRAY,
+        b"",
+        id="behind an HTTP/1.0 answer that keeps the connection",
+    ),
+    pytest.param(
+        HEAD + b"content-length: 300000\r\n\r\n" + b"x" * 300_000 + STRAY,
+        b"",
+        id="behind a body that waits for its reader",
+    ),
+]
+
+
+@pytest.mark.parametrize(("at_once", "later"), STRAYS)
+def test_a_connection_that_says_what_nobody_asked_for_is_closed_and_never_used_again(
+    at_once: bytes, later: bytes
+) -> None:
+    async def scene() -> None:
+        async def stray(upstream: Upstream, _head: bytes, _reader: Reader, writer: Writer) -> None:
+            if upstream.connections > 1:
+                writer.write(OK)
+                return
+            writer.write(at_once)
+            await asyncio.sleep(0.05)
+            writer.write(later)
+
+        async with Upstream(stray) as upstream:
+            client = AiohttpClient(seconds=5, connections=1)
+            reply = await client.send(URL(upstream.url), "POST", b"", (), b"{}")
+            body = b"".join([chunk async for chunk in reply.chunks()])
+            reply.close()
+            assert body in (b"{}", b"", b"x" * 300_000), "the first caller has its answer"
+            async with asyncio.timeout(1):
+                await upstream.ended.wait()
+            reply = await client.send(URL(upstream.url), "POST", b"", (), b"{}")
+            assert b"".join([chunk async for chunk in reply.chunks()]) == b"{}"
+            assert upstream.connections == 2
+            await client.close()
+
+    play(scene())
+
+
+GARBAGE = [
+    pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n{}", id="a body behind 204"),
+    pytest.param(
+        b"HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\nSTRAY", id="the body that a 304 names"
+    ),
+    pytest.param(OK + b"more", id="more than the length"),
+    pytest.param(CHUNKED + b"2\r\n{}\r\n", id="a chunk behind the last one"),
+]
+
+
+@pytest.mark.parametrize("reply", GARBAGE)
+def test_a_reply_with_garbage_behind_it_in_one_read_is_an_error_and_the_connection_is_closed(
+    reply: bytes,
+) -> None:
+    async def scene() -> None:
+        async def once(upstream: Upstream, _head: bytes, _reader: Reader, writer: Writer) -> None:
+            writer.write(reply if upstream.connections == 1 else OK)
+
+        async with Upstream(once) as upstream:
+            client = AiohttpClient(seconds=5, connections=1)
+            with pytest.raises(UpstreamError) as caught:
+                await client.send(URL(upstream.url), "POST", b"", (), b"{}")
+            assert caught.value.kind == "protocol"
+            async with asyncio.timeout(1):
+                await upstream.ended.wait()
+            reply_there = await client.send(URL(upstream.url), "POST", b"", (), b"{}")
+            assert reply_there.whole() == b"{}"
+            await client.close()
+
+    play(scene())
+
+
+KEPT = [
+    pytest.param((OK,), id="a length"),
+    pytest.param((CHUNKED,), id="chunks"),
+    pytest.param((CHUNKED[:-1], CHUNKED[-1:]), id="the last byte comes alone"),
+    pytest.param((OK[:1], OK[1:]), id="the first byte comes alone"),
+    pytest.param((b"HTTP/1.1 204 No Content\r\n\r\n",), id="no body"),
+    pytest.param((HEAD + b"content-length: 0\r\n\r\n",), id="an empty body"),
+    pytest.param((b"HTTP/1.1 103 Early Hints\r\n\r\n", OK), id="an interim answer before it"),
+    pytest.param((HEAD + b"content-length: 40000\r\n\r\n" + b"x" * 40_000,), id="a larger body"),
+]
+
+
+@pytest.mark.parametrize("parts", KEPT)
+def test_a_connection_whose_replies_end_where_they_should_is_used_again(parts: tuple[bytes, ...]) -> None:
+    async def scene() -> None:
+        async def says_parts(_up: Upstream, _head: bytes, _reader: Reader, writer: Writer) -> None:
+            for part in parts:
+                writer.write(part)
+                await asyncio.sleep(0.01)
+
+        async with Upstream(says_parts) as upstream:
+            client = AiohttpClient(seconds=5, connections=1)
+            for _ in range(3):
+                reply = await client.send(URL(upstream.url), "POST", b"", (), b"{}")
+                assert b"".join([chunk async for chunk in reply.chunks()]).strip(b"x") in (b"{}", b"")
+                reply.close()
+            assert upstream.connections == 1
+            await client.close()
+
+    play(scene())
+
+
+def test_what_waits_in_the_kernel_of_an_idle_connection_is_no_answer() -> None:
+    """A stray answer that the event loop has not read yet when the next caller comes."""
+
+    async def scene() -> None:
+        async with Upstream(says(OK)) as upstream:
+            client = AiohttpClient(seconds=5, connections=1)
+            reply = await client.send(URL(upstream.url), "POST", b"", (), b"{}")
+            assert reply.whole() == b"{}"
+            (writer,) = upstream._open  # noqa: SLF001 - the upstream's side of the one connection
+            sock = socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno()))
+            with sock:
+                sock.sendall(STRAY)  # in this turn of the event loop: nobody reads it before the next call
+                reply = await client.send(URL(upstream.url), "POST", b"", (), b"{}")
+            assert b"".join([chunk async for chunk in reply.chunks()]) == b"{}"
+            assert upstream.connections == 2
+            await client.close()
+
+    play(scene())
+
+
+def test_a_connection_is_not_used_again_when_the_reply_came_before_the_request_was_whole() -> None:
+    async def scene() -> None:
+        go = asyncio.Event()
+
+        async def slow_body() -> AsyncIterator[bytes]:
+            yield b"ab"
+            await go.wait()
+            yield b"cd"
+
+        async with Upstream(says(OK), reads_bodies=False) as upstream:
+            client = AiohttpClient(seconds=5, connections=1)
+            reply = await client.send(
+                URL(upstream.url), "POST", b"", [(b"content-length", b"4")], slow_body()
+            )
+            assert b"".join([chunk async for chunk in reply.chunks()]) == b"{}"
+            reply.close()
+            go.set()
+            reply = await client.send(URL(upstream.url), "POST", b"", (), b"{}")
+            assert b"".join([chunk async for chunk in reply.chunks()]) == b"{}"
+            assert upstream.connections == 2
+            await client.close()
+
+    play(scene())
+
+
+def test_a_reply_that_ends_with_the_connection_is_the_last_one_there() -> None:
+    async def scene() -> None:
+        async with Upstream(says_and_closes(HEAD + b"\r\n{}")) as upstream:
+            client = AiohttpClient(seconds=5, connections=1)
+            for _ in range(2):
+                reply = await client.send(URL(upstream.url), "POST", b"", (), b"{}")
+                assert b"".join([chunk async for chunk in reply.chunks()]) == b"{}"
+                reply.close()
+            assert upstream.connections == 2
             await client.close()
 
     play(scene())

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tests.gateway.stage import (
+    BOUNDS,
     OK,
     POST,
     Answer,
@@ -18,6 +22,7 @@ from tests.gateway.stage import (
     play,
     post,
     relaying,
+    reset,
     says,
     says_and_closes,
     says_and_resets,
@@ -25,6 +30,7 @@ from tests.gateway.stage import (
     until,
 )
 
+MIB = 1 << 20
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
 
@@ -301,6 +307,74 @@ def test_a_client_that_leaves_takes_its_upstream_call_along() -> None:
             async with asyncio.timeout(1):
                 await upstream.ended.wait()
             assert heard.errors == []
+
+    play(scene())
+
+
+BEHIND = {
+    "another request": post(close=False),
+    "half a head": POST + b"x-half",
+    "half a body": POST + b"content-length: 9\r\n\r\n{",
+    "more requests than are held": post(close=False) * 2000,
+    "a body that fills every buffer": post(b"x" * 2_000_000, close=False),
+}
+LEAVES: dict[str, Callable[[Writer], None]] = {
+    "closes": lambda writer: writer.transport.abort(),
+    "resets": reset,
+    "ends its side": lambda writer: writer.write_eof(),
+}
+# The end of a connection whose buffers are full waits behind the bytes in them: only a reset is heard there.
+LEFT = [
+    pytest.param(behind, leave, id=f"{leave} behind {text}")
+    for text, behind in BEHIND.items()
+    for leave in LEAVES
+    if len(behind) < MIB or leave == "resets"
+]
+
+
+@pytest.mark.parametrize(("behind", "leave"), LEFT)
+def test_bytes_behind_a_request_do_not_hide_that_its_client_left(
+    behind: bytes, leave: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    problems: list[dict[str, Any]] = []
+
+    async def scene() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+        bounds = BOUNDS._replace(head_seconds=1)  # the sweep looks four times in it
+        async with Upstream(hangs) as upstream, relaying(upstream.url, bounds=bounds) as (port, heard):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(post(close=False))
+            await until(lambda: upstream.requests)
+            writer.write(behind)
+            await asyncio.sleep(0.1)
+            LEAVES[leave](writer)
+            async with asyncio.timeout(2):
+                await upstream.ended.wait()
+            assert heard.errors == []
+            assert len(upstream.requests) == 1
+            writer.close()
+            await asyncio.sleep(0.05)
+
+    play(scene())
+    gc.collect()  # a task whose exception nobody retrieved complains when it is collected
+    assert problems == []
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+
+
+def test_the_first_of_two_pipelined_calls_fails_alone() -> None:
+    async def scene() -> None:
+        async def once_resets(up: Upstream, head: bytes, reader: Reader, writer: Writer) -> None:
+            await (says_and_resets() if len(up.requests) == 1 else says(OK))(up, head, reader, writer)
+
+        async with Upstream(once_resets) as upstream, relaying(upstream.url) as (port, heard):
+            first, _, second = (
+                (await ask(port, post(close=False) + post()))
+                .partition(b"HTTP/1.1 200 OK\r\n")[2]
+                .partition(b"HTTP/1.1 200 OK\r\n")
+            )
+            assert b"InternalError" in first
+            assert second.endswith(b"{}")
+            assert heard.errors == [("aiart", "reset")]
 
     play(scene())
 
