@@ -106,7 +106,7 @@ class HostJudge:
             return True
         with suppress(AddressError):
             parse_address(bracketed or bare)
-            return bare is None or ":" not in bare
+            return bracketed is None or ":" in bracketed
         return False
 
 

@@ -22,7 +22,8 @@ from typing import TextIO
 from camguard.printable import printable
 
 LINES = 1000  # that wait at most
-LINE_CHARS = 16_384  # of one record; what is longer is cut
+CHARS = 4 << 20  # of all lines that wait
+LINE_CHARS = 1 << 20  # of one record; what is longer is cut
 STOP_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
 
@@ -41,6 +42,7 @@ class ProcessLog(logging.Handler):
         self._stream = stream
         self._descriptor = _descriptor(stream)
         self._lines = lines
+        self._queued = self._taken = 0  # characters, since the start
         self._waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="camguard-process-log", daemon=True)
 
@@ -56,15 +58,19 @@ class ProcessLog(logging.Handler):
         """Have one line written as it is."""
         self.acquire()
         try:
-            if self._waiting.qsize() >= self._lines:
+            if self._waiting.qsize() >= self._lines or self._queued - self._taken + len(line) > CHARS:
                 self.dropped += 1
                 self._unreported += 1
                 return
             if self._unreported:
-                self._waiting.put(self._report())
-            self._waiting.put(line)
+                self._queue(self._report())
+            self._queue(line)
         finally:
             self.release()
+
+    def _queue(self, line: str) -> None:
+        self._queued += len(line)
+        self._waiting.put(line)
 
     def _report(self) -> str:
         lost, self._unreported = self._unreported, 0
@@ -77,13 +83,14 @@ class ProcessLog(logging.Handler):
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Write what waits, for so long at most. A thread that cannot write is left behind."""
         if self._unreported:
-            self._waiting.put(self._report())
+            self._queue(self._report())
         self._waiting.put(None)
         self._thread.join(seconds)
 
     def _run(self) -> None:
         while (line := self._waiting.get()) is not None:
             self._put(line + "\n")
+            self._taken += len(line)
             if self._unreported and self._waiting.empty():
                 self.acquire()
                 try:
