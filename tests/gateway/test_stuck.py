@@ -91,8 +91,9 @@ def unread(folder: Path, **overrides: str) -> Iterator[Unread]:
 
 
 def faulty_policy(number: int) -> str:
-    """Return a policy with a hundred kilobytes of problems."""
-    document = {"version": "2.0", "statement": [], **{f"unknown-{number}-{i}": 1 for i in range(700)}}
+    """Return a policy with half a megabyte of problems."""
+    unknown = {f"unknown-{number}-{i}-{'x' * 4000}": 1 for i in range(60)}
+    document = {"version": "2.0", "statement": [], **unknown}
     return json.dumps(document)
 
 
@@ -100,6 +101,7 @@ def faulty_policy(number: int) -> str:
 def test_pipes_that_nobody_reads_stop_neither_calls_nor_the_end(company: Path, workers: str) -> None:
     faulty = company / "bundle" / "policies" / "faulty.json"
     with unread(company, GATEWAY__WORKERS=workers) as gateway:
+        wait_for(lambda: len(accepting(gateway.admin)) == int(workers), 20)
         for number in range(2):  # each failure is more than the pipe of stderr takes
             faulty.write_text(faulty_policy(number))
             assert run.fetch(f"http://127.0.0.1:{gateway.admin}/-/reload", b"")[0] == 500
@@ -126,7 +128,7 @@ def test_a_stderr_that_is_read_again_says_how_much_was_lost(company: Path) -> No
     faulty = company / "bundle" / "policies" / "faulty.json"
     lines = ""
     with unread(company) as gateway:
-        for number in range(60):
+        for number in range(20):
             faulty.write_text(faulty_policy(number))
             assert run.fetch(f"http://127.0.0.1:{gateway.admin}/-/reload", b"")[0] == 500
         faulty.unlink()
@@ -185,9 +187,13 @@ def test_whatever_hangs_the_process_ends_after_its_deadline(
         assert time.monotonic() - began < END_SECONDS
 
 
-def accepting(gateway: run.Gateway) -> set[int]:
+def accepting(admin: int) -> set[int]:
     """Return the process ids of the workers that accept calls."""
-    return {each["pid"] for each in json.loads(gateway.get("/api/status")[1])["workers"] if each["accepting"]}
+    return {
+        each["pid"]
+        for each in json.loads(run.fetch(f"http://127.0.0.1:{admin}/api/status")[1])["workers"]
+        if each["accepting"]
+    }
 
 
 def test_status_says_what_runs_and_that_the_file_is_another_one(company: Path) -> None:
@@ -217,13 +223,13 @@ def test_a_replaced_worker_runs_by_the_settings_of_the_start(company: Path) -> N
     denied = {"X-TC-Action": "SetPayMode"}
     refusal = "AuthFailure.UnauthorizedOperation"
     with run.running(company, GATEWAY__WORKERS="2", **QUICK) as gateway:
-        wait_for(lambda: len(accepting(gateway)) == 2, 20)
+        wait_for(lambda: len(accepting(gateway.admin)) == 2, 20)
         for happens, state in ((shadow, "changed"), (no_toml, "changed"), (Path.unlink, "unreadable")):
             config.write_text(written)
             happens(config)
-            killed = min(accepting(gateway))
+            killed = min(accepting(gateway.admin))
             os.kill(killed, signal.SIGKILL)
-            wait_for(lambda killed=killed: len(accepting(gateway) - {killed}) == 2, 20)  # type: ignore[misc]
+            wait_for(lambda killed=killed: len(accepting(gateway.admin) - {killed}) == 2, 20)  # type: ignore[misc]
             status = json.loads(gateway.get("/api/status")[1])
             assert status["settings_file"] == state
             assert {each["settings_digest"] for each in status["workers"]} == {status["settings_digest"]}
