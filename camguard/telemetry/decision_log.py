@@ -108,7 +108,10 @@ class Sink:
         if self._fd is not None and not self._moved(self._fd):
             return self._fd
         self.close()
-        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        # O_NONBLOCK: a FIFO that nobody reads is an error, and is tried again, instead of waiting in open().
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+        self._fd = os.open(self._path, flags, _MODE)
+        os.set_blocking(self._fd, True)
         self._torn = self._ends_torn(self._fd)
         return self._fd
 

@@ -298,6 +298,25 @@ def test_a_line_cut_off_in_a_pipe_never_runs_into_the_next(tmp_path: Path) -> No
     os.close(reader)
 
 
+def test_a_fifo_that_nobody_reads_is_tried_again_and_does_not_keep_the_log_from_stopping(
+    tmp_path: Path, make: Maker, caplog: pytest.LogCaptureFixture
+) -> None:
+    fifo = tmp_path / "pipe"
+    os.mkfifo(fifo)
+    log = make(fifo)
+    log.conclude(numbered(1), None)
+    until(lambda: log.counts()[2] > 1)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    until(lambda: log.counts()[0] == 1)
+    assert [line["id"] for line in lines_of(os.read(reader, 1 << 16))] == ["1"]
+    os.close(reader)
+    log.conclude(numbered(2), None)
+    until(lambda: log.counts()[2] > 3)
+    log.stop()
+    assert log.counts()[:2] == (1, 1)
+    assert "trying again" in caplog.text
+
+
 # bytes that the system takes of b"11\n22\n33\n" at first, lines that are left to be written
 NUMBERS = [b"11", b"22", b"33", b"44"]
 PARTS = [(0, 3), (1, 3), (2, 2), (3, 2), (4, 2), (5, 1), (6, 1), (7, 1), (8, 0), (9, 0)]

@@ -107,8 +107,8 @@ FORGED = [
 @pytest.mark.parametrize(("message", "lines"), FORGED)
 def test_no_message_forges_a_record(message: str, lines: list[str]) -> None:
     stream = io.StringIO()
-    with process_log(stream, FORM):
-        LOG.error("%s", message)
+    with process_log(stream, FORM) as log:
+        log.handle(LOG.makeRecord(LOG.name, logging.ERROR, "", 0, "%s", (message,), None))
     assert stream.getvalue() == "\n".join(lines) + "\n"
 
 
