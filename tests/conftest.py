@@ -19,7 +19,7 @@ def repository() -> Path:
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left_behind() -> Iterator[None]:
-    """Fail a test that leaves one of our threads running: it would disturb the tests that happen to follow."""
+    """Fail a test that leaves one of our threads running: it would disturb the tests that follow."""
     before = set(threading.enumerate())
     yield
     for thread in set(threading.enumerate()) - before:

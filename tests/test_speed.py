@@ -1,7 +1,8 @@
 """A guard against getting slower: a decision beside dict look-ups measured in the same moment.
 
-Bounds are generous and are ratios of CPU time of this thread, never times of a clock on the wall: they hold on a
-slow machine and beside another worker's tests, and still catch a decision that begins to walk, parse or allocate.
+Bounds are generous and are ratios of CPU time of this thread, never times of a clock on the wall: they hold
+on a slow machine and beside another worker's tests, and still catch a decision that begins to walk, parse or
+allocate.
 """
 
 from __future__ import annotations

@@ -153,10 +153,14 @@ class Store:
         """Ask for a look soon, from any thread or signal handler; many requests make one look."""
         self._wake.set()
 
-    def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """Stop polling. Wait for the look under way, for so long at most: it may hang in a file system."""
+    def end(self) -> None:
+        """Ask the thread to stop polling, and do not wait for it."""
         self._stopping = True
         self._wake.set()
+
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """Stop polling. Wait for the look under way, for so long at most: it may hang in a file system."""
+        self.end()
         if self._thread is not None:
             self._thread.join(seconds)
             self._thread = None
