@@ -20,11 +20,11 @@ check: $(VENV)/installed-dev
 	$(VENV)/bin/mypy
 
 coverage: $(VENV)/installed-dev
-	$(VENV)/bin/python -m pytest --cov=camguard tests/test_cases.py tests/test_ipset.py tests/engine tests/policy
+	$(VENV)/bin/python -m pytest -n 0 --cov=camguard tests/test_cases.py tests/test_ipset.py tests/engine tests/policy
 
-# What takes longer than a change should wait for; .ci/run runs it too.
+# What takes longer than a change should wait for; .ci/run runs it too. In one process: much of it is timed.
 heavy: $(VENV)/installed-dev
-	$(VENV)/bin/python -m pytest -m heavy
+	$(VENV)/bin/python -m pytest -n 0 -m heavy
 
 # Every small fault put into what decides must make a test fail: some forty minutes.
 mutation: $(VENV)/installed-dev

@@ -28,6 +28,8 @@ from camguard.settings import Settings
 from camguard.telemetry.decision_log import DecisionLog
 from camguard.telemetry.metrics import Metrics
 
+STOP_SECONDS = 4.0  # below the grace that the supervisor of workers gives them
+
 _LOGGER = logging.getLogger(__name__)
 
 Registry = CollectorRegistry  # named here for those who may not import its home
@@ -70,11 +72,17 @@ class Parts:
             self.candidate.start()
 
     def stop(self) -> None:
-        """End what `start` began; decisions that wait are written. Blocks for a moment."""
-        if self.candidate is not None:
-            self.candidate.stop()
-        self.store.stop()
-        self.log.stop()  # before the metrics: what it still writes is counted
+        """End what `start` began; decisions that wait are written. Blocks for at most `STOP_SECONDS`.
+
+        What hangs, a read of a file or a write to a pipe, is left behind: all these threads are daemons.
+        """
+        until = time.monotonic() + STOP_SECONDS
+        stores = [store for store in (self.candidate, self.store) if store is not None]
+        for store in stores:
+            store.end()
+        self.log.stop(STOP_SECONDS / 2)  # before the metrics: what it still writes is counted
+        for store in stores:
+            store.stop(max(0.0, until - time.monotonic()))
         self.metrics.stop()
 
 

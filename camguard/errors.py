@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from camguard.printable import printable
+
 
 class Problem(NamedTuple):
     """One thing wrong at one place.
@@ -28,7 +30,8 @@ class Problem(NamedTuple):
     message: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.message} [{self.code}]"
+        """Return it on one line, whatever names it holds: no part of it can pass for a line of its own."""
+        return printable(f"{self.where}: {self.message} [{self.code}]")
 
 
 class CamguardError(Exception):

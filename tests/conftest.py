@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,17 @@ import pytest
 def repository() -> Path:
     """Return the root of the checkout."""
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left_behind() -> Iterator[None]:
+    """Fail a test that leaves one of our threads running: it would disturb the tests that follow."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        if thread.name.startswith("camguard-"):
+            thread.join(1.0)
+            assert not thread.is_alive(), f"the test leaves the thread {thread.name} running"
 
 
 @pytest.fixture

@@ -17,7 +17,9 @@ HOUSE = ROOT / "camguard"
 
 # The order to read in, and the rule of who may import whom: only names to the left.
 ORDER = (
+    "printable",
     "errors",
+    "files",
     "memo",
     "suggest",
     "jsontext",

@@ -174,8 +174,13 @@ def test_t117_a_relay_s_own_answer_is_not_logged_as_its_upstream_s(config: Path,
 
 def test_t51_nothing_is_exempt(config: Path) -> None:
     app = guarded(config, CollectorRegistry())
-    for path in ("/healthz", "/metrics", "/docs", "//"):
-        assert asyncio.run(call(app, path)).response["Error"]["Code"] == "UnsupportedProtocol"
+
+    async def scene() -> list[str]:
+        async with alive(app):
+            told = [await call(app, path) for path in ("/healthz", "/metrics", "/docs", "//")]
+        return [each.response["Error"]["Code"] for each in told]
+
+    assert asyncio.run(scene()) == ["UnsupportedProtocol"] * 4
 
 
 def test_t56_a_websocket_is_refused() -> None:
@@ -295,5 +300,11 @@ def test_t67_a_debugging_application_shows_nothing_of_the_guard(
         raise ValueError("secret")
 
     monkeypatch.setattr("camguard.edge.reading.read_lines", broken)
-    told = asyncio.run(call(guarded(config, CollectorRegistry())))
+    app = guarded(config, CollectorRegistry())
+
+    async def scene() -> Told:
+        async with alive(app):
+            return await call(app)
+
+    told = asyncio.run(scene())
     assert told.response["Error"] == {"Code": "InternalError", "Message": "An internal error has occurred."}

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from camguard.cli import main
+from tests.test_middleware import alive
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 CALL = {
@@ -55,8 +56,13 @@ def test_the_application(capsys: pytest.CaptureFixture[str]) -> None:
         response: dict[str, Any] = answer.json()["Response"]
         return response
 
-    assert asyncio.run(ask("10.1.2.3"))["By"] == ["aiart-create#0"]
-    assert asyncio.run(ask("192.0.2.1"))["Error"]["Code"] == "AuthFailure.UnauthorizedOperation"
+    async def scene() -> tuple[dict[str, Any], dict[str, Any]]:
+        async with alive(app):
+            return await ask("10.1.2.3"), await ask("192.0.2.1")
+
+    allowed, refused = asyncio.run(scene())
+    assert allowed["By"] == ["aiart-create#0"]
+    assert refused["Error"]["Code"] == "AuthFailure.UnauthorizedOperation"
     assert capsys.readouterr().err == ""
 
 

@@ -201,6 +201,14 @@ BAD = [
     pytest.param(
         '[catalog]\npath = "a\\u0000b"', r"#/catalog/path: 'a\x00b' is not text without", id="a NUL"
     ),
+    pytest.param(
+        '[gateway]\nadmin_hosts = ["ok", "a.example:9090"]',
+        "#/gateway/admin_hosts/1: 'a.example:9090' is not a domain name",
+        id="a name with a port",
+    ),
+    pytest.param(
+        '[gateway]\nadmin_hosts = ["*"]', "#/gateway/admin_hosts/0: '*' is not a domain name", id="any name"
+    ),
     pytest.param("[hosts]\nroots = []", "#/hosts/roots: a list is not of use when empty", id="no domain"),
     pytest.param(
         '[hosts]\nroots = "x.example"', "#/hosts/roots: 'x.example' is not a list", id="text is no list"
@@ -396,6 +404,7 @@ OVERRIDES = [
     pytest.param("GATEWAY__ADMIN", "", "gateway.admin", None, id="text that is empty"),
     pytest.param("GATEWAY__WORKERS", "4", "gateway.workers", 4, id="a number"),
     pytest.param("IDENTITY__ALLOW_V1", "true", "identity.allow_v1", True, id="a switch"),
+    pytest.param("GATEWAY__ADMIN_HOSTS", '["A.example"]', "gateway.admin_hosts", ["a.example"], id="names"),
     pytest.param("HOSTS__ROOTS", '["a.example"]', "hosts.roots", ["a.example"], id="a list"),
     pytest.param("UPSTREAM__DEFAULT", "echo", "upstream.default", "echo", id="an upstream"),
     pytest.param(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from camguard.catalog.model import Catalog
 from camguard.engine.decide import TABLES, Tables
 from camguard.engine.vocabulary import IpSupport, UnknownAction
 from camguard.errors import BundleError, CamguardError, Problem
+from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, list_folder, read_folder
 from camguard.jsontext import read_json
 from camguard.policy.document import parse_policy
 from camguard.policy.lint import errors
@@ -31,8 +33,6 @@ PRINCIPALS = "principals.json"
 POLICIES = "policies"
 _UNLISTED = frozenset(("CG201", "CG207"))  # a deny of names that a known service does not list
 MIN_FILES = 2  # principals.json and one policy
-MAX_FILE = 4 << 20  # bytes of one policy; principals.json may be larger
-MAX_PRINCIPALS = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +52,20 @@ def read_content(folder: Path, catalog: Path) -> Content:
     files: dict[str, bytes] = {}
     problems: list[Problem] = []
     folder = folder.resolve()  # once: a symlink swapped meanwhile must not mix two bundles
-    problems += _misplaced(folder / POLICIES)
-    for path in _paths(folder):
+    principals, policies = folder / PRINCIPALS, folder / POLICIES
+    try:
+        entries = list_folder(policies) if policies.is_dir() else []
+    except OSError as exc:
+        raise BundleError(Problem(POLICIES, "BundleError", f"cannot be read: {exc.strerror}")) from None
+    problems += _misplaced(entries)
+    for path, read in read_folder(
+        _paths(principals, entries), lambda path: FOLDER_BYTES if path == principals else DOCUMENT_BYTES
+    ):
         name = path.relative_to(folder).as_posix()
-        try:
-            size = path.stat().st_size
-            if size > (MAX_PRINCIPALS if name == PRINCIPALS else MAX_FILE):
-                problems.append(Problem(name, "BundleError", f"is too large: {size} bytes"))
-            else:
-                files[name] = path.read_bytes()
-        except OSError as exc:
-            problems.append(Problem(name, "BundleError", f"cannot be read: {exc.strerror}"))
+        if isinstance(read, OSError):
+            problems.append(Problem(name, "BundleError", f"cannot be read: {read.strerror}"))
+        else:
+            files[name] = read
     if PRINCIPALS not in files and not problems:
         problems.append(Problem(str(folder), "BundleError", f"there is no {PRINCIPALS} in this folder"))
     if len(files) < MIN_FILES and not problems:  # an emptied folder is no wish to deny everything (T108)
@@ -73,25 +76,22 @@ def read_content(folder: Path, catalog: Path) -> Content:
     digest = hashlib.sha256()
     named = {**files, **{f"catalog/{Path(name).name}": raw for name, raw in listed.items()}}
     for name, raw in named.items():
-        for part in (name.encode(), raw):
+        for part in (os.fsencode(name), raw):  # a file's name may be no UTF-8
             digest.update(len(part).to_bytes(8))
             digest.update(part)
     return Content(MappingProxyType(files), listed, digest.hexdigest())
 
 
-def _paths(folder: Path) -> Iterator[Path]:
+def _paths(principals: Path, policies: list[Path]) -> Iterator[Path]:
     """Yield the files that make a bundle. Editors' leftovers and dot files are none."""
-    principals = folder / PRINCIPALS
     if principals.exists() or principals.is_symlink():
         yield principals
-    policies = folder / POLICIES
-    if policies.is_dir():
-        yield from sorted(p for p in policies.iterdir() if p.suffix == ".json" and not p.name.startswith("."))
+    yield from (path for path in policies if path.suffix == ".json" and not path.name.startswith("."))
 
 
-def _misplaced(policies: Path) -> Iterator[Problem]:
+def _misplaced(policies: list[Path]) -> Iterator[Problem]:
     """Yield what looks like a policy and would be passed over: it could be one that denies (threats T85)."""
-    for path in sorted(policies.iterdir()) if policies.is_dir() else ():
+    for path in policies:
         where = f"{POLICIES}/{path.name}"
         if path.name.startswith("."):
             continue

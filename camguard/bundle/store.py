@@ -21,6 +21,7 @@ from camguard.errors import CamguardError, Problem
 
 SETTLE_SECONDS = 0.05  # between two readings that must agree
 BETWEEN_SECONDS = 0.5  # between two activations: a storm of reloads is coalesced
+STOP_SECONDS = 2.0
 _READINGS = 40  # that may disagree before a change is left for the next poll
 
 Result = Literal["success", "unchanged", "failure"]
@@ -101,7 +102,9 @@ class Store:
             return self._confirm("unchanged")
         if content.digest == self._refused[0]:
             return self._failure(self._refused[1])
-        content = self._settled(content)
+        digest = content.digest
+        del content  # one reading in memory at a time
+        content = self._settled(digest)
         try:
             bundle = self._build(content)
         except CamguardError as exc:
@@ -113,14 +116,18 @@ class Store:
         self._left, self.bundle = self.bundle, bundle
         return self._confirm("success")
 
-    def _settled(self, content: Content) -> Content:
-        """Return the content once two readings agree: a folder half written is no bundle."""
+    def _settled(self, digest: str) -> Content:
+        """Return the content once two readings agree: a folder half written is no bundle.
+
+        digest: of the reading before.
+        """
         for _ in range(_READINGS):
             self._sleep(SETTLE_SECONDS)
-            again = self._read()
-            if again.digest == content.digest:
+            content = self._read()
+            if content.digest == digest:
                 return content
-            content = again
+            digest = content.digest
+            del content
         raise CamguardError(Problem("bundle", "BundleError", "keeps changing while it is read"))
 
     def _confirm(self, result: Result) -> ReloadOutcome:
@@ -146,12 +153,16 @@ class Store:
         """Ask for a look soon, from any thread or signal handler; many requests make one look."""
         self._wake.set()
 
-    def stop(self) -> None:
-        """Stop polling and wait for the look under way."""
+    def end(self) -> None:
+        """Ask the thread to stop polling, and do not wait for it."""
         self._stopping = True
         self._wake.set()
+
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """Stop polling. Wait for the look under way, for so long at most: it may hang in a file system."""
+        self.end()
         if self._thread is not None:
-            self._thread.join(timeout=5.0)
+            self._thread.join(seconds)
             self._thread = None
 
     def _poll(self) -> None:

@@ -19,6 +19,7 @@ from camguard.catalog.model import Action, Catalog, Service
 from camguard.catalog.page import read_page
 from camguard.catalog.template import bindable
 from camguard.errors import CatalogError, Problem
+from camguard.files import DOCUMENT_BYTES, read_file
 
 
 class Update(NamedTuple):
@@ -91,7 +92,7 @@ def _update(service: Service, file: Path) -> tuple[Update, list[Problem]]:
     before = catalog.services[service.name]
     service, dropped = keep_annotations(before, service, str(file))
     difference = compare(catalog, Catalog({service.name: service}))
-    same = file.read_bytes() == to_json(service).encode()
+    same = read_file(file, DOCUMENT_BYTES) == to_json(service).encode()
     return Update(service, file, before, difference, same), dropped
 
 

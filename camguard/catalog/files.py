@@ -15,6 +15,7 @@ from typing import Any, Final
 from camguard.catalog.check import read_service
 from camguard.catalog.model import Action, Catalog, Service
 from camguard.errors import CatalogError, Problem
+from camguard.files import DOCUMENT_BYTES, list_folder, read_folder
 from camguard.jsontext import read_json
 
 SUFFIX: Final = ".json"
@@ -33,11 +34,11 @@ def read_catalog(path: str | os.PathLike[str]) -> Mapping[str, bytes]:
     """Return the bytes of every file of a catalog by its path. Raises CatalogError."""
     raw: dict[str, bytes] = {}
     problems: list[Problem] = []
-    for file in _files(Path(path)):
-        try:
-            raw[str(file)] = file.read_bytes()
-        except OSError as error:
-            problems.append(Problem(str(file), CODE, error.strerror or str(error)))
+    for file, read in read_folder(_files(Path(path)), lambda _: DOCUMENT_BYTES):
+        if isinstance(read, OSError):
+            problems.append(Problem(str(file), CODE, f"cannot be read: {read.strerror}"))
+        else:
+            raw[str(file)] = read
     if problems:
         raise CatalogError(*problems)
     return raw
@@ -66,7 +67,7 @@ def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     try:
-        found = sorted(f for f in path.iterdir() if f.suffix == SUFFIX and not f.name.startswith("."))
+        found = [f for f in list_folder(path) if f.suffix == SUFFIX and not f.name.startswith(".")]
     except OSError as error:
         raise CatalogError(Problem(str(path), CODE, error.strerror or str(error))) from None
     if not found:

@@ -11,13 +11,14 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from camguard import __version__
 from camguard.cli import catalog, check, init, lint, serve, test
 from camguard.cli.exit import Exit
 from camguard.cli.output import complain
 from camguard.errors import CamguardError
+from camguard.printable import printable
 
 VERBS = (serve, check, lint, test, catalog, init)
 
@@ -27,6 +28,10 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
+    def error(self, message: str) -> NoReturn:
+        """End with a usage error; what it quotes of the arguments is escaped."""
+        super().error(printable(message))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # argparse, after --help or a usage error
         return end.code if isinstance(end.code, int) else Exit.OK
     except CamguardError as error:
-        complain(str(error))
+        complain(*map(str, error.problems))
         return Exit.INVALID
     except BrokenPipeError:
         # Whoever read stdout has gone; a second flush at exit must not complain about it.

@@ -17,6 +17,7 @@ from camguard.cli.output import add_format, complain, paint, say, show
 from camguard.cli.source import find_config
 from camguard.cli.starter import starter
 from camguard.errors import CatalogError, Problem
+from camguard.files import DOCUMENT_BYTES, read_file
 from camguard.settings import load_settings
 from camguard.suggest import nearest_names
 
@@ -69,7 +70,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run_build(args: argparse.Namespace) -> Exit:
     """Read pages and write the files of their services, all or none."""
-    plan = plan_build([(str(page), page.read_bytes()) for page in args.pages], args.out)
+    plan = plan_build([(str(page), read_file(page, DOCUMENT_BYTES)) for page in args.pages], args.out)
     hindrances = [*_refusals(plan), *([] if args.allow_shrink else _shrinkages(plan))]
     if not hindrances:
         save_all([update.service for update in plan.updates if not update.same_bytes], args.out)

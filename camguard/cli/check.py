@@ -56,7 +56,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def add_call(parser: argparse.ArgumentParser) -> None:
     """Give a verb the options that make up a call."""
-    parser.add_argument("--principal", required=True, metavar="WHO", help="uin/…, role/…, or a user's name")
+    parser.add_argument(
+        "--principal", required=True, metavar="WHO", help="uin/…, role/…, a uin, or a user's name"
+    )
     parser.add_argument("--action", required=True, metavar="SERVICE:NAME")
     parser.add_argument("--resource", action="append", metavar="QCS", help="six segments; may be repeated")
     parser.add_argument("--ip", type=_address, metavar="ADDRESS", help="where the call comes from")

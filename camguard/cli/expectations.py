@@ -22,6 +22,7 @@ from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.explain import format_moment
 from camguard.errors import AddressError, BundleError, Problem
+from camguard.files import DOCUMENT_BYTES, read_file
 from camguard.ipset import format_address, parse_range
 from camguard.policy.star import STAR, star_match
 from camguard.suggest import nearest
@@ -135,7 +136,7 @@ def read_suites(path: Path, bundle: Bundle) -> tuple[Suite, ...]:
     """
     reader = _Reader(shown(path), bundle)
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(read_file(path, DOCUMENT_BYTES).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BundleError(Problem(reader.source, CODE, f"is not TOML: {error}")) from None
     reader.known(raw, _FILE, "top level")

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> Exit:
     names = (KEYS,) if args.only_keys else ("camguard.toml", *FOLDERS, KEYS)
     there = [str(args.folder / name) for name in names if (args.folder / name).exists()]
     if there:
-        complain("\n".join(f"{path}: is there already; nothing was written" for path in there))
+        complain(*(f"{path}: is there already; nothing was written" for path in there))
         return Exit.USAGE
     args.folder.mkdir(parents=True, exist_ok=True)
     for name in names:

@@ -18,6 +18,7 @@ from camguard.cli.sarif import sarif
 from camguard.cli.source import add_config, find_config, shown
 from camguard.cli.starter import starter
 from camguard.errors import BundleError, PolicyError, Problem
+from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, read_file
 from camguard.jsontext import read_json
 from camguard.policy.document import parse_policy
 from camguard.policy.lint import Finding, Severity, lint
@@ -89,7 +90,7 @@ class Reading:
 
     def _policy(self, path: Path) -> Policy | None:
         self.policies += 1
-        raw = path.read_bytes()
+        raw = read_file(path, DOCUMENT_BYTES)
         self.texts[shown(path)] = raw.decode(errors="replace")
         try:
             policy = parse_policy(raw, source=shown(path))
@@ -101,7 +102,7 @@ class Reading:
 
     def _attachments(self, folder: Path, policies: Mapping[str, Policy | None]) -> None:
         place = shown(folder / PRINCIPALS)
-        raw = (folder / PRINCIPALS).read_bytes()
+        raw = read_file(folder / PRINCIPALS, FOLDER_BYTES)
         self.texts[place] = raw.decode(errors="replace")
         try:
             people = read_principals(read_json(raw, place, BundleError, "PrincipalsError"), place)

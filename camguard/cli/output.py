@@ -7,8 +7,15 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from secrets import token_hex
 from typing import Final, TextIO
 
+from camguard.printable import printable, printable_json
+
+# Stands for ESC until a line is printed. Drawn by each process: a name in the data cannot hold it, and so
+# cannot bring escape codes of its own.
+_MARK: Final = f"\x1b{token_hex(8)}"
+_PRINTED_MARK: Final = printable(_MARK)
 STYLES: Final = {"good": "32", "bad": "31", "doubtful": "33", "dim": "2", "strong": "1"}
 
 
@@ -33,10 +40,18 @@ def wants_colour(stream: TextIO | None) -> bool:
 
 
 def paint(text: str, style: str, stream: TextIO | None = None) -> str:
-    """Return `text` in one of STYLES where `stream` (stdout by default) shows colour, else unchanged."""
+    """Return `text` in one of STYLES where `stream` (stdout by default) shows colour, else unchanged.
+
+    The result is for `show`, `say`, `complain` and `finished`, which turn the marks into escape codes.
+    """
     if not wants_colour(stream or sys.stdout):
         return text
-    return f"\x1b[{STYLES[style]}m{text}\x1b[0m"
+    return f"{_MARK}[{STYLES[style]}m{text}{_MARK}[0m"
+
+
+def finished(line: str) -> str:
+    """Return a line as it is printed: what `paint` coloured is coloured, every other control is escaped."""
+    return printable(line).replace(_PRINTED_MARK, "\x1b")
 
 
 def show(form: str, lines: Iterable[str], document: Mapping[str, object]) -> None:
@@ -46,17 +61,17 @@ def show(form: str, lines: Iterable[str], document: Mapping[str, object]) -> Non
     """
     if form == "text":
         for line in lines:
-            print(line)
+            print(finished(line))
     else:
-        print(json.dumps(document, ensure_ascii=False, indent=2))
+        print(printable_json(json.dumps(document, ensure_ascii=False, indent=2)))
 
 
-def say(message: str) -> None:
-    """Tell the person something that is not the result."""
-    print(message, file=sys.stderr)
+def say(line: str) -> None:
+    """Print to stderr one line that is not the result."""
+    print(finished(line), file=sys.stderr)
 
 
-def complain(message: str) -> None:
-    """Say what went wrong, each line behind the program's name."""
-    for line in message.splitlines():
-        print(f"{paint('camguard:', 'bad', sys.stderr)} {line}", file=sys.stderr)
+def complain(*lines: str) -> None:
+    """Print to stderr what went wrong, each line behind the program's name."""
+    for line in lines:
+        say(f"{paint('camguard:', 'bad', sys.stderr)} {line}")

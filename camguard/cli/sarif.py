@@ -5,6 +5,7 @@ Source: OASIS SARIF 2.1.0, sections 3.13 to 3.52.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,4 +80,4 @@ def _result(finding: Finding, rule: int, texts: Mapping[str, str]) -> dict[str, 
 def _uri(file: str) -> str:
     """Return a relative reference as it is, an absolute path as a file URI."""
     path = Path(file)
-    return path.as_uri() if path.is_absolute() else quote(path.as_posix())
+    return path.as_uri() if path.is_absolute() else quote(os.fsencode(path.as_posix()))

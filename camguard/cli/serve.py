@@ -13,13 +13,17 @@ from typing import NamedTuple
 from camguard.assembly import Parts, assemble
 from camguard.bundle import Bundle
 from camguard.cli.exit import Exit
-from camguard.cli.output import complain, paint, say
+from camguard.cli.output import complain, finished, paint, say
 from camguard.cli.source import add_config, shown, the_config
 from camguard.engine.call import Call
 from camguard.ipset import parse_address
-from camguard.settings import Address, Settings, load_settings
+from camguard.settings import Address, Settings
+from camguard.settings.load import parse_settings
+from camguard.settings.source import read_source
+from camguard.telemetry.process_log import process_log
 
 EXTRA = frozenset(("aiohttp", "httptools", "uvicorn", "uvloop", "yarl"))
+LOG_FORMAT = "%(levelname)s: %(message)s"
 LOOPBACK = parse_address("127.0.0.1")
 
 
@@ -61,24 +65,28 @@ def run(args: argparse.Namespace) -> Exit:
             raise
         complain(f"{missing.name} is not installed; the gateway needs: pip install 'camguard[serve]'")
         return Exit.UNEXPECTED
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s: %(message)s")
     config = the_config(args.config)
-    settings = load_settings(config)
+    source = read_source(config)
+    settings = parse_settings(source)
     if args.check:
+        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
         return check(settings)
-    with closing(bind_all(settings)) as sockets:
+    with process_log(sys.stderr, LOG_FORMAT) as log, closing(bind_all(settings)) as sockets:
         ports = sockets.ports
+
+        def tell(line: str) -> None:
+            log.write(finished(line))
 
         def started(parts: Parts) -> None:
             for line in greeting(settings, parts, *ports):
-                say(line)
+                tell(line)
 
-        say(f"camguard serves {shown(config)}")
+        tell(f"camguard serves {shown(config)}")
         if settings.gateway.workers == 1:
-            serve_alone(settings, sockets, started)
+            serve_alone(settings, source, sockets, started)
         else:
-            supervise(config, settings, sockets, started)
-    say("camguard has finished what was in flight")
+            supervise(settings, source, sockets, started)
+        tell("camguard has finished what was in flight")
     return Exit.OK
 
 

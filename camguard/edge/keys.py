@@ -24,6 +24,7 @@ from secrets import token_bytes
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from camguard.errors import PolicyError, Problem, SettingsError
+from camguard.files import read_file
 from camguard.jsontext import Number, child, read_json
 from camguard.policy.document import parse_policy
 from camguard.policy.model import Policy
@@ -275,34 +276,24 @@ def _text(tree: object) -> Iterator[str]:
         yield tree if isinstance(tree, Number) else json.dumps(tree, ensure_ascii=False)
 
 
-def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a pipe in the file's place must not hold the poll up
-
-
 def _read(path: Path) -> bytes:
     """Return the content of the file, and of the very file whose owner and rights were looked at."""
 
     def wrong(message: str) -> SettingsError:
         return SettingsError(Problem(str(path), "KeysError", message))
 
+    def judge(facts: os.stat_result) -> None:
+        if facts.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            mode = stat.S_IMODE(facts.st_mode)
+            raise wrong(f"others may use these keys (mode {mode:04o}); run: chmod 600 {path}")
+        if facts.st_uid not in (0, os.geteuid()):
+            owner = f"belongs to user {facts.st_uid}, neither us nor root"
+            raise wrong(f"{owner}; run: chown {os.geteuid()} {path}")
+
     try:
-        with open(path, "rb", opener=_open) as file:
-            facts = os.fstat(file.fileno())
-            if not stat.S_ISREG(facts.st_mode):
-                raise wrong("is not a file")
-            if facts.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                mode = stat.S_IMODE(facts.st_mode)
-                raise wrong(f"others may use these keys (mode {mode:04o}); run: chmod 600 {path}")
-            if facts.st_uid not in (0, os.geteuid()):
-                raise wrong(
-                    f"belongs to user {facts.st_uid}, neither us nor root; run: chown {os.geteuid()} {path}"
-                )
-            raw = file.read(_FILE_BYTES + 1)
+        return read_file(path, _FILE_BYTES, judge)
     except OSError as error:
         raise wrong(f"cannot be read: {error.strerror}") from None
-    if len(raw) > _FILE_BYTES:
-        raise wrong(f"is larger than {_FILE_BYTES} bytes")
-    return raw
 
 
 class KeysPoll(NamedTuple):

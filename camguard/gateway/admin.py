@@ -2,25 +2,41 @@
 
 Rule 1: it is asked seldom and never delays a call: a scrape is rendered in a thread, one at a time (T115).
 Rule 2: nothing here is secret and nothing of it was written by a caller.
+Rule 3: what may block runs in a daemon thread: one that never returns does not keep the process from ending.
+Rule 4: a name that somebody made resolve to this machine (DNS rebinding) can neither read nor reload: `Host`
+        must be an address, `localhost` or a name of the settings, except for scrapes and health checks.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import json
+import re
+import threading
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from camguard.bundle.store import ReloadOutcome
+from camguard.errors import AddressError
+from camguard.ipset import parse_address
+from camguard.printable import printable_json
 from camguard.telemetry.metrics import CONTENT_TYPE
 
-FRESH = {"cache-control": "no-store"}
+T = TypeVar("T")
+
+FRESH: Final = {"cache-control": "no-store"}
+RELOAD_SECONDS: Final = 30.0  # after which whoever asked for a reload is answered that it has not ended
+ANY_HOST: Final = frozenset(("/metrics", "/-/healthy", "/-/ready"))  # asked by GET or HEAD
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +53,93 @@ class Sources:
     status: Callable[[], Mapping[str, Any]]
 
 
-def admin(sources: Sources) -> Starlette:
-    """Return the application of the admin listener."""
-    return Starlette(
-        routes=[
-            Route("/metrics", metrics(sources)),
-            Route("/-/healthy", healthy),
-            Route("/-/ready", ready(sources)),
-            Route("/-/reload", reload(sources), methods=["POST"]),
-            Route("/api/status", status(sources)),
-        ]
+class Facts(JSONResponse):
+    """A JSON answer that is never stored, and that a terminal can show."""
+
+    def __init__(self, content: Mapping[str, Any], status_code: int = 200) -> None:
+        super().__init__(content, status_code, FRESH)
+
+    def render(self, content: Any) -> bytes:
+        """Return compact JSON without control, format and bidi characters."""
+        document = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return printable_json(document).encode()
+
+
+def admin(sources: Sources, hosts: Collection[str] = ()) -> ASGIApp:
+    """Return the application of the admin listener. hosts: names in lower case that `Host` may hold."""
+    return HostJudge(
+        Starlette(
+            routes=[
+                Route("/metrics", metrics(sources)),
+                Route("/-/healthy", healthy),
+                Route("/-/ready", ready(sources)),
+                Route("/-/reload", reload(sources), methods=["POST"]),
+                Route("/api/status", status(sources)),
+            ]
+        ),
+        hosts,
     )
+
+
+class HostJudge:
+    """Refuses requests whose `Host` is a name that nobody allowed, except for those of `ANY_HOST`."""
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
+        self._app = app
+        self._hosts = frozenset(("localhost", *hosts))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        read = scope["method"] in {"GET", "HEAD"} and scope["path"] in ANY_HOST
+        if read or self._may(Request(scope).headers.getlist("host")):
+            await self._app(scope, receive, send)
+            return
+        message = "is neither an IP address nor localhost nor a name in gateway.admin_hosts"
+        await refusal(message)(scope, receive, send)
+
+    def _may(self, values: Sequence[str]) -> bool:
+        found = _HOST.fullmatch(values[0]) if len(values) == 1 else None
+        if found is None:
+            return False
+        bracketed, bare = found.groups()
+        if bare is not None and bare.lower() in self._hosts:
+            return True
+        with suppress(AddressError):
+            parse_address(bracketed or bare)
+            return bracketed is None or ":" in bracketed
+        return False
+
+
+def refusal(message: str) -> Response:
+    """Return the answer to who may not ask this. message: what is wrong with `Host` or `Origin`."""
+    problem = {"where": "Host", "code": "HostRefused", "message": message}
+    return Facts({"result": "refused", "problems": [problem]}, 403)
+
+
+async def apart(do: Callable[[], T]) -> T:
+    """Return what `do` returns, called in a daemon thread: Python would wait for the thread of a pool."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: Exception | None) -> None:
+        if future.done():  # the listener ended meanwhile
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]  # T may be None itself
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = do()
+        except Exception as exc:  # noqa: BLE001 - it is raised again where the result is awaited
+            error = exc
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="camguard-admin", daemon=True).start()
+    return await future
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -59,7 +151,7 @@ def metrics(sources: Sources) -> Endpoint:
 
     async def endpoint(_: Request) -> Response:
         async with turn:
-            body = await asyncio.to_thread(sources.render)
+            body = await apart(sources.render)
         return Response(body, media_type=CONTENT_TYPE)
 
     return endpoint
@@ -75,28 +167,53 @@ def ready(sources: Sources) -> Endpoint:
 
     async def endpoint(_: Request) -> Response:
         missing = list(sources.missing())
-        return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200, FRESH)
+        return Facts({"ready": not missing, "missing": missing}, 503 if missing else 200)
 
     return endpoint
 
 
 def reload(sources: Sources) -> Endpoint:
-    """Return what looks at policies and keys now, and answers with what came of it."""
+    """Return what looks at policies and keys now, and answers with what came of it.
+
+    One look at a time. Whoever asks during a look waits for it and gets another: the answer means that what
+    was there before the question was looked at.
+    """
+    turn = asyncio.Lock()
+
+    async def look(begun: asyncio.Event) -> ReloadOutcome:
+        async with turn:
+            begun.set()
+            return await apart(sources.reload)
 
     async def endpoint(request: Request) -> Response:
         if not same_site(request):
-            return JSONResponse({"result": "refused", "problems": []}, 403, FRESH)
-        outcome = await asyncio.to_thread(sources.reload)
-        return JSONResponse(told(outcome), 500 if outcome.result == "failure" else 200, FRESH)
+            return Facts({"result": "refused", "problems": []}, 403)
+        begun = asyncio.Event()
+        task = asyncio.create_task(look(begun))
+        done, _ = await asyncio.wait((task,), timeout=RELOAD_SECONDS)
+        if done:
+            outcome = task.result()
+            return Facts(told(outcome), 500 if outcome.result == "failure" else 200)
+        if not begun.is_set():
+            task.cancel()  # a look that hangs is never joined by others
+        return Facts({"result": "failure", "problems": [slow()]}, 504)
 
     return endpoint
 
 
+def slow() -> dict[str, str]:
+    """Return the problem of a reload that has not ended."""
+    message = f"has not ended after {RELOAD_SECONDS:g} seconds; what was in force before stays in force"
+    return {"where": "bundle", "code": "ReloadTimeout", "message": message}
+
+
 def status(sources: Sources) -> Endpoint:
     """Return what a person asks."""
+    turn = asyncio.Lock()
 
     async def endpoint(_: Request) -> Response:
-        return JSONResponse(dict(sources.status()), headers=FRESH)
+        async with turn:
+            return Facts(await apart(sources.status))
 
     return endpoint
 

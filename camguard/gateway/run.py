@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -36,10 +38,13 @@ from camguard.gateway.relay import Failure, Relay
 from camguard.gateway.server import bind, listening, raise_file_limit
 from camguard.middleware import CamguardMiddleware
 from camguard.settings import Settings
+from camguard.settings.source import SettingsSource, state_of_file
 
 LISTENER = "gateway"  # of the calls, as metrics and decision log name it
 ADMIN_BOUNDS = Bounds(head_seconds=10, body_seconds=30, head_bytes=65_536, connections=256)
 ADMIN_STOP_SECONDS = 1.0
+LAST_SECONDS = 10.0  # beyond `limits.shutdown_seconds`, before a process that hangs is ended
+HUNG = 1  # its exit code
 SWITCH_SECONDS = 0.001  # that a call waits for a thread which reads a bundle, where Python's own are 0.005
 
 DETAILS: dict[Failure, str] = {"timeout": "upstream_timeout", "internal": "internal_error", "cut": "framing"}
@@ -66,10 +71,16 @@ class Sockets:
 
 @dataclass(slots=True)
 class Life:
-    """What a running gateway says of itself. begun: Unix time. also_missing: beside what the parts miss."""
+    """What a running gateway reports about itself.
+
+    source: what the settings were read from. workers: as `/api/status` shows them. begun: Unix time.
+    also_missing: beside what the parts miss.
+    """
 
     settings: Settings
     parts: Parts
+    source: SettingsSource
+    workers: Callable[[], list[dict[str, Any]]]
     also_missing: Callable[[], list[str]] = list
     begun: float = field(default_factory=time.time)
     stopping: bool = False
@@ -84,7 +95,7 @@ class Life:
         return [name for name, true in facts.items() if true] + self.also_missing()
 
     def status(self) -> dict[str, Any]:
-        """Return facts for a person: version, bundle, settings in force."""
+        """Return facts for a person. Reads the settings file, so it may block."""
         bundle = self.parts.store.bundle
         return {
             "version": __version__,
@@ -94,6 +105,9 @@ class Life:
             "statements": bundle.statement_count if bundle else 0,
             "principals": len(bundle.people.layers) if bundle else 0,
             "actions": len(bundle.catalog.actions) if bundle else 0,
+            "settings_digest": self.settings.digest(),
+            "settings_file": state_of_file(self.source),
+            "workers": self.workers(),
             "settings": self.settings.effective(),
         }
 
@@ -137,17 +151,20 @@ async def guarded_relay(settings: Settings, parts: Parts) -> AsyncIterator[ASGIA
         await client.close()
 
 
-async def serve(
-    settings: Settings, parts: Parts, sockets: Sockets, stop: asyncio.Event, started: Callable[[], None]
-) -> None:
+async def serve(life: Life, sockets: Sockets, stop: asyncio.Event, started: Callable[[], None]) -> None:
     """Serve until `stop` is set, then finish what is in flight. Listeners end in reverse order."""
-    life = Life(settings, parts)
+    settings, parts = life.settings, life.parts
     sources = Sources(parts.metrics.render, life.missing, parts.store.reload, life.status)
     bounds = Bounds.of(settings.limits, raise_file_limit())
     async with AsyncExitStack() as stack:
         if sockets.admin is not None:
             await stack.enter_async_context(
-                listening(admin(sources), sockets.admin, ADMIN_BOUNDS, ADMIN_STOP_SECONDS)
+                listening(
+                    admin(sources, settings.gateway.admin_hosts),
+                    sockets.admin,
+                    ADMIN_BOUNDS,
+                    ADMIN_STOP_SECONDS,
+                )
             )
         app = await stack.enter_async_context(guarded_relay(settings, parts))
         calls = listening(app, sockets.calls, bounds, settings.limits.shutdown_seconds)
@@ -157,13 +174,20 @@ async def serve(
         life.stopping = True
 
 
-def hear_signals(reload: Callable[[], None]) -> asyncio.Event:
-    """Return what SIGTERM and SIGINT set, once; SIGHUP reloads. In the running loop, in the main thread."""
+def hear_signals(reload: Callable[[], None], seconds: float) -> asyncio.Event:
+    """Return what SIGTERM and SIGINT set, once; SIGHUP reloads. In the running loop, in the main thread.
+
+    seconds: after which the process ends whatever still hangs: a read of a file, a name that is resolved, a
+    write to a pipe that nobody reads.
+    """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 
     def end() -> None:
         stop.set()
+        last = threading.Timer(seconds, os._exit, (HUNG,))
+        last.daemon = True
+        last.start()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(each)
             signal.signal(each, signal.SIG_DFL)  # whoever asks twice is not made to wait
@@ -176,12 +200,14 @@ def hear_signals(reload: Callable[[], None]) -> asyncio.Event:
 
 def serve_alone(
     settings: Settings,
+    source: SettingsSource,
     sockets: Sockets,
     started: Callable[[Parts], None],
     orphaned: int | None = None,
 ) -> None:
-    """Be the gateway until a signal ends it. started: called once calls are accepted.
+    """Be the gateway until a signal ends it.
 
+    source: what the settings were read from. started: called once calls are accepted.
     orphaned: a file descriptor that becomes readable when the process that watches this one is gone.
 
     Raises SettingsError.
@@ -193,10 +219,11 @@ def serve_alone(
     sys.setswitchinterval(SWITCH_SECONDS)
 
     async def serving() -> None:
-        stop = hear_signals(parts.store.request)
+        stop = hear_signals(parts.store.request, settings.limits.shutdown_seconds + LAST_SECONDS)
         if orphaned is not None:
             asyncio.get_running_loop().add_reader(orphaned, stop.set)
-        await serve(settings, parts, sockets, stop, partial(started, parts))
+        me = {"pid": os.getpid(), "accepting": True, "settings_digest": settings.digest()}
+        await serve(Life(settings, parts, source, lambda: [me]), sockets, stop, partial(started, parts))
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -19,9 +19,9 @@ from typing import Any
 from camguard.errors import Problem, SettingsError
 from camguard.settings import values
 from camguard.settings.model import SECTIONS, Settings, default_upstream
+from camguard.settings.source import PREFIX, SettingsSource, read_source
 from camguard.settings.values import Faults
 
-PREFIX = "CAMGUARD_"
 # What Kubernetes sets in every pod beside a service that happens to be named camguard, or camguard-something.
 _SERVICE_LINK = re.compile(
     r"CAMGUARD_(?:[A-Z0-9]+_)*?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_[A-Z]+)?)?)"
@@ -46,13 +46,18 @@ def load_settings(path: str | os.PathLike[str], environ: Mapping[str, str] = os.
 
     Raises SettingsError with every problem found.
     """
-    file = Path(path)
+    return parse_settings(read_source(path, environ))
+
+
+def parse_settings(source: SettingsSource) -> Settings:
+    """Return the settings that a source makes, as `load_settings` does. Raises SettingsError."""
+    file = source.file
     problems: list[Problem] = []
-    raw = _read_file(file, problems)
-    for name, value in sorted(environ.items()):
-        if name.startswith(PREFIX) and not _SERVICE_LINK.fullmatch(name):
+    raw = _read_document(source, problems)
+    for name, value in sorted(source.environ.items()):
+        if not _SERVICE_LINK.fullmatch(name):
             _override(raw, name, value, problems)
-    settings = _build(raw, file.absolute().parent, problems)
+    settings = _build(raw, file.parent, problems)
     if not problems:
         problems += (
             _problem(f"{file.name}#/{pointer}", message) for pointer, message in _contradictions(settings)
@@ -72,12 +77,11 @@ def _pointer(*keys: str | int) -> str:
     return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in keys)
 
 
-def _read_file(file: Path, problems: list[Problem]) -> Raw:
+def _read_document(source: SettingsSource, problems: list[Problem]) -> Raw:
     """Return what the file says of known sections and keys."""
+    file = source.file
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(_problem(file.name, f"cannot be read: {error.strerror}")) from None
+        document = tomllib.loads(source.text.decode())
     except UnicodeDecodeError:
         raise SettingsError(_problem(file.name, "is not UTF-8")) from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:

@@ -9,9 +9,11 @@ Rule 3: a setting whose default is text takes an override as it is; any other ta
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, cast
@@ -116,6 +118,7 @@ class GatewaySettings:
     listen: Address = setting("127.0.0.1:8080", values.listen)
     authorizer: Address | None = setting("", values.listen_or_none)
     admin: Address | None = setting("127.0.0.1:9090", values.listen_or_none)
+    admin_hosts: tuple[str, ...] = setting([], values.host_names)
     workers: int = setting(1, values.whole(1, 256))
 
 
@@ -169,6 +172,10 @@ class Settings:
     def effective(self) -> dict[str, dict[str, Any]]:
         """Return what is in force as section -> key -> a value that JSON can hold; no secret is in it."""
         return {section.name: _section(getattr(self, section.name)) for section in fields(self)}
+
+    def digest(self) -> str:
+        """Return the hex SHA-256 of what is in force: equal where two processes run by the same settings."""
+        return sha256(json.dumps(self.effective(), sort_keys=True).encode()).hexdigest()
 
 
 def _section(section: Any) -> dict[str, Any]:

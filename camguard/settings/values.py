@@ -246,15 +246,20 @@ def _pairs(addresses: IpSet) -> Iterable[tuple[int, int]]:
     return zip(addresses.starts, addresses.ends, strict=True)
 
 
-def domains(value: object, _base: Path) -> tuple[str, ...]:
-    """Domain names in lower case, at least one, none twice."""
+def host_names(value: object, _base: Path) -> tuple[str, ...]:
+    """Domain names in lower case, none twice."""
 
     def read(item: str) -> str:
         if len(item) > _DOMAIN_LENGTH or not _DOMAIN.fullmatch(item):
             raise wrong(item, "a domain name without port, wildcard and dot at the end")
         return item.lower()
 
-    names = tuple(dict.fromkeys(_items(value, read)))
+    return tuple(dict.fromkeys(_items(value, read)))
+
+
+def domains(value: object, base: Path) -> tuple[str, ...]:
+    """Domain names in lower case, at least one, none twice."""
+    names = host_names(value, base)
     if not names:
         raise wrong(value, "of use when empty: no host name would name a service")
     return names

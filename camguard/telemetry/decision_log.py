@@ -1,7 +1,8 @@
 """The decision log: one line a judged request, written beside the calls.
 
 Rule 1: a call adds its record to a queue and goes on; one thread makes the lines and writes them (F-10).
-Rule 2: a full queue loses allows before denials, and every loss is counted.
+Rule 2: a full queue loses allows before denials, except for a reserved quarter of it: denials cost a stranger
+        nothing, so they must not push out all evidence of what was allowed. Every loss is counted.
 Rule 3: whole lines are written, at most BLOCK_BYTES at once, which no pipe parts. Where the system took
         only a part, the next line starts on a line of its own and the one cut off is written again.
 Rule 4: trouble with the file is no trouble for a call: the writer tries again until it works or is stopped.
@@ -28,6 +29,7 @@ from camguard.engine.decision import Reason
 from camguard.telemetry.log_line import log_line
 
 QUEUE = 10_000  # records
+ALLOWED_SHARE = 4  # one in so many places of the queue is reserved for allowed calls
 BLOCK_BYTES = 4096  # PIPE_BUF: processes that share a pipe do not part each other's writes of this size
 YIELD_ABOVE = 256  # records waiting, above which
 YIELD_EVERY = 16  # every so many calls let the writer in
@@ -106,7 +108,10 @@ class Sink:
         if self._fd is not None and not self._moved(self._fd):
             return self._fd
         self.close()
-        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        # O_NONBLOCK: a FIFO that nobody reads is an error, and is tried again, instead of waiting in open().
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+        self._fd = os.open(self._path, flags, _MODE)
+        os.set_blocking(self._fd, True)
         self._torn = self._ends_torn(self._fd)
         return self._fd
 
@@ -158,6 +163,7 @@ class DecisionLog:
         self._retry_seconds = retry_seconds
         self._sink = None if not path else sink or Sink(path)
         self._room = queue
+        self._share = queue // ALLOWED_SHARE
         self._allows: deque[Waiting] = deque()
         self._denials: deque[Waiting] = deque()
         self._counts = {"written": 0, "dropped": 0, "error": 0, "left": 0}
@@ -174,20 +180,28 @@ class DecisionLog:
     def conclude(self, record: Record, upstream_status: int | None) -> None:
         """Have one record written, sometime. upstream_status: None where nothing was forwarded."""
         allows, denials = self._allows, self._denials
-        waiting = denials if record.decision.reason is not Reason.ALLOWED else allows
+        denied = record.decision.reason is not Reason.ALLOWED
         length = len(allows) + len(denials)
         if length >= self._room:
             self._counts["dropped"] += 1
-            if waiting is allows or not self._make_room():
+            if not self._make_room(denied=denied):
                 return
         elif length > YIELD_ABOVE and not length % YIELD_EVERY:
             time.sleep(0)  # a busy event loop lets no other thread in for 5 ms at a time
-        waiting.append((record, upstream_status))
+        (denials if denied else allows).append((record, upstream_status))
 
-    def _make_room(self) -> bool:
+    def _make_room(self, *, denied: bool) -> bool:
+        """Drop a record for another one. Tell whether there was one to drop.
+
+        A denial takes the place of the oldest allow, as long as allows hold more than their share. An allow
+        takes the place of the newest denial, as long as allows hold less.
+        """
+        allows = len(self._allows)
+        if not (allows > self._share if denied else allows < self._share):
+            return False
         try:
-            self._allows.popleft()
-        except IndexError:  # nothing but denials, or the writer was quicker
+            self._allows.popleft() if denied else self._denials.pop()
+        except IndexError:  # the writer was quicker
             return False
         return True
 

@@ -119,6 +119,12 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
                 "Records of the decision log; 'error' counts failed writes, the record is then tried again.",
             ),
             Family(
+                "camguard_stderr_lost_lines_total",
+                "counter",
+                (),
+                "Lines of the process log (stderr) that were lost, because nobody read them fast enough.",
+            ),
+            Family(
                 "camguard_upstream_duration_seconds",
                 "histogram",
                 ("service",),

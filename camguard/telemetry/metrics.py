@@ -43,6 +43,7 @@ from camguard.telemetry.families import (
     Timed,
     Value,
 )
+from camguard.telemetry.process_log import lost_lines
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4  # of what `render` returns; every version of Prometheus reads it
 OWN_COUNTERS = 1000  # actions with a counter of their own
@@ -325,6 +326,7 @@ class Metrics:
             "camguard_decision_log_records_total": {
                 (result,): count for result, count in zip(LOG_RESULT, records, strict=True)
             },
+            "camguard_stderr_lost_lines_total": {(): lost_lines()},
             "camguard_build_info": {self._build: 1},
         }
 

@@ -336,6 +336,23 @@ def polling(folder: Path) -> Iterator[Store]:
     assert not any(thread.name == "camguard-policy" for thread in threading.enumerate())
 
 
+def test_a_look_that_hangs_is_not_waited_for_at_the_end(folder: Path) -> None:
+    goes_on, looking = threading.Event(), threading.Event()
+
+    def read() -> Content:
+        looking.set()
+        goes_on.wait()
+        return read_content(folder / "bundle", folder / "catalog")
+
+    store = Store(read, build, poll_seconds=0.01)
+    store.start()
+    assert looking.wait(5)
+    began = time.monotonic()
+    store.stop(0.1)
+    assert time.monotonic() - began < 2
+    goes_on.set()
+
+
 def until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:

@@ -324,7 +324,7 @@ def test_a_missing_file_and_an_empty_folder_are_told(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="holds no catalog file"):
         load_catalog(tmp_path)
     (tmp_path / "toybox.json").mkdir()
-    with pytest.raises(CatalogError, match="directory"):
+    with pytest.raises(CatalogError, match="is a folder, not a regular file"):
         load_catalog(tmp_path)
 
 

@@ -259,6 +259,40 @@ def test_an_action_whose_resources_could_not_be_read_is_decided_without(
     assert main(["test", "unread.toml"]) == 0
 
 
+ALICE, OTHER = "uin/100000000101", "uin/100000000105"
+# the name that user 105 is given, what is typed, who is judged
+NAMED = [
+    pytest.param("100000000101", "100000000101", ALICE, id="a uin, which is another user's name too"),
+    pytest.param("uin/100000000101", "uin/100000000101", ALICE, id="a principal, which is a name too"),
+    pytest.param(
+        "100000000001", "100000000001", "uin/100000000001", id="the owner's uin, which is a name too"
+    ),
+    pytest.param("mallory", "mallory", OTHER, id="a name"),
+    pytest.param("4711", "4711", OTHER, id="a name of digits that is nobody's uin"),
+    pytest.param("alice", "alice", "alice", id="a name of two users, which names nobody"),
+    pytest.param("mallory", "100000000105", OTHER, id="a uin alone"),
+    pytest.param("mallory", "100000000999", "100000000999", id="a uin that nobody has"),
+]
+
+
+@pytest.mark.parametrize(("name", "typed", "judged"), NAMED)
+def test_a_uin_is_that_user_whatever_others_are_called(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str, typed: str, judged: str
+) -> None:
+    people = folder / "bundle/principals.json"
+    tree = json.loads(people.read_text())
+    tree["users"]["100000000105"]["name"] = name
+    people.write_text(json.dumps(tree))
+    main(["check", "--principal", typed, "--action", "aiart:TextToImage", "--ip", OFFICE, "--format", "json"])
+    assert json.loads(capsys.readouterr().out)["principal"] == judged
+    (folder / "mine.toml").write_text(
+        f'now = 2026-12-01T09:00:00Z\n[[test]]\nprincipals = ["{typed}"]\nactions = ["aiart:TextToImage"]\n'
+        f'ips = ["{OFFICE}"]\ndefault = "allow"\n'
+    )
+    code = main(["test", "mine.toml", "--format", "json"])
+    assert (code == 3) is ("/" not in judged)
+
+
 def test_explain_names_what_the_owner_does_not_own() -> None:
     theirs = "qcs::cvm:ap-guangzhou:uin/200:instance/ins-1"
     call = Call("uin/100", "cvm:Reboot", None, None, (theirs,))

@@ -255,17 +255,17 @@ def test_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
         load_keys(tmp_path / "keys.json")
-    with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
+    with pytest.raises(SettingsError, match="cannot be read: it is a folder, not a regular file"):
         load_keys(tmp_path)
     os.mkfifo(tmp_path / "pipe", 0o600)
-    with pytest.raises(SettingsError, match="is not a file"):
+    with pytest.raises(SettingsError, match="cannot be read: it is a FIFO, not a regular file"):
         load_keys(tmp_path / "pipe")
 
 
 def test_file_that_is_too_large_is_refused_unread(tmp_path: Path) -> None:
     path = written(tmp_path, b" " * 10)
     os.truncate(path, (16 << 20) + 1)
-    with pytest.raises(SettingsError, match="is larger than 16777216 bytes"):
+    with pytest.raises(SettingsError, match="it is too large: 16777217 bytes, at most 16777216"):
         load_keys(path)
 
 

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from camguard.bundle.store import ReloadOutcome, Result
 from camguard.errors import Problem
-from camguard.gateway.admin import Sources, admin
+from camguard.gateway.admin import Sources, admin, apart
 from tests.gateway.stage import call, play
 
 
@@ -26,6 +26,10 @@ class House:
         self.problems: tuple[Problem, ...] = ()
         self.rendering = 0
         self.most_rendering = 0
+        self.hosts: tuple[str, ...] = ()
+        self.looks = 0
+        self.hanging = threading.Event()
+        self.hanging.set()
 
     def render(self) -> bytes:
         """Take a while, off the event loop."""
@@ -37,12 +41,16 @@ class House:
         return b"camguard_build_info 1\n"
 
     def reload(self) -> ReloadOutcome:
-        """Come to what the test says."""
+        """Come to what the test says, once it does not hang."""
+        assert threading.current_thread().daemon
+        self.looks += 1
+        self.hanging.wait()
         return ReloadOutcome(self.result, 1.0, "ab12", self.problems, None)
 
     def app(self) -> ASGIApp:
         """Return the application over this house."""
-        return admin(Sources(self.render, lambda: self.missing, self.reload, lambda: {"revision": "ab12"}))
+        sources = Sources(self.render, lambda: self.missing, self.reload, lambda: {"revision": "ab12"})
+        return admin(sources, self.hosts)
 
     def answer(self, method: str, path: str, headers: dict[str, str] | None = None) -> tuple[int, Any]:
         """Ask the application; return status and what the body says."""
@@ -124,3 +132,147 @@ def test_who_may_reload(method: str, headers: dict[str, str], status: int) -> No
 
 def test_status_is_json() -> None:
     assert House().answer("GET", "/api/status") == (200, {"revision": "ab12"})
+
+
+HOSTS = ("gateway.internal", "admin")
+# the lines of `Host`, whether whoever sends them may read and reload
+ASKED = [
+    pytest.param(["127.0.0.1:9090"], True, id="an IPv4 address"),
+    pytest.param(["127.0.0.1"], True, id="an IPv4 address without a port"),
+    pytest.param(["192.0.2.7:9090"], True, id="another IPv4 address"),
+    pytest.param(["[::1]:9090"], True, id="an IPv6 address"),
+    pytest.param(["[2001:db8::1]"], True, id="an IPv6 address without a port"),
+    pytest.param(["localhost:9090"], True, id="localhost"),
+    pytest.param(["LocalHost"], True, id="localhost in capitals"),
+    pytest.param(["gateway.internal:9090"], True, id="a name of the settings"),
+    pytest.param(["GATEWAY.internal"], True, id="a name of the settings in capitals"),
+    pytest.param(["admin:80"], True, id="a short name of the settings"),
+    pytest.param(["evil.example:9090"], False, id="a rebound name"),
+    pytest.param(["localhost.evil.example"], False, id="a name that begins with localhost"),
+    pytest.param(["127.0.0.1.evil.example"], False, id="a name that begins with an address"),
+    pytest.param(["x.gateway.internal"], False, id="a name below one of the settings"),
+    pytest.param(["localhost."], False, id="localhost with a dot, which may be resolved elsewhere"),
+    pytest.param(["127.1:9090"], False, id="a short form of an address"),
+    pytest.param(["2130706433"], False, id="an address as one number"),
+    pytest.param(["0x7f.0.0.1"], False, id="an address in hexadecimal"),
+    pytest.param(["[127.0.0.1]"], False, id="an IPv4 address in brackets"),
+    pytest.param(["::1"], False, id="an IPv6 address without brackets"),
+    pytest.param(["[::1%25eth0]"], False, id="an address with a zone"),
+    pytest.param(["[localhost]"], False, id="a name in brackets"),
+    pytest.param(["127.0.0.1:"], False, id="no port behind the colon"),
+    pytest.param(["127.0.0.1:9090@evil.example"], False, id="a user"),
+    pytest.param(["127.0.0.1 evil.example"], False, id="two in one value"),
+    pytest.param(["127.0.0.1,evil.example"], False, id="a list"),
+    pytest.param([""], False, id="an empty value"),
+    pytest.param([], False, id="no Host at all"),
+    pytest.param(["127.0.0.1", "127.0.0.1"], False, id="two lines"),
+    pytest.param(["127.0.0.1", "evil.example"], False, id="two lines that differ"),
+]
+JUDGED = [
+    ("GET", "/api/status"),
+    ("HEAD", "/api/status"),
+    ("POST", "/-/reload"),
+    ("GET", "/api/"),
+    ("GET", "/"),
+]
+FREE = [("GET", "/metrics"), ("GET", "/-/healthy"), ("GET", "/-/ready"), ("HEAD", "/-/ready")]
+
+
+def asked(house: House, method: str, path: str, hosts: list[str]) -> int:
+    async def ask() -> int:
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "query_string": b"",
+            "headers": [(b"host", host.encode()) for host in hosts],
+        }
+        statuses: list[int] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        await house.app()(scope, receive, send)
+        return statuses[0]
+
+    return play(ask())
+
+
+@pytest.mark.parametrize(("hosts", "may"), ASKED)
+def test_t118_only_an_address_or_a_known_name_reads_and_reloads(hosts: list[str], *, may: bool) -> None:
+    house = House()
+    house.hosts = HOSTS
+    refused = {(method, path): asked(house, method, path, hosts) == 403 for method, path in JUDGED}
+    assert refused == dict.fromkeys(JUDGED, not may)
+    assert house.looks == int(may)
+    assert [asked(house, method, path, hosts) for method, path in FREE] == [200] * len(FREE)
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/-/healthy", "/-/ready"])
+def test_what_is_free_to_read_is_judged_for_anything_else(path: str) -> None:
+    assert asked(House(), "POST", path, ["evil.example"]) == 403
+    assert asked(House(), "POST", path, ["127.0.0.1"]) == 405
+
+
+def test_a_name_is_of_the_settings_alone_and_a_refusal_says_where() -> None:
+    house = House()
+    status, told = house.answer("GET", "/api/status", {"host": "gateway.internal"})
+    assert status == 403
+    assert "gateway.admin_hosts" in told["problems"][0]["message"]
+
+
+def test_names_in_an_answer_are_escaped() -> None:
+    house = House()
+    house.result, house.problems = "failure", (Problem("a\n\x1b[31m\u202e\x85\x7f.json", "X", "\udc80"),)
+    _, _, body = play(call(house.app(), "POST", "/-/reload", {"host": "127.0.0.1"}))
+    assert body.decode().isprintable()
+    assert json.loads(body)["problems"][0]["where"] == "a\n\x1b[31m\u202e\x85\x7f.json"
+
+
+def test_a_reload_that_hangs_is_answered_and_not_joined_by_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("camguard.gateway.admin.RELOAD_SECONDS", 0.1)
+    house = House()
+    house.hanging.clear()
+
+    async def scene() -> None:
+        app = house.app()
+        for _ in range(3):
+            status, _, body = await call(app, "POST", "/-/reload", {"host": "127.0.0.1"})
+            assert (status, json.loads(body)["problems"][0]["code"]) == (504, "ReloadTimeout")
+        assert house.looks == 1
+        assert (await call(app, "GET", "/metrics"))[0] == 200
+        house.hanging.set()
+        assert (await call(app, "POST", "/-/reload", {"host": "127.0.0.1"}))[0] == 200
+        assert house.looks == 2
+
+    play(scene())
+
+
+def test_whoever_asks_during_a_look_gets_a_look_of_his_own() -> None:
+    house = House()
+    house.hanging.clear()
+
+    async def scene() -> None:
+        app = house.app()
+        asking = [
+            asyncio.create_task(call(app, "POST", "/-/reload", {"host": "localhost"})) for _ in range(3)
+        ]
+        await asyncio.sleep(0.05)
+        assert house.looks == 1
+        house.hanging.set()
+        assert [status for status, _, _ in await asyncio.gather(*asking)] == [200] * 3
+        assert house.looks == 3
+
+    play(scene())
+
+
+def test_what_fails_apart_fails_where_it_is_awaited() -> None:
+    def fail() -> None:
+        raise ValueError("apart")
+
+    with pytest.raises(ValueError, match="apart"):
+        play(apart(fail))

@@ -111,7 +111,7 @@ def suite(module: str) -> str | None:
 
     first = next((paths for part, paths in FIRST.items() if module.startswith(part)), SUITE)
     paths = dict.fromkeys((*first, *SUITE))
-    options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutation"]
+    options = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--hypothesis-profile=mutation"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning", "--deselect"]
     options.append("tests/engine/test_decide.py::test_many_threads_may_decide_at_once")
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):

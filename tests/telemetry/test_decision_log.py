@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -126,20 +126,68 @@ def test_a_dash_means_stdout(make: Maker, capfd: pytest.CaptureFixture[str]) -> 
     assert [line["id"] for line in lines_of(capfd.readouterr().out)] == ["7"]
 
 
-def test_a_full_queue_keeps_denials_before_allows(path: Path) -> None:
-    log = DecisionLog(str(path), queue=4)
-    for at in range(4):
-        log.conclude(numbered(at), None)
-    log.conclude(numbered(4), None)  # an allow too many
-    for at in range(5, 8):
-        log.conclude(numbered(at, Reason.NO_ALLOW), None)  # each in the place of the oldest allow
-    assert log.counts() == (0, 4, 0)
-    for at in range(8, 10):
-        log.conclude(numbered(at, Reason.EXPLICIT_DENY), None)  # the last allow, then a denial too many
+ALLOWED, DENIED = Reason.ALLOWED, Reason.NO_ALLOW
+# what a queue of eight records is given in order, which of them (by number) it holds then: two are for allows
+FULL = [
+    pytest.param("aaaaaaaa aa", range(8), id="allows alone: the first ones stay"),
+    pytest.param("dddddddd dd", range(8), id="denials alone: the first ones stay"),
+    pytest.param(
+        "aaaaaaaa ddd", [3, 4, 5, 6, 7, 8, 9, 10], id="a denial takes the place of the oldest allow"
+    ),
+    pytest.param(
+        "aaaaaaaa dddddddd",
+        [6, 7, 8, 9, 10, 11, 12, 13],
+        id="denials beyond their share leave the two newest allows",
+    ),
+    pytest.param("dddddddd a", [0, 1, 2, 3, 4, 5, 6, 8], id="an allow takes the place of the newest denial"),
+    pytest.param(
+        "dddddddd aaaa", [0, 1, 2, 3, 4, 5, 8, 9], id="allows beyond their share do not push out denials"
+    ),
+    pytest.param(
+        "dddddddd ad ad ad", [0, 1, 2, 3, 4, 5, 8, 10], id="denials and allows in turn: both keep their share"
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "held"), FULL)
+def test_a_full_queue_keeps_denials_before_allows_beyond_a_quarter(
+    path: Path, given: str, held: Iterable[int]
+) -> None:
+    log = DecisionLog(str(path), queue=8)
+    letters = given.replace(" ", "")
+    for at, letter in enumerate(letters):
+        log.conclude(numbered(at, ALLOWED if letter == "a" else DENIED), None)
+    assert log.counts() == (0, len(letters) - 8, 0)
     log.start()
     log.stop()
-    assert ids_of(path) == [5, 6, 7, 8]
-    assert log.counts() == (4, 6, 0)
+    assert ids_of(path) == list(held)
+    assert log.counts() == (8, len(letters) - 8, 0)
+
+
+def test_a_flood_of_denials_under_a_stuck_pipe_leaves_allows_their_share(tmp_path: Path, make: Maker) -> None:
+    fifo = tmp_path / "pipe"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    log = make(fifo, queue=400)
+    for at in range(2000):  # more than the pipe and the queue take
+        log.conclude(numbered(at, DENIED), None)
+    until(lambda: log.counts()[0] > 0)
+    for at in range(2000, 2100):
+        log.conclude(numbered(at), None)
+        log.conclude(numbered(at, DENIED), None)
+    found = b""
+    os.set_blocking(reader, False)
+
+    def drained() -> bool:
+        nonlocal found
+        with contextlib.suppress(BlockingIOError):
+            found += os.read(reader, 1 << 20)
+        return found.count(b"\n") + log.counts()[1] == 2200
+
+    until(drained)
+    allowed = [int(line["id"]) for line in lines_of(found) if line["decision"] == "allow"]
+    assert allowed == list(range(2000, 2100))
+    os.close(reader)
 
 
 def test_a_call_never_waits_for_a_stuck_reader(tmp_path: Path, make: Maker) -> None:
@@ -248,6 +296,25 @@ def test_a_line_cut_off_in_a_pipe_never_runs_into_the_next(tmp_path: Path) -> No
     sink.close()
     assert os.read(reader, 1000) == b"12345\n12\n1234567\nabc\n"
     os.close(reader)
+
+
+def test_a_fifo_that_nobody_reads_is_tried_again_and_does_not_keep_the_log_from_stopping(
+    tmp_path: Path, make: Maker, caplog: pytest.LogCaptureFixture
+) -> None:
+    fifo = tmp_path / "pipe"
+    os.mkfifo(fifo)
+    log = make(fifo)
+    log.conclude(numbered(1), None)
+    until(lambda: log.counts()[2] > 1)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    until(lambda: log.counts()[0] == 1)
+    assert [line["id"] for line in lines_of(os.read(reader, 1 << 16))] == ["1"]
+    os.close(reader)
+    log.conclude(numbered(2), None)
+    until(lambda: log.counts()[2] > 3)
+    log.stop()
+    assert log.counts()[:2] == (1, 1)
+    assert "trying again" in caplog.text
 
 
 # bytes that the system takes of b"11\n22\n33\n" at first, lines that are left to be written

@@ -51,6 +51,7 @@ CONTRACT = [
     ("camguard_table_cache_lookups_total", "counter", "result"),
     ("camguard_table_cache_entries", "gauge", ""),
     ("camguard_decision_log_records_total", "counter", "result"),
+    ("camguard_stderr_lost_lines_total", "counter", ""),
     ("camguard_upstream_duration_seconds", "histogram", "service"),
     ("camguard_upstream_errors_total", "counter", "service kind"),
     ("camguard_build_info", "gauge", "version python_version"),

@@ -1,0 +1,100 @@
+"""Files of the operator: settings, keys, policies, catalog, tests. Read whole, bounded, never waited for.
+
+Rule 1: only a regular file is read. A link to one is followed, since a Kubernetes ConfigMap is made of them.
+        A FIFO, a socket, a device and a folder are refused before they are opened, and again when open.
+Rule 2: the size is bounded while reading. A file that holds more than its size says (one of /proc, one that
+        grows) is refused, so that no more memory is taken than the size that was looked at.
+Rule 3: every failure is an OSError with the file's name and a reason that completes "cannot be read:".
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+MIB: Final = 1 << 20
+SETTINGS_BYTES: Final = MIB
+DOCUMENT_BYTES: Final = 4 * MIB  # of one policy, one catalog file, one file of tests, one documentation page
+FOLDER_BYTES: Final = 64 * MIB  # of all files of a bundle together, and of all files of a catalog together
+FOLDER_FILES: Final = 65_536
+_KINDS: Final = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+Judge = Callable[[os.stat_result], None]
+
+
+def read_file(path: str | os.PathLike[str], most: int, judge: Judge | None = None) -> bytes:
+    """Return the content of a regular file of at most `most` bytes.
+
+    judge: looks at the facts of the very file that is read, and raises where it must not be used.
+
+    Raises OSError: the file is absent, may not be read, is no regular file, or is too large.
+    """
+    _regular(path, Path(path).stat())  # before it is opened: to open a device may already do something
+    # O_NONBLOCK: where a FIFO took the file's place meanwhile, opening it must not wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        facts = os.fstat(descriptor)
+        _regular(path, facts)
+        if judge is not None:
+            judge(facts)
+        if facts.st_size > most:
+            raise OSError(errno.EFBIG, f"it is too large: {facts.st_size} bytes, at most {most}", str(path))
+        return _content(path, descriptor, facts.st_size)
+    finally:
+        os.close(descriptor)
+
+
+def list_folder(folder: Path) -> list[Path]:
+    """Return what is in a folder, sorted. Raises OSError, also where that is more than `FOLDER_FILES`."""
+    found = list(islice(folder.iterdir(), FOLDER_FILES + 1))
+    if len(found) > FOLDER_FILES:
+        raise OSError(errno.EFBIG, f"it holds more than {FOLDER_FILES} files", str(folder))
+    return sorted(found)
+
+
+def read_folder(
+    files: Iterable[Path], most: Callable[[Path], int], together: int = FOLDER_BYTES
+) -> Iterator[tuple[Path, bytes | OSError]]:
+    """Yield each file with its content, or with the reason why it cannot be read.
+
+    most: bytes of one file. together: bytes of all of them; the file that exceeds them is yielded last.
+    """
+    left = together
+    for file in files:
+        try:
+            content = read_file(file, most(file))
+        except OSError as error:
+            yield file, error
+            continue
+        left -= len(content)
+        if left < 0:
+            message = f"the files of this folder are together larger than {together} bytes"
+            yield file, OSError(errno.EFBIG, message, str(file))
+            return
+        yield file, content
+
+
+def _content(path: str | os.PathLike[str], descriptor: int, size: int) -> bytes:
+    content = os.read(descriptor, size + 1)  # one read, one buffer: a regular file gives all it has
+    while len(content) <= size and (more := os.read(descriptor, size + 1 - len(content))):
+        content += more
+    if len(content) > size:
+        raise OSError(errno.EFBIG, f"it holds more than its size of {size} bytes says", str(path))
+    return content
+
+
+def _regular(path: str | os.PathLike[str], facts: os.stat_result) -> None:
+    if not stat.S_ISREG(facts.st_mode):
+        kind = next((name for is_kind, name in _KINDS if is_kind(facts.st_mode)), "something else")
+        raise OSError(errno.EINVAL, f"it is {kind}, not a regular file", str(path))

@@ -1,0 +1,65 @@
+"""Text from outside, made safe for a terminal and for a log: one value never becomes two lines or an order.
+
+Rule 1: this is the only place that decides which characters are shown and how the others are spelled.
+Rule 2: text that is safe is returned unchanged, so that ordinary names and paths stay readable.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Final
+
+# Controls (C0, DEL, C1), format characters (bidi controls, zero width, tags), lone surrogates (of file names
+# that are not UTF-8), line and paragraph separators. Letters, marks and blanks of all scripts stay.
+_UNSAFE: Final = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+_SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_BYTE: Final = 0x100
+_PLANE: Final = 0x10000
+
+
+def printable(text: str) -> str:
+    r"""Return the text on one line, with each unsafe character spelled as Python's `repr` spells it.
+
+    A backslash of the text itself stays single: the result is for a person, not for a parser.
+
+    >>> printable("a\nERROR: b\x1b[31m"), printable("日本 \u202e")
+    ('a\\nERROR: b\\x1b[31m', '日本 \\u202e')
+    """
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def printable_json(document: str) -> str:
+    r"""Return a JSON document that means the same and holds no unsafe character but its own line breaks.
+
+    >>> printable_json('{"name": "\x7f\u202e"}')
+    '{"name": "\\u007f\\u202e"}'
+    """
+    return "\n".join(
+        line if line.isprintable() else "".join(map(_in_json, line)) for line in document.split("\n")
+    )
+
+
+def _unsafe(char: str) -> bool:
+    return not char.isprintable() and unicodedata.category(char) in _UNSAFE
+
+
+def _shown(char: str) -> str:
+    if not _unsafe(char):
+        return char
+    if char in _SHORT:
+        return _SHORT[char]
+    place = ord(char)
+    if place < _BYTE:
+        return f"\\x{place:02x}"
+    return f"\\u{place:04x}" if place < _PLANE else f"\\U{place:08x}"
+
+
+def _in_json(char: str) -> str:
+    """Return a character as RFC 8259 section 7 escapes it: above U+FFFF as a pair of surrogates."""
+    if not _unsafe(char):
+        return char
+    place = ord(char)
+    if place < _PLANE:
+        return f"\\u{place:04x}"
+    high, low = divmod(place - _PLANE, 0x400)
+    return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"

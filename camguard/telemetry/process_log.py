@@ -1,0 +1,168 @@
+"""The process log: what the gateway reports about itself, written beside the calls.
+
+Rule 1: whoever logs adds a line to a bounded queue and goes on. One thread writes, so that a reader who stops
+        reading stderr stops that thread and nothing else.
+Rule 2: a full queue loses the new line. Every loss is counted, and reported as soon as the log flows again.
+Rule 3: a record begins on a line of its own. Its further lines are indented, and control characters are
+        escaped, so that no name of a policy, key or file can pass for a record.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import select
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from camguard.printable import printable
+
+LINES = 1000  # that wait at most
+CHARS = 4 << 20  # of all lines that wait
+LINE_CHARS = 1 << 20  # of one record; what is longer is cut
+STOP_SECONDS = 1.0
+_RETRY_SECONDS = 1.0
+
+
+class ProcessLog(logging.Handler):
+    """A log handler that never blocks whoever logs. dropped: lines lost so far.
+
+    stream: stderr, as a rule; None where it was closed. lines: that wait at most.
+    """
+
+    def __init__(self, stream: TextIO | None, form: str, *, lines: int = LINES) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter(form))
+        self.dropped = 0
+        self._unreported = 0
+        self._stream = stream
+        self._descriptor = _descriptor(stream)
+        self._lines = lines
+        self._queued = self._taken = 0  # characters, since the start
+        self._waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="camguard-process-log", daemon=True)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have one record written, escaped and with its further lines indented."""
+        try:
+            text = self.format(record)
+        except Exception as error:  # noqa: BLE001 - a record that cannot be formatted must not end the caller
+            text = f"ERROR: a record of {record.name} cannot be formatted: {type(error).__name__}"
+        self.write("\n  ".join(map(printable, text[:LINE_CHARS].split("\n"))))
+
+    def write(self, line: str) -> None:
+        """Have one line written as it is."""
+        self.acquire()
+        try:
+            if self._waiting.qsize() >= self._lines or self._queued - self._taken + len(line) > CHARS:
+                self.dropped += 1
+                self._unreported += 1
+                return
+            if self._unreported:
+                self._queue(self._report())
+            self._queue(line)
+        finally:
+            self.release()
+
+    def _queue(self, line: str) -> None:
+        self._queued += len(line)
+        self._waiting.put(line)
+
+    def _report(self) -> str:
+        lost, self._unreported = self._unreported, 0
+        return f"WARNING: {lost} lines of this log were lost, because stderr was not read fast enough"
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """Write what waits, for so long at most. A thread that cannot write is left behind."""
+        if self._unreported:
+            self._queue(self._report())
+        self._waiting.put(None)
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while (line := self._waiting.get()) is not None:
+            self._put(line + "\n")
+            self._taken += len(line)
+            if self._unreported and self._waiting.empty():
+                self.acquire()
+                try:
+                    report = self._report() if self._unreported else ""
+                finally:
+                    self.release()
+                if report:
+                    self._put(report + "\n")
+
+    def _put(self, text: str) -> None:
+        try:
+            if self._descriptor is not None:
+                self._write_all(self._descriptor, text.encode(errors="backslashreplace"))
+            elif self._stream is not None:
+                self._stream.write(text)
+                self._stream.flush()
+        except (OSError, ValueError):  # nobody reads any more, or the stream was closed
+            self.dropped += 1
+
+    @staticmethod
+    def _write_all(descriptor: int, data: bytes) -> None:
+        while data:
+            try:
+                data = data[os.write(descriptor, data) :]
+            except BlockingIOError:  # somebody made our stderr non-blocking: wait as a blocking one would
+                select.select([], [descriptor], [], _RETRY_SECONDS)
+
+
+def _descriptor(stream: TextIO | None) -> int | None:
+    """Return the descriptor behind a stream; None where it has none, as in a test."""
+    try:
+        return None if stream is None else stream.fileno()
+    except (OSError, ValueError):
+        return None
+
+
+@contextmanager
+def process_log(stream: TextIO | None, form: str) -> Iterator[ProcessLog]:
+    """Let everything that logs, warns or fails in a thread write here while the block runs.
+
+    form: as `logging.Formatter` takes it.
+    """
+    log = ProcessLog(stream, form)
+    root = logging.getLogger()
+    level, hooks = root.level, (threading.excepthook, sys.unraisablehook)
+    root.addHandler(log)
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(capture=True)
+    threading.excepthook, sys.unraisablehook = _thread_failed, _unraisable
+    log.start()
+    try:
+        yield log
+    finally:
+        threading.excepthook, sys.unraisablehook = hooks
+        logging.captureWarnings(capture=False)
+        root.setLevel(level)
+        root.removeHandler(log)
+        log.stop()
+
+
+def lost_lines() -> int:
+    """Return how many lines the process log of this process has lost; 0 where there is none."""
+    return sum(handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, ProcessLog))
+
+
+def _thread_failed(args: threading.ExceptHookArgs) -> None:
+    name = args.thread.name if args.thread is not None else "unknown"
+    if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+        logging.getLogger(__name__).error("thread %s failed", name, exc_info=args.exc_value)
+
+
+def _unraisable(args: sys.UnraisableHookArgs) -> None:
+    logging.getLogger(__name__).error(
+        "%s: %r", args.err_msg or "ignored", args.object, exc_info=args.exc_value
+    )
