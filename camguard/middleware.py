@@ -14,11 +14,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from camguard.assembly import Parts, Registry, assemble, default_registry
 from camguard.edge.guard import UPSTREAM_KEY, Guard
-from camguard.edge.record import Record
 from camguard.edge.refusal import Answer, answer, refused
 from camguard.edge.request_id import new_request_id
 from camguard.errors import Problem, SettingsError
 from camguard.settings import Settings, load_settings
+from camguard.telemetry.record import Record
 
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 _CLOSE = (b"connection", b"close")

@@ -18,7 +18,7 @@ HOUSE = ROOT / "camguard"
 # The order to read in, and the rule of who may import whom: only names to the left.
 ORDER = (
     "errors",
-    "memo",
+    "bounded_cache",
     "suggest",
     "jsontext",
     "ipset",
@@ -27,8 +27,8 @@ ORDER = (
     "engine",
     "bundle",
     "settings",
-    "edge",
     "telemetry",
+    "edge",
     "assembly",
     "middleware",
     "gateway",

@@ -16,11 +16,11 @@ from types import MappingProxyType
 from typing import Any
 
 from camguard.bundle.model import Bundle
-from camguard.bundle.principals import Principals, read_principals
 from camguard.catalog import parse_catalog, read_catalog
 from camguard.catalog.model import Catalog
-from camguard.engine.decide import TABLES, Tables
-from camguard.engine.vocabulary import IpSupport, UnknownAction
+from camguard.engine.evaluator import MAX_TABLES, Evaluator
+from camguard.engine.known_actions import IpSupport, UnknownAction
+from camguard.engine.principals import Principals, read_principals
 from camguard.errors import BundleError, CamguardError, Problem
 from camguard.jsontext import read_json
 from camguard.policy.document import parse_policy
@@ -108,7 +108,7 @@ def make_bundle(  # noqa: PLR0913 - the parts of a bundle, each named
     *,
     ip_support: IpSupport = "catalog",
     unknown_action: UnknownAction = "refuse",
-    tables: int = TABLES,
+    tables: int = MAX_TABLES,
     revision: str = "",
 ) -> Bundle:
     """Return a bundle of parsed policies and a parsed principals.json. Raises BundleError.
@@ -130,7 +130,7 @@ def _bundle(  # noqa: PLR0913, PLR0917 - the parts of a bundle
     tables: int,
     revision: str,
 ) -> Bundle:
-    compiled = Tables(
+    compiled = Evaluator(
         catalog=catalog,
         policies=policies,
         principals=people.layers,
@@ -176,7 +176,7 @@ def _uncollected() -> Iterator[None]:
 
 @_uncollected()
 def build_bundle(
-    content: Content, *, ip_support: IpSupport, unknown_action: UnknownAction, tables: int = TABLES
+    content: Content, *, ip_support: IpSupport, unknown_action: UnknownAction, tables: int = MAX_TABLES
 ) -> Bundle:
     """Return the bundle that some content makes. Raises BundleError or CatalogError."""
     catalog = parse_catalog(content.catalog)

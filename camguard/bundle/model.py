@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from camguard.bundle.principals import Principals
 from camguard.catalog.model import Catalog
 from camguard.engine.call import Call
-from camguard.engine.changes import Change, nearest_changes
-from camguard.engine.decide import Tables
 from camguard.engine.decision import Decision
+from camguard.engine.evaluator import Evaluator
 from camguard.engine.explain import Explanation, explain
+from camguard.engine.principals import Principals
+from camguard.engine.remediation import Change, nearest_changes
 from camguard.policy.model import Policy
 from camguard.policy.resources import Owner
 
@@ -29,11 +29,11 @@ class Bundle:
     catalog: Catalog
     policies: Mapping[str, Policy]
     people: Principals
-    tables: Tables
+    evaluator: Evaluator
     decide: Callable[[Call], Decision] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "decide", self.tables.decide)
+        object.__setattr__(self, "decide", self.evaluator.decide)
 
     @property
     def owner(self) -> Owner:
@@ -47,12 +47,12 @@ class Bundle:
 
     def explain(self, call: Call) -> Explanation:
         """Return why a call is decided as it is, statement by statement. Raises nothing."""
-        return explain(self.tables, call)
+        return explain(self.evaluator, call)
 
     def nearest_changes(self, call: Call, why: Explanation) -> tuple[Change, ...]:
         """Return the smallest changes after which a refused call would pass."""
-        return nearest_changes(self.tables, self.policies, call, why)
+        return nearest_changes(self.evaluator, self.policies, call, why)
 
     def table_stats(self) -> tuple[int, int, int]:
         """Return hits and misses of the table cache, and how many tables it holds."""
-        return self.tables.stats()
+        return self.evaluator.stats()

@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 from camguard.catalog.model import Action, Granularity
+from camguard.engine.attributes import ActionTraits, bindings_of, values_of
 from camguard.engine.call import Call
-from camguard.engine.decide import Tables
 from camguard.engine.decision import Decision
+from camguard.engine.evaluator import Evaluator
 from camguard.engine.layers import Layer
-from camguard.engine.rules import stray_deny
-from camguard.engine.supply import Terms, bindings_of, values_of
+from camguard.engine.rules import misplaced_deny
 from camguard.ipset import format_address
 from camguard.policy.actions import action_match, covers_service
 from camguard.policy.conditions import clause_truth
@@ -63,27 +63,29 @@ class Explanation(NamedTuple):
     foreign: tuple[str, ...] = ()
 
 
-def explain(tables: Tables, call: Call) -> Explanation:
+def explain(evaluator: Evaluator, call: Call) -> Explanation:
     """Return why a call is decided as it is. Raises nothing."""
-    table, terms = tables.table(call.principal, call.session), tables.terms(call.action)
-    if table is None or terms is None:
-        return Explanation(tables.decide(call), terms.entry if terms else None, (), ())
+    table, traits = evaluator.table(call.principal, call.session), evaluator.traits(call.action)
+    if table is None or traits is None:
+        return Explanation(evaluator.decide(call), traits.entry if traits else None, (), ())
     notes = tuple(
         note
         for layer in table.layers
         for s in layer.statements
-        for note in _note(tables, layer, s, call, terms)
+        for note in _note(evaluator, layer, s, call, traits)
     )
     missing = tuple(policy for layer in table.layers for policy in layer.missing)
-    own_only = table.unfolded(terms).own_only
-    foreign = tuple(each for each in call.resources if own_only and each and not tables.owner.owns(each))
-    return Explanation(tables.judge(call), terms.entry, notes, missing, foreign)
+    checks_owner = table.unfolded(traits).checks_owner
+    foreign = tuple(
+        each for each in call.resources if checks_owner and each and not evaluator.owner.owns(each)
+    )
+    return Explanation(evaluator.judge(call), traits.entry, notes, missing, foreign)
 
 
 def _note(
-    tables: Tables, layer: Layer, statement: Statement, call: Call, terms: Terms
+    evaluator: Evaluator, layer: Layer, statement: Statement, call: Call, traits: ActionTraits
 ) -> Iterator[StatementNote]:
-    entry = terms.entry
+    entry = traits.entry
     named = [
         (p.text, action_match(p, statement.effect, entry.service, entry.name)) for p in statement.actions
     ]
@@ -91,8 +93,8 @@ def _note(
         return
     text, truth = next((t, found) for wanted in (True, None) for t, found in named if found is wanted)
     why = "names the action" if truth else "names it only in another letter case, or by a star in the service"
-    places = tuple(_resource_notes(tables, statement, call, entry))
-    conditions = tuple(_condition_note(tables, clause, call, terms) for clause in statement.condition)
+    places = tuple(_resource_notes(evaluator, statement, call, entry))
+    conditions = tuple(_condition_note(evaluator, clause, call, traits) for clause in statement.condition)
     # One of several resources is enough: there an allow grants and a deny refuses the whole call.
     reached = any_of(note.truth for note in places)
     met = all_of((truth, reached, *(note.truth for note in conditions)))
@@ -108,7 +110,9 @@ def _note(
     )
 
 
-def _resource_notes(tables: Tables, statement: Statement, call: Call, entry: Action) -> Iterator[ClauseNote]:
+def _resource_notes(
+    evaluator: Evaluator, statement: Statement, call: Call, entry: Action
+) -> Iterator[ClauseNote]:
     allow = statement.effect is Effect.ALLOW
     if not entry.resources and allow:
         words = "the catalog's page of the action could not be read whole: nothing grants it"
@@ -131,15 +135,16 @@ def _resource_notes(tables: Tables, statement: Statement, call: Call, entry: Act
             words = "the action is authorized at operation level: only the resource '*' grants it"
             yield ClauseNote("resource", texts, truth=False, why=words)
             return
-        yield ClauseNote("resource", texts, *_stray(stray_deny(statement, entry, tables.catalog)))
+        yield ClauseNote("resource", texts, *_stray(misplaced_deny(statement, entry, evaluator.catalog)))
         return
-    bindings = bindings_of(call.principal, tables.owner)
+    bindings = bindings_of(call.principal, evaluator.owner)
     for resource in call.resources:
         truth: Truth = None
         if resource is not None:
             place = Resource.of(resource)
             truth = any_of(
-                resource_match(p, statement.effect, place, tables.owner, bindings) for p in statement.patterns
+                resource_match(p, statement.effect, place, evaluator.owner, bindings)
+                for p in statement.patterns
             )
         named = resource or "a resource that could not be read from the call"
         words = {True: "matches", False: "does not match", None: "cannot be compared with"}[truth]
@@ -152,13 +157,13 @@ def _stray(truth: Truth) -> tuple[Truth, str]:
     return truth, "names a resource for an action that has none; write '*' (the deny counts until then)"
 
 
-def _condition_note(tables: Tables, clause: Clause, call: Call, terms: Terms) -> ClauseNote:
-    have = values_of(clause.key, call, terms)
-    truth = clause_truth(clause, have, bindings_of(call.principal, tables.owner))
+def _condition_note(evaluator: Evaluator, clause: Clause, call: Call, traits: ActionTraits) -> ClauseNote:
+    have = values_of(clause.key, call, traits)
+    truth = clause_truth(clause, have, bindings_of(call.principal, evaluator.owner))
     text = f"{clause.text} {clause.key} {', '.join(clause.values)}"
     if have is None:
-        if clause.key == IP and not terms.address:
-            why = f"{terms.entry.id} cannot be limited by source address"
+        if clause.key == IP and not traits.supports_ip:
+            why = f"{traits.entry.id} cannot be limited by source address"
         else:
             why = f"this call does not supply {clause.key}"
     elif not have:

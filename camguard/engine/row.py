@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import NamedTuple, TypeAlias
 
+from camguard.engine.attributes import ActionTraits
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
+from camguard.engine.intervals import TimeInterval
 from camguard.engine.layers import IDENTITY, Layer
-from camguard.engine.partition import Span
 from camguard.engine.rules import Reading, Rule
-from camguard.engine.supply import Terms
 from camguard.policy.model import Effect
 from camguard.policy.resources import Owner
 from camguard.policy.truth import Truth, any_of
@@ -25,7 +25,7 @@ from camguard.policy.truth import Truth, any_of
 NO_ALLOW = Decision(Reason.NO_ALLOW, layer=IDENTITY)
 
 
-class Fold(NamedTuple):
+class RangeTable(NamedTuple):
     """The address line for a stretch of time: `decisions[bisect_right(bounds, place)]` is ready there."""
 
     begin: float
@@ -34,78 +34,82 @@ class Fold(NamedTuple):
     decisions: tuple[Decision, ...]
 
 
-NEVER = Fold(inf, inf, (), ())
+NO_RANGES = RangeTable(inf, inf, (), ())
 
 
-def always(decision: Decision) -> Fold:
+def constant_ranges(decision: Decision) -> RangeTable:
     """Return the fold of what is decided alike at every place and time."""
-    return Fold(-inf, inf, (), (decision,))
+    return RangeTable(-inf, inf, (), (decision,))
 
 
-class Row:
+class ActionRules:
     """What is said of one action, where that depends on the call.
 
-    foldable: whether address and time are all that can matter to a call that supplies nothing else.
+    rangeable: whether address and time are all that can matter to a call that supplies nothing else.
     fold: the folded form for the time of the last call; one attribute, replaced as a whole.
     """
 
-    __slots__ = ("_by_mask", "_care", "any_one", "fold", "foldable", "layers", "own_only", "rules")
+    __slots__ = (
+        "_by_mask", "_relevant", "checks_owner", "layers", "match_any", "rangeable", "ranges", "rules",
+    )  # fmt: skip
 
     def __init__(
-        self, layers: tuple[Layer, ...], rules: tuple[Rule, ...], *, any_one: bool, aimed: bool
+        self, layers: tuple[Layer, ...], rules: tuple[Rule, ...], *, match_any: bool, aimed: bool
     ) -> None:
         self.layers = layers
         self.rules = rules
-        self.any_one = any_one  # one of the call's resources suffices (catalog `match`)
+        self.match_any = match_any  # one of the call's resources suffices (catalog `match`)
         # aimed: the action is authorized on resources, and root's word is about its own ones (10.3)
-        self.own_only = aimed and any(layer.open for layer in layers)
-        self.foldable = not self.own_only and not any(rule.patterns for rule in rules)
-        self.fold = NEVER
-        self._care = 0  # the bits of a mask that matter
+        self.checks_owner = aimed and any(layer.open for layer in layers)
+        self.rangeable = not self.checks_owner and not any(rule.patterns for rule in rules)
+        self.ranges = NO_RANGES
+        self._relevant = 0  # the bits of a mask that matter
         for rule in rules:
-            self._care |= rule.needs | rule.bars
+            self._relevant |= rule.required_bits | rule.forbidden_bits
         self._by_mask: dict[int, Decision] = {}
 
     @property
     def ready(self) -> Decision | None:
         """The decision of every call, where nothing of a call matters."""
-        if self._care or not self.foldable or any(rule.opens for rule in self.rules):
+        if self._relevant or not self.rangeable or any(rule.residual for rule in self.rules):
             return None
-        return self.under(0)
+        return self.decision_for(0)
 
-    def under(self, mask: int) -> Decision:
-        """Return the decision where the clauses of a mask hold, made once for each. mask: of `_care`."""
+    def decision_for(self, mask: int) -> Decision:
+        """Return the decision where the clauses of a mask hold, made once for each. mask: of `_relevant`."""
         decision = self._by_mask.get(mask)
         if decision is None:
-            decision = self._by_mask[mask] = settle(self, lambda rule, _: rule.under(mask), ("*",), (True,))
+            decision = self._by_mask[mask] = combine(
+                self, lambda rule, _: rule.truth_for(mask), ("*",), (True,)
+            )
         return decision
 
-    def refold(self, span: Span, bounds: Sequence[int], masks: Sequence[int]) -> Fold:
-        """Fold the row for a stretch of time. bounds, masks: the address line as the table has cut it."""
+    def rebuild(self, span: TimeInterval, bounds: Sequence[int], masks: Sequence[int]) -> RangeTable:
+        """Fold the row for a stretch of time. bounds, masks: the address line, as cut."""
         places: list[int] = []
         decisions: list[Decision] = []
         last = None
         for i, mask in enumerate(masks):
-            here = (mask | span.mask) & self._care
+            here = (mask | span.mask) & self._relevant
             if here != last:
                 last = here
-                decision = self.under(here)
+                decision = self.decision_for(here)
                 if not decisions or decision != decisions[-1]:
                     decisions.append(decision)
                     places += bounds[i - 1 : i]
-        fold = self.fold = Fold(span.begin, span.end, tuple(places), tuple(decisions))
+        fold = self.ranges = RangeTable(span.begin, span.end, tuple(places), tuple(decisions))
         return fold  # not what another thread may have put there since, for another stretch
 
-    def judge(self, call: Call, terms: Terms, owner: Owner) -> Decision:
+    def judge(self, call: Call, traits: ActionTraits, owner: Owner) -> Decision:
         """Return the decision by judging every rule on the call: the unfolded form."""
-        own = [not self.own_only or owner.owns(resource) for resource in call.resources]
-        return settle(self, Reading(call, terms, owner).truth, call.resources, own)
+        own = [not self.checks_owner or owner.owns(resource) for resource in call.resources]
+        return combine(self, Reading(call, traits, owner).truth, call.resources, own)
 
 
 Judge: TypeAlias = Callable[[Rule, str | None], Truth]  # of one rule for one resource
 
 
-def settle(row: Row, truth: Judge, resources: Sequence[str | None], own: Sequence[bool]) -> Decision:
+def combine(row: ActionRules, truth: Judge, resources: Sequence[str | None], own: Sequence[bool]) -> Decision:
     """Combine the rules of all layers (cam-semantics 10.2; design 6.8 for which reason when several hold).
 
     A call passes if each of its resources (one, where the catalog says `any`) is allowed by every layer, and
@@ -124,7 +128,7 @@ def settle(row: Row, truth: Judge, resources: Sequence[str | None], own: Sequenc
             layer = row.layers[counting[0].layer].name
             return Decision(reason, tuple(dict.fromkeys(rule.id for rule in counting)), layer)
     short = [_short(row, [each[i] for each in truths], own=mine) for i, mine in enumerate(own)]
-    if None not in short if row.any_one else any(short):
+    if None not in short if row.match_any else any(short):
         return _obstacle(row, [name for name in short if name])
     allows = (
         rule.id
@@ -134,7 +138,7 @@ def settle(row: Row, truth: Judge, resources: Sequence[str | None], own: Sequenc
     return Decision(Reason.ALLOWED, tuple(dict.fromkeys(allows)), IDENTITY)
 
 
-def _short(row: Row, truths: Sequence[Truth], *, own: bool) -> str | None:
+def _short(row: ActionRules, truths: Sequence[Truth], *, own: bool) -> str | None:
     """Return the layer that does not allow one resource, the identity layer before all others, or None."""
     allowing = {
         rule.layer
@@ -151,9 +155,9 @@ def _short(row: Row, truths: Sequence[Truth], *, own: bool) -> str | None:
     return missing[0] if missing else None
 
 
-def _obstacle(row: Row, names: Sequence[str]) -> Decision:
+def _obstacle(row: ActionRules, names: Sequence[str]) -> Decision:
     """Return why a call lacks an allow: one resource short is enough, or all are where one suffices."""
     others = [name for name in names if name != IDENTITY]
-    if others and (row.any_one or len(others) == len(names)):
+    if others and (row.match_any or len(others) == len(names)):
         return Decision(Reason.LAYER_LIMIT, layer=others[0])
     return NO_ALLOW

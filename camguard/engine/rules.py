@@ -1,7 +1,7 @@
 """One statement, seen from one action: everything that the action settles is settled here.
 
 Rule 1: a statement that can never touch the action is no rule.
-Rule 2: `fixed` is what is settled: True, or None for unknown; the rest waits for the call.
+Rule 2: `settled` is what is settled: True, or None for unknown; the rest waits for the call.
 Rule 3: what waits is either a mark (address or time, a bit of the table's mask), an open clause, or a
         resource pattern.
 """
@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from camguard.catalog.model import Action, Catalog, Granularity
+from camguard.engine.attributes import ActionTraits, bindings_of, values_of
 from camguard.engine.call import Call
 from camguard.engine.layers import Layer
 from camguard.engine.naming import Spread
-from camguard.engine.supply import Terms, bindings_of, values_of
 from camguard.policy.actions import action_match, covers_service
 from camguard.policy.conditions import clause_truth
 from camguard.policy.keys import IP, TIME
@@ -28,26 +28,26 @@ from camguard.policy.truth import Truth, all_of, any_of
 class Rule(NamedTuple):
     """A statement as one action sees it.
 
-    layer: index of its layer in the table. needs, bars: bits of the mask that must and must not be set.
-    clauses: the whole condition; opens: the part of it that no mask settles.
+    layer: index of its layer in the table. required_bits, forbidden_bits: of the mask.
+    clauses: the whole condition; residual: the part of it that no mask settles.
     patterns: six-segment patterns of which one must match; empty where the resource is settled.
     """
 
     id: str
     layer: int
     effect: Effect
-    fixed: Truth
-    needs: int
-    bars: int
+    settled: Truth
+    required_bits: int
+    forbidden_bits: int
     clauses: tuple[Clause, ...]
-    opens: tuple[Clause, ...]
+    residual: tuple[Clause, ...]
     patterns: tuple[ResourcePattern, ...]
 
-    def under(self, mask: int) -> Truth:
+    def truth_for(self, mask: int) -> Truth:
         """Judge by address and time alone; what else the condition asks for is not supplied."""
-        if mask & self.needs != self.needs or mask & self.bars:
+        if mask & self.required_bits != self.required_bits or mask & self.forbidden_bits:
             return False
-        return None if self.opens else self.fixed
+        return None if self.residual else self.settled
 
 
 def missing_rule(policy: str, layer: int) -> Rule:
@@ -58,7 +58,7 @@ def missing_rule(policy: str, layer: int) -> Rule:
 def rules_of(  # noqa: PLR0913 - what a rule depends on, each named
     layer: Layer,
     at: int,
-    terms: Terms,
+    traits: ActionTraits,
     *,
     catalog: Catalog,
     spreads: Mapping[Statement, Spread],
@@ -68,12 +68,12 @@ def rules_of(  # noqa: PLR0913 - what a rule depends on, each named
 
     spreads: which actions a statement names. marks: the mask bit of every address and time clause.
     """
-    entry = terms.entry
+    entry = traits.entry
     for statement in layer.parts:
         if isinstance(statement, str):
             yield missing_rule(statement, at)
             continue
-        spread = spreads.get(statement) if terms.listed else None
+        spread = spreads.get(statement) if traits.in_catalog else None
         if spread is None:  # a session's statement, or an action that the catalog lacks
             effect = statement.effect
             named = any_of(action_match(p, effect, entry.service, entry.name) for p in statement.actions)
@@ -84,27 +84,27 @@ def rules_of(  # noqa: PLR0913 - what a rule depends on, each named
         reached, patterns = _resource(statement, entry, catalog)
         if reached is False:
             continue
-        needs = bars = 0
-        settled: list[Truth] = [named, reached]
-        opens = []
+        required_bits = forbidden_bits = 0
+        truths: list[Truth] = [named, reached]
+        residual = []
         for clause in statement.condition:
-            if clause.key == IP and not terms.address:
-                settled.append(None)  # 11.4
+            if clause.key == IP and not traits.supports_ip:
+                truths.append(None)  # 11.4
             elif clause.key in (IP, TIME):
                 negated_address = clause.key == IP and clause.operator.negated
-                bars |= marks[clause] if negated_address else 0
-                needs |= 0 if negated_address else marks[clause]
+                forbidden_bits |= marks[clause] if negated_address else 0
+                required_bits |= 0 if negated_address else marks[clause]
             else:
-                opens.append(clause)
+                residual.append(clause)
         yield Rule(
             statement.id,
             at,
             statement.effect,
-            all_of(settled),
-            needs,
-            bars,
+            all_of(truths),
+            required_bits,
+            forbidden_bits,
             statement.condition,
-            tuple(opens),
+            tuple(residual),
             patterns,
         )
 
@@ -124,10 +124,10 @@ def _resource(
         return True, statement.patterns
     if statement.effect is Effect.ALLOW:
         return False, ()  # 11.2, DEC-45
-    return stray_deny(statement, entry, catalog), ()
+    return misplaced_deny(statement, entry, catalog), ()
 
 
-def stray_deny(statement: Statement, entry: Action, catalog: Catalog) -> Truth:
+def misplaced_deny(statement: Statement, entry: Action, catalog: Catalog) -> Truth:
     """Judge a deny on a specific resource for an action that has none (11.3, DEC-47)."""
     if all(pattern.service not in ("", STAR, entry.service) for pattern in statement.patterns):
         return False
@@ -144,13 +144,13 @@ class Reading(NamedTuple):
     """A call as the open rules of one row read it: the slow, general way."""
 
     call: Call
-    terms: Terms
+    traits: ActionTraits
     owner: Owner
 
     def truth(self, rule: Rule, resource: str | None) -> Truth:
         """Judge a rule on everything the call supplies. resource: None where it could not be bound."""
         bindings = bindings_of(self.call.principal, self.owner)
-        truths = [clause_truth(c, values_of(c.key, self.call, self.terms), bindings) for c in rule.clauses]
+        truths = [clause_truth(c, values_of(c.key, self.call, self.traits), bindings) for c in rule.clauses]
         if rule.patterns:
             if resource is None:
                 truths.append(None)
@@ -159,4 +159,4 @@ class Reading(NamedTuple):
                 truths.append(
                     any_of(resource_match(p, rule.effect, place, self.owner, bindings) for p in rule.patterns)
                 )
-        return all_of((rule.fixed, *truths))
+        return all_of((rule.settled, *truths))

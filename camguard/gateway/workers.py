@@ -29,7 +29,7 @@ from camguard.gateway.admin import Sources, admin
 from camguard.gateway.run import ADMIN_BOUNDS, ADMIN_STOP_SECONDS, Life, Sockets, hear_signals
 from camguard.gateway.server import listening
 from camguard.settings import Settings
-from camguard.telemetry.carrier import render_processes
+from camguard.telemetry.multiprocess import render_all_processes
 
 LOG = logging.getLogger("camguard.gateway")
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -164,7 +164,7 @@ async def _supervise(
 
     stop = hear_signals(reload_soon)
     first = asyncio.Event()
-    sources = Sources(render_processes, life.missing, reload, life.status)
+    sources = Sources(render_all_processes, life.missing, reload, life.status)
     async with AsyncExitStack() as stack:
         if sockets.admin is not None:
             await stack.enter_async_context(

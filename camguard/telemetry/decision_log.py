@@ -23,9 +23,9 @@ from itertools import accumulate, islice
 from pathlib import Path
 from typing import BinaryIO
 
-from camguard.edge.record import Record
 from camguard.engine.decision import Reason
 from camguard.telemetry.log_line import log_line
+from camguard.telemetry.record import Record
 
 QUEUE = 10_000  # records
 BLOCK_BYTES = 4096  # PIPE_BUF: processes that share a pipe do not part each other's writes of this size

@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterable
 from json.encoder import encode_basestring_ascii
 
-from camguard.edge.record import Record
 from camguard.ipset import format_address
+from camguard.telemetry.record import Record
 
 LINE_BYTES = 4096  # at most, the line break included: written to a pipe in one piece (PIPE_BUF)
 TEXT_BYTES = 256  # of an escaped text, without quotes

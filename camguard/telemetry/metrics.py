@@ -22,10 +22,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from camguard.bundle.model import Bundle
 from camguard.bundle.store import ReloadOutcome
 from camguard.catalog.model import Access, Catalog
-from camguard.edge.record import Record
 from camguard.engine.decision import Decision, Reason
 from camguard.policy.star import star_match
-from camguard.telemetry.carrier import among_processes, process_carrier, render_processes
 from camguard.telemetry.exposition import NOTHING, exposition_of
 from camguard.telemetry.families import (
     CLIENT_IP,
@@ -43,6 +41,8 @@ from camguard.telemetry.families import (
     Timed,
     Value,
 )
+from camguard.telemetry.multiprocess import among_processes, process_carrier, render_all_processes
+from camguard.telemetry.record import Record
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4  # of what `render` returns; every version of Prometheus reads it
 OWN_COUNTERS = 1000  # actions with a counter of their own
@@ -231,7 +231,7 @@ class Metrics:
         if self._carrier is None:
             return generate_latest(self._registry)
         self._carrier.flush()
-        return render_processes()
+        return render_all_processes()
 
     def snapshot(self) -> Snapshot:
         """Return the numbers of now. From any thread, while calls are counted."""

@@ -138,7 +138,7 @@ def test_a_bundle_that_was_left_is_gone_at_the_next_look_without_a_collection(fo
     store.reload()
     assert store.bundle is not None
     assert store.bundle.decide(CALL)
-    left = weakref.ref(store.bundle.tables)
+    left = weakref.ref(store.bundle.evaluator)
     write(folder, "bundle/policies/one.json", DENY)
     gc.disable()
     try:

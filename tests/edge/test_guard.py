@@ -12,9 +12,9 @@ import pytest
 
 from camguard.edge import client_address, reading
 from camguard.edge import guard as guard_module
-from camguard.edge.record import Facts, Record
 from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision, Reason
+from camguard.telemetry.record import Facts, Record
 from tests.edge.stage import (
     ALICE,
     BUNDLE,
@@ -303,7 +303,7 @@ def test_a_bundle_that_was_left_is_not_held_by_who_judged_by_it() -> None:
     play = Play(policies=store)
     assert play.ask(lines=sdk(FROM_OFFICE)).passed
     assert store.bundle is not None
-    left = weakref.ref(store.bundle.tables)
+    left = weakref.ref(store.bundle.evaluator)
     gc.disable()
     try:
         store.bundle = bundle()

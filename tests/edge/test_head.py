@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from camguard.bounded_cache import BoundedCache
 from camguard.edge.head import Head, HeadRules
 from camguard.edge.headers import FIELDS
-from camguard.memo import Memo
 from camguard.settings import LimitsSettings
 from tests.edge.signing import read_head
 from tests.edge.stage import ELSEWHERE, HOST, OFFICE, QUIET, SETTINGS, Line, Play, Request, ask, limits, sdk
@@ -292,7 +292,7 @@ def test_shapes_and_what_they_hold_are_bounded() -> None:
 
 
 def test_a_memo_forgets_and_keeps_nothing_long() -> None:
-    memo = Memo(len, entries=2, longest=3)
+    memo = BoundedCache(len, entries=2, longest=3)
     assert [memo[text] for text in ("a", "bb", "ccc", "dddd")] == [1, 2, 3, 4]
     assert dict(memo) == {"ccc": 3}
 

@@ -20,13 +20,13 @@ from camguard.policy.variables import Bindings
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ActionTraits:
     """An action as conditions see it: what its row and the settings let a call supply."""
 
     entry: Action
-    address: bool  # qcs:ip is judged for it
-    tags: bool  # its service has tag authorization
-    listed: bool  # False: an ordinary name that the catalog does not know
+    supports_ip: bool  # qcs:ip is judged for it
+    supports_tags: bool  # its service has tag authorization
+    in_catalog: bool  # False: an ordinary name that the catalog does not know
 
 
 def is_instant(moment: float | None) -> TypeGuard[float]:
@@ -34,16 +34,16 @@ def is_instant(moment: float | None) -> TypeGuard[float]:
     return moment is not None and -inf < moment < inf
 
 
-def values_of(key: str, call: Call, terms: Terms) -> Sequence[Any] | None:
+def values_of(key: str, call: Call, traits: ActionTraits) -> Sequence[Any] | None:
     """Return the values of a key, or None where this call does not supply it."""
     if key == IP:
-        return (call.source_ip,) if terms.address and call.source_ip is not None else None
+        return (call.source_ip,) if traits.supports_ip and call.source_ip is not None else None
     if key == TIME:
         return (call.time,) if is_instant(call.time) else None
     base, slash, name = key.partition("/")
     if base in TAGS:
         tags = call.request_tags if base == REQUEST_TAG else call.resource_tags
-        if tags is None or not terms.tags:
+        if tags is None or not traits.supports_tags:
             return None
         if slash:
             return (tags[name],) if name in tags else ()

@@ -12,11 +12,11 @@ from itertools import islice, pairwise
 from math import inf, nextafter
 from typing import Any, NamedTuple
 
+from camguard.engine.attributes import ActionTraits, bindings_of, values_of
 from camguard.engine.call import Call
-from camguard.engine.decide import Tables
+from camguard.engine.evaluator import Evaluator
 from camguard.engine.explain import Explanation, format_moment
 from camguard.engine.layers import IDENTITY
-from camguard.engine.supply import Terms, bindings_of, values_of
 from camguard.engine.table import Table
 from camguard.ipset import LINE_END, IpSet
 from camguard.policy.conditions import clause_truth
@@ -41,42 +41,42 @@ class Change(NamedTuple):
 class _Asked(NamedTuple):
     """A call that was refused, and what it was judged by."""
 
-    tables: Tables
+    evaluator: Evaluator
     table: Table
-    terms: Terms
+    traits: ActionTraits
     call: Call
 
     def passes(self, **changed: Any) -> bool:
         """Tell whether the call would pass with some fields changed."""
-        return bool(self.tables.decide(self.call._replace(**changed)))
+        return bool(self.evaluator.decide(self.call._replace(**changed)))
 
 
 def nearest_changes(
-    tables: Tables, policies: Mapping[str, Policy], call: Call, why: Explanation, *, most: int = 5
+    evaluator: Evaluator, policies: Mapping[str, Policy], call: Call, why: Explanation, *, most: int = 5
 ) -> tuple[Change, ...]:
     """Return up to `most` changes after which the call would pass, the smallest first; none if it passes."""
-    table, terms = tables.table(call.principal, call.session), tables.terms(call.action)
-    if why.decision or table is None or terms is None:
+    table, traits = evaluator.table(call.principal, call.session), evaluator.traits(call.action)
+    if why.decision or table is None or traits is None:
         return ()
-    asked = _Asked(tables, table, terms, call)
+    asked = _Asked(evaluator, table, traits, call)
     found = [*_from_where(asked), *_when(asked), *_fitting(asked, why)]
     found += [*_without_denies(asked, why), *_attached(asked, policies)]
     return tuple(sorted(dict.fromkeys(found), key=lambda change: change.clauses)[:most])
 
 
-def allowed_from(tables: Tables, call: Call) -> IpSet:
+def allowed_from(evaluator: Evaluator, call: Call) -> IpSet:
     """Return every address from which the call would pass, read off the table's ranges."""
-    table = tables.table(call.principal, call.session)
+    table = evaluator.table(call.principal, call.session)
     bounds = (0, *(table.bounds if table else ()), LINE_END)
     return IpSet.of_ranges(
         (first, last - 1)
         for first, last in pairwise(bounds)
-        if first < last and tables.decide(call._replace(source_ip=first))
+        if first < last and evaluator.decide(call._replace(source_ip=first))
     )
 
 
 def _from_where(asked: _Asked) -> Iterator[Change]:
-    places = allowed_from(asked.tables, asked.call)
+    places = allowed_from(asked.evaluator, asked.call)
     if places.starts:
         yield Change(1, f"call from {_named(places)}")
 
@@ -105,21 +105,21 @@ def _fitting(asked: _Asked, why: Explanation) -> Iterator[Change]:
     for note in why.statements:
         if note.effect is Effect.ALLOW and not all(clause.truth for clause in note.clauses):
             changed, texts = _fit(asked, by_id[note.id])
-            if asked.tables.decide(changed):
+            if asked.evaluator.decide(changed):
                 yield Change(len(texts), " and ".join(texts))
 
 
 def _fit(asked: _Asked, statement: Statement) -> tuple[Call, list[str]]:
     """Return the call changed so that a statement holds as far as a caller can, and the words for it."""
-    call, owner = asked.call, asked.tables.owner
+    call, owner = asked.call, asked.evaluator.owner
     bindings = bindings_of(call.principal, owner)
     texts = []
     for clause in statement.condition:
-        if clause_truth(clause, values_of(clause.key, call, asked.terms), bindings) is not True:
+        if clause_truth(clause, values_of(clause.key, call, asked.traits), bindings) is not True:
             call, text = _FITS.get(clause.key, _fit_supplied)(call, clause)
             texts.append(text)
-    if not statement.any_resource and not asked.tables.decide(call):
-        wished = _concrete(statement.patterns[0], call, owner, asked.terms.entry.service)
+    if not statement.any_resource and not asked.evaluator.decide(call):
+        wished = _concrete(statement.patterns[0], call, owner, asked.traits.entry.service)
         call = call._replace(resources=(wished,))
         texts.append(f"call it on a resource of {statement.patterns[0].text}")
     return call, texts
@@ -187,7 +187,7 @@ def _without_denies(asked: _Asked, why: Explanation) -> Iterator[Change]:
         replace(layer, parts=tuple(p for p in layer.parts if isinstance(p, str) or p.id not in counting))
         for layer in asked.table.layers
     ]
-    if asked.tables.judge_under(layers, asked.call):
+    if asked.evaluator.judge_with(layers, asked.call):
         names = ", ".join(sorted(counting))
         yield Change(len(counting), f"take {names} off this call: narrow or remove the deny")
 
@@ -200,5 +200,5 @@ def _attached(asked: _Asked, policies: Mapping[str, Policy]) -> Iterator[Change]
     for policy in islice(policies.values(), _TRIED):
         more = replace(here, parts=here.parts + policy.statements)
         layers = [more if layer is here else layer for layer in asked.table.layers]
-        if asked.tables.judge_under(layers, asked.call):
+        if asked.evaluator.judge_with(layers, asked.call):
             yield Change(1, f"attach the policy {policy.id}")

@@ -15,10 +15,10 @@ import pytest
 
 from camguard.bundle import Bundle, make_bundle
 from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
-from camguard.engine import decide as decide_module
+from camguard.engine import evaluator as evaluator_module
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
-from camguard.engine.row import NEVER, Row
+from camguard.engine.row import NO_RANGES, ActionRules
 from camguard.ipset import parse_address
 from camguard.policy.document import parse_policy
 from camguard.policy.model import Policy
@@ -68,8 +68,8 @@ def call(action: str = "aiart:TextToImage", source: str | None = "10.0.0.1", **m
     return Call(**{"principal": "uin/200", "action": action, "source_ip": place, "time": 0.0} | more)
 
 
-def row(found: Bundle, action: str = "aiart:TextToImage") -> Row | Decision | None:
-    table = found.tables.table("uin/200")
+def row(found: Bundle, action: str = "aiart:TextToImage") -> ActionRules | Decision | None:
+    table = found.evaluator.table("uin/200")
     assert table is not None
     return table.row(action)
 
@@ -83,12 +83,12 @@ def test_nothing_conditional_folds_to_the_ready_decision() -> None:
 def test_an_address_condition_folds_to_ranges_with_ready_decisions() -> None:
     found = bundle(policy("one", {"condition": OFFICE}))
     folded = row(found)
-    assert isinstance(folded, Row)
-    assert folded.foldable
+    assert isinstance(folded, ActionRules)
+    assert folded.rangeable
     inside, again, outside = (found.decide(call(source=s)) for s in ("10.0.0.1", "10.9.9.9", "11.0.0.0"))
     assert inside is again
     assert (bool(inside), outside.reason) == (True, Reason.NO_ALLOW)
-    assert len(folded.fold.decisions) == 3, "below, inside and above the range"
+    assert len(folded.ranges.decisions) == 3, "below, inside and above the range"
 
 
 def test_actions_of_which_the_same_rules_speak_share_a_row() -> None:
@@ -100,7 +100,7 @@ def test_actions_that_share_a_row_share_what_is_folded(monkeypatch: pytest.Monke
     found = bundle(policy("one", {"condition": SPRING}))
     first = found.decide(call(time=100.0))
     assert first
-    monkeypatch.setattr(Row, "refold", None)
+    monkeypatch.setattr(ActionRules, "rebuild", None)
     assert found.decide(call("aiart:SetPayMode", time=100.0)) is first
 
 
@@ -110,12 +110,12 @@ def test_the_owners_row_of_an_action_with_resources_is_judged_and_shared_with_no
     actions = {**listed.actions, "SetPayMode": replace(entry, granularity=Granularity.RESOURCE)}
     principals = {"owner": {"uin": "100", "app_id": "125"}}
     found = make_bundle({}, principals, Catalog({"aiart": replace(listed, actions=actions)}))
-    table = found.tables.table("uin/100")
+    table = found.evaluator.table("uin/100")
     assert table is not None
     assert isinstance(table.row("aiart:TextToImage"), Decision), "without resources all is ready"
     mine = table.row("aiart:SetPayMode")
-    assert isinstance(mine, Row)
-    assert not mine.foldable
+    assert isinstance(mine, ActionRules)
+    assert not mine.rangeable
     for account, allowed in (("uin/100", True), ("uin/200", False), ("", True)):
         asked = call("aiart:SetPayMode", principal="uin/100", resources=(f"qcs::aiart::{account}:x",))
         assert bool(found.decide(asked)) is allowed
@@ -126,7 +126,7 @@ def test_principals_with_the_same_policies_share_a_table() -> None:
     found = bundle(
         policy("one", {}), policy("two", {}), users={"200": ["one"], "201": ["one"], "202": ["two"]}
     )
-    tables = [found.tables.table(f"uin/{uin}") for uin in (200, 201, 202)]
+    tables = [found.evaluator.table(f"uin/{uin}") for uin in (200, 201, 202)]
     assert tables[0] is tables[1]
     assert tables[0] is not tables[2]
     assert found.table_stats() == (1, 2, 2)
@@ -142,7 +142,7 @@ def test_the_cache_is_asked_by_the_first_call_of_a_principal_alone() -> None:
 def test_the_cache_of_tables_is_bounded() -> None:
     many = [policy(f"p{i}", {}) for i in range(8)]
     users = {str(200 + i): [f"p{i}"] for i in range(8)}
-    small = bundle(*many, users=users, tables=3).tables
+    small = bundle(*many, users=users, tables=3).evaluator
     for _ in range(2):
         assert all(small.decide(call(principal=f"uin/{uin}")) for uin in users)
     assert small.stats()[2] == 3
@@ -150,7 +150,7 @@ def test_the_cache_of_tables_is_bounded() -> None:
 
 def test_the_recent_principals_keep_no_more_tables_than_the_cache() -> None:
     many = [policy(f"p{i}", {}) for i in range(40)]
-    small = bundle(*many, users={str(200 + i): [f"p{i}"] for i in range(40)}, tables=4).tables
+    small = bundle(*many, users={str(200 + i): [f"p{i}"] for i in range(40)}, tables=4).evaluator
     most = 0
     for i in range(40):
         for each in (*range(max(0, i - 3), i), i):  # those that the cache has, then one that it lacks
@@ -161,7 +161,7 @@ def test_the_recent_principals_keep_no_more_tables_than_the_cache() -> None:
 
 
 def test_the_recent_principals_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decide_module, "RECENT", 2)
+    monkeypatch.setattr(evaluator_module, "MAX_RECENT", 2)
     found = bundle(policy("one", {}), users={str(200 + i): ["one"] for i in range(5)}, tables=1)
     assert all(found.decide(call(principal=f"uin/{200 + i}")) for i in range(5))
     assert found.table_stats()[1:] == (1, 1), "forgetting a principal compiles nothing again"
@@ -176,7 +176,7 @@ def test_tables_die_with_the_last_that_holds_them() -> None:
             found.decide(asked)
             found.decide(asked._replace(session=limited))
             found.nearest_changes(asked, found.explain(asked))
-    left = weakref.ref(found.tables)
+    left = weakref.ref(found.evaluator)
     gc.disable()
     try:
         del found
@@ -191,7 +191,7 @@ def test_names_that_the_catalog_lacks_are_not_kept() -> None:
     for size in range(1, 5):
         for name in combinations("abcdef", size):  # each is named by statements of its own
             assert found.decide(call(action=f"aiart:{''.join(name)}"))
-    table = found.tables.table("uin/200")
+    table = found.evaluator.table("uin/200")
     assert table is not None
     assert table.rows == {}
     assert table._shared == {}  # noqa: SLF001 - what callers must not fill
@@ -202,9 +202,9 @@ def test_names_that_the_catalog_lacks_are_folded_and_not_kept() -> None:
     for i in range(5):
         assert found.decide(call(action=f"aiart:New{i}"))
         assert not found.decide(call(action=f"aiart:New{i}", source="11.0.0.1"))
-    table = found.tables.table("uin/200")
+    table = found.evaluator.table("uin/200")
     assert table is not None
-    assert (table.rows, table.folds) == ({}, {}), "callers choose these names; they may not fill the table"
+    assert (table.rows, table.ranges) == ({}, {}), "callers choose these names; they may not fill the table"
 
 
 JUDGED = [
@@ -218,7 +218,7 @@ JUDGED = [
 
 @pytest.mark.parametrize(("action", "reason"), JUDGED)
 def test_unknown_actions_may_be_judged(action: str, reason: Reason) -> None:
-    tables = bundle(policy("one", {}), unknown_action="judge").tables
+    tables = bundle(policy("one", {}), unknown_action="judge").evaluator
     assert tables.decide(call(action=action)).reason is reason
     assert tables.judge(call(action=action)).reason is reason
 
@@ -339,8 +339,8 @@ def test_many_threads_may_decide_at_once() -> None:
 
 def test_another_thread_with_another_time_takes_no_fold_away(monkeypatch: pytest.MonkeyPatch) -> None:
     found = bundle(policy("spring", {"condition": SPRING}))
-    overtaken = property(lambda _: NEVER, lambda _row, _fold: None)
-    monkeypatch.setattr(Row, "fold", overtaken)
+    overtaken = property(lambda _: NO_RANGES, lambda _row, _fold: None)
+    monkeypatch.setattr(ActionRules, "ranges", overtaken)
     assert [bool(found.decide(call(time=time))) for time in (99.0, 150.0, 200.0)] == [False, True, False]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from camguard.bundle.principals import Principals, read_principals
+from camguard.engine.principals import Principals, read_principals
 from camguard.jsontext import Number
 
 OWNER = {"uin": "100", "app_id": "125"}

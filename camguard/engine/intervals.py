@@ -16,7 +16,7 @@ from camguard.policy.conditions import clause_truth
 from camguard.policy.model import Clause
 
 
-class Span(NamedTuple):
+class TimeInterval(NamedTuple):
     """A stretch of time in which the same clauses hold: from `begin` to before `end`, and their bits.
 
     It holds finite moments only: an infinity is no instant.
@@ -27,7 +27,7 @@ class Span(NamedTuple):
     mask: int
 
 
-def partition(sets: Mapping[IpSet, int]) -> tuple[list[int], list[int]]:
+def partition_addresses(sets: Mapping[IpSet, int]) -> tuple[list[int], list[int]]:
     """Lay sets of addresses over each other: bounds, and between them the bits of the sets that hold.
 
     Returns (bounds, masks); `masks[bisect_right(bounds, place)]` is the mask at a place.
@@ -44,7 +44,7 @@ def partition(sets: Mapping[IpSet, int]) -> tuple[list[int], list[int]]:
     return bounds, masks
 
 
-def time_partition(clauses: Mapping[Clause, int]) -> tuple[list[float], list[int]]:
+def partition_time(clauses: Mapping[Clause, int]) -> tuple[list[float], list[int]]:
     """Cut time where a clause changes: cuts, and for before, at and after each the bits that hold.
 
     Returns (cuts, masks); the mask at a moment is `masks[bisect_left(cuts, t) + bisect_right(cuts, t)]`.
@@ -69,11 +69,11 @@ def time_partition(clauses: Mapping[Clause, int]) -> tuple[list[float], list[int
     return cuts, masks
 
 
-def span_at(cuts: Sequence[float], masks: Sequence[int], moment: float) -> Span:
-    """Return the stretch of time around a moment. cuts, masks: as `time_partition` returns them."""
+def interval_at(cuts: Sequence[float], masks: Sequence[int], moment: float) -> TimeInterval:
+    """Return the stretch of time around a moment. cuts, masks: as `partition_time` returns them."""
     at = bisect_left(cuts, moment) + bisect_right(cuts, moment)
     index, on_cut = divmod(at, 2)
     if on_cut:
-        return Span(cuts[index], nextafter(cuts[index], inf), masks[at])
+        return TimeInterval(cuts[index], nextafter(cuts[index], inf), masks[at])
     begin = nextafter(cuts[index - 1] if index else -inf, inf)
-    return Span(begin, cuts[index] if index < len(cuts) else inf, masks[at])
+    return TimeInterval(begin, cuts[index] if index < len(cuts) else inf, masks[at])

@@ -9,7 +9,7 @@ import pytest
 
 from camguard.bundle import Bundle
 from camguard.engine.call import Call
-from camguard.engine.changes import allowed_from, nearest_changes
+from camguard.engine.remediation import allowed_from, nearest_changes
 from camguard.ipset import LINE_END, IpSet, parse_address
 from camguard.policy.document import parse_policy
 from tests.bridge import to_bundle, to_catalog
@@ -417,7 +417,7 @@ def test_other_policies_are_proposed_and_not_too_many() -> None:
     names = [f"more{i}" for i in (0, 2, 4, 6, 8)]
     assert changes(found, call()) == [(1, f"attach the policy {name}") for name in names]
     why = found.explain(call())
-    some = nearest_changes(found.tables, found.policies, call(), why, most=2)
+    some = nearest_changes(found.evaluator, found.policies, call(), why, most=2)
     assert [each.text for each in some] == ["attach the policy more0", "attach the policy more2"]
 
 
@@ -455,7 +455,7 @@ def test_nothing_can_be_attached_to_the_owner() -> None:
 
 
 def test_the_addresses_from_which_a_call_passes() -> None:
-    tables = bundle(allow(**office("1.0.0.0/8"))).tables
+    tables = bundle(allow(**office("1.0.0.0/8"))).evaluator
     assert allowed_from(tables, call()).cidrs() == ("1.0.0.0/8",)
     assert allowed_from(tables, call(principal="uin/9")).cidrs() == ()
-    assert allowed_from(bundle(allow()).tables, call()).cidrs() == ("0.0.0.0/0", "::/0")
+    assert allowed_from(bundle(allow()).evaluator, call()).cidrs() == ("0.0.0.0/0", "::/0")

@@ -133,7 +133,7 @@ def process_carrier() -> Carrier:
         return _carriers[0]
 
 
-def render_processes() -> bytes:
+def render_all_processes() -> bytes:
     """Return what a scrape reads of all processes together."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

@@ -12,7 +12,7 @@ ENTRIES = 4096
 LONGEST = 256
 
 
-class Memo(dict[K, V]):
+class BoundedCache(dict[K, V]):
     """What a pure function said of texts that callers choose.
 
     A hit is one dictionary look-up. Callers can make it forget, never grow: it is emptied at `entries`

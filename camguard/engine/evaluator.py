@@ -17,26 +17,26 @@ from threading import Lock
 
 from cachetools import LRUCache
 
+from camguard.bounded_cache import BoundedCache
 from camguard.catalog.model import Catalog
+from camguard.engine.attributes import is_instant
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
+from camguard.engine.known_actions import IpSupport, KnownActions, UnknownAction
 from camguard.engine.layers import SECOND_FACTOR, Layer, Layers, resolve
 from camguard.engine.naming import Naming
-from camguard.engine.row import NO_ALLOW, Row
-from camguard.engine.supply import is_instant
+from camguard.engine.row import NO_ALLOW, ActionRules
 from camguard.engine.table import Table
-from camguard.engine.vocabulary import IpSupport, UnknownAction, Vocabulary
-from camguard.memo import Memo
 from camguard.policy.model import Policy
 from camguard.policy.resources import Owner
 
-TABLES = 16_384  # tables kept; one is some kilobytes
-RECENT = 65_536  # principals whose table is found in one look-up; forgotten together when full
+MAX_TABLES = 16_384  # tables kept; one is some kilobytes
+MAX_RECENT = 65_536  # principals whose table is found in one look-up; forgotten together when full
 
 PRINCIPAL_UNKNOWN = Decision(Reason.PRINCIPAL_UNKNOWN)
 
 
-class Tables:
+class Evaluator:
     """All that is compiled of one bundle. `decide` is the only way of a call."""
 
     def __init__(  # noqa: PLR0913 - the parts of a bundle, each named
@@ -48,7 +48,7 @@ class Tables:
         owner: Owner,
         ip_support: IpSupport = "catalog",
         unknown_action: UnknownAction = "refuse",
-        size: int = TABLES,
+        size: int = MAX_TABLES,
     ) -> None:
         self.catalog = catalog
         self._policies = policies
@@ -59,13 +59,13 @@ class Tables:
         self._lock = Lock()
         self._recent: dict[str, Table] = {}
         self._size = size
-        self._most = max(size, RECENT)
+        self._most = max(size, MAX_RECENT)
         self._forget = size  # the misses at which the recent ones could hold `size` tables of their own
         self._hits = 0
         self._misses = 0
-        words = Vocabulary(catalog, ip_support=ip_support, unknown_action=unknown_action)
-        self.terms = words.terms
-        self._unheard: Memo[str, Decision] = Memo(words.unheard)
+        words = KnownActions(catalog, ip_support=ip_support, unknown_action=unknown_action)
+        self.traits = words.traits
+        self._refusals: BoundedCache[str, Decision] = BoundedCache(words.why_unknown)
 
     def decide(self, call: Call) -> Decision:
         """Return whether a call passes, and why. Raises nothing."""
@@ -82,11 +82,11 @@ class Tables:
             and context is None
             and session is None
         ):
-            fold = table.folds.get(action)
+            fold = table.ranges.get(action)
             if fold is None:
-                unheard = self._unheard.get(action)
-                if unheard is not None:
-                    return unheard
+                why_unknown = self._refusals.get(action)
+                if why_unknown is not None:
+                    return why_unknown
             else:
                 begin, end, bounds, decisions = fold
                 if begin <= moment < end:
@@ -101,14 +101,14 @@ class Tables:
                 return PRINCIPAL_UNKNOWN
         row = table.row(call.action)
         if row is None:
-            return self._unheard[call.action]
+            return self._refusals[call.action]
         if isinstance(row, Decision):
             return row if call.resources else NO_ALLOW
         place, moment = call.source_ip, call.time
         alone = call.resource_tags is None and call.request_tags is None and call.context is None
         # What is no instant is left to the judging of rules, as unknown.
-        if row.foldable and alone and call.resources and place is not None and is_instant(moment):
-            fold = table.fold(call.action, row, moment)
+        if row.rangeable and alone and call.resources and place is not None and is_instant(moment):
+            fold = table.fill_ranges(call.action, row, moment)
             return fold.decisions[bisect_right(fold.bounds, place)]
         return self._judge(table, call, row)
 
@@ -117,16 +117,16 @@ class Tables:
         table = self.table(call.principal, call.session)
         return PRINCIPAL_UNKNOWN if table is None else self._judge(table, call)
 
-    def judge_under(self, layers: Iterable[Layer], call: Call) -> Decision:
+    def judge_with(self, layers: Iterable[Layer], call: Call) -> Decision:
         """Return what other layers would say of a call."""
-        return self._judge(Table(layers, self.terms, self.catalog, self._spreads), call)
+        return self._judge(Table(layers, self.traits, self.catalog, self._spreads), call)
 
-    def _judge(self, table: Table, call: Call, row: Row | None = None) -> Decision:
+    def _judge(self, table: Table, call: Call, row: ActionRules | None = None) -> Decision:
         """Judge rule by rule. row: the one that the table keeps; without it one is made anew."""
-        terms = self.terms(call.action)
-        if terms is None:
-            return self._unheard[call.action]
-        return (table.unfolded(terms) if row is None else row).judge(call, terms, self.owner)
+        traits = self.traits(call.action)
+        if traits is None:
+            return self._refusals[call.action]
+        return (table.unfolded(traits) if row is None else row).judge(call, traits, self.owner)
 
     def table(self, principal: str, session: Policy | None = None) -> Table | None:
         """Return the table of a principal, compiling it if need be; None for an unknown principal."""
@@ -139,7 +139,7 @@ class Tables:
             if table is None:
                 self._misses += 1
                 table = Table(
-                    resolve(layers, self._policies, session), self.terms, self.catalog, self._spreads
+                    resolve(layers, self._policies, session), self.traits, self.catalog, self._spreads
                 )
                 self._tables[key] = table
             else:

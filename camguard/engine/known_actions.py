@@ -10,8 +10,8 @@ import re
 from typing import Literal
 
 from camguard.catalog.model import Access, Action, Catalog, Granularity
+from camguard.engine.attributes import ActionTraits
 from camguard.engine.decision import Decision, Reason
-from camguard.engine.supply import Terms
 
 _ORDINARY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{,127}")
 _ORDINARY_SERVICE = re.compile(r"[a-z0-9]+")
@@ -24,28 +24,30 @@ IpSupport = Literal["catalog", "gateway"]
 UnknownAction = Literal["refuse", "judge"]
 
 
-class Vocabulary:
+class KnownActions:
     """The actions of one catalog under one set of settings."""
 
     def __init__(self, catalog: Catalog, *, ip_support: IpSupport, unknown_action: UnknownAction) -> None:
         self._catalog = catalog
         self._gateway_ip = ip_support == "gateway"
         self._judge_unknown = unknown_action == "judge"
-        self._terms = {entry.id: self._terms_of(entry, listed=True) for entry in catalog.actions.values()}
+        self._traits = {
+            entry.id: self._traits_of(entry, in_catalog=True) for entry in catalog.actions.values()
+        }
 
-    def terms(self, action: str) -> Terms | None:
+    def traits(self, action: str) -> ActionTraits | None:
         """Return an action as conditions see it, or None where calls of it are refused unjudged."""
-        found = self._terms.get(action)
+        found = self._traits.get(action)
         if found is not None or not self._judge_unknown:
             return found
         service, _, name = action.partition(":")
         if service not in self._catalog.services or not _ORDINARY_NAME.fullmatch(name):
             return None
         entry = Action(service, name, Access.OTHER, Granularity.OPERATION, ("*",), ip_restriction=False)
-        return self._terms_of(entry, listed=False)
+        return self._traits_of(entry, in_catalog=False)
 
-    def unheard(self, action: str) -> Decision:
-        """Return why calls of a name that has no terms are refused."""
+    def why_unknown(self, action: str) -> Decision:
+        """Return why calls of a name that has no traits are refused."""
         service, _, name = action.partition(":")
         if not _ORDINARY_NAME.fullmatch(name):
             return ACTION_INVALID
@@ -53,6 +55,6 @@ class Vocabulary:
             return ACTION_UNKNOWN
         return SERVICE_UNKNOWN if _ORDINARY_SERVICE.fullmatch(service) else ACTION_INVALID
 
-    def _terms_of(self, entry: Action, *, listed: bool) -> Terms:
+    def _traits_of(self, entry: Action, *, in_catalog: bool) -> ActionTraits:
         tags = self._catalog.services[entry.service].tag_authorization
-        return Terms(entry, entry.ip_restriction or self._gateway_ip, tags, listed)
+        return ActionTraits(entry, entry.ip_restriction or self._gateway_ip, tags, in_catalog)
