@@ -1,4 +1,4 @@
-"""A dictionary that makes what it lacks, and is emptied when full."""
+"""A dictionary that callers cannot make grow: when it is full, it is emptied."""
 
 from __future__ import annotations
 
@@ -13,32 +13,41 @@ LONGEST = 256
 
 
 class BoundedCache(dict[K, V]):
-    """What a pure function said of texts that callers choose.
+    """Results for keys that callers choose, e.g. header lines. A hit costs one dictionary look-up.
 
-    A hit is one dictionary look-up. Callers can make it forget, never grow: it is emptied at `entries`
-    keys, and a key above `longest` (as `size` measures it) is answered and not kept (threats F-20).
+    compute: makes the value of a missing key; without it a missing key raises KeyError, as in a dictionary.
+    entries: with as many keys, the cache is emptied before another one is added.
+    longest: a key of a greater `size` is answered and not kept, so that long keys cannot fill the memory.
+
+    >>> cache = BoundedCache(str.upper, entries=2)
+    >>> cache["a"], cache["b"], len(cache), cache["c"], len(cache)
+    ('A', 'B', 2, 'C', 1)
     """
 
-    __slots__ = ("_entries", "_longest", "_make", "_size")
+    __slots__ = ("_compute", "_entries", "_longest", "_size")
 
     def __init__(
         self,
-        make: Callable[[K], V],
+        compute: Callable[[K], V] | None = None,
         *,
         entries: int = ENTRIES,
         longest: int = LONGEST,
-        size: Callable[[K], int] = len,  # type: ignore[assignment]  # right for text, all that has no other
+        size: Callable[[K], int] = len,  # type: ignore[assignment]  # keys other than text need another function
     ) -> None:
         super().__init__()
-        self._make = make
+        self._compute = compute
         self._entries = entries
         self._longest = longest
         self._size = size
 
     def __missing__(self, key: K) -> V:
-        value = self._make(key)
-        if self._size(key) <= self._longest:
-            if len(self) >= self._entries:
-                self.clear()
-            self[key] = value
+        if self._compute is None:
+            raise KeyError(key)
+        value = self[key] = self._compute(key)
         return value
+
+    def __setitem__(self, key: K, value: V) -> None:
+        if self._size(key) <= self._longest:
+            if len(self) >= self._entries and key not in self:
+                self.clear()
+            super().__setitem__(key, value)

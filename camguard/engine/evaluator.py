@@ -1,12 +1,13 @@
-"""The decision: one call, looked up.
+"""Evaluates calls: the policy decision point.
 
-Rule 1: tables are made when first needed and kept in a cache of bounded size that lives and dies here. In
-        front of it stands a plain dict by principal: a cache that keeps order costs as much as a decision.
-Rule 2: an unknown principal, then an unknown action, is answered before any policy is looked at.
-Rule 3: `decide` finds what was folded before; all else (the first call of its kind, another stretch of time,
-        what must be judged rule by rule) takes the long way, which folds what can be folded.
-Rule 4: nothing here holds what holds it: a bundle that was left is gone with its last request, and waits for
-        no garbage collection, which would stop every call to find it.
+Rule 1: a table is compiled when it is first needed and kept in an LRU cache that belongs to this evaluator. A
+        dictionary by principal stands in front of the cache, because an LRU look-up costs as much as a
+        decision.
+Rule 2: an unknown principal, then an unknown action, is refused before any policy is evaluated.
+Rule 3: `decide` looks up range tables that earlier calls have computed. The first call of an action, a call
+        in another interval of time, and a call that needs more than address and time take `_decide_slowly`.
+Rule 4: there are no reference cycles: a replaced bundle is freed by reference counting with its last request,
+        without a garbage collection, which would pause all calls.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ from camguard.engine.table import Table
 from camguard.policy.model import Policy
 from camguard.policy.resources import Owner
 
-MAX_TABLES = 16_384  # tables kept; one is some kilobytes
-MAX_RECENT = 65_536  # principals whose table is found in one look-up; forgotten together when full
+MAX_TABLES = 16_384  # each takes some kilobytes
+MAX_RECENT = 65_536  # principals whose table is found without the LRU cache
 
 PRINCIPAL_UNKNOWN = Decision(Reason.PRINCIPAL_UNKNOWN)
 
 
 class Evaluator:
-    """All that is compiled of one bundle. `decide` is the only way of a call."""
+    """The compiled policies of one bundle. Requests call `decide`; the other methods explain its answers."""
 
-    def __init__(  # noqa: PLR0913 - the parts of a bundle, each named
+    def __init__(  # noqa: PLR0913 - the parts of a bundle
         self,
         *,
         catalog: Catalog,
@@ -57,19 +58,20 @@ class Evaluator:
         self._spreads = Naming(catalog, (*policies.values(), SECOND_FACTOR)).spreads
         self._tables: LRUCache[object, Table] = LRUCache(size)
         self._lock = Lock()
-        self._recent: dict[str, Table] = {}
+        self._recent: BoundedCache[str, Table] = BoundedCache(entries=max(size, MAX_RECENT))
         self._size = size
-        self._most = max(size, MAX_RECENT)
-        self._forget = size  # the misses at which the recent ones could hold `size` tables of their own
+        self._clear_at_misses = (
+            size  # by then `_recent` could keep `size` tables alive that the cache has dropped
+        )
         self._hits = 0
         self._misses = 0
-        words = KnownActions(catalog, ip_support=ip_support, unknown_action=unknown_action)
-        self.traits = words.traits
-        self._refusals: BoundedCache[str, Decision] = BoundedCache(words.why_unknown)
+        known = KnownActions(catalog, ip_support=ip_support, unknown_action=unknown_action)
+        self.traits = known.traits
+        self._refusals: BoundedCache[str, Decision] = BoundedCache(known.why_unknown)
 
     def decide(self, call: Call) -> Decision:
         """Return whether a call passes, and why. Raises nothing."""
-        # Unpacked at once: nine attribute reads would cost as much as the rest of this function.
+        # One unpacking: nine attribute reads would cost as much as the rest of this function.
         principal, action, place, moment, resources, of_resource, of_request, context, session = call
         table = self._recent.get(principal)
         if (
@@ -82,19 +84,19 @@ class Evaluator:
             and context is None
             and session is None
         ):
-            fold = table.ranges.get(action)
-            if fold is None:
-                why_unknown = self._refusals.get(action)
-                if why_unknown is not None:
-                    return why_unknown
+            ranges = table.ranges.get(action)
+            if ranges is None:
+                refusal = self._refusals.get(action)
+                if refusal is not None:
+                    return refusal
             else:
-                begin, end, bounds, decisions = fold
+                begin, end, bounds, decisions = ranges
                 if begin <= moment < end:
                     return decisions[bisect_right(bounds, place)]
-        return self._long_way(call, table if session is None else None)
+        return self._decide_slowly(call, table if session is None else None)
 
-    def _long_way(self, call: Call, table: Table | None) -> Decision:
-        """Decide what is not folded yet, or cannot be. table: of the principal, if that is known already."""
+    def _decide_slowly(self, call: Call, table: Table | None) -> Decision:
+        """Decide a call that no range table answers. table: the principal's, if `decide` has found it."""
         if table is None:
             table = self.table(call.principal, call.session)
             if table is None:
@@ -105,28 +107,28 @@ class Evaluator:
         if isinstance(row, Decision):
             return row if call.resources else NO_ALLOW
         place, moment = call.source_ip, call.time
-        alone = call.resource_tags is None and call.request_tags is None and call.context is None
-        # What is no instant is left to the judging of rules, as unknown.
-        if row.rangeable and alone and call.resources and place is not None and is_instant(moment):
-            fold = table.fill_ranges(call.action, row, moment)
-            return fold.decisions[bisect_right(fold.bounds, place)]
+        plain = call.resource_tags is None and call.request_tags is None and call.context is None
+        # A time that is not an instant is evaluated rule by rule, as unknown.
+        if row.rangeable and plain and call.resources and place is not None and is_instant(moment):
+            ranges = table.fill_ranges(call.action, row, moment)
+            return ranges.decisions[bisect_right(ranges.bounds, place)]
         return self._judge(table, call, row)
 
     def judge(self, call: Call) -> Decision:
-        """Return what `decide` returns, from the unfolded rules, judged one by one."""
+        """Return what `decide` returns, computed without range tables, rule by rule."""
         table = self.table(call.principal, call.session)
         return PRINCIPAL_UNKNOWN if table is None else self._judge(table, call)
 
     def judge_with(self, layers: Iterable[Layer], call: Call) -> Decision:
-        """Return what other layers would say of a call."""
+        """Return the decision of a call under other layers than its principal's."""
         return self._judge(Table(layers, self.traits, self.catalog, self._spreads), call)
 
     def _judge(self, table: Table, call: Call, row: ActionRules | None = None) -> Decision:
-        """Judge rule by rule. row: the one that the table keeps; without it one is made anew."""
+        """Evaluate rule by rule. row: the row that the table keeps; a new one is compiled without it."""
         traits = self.traits(call.action)
         if traits is None:
             return self._refusals[call.action]
-        return (table.unfolded(traits) if row is None else row).judge(call, traits, self.owner)
+        return (table.compile_row(traits) if row is None else row).judge(call, traits, self.owner)
 
     def table(self, principal: str, session: Policy | None = None) -> Table | None:
         """Return the table of a principal, compiling it if need be; None for an unknown principal."""
@@ -145,16 +147,15 @@ class Evaluator:
             else:
                 self._hits += 1
             if session is None:
-                if len(self._recent) >= self._most or self._misses >= self._forget:
+                if self._misses >= self._clear_at_misses:
                     self._recent.clear()
-                    self._forget = self._misses + self._size
+                    self._clear_at_misses = self._misses + self._size
                 self._recent[principal] = table
         return table
 
     def stats(self) -> tuple[int, int, int]:
-        """Return hits and misses of the cache of tables, and how many it holds.
+        """Return hits and misses of the cache of tables, and how many tables it contains.
 
-        A principal's first call asks it, and no other until the principal is forgotten; calls with a session
-        policy always do.
+        Only the first call of a principal, and every call with a session policy, looks into the cache.
         """
         return self._hits, self._misses, len(self._tables)

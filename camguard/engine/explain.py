@@ -1,7 +1,7 @@
-"""Why a call is decided as it is: every statement that names its action, clause by clause.
+"""Explains a decision: every statement that names the action of the call, clause by clause.
 
-Rule 1: the decision is made here from the unfolded rules, so that it checks the folded ones.
-Rule 2: words are for people; the truths beside them are what the decision used.
+Rule 1: the explained decision is computed without range tables, so that it checks those that `decide` uses.
+Rule 2: the texts are for people; the truths beside them are those that the decision was computed from.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Kind = Literal["action", "resource", "condition"]
 
 
 class ClauseNote(NamedTuple):
-    """One clause of a statement: what it says, whether it holds, and why in words."""
+    """One clause of a statement: its text, whether it holds, and the reason in words."""
 
     kind: Kind
     text: str
@@ -38,7 +38,7 @@ class ClauseNote(NamedTuple):
 
 
 class StatementNote(NamedTuple):
-    """One statement that names the action. counts: whether it weighs in (an allow True, a deny not False)."""
+    """One statement that names the action. counts: an allow that is True, or a deny that is not False."""
 
     id: str
     layer: str
@@ -50,10 +50,10 @@ class StatementNote(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """A decision, the action's entry, and every statement that had a say, in the order of evaluation.
+    """A decision, the action's catalog entry, and the statements that name the action, in evaluation order.
 
     missing: attached policies that do not exist; each counts as a deny that cannot be evaluated.
-    foreign: the call's resources of other accounts, where its principal may do everything, on its own (10.3).
+    foreign: for the owner, the resources of the call that belong to other accounts (CAM 10.3).
     """
 
     decision: Decision
@@ -64,7 +64,7 @@ class Explanation(NamedTuple):
 
 
 def explain(evaluator: Evaluator, call: Call) -> Explanation:
-    """Return why a call is decided as it is. Raises nothing."""
+    """Return the decision of a call with its statements. Raises nothing."""
     table, traits = evaluator.table(call.principal, call.session), evaluator.traits(call.action)
     if table is None or traits is None:
         return Explanation(evaluator.decide(call), traits.entry if traits else None, (), ())
@@ -75,7 +75,7 @@ def explain(evaluator: Evaluator, call: Call) -> Explanation:
         for note in _note(evaluator, layer, s, call, traits)
     )
     missing = tuple(policy for layer in table.layers for policy in layer.missing)
-    checks_owner = table.unfolded(traits).checks_owner
+    checks_owner = table.compile_row(traits).checks_owner
     foreign = tuple(
         each for each in call.resources if checks_owner and each and not evaluator.owner.owns(each)
     )
@@ -92,10 +92,14 @@ def _note(
     if any_of(truth for _, truth in named) is False:
         return
     text, truth = next((t, found) for wanted in (True, None) for t, found in named if found is wanted)
-    why = "names the action" if truth else "names it only in another letter case, or by a star in the service"
+    why = (
+        "names the action"
+        if truth
+        else "names the action in another letter case, or by a star in the service"
+    )
     places = tuple(_resource_notes(evaluator, statement, call, entry))
     conditions = tuple(_condition_note(evaluator, clause, call, traits) for clause in statement.condition)
-    # One of several resources is enough: there an allow grants and a deny refuses the whole call.
+    # One resource is enough: an allow grants it, and a deny of one resource refuses the whole call.
     reached = any_of(note.truth for note in places)
     met = all_of((truth, reached, *(note.truth for note in conditions)))
     counts = met is True if statement.effect is Effect.ALLOW else met is not False
@@ -115,14 +119,16 @@ def _resource_notes(
 ) -> Iterator[ClauseNote]:
     allow = statement.effect is Effect.ALLOW
     if not entry.resources and allow:
-        words = "the catalog's page of the action could not be read whole: nothing grants it"
+        words = (
+            "the resources of the action are unknown, because its page could not be read: nothing grants it"
+        )
         yield ClauseNote("resource", "*", truth=False, why=words)
         return
     if entry.granularity is Granularity.SERVICE and allow:
         whole = any(covers_service(pattern, entry.service) for pattern in statement.actions)
         if not whole:
             words = (
-                "the product is authorized as a whole; a statement that names single actions grants nothing"
+                "the service is authorized as a whole; a statement that names single actions grants nothing"
             )
             yield ClauseNote("resource", "*", truth=False, why=words)
             return
@@ -135,7 +141,7 @@ def _resource_notes(
             words = "the action is authorized at operation level: only the resource '*' grants it"
             yield ClauseNote("resource", texts, truth=False, why=words)
             return
-        yield ClauseNote("resource", texts, *_stray(misplaced_deny(statement, entry, evaluator.catalog)))
+        yield ClauseNote("resource", texts, *_misplaced(misplaced_deny(statement, entry, evaluator.catalog)))
         return
     bindings = bindings_of(call.principal, evaluator.owner)
     for resource in call.resources:
@@ -146,15 +152,15 @@ def _resource_notes(
                 resource_match(p, statement.effect, place, evaluator.owner, bindings)
                 for p in statement.patterns
             )
-        named = resource or "a resource that could not be read from the call"
+        shown = resource or "a resource that the parameters of the call do not determine"
         words = {True: "matches", False: "does not match", None: "cannot be compared with"}[truth]
-        yield ClauseNote("resource", texts, truth, f"{words} {named}")
+        yield ClauseNote("resource", texts, truth, f"{words} {shown}")
 
 
-def _stray(truth: Truth) -> tuple[Truth, str]:
+def _misplaced(truth: Truth) -> tuple[Truth, str]:
     if truth is False:
-        return False, "names resources of other actions or products"
-    return truth, "names a resource for an action that has none; write '*' (the deny counts until then)"
+        return False, "names resources of other actions or services"
+    return truth, "names a resource, but the action has no resources; write '*' (until then the deny applies)"
 
 
 def _condition_note(evaluator: Evaluator, clause: Clause, call: Call, traits: ActionTraits) -> ClauseNote:
@@ -163,7 +169,7 @@ def _condition_note(evaluator: Evaluator, clause: Clause, call: Call, traits: Ac
     text = f"{clause.text} {clause.key} {', '.join(clause.values)}"
     if have is None:
         if clause.key == IP and not traits.supports_ip:
-            why = f"{traits.entry.id} cannot be limited by source address"
+            why = f"{traits.entry.id} does not support limits by source address"
         else:
             why = f"this call does not supply {clause.key}"
     elif not have:
@@ -182,7 +188,7 @@ def _shown(key: str, value: Any) -> str:
 
 
 def format_moment(seconds: float) -> str:
-    """Return a moment as policies write it, rounded down to the second."""
+    """Return a moment in the form of policies, rounded down to the second."""
     try:
         return datetime.fromtimestamp(seconds // 1, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (OverflowError, ValueError, OSError):

@@ -1,7 +1,18 @@
-"""The address line and time, each cut where a clause changes.
+"""Partitions of the address line and of time into parts on which no condition changes.
 
-Rule 1: every part carries a mask: bit by bit, which clauses hold there.
-Rule 2: bounds are sorted and differ; between two of them nothing changes.
+Theory of operation. A condition on `qcs:ip` holds on a set of address ranges, a condition on
+`qcs:current_time` on a set of intervals. Laid over each other, the edges of all sets cut the line into parts,
+and within one part each condition either holds everywhere or nowhere. A part therefore carries a mask: one
+bit per condition, set where the condition holds. A sweep from left to right computes all masks: at each edge,
+the bits of the conditions that begin or end there are flipped. The mask of an address or of a moment is then
+found by one bisection.
+
+An edge of the address line lies between two integers, so one cut per edge is enough. Time is different: a
+condition may hold exactly at an instant, before it, or after it (`date_equal`, `date_less_than_equal`). Each
+cut of time therefore has three masks: before it, at it, and after it.
+
+Rule 1: the bounds are sorted and distinct, and no condition changes between two of them.
+Rule 2: an interval of time contains finite moments only, because an infinity is not an instant.
 """
 
 from __future__ import annotations
@@ -17,10 +28,7 @@ from camguard.policy.model import Clause
 
 
 class TimeInterval(NamedTuple):
-    """A stretch of time in which the same clauses hold: from `begin` to before `end`, and their bits.
-
-    It holds finite moments only: an infinity is no instant.
-    """
+    """An interval from `begin` to before `end` in which no condition on time changes, and its mask."""
 
     begin: float
     end: float
@@ -28,9 +36,9 @@ class TimeInterval(NamedTuple):
 
 
 def partition_addresses(sets: Mapping[IpSet, int]) -> tuple[list[int], list[int]]:
-    """Lay sets of addresses over each other: bounds, and between them the bits of the sets that hold.
+    """Partition the address line by sets of addresses, each with its bit.
 
-    Returns (bounds, masks); `masks[bisect_right(bounds, place)]` is the mask at a place.
+    Returns (bounds, masks); the mask of a place is `masks[bisect_right(bounds, place)]`.
     """
     flips: dict[int, int] = {}
     for addresses, bit in sets.items():
@@ -45,14 +53,15 @@ def partition_addresses(sets: Mapping[IpSet, int]) -> tuple[list[int], list[int]
 
 
 def partition_time(clauses: Mapping[Clause, int]) -> tuple[list[float], list[int]]:
-    """Cut time where a clause changes: cuts, and for before, at and after each the bits that hold.
+    """Partition time by clauses on `qcs:current_time`, each with its bit.
 
-    Returns (cuts, masks); the mask at a moment is `masks[bisect_left(cuts, t) + bisect_right(cuts, t)]`.
-    Instants are exact, moments are floats: a cut is the float nearest to its instant, none lies between.
+    Returns (cuts, masks) with masks for before, at and after each cut; the mask of a moment is
+    `masks[bisect_left(cuts, moment) + bisect_right(cuts, moment)]`. Instants in policies are exact, moments
+    are floats: a cut is the float nearest to its instant, and no moment lies between the two.
     """
     first = 0
-    at: dict[float, int] = {}  # bits that flip from before a cut to the cut itself
-    after: dict[float, int] = {}  # and from the cut to what follows it
+    at: dict[float, int] = {}  # bits that flip between the time before a cut and the cut itself
+    after: dict[float, int] = {}  # bits that flip between a cut and the time after it
     for clause, bit in clauses.items():
         held = clause_truth(clause, (-inf,), {})
         first |= bit if held else 0
@@ -70,7 +79,7 @@ def partition_time(clauses: Mapping[Clause, int]) -> tuple[list[float], list[int
 
 
 def interval_at(cuts: Sequence[float], masks: Sequence[int], moment: float) -> TimeInterval:
-    """Return the stretch of time around a moment. cuts, masks: as `partition_time` returns them."""
+    """Return the interval that contains a moment. cuts, masks: as `partition_time` returns them."""
     at = bisect_left(cuts, moment) + bisect_right(cuts, moment)
     index, on_cut = divmod(at, 2)
     if on_cut:

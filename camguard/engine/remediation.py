@@ -1,7 +1,9 @@
-"""The nearest changes that would let a refused call pass.
+"""Remediation: the smallest changes after which a refused call would pass.
 
-Rule 1: nothing is proposed that was not tried: each change is decided again before it is named.
-Rule 2: fewest changed clauses first; what the caller can do comes before what the policy's author can do.
+Rule 1: every proposal has been tried: the changed call, or the changed layers, are evaluated before it is
+        named.
+Rule 2: proposals with the fewest changes come first; among equals, those that a caller can make come before
+        those that an author of policies can make.
 """
 
 from __future__ import annotations
@@ -27,19 +29,19 @@ from camguard.policy.resources import Owner, Resource
 from camguard.policy.star import STAR
 from camguard.policy.variables import fill
 
-_SHOWN = 4  # ranges named in one proposal
-_TRIED = 500  # policies of the bundle that are tried on
+_MAX_RANGES = 4  # ranges that one proposal lists
+_MAX_POLICIES = 500  # policies of the bundle that are tried
 
 
 class Change(NamedTuple):
-    """One way to get the call allowed. clauses: how many things it changes."""
+    """One change that would allow the call. clauses: the number of things that it changes."""
 
     clauses: int
     text: str
 
 
-class _Asked(NamedTuple):
-    """A call that was refused, and what it was judged by."""
+class _RefusedCall(NamedTuple):
+    """A call that was refused, with the table and the traits that it was evaluated by."""
 
     evaluator: Evaluator
     table: Table
@@ -47,25 +49,25 @@ class _Asked(NamedTuple):
     call: Call
 
     def passes(self, **changed: Any) -> bool:
-        """Tell whether the call would pass with some fields changed."""
+        """Return whether the call would pass with some fields changed."""
         return bool(self.evaluator.decide(self.call._replace(**changed)))
 
 
 def nearest_changes(
     evaluator: Evaluator, policies: Mapping[str, Policy], call: Call, why: Explanation, *, most: int = 5
 ) -> tuple[Change, ...]:
-    """Return up to `most` changes after which the call would pass, the smallest first; none if it passes."""
+    """Return up to `most` changes after which a refused call would pass, the smallest first."""
     table, traits = evaluator.table(call.principal, call.session), evaluator.traits(call.action)
     if why.decision or table is None or traits is None:
         return ()
-    asked = _Asked(evaluator, table, traits, call)
-    found = [*_from_where(asked), *_when(asked), *_fitting(asked, why)]
-    found += [*_without_denies(asked, why), *_attached(asked, policies)]
+    refused = _RefusedCall(evaluator, table, traits, call)
+    found = [*_from_address(refused), *_at_time(refused), *_matching_statement(refused, why)]
+    found += [*_without_denies(refused, why), *_with_policy(refused, policies)]
     return tuple(sorted(dict.fromkeys(found), key=lambda change: change.clauses)[:most])
 
 
 def allowed_from(evaluator: Evaluator, call: Call) -> IpSet:
-    """Return every address from which the call would pass, read off the table's ranges."""
+    """Return every address from which the call would pass, one look-up for each range of the table."""
     table = evaluator.table(call.principal, call.session)
     bounds = (0, *(table.bounds if table else ()), LINE_END)
     return IpSet.of_ranges(
@@ -75,74 +77,74 @@ def allowed_from(evaluator: Evaluator, call: Call) -> IpSet:
     )
 
 
-def _from_where(asked: _Asked) -> Iterator[Change]:
-    places = allowed_from(asked.evaluator, asked.call)
+def _from_address(refused: _RefusedCall) -> Iterator[Change]:
+    places = allowed_from(refused.evaluator, refused.call)
     if places.starts:
-        yield Change(1, f"call from {_named(places)}")
+        yield Change(1, f"call from {_listed(places)}")
 
 
-def _named(places: IpSet) -> str:
+def _listed(places: IpSet) -> str:
     texts = places.cidrs()
-    more = f" or {len(texts) - _SHOWN} more ranges" if len(texts) > _SHOWN else ""
-    return ", ".join(texts[:_SHOWN]) + more
+    more = f" or {len(texts) - _MAX_RANGES} more ranges" if len(texts) > _MAX_RANGES else ""
+    return ", ".join(texts[:_MAX_RANGES]) + more
 
 
-def _when(asked: _Asked) -> Iterator[Change]:
-    """Propose the first span of time, from now on, in which the call would pass."""
-    now = inf if asked.call.time is None else asked.call.time
-    cuts = [cut for cut in asked.table.cuts if cut >= now]
+def _at_time(refused: _RefusedCall) -> Iterator[Change]:
+    """Propose the first interval of time, beginning with the call's, in which it would pass."""
+    now = inf if refused.call.time is None else refused.call.time
+    cuts = [cut for cut in refused.table.cuts if cut >= now]
     for i, cut in enumerate(cuts):
-        if asked.passes(time=cut) or asked.passes(time=nextafter(cut, inf)):
-            end = next((c for c in cuts[i:] if not asked.passes(time=nextafter(c, inf))), None)
+        if refused.passes(time=cut) or refused.passes(time=nextafter(cut, inf)):
+            end = next((c for c in cuts[i:] if not refused.passes(time=nextafter(c, inf))), None)
             until = f" until {format_moment(end)}" if end is not None and end > cut else ""
             yield Change(1, f"call from {format_moment(cut)}{until}")
             return
 
 
-def _fitting(asked: _Asked, why: Explanation) -> Iterator[Change]:
-    """Propose what would make one allow statement hold, clause by clause."""
-    by_id = {s.id: s for layer in asked.table.layers for s in layer.statements}
+def _matching_statement(refused: _RefusedCall, why: Explanation) -> Iterator[Change]:
+    """Propose changes to the call that make one allow statement apply, clause by clause."""
+    by_id = {s.id: s for layer in refused.table.layers for s in layer.statements}
     for note in why.statements:
         if note.effect is Effect.ALLOW and not all(clause.truth for clause in note.clauses):
-            changed, texts = _fit(asked, by_id[note.id])
-            if asked.evaluator.decide(changed):
+            changed, texts = _satisfy(refused, by_id[note.id])
+            if refused.evaluator.decide(changed):
                 yield Change(len(texts), " and ".join(texts))
 
 
-def _fit(asked: _Asked, statement: Statement) -> tuple[Call, list[str]]:
-    """Return the call changed so that a statement holds as far as a caller can, and the words for it."""
-    call, owner = asked.call, asked.evaluator.owner
+def _satisfy(refused: _RefusedCall, statement: Statement) -> tuple[Call, list[str]]:
+    """Return the call, changed as far as a caller can to satisfy a statement, and a text per change."""
+    call, owner = refused.call, refused.evaluator.owner
     bindings = bindings_of(call.principal, owner)
     texts = []
     for clause in statement.condition:
-        if clause_truth(clause, values_of(clause.key, call, asked.traits), bindings) is not True:
-            call, text = _FITS.get(clause.key, _fit_supplied)(call, clause)
+        if clause_truth(clause, values_of(clause.key, call, refused.traits), bindings) is not True:
+            call, text = _SATISFY.get(clause.key, _satisfy_supplied)(call, clause)
             texts.append(text)
-    if not statement.any_resource and not asked.evaluator.decide(call):
-        wished = _concrete(statement.patterns[0], call, owner, asked.traits.entry.service)
-        call = call._replace(resources=(wished,))
+    if not statement.any_resource and not refused.evaluator.decide(call):
+        resource = _example_resource(statement.patterns[0], call, owner, refused.traits.entry.service)
+        call = call._replace(resources=(resource,))
         texts.append(f"call it on a resource of {statement.patterns[0].text}")
     return call, texts
 
 
-def _fit_address(call: Call, clause: Clause) -> tuple[Call, str]:
+def _satisfy_address(call: Call, clause: Clause) -> tuple[Call, str]:
     wanted = clause.addresses or IpSet((), ())
     if not clause.operator.negated:
-        return call._replace(source_ip=wanted.starts[0]), f"call from {_named(wanted)}"
+        return call._replace(source_ip=wanted.starts[0]), f"call from {_listed(wanted)}"
     beyond = (0, *(end + 1 for end in wanted.ends if end + 1 < LINE_END))
     outside = next((place for place in beyond if place not in wanted), call.source_ip)
-    return call._replace(source_ip=outside), f"call from outside of {_named(wanted)}"
+    return call._replace(source_ip=outside), f"call from outside of {_listed(wanted)}"
 
 
-def _fit_time(call: Call, clause: Clause) -> tuple[Call, str]:
+def _satisfy_time(call: Call, clause: Clause) -> tuple[Call, str]:
     near = [float(instant) + step for instant in clause.wanted for step in (0, -1, 1)]
     fits = (moment for moment in near if clause_truth(clause, (moment,), {}))
     words = f"call when {clause.operator.name} {', '.join(clause.values)}"
     return call._replace(time=next(fits, call.time)), words
 
 
-def _fit_supplied(call: Call, clause: Clause) -> tuple[Call, str]:
-    """Supply one value under which the clause holds: a tag, or another condition key."""
+def _satisfy_supplied(call: Call, clause: Clause) -> tuple[Call, str]:
+    """Return the call with one more attribute that satisfies the clause: a tag, or another condition key."""
     value = "" if clause.operator.kind is Kind.NULL else clause.values[0].strip("*")
     if clause.operator.negated:
         value += "-other"
@@ -158,13 +160,17 @@ def _fit_supplied(call: Call, clause: Clause) -> tuple[Call, str]:
     return call._replace(context=context), f"supply {clause.key} = {value}"
 
 
-_FITS: Mapping[str, Callable[[Call, Clause], tuple[Call, str]]] = {IP: _fit_address, TIME: _fit_time}
+_SATISFY: Mapping[str, Callable[[Call, Clause], tuple[Call, str]]] = {
+    IP: _satisfy_address,
+    TIME: _satisfy_time,
+}
 
 
-def _concrete(pattern: ResourcePattern, call: Call, owner: Owner, service: str) -> str | None:
+def _example_resource(pattern: ResourcePattern, call: Call, owner: Owner, service: str) -> str | None:
     """Return one resource that a pattern matches, or None if a variable has no value.
 
-    What the pattern leaves open is the action's service and the call's region; other stars become an `x`.
+    An open service becomes that of the action, an open region that of the call, and other stars become an
+    `x`.
     """
     path = fill(pattern.path, bindings_of(call.principal, owner))
     if path is None:
@@ -180,25 +186,25 @@ def _concrete(pattern: ResourcePattern, call: Call, owner: Owner, service: str) 
     return f"qcs::{':'.join(segments)}".replace(STAR, "x")
 
 
-def _without_denies(asked: _Asked, why: Explanation) -> Iterator[Change]:
-    """Propose to take the counting denies off the call."""
+def _without_denies(refused: _RefusedCall, why: Explanation) -> Iterator[Change]:
+    """Propose to narrow the denies that apply to the call."""
     counting = {note.id for note in why.statements if note.effect is Effect.DENY and note.counts}
     layers = [
         replace(layer, parts=tuple(p for p in layer.parts if isinstance(p, str) or p.id not in counting))
-        for layer in asked.table.layers
+        for layer in refused.table.layers
     ]
-    if asked.evaluator.judge_with(layers, asked.call):
+    if refused.evaluator.judge_with(layers, refused.call):
         names = ", ".join(sorted(counting))
-        yield Change(len(counting), f"take {names} off this call: narrow or remove the deny")
+        yield Change(len(counting), f"narrow or remove the deny {names}")
 
 
-def _attached(asked: _Asked, policies: Mapping[str, Policy]) -> Iterator[Change]:
+def _with_policy(refused: _RefusedCall, policies: Mapping[str, Policy]) -> Iterator[Change]:
     """Propose to attach one more policy of the bundle to the principal."""
-    here = next(layer for layer in asked.table.layers if layer.name == IDENTITY)
+    here = next(layer for layer in refused.table.layers if layer.name == IDENTITY)
     if here.open:
-        return  # nothing can be attached to the owner
-    for policy in islice(policies.values(), _TRIED):
+        return  # no policy can be attached to the owner
+    for policy in islice(policies.values(), _MAX_POLICIES):
         more = replace(here, parts=here.parts + policy.statements)
-        layers = [more if layer is here else layer for layer in asked.table.layers]
-        if asked.evaluator.judge_with(layers, asked.call):
+        layers = [more if layer is here else layer for layer in refused.table.layers]
+        if refused.evaluator.judge_with(layers, refused.call):
             yield Change(1, f"attach the policy {policy.id}")

@@ -1,9 +1,25 @@
-"""What one set of policies says of one action, and how the layers' rules combine.
+"""The rules of one action in one table, and how the rules of all layers combine to a decision.
 
-Rule 1: a row is as far folded as it can be: a ready decision; else, for a stretch of time, the address line
-        cut into ranges with ready decisions; else (resources, tags, context) the rules are judged on it.
-Rule 2: no layer may deny, every layer that limits must allow, and a deny that is TRUE outranks one that is
-        unknown, which outranks a missing allow (cam-semantics 10.2, design 6.8).
+Theory of operation. Most policies limit a call by source address and time alone. The address line and time
+are one-dimensional, so all conditions on them together cut the line into a few ranges, and within one range
+every such condition has the same truth. `ActionRules` uses that in three forms, each slower than the one
+before:
+
+1. Nothing in the rules depends on the call: one ready `Decision`.
+2. Only address and time matter: a `RangeTable`, which holds for one interval of time the bounds of the
+   address ranges and one ready `Decision` per range. A call costs one bisection. A call at another time
+   replaces the table by that of its own interval.
+3. Resources, tags or other keys matter: `judge` evaluates every rule on the call.
+
+Forms 1 and 2 are computed from bit masks. `camguard.engine.intervals` gives every range and every interval of
+time a mask: one bit per condition on address or time, set where the condition holds. A `Rule` keeps the bits
+that it requires and the bits that it forbids. Ranges whose masks differ only in bits that no rule uses have
+the same decision, so decisions are computed once per used mask, and neighbouring ranges with equal decisions
+are merged.
+
+Rule 1: the forms agree. `judge` evaluates the same rules without masks; tests compare the results.
+Rule 2: no layer may deny, and every limiting layer must allow. A deny that is TRUE takes precedence over a
+        deny that is unknown, and this one over a missing allow (CAM 10.2).
 """
 
 from __future__ import annotations
@@ -17,7 +33,7 @@ from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.intervals import TimeInterval
 from camguard.engine.layers import IDENTITY, Layer
-from camguard.engine.rules import Reading, Rule
+from camguard.engine.rules import Rule, RuleEvaluation
 from camguard.policy.model import Effect
 from camguard.policy.resources import Owner
 from camguard.policy.truth import Truth, any_of
@@ -26,7 +42,7 @@ NO_ALLOW = Decision(Reason.NO_ALLOW, layer=IDENTITY)
 
 
 class RangeTable(NamedTuple):
-    """The address line for a stretch of time: `decisions[bisect_right(bounds, place)]` is ready there."""
+    """The ready decisions from `begin` to before `end`: `decisions[bisect_right(bounds, place)]`."""
 
     begin: float
     end: float
@@ -34,88 +50,93 @@ class RangeTable(NamedTuple):
     decisions: tuple[Decision, ...]
 
 
-NO_RANGES = RangeTable(inf, inf, (), ())
+NO_RANGES = RangeTable(inf, inf, (), ())  # holds at no time, so that every call computes the table it needs
 
 
 def constant_ranges(decision: Decision) -> RangeTable:
-    """Return the fold of what is decided alike at every place and time."""
+    """Return the table of a decision that is the same for every address and time."""
     return RangeTable(-inf, inf, (), (decision,))
 
 
 class ActionRules:
-    """What is said of one action, where that depends on the call.
+    """The rules that one table has for one action.
 
-    rangeable: whether address and time are all that can matter to a call that supplies nothing else.
-    fold: the folded form for the time of the last call; one attribute, replaced as a whole.
+    match_any: an allow for one of the call's resources is enough (`match` in the catalog).
+    checks_owner: the identity layer of root allows every resource of root's own account, so the account of
+        the resource matters (CAM 10.3).
+    rangeable: address and time are all that can matter to a call without tags and context.
+    ranges: the table for the time of the last call. It is one attribute that is replaced as a whole, because
+        threads share it.
     """
 
     __slots__ = (
-        "_by_mask", "_relevant", "checks_owner", "layers", "match_any", "rangeable", "ranges", "rules",
+        "_by_mask", "_used_bits", "checks_owner", "layers", "match_any", "rangeable", "ranges", "rules",
     )  # fmt: skip
 
     def __init__(
-        self, layers: tuple[Layer, ...], rules: tuple[Rule, ...], *, match_any: bool, aimed: bool
+        self, layers: tuple[Layer, ...], rules: tuple[Rule, ...], *, match_any: bool, resource_level: bool
     ) -> None:
         self.layers = layers
         self.rules = rules
-        self.match_any = match_any  # one of the call's resources suffices (catalog `match`)
-        # aimed: the action is authorized on resources, and root's word is about its own ones (10.3)
-        self.checks_owner = aimed and any(layer.open for layer in layers)
+        self.match_any = match_any
+        self.checks_owner = resource_level and any(layer.open for layer in layers)
         self.rangeable = not self.checks_owner and not any(rule.patterns for rule in rules)
         self.ranges = NO_RANGES
-        self._relevant = 0  # the bits of a mask that matter
+        self._used_bits = 0
         for rule in rules:
-            self._relevant |= rule.required_bits | rule.forbidden_bits
+            self._used_bits |= rule.required_bits | rule.forbidden_bits
         self._by_mask: dict[int, Decision] = {}
 
     @property
-    def ready(self) -> Decision | None:
-        """The decision of every call, where nothing of a call matters."""
-        if self._relevant or not self.rangeable or any(rule.residual for rule in self.rules):
+    def constant(self) -> Decision | None:
+        """The decision of every call, or None where it depends on the call."""
+        if self._used_bits or not self.rangeable or any(rule.residual for rule in self.rules):
             return None
         return self.decision_for(0)
 
     def decision_for(self, mask: int) -> Decision:
-        """Return the decision where the clauses of a mask hold, made once for each. mask: of `_relevant`."""
+        """Return the decision where exactly the conditions of a mask hold. mask: used bits only."""
         decision = self._by_mask.get(mask)
         if decision is None:
-            decision = self._by_mask[mask] = combine(
-                self, lambda rule, _: rule.truth_for(mask), ("*",), (True,)
-            )
+            decision = combine(self, lambda rule, _: rule.truth_for(mask), ("*",), (True,))
+            self._by_mask[mask] = decision
         return decision
 
-    def rebuild(self, span: TimeInterval, bounds: Sequence[int], masks: Sequence[int]) -> RangeTable:
-        """Fold the row for a stretch of time. bounds, masks: the address line, as cut."""
-        places: list[int] = []
+    def rebuild(self, interval: TimeInterval, bounds: Sequence[int], masks: Sequence[int]) -> RangeTable:
+        """Replace `ranges` by the table of an interval of time, and return it.
+
+        bounds, masks: the partition of the address line, as `partition_addresses` returns it.
+        """
+        starts: list[int] = []
         decisions: list[Decision] = []
-        last = None
+        previous = None
         for i, mask in enumerate(masks):
-            here = (mask | span.mask) & self._relevant
-            if here != last:
-                last = here
-                decision = self.decision_for(here)
+            used = (mask | interval.mask) & self._used_bits
+            if used != previous:
+                previous = used
+                decision = self.decision_for(used)
                 if not decisions or decision != decisions[-1]:
                     decisions.append(decision)
-                    places += bounds[i - 1 : i]
-        fold = self.ranges = RangeTable(span.begin, span.end, tuple(places), tuple(decisions))
-        return fold  # not what another thread may have put there since, for another stretch
+                    starts += bounds[i - 1 : i]
+        ranges = self.ranges = RangeTable(interval.begin, interval.end, tuple(starts), tuple(decisions))
+        return ranges  # not self.ranges: another thread may have replaced it by that of another interval
 
     def judge(self, call: Call, traits: ActionTraits, owner: Owner) -> Decision:
-        """Return the decision by judging every rule on the call: the unfolded form."""
-        own = [not self.checks_owner or owner.owns(resource) for resource in call.resources]
-        return combine(self, Reading(call, traits, owner).truth, call.resources, own)
+        """Return the decision by evaluating every rule on the call."""
+        owned = [not self.checks_owner or owner.owns(resource) for resource in call.resources]
+        return combine(self, RuleEvaluation(call, traits, owner).truth, call.resources, owned)
 
 
-Judge: TypeAlias = Callable[[Rule, str | None], Truth]  # of one rule for one resource
+TruthOf: TypeAlias = Callable[[Rule, str | None], Truth]  # rule, resource -> whether the rule applies
 
 
-def combine(row: ActionRules, truth: Judge, resources: Sequence[str | None], own: Sequence[bool]) -> Decision:
-    """Combine the rules of all layers (cam-semantics 10.2; design 6.8 for which reason when several hold).
+def combine(
+    row: ActionRules, truth: TruthOf, resources: Sequence[str | None], owned: Sequence[bool]
+) -> Decision:
+    """Combine the rules of all layers into one decision (CAM 10.2).
 
-    A call passes if each of its resources (one, where the catalog says `any`) is allowed by every layer, and
-    none is denied by any. A call that names no resource passes nowhere.
-
-    own: for each resource, whether an open layer speaks of it.
+    resources: of the call; without any, nothing is allowed. owned: for each whether it belongs to the owner,
+    or True where that does not matter.
     """
     if not resources:
         return NO_ALLOW
@@ -127,9 +148,9 @@ def combine(row: ActionRules, truth: Judge, resources: Sequence[str | None], own
         if counting:
             layer = row.layers[counting[0].layer].name
             return Decision(reason, tuple(dict.fromkeys(rule.id for rule in counting)), layer)
-    short = [_short(row, [each[i] for each in truths], own=mine) for i, mine in enumerate(own)]
-    if None not in short if row.match_any else any(short):
-        return _obstacle(row, [name for name in short if name])
+    limits = [_limiting_layer(row, [each[i] for each in truths], owned=own) for i, own in enumerate(owned)]
+    if None not in limits if row.match_any else any(limits):
+        return _not_allowed(row, [name for name in limits if name])
     allows = (
         rule.id
         for rule, found in judged
@@ -138,8 +159,8 @@ def combine(row: ActionRules, truth: Judge, resources: Sequence[str | None], own
     return Decision(Reason.ALLOWED, tuple(dict.fromkeys(allows)), IDENTITY)
 
 
-def _short(row: ActionRules, truths: Sequence[Truth], *, own: bool) -> str | None:
-    """Return the layer that does not allow one resource, the identity layer before all others, or None."""
+def _limiting_layer(row: ActionRules, truths: Sequence[Truth], *, owned: bool) -> str | None:
+    """Return a layer that does not allow one resource (the identity layer first), or None if all allow it."""
     allowing = {
         rule.layer
         for rule, found in zip(row.rules, truths, strict=True)
@@ -148,15 +169,15 @@ def _short(row: ActionRules, truths: Sequence[Truth], *, own: bool) -> str | Non
     missing = [
         layer.name
         for at, layer in enumerate(row.layers)
-        if layer.limits and not (layer.open and own) and at not in allowing
+        if layer.limits and not (layer.open and owned) and at not in allowing
     ]
     if IDENTITY in missing:
         return IDENTITY
     return missing[0] if missing else None
 
 
-def _obstacle(row: ActionRules, names: Sequence[str]) -> Decision:
-    """Return why a call lacks an allow: one resource short is enough, or all are where one suffices."""
+def _not_allowed(row: ActionRules, names: Sequence[str]) -> Decision:
+    """Return the denial of a call that lacks an allow. names: the limiting layers of its resources."""
     others = [name for name in names if name != IDENTITY]
     if others and (row.match_any or len(others) == len(names)):
         return Decision(Reason.LAYER_LIMIT, layer=others[0])

@@ -1,9 +1,10 @@
 """The compiled layers of one set of policies.
 
-Rule 1: a table cuts the address line and time once, for all its statements; a row only picks from that.
-Rule 2: rows are made on first use; actions of which the same rules speak share one row.
-Rule 3: `ranges` is where a call is looked up: what was folded last for an action, `NO_RANGES` where
-        nothing was or can be. It holds catalog names alone.
+Rule 1: a table partitions the address line and time once, for all its statements; its rows use that
+        partition.
+Rule 2: a row is compiled at the first call of its action; actions with the same rules share one row.
+Rule 3: `ranges` has for each action the range table of its last call, or NO_RANGES if there is none. Its keys
+        are names from the catalog only, so that callers cannot make it grow.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from camguard.ipset import IpSet
 from camguard.policy.keys import IP, TIME
 from camguard.policy.model import Clause, Statement
 
-TraitsOf: TypeAlias = Callable[[str], ActionTraits | None]  # action -> how conditions see it; None: unknown
+TraitsOf: TypeAlias = Callable[[str], ActionTraits | None]  # action -> its traits, or None if it is unknown
 
 
 class Table:
-    """Layers compiled for the calls of whoever has them. Rows are made on first use."""
+    """Layers, compiled for the calls of the principals who carry them."""
 
     __slots__ = (
+        "_bits",
         "_catalog",
-        "_marks",
         "_masks",
         "_shared",
         "_spreads",
@@ -60,54 +61,57 @@ class Table:
         self._shared: dict[tuple[bool, bool, tuple[Rule, ...]], ActionRules | Decision] = {}
         sets: dict[IpSet, int] = {}
         times: dict[tuple[str, tuple[str, ...]], tuple[Clause, int]] = {}
-        self._marks: dict[Clause, int] = {}
+        self._bits: dict[Clause, int] = {}
         bit = 1
         for clause in (c for layer in self.layers for s in layer.statements for c in s.condition):
             if clause.addresses is not None and clause.key == IP:
-                self._marks[clause] = sets.setdefault(clause.addresses, bit)
+                self._bits[clause] = sets.setdefault(clause.addresses, bit)
             elif clause.key == TIME:
                 same = (clause.operator.name, clause.values)
-                self._marks[clause] = times.setdefault(same, (clause, bit))[1]
+                self._bits[clause] = times.setdefault(same, (clause, bit))[1]
             else:
                 continue
-            bit <<= self._marks[clause] == bit
+            bit <<= self._bits[clause] == bit
         self.cuts, self._time_masks = partition_time(dict(times.values()))
         self.bounds, self._masks = partition_addresses(sets)
 
     def fill_ranges(self, action: str, row: ActionRules, moment: float) -> RangeTable:
-        """Fold the row of an action for the time around a moment, seconds since the epoch."""
-        fold = row.ranges
-        if not fold.begin <= moment < fold.end:
-            span = interval_at(self.cuts, self._time_masks, moment)
-            fold = row.rebuild(span, self.bounds, self._masks)
+        """Return the range table of an action for a moment (seconds since the epoch); keep it in `ranges`."""
+        ranges = row.ranges
+        if not ranges.begin <= moment < ranges.end:
+            interval = interval_at(self.cuts, self._time_masks, moment)
+            ranges = row.rebuild(interval, self.bounds, self._masks)
         if action in self.rows:
-            self.ranges[action] = fold
-        return fold
+            self.ranges[action] = ranges
+        return ranges
 
     def row(self, action: str) -> ActionRules | Decision | None:
-        """Return what is said of an action, made on first use; None for an unknown action."""
+        """Return the row of an action, or its constant decision, or None if the action is unknown."""
         found = self.rows.get(action)
         if found is not None:
             return found
         traits = self._traits_of(action)
         if traits is None:
             return None
-        made = self.unfolded(traits)
+        made = self.compile_row(traits)
         key = (made.match_any, made.checks_owner, made.rules)
         found = self._shared.get(key)
         if found is None:
-            ready = made.ready
-            found = made if ready is None else ready
-        if traits.in_catalog:  # callers choose the names that are not; they may not fill the table
+            constant = made.constant
+            found = made if constant is None else constant
+        if traits.in_catalog:  # names that the catalog does not list are chosen by callers
             self._shared[key] = self.rows[action] = found
             self.ranges[action] = constant_ranges(found) if isinstance(found, Decision) else NO_RANGES
         return found
 
-    def unfolded(self, traits: ActionTraits) -> ActionRules:
-        """Return the row of an action by itself, with nothing folded and nothing shared."""
-        aimed = traits.entry.granularity is Granularity.RESOURCE
+    def compile_row(self, traits: ActionTraits) -> ActionRules:
+        """Return a new row of an action, without range table and shared with no other action."""
+        resource_level = traits.entry.granularity is Granularity.RESOURCE
         return ActionRules(
-            self.layers, self._rules(traits), match_any=traits.entry.match == "any", aimed=aimed
+            self.layers,
+            self._rules(traits),
+            match_any=traits.entry.match == "any",
+            resource_level=resource_level,
         )
 
     def _rules(self, traits: ActionTraits) -> tuple[Rule, ...]:
@@ -115,6 +119,6 @@ class Table:
             rule
             for at, layer in enumerate(self.layers)
             for rule in rules_of(
-                layer, at, traits, catalog=self._catalog, spreads=self._spreads, marks=self._marks
+                layer, at, traits, catalog=self._catalog, spreads=self._spreads, bits=self._bits
             )
         )

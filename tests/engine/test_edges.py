@@ -154,7 +154,7 @@ def test_what_must_be_judged_is_judged_by_the_row_that_is_there(monkeypatch: pyt
     table = found.evaluator.table("uin/200")
     assert table is not None
     assert found.decide(draw(context={}))
-    monkeypatch.setattr(Table, "unfolded", fail)
+    monkeypatch.setattr(Table, "compile_row", fail)
     assert found.decide(draw(context={}))
 
 

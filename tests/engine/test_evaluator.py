@@ -312,7 +312,10 @@ def test_an_action_whose_resources_could_not_be_read_is_granted_by_nothing() -> 
     found = make_bundle({"one": one}, principals, Catalog({"aiart": replace(listed, actions=unread)}))
     assert found.decide(call()).reason is Reason.NO_ALLOW
     words = [clause.why for note in found.explain(call()).statements for clause in note.clauses]
-    assert words[1] == "the catalog's page of the action could not be read whole: nothing grants it"
+    assert (
+        words[1]
+        == "the resources of the action are unknown, because its page could not be read: nothing grants it"
+    )
 
 
 def test_many_threads_may_decide_at_once() -> None:

@@ -155,7 +155,7 @@ WORDS = [
     pytest.param(
         [deny("aiart:texttoimage")],
         call(),
-        (None, "action: names it only in another letter case, or by a star in the service"),
+        (None, "action: names the action in another letter case, or by a star in the service"),
         id="an action in another letter case",
     ),
     pytest.param(
@@ -169,14 +169,17 @@ WORDS = [
         call(),
         (
             None,
-            "resource: names a resource for an action that has none; write '*' (the deny counts until then)",
+            (
+                "resource: names a resource, but the action has no resources; "
+                "write '*' (until then the deny applies)"
+            ),
         ),
         id="a deny on a resource for an action that has none",
     ),
     pytest.param(
         [deny("*", "qcs::cvm:::instance/ins-1")],
         call(),
-        (False, "resource: names resources of other actions or products"),
+        (False, "resource: names resources of other actions or services"),
         id="a deny on a resource of another product",
     ),
     pytest.param(
@@ -185,7 +188,7 @@ WORDS = [
         (
             False,
             (
-                "resource: the product is authorized as a whole; "
+                "resource: the service is authorized as a whole; "
                 "a statement that names single actions grants nothing"
             ),
         ),
@@ -206,13 +209,16 @@ WORDS = [
     pytest.param(
         [allow("cvm:*", "qcs::cvm:::instance/ins-2")],
         call("cvm:Reboot", resources=(None,)),
-        (None, "resource: cannot be compared with a resource that could not be read from the call"),
+        (
+            None,
+            "resource: cannot be compared with a resource that the parameters of the call do not determine",
+        ),
         id="a resource that could not be bound",
     ),
     pytest.param(
         [allow("aiart:*", **OFFICE)],
         call("aiart:QueryUser"),
-        (None, "condition: aiart:QueryUser cannot be limited by source address"),
+        (None, "condition: aiart:QueryUser does not support limits by source address"),
         id="an address condition on an action without address support",
     ),
     pytest.param(
@@ -284,11 +290,11 @@ def test_of_several_actions_one_is_shown(effect: str, patterns: list[str], text:
 
 
 ART, ART_TOO = "qcs::aiart:::job/1", "qcs::aiart:::job/2"
-UNREAD = "the catalog's page of the action could not be read whole: nothing grants it"
-WHOLE = "the product is authorized as a whole; a statement that names single actions grants nothing"
+UNREAD = "the resources of the action are unknown, because its page could not be read: nothing grants it"
+WHOLE = "the service is authorized as a whole; a statement that names single actions grants nothing"
 OPERATION = "the action is authorized at operation level: only the resource '*' grants it"
-STRAY = "names a resource for an action that has none; write '*' (the deny counts until then)"
-ELSEWHERE = "names resources of other actions or products"
+STRAY = "names a resource, but the action has no resources; write '*' (until then the deny applies)"
+ELSEWHERE = "names resources of other actions or services"
 ANY = (True, "any resource")
 
 # effect, actions, resources, the action of the call, and the note: its text, its truth, its words
@@ -385,7 +391,7 @@ CHANGES = [
     pytest.param(
         [allow("*"), deny("*", **NOT_OFFICE)],
         call(),
-        "take one#1 off this call: narrow or remove the deny",
+        "narrow or remove the deny one#1",
         1,
         id="without the deny",
     ),
