@@ -1,7 +1,8 @@
-"""Metrics of one process among several (the client library's PROMETHEUS_MULTIPROC_DIR).
+"""Metrics of several processes (the client library's PROMETHEUS_MULTIPROC_DIR).
 
-Custom collectors are not seen there, so the plain numbers are carried over into the library's own metrics:
-once a second, whenever somebody reads, and at the end.
+Theory of operation. In this mode the client library reads files that its own metrics write, and ignores
+custom collectors such as `Exposition`. Each process therefore adds what it has counted since the last flush
+to library metrics of the same names: once a second, before a scrape, and when it stops.
 """
 
 from __future__ import annotations
@@ -15,15 +16,14 @@ from typing import cast
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from camguard.telemetry.exposition import Exposition
-from camguard.telemetry.families import FAMILIES, Family, Labels, Timed, Value, merge
+from camguard.telemetry.exposition import FAMILIES, Exposition, Family, Labels, Timed, Value, merge
 
 FLUSH_SECONDS = 1.0
 
 _log = logging.getLogger("camguard.telemetry")
 
 
-class _Bulk(Histogram):
+class _BulkHistogram(Histogram):
     """A histogram that takes many observations at once."""
 
     def add(self, counts: Sequence[int], seconds: float) -> None:
@@ -33,31 +33,32 @@ class _Bulk(Histogram):
                 bucket.inc(count)
 
 
-class Carrier:
-    """Carries an exposition's numbers over into the client library's own metrics."""
+class MultiprocessExporter:
+    """Copies the numbers of an exposition into metrics of the client library."""
 
     def __init__(self, exposition: Exposition) -> None:
         self.exposition = exposition
-        self._metrics: dict[str, Counter | Gauge | _Bulk] = {}
-        self._told: dict[str, dict[Labels, Value]] = merge(())
+        self._metrics: dict[str, Counter | Gauge | _BulkHistogram] = {}
+        self._flushed: dict[str, dict[Labels, Value]] = merge(())
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._failing = False
-        # Told before a fork, the child inherits numbers that are told already, and adds only its own.
+        # A child inherits the counters of its parent. The flush before a fork marks them as flushed, so that
+        # the child adds only what it counts itself.
         os.register_at_fork(
             before=self._before_fork, after_in_parent=self._lock.release, after_in_child=self._in_child
         )
 
     def start(self) -> None:
-        """Begin to carry, once a second."""
+        """Begin to flush once a second."""
         if self._thread is None:
             self._stopped.clear()
             self._thread = threading.Thread(target=self._run, name="camguard-metrics", daemon=True)
             self._thread.start()
 
     def flush(self) -> None:
-        """Carry over what was counted since last time. Raises nothing: counters degrade, calls do not."""
+        """Add what was counted since the last flush. Raises nothing: metrics may fail, calls may not."""
         with self._lock:
             self._flush()
 
@@ -81,60 +82,57 @@ class Carrier:
                 self._metrics = {name: _library_metric(family) for name, family in FAMILIES.items()}
             for name, numbers in self.exposition.snapshot().items():
                 for labels, value in numbers.items():
-                    self._carry(name, labels, value)
+                    self._copy(name, labels, value)
             self._failing = False
         except (OSError, ValueError) as error:
             if not self._failing:
-                _log.warning("metrics cannot be carried to PROMETHEUS_MULTIPROC_DIR: %s", error)
+                _log.warning("metrics cannot be written to PROMETHEUS_MULTIPROC_DIR: %s", error)
             self._failing = True
 
-    def _carry(self, name: str, labels: Labels, value: Value) -> None:
-        told, metric = self._told[name], self._metrics[name]
-        if told.get(labels) == value and not isinstance(metric, Gauge):
-            return  # a gauge is set again all the same: another process may have taken over its file
+    def _copy(self, name: str, labels: Labels, value: Value) -> None:
+        flushed, metric = self._flushed[name], self._metrics[name]
+        if flushed.get(labels) == value and not isinstance(metric, Gauge):
+            return  # an unchanged gauge is set again, because another process may have taken over its file
         child = metric.labels(*labels) if labels else metric
         if isinstance(value, Timed):
-            before = told.get(labels, Timed((0,) * len(value.counts), 0.0))
-            cast("_Bulk", child).add(*_since(cast("Timed", before), value))
+            before = cast("Timed", flushed.get(labels, Timed((0,) * len(value.counts), 0.0)))
+            counts = [new - old for new, old in zip(value.counts, before.counts, strict=True)]
+            cast("_BulkHistogram", child).add(counts, value.sum - before.sum)
         elif isinstance(child, Gauge):
             child.set(value)
         else:
-            cast("Counter", child).inc(value - cast("float", told.get(labels, 0)))
-        told[labels] = value
+            cast("Counter", child).inc(value - cast("float", flushed.get(labels, 0)))
+        flushed[labels] = value
 
 
-def _since(before: Timed, now: Timed) -> Timed:
-    counts = (new - old for new, old in zip(now.counts, before.counts, strict=True))
-    return Timed(tuple(counts), now.sum - before.sum)
-
-
-def _library_metric(family: Family) -> Counter | Gauge | _Bulk:
+def _library_metric(family: Family) -> Counter | Gauge | _BulkHistogram:
+    name, text, labels = family.name, family.help, family.labels
     if family.kind == "counter":
-        return Counter(family.name, family.help, family.labels, registry=None)
+        return Counter(name, text, labels, registry=None)
     if family.kind == "gauge":
-        return Gauge(family.name, family.help, family.labels, multiprocess_mode=family.mode, registry=None)
-    return _Bulk(family.name, family.help, family.labels, buckets=family.bounds, registry=None)
+        return Gauge(name, text, labels, multiprocess_mode=family.mode, registry=None)
+    return _BulkHistogram(name, text, labels, buckets=family.bounds, registry=None)
 
 
-_carriers: list[Carrier] = []  # at most one: a process has one file for each type of metric
+_exporters: list[MultiprocessExporter] = []  # at most one, because a process has one file per type of metric
 _making = threading.Lock()
 
 
-def among_processes() -> bool:
-    """Whether the client library was loaded to share its numbers between processes."""
+def multiprocess_enabled() -> bool:
+    """Return whether the client library shares its numbers between processes."""
     return values.ValueClass is not values.MutexValue
 
 
-def process_carrier() -> Carrier:
-    """Return the carrier of this process, made the first time."""
+def process_exporter() -> MultiprocessExporter:
+    """Return the exporter of this process, created at the first call."""
     with _making:
-        if not _carriers:
-            _carriers.append(Carrier(Exposition()))
-        return _carriers[0]
+        if not _exporters:
+            _exporters.append(MultiprocessExporter(Exposition()))
+        return _exporters[0]
 
 
 def render_all_processes() -> bytes:
-    """Return what a scrape reads of all processes together."""
+    """Return the text of a scrape, with the numbers of all processes."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)

@@ -1,4 +1,4 @@
-"""What observers are told of one request."""
+"""The record of one request, which observers receive."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from camguard.engine.decision import Decision
 
 
 class Record(NamedTuple):
-    """One judged request: facts by reference, formatted by whoever writes them.
+    """One request and its decision. Observers format the values; the guard only refers to them.
 
-    time: seconds since the epoch. duration: seconds, frozen headers to decision. entry: the catalog's
-    action, or None where none is known (labels come from it alone). action, service, principal: what the
-    request named, None where it could not be read; text from outside, never a label.
-    secret_id: already shortened. source_ip: place on the number line. peer: the socket's address as text.
-    client_ip: how the address was found (`peer`, `forwarded`, `invalid`), None where not reached.
-    signature: result of the signature check, a word of a closed list, None where none was made.
-    candidate: what the candidate bundle decided, None without one.
+    time: seconds since the epoch. duration: seconds from frozen headers to decision. entry: the catalog's
+    action, or None if the catalog lists none; labels of metrics come from it only. action, service,
+    principal: text from the request, or None if it could not be read; never a label. secret_id: already
+    shortened. source_ip: place on the number line of `camguard.ipset`. peer: the address of the socket, as
+    text. client_ip: how the address was found (`peer`, `forwarded`, `invalid`), or None if the request was
+    refused before. signature: the result of the signature check, a word of a closed list, or None without a
+    check. candidate: the decision of the candidate bundle, or None without one.
     """
 
     time: float
@@ -42,7 +42,7 @@ class Record(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What a `Record` says of the caller and the call: the fields in its middle, in its order."""
+    """The fields of a `Record` that describe the caller and the call, in the order of the record."""
 
     entry: Action | None
     principal: str | None
@@ -56,5 +56,5 @@ class Facts(NamedTuple):
     signature: str | None
 
 
-Observer = Callable[[Record], None]  # told once per request, right after the decision
-Conclusion = Callable[[Record, int | None], None]  # told when the answer is done, with the upstream's status
+Observer = Callable[[Record], None]  # called once per request, right after the decision
+Conclusion = Callable[[Record, int | None], None]  # called after the answer, with the status of the upstream

@@ -15,7 +15,7 @@ from camguard.edge.identity import SIGNATURE_LABELS
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.errors import SettingsError
-from camguard.telemetry.families import DECISION_BOUNDS, FAMILIES, SIGNATURE
+from camguard.telemetry.exposition import DECISION_BOUNDS, FAMILIES, SIGNATURE
 from camguard.telemetry.metrics import OWN_COUNTERS, Metrics
 from tests.telemetry.samples import (
     action_of,
