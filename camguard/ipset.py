@@ -94,9 +94,7 @@ def parse_range(text: str) -> tuple[int, int]:
     if length > bits:
         raise AddressError(text, f"has a prefix length above /{bits}")
     span = 1 << (bits - length)
-    first = (
-        place - (place - V4_END) % span
-    )  # V4_END is a multiple of every IPv4 span, so the subtraction suits both families
+    first = place - (place - V4_END) % span  # V4_END is a multiple of each IPv4 span
     return first, first + span - 1
 
 

@@ -1,4 +1,4 @@
-"""Policies, principals and catalog, loaded together and compiled as calls need them."""
+"""A bundle: policies, principals and catalog that were loaded together."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from camguard.policy.resources import Owner
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Bundle:
-    """One immutable state of everything a decision rests on.
+    """One immutable state of everything that a decision depends on. One request uses one bundle.
 
-    revision: hex SHA-256 of the content it was made from. One request uses one bundle.
-    decide: returns whether a call passes, and why; raises nothing. The tables' own, so that a decision is
-        one function call.
+    revision: hex SHA-256 of the content that the bundle was built from.
+    decide: returns whether a call passes, and why; raises nothing. It is the bound method of the evaluator,
+        so that a decision costs one function call.
     """
 
     revision: str
@@ -37,16 +37,16 @@ class Bundle:
 
     @property
     def owner(self) -> Owner:
-        """The root account: uin and APPID."""
+        """The root account, with uin and APPID."""
         return self.people.owner
 
     @property
     def statement_count(self) -> int:
-        """Number of statements in all policies."""
+        """The number of statements in all policies."""
         return sum(len(policy.statements) for policy in self.policies.values())
 
     def explain(self, call: Call) -> Explanation:
-        """Return why a call is decided as it is, statement by statement. Raises nothing."""
+        """Return the decision of a call, statement by statement. Raises nothing."""
         return explain(self.evaluator, call)
 
     def nearest_changes(self, call: Call, why: Explanation) -> tuple[Change, ...]:
@@ -54,5 +54,5 @@ class Bundle:
         return nearest_changes(self.evaluator, self.policies, call, why)
 
     def table_stats(self) -> tuple[int, int, int]:
-        """Return hits and misses of the table cache, and how many tables it holds."""
+        """Return hits and misses of the cache of compiled tables, and how many tables it contains."""
         return self.evaluator.stats()
