@@ -112,12 +112,12 @@ def test_what_is_settled_is_found_at_any_time_and_place(monkeypatch: pytest.Monk
         assert found.decide(draw(place=place, time=time)) is first
 
 
-def test_an_unknown_action_is_told_from_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_refusal_of_an_unknown_action_is_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     found = bundle({})
-    asked = draw(action="aiart:Nope")
-    assert [found.decide(draw()).reason, found.decide(asked)] == [Reason.ALLOWED, ACTION_UNKNOWN]
+    query = draw(action="aiart:Nope")
+    assert [found.decide(draw()).reason, found.decide(query)] == [Reason.ALLOWED, ACTION_UNKNOWN]
     monkeypatch.setattr(Table, "row", fail)
-    assert found.decide(asked) is ACTION_UNKNOWN
+    assert found.decide(query) is ACTION_UNKNOWN
 
 
 NOT_FOLDED = [
@@ -132,19 +132,19 @@ NOT_FOLDED = [
 
 
 @pytest.mark.parametrize("more", NOT_FOLDED)
-def test_a_call_that_supplies_more_or_less_is_judged_though_another_was_folded(more: dict[str, Any]) -> None:
+def test_a_call_that_supplies_more_or_less_is_evaluated_by_its_rules(more: dict[str, Any]) -> None:
     found = bundle(OFFICE)
-    asked = draw(**more)
-    expected = bundle(OFFICE).explain(asked).decision
+    query = draw(**more)
+    expected = bundle(OFFICE).explain(query).decision
     assert found.decide(draw())
-    assert [found.decide(asked), found.decide(asked)] == [expected, expected]
+    assert [found.decide(query), found.decide(query)] == [expected, expected]
     assert found.decide(draw())
 
 
-def test_the_cache_of_tables_is_asked_by_a_principals_first_call_only() -> None:
+def test_only_the_first_call_of_a_principal_looks_into_the_cache_of_tables() -> None:
     found = bundle(OFFICE)
-    asked = (draw(), draw(), draw(time=1e9), draw(context={}), draw(place=None), draw("uin/202"))
-    for each in asked:
+    query = (draw(), draw(), draw(time=1e9), draw(context={}), draw(place=None), draw("uin/202"))
+    for each in query:
         found.decide(each)
     assert found.table_stats() == (1, 1, 1)
 

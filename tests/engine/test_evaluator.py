@@ -74,21 +74,21 @@ def row(found: Bundle, action: str = "aiart:TextToImage") -> ActionRules | Decis
     return table.row(action)
 
 
-def test_nothing_conditional_folds_to_the_ready_decision() -> None:
+def test_without_conditions_a_row_is_one_ready_decision() -> None:
     found = bundle(policy("one", {}))
     assert row(found) == Decision(Reason.ALLOWED, ("one#0",), "identity")
     assert found.decide(call()) is row(found), "the decision is found, not made"
 
 
-def test_an_address_condition_folds_to_ranges_with_ready_decisions() -> None:
+def test_an_address_condition_makes_ranges_with_ready_decisions() -> None:
     found = bundle(policy("one", {"condition": OFFICE}))
-    folded = row(found)
-    assert isinstance(folded, ActionRules)
-    assert folded.rangeable
+    rules = row(found)
+    assert isinstance(rules, ActionRules)
+    assert rules.rangeable
     inside, again, outside = (found.decide(call(source=s)) for s in ("10.0.0.1", "10.9.9.9", "11.0.0.0"))
     assert inside is again
     assert (bool(inside), outside.reason) == (True, Reason.NO_ALLOW)
-    assert len(folded.ranges.decisions) == 3, "below, inside and above the range"
+    assert len(rules.ranges.decisions) == 3, "below, inside and above the range"
 
 
 def test_actions_of_which_the_same_rules_speak_share_a_row() -> None:
@@ -96,7 +96,7 @@ def test_actions_of_which_the_same_rules_speak_share_a_row() -> None:
     assert row(found, "aiart:TextToImage") is row(found, "aiart:SetPayMode")
 
 
-def test_actions_that_share_a_row_share_what_is_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_actions_that_share_a_row_share_its_range_table(monkeypatch: pytest.MonkeyPatch) -> None:
     found = bundle(policy("one", {"condition": SPRING}))
     first = found.decide(call(time=100.0))
     assert first
@@ -117,9 +117,9 @@ def test_the_owners_row_of_an_action_with_resources_is_judged_and_shared_with_no
     assert isinstance(mine, ActionRules)
     assert not mine.rangeable
     for account, allowed in (("uin/100", True), ("uin/200", False), ("", True)):
-        asked = call("aiart:SetPayMode", principal="uin/100", resources=(f"qcs::aiart::{account}:x",))
-        assert bool(found.decide(asked)) is allowed
-        assert found.decide(asked._replace(action="aiart:TextToImage"))
+        query = call("aiart:SetPayMode", principal="uin/100", resources=(f"qcs::aiart::{account}:x",))
+        assert bool(found.decide(query)) is allowed
+        assert found.decide(query._replace(action="aiart:TextToImage"))
 
 
 def test_principals_with_the_same_policies_share_a_table() -> None:
@@ -132,7 +132,7 @@ def test_principals_with_the_same_policies_share_a_table() -> None:
     assert found.table_stats() == (1, 2, 2)
 
 
-def test_the_cache_is_asked_by_the_first_call_of_a_principal_alone() -> None:
+def test_only_the_first_call_of_a_principal_looks_into_the_cache() -> None:
     found = bundle(policy("one", {}), users={"200": ["one"], "201": ["one"]})
     for uin in (200, 200, 200, 201, 201):
         found.decide(call(principal=f"uin/{uin}"))
@@ -172,15 +172,15 @@ def test_tables_die_with_the_last_that_holds_them() -> None:
     found = bundle(limited, policy("two", {}), users={"200": ["one"], "201": ["two"]}, unknown_action="judge")
     for uin in ("200", "201", "9"):
         for action in ("aiart:TextToImage", "aiart:BrandNew", "aiart:!", "other:Nope"):
-            asked = call(principal=f"uin/{uin}", action=action)
-            found.decide(asked)
-            found.decide(asked._replace(session=limited))
-            found.nearest_changes(asked, found.explain(asked))
-    left = weakref.ref(found.evaluator)
+            query = call(principal=f"uin/{uin}", action=action)
+            found.decide(query)
+            found.decide(query._replace(session=limited))
+            found.nearest_changes(query, found.explain(query))
+    released = weakref.ref(found.evaluator)
     gc.disable()
     try:
         del found
-        assert left() is None, "they hold themselves in a circle, which only a collection ends"
+        assert released() is None, "they hold themselves in a circle, which only a collection ends"
     finally:
         gc.enable()
 
@@ -197,7 +197,7 @@ def test_names_that_the_catalog_lacks_are_not_kept() -> None:
     assert table._shared == {}  # noqa: SLF001 - what callers must not fill
 
 
-def test_names_that_the_catalog_lacks_are_folded_and_not_kept() -> None:
+def test_names_that_the_catalog_lacks_have_range_tables_that_are_not_kept() -> None:
     found = bundle(policy("one", {"condition": OFFICE}), unknown_action="judge", ip_support="gateway")
     for i in range(5):
         assert found.decide(call(action=f"aiart:New{i}"))
@@ -275,7 +275,7 @@ def test_a_time_that_is_no_instant_is_not_known(time: float, condition: dict[str
     allow = bundle(policy("one", {"condition": condition}))
     deny = bundle(policy("one", {}, {"effect": "deny", "condition": condition}))
     free = bundle(policy("one", {"condition": OFFICE}))
-    for at in (time, 0.0, time, 1e12, time):  # before, within and behind what is folded
+    for at in (time, 0.0, time, 1e12, time):  # before, within and behind the range table
         for found, reason in (
             (allow, Reason.NO_ALLOW),
             (deny, Reason.UNDETERMINED_DENY),
@@ -340,9 +340,9 @@ def test_many_threads_may_decide_at_once() -> None:
     assert wrong == []
 
 
-def test_another_thread_with_another_time_takes_no_fold_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_thread_with_another_time_takes_no_range_table_away(monkeypatch: pytest.MonkeyPatch) -> None:
     found = bundle(policy("spring", {"condition": SPRING}))
-    overtaken = property(lambda _: NO_RANGES, lambda _row, _fold: None)
+    overtaken = property(lambda _: NO_RANGES, lambda _row, _ranges: None)
     monkeypatch.setattr(ActionRules, "ranges", overtaken)
     assert [bool(found.decide(call(time=time))) for time in (99.0, 150.0, 200.0)] == [False, True, False]
 

@@ -106,7 +106,7 @@ def notes(found: Explanation) -> list[tuple[str, object, str]]:
     return [(n.id, c.truth, f"{c.kind}: {c.why}") for n in found.statements for c in n.clauses]
 
 
-def test_a_statement_is_told_clause_by_clause() -> None:
+def test_a_statement_is_explained_clause_by_clause() -> None:
     found = bundle(allow("aiart:*", **OFFICE)).explain(call())
     assert found.decision.reason is Reason.NO_ALLOW
     assert notes(found) == [
@@ -142,8 +142,8 @@ def test_of_several_resources_one_makes_a_statement_count(
 
 def test_half_an_allow_can_be_asked_for_alone() -> None:
     found = bundle(allow("cvm:*", ON_ONE))
-    asked = call("cvm:Reboot", resources=(ON_ONE, ON_TWO))
-    texts = [change.text for change in found.nearest_changes(asked, found.explain(asked))]
+    query = call("cvm:Reboot", resources=(ON_ONE, ON_TWO))
+    texts = [change.text for change in found.nearest_changes(query, found.explain(query))]
     assert f"call it on a resource of {ON_ONE}" in texts
 
 
@@ -266,11 +266,11 @@ WORDS = [
 ]
 
 
-@pytest.mark.parametrize(("statements", "asked", "last"), WORDS)
-def test_words(statements: list[dict[str, Any]], asked: Call, last: tuple[object, str]) -> None:
-    found = bundle(*statements).explain(asked)
+@pytest.mark.parametrize(("statements", "query", "last"), WORDS)
+def test_words(statements: list[dict[str, Any]], query: Call, last: tuple[object, str]) -> None:
+    found = bundle(*statements).explain(query)
     assert last in [(truth, why) for _, truth, why in notes(found)]
-    assert found.decision == bundle(*statements).decide(asked)
+    assert found.decision == bundle(*statements).decide(query)
 
 
 NAMING = [
@@ -320,15 +320,15 @@ RESOURCES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("effect", "actions", "resources", "asked", "note"), RESOURCES)
-def test_what_is_said_of_a_resource(
-    effect: str, actions: object, resources: object, asked: str, note: tuple[object, ...]
+@pytest.mark.parametrize(("effect", "actions", "resources", "query", "note"), RESOURCES)
+def test_the_explanation_of_a_resource(
+    effect: str, actions: object, resources: object, query: str, note: tuple[object, ...]
 ) -> None:
     found = bundle({"effect": effect, "action": actions, "resource": resources})
-    (told,) = found.explain(
-        call(asked, resources=(ON_ONE,) if asked.startswith("cvm") else ("*",))
+    (explained,) = found.explain(
+        call(query, resources=(ON_ONE,) if query.startswith("cvm") else ("*",))
     ).statements
-    assert [tuple(each) for each in told.clauses[1:]] == [("resource", *note)]
+    assert [tuple(each) for each in explained.clauses[1:]] == [("resource", *note)]
 
 
 def test_a_resource_that_is_not_reached_makes_a_statement_false() -> None:
@@ -343,12 +343,12 @@ NOT_JUDGED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("asked", "reason", "entry"), NOT_JUDGED)
-def test_what_was_not_judged_has_no_statements(asked: Call, reason: Reason, entry: Action | None) -> None:
-    found = bundle().explain(asked)
+@pytest.mark.parametrize(("query", "reason", "entry"), NOT_JUDGED)
+def test_what_was_not_judged_has_no_statements(query: Call, reason: Reason, entry: Action | None) -> None:
+    found = bundle().explain(query)
     assert found.entry is entry
     assert (found.decision.reason, found.statements) == (reason, ())
-    assert bundle().nearest_changes(asked, found) == ()
+    assert bundle().nearest_changes(query, found) == ()
 
 
 def test_a_missing_policy_is_named() -> None:
@@ -357,14 +357,14 @@ def test_a_missing_policy_is_named() -> None:
 
 def test_what_the_owner_does_not_own_is_named() -> None:
     theirs = "qcs::cvm:ap-guangzhou:uin/300:instance/ins-1"
-    asked = call("cvm:Reboot", resources=(ON_ONE, None, theirs))._replace(principal="uin/100")
+    query = call("cvm:Reboot", resources=(ON_ONE, None, theirs))._replace(principal="uin/100")
     found = bundle(allow("*"))
-    why = found.explain(asked)
-    assert (why.decision, why.foreign) == (found.decide(asked), (theirs,))
+    why = found.explain(query)
+    assert (why.decision, why.foreign) == (found.decide(query), (theirs,))
     assert why.decision.reason is Reason.NO_ALLOW
-    assert found.nearest_changes(asked, why) == (), "no policy can be attached to the owner"
-    assert found.explain(asked._replace(action="cvm:Regions")).foreign == ()
-    assert found.explain(asked._replace(principal="uin/200")).foreign == ()
+    assert found.nearest_changes(query, why) == (), "no policy can be attached to the owner"
+    assert found.explain(query._replace(action="cvm:Regions")).foreign == ()
+    assert found.explain(query._replace(principal="uin/200")).foreign == ()
 
 
 MOMENTS = [
@@ -377,7 +377,7 @@ MOMENTS = [
 
 
 @pytest.mark.parametrize(("seconds", "text"), MOMENTS)
-def test_a_moment_is_told_as_policies_write_it(seconds: float, text: str) -> None:
+def test_a_moment_is_shown_as_policies_write_it(seconds: float, text: str) -> None:
     assert format_moment(seconds) == text
 
 
@@ -463,10 +463,10 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize(("statements", "asked", "text", "clauses"), CHANGES)
-def test_nearest_changes(statements: list[dict[str, Any]], asked: Call, text: str, clauses: int) -> None:
+@pytest.mark.parametrize(("statements", "query", "text", "clauses"), CHANGES)
+def test_nearest_changes(statements: list[dict[str, Any]], query: Call, text: str, clauses: int) -> None:
     found = bundle(*statements)
-    changes = found.nearest_changes(asked, found.explain(asked))
+    changes = found.nearest_changes(query, found.explain(query))
     assert (clauses, text) in changes
     assert [change.clauses for change in changes] == sorted(change.clauses for change in changes)
     assert len(changes) <= 5
@@ -490,8 +490,8 @@ def test_no_change_is_made_up(
 def test_many_ranges_are_counted_not_listed() -> None:
     many = {"ip_equal": {"qcs:ip": [f"10.{i}.0.0/24" for i in range(0, 20, 2)]}}
     found = bundle(allow("aiart:*", **many))
-    asked = call(source="11.0.0.1")
-    text = found.nearest_changes(asked, found.explain(asked))[0].text
+    query = call(source="11.0.0.1")
+    text = found.nearest_changes(query, found.explain(query))[0].text
     assert text == "call from 10.0.0.0/24, 10.2.0.0/24, 10.4.0.0/24, 10.6.0.0/24 or 6 more ranges"
 
 

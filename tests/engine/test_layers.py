@@ -1,4 +1,4 @@
-"""Which layer decided, how the six operations are told, and what is settled when a bundle is loaded."""
+"""Layers: the one that decided, the six operations, and what is computed when a bundle is loaded."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def bundle(*own: str, boundary: str | None = None, account: list[list[str]] | No
 
 
 def call(action: str = "art:Draw", session: str | None = None, *resources: str) -> Call:
-    asked = Call("uin/200", action, 1, 0.0, resources or ("*",))
-    return asked._replace(session=POLICIES[session]) if session else asked
+    query = Call("uin/200", action, 1, 0.0, resources or ("*",))
+    return query._replace(session=POLICIES[session]) if session else query
 
 
 LAYERS = [
@@ -107,13 +107,13 @@ LAYERS = [
     pytest.param(bundle("full", boundary="disk", account=[["disk0"]]),
                  call("vm:Stop", None, f"{DISK}0", DISK), Reason.LAYER_LIMIT, "boundary",
                  id="another layer for each resource: the first one's"),
-    pytest.param(bundle("full"), call("art:Nope"), Reason.ACTION_UNKNOWN, None, id="no layer was asked"),
+    pytest.param(bundle("full"), call("art:Nope"), Reason.ACTION_UNKNOWN, None, id="no layer was query"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("found", "asked", "reason", "layer"), LAYERS)
-def test_the_layer_that_decided(found: Bundle, asked: Call, reason: Reason, layer: str | None) -> None:
-    for decision in (found.decide(asked), found.explain(asked).decision):
+@pytest.mark.parametrize(("found", "query", "reason", "layer"), LAYERS)
+def test_the_layer_that_decided(found: Bundle, query: Call, reason: Reason, layer: str | None) -> None:
+    for decision in (found.decide(query), found.explain(query).decision):
         assert (decision.reason, decision.layer, decision.detail) == (reason, layer, None)
 
 
@@ -132,13 +132,13 @@ UNREAD = [
 
 @pytest.mark.parametrize(("own", "resource", "reason"), UNREAD)
 def test_what_is_authorized_on_nothing_known(own: str, resource: str, reason: Reason) -> None:
-    found, asked = bundle(own), call("vm:Unread", None, resource)
-    assert found.decide(asked).reason is reason
-    counting = [note.id for note in found.explain(asked).statements if note.counts]
-    assert counting == list(found.decide(asked).statements)
+    found, query = bundle(own), call("vm:Unread", None, resource)
+    assert found.decide(query).reason is reason
+    counting = [note.id for note in found.explain(query).statements if note.counts]
+    assert counting == list(found.decide(query).statements)
 
 
-def test_the_six_operations_are_told_as_clauses() -> None:
+def test_the_six_operations_are_explained_as_clauses() -> None:
     (note,) = [each for each in bundle("full").explain(call("account:BindToken")).statements if each.counts][
         1:
     ]

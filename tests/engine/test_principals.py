@@ -112,7 +112,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("raw", "place", "words"), WRONG)
-def test_what_is_wrong_is_named_with_its_place(raw: Any, place: str, words: str) -> None:
+def test_a_problem_has_its_place(raw: Any, place: str, words: str) -> None:
     found = read_principals(raw, "principals.json")
     assert not isinstance(found, Principals)
     assert f"principals.json#{place}" in [problem.where for problem in found if words in problem.message]
@@ -167,7 +167,7 @@ EXACT = [
 
 
 @pytest.mark.parametrize(("raw", "expected"), EXACT)
-def test_everything_that_is_wrong_is_told(raw: Any, expected: list[str]) -> None:
+def test_every_problem_is_listed(raw: Any, expected: list[str]) -> None:
     found = read_principals(raw, "p.json")
     assert not isinstance(found, Principals)
     assert {problem.code for problem in found} == {"PrincipalsError"}

@@ -57,8 +57,8 @@ def reboot(*resources: str | None, **more: Any) -> Call:
     return call(action="cvm:RebootInstances", resources=resources, **more)
 
 
-def changes(found: Bundle, asked: Call) -> list[tuple[int, str]]:
-    return [(each.clauses, each.text) for each in found.nearest_changes(asked, found.explain(asked))]
+def changes(found: Bundle, query: Call) -> list[tuple[int, str]]:
+    return [(each.clauses, each.text) for each in found.nearest_changes(query, found.explain(query))]
 
 
 HOUR, NEXT, LAST = "1970-01-01T01:00:00Z", "1970-01-01T02:00:00Z", "1970-01-01T03:00:00Z"
@@ -404,9 +404,9 @@ ROWS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("statements", "asked", "expected"), ROWS)
-def test_what_is_proposed(statements: list[Statement], asked: Call, expected: list[tuple[int, str]]) -> None:
-    assert changes(bundle(*statements), asked) == expected
+@pytest.mark.parametrize(("statements", "query", "expected"), ROWS)
+def test_what_is_proposed(statements: list[Statement], query: Call, expected: list[tuple[int, str]]) -> None:
+    assert changes(bundle(*statements), query) == expected
 
 
 MORE = {f"more{i}": [allow("cvm:*" if i % 2 else "aiart:*")] for i in range(12)}

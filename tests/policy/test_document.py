@@ -216,7 +216,7 @@ def test_one_character_too_many() -> None:
     assert caught.value.problems == (Problem("p.json", "PolicyDocumentLengthOverLimit", message),)
 
 
-def test_the_length_is_told_first() -> None:
+def test_the_length_comes_first() -> None:
     long = of_length(MAX_CHARACTERS + 1).replace("2.0", "3.0").replace("allow", "grant")
     with pytest.raises(PolicyError) as caught:
         parse_policy(long)
