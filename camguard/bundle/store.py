@@ -8,7 +8,7 @@ active bundle stays; the problems of a refused content are kept, so that the sam
 at each poll.
 
 The last reference to a bundle frees all of its tables, which takes a while. The store therefore keeps the
-replaced bundle until the next poll: by then no request uses it, and it is freed in the polling thread.
+replaced bundle until the next poll, when its requests have ended, and frees it in the polling thread.
 
 Rule 1: `bundle` is one attribute. A request reads it once and uses nothing else (T107).
 Rule 2: a new bundle is built completely before it is assigned; a wrong one changes nothing (T106).

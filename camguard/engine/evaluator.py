@@ -60,9 +60,8 @@ class Evaluator:
         self._lock = Lock()
         self._recent: BoundedCache[str, Table] = BoundedCache(entries=max(size, MAX_RECENT))
         self._size = size
-        self._clear_at_misses = (
-            size  # by then `_recent` could keep `size` tables alive that the cache has dropped
-        )
+        # `_recent` is cleared after `size` misses, because it keeps tables alive that the cache has dropped.
+        self._clear_at_misses = size
         self._hits = 0
         self._misses = 0
         known = KnownActions(catalog, ip_support=ip_support, unknown_action=unknown_action)

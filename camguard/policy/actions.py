@@ -56,7 +56,7 @@ def action_match(pattern: ActionPattern, effect: Effect, service: str, name: str
             return None
     elif pattern.service == service and star_match(pattern.name, name):
         return True
-    folded = star_match(pattern.service.lower(), service.lower()) and star_match(
+    match_ignoring_case = star_match(pattern.service.lower(), service.lower()) and star_match(
         pattern.name.lower(), name.lower()
     )
-    return None if effect is Effect.DENY and folded else False
+    return None if effect is Effect.DENY and match_ignoring_case else False
