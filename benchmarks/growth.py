@@ -18,8 +18,8 @@ from _workload import Size, make_calls, make_workload
 from decide import stream
 
 from camguard.bundle import Bundle
-from camguard.engine import decide
 from camguard.engine.call import Call
+from camguard.engine.evaluator import MAX_TABLES
 
 BASE = Size(principals=1000, statements=20, ranges=10)
 
@@ -67,7 +67,7 @@ def resident(size: Size) -> tuple[Bundle, list[Call], float]:
     bundle = workload.bundle(tables=size.principals)  # `limits.tables`
     begin = time.process_time()  # it takes long enough for others to want the processor, too
     for principal in bundle.people.layers:
-        bundle.tables.table(principal)
+        bundle.evaluator.table(principal)
     compiled = (time.process_time() - begin) * 1e6 / size.principals
     return bundle, make_calls(workload, 20_000), compiled
 
@@ -122,7 +122,7 @@ def _all_resident(report: Report, rounds: int) -> None:
     report.rows.append((name, median(taken["smaller"]), median(taken["larger"]), ""))
     report.ratios.append((name, ratio(taken, "larger", "smaller"), "<= 4"))
     report.ratios.append(("µs of compiling one of 100,000 tables", compiled, "<= 200"))
-    report.notes.append(f"a bundle keeps {decide.TABLES:,} tables; a principal beyond costs a miss")
+    report.notes.append(f"a bundle keeps {MAX_TABLES:,} tables; a principal beyond costs a miss")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def per_table(size: Size) -> tuple[float, float]:
     principals = sorted({call.principal for call in calls} & set(bundle.people.layers))
     gc.collect()
     tracemalloc.start()
-    tables = [bundle.tables.table(principal) for principal in principals]
+    tables = [bundle.evaluator.table(principal) for principal in principals]
     of_tables = tracemalloc.get_traced_memory()[0]
     for call in calls:
         bundle.decide(call)

@@ -24,10 +24,10 @@ from prometheus_client import CollectorRegistry
 
 from camguard import CamguardMiddleware
 from camguard.assembly import Parts, assemble
-from camguard.edge.record import Record
 from camguard.engine.decision import Decision, Reason
 from camguard.settings import Settings, load_settings
 from camguard.settings.model import DecisionLogSettings
+from camguard.telemetry.record import Record
 
 REASONS = (Reason.ALLOWED, Reason.NO_ALLOW, Reason.EXPLICIT_DENY)
 CALLS = 20_000

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
-
+from camguard._version import __version__
 from camguard.bundle import Bundle, load_bundle
 from camguard.catalog import load_catalog
 from camguard.engine.call import Call

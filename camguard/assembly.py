@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client import CollectorRegistry
 
-from camguard import __version__
+from camguard._version import __version__
 from camguard.bundle.load import Content, build_bundle, read_content
 from camguard.bundle.model import Bundle
 from camguard.bundle.store import ReloadObserver, ReloadOutcome, Store
@@ -31,8 +31,6 @@ from camguard.telemetry.metrics import Metrics
 STOP_SECONDS = 4.0  # below the grace that the supervisor of workers gives them
 
 _LOGGER = logging.getLogger(__name__)
-
-Registry = CollectorRegistry  # named here for those who may not import its home
 
 
 class Parts:
@@ -134,11 +132,6 @@ def assemble(
         metrics=metrics,
         log=log,
     )
-
-
-def default_registry() -> CollectorRegistry:
-    """Return the registry of the process, which an application that serves metrics shows anyway."""
-    return REGISTRY
 
 
 def _keys(settings: Settings) -> KeyStore | None:

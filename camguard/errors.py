@@ -1,13 +1,13 @@
-"""What can go wrong while something is loaded. Each error knows its place.
+"""The exceptions of camguard. Each error knows the place of its cause.
 
     CamguardError
-    ├── AddressError      text that is no address or no CIDR
+    ├── AddressError      text that is not an address or a CIDR range
     ├── CatalogError      a documentation page or a catalog file
     ├── PolicyError       a policy document
-    ├── BundleError       a bundle as a whole: carries every problem found
+    ├── BundleError       a bundle as a whole; it lists every problem
     └── SettingsError     camguard.toml, its environment overrides, keys.json
 
-Raised at load only. A call that may not pass is a `Decision`, never an exception.
+They are raised while something is loaded. The denial of a call is a `Decision`, never an exception.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from camguard.printable import printable
 
 
 class Problem(NamedTuple):
-    """One thing wrong at one place.
+    """One fault at one place.
 
-    `where` is a file, and behind `#` a JSON Pointer (RFC 6901) or a line number, e.g.
-    `policies/ops.json#/statement/2/action/0` or `aiart.txt:41`. `code` is a stable name such as
-    `ActionError` (cam-semantics 17).
+    where: a file with a JSON Pointer (RFC 6901) behind `#`, or with a line number, e.g.
+    `policies/ops.json#/statement/2/action/0` or `aiart.txt:41`. code: a stable name such as `ActionError`
+    (CAM 17).
     """
 
     where: str
@@ -35,7 +35,7 @@ class Problem(NamedTuple):
 
 
 class CamguardError(Exception):
-    """Any failure to load. `problems` is never empty."""
+    """Any failure to load something. `problems` is never empty."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -43,7 +43,7 @@ class CamguardError(Exception):
 
 
 class AddressError(CamguardError):
-    """Text that is no address or no CIDR range."""
+    """Text that is not an IP address or a CIDR range."""
 
     def __init__(self, text: str, why: str = "is not an IP address") -> None:
         super().__init__(Problem(repr(text[:64]), "AddressError", why))
@@ -54,12 +54,12 @@ class CatalogError(CamguardError):
 
 
 class PolicyError(CamguardError):
-    """A policy document is wrong; nothing of it may be used."""
+    """A policy document is wrong; no part of it may be used."""
 
 
 class BundleError(CamguardError):
-    """A bundle is not whole; the one before it stays active."""
+    """A bundle is incomplete or wrong; the previous one stays active."""
 
 
 class SettingsError(CamguardError):
-    """camguard.toml, an override of it, or a file it names cannot be used."""
+    """camguard.toml, an override of it, or a file that it names cannot be used."""

@@ -1,10 +1,10 @@
 """Sets of IP addresses, held as ranges on one number line.
 
-Rule 1: text stops here. Outside this file an address is an `int`, its place on the line.
+Rule 1: only this module handles addresses as text; elsewhere an address is an `int`, its place on the line.
 Rule 2: the line holds IPv4 first (0 to 2**32-1), then IPv6 (its value plus 2**32), so the two
-        families never match each other. `::ffff:1.2.3.4` is IPv4, however a peer spells it.
-Rule 3: `starts` and `ends` are sorted, disjoint and not adjacent (a range ends where IPv4 ends,
-        so that each is of one family). `in` relies on that alone.
+        families never match each other. `::ffff:1.2.3.4` is IPv4, in whatever form a peer spells it.
+Rule 3: `starts` and `ends` are sorted, disjoint and not adjacent. The operator `in` relies on that alone. A
+        range ends where IPv4 ends, so that each range belongs to one family.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MAPPED_PREFIX = 96
 _V4_BITS = 32
 _V6_BITS = 128
 _V6_TEXT = 45  # RFC 4291 text with a dotted quad at its end
-# inet_pton alone would do on Linux; the grammar is closed here so that every platform refuses the same.
+# On Linux inet_pton alone is strict enough. These expressions make every platform refuse the same texts.
 _V4 = re.compile(
     r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}"
 )
@@ -44,13 +44,13 @@ def _v6_value(text: str) -> int:
 def parse_address(text: str) -> int:
     """Return the place of one address on the number line.
 
-    text: an address as a socket or a header spells it, without port, brackets, zone or blanks.
+    text: an address as a socket or a header spells it, without port, brackets, zone or white space.
 
     >>> parse_address("0.0.1.0"), parse_address("::ffff:0.0.1.0"), parse_address("::1") - V4_END
     (256, 256, 1)
 
     Raises AddressError for anything else, e.g. "127.1", "010.0.0.1" or "::1%eth0".
-    Source: RFC 4291 section 2.2; cam-semantics DEC-24.
+    Source: RFC 4291 section 2.2, DEC-24.
     """
     if ":" not in text:
         if not _V4.fullmatch(text):
@@ -72,10 +72,10 @@ def format_address(place: int) -> str:
 def parse_range(text: str) -> tuple[int, int]:
     """Return first and last place of a CIDR range or of a single address.
 
-    Host bits are masked: `10.217.182.3/24` is `10.217.182.0/24` (cam-semantics 7.3). A mapped range
+    Host bits are masked: `10.217.182.3/24` is `10.217.182.0/24` (CAM 7.3). A mapped range
     needs a prefix of at least 96 and becomes IPv4.
 
-    Raises AddressError for anything else, netmasks and leading zeros among it (DEC-24).
+    Raises AddressError for anything else, including netmasks and leading zeros (DEC-24).
     """
     address, slash, prefix = text.partition("/")
     place = parse_address(address)
@@ -94,17 +94,17 @@ def parse_range(text: str) -> tuple[int, int]:
     if length > bits:
         raise AddressError(text, f"has a prefix length above /{bits}")
     span = 1 << (bits - length)
-    first = place - (place - V4_END) % span  # where IPv6 begins is a multiple of every IPv4 span
+    first = place - (place - V4_END) % span  # V4_END is a multiple of each IPv4 span
     return first, first + span - 1
 
 
-def _parted(first: int, last: int) -> tuple[tuple[int, int], ...]:
-    """Cut a range where IPv4 ends."""
+def _split(first: int, last: int) -> tuple[tuple[int, int], ...]:
+    """Split a range where IPv4 ends."""
     return ((first, V4_END - 1), (V4_END, last)) if first < V4_END <= last else ((first, last),)
 
 
 def _cidrs(first: int, last: int) -> Iterator[str]:
-    """Cut one range of one family into the fewest CIDR blocks, in order."""
+    """Yield the fewest CIDR blocks of one range of one family, in order."""
     base, bits = (0, _V4_BITS) if first < V4_END else (V4_END, _V6_BITS)
     while first <= last:
         offset = first - base
@@ -117,7 +117,7 @@ def _cidrs(first: int, last: int) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class IpSet:
-    """A set of addresses: the i-th range goes from `starts[i]` to `ends[i]`, both inside."""
+    """A set of addresses: the i-th range goes from `starts[i]` to `ends[i]`, both included."""
 
     starts: tuple[int, ...]
     ends: tuple[int, ...]
@@ -129,10 +129,10 @@ class IpSet:
 
     @classmethod
     def of_ranges(cls, ranges: Iterable[tuple[int, int]]) -> IpSet:
-        """Return the union of (first, last) pairs, sorted, merged, and parted where IPv4 ends."""
+        """Return the union of (first, last) pairs, sorted, merged, and split where IPv4 ends."""
         starts: list[int] = []
         ends: list[int] = []
-        for first, last in sorted(part for pair in ranges for part in _parted(*pair)):
+        for first, last in sorted(part for pair in ranges for part in _split(*pair)):
             if starts and first <= ends[-1] + 1 and not ends[-1] < V4_END <= first:
                 ends[-1] = max(ends[-1], last)
             else:

@@ -10,15 +10,16 @@ import os
 import time
 from collections.abc import Callable
 
+from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from camguard.assembly import Parts, Registry, assemble, default_registry
+from camguard.assembly import Parts, assemble
 from camguard.edge.guard import UPSTREAM_KEY, Guard
-from camguard.edge.record import Record
 from camguard.edge.refusal import Answer, answer, refused
 from camguard.edge.request_id import new_request_id
 from camguard.errors import Problem, SettingsError
 from camguard.settings import Settings, load_settings
+from camguard.telemetry.record import Record
 
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 _CLOSE = (b"connection", b"close")
@@ -47,7 +48,7 @@ class CamguardMiddleware:
         *,
         guard: Guard | None = None,
         clock: Callable[[], float] = time.time,
-        registry: Registry | None = None,
+        registry: CollectorRegistry | None = None,
     ) -> None:
         if (config is None) == (guard is None):
             raise SettingsError(Problem("CamguardMiddleware", "SettingsError", "takes config or guard"))
@@ -57,7 +58,7 @@ class CamguardMiddleware:
         if guard is None:
             assert config is not None  # noqa: S101 - for mypy: one of the two is given
             settings = config if isinstance(config, Settings) else load_settings(config)
-            self._parts = assemble(settings, clock=clock, registry=registry or default_registry())
+            self._parts = assemble(settings, clock=clock, registry=registry or REGISTRY)
             guard = self._parts.guard
         self._guard = guard
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from camguard import Call
-from camguard.assembly import assemble, default_registry
+from camguard.assembly import assemble
 from camguard.errors import SettingsError
 from camguard.settings import Settings, load_settings
 
@@ -125,7 +125,3 @@ def test_keys_are_looked_at_whenever_policies_are(folder: Path, caplog: pytest.L
     parts.store.reload()
     assert "the last good keys stay in use" in caplog.text
     assert KEYS["AKIDEXAMPLE"]["secret_key"] not in caplog.text
-
-
-def test_the_registry_of_the_process_is_the_default() -> None:
-    assert default_registry().get_target_info() is None

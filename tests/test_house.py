@@ -17,10 +17,11 @@ HOUSE = ROOT / "camguard"
 
 # The order to read in, and the rule of who may import whom: only names to the left.
 ORDER = (
+    "_version",
     "printable",
     "errors",
     "files",
-    "memo",
+    "bounded_cache",
     "suggest",
     "jsontext",
     "ipset",
@@ -29,8 +30,8 @@ ORDER = (
     "engine",
     "bundle",
     "settings",
-    "edge",
     "telemetry",
+    "edge",
     "assembly",
     "middleware",
     "gateway",
@@ -48,7 +49,10 @@ RESERVED: dict[str, tuple[tuple[str, ...], str]] = {
     "httptools": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
     "aiohttp": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
     "yarl": (("gateway",), "comes with aiohttp, whose client takes its addresses so"),
-    "prometheus_client": (("telemetry", "assembly"), "metrics are handed in, never reached for"),
+    "prometheus_client": (
+        ("telemetry", "assembly", "middleware"),
+        "metrics are handed in, never reached for",
+    ),
     "starlette": (("edge", "middleware", "gateway"), "what decides knows no request"),
     "fnmatch": ((), "gives ? and [ a meaning that CAM does not; camguard/policy/star.py matches"),
     "glob": ((), "same as fnmatch; pathlib lists folders"),

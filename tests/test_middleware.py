@@ -98,6 +98,15 @@ async def alive(app: ASGIApp) -> AsyncIterator[None]:
     await running
 
 
+def test_without_a_registry_the_metrics_stand_in_that_of_the_process(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = CollectorRegistry()
+    monkeypatch.setattr("camguard.middleware.REGISTRY", process)
+    CamguardMiddleware(Starlette(), config)
+    assert b"camguard_build_info" in generate_latest(process)
+
+
 def guarded(config: Path, registry: CollectorRegistry) -> Starlette:
     app = Starlette(routes=[Route("/", echo, methods=["GET", "POST"])], debug=True)
     app.add_middleware(CamguardMiddleware, config=config, registry=registry)

@@ -1,4 +1,4 @@
-"""A folder of policies and principals becomes one bundle, whole or not at all."""
+"""Loads policies, principals and catalog as one bundle, and replaces the bundle while requests are served."""
 
 from camguard.bundle.load import load_bundle, make_bundle
 from camguard.bundle.model import Bundle

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 
 from camguard.bundle.load import PRINCIPALS
 from camguard.bundle.model import Bundle
-from camguard.bundle.principals import Principals
 from camguard.catalog.model import Catalog
 from camguard.engine.layers import Layers
+from camguard.engine.principals import Principals
 from camguard.jsontext import child
 from camguard.policy.lint import Finding, found
 from camguard.policy.lint.spots import Spots, read_sheet

@@ -1,7 +1,7 @@
-"""From a folder to a bundle, whole or not at all (design 6.2).
+"""Loads a folder as a bundle, completely or not at all.
 
-Rule 1: files are read once; what is parsed are the bytes that were digested (threats T107).
-Rule 2: every problem of every file is listed; with one of them nothing is activated.
+Rule 1: each file is read once, and the digested bytes are the parsed bytes (T107).
+Rule 2: every problem of every file is listed; with any problem nothing is activated.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from types import MappingProxyType
 from typing import Any
 
 from camguard.bundle.model import Bundle
-from camguard.bundle.principals import Principals, read_principals
 from camguard.catalog import parse_catalog, read_catalog
 from camguard.catalog.model import Catalog
-from camguard.engine.decide import TABLES, Tables
-from camguard.engine.vocabulary import IpSupport, UnknownAction
+from camguard.engine.evaluator import MAX_TABLES, Evaluator
+from camguard.engine.known_actions import IpSupport, UnknownAction
+from camguard.engine.principals import Principals, read_principals
 from camguard.errors import BundleError, CamguardError, Problem
 from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, list_folder, read_folder
 from camguard.jsontext import read_json
@@ -31,7 +31,7 @@ from camguard.policy.model import Policy
 
 PRINCIPALS = "principals.json"
 POLICIES = "policies"
-_UNLISTED = frozenset(("CG201", "CG207"))  # a deny of names that a known service does not list
+_UNLISTED = frozenset(("CG201", "CG207"))  # a deny names an action that the catalog does not list
 MIN_FILES = 2  # principals.json and one policy
 
 
@@ -101,19 +101,19 @@ def _misplaced(policies: list[Path]) -> Iterator[Problem]:
             yield Problem(where, "BundleError", "is no policy under this name; write .json in small letters")
 
 
-def make_bundle(  # noqa: PLR0913 - the parts of a bundle, each named
+def make_bundle(  # noqa: PLR0913 - the parts of a bundle
     policies: Mapping[str, Policy],
     principals: Any,
     catalog: Catalog,
     *,
     ip_support: IpSupport = "catalog",
     unknown_action: UnknownAction = "refuse",
-    tables: int = TABLES,
+    tables: int = MAX_TABLES,
     revision: str = "",
 ) -> Bundle:
-    """Return a bundle of parsed policies and a parsed principals.json. Raises BundleError.
+    """Return a bundle of parsed policies and the tree of a principals.json. Raises BundleError.
 
-    tables: how many sets of layers stay compiled.
+    tables: how many compiled tables the evaluator keeps.
     """
     people = read_principals(principals, PRINCIPALS)
     if not isinstance(people, Principals):
@@ -130,7 +130,7 @@ def _bundle(  # noqa: PLR0913, PLR0917 - the parts of a bundle
     tables: int,
     revision: str,
 ) -> Bundle:
-    compiled = Tables(
+    evaluator = Evaluator(
         catalog=catalog,
         policies=policies,
         principals=people.layers,
@@ -139,7 +139,7 @@ def _bundle(  # noqa: PLR0913, PLR0917 - the parts of a bundle
         unknown_action=unknown_action,
         size=tables,
     )
-    return Bundle(revision, catalog, MappingProxyType(dict(policies)), people, compiled)
+    return Bundle(revision, catalog, MappingProxyType(dict(policies)), people, evaluator)
 
 
 def load_bundle(
@@ -160,10 +160,10 @@ def load_bundle(
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Hold off garbage collection, of all threads, for what makes many objects and no garbage in cycles.
+    """Suspend garbage collection, in all threads, while a bundle is built.
 
-    Each of them would be walked again and again, in stretches that let no other thread on: at 100,000
-    principals a tenth of a second and more.
+    A build creates many objects and no cycles. The collector would visit all of them again and again, and no
+    other thread runs meanwhile: with 100,000 principals for a tenth of a second and more.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -176,9 +176,9 @@ def _uncollected() -> Iterator[None]:
 
 @_uncollected()
 def build_bundle(
-    content: Content, *, ip_support: IpSupport, unknown_action: UnknownAction, tables: int = TABLES
+    content: Content, *, ip_support: IpSupport, unknown_action: UnknownAction, tables: int = MAX_TABLES
 ) -> Bundle:
-    """Return the bundle that some content makes. Raises BundleError or CatalogError."""
+    """Return the bundle that a content describes. Raises BundleError or CatalogError."""
     catalog = parse_catalog(content.catalog)
     problems: list[Problem] = []
     policies: dict[str, Policy] = {}
@@ -203,9 +203,9 @@ def build_bundle(
 def _errors(
     policy: Policy, catalog: Catalog, ip_support: IpSupport, unknown_action: UnknownAction
 ) -> Iterator[Problem]:
-    """Yield the findings that stop activation: what widens an allow or weakens a deny."""
+    """Yield the findings that prevent activation, because they widen an allow or weaken a deny."""
     for finding in errors(policy, catalog, ip_support=ip_support):
         if unknown_action == "judge" and finding.code in _UNLISTED:
-            continue  # such names are judged, so the deny does deny
+            continue  # calls of such names are evaluated, so the deny applies
         instead = f"; write {finding.instead}" if finding.instead else ""
         yield Problem(finding.where, finding.code, finding.message + instead)

@@ -1,58 +1,58 @@
-"""Policies, principals and catalog, loaded together and compiled as calls need them."""
+"""A bundle: policies, principals and catalog that were loaded together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from camguard.bundle.principals import Principals
 from camguard.catalog.model import Catalog
 from camguard.engine.call import Call
-from camguard.engine.changes import Change, nearest_changes
-from camguard.engine.decide import Tables
 from camguard.engine.decision import Decision
+from camguard.engine.evaluator import Evaluator
 from camguard.engine.explain import Explanation, explain
+from camguard.engine.principals import Principals
+from camguard.engine.remediation import Change, nearest_changes
 from camguard.policy.model import Policy
 from camguard.policy.resources import Owner
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Bundle:
-    """One immutable state of everything a decision rests on.
+    """One immutable state of everything that a decision depends on. One request uses one bundle.
 
-    revision: hex SHA-256 of the content it was made from. One request uses one bundle.
-    decide: returns whether a call passes, and why; raises nothing. The tables' own, so that a decision is
-        one function call.
+    revision: hex SHA-256 of the content that the bundle was built from.
+    decide: returns whether a call passes, and why; raises nothing. It is the bound method of the evaluator,
+        so that a decision costs one function call.
     """
 
     revision: str
     catalog: Catalog
     policies: Mapping[str, Policy]
     people: Principals
-    tables: Tables
+    evaluator: Evaluator
     decide: Callable[[Call], Decision] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "decide", self.tables.decide)
+        object.__setattr__(self, "decide", self.evaluator.decide)
 
     @property
     def owner(self) -> Owner:
-        """The root account: uin and APPID."""
+        """The root account, with uin and APPID."""
         return self.people.owner
 
     @property
     def statement_count(self) -> int:
-        """Number of statements in all policies."""
+        """The number of statements in all policies."""
         return sum(len(policy.statements) for policy in self.policies.values())
 
     def explain(self, call: Call) -> Explanation:
-        """Return why a call is decided as it is, statement by statement. Raises nothing."""
-        return explain(self.tables, call)
+        """Return the decision of a call, statement by statement. Raises nothing."""
+        return explain(self.evaluator, call)
 
     def nearest_changes(self, call: Call, why: Explanation) -> tuple[Change, ...]:
         """Return the smallest changes after which a refused call would pass."""
-        return nearest_changes(self.tables, self.policies, call, why)
+        return nearest_changes(self.evaluator, self.policies, call, why)
 
     def table_stats(self) -> tuple[int, int, int]:
-        """Return hits and misses of the table cache, and how many tables it holds."""
-        return self.tables.stats()
+        """Return hits and misses of the cache of compiled tables, and how many tables it contains."""
+        return self.evaluator.stats()

@@ -1,10 +1,20 @@
-"""The bundle in force, and how another takes its place.
+"""The active bundle, and its replacement while requests are served.
 
-Rule 1: `bundle` is one attribute: a request reads it once and is judged by nothing else (threats T107).
-Rule 2: another bundle is prepared aside and put in place in one step; a bad one changes nothing (T106).
-Rule 3: what changed is told by content, not by modification times, and only once it holds still.
-Rule 4: what is slow, the end of the bundle that was left among it, happens in the thread that looks, and
-        never where calls are judged.
+Theory of operation. One thread polls the source of the bundle. A poll reads all bytes and compares their
+digest with that of the active bundle. When the digest differs, the thread reads again until two readings
+agree, because an editor or a deployment may still be writing, then builds the new bundle and assigns it to
+`bundle`. Requests that have read `bundle` before finish with the old one. If a reading or a build fails, the
+active bundle stays; the problems of a refused content are kept, so that the same content is not built again
+at each poll.
+
+The last reference to a bundle frees all of its tables, which takes a while. The store therefore keeps the
+replaced bundle until the next poll, when its requests have ended, and frees it in the polling thread.
+
+Rule 1: `bundle` is one attribute. A request reads it once and uses nothing else (T107).
+Rule 2: a new bundle is built completely before it is assigned; a wrong one changes nothing (T106).
+Rule 3: changes are detected by content, not by modification times, and only when two readings agree.
+Rule 4: everything slow, also the freeing of a replaced bundle, happens in the polling thread, never in a
+        request.
 """
 
 from __future__ import annotations
@@ -20,15 +30,15 @@ from camguard.bundle.model import Bundle
 from camguard.errors import CamguardError, Problem
 
 SETTLE_SECONDS = 0.05  # between two readings that must agree
-BETWEEN_SECONDS = 0.5  # between two activations: a storm of reloads is coalesced
+BETWEEN_SECONDS = 0.5  # between two activations, so that many reloads in a row become one
 STOP_SECONDS = 2.0
-_READINGS = 40  # that may disagree before a change is left for the next poll
+_READINGS = 40  # readings that may disagree; then the change waits for the next poll
 
 Result = Literal["success", "unchanged", "failure"]
 
 
 class ReloadOutcome(NamedTuple):
-    """What one look at the source came to. time: seconds since the epoch; revision: the one now in force."""
+    """The outcome of one poll. time: seconds since the epoch; revision, bundle: those active afterwards."""
 
     result: Result
     time: float
@@ -41,9 +51,9 @@ ReloadObserver: TypeAlias = Callable[[ReloadOutcome], None]
 
 
 class Store:
-    """Holds the active bundle and polls its source from a thread of its own."""
+    """Keeps the active bundle, and polls its source in its own thread."""
 
-    def __init__(  # noqa: PLR0913 - what a store watches and whom it tells, each named
+    def __init__(  # noqa: PLR0913 - the source, the observers and the clocks of a store
         self,
         read: Callable[[], Content],
         build: Callable[[Content], Bundle],
@@ -56,7 +66,7 @@ class Store:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.bundle: Bundle | None = None
-        self._left: Bundle | None = None  # held until the next look: calls under way must not be its last
+        self._replaced: Bundle | None = None  # kept until the next poll, and freed there (Rule 4)
         self._read = read
         self._build = build
         self._poll_seconds = poll_seconds
@@ -69,34 +79,34 @@ class Store:
         self._activated = float("-inf")
         self._digest = ""
         self._refused: tuple[str, tuple[Problem, ...]] = ("", ())
-        self._turn = threading.Lock()
+        self._polling = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
         self._thread: threading.Thread | None = None
 
     @property
     def stale(self) -> bool:
-        """Whether the source was not confirmed for longer than the settings allow."""
+        """Whether the source has not been confirmed for longer than `max_age_seconds`."""
         if not self._max_age or self._confirmed is None:
             return False
         return self._monotonic() - self._confirmed > self._max_age
 
     def reload(self) -> ReloadOutcome:
-        """Look at the source now, in this thread; activate what is new and whole. Raises nothing."""
-        with self._turn:
+        """Poll the source now, in this thread, and activate a new valid bundle. Raises nothing."""
+        with self._polling:
             try:
-                outcome = self._look()
+                outcome = self._poll_once()
             except CamguardError as exc:
                 outcome = self._failure(exc.problems)
-            except Exception as exc:  # noqa: BLE001 - whatever it is, the last good bundle keeps serving
+            except Exception as exc:  # noqa: BLE001 - the active bundle stays after any failure
                 outcome = self._failure((Problem("bundle", "InternalError", f"{type(exc).__name__}: {exc}"),))
             for observe in self._observers:
-                with suppress(Exception):  # whoever watches must not end the watch
+                with suppress(Exception):  # a failing observer must not end the polling
                     observe(outcome)
             return outcome
 
-    def _look(self) -> ReloadOutcome:
-        self._left = None
+    def _poll_once(self) -> ReloadOutcome:
+        self._replaced = None
         content = self._read()
         if content.digest == self._digest:
             return self._confirm("unchanged")
@@ -113,7 +123,7 @@ class Store:
         self._sleep(max(0.0, self._activated + BETWEEN_SECONDS - self._monotonic()))
         self._activated = self._monotonic()
         self._digest = content.digest
-        self._left, self.bundle = self.bundle, bundle
+        self._replaced, self.bundle = self.bundle, bundle
         return self._confirm("success")
 
     def _settled(self, digest: str) -> Content:
@@ -143,14 +153,14 @@ class Store:
         return ReloadOutcome(result, self._clock(), revision, problems, self.bundle)
 
     def start(self) -> None:
-        """Begin to poll, once; the first look is the caller's `reload`."""
+        """Begin to poll. The caller makes the first poll itself, by `reload`."""
         if self._thread is None:
             self._stopping = False
             self._thread = threading.Thread(target=self._poll, name="camguard-policy", daemon=True)
             self._thread.start()
 
     def request(self) -> None:
-        """Ask for a look soon, from any thread or signal handler; many requests make one look."""
+        """Request a poll soon, from any thread or signal handler; many requests make one poll."""
         self._wake.set()
 
     def end(self) -> None:

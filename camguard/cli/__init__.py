@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from camguard import __version__
+from camguard._version import __version__
 from camguard.cli import catalog, check, init, lint, serve, test
 from camguard.cli.exit import Exit
 from camguard.cli.output import complain

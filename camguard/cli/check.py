@@ -16,9 +16,9 @@ from camguard.cli.exit import Exit
 from camguard.cli.output import add_format, complain, paint, say, show
 from camguard.cli.source import add_source, find_principal, find_source, read_bundle
 from camguard.engine.call import Call
-from camguard.engine.changes import Change
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.explain import Explanation, format_moment
+from camguard.engine.remediation import Change
 from camguard.errors import AddressError
 from camguard.ipset import format_address, parse_address
 from camguard.policy.keys import OWN, known_keys, operators_of

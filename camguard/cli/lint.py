@@ -9,7 +9,6 @@ from pathlib import Path
 
 from camguard.bundle.lint import lint_people
 from camguard.bundle.load import POLICIES, PRINCIPALS
-from camguard.bundle.principals import Principals, read_principals
 from camguard.catalog import load_catalog
 from camguard.catalog.model import Catalog
 from camguard.cli.exit import Exit
@@ -17,6 +16,7 @@ from camguard.cli.output import add_format, paint, say, show
 from camguard.cli.sarif import sarif
 from camguard.cli.source import add_config, find_config, shown
 from camguard.cli.starter import starter
+from camguard.engine.principals import Principals, read_principals
 from camguard.errors import BundleError, PolicyError, Problem
 from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, read_file
 from camguard.jsontext import read_json

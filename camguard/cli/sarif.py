@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from camguard import __version__
+from camguard._version import __version__
 from camguard.cli.lines import line_of
 from camguard.policy.lint import CODES, Finding
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
+from camguard.bounded_cache import BoundedCache
 from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision
 from camguard.errors import AddressError
 from camguard.ipset import IpSet, parse_address
-from camguard.memo import Memo
 from camguard.settings.model import ClientIpSettings
 
 Method = Literal["peer", "forwarded"]
@@ -167,7 +167,9 @@ class Origins:
 
     def __init__(self, settings: ClientIpSettings) -> None:
         self._settings = settings
-        self.known: Memo[Said, Origin] = Memo(self.origin, size=lambda said: sum(map(len, said[1])))
+        self.known: BoundedCache[Said, Origin] = BoundedCache(
+            self.origin, size=lambda said: sum(map(len, said[1]))
+        )
 
     def origin(self, said: Said) -> Origin:
         """Return what a socket's address and the header's lines come to."""

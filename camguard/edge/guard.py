@@ -29,7 +29,6 @@ from camguard.edge.interfaces import Policies, Who
 from camguard.edge.maker import maker_of
 from camguard.edge.meaning import WHOLE, Meanings
 from camguard.edge.reading import Reader, Seen
-from camguard.edge.record import Conclusion, Observer, Record
 from camguard.edge.refusal import Answer, answer, refused
 from camguard.edge.request_id import new_request_id
 from camguard.edge.resources import fill_templates
@@ -38,6 +37,7 @@ from camguard.edge.wire import Directory
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.settings.model import Settings
+from camguard.telemetry.record import Conclusion, Observer, Record
 
 _LOGGER = logging.getLogger(__name__)
 

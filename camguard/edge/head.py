@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from camguard.bounded_cache import BoundedCache
 from camguard.edge.headers import Names, Shape
 from camguard.edge.maker import maker_of
 from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision
-from camguard.memo import Memo
 from camguard.settings.model import Settings
 
 _CONTROLS = bytes((*range(32), 127))
@@ -85,10 +85,10 @@ class HeadRules:
         self.value_bytes = limits.header_value_bytes
         self.query_bytes = limits.query_bytes
         names = Names(settings.identity.header.encode(), settings.client_ip.header.encode())
-        self.shapes: Memo[tuple[bytes, ...], Shape | Decision] = Memo(
+        self.shapes: BoundedCache[tuple[bytes, ...], Shape | Decision] = BoundedCache(
             names.shape, entries=_SHAPES, longest=_SHAPE_BYTES, size=lambda each: sum(map(len, each))
         )
-        self.hops: Memo[bytes, frozenset[bytes] | Decision] = Memo(names.hops)
+        self.hops: BoundedCache[bytes, frozenset[bytes] | Decision] = BoundedCache(names.hops)
 
 
 def read_lines(  # noqa: C901, PLR0911, PLR0912 - one check after the other; calls would cost what is checked

@@ -9,12 +9,11 @@ Rule 4: an unknown or disabled secret id costs what a known one costs (T81): a k
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from hashlib import sha256
@@ -26,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from camguard.errors import PolicyError, Problem, SettingsError
 from camguard.files import read_file
 from camguard.jsontext import Number, child, read_json
-from camguard.policy.document import parse_policy
+from camguard.policy.document import policy_from_tree
 from camguard.policy.model import Policy
 from camguard.suggest import nearest
 
@@ -253,27 +252,11 @@ def _instant(value: object) -> float | None:
 
 def _session(tree: object, at: str, wrong: Wrong) -> Policy | None:
     try:
-        return parse_policy("".join(_text(tree)), "session")
+        return policy_from_tree(tree, "session")
     except PolicyError as error:
         for problem in error.problems:
             wrong(at + problem.where.partition("#")[2], f"{problem.message} [{problem.code}]")
     return None
-
-
-def _text(tree: object) -> Iterator[str]:
-    """Yield the JSON of what `read_json` returned; its numbers are still text."""
-    if isinstance(tree, dict):
-        for i, (name, value) in enumerate(tree.items()):
-            yield ("," if i else "{") + json.dumps(name, ensure_ascii=False) + ":"
-            yield from _text(value)
-        yield "}" if tree else "{}"
-    elif isinstance(tree, list):
-        for i, value in enumerate(tree):
-            yield "," if i else "["
-            yield from _text(value)
-        yield "]" if tree else "[]"
-    else:
-        yield tree if isinstance(tree, Number) else json.dumps(tree, ensure_ascii=False)
 
 
 def _read(path: Path) -> bytes:

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
+from camguard.bounded_cache import BoundedCache
 from camguard.edge.client_address import Origin, Said
 from camguard.edge.identity import Identity
-from camguard.edge.record import Facts
 from camguard.edge.refusal import refused
 from camguard.edge.wire import Directory, Named
 from camguard.engine.decision import Decision
-from camguard.memo import Memo
+from camguard.telemetry.record import Facts
 
 WHOLE: Final = ("*",)
 _LONGEST: Final = 1536
@@ -77,7 +77,7 @@ class Meanings:
         self._origins = origins
         self._who = who
         self._judge_unknown = judge_unknown
-        self.known: Memo[Deciding, Meaning] = Memo(
+        self.known: BoundedCache[Deciding, Meaning] = BoundedCache(
             self.mean,
             entries=_ENTRIES,
             longest=_LONGEST,

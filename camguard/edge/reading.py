@@ -18,13 +18,13 @@ from camguard.edge.head import Head, HeadRules, Lines, head_of, read_lines
 from camguard.edge.identity import Claim, Identity
 from camguard.edge.meaning import Meanings, Told
 from camguard.edge.params import ACTION, Params, parse_params
-from camguard.edge.record import Facts
 from camguard.edge.refusal import refused
 from camguard.edge.resources import Parameters, Said, both, nest
 from camguard.edge.wire import Named, Site, agreed
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.settings.model import Settings
+from camguard.telemetry.record import Facts
 
 # In the `extensions` of a scope: the server keeps trailers out of `headers`, whenever they arrive.
 TRAILERS_APART: Final = "camguard.trailers_apart"

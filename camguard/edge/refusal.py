@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
+from camguard.bounded_cache import BoundedCache
 from camguard.edge.maker import maker_of
 from camguard.engine.decision import Decision, Reason
-from camguard.memo import Memo
 
 Style = Literal["sdk", "http"]
 
@@ -226,7 +226,7 @@ def _denied(named: tuple[str, str]) -> _Ready:
     return _ready(_FORBIDDEN, code, _FORMS[code] % (_ID, action, resource))
 
 
-_DENIALS: Memo[tuple[str, str], _Ready] = Memo(_denied, size=lambda named: len(named[1]))
+_DENIALS: BoundedCache[tuple[str, str], _Ready] = BoundedCache(_denied, size=lambda named: len(named[1]))
 
 
 def answer(

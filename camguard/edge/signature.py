@@ -16,11 +16,11 @@ from hmac import compare_digest
 from itertools import pairwise
 from typing import Final
 
+from camguard.bounded_cache import BoundedCache
 from camguard.edge.head import Head
 from camguard.edge.keys import Credential, Key, Keys
 from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision
-from camguard.memo import Memo
 
 SKEW: Final = 300  # seconds, both ways, inclusive
 UNSIGNED: Final = b"UNSIGNED-PAYLOAD"
@@ -216,7 +216,7 @@ def _usual_lines(said: tuple[bytes, bytes]) -> bytes:
     return b"content-type:%b\nhost:%b\n" % (content_type.strip(_BLANK).lower(), host.lower())
 
 
-_USUAL_LINES: Final = Memo(_usual_lines, size=lambda said: len(said[0]) + len(said[1]))
+_USUAL_LINES: Final = BoundedCache(_usual_lines, size=lambda said: len(said[0]) + len(said[1]))
 
 
 def _forms(names: bytes, head: Head) -> Iterator[bytes]:

@@ -16,13 +16,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from camguard.bounded_cache import BoundedCache
 from camguard.catalog.model import Action, Catalog, Granularity
 from camguard.edge.content import Content, content_of
 from camguard.edge.params import Params, action_of
 from camguard.edge.refusal import refused
 from camguard.edge.resources import Templates, cut_templates
 from camguard.engine.decision import Decision
-from camguard.memo import Memo
 from camguard.policy.resources import Owner
 from camguard.settings.model import LimitsSettings
 
@@ -94,7 +94,7 @@ class Directory:
         domains = "|".join(re.escape(root.lower()) for root in roots)
         self._shape = re.compile(rf"{_SERVICE}{_PLACE}\.(?:{domains})")
         self._templates: dict[str, Templates] = {}
-        self.named: Memo[Naming, Named | Decision] = Memo(
+        self.named: BoundedCache[Naming, Named | Decision] = BoundedCache(
             self.name, longest=_LONGEST_NAMING, size=lambda naming: sum(len(each or b"") for each in naming)
         )
 

@@ -9,17 +9,17 @@ from camguard.policy.model import Policy
 
 
 class Call(NamedTuple):
-    """Everything a decision may depend on.
+    """Everything that a decision may depend on.
 
     principal: `uin/<digits>` or `role/<name>`; the owner account is `uin/<owner>`.
-    action: `service:Name`, exact.
-    source_ip: place on the number line of `camguard.ipset`; None: not known.
-    time: seconds since the epoch, camguard's own clock (DEC-25); None, or not finite: not known.
-    resources: `("*",)` for operation-level actions, else six-segment strings; None in it stands
-        for a resource that could not be bound, which only the literal `*` matches.
-    resource_tags, request_tags: None: not supplied; `{}`: supplied, and there is none.
-    context: further condition keys that this call supplies, each with its values
-        (`{"qcs:mfa": ("true",)}`; an empty tuple: supplied and absent). A key not given is UNKNOWN.
+    action: `service:Name`, in the exact letter case.
+    source_ip: place on the number line of `camguard.ipset`, or None if it is unknown.
+    time: seconds since the epoch by camguard's clock (DEC-25); None or a value that is not finite is unknown.
+    resources: `("*",)` for operation-level actions, else six-segment strings. None stands for a resource that
+        could not be bound; only the literal `*` matches it.
+    resource_tags, request_tags: None if they are not supplied, `{}` if they are supplied and there are none.
+    context: further condition keys that this call supplies, each with its values, e.g. `{"qcs:mfa":
+        ("true",)}`. An empty tuple means supplied and absent. A key that is not listed is unknown.
     session: the session policy of a temporary credential.
     """
 

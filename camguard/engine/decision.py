@@ -1,4 +1,4 @@
-"""The answer, and which of a closed list of reasons."""
+"""The decision on a call, and the closed list of its reasons."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a call passes or not: metrics label, log field, and word of the case files."""
+    """Why a call passes or not: a label of metrics, a field of the decision log, a word of the case files."""
 
     ALLOWED = "allowed"
     EXPLICIT_DENY = "explicit_deny"
-    UNDETERMINED_DENY = "undetermined_deny"  # a deny that could not be evaluated counted
+    UNDETERMINED_DENY = "undetermined_deny"  # a deny applies because it cannot be evaluated
     NO_ALLOW = "no_allow"
-    LAYER_LIMIT = "layer_limit"  # boundary, session or account layer does not allow
+    LAYER_LIMIT = "layer_limit"  # the boundary, session or account layer does not allow the call
 
     ACTION_UNKNOWN = "action_unknown"
     ACTION_MISSING = "action_missing"
@@ -47,10 +47,11 @@ class Reason(StrEnum):
 class Decision:
     """The answer to one call.
 
-    statements: those that decided, `("aiart-full#0",)` (policy id # index): the allows of the identity
-        layer that hold, or the denies that count, in the order of layers and documents; else empty.
-    layer: the layer that decided: account, identity, boundary, session or general; None outside of policy.
-    detail: which of several faults one reason stands for, e.g. `header_duplicate`; a constant, never input.
+    statements: the deciding statements as policy id and index, `("aiart-full#0",)`: the allows of the
+        identity layer that hold, or the denies that apply, in the order of layers and documents. Empty for
+        other reasons.
+    layer: the layer that decided: account, identity, boundary, session or general; None if no policy decided.
+    detail: the exact cause within the reason, e.g. `header_duplicate`; a constant, never text from a request.
     """
 
     reason: Reason
@@ -59,5 +60,5 @@ class Decision:
     detail: str | None = None
 
     def __bool__(self) -> bool:
-        """True only for allow, so that `if decision:` cannot mean "there is an answer"."""
+        """Return True for allow only, so that `if decision:` cannot mean "there is a decision"."""
         return self.reason is Reason.ALLOWED

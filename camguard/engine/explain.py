@@ -1,7 +1,7 @@
-"""Why a call is decided as it is: every statement that names its action, clause by clause.
+"""Explains a decision: every statement that names the action of the call, clause by clause.
 
-Rule 1: the decision is made here from the unfolded rules, so that it checks the folded ones.
-Rule 2: words are for people; the truths beside them are what the decision used.
+Rule 1: the explained decision is computed without range tables, so that it checks those that `decide` uses.
+Rule 2: the texts are for people; the truths beside them are those that the decision was computed from.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 from camguard.catalog.model import Action, Granularity
+from camguard.engine.attributes import ActionTraits, bindings_of, values_of
 from camguard.engine.call import Call
-from camguard.engine.decide import Tables
 from camguard.engine.decision import Decision
+from camguard.engine.evaluator import Evaluator
 from camguard.engine.layers import Layer
-from camguard.engine.rules import stray_deny
-from camguard.engine.supply import Terms, bindings_of, values_of
+from camguard.engine.rules import misplaced_deny
 from camguard.ipset import format_address
 from camguard.policy.actions import action_match, covers_service
 from camguard.policy.conditions import clause_truth
@@ -29,7 +29,7 @@ Kind = Literal["action", "resource", "condition"]
 
 
 class ClauseNote(NamedTuple):
-    """One clause of a statement: what it says, whether it holds, and why in words."""
+    """One clause of a statement: its text, whether it holds, and the reason in words."""
 
     kind: Kind
     text: str
@@ -38,7 +38,7 @@ class ClauseNote(NamedTuple):
 
 
 class StatementNote(NamedTuple):
-    """One statement that names the action. counts: whether it weighs in (an allow True, a deny not False)."""
+    """One statement that names the action. counts: an allow that is True, or a deny that is not False."""
 
     id: str
     layer: str
@@ -50,10 +50,10 @@ class StatementNote(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """A decision, the action's entry, and every statement that had a say, in the order of evaluation.
+    """A decision, the action's catalog entry, and the statements that name the action, in evaluation order.
 
     missing: attached policies that do not exist; each counts as a deny that cannot be evaluated.
-    foreign: the call's resources of other accounts, where its principal may do everything, on its own (10.3).
+    foreign: for the owner, the resources of the call that belong to other accounts (CAM 10.3).
     """
 
     decision: Decision
@@ -63,37 +63,43 @@ class Explanation(NamedTuple):
     foreign: tuple[str, ...] = ()
 
 
-def explain(tables: Tables, call: Call) -> Explanation:
-    """Return why a call is decided as it is. Raises nothing."""
-    table, terms = tables.table(call.principal, call.session), tables.terms(call.action)
-    if table is None or terms is None:
-        return Explanation(tables.decide(call), terms.entry if terms else None, (), ())
+def explain(evaluator: Evaluator, call: Call) -> Explanation:
+    """Return the decision of a call with its statements. Raises nothing."""
+    table, traits = evaluator.table(call.principal, call.session), evaluator.traits(call.action)
+    if table is None or traits is None:
+        return Explanation(evaluator.decide(call), traits.entry if traits else None, (), ())
     notes = tuple(
         note
         for layer in table.layers
         for s in layer.statements
-        for note in _note(tables, layer, s, call, terms)
+        for note in _note(evaluator, layer, s, call, traits)
     )
     missing = tuple(policy for layer in table.layers for policy in layer.missing)
-    own_only = table.unfolded(terms).own_only
-    foreign = tuple(each for each in call.resources if own_only and each and not tables.owner.owns(each))
-    return Explanation(tables.judge(call), terms.entry, notes, missing, foreign)
+    checks_owner = table.compile_row(traits).checks_owner
+    foreign = tuple(
+        each for each in call.resources if checks_owner and each and not evaluator.owner.owns(each)
+    )
+    return Explanation(evaluator.judge(call), traits.entry, notes, missing, foreign)
 
 
 def _note(
-    tables: Tables, layer: Layer, statement: Statement, call: Call, terms: Terms
+    evaluator: Evaluator, layer: Layer, statement: Statement, call: Call, traits: ActionTraits
 ) -> Iterator[StatementNote]:
-    entry = terms.entry
+    entry = traits.entry
     named = [
         (p.text, action_match(p, statement.effect, entry.service, entry.name)) for p in statement.actions
     ]
     if any_of(truth for _, truth in named) is False:
         return
     text, truth = next((t, found) for wanted in (True, None) for t, found in named if found is wanted)
-    why = "names the action" if truth else "names it only in another letter case, or by a star in the service"
-    places = tuple(_resource_notes(tables, statement, call, entry))
-    conditions = tuple(_condition_note(tables, clause, call, terms) for clause in statement.condition)
-    # One of several resources is enough: there an allow grants and a deny refuses the whole call.
+    why = (
+        "names the action"
+        if truth
+        else "names the action in another letter case, or by a star in the service"
+    )
+    places = tuple(_resource_notes(evaluator, statement, call, entry))
+    conditions = tuple(_condition_note(evaluator, clause, call, traits) for clause in statement.condition)
+    # One resource is enough: an allow grants it, and a deny of one resource refuses the whole call.
     reached = any_of(note.truth for note in places)
     met = all_of((truth, reached, *(note.truth for note in conditions)))
     counts = met is True if statement.effect is Effect.ALLOW else met is not False
@@ -108,17 +114,21 @@ def _note(
     )
 
 
-def _resource_notes(tables: Tables, statement: Statement, call: Call, entry: Action) -> Iterator[ClauseNote]:
+def _resource_notes(
+    evaluator: Evaluator, statement: Statement, call: Call, entry: Action
+) -> Iterator[ClauseNote]:
     allow = statement.effect is Effect.ALLOW
     if not entry.resources and allow:
-        words = "the catalog's page of the action could not be read whole: nothing grants it"
+        words = (
+            "the resources of the action are unknown, because its page could not be read: nothing grants it"
+        )
         yield ClauseNote("resource", "*", truth=False, why=words)
         return
     if entry.granularity is Granularity.SERVICE and allow:
         whole = any(covers_service(pattern, entry.service) for pattern in statement.actions)
         if not whole:
             words = (
-                "the product is authorized as a whole; a statement that names single actions grants nothing"
+                "the service is authorized as a whole; a statement that names single actions grants nothing"
             )
             yield ClauseNote("resource", "*", truth=False, why=words)
             return
@@ -131,34 +141,35 @@ def _resource_notes(tables: Tables, statement: Statement, call: Call, entry: Act
             words = "the action is authorized at operation level: only the resource '*' grants it"
             yield ClauseNote("resource", texts, truth=False, why=words)
             return
-        yield ClauseNote("resource", texts, *_stray(stray_deny(statement, entry, tables.catalog)))
+        yield ClauseNote("resource", texts, *_misplaced(misplaced_deny(statement, entry, evaluator.catalog)))
         return
-    bindings = bindings_of(call.principal, tables.owner)
+    bindings = bindings_of(call.principal, evaluator.owner)
     for resource in call.resources:
         truth: Truth = None
         if resource is not None:
             place = Resource.of(resource)
             truth = any_of(
-                resource_match(p, statement.effect, place, tables.owner, bindings) for p in statement.patterns
+                resource_match(p, statement.effect, place, evaluator.owner, bindings)
+                for p in statement.patterns
             )
-        named = resource or "a resource that could not be read from the call"
+        shown = resource or "a resource that the parameters of the call do not determine"
         words = {True: "matches", False: "does not match", None: "cannot be compared with"}[truth]
-        yield ClauseNote("resource", texts, truth, f"{words} {named}")
+        yield ClauseNote("resource", texts, truth, f"{words} {shown}")
 
 
-def _stray(truth: Truth) -> tuple[Truth, str]:
+def _misplaced(truth: Truth) -> tuple[Truth, str]:
     if truth is False:
-        return False, "names resources of other actions or products"
-    return truth, "names a resource for an action that has none; write '*' (the deny counts until then)"
+        return False, "names resources of other actions or services"
+    return truth, "names a resource, but the action has no resources; write '*' (until then the deny applies)"
 
 
-def _condition_note(tables: Tables, clause: Clause, call: Call, terms: Terms) -> ClauseNote:
-    have = values_of(clause.key, call, terms)
-    truth = clause_truth(clause, have, bindings_of(call.principal, tables.owner))
+def _condition_note(evaluator: Evaluator, clause: Clause, call: Call, traits: ActionTraits) -> ClauseNote:
+    have = values_of(clause.key, call, traits)
+    truth = clause_truth(clause, have, bindings_of(call.principal, evaluator.owner))
     text = f"{clause.text} {clause.key} {', '.join(clause.values)}"
     if have is None:
-        if clause.key == IP and not terms.address:
-            why = f"{terms.entry.id} cannot be limited by source address"
+        if clause.key == IP and not traits.supports_ip:
+            why = f"{traits.entry.id} does not support limits by source address"
         else:
             why = f"this call does not supply {clause.key}"
     elif not have:
@@ -177,7 +188,7 @@ def _shown(key: str, value: Any) -> str:
 
 
 def format_moment(seconds: float) -> str:
-    """Return a moment as policies write it, rounded down to the second."""
+    """Return a moment in the form of policies, rounded down to the second."""
     try:
         return datetime.fromtimestamp(seconds // 1, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (OverflowError, ValueError, OSError):

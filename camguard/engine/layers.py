@@ -1,7 +1,8 @@
-"""Which sets of policies bind a principal, and in which order (cam-semantics 10).
+"""The sets of policies that apply to a principal, in the order of evaluation (CAM 10).
 
-Rule 1: every layer that limits must allow and no layer may deny; a limiting layer grants nothing.
-Rule 2: principals who carry the same policies share one `Layers` object: it is the key of their table.
+Rule 1: every limiting layer must allow and no layer may deny; the limits of a layer grant nothing by
+        themselves.
+Rule 2: principals with the same policies share one `Layers` object, which is the key of their table.
 Rule 3: a policy that is attached but missing counts as a deny that cannot be evaluated (DEC-40).
 """
 
@@ -16,8 +17,8 @@ from camguard.policy.model import Clause, Policy, Statement
 
 ACCOUNT, IDENTITY, BOUNDARY, SESSION, GENERAL = "account", "identity", "boundary", "session", "general"
 
-# The six operations that need proof of a second factor, for every principal (10.5, DEC-42). What the
-# language has no operator for is said here: a deny unless one of two keys proves it.
+# Six operations require a second factor of every principal (CAM 10.5, DEC-42): they are denied unless one of
+# two keys proves it. The language has no operator for that, so the clauses are built in `_unless`.
 _SIX = parse_policy(
     """{"version": "2.0", "statement": [{"effect": "deny", "resource": "*",
         "action": ["account:QueryKeyBySecretId", "account:SetSafeAuthFlag", "account:BindToken",
@@ -28,7 +29,7 @@ _SIX = parse_policy(
 
 
 def _unless(clause: Clause) -> Clause:
-    """Return a clause that holds where another does not, and where its key is absent."""
+    """Return the clause that holds where another does not hold, and where its key is absent."""
     name = clause.operator.name.replace("_equal", "_not_equal")
     operator = replace(clause.operator, name=name)
     return replace(clause, text=f"{name}_if_exist", operator=operator, if_exist=True)
@@ -40,12 +41,13 @@ SECOND_FACTOR = replace(
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # compared as objects: shared by whoever has the same policies
+@dataclass(frozen=True, slots=True, eq=False)  # compared by identity: Rule 2
 class Layers:
     """The policies of a principal, by id.
 
-    account: the organisation's levels, outermost first; each must allow. identity: own policies, then the
-    groups', each once. root: the owner, whom the identity layer allows everything on what it owns (10.3).
+    account: the levels of the organisation, outermost first; each must allow. identity: the principal's own
+    policies, then those of its groups, each once. root: whether the principal is the owner, to whom the
+    identity layer allows every action on resources of its own account (CAM 10.3).
     """
 
     root: bool
@@ -56,16 +58,16 @@ class Layers:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One set of policies, resolved. `parts`: statements, and ids of attached policies that do not exist."""
+    """One set of policies. parts: its statements, and the ids of attached policies that do not exist."""
 
     name: str
-    limits: bool  # False: it can only deny
-    open: bool  # True: allows everything by itself on what the account owns (root)
+    limits: bool  # False: the layer can only deny
+    open: bool  # True for root: the layer allows everything on resources of the account
     parts: tuple[Statement | str, ...]
 
     @property
     def statements(self) -> tuple[Statement, ...]:
-        """The statements alone, in the order of their documents."""
+        """The statements, in the order of their documents."""
         return tuple(part for part in self.parts if isinstance(part, Statement))
 
     @property
@@ -75,7 +77,7 @@ class Layer:
 
 
 def resolve(layers: Layers, policies: Mapping[str, Policy], session: Policy | None) -> Iterator[Layer]:
-    """Yield the layers in the order of evaluation (10.2)."""
+    """Yield the layers in the order of evaluation (CAM 10.2)."""
     for level in layers.account:
         yield _layer(ACCOUNT, level, policies)
     yield _layer(IDENTITY, layers.identity, policies, root=layers.root)

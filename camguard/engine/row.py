@@ -1,9 +1,25 @@
-"""What one set of policies says of one action, and how the layers' rules combine.
+"""The rules of one action in one table, and how the rules of all layers combine to a decision.
 
-Rule 1: a row is as far folded as it can be: a ready decision; else, for a stretch of time, the address line
-        cut into ranges with ready decisions; else (resources, tags, context) the rules are judged on it.
-Rule 2: no layer may deny, every layer that limits must allow, and a deny that is TRUE outranks one that is
-        unknown, which outranks a missing allow (cam-semantics 10.2, design 6.8).
+Theory of operation. Most policies limit a call by source address and time alone. The address line and time
+are one-dimensional, so all conditions on them together cut the line into a few ranges, and within one range
+every such condition has the same truth. `ActionRules` uses that in three forms, each slower than the one
+before:
+
+1. Nothing in the rules depends on the call: one ready `Decision`.
+2. Only address and time matter: a `RangeTable`, which holds for one interval of time the bounds of the
+   address ranges and one ready `Decision` per range. A call costs one bisection. A call at another time
+   replaces the table by that of its own interval.
+3. Resources, tags or other keys matter: `judge` evaluates every rule on the call.
+
+Forms 1 and 2 are computed from bit masks. `camguard.engine.intervals` gives every range and every interval of
+time a mask: one bit per condition on address or time, set where the condition holds. A `Rule` keeps the bits
+that it requires and the bits that it forbids. Ranges whose masks differ only in bits that no rule uses have
+the same decision, so decisions are computed once per used mask, and neighbouring ranges with equal decisions
+are merged.
+
+Rule 1: the forms agree. `judge` evaluates the same rules without masks; tests compare the results.
+Rule 2: no layer may deny, and every limiting layer must allow. A deny that is TRUE takes precedence over a
+        deny that is unknown, and this one over a missing allow (CAM 10.2).
 """
 
 from __future__ import annotations
@@ -13,12 +29,12 @@ from math import inf
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
+from camguard.engine.attributes import ActionTraits
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
+from camguard.engine.intervals import TimeInterval
 from camguard.engine.layers import IDENTITY, Layer
-from camguard.engine.partition import Span
-from camguard.engine.rules import Reading, Rule
-from camguard.engine.supply import Terms
+from camguard.engine.rules import Rule, RuleEvaluation
 from camguard.policy.model import Effect
 from camguard.policy.resources import Found, Owner, mask_of
 from camguard.policy.truth import Truth
@@ -26,8 +42,8 @@ from camguard.policy.truth import Truth
 NO_ALLOW = Decision(Reason.NO_ALLOW, layer=IDENTITY)
 
 
-class Fold(NamedTuple):
-    """The address line for a stretch of time: `decisions[bisect_right(bounds, place)]` is ready there."""
+class RangeTable(NamedTuple):
+    """The ready decisions from `begin` to before `end`: `decisions[bisect_right(bounds, place)]`."""
 
     begin: float
     end: float
@@ -35,85 +51,92 @@ class Fold(NamedTuple):
     decisions: tuple[Decision, ...]
 
 
-NEVER = Fold(inf, inf, (), ())
+NO_RANGES = RangeTable(inf, inf, (), ())  # holds at no time, so that every call computes the table it needs
 
 
-def always(decision: Decision) -> Fold:
-    """Return the fold of what is decided alike at every place and time."""
-    return Fold(-inf, inf, (), (decision,))
+def constant_ranges(decision: Decision) -> RangeTable:
+    """Return the table of a decision that is the same for every address and time."""
+    return RangeTable(-inf, inf, (), (decision,))
 
 
-class Row:
-    """What is said of one action, where that depends on the call.
+class ActionRules:
+    """The rules that one table has for one action.
 
-    foldable: whether address and time are all that can matter to a call that supplies nothing else.
-    fold: the folded form for the time of the last call; one attribute, replaced as a whole.
+    match_any: an allow for one of the call's resources is enough (`match` in the catalog).
+    checks_owner: the identity layer of root allows every resource of root's own account, so the account of
+        the resource matters (CAM 10.3).
+    rangeable: address and time are all that can matter to a call without tags and context.
+    ranges: the table for the time of the last call. It is one attribute that is replaced as a whole, because
+        threads share it.
     """
 
-    __slots__ = ("_by_mask", "_care", "any_one", "fold", "foldable", "layers", "own_only", "rules")
+    __slots__ = (
+        "_by_mask", "_used_bits", "checks_owner", "layers", "match_any", "rangeable", "ranges", "rules",
+    )  # fmt: skip
 
     def __init__(
-        self, layers: tuple[Layer, ...], rules: tuple[Rule, ...], *, any_one: bool, aimed: bool
+        self, layers: tuple[Layer, ...], rules: tuple[Rule, ...], *, match_any: bool, resource_level: bool
     ) -> None:
         self.layers = layers
         self.rules = rules
-        self.any_one = any_one  # one of the call's resources suffices (catalog `match`)
-        # aimed: the action is authorized on resources, and root's word is about its own ones (10.3)
-        self.own_only = aimed and any(layer.open for layer in layers)
-        self.foldable = not self.own_only and not any(rule.patterns for rule in rules)
-        self.fold = NEVER
-        self._care = 0  # the bits of a mask that matter
+        self.match_any = match_any
+        self.checks_owner = resource_level and any(layer.open for layer in layers)
+        self.rangeable = not self.checks_owner and not any(rule.patterns for rule in rules)
+        self.ranges = NO_RANGES
+        self._used_bits = 0
         for rule in rules:
-            self._care |= rule.needs | rule.bars
+            self._used_bits |= rule.required_bits | rule.forbidden_bits
         self._by_mask: dict[int, Decision] = {}
 
     @property
-    def ready(self) -> Decision | None:
-        """The decision of every call, where nothing of a call matters."""
-        if self._care or not self.foldable or any(rule.opens for rule in self.rules):
+    def constant(self) -> Decision | None:
+        """The decision of every call, or None where it depends on the call."""
+        if self._used_bits or not self.rangeable or any(rule.residual for rule in self.rules):
             return None
-        return self.under(0)
+        return self.decision_for(0)
 
-    def under(self, mask: int) -> Decision:
-        """Return the decision where the clauses of a mask hold, made once for each. mask: of `_care`."""
+    def decision_for(self, mask: int) -> Decision:
+        """Return the decision where exactly the conditions of a mask hold. mask: used bits only."""
         decision = self._by_mask.get(mask)
         if decision is None:
-            decision = self._by_mask[mask] = settle(self, lambda rule: _ALONE[rule.under(mask)], 1, 1)
+            decision = combine(self, lambda rule: _ALONE[rule.truth_for(mask)], 1, 1)
+            self._by_mask[mask] = decision
         return decision
 
-    def refold(self, span: Span, bounds: Sequence[int], masks: Sequence[int]) -> Fold:
-        """Fold the row for a stretch of time. bounds, masks: the address line as the table has cut it."""
-        places: list[int] = []
+    def rebuild(self, interval: TimeInterval, bounds: Sequence[int], masks: Sequence[int]) -> RangeTable:
+        """Replace `ranges` by the table of an interval of time, and return it.
+
+        bounds, masks: the partition of the address line, as `partition_addresses` returns it.
+        """
+        starts: list[int] = []
         decisions: list[Decision] = []
-        last = None
+        previous = None
         for i, mask in enumerate(masks):
-            here = (mask | span.mask) & self._care
-            if here != last:
-                last = here
-                decision = self.under(here)
+            used = (mask | interval.mask) & self._used_bits
+            if used != previous:
+                previous = used
+                decision = self.decision_for(used)
                 if not decisions or decision != decisions[-1]:
                     decisions.append(decision)
-                    places += bounds[i - 1 : i]
-        fold = self.fold = Fold(span.begin, span.end, tuple(places), tuple(decisions))
-        return fold  # not what another thread may have put there since, for another stretch
+                    starts += bounds[i - 1 : i]
+        ranges = self.ranges = RangeTable(interval.begin, interval.end, tuple(starts), tuple(decisions))
+        return ranges  # not self.ranges: another thread may have replaced it by that of another interval
 
-    def judge(self, call: Call, terms: Terms, owner: Owner) -> Decision:
-        """Return the decision by judging every rule on the call: the unfolded form."""
-        own = mask_of([not self.own_only or owner.owns(resource) for resource in call.resources])
-        return settle(self, Reading(call, terms, owner).found, len(call.resources), own)
+    def judge(self, call: Call, traits: ActionTraits, owner: Owner) -> Decision:
+        """Return the decision by evaluating every rule on the call."""
+        owned = mask_of([not self.checks_owner or owner.owns(resource) for resource in call.resources])
+        return combine(self, RuleEvaluation(call, traits, owner).found, len(call.resources), owned)
 
 
-Judge: TypeAlias = Callable[[Rule], Found]  # of one rule for all resources of a call
+Judge: TypeAlias = Callable[[Rule], Found]  # rule -> for which resources of the call it applies
 _ALONE: Mapping[Truth, Found] = MappingProxyType({True: Found(1, 0), None: Found(0, 1), False: Found(0, 0)})
 
 
-def settle(row: Row, judge: Judge, count: int, own: int) -> Decision:
-    """Combine the rules of all layers (cam-semantics 10.2; design 6.8 for which reason when several hold).
+def combine(row: ActionRules, judge: Judge, count: int, owned: int) -> Decision:
+    """Combine the rules of all layers into one decision (CAM 10.2).
 
-    A call passes if each of its resources (one, where the catalog says `any`) is allowed by every layer, and
-    none is denied by any. A call that names no resource passes nowhere.
-
-    count: of the call's resources. own: the mask of those of which an open layer speaks.
+    count: of the call's resources; without any, nothing is allowed. owned: the mask of the resources that
+    belong to the owner, or of all resources where that does not matter.
     """
     if not count:
         return NO_ALLOW
@@ -128,18 +151,18 @@ def settle(row: Row, judge: Judge, count: int, own: int) -> Decision:
             return Decision(reason, tuple(dict.fromkeys(rule.id for rule in counting)), layer)
     allows = [(rule, found.true) for rule, found in judged if rule.effect is Effect.ALLOW and found.true]
     every = mask_of([True] * count)
-    missing = [(layer.name, mask) for layer, mask in _missing(row, allows, every, own)]
+    limits = [(layer.name, mask) for layer, mask in _limiting_layers(row, allows, every, owned)]
     short = 0
-    for _, mask in missing:
+    for _, mask in limits:
         short |= mask
-    if short == every if row.any_one else short:
-        return _obstacle(row, missing, short)
+    if short == every if row.match_any else short:
+        return _not_allowed(row, limits, short)
     ids = (rule.id for rule, _ in allows if row.layers[rule.layer].name == IDENTITY)
     return Decision(Reason.ALLOWED, tuple(dict.fromkeys(ids)), IDENTITY)
 
 
-def _missing(
-    row: Row, allows: Iterable[tuple[Rule, int]], every: int, own: int
+def _limiting_layers(
+    row: ActionRules, allows: Iterable[tuple[Rule, int]], every: int, owned: int
 ) -> Iterator[tuple[Layer, int]]:
     """Yield each layer that limits, with the mask of the resources that it does not allow."""
     allowed = [0] * len(row.layers)
@@ -147,16 +170,16 @@ def _missing(
         allowed[rule.layer] |= mask
     for layer, mask in zip(row.layers, allowed, strict=True):
         if layer.limits:
-            yield layer, every & ~mask & ~(own if layer.open else 0)
+            yield layer, every & ~mask & ~(owned if layer.open else 0)
 
 
-def _obstacle(row: Row, missing: Sequence[tuple[str, int]], short: int) -> Decision:
-    """Return why a call lacks an allow: one resource short is enough, or all are where one suffices."""
+def _not_allowed(row: ActionRules, limits: Sequence[tuple[str, int]], short: int) -> Decision:
+    """Return the denial of a call that lacks an allow. short: the mask of the resources without one."""
     identity = 0
-    for name, mask in missing:
+    for name, mask in limits:
         identity |= mask if name == IDENTITY else 0
     others = short & ~identity
-    if others and (row.any_one or not identity):
+    if others and (row.match_any or not identity):
         first = others & -others  # the first resource that the identity layer does allow
-        return Decision(Reason.LAYER_LIMIT, layer=next(name for name, mask in missing if mask & first))
+        return Decision(Reason.LAYER_LIMIT, layer=next(name for name, mask in limits if mask & first))
     return NO_ALLOW

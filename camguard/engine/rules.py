@@ -1,9 +1,9 @@
-"""One statement, seen from one action: everything that the action settles is settled here.
+"""Reduces each statement to a rule for one action: everything that the action determines is computed here.
 
-Rule 1: a statement that can never touch the action is no rule.
-Rule 2: `fixed` is what is settled: True, or None for unknown; the rest waits for the call.
-Rule 3: what waits is either a mark (address or time, a bit of the table's mask), an open clause, or a
-        resource pattern.
+Rule 1: a statement that can never apply to the action makes no rule.
+Rule 2: `Rule.settled` is the truth of all that the action determines: True, or None for unknown.
+Rule 3: a call determines the rest: bits of the table's mask (conditions on address and time), residual
+        clauses, and resource patterns.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from camguard.catalog.model import Action, Catalog, Granularity
+from camguard.engine.attributes import ActionTraits, bindings_of, values_of
 from camguard.engine.call import Call
 from camguard.engine.layers import Layer
 from camguard.engine.naming import Spread
-from camguard.engine.supply import Terms, bindings_of, values_of
 from camguard.policy.actions import action_match, covers_service
 from camguard.policy.conditions import clause_truth
 from camguard.policy.keys import IP, TIME
@@ -26,55 +26,57 @@ from camguard.policy.truth import Truth, all_of, any_of
 
 
 class Rule(NamedTuple):
-    """A statement as one action sees it.
+    """A statement, reduced to one action.
 
-    layer: index of its layer in the table. needs, bars: bits of the mask that must and must not be set.
-    clauses: the whole condition; opens: the part of it that no mask settles.
-    patterns: six-segment patterns of which one must match; empty where the resource is settled.
+    layer: index of its layer in the table. settled: Rule 2. required_bits, forbidden_bits: the bits that the
+    mask of address and time must have and must not have. clauses: the whole condition; residual: those of its
+    clauses that no mask determines. patterns: six-segment patterns of which one must match; empty where the
+    action determines whether the resource matches.
     """
 
     id: str
     layer: int
     effect: Effect
-    fixed: Truth
-    needs: int
-    bars: int
+    settled: Truth
+    required_bits: int
+    forbidden_bits: int
     clauses: tuple[Clause, ...]
-    opens: tuple[Clause, ...]
+    residual: tuple[Clause, ...]
     patterns: tuple[ResourcePattern, ...]
 
-    def under(self, mask: int) -> Truth:
-        """Judge by address and time alone; what else the condition asks for is not supplied."""
-        if mask & self.needs != self.needs or mask & self.bars:
+    def truth_for(self, mask: int) -> Truth:
+        """Return whether the rule applies to a call of this mask that supplies nothing else."""
+        if mask & self.required_bits != self.required_bits or mask & self.forbidden_bits:
             return False
-        return None if self.opens else self.fixed
+        return None if self.residual else self.settled
 
 
 def missing_rule(policy: str, layer: int) -> Rule:
-    """Return the deny that a missing policy counts as (DEC-40)."""
+    """Return the deny that stands for an attached policy that does not exist (DEC-40)."""
     return Rule(policy, layer, Effect.DENY, None, 0, 0, (), (), ())
 
 
-def rules_of(  # noqa: PLR0913 - what a rule depends on, each named
+def rules_of(  # noqa: PLR0913 - everything that a rule depends on
     layer: Layer,
     at: int,
-    terms: Terms,
+    traits: ActionTraits,
     *,
     catalog: Catalog,
     spreads: Mapping[Statement, Spread],
-    marks: Mapping[Clause, int],
+    bits: Mapping[Clause, int],
 ) -> Iterable[Rule]:
     """Yield the rules of one layer for one action, in the order of its documents.
 
-    spreads: which actions a statement names. marks: the mask bit of every address and time clause.
+    at: index of the layer. spreads: the actions that each statement names. bits: the mask bit of each clause
+    on address or time.
     """
-    entry = terms.entry
+    entry = traits.entry
     for statement in layer.parts:
         if isinstance(statement, str):
             yield missing_rule(statement, at)
             continue
-        spread = spreads.get(statement) if terms.listed else None
-        if spread is None:  # a session's statement, or an action that the catalog lacks
+        spread = spreads.get(statement) if traits.in_catalog else None
+        if spread is None:  # a statement of a session, or an action that the catalog does not list
             effect = statement.effect
             named = any_of(action_match(p, effect, entry.service, entry.name) for p in statement.actions)
         else:
@@ -84,27 +86,27 @@ def rules_of(  # noqa: PLR0913 - what a rule depends on, each named
         reached, patterns = _resource(statement, entry, catalog)
         if reached is False:
             continue
-        needs = bars = 0
-        settled: list[Truth] = [named, reached]
-        opens = []
+        required_bits = forbidden_bits = 0
+        truths: list[Truth] = [named, reached]
+        residual = []
         for clause in statement.condition:
-            if clause.key == IP and not terms.address:
-                settled.append(None)  # 11.4
+            if clause.key == IP and not traits.supports_ip:
+                truths.append(None)  # CAM 11.4
             elif clause.key in (IP, TIME):
                 negated_address = clause.key == IP and clause.operator.negated
-                bars |= marks[clause] if negated_address else 0
-                needs |= 0 if negated_address else marks[clause]
+                forbidden_bits |= bits[clause] if negated_address else 0
+                required_bits |= 0 if negated_address else bits[clause]
             else:
-                opens.append(clause)
+                residual.append(clause)
         yield Rule(
             statement.id,
             at,
             statement.effect,
-            all_of(settled),
-            needs,
-            bars,
+            all_of(truths),
+            required_bits,
+            forbidden_bits,
             statement.condition,
-            tuple(opens),
+            tuple(residual),
             patterns,
         )
 
@@ -112,9 +114,9 @@ def rules_of(  # noqa: PLR0913 - what a rule depends on, each named
 def _resource(
     statement: Statement, entry: Action, catalog: Catalog
 ) -> tuple[Truth, tuple[ResourcePattern, ...]]:
-    """Return what the resource element says of an action, and the patterns that wait for a call."""
+    """Return whether the resource element matches an action, and the patterns that a call must match."""
     if not entry.resources and statement.effect is Effect.ALLOW:
-        return False, ()  # its page could not be read whole: what it is authorized on is not known
+        return False, ()  # the page of the action could not be read, so its resources are unknown
     if entry.granularity is Granularity.SERVICE and statement.effect is Effect.ALLOW:
         covered = any(covers_service(pattern, entry.service) for pattern in statement.actions)
         return statement.any_resource and covered, ()  # DEC-46
@@ -123,12 +125,12 @@ def _resource(
     if entry.granularity is Granularity.RESOURCE:
         return True, statement.patterns
     if statement.effect is Effect.ALLOW:
-        return False, ()  # 11.2, DEC-45
-    return stray_deny(statement, entry, catalog), ()
+        return False, ()  # CAM 11.2, DEC-45
+    return misplaced_deny(statement, entry, catalog), ()
 
 
-def stray_deny(statement: Statement, entry: Action, catalog: Catalog) -> Truth:
-    """Judge a deny on a specific resource for an action that has none (11.3, DEC-47)."""
+def misplaced_deny(statement: Statement, entry: Action, catalog: Catalog) -> Truth:
+    """Return whether a deny on resources applies to an action that has none (CAM 11.3, DEC-47)."""
     if all(pattern.service not in ("", STAR, entry.service) for pattern in statement.patterns):
         return False
     rows = catalog.services[entry.service].actions.values()
@@ -140,22 +142,22 @@ def stray_deny(statement: Statement, entry: Action, catalog: Catalog) -> Truth:
     return False if aimed_elsewhere else None
 
 
-class Reading:
-    """A call as the open rules of one row read it: the slow, general way."""
+class RuleEvaluation:
+    """Evaluates rules on one call without masks of conditions: slower, and for every kind of condition."""
 
-    __slots__ = ("_bindings", "_call", "_every", "_owner", "_targets", "_terms")
+    __slots__ = ("_bindings", "_call", "_every", "_owner", "_targets", "_traits")
 
-    def __init__(self, call: Call, terms: Terms, owner: Owner) -> None:
+    def __init__(self, call: Call, traits: ActionTraits, owner: Owner) -> None:
         self._call = call
-        self._terms = terms
+        self._traits = traits
         self._owner = owner
         self._targets = Targets(call.resources, owner)
         self._every = mask_of([True] * len(call.resources))
         self._bindings = bindings_of(call.principal, owner)
 
     def found(self, rule: Rule) -> Found:
-        """Judge a rule on everything the call supplies, for all of its resources at once."""
-        truth = all_of((rule.fixed, *(self._clause(clause) for clause in rule.clauses)))
+        """Return for which resources of the call a rule applies."""
+        truth = all_of((rule.settled, *(self._clause(clause) for clause in rule.clauses)))
         if truth is False:
             return Found(0, 0)
         if not rule.patterns:
@@ -164,4 +166,4 @@ class Reading:
         return found if truth else Found(0, found.true | found.unknown)
 
     def _clause(self, clause: Clause) -> Truth:
-        return clause_truth(clause, values_of(clause.key, self._call, self._terms), self._bindings)
+        return clause_truth(clause, values_of(clause.key, self._call, self._traits), self._bindings)

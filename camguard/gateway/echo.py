@@ -11,8 +11,8 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from camguard.edge.guard import RECORD_KEY
-from camguard.edge.record import Record
 from camguard.ipset import format_address
+from camguard.telemetry.record import Record
 
 HEADERS = {b"x-tc-version": "Version", b"x-tc-region": "Region", b"content-type": "ContentType"}
 

@@ -25,7 +25,7 @@ from typing import Any
 import uvloop
 from starlette.types import ASGIApp, Message, Scope
 
-from camguard import __version__
+from camguard._version import __version__
 from camguard.assembly import Parts, assemble
 from camguard.edge.guard import RECORD_KEY
 from camguard.edge.refusal import Style, answer, refused

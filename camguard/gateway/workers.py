@@ -40,7 +40,7 @@ from camguard.gateway.run import (
 from camguard.gateway.server import listening
 from camguard.settings import Settings
 from camguard.settings.source import SettingsSource, pack_source
-from camguard.telemetry.carrier import render_processes
+from camguard.telemetry.multiprocess import render_all_processes
 
 LOG = logging.getLogger("camguard.gateway")
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -197,7 +197,7 @@ async def _supervise(life: Life, crew: Crew, sockets: Sockets, started: Callable
 
     stop = hear_signals(reload_soon, settings.limits.shutdown_seconds + LAST_SECONDS)
     first = asyncio.Event()
-    sources = Sources(render_processes, life.missing, reload, life.status)
+    sources = Sources(render_all_processes, life.missing, reload, life.status)
     async with AsyncExitStack() as stack:
         if sockets.admin is not None:
             await stack.enter_async_context(

@@ -1,1 +1,4 @@
-"""The policy language. Knows no request and no clock."""
+"""The policy language: documents are parsed when they are loaded and evaluated per call.
+
+This package knows no request and no clock.
+"""

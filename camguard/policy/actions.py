@@ -1,4 +1,4 @@
-"""The action element: `service:Name` with stars (cam-semantics 4)."""
+"""The action element of a statement: `service:Name`, with stars (CAM 4)."""
 
 from __future__ import annotations
 
@@ -10,40 +10,44 @@ from camguard.policy.truth import Truth
 
 _PREFIX = "name/"
 _WRONG = (
-    (
-        re.compile(r"^(?:permid/|actionName)"),
-        "names a set of actions that only the cloud can expand",
-    ),  # DEC-9
-    (re.compile(r"\s"), "holds a blank"),  # DEC-10
-    (re.compile(r"\?"), "holds '?', which is no wildcard"),  # DEC-6
-    (re.compile(r"\${"), "holds a variable, which only resources and condition values may"),  # DEC-33
+    # DEC-9
+    (re.compile(r"^(?:permid/|actionName)"), "is a set of actions that only the cloud can expand"),
+    # DEC-10
+    (re.compile(r"\s"), "contains white space"),
+    # DEC-6
+    (re.compile(r"\?"), "contains '?', which is not a wildcard"),
+    # DEC-33
+    (re.compile(r"\${"), "contains a variable, which is allowed in resources and condition values only"),
 )
 
 
-def read_action(text: str) -> ActionPattern | str:
-    """Return the pattern, or what is wrong with it (DEC-6, DEC-9, DEC-10)."""
+def read_action(text: str, where: str = "") -> ActionPattern | str:
+    """Return the pattern that a policy's text stands for, or the problem with the text.
+
+    where: the place of the text, which the pattern keeps. Source: CAM 4, DEC-6, DEC-9, DEC-10.
+    """
     plain = text.removeprefix(_PREFIX)
     if text == STAR:
-        return ActionPattern(text, STAR, STAR)
-    for wrong, words in _WRONG:
+        return ActionPattern(text, STAR, STAR, where)
+    for wrong, problem in _WRONG:
         if wrong.search(plain):
-            return words
+            return problem
     service, _, name = plain.partition(":")
     if not service or not name or ":" in name or "/" in service:
         return "is not of the form service:Action"
-    return ActionPattern(text, service, name)
+    return ActionPattern(text, service, name, where)
 
 
 def covers_service(pattern: ActionPattern, service: str) -> bool:
-    """Tell whether a pattern names every action of a service (11.2, DEC-46)."""
+    """Return whether a pattern names every action of a service (CAM 11.2, DEC-46)."""
     return pattern.name == STAR and pattern.service in (STAR, service)
 
 
 def action_match(pattern: ActionPattern, effect: Effect, service: str, name: str) -> Truth:
-    """Tell whether a pattern names an action.
+    """Return whether a pattern names an action.
 
-    Unknown are a service with a star that is not the whole `*:*` (DEC-8, U5), and for a deny a match that
-    holds only when letter case is ignored (DEC-7, U6).
+    Two matches are unknown: a star in the service that is not the whole `*:*` (DEC-8, U5), and, for a deny,
+    a match that ignores letter case (DEC-7, U6).
     """
     if covers_service(pattern, service):
         return True
@@ -52,7 +56,7 @@ def action_match(pattern: ActionPattern, effect: Effect, service: str, name: str
             return None
     elif pattern.service == service and star_match(pattern.name, name):
         return True
-    folded = star_match(pattern.service.lower(), service.lower()) and star_match(
+    match_ignoring_case = star_match(pattern.service.lower(), service.lower()) and star_match(
         pattern.name.lower(), name.lower()
     )
-    return None if effect is Effect.DENY and folded else False
+    return None if effect is Effect.DENY and match_ignoring_case else False

@@ -1,8 +1,8 @@
-"""The condition element: read at load, judged at a call (cam-semantics 7).
+"""The condition element: read when a policy is loaded, evaluated per call (CAM 7).
 
-Rule 1: a key that is not supplied is unknown, also with `_if_exist`; a key that is supplied and absent is
-        False, or True with `_if_exist` (7.5, DEC-30).
-Rule 2: what cannot be read as the operator's type is unknown (U2).
+Rule 1: a clause on a key that is not supplied is unknown, also with `_if_exist`. A clause on a key that is
+        supplied and absent is False, or True with `_if_exist` (CAM 7.5, DEC-30).
+Rule 2: a comparison with a value that is not of the operator's type is unknown (U2).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from camguard.policy.variables import Bindings, fill, read_template
 from camguard.suggest import nearest
 
 _IF_EXIST = "_if_exist"
-_BOOLEANS = (Kind.BOOL, Kind.NULL)  # JSON booleans may stand here (DEC-23)
-_NUMBERS = (Kind.NUMERIC, Kind.STRING)  # JSON numbers may stand here, by their text
-_VARIABLES = (Kind.STRING, Kind.BINARY, Kind.NUMERIC)  # elsewhere no variable makes a value (DEC-33)
+_BOOLEANS = (Kind.BOOL, Kind.NULL)  # operators that take a JSON boolean (DEC-23)
+_NUMBERS = (Kind.NUMERIC, Kind.STRING)  # operators that take a JSON number, as its text
+_VARIABLES = (Kind.STRING, Kind.BINARY, Kind.NUMERIC)  # operators that take a variable (DEC-33)
 
 
 def read_condition(raw: Any, at: str) -> Iterator[Clause | Problem]:
-    """Yield each clause, or what is wrong instead. `at`: pointer of the condition."""
+    """Yield each clause of a condition, or a problem in its place. at: the place of the condition."""
     if not isinstance(raw, dict):
         yield Problem(at, "ConditionError", "condition is not an object")
         return
@@ -37,7 +37,7 @@ def read_condition(raw: Any, at: str) -> Iterator[Clause | Problem]:
         if isinstance(found, str):
             yield Problem(here, "ConditionTypeError", found)
         elif not isinstance(keys, dict) or not keys:
-            yield Problem(here, "ConditionError", f"{text!r} holds no object of keys")
+            yield Problem(here, "ConditionError", f"{text!r} is not an object of condition keys")
         else:
             for key, values in keys.items():
                 yield from _read_clause(text, found, key, values, child(here, key))
@@ -46,13 +46,13 @@ def read_condition(raw: Any, at: str) -> Iterator[Clause | Problem]:
 def _read_operator(text: str) -> tuple[Operator, Qualifier, bool] | str:
     qualifier, colon, name = text.rpartition(":")
     if colon and qualifier not in (Qualifier.ANY, Qualifier.ALL):
-        return f"unknown qualifier {qualifier!r}; there are for_any_value: and for_all_value:"
+        return f"unknown qualifier {qualifier!r}; use for_any_value: or for_all_value:"
     bare = name.removesuffix(_IF_EXIST)
     found = OPERATORS.get(bare)
     if found is None:
         return f"unknown operator {name!r}{nearest(bare, OPERATORS)}"
     if found.kind is Kind.NULL and bare != name:
-        return "null_equal takes no _if_exist"
+        return "null_equal cannot be combined with _if_exist"
     return found, Qualifier(qualifier), bare != name
 
 
@@ -86,46 +86,50 @@ def _read_clause(
 
 
 def _read_value(operator: Operator, item: Any, at: str) -> tuple[str, Any] | Problem:
-    """Return a value as written and as wanted, or what is wrong with it."""
+    """Return a value as text and as the operator reads it, or the problem with it."""
     if isinstance(item, bool) and operator.kind in _BOOLEANS:
         text = "true" if item else "false"
     elif isinstance(item, Number) and operator.kind not in _NUMBERS:
-        message = f"{item} is a number, which {operator.name} does not take"
+        message = f"{operator.name} does not take a JSON number such as {item}"
         return Problem(at, "ConditionContentError", message)
     elif isinstance(item, str):
         text = str(item)
     elif isinstance(item, (list, dict)) or item is None:
-        return Problem(at, "ConditionError", "a value is a string or a number, nothing nested and no null")
+        return Problem(
+            at,
+            "ConditionError",
+            "a value must not be null, a list or an object",
+        )
     else:
-        return Problem(at, "ConditionContentError", f"{operator.name} takes no JSON boolean")
+        return Problem(at, "ConditionContentError", f"{operator.name} does not take a JSON boolean")
     template = read_template(text)
     if template is None or (isinstance(template, tuple) and operator.kind not in _VARIABLES):
-        message = f"{text!r} holds a variable that does not exist or may not stand here"
+        message = f"{text!r} contains a variable that does not exist or is not allowed here"
         return Problem(at, "ConditionContentError", message)
     if isinstance(template, tuple):
-        # What stands around a variable must fit the operator whatever its value; digits stand for it.
+        # The text around a variable must suit the operator for every value of it; digits are tried.
         fitting = operator.want("0".join(template[::2])) is not None
         want: Any = template
     else:
         want = operator.want(text)
         fitting = want is not None
     if not fitting:
-        return Problem(at, "ConditionContentError", f"{text!r} is no value for {operator.name}")
+        return Problem(at, "ConditionContentError", f"{text!r} is not a value for {operator.name}")
     return text, want
 
 
 def clause_truth(clause: Clause, have: Sequence[Any] | None, bindings: Bindings) -> Truth:
-    """Judge one clause on the values of its key (7.6).
+    """Return whether one clause holds for the values of its key (CAM 7.6).
 
-    have: the key's values - text, an `int` place for qcs:ip, a `float` moment for
-        qcs:current_time; empty: supplied and absent; None: not supplied (U1).
+    have: the key's values: text, an `int` place for qcs:ip, a `float` of seconds since the epoch for
+        qcs:current_time. Empty: the key is supplied and absent. None: the key is not supplied (U1).
     """
     if have is None:
         return None
     if clause.operator.kind is Kind.NULL:
         return any_of(clause.operator.holds(not have, wanted) for wanted in clause.wanted)
     if not have:
-        return clause.if_exist  # for_all_value of nothing is no vacuous truth (DEC-29)
+        return clause.if_exist  # for_all_value of no value is False, not vacuously True (DEC-29)
     each = [_value_truth(clause, value, bindings) for value in have]
     if clause.qualifier is Qualifier.ANY:
         return any_of(each)
@@ -141,7 +145,7 @@ def _value_truth(clause: Clause, value: Any, bindings: Bindings) -> Truth:
         value = operator.read(value)
     if value is None:
         return None
-    # Of addresses the union, so that one bisection does for any number of ranges.
+    # The union of all address ranges, so that one bisection is enough for any number of them.
     each = clause.wanted if clause.addresses is None else (clause.addresses,)
     truth = any_of(_holds(operator, value, wanted, bindings) for wanted in each)
     return negate(truth) if operator.negated else truth  # NOR: DEC-27

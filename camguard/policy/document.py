@@ -1,16 +1,16 @@
-"""From the text of a policy to a `Policy`, whole or not at all (cam-semantics 3, 17).
+"""Reads a policy document into a `Policy`, as a whole or not at all (CAM 3 and 17).
 
-Rule 1: nothing is skipped. An unknown element, key, operator or value rejects the document, because what
-        is skipped could have been the part that denies (threats T85).
-Rule 2: every problem is listed, each with its JSON Pointer and the cloud's own code for it.
+Rule 1: nothing is skipped. An unknown element, key, operator or value rejects the document, because the
+        skipped part could be the one that denies (T85).
+Rule 2: every problem is listed, each with its JSON Pointer and with the code that the cloud uses for it.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from functools import partial
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 from camguard.errors import PolicyError, Problem
 from camguard.jsontext import Number, child, read_json
@@ -21,52 +21,83 @@ from camguard.policy.resources import read_resource
 from camguard.policy.star import STAR
 from camguard.suggest import nearest
 
-MAX_CHARACTERS = 6144  # white space not counted (3.4, DEC-5)
+MAX_CHARACTERS = 6144  # white space not counted (CAM 3.4, DEC-5)
 _EFFECTS = {"allow": Effect.ALLOW, "Allow": Effect.ALLOW, "deny": Effect.DENY, "Deny": Effect.DENY}
 _POLICY_ELEMENTS = ("version", "statement", "principal", "id", "sid")
 _STATEMENT_ELEMENTS = ("effect", "action", "resource", "condition", "principal", "id", "sid")
-_FORBIDDEN_PRINCIPAL = "principal may not stand in a policy of users, groups or roles"
+_FORBIDDEN_PRINCIPAL = "principal is not allowed in a policy that is attached to users, groups or roles"
 
 
 def parse_policy(text: str | bytes, source: str = "policy") -> Policy:
-    """Return one CAM document, parsed.
+    """Return the policy that one CAM document describes.
 
-    source: a file name; its stem is the policy's id.
-    Raises PolicyError that lists every problem, placed as `source#/statement/0/action/1`.
-    Source: cam-semantics 3 and 17.
+    source: a file name; its stem becomes the policy's id.
+    Raises PolicyError that lists every problem, each placed as `source#/statement/0/action/1`.
+    Source: CAM 3 and 17.
     """
-    identity = PurePath(source).stem
-    raw = read_json(text, source, PolicyError, "PolicyDocumentError")
-    found = list(_read_document(raw, identity, source))
-    problems = [item for item in found if isinstance(item, Problem)]
+    tree = read_json(text, source, PolicyError, "PolicyDocumentError")
     plain = text.decode() if isinstance(text, bytes) else text
-    size = len("".join(plain.split()))
+    return _policy(tree, source, len("".join(plain.split())), plain)
+
+
+def policy_from_tree(tree: Any, source: str = "policy") -> Policy:
+    """Return the policy in a part of a document that `read_json` has read, e.g. a session policy.
+
+    Arguments, errors and bounds are those of `parse_policy`; the policy's `text` is empty.
+    """
+    return _policy(tree, source, _characters(tree), "")
+
+
+def _policy(tree: Any, source: str, size: int, text: str) -> Policy:
+    identity = PurePath(source).stem
+    found = list(_read_document(tree, identity, source))
+    problems = [item for item in found if isinstance(item, Problem)]
     if size > MAX_CHARACTERS:
         message = f"has {size} characters besides white space; {MAX_CHARACTERS} are allowed"
         problems.insert(0, Problem(source, "PolicyDocumentLengthOverLimit", message))
     if problems:
         raise PolicyError(*problems)
-    return Policy(identity, source, tuple(item for item in found if isinstance(item, Statement)), plain)
+    return Policy(identity, source, tuple(item for item in found if isinstance(item, Statement)), text)
 
 
-def _fold(raw: dict[str, Any], at: str, known: tuple[str, ...]) -> tuple[dict[str, Any], list[Problem]]:
-    """Return the elements under their lower-case names, and what is unknown or stands twice (DEC-4)."""
-    elements: dict[str, Any] = {}
+def _characters(tree: Any) -> int:
+    """Return how many characters a tree has as JSON, white space not counted."""
+    if isinstance(tree, dict):
+        members = sum(_characters(name) + 1 + _characters(value) for name, value in tree.items())
+        return members + max(len(tree) - 1, 0) + len("{}")
+    if isinstance(tree, list):
+        return sum(map(_characters, tree)) + max(len(tree) - 1, 0) + len("[]")
+    text = tree if isinstance(tree, Number) else json.dumps(tree, ensure_ascii=False)
+    return len("".join(text.split()))
+
+
+class _Element(NamedTuple):
+    """A member of a document or of a statement. at: its place, spelled as in the document."""
+
+    at: str
+    value: Any
+
+
+def _elements(
+    raw: dict[str, Any], at: str, known: tuple[str, ...]
+) -> tuple[dict[str, _Element], list[Problem]]:
+    """Return the members by their lower-case names, and a problem for each that is unknown or repeated."""
+    elements: dict[str, _Element] = {}  # DEC-4
     problems = []
     for written, value in raw.items():
-        name = written.lower()
+        name, here = written.lower(), child(at, written)
         if name not in known:
-            problems.append(
-                Problem(
-                    child(at, written), "StatementError", f"unknown element {written!r}{nearest(name, known)}"
-                )
-            )
+            message = f"unknown element {written!r}{nearest(name, known)}"
+            problems.append(Problem(here, "StatementError", message))
         elif name in elements:
-            problems.append(
-                Problem(child(at, written), "PolicyDocumentError", f"element {name!r} stands twice")
-            )
-        elements[name] = value
+            problems.append(Problem(here, "PolicyDocumentError", f"element {name!r} appears twice"))
+        elements[name] = _Element(here, value)
     return elements, problems
+
+
+def _member(elements: dict[str, _Element], name: str, at: str, default: Any = None) -> _Element:
+    """Return one member, or the place where it is missing."""
+    return elements.get(name) or _Element(f"{at}/{name}", default)
 
 
 def _read_document(raw: Any, identity: str, source: str) -> Iterator[Statement | Problem]:
@@ -74,39 +105,36 @@ def _read_document(raw: Any, identity: str, source: str) -> Iterator[Statement |
     if not isinstance(raw, dict):
         yield Problem(source, "PolicyDocumentError", "the document is not an object")
         return
-    elements, problems = _fold(raw, top, _POLICY_ELEMENTS)
+    elements, problems = _elements(raw, top, _POLICY_ELEMENTS)
     yield from problems
-    version = elements.get("version")
+    at, version = _member(elements, "version", top)
     if version != "2.0" or isinstance(version, Number):
-        yield Problem(f"{top}/version", "VersionError", 'version is not "2.0"')
+        yield Problem(at, "VersionError", 'version is not "2.0"')
     if "principal" in elements:
-        yield Problem(f"{top}/principal", "PrincipalError", _FORBIDDEN_PRINCIPAL)  # DEC-17
-    statements = elements.get("statement")
+        yield Problem(elements["principal"].at, "PrincipalError", _FORBIDDEN_PRINCIPAL)  # DEC-17
+    at, statements = _member(elements, "statement", top)
     if isinstance(statements, dict):
-        statements = [statements]  # DEC-3
-        places = [f"{top}/statement"]
+        statements, places = [statements], [at]  # DEC-3
     elif isinstance(statements, list) and statements:
-        places = [f"{top}/statement/{i}" for i in range(len(statements))]
+        places = [f"{at}/{i}" for i in range(len(statements))]
     else:
-        yield Problem(f"{top}/statement", "StatementError", "statement is missing, empty or no list")
+        yield Problem(at, "StatementError", "statement is missing, empty or not a list")
         return
-    for i, (statement, at) in enumerate(zip(statements, places, strict=True)):
-        yield from _read_statement(statement, f"{identity}#{i}", at)
+    for i, (statement, place) in enumerate(zip(statements, places, strict=True)):
+        yield from _read_statement(statement, f"{identity}#{i}", place)
 
 
 def _read_statement(raw: Any, identity: str, at: str) -> Iterator[Statement | Problem]:
     if not isinstance(raw, dict):
         yield Problem(at, "StatementError", "the statement is not an object")
         return
-    elements, problems = _fold(raw, at, _STATEMENT_ELEMENTS)
-    effect = _EFFECTS.get(str(elements.get("effect")))
+    elements, problems = _elements(raw, at, _STATEMENT_ELEMENTS)
+    place, written = _member(elements, "effect", at)
+    effect = _EFFECTS.get(str(written))
     if effect is None:
-        written = elements.get("effect")
-        problems.append(
-            Problem(f"{at}/effect", "EffectError", f"effect is {written!r}, not 'allow' or 'deny'")
-        )
+        problems.append(Problem(place, "EffectError", f"effect is {written!r}, not 'allow' or 'deny'"))
     if "principal" in elements:
-        problems.append(Problem(f"{at}/principal", "PrincipalError", _FORBIDDEN_PRINCIPAL))
+        problems.append(Problem(elements["principal"].at, "PrincipalError", _FORBIDDEN_PRINCIPAL))
     actions = _read_actions(elements, at, problems)
     any_resource, patterns = _read_resources(elements, at, problems)
     clauses = _read_clauses(elements, at, problems)
@@ -116,10 +144,12 @@ def _read_statement(raw: Any, identity: str, at: str) -> Iterator[Statement | Pr
         yield Statement(identity, effect, actions, any_resource, patterns, clauses, at)
 
 
-def _read_actions(elements: dict[str, Any], at: str, problems: list[Problem]) -> tuple[ActionPattern, ...]:
+def _read_actions(
+    elements: dict[str, _Element], at: str, problems: list[Problem]
+) -> tuple[ActionPattern, ...]:
     actions = []
     for text, where in _strings(elements, "action", at, problems):
-        action = read_action(text)
+        action = read_action(text, where)
         if isinstance(action, str):
             problems.append(Problem(where, "ActionError", f"{text!r} {action}"))
         else:
@@ -128,12 +158,12 @@ def _read_actions(elements: dict[str, Any], at: str, problems: list[Problem]) ->
 
 
 def _read_resources(
-    elements: dict[str, Any], at: str, problems: list[Problem]
+    elements: dict[str, _Element], at: str, problems: list[Problem]
 ) -> tuple[bool, tuple[ResourcePattern, ...]]:
     any_resource = False
     patterns = []
     for text, where in _strings(elements, "resource", at, problems):
-        resource = None if text == STAR else read_resource(text)
+        resource = None if text == STAR else read_resource(text, where)
         if resource is None:
             any_resource = True
         elif isinstance(resource, tuple):
@@ -143,9 +173,10 @@ def _read_resources(
     return any_resource, tuple(patterns)
 
 
-def _read_clauses(elements: dict[str, Any], at: str, problems: list[Problem]) -> tuple[Clause, ...]:
+def _read_clauses(elements: dict[str, _Element], at: str, problems: list[Problem]) -> tuple[Clause, ...]:
+    place, raw = _member(elements, "condition", at, {})  # {} is no condition (DEC-54)
     clauses = []
-    for item in read_condition(elements.get("condition", {}), f"{at}/condition"):  # {} is none (DEC-54)
+    for item in read_condition(raw, place):
         if isinstance(item, Clause):
             clauses.append(item)
         else:
@@ -154,19 +185,19 @@ def _read_clauses(elements: dict[str, Any], at: str, problems: list[Problem]) ->
 
 
 def _strings(
-    elements: dict[str, Any], name: str, at: str, problems: list[Problem]
+    elements: dict[str, _Element], name: str, at: str, problems: list[Problem]
 ) -> Iterator[tuple[str, str]]:
-    """Yield each text of a one-or-many element with its place (3.1: brackets may be dropped)."""
-    wrong = partial(Problem, code=f"{name.capitalize()}Error")
-    raw = elements.get(name)
+    """Yield each text of an element with its place. One text may stand without a list around it (CAM 3.1)."""
+    code = f"{name.capitalize()}Error"
+    place, raw = _member(elements, name, at)
     if isinstance(raw, str) and not isinstance(raw, Number):
-        yield raw, f"{at}/{name}"
+        yield raw, place
     elif isinstance(raw, list) and raw:
         for i, item in enumerate(raw):
-            where = f"{at}/{name}/{i}"
+            where = f"{place}/{i}"
             if isinstance(item, str) and not isinstance(item, Number):
                 yield item, where
             else:
-                problems.append(wrong(where, message="is not a string"))
+                problems.append(Problem(where, code, "is not a string"))
     else:
-        problems.append(wrong(f"{at}/{name}", message=f"{name} is missing, empty or no string"))
+        problems.append(Problem(place, code, f"{name} is missing, empty or not a string"))

@@ -1,7 +1,8 @@
-"""The condition keys, and which operators each may meet (cam-semantics 8.1, DEC-32).
+"""The condition keys, and the operators that each may be combined with (CAM 8.1, DEC-32).
 
-Rule 1: a key under `qcs:`, or without a prefix, that is not here is a misspelling and an error.
-Rule 2: a well-formed key of a service (`cos:prefix`) is accepted; a call may supply it, else it is unknown.
+Rule 1: a key under `qcs:`, or without a prefix, that this file does not list is an error: it is misspelled.
+Rule 2: a well-formed key of a service (`cos:prefix`) is accepted. Its clauses are unknown for a call that
+        does not supply it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ IP = "qcs:ip"
 TIME = "qcs:current_time"
 RESOURCE_TAG = "qcs:resource_tag"
 REQUEST_TAG = "qcs:request_tag"
-LEGACY_TAG = "qcs:tag"  # the old name of the resource's tags
+LEGACY_TAG = "qcs:tag"  # the former name of the resource's tags
 TAGS = frozenset((RESOURCE_TAG, REQUEST_TAG, LEGACY_TAG))
-# What a call's own fields supply; its further context never speaks for them.
+# Keys that the fields of a call supply; its `context` never supplies them.
 OWN = TAGS | {IP, TIME}
 
 _SERVICE_KEY = re.compile(r"[a-z0-9]+:[A-Za-z0-9_.-]+(?:/.+)?", re.DOTALL)
@@ -48,7 +49,7 @@ _GENERAL: Mapping[str, frozenset[str]] = MappingProxyType(
     },
 )
 _OF_ONE_TAG: Mapping[str, frozenset[str]] = MappingProxyType(
-    {  # presence is documented for the tag keys of today, not for their old name
+    {  # null_equal is documented for the current tag keys, not for the former one
         RESOURCE_TAG: _STRINGS | _of(Kind.NULL),
         REQUEST_TAG: _STRINGS | _of(Kind.NULL),
         LEGACY_TAG: _STRINGS,
@@ -57,19 +58,19 @@ _OF_ONE_TAG: Mapping[str, frozenset[str]] = MappingProxyType(
 
 
 def operators_of(key: str) -> frozenset[str] | None:
-    """Return the operators that may meet a key, or None if there is no such key."""
+    """Return the operators that a key may be combined with, or None if there is no such key."""
     if key in _GENERAL:
         return _GENERAL[key]
     if key in _BARE_SERVICE_KEYS:
         return _ALL
     base, _, name = key.partition("/")
     if "${" in key:
-        return None  # a variable may stand in values, not in keys (DEC-33)
+        return None  # variables are allowed in values, not in keys (DEC-33)
     if base in TAGS:
         return _OF_ONE_TAG[base] if name else None
     return _ALL if _SERVICE_KEY.fullmatch(key) and not key.startswith("qcs:") else None
 
 
 def known_keys() -> tuple[str, ...]:
-    """Return the language's own keys, for suggestions."""
+    """Return the keys that the language itself defines, for suggestions."""
     return tuple(_GENERAL)

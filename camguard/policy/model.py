@@ -1,7 +1,8 @@
-"""A policy document, parsed: frozen values with nothing left to parse (cam-semantics 3).
+"""A policy document after parsing: frozen values with nothing left to parse (CAM 3).
 
-Rule 1: a document that became a `Policy` never raises at a call.
-Rule 2: values of one clause are ORed (NORed when negated), clauses ANDed (7.4).
+Rule 1: evaluating a `Policy` never raises.
+Rule 2: the values of one clause are combined by OR (by NOR where the operator is negated), the clauses of a
+        condition by AND (CAM 7.4).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Effect(StrEnum):
 
 
 class Qualifier(StrEnum):
-    """How the values of a key that holds several are taken together (7.4)."""
+    """How the several values of one key are combined (CAM 7.4)."""
 
     NONE = ""
     ANY = "for_any_value"
@@ -32,32 +33,37 @@ class Qualifier(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ActionPattern:
-    """`service:Name` with stars, the meaningless `name/` taken off (4).
+    """`service:Name` with stars, without the prefix `name/`, which has no effect (CAM 4).
 
     `*` alone is service `*` and name `*`.
     """
 
-    text: str
+    text: str  # as written
     service: str
     name: str
+    where: str = field(default="", compare=False)  # "aiart-full.json#/statement/0/action/1"
 
 
 @dataclass(frozen=True, slots=True)
 class ResourcePattern:
-    """Six segments (5.2). `path` is the last one: literal text, or a template with variables."""
+    """Six segments (CAM 5.2), of which the project is not kept.
 
-    text: str
+    path: the last segment, as literal text or as a template with variables.
+    """
+
+    text: str  # as written
     service: str
     region: str
     account: str
     path: str | Template
+    where: str = field(default="", compare=False)  # "aiart-full.json#/statement/0/resource/1"
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # compared as objects: a key of compiled tables
+@dataclass(frozen=True, slots=True, eq=False)  # compared by identity: a key of compiled tables
 class Clause:
-    """One key under one operator.
+    """One condition key under one operator.
 
-    wanted: for each value what `operator.want` made of it, or a template where it holds variables.
+    wanted: for each value the result of `operator.want`, or a template if the value contains variables.
     addresses: the union of the wanted ranges of an `ip_*` operator, else None.
     """
 
@@ -69,12 +75,12 @@ class Clause:
     values: tuple[str, ...]  # as written
     wanted: tuple[Any, ...]
     addresses: IpSet | None
-    where: str  # JSON Pointer within the document
+    where: str  # "aiart-full.json#/statement/0/condition/ip_equal/qcs:ip"
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # compared as objects, as its clauses are
+@dataclass(frozen=True, slots=True, eq=False)  # compared by identity, as its clauses are
 class Statement:
-    """One statement. any_resource: the literal `*` is among its resources; patterns: the others."""
+    """One statement. any_resource: whether the literal `*` is among its resources; patterns: the others."""
 
     id: str  # "aiart-full#0"
     effect: Effect
@@ -85,9 +91,9 @@ class Statement:
     where: str  # "aiart-full.json#/statement/0"
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # compared as objects: a document is a cache key
+@dataclass(frozen=True, slots=True, eq=False)  # compared by identity: a session policy is a cache key
 class Policy:
-    """One document: its statements in order, and the text it came from."""
+    """One document: its statements in order, and its text; the text is empty for a part of another file."""
 
     id: str
     source: str

@@ -1,8 +1,8 @@
-"""The condition operators: how a wanted value is read, and how a value is compared with it.
+"""The condition operators: how a policy's value is read, and how a call's value is compared with it.
 
-Rule 1: this table is the whole list (cam-semantics 7.1); what is not here is no operator (DEC-18).
-Rule 2: a negated operator holds only the positive comparison; the negation is made over all wanted
-        values at once (NOR, DEC-27), by `camguard.policy.conditions`.
+Rule 1: OPERATORS is the complete list (CAM 7.1, DEC-18).
+Rule 2: the row of a negated operator has the positive comparison. `camguard.policy.conditions` negates the
+        result over all wanted values together (NOR, DEC-27).
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One row of the table.
+    """One row of OPERATORS.
 
-    read: text of a call's value -> what `holds` takes, or None if it is no such value (U2).
-    want: text of a policy's value -> what `holds` takes, or None if it may not stand there.
-    holds: (value, wanted) -> the positive comparison; of addresses `wanted` is the union of all ranges.
+    read: converts the text of a call's value for `holds`; returns None for text of another type (U2).
+    want: converts the text of a policy's value for `holds`; returns None for text that is not allowed.
+    holds: compares a value with a wanted value; for addresses `wanted` is the union of all ranges.
     """
 
     name: str
@@ -49,13 +49,13 @@ class Operator:
 
     @property
     def negated(self) -> bool:
-        """Whether the operator holds where the comparison does not."""
+        """Whether the operator holds where its comparison does not."""
         return "_not_" in self.name
 
 
 @dataclass(frozen=True, slots=True)
 class Like:
-    """A `string_like` pattern: `*` only as its first or last character (DEC-22)."""
+    """A `string_like` pattern: `*` is allowed as its first and its last character only (DEC-22)."""
 
     lead: bool
     body: str
@@ -63,7 +63,7 @@ class Like:
 
     @classmethod
     def of(cls, text: str) -> Like | None:
-        """Return the pattern, or None if a star stands inside."""
+        """Return the pattern, or None if the text contains a star in another place."""
         lead, trail = text.startswith("*"), text.endswith("*")
         body = text[lead : len(text) - trail]
         return None if "*" in body else cls(lead, body, trail)
@@ -98,7 +98,7 @@ def _equal_but_for_case(value: str, wanted: str) -> bool:
 
 
 def _binary_equal(value: str, wanted: str) -> Truth:
-    """Three editions, three meanings: a difference in case alone is unknown (DEC-20, U4)."""
+    """Return None for texts that differ in letter case alone, because the editions disagree (DEC-20, U4)."""
     if value == wanted:
         return True
     return None if _equal_but_for_case(value, wanted) else False

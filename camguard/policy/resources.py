@@ -1,7 +1,7 @@
-"""The resource element: six segments, matched segment by segment (cam-semantics 5, 11.3).
+"""The resource element: six segments, compared segment by segment (CAM 5 and 11.3).
 
-Rule 1: a request's resource is literal text, never a pattern (5.3).
-Rule 2: where the documents disagree an allow does not reach and a deny is unknown (DEC-15).
+Rule 1: the resource of a call is literal text, never a pattern (CAM 5.3).
+Rule 2: where the vendor's documents disagree, an allow does not match and a deny is unknown (DEC-15).
 Rule 3: a call of a thousand resources is compared with a pattern at once, as `Targets`. `resource_match`
         compares one resource; both give the same answer.
 """
@@ -25,7 +25,7 @@ SEGMENTS = 6
 _END = "\n"  # behind a path where its end is looked for; a path that holds one is compared as a whole
 _PROJECTS = frozenset(("", "0", "id/0"))  # DEC-13
 _OWN_ACCOUNT = frozenset(("", "uin/", STAR, "uin/*"))  # DEC-14
-# The first nine codes are documented, what they stand for is general knowledge (DEC-16).
+# The vendor documents these codes; which region each one means is general knowledge (DEC-16).
 REGION_ALIASES = MappingProxyType(
     {
         "gz": "ap-guangzhou",
@@ -43,21 +43,22 @@ REGION_ALIASES = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The root account that owns everything here: its uin and its APPID, digits as text."""
+    """The root account that a bundle belongs to: its uin and its APPID, as digits."""
 
     uin: str
     app_id: str
 
     def account(self, text: str) -> str:
-        """Return the one spelling of an account segment (5.3)."""
+        """Return the canonical spelling of an account segment (CAM 5.3)."""
         if text in _OWN_ACCOUNT or text == f"uid/{self.app_id}":
             return f"uin/{self.uin}"
         return text
 
     def owns(self, resource: str | None) -> bool:
-        """Tell whether a call's resource is this account's own (10.3).
+        """Return whether a call's resource belongs to this account (CAM 10.3).
 
-        What names no account - not bound, `*`, not six segments - is: camguard binds its own account's only.
+        A resource without an account (one that is not bound, `*`, or not six segments) belongs to it, because
+        camguard binds resources of this account only.
         """
         place = Resource.of(resource) if resource else None
         return place is None or self.account(place.account) == f"uin/{self.uin}"
@@ -65,7 +66,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A resource as a call names it, its project segment left out (5.2)."""
+    """A resource of a call, without its project segment (CAM 5.2)."""
 
     service: str
     region: str
@@ -74,15 +75,18 @@ class Resource:
 
     @classmethod
     def of(cls, text: str) -> Resource | None:
-        """Return the segments, or None for what is not six of them."""
-        parts = text.split(":", SEGMENTS - 1)  # later colons belong to the last one (DEC-12)
+        """Return the segments, or None if there are not six of them."""
+        parts = text.split(":", SEGMENTS - 1)  # later colons belong to the last segment (DEC-12)
         if len(parts) != SEGMENTS or parts[0] != "qcs":
             return None
         return cls(parts[2], parts[3], parts[4], parts[5])
 
 
-def read_resource(text: str) -> ResourcePattern | tuple[str, str]:
-    """Return the pattern, or the code and the words for what is wrong with it (cam-semantics 17)."""
+def read_resource(text: str, where: str = "") -> ResourcePattern | tuple[str, str]:
+    """Return the pattern that a policy's text stands for, or the code and the message of a problem (CAM 17).
+
+    where: the place of the text, which the pattern keeps.
+    """
     parts = text.split(":", SEGMENTS - 1)
     if len(parts) != SEGMENTS or parts[0] != "qcs":
         return (
@@ -90,21 +94,21 @@ def read_resource(text: str) -> ResourcePattern | tuple[str, str]:
             "is neither '*' nor six segments qcs:project:service:region:account:resource",
         )
     _, project, service, region, account, path = parts
-    fixed = parts if service == "cos" else parts[:-1]  # object paths take no variable either (9)
+    fixed = parts if service == "cos" else parts[:-1]  # paths of objects take no variable either (CAM 9)
     if any("${" in part for part in fixed):
-        return "ResourceContentError", "holds a variable where none may stand"
+        return "ResourceContentError", "contains a variable where variables are not allowed"
     if project not in _PROJECTS:
-        return "ResourceProjectError", f"fills the project segment with {project!r}; leave it empty"
+        return "ResourceProjectError", f"has {project!r} as its project segment; leave that segment empty"
     if not path:
         return "ResourceQcsError", "has an empty last segment"
     template = read_template(path)
     if template is None:
-        return "ResourceContentError", "holds a variable that does not exist"
-    return ResourcePattern(text, service, region, account, template)
+        return "ResourceContentError", "contains a variable that does not exist"
+    return ResourcePattern(text, service, region, account, template, where)
 
 
 def _path_match(pieces: tuple[str, ...], effect: Effect, path: str) -> Truth:
-    """Compare the last segment: between the pieces is any run of characters, `/` included (5.3)."""
+    """Compare the last segment. Any characters, `/` included, may stand between the pieces (CAM 5.3)."""
     if fits(pieces, path):
         return True
     if effect is Effect.ALLOW:
@@ -116,15 +120,15 @@ def _path_match(pieces: tuple[str, ...], effect: Effect, path: str) -> Truth:
 def _near_pieces(pieces: tuple[str, ...]) -> tuple[str, ...] | None:
     """Return the pieces of the other pattern that a deny may mean, None where there is no other one."""
     last = pieces[-1]
-    if not last and pieces[-2].endswith("/"):  # X/* against X; a piece that is alone is never empty
+    if not last and pieces[-2].endswith("/"):  # `X/*` compared with `X`; a single piece is never empty
         return (*pieces[:-2], pieces[-2][:-1])
-    if last.endswith("/"):  # a trailing slash as a prefix
+    if last.endswith("/"):  # `X/` compared with `X/y`
         return (*pieces, "")
     return None
 
 
 def _pieces(pattern: str | Template, bindings: Bindings) -> tuple[str, ...] | None:
-    """Return the literal text between the stars, variables filled in, or None if one has no value."""
+    """Return the literal text between the stars variables filled in, or None if a variable has no value."""
     if isinstance(pattern, str):
         return tuple(pattern.split(STAR))
     pieces = [""]
@@ -133,7 +137,7 @@ def _pieces(pattern: str | Template, bindings: Bindings) -> tuple[str, ...] | No
             value = bindings.get(part)
             if value is None:
                 return None
-            pieces[-1] += value  # literal, a star in it is no star (DEC-33)
+            pieces[-1] += value  # literal: a star in a value is not a wildcard (DEC-33)
         else:
             first, *more = part.split(STAR)
             pieces[-1] += first
@@ -144,31 +148,31 @@ def _pieces(pattern: str | Template, bindings: Bindings) -> tuple[str, ...] | No
 def resource_match(
     pattern: ResourcePattern, effect: Effect, resource: Resource | None, owner: Owner, bindings: Bindings
 ) -> Truth:
-    """Compare one pattern with one resource of a resource-level call (5.3).
+    """Compare one pattern with one resource of a resource-level call (CAM 5.3).
 
-    resource: None where the call's text is not six segments; that reaches no allow and leaves a deny unknown.
+    resource: None if the call's text is not six segments: an allow does not match it, a deny is unknown.
     """
     pieces = _pieces(pattern.path, bindings)
     if pieces is None:
         return None  # DEC-34
-    off = False if effect is Effect.ALLOW else None
+    mismatch = False if effect is Effect.ALLOW else None
     if resource is None:
-        return off
+        return mismatch
     return all_of(
         (
             pattern.service in ("", STAR) or pattern.service == resource.service,
-            _region_match(pattern.region, resource.region, off),
+            _region_match(pattern.region, resource.region, mismatch),
             owner.account(pattern.account) == owner.account(resource.account),
             _path_match(pieces, effect, resource.path),
         ),
     )
 
 
-def _region_match(pattern: str, region: str, off: Truth) -> Truth:
+def _region_match(pattern: str, region: str, mismatch: Truth) -> Truth:
     if pattern in ("", STAR):
         return True
     if not region:
-        return off
+        return mismatch
     return star_match(REGION_ALIASES.get(pattern, pattern), REGION_ALIASES.get(region, region))
 
 
@@ -241,16 +245,16 @@ class Targets:
         pieces = _pieces(pattern.path, bindings)
         if pieces is None:
             return Found(0, self._every)  # DEC-34
-        off = False if effect is Effect.ALLOW else None
+        mismatch = False if effect is Effect.ALLOW else None
         near_pieces = None if effect is Effect.ALLOW else _near_pieces(pieces)
         account = owner.account(pattern.account)
         true = 0
-        unknown = 0 if off is False else self._shapeless
+        unknown = 0 if mismatch is False else self._shapeless
         for at, place in enumerate(self._places):
             resource = place.resource
             if account != resource.account or pattern.service not in ("", STAR, resource.service):
                 continue
-            reached = _region_match(pattern.region, resource.region, off)
+            reached = _region_match(pattern.region, resource.region, mismatch)
             if reached is False:
                 continue
             fitting = self._fitting(at, pieces)

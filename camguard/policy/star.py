@@ -1,7 +1,7 @@
-"""Patterns in which `*` stands for any run of characters, none included, and all else for itself.
+"""Patterns in which `*` matches any characters, also none, and every other character matches itself.
 
-Rule 1: anchored at both ends, case-sensitive, `?` and brackets are plain characters (DEC-6).
-Rule 2: linear: the pieces between the stars are found one after the other, never tried again.
+Rule 1: a match covers the whole text and is case-sensitive; `?` and brackets are plain characters (DEC-6).
+Rule 2: the time is linear: each piece between two stars is searched once, without backtracking.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ STAR = "*"
 
 
 def star_match(pattern: str, text: str) -> bool:
-    """Tell whether the whole of `text` fits `pattern` (cam-semantics 4 rule 1, 5.3).
+    """Return whether `pattern` matches the whole of `text` (CAM 4 rule 1, CAM 5.3).
 
     >>> star_match("PutObject*", "PutObject"), star_match("*Vpn*", "CreateVpnGw"), star_match("a*a", "a")
     (True, True, False)
@@ -19,9 +19,10 @@ def star_match(pattern: str, text: str) -> bool:
 
 
 def fits(pieces: tuple[str, ...], text: str) -> bool:
-    """Tell whether `text` is made of the pieces in order, with anything between them.
+    """Return whether `text` consists of the pieces in their order, with any characters between them.
 
-    pieces: what stood between the stars; the first and last may be empty. One alone is the whole text.
+    pieces: the literal text between the stars; the first and the last may be empty. A single piece must equal
+        the text.
     """
     if len(pieces) == 1:
         return pieces == (text,)

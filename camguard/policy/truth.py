@@ -1,6 +1,7 @@
-"""Three values: True, False, and None for what cannot be known (cam-semantics 2, Kleene).
+"""Three-valued logic (Kleene): True, False, and None for unknown (CAM 2).
 
-What is not known never grants and always blocks: an allow counts only if True, a deny unless False.
+An unknown statement never grants and always blocks: an allow counts only if it is True, a deny unless it is
+False.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ Truth: TypeAlias = bool | None
 
 
 def all_of(truths: Iterable[Truth]) -> Truth:
-    """AND: False if any is False, else unknown if any is unknown, else True."""
+    """Return the AND: False if any value is False, else unknown if any is unknown, else True."""
     result: Truth = True
     for truth in truths:
         if truth is False:
@@ -23,7 +24,7 @@ def all_of(truths: Iterable[Truth]) -> Truth:
 
 
 def any_of(truths: Iterable[Truth]) -> Truth:
-    """OR: True if any is True, else unknown if any is unknown, else False."""
+    """Return the OR: True if any value is True, else unknown if any is unknown, else False."""
     result: Truth = False
     for truth in truths:
         if truth is True:
@@ -34,5 +35,5 @@ def any_of(truths: Iterable[Truth]) -> Truth:
 
 
 def negate(truth: Truth) -> Truth:
-    """NOT: swaps True and False, keeps the unknown."""
+    """Return the NOT: True and False are swapped, unknown stays unknown."""
     return None if truth is None else not truth

@@ -1,6 +1,6 @@
-"""The values that conditions compare: numbers, instants, booleans (cam-semantics 7.2, 7.3).
+"""The values that conditions compare: numbers, instants, booleans (CAM 7.2 and 7.3).
 
-Each reader returns None for text that is no such value: at load that is an error of the document, at a
+Each function returns None for text of another type. In a policy such text is an error of the document; in a
 call it makes the comparison unknown (U2).
 """
 
@@ -12,8 +12,8 @@ from decimal import Decimal
 from fractions import Fraction
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
-_CLOCK = r"(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}"  # newer Pythons would read 24:00:00 as the next day
-# The two documented forms; offsets, other fractions and a blank before the time are refused (DEC-26).
+_CLOCK = r"(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}"  # newer Python versions read 24:00:00 as the next day
+# The two documented forms. An offset, another fraction or white space is refused (DEC-26).
 _INSTANT = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
     rf"(?:T({_CLOCK})(?:\.([0-9]{{1,9}}))?Z| ({_CLOCK}))",
@@ -22,14 +22,14 @@ _BOOLEANS = {"true": True, "false": False}
 
 
 def read_number(text: str) -> Decimal | None:
-    """Return a decimal number exactly. No blanks, no NaN, no infinity, no empty text."""
+    """Return a decimal number exactly. White space, NaN, infinity and empty text are refused."""
     if not _NUMBER.fullmatch(text):
         return None
     return Decimal(text)
 
 
 def read_instant(text: str) -> int | Fraction | None:
-    """Return seconds since the epoch, exactly, of `2016-06-01T00:01:00Z` or `2022-05-31 00:00:00` (UTC)."""
+    """Return the exact seconds since the epoch of `2016-06-01T00:01:00Z` or `2022-05-31 00:00:00` (UTC)."""
     match = _INSTANT.fullmatch(text)
     if not match:
         return None
@@ -43,5 +43,5 @@ def read_instant(text: str) -> int | Fraction | None:
 
 
 def read_boolean(text: str) -> bool | None:
-    """Return the value of `true` or `false`, in exactly these letters."""
+    """Return the value of `true` or `false`, which must be in lower case."""
     return _BOOLEANS.get(text)

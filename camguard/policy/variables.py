@@ -1,7 +1,7 @@
-"""`${uin}` and its like: where they may stand, and what they become (cam-semantics 9).
+"""Variables such as `${uin}`: where they are allowed, and which values they take (CAM 9).
 
-Rule 1: a value is inserted into the parsed structure, never into text that is parsed later (DEC-33).
-Rule 2: a variable without a value makes its pattern or value unknown (DEC-34).
+Rule 1: a value is inserted into a parsed pattern, never into text that is parsed afterwards (DEC-33).
+Rule 2: a pattern or value with a variable that has no value is unknown (DEC-34).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ NAMES = frozenset(
 )
 _VARIABLE = re.compile(r"\${([^}]*)}")
 
-# Literal text and variable names in turn: ("instance/", "uin", "-x"). Text without variables is a plain str.
+# Literal text and variable names alternate: ("instance/", "uin", "-x"). Text without variables is a str.
 Template: TypeAlias = tuple[str, ...]
-Bindings: TypeAlias = Mapping[str, str]  # variable name -> digits; a name not in it has no value
+Bindings: TypeAlias = Mapping[str, str]  # variable name -> digits; a variable without a value is absent
 
 
 def read_template(text: str) -> str | Template | None:
-    """Return the text itself, its template if it holds variables, or None if one is unknown or broken."""
+    """Return the text, or a template if it contains variables, or None if a variable is unknown or broken."""
     if "${" not in text:
         return text
     parts = tuple(_VARIABLE.split(text))
@@ -31,7 +31,7 @@ def read_template(text: str) -> str | Template | None:
 
 
 def fill(template: str | Template, bindings: Bindings) -> str | None:
-    """Return the text with each variable replaced by its value, or None if one has no value."""
+    """Return the text with each variable replaced by its value, or None if a variable has no value."""
     if isinstance(template, str):
         return template
     try:

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, cast
 
+from camguard.engine.known_actions import IpSupport, UnknownAction
 from camguard.ipset import IpSet
 from camguard.settings import values
 from camguard.settings.values import Address, Reader
@@ -28,8 +29,6 @@ IdentityMode = Literal["signature", "header", "either", "claimed"]
 ClientIpHeader = Literal["x-forwarded-for", "forwarded"]
 EnforcementMode = Literal["enforce", "shadow"]
 StatusStyle = Literal["sdk", "http"]
-IpSupport = Literal["catalog", "gateway"]
-UnknownAction = Literal["refuse", "judge"]
 
 _DAY = 86_400
 _MIB = 1 << 20

@@ -1,1 +1,4 @@
-"""Metrics and the decision log: observers, handed in, never reached for."""
+"""Records of requests, and their observers: metrics and the decision log.
+
+Observers are handed to the guard; the guard imports none of them.
+"""

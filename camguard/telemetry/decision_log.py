@@ -24,9 +24,9 @@ from itertools import accumulate, islice
 from pathlib import Path
 from typing import BinaryIO
 
-from camguard.edge.record import Record
 from camguard.engine.decision import Reason
 from camguard.telemetry.log_line import log_line
+from camguard.telemetry.record import Record
 
 QUEUE = 10_000  # records
 ALLOWED_SHARE = 4  # one in so many places of the queue is reserved for allowed calls

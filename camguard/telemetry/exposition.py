@@ -1,17 +1,17 @@
-"""What a registry shows of camguard: one collector over plain numbers.
+"""The metrics as a contract (names, types, labels, texts), and the collector that a registry shows them with.
 
-One `Exposition` stands in a registry, however many guards count into it: a host application may build its
-middleware twice, and its registry must not refuse the second.
+Rule 1: the value of a label comes from the catalog or from a list in this file, never from a request (T114).
+Rule 2: the name of a counter ends in `_total`, a duration is in seconds, a moment is a Unix time.
+Rule 3: several processes, or several guards in one registry, are shown as one: counters and histograms are
+        added, a gauge follows its `mode`.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from types import MappingProxyType
-from typing import cast
-from weakref import WeakKeyDictionary
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import (
@@ -24,110 +24,167 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from camguard.errors import Problem, SettingsError
-from camguard.telemetry.families import FAMILIES, Family, Labels, Snapshot, Timed, Value, merge
 
-Source = Callable[[], Snapshot]
-NOTHING: Snapshot = MappingProxyType({})
+UNKNOWN = "_unknown"  # a value of a request that neither the catalog nor a list contains
+OTHER = "other"  # an action without a counter of its own
+
+CLIENT_IP = ("peer", "forwarded", "invalid")
+SIGNATURE = ("valid", "invalid", "expired", "malformed", "unknown_key", "replayed", "claimed")
+COMPARISON = ("same", "newly_denied", "newly_allowed", "error")
+RELOAD = ("success", "unchanged", "failure")
+LOG_RESULT = ("written", "dropped", "error")
+UPSTREAM_ERROR = ("connect", "timeout", "reset", "protocol", "truncated", "internal")
+
+DECISION_BOUNDS = (5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 1e-2, 5e-2)  # seconds
+UPSTREAM_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+Mode = Literal["livesum", "livemin", "livemax"]
+
+
+class Family(NamedTuple):
+    """One metric. mode: how gauges of several processes become one; bounds: of buckets, in seconds."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+    mode: Mode = "livesum"
+    bounds: tuple[float, ...] = ()
+
+
+_FAMILIES = (
+    Family("camguard_decisions_total", "counter", ("listener", "service", "access", "decision", "reason"),
+           "Requests by decision and reason."),
+    Family("camguard_action_decisions_total", "counter", ("service", "action", "decision"),
+           "Requests by action; an action without a counter of its own is 'other'."),
+    Family("camguard_decision_duration_seconds", "histogram", ("listener",),
+           "Time from frozen headers to decision, body and signature included, upstream excluded.",
+           bounds=DECISION_BOUNDS),
+    Family("camguard_requests_in_flight", "gauge", ("listener",), "Requests that are being served."),
+    Family("camguard_client_ip_total", "counter", ("method",), "How the address of the client was found."),
+    Family("camguard_signature_checks_total", "counter", ("result",), "Checked signatures by result."),
+    Family("camguard_shadow_comparisons_total", "counter", ("result", "access"),
+           "Requests that the candidate bundle decided too, by how it differs from the active bundle."),
+    Family("camguard_policy_reloads_total", "counter", ("result",), "Polls of the policy source."),
+    Family("camguard_policy_last_reload_successful", "gauge", (),
+           "1 if the last poll of the policy source found a valid bundle, else 0.", "livemin"),
+    Family("camguard_policy_last_success_timestamp_seconds", "gauge", (),
+           "Unix time at which the policy source was last confirmed, changed or not.", "livemin"),
+    Family("camguard_policy_activation_timestamp_seconds", "gauge", (),
+           "Unix time at which the active bundle was activated.", "livemin"),
+    Family("camguard_policy_info", "gauge", ("revision",),
+           "1 for the active revision (12 hex digits), 0 for a replaced one.", "livemax"),
+    Family("camguard_policy_statements", "gauge", (), "Statements in the active bundle.", "livemax"),
+    Family("camguard_policy_principals", "gauge", (), "Principals in the active bundle.", "livemax"),
+    Family("camguard_catalog_actions", "gauge", (), "Actions in the catalog.", "livemax"),
+    Family("camguard_table_cache_lookups_total", "counter", ("result",),
+           "Look-ups of compiled tables for principals without a recent call, across reloads."),
+    Family("camguard_table_cache_entries", "gauge", (), "Compiled tables of the active bundle."),
+    Family("camguard_decision_log_records_total", "counter", ("result",),
+           "Records of the decision log; 'error' counts failed writes, which are tried again."),
+    Family("camguard_stderr_lost_lines_total", "counter", (),
+           "Lines of the process log (stderr) that were lost, because nobody read them fast enough."),
+    Family("camguard_upstream_duration_seconds", "histogram", ("service",),
+           "Time from sending a request upstream to its answer.", bounds=UPSTREAM_BOUNDS),
+    Family("camguard_upstream_errors_total", "counter", ("service", "kind"),
+           "Forwarded requests that failed, by kind of failure."),
+    Family("camguard_build_info", "gauge", ("version", "python_version"),
+           "1, labelled with the running versions.", "livemax"),
+)  # fmt: skip
+FAMILIES: Mapping[str, Family] = MappingProxyType({family.name: family for family in _FAMILIES})
+
+Labels: TypeAlias = tuple[str, ...]
+
+
+class Timed(NamedTuple):
+    """The state of a histogram. counts: per bucket, not cumulative, the last one unbounded; sum: seconds."""
+
+    counts: tuple[int, ...]
+    sum: float
+
+
+Value: TypeAlias = float | Timed
+Snapshot: TypeAlias = Mapping[str, Mapping[Labels, Value]]  # family name -> label values -> value
+Source: TypeAlias = Callable[[], Snapshot]
+
+
+def merge(snapshots: Iterable[Snapshot]) -> dict[str, dict[Labels, Value]]:
+    """Return several snapshots as one (Rule 3), with every family, in the order of FAMILIES."""
+    merged: dict[str, dict[Labels, Value]] = {name: {} for name in FAMILIES}
+    for snapshot in snapshots:
+        for name, values in snapshot.items():
+            family, into = FAMILIES[name], merged[name]
+            for labels, value in values.items():
+                into[labels] = _both(family, into[labels], value) if labels in into else value
+    return merged
+
+
+def _both(family: Family, one: Value, other: Value) -> Value:
+    if isinstance(one, Timed) and isinstance(other, Timed):
+        return Timed(tuple(map(sum, zip(one.counts, other.counts, strict=True))), one.sum + other.sum)
+    if isinstance(one, Timed) or isinstance(other, Timed):
+        raise TypeError(family.name)
+    if family.kind == "gauge" and family.mode != "livesum":
+        return (min if family.mode == "livemin" else max)(one, other)
+    return one + other
 
 
 class Exposition(Collector):
-    """The sum of several sources of numbers."""
+    """Shows the sum of several sources, e.g. when a host application builds its middleware twice.
+
+    A registry refuses a second metric of the same name, so there is one Exposition per registry.
+    """
 
     def __init__(self) -> None:
-        self._sources: tuple[tuple[Source, ...], Snapshot] = (
-            (),
-            {},
-        )  # who counts, and what is left of others
-        self._changing = threading.Lock()
+        self._sources: dict[object, Source] = {}
 
-    def add(self, source: Source, left: Snapshot = NOTHING) -> None:
-        """Show a source from now on. left: what `remove` returned, if it was here before."""
-        with self._changing:
-            sources, leftovers = self._sources
-            if source not in sources:
-                self._sources = ((*sources, source), merge((leftovers, _negative(left))))
-
-    def remove(self, source: Source) -> Snapshot:
-        """Let a source go and return what is left of it: its counters, which go on being shown.
-
-        A counter that falls would look like a restart.
-        """
-        with self._changing:
-            sources, leftovers = self._sources
-            if source not in sources:
-                return NOTHING
-            left = {name: numbers for name, numbers in source().items() if FAMILIES[name].kind != "gauge"}
-            self._sources = (tuple(each for each in sources if each != source), merge((leftovers, left)))
-            return left
+    def show(self, owner: object, source: Source) -> None:
+        """Show a source from now on, in place of the previous source of the same owner."""
+        self._sources[owner] = source
 
     def snapshot(self) -> dict[str, dict[Labels, Value]]:
-        """Return the numbers of now, every family present."""
-        sources, left = self._sources
-        return merge((left, *(source() for source in sources)))
+        """Return the current numbers, with every family."""
+        return merge(source() for source in tuple(self._sources.values()))
 
     def describe(self) -> Iterator[Metric]:
-        """Yield the families without numbers: what a registry compares names with."""
+        """Yield the families without numbers; a registry compares their names with those it has."""
         return map(_empty, FAMILIES.values())
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the families with the numbers of now."""
+        """Yield the families with the current numbers."""
         for name, numbers in self.snapshot().items():
             family = FAMILIES[name]
             shown = _empty(family)
             for labels, value in sorted(numbers.items()):
-                _add(shown, family, labels, value)
+                if isinstance(value, Timed):
+                    bounds = (*map(floatToGoString, family.bounds), "+Inf")
+                    buckets = list(zip(bounds, accumulate(value.counts), strict=True))
+                    shown.add_metric(labels, buckets, value.sum)
+                else:
+                    shown.add_metric(labels, value)
             yield shown
 
 
-def _negative(snapshot: Snapshot) -> Snapshot:
-    return {
-        name: {
-            labels: Timed(tuple(-count for count in value.counts), -value.sum)
-            if isinstance(value, Timed)
-            else -value
-            for labels, value in numbers.items()
-        }
-        for name, numbers in snapshot.items()
-    }
+_TYPES = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
 
 
-_MAKERS: Mapping[str, Callable[..., Metric]] = {
-    "counter": CounterMetricFamily,
-    "gauge": GaugeMetricFamily,
-    "histogram": HistogramMetricFamily,
-}
-
-
-def _empty(family: Family) -> Metric:
-    return _MAKERS[family.kind](family.name, family.help, labels=family.labels)
-
-
-def _add(shown: Metric, family: Family, labels: Labels, value: Value) -> None:
-    if isinstance(value, Timed):
-        bounds = (*map(floatToGoString, family.bounds), "+Inf")
-        buckets = list(zip(bounds, accumulate(value.counts), strict=True))
-        cast("HistogramMetricFamily", shown).add_metric(labels, buckets, value.sum)
-    else:
-        cast("CounterMetricFamily | GaugeMetricFamily", shown).add_metric(labels, value)
-
-
-_expositions: WeakKeyDictionary[CollectorRegistry, Exposition] = WeakKeyDictionary()
-_making = threading.Lock()
+def _empty(family: Family) -> Any:
+    return _TYPES[family.kind](family.name, family.help, labels=family.labels)
 
 
 def exposition_of(registry: CollectorRegistry) -> Exposition:
-    """Return what stands in a registry, put there the first time.
+    """Return the exposition of a registry, which is registered at the first call.
 
-    Raises SettingsError if the registry has a metric of somebody else under one of camguard's names.
+    Raises SettingsError if the registry has another metric under one of camguard's names.
     """
-    with _making:
-        found = _expositions.get(registry)
-        if found is None:
-            found = Exposition()
-            try:
-                registry.register(found)
-            except ValueError as error:
-                message = f"has a metric of that name already ({error}); hand in another registry"
-                raise SettingsError(Problem("registry", "SettingsError", message)) from None
-            _expositions[registry] = found
-        return found
+    exposition = Exposition()
+    try:
+        registry.register(exposition)
+    except ValueError as error:
+        # The client library has no public way to find a registered collector.
+        for registered in tuple(registry._collector_to_names):  # noqa: SLF001
+            if isinstance(registered, Exposition):
+                return registered
+        message = f"has a metric of that name already ({error}); use another registry"
+        raise SettingsError(Problem("registry", "SettingsError", message)) from None
+    return exposition

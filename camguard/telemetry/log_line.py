@@ -1,9 +1,10 @@
-"""One record -> one line of the decision log.
+"""Formats one record as one line of the decision log.
 
-Rule 1: the same keys in the same order for every outcome; what is not known is null.
-Rule 2: a line is printable ASCII and one JSON object, whatever a caller sent (threats T112).
-Rule 3: a line is at most LINE_BYTES, since each text is at most TEXT_BYTES of it, and each list LIST_BYTES.
-Rule 4: what is written is named here, field by field; nothing gets here because it was lying about (T113).
+Rule 1: every line has the same keys in the same order; an unknown value is null.
+Rule 2: a line is one JSON object in printable ASCII, whatever a caller has sent (T112).
+Rule 3: a line has at most LINE_BYTES, because each text has at most TEXT_BYTES and each list LIST_BYTES.
+Rule 4: every written field is named in this file, so that a new field of a record is not logged by accident
+        (T113).
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import time
 from collections.abc import Iterable
 from json.encoder import encode_basestring_ascii
 
-from camguard.edge.record import Record
+from camguard.bounded_cache import BoundedCache
 from camguard.ipset import format_address
+from camguard.telemetry.record import Record
 
-LINE_BYTES = 4096  # at most, the line break included: written to a pipe in one piece (PIPE_BUF)
+LINE_BYTES = 4096  # line break included; a pipe takes as many bytes in one piece (PIPE_BUF)
 TEXT_BYTES = 256  # of an escaped text, without quotes
 LIST_BYTES = 768  # of an escaped list, with brackets
-CUT = "..."  # ends what was cut
+CUT = "..."  # ends a text or a list that was cut
 KEYS = (
     *("time", "id", "listener", "mode", "decision", "reason", "principal", "secret_id", "service", "action"),
     *("access", "resources", "source_ip", "peer", "statements", "revision", "candidate", "duration_us"),
@@ -26,10 +28,8 @@ KEYS = (
 )
 _TEMPLATE = "{" + ",".join(f'"{key}":%s' for key in KEYS) + "}\n"
 _REVISION_DIGITS = 12
-_REMEMBERED = 4096
 
-_escaped: dict[str, str] = {}  # bounded, cleared when full: principals and actions come again
-_second: tuple[int, str] = (-1, "")  # the second that the last line was written in, as text
+_second: tuple[int, str] = (-1, "")  # the second of the last line, and its text
 
 
 def log_line(record: Record, upstream_status: int | None) -> bytes:
@@ -57,40 +57,31 @@ def log_line(record: Record, upstream_status: int | None) -> bytes:
             _text(record.revision[:_REVISION_DIGITS] or None),
             _text(candidate.reason if candidate is not None else None),
             f"{record.duration * 1e6:.1f}",
-            "null" if upstream_status is None else "%d" % upstream_status,  # noqa: UP031 - an int, whatever it is
+            "null" if upstream_status is None else "%d" % upstream_status,  # noqa: UP031 - `%d` also formats an IntEnum as a number
             request_id,
         )
     ).encode("ascii")
 
 
 def _moment(seconds: float) -> str:
-    """Return a time as RFC 3339 has it: UTC, six digits of a second."""
-    global _second  # noqa: PLW0603 - a memo of one second, written by the one thread that writes lines
+    """Return a time in the form of RFC 3339: UTC, six digits of a second."""
+    global _second  # noqa: PLW0603 - a cache of one second; one thread writes lines
     whole, micros = divmod(round(seconds * 1_000_000), 1_000_000)
-    known, spelt = _second
-    if known != whole:
-        spelt = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
-        _second = (whole, spelt)
-    return f'"{spelt}.{micros:06d}Z"'
+    cached, text = _second
+    if cached != whole:
+        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+        _second = (whole, text)
+    return f'"{text}.{micros:06d}Z"'
 
 
 def _text(value: str | None) -> str:
     """Return a text as JSON, escaped and cut."""
-    if value is None:
-        return "null"
-    known = _escaped.get(value)
-    if known is None:
-        if len(_escaped) >= _REMEMBERED:
-            _escaped.clear()
-        known = _escape(value)
-        if len(value) <= TEXT_BYTES:
-            _escaped[value] = known
-    return known
+    return "null" if value is None else _escaped[value]
 
 
 def _escape(value: str) -> str:
     escaped = encode_basestring_ascii(value[: TEXT_BYTES + 1])
-    if "\\ud" in escaped:  # half of a pair is no text to many readers of JSON; whole pairs survive this
+    if "\\ud" in escaped:  # many JSON parsers refuse half of a surrogate pair; this keeps whole pairs
         value = value[: TEXT_BYTES + 1].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         escaped = encode_basestring_ascii(value)
     if len(escaped) <= TEXT_BYTES + 2:
@@ -104,6 +95,9 @@ def _escape(value: str) -> str:
             break
         kept.append(piece)
     return f'"{"".join(kept)}{CUT}"'
+
+
+_escaped: BoundedCache[str, str] = BoundedCache(_escape, longest=TEXT_BYTES)  # principals and actions recur
 
 
 def _list(values: Iterable[str | None]) -> str:

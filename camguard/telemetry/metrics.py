@@ -1,11 +1,15 @@
-"""Counting calls. An observer, handed in, never reached for.
+"""Counts requests and reloads for Prometheus. An observer that is handed in, never reached for.
 
-Rule 1: a call adds to plain ints in dicts: no label is looked up, no child made, no lock taken.
-Rule 2: what a request wrote is never a label: an action counts under its own name only if a catalog that
-        was loaded has it (threats T114). So every dict here is bounded by the catalog.
-Rule 3: whoever reads, from whatever thread, copies a dict in one step and works on the copy.
+Theory of operation. A request adds to plain numbers in dictionaries, whose keys are what a record has at
+hand: the listener, the id of the action, the reason. `snapshot` turns these keys into labels when a scrape
+asks. An `Exposition` shows the snapshots of all guards in one registry as their sum.
 
-Counts are exact for calls judged in one thread, as an event loop judges them.
+Rule 1: a request looks up no label, creates no child metric and takes no lock.
+Rule 2: text from a request is never a label: an action has its own counter only if a loaded catalog lists it
+        (T114). Therefore the catalog bounds the size of every dictionary.
+Rule 3: a reader, in whatever thread, copies a dictionary in one step and works on the copy.
+
+Counts are exact for requests of one thread, as an event loop serves them.
 """
 
 from __future__ import annotations
@@ -22,15 +26,13 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from camguard.bundle.model import Bundle
 from camguard.bundle.store import ReloadOutcome
 from camguard.catalog.model import Access, Catalog
-from camguard.edge.record import Record
 from camguard.engine.decision import Decision, Reason
 from camguard.policy.star import star_match
-from camguard.telemetry.carrier import among_processes, process_carrier, render_processes
-from camguard.telemetry.exposition import NOTHING, exposition_of
-from camguard.telemetry.families import (
+from camguard.telemetry.exposition import (
     CLIENT_IP,
     COMPARISON,
     DECISION_BOUNDS,
+    FAMILIES,
     LOG_RESULT,
     OTHER,
     RELOAD,
@@ -42,53 +44,58 @@ from camguard.telemetry.families import (
     Snapshot,
     Timed,
     Value,
+    exposition_of,
 )
+from camguard.telemetry.multiprocess import multiprocess_enabled, process_exporter, render_all_processes
 from camguard.telemetry.process_log import lost_lines
+from camguard.telemetry.record import Record
 
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4  # of what `render` returns; every version of Prometheus reads it
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4  # of `render`; every version of Prometheus reads it
 OWN_COUNTERS = 1000  # actions with a counter of their own
-ZERO_SERVICES = 64  # above that many services, a series of decisions appears when it is first needed
+ZERO_SERVICES = 64  # with more services, a series of decisions appears only with its first request
 REVISION_DIGITS = 12
-_LEFT_REVISIONS = 16  # shown as 0, then forgotten
+_OLD_REVISIONS = 16  # replaced revisions that are still shown, as 0
 _FAILED = (Reason.INTERNAL_ERROR, Reason.POLICY_UNAVAILABLE)
 _FIRST_REASONS = (Reason.ALLOWED, Reason.NO_ALLOW, Reason.EXPLICIT_DENY)
 
 ActionLabels = tuple[str, str, str]  # service, access, action or `other`
-NOWHERE: ActionLabels = (UNKNOWN, UNKNOWN, UNKNOWN)
 
 
 class _Policy(NamedTuple):
-    """What reloads told: replaced as a whole by the one thread that reloads."""
+    """The outcomes of reloads so far. The thread that reloads replaces it as a whole."""
 
     bundle: Bundle | None = None
     reloads: Mapping[str, int] = dict.fromkeys(RELOAD, 0)
     successful: bool = False
     confirmed: float = 0.0  # Unix time
     activated: float = 0.0  # Unix time
-    left: tuple[str, ...] = ()  # revisions, the last left last
-    lookups: tuple[int, int] = (0, 0)  # hits and misses of bundles that were left
+    old: tuple[str, ...] = ()  # replaced revisions, the last one last
+    lookups: tuple[int, int] = (0, 0)  # hits and misses of replaced bundles
 
 
 class _Catalog(NamedTuple):
-    """What is known of the catalog: replaced as a whole.
+    """The labels that loaded catalogs permit. It is replaced as a whole.
 
-    actions: labels by action id; `aiart:` is any action of aiart that the catalog lacks, "" any other.
+    actions: labels by action id; `aiart:` stands for an action of aiart that no catalog lists, "" for any
+        other.
+    accesses: service and access, for which series exist from the start.
     """
 
-    actions: Mapping[str, ActionLabels] = {"": NOWHERE}
+    actions: Mapping[str, ActionLabels] = {"": (UNKNOWN, UNKNOWN, UNKNOWN)}
     services: frozenset[str] = frozenset()
-    accesses: frozenset[tuple[str, str]] = frozenset()  # service and access
+    accesses: frozenset[tuple[str, str]] = frozenset()
 
 
 class Metrics:
-    """Everything that camguard tells Prometheus.
+    """The numbers of one guard or of one process's guards.
 
-    registry: where it is shown, e.g. the host application's; None: one of its own, with the process's memory,
-        time and files beside. Several guards in one registry are shown as their sum.
-    listeners: the values that `Record.listener` may have. actions: patterns of those that get a counter each.
-    catalog: what is known before the first bundle is loaded.
+    registry: the registry that shows them, e.g. the host application's. None: an own registry, which also
+        shows the memory, time and files of the process. Several Metrics in one registry are shown as their
+        sum.
+    listeners: the values of `Record.listener`. actions: patterns of the actions with a counter of their own.
+    catalog: the catalog that is known before the first bundle is loaded.
 
-    Raises SettingsError if the registry has somebody else's metric under one of camguard's names.
+    Raises SettingsError if the registry has another metric under one of camguard's names.
     """
 
     def __init__(
@@ -103,32 +110,32 @@ class Metrics:
         self._patterns = tuple(actions)
         self._build = (version, platform.python_version())
         self._calls: dict[tuple[str, str, str], int] = {}  # listener, key of _Catalog.actions, reason
-        self._marks: dict[tuple[str | None, str | None], int] = {}  # client_ip, signature
-        self._marks |= dict.fromkeys(product((*CLIENT_IP, None), (*SIGNATURE, None)), 0)
-        self._timed = {listener: [0] * (len(DECISION_BOUNDS) + 1) + [0.0] for listener in listeners}
+        self._checks: dict[tuple[str | None, str | None], int] = {}  # client_ip, signature
+        self._checks |= dict.fromkeys(product((*CLIENT_IP, None), (*SIGNATURE, None)), 0)
+        self._timed = {listener: _new_timed(DECISION_BOUNDS) for listener in listeners}
         self._compared = dict.fromkeys(product(COMPARISON, (*(each.value for each in Access), UNKNOWN)), 0)
         self._upstream: dict[str, list[float]] = {}
         self._upstream_errors: dict[tuple[str, str], int] = {}
         self._in_flight: tuple[tuple[str, Callable[[], int]], ...] = ()
-        self._log: Callable[[], tuple[int, int, int]] | None = None
+        self._log: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
         self._policy = _Policy()
         self._catalog = _Catalog()
         if catalog is not None:
-            self._learn(catalog)
-        self._carrier = process_carrier() if among_processes() else None
+            self._add_catalog(catalog)
+        self._exporter = process_exporter() if multiprocess_enabled() else None
         if registry is None:
             registry = CollectorRegistry()
-            if self._carrier is None:
+            if self._exporter is None:
                 ProcessCollector(registry=registry)
         self._registry = registry
-        self._exposition = self._carrier.exposition if self._carrier else exposition_of(registry)
-        self._exposition.add(self.snapshot)
-        self._left = NOTHING
+        self._exposition = self._exporter.exposition if self._exporter else exposition_of(registry)
+        self._owner = object()  # names this Metrics in the exposition without keeping it alive
+        self._exposition.show(self._owner, self.snapshot)
 
-    # What happens per call.
+    # Per request.
 
     def observe(self, record: Record) -> None:
-        """Count one judged request."""
+        """Count one request."""
         entry = record.entry
         listener = record.listener
         try:
@@ -136,21 +143,23 @@ class Metrics:
             self._calls[listener, action, record.decision.reason] += 1
             timed = self._timed[listener]
         except KeyError:
-            timed = self._meet(record)
+            timed = self._count_first(record)
         duration = record.duration
         timed[bisect_left(DECISION_BOUNDS, duration)] += 1
         timed[-1] += duration
         try:
-            self._marks[record.client_ip, record.signature] += 1
+            self._checks[record.client_ip, record.signature] += 1
         except KeyError:
-            self._meet_mark(record)
+            client_ip = record.client_ip if record.client_ip in (*CLIENT_IP, None) else UNKNOWN
+            signature = record.signature if record.signature in (*SIGNATURE, None) else UNKNOWN
+            self._checks[client_ip, signature] = self._checks.get((client_ip, signature), 0) + 1
         if record.candidate is not None:
             self._compare(record, record.candidate)
 
-    def _meet(self, record: Record) -> list[float]:
-        """Count the first call of its kind, or one whose action the catalog does not have."""
+    def _count_first(self, record: Record) -> list[float]:
+        """Count the first request of its kind, or one for an action that no catalog lists."""
         listener = record.listener if record.listener in self._timed else UNKNOWN
-        timed = self._timed.setdefault(listener, [0] * (len(DECISION_BOUNDS) + 1) + [0.0])
+        timed = self._timed.setdefault(listener, _new_timed(DECISION_BOUNDS))
         names = [f"{record.service}:"]
         if record.entry is not None:
             names = [record.entry.id, f"{record.entry.service}:"]
@@ -158,11 +167,6 @@ class Metrics:
         key = (listener, action, record.decision.reason)
         self._calls[key] = self._calls.get(key, 0) + 1
         return timed
-
-    def _meet_mark(self, record: Record) -> None:
-        client_ip = record.client_ip if record.client_ip in (*CLIENT_IP, None) else UNKNOWN
-        signature = record.signature if record.signature in (*SIGNATURE, None) else UNKNOWN
-        self._marks[client_ip, signature] = self._marks.get((client_ip, signature), 0) + 1
 
     def _compare(self, record: Record, candidate: Decision) -> None:
         if candidate.reason in _FAILED:
@@ -175,9 +179,9 @@ class Metrics:
         self._compared[result, access] += 1
 
     def upstream(self, service: str, seconds: float) -> None:
-        """Count one request answered by its upstream. seconds: from sending to the end of the answer."""
+        """Count one request that its upstream answered. seconds: from sending to the end of the answer."""
         label = service if service in self._catalog.services else UNKNOWN
-        timed = self._upstream.setdefault(label, [0] * (len(UPSTREAM_BOUNDS) + 1) + [0.0])
+        timed = self._upstream.setdefault(label, _new_timed(UPSTREAM_BOUNDS))
         timed[bisect_left(UPSTREAM_BOUNDS, seconds)] += 1
         timed[-1] += seconds
 
@@ -187,59 +191,57 @@ class Metrics:
         key = (label, kind if kind in UPSTREAM_ERROR else UNKNOWN)
         self._upstream_errors[key] = self._upstream_errors.get(key, 0) + 1
 
-    # What happens now and then.
+    # Per reload, start, stop and scrape.
 
     def policy(self, outcome: ReloadOutcome) -> None:
-        """Hear what a look at the policy source came to. Called by one thread at a time."""
+        """Count one poll of the policy source. Only one thread at a time may call it."""
         was = self._policy
         reloads = {**was.reloads, outcome.result: was.reloads[outcome.result] + 1}
         now = was._replace(reloads=reloads, successful=outcome.result != "failure")
         if now.successful:
             now = now._replace(confirmed=outcome.time)
         if outcome.bundle is not None and outcome.bundle is not was.bundle:
-            self._learn(outcome.bundle.catalog)
+            self._add_catalog(outcome.bundle.catalog)
             now = now._replace(bundle=outcome.bundle, activated=outcome.time)
             if was.bundle is not None:
                 hits, misses, _ = was.bundle.table_stats()
-                now = now._replace(lookups=(was.lookups[0] + hits, was.lookups[1] + misses))
-                left = tuple(each for each in was.left if each != was.bundle.revision)
-                now = now._replace(left=(*left, was.bundle.revision)[-_LEFT_REVISIONS:])
+                old = tuple(each for each in was.old if each != was.bundle.revision)
+                now = now._replace(
+                    lookups=(was.lookups[0] + hits, was.lookups[1] + misses),
+                    old=(*old, was.bundle.revision)[-_OLD_REVISIONS:],
+                )
         self._policy = now
 
     def follow_in_flight(self, listener: str, count: Callable[[], int]) -> None:
-        """Show how many requests a listener is serving: `count` is asked at each scrape."""
+        """Show how many requests a listener is serving. Each scrape calls `count`."""
         self._in_flight = (*self._in_flight, (listener, count))
 
     def follow_log(self, counts: Callable[[], tuple[int, int, int]]) -> None:
-        """Show a decision log's records: `counts` gives those written, dropped and failed so far."""
+        """Show the records of a decision log. counts: returns those written, dropped and failed so far."""
         self._log = counts
 
     def start(self) -> None:
-        """Be shown, after a stop again; among other processes, begin to tell them."""
-        self._exposition.add(self.snapshot, self._left)
-        self._left = NOTHING
-        if self._carrier is not None:
-            self._carrier.start()
+        """Show the current numbers, also after `stop`; among several processes, begin to flush."""
+        self._exposition.show(self._owner, self.snapshot)
+        if self._exporter is not None:
+            self._exporter.start()
 
     def stop(self) -> None:
-        """Leave the registry with the counters as they are, and nothing of a bundle."""
-        if self._carrier is not None:
-            self._carrier.flush()
-        self._left = self._exposition.remove(self.snapshot) or self._left
+        """Show the counters as they are now, and no gauges: a missing counter would look like a restart."""
+        if self._exporter is not None:
+            self._exporter.flush()
+        counters = {name: each for name, each in self.snapshot().items() if FAMILIES[name].kind != "gauge"}
+        self._exposition.show(self._owner, lambda: counters)
 
     def render(self) -> bytes:
-        """Return what a scrape reads, of all processes where there are several. Slow: call it in a thread."""
-        if self._carrier is None:
+        """Return the text of a scrape, with the numbers of all processes. It is slow: call it in a thread."""
+        if self._exporter is None:
             return generate_latest(self._registry)
-        self._carrier.flush()
-        return render_processes()
+        self._exporter.flush()
+        return render_all_processes()
 
-    def snapshot(self) -> Snapshot:
-        """Return the numbers of now. From any thread, while calls are counted."""
-        return {**self._of_calls(), **self._of_upstreams(), **self._of_policy(), **self._of_surroundings()}
-
-    def _learn(self, catalog: Catalog) -> None:
-        """Know a catalog's names. An action once known keeps its labels, so that no series jumps."""
+    def _add_catalog(self, catalog: Catalog) -> None:
+        """Permit the names of a catalog as labels. An action keeps its labels, so that no series moves."""
         labels = dict(self._catalog.actions)
         own = sum(1 for key, (_, _, action) in labels.items() if key.partition(":")[2] and action != OTHER)
         for key in sorted(catalog.actions):
@@ -256,48 +258,51 @@ class Metrics:
             labels, services, accesses if len(services) <= ZERO_SERVICES else frozenset()
         )
 
-    def _of_calls(self) -> dict[str, dict[Labels, Value]]:
-        calls = self._calls.copy()
-        catalog = self._catalog  # after the copy: whatever was counted is known by now
-        decisions: dict[Labels, Value] = {}
-        actions: dict[Labels, Value] = {}
-        for listener, (service, access), reason in product(
-            self._timed.copy(), catalog.accesses, _FIRST_REASONS
-        ):
-            decisions[listener, service, access, _effect(reason), reason.value] = 0
-        for (listener, action_id, why), count in calls.items():
+    def snapshot(self) -> Snapshot:
+        """Return the current numbers. Any thread may call it while requests are counted."""
+        return {**self._of_requests(), **self._of_policy()}
+
+    def _of_requests(self) -> dict[str, dict[Labels, Value]]:
+        calls, timed, upstream = self._calls.copy(), self._timed.copy(), self._upstream.copy()
+        catalog = self._catalog  # read after the copies, so that it has every action that they count
+        decisions: dict[Labels, float] = {
+            (listener, service, access, _decision(reason), reason.value): 0
+            for listener, (service, access), reason in product(timed, catalog.accesses, _FIRST_REASONS)
+        }
+        actions: dict[Labels, float] = {}
+        for (listener, action_id, reason), count in calls.items():
             service, access, action = catalog.actions[action_id]
-            decision = _effect(why)
-            one, other = (listener, service, access, decision, str(why)), (service, action, decision)
-            decisions[one] = _plain(decisions.get(one)) + count
-            actions[other] = _plain(actions.get(other)) + count
-        methods: dict[Labels, Value] = {(word,): 0 for word in CLIENT_IP}
-        results: dict[Labels, Value] = {(word,): 0 for word in SIGNATURE}
-        for (client_ip, signature), count in self._marks.copy().items():
+            _add(decisions, (listener, service, access, _decision(reason), str(reason)), count)
+            _add(actions, (service, action, _decision(reason)), count)
+        methods: dict[Labels, float] = {(word,): 0 for word in CLIENT_IP}
+        results: dict[Labels, float] = {(word,): 0 for word in SIGNATURE}
+        for (client_ip, signature), count in self._checks.copy().items():
             for numbers, word in ((methods, client_ip), (results, signature)):
                 if word is not None and (count or word != UNKNOWN):
-                    numbers[word,] = _plain(numbers.get((word,))) + count
+                    _add(numbers, (word,), count)
+        in_flight: dict[Labels, float] = {(listener,): 0 for listener in timed}
+        for listener, current in self._in_flight:
+            _add(in_flight, (listener,), current())
+        errors = dict.fromkeys(product(upstream, UPSTREAM_ERROR), 0) | self._upstream_errors.copy()
+        log = zip(LOG_RESULT, self._log(), strict=True)
         return {
-            "camguard_decisions_total": decisions,
-            "camguard_action_decisions_total": actions,
-            "camguard_decision_duration_seconds": _timed(self._timed.copy()),
-            "camguard_client_ip_total": methods,
-            "camguard_signature_checks_total": results,
-            "camguard_shadow_comparisons_total": _values(self._compared),
-        }
-
-    def _of_upstreams(self) -> dict[str, dict[Labels, Value]]:
-        timed, zeros = self._upstream.copy(), dict.fromkeys(product(self._upstream.copy(), UPSTREAM_ERROR), 0)
-        return {
-            "camguard_upstream_duration_seconds": _timed(timed),
-            "camguard_upstream_errors_total": _values(zeros | self._upstream_errors.copy()),
+            "camguard_decisions_total": {**decisions},
+            "camguard_action_decisions_total": {**actions},
+            "camguard_decision_duration_seconds": _histograms(timed),
+            "camguard_requests_in_flight": {**in_flight},
+            "camguard_client_ip_total": {**methods},
+            "camguard_signature_checks_total": {**results},
+            "camguard_shadow_comparisons_total": dict(self._compared.items()),
+            "camguard_decision_log_records_total": {(result,): count for result, count in log},
+            "camguard_upstream_duration_seconds": _histograms(upstream),
+            "camguard_upstream_errors_total": dict(errors.items()),
         }
 
     def _of_policy(self) -> dict[str, dict[Labels, Value]]:
         policy = self._policy
         bundle = policy.bundle
         hits, misses, entries = bundle.table_stats() if bundle else (0, 0, 0)
-        revisions: dict[Labels, Value] = {(revision[:REVISION_DIGITS],): 0 for revision in policy.left}
+        revisions: dict[Labels, Value] = {(revision[:REVISION_DIGITS],): 0 for revision in policy.old}
         if bundle:
             revisions[bundle.revision[:REVISION_DIGITS],] = 1
         return {
@@ -314,38 +319,27 @@ class Metrics:
                 ("miss",): policy.lookups[1] + misses,
             },
             "camguard_table_cache_entries": {(): entries},
-        }
-
-    def _of_surroundings(self) -> dict[str, dict[Labels, Value]]:
-        in_flight: dict[Labels, Value] = {(listener,): 0 for listener in self._timed.copy()}
-        for listener, count in self._in_flight:
-            in_flight[listener,] = _plain(in_flight.get((listener,))) + count()
-        records = self._log() if self._log else (0, 0, 0)
-        return {
-            "camguard_requests_in_flight": in_flight,
-            "camguard_decision_log_records_total": {
-                (result,): count for result, count in zip(LOG_RESULT, records, strict=True)
-            },
             "camguard_stderr_lost_lines_total": {(): lost_lines()},
             "camguard_build_info": {self._build: 1},
         }
 
 
-def _effect(reason: str) -> str:
+def _decision(reason: str) -> str:
     return "allow" if reason == Reason.ALLOWED else "deny"
 
 
-def _plain(value: Value | None) -> float:
-    return 0 if value is None or isinstance(value, Timed) else value
+def _add(numbers: dict[Labels, float], labels: Labels, count: float) -> None:
+    numbers[labels] = numbers.get(labels, 0) + count
 
 
-def _values(numbers: Mapping[tuple[str, str], int]) -> dict[Labels, Value]:
-    return dict(numbers.items())
+def _new_timed(bounds: tuple[float, ...]) -> list[float]:
+    """Return the counts of all buckets, the unbounded one included, and the sum of seconds at the end."""
+    return [0] * (len(bounds) + 1) + [0.0]
 
 
-def _timed(cells: Mapping[str, list[float]]) -> dict[Labels, Value]:
+def _histograms(timed: Mapping[str, list[float]]) -> dict[Labels, Value]:
     found: dict[Labels, Value] = {}
-    for label, live in cells.items():
+    for label, live in timed.items():
         *counts, seconds = live.copy()
         found[label,] = Timed(tuple(map(int, counts)), seconds)
     return found

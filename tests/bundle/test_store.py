@@ -94,14 +94,14 @@ def make(
     )
 
 
-def test_the_first_look_activates(folder: Path) -> None:
-    told: list[ReloadOutcome] = []
-    store = make(folder, Clock(), told.append)
+def test_the_first_poll_activates(folder: Path) -> None:
+    outcomes: list[ReloadOutcome] = []
+    store = make(folder, Clock(), outcomes.append)
     assert store.bundle is None
     assert store.reload().result == "success"
     assert store.bundle is not None
     assert store.bundle.decide(CALL)
-    assert [outcome.revision for outcome in told] == [store.bundle.revision]
+    assert [outcome.revision for outcome in outcomes] == [store.bundle.revision]
 
 
 def test_the_same_content_is_unchanged_whatever_its_times_say(folder: Path) -> None:
@@ -133,19 +133,19 @@ def test_another_content_takes_its_place(folder: Path, name: str, value: object)
     assert before.decide(CALL), "a request that began with the old one ends with it"
 
 
-def test_a_bundle_that_was_left_is_gone_at_the_next_look_without_a_collection(folder: Path) -> None:
+def test_a_replaced_bundle_is_freed_at_the_next_poll_without_a_collection(folder: Path) -> None:
     store = make(folder, Clock())
     store.reload()
     assert store.bundle is not None
     assert store.bundle.decide(CALL)
-    left = weakref.ref(store.bundle.tables)
+    released = weakref.ref(store.bundle.evaluator)
     write(folder, "bundle/policies/one.json", DENY)
     gc.disable()
     try:
         store.reload()
-        assert left() is not None, "a call that is still judged by it must not be the one to free it"
+        assert released() is not None, "a request must not be the one that frees the replaced bundle"
         store.reload()
-        assert left() is None
+        assert released() is None
     finally:
         gc.enable()
 
@@ -306,10 +306,10 @@ def test_an_observer_that_raises_ends_nothing(folder: Path) -> None:
     def broken(_: ReloadOutcome) -> None:
         raise RuntimeError
 
-    told: list[ReloadOutcome] = []
-    store = make(folder, Clock(), broken, told.append)
+    outcomes: list[ReloadOutcome] = []
+    store = make(folder, Clock(), broken, outcomes.append)
     assert store.reload().result == "success"
-    assert len(told) == 1
+    assert len(outcomes) == 1
 
 
 def test_a_fault_of_our_own_is_a_failure_and_no_crash(folder: Path) -> None:

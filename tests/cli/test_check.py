@@ -251,7 +251,7 @@ def test_an_action_whose_resources_could_not_be_read_is_decided_without(
     file.write_text(json.dumps(catalog))
     argv = ["--principal", "jun", "--action", "aiart:TextToImage", "--ip", OFFICE]
     assert main(["check", *argv, "--explain"]) == 6
-    assert "could not be read whole: nothing grants it" in capsys.readouterr().out
+    assert "could not be read: nothing grants it" in capsys.readouterr().out
     (folder / "unread.toml").write_text(
         'now = 2026-12-01T09:00:00Z\n[[test]]\nprincipals = ["jun"]\nactions = ["aiart:TextToImage"]\n'
         f'ips = ["{OFFICE}"]\ndefault = "deny"\n'

@@ -16,7 +16,6 @@ from camguard.edge.guard import Guard
 from camguard.edge.head import Head
 from camguard.edge.identity import Claim, Identity
 from camguard.edge.params import Params
-from camguard.edge.record import Record
 from camguard.engine.decision import Decision
 from camguard.ipset import IpSet
 from camguard.middleware import CamguardMiddleware
@@ -29,6 +28,7 @@ from camguard.settings import (
     LimitsSettings,
     Settings,
 )
+from camguard.telemetry.record import Record
 
 QUIET = settings(deadline=None, derandomize=True, database=None)
 NOW = 1773144000.0

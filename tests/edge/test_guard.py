@@ -13,10 +13,10 @@ import pytest
 from camguard.edge import client_address, reading
 from camguard.edge import guard as guard_module
 from camguard.edge.identity import make_identify
-from camguard.edge.record import Facts, Record
 from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision, Reason
 from camguard.settings import IdentitySettings
+from camguard.telemetry.record import Facts, Record
 from tests.edge.signing import FORM, authorization, keys
 from tests.edge.signing import NOW as SIGNED_AT
 from tests.edge.stage import (
@@ -314,7 +314,7 @@ def test_a_bundle_that_was_left_is_not_held_by_who_judged_by_it() -> None:
     play = Play(policies=store)
     assert play.ask(lines=sdk(FROM_OFFICE)).passed
     assert store.bundle is not None
-    left = weakref.ref(store.bundle.tables)
+    left = weakref.ref(store.bundle.evaluator)
     gc.disable()
     try:
         store.bundle = bundle()

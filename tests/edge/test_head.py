@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from camguard.edge.head import Head, HeadRules
 from camguard.edge.headers import FIELDS
-from camguard.memo import Memo
 from camguard.settings import LimitsSettings
 from tests.edge.signing import read_head
 from tests.edge.stage import ELSEWHERE, HOST, OFFICE, QUIET, SETTINGS, Line, Play, Request, ask, limits, sdk
@@ -289,12 +288,6 @@ def test_shapes_and_what_they_hold_are_bounded() -> None:
         read_head({"method": "GET", "path": "/", "query_string": b"", "headers": lines}, rules)
     assert len(rules.shapes) <= 1024
     assert len(rules.hops) <= 4096
-
-
-def test_a_memo_forgets_and_keeps_nothing_long() -> None:
-    memo = Memo(len, entries=2, longest=3)
-    assert [memo[text] for text in ("a", "bb", "ccc", "dddd")] == [1, 2, 3, 4]
-    assert dict(memo) == {"ccc": 3}
 
 
 def test_limits_are_settings() -> None:

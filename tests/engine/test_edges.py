@@ -11,13 +11,13 @@ import pytest
 
 from camguard.bundle import Bundle, make_bundle
 from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
-from camguard.engine import decide as decide_module
+from camguard.engine import evaluator as evaluator_module
 from camguard.engine.call import Call
-from camguard.engine.decide import PRINCIPAL_UNKNOWN
 from camguard.engine.decision import Reason
+from camguard.engine.evaluator import PRINCIPAL_UNKNOWN
+from camguard.engine.known_actions import ACTION_UNKNOWN
 from camguard.engine.row import NO_ALLOW
 from camguard.engine.table import Table
-from camguard.engine.vocabulary import ACTION_UNKNOWN
 from camguard.ipset import LINE_END
 from camguard.policy.document import parse_policy
 from camguard.policy.model import Policy
@@ -59,7 +59,7 @@ UNJUDGED = [
 
 @pytest.mark.parametrize(("call", "decision"), UNJUDGED)
 def test_judging_refuses_what_deciding_refuses(call: Call, decision: object) -> None:
-    tables = bundle({}).tables
+    tables = bundle({}).evaluator
     assert (tables.decide(call), tables.judge(call)) == (decision, decision)
 
 
@@ -94,11 +94,11 @@ def fail(*_: object) -> None:
 @pytest.mark.parametrize("time", [0.0, 3600.0, 1e9], ids=["before", "right at a cut", "long after"])
 def test_what_is_ready_is_found_not_made(time: float, monkeypatch: pytest.MonkeyPatch) -> None:
     found = bundle(OFFICE, HOUR)
-    tables = found.tables
+    tables = found.evaluator
     first = [found.decide(draw(place=place, time=time)) for place in (1, 300)]
     monkeypatch.setattr(tables, "table", fail)
     monkeypatch.setattr(Table, "row", fail)
-    monkeypatch.setattr(Table, "fold", fail)
+    monkeypatch.setattr(Table, "fill_ranges", fail)
     again = [found.decide(draw(place=place, time=time)) for place in (1, 300)]
     assert [one is other for one, other in zip(first, again, strict=True)] == [True, True]
 
@@ -106,18 +106,18 @@ def test_what_is_ready_is_found_not_made(time: float, monkeypatch: pytest.Monkey
 def test_what_is_settled_is_found_at_any_time_and_place(monkeypatch: pytest.MonkeyPatch) -> None:
     found = bundle({})
     first = found.decide(draw())
-    monkeypatch.setattr(found.tables, "table", fail)
+    monkeypatch.setattr(found.evaluator, "table", fail)
     monkeypatch.setattr(Table, "row", fail)
     for place, time in ((0, 0.0), (LINE_END - 1, -1e300), (7, 1e300)):
         assert found.decide(draw(place=place, time=time)) is first
 
 
-def test_an_unknown_action_is_told_from_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_refusal_of_an_unknown_action_is_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     found = bundle({})
-    asked = draw(action="aiart:Nope")
-    assert [found.decide(draw()).reason, found.decide(asked)] == [Reason.ALLOWED, ACTION_UNKNOWN]
+    query = draw(action="aiart:Nope")
+    assert [found.decide(draw()).reason, found.decide(query)] == [Reason.ALLOWED, ACTION_UNKNOWN]
     monkeypatch.setattr(Table, "row", fail)
-    assert found.decide(asked) is ACTION_UNKNOWN
+    assert found.decide(query) is ACTION_UNKNOWN
 
 
 NOT_FOLDED = [
@@ -132,39 +132,39 @@ NOT_FOLDED = [
 
 
 @pytest.mark.parametrize("more", NOT_FOLDED)
-def test_a_call_that_supplies_more_or_less_is_judged_though_another_was_folded(more: dict[str, Any]) -> None:
+def test_a_call_that_supplies_more_or_less_is_evaluated_by_its_rules(more: dict[str, Any]) -> None:
     found = bundle(OFFICE)
-    asked = draw(**more)
-    expected = bundle(OFFICE).explain(asked).decision
+    query = draw(**more)
+    expected = bundle(OFFICE).explain(query).decision
     assert found.decide(draw())
-    assert [found.decide(asked), found.decide(asked)] == [expected, expected]
+    assert [found.decide(query), found.decide(query)] == [expected, expected]
     assert found.decide(draw())
 
 
-def test_the_cache_of_tables_is_asked_by_a_principals_first_call_only() -> None:
+def test_only_the_first_call_of_a_principal_looks_into_the_cache_of_tables() -> None:
     found = bundle(OFFICE)
-    asked = (draw(), draw(), draw(time=1e9), draw(context={}), draw(place=None), draw("uin/202"))
-    for each in asked:
+    query = (draw(), draw(), draw(time=1e9), draw(context={}), draw(place=None), draw("uin/202"))
+    for each in query:
         found.decide(each)
     assert found.table_stats() == (1, 1, 1)
 
 
 def test_what_must_be_judged_is_judged_by_the_row_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     found = bundle(OFFICE)
-    table = found.tables.table("uin/200")
+    table = found.evaluator.table("uin/200")
     assert table is not None
     assert found.decide(draw(context={}))
-    monkeypatch.setattr(Table, "unfolded", fail)
+    monkeypatch.setattr(Table, "compile_row", fail)
     assert found.decide(draw(context={}))
 
 
 def test_principals_are_forgotten_together_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decide_module, "RECENT", 2)
+    monkeypatch.setattr(evaluator_module, "MAX_RECENT", 2)
     found = bundle({}, tables=3)  # whichever is more
     sizes = []
     for uin in (200, 201, 202, 203, 204, 205, 205):
         found.decide(draw(f"uin/{uin}"))
-        sizes.append(len(vars(found.tables)["_recent"]))
+        sizes.append(len(vars(found.evaluator)["_recent"]))
     assert sizes == [1, 2, 3, 1, 2, 3, 3]
 
 
@@ -199,7 +199,7 @@ def test_a_reason_is_written_as_it_is_named() -> None:
 
 MODULES = (
     *("policy.model", "policy.operators", "policy.resources", "policy.conditions", "engine.call", "ipset"),
-    *("engine.decision", "engine.layers", "engine.supply", "engine.row", "bundle.principals"),
+    *("engine.decision", "engine.layers", "engine.attributes", "engine.row", "engine.principals"),
 )
 
 

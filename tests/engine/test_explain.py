@@ -106,7 +106,7 @@ def notes(found: Explanation) -> list[tuple[str, object, str]]:
     return [(n.id, c.truth, f"{c.kind}: {c.why}") for n in found.statements for c in n.clauses]
 
 
-def test_a_statement_is_told_clause_by_clause() -> None:
+def test_a_statement_is_explained_clause_by_clause() -> None:
     found = bundle(allow("aiart:*", **OFFICE)).explain(call())
     assert found.decision.reason is Reason.NO_ALLOW
     assert notes(found) == [
@@ -142,8 +142,8 @@ def test_of_several_resources_one_makes_a_statement_count(
 
 def test_half_an_allow_can_be_asked_for_alone() -> None:
     found = bundle(allow("cvm:*", ON_ONE))
-    asked = call("cvm:Reboot", resources=(ON_ONE, ON_TWO))
-    texts = [change.text for change in found.nearest_changes(asked, found.explain(asked))]
+    query = call("cvm:Reboot", resources=(ON_ONE, ON_TWO))
+    texts = [change.text for change in found.nearest_changes(query, found.explain(query))]
     assert f"call it on a resource of {ON_ONE}" in texts
 
 
@@ -155,7 +155,7 @@ WORDS = [
     pytest.param(
         [deny("aiart:texttoimage")],
         call(),
-        (None, "action: names it only in another letter case, or by a star in the service"),
+        (None, "action: names the action in another letter case, or by a star in the service"),
         id="an action in another letter case",
     ),
     pytest.param(
@@ -169,14 +169,17 @@ WORDS = [
         call(),
         (
             None,
-            "resource: names a resource for an action that has none; write '*' (the deny counts until then)",
+            (
+                "resource: names a resource, but the action has no resources; "
+                "write '*' (until then the deny applies)"
+            ),
         ),
         id="a deny on a resource for an action that has none",
     ),
     pytest.param(
         [deny("*", "qcs::cvm:::instance/ins-1")],
         call(),
-        (False, "resource: names resources of other actions or products"),
+        (False, "resource: names resources of other actions or services"),
         id="a deny on a resource of another product",
     ),
     pytest.param(
@@ -185,7 +188,7 @@ WORDS = [
         (
             False,
             (
-                "resource: the product is authorized as a whole; "
+                "resource: the service is authorized as a whole; "
                 "a statement that names single actions grants nothing"
             ),
         ),
@@ -206,13 +209,16 @@ WORDS = [
     pytest.param(
         [allow("cvm:*", "qcs::cvm:::instance/ins-2")],
         call("cvm:Reboot", resources=(None,)),
-        (None, "resource: cannot be compared with a resource that could not be read from the call"),
+        (
+            None,
+            "resource: cannot be compared with a resource that the parameters of the call do not determine",
+        ),
         id="a resource that could not be bound",
     ),
     pytest.param(
         [allow("aiart:*", **OFFICE)],
         call("aiart:QueryUser"),
-        (None, "condition: aiart:QueryUser cannot be limited by source address"),
+        (None, "condition: aiart:QueryUser does not support limits by source address"),
         id="an address condition on an action without address support",
     ),
     pytest.param(
@@ -260,11 +266,11 @@ WORDS = [
 ]
 
 
-@pytest.mark.parametrize(("statements", "asked", "last"), WORDS)
-def test_words(statements: list[dict[str, Any]], asked: Call, last: tuple[object, str]) -> None:
-    found = bundle(*statements).explain(asked)
+@pytest.mark.parametrize(("statements", "query", "last"), WORDS)
+def test_words(statements: list[dict[str, Any]], query: Call, last: tuple[object, str]) -> None:
+    found = bundle(*statements).explain(query)
     assert last in [(truth, why) for _, truth, why in notes(found)]
-    assert found.decision == bundle(*statements).decide(asked)
+    assert found.decision == bundle(*statements).decide(query)
 
 
 NAMING = [
@@ -284,11 +290,11 @@ def test_of_several_actions_one_is_shown(effect: str, patterns: list[str], text:
 
 
 ART, ART_TOO = "qcs::aiart:::job/1", "qcs::aiart:::job/2"
-UNREAD = "the catalog's page of the action could not be read whole: nothing grants it"
-WHOLE = "the product is authorized as a whole; a statement that names single actions grants nothing"
+UNREAD = "the resources of the action are unknown, because its page could not be read: nothing grants it"
+WHOLE = "the service is authorized as a whole; a statement that names single actions grants nothing"
 OPERATION = "the action is authorized at operation level: only the resource '*' grants it"
-STRAY = "names a resource for an action that has none; write '*' (the deny counts until then)"
-ELSEWHERE = "names resources of other actions or products"
+STRAY = "names a resource, but the action has no resources; write '*' (until then the deny applies)"
+ELSEWHERE = "names resources of other actions or services"
 ANY = (True, "any resource")
 
 # effect, actions, resources, the action of the call, and the note: its text, its truth, its words
@@ -314,15 +320,15 @@ RESOURCES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("effect", "actions", "resources", "asked", "note"), RESOURCES)
-def test_what_is_said_of_a_resource(
-    effect: str, actions: object, resources: object, asked: str, note: tuple[object, ...]
+@pytest.mark.parametrize(("effect", "actions", "resources", "query", "note"), RESOURCES)
+def test_the_explanation_of_a_resource(
+    effect: str, actions: object, resources: object, query: str, note: tuple[object, ...]
 ) -> None:
     found = bundle({"effect": effect, "action": actions, "resource": resources})
-    (told,) = found.explain(
-        call(asked, resources=(ON_ONE,) if asked.startswith("cvm") else ("*",))
+    (explained,) = found.explain(
+        call(query, resources=(ON_ONE,) if query.startswith("cvm") else ("*",))
     ).statements
-    assert [tuple(each) for each in told.clauses[1:]] == [("resource", *note)]
+    assert [tuple(each) for each in explained.clauses[1:]] == [("resource", *note)]
 
 
 def test_a_resource_that_is_not_reached_makes_a_statement_false() -> None:
@@ -337,12 +343,12 @@ NOT_JUDGED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("asked", "reason", "entry"), NOT_JUDGED)
-def test_what_was_not_judged_has_no_statements(asked: Call, reason: Reason, entry: Action | None) -> None:
-    found = bundle().explain(asked)
+@pytest.mark.parametrize(("query", "reason", "entry"), NOT_JUDGED)
+def test_what_was_not_judged_has_no_statements(query: Call, reason: Reason, entry: Action | None) -> None:
+    found = bundle().explain(query)
     assert found.entry is entry
     assert (found.decision.reason, found.statements) == (reason, ())
-    assert bundle().nearest_changes(asked, found) == ()
+    assert bundle().nearest_changes(query, found) == ()
 
 
 def test_a_missing_policy_is_named() -> None:
@@ -351,14 +357,14 @@ def test_a_missing_policy_is_named() -> None:
 
 def test_what_the_owner_does_not_own_is_named() -> None:
     theirs = "qcs::cvm:ap-guangzhou:uin/300:instance/ins-1"
-    asked = call("cvm:Reboot", resources=(ON_ONE, None, theirs))._replace(principal="uin/100")
+    query = call("cvm:Reboot", resources=(ON_ONE, None, theirs))._replace(principal="uin/100")
     found = bundle(allow("*"))
-    why = found.explain(asked)
-    assert (why.decision, why.foreign) == (found.decide(asked), (theirs,))
+    why = found.explain(query)
+    assert (why.decision, why.foreign) == (found.decide(query), (theirs,))
     assert why.decision.reason is Reason.NO_ALLOW
-    assert found.nearest_changes(asked, why) == (), "no policy can be attached to the owner"
-    assert found.explain(asked._replace(action="cvm:Regions")).foreign == ()
-    assert found.explain(asked._replace(principal="uin/200")).foreign == ()
+    assert found.nearest_changes(query, why) == (), "no policy can be attached to the owner"
+    assert found.explain(query._replace(action="cvm:Regions")).foreign == ()
+    assert found.explain(query._replace(principal="uin/200")).foreign == ()
 
 
 MOMENTS = [
@@ -371,7 +377,7 @@ MOMENTS = [
 
 
 @pytest.mark.parametrize(("seconds", "text"), MOMENTS)
-def test_a_moment_is_told_as_policies_write_it(seconds: float, text: str) -> None:
+def test_a_moment_is_shown_as_policies_write_it(seconds: float, text: str) -> None:
     assert format_moment(seconds) == text
 
 
@@ -385,7 +391,7 @@ CHANGES = [
     pytest.param(
         [allow("*"), deny("*", **NOT_OFFICE)],
         call(),
-        "take one#1 off this call: narrow or remove the deny",
+        "narrow or remove the deny one#1",
         1,
         id="without the deny",
     ),
@@ -457,10 +463,10 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize(("statements", "asked", "text", "clauses"), CHANGES)
-def test_nearest_changes(statements: list[dict[str, Any]], asked: Call, text: str, clauses: int) -> None:
+@pytest.mark.parametrize(("statements", "query", "text", "clauses"), CHANGES)
+def test_nearest_changes(statements: list[dict[str, Any]], query: Call, text: str, clauses: int) -> None:
     found = bundle(*statements)
-    changes = found.nearest_changes(asked, found.explain(asked))
+    changes = found.nearest_changes(query, found.explain(query))
     assert (clauses, text) in changes
     assert [change.clauses for change in changes] == sorted(change.clauses for change in changes)
     assert len(changes) <= 5
@@ -484,8 +490,8 @@ def test_no_change_is_made_up(
 def test_many_ranges_are_counted_not_listed() -> None:
     many = {"ip_equal": {"qcs:ip": [f"10.{i}.0.0/24" for i in range(0, 20, 2)]}}
     found = bundle(allow("aiart:*", **many))
-    asked = call(source="11.0.0.1")
-    text = found.nearest_changes(asked, found.explain(asked))[0].text
+    query = call(source="11.0.0.1")
+    text = found.nearest_changes(query, found.explain(query))[0].text
     assert text == "call from 10.0.0.0/24, 10.2.0.0/24, 10.4.0.0/24, 10.6.0.0/24 or 6 more ranges"
 
 

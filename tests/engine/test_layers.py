@@ -1,4 +1,4 @@
-"""Which layer decided, how the six operations are told, and what is settled when a bundle is loaded."""
+"""Layers: the one that decided, the six operations, and what is computed when a bundle is loaded."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from camguard.bundle import Bundle, make_bundle
 from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
 from camguard.engine import naming
+from camguard.engine.attributes import bindings_of
 from camguard.engine.call import Call
 from camguard.engine.decision import Reason
+from camguard.engine.intervals import partition_addresses
 from camguard.engine.layers import SECOND_FACTOR
 from camguard.engine.naming import Naming
-from camguard.engine.partition import partition
-from camguard.engine.row import Row
-from camguard.engine.supply import bindings_of
+from camguard.engine.row import ActionRules
 from camguard.ipset import LINE_END, IpSet
 from camguard.policy.actions import action_match
 from camguard.policy.document import parse_policy
@@ -75,8 +75,8 @@ def bundle(*own: str, boundary: str | None = None, account: list[list[str]] | No
 
 
 def call(action: str = "art:Draw", session: str | None = None, *resources: str) -> Call:
-    asked = Call("uin/200", action, 1, 0.0, resources or ("*",))
-    return asked._replace(session=POLICIES[session]) if session else asked
+    query = Call("uin/200", action, 1, 0.0, resources or ("*",))
+    return query._replace(session=POLICIES[session]) if session else query
 
 
 LAYERS = [
@@ -107,13 +107,13 @@ LAYERS = [
     pytest.param(bundle("full", boundary="disk", account=[["disk0"]]),
                  call("vm:Stop", None, f"{DISK}0", DISK), Reason.LAYER_LIMIT, "boundary",
                  id="another layer for each resource: the first one's"),
-    pytest.param(bundle("full"), call("art:Nope"), Reason.ACTION_UNKNOWN, None, id="no layer was asked"),
+    pytest.param(bundle("full"), call("art:Nope"), Reason.ACTION_UNKNOWN, None, id="no layer was query"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("found", "asked", "reason", "layer"), LAYERS)
-def test_the_layer_that_decided(found: Bundle, asked: Call, reason: Reason, layer: str | None) -> None:
-    for decision in (found.decide(asked), found.explain(asked).decision):
+@pytest.mark.parametrize(("found", "query", "reason", "layer"), LAYERS)
+def test_the_layer_that_decided(found: Bundle, query: Call, reason: Reason, layer: str | None) -> None:
+    for decision in (found.decide(query), found.explain(query).decision):
         assert (decision.reason, decision.layer, decision.detail) == (reason, layer, None)
 
 
@@ -132,13 +132,13 @@ UNREAD = [
 
 @pytest.mark.parametrize(("own", "resource", "reason"), UNREAD)
 def test_what_is_authorized_on_nothing_known(own: str, resource: str, reason: Reason) -> None:
-    found, asked = bundle(own), call("vm:Unread", None, resource)
-    assert found.decide(asked).reason is reason
-    counting = [note.id for note in found.explain(asked).statements if note.counts]
-    assert counting == list(found.decide(asked).statements)
+    found, query = bundle(own), call("vm:Unread", None, resource)
+    assert found.decide(query).reason is reason
+    counting = [note.id for note in found.explain(query).statements if note.counts]
+    assert counting == list(found.decide(query).statements)
 
 
-def test_the_six_operations_are_told_as_clauses() -> None:
+def test_the_six_operations_are_explained_as_clauses() -> None:
     (note,) = [each for each in bundle("full").explain(call("account:BindToken")).statements if each.counts][
         1:
     ]
@@ -188,7 +188,7 @@ def test_a_pattern_is_compared_once_and_with_what_it_could_name(monkeypatch: pyt
 
 def test_what_a_bundle_holds_is_spread_when_it_is_loaded() -> None:
     every = [each for found in (*POLICIES.values(), SECOND_FACTOR) for each in found.statements]
-    assert list(vars(bundle("full").tables)["_spreads"]) == every
+    assert list(vars(bundle("full").evaluator)["_spreads"]) == every
 
 
 BINDINGS = [
@@ -209,7 +209,7 @@ def test_which_variables_have_a_value(principal: str, own: dict[str, str]) -> No
 
 
 def test_the_families_are_no_bound_where_nothing_changes() -> None:
-    bounds, masks = partition({IpSet.of(["0.0.0.0/0", "::/0"]): 1})
+    bounds, masks = partition_addresses({IpSet.of(["0.0.0.0/0", "::/0"]): 1})
     assert (bounds, masks) == ([0, LINE_END], [0, 1, 0])
 
 
@@ -220,9 +220,9 @@ def test_ranges_with_the_same_decision_are_one() -> None:
     principals = {"owner": {"uin": "100", "app_id": "125"}, "users": {"200": {"policies": ["one"]}}}
     made = make_bundle({"one": found}, principals, CATALOG)
     assert made.decide(call())
-    table = made.tables.table("uin/200")
+    table = made.evaluator.table("uin/200")
     assert table is not None
     row = table.rows["art:Draw"]
-    assert isinstance(row, Row)
-    assert row.fold.bounds == (0, 128)
-    assert [bool(each) for each in row.fold.decisions] == [False, True, False]
+    assert isinstance(row, ActionRules)
+    assert row.ranges.bounds == (0, 128)
+    assert [bool(each) for each in row.ranges.decisions] == [False, True, False]

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from camguard.bundle.principals import read_principals
 from camguard.catalog import load_catalog, parse_catalog
 from camguard.catalog.page import read_page
 from camguard.edge.client_address import Peer, client_address, peer_of
@@ -26,6 +25,7 @@ from camguard.edge.params import action_of, parse_params
 from camguard.edge.refusal import refused
 from camguard.edge.resources import fill_templates, nest
 from camguard.engine.decision import Decision
+from camguard.engine.principals import read_principals
 from camguard.errors import AddressError, BundleError, CatalogError, PolicyError, SettingsError
 from camguard.ipset import IpSet, format_address, parse_address, parse_range
 from camguard.jsontext import read_json

@@ -24,11 +24,10 @@ from tests.generators import a_broken_document, a_catalog, seeded, stream
 
 WORLDS, CALLS, DOCUMENTS = 150, 20, 1000  # seeded bundles, calls of each, and documents
 POLICY = tuple(f"tests/policy/test_{name}.py" for name in ("elements", "values", "document", "star"))
-SUITE = ("tests/engine", *POLICY, "tests/test_ipset.py", "tests/bundle/test_principals.py")
+SUITE = ("tests/engine", *POLICY, "tests/test_ipset.py")
 FIRST = {  # where a module's own tests are, if not in tests/engine
     "camguard.policy": POLICY,
     "camguard.ipset": ("tests/test_ipset.py",),
-    "camguard.bundle": ("tests/bundle/test_principals.py",),
 }
 
 # The same examples for every mutant, and no limit on time but the runner's own.

@@ -1,22 +1,24 @@
-"""What is said of a document that does not load: each problem with its place, its code and its words."""
+"""Policy documents: the problems of a wrong one, with place, code and message; the parts of a good one."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
 from camguard.errors import PolicyError, Problem
-from camguard.policy.document import MAX_CHARACTERS, parse_policy
+from camguard.jsontext import read_json
+from camguard.policy.document import MAX_CHARACTERS, parse_policy, policy_from_tree
 from camguard.policy.model import Effect, Policy
 
 GOOD = {"effect": "allow", "action": "cvm:Run", "resource": "*"}
+HERE = {"ip_equal": {"qcs:ip": "::1"}}
 RES = "qcs::cvm:::instance/a"
-NO_VARIABLE = "holds a variable that does not exist or may not stand here"
+NO_VARIABLE = "contains a variable that does not exist or is not allowed here"
 SIX = "is neither '*' nor six segments qcs:project:service:region:account:resource"
-PRINCIPAL = "principal may not stand in a policy of users, groups or roles"
+PRINCIPAL = "principal is not allowed in a policy that is attached to users, groups or roles"
 
 
 def statement(**changed: Any) -> dict[str, Any]:
@@ -53,13 +55,13 @@ STATEMENTS = [
     pytest.param(statement(actions="*"), "/actions", "StatementError",
                  "unknown element 'actions' (did you mean 'action' or 'condition'?)",
                  id="a misspelt element"),
-    pytest.param(statement(Effect="allow"), "/Effect", "PolicyDocumentError", "element 'effect' stands twice",
-                 id="an element that stands twice"),
+    pytest.param(statement(Effect="allow"), "/Effect", "PolicyDocumentError",
+                 "element 'effect' appears twice", id="an element that appears twice"),
     pytest.param({"effect": "allow", "resource": "*"}, "/action", "ActionError",
-                 "action is missing, empty or no string", id="no action"),
-    pytest.param(statement(action=[]), "/action", "ActionError", "action is missing, empty or no string",
+                 "action is missing, empty or not a string", id="no action"),
+    pytest.param(statement(action=[]), "/action", "ActionError", "action is missing, empty or not a string",
                  id="an empty list of actions"),
-    pytest.param(statement(action=1), "/action", "ActionError", "action is missing, empty or no string",
+    pytest.param(statement(action=1), "/action", "ActionError", "action is missing, empty or not a string",
                  id="an action that is a number"),
     pytest.param(statement(action=["*", 1]), "/action/1", "ActionError", "is not a string",
                  id="a number among the actions"),
@@ -70,13 +72,13 @@ STATEMENTS = [
     pytest.param(statement(action=["*", "cvm:"]), "/action/1", "ActionError",
                  "'cvm:' is not of the form service:Action", id="an action without a name"),
     pytest.param({"effect": "allow", "action": "*"}, "/resource", "ResourceError",
-                 "resource is missing, empty or no string", id="no resource"),
+                 "resource is missing, empty or not a string", id="no resource"),
     pytest.param(statement(resource=["*", {}]), "/resource/1", "ResourceError", "is not a string",
                  id="an object among the resources"),
     pytest.param(statement(resource="qcs"), "/resource", "ResourceQcsError", f"'qcs' {SIX}",
                  id="a resource without segments"),
     pytest.param(statement(resource=["*", "qcs:9:cvm:::a"]), "/resource/1", "ResourceProjectError",
-                 "'qcs:9:cvm:::a' fills the project segment with '9'; leave it empty", id="a project"),
+                 "'qcs:9:cvm:::a' has '9' as its project segment; leave that segment empty", id="a project"),
     pytest.param(statement(condition=[]), "/condition", "ConditionError", "condition is not an object",
                  id="a condition that is a list"),
     pytest.param(condition(ip_equals={"qcs:ip": "::1"}), "/condition/ip_equals", "ConditionTypeError",
@@ -84,18 +86,18 @@ STATEMENTS = [
                  id="a misspelt operator"),
     pytest.param(condition(**{"for_any:ip_equal": {"qcs:ip": "::1"}}), "/condition/for_any:ip_equal",
                  "ConditionTypeError",
-                 "unknown qualifier 'for_any'; there are for_any_value: and for_all_value:",
+                 "unknown qualifier 'for_any'; use for_any_value: or for_all_value:",
                  id="a misspelt qualifier"),
     pytest.param(condition(**{":ip_equal": {"qcs:ip": "::1"}}), "/condition/:ip_equal", "ConditionTypeError",
-                 "unknown qualifier ''; there are for_any_value: and for_all_value:",
+                 "unknown qualifier ''; use for_any_value: or for_all_value:",
                  id="an empty qualifier"),
     pytest.param(condition(null_equal_if_exist={"qcs:resource_tag/a": "true"}),
-                 "/condition/null_equal_if_exist", "ConditionTypeError", "null_equal takes no _if_exist",
-                 id="null_equal with a suffix"),
+                 "/condition/null_equal_if_exist", "ConditionTypeError",
+                 "null_equal cannot be combined with _if_exist", id="null_equal with a suffix"),
     pytest.param(condition(ip_equal={}), "/condition/ip_equal", "ConditionError",
-                 "'ip_equal' holds no object of keys", id="an operator without keys"),
+                 "'ip_equal' is not an object of condition keys", id="an operator without keys"),
     pytest.param(condition(ip_equal=["qcs:ip"]), "/condition/ip_equal", "ConditionError",
-                 "'ip_equal' holds no object of keys", id="an operator with a list"),
+                 "'ip_equal' is not an object of condition keys", id="an operator with a list"),
     pytest.param(condition(ip_equal={"qcs:ips": "::1"}), "/condition/ip_equal/qcs:ips", "ConditionError",
                  "unknown condition key 'qcs:ips' (did you mean 'qcs:ip' or 'qcs:vpc'?)",
                  id="a misspelt key"),
@@ -110,27 +112,27 @@ STATEMENTS = [
     pytest.param(condition(ip_equal={"qcs:ip": []}), "/condition/ip_equal/qcs:ip", "ConditionError",
                  "qcs:ip has an empty list of values", id="no values"),
     pytest.param(condition(ip_equal={"qcs:ip": ["::1", "10.0.0.0/33"]}), "/condition/ip_equal/qcs:ip/1",
-                 "ConditionContentError", "'10.0.0.0/33' is no value for ip_equal",
+                 "ConditionContentError", "'10.0.0.0/33' is not a value for ip_equal",
                  id="one value that is none"),
     pytest.param(condition(ip_equal={"qcs:ip": "x"}), "/condition/ip_equal/qcs:ip", "ConditionContentError",
-                 "'x' is no value for ip_equal", id="a value that is none"),
+                 "'x' is not a value for ip_equal", id="a value that is none"),
     pytest.param(condition(ip_equal={"qcs:ip": 1}), "/condition/ip_equal/qcs:ip", "ConditionContentError",
-                 "1 is a number, which ip_equal does not take", id="a number for an address"),
+                 "ip_equal does not take a JSON number such as 1", id="a number for an address"),
     pytest.param(condition(ip_equal={"qcs:ip": True}), "/condition/ip_equal/qcs:ip", "ConditionContentError",
-                 "ip_equal takes no JSON boolean", id="a boolean for an address"),
+                 "ip_equal does not take a JSON boolean", id="a boolean for an address"),
     pytest.param(condition(string_equal={"cos:a": None}), "/condition/string_equal/cos:a", "ConditionError",
-                 "a value is a string or a number, nothing nested and no null", id="a null for a text"),
+                 "a value must not be null, a list or an object", id="a null for a text"),
     pytest.param(condition(string_equal={"cos:a": {}}), "/condition/string_equal/cos:a", "ConditionError",
-                 "a value is a string or a number, nothing nested and no null", id="an object for a text"),
+                 "a value must not be null, a list or an object", id="an object for a text"),
     pytest.param(condition(string_equal={"cos:a": [["a"]]}), "/condition/string_equal/cos:a/0",
-                 "ConditionError", "a value is a string or a number, nothing nested and no null",
+                 "ConditionError", "a value must not be null, a list or an object",
                  id="a list among the values"),
     pytest.param(condition(string_equal={"cos:a": "${me}"}), "/condition/string_equal/cos:a",
                  "ConditionContentError", f"'${{me}}' {NO_VARIABLE}", id="a variable that does not exist"),
     pytest.param(condition(bool_equal={"cos:a": "${uin}"}), "/condition/bool_equal/cos:a",
                  "ConditionContentError", f"'${{uin}}' {NO_VARIABLE}", id="a variable for a boolean"),
     pytest.param(condition(numeric_equal={"cos:a": "x${uin}"}), "/condition/numeric_equal/cos:a",
-                 "ConditionContentError", "'x${uin}' is no value for numeric_equal",
+                 "ConditionContentError", "'x${uin}' is not a value for numeric_equal",
                  id="a number that is none whatever the variable's value"),
 ]  # fmt: skip
 
@@ -150,11 +152,11 @@ DOCUMENTS = [
     pytest.param({"statement": [GOOD]}, "p.json#/version", "VersionError", 'version is not "2.0"',
                  id="no version"),
     pytest.param({"version": "2.0"}, "p.json#/statement", "StatementError",
-                 "statement is missing, empty or no list", id="no statement"),
+                 "statement is missing, empty or not a list", id="no statement"),
     pytest.param({"version": "2.0", "statement": []}, "p.json#/statement", "StatementError",
-                 "statement is missing, empty or no list", id="an empty list of statements"),
+                 "statement is missing, empty or not a list", id="an empty list of statements"),
     pytest.param({"version": "2.0", "statement": "*"}, "p.json#/statement", "StatementError",
-                 "statement is missing, empty or no list", id="a statement that is a text"),
+                 "statement is missing, empty or not a list", id="a statement that is a text"),
     pytest.param({"version": "2.0", "statement": statement(effect="x")}, "p.json#/statement/effect",
                  "EffectError", "effect is 'x', not 'allow' or 'deny'",
                  id="the one statement without a list"),
@@ -164,7 +166,7 @@ DOCUMENTS = [
                  "StatementError", "unknown element 'effect'",
                  id="an element of statements"),
     pytest.param({"version": "2.0", "Version": "2.0", "statement": [GOOD]}, "p.json#/Version",
-                 "PolicyDocumentError", "element 'version' stands twice", id="two versions"),
+                 "PolicyDocumentError", "element 'version' appears twice", id="two versions"),
 ]  # fmt: skip
 
 
@@ -214,7 +216,7 @@ def test_one_character_too_many() -> None:
     assert caught.value.problems == (Problem("p.json", "PolicyDocumentLengthOverLimit", message),)
 
 
-def test_the_length_is_told_first() -> None:
+def test_the_length_comes_first() -> None:
     long = of_length(MAX_CHARACTERS + 1).replace("2.0", "3.0").replace("allow", "grant")
     with pytest.raises(PolicyError) as caught:
         parse_policy(long)
@@ -257,6 +259,90 @@ def test_a_clause_knows_what_it_was_written_as_and_where() -> None:
     assert clause.addresses.cidrs() == ("10.0.0.0/8",)
     place = "/condition/for_any_value:ip_not_equal_if_exist/qcs:ip"
     assert clause.where == f"policies/ops.json#/statement/0{place}"
+
+
+def test_every_part_of_a_policy_knows_its_place_as_the_document_spells_it() -> None:
+    written = {
+        "Version": "2.0",
+        "Statement": [
+            {"effect": "allow", "action": "*", "resource": "*"},
+            {
+                "Effect": "deny",
+                "Action": ["cvm:*", "*"],
+                "Resource": ["*", RES],
+                "Condition": {"ip_equal": {"qcs:ip": "::1"}},
+            },
+        ],
+    }
+    found = parse_policy(json.dumps(written), "ops.json").statements
+    assert [each.where for each in found[0].actions] == ["ops.json#/Statement/0/action"]
+    at = "ops.json#/Statement/1"
+    assert found[1].where == at
+    assert [each.where for each in found[1].actions] == [f"{at}/Action/0", f"{at}/Action/1"]
+    assert [each.where for each in found[1].patterns] == [f"{at}/Resource/1"]
+    assert [each.where for each in found[1].condition] == [f"{at}/Condition/ip_equal/qcs:ip"]
+
+
+def test_a_problem_is_placed_as_the_document_spells_it() -> None:
+    statement = {"Effect": "grant", "Action": ["x"], "Resource": 1, "Condition": []}
+    written = {"Version": "3.0", "Statement": statement}
+    with pytest.raises(PolicyError) as caught:
+        parse_policy(json.dumps(written))
+    assert [each.where.partition("#")[2] for each in caught.value.problems] == [
+        "/Version",
+        "/Statement/Effect",
+        "/Statement/Action/0",
+        "/Statement/Resource",
+        "/Statement/Condition",
+    ]
+
+
+WRONG_TREES = [
+    pytest.param([], id="a list"),
+    pytest.param("x", id="a text"),
+    pytest.param({"version": 2.0, "statement": []}, id="a version and no statement"),
+]
+TYPES = ["猫", "\u0001", 1.5, None, True, [], {}]
+TREES = [
+    pytest.param({"version": "2.0", "statement": [GOOD, condition(ip_equal={"qcs:ip": "::1"})]},
+                 id="a policy"),
+    pytest.param({"version": "2.0", "statement": condition(numeric_equal={"a:b": 12345678901234567890})},
+                 id="a number"),
+    pytest.param({"version": "2.0", "statement": GOOD, "id": {"a b": TYPES}}, id="every type"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_a_policy_within_another_file_is_read_as_one_by_itself(tree: Any) -> None:
+    text = json.dumps(tree, ensure_ascii=False)
+    part = read_json(text, "p.json", PolicyError, "PolicyDocumentError")
+    expected, found = parse_policy(text, "p.json"), policy_from_tree(part, "p.json")
+    assert (found.id, found.source, found.text) == ("p", "p.json", "")
+    assert list(map(asdict, found.statements)) == list(map(asdict, expected.statements))
+
+
+@pytest.mark.parametrize("tree", WRONG_TREES)
+def test_a_wrong_policy_within_another_file_has_the_problems_of_one_by_itself(tree: Any) -> None:
+    part = read_json(json.dumps(tree), "p.json", PolicyError, "PolicyDocumentError")
+    with pytest.raises(PolicyError) as caught:
+        policy_from_tree(part, "p.json")
+    assert list(caught.value.problems) == problems(tree)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_the_length_of_a_policy_within_another_file_is_bounded_alike(more: int) -> None:
+    filler = {"a": 1, "b": [1.50, None, "x y", True], "c": [], "d": {}, "": "猫\n"}
+    document: dict[str, Any] = {"version": "2.0", "statement": {**GOOD, "id": filler, "sid": ""}}
+    length = len("".join(json.dumps(document, ensure_ascii=False).split()))
+    document["statement"]["sid"] = "x" * (MAX_CHARACTERS + more - length)
+    read = read_json(json.dumps(document), "p", PolicyError, "PolicyDocumentError")
+    if not more:
+        assert policy_from_tree(read).id == "policy"
+        return
+    with pytest.raises(PolicyError) as caught:
+        policy_from_tree(read)
+    assert [each.code for each in caught.value.problems] == ["PolicyDocumentLengthOverLimit"]
+    assert f"has {MAX_CHARACTERS + 1} characters" in caught.value.problems[0].message
 
 
 def test_documents_statements_and_clauses_are_compared_as_objects() -> None:

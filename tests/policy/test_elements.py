@@ -11,10 +11,10 @@ from camguard.policy.truth import Truth
 from camguard.policy.variables import NAMES, fill, read_template
 
 ALLOW, DENY = Effect.ALLOW, Effect.DENY
-SET = "names a set of actions that only the cloud can expand"
-BLANK = "holds a blank"
-MARK = "holds '?', which is no wildcard"
-VARIABLE = "holds a variable, which only resources and condition values may"
+SET = "is a set of actions that only the cloud can expand"
+BLANK = "contains white space"
+MARK = "contains '?', which is not a wildcard"
+VARIABLE = "contains a variable, which is allowed in resources and condition values only"
 FORM = "is not of the form service:Action"
 
 ACTIONS = [
@@ -107,7 +107,7 @@ def test_only_a_whole_service_is_covered() -> None:
 
 
 SIX = "is neither '*' nor six segments qcs:project:service:region:account:resource"
-NOWHERE = "holds a variable where none may stand"
+NOWHERE = "contains a variable where variables are not allowed"
 RESOURCES = [
     pytest.param("qcs::cvm:gz:uin/1:a/b", ("cvm", "gz", "uin/1", "a/b"), id="six segments"),
     pytest.param("qcs:::::*", ("", "", "", "*"), id="nothing but the last"),
@@ -121,7 +121,7 @@ RESOURCES = [
     pytest.param("", ("ResourceQcsError", SIX), id="no text"),
     pytest.param("qcs::cvm:::", ("ResourceQcsError", "has an empty last segment"), id="no last segment"),
     pytest.param("qcs:id/1:cvm:::a", ("ResourceProjectError",
-                 "fills the project segment with 'id/1'; leave it empty"), id="DEC-13 another project"),
+                 "has 'id/1' as its project segment; leave that segment empty"), id="DEC-13 another project"),
     pytest.param("qcs:${uin}:cvm:::a", ("ResourceContentError", NOWHERE), id="a variable for the project"),
     pytest.param("qcs::${uin}:::a", ("ResourceContentError", NOWHERE), id="a variable for the service"),
     pytest.param("qcs::cvm:${uin}::a", ("ResourceContentError", NOWHERE), id="a variable for the region"),
@@ -129,7 +129,7 @@ RESOURCES = [
                  id="a variable for the account"),
     pytest.param("qcs::cos:::${uin}/a", ("ResourceContentError", NOWHERE),
                  id="a variable of an object's path"),
-    pytest.param("qcs::cvm:::${me}", ("ResourceContentError", "holds a variable that does not exist"),
+    pytest.param("qcs::cvm:::${me}", ("ResourceContentError", "contains a variable that does not exist"),
                  id="a variable that does not exist"),
 ]  # fmt: skip
 

@@ -12,10 +12,10 @@ from camguard.bundle.load import make_bundle
 from camguard.bundle.model import Bundle
 from camguard.bundle.store import ReloadOutcome, Result
 from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
-from camguard.edge.record import Record
 from camguard.engine.decision import Decision, Reason
 from camguard.ipset import parse_address
 from camguard.policy.document import parse_policy
+from camguard.telemetry.record import Record
 
 PRINCIPALS = {
     "owner": {"uin": "100000000001", "app_id": "1250000001"},

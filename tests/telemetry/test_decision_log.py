@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from camguard.edge.record import Record
 from camguard.engine.decision import Reason
 from camguard.telemetry.decision_log import DecisionLog, Sink
+from camguard.telemetry.record import Record
 from tests.telemetry.samples import action_of, record_of
 
 ACT = action_of("aiart", "TextToImage")

@@ -108,8 +108,8 @@ FIELDS = ("principal", "secret_id", "service", "action", "peer", "request_id", "
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_hostile_text_stays_inside_its_field(field: str, text: str) -> None:
-    said: dict[str, Any] = {field: text}
-    assert read(log_line(record_of(ACT, **said), None))[field] == text
+    fields: dict[str, Any] = {field: text}
+    assert read(log_line(record_of(ACT, **fields), None))[field] == text
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -1,10 +1,12 @@
-"""What Prometheus is told: the names and labels that dashboards rely on, and the numbers behind them."""
+"""The metrics: the names and labels that dashboards rely on, and the numbers behind them."""
 
 from __future__ import annotations
 
+import gc
 import shutil
 import subprocess
 import threading
+import weakref
 from itertools import chain
 
 import pytest
@@ -15,7 +17,7 @@ from camguard.edge.identity import SIGNATURE_LABELS
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.errors import SettingsError
-from camguard.telemetry.families import DECISION_BOUNDS, FAMILIES, SIGNATURE
+from camguard.telemetry.exposition import DECISION_BOUNDS, FAMILIES, SIGNATURE
 from camguard.telemetry.metrics import OWN_COUNTERS, Metrics
 from tests.telemetry.samples import (
     action_of,
@@ -215,11 +217,11 @@ HOSTILE = ['"} 1\nevil 2', "aiart\x00", "\x1b[31m", "\u2028", "x" * 10_000, "aia
 def test_no_word_of_a_caller_becomes_a_label(text: str) -> None:
     metrics = metrics_of()
     before = {tuple(sample.labels.values()) for sample in samples_in(metrics.render())}
-    said = {"principal": text, "secret_id": text, "service": text, "action": text, "peer": text}
-    metrics.observe(record_of(None, Reason.ACTION_UNKNOWN, resources=(text,), request_id=text, **said))
+    texts = {"principal": text, "secret_id": text, "service": text, "action": text, "peer": text}
+    metrics.observe(record_of(None, Reason.ACTION_UNKNOWN, resources=(text,), request_id=text, **texts))
     # An entry that no catalog has is what a judged, but unlisted action looks like.
-    metrics.observe(record_of(action_of("aiart", text), Reason.NO_ALLOW, **said))
-    metrics.observe(record_of(action_of(text, text), Reason.NO_ALLOW, **said))
+    metrics.observe(record_of(action_of("aiart", text), Reason.NO_ALLOW, **texts))
+    metrics.observe(record_of(action_of(text, text), Reason.NO_ALLOW, **texts))
     metrics.observe(record_of(ACT, listener=text, client_ip=text, signature=text))
     metrics.upstream(text, 0.1)
     metrics.upstream_error(text, text)
@@ -306,7 +308,7 @@ def test_actions_of_a_later_catalog_are_counted_and_none_loses_its_name() -> Non
     assert number_in(shown, "camguard_decisions_total", service="cvm") == 0
 
 
-def test_a_reload_told_in_numbers() -> None:
+def test_a_reload_in_numbers() -> None:
     metrics = metrics_of()
     bundle = bundle_of(CATALOG, "ab" * 32)
     metrics.policy(outcome_of("success", bundle, 1000.0))
@@ -328,7 +330,7 @@ def test_a_reload_told_in_numbers() -> None:
         assert number_in(shown, "camguard_policy_reloads_total", result=result) == 1
 
 
-def test_a_revision_that_was_left_is_zero_until_it_comes_back() -> None:
+def test_a_replaced_revision_is_zero_until_it_comes_back() -> None:
     metrics = metrics_of()
     old, new = bundle_of(CATALOG, "ab" * 32), bundle_of(CATALOG, "cd" * 32)
     metrics.policy(outcome_of("success", old))
@@ -399,6 +401,20 @@ def test_a_guard_that_ends_leaves_its_counters_and_nothing_else() -> None:
     assert number_in(shown, "camguard_decisions_total", decision="allow") == 2
     assert number_in(shown, "camguard_decision_duration_seconds_count") == 2
     assert number_in(shown, "camguard_requests_in_flight") == 0
+
+
+def test_a_guard_that_ends_keeps_neither_itself_nor_its_bundle_in_the_registry() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, catalog=CATALOG)
+    bundle = bundle_of(CATALOG, "ab" * 32)
+    metrics.policy(outcome_of("success", bundle))
+    of_metrics, of_bundle = weakref.ref(metrics), weakref.ref(bundle)
+    metrics.stop()
+    del metrics, bundle
+    gc.collect()
+    assert of_metrics() is None
+    assert of_bundle() is None
+    assert number_in(generate_latest(registry), "camguard_policy_reloads_total") == 1
 
 
 def test_a_guard_that_starts_again_goes_on_counting() -> None:

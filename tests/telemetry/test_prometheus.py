@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from camguard.engine.decision import Reason
-from camguard.telemetry.families import FAMILIES
+from camguard.telemetry.exposition import FAMILIES
 
 FOLDER = Path(__file__).resolve().parents[2] / "config" / "prometheus"
 RULES = (FOLDER / "rules.yml").read_text(encoding="utf-8")

@@ -15,10 +15,10 @@ import pytest
 
 from camguard.bundle import Bundle, make_bundle
 from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
-from camguard.engine import decide as decide_module
+from camguard.engine import evaluator as evaluator_module
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
-from camguard.engine.row import NEVER, Row
+from camguard.engine.row import NO_RANGES, ActionRules
 from camguard.ipset import parse_address
 from camguard.policy.document import parse_policy
 from camguard.policy.model import Policy
@@ -68,27 +68,27 @@ def call(action: str = "aiart:TextToImage", source: str | None = "10.0.0.1", **m
     return Call(**{"principal": "uin/200", "action": action, "source_ip": place, "time": 0.0} | more)
 
 
-def row(found: Bundle, action: str = "aiart:TextToImage") -> Row | Decision | None:
-    table = found.tables.table("uin/200")
+def row(found: Bundle, action: str = "aiart:TextToImage") -> ActionRules | Decision | None:
+    table = found.evaluator.table("uin/200")
     assert table is not None
     return table.row(action)
 
 
-def test_nothing_conditional_folds_to_the_ready_decision() -> None:
+def test_without_conditions_a_row_is_one_ready_decision() -> None:
     found = bundle(policy("one", {}))
     assert row(found) == Decision(Reason.ALLOWED, ("one#0",), "identity")
     assert found.decide(call()) is row(found), "the decision is found, not made"
 
 
-def test_an_address_condition_folds_to_ranges_with_ready_decisions() -> None:
+def test_an_address_condition_makes_ranges_with_ready_decisions() -> None:
     found = bundle(policy("one", {"condition": OFFICE}))
-    folded = row(found)
-    assert isinstance(folded, Row)
-    assert folded.foldable
+    rules = row(found)
+    assert isinstance(rules, ActionRules)
+    assert rules.rangeable
     inside, again, outside = (found.decide(call(source=s)) for s in ("10.0.0.1", "10.9.9.9", "11.0.0.0"))
     assert inside is again
     assert (bool(inside), outside.reason) == (True, Reason.NO_ALLOW)
-    assert len(folded.fold.decisions) == 3, "below, inside and above the range"
+    assert len(rules.ranges.decisions) == 3, "below, inside and above the range"
 
 
 def test_actions_of_which_the_same_rules_speak_share_a_row() -> None:
@@ -96,11 +96,11 @@ def test_actions_of_which_the_same_rules_speak_share_a_row() -> None:
     assert row(found, "aiart:TextToImage") is row(found, "aiart:SetPayMode")
 
 
-def test_actions_that_share_a_row_share_what_is_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_actions_that_share_a_row_share_its_range_table(monkeypatch: pytest.MonkeyPatch) -> None:
     found = bundle(policy("one", {"condition": SPRING}))
     first = found.decide(call(time=100.0))
     assert first
-    monkeypatch.setattr(Row, "refold", None)
+    monkeypatch.setattr(ActionRules, "rebuild", None)
     assert found.decide(call("aiart:SetPayMode", time=100.0)) is first
 
 
@@ -110,29 +110,29 @@ def test_the_owners_row_of_an_action_with_resources_is_judged_and_shared_with_no
     actions = {**listed.actions, "SetPayMode": replace(entry, granularity=Granularity.RESOURCE)}
     principals = {"owner": {"uin": "100", "app_id": "125"}}
     found = make_bundle({}, principals, Catalog({"aiart": replace(listed, actions=actions)}))
-    table = found.tables.table("uin/100")
+    table = found.evaluator.table("uin/100")
     assert table is not None
     assert isinstance(table.row("aiart:TextToImage"), Decision), "without resources all is ready"
     mine = table.row("aiart:SetPayMode")
-    assert isinstance(mine, Row)
-    assert not mine.foldable
+    assert isinstance(mine, ActionRules)
+    assert not mine.rangeable
     for account, allowed in (("uin/100", True), ("uin/200", False), ("", True)):
-        asked = call("aiart:SetPayMode", principal="uin/100", resources=(f"qcs::aiart::{account}:x",))
-        assert bool(found.decide(asked)) is allowed
-        assert found.decide(asked._replace(action="aiart:TextToImage"))
+        query = call("aiart:SetPayMode", principal="uin/100", resources=(f"qcs::aiart::{account}:x",))
+        assert bool(found.decide(query)) is allowed
+        assert found.decide(query._replace(action="aiart:TextToImage"))
 
 
 def test_principals_with_the_same_policies_share_a_table() -> None:
     found = bundle(
         policy("one", {}), policy("two", {}), users={"200": ["one"], "201": ["one"], "202": ["two"]}
     )
-    tables = [found.tables.table(f"uin/{uin}") for uin in (200, 201, 202)]
+    tables = [found.evaluator.table(f"uin/{uin}") for uin in (200, 201, 202)]
     assert tables[0] is tables[1]
     assert tables[0] is not tables[2]
     assert found.table_stats() == (1, 2, 2)
 
 
-def test_the_cache_is_asked_by_the_first_call_of_a_principal_alone() -> None:
+def test_only_the_first_call_of_a_principal_looks_into_the_cache() -> None:
     found = bundle(policy("one", {}), users={"200": ["one"], "201": ["one"]})
     for uin in (200, 200, 200, 201, 201):
         found.decide(call(principal=f"uin/{uin}"))
@@ -142,7 +142,7 @@ def test_the_cache_is_asked_by_the_first_call_of_a_principal_alone() -> None:
 def test_the_cache_of_tables_is_bounded() -> None:
     many = [policy(f"p{i}", {}) for i in range(8)]
     users = {str(200 + i): [f"p{i}"] for i in range(8)}
-    small = bundle(*many, users=users, tables=3).tables
+    small = bundle(*many, users=users, tables=3).evaluator
     for _ in range(2):
         assert all(small.decide(call(principal=f"uin/{uin}")) for uin in users)
     assert small.stats()[2] == 3
@@ -150,7 +150,7 @@ def test_the_cache_of_tables_is_bounded() -> None:
 
 def test_the_recent_principals_keep_no_more_tables_than_the_cache() -> None:
     many = [policy(f"p{i}", {}) for i in range(40)]
-    small = bundle(*many, users={str(200 + i): [f"p{i}"] for i in range(40)}, tables=4).tables
+    small = bundle(*many, users={str(200 + i): [f"p{i}"] for i in range(40)}, tables=4).evaluator
     most = 0
     for i in range(40):
         for each in (*range(max(0, i - 3), i), i):  # those that the cache has, then one that it lacks
@@ -161,7 +161,7 @@ def test_the_recent_principals_keep_no_more_tables_than_the_cache() -> None:
 
 
 def test_the_recent_principals_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decide_module, "RECENT", 2)
+    monkeypatch.setattr(evaluator_module, "MAX_RECENT", 2)
     found = bundle(policy("one", {}), users={str(200 + i): ["one"] for i in range(5)}, tables=1)
     assert all(found.decide(call(principal=f"uin/{200 + i}")) for i in range(5))
     assert found.table_stats()[1:] == (1, 1), "forgetting a principal compiles nothing again"
@@ -172,15 +172,15 @@ def test_tables_die_with_the_last_that_holds_them() -> None:
     found = bundle(limited, policy("two", {}), users={"200": ["one"], "201": ["two"]}, unknown_action="judge")
     for uin in ("200", "201", "9"):
         for action in ("aiart:TextToImage", "aiart:BrandNew", "aiart:!", "other:Nope"):
-            asked = call(principal=f"uin/{uin}", action=action)
-            found.decide(asked)
-            found.decide(asked._replace(session=limited))
-            found.nearest_changes(asked, found.explain(asked))
-    left = weakref.ref(found.tables)
+            query = call(principal=f"uin/{uin}", action=action)
+            found.decide(query)
+            found.decide(query._replace(session=limited))
+            found.nearest_changes(query, found.explain(query))
+    released = weakref.ref(found.evaluator)
     gc.disable()
     try:
         del found
-        assert left() is None, "they hold themselves in a circle, which only a collection ends"
+        assert released() is None, "they hold themselves in a circle, which only a collection ends"
     finally:
         gc.enable()
 
@@ -191,20 +191,20 @@ def test_names_that_the_catalog_lacks_are_not_kept() -> None:
     for size in range(1, 5):
         for name in combinations("abcdef", size):  # each is named by statements of its own
             assert found.decide(call(action=f"aiart:{''.join(name)}"))
-    table = found.tables.table("uin/200")
+    table = found.evaluator.table("uin/200")
     assert table is not None
     assert table.rows == {}
     assert table._shared == {}  # noqa: SLF001 - what callers must not fill
 
 
-def test_names_that_the_catalog_lacks_are_folded_and_not_kept() -> None:
+def test_names_that_the_catalog_lacks_have_range_tables_that_are_not_kept() -> None:
     found = bundle(policy("one", {"condition": OFFICE}), unknown_action="judge", ip_support="gateway")
     for i in range(5):
         assert found.decide(call(action=f"aiart:New{i}"))
         assert not found.decide(call(action=f"aiart:New{i}", source="11.0.0.1"))
-    table = found.tables.table("uin/200")
+    table = found.evaluator.table("uin/200")
     assert table is not None
-    assert (table.rows, table.folds) == ({}, {}), "callers choose these names; they may not fill the table"
+    assert (table.rows, table.ranges) == ({}, {}), "callers choose these names; they may not fill the table"
 
 
 JUDGED = [
@@ -218,7 +218,7 @@ JUDGED = [
 
 @pytest.mark.parametrize(("action", "reason"), JUDGED)
 def test_unknown_actions_may_be_judged(action: str, reason: Reason) -> None:
-    tables = bundle(policy("one", {}), unknown_action="judge").tables
+    tables = bundle(policy("one", {}), unknown_action="judge").evaluator
     assert tables.decide(call(action=action)).reason is reason
     assert tables.judge(call(action=action)).reason is reason
 
@@ -275,7 +275,7 @@ def test_a_time_that_is_no_instant_is_not_known(time: float, condition: dict[str
     allow = bundle(policy("one", {"condition": condition}))
     deny = bundle(policy("one", {}, {"effect": "deny", "condition": condition}))
     free = bundle(policy("one", {"condition": OFFICE}))
-    for at in (time, 0.0, time, 1e12, time):  # before, within and behind what is folded
+    for at in (time, 0.0, time, 1e12, time):  # before, within and behind the range table
         for found, reason in (
             (allow, Reason.NO_ALLOW),
             (deny, Reason.UNDETERMINED_DENY),
@@ -312,7 +312,10 @@ def test_an_action_whose_resources_could_not_be_read_is_granted_by_nothing() -> 
     found = make_bundle({"one": one}, principals, Catalog({"aiart": replace(listed, actions=unread)}))
     assert found.decide(call()).reason is Reason.NO_ALLOW
     words = [clause.why for note in found.explain(call()).statements for clause in note.clauses]
-    assert words[1] == "the catalog's page of the action could not be read whole: nothing grants it"
+    assert (
+        words[1]
+        == "the resources of the action are unknown, because its page could not be read: nothing grants it"
+    )
 
 
 def test_many_threads_may_decide_at_once() -> None:
@@ -337,10 +340,10 @@ def test_many_threads_may_decide_at_once() -> None:
     assert wrong == []
 
 
-def test_another_thread_with_another_time_takes_no_fold_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_thread_with_another_time_takes_no_range_table_away(monkeypatch: pytest.MonkeyPatch) -> None:
     found = bundle(policy("spring", {"condition": SPRING}))
-    overtaken = property(lambda _: NEVER, lambda _row, _fold: None)
-    monkeypatch.setattr(Row, "fold", overtaken)
+    overtaken = property(lambda _: NO_RANGES, lambda _row, _ranges: None)
+    monkeypatch.setattr(ActionRules, "ranges", overtaken)
     assert [bool(found.decide(call(time=time))) for time in (99.0, 150.0, 200.0)] == [False, True, False]
 
 

@@ -1,8 +1,9 @@
-"""What a call supplies for a condition key (cam-semantics 8.2, DEC-30).
+"""The attributes that a call supplies for a condition key: the policy information point (CAM 8.2, DEC-30).
 
-Rule 1: None is "not supplied" and makes the clause unknown; empty is "supplied, and there is none".
-Rule 2: a time that is no instant (nan, an infinity) is not supplied (U2).
-Rule 3: a call's own fields speak for address, time and tags; its further context never does.
+Rule 1: None means that the call does not supply the key, and makes the clause unknown. An empty sequence
+        means that the call supplies the key and that it is absent.
+Rule 2: a time that is not an instant (nan, an infinity) is not supplied (U2).
+Rule 3: address, time and tags come from the call's own fields, never from its `context`.
 """
 
 from __future__ import annotations
@@ -20,30 +21,30 @@ from camguard.policy.variables import Bindings
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """An action as conditions see it: what its row and the settings let a call supply."""
+class ActionTraits:
+    """An action's catalog entry, and which condition keys a call of it can supply."""
 
     entry: Action
-    address: bool  # qcs:ip is judged for it
-    tags: bool  # its service has tag authorization
-    listed: bool  # False: an ordinary name that the catalog does not know
+    supports_ip: bool  # qcs:ip is evaluated for the action
+    supports_tags: bool  # the service supports authorization by tag
+    in_catalog: bool  # False: the name is well-formed, and the catalog does not list it
 
 
 def is_instant(moment: float | None) -> TypeGuard[float]:
-    """Tell whether a time is one (Rule 2)."""
+    """Return whether a time is an instant (Rule 2)."""
     return moment is not None and -inf < moment < inf
 
 
-def values_of(key: str, call: Call, terms: Terms) -> Sequence[Any] | None:
-    """Return the values of a key, or None where this call does not supply it."""
+def values_of(key: str, call: Call, traits: ActionTraits) -> Sequence[Any] | None:
+    """Return the values of a key, or None if this call does not supply it."""
     if key == IP:
-        return (call.source_ip,) if terms.address and call.source_ip is not None else None
+        return (call.source_ip,) if traits.supports_ip and call.source_ip is not None else None
     if key == TIME:
         return (call.time,) if is_instant(call.time) else None
     base, slash, name = key.partition("/")
     if base in TAGS:
         tags = call.request_tags if base == REQUEST_TAG else call.resource_tags
-        if tags is None or not terms.tags:
+        if tags is None or not traits.supports_tags:
             return None
         if slash:
             return (tags[name],) if name in tags else ()
@@ -52,14 +53,14 @@ def values_of(key: str, call: Call, terms: Terms) -> Sequence[Any] | None:
 
 
 def _pairs(tags: Mapping[str, str]) -> tuple[str, ...] | None:
-    """Return each tag as `key&value`, or None where a tag holds `&` itself (8.2)."""
+    """Return each tag as `key&value`, or None if a tag itself contains `&` (CAM 8.2)."""
     if any("&" in key or "&" in value for key, value in tags.items()):
         return None
     return tuple(f"{key}&{value}" for key, value in tags.items())
 
 
 def bindings_of(principal: str, owner: Owner) -> Bindings:
-    """Return the variables that have a value for a principal: digits or nothing (9, DEC-33, DEC-34)."""
+    """Return the variables that have a value for a principal; values are digits (CAM 9, DEC-33, DEC-34)."""
     kind, _, name = principal.partition("/")
     values = {"owner_uin": owner.uin, "app_id": owner.app_id, "uin": name if kind == "uin" else ""}
     return {name: value for name, value in values.items() if value.isascii() and value.isdigit()}

@@ -10,7 +10,7 @@ from math import inf, nextafter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camguard.engine.partition import partition, span_at, time_partition
+from camguard.engine.intervals import interval_at, partition_addresses, partition_time
 from camguard.ipset import LINE_END, V4_END, IpSet
 from camguard.policy.conditions import clause_truth
 from camguard.policy.document import parse_policy
@@ -24,7 +24,7 @@ SETS = st.lists(RANGES, max_size=8).map(IpSet.of_ranges)
 
 @given(st.lists(SETS, max_size=5, unique=True), st.lists(PLACES, min_size=1))
 def test_a_mask_holds_the_bit_of_every_set_with_the_address(sets: list[IpSet], places: list[int]) -> None:
-    bounds, masks = partition({addresses: 1 << i for i, addresses in enumerate(sets)})
+    bounds, masks = partition_addresses({addresses: 1 << i for i, addresses in enumerate(sets)})
     assert bounds == sorted(set(bounds))
     assert len(masks) == len(bounds) + 1
     assert masks[-1] == 0, "nothing lies beyond the line"
@@ -59,14 +59,14 @@ CLAUSES = st.builds(clause, st.sampled_from(OPERATORS), st.lists(INSTANTS, min_s
 @given(st.lists(CLAUSES, max_size=4), st.floats(-1e12, 1e12))
 def test_a_moment_has_the_bits_of_the_clauses_that_hold_then(clauses: list[Clause], moment: float) -> None:
     marks = {each: 1 << i for i, each in enumerate(clauses)}
-    cuts, masks = time_partition(marks)
+    cuts, masks = partition_time(marks)
     instants = [float(Fraction(instant)) for each in clauses for instant in each.wanted]
     near = [m for t in instants for m in (nextafter(t, -inf), t, nextafter(t, inf))]
     for at in [moment, *near]:
         expected = sum(bit for each, bit in marks.items() if clause_truth(each, (at,), {}))
         assert masks[bisect_left(cuts, at) + bisect_right(cuts, at)] == expected
-        span = span_at(cuts, masks, at)
+        span = interval_at(cuts, masks, at)
         assert span.begin <= at < span.end
         assert span.mask == expected
-        assert span == span_at(cuts, masks, span.begin), "the same clauses hold all along"
-        assert span == span_at(cuts, masks, nextafter(span.end, -inf))
+        assert span == interval_at(cuts, masks, span.begin), "the same clauses hold all along"
+        assert span == interval_at(cuts, masks, nextafter(span.end, -inf))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from camguard.bundle.principals import Principals, read_principals
+from camguard.engine.principals import Principals, read_principals
 from camguard.jsontext import Number
 
 OWNER = {"uin": "100", "app_id": "125"}
@@ -102,7 +102,7 @@ WRONG = [
         {"owner": OWNER, "groups": {"a": []}}, "/groups/a", "is not an object", id="a group as a list"
     ),
     pytest.param(
-        {"owner": OWNER, "roles": {"a b": {}}}, "/roles/a b", "no name of a role", id="a role with a blank"
+        {"owner": OWNER, "roles": {"a b": {}}}, "/roles/a b", "not a name of a role", id="a role with a blank"
     ),
     pytest.param({"owner": OWNER, "account": ["full"]}, "/account/0", "is not a list", id="a flat account"),
     pytest.param(
@@ -112,7 +112,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("raw", "place", "words"), WRONG)
-def test_what_is_wrong_is_named_with_its_place(raw: Any, place: str, words: str) -> None:
+def test_a_problem_has_its_place(raw: Any, place: str, words: str) -> None:
     found = read_principals(raw, "principals.json")
     assert not isinstance(found, Principals)
     assert f"principals.json#{place}" in [problem.where for problem in found if words in problem.message]
@@ -150,22 +150,24 @@ EXACT = [
     pytest.param({"owner": OWNER, "groups": []}, ["/groups: is not an object"], id="groups as a list"),
     pytest.param({"owner": OWNER, "roles": []}, ["/roles: is not an object"], id="roles as a list"),
     pytest.param({"owner": OWNER, "roles": {"": {}, "a" * 129: {}}},
-                 ["/roles/: '' is no name of a role",
-                  f"/roles/{'a' * 129}: '{'a' * 129}' is no name of a role"], id="no name and a long name"),
+                 ["/roles/: '' is not a name of a role",
+                  f"/roles/{'a' * 129}: '{'a' * 129}' is not a name of a role"],
+                 id="no name and a long name"),
     pytest.param({"owner": OWNER, "roles": {"r/é": {"groups": [], "boundary": []}}},
-                 ["/roles/r~1é/groups: unknown key 'groups'", "/roles/r~1é: 'r/é' is no name of a role",
+                 ["/roles/r~1é/groups: unknown key 'groups'",
+                  "/roles/r~1é: 'r/é' is not a name of a role",
                   "/roles/r~1é/boundary: is neither a string nor null"], id="a role's wrong keys"),
     pytest.param({"owner": OWNER, "roles": {"r": {"policies": "p"}}}, ["/roles/r/policies: is not a list"],
                  id="a role's policy without brackets"),
     pytest.param({"owner": OWNER, "account": [["a"], [Number("1")], "b", None, {}]},
                  ["/account/1/0: is not a string", "/account/2: is not a list"], id="account levels"),
-    pytest.param({"owner": OWNER, "account": "full"}, ["/account: is not a list of lists of policies"],
+    pytest.param({"owner": OWNER, "account": "full"}, ["/account: is not a list of lists of policy ids"],
                  id="an account as a text"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("raw", "expected"), EXACT)
-def test_everything_that_is_wrong_is_told(raw: Any, expected: list[str]) -> None:
+def test_every_problem_is_listed(raw: Any, expected: list[str]) -> None:
     found = read_principals(raw, "p.json")
     assert not isinstance(found, Principals)
     assert {problem.code for problem in found} == {"PrincipalsError"}

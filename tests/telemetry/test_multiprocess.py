@@ -81,4 +81,4 @@ def test_a_folder_that_is_missing_costs_the_numbers_and_no_call(tmp_path: Path) 
     worker = python(WORKER.replace("metrics.render()", "metrics.stop()"), tmp_path / "absent", "3", "-")
     _, errors = worker.communicate(timeout=60)
     assert worker.returncode == 0, errors.decode()
-    assert b"metrics cannot be carried" in errors
+    assert b"metrics cannot be written" in errors

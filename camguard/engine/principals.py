@@ -1,7 +1,7 @@
-"""principals.json: who there is, and which policies bind them (design 6.2).
+"""Reads principals.json: the users, groups and roles of an account, and the policies attached to each.
 
-Rule 1: a name, a group or a key that does not fit is an error of the bundle; nothing is skipped.
-Rule 2: principals with the same policies get the same `Layers` object.
+Rule 1: an unknown key, an undefined group or a malformed name is an error of the bundle; nothing is skipped.
+Rule 2: principals with the same policies get the same `Layers` object, which is the key of their table.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ROLE_KEYS = ("policies", "boundary")
 
 @dataclass(frozen=True, slots=True)
 class Principals:
-    """Everybody by principal (`uin/…`, `role/…`), the owner included; `names` for people to read."""
+    """The layers of each principal (`uin/…`, `role/…`), the owner included, and a name to show for each."""
 
     owner: Owner
     layers: Mapping[str, Layers]
@@ -35,7 +35,7 @@ class Principals:
 
 
 class _Reader:
-    """Reads one document and collects what is wrong with it."""
+    """Reads one document and collects its problems."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -46,7 +46,7 @@ class _Reader:
         self.problems.append(Problem(f"{self.source}#{at}", "PrincipalsError", message))
 
     def members(self, raw: Any, at: str, known: tuple[str, ...] | None = None) -> dict[str, Any]:
-        """Return an object's members; with `known`, others are wrong."""
+        """Return the members of an object. known: the permitted names; None permits all."""
         if not isinstance(raw, dict):
             self.wrong(at, "is not an object")
             return {}
@@ -56,7 +56,7 @@ class _Reader:
         return raw
 
     def texts(self, raw: Any, at: str) -> tuple[str, ...]:
-        """Return a list of texts, each once."""
+        """Return a list of texts without repetitions."""
         if raw is None:
             return ()
         if not isinstance(raw, list):
@@ -68,7 +68,7 @@ class _Reader:
         return tuple(dict.fromkeys(str(item) for item in raw))
 
     def text(self, raw: Any, at: str) -> str | None:
-        """Return a text or None."""
+        """Return a text, or None for null."""
         if raw is not None and (not isinstance(raw, str) or isinstance(raw, Number)):
             self.wrong(at, "is neither a string nor null")
             return None
@@ -82,7 +82,7 @@ class _Reader:
         *,
         root: bool,
     ) -> Layers:
-        """Return the one `Layers` of these policies."""
+        """Return the `Layers` object of these policies, which is the same for equal arguments."""
         key = (root, account, identity, boundary)
         if key not in self._shared:
             self._shared[key] = Layers(root, account, identity, boundary)
@@ -90,14 +90,14 @@ class _Reader:
 
 
 def read_principals(raw: Any, source: str) -> Principals | tuple[Problem, ...]:
-    """Return the principals of a parsed principals.json, or everything that is wrong with it."""
+    """Return the principals in a tree of principals.json that `read_json` returned, or all its problems."""
     reader = _Reader(source)
     top = reader.members(raw, "", _TOP)
     owner = _owner(reader, top.get("owner"))
     levels = top.get("account")
     account: tuple[tuple[str, ...], ...] = ()
     if levels is not None and not isinstance(levels, list):
-        reader.wrong("/account", "is not a list of lists of policies")
+        reader.wrong("/account", "is not a list of lists of policy ids")
     elif levels:
         account = tuple(reader.texts(level or [], f"/account/{i}") for i, level in enumerate(levels))
     groups = {
@@ -141,7 +141,7 @@ def _users(reader: _Reader, raw: Any, groups: Mapping[str, tuple[str, ...]], own
         if not _DIGITS.fullmatch(uin):
             reader.wrong(at, f"{uin!r} is not a uin of up to 20 digits")
         if uin == owner.uin:
-            reader.wrong(at, "is the owner, whom no policy binds; give people users of their own")
+            reader.wrong(at, "is the owner, to which no policy applies; define a user with another uin")
         identity = list(reader.texts(members.get("policies"), f"{at}/policies"))
         for i, group in enumerate(reader.texts(members.get("groups"), f"{at}/groups")):
             if group not in groups:
@@ -157,6 +157,6 @@ def _roles(reader: _Reader, raw: Any) -> Iterator[_Row]:
         at = child("/roles", name)
         members = reader.members(role, at, _ROLE_KEYS)
         if not _ROLE.fullmatch(name):
-            reader.wrong(at, f"{name!r} is no name of a role")
+            reader.wrong(at, f"{name!r} is not a name of a role")
         identity = reader.texts(members.get("policies"), f"{at}/policies")
         yield f"role/{name}", name, identity, reader.text(members.get("boundary"), f"{at}/boundary")

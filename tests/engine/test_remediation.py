@@ -9,7 +9,7 @@ import pytest
 
 from camguard.bundle import Bundle
 from camguard.engine.call import Call
-from camguard.engine.changes import allowed_from, nearest_changes
+from camguard.engine.remediation import allowed_from, nearest_changes
 from camguard.ipset import LINE_END, IpSet, parse_address
 from camguard.policy.document import parse_policy
 from tests.bridge import to_bundle, to_catalog
@@ -57,8 +57,8 @@ def reboot(*resources: str | None, **more: Any) -> Call:
     return call(action="cvm:RebootInstances", resources=resources, **more)
 
 
-def changes(found: Bundle, asked: Call) -> list[tuple[int, str]]:
-    return [(each.clauses, each.text) for each in found.nearest_changes(asked, found.explain(asked))]
+def changes(found: Bundle, query: Call) -> list[tuple[int, str]]:
+    return [(each.clauses, each.text) for each in found.nearest_changes(query, found.explain(query))]
 
 
 HOUR, NEXT, LAST = "1970-01-01T01:00:00Z", "1970-01-01T02:00:00Z", "1970-01-01T03:00:00Z"
@@ -303,7 +303,7 @@ ROWS = [
     pytest.param(
         [allow("cvm:*", ["qcs::cvm:ap-beijing::disk/d-1", "qcs::cvm:::instance/ins-1"]), deny("cvm:*", INS)],
         reboot(INS),
-        [(1, "take p#1 off this call: narrow or remove the deny")],
+        [(1, "narrow or remove the deny p#1")],
         id="a resource that is allowed and denied",
     ),
     pytest.param(
@@ -389,13 +389,13 @@ ROWS = [
     pytest.param(
         [allow(), deny(**office("9.0.0.0/8")), deny("*", **tag("string_equal", "cos:a", "1"))],
         call(context={"cos:a": ("1",)}),
-        [(2, "take p#1, p#2 off this call: narrow or remove the deny")],
+        [(2, "narrow or remove the deny p#1, p#2")],
         id="two denies",
     ),
     pytest.param(
         [allow(), *(deny("*", **tag("string_equal", "cos:a", value)) for value in "12")],
         call(context={"cos:a": ("1",)}),
-        [(1, "take p#1 off this call: narrow or remove the deny")],
+        [(1, "narrow or remove the deny p#1")],
         id="the one of two denies that counts",
     ),
     pytest.param([allow()], call(), [], id="a call that passes"),
@@ -404,9 +404,9 @@ ROWS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("statements", "asked", "expected"), ROWS)
-def test_what_is_proposed(statements: list[Statement], asked: Call, expected: list[tuple[int, str]]) -> None:
-    assert changes(bundle(*statements), asked) == expected
+@pytest.mark.parametrize(("statements", "query", "expected"), ROWS)
+def test_what_is_proposed(statements: list[Statement], query: Call, expected: list[tuple[int, str]]) -> None:
+    assert changes(bundle(*statements), query) == expected
 
 
 MORE = {f"more{i}": [allow("cvm:*" if i % 2 else "aiart:*")] for i in range(12)}
@@ -417,7 +417,7 @@ def test_other_policies_are_proposed_and_not_too_many() -> None:
     names = [f"more{i}" for i in (0, 2, 4, 6, 8)]
     assert changes(found, call()) == [(1, f"attach the policy {name}") for name in names]
     why = found.explain(call())
-    some = nearest_changes(found.tables, found.policies, call(), why, most=2)
+    some = nearest_changes(found.evaluator, found.policies, call(), why, most=2)
     assert [each.text for each in some] == ["attach the policy more0", "attach the policy more2"]
 
 
@@ -455,7 +455,7 @@ def test_nothing_can_be_attached_to_the_owner() -> None:
 
 
 def test_the_addresses_from_which_a_call_passes() -> None:
-    tables = bundle(allow(**office("1.0.0.0/8"))).tables
+    tables = bundle(allow(**office("1.0.0.0/8"))).evaluator
     assert allowed_from(tables, call()).cidrs() == ("1.0.0.0/8",)
     assert allowed_from(tables, call(principal="uin/9")).cidrs() == ()
-    assert allowed_from(bundle(allow()).tables, call()).cidrs() == ("0.0.0.0/0", "::/0")
+    assert allowed_from(bundle(allow()).evaluator, call()).cidrs() == ("0.0.0.0/0", "::/0")

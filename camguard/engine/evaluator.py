@@ -1,0 +1,160 @@
+"""Evaluates calls: the policy decision point.
+
+Rule 1: a table is compiled when it is first needed and kept in an LRU cache that belongs to this evaluator. A
+        dictionary by principal stands in front of the cache, because an LRU look-up costs as much as a
+        decision.
+Rule 2: an unknown principal, then an unknown action, is refused before any policy is evaluated.
+Rule 3: `decide` looks up range tables that earlier calls have computed. The first call of an action, a call
+        in another interval of time, and a call that needs more than address and time take `_decide_slowly`.
+Rule 4: there are no reference cycles: a replaced bundle is freed by reference counting with its last request,
+        without a garbage collection, which would pause all calls.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from threading import Lock
+
+from cachetools import LRUCache
+
+from camguard.bounded_cache import BoundedCache
+from camguard.catalog.model import Catalog
+from camguard.engine.attributes import is_instant
+from camguard.engine.call import Call
+from camguard.engine.decision import Decision, Reason
+from camguard.engine.known_actions import IpSupport, KnownActions, UnknownAction
+from camguard.engine.layers import SECOND_FACTOR, Layer, Layers, resolve
+from camguard.engine.naming import Naming
+from camguard.engine.row import NO_ALLOW, ActionRules
+from camguard.engine.table import Table
+from camguard.policy.model import Policy
+from camguard.policy.resources import Owner
+
+MAX_TABLES = 16_384  # each takes some kilobytes
+MAX_RECENT = 65_536  # principals whose table is found without the LRU cache
+
+PRINCIPAL_UNKNOWN = Decision(Reason.PRINCIPAL_UNKNOWN)
+
+
+class Evaluator:
+    """The compiled policies of one bundle. Requests call `decide`; the other methods explain its answers."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a bundle
+        self,
+        *,
+        catalog: Catalog,
+        policies: Mapping[str, Policy],
+        principals: Mapping[str, Layers],
+        owner: Owner,
+        ip_support: IpSupport = "catalog",
+        unknown_action: UnknownAction = "refuse",
+        size: int = MAX_TABLES,
+    ) -> None:
+        self.catalog = catalog
+        self._policies = policies
+        self._principals = principals
+        self.owner = owner
+        self._spreads = Naming(catalog, (*policies.values(), SECOND_FACTOR)).spreads
+        self._tables: LRUCache[object, Table] = LRUCache(size)
+        self._lock = Lock()
+        self._recent: BoundedCache[str, Table] = BoundedCache(entries=max(size, MAX_RECENT))
+        self._size = size
+        # `_recent` is cleared after `size` misses, because it keeps tables alive that the cache has dropped.
+        self._clear_at_misses = size
+        self._hits = 0
+        self._misses = 0
+        known = KnownActions(catalog, ip_support=ip_support, unknown_action=unknown_action)
+        self.traits = known.traits
+        self._refusals: BoundedCache[str, Decision] = BoundedCache(known.why_unknown)
+
+    def decide(self, call: Call) -> Decision:
+        """Return whether a call passes, and why. Raises nothing."""
+        # One unpacking: nine attribute reads would cost as much as the rest of this function.
+        principal, action, place, moment, resources, of_resource, of_request, context, session = call
+        table = self._recent.get(principal)
+        if (
+            table is not None
+            and place is not None
+            and moment is not None
+            and resources
+            and of_resource is None
+            and of_request is None
+            and context is None
+            and session is None
+        ):
+            ranges = table.ranges.get(action)
+            if ranges is None:
+                refusal = self._refusals.get(action)
+                if refusal is not None:
+                    return refusal
+            else:
+                begin, end, bounds, decisions = ranges
+                if begin <= moment < end:
+                    return decisions[bisect_right(bounds, place)]
+        return self._decide_slowly(call, table if session is None else None)
+
+    def _decide_slowly(self, call: Call, table: Table | None) -> Decision:
+        """Decide a call that no range table answers. table: the principal's, if `decide` has found it."""
+        if table is None:
+            table = self.table(call.principal, call.session)
+            if table is None:
+                return PRINCIPAL_UNKNOWN
+        row = table.row(call.action)
+        if row is None:
+            return self._refusals[call.action]
+        if isinstance(row, Decision):
+            return row if call.resources else NO_ALLOW
+        place, moment = call.source_ip, call.time
+        plain = call.resource_tags is None and call.request_tags is None and call.context is None
+        # A time that is not an instant is evaluated rule by rule, as unknown.
+        if row.rangeable and plain and call.resources and place is not None and is_instant(moment):
+            ranges = table.fill_ranges(call.action, row, moment)
+            return ranges.decisions[bisect_right(ranges.bounds, place)]
+        return self._judge(table, call, row)
+
+    def judge(self, call: Call) -> Decision:
+        """Return what `decide` returns, computed without range tables, rule by rule."""
+        table = self.table(call.principal, call.session)
+        return PRINCIPAL_UNKNOWN if table is None else self._judge(table, call)
+
+    def judge_with(self, layers: Iterable[Layer], call: Call) -> Decision:
+        """Return the decision of a call under other layers than its principal's."""
+        return self._judge(Table(layers, self.traits, self.catalog, self._spreads), call)
+
+    def _judge(self, table: Table, call: Call, row: ActionRules | None = None) -> Decision:
+        """Evaluate rule by rule. row: the row that the table keeps; a new one is compiled without it."""
+        traits = self.traits(call.action)
+        if traits is None:
+            return self._refusals[call.action]
+        return (table.compile_row(traits) if row is None else row).judge(call, traits, self.owner)
+
+    def table(self, principal: str, session: Policy | None = None) -> Table | None:
+        """Return the table of a principal, compiling it if need be; None for an unknown principal."""
+        layers = self._principals.get(principal)
+        if layers is None:
+            return None
+        key = layers if session is None else (layers, session)
+        with self._lock:
+            table = self._tables.get(key)
+            if table is None:
+                self._misses += 1
+                table = Table(
+                    resolve(layers, self._policies, session), self.traits, self.catalog, self._spreads
+                )
+                self._tables[key] = table
+            else:
+                self._hits += 1
+            if session is None:
+                if self._misses >= self._clear_at_misses:
+                    self._recent.clear()
+                    self._clear_at_misses = self._misses + self._size
+                self._recent[principal] = table
+        return table
+
+    def stats(self) -> tuple[int, int, int]:
+        """Return hits and misses of the cache of tables, and how many tables it contains.
+
+        Only the first call of a principal, and every call with a session policy, looks into the cache.
+        """
+        return self._hits, self._misses, len(self._tables)

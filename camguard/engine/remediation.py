@@ -1,0 +1,210 @@
+"""Remediation: the smallest changes after which a refused call would pass.
+
+Rule 1: every proposal has been tried: the changed call, or the changed layers, are evaluated before it is
+        named.
+Rule 2: proposals with the fewest changes come first; among equals, those that a caller can make come before
+        those that an author of policies can make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import islice, pairwise
+from math import inf, nextafter
+from typing import Any, NamedTuple
+
+from camguard.engine.attributes import ActionTraits, bindings_of, values_of
+from camguard.engine.call import Call
+from camguard.engine.evaluator import Evaluator
+from camguard.engine.explain import Explanation, format_moment
+from camguard.engine.layers import IDENTITY
+from camguard.engine.table import Table
+from camguard.ipset import LINE_END, IpSet
+from camguard.policy.conditions import clause_truth
+from camguard.policy.keys import IP, REQUEST_TAG, TAGS, TIME
+from camguard.policy.model import Clause, Effect, Policy, ResourcePattern, Statement
+from camguard.policy.operators import Kind
+from camguard.policy.resources import Owner, Resource
+from camguard.policy.star import STAR
+from camguard.policy.variables import fill
+
+_MAX_RANGES = 4  # ranges that one proposal lists
+_MAX_POLICIES = 500  # policies of the bundle that are tried
+
+
+class Change(NamedTuple):
+    """One change that would allow the call. clauses: the number of things that it changes."""
+
+    clauses: int
+    text: str
+
+
+class _RefusedCall(NamedTuple):
+    """A call that was refused, with the table and the traits that it was evaluated by."""
+
+    evaluator: Evaluator
+    table: Table
+    traits: ActionTraits
+    call: Call
+
+    def passes(self, **changed: Any) -> bool:
+        """Return whether the call would pass with some fields changed."""
+        return bool(self.evaluator.decide(self.call._replace(**changed)))
+
+
+def nearest_changes(
+    evaluator: Evaluator, policies: Mapping[str, Policy], call: Call, why: Explanation, *, most: int = 5
+) -> tuple[Change, ...]:
+    """Return up to `most` changes after which a refused call would pass, the smallest first."""
+    table, traits = evaluator.table(call.principal, call.session), evaluator.traits(call.action)
+    if why.decision or table is None or traits is None:
+        return ()
+    refused = _RefusedCall(evaluator, table, traits, call)
+    found = [*_from_address(refused), *_at_time(refused), *_matching_statement(refused, why)]
+    found += [*_without_denies(refused, why), *_with_policy(refused, policies)]
+    return tuple(sorted(dict.fromkeys(found), key=lambda change: change.clauses)[:most])
+
+
+def allowed_from(evaluator: Evaluator, call: Call) -> IpSet:
+    """Return every address from which the call would pass, one look-up for each range of the table."""
+    table = evaluator.table(call.principal, call.session)
+    bounds = (0, *(table.bounds if table else ()), LINE_END)
+    return IpSet.of_ranges(
+        (first, last - 1)
+        for first, last in pairwise(bounds)
+        if first < last and evaluator.decide(call._replace(source_ip=first))
+    )
+
+
+def _from_address(refused: _RefusedCall) -> Iterator[Change]:
+    places = allowed_from(refused.evaluator, refused.call)
+    if places.starts:
+        yield Change(1, f"call from {_listed(places)}")
+
+
+def _listed(places: IpSet) -> str:
+    texts = places.cidrs()
+    more = f" or {len(texts) - _MAX_RANGES} more ranges" if len(texts) > _MAX_RANGES else ""
+    return ", ".join(texts[:_MAX_RANGES]) + more
+
+
+def _at_time(refused: _RefusedCall) -> Iterator[Change]:
+    """Propose the first interval of time, beginning with the call's, in which it would pass."""
+    now = inf if refused.call.time is None else refused.call.time
+    cuts = [cut for cut in refused.table.cuts if cut >= now]
+    for i, cut in enumerate(cuts):
+        if refused.passes(time=cut) or refused.passes(time=nextafter(cut, inf)):
+            end = next((c for c in cuts[i:] if not refused.passes(time=nextafter(c, inf))), None)
+            until = f" until {format_moment(end)}" if end is not None and end > cut else ""
+            yield Change(1, f"call from {format_moment(cut)}{until}")
+            return
+
+
+def _matching_statement(refused: _RefusedCall, why: Explanation) -> Iterator[Change]:
+    """Propose changes to the call that make one allow statement apply, clause by clause."""
+    by_id = {s.id: s for layer in refused.table.layers for s in layer.statements}
+    for note in why.statements:
+        if note.effect is Effect.ALLOW and not all(clause.truth for clause in note.clauses):
+            changed, texts = _satisfy(refused, by_id[note.id])
+            if refused.evaluator.decide(changed):
+                yield Change(len(texts), " and ".join(texts))
+
+
+def _satisfy(refused: _RefusedCall, statement: Statement) -> tuple[Call, list[str]]:
+    """Return the call, changed as far as a caller can to satisfy a statement, and a text per change."""
+    call, owner = refused.call, refused.evaluator.owner
+    bindings = bindings_of(call.principal, owner)
+    texts = []
+    for clause in statement.condition:
+        if clause_truth(clause, values_of(clause.key, call, refused.traits), bindings) is not True:
+            call, text = _SATISFY.get(clause.key, _satisfy_supplied)(call, clause)
+            texts.append(text)
+    if not statement.any_resource and not refused.evaluator.decide(call):
+        resource = _example_resource(statement.patterns[0], call, owner, refused.traits.entry.service)
+        call = call._replace(resources=(resource,))
+        texts.append(f"call it on a resource of {statement.patterns[0].text}")
+    return call, texts
+
+
+def _satisfy_address(call: Call, clause: Clause) -> tuple[Call, str]:
+    wanted = clause.addresses or IpSet((), ())
+    if not clause.operator.negated:
+        return call._replace(source_ip=wanted.starts[0]), f"call from {_listed(wanted)}"
+    beyond = (0, *(end + 1 for end in wanted.ends if end + 1 < LINE_END))
+    outside = next((place for place in beyond if place not in wanted), call.source_ip)
+    return call._replace(source_ip=outside), f"call from outside of {_listed(wanted)}"
+
+
+def _satisfy_time(call: Call, clause: Clause) -> tuple[Call, str]:
+    near = [float(instant) + step for instant in clause.wanted for step in (0, -1, 1)]
+    fits = (moment for moment in near if clause_truth(clause, (moment,), {}))
+    words = f"call when {clause.operator.name} {', '.join(clause.values)}"
+    return call._replace(time=next(fits, call.time)), words
+
+
+def _satisfy_supplied(call: Call, clause: Clause) -> tuple[Call, str]:
+    """Return the call with one more attribute that satisfies the clause: a tag, or another condition key."""
+    value = "" if clause.operator.kind is Kind.NULL else clause.values[0].strip("*")
+    if clause.operator.negated:
+        value += "-other"
+    base, _, name = clause.key.partition("/")
+    if base in TAGS:
+        key, text = (name, value) if name else value.partition("&")[::2]
+        if base == REQUEST_TAG:
+            call = call._replace(request_tags={**(call.request_tags or {}), key: text})
+            return call, f"have the tag {key}={text} on the request"
+        call = call._replace(resource_tags={**(call.resource_tags or {}), key: text})
+        return call, f"have the tag {key}={text} on the resource"
+    context = {**(call.context or {}), clause.key: (value,)}
+    return call._replace(context=context), f"supply {clause.key} = {value}"
+
+
+_SATISFY: Mapping[str, Callable[[Call, Clause], tuple[Call, str]]] = {
+    IP: _satisfy_address,
+    TIME: _satisfy_time,
+}
+
+
+def _example_resource(pattern: ResourcePattern, call: Call, owner: Owner, service: str) -> str | None:
+    """Return one resource that a pattern matches, or None if a variable has no value.
+
+    An open service becomes that of the action, an open region that of the call, and other stars become an
+    `x`.
+    """
+    path = fill(pattern.path, bindings_of(call.principal, owner))
+    if path is None:
+        return None
+    named = next((Resource.of(text) for text in call.resources if text), None)
+    region = named.region if named else ""
+    segments = (
+        service if pattern.service in ("", STAR) else pattern.service,
+        region if pattern.region in ("", STAR) else pattern.region,
+        owner.account(pattern.account),
+        path,
+    )
+    return f"qcs::{':'.join(segments)}".replace(STAR, "x")
+
+
+def _without_denies(refused: _RefusedCall, why: Explanation) -> Iterator[Change]:
+    """Propose to narrow the denies that apply to the call."""
+    counting = {note.id for note in why.statements if note.effect is Effect.DENY and note.counts}
+    layers = [
+        replace(layer, parts=tuple(p for p in layer.parts if isinstance(p, str) or p.id not in counting))
+        for layer in refused.table.layers
+    ]
+    if refused.evaluator.judge_with(layers, refused.call):
+        names = ", ".join(sorted(counting))
+        yield Change(len(counting), f"narrow or remove the deny {names}")
+
+
+def _with_policy(refused: _RefusedCall, policies: Mapping[str, Policy]) -> Iterator[Change]:
+    """Propose to attach one more policy of the bundle to the principal."""
+    here = next(layer for layer in refused.table.layers if layer.name == IDENTITY)
+    if here.open:
+        return  # no policy can be attached to the owner
+    for policy in islice(policies.values(), _MAX_POLICIES):
+        more = replace(here, parts=here.parts + policy.statements)
+        layers = [more if layer is here else layer for layer in refused.table.layers]
+        if refused.evaluator.judge_with(layers, refused.call):
+            yield Change(1, f"attach the policy {policy.id}")

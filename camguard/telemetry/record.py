@@ -1,0 +1,60 @@
+"""The record of one request, which observers receive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from camguard.catalog.model import Action
+from camguard.engine.decision import Decision
+
+
+class Record(NamedTuple):
+    """One request and its decision. Observers format the values; the guard only refers to them.
+
+    time: seconds since the epoch. duration: seconds from frozen headers to decision. entry: the catalog's
+    action, or None if the catalog lists none; labels of metrics come from it only. action, service,
+    principal: text from the request, or None if it could not be read; never a label. secret_id: already
+    shortened. source_ip: place on the number line of `camguard.ipset`. peer: the address of the socket, as
+    text. client_ip: how the address was found (`peer`, `forwarded`, `invalid`), or None if the request was
+    refused before. signature: the result of the signature check, a word of a closed list, or None without a
+    check. candidate: the decision of the candidate bundle, or None without one.
+    """
+
+    time: float
+    request_id: str
+    listener: str
+    mode: str  # "enforce" or "shadow"
+    decision: Decision
+    entry: Action | None
+    principal: str | None
+    secret_id: str | None
+    service: str | None
+    action: str | None
+    resources: tuple[str | None, ...]
+    source_ip: int | None
+    peer: str | None
+    client_ip: str | None
+    signature: str | None
+    revision: str
+    candidate: Decision | None
+    duration: float
+
+
+class Facts(NamedTuple):
+    """The fields of a `Record` that describe the caller and the call, in the order of the record."""
+
+    entry: Action | None
+    principal: str | None
+    secret_id: str | None
+    service: str | None
+    action: str | None
+    resources: tuple[str | None, ...]
+    source_ip: int | None
+    peer: str | None
+    client_ip: str | None
+    signature: str | None
+
+
+Observer = Callable[[Record], None]  # called once per request, right after the decision
+Conclusion = Callable[[Record, int | None], None]  # called after the answer, with the status of the upstream
