@@ -19,7 +19,6 @@ from threading import Lock
 from cachetools import LRUCache
 
 from camguard.bounded_cache import BoundedCache
-from camguard.catalog.model import Catalog
 from camguard.engine.action_index import ActionIndex, StatementIndex
 from camguard.engine.attributes import is_instant
 from camguard.engine.call import Call
@@ -43,7 +42,7 @@ class Evaluator:
     def __init__(  # noqa: PLR0913 - the parts of a bundle
         self,
         *,
-        catalog: Catalog,
+        index: ActionIndex,
         policies: Mapping[str, Policy],
         principals: Mapping[str, Layers],
         owner: Owner,
@@ -51,11 +50,11 @@ class Evaluator:
         unknown_action: UnknownAction = "refuse",
         size: int = MAX_TABLES,
     ) -> None:
-        self.catalog = catalog
+        self.catalog = catalog = index.catalog
         self._policies = policies
         self._principals = principals
         self.owner = owner
-        self._statements = StatementIndex(ActionIndex(catalog), (*policies.values(), SECOND_FACTOR))
+        self._statements = StatementIndex(index, (*policies.values(), SECOND_FACTOR))
         self._tables: LRUCache[object, Table] = LRUCache(size)
         self._lock = Lock()
         self._recent: BoundedCache[str, Table] = BoundedCache(entries=max(size, MAX_RECENT))
