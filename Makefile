@@ -20,7 +20,7 @@ check: $(VENV)/installed-dev
 	$(VENV)/bin/mypy
 
 coverage: $(VENV)/installed-dev
-	$(VENV)/bin/python -m pytest --cov=camguard tests/test_cases.py tests/test_ipset.py tests/engine tests/policy
+	$(VENV)/bin/python -m pytest --cov=camguard tests/test_cases.py tests/test_ipset.py tests/engine tests/policy tests/lint
 
 # What takes longer than a change should wait for; .ci/run runs it too.
 heavy: $(VENV)/installed-dev

@@ -8,30 +8,29 @@ from collections.abc import Iterator
 from json.decoder import scanstring  # type: ignore[attr-defined]  # public in the module, absent from its stub
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_ESCAPES = (("~1", "/"), ("~0", "~"))
+_DECODER = json.JSONDecoder()
 
 
 def line_of(text: str, pointer: str) -> int:
-    """Return the line, from 1, on which what `pointer` names begins: a member at its name.
+    """Return the line, from 1, on which the value begins that `pointer` names; a member begins at its name.
 
-    Of a pointer that leads nowhere it is the line of the last step that exists; letter case of member names
-    is passed over where no name is equal. Text that is not JSON is line 1.
+    Where the pointer leads nowhere, the line is that of the last step that exists. The letter case of member
+    names is ignored where no name is equal. For text that is not JSON the line is 1.
     Source: RFC 6901.
     """
-    at = _skip(text, 0)
-    shown = at
+    at = begin = _skip(text, 0)
     try:
         for step in pointer.split("/")[1:]:
-            name = step
-            for escape, char in _ESCAPES:
-                name = name.replace(escape, char)
-            found = _member(text, at, name) if text[at] == "{" else _element(text, at, name)
-            if found is None:
+            name = step.replace("~1", "/").replace("~0", "~")
+            items = list(_items(text, at))
+            found = [item for item in items if item[0] == name]
+            found += [item for item in items if item[0].lower() == name.lower()]
+            if not found:
                 break
-            shown, at = found
+            _, begin, at = found[0]
     except (ValueError, IndexError, RecursionError):
         return 1
-    return text.count("\n", 0, shown) + 1
+    return text.count("\n", 0, begin) + 1
 
 
 def _skip(text: str, at: int) -> int:
@@ -39,43 +38,19 @@ def _skip(text: str, at: int) -> int:
     return space.end() if space else at
 
 
-def _after(text: str, at: int) -> int:
-    """Return where the value that begins at `at` ends."""
-    end: int = json.JSONDecoder().raw_decode(text, at)[1]
-    return end
-
-
-def _members(text: str, at: int) -> Iterator[tuple[str, int, int]]:
-    """Yield name, place of the name and place of the value of each member of the object at `at`."""
+def _items(text: str, at: int) -> Iterator[tuple[str, int, int]]:
+    """Yield each item of the object or list at `at`: its name or index, where it and its value begin."""
+    opening, index = text[at], 0
+    if opening not in "{[":
+        return
     at = _skip(text, at + 1)
-    while text[at] != "}":
-        name, end = scanstring(text, at + 1, True)  # noqa: FBT003 - the only way to call it
-        value = _skip(text, _skip(text, end) + 1)
+    while text[at] not in "}]":
+        name, value = str(index), at
+        if opening == "{":
+            name, end = scanstring(text, at + 1, True)  # noqa: FBT003 - the only way to call it
+            value = _skip(text, _skip(text, end) + 1)
         yield name, at, value
-        at = _next(text, value)
-
-
-def _next(text: str, value: int) -> int:
-    """Return the place of the item after a value, or of what closes the list."""
-    at = _skip(text, _after(text, value))
-    return _skip(text, at + 1) if text[at] == "," else at
-
-
-def _member(text: str, at: int, name: str) -> tuple[int, int] | None:
-    members = list(_members(text, at))
-    for wanted in (str.__eq__, lambda one, other: one.lower() == other.lower()):
-        for written, place, value in members:
-            if wanted(written, name):
-                return place, value
-    return None
-
-
-def _element(text: str, at: int, name: str) -> tuple[int, int] | None:
-    if text[at] != "[" or not name.isdecimal():
-        return None
-    value = _skip(text, at + 1)
-    for _ in range(int(name)):
-        if text[value] == "]":
-            return None
-        value = _next(text, value)
-    return None if text[value] == "]" else (value, value)
+        at = _skip(text, _DECODER.raw_decode(text, value)[1])
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+        index += 1

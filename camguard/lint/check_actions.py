@@ -56,7 +56,7 @@ def _no_service(view: StatementView, action: PlacedAction) -> Finding:
         return found("CG204", where, f"{missing}, so this entry grants nothing", near)
     if not near and pattern.name == STAR:  # calls of a service that the catalog lacks are refused anyway
         message = f"{missing}, so camguard refuses every call of it, whatever the policies say"
-        return found("CG211", where, message, "add its catalog page before such calls are to be allowed")
+        return found("CG211", where, message, "add the catalog page of the service if it is to be used")
     near = near or "a service of the catalog, or add the catalog page of this one"
     return found("CG203", where, f"{missing}, so this entry denies nothing", near)
 

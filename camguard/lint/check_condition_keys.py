@@ -36,7 +36,7 @@ def unsupplied(views: Sequence[StatementView]) -> Iterator[Finding]:
                 without = touched & catalog.without_tags
                 if without:
                     some = catalog.some(without)
-                    message = f"the service of {some} does not support tags, so {view.outcome}"
+                    message = f"CAM does not support tags for {some}, so {view.outcome}"
                     yield found("CG404", where, message, f"a separate statement for them without {key}")
             elif key not in OWN:
                 message = f"camguard does not supply {key!r}: unless the application does, {view.outcome}"

@@ -38,17 +38,17 @@ def ranges(view: StatementView) -> Iterator[Finding]:
         clause, where, values = placed
         if clause.addresses is None:
             continue
-        ranges = [_Range(ends[0], ends[1], text, place) for text, ends, place in values]
+        listed = [_Range(ends[0], ends[1], text, place) for text, ends, place in values]
         if view.allows and clause.operator.negated:
             message = f"this allows every address except {few(clause.values)}"
             yield found("CG413", where, message, f"ip_equal with {_INTENDED}")
-        yield from _whole_families(view, placed, clause.addresses, ranges)
-        yield from _host_bits(ranges)
-        yield from _redundant(ranges, where)
+        yield from _whole_families(view, placed, clause.addresses, listed)
+        yield from _host_bits(listed)
+        yield from _redundant(listed, where)
 
 
 def _whole_families(
-    view: StatementView, placed: PlacedClause, addresses: IpSet, ranges: Sequence[_Range]
+    view: StatementView, placed: PlacedClause, addresses: IpSet, listed: Sequence[_Range]
 ) -> Iterator[Finding]:
     """Find clauses that are true for all addresses of a family, or for none."""
     clause = placed.clause
@@ -57,7 +57,7 @@ def _whole_families(
     for family, low, high in _FAMILIES:
         if ends.get(low) != high:
             continue
-        whole = next((one for one in ranges if (one.first, one.last) == (low, high)), None)
+        whole = next((one for one in listed if (one.first, one.last) == (low, high)), None)
         where = whole.where if whole else placed.where
         code, instead = "CG414", _INTENDED
         if judged and not view.allows and clause.operator.negated:
@@ -70,18 +70,18 @@ def _whole_families(
         yield found(code, where, f"{contains} every {family} address, so {which} {effect}", instead)
 
 
-def _host_bits(ranges: Sequence[_Range]) -> Iterator[Finding]:
-    for one in ranges:
+def _host_bits(listed: Sequence[_Range]) -> Iterator[Finding]:
+    for one in listed:
         if one.has_host_bits:
             block = IpSet((one.first,), (one.last,)).cidrs()[0]
             message = f"{one.text!r} has host bits set, but means the whole range {block}"
             yield found("CG417", one.where, message, f"{block}, or {one.address} alone")
 
 
-def _redundant(ranges: Sequence[_Range], where: str) -> Iterator[Finding]:
+def _redundant(listed: Sequence[_Range], where: str) -> Iterator[Finding]:
     """Find ranges that are listed twice, are inside another range, or form one block together."""
     apart: list[_Range] = []
-    for one in sorted(ranges, key=lambda one: (one.first, -one.last)):
+    for one in sorted(listed, key=lambda one: (one.first, -one.last)):
         if not apart or one.first > apart[-1].last:
             apart.append(one)
             continue

@@ -79,9 +79,8 @@ def statements(views: Sequence[StatementView]) -> Iterator[Finding]:
                 or (not cancels and i < j and _covers(narrow, wide))
             ):
                 continue
-            message = f"{wide.id} already {_VERBS[wide.effect]} everything that this {_VERBS[narrow.effect]}"
-            if cancels:
-                message = f"{wide.id} denies everything that this allows"
+            does, same = _VERBS[wide.effect], _VERBS[narrow.effect]
+            message = f"{wide.id} already {does} everything that this statement {same}"
             yield found("CG503" if cancels else "CG502", view.source.where, message, "remove it")
             break
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from camguard.jsontext import child
 from camguard.policy.document import Document
+from camguard.policy.star import STAR
 
 
 class StatementSource:
@@ -27,6 +28,10 @@ class StatementSource:
     def texts(self, name: str) -> list[tuple[str, str]]:
         """Return pointer and text of each entry of the action or the resource element."""
         return _entries(*self.element(name))
+
+    def patterns(self) -> list[str]:
+        """Return the pointers of the entries of the resource element other than `*`."""
+        return [where for where, text in self.texts("resource") if text != STAR]
 
     def clauses(self) -> list[tuple[str, list[tuple[str, Any]]]]:
         """Return, for each clause, its pointer, and the pointer and the text of each of its values."""

@@ -16,7 +16,7 @@ from camguard.policy.model import ActionPattern, Clause, Effect, ResourcePattern
 from camguard.policy.star import STAR
 
 # What becomes of a statement for which it cannot be determined whether it applies.
-OUTCOMES = {Effect.ALLOW: "this allow grants nothing", Effect.DENY: "this deny blocks every call"}
+OUTCOMES = {Effect.ALLOW: "this allow grants nothing", Effect.DENY: "this deny always applies"}
 
 
 class PlacedAction(NamedTuple):
@@ -77,8 +77,7 @@ class StatementView:
 
     def resources(self) -> list[tuple[ResourcePattern, str]]:
         """Return the patterns of the resource element, without the literal `*`, and their pointers."""
-        places = [where for where, text in self.source.texts("resource") if text != STAR]
-        return list(zip(self.statement.patterns, places, strict=True))
+        return list(zip(self.statement.patterns, self.source.patterns(), strict=True))
 
     def clauses(self) -> Iterator[PlacedClause]:
         """Yield the clauses of the condition."""
