@@ -117,8 +117,7 @@ class _Files:
             return
         good = {name: document for name, document in documents.items() if document}
         self.findings += lint_attachments(
-            people.owner,
-            people.layers,
+            people,
             good,
             self.catalog.index.catalog,
             unreadable=documents.keys() - good.keys(),

@@ -6,50 +6,50 @@ from collections.abc import Iterator
 
 from camguard.catalog.model import Granularity
 from camguard.lint.codes import Finding, found
-from camguard.lint.statement_view import PlacedAction, StatementView
+from camguard.lint.statement_view import StatementView
 from camguard.policy.actions import covers_service
+from camguard.policy.model import ActionPattern
 from camguard.policy.star import STAR
 
 
 def names(view: StatementView) -> Iterator[Finding]:
     """Find actions, services and patterns that the catalog does not contain in this spelling."""
-    for action in view.actions():
-        pattern, named, where = action
+    for pattern in view.statement.actions:
+        named = view.names(pattern)
         if STAR in pattern.service:
             if (pattern.service, pattern.name) != (STAR, STAR):
-                yield _wildcard_service(view, action)
+                yield _wildcard_service(view, pattern)
         elif named.certain:
             continue
         elif named.possible:
-            yield _wrong_case(view, action)
+            yield _wrong_case(view, pattern)
         elif pattern.service not in view.catalog.services:
-            yield _no_service(view, action)
+            yield _no_service(view, pattern)
         elif STAR in pattern.name:
             near = view.catalog.near_actions(pattern.service, pattern.name.replace(STAR, ""))
             message = f"no action of {pattern.service} matches {pattern.text!r}"
-            yield found("CG206", where, message, " or ".join(near))
+            yield found("CG206", pattern.where, message, " or ".join(near))
         else:
-            yield _no_action(view, action)
+            yield _no_action(view, pattern)
 
 
-def _wildcard_service(view: StatementView, action: PlacedAction) -> Finding:
-    pattern, named, where = action
-    matched = f"it would match {view.catalog.some(named.either)}" if named.either else "no action matches it"
+def _wildcard_service(view: StatementView, pattern: ActionPattern) -> Finding:
+    named = view.names(pattern).either
+    matched = f"it would match {view.catalog.some(named)}" if named else "no action matches it"
     message = f"CAM does not support the wildcard in the service of {pattern.text!r}, so {view.outcome}"
-    return found("CG208", where, f"{message}; {matched}", "one pattern for each service")
+    return found("CG208", pattern.where, f"{message}; {matched}", "one pattern for each service")
 
 
-def _wrong_case(view: StatementView, action: PlacedAction) -> Finding:
-    pattern, named, where = action
-    some = view.catalog.some(named.possible)
-    exact = STAR not in pattern.name and named.possible.bit_count() == 1
+def _wrong_case(view: StatementView, pattern: ActionPattern) -> Finding:
+    named = view.names(pattern).possible
+    some = view.catalog.some(named)
+    exact = STAR not in pattern.name and named.bit_count() == 1
     message = f"{pattern.text!r} matches {some} only if letter case is ignored; the deny applies nevertheless"
-    return found("CG205", where, message, some if exact else "the letter case of the catalog")
+    return found("CG205", pattern.where, message, some if exact else "the letter case of the catalog")
 
 
-def _no_service(view: StatementView, action: PlacedAction) -> Finding:
-    pattern, _, where = action
-    service = pattern.service
+def _no_service(view: StatementView, pattern: ActionPattern) -> Finding:
+    service, where = pattern.service, pattern.where
     near = " or ".join(f"{name}:{pattern.name}" for name in view.catalog.near_services(service))
     missing = f"the catalog does not contain the service {service!r}"
     if view.allows:
@@ -61,8 +61,8 @@ def _no_service(view: StatementView, action: PlacedAction) -> Finding:
     return found("CG203", where, f"{missing}, so this entry denies nothing", near)
 
 
-def _no_action(view: StatementView, action: PlacedAction) -> Finding:
-    pattern, _, where = action
+def _no_action(view: StatementView, pattern: ActionPattern) -> Finding:
+    where = pattern.where
     near = " or ".join(view.catalog.near_actions(pattern.service, pattern.name))
     missing = f"the catalog does not contain the action {pattern.text!r}"
     if view.allows:
@@ -87,9 +87,9 @@ def single_actions(view: StatementView) -> Iterator[Finding]:
     if not view.allows:
         return
     others = ~view.catalog.by_granularity[Granularity.SERVICE]
-    for pattern, named, where in view.actions():
-        service = pattern.service
+    for pattern in view.statement.actions:
+        service, named = pattern.service, view.names(pattern)
         whole = any(covers_service(other, service) for other in view.statement.actions)
         if named.certain and not named.certain & others and not whole:
             message = f"CAM grants {service} as a whole or not at all, so {pattern.text!r} grants nothing"
-            yield found("CG209", where, message, f"{service}:*")
+            yield found("CG209", pattern.where, message, f"{service}:*")

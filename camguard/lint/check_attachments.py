@@ -7,9 +7,10 @@ from typing import TypeVar
 
 from camguard.catalog.model import Catalog
 from camguard.engine.layers import Layers
+from camguard.engine.principals import Principals
 from camguard.jsontext import child
 from camguard.lint.codes import Finding, found
-from camguard.lint.source_map import source_map
+from camguard.lint.source_map import statement_sources
 from camguard.lint.statement_view import OUTCOMES
 from camguard.policy.document import Document
 from camguard.policy.model import Effect
@@ -21,9 +22,8 @@ _UIN = "${uin}"
 _Key = TypeVar("_Key")
 
 
-def lint_attachments(  # noqa: PLR0913 - the parts of a bundle, each named
-    owner: Owner,
-    layers: Mapping[str, Layers],
+def lint_attachments(
+    people: Principals,
     documents: Mapping[str, Document],
     catalog: Catalog,
     *,
@@ -32,10 +32,11 @@ def lint_attachments(  # noqa: PLR0913 - the parts of a bundle, each named
 ) -> Iterator[Finding]:
     """Yield the findings of the principals and policies of a bundle together.
 
-    owner, layers: of `Principals`. documents: by the id of the policy.
+    documents: by the id of the policy.
     unreadable: ids of policies that exist but do not load; what is wrong with them is reported elsewhere.
     place: the name of the file of the principals in findings.
     """
+    layers = people.layers
     attached = _grouped((name, principal) for principal, of in layers.items() for name in _policies_of(of))
     existing = {*documents, *unreadable}
     levels = _levels(layers)
@@ -50,7 +51,7 @@ def lint_attachments(  # noqa: PLR0913 - the parts of a bundle, each named
         yield found("CG601", documents[name].policy.source, message)
     yield from _without_allow(layers, documents, place)
     for name, document in documents.items():
-        yield from _foreign_accounts(document, owner, catalog)
+        yield from _foreign_accounts(document, people.owner, catalog)
         roles = [principal for principal in attached.get(name, ()) if principal.startswith("role/")]
         if roles:
             yield from _uin_of_roles(document, roles)
@@ -118,19 +119,17 @@ def _foreign_accounts(document: Document, owner: Owner, catalog: Catalog) -> Ite
         return
     templates = {text for row in catalog.actions.values() for text in row.resources if text != STAR}
     printed = {text.split(":", SEGMENTS - 1)[4] for text in templates}
-    for statement, source in zip(statements, source_map(document).statements, strict=True):
-        for pattern, where in zip(statement.patterns, source.patterns(), strict=True):
-            if owner.account(pattern.account) != own and pattern.account not in printed:
-                message = f"{pattern.account!r} is not the owner {own}, so this pattern matches no resource"
-                yield found("CG606", where, message, "an empty account segment, which means the owner")
+    for pattern in (pattern for statement in statements for pattern in statement.patterns):
+        if owner.account(pattern.account) != own and pattern.account not in printed:
+            message = f"{pattern.account!r} is not the owner {own}, so this pattern matches no resource"
+            yield found("CG606", pattern.where, message, "an empty account segment, which means the owner")
 
 
 def _uin_of_roles(document: Document, roles: list[str]) -> Iterator[Finding]:
     """Find the uin of the caller, which a role does not have, in resources and condition values."""
-    for statement, source in zip(document.policy.statements, source_map(document).statements, strict=True):
-        outcome = OUTCOMES[statement.effect]
-        values = [entry for _, entries in source.clauses() for entry in entries]
-        for where, text in (*source.texts("resource"), *values):
-            if _UIN in str(text):
+    for source in statement_sources(document):
+        outcome = OUTCOMES[source.statement.effect]
+        for text, where in source.texts_with_variables():
+            if _UIN in text:
                 message = f"{text!r} contains {_UIN}, which has no value for {few(roles)}, so {outcome}"
                 yield found("CG607", where, message, "a separate policy for roles")

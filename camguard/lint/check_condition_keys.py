@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from camguard.lint.codes import Finding, found
 from camguard.lint.statement_view import StatementView
-from camguard.policy.keys import IP, OWN, TIME
-from camguard.policy.model import Qualifier
+from camguard.policy.keys import IP, OWN, TAGS, TIME
+from camguard.policy.model import Clause, Qualifier
 from camguard.policy.operators import Kind, Like
 
 _PRINCIPAL_TAG = "${qcs:principal_tag"
@@ -22,8 +22,8 @@ def unsupplied(views: Sequence[StatementView]) -> Iterator[Finding]:
     """
     for view in views:
         catalog = view.catalog
-        for placed in view.clauses():
-            key, where = placed.clause.key, placed.where
+        for clause in view.statement.condition:
+            key, where = clause.key, clause.where
             elsewhere = _granted_without(views, key) if view.allows else 0
             touched = view.touched & ~elsewhere
             if key == IP:
@@ -32,7 +32,7 @@ def unsupplied(views: Sequence[StatementView]) -> Iterator[Finding]:
                     some = catalog.some(without, 6)
                     message = f"CAM cannot restrict the source address of {some}, so {view.outcome}"
                     yield found("CG403", where, message, "a separate statement for them without qcs:ip")
-            elif placed.is_tag:
+            elif _is_tag(clause):
                 without = touched & catalog.without_tags
                 if without:
                     some = catalog.some(without)
@@ -41,6 +41,10 @@ def unsupplied(views: Sequence[StatementView]) -> Iterator[Finding]:
             elif key not in OWN:
                 message = f"camguard does not supply {key!r}: unless the application does, {view.outcome}"
                 yield found("CG405", where, message)
+
+
+def _is_tag(clause: Clause) -> bool:
+    return clause.key.partition("/")[0] in TAGS
 
 
 def _granted_without(views: Sequence[StatementView], key: str) -> int:
@@ -53,16 +57,17 @@ def _granted_without(views: Sequence[StatementView], key: str) -> int:
 
 def negations(view: StatementView) -> Iterator[Finding]:
     """Explain negated operators with several values."""
-    for clause, where, values in view.clauses():
-        if clause.operator.negated and len(values) > 1:
-            message = f"{clause.text} with {len(values)} values is true only if the value equals none of them"
-            yield found("CG406", where, message)
+    for clause in view.statement.condition:
+        several = len(clause.values)
+        if clause.operator.negated and several > 1:
+            message = f"{clause.text} with {several} values is true only if the value equals none of them"
+            yield found("CG406", clause.where, message)
 
 
 def absences(view: StatementView) -> Iterator[Finding]:
     """Explain what happens where a key that a call need not have is absent."""
-    for clause, where, _ in view.clauses():
-        text, key = clause.text, clause.key
+    for clause in view.statement.condition:
+        text, key, where = clause.text, clause.key, clause.where
         if clause.operator.kind is Kind.NULL:
             continue
         optional = key not in _NEVER_ABSENT
@@ -77,9 +82,9 @@ def absences(view: StatementView) -> Iterator[Finding]:
 
 def tags(view: StatementView) -> Iterator[Finding]:
     """Find tag conditions that CAM does not support, or that no tag satisfies."""
-    for placed in view.clauses():
-        clause, where, values = placed
-        if not placed.is_tag or clause.operator.kind is Kind.NULL:
+    for clause in view.statement.condition:
+        where = clause.where
+        if not _is_tag(clause) or clause.operator.kind is Kind.NULL:
             continue
         if clause.qualifier is Qualifier.ALL:
             message = "CAM does not officially support for_all_value for tags"
@@ -89,7 +94,7 @@ def tags(view: StatementView) -> Iterator[Finding]:
         if clause.qualifier is Qualifier.NONE:
             message = f"where several tags of a resource disagree, {clause.text} is undetermined"
             yield found("CG410", where, f"{message} and {view.outcome}", f"for_any_value:{clause.text}")
-        for text, wanted, place in values:
+        for text, wanted, place in view.source.values(clause):
             open_ended = isinstance(wanted, Like) and (wanted.lead or wanted.trail)
             if "&" not in text and not open_ended and not isinstance(wanted, tuple):
                 message = f"{text!r} does not have the form key&value, so it equals no tag"
@@ -98,8 +103,7 @@ def tags(view: StatementView) -> Iterator[Finding]:
 
 def variables(view: StatementView) -> Iterator[Finding]:
     """Find variables that have no value for any principal."""
-    values = [(place, text) for clause in view.clauses() for text, _, place in clause.values]
-    for where, text in (*view.source.texts("resource"), *values):
+    for text, where in view.source.texts_with_variables():
         if _PRINCIPAL_TAG in text:
             message = f"{text!r} uses a tag of the principal, which camguard does not know, so {view.outcome}"
             yield found("CG412", where, message, "literal text, or ${uin}, ${owner_uin}, ${app_id}")
@@ -107,9 +111,9 @@ def variables(view: StatementView) -> Iterator[Finding]:
 
 def listed_twice(view: StatementView) -> Iterator[Finding]:
     """Find values that are listed twice; `check_ip_ranges` compares addresses."""
-    for clause, _, values in view.clauses():
+    for clause in view.statement.condition:
         listed: set[object] = set()
-        for text, wanted, place in values if clause.operator.kind is not Kind.IP else ():
+        for text, wanted, place in view.source.values(clause) if clause.operator.kind is not Kind.IP else ():
             if wanted in listed:
                 yield found("CG418", place, f"{text!r} is already listed", "remove it")
             listed.add(wanted)
@@ -117,8 +121,8 @@ def listed_twice(view: StatementView) -> Iterator[Finding]:
 
 def bare_wildcards(view: StatementView) -> Iterator[Finding]:
     """Find patterns that every value matches."""
-    for clause, _, values in view.clauses():
-        for _, wanted, place in values:
+    for clause in view.statement.condition:
+        for _, wanted, place in view.source.values(clause):
             if isinstance(wanted, Like) and wanted.lead and wanted.trail and not wanted.body:
                 satisfied = "no value satisfies" if clause.operator.negated else "every value satisfies"
                 message = f"'*' matches every value, so {satisfied} {clause.text}"

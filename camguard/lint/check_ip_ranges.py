@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from camguard.ipset import LINE_END, V4_END, IpSet, parse_address
 from camguard.lint.codes import Finding, found
-from camguard.lint.statement_view import PlacedClause, StatementView
+from camguard.lint.statement_view import StatementView
 from camguard.policy.keys import IP
+from camguard.policy.model import Clause
 from camguard.suggest import few
 
 _FAMILIES = (("IPv4", 0, V4_END - 1), ("IPv6", V4_END, LINE_END - 1))
@@ -34,31 +35,30 @@ class _Range(NamedTuple):
 
 def ranges(view: StatementView) -> Iterator[Finding]:
     """Find ranges that are written in a doubtful way, or are too wide to restrict anything."""
-    for placed in view.clauses():
-        clause, where, values = placed
+    for clause in view.statement.condition:
         if clause.addresses is None:
             continue
+        values = view.source.values(clause)
         listed = [_Range(ends[0], ends[1], text, place) for text, ends, place in values]
         if view.allows and clause.operator.negated:
             message = f"this allows every address except {few(clause.values)}"
-            yield found("CG413", where, message, f"ip_equal with {_INTENDED}")
-        yield from _whole_families(view, placed, clause.addresses, listed)
+            yield found("CG413", clause.where, message, f"ip_equal with {_INTENDED}")
+        yield from _whole_families(view, clause, clause.addresses, listed)
         yield from _host_bits(listed)
-        yield from _redundant(listed, where)
+        yield from _redundant(listed, clause.where)
 
 
 def _whole_families(
-    view: StatementView, placed: PlacedClause, addresses: IpSet, listed: Sequence[_Range]
+    view: StatementView, clause: Clause, addresses: IpSet, listed: Sequence[_Range]
 ) -> Iterator[Finding]:
     """Find clauses that are true for all addresses of a family, or for none."""
-    clause = placed.clause
     ends = dict(zip(addresses.starts, addresses.ends, strict=True))
     judged = clause.key == IP and view.judges_address
     for family, low, high in _FAMILIES:
         if ends.get(low) != high:
             continue
         whole = next((one for one in listed if (one.first, one.last) == (low, high)), None)
-        where = whole.where if whole else placed.where
+        where = whole.where if whole else clause.where
         code, instead = "CG414", _INTENDED
         if judged and not view.allows and clause.operator.negated:
             code = "CG416"

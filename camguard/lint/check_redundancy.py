@@ -26,7 +26,8 @@ def actions(view: StatementView) -> Iterator[Finding]:
     for i, pattern in enumerate(patterns):
         first.setdefault((pattern.service, pattern.name), i)
     broad = [(i, pattern) for i, pattern in enumerate(patterns) if STAR in pattern.name]
-    for i, (pattern, _, where) in enumerate(view.actions()):
+    for i, pattern in enumerate(patterns):
+        where = pattern.where
         if first[pattern.service, pattern.name] != i:
             yield found("CG210", where, f"{pattern.text!r} is already listed", "remove it")
             continue
@@ -38,15 +39,15 @@ def actions(view: StatementView) -> Iterator[Finding]:
 
 def resources(view: StatementView) -> Iterator[Finding]:
     """Find resources that another entry of the list covers, and those that end with a slash."""
-    placed = view.resources()
+    patterns = view.statement.patterns
     listed: set[str] = set()
-    for pattern, where in placed:
-        text = pattern.text
+    for pattern in patterns:
+        text, where = pattern.text, pattern.where
         if text in listed:
             yield found("CG308", where, f"{text!r} is already listed", "remove it")
             continue
         listed.add(text)
-        wide = next((p for p, _ in placed if p.text != text and _reaches_all(p, pattern)), None)
+        wide = next((p for p in patterns if p.text != text and _reaches_all(p, pattern)), None)
         if wide:
             yield found("CG308", where, f"{wide.text!r} already covers {text!r}", "remove it")
         if text.endswith("/"):
@@ -60,7 +61,7 @@ def everything(view: StatementView) -> Iterator[Finding]:
     star = any((p.service, p.name) == (STAR, STAR) for p in statement.actions)
     if view.allows and star and statement.any_resource and not statement.condition:
         message = "every action is allowed on every resource, without a condition"
-        yield found("CG501", view.source.where, message, "the required actions, or a condition")
+        yield found("CG501", view.statement.where, message, "the required actions, or a condition")
 
 
 def statements(views: Sequence[StatementView]) -> Iterator[Finding]:
@@ -81,7 +82,7 @@ def statements(views: Sequence[StatementView]) -> Iterator[Finding]:
                 continue
             does, same = _VERBS[wide.effect], _VERBS[narrow.effect]
             message = f"{wide.id} already {does} everything that this statement {same}"
-            yield found("CG503" if cancels else "CG502", view.source.where, message, "remove it")
+            yield found("CG503" if cancels else "CG502", view.statement.where, message, "remove it")
             break
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from camguard.lint.codes import Finding, found
-from camguard.lint.statement_view import PlacedAction, StatementView, blocked_without_resource
+from camguard.lint.statement_view import StatementView, blocked_without_resource
+from camguard.policy.model import ActionPattern
 from camguard.policy.star import STAR
 
 _OF_ITS_OWN = 'a separate statement with "resource": "*"'
@@ -14,9 +15,9 @@ _OF_ITS_OWN = 'a separate statement with "resource": "*"'
 def beside_star(view: StatementView) -> Iterator[Finding]:
     """Find resources in a list that contains `*`."""
     if view.statement.any_resource:
-        for pattern, where in view.resources():
+        for pattern in view.statement.patterns:
             message = f"the list contains '*', so {pattern.text!r} restricts nothing"
-            yield found("CG307", where, message, "either '*' or the intended resources")
+            yield found("CG307", pattern.where, message, "either '*' or the intended resources")
 
 
 def reach(view: StatementView) -> Iterator[Finding]:
@@ -56,18 +57,18 @@ def _resources_without_action(view: StatementView) -> Iterator[Finding]:
     catalog, named = view.catalog, view.named.either
     without = named & ~catalog.resource_level if not view.allows else 0
     services = {row.service for row in catalog.index.members(without)}
-    for pattern, where in view.resources():
+    for pattern in view.statement.patterns:
         if not catalog.reached(pattern, view.statement.effect) & named and pattern.service not in services:
             message = f"none of the named actions has a resource like {pattern.text!r}"
-            yield found("CG306", where, message, catalog.resource_shapes(named) or STAR)
+            yield found("CG306", pattern.where, message, catalog.resource_shapes(named) or STAR)
 
 
 def _actions_without_resource(view: StatementView) -> Iterator[Finding]:
     """Find actions to which none of the resources can belong."""
     catalog = view.catalog
     blocked = 0 if view.allows else blocked_without_resource(view.statement, view.named, catalog)
-    for action in view.actions():
-        _, named, where = action
+    for pattern in view.statement.actions:
+        named, where = view.names(pattern), pattern.where
         without = named.either & ~catalog.resource_level
         if view.allows:
             if named.certain and named.certain == without:
@@ -79,17 +80,16 @@ def _actions_without_resource(view: StatementView) -> Iterator[Finding]:
             message = f"CAM authorizes {some} on '*' only, so this deny blocks every call of it"
             yield found("CG302", where, message, _OF_ITS_OWN)
         elif named.either and not named.either & view.touched:
-            yield _not_denied(view, action)
+            yield _not_denied(view, pattern)
 
 
-def _not_denied(view: StatementView, action: PlacedAction) -> Finding:
-    pattern, named, where = action
-    catalog = view.catalog
-    message = f"this statement does not deny {catalog.some(named.either)}"
+def _not_denied(view: StatementView, pattern: ActionPattern) -> Finding:
+    catalog, named = view.catalog, view.names(pattern).either
+    message = f"this statement does not deny {catalog.some(named)}"
     services = {resource.service for resource in view.statement.patterns}
-    here = {row.service for row in catalog.index.members(named.either)}
-    if not named.either & catalog.resource_level and services & {"", STAR, *here}:
+    here = {row.service for row in catalog.index.members(named)}
+    if not named & catalog.resource_level and services & {"", STAR, *here}:
         why = "the resources are taken to belong to the other actions of the list"
-        return found("CG303", where, f"{message}: {why}", _OF_ITS_OWN)
-    instead = catalog.resource_shapes(named.either) or 'a statement with "resource": "*"'
-    return found("CG304", where, f"{message}: {pattern.text!r} has none of these resources", instead)
+        return found("CG303", pattern.where, f"{message}: {why}", _OF_ITS_OWN)
+    instead = catalog.resource_shapes(named) or 'a statement with "resource": "*"'
+    return found("CG304", pattern.where, f"{message}: {pattern.text!r} has none of these resources", instead)

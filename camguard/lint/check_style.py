@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from camguard.jsontext import child
 from camguard.lint.codes import Finding, found
-from camguard.lint.source_map import SourceMap
+from camguard.lint.source_map import statement_element
 from camguard.lint.statement_view import StatementView
+from camguard.policy.document import Document
 from camguard.policy.keys import LEGACY_TAG, RESOURCE_TAG
 from camguard.policy.resources import REGION_ALIASES, SEGMENTS
-from camguard.policy.star import STAR
 
 _PREFIX = "name/"
 
 
-def document(source: str, written: SourceMap) -> Iterator[Finding]:
-    """Find obsolete spellings of the document itself. source: the name of the file."""
-    yield from _capitals(f"{source}#", written.elements)
-    if written.single:
+def whole(document: Document) -> Iterator[Finding]:
+    """Find obsolete spellings of the document itself."""
+    yield from _capitals(f"{document.policy.source}#", document.tree)
+    where, statements = statement_element(document)
+    if isinstance(statements, dict):
         message = "the statement is an object instead of a list"
-        yield found("CG103", written.where, message, '"statement": [{…}]')
+        yield found("CG103", where, message, '"statement": [{…}]')
 
 
-def _capitals(where: str, elements: dict[str, object]) -> Iterator[Finding]:
+def _capitals(where: str, elements: Iterable[str]) -> Iterator[Finding]:
     for name in elements:
         if name != name.lower():
             message = f"the element {name!r} has capital letters"
@@ -32,7 +33,7 @@ def _capitals(where: str, elements: dict[str, object]) -> Iterator[Finding]:
 
 def elements(view: StatementView) -> Iterator[Finding]:
     """Find capital letters, and a condition that is empty."""
-    yield from _capitals(view.source.where, view.source.written)
+    yield from _capitals(view.statement.where, view.source.written)
     where, effect = view.source.element("effect")
     if effect != effect.lower():
         yield found("CG102", where, f"the effect {effect!r} has capital letters", effect.lower())
@@ -44,18 +45,16 @@ def elements(view: StatementView) -> Iterator[Finding]:
 
 def prefixes(view: StatementView) -> Iterator[Finding]:
     """Find `name/` before actions."""
-    for where, text in view.source.texts("action"):
-        if text.startswith(_PREFIX):
-            message = f"{text!r} has the obsolete prefix {_PREFIX}, which CAM ignores"
-            yield found("CG101", where, message, text.removeprefix(_PREFIX))
+    for pattern in view.statement.actions:
+        if pattern.text.startswith(_PREFIX):
+            message = f"{pattern.text!r} has the obsolete prefix {_PREFIX}, which CAM ignores"
+            yield found("CG101", pattern.where, message, pattern.text.removeprefix(_PREFIX))
 
 
 def segments(view: StatementView) -> Iterator[Finding]:
     """Find obsolete region codes and project numbers in resources."""
-    for where, text in view.source.texts("resource"):
-        if text == STAR:
-            continue
-        parts = text.split(":", SEGMENTS - 1)
+    for pattern in view.statement.patterns:
+        where, parts = pattern.where, pattern.text.split(":", SEGMENTS - 1)
         region = REGION_ALIASES.get(parts[3])
         if region:
             instead = ":".join((*parts[:3], region, *parts[4:]))
@@ -68,12 +67,12 @@ def segments(view: StatementView) -> Iterator[Finding]:
 
 def old_keys(view: StatementView) -> Iterator[Finding]:
     """Find condition keys under their obsolete names."""
-    for clause, where, _ in view.clauses():
+    for clause in view.statement.condition:
         base, slash, tag = clause.key.partition("/")
         if base == LEGACY_TAG:
             instead = RESOURCE_TAG + slash + tag
             message = f"{clause.key!r} is the obsolete name of the key {instead}"
-            yield found("CG105", where, message, instead)
+            yield found("CG105", clause.where, message, instead)
         if clause.key == "mfa":
             message = "'mfa' is the obsolete key for multi-factor authentication"
-            yield found("CG106", where, message, '"bool_equal": {"qcs:mfa": "…"}')
+            yield found("CG106", clause.where, message, '"bool_equal": {"qcs:mfa": "…"}')

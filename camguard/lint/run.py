@@ -19,7 +19,6 @@ from camguard.lint import (
 )
 from camguard.lint.catalog_view import CatalogView
 from camguard.lint.codes import Finding, Severity
-from camguard.lint.source_map import source_map
 from camguard.lint.statement_view import StatementView, statement_views
 from camguard.policy.document import Document
 
@@ -64,7 +63,7 @@ def lint(document: Document, catalog: CatalogView, *, ip_support: str = "catalog
 
     ip_support: the setting; with "gateway" the source address is judged for every action.
     """
-    yield from check_style.document(document.policy.source, source_map(document))
+    yield from check_style.whole(document)
     views = statement_views(document, catalog, ip_support)
     for view in views:
         for check in CHECKS:

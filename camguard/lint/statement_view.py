@@ -1,43 +1,18 @@
-"""One statement as the checks see it: what it names, what it can apply to, where each part is written."""
+"""One statement as the checks see it: what it names, and what it can apply to."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from typing import Any, NamedTuple
 
 from camguard.catalog.model import Granularity
 from camguard.engine.action_index import NamedActions
 from camguard.lint.catalog_view import CatalogView
-from camguard.lint.source_map import StatementSource, source_map
+from camguard.lint.source_map import StatementSource, statement_sources
 from camguard.policy.actions import covers_service
 from camguard.policy.document import Document
-from camguard.policy.keys import TAGS
-from camguard.policy.model import ActionPattern, Clause, Effect, ResourcePattern, Statement
+from camguard.policy.model import ActionPattern, Effect, Statement
 from camguard.policy.star import STAR
 
 # What becomes of a statement for which it cannot be determined whether it applies.
 OUTCOMES = {Effect.ALLOW: "this allow grants nothing", Effect.DENY: "this deny always applies"}
-
-
-class PlacedAction(NamedTuple):
-    """One pattern of the action element: what it names, and its pointer."""
-
-    pattern: ActionPattern
-    named: NamedActions
-    where: str
-
-
-class PlacedClause(NamedTuple):
-    """One clause of the condition with its pointer. values: text, wanted value and pointer of each."""
-
-    clause: Clause
-    where: str
-    values: list[tuple[str, Any, str]]
-
-    @property
-    def is_tag(self) -> bool:
-        """Whether the key is a key of tags."""
-        return self.clause.key.partition("/")[0] in TAGS
 
 
 class StatementView:
@@ -47,10 +22,8 @@ class StatementView:
     the action element and the resource element.
     """
 
-    def __init__(
-        self, statement: Statement, source: StatementSource, catalog: CatalogView, *, every_address: bool
-    ) -> None:
-        self.statement = statement
+    def __init__(self, source: StatementSource, catalog: CatalogView, *, every_address: bool) -> None:
+        self.statement = statement = source.statement
         self.source = source
         self.catalog = catalog
         self.allows = statement.effect is Effect.ALLOW
@@ -69,30 +42,16 @@ class StatementView:
         """Whether the source address is judged for some action that the statement can apply to."""
         return self.every_address or bool(self.touched & ~self.unjudged_address)
 
-    def actions(self) -> Iterator[PlacedAction]:
-        """Yield the patterns of the action element."""
-        effect = self.statement.effect
-        for pattern, (where, _) in zip(self.statement.actions, self.source.texts("action"), strict=True):
-            yield PlacedAction(pattern, self.catalog.index.named_by_pattern(pattern, effect), where)
-
-    def resources(self) -> list[tuple[ResourcePattern, str]]:
-        """Return the patterns of the resource element, without the literal `*`, and their pointers."""
-        return list(zip(self.statement.patterns, self.source.patterns(), strict=True))
-
-    def clauses(self) -> Iterator[PlacedClause]:
-        """Yield the clauses of the condition."""
-        for clause, (where, entries) in zip(self.statement.condition, self.source.clauses(), strict=True):
-            places = (place for place, _ in entries)
-            yield PlacedClause(clause, where, list(zip(clause.values, clause.wanted, places, strict=True)))
+    def names(self, pattern: ActionPattern) -> NamedActions:
+        """Return the actions that one of the action patterns names."""
+        return self.catalog.index.named_by_pattern(pattern, self.statement.effect)
 
 
 def statement_views(document: Document, catalog: CatalogView, ip_support: str) -> list[StatementView]:
     """Return the views of all statements of a document. ip_support: the setting."""
-    sources = source_map(document).statements
-    return [
-        StatementView(statement, source, catalog, every_address=ip_support == "gateway")
-        for statement, source in zip(document.policy.statements, sources, strict=True)
-    ]
+    every_address = ip_support == "gateway"
+    sources = statement_sources(document)
+    return [StatementView(source, catalog, every_address=every_address) for source in sources]
 
 
 def _touched(statement: Statement, named: NamedActions, catalog: CatalogView) -> int:

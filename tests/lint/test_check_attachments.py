@@ -40,7 +40,7 @@ def user(*policies: str, boundary: str | None = None) -> Mapping[str, Any]:
 def attachments(documents: Mapping[str, Document], principals: Any, catalog: Catalog) -> list[Finding]:
     people = read_principals(principals, "principals.json")
     assert isinstance(people, Principals)
-    return list(lint_attachments(people.owner, people.layers, documents, catalog))
+    return list(lint_attachments(people, documents, catalog))
 
 
 def findings(policies: Mapping[str, Any], **principals: Any) -> list[Finding]:
