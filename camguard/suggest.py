@@ -1,10 +1,9 @@
-"""Names for people to read: those that a misspelled word may have meant, and the first few of many."""
+"""Names in messages: the nearest of those that exist, and the first few of many."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from itertools import islice
 
 
 def nearest_names(word: str, names: Iterable[str], most: int = 3) -> tuple[str, ...]:
@@ -23,13 +22,13 @@ def meant(found: Sequence[str]) -> str:
     return f" (did you mean {' or '.join(map(repr, found))}?)" if found else ""
 
 
-def few(texts: Iterable[str], most: int = 3, count: int | None = None) -> str:
-    """Return the first `most` of some texts, and how many more there are: `a, b, c and 2 more`.
+def few(names: Sequence[str], most: int = 3, *, total: int | None = None, rest: str = "and {} more") -> str:
+    """Return the first of some names, and how many more there are.
 
-    count: how many texts there are, where `texts` is an iterator that would be slow to read to its end.
+    total: how many there are in all, where `names` holds the first of them only.
+
+    >>> few(["a", "b", "c", "d", "e"]), few(["a"]), few(["10.0.0.0/8"], total=9, rest="or {} more ranges")
+    ('a, b, c and 2 more', 'a', '10.0.0.0/8 or 8 more ranges')
     """
-    if count is None:
-        texts = list(texts)
-        count = len(texts)
-    more = f" and {count - most} more" if count > most else ""
-    return ", ".join(islice(texts, most)) + more
+    more = (len(names) if total is None else total) - min(most, len(names))
+    return ", ".join(names[:most]) + (f" {rest.format(more)}" if more else "")

@@ -71,7 +71,8 @@ class CatalogView:
 
     def some(self, actions: int, most: int = 3) -> str:
         """Return a few ids of a set, and how many more it has."""
-        return few((row.id for row in self.index.members(actions)), most, actions.bit_count())
+        ids = [row.id for row in islice(self.index.members(actions), most)]
+        return few(ids, most, total=actions.bit_count())
 
     def near_services(self, word: str) -> tuple[str, ...]:
         """Return the services whose names look like a word."""

@@ -92,7 +92,7 @@ def _redundant(listed: Sequence[_Range], where: str) -> Iterator[Finding]:
     for group in _adjacent(apart):
         blocks = IpSet((group[0].first,), (group[-1].last,)).cidrs()
         if len(blocks) < len(group):
-            message = f"the ranges {few(one.text for one in group)} are adjacent and can be merged"
+            message = f"the ranges {few([one.text for one in group])} are adjacent and can be merged"
             yield found("CG420", where, message, ", ".join(blocks))
 
 
