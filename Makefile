@@ -20,7 +20,8 @@ check: $(VENV)/installed-dev
 	$(VENV)/bin/mypy
 
 coverage: $(VENV)/installed-dev
-	$(VENV)/bin/python -m pytest -n 0 --cov=camguard tests/test_cases.py tests/test_ipset.py tests/engine tests/policy
+	$(VENV)/bin/python -m pytest -n 0 --cov=camguard tests/test_cases.py tests/test_ipset.py tests/engine tests/policy \
+		tests/lint
 
 # What takes longer than a change should wait for; .ci/run runs it too. In one process: much of it is timed.
 heavy: $(VENV)/installed-dev

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,7 @@ ORDER = (
     "catalog",
     "policy",
     "engine",
+    "lint",
     "bundle",
     "settings",
     "telemetry",
@@ -37,6 +40,26 @@ ORDER = (
     "gateway",
     "cli",
 )
+
+# The same inside a package, for its modules: a package that has a row here lists all of its modules, each of
+# which imports only names to its left. In a package without a row no import may lead back to its beginning.
+INSIDE: dict[str, tuple[str, ...]] = {
+    "policy": (
+        *("star", "truth", "values", "variables", "operators", "keys", "model"),
+        *("actions", "resources", "conditions", "document"),
+    ),
+    "lint": (
+        *("codes", "catalog_view", "source_map", "statement_view"),
+        *("check_style", "check_actions", "check_resources", "check_condition_keys", "check_ip_ranges"),
+        *("check_contradictions", "check_redundancy", "check_attachments", "run"),
+    ),
+}
+
+# Parts that `import camguard` does not load, and why.
+NOT_LOADED = {
+    "lint": "needed for an activation and by the command line; the first bundle that is loaded loads it",
+    "cli": "needed by the command line only",
+}
 
 # What `import camguard` may need, beside the standard library.
 RUNTIME = {"starlette", "cachetools", "prometheus_client"}
@@ -77,6 +100,8 @@ EMPTY_NAMES = {
 MAX_LINES = 400
 
 FILES = sorted(HOUSE.rglob("*.py"))
+MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in FILES}
+PACKAGES = sorted(path.parent.name for path in HOUSE.glob("*/__init__.py"))
 
 
 def part_of(path: Path) -> str:
@@ -86,16 +111,15 @@ def part_of(path: Path) -> str:
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
-    """Yield the dotted names of all imports, those inside functions too."""
+    """Yield the dotted names of all modules that are imported, those inside functions too."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
-            # `from camguard import x` names the part in what is imported.
-            yield from (
-                (f"{module}.{alias.name}" for alias in node.names) if module == "camguard" else (module,)
-            )
+            for alias in node.names:  # `from camguard.lint import run` imports a module of the package
+                name = f"{module}.{alias.name}"
+                yield name if module == "camguard" or name in MODULES else module
 
 
 def parsed(path: Path) -> ast.Module:
@@ -112,6 +136,38 @@ def test_imports_go_leftwards_only(path: Path) -> None:
     may = {*ORDER[: ORDER.index(part) + 1]} if part else {*ORDER}
     ours = {name.split(".")[1] for name in imported(parsed(path)) if name.startswith("camguard.")}
     assert ours & set(ORDER) <= may
+
+
+def imports_inside(package: str) -> dict[str, set[str]]:
+    """Return what each module of a package imports of the same package; its `__init__` is ""."""
+    found = {}
+    for path in (HOUSE / package).glob("*.py"):
+        names = {f"{name}." for name in imported(parsed(path))}
+        inside = {name for name in names if name.startswith(f"camguard.{package}.")}
+        found["" if path.stem == "__init__" else path.stem] = {name.split(".")[2] for name in inside}
+    return found
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_inside_a_package_never_lead_back(package: str) -> None:
+    # Raises CycleError, which names the modules of the cycle.
+    assert list(TopologicalSorter(imports_inside(package)).static_order())
+
+
+@pytest.mark.parametrize("package", INSIDE)
+def test_imports_inside_a_package_go_leftwards_only(package: str) -> None:
+    order, found = INSIDE[package], imports_inside(package)
+    assert set(order) == found.keys() - {""}, "a row lists all modules of its package"
+    wrong = {name: found[name] - {*order[:at]} for at, name in enumerate(order)}
+    assert {name: names for name, names in wrong.items() if names} == {}
+
+
+def test_import_camguard_does_not_load_what_no_call_needs() -> None:
+    code = "import sys, camguard; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    parts = {name.split(".")[1] for name in loaded.stdout.split() if name.startswith("camguard.")}
+    assert "bundle" in parts
+    assert {part: why for part, why in NOT_LOADED.items() if part in parts} == {}
 
 
 @pytest.mark.parametrize("path", FILES, ids=by_name)

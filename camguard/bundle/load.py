@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +19,14 @@ from typing import Any
 from camguard.bundle.model import Bundle
 from camguard.catalog import parse_catalog, read_catalog
 from camguard.catalog.model import Catalog
+from camguard.engine.action_index import ActionIndex
 from camguard.engine.evaluator import MAX_TABLES, Evaluator
 from camguard.engine.known_actions import IpSupport, UnknownAction
 from camguard.engine.principals import Principals, read_principals
 from camguard.errors import BundleError, CamguardError, Problem
 from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, list_folder, read_folder
 from camguard.jsontext import read_json
-from camguard.policy.document import parse_policy
-from camguard.policy.lint import errors
+from camguard.policy.document import Document, parse_document
 from camguard.policy.model import Policy
 
 PRINCIPALS = "principals.json"
@@ -118,20 +118,20 @@ def make_bundle(  # noqa: PLR0913 - the parts of a bundle
     people = read_principals(principals, PRINCIPALS)
     if not isinstance(people, Principals):
         raise BundleError(*people)
-    return _bundle(policies, people, catalog, ip_support, unknown_action, tables, revision)
+    return _bundle(policies, people, ActionIndex(catalog), ip_support, unknown_action, tables, revision)
 
 
 def _bundle(  # noqa: PLR0913, PLR0917 - the parts of a bundle
     policies: Mapping[str, Policy],
     people: Principals,
-    catalog: Catalog,
+    index: ActionIndex,
     ip_support: IpSupport,
     unknown_action: UnknownAction,
     tables: int,
     revision: str,
 ) -> Bundle:
     evaluator = Evaluator(
-        catalog=catalog,
+        index=index,
         policies=policies,
         principals=people.layers,
         owner=people.owner,
@@ -139,7 +139,7 @@ def _bundle(  # noqa: PLR0913, PLR0917 - the parts of a bundle
         unknown_action=unknown_action,
         size=tables,
     )
-    return Bundle(revision, catalog, MappingProxyType(dict(policies)), people, evaluator)
+    return Bundle(revision, index.catalog, MappingProxyType(dict(policies)), people, evaluator)
 
 
 def load_bundle(
@@ -179,7 +179,8 @@ def build_bundle(
     content: Content, *, ip_support: IpSupport, unknown_action: UnknownAction, tables: int = MAX_TABLES
 ) -> Bundle:
     """Return the bundle that a content describes. Raises BundleError or CatalogError."""
-    catalog = parse_catalog(content.catalog)
+    index = ActionIndex(parse_catalog(content.catalog))
+    stopping = _stopping(index, ip_support, unknown_action)
     problems: list[Problem] = []
     policies: dict[str, Policy] = {}
     people: Principals | tuple[Problem, ...] = ()
@@ -188,24 +189,35 @@ def build_bundle(
             if name == PRINCIPALS:
                 people = read_principals(read_json(raw, name, BundleError, "PrincipalsError"), name)
             else:
-                policy = parse_policy(raw, source=name)
-                policies[policy.id] = policy
-                problems += _errors(policy, catalog, ip_support, unknown_action)
+                document = parse_document(raw, source=name)
+                policies[document.policy.id] = document.policy
+                problems += stopping(document)
         except CamguardError as exc:
             problems += exc.problems
     if not isinstance(people, Principals):
         raise BundleError(*problems, *people)
     if problems:
         raise BundleError(*problems)
-    return _bundle(policies, people, catalog, ip_support, unknown_action, tables, content.digest)
+    return _bundle(policies, people, index, ip_support, unknown_action, tables, content.digest)
 
 
-def _errors(
-    policy: Policy, catalog: Catalog, ip_support: IpSupport, unknown_action: UnknownAction
-) -> Iterator[Problem]:
-    """Yield the findings that prevent activation, because they widen an allow or weaken a deny."""
-    for finding in errors(policy, catalog, ip_support=ip_support):
-        if unknown_action == "judge" and finding.code in _UNLISTED:
-            continue  # calls of such names are evaluated, so the deny applies
-        instead = f"; write {finding.instead}" if finding.instead else ""
-        yield Problem(finding.where, finding.code, finding.message + instead)
+def _stopping(
+    index: ActionIndex, ip_support: IpSupport, unknown_action: UnknownAction
+) -> Callable[[Document], Iterator[Problem]]:
+    """Return what yields the findings of a document that prevent activation.
+
+    Such a finding widens an allow or weakens a deny.
+    """
+    # Imported here, because lint is needed for an activation only: `import camguard` does not load it.
+    from camguard.lint import CatalogView, errors  # noqa: PLC0415
+
+    catalog = CatalogView(index)
+
+    def problems(document: Document) -> Iterator[Problem]:
+        for finding in errors(document, catalog, ip_support=ip_support):
+            if unknown_action == "judge" and finding.code in _UNLISTED:
+                continue  # calls of such names are evaluated, so the deny applies
+            instead = f"; instead: {finding.instead}" if finding.instead else ""
+            yield Problem(finding.where, finding.code, finding.message + instead)
+
+    return problems

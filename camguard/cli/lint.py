@@ -5,24 +5,23 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
-from camguard.bundle.lint import lint_people
 from camguard.bundle.load import POLICIES, PRINCIPALS
 from camguard.catalog import load_catalog
-from camguard.catalog.model import Catalog
 from camguard.cli.exit import Exit
 from camguard.cli.output import add_format, paint, say, show
 from camguard.cli.sarif import sarif
 from camguard.cli.source import add_config, find_config, shown
 from camguard.cli.starter import starter
+from camguard.engine.action_index import ActionIndex
 from camguard.engine.principals import Principals, read_principals
 from camguard.errors import BundleError, PolicyError, Problem
 from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, read_file
 from camguard.jsontext import read_json
-from camguard.policy.document import parse_policy
-from camguard.policy.lint import Finding, Severity, lint
-from camguard.policy.model import Policy
+from camguard.lint import CatalogView, Finding, Severity, lint, lint_attachments
+from camguard.policy.document import Document, parse_document
 from camguard.settings import load_settings
 
 _STYLES = {Severity.ERROR: "bad", Severity.WARNING: "doubtful"}
@@ -56,65 +55,75 @@ def run(args: argparse.Namespace) -> Exit:
     settings = load_settings(config) if config else None
     catalog = load_catalog(args.catalog or (settings.catalog.path if settings else starter() / "catalog"))
     paths = args.paths or ([Path(settings.policy.source)] if settings else [])
-    reading = Reading(catalog, settings.enforcement.ip_support if settings else "catalog")
+    ip_support = settings.enforcement.ip_support if settings else "catalog"
+    files = _Files(CatalogView(ActionIndex(catalog)), ip_support)
     for path in paths:
-        reading.read(path)
-    findings = reading.findings
-    found = sarif(findings, reading.texts) if args.format == "sarif" else document(findings)
-    show(args.format, report(findings, reading.policies), found)
-    if not reading.policies:
+        files.lint(path)
+    findings = files.findings
+    found = sarif(findings, files.texts) if args.format == "sarif" else document(findings)
+    show(args.format, report(findings, files.policies), found)
+    if not files.policies:
         say("no policy was found")
         return Exit.USAGE
     fatal = {Severity.ERROR} if args.fail_on == Severity.ERROR else set(Severity)
     return Exit.FINDINGS if any(finding.severity in fatal for finding in findings) else Exit.OK
 
 
-class Reading:
-    """What was read, and what is wrong with it. texts: by the name that findings call a file."""
+class _Files:
+    """The files that were read so far, and what lint finds in them.
 
-    def __init__(self, catalog: Catalog, ip_support: str) -> None:
+    policies: how many of the files are policies. texts: the text of each file, by its name in findings.
+    """
+
+    def __init__(self, catalog: CatalogView, ip_support: str) -> None:
         self.catalog = catalog
         self.ip_support = ip_support
         self.policies = 0
         self.findings: list[Finding] = []
         self.texts: dict[str, str] = {}
 
-    def read(self, path: Path) -> None:
-        """Read a policy, the policies of a bundle and who has them, or every *.json below another folder."""
+    def lint(self, path: Path) -> None:
+        """Lint a policy, a bundle with its principals, or every *.json below another folder."""
         if path.is_dir() and (path / PRINCIPALS).exists():
             files = sorted(p for p in (path / POLICIES).glob("*.json") if not p.name.startswith("."))
-            self._attachments(path, {file.stem: self._policy(file) for file in files})
+            self._attachments(path / PRINCIPALS, {file.stem: self._policy(file) for file in files})
         else:
             for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
                 self._policy(file)
 
-    def _policy(self, path: Path) -> Policy | None:
-        self.policies += 1
-        raw = read_file(path, DOCUMENT_BYTES)
+    def _read(self, path: Path, limit: int = DOCUMENT_BYTES) -> tuple[str, bytes]:
+        raw = read_file(path, limit)
         self.texts[shown(path)] = raw.decode(errors="replace")
+        return shown(path), raw
+
+    def _policy(self, path: Path) -> Document | None:
+        self.policies += 1
+        name, raw = self._read(path)
         try:
-            policy = parse_policy(raw, source=shown(path))
+            document = parse_document(raw, source=name)
         except PolicyError as error:
             self.findings += map(broken, error.problems)
             return None
-        self.findings += lint(policy, self.catalog, ip_support=self.ip_support)
-        return policy
+        self.findings += lint(document, self.catalog, ip_support=self.ip_support)
+        return document
 
-    def _attachments(self, folder: Path, policies: Mapping[str, Policy | None]) -> None:
-        place = shown(folder / PRINCIPALS)
-        raw = read_file(folder / PRINCIPALS, FOLDER_BYTES)
-        self.texts[place] = raw.decode(errors="replace")
+    def _attachments(self, path: Path, documents: Mapping[str, Document | None]) -> None:
+        place, raw = self._read(path, FOLDER_BYTES)
         try:
             people = read_principals(read_json(raw, place, BundleError, "PrincipalsError"), place)
         except BundleError as error:
-            self.findings += map(broken, error.problems)
-            return
+            people = error.problems
         if not isinstance(people, Principals):
             self.findings += map(broken, people)
             return
-        good = {name: policy for name, policy in policies.items() if policy}
-        bad = policies.keys() - good.keys()
-        self.findings += lint_people(people, good, self.catalog, unreadable=bad, place=place)
+        good = {name: document for name, document in documents.items() if document}
+        self.findings += lint_attachments(
+            people,
+            good,
+            self.catalog.index.catalog,
+            unreadable=documents.keys() - good.keys(),
+            place=place,
+        )
 
 
 def broken(problem: Problem) -> Finding:
@@ -123,7 +132,7 @@ def broken(problem: Problem) -> Finding:
 
 
 def report(findings: list[Finding], policies: int) -> Iterator[str]:
-    """Yield a line for each finding, what to write instead below it, then the sums."""
+    """Yield a line for each finding, what to write instead below it, then the totals."""
     for finding in findings:
         word = paint(f"{finding.severity:<7}", _STYLES[finding.severity])
         yield f"{word} {finding.where}: {finding.message} [{finding.code}]"
@@ -135,15 +144,4 @@ def report(findings: list[Finding], policies: int) -> Iterator[str]:
 
 def document(findings: list[Finding]) -> dict[str, object]:
     """Return the findings for a program."""
-    return {
-        "findings": [
-            {
-                "code": finding.code,
-                "severity": finding.severity,
-                "where": finding.where,
-                "message": finding.message,
-                "instead": finding.instead,
-            }
-            for finding in findings
-        ]
-    }
+    return {"findings": [asdict(finding) for finding in findings]}

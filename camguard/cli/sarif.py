@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import quote
 
 from camguard._version import __version__
-from camguard.cli.lines import line_of
-from camguard.policy.lint import CODES, Finding
+from camguard.cli.json_position import line_of
+from camguard.lint import CODES, Finding
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LARGEST = 1 << 20  # characters of a file in which lines are looked for; a finding reads it once
@@ -47,8 +47,8 @@ def sarif(findings: Sequence[Finding], texts: Mapping[str, str]) -> dict[str, An
 def _rules(codes: Iterable[str]) -> Iterable[dict[str, Any]]:
     for code in codes:
         row = CODES.get(code)
-        if row is None:  # the cloud's own name for what keeps a document from loading (cam-semantics 17)
-            title, text, level = code, "The document does not load; nothing of it is used.", "error"
+        if row is None:  # the cloud's own name for what keeps a document from loading (CAM 17)
+            title, text, level = code, "The document does not load, and nothing of it is used.", "error"
         else:
             title, text, level = row.title, row.help, str(row.severity)
         yield {

@@ -19,13 +19,12 @@ from threading import Lock
 from cachetools import LRUCache
 
 from camguard.bounded_cache import BoundedCache
-from camguard.catalog.model import Catalog
+from camguard.engine.action_index import ActionIndex, StatementIndex
 from camguard.engine.attributes import is_instant
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.known_actions import IpSupport, KnownActions, UnknownAction
 from camguard.engine.layers import SECOND_FACTOR, Layer, Layers, resolve
-from camguard.engine.naming import Naming
 from camguard.engine.row import NO_ALLOW, ActionRules
 from camguard.engine.table import Table
 from camguard.policy.model import Policy
@@ -43,7 +42,7 @@ class Evaluator:
     def __init__(  # noqa: PLR0913 - the parts of a bundle
         self,
         *,
-        catalog: Catalog,
+        index: ActionIndex,
         policies: Mapping[str, Policy],
         principals: Mapping[str, Layers],
         owner: Owner,
@@ -51,11 +50,11 @@ class Evaluator:
         unknown_action: UnknownAction = "refuse",
         size: int = MAX_TABLES,
     ) -> None:
-        self.catalog = catalog
+        self.catalog = catalog = index.catalog
         self._policies = policies
         self._principals = principals
         self.owner = owner
-        self._spreads = Naming(catalog, (*policies.values(), SECOND_FACTOR)).spreads
+        self._statements = StatementIndex(index, (*policies.values(), SECOND_FACTOR))
         self._tables: LRUCache[object, Table] = LRUCache(size)
         self._lock = Lock()
         self._recent: BoundedCache[str, Table] = BoundedCache(entries=max(size, MAX_RECENT))
@@ -120,7 +119,7 @@ class Evaluator:
 
     def judge_with(self, layers: Iterable[Layer], call: Call) -> Decision:
         """Return the decision of a call under other layers than its principal's."""
-        return self._judge(Table(layers, self.traits, self.catalog, self._spreads), call)
+        return self._judge(Table(layers, self.traits, self.catalog, self._statements), call)
 
     def _judge(self, table: Table, call: Call, row: ActionRules | None = None) -> Decision:
         """Evaluate rule by rule. row: the row that the table keeps; a new one is compiled without it."""
@@ -140,7 +139,7 @@ class Evaluator:
             if table is None:
                 self._misses += 1
                 table = Table(
-                    resolve(layers, self._policies, session), self.traits, self.catalog, self._spreads
+                    resolve(layers, self._policies, session), self.traits, self.catalog, self._statements
                 )
                 self._tables[key] = table
             else:

@@ -12,17 +12,17 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from camguard.catalog.model import Action, Catalog, Granularity
+from camguard.engine.action_index import StatementIndex
 from camguard.engine.attributes import ActionTraits, bindings_of, values_of
 from camguard.engine.call import Call
 from camguard.engine.layers import Layer
-from camguard.engine.naming import Spread
 from camguard.policy.actions import action_match, covers_service
 from camguard.policy.conditions import clause_truth
 from camguard.policy.keys import IP, TIME
 from camguard.policy.model import Clause, Effect, ResourcePattern, Statement
 from camguard.policy.resources import Found, Owner, Targets, mask_of
 from camguard.policy.star import STAR
-from camguard.policy.truth import Truth, all_of, any_of
+from camguard.policy.truth import Truth, all_of
 
 
 class Rule(NamedTuple):
@@ -62,25 +62,20 @@ def rules_of(  # noqa: PLR0913 - everything that a rule depends on
     traits: ActionTraits,
     *,
     catalog: Catalog,
-    spreads: Mapping[Statement, Spread],
+    statements: StatementIndex,
     bits: Mapping[Clause, int],
 ) -> Iterable[Rule]:
     """Yield the rules of one layer for one action, in the order of its documents.
 
-    at: index of the layer. spreads: the actions that each statement names. bits: the mask bit of each clause
-    on address or time.
+    at: index of the layer. statements: which actions a statement names. bits: the mask bit of each clause on
+    address or time.
     """
     entry = traits.entry
     for statement in layer.parts:
         if isinstance(statement, str):
             yield missing_rule(statement, at)
             continue
-        spread = spreads.get(statement) if traits.in_catalog else None
-        if spread is None:  # a statement of a session, or an action that the catalog does not list
-            effect = statement.effect
-            named = any_of(action_match(p, effect, entry.service, entry.name) for p in statement.actions)
-        else:
-            named = entry.id in spread.named or (None if entry.id in spread.doubtful else False)
+        named = statements.truth(statement, entry)
         if named is False:
             continue
         reached, patterns = _resource(statement, entry, catalog)

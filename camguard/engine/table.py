@@ -9,20 +9,20 @@ Rule 3: `ranges` has for each action the range table of its last call, or NO_RAN
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from camguard.catalog.model import Catalog, Granularity
+from camguard.engine.action_index import StatementIndex
 from camguard.engine.attributes import ActionTraits
 from camguard.engine.decision import Decision
 from camguard.engine.intervals import interval_at, partition_addresses, partition_time
 from camguard.engine.layers import Layer
-from camguard.engine.naming import Spread
 from camguard.engine.row import NO_RANGES, ActionRules, RangeTable, constant_ranges
 from camguard.engine.rules import Rule, rules_of
 from camguard.ipset import IpSet
 from camguard.policy.keys import IP, TIME
-from camguard.policy.model import Clause, Statement
+from camguard.policy.model import Clause
 
 TraitsOf: TypeAlias = Callable[[str], ActionTraits | None]  # action -> its traits, or None if it is unknown
 
@@ -35,7 +35,7 @@ class Table:
         "_catalog",
         "_masks",
         "_shared",
-        "_spreads",
+        "_statements",
         "_time_masks",
         "_traits_of",
         "bounds",
@@ -50,14 +50,14 @@ class Table:
         layers: Iterable[Layer],
         traits_of: TraitsOf,
         catalog: Catalog,
-        spreads: Mapping[Statement, Spread],
+        statements: StatementIndex,
     ) -> None:
         self.layers = tuple(layers)
         self.rows: dict[str, ActionRules | Decision] = {}
         self.ranges: dict[str, RangeTable] = {}
         self._traits_of = traits_of
         self._catalog = catalog
-        self._spreads = spreads
+        self._statements = statements
         self._shared: dict[tuple[bool, bool, tuple[Rule, ...]], ActionRules | Decision] = {}
         sets: dict[IpSet, int] = {}
         times: dict[tuple[str, tuple[str, ...]], tuple[Clause, int]] = {}
@@ -119,6 +119,6 @@ class Table:
             rule
             for at, layer in enumerate(self.layers)
             for rule in rules_of(
-                layer, at, traits, catalog=self._catalog, spreads=self._spreads, bits=self._bits
+                layer, at, traits, catalog=self._catalog, statements=self._statements, bits=self._bits
             )
         )

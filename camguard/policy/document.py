@@ -28,6 +28,17 @@ _STATEMENT_ELEMENTS = ("effect", "action", "resource", "condition", "principal",
 _FORBIDDEN_PRINCIPAL = "principal is not allowed in a policy that is attached to users, groups or roles"
 
 
+class Document(NamedTuple):
+    """A policy, and the JSON tree that it was read from.
+
+    tree: for lint, which reports capital letters and single values. No decision needs it, so the policy does
+        not keep it.
+    """
+
+    policy: Policy
+    tree: dict[str, Any]
+
+
 def parse_policy(text: str | bytes, source: str = "policy") -> Policy:
     """Return the policy that one CAM document describes.
 
@@ -35,20 +46,25 @@ def parse_policy(text: str | bytes, source: str = "policy") -> Policy:
     Raises PolicyError that lists every problem, each placed as `source#/statement/0/action/1`.
     Source: CAM 3 and 17.
     """
+    return parse_document(text, source).policy
+
+
+def parse_document(text: str | bytes, source: str = "policy") -> Document:
+    """Return the policy that one CAM document describes, and its tree. Otherwise as `parse_policy`."""
     tree = read_json(text, source, PolicyError, "PolicyDocumentError")
     plain = text.decode() if isinstance(text, bytes) else text
-    return _policy(tree, source, len("".join(plain.split())), plain)
+    return Document(_policy(tree, source, len("".join(plain.split()))), tree)
 
 
 def policy_from_tree(tree: Any, source: str = "policy") -> Policy:
     """Return the policy in a part of a document that `read_json` has read, e.g. a session policy.
 
-    Arguments, errors and bounds are those of `parse_policy`; the policy's `text` is empty.
+    Arguments, errors and bounds are those of `parse_policy`.
     """
-    return _policy(tree, source, _characters(tree), "")
+    return _policy(tree, source, _characters(tree))
 
 
-def _policy(tree: Any, source: str, size: int, text: str) -> Policy:
+def _policy(tree: Any, source: str, size: int) -> Policy:
     identity = PurePath(source).stem
     found = list(_read_document(tree, identity, source))
     problems = [item for item in found if isinstance(item, Problem)]
@@ -57,7 +73,7 @@ def _policy(tree: Any, source: str, size: int, text: str) -> Policy:
         problems.insert(0, Problem(source, "PolicyDocumentLengthOverLimit", message))
     if problems:
         raise PolicyError(*problems)
-    return Policy(identity, source, tuple(item for item in found if isinstance(item, Statement)), text)
+    return Policy(identity, source, tuple(item for item in found if isinstance(item, Statement)))
 
 
 def _characters(tree: Any) -> int:

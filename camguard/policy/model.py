@@ -93,9 +93,8 @@ class Statement:
 
 @dataclass(frozen=True, slots=True, eq=False)  # compared by identity: a session policy is a cache key
 class Policy:
-    """One document: its statements in order, and its text; the text is empty for a part of another file."""
+    """One document: its statements in order."""
 
     id: str
     source: str
     statements: tuple[Statement, ...]
-    text: str = field(repr=False)

@@ -41,7 +41,7 @@ def write(folder: Path, effect: str, action: str) -> None:
 
 
 STOPS = [
-    pytest.param("TextToImages", "CG201", "write aiart:TextToImage", id="DEC-11 an action that is misspelt"),
+    pytest.param("TextToImages", "CG201", "aiart:TextToImage", id="DEC-11 an action that is misspelt"),
     pytest.param("Sketch*", "CG207", "", id="T89 a pattern that fits no action"),
 ]
 

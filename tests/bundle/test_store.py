@@ -19,8 +19,7 @@ from camguard.bundle.load import Content, build_bundle, read_content
 from camguard.engine.call import Call
 from camguard.errors import BundleError, CamguardError
 from camguard.ipset import parse_address
-from camguard.policy.document import parse_policy
-from camguard.policy.model import Policy
+from camguard.policy.document import Document, parse_document
 
 ALLOW = {"version": "2.0", "statement": [{"effect": "allow", "action": "aiart:*", "resource": "*"}]}
 DENY = {"version": "2.0", "statement": [{"effect": "deny", "action": "aiart:*", "resource": "*"}]}
@@ -157,11 +156,11 @@ def test_no_garbage_is_collected_while_a_bundle_is_built(
 ) -> None:
     during: list[bool] = []
 
-    def parse(raw: bytes, source: str) -> Policy:
+    def parse(raw: bytes, source: str) -> Document:
         during.append(gc.isenabled())
-        return parse_policy(raw, source)
+        return parse_document(raw, source)
 
-    monkeypatch.setattr(load_module, "parse_policy", parse)
+    monkeypatch.setattr(load_module, "parse_document", parse)
     write(folder, "bundle/policies/one.json", policy)
     (gc.enable if enabled else gc.disable)()
     try:

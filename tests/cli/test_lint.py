@@ -62,9 +62,9 @@ def test_a_policy_that_is_attached_but_missing_stops_its_principals(
     assert (finding["code"], finding["severity"]) == ("CG602", "warning")
     assert finding["where"] == "bundle/principals.json#/users/100000000105"
     assert finding["message"].startswith(
-        "policy 'partners-read' is not here; every call of uin/100000000105, "
+        "policy 'partners-read' is missing, so every call by these principals is refused: uin/100000000105, "
     )
-    assert finding["message"].endswith("and 3 more is refused")
+    assert finding["message"].endswith(" and 3 more")
 
 
 def test_a_policy_of_nobody_is_a_warning(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

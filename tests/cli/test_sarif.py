@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from camguard.cli.sarif import sarif
-from camguard.policy.lint import CODES, Finding, Severity, found
+from camguard.lint import CODES, Finding, Severity, found
 
 TEXT = '{\n"version": "2.0",\n"statement": []}'
 

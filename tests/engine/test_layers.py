@@ -9,20 +9,15 @@ import pytest
 
 from camguard.bundle import Bundle, make_bundle
 from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
-from camguard.engine import naming
 from camguard.engine.attributes import bindings_of
 from camguard.engine.call import Call
 from camguard.engine.decision import Reason
 from camguard.engine.intervals import partition_addresses
-from camguard.engine.layers import SECOND_FACTOR
-from camguard.engine.naming import Naming
 from camguard.engine.row import ActionRules
 from camguard.ipset import LINE_END, IpSet
-from camguard.policy.actions import action_match
 from camguard.policy.document import parse_policy
-from camguard.policy.model import ActionPattern, Effect, Policy
+from camguard.policy.model import Policy
 from camguard.policy.resources import Owner
-from camguard.policy.truth import Truth
 
 OPERATION, RESOURCE = Granularity.OPERATION, Granularity.RESOURCE
 DISK = "qcs::vm:::disk/d-1"
@@ -146,49 +141,6 @@ def test_the_six_operations_are_explained_as_clauses() -> None:
         "string_not_equal_if_exist mfa 1",
         "bool_not_equal_if_exist qcs:mfa true",
     ]
-
-
-def test_each_statement_knows_its_actions() -> None:
-    texts = ["art:Draw", "art:draw", "ART:*", "a*:Draw", "*", "art:*", "vm:S*", "art:Nope"]
-    asked: list[dict[str, Any]] = [
-        {"action": text, "effect": effect} for effect in ("allow", "deny") for text in texts
-    ]
-    asked += [{"action": ["vm:Stop", "a*:*", "art:Draw"]}, {"action": ["art:draw", "vm:*"], "effect": "deny"}]
-    found = policy("one", *asked)
-    every = {entry.id for entry in CATALOG.actions.values()}
-    draw, art, stop = {"art:Draw"}, {"art:Draw", "art:Erase"}, {"vm:Stop"}
-    nothing: set[str] = set()
-    expected = [
-        *((draw, nothing), (nothing, nothing), (nothing, nothing), (nothing, draw), (every, nothing)),
-        *((art, nothing), (stop, nothing), (nothing, nothing)),
-        *((draw, nothing), (nothing, draw), (nothing, art), (nothing, draw), (every, nothing)),
-        *((art, nothing), (stop, nothing), (nothing, nothing)),
-        (stop | draw, {"art:Erase", "account:BindToken"}),
-        ({"vm:Stop", "vm:Unread"}, draw),
-    ]
-    spreads = Naming(CATALOG, [found]).spreads
-    found_sets = [(set(spreads[each].named), set(spreads[each].doubtful)) for each in found.statements]
-    assert found_sets == expected
-
-
-def test_a_pattern_is_compared_once_and_with_what_it_could_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
-    def noted(pattern: ActionPattern, effect: Effect, product: str, name: str) -> Truth:
-        asked.append(f"{pattern.text} {product}:{name}")
-        return action_match(pattern, effect, product, name)
-
-    monkeypatch.setattr(naming, "action_match", noted)
-    found = policy("one", {"action": "art:draw"}, *[{"action": ["art:draw", "vm:*"]}] * 2)
-    first, second, third = Naming(CATALOG, [found]).spreads.values()
-    assert asked == ["art:draw art:Draw", "vm:* vm:Stop", "vm:* vm:Unread"]
-    assert second is third
-    assert first is not second
-
-
-def test_what_a_bundle_holds_is_spread_when_it_is_loaded() -> None:
-    every = [each for found in (*POLICIES.values(), SECOND_FACTOR) for each in found.statements]
-    assert list(vars(bundle("full").evaluator)["_spreads"]) == every
 
 
 BINDINGS = [

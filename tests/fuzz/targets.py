@@ -24,13 +24,14 @@ from camguard.edge.keys import parse_keys
 from camguard.edge.params import action_of, parse_params
 from camguard.edge.refusal import refused
 from camguard.edge.resources import fill_templates, nest
+from camguard.engine.action_index import ActionIndex
 from camguard.engine.decision import Decision
 from camguard.engine.principals import read_principals
 from camguard.errors import AddressError, BundleError, CatalogError, PolicyError, SettingsError
 from camguard.ipset import IpSet, format_address, parse_address, parse_range
 from camguard.jsontext import read_json
-from camguard.policy.document import parse_policy
-from camguard.policy.lint import lint
+from camguard.lint import CatalogView, lint
+from camguard.policy.document import parse_document
 from camguard.settings import IdentitySettings, load_settings
 from tests.edge import stage
 from tests.edge.signing import BODY, FORM, HOST, NOW, RULES, SECRET_ID, head_of, keys, read_head, tc3_head, v1
@@ -39,6 +40,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MALFORMED = refused("query_malformed")
 TRUSTED = IpSet.of(("10.0.0.0/8", "2001:db8::/32"))
 CATALOG = load_catalog(ROOT / "config" / "catalog")
+VIEW = CatalogView(ActionIndex(CATALOG))
 DIRECTORY = stage.Play().guard._meanings(stage.BUNDLE).directory  # noqa: SLF001 - as a guard makes it
 SIGNED = tc3_head()
 FORM_HEAD = head_of("POST", b"", [("host", HOST), ("content-type", FORM)])
@@ -176,7 +178,7 @@ def naming(data: bytes) -> object:
 def policy(data: bytes) -> object:
     """Policy document, linted where it is one."""
     with contextlib.suppress(PolicyError):
-        return list(lint(parse_policy(data, "p.json"), CATALOG))
+        return list(lint(parse_document(data, "p.json"), VIEW))
     return None
 
 

@@ -1,4 +1,4 @@
-"""Lint of a bundle as a whole: who has which policy, and what that comes to."""
+"""Attachments: which policies are attached to which principals, and what is doubtful about that."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from camguard.bundle import load_bundle, make_bundle
-from camguard.bundle.lint import lint_bundle
 from camguard.catalog import load_catalog
-from camguard.policy.document import parse_policy
-from camguard.policy.lint import CODES, Finding, Severity, lint
+from camguard.catalog.model import Catalog
+from camguard.engine.action_index import ActionIndex
+from camguard.engine.principals import Principals, read_principals
+from camguard.lint import CatalogView, Finding, Severity, lint, lint_attachments
+from camguard.policy.document import Document, parse_document
 from tests.bridge import to_catalog
 from tests.casebook import catalogs, decision_cases
 
@@ -36,12 +37,20 @@ def user(*policies: str, boundary: str | None = None) -> Mapping[str, Any]:
     return {"name": "x", "groups": [], "policies": list(policies), "boundary": boundary}
 
 
+def attachments(documents: Mapping[str, Document], principals: Any, catalog: Catalog) -> list[Finding]:
+    people = read_principals(principals, "principals.json")
+    assert isinstance(people, Principals)
+    return list(lint_attachments(people, documents, catalog))
+
+
 def findings(policies: Mapping[str, Any], **principals: Any) -> list[Finding]:
     parsed = {
-        name: parse_policy(json.dumps({"version": "2.0", "statement": [statement]}), f"policies/{name}.json")
+        name: parse_document(
+            json.dumps({"version": "2.0", "statement": [statement]}), f"policies/{name}.json"
+        )
         for name, statement in policies.items()
     }
-    return list(lint_bundle(make_bundle(parsed, {"owner": OWNER, **principals}, CATALOG)))
+    return attachments(parsed, {"owner": OWNER, **principals}, CATALOG)
 
 
 UIN = "qcs::cvm:::instance/${uin}-*"
@@ -101,16 +110,14 @@ def test_a_bundle_has_a_finding_or_just_not(
     assert [f.where for f in findings(others, **other_principals) if f.code == code] == []
 
 
-def test_every_code_of_a_bundle_has_a_row() -> None:
-    assert {row.values[0] for row in ROWS} == {code for code in CODES if code >= "CG6"}
-
-
-def test_those_who_have_the_same_are_named_together() -> None:
+def test_principals_with_the_same_policies_make_one_finding() -> None:
     users = {str(uin): user("gone") for uin in range(101, 106)}
     (finding,) = findings({}, users=users)
     assert "uin/101, uin/102, uin/103 and 2 more" in finding.message
     (finding,) = findings({}, users={uin: user() for uin in users})
-    assert finding.message == "uin/101, uin/102, uin/103 and 2 more: no policy, so every call is refused"
+    assert finding.message == (
+        "uin/101, uin/102, uin/103 and 2 more: no policy is attached, so every call is refused"
+    )
 
 
 def test_an_account_number_that_the_catalog_prints_is_not_foreign() -> None:
@@ -120,19 +127,22 @@ def test_an_account_number_that_the_catalog_prints_is_not_foreign() -> None:
         "resources": ["qcs::cvm:${region}:uin/200:instance/${instanceId}"],
     }
     catalog["cvm"] = {**catalog["cvm"], "actions": [page]}
-    policy = parse_policy(
+    document = parse_document(
         json.dumps({"version": "2.0", "statement": of_vm("qcs::cvm::uin/200:*")}), "policies/p.json"
     )
     people = {"owner": OWNER, "users": {"101": user("p")}}
-    bundle = make_bundle({"p": policy}, people, to_catalog(catalog))
-    assert [finding.code for finding in lint_bundle(bundle)] == []
+    assert attachments({"p": document}, people, to_catalog(catalog)) == []
 
 
 def test_the_shipped_bundle_has_no_errors(repository: Path) -> None:
-    bundle = load_bundle(repository / "config/bundle", repository / "config/catalog")
-    assert list(lint_bundle(bundle)) == []
-    catalog = load_catalog(repository / "config/catalog")
-    found = [finding for policy in bundle.policies.values() for finding in lint(policy, catalog)]
+    folder, catalog = repository / "config/bundle", load_catalog(repository / "config/catalog")
+    documents = {
+        path.stem: parse_document(path.read_bytes(), path.name) for path in (folder / "policies").iterdir()
+    }
+    principals = json.loads((folder / "principals.json").read_text(encoding="utf-8"))
+    assert attachments(documents, principals, catalog) == []
+    view = CatalogView(ActionIndex(catalog))
+    found = [finding for document in documents.values() for finding in lint(document, view)]
     assert [finding for finding in found if finding.severity is Severity.ERROR] == []
 
 
@@ -140,6 +150,7 @@ def test_the_shipped_bundle_has_no_errors(repository: Path) -> None:
     "case", [c for c in decision_cases() if c.file == "worked_examples"], ids=lambda c: c.rule
 )
 def test_no_worked_example_is_kept_from_loading(case: Any) -> None:
+    view = CatalogView(ActionIndex(CATALOG))
     for name, text in case.policies.items():
-        errors = [f for f in lint(parse_policy(text, name), CATALOG) if f.severity is Severity.ERROR]
+        errors = [f for f in lint(parse_document(text, name), view) if f.severity is Severity.ERROR]
         assert [finding for finding in errors if finding.code not in {"CG201", "CG203"}] == []  # DEC-11

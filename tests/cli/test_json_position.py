@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from camguard.cli.lines import line_of
+from camguard.cli.json_position import line_of
 from camguard.jsontext import child
 
 TEXT = """

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 
 from camguard.catalog.model import Catalog
+from camguard.engine.action_index import ActionIndex
 from camguard.errors import PolicyError
-from camguard.policy.document import parse_policy
-from camguard.policy.lint import CODES, Finding, Severity, errors, lint
+from camguard.lint import CODES, CatalogView, Finding, Severity, errors, lint
+from camguard.policy.document import parse_document
 from tests.bridge import to_bundle, to_call, to_catalog
 from tests.generators import World, a_catalog, documents, seeded, stream
 from tests.test_agreement import QUIET
@@ -71,12 +72,13 @@ def effect_at(text: str, finding: Finding) -> str:
 
 def pointless(world: World, catalog: Catalog) -> Iterator[tuple[str, Finding]]:
     """Yield each finding that says that something does nothing, with the name of its policy."""
+    view = CatalogView(ActionIndex(catalog))
     for name, text in world.policies.items():
-        policy = parse_policy(text, f"{name}.json")
+        policy = parse_document(text, f"{name}.json")
         ip_support = world.settings["ip_support"]
-        findings = list(lint(policy, catalog, ip_support=ip_support))
+        findings = list(lint(policy, view, ip_support=ip_support))
         stopping = Counter(finding for finding in findings if finding.severity is Severity.ERROR)
-        assert Counter(errors(policy, catalog, ip_support=ip_support)) == stopping
+        assert Counter(errors(policy, view, ip_support=ip_support)) == stopping
         for finding in findings:
             # A deny that cannot be known blocks, though its condition never holds.
             blocks = finding.code == "CG401" and effect_at(text, finding) == "deny"
@@ -122,13 +124,13 @@ def test_what_is_pointless_can_be_taken_out_of_many() -> None:
 @given(documents())
 def test_lint_raises_on_no_document_that_loads(text: str) -> None:
     try:
-        policy = parse_policy(text, "p.json")
+        policy = parse_document(text, "p.json")
     except PolicyError:
         return
-    catalog = to_catalog(a_catalog(seeded(len(text))))
+    view = CatalogView(ActionIndex(to_catalog(a_catalog(seeded(len(text))))))
     document = json.loads(text)
-    findings = list(lint(policy, catalog))
-    assert list(errors(policy, catalog)) == [f for f in findings if f.severity is Severity.ERROR]
+    findings = list(lint(policy, view))
+    assert list(errors(policy, view)) == [f for f in findings if f.severity is Severity.ERROR]
     for finding in findings:
         assert finding.severity is CODES[finding.code].severity
         found: Any = document

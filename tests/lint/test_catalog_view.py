@@ -1,4 +1,4 @@
-"""The catalog as bits: which resource-level actions a pattern may meet, and what is remembered."""
+"""The catalog as lint sees it: which resource-level actions a pattern may match, and what is suggested."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from types import MappingProxyType
 import pytest
 
 from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
-from camguard.policy.actions import read_action
-from camguard.policy.lint import roster as module
-from camguard.policy.lint.roster import Roster, roster_of
-from camguard.policy.model import ActionPattern, Effect, ResourcePattern
+from camguard.engine.action_index import ActionIndex
+from camguard.lint import catalog_view
+from camguard.lint.catalog_view import CatalogView
+from camguard.policy.model import Effect, ResourcePattern
 from camguard.policy.resources import read_resource
 
 ALLOW, DENY = Effect.ALLOW, Effect.DENY
@@ -46,12 +46,6 @@ def pattern(text: str) -> ResourcePattern:
     return found
 
 
-def action(text: str) -> ActionPattern:
-    found = read_action(text)
-    assert isinstance(found, ActionPattern)
-    return found
-
-
 # pattern, effect, actions that it may meet
 MEETS = [
     ("qcs::db:::box/b-1", ALLOW, "Bare"),
@@ -82,42 +76,38 @@ MEETS = [
 
 @pytest.mark.parametrize(("text", "effect", "names"), MEETS)
 def test_which_actions_a_pattern_may_meet(text: str, effect: Effect, names: str) -> None:
-    roster = Roster(catalog())
-    found = roster.actions(roster.reached(pattern(text), effect))
+    view = CatalogView(ActionIndex(catalog()))
+    found = view.index.members(view.reached(pattern(text), effect))
     assert " ".join(one.name for one in found) == names
 
 
 def test_how_resources_look() -> None:
-    roster = Roster(catalog())
-    everything = sum(roster.bits.values())
-    assert roster.types(everything, 2) == "qcs::db:::box/…, qcs::db:::fixed/…"
-    assert roster.types(roster.bits["db:Star"]) == ""
-    assert roster.services_of(everything) == {"db", "vpc"}
-    assert roster.services_of(roster.bits["db:Star"]) == {"db"}
+    view = CatalogView(ActionIndex(catalog()))
+    everything = view.services["db"]
+    star = view.index.set_of([ROWS[1]])
+    assert view.resource_shapes(everything, 2) == "qcs::db:::box/…, qcs::db:::fixed/…"
+    assert view.resource_shapes(star) == ""
+    assert view.services_of(everything) == {"db", "vpc"}
+    assert view.services_of(star) == {"db"}
 
 
-def test_a_few_ids_stand_for_many() -> None:
-    roster = Roster(catalog())
-    assert roster.some(roster.bits["db:Bare"]) == "db:Bare"
-    assert roster.some(sum(roster.bits.values()), 2) == "db:Bare, db:Fixed and 4 more"
+def test_a_few_ids_represent_many() -> None:
+    view = CatalogView(ActionIndex(catalog()))
+    assert view.some(view.index.set_of([ROWS[0]])) == "db:Bare"
+    assert view.some(view.services["db"], 2) == "db:Bare, db:Fixed and 4 more"
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST_PATTERNS", 1)
-    monkeypatch.setattr(module, "_MOST_WORDS", 1)
-    roster = Roster(catalog())
+def test_suggestions_are_looked_up_for_a_bounded_number_of_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog_view, "_MAX_SUGGESTIONS", 1)
+    view = CatalogView(ActionIndex(catalog()))
     for _ in range(2):
-        for name in ("Bare", "Star"):
-            assert roster.named(action(f"db:{name}"), ALLOW).sure == roster.bits[f"db:{name}"]
-            assert roster.named(action(f"db:{name.lower()}"), DENY).doubtful == roster.bits[f"db:{name}"]
-        assert roster.reached(pattern("qcs::db:::box/1"), ALLOW) == roster.bits["db:Bare"]
-        assert roster.reached(pattern("qcs::db:::mod/1"), ALLOW) == roster.bits["db:Module"]
-        assert roster.near_action("db", "Bear") == ("db:Bare",)
-        assert roster.near_action("db", "Sta") == ()  # one word more than is looked up
-        assert roster.near_action("ghost", "Bear") == ()
+        assert view.near_actions("db", "Bear") == ("db:Bare",)
+        assert view.near_actions("db", "Sta") == ()  # one word more than suggestions are looked up for
+        assert view.near_actions("ghost", "Bear") == ()
 
 
-def test_the_latest_catalog_is_spread_once() -> None:
-    one, other = catalog(), catalog()
-    assert roster_of(one) is roster_of(one)
-    assert roster_of(other).catalog is other
+def test_a_pattern_is_compared_with_the_templates_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = CatalogView(ActionIndex(catalog()))
+    first = view.reached(pattern("qcs::db:::box/1"), ALLOW)
+    monkeypatch.setattr(catalog_view, "_may_match", None)
+    assert view.reached(pattern("qcs::db:::box/1"), ALLOW) == first == view.index.set_of([ROWS[0]])

@@ -1,0 +1,128 @@
+"""Which actions of a catalog a pattern names: one index for the engine and for lint.
+
+Rule 1: a set of actions is an `int` with one bit per action, in the order of their ids. Two sets are compared
+        in one step.
+Rule 2: a pattern is compared with the catalog once, in whichever policies it is written. What the index
+        remembers is bounded by the policies of the bundle; the patterns of session policies, which callers
+        choose, are never added to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple, TypeAlias
+
+from camguard.catalog.model import Action, Catalog
+from camguard.policy.actions import action_match
+from camguard.policy.model import ActionPattern, Effect, Policy, Statement
+from camguard.policy.star import STAR
+from camguard.policy.truth import Truth, any_of
+
+
+class NamedActions(NamedTuple):
+    """The actions that a pattern, or a whole statement, names.
+
+    certain: named for sure. possible: it cannot be determined whether they are named (CAM 4, DEC-7, DEC-8).
+    """
+
+    certain: int
+    possible: int
+
+    @property
+    def either(self) -> int:
+        """All of them."""
+        return self.certain | self.possible
+
+
+_Key: TypeAlias = tuple[str, str, Effect]
+
+
+class ActionIndex:
+    """The actions of one catalog, and what every pattern looked up so far names among them.
+
+    actions: in the order of their ids. places: id -> index in `actions`, which is the action's bit.
+    services: service -> the set of its actions.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.actions = tuple(sorted(catalog.actions.values(), key=lambda action: action.id))
+        self.places: Mapping[str, int] = {action.id: i for i, action in enumerate(self.actions)}
+        self.services = {name: self.set_of(row.actions.values()) for name, row in catalog.services.items()}
+        # Both by lower-case name: a deny may match an action only when letter case is ignored (DEC-7).
+        self._by_id: dict[str, list[Action]] = {}
+        self._by_service: dict[str, list[Action]] = {}
+        for action in self.actions:
+            self._by_id.setdefault(action.id.lower(), []).append(action)
+            self._by_service.setdefault(action.service.lower(), []).append(action)
+        self._patterns: dict[_Key, NamedActions] = {}
+        self._statements: dict[frozenset[_Key], NamedActions] = {}
+
+    def set_of(self, actions: Iterable[Action]) -> int:
+        """Return the set of some actions of the catalog, each given once."""
+        return sum(1 << self.places[action.id] for action in actions)
+
+    def members(self, actions: int) -> Iterator[Action]:
+        """Yield the actions of a set, in the order of their ids."""
+        while actions:
+            lowest = actions & -actions
+            yield self.actions[lowest.bit_length() - 1]
+            actions ^= lowest
+
+    def named_by_pattern(self, pattern: ActionPattern, effect: Effect) -> NamedActions:
+        """Return the actions that one pattern names."""
+        key = (pattern.service, pattern.name, effect)
+        named = self._patterns.get(key)
+        if named is None:
+            found: dict[Truth, list[Action]] = {True: [], None: [], False: []}
+            for action in self._candidates(pattern):
+                found[action_match(pattern, effect, action.service, action.name)].append(action)
+            named = self._patterns[key] = NamedActions(self.set_of(found[True]), self.set_of(found[None]))
+        return named
+
+    def named_by_statement(self, statement: Statement) -> NamedActions:
+        """Return the actions that all patterns of a statement name together."""
+        effect = statement.effect
+        keys = frozenset((pattern.service, pattern.name, effect) for pattern in statement.actions)
+        union = self._statements.get(keys)
+        if union is None:
+            certain = possible = 0
+            for pattern in statement.actions:
+                named = self.named_by_pattern(pattern, effect)
+                certain |= named.certain
+                possible |= named.possible
+            union = self._statements[keys] = NamedActions(certain, possible & ~certain)
+        return union
+
+    def _candidates(self, pattern: ActionPattern) -> Iterable[Action]:
+        """Return the actions that a pattern could name: one look-up where it has no wildcard."""
+        if STAR in pattern.service:
+            return self.actions
+        if STAR in pattern.name:
+            return self._by_service.get(pattern.service.lower(), ())
+        return self._by_id.get(f"{pattern.service}:{pattern.name}".lower(), ())
+
+
+class StatementIndex:
+    """Which actions the statements of some policies name, determined when a bundle is loaded."""
+
+    def __init__(self, index: ActionIndex, policies: Iterable[Policy]) -> None:
+        self.named: Mapping[Statement, NamedActions] = {
+            statement: index.named_by_statement(statement)
+            for policy in policies
+            for statement in policy.statements
+        }
+        self._places = index.places
+
+    def truth(self, statement: Statement, action: Action) -> Truth:
+        """Tell whether a statement names an action.
+
+        A statement of a session policy, and an action that the catalog lacks, are compared anew.
+        """
+        named = self.named.get(statement)
+        place = self._places.get(action.id)
+        if named is None or place is None:
+            return any_of(
+                action_match(p, statement.effect, action.service, action.name) for p in statement.actions
+            )
+        return bool(named.certain >> place & 1) or (None if named.possible >> place & 1 else False)

@@ -1,0 +1,94 @@
+"""One statement as the checks see it: what it names, and what it can apply to."""
+
+from __future__ import annotations
+
+from camguard.catalog.model import Granularity
+from camguard.engine.action_index import NamedActions
+from camguard.lint.catalog_view import CatalogView
+from camguard.lint.source_map import StatementSource, statement_sources
+from camguard.policy.actions import covers_service
+from camguard.policy.document import Document
+from camguard.policy.model import ActionPattern, Effect, Statement
+from camguard.policy.star import STAR
+
+# What becomes of a statement for which it cannot be determined whether it applies.
+OUTCOMES = {Effect.ALLOW: "this allow grants nothing", Effect.DENY: "this deny always applies"}
+
+
+class StatementView:
+    """One statement, compared with the catalog.
+
+    named: what its action patterns name together. touched: the actions of which some call may match both
+    the action element and the resource element.
+    """
+
+    def __init__(self, source: StatementSource, catalog: CatalogView, *, every_address: bool) -> None:
+        self.statement = statement = source.statement
+        self.source = source
+        self.catalog = catalog
+        self.allows = statement.effect is Effect.ALLOW
+        self.every_address = every_address  # ip_support is "gateway": the address is judged for every action
+        self.unjudged_address = 0 if every_address else catalog.without_address
+        self.named = catalog.index.named_by_statement(statement)
+        self.touched = _touched(statement, self.named, catalog)
+
+    @property
+    def outcome(self) -> str:
+        """What becomes of the statement where it cannot be determined whether it applies."""
+        return OUTCOMES[self.statement.effect]
+
+    @property
+    def judges_address(self) -> bool:
+        """Whether the source address is judged for some action that the statement can apply to."""
+        return self.every_address or bool(self.touched & ~self.unjudged_address)
+
+    def names(self, pattern: ActionPattern) -> NamedActions:
+        """Return the actions that one of the action patterns names."""
+        return self.catalog.index.named_by_pattern(pattern, self.statement.effect)
+
+
+def statement_views(document: Document, catalog: CatalogView, ip_support: str) -> list[StatementView]:
+    """Return the views of all statements of a document. ip_support: the setting."""
+    every_address = ip_support == "gateway"
+    sources = statement_sources(document)
+    return [StatementView(source, catalog, every_address=every_address) for source in sources]
+
+
+def _touched(statement: Statement, named: NamedActions, catalog: CatalogView) -> int:
+    touched = named.either if statement.any_resource else 0
+    if statement.effect is Effect.ALLOW:
+        for service in _single_actions(statement, touched, catalog):
+            touched &= ~catalog.services[service]
+    if statement.any_resource:
+        return touched
+    for pattern in statement.patterns:
+        touched |= catalog.reached(pattern, statement.effect) & named.either
+    if statement.effect is Effect.DENY:
+        touched |= blocked_without_resource(statement, named, catalog)
+    return touched
+
+
+def _single_actions(statement: Statement, actions: int, catalog: CatalogView) -> set[str]:
+    """Return the service-level services of which a statement names single actions only (DEC-46)."""
+    rows = catalog.index.members(actions & catalog.by_granularity[Granularity.SERVICE])
+    return {
+        row.service
+        for row in rows
+        if not any(covers_service(pattern, row.service) for pattern in statement.actions)
+    }
+
+
+def blocked_without_resource(statement: Statement, named: NamedActions, catalog: CatalogView) -> int:
+    """Return the actions without resources that a deny on specific resources blocks (CAM 11.3, DEC-47)."""
+    services = {pattern.service for pattern in statement.patterns}
+    everywhere = bool(services & {"", STAR})
+    blocked = 0
+    of_resources = named.certain & catalog.resource_level
+    without = named.either & ~catalog.resource_level
+    while without:
+        service = next(catalog.index.members(without)).service
+        actions = catalog.services[service]
+        if (everywhere or service in services) and not of_resources & actions:
+            blocked |= without & actions
+        without &= ~actions
+    return blocked

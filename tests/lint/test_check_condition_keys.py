@@ -1,0 +1,88 @@
+"""Condition keys: a statement that has the finding, and one that almost has it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.lint.statements import (
+    ANY,
+    TAG,
+    Statement,
+    allow,
+    deny,
+    findings,
+    office,
+    outside,
+    pointers,
+    tagged,
+)
+
+# code, where in the statement, statements that have it, statements that almost have it
+ROWS = [
+    pytest.param("CG403", "/condition/ip_equal/qcs:ip", [allow("desk:*", **office("10.0.0.0/8"))],
+                 [allow("desk:QueryUserList", **office("10.0.0.0/8"))],
+                 id="an address where it cannot be restricted"),
+    pytest.param("CG403", "/condition/ip_not_equal/qcs:ip", [deny("*", **outside("10.0.0.0/8"))],
+                 [deny("art:*", **outside("10.0.0.0/8"))],
+                 id="a deny by address where it cannot be restricted"),
+    pytest.param("CG404", "/condition/for_any_value:string_equal/qcs:resource_tag", [allow("art:*", **ANY)],
+                 [allow("vm:Reboot", **ANY)], id="tags of a product without tags"),
+    pytest.param("CG405", "/condition/string_equal/cos:prefix", [allow(string_equal={"cos:prefix": "a"})],
+                 [allow(**office("10.0.0.0/8"))], id="a key of a service"),
+    pytest.param("CG406", "/condition/ip_not_equal/qcs:ip", [deny(**outside("10.1.0.0/16", "10.3.0.0/16"))],
+                 [deny(**outside("10.1.0.0/16"))], id="a negated list"),
+    pytest.param("CG407", f"/condition/string_not_equal/{TAG.replace('/', '~1')}",
+                 [deny("vm:Reboot", string_not_equal={TAG: "a"})],
+                 [deny("vm:Reboot", string_not_equal_if_exist={TAG: "a"})],
+                 id="a deny that spares the untagged"),
+    pytest.param("CG408", f"/condition/string_equal_if_exist/{TAG.replace('/', '~1')}",
+                 [allow("vm:Reboot", string_equal_if_exist={TAG: "a"})],
+                 [deny("vm:Reboot", string_equal_if_exist={TAG: "a"})], id="an allow of the untagged"),
+    pytest.param("CG409", "/condition/for_all_value:string_equal/qcs:request_tag",
+                 [allow("vm:Run", **tagged("for_all_value:string_equal", "a&b", key="qcs:request_tag"))],
+                 [allow("vm:Run", **tagged("for_any_value:string_equal", "a&b", key="qcs:request_tag"))],
+                 id="for_all_value on tags"),
+    pytest.param("CG410", "/condition/string_equal/qcs:resource_tag",
+                 [allow("vm:Reboot", **tagged("string_equal", "a&b"))], [allow("vm:Reboot", **ANY)],
+                 id="tags without a qualifier"),
+    pytest.param("CG411", "/condition/for_any_value:string_equal/qcs:resource_tag/1",
+                 [allow("vm:Reboot", **tagged("for_any_value:string_equal", "a&b", "ab"))],
+                 [allow("vm:Reboot", **tagged("for_any_value:string_like", "a&b", "ab*"))],
+                 id="a tag without its value"),
+    pytest.param("CG412", "/resource", [allow("vm:Reboot", "qcs::vm:::instance/${qcs:principal_tag_value}")],
+                 [allow("vm:Reboot", "qcs::vm:::instance/${uin}")],
+                 id="a variable in a resource without a value"),
+    pytest.param("CG412", "/condition/string_equal/qcs:resource_tag~1env",
+                 [allow("vm:Reboot", string_equal={TAG: "${qcs:principal_tag_value}"})],
+                 [allow("vm:Reboot", string_equal={TAG: "${app_id}"})], id="a variable without a value"),
+    pytest.param("CG418", "/condition/string_equal/qcs:resource_tag~1env/1",
+                 [allow("vm:Reboot", string_equal={TAG: ["a", "a"]})],
+                 [allow("vm:Reboot", string_equal={TAG: ["a", "A"]})], id="a value that stands twice"),
+    pytest.param("CG421", "/condition/string_like/qcs:resource_tag~1env",
+                 [allow("vm:Reboot", string_like={TAG: "*"})], [allow("vm:Reboot", string_like={TAG: "a*"})],
+                 id="a pattern that everything fits"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "where", "has", "almost"), ROWS)
+def test_a_statement_has_the_finding_or_almost(
+    code: str, where: str, has: list[Statement], almost: list[Statement]
+) -> None:
+    assert pointers(findings(*has), code) == [f"/statement/0{where}"]
+    assert pointers(findings(*almost), code) == []
+
+
+def test_with_the_gateway_judging_addresses_nothing_is_unsupported() -> None:
+    statement = allow("desk:*", **office("10.0.0.0/8"))
+    assert pointers(findings(statement, ip_support="gateway"), "CG403") == []
+
+
+def test_what_another_allow_grants_without_the_address_is_not_held_against_one() -> None:
+    from_office = allow("desk:*", **office("10.0.0.0/8"))
+    assert pointers(findings(from_office, allow("desk:QueryUser")), "CG403") == []
+    assert pointers(findings(from_office, deny("desk:QueryUser")), "CG403") != []
+
+
+def test_a_finding_names_a_few_actions_and_counts_the_others() -> None:
+    (finding,) = (f for f in findings(allow("*", **ANY)) if f.code == "CG404")
+    assert "art:DescribeJob, art:ImageToImage, art:TextToImage and 4 more" in finding.message

@@ -1,0 +1,63 @@
+"""What resources reach: a statement that has the finding, and one that almost has it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.lint.statements import (
+    VM,
+    Statement,
+    allow,
+    deny,
+    findings,
+    pointers,
+)
+
+# code, where in the statement, statements that have it, statements that almost have it
+ROWS = [
+    pytest.param("CG301", "/action", [allow("art:*", "qcs::art:::*")], [allow("art:*")],
+                 id="an allow of a resource for actions that have none"),
+    pytest.param("CG301", "/action/1", [allow(["vm:Reboot", "vm:DescribeZones"], VM)], [allow("vm:*", VM)],
+                 id="the one action of the list that has no resources"),
+    pytest.param("CG302", "/action", [deny("art:TextToImage", "qcs::art:::job/1")], [deny("art:TextToImage")],
+                 id="a deny of a resource that blocks the action"),
+    pytest.param("CG303", "/action/1", [deny(["vm:Reboot", "vm:DescribeZones"], VM)], [deny("vm:*", VM)],
+                 id="a deny of a resource that spares the action beside it"),
+    pytest.param("CG304", "/action/1", [deny(["vm:Reboot", "art:TextToImage"], VM)], [deny("vm:Reboot", VM)],
+                 id="a deny of a resource that the action does not have"),
+    pytest.param("CG305", "/resource", [deny("art:*", "qcs::vm:::instance/*")],
+                 [deny("*", "qcs::vm:::instance/*")], id="a deny on the resources of another product"),
+    pytest.param("CG305", "/resource", [deny("vm:Reboot", ["qcs::VM:::*", "qcs::disk:::*"])],
+                 [deny("vm:Reboot", ["qcs::VM:::*", "qcs::vm:::*"])], id="a deny on a product in capitals"),
+    pytest.param("CG306", "/resource/1", [allow("vm:Reboot", [VM, "qcs::vm:::disk/d-1"])],
+                 [allow("vm:Attach", [VM, "qcs::vm:::disk/d-1"])], id="a resource of no named action"),
+    pytest.param("CG306", "/resource", [deny("vm:Reboot", "qcs::vm:::instnace/*")],
+                 [deny("vm:Reboot", "qcs::vm:::inst*")], id="a misspelt type of resource"),
+    pytest.param("CG306", "/resource/1", [deny(["vm:Reboot", "art:*"], [VM, "qcs::disk:::d-1"])],
+                 [deny(["vm:Reboot", "art:*"], [VM, "qcs::art:::d-1"])], id="a resource of no named product"),
+    pytest.param("CG306", "/resource", [allow("vm:Run", "qcs::vm:::instance/ins-1")],
+                 [allow("vm:Run", "qcs::vm:::instance/*")], id="one instance where none exists yet"),
+    pytest.param("CG307", "/resource/0", [allow("vm:Reboot", [VM, "*"])], [allow("vm:Reboot", [VM])],
+                 id="a resource beside the star"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "where", "has", "almost"), ROWS)
+def test_a_statement_has_the_finding_or_almost(
+    code: str, where: str, has: list[Statement], almost: list[Statement]
+) -> None:
+    assert pointers(findings(*has), code) == [f"/statement/0{where}"]
+    assert pointers(findings(*almost), code) == []
+
+
+# statement, code, what is proposed
+INSTEAD = [
+    pytest.param(allow("vm:Reboot", "qcs::vm:::ins/*"), "CG306", "qcs::vm:::instance/…",
+                 id="how resources look"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("statement", "code", "instead"), INSTEAD)
+def test_what_to_write_instead(statement: Statement, code: str, instead: str) -> None:
+    (finding,) = (f for f in findings(statement) if f.code == code)
+    assert instead in finding.instead

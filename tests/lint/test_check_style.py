@@ -1,0 +1,68 @@
+"""Obsolete spellings: a statement that has the finding, and one that almost has it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.lint.statements import (
+    ANY,
+    VM,
+    Statement,
+    allow,
+    findings,
+    pointers,
+    tagged,
+)
+
+# code, where in the statement, statements that have it, statements that almost have it
+ROWS = [
+    pytest.param("CG101", "/action/1", [allow(["art:TextToImage", "name/art:DescribeJob"])],
+                 [allow(["art:TextToImage", "art:DescribeJob"])], id="name/ before an action"),
+    pytest.param("CG102", "/Effect", [{"Effect": "allow", "action": "art:DescribeJob", "resource": "*"}],
+                 [allow()], id="an element with a capital"),
+    pytest.param("CG102", "/effect", [{**allow(), "effect": "Allow"}], [allow()],
+                 id="an effect with a capital"),
+    pytest.param("CG104", "/resource", [allow("vm:Reboot", "qcs::vm:gz::instance/ins-1")],
+                 [allow("vm:Reboot", VM)], id="an old region code"),
+    pytest.param("CG105", "/condition/for_any_value:string_equal/qcs:tag",
+                 [allow("vm:Reboot", **tagged("for_any_value:string_equal", "a&b", key="qcs:tag"))],
+                 [allow("vm:Reboot", **ANY)], id="the old name of tags"),
+    pytest.param("CG106", "/condition/string_equal/mfa", [allow(string_equal={"mfa": "1"})],
+                 [allow(bool_equal={"qcs:mfa": "true"})], id="the old key of the second factor"),
+    pytest.param("CG107", "/resource", [allow("vm:Reboot", "qcs:id/0:vm:::instance/*")],
+                 [allow("vm:Reboot", "qcs::vm:::instance/*")], id="a project segment"),
+    pytest.param("CG108", "/condition", [{**allow(), "condition": {}}], [allow()], id="an empty condition"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "where", "has", "almost"), ROWS)
+def test_a_statement_has_the_finding_or_almost(
+    code: str, where: str, has: list[Statement], almost: list[Statement]
+) -> None:
+    assert pointers(findings(*has), code) == [f"/statement/0{where}"]
+    assert pointers(findings(*almost), code) == []
+
+
+# statement, code, what is proposed
+INSTEAD = [
+    pytest.param(allow("vm:Reboot", "qcs::vm:gz::*"), "CG104", "qcs::vm:ap-guangzhou::*", id="the region"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("statement", "code", "instead"), INSTEAD)
+def test_what_to_write_instead(statement: Statement, code: str, instead: str) -> None:
+    (finding,) = (f for f in findings(statement) if f.code == code)
+    assert instead in finding.instead
+
+
+def test_a_statement_that_is_an_object() -> None:
+    text = '{"version": "2.0", "Statement": %s}'
+    single = findings(whole=text % json.dumps(allow("name/art:TextToImage")))
+    assert pointers(single, "CG103") == ["/Statement"]
+    assert pointers(single, "CG102") == ["/Statement"]
+    assert pointers(single, "CG101") == ["/Statement/action"]
+    listed = findings(whole=text % json.dumps([allow("name/art:TextToImage")]))
+    assert pointers(listed, "CG103") == []
+    assert pointers(listed, "CG101") == ["/Statement/0/action"]
