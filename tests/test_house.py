@@ -20,6 +20,7 @@ ORDER = (
     "errors",
     "memo",
     "suggest",
+    "grammar",
     "jsontext",
     "ipset",
     "catalog",

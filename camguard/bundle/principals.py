@@ -6,7 +6,6 @@ Rule 2: principals with the same policies get the same `Layers` object.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,12 +13,11 @@ from typing import Any
 
 from camguard.engine.layers import Layers
 from camguard.errors import Problem
+from camguard.grammar import APP_ID, APP_ID_RULE, ROLE, ROLE_RULE, UIN, UIN_RULE
 from camguard.jsontext import Number, child
 from camguard.policy.resources import Owner
 from camguard.suggest import nearest
 
-_DIGITS = re.compile(r"[0-9]{1,20}")
-_ROLE = re.compile(r"[\w+=,.@-]{1,128}", re.ASCII)
 _TOP = ("owner", "users", "groups", "roles", "account")
 _USER = ("name", "groups", "policies", "boundary")
 _ROLE_KEYS = ("policies", "boundary")
@@ -123,10 +121,10 @@ def read_principals(raw: Any, source: str) -> Principals | tuple[Problem, ...]:
 def _owner(reader: _Reader, raw: Any) -> Owner:
     members = reader.members(raw, "/owner", ("uin", "app_id"))
     texts = []
-    for name in ("uin", "app_id"):
+    for name, shape, rule in (("uin", UIN, UIN_RULE), ("app_id", APP_ID, APP_ID_RULE)):
         value = members.get(name)
-        if not isinstance(value, str) or isinstance(value, Number) or not _DIGITS.fullmatch(value):
-            reader.wrong(f"/owner/{name}", "is not a string of up to 20 digits")
+        if not isinstance(value, str) or isinstance(value, Number) or not shape.fullmatch(value):
+            reader.wrong(f"/owner/{name}", f"must be a string of {rule}")
         texts.append(str(value))
     return Owner(*texts)
 
@@ -138,8 +136,8 @@ def _users(reader: _Reader, raw: Any, groups: Mapping[str, tuple[str, ...]], own
     for uin, user in reader.members(raw, "/users").items():
         at = child("/users", uin)
         members = reader.members(user, at, _USER)
-        if not _DIGITS.fullmatch(uin):
-            reader.wrong(at, f"{uin!r} is not a uin of up to 20 digits")
+        if not UIN.fullmatch(uin):
+            reader.wrong(at, f"{uin!r} is not a uin: a uin is {UIN_RULE}, else no request can name the user")
         if uin == owner.uin:
             reader.wrong(at, "is the owner, whom no policy binds; give people users of their own")
         identity = list(reader.texts(members.get("policies"), f"{at}/policies"))
@@ -156,7 +154,7 @@ def _roles(reader: _Reader, raw: Any) -> Iterator[_Row]:
     for name, role in reader.members(raw, "/roles").items():
         at = child("/roles", name)
         members = reader.members(role, at, _ROLE_KEYS)
-        if not _ROLE.fullmatch(name):
-            reader.wrong(at, f"{name!r} is no name of a role")
+        if not ROLE.fullmatch(name):
+            reader.wrong(at, f"{name!r} is not the name of a role: {ROLE_RULE}")
         identity = reader.texts(members.get("policies"), f"{at}/policies")
         yield f"role/{name}", name, identity, reader.text(members.get("boundary"), f"{at}/boundary")

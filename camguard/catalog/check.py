@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from camguard import grammar
 from camguard.catalog.model import Access, Action, Granularity, IpRestriction, Page, Service
 from camguard.catalog.template import ANY, bindable, segments
 from camguard.errors import Problem
@@ -14,8 +15,7 @@ from camguard.jsontext import Number, child
 from camguard.suggest import nearest
 
 CODE: Final = "CatalogError"
-SERVICE: Final = re.compile(r"[a-z0-9]+", re.ASCII)
-NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 # Says what is wrong with a value, or nothing.
 Check = Callable[[Any], str | None]
@@ -33,11 +33,9 @@ def _flag(value: Any) -> str | None:
     return None if isinstance(value, bool) else "must be true or false"
 
 
-def _shaped(pattern: str, shape: str) -> Check:
-    compiled = re.compile(pattern, re.ASCII)
-
+def _shaped(shape: re.Pattern[str], rule: str) -> Check:
     def check(value: Any) -> str | None:
-        return None if _is_text(value) and compiled.fullmatch(value) else f"must be {shape}"
+        return None if _is_text(value) and shape.fullmatch(value) else f"must be {rule}"
 
     return check
 
@@ -60,15 +58,14 @@ def _texts(value: Any) -> str | None:
 
 
 def _binding(value: Any) -> str | None:
-    if isinstance(value, dict) and all(map(_is_text, value.values())):
-        return None
-    return "must be an object of placeholder: parameter"
+    if not isinstance(value, dict) or not all(map(_is_text, value.values())):
+        return "must be an object of placeholder: parameter"
+    wrong = next((each for each in value.values() if not grammar.PARAMETER.fullmatch(each)), None)
+    return None if wrong is None else f"{wrong!r} is not {grammar.PARAMETER_RULE}"
 
-
-_NAME = _shaped(NAME.pattern, "a letter followed by letters, digits and underscores")
 
 SERVICE_KEYS: Final[Mapping[str, Check]] = {
-    "service": _shaped(SERVICE.pattern, "lower-case letters and digits"),
+    "service": _shaped(grammar.SERVICE, grammar.SERVICE_RULE),
     "title": _text,
     "console": _flag,
     "tag_authorization": _flag,
@@ -80,10 +77,10 @@ SERVICE_KEYS: Final[Mapping[str, Check]] = {
 PAGE_KEYS: Final[Mapping[str, Check]] = {
     "title": _text,
     "last_updated": _text,
-    "sha256": _shaped(r"[0-9a-f]{64}", "64 hexadecimal digits"),
+    "sha256": _shaped(_DIGEST, "64 hexadecimal digits"),
 }
 ACTION_KEYS: Final[Mapping[str, Check]] = {
-    "name": _NAME,
+    "name": _shaped(grammar.ACTION_NAME, grammar.ACTION_NAME_RULE),
     "access": _one_of(*(access.value for access in Access)),
     "granularity": _one_of(*(level.value for level in Granularity)),
     "resources": _texts,
@@ -93,7 +90,7 @@ ACTION_KEYS: Final[Mapping[str, Check]] = {
 OPTIONAL_ACTION_KEYS: Final[Mapping[str, Check]] = {
     "access_guessed": _flag,
     "unreadable": _texts,
-    "version": _shaped(r"\d{4}-\d{2}-\d{2}", "a version such as 2022-12-29"),
+    "version": _shaped(grammar.VERSION, grammar.VERSION_RULE),
     "bind": _binding,
     "match": _one_of("all", "any"),
 }
@@ -155,7 +152,7 @@ def _resources(action: Mapping[str, Any], at: str, wrong: Callable[[str, str], N
     if not found:
         known = bindable(action["resources"])
         found = [
-            (child("/bind", name), f"no template has this placeholder{nearest(name, known)}")
+            (child("/bind", name), f"no last segment has this placeholder{nearest(name, known)}")
             for name in action.get("bind", {})
             if name not in known
         ]

@@ -9,11 +9,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
-from camguard.catalog.check import NAME, SERVICE
 from camguard.catalog.model import Granularity, IpRestriction
 from camguard.catalog.page_lines import unescape
 from camguard.catalog.page_words import FLAGS, GRANULARITIES, SUMMARIES
 from camguard.catalog.template import ANY, LEAD, split_cell
+from camguard.grammar import ACTION_NAME as NAME
+from camguard.grammar import SERVICE
 
 Meaning = TypeVar("Meaning")
 

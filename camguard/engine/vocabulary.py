@@ -6,15 +6,12 @@ Rule 2: nothing here knows who asks, so that tables may hold it and still die wi
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from camguard.catalog.model import Access, Action, Catalog, Granularity
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.supply import Terms
-
-_ORDINARY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{,127}")
-_ORDINARY_SERVICE = re.compile(r"[a-z0-9]+")
+from camguard.grammar import ACTION_NAME, SERVICE
 
 ACTION_INVALID = Decision(Reason.ACTION_INVALID)
 ACTION_UNKNOWN = Decision(Reason.ACTION_UNKNOWN)
@@ -39,7 +36,7 @@ class Vocabulary:
         if found is not None or not self._judge_unknown:
             return found
         service, _, name = action.partition(":")
-        if service not in self._catalog.services or not _ORDINARY_NAME.fullmatch(name):
+        if service not in self._catalog.services or not ACTION_NAME.fullmatch(name):
             return None
         entry = Action(service, name, Access.OTHER, Granularity.OPERATION, ("*",), ip_restriction=False)
         return self._terms_of(entry, listed=False)
@@ -47,11 +44,11 @@ class Vocabulary:
     def unheard(self, action: str) -> Decision:
         """Return why calls of a name that has no terms are refused."""
         service, _, name = action.partition(":")
-        if not _ORDINARY_NAME.fullmatch(name):
+        if not ACTION_NAME.fullmatch(name):
             return ACTION_INVALID
         if service in self._catalog.services:
             return ACTION_UNKNOWN
-        return SERVICE_UNKNOWN if _ORDINARY_SERVICE.fullmatch(service) else ACTION_INVALID
+        return SERVICE_UNKNOWN if SERVICE.fullmatch(service) else ACTION_INVALID
 
     def _terms_of(self, entry: Action, *, listed: bool) -> Terms:
         tags = self._catalog.services[entry.service].tag_authorization

@@ -70,10 +70,10 @@ def test_what_people_added_outlives_a_rebuild(tmp_path: Path) -> None:
 
 def test_a_binding_of_a_placeholder_that_is_gone_is_dropped_and_told(tmp_path: Path) -> None:
     build(tmp_path, ADD, BUY)
-    annotate(tmp_path, "AddToy", bind={"toyId": "ToyIds", "uin": "Owner"})
+    annotate(tmp_path, "AddToy", bind={"toyId": "ToyIds", "toy": "Kind"})
     later = (*ADD[:3], TEMPLATE.replace("toyId", "boxId"), ADD[4])
     plan = plan_build([toys(later, BUY)], tmp_path)
-    assert plan.updates[0].service.actions["AddToy"].bind == {"uin": "Owner"}
+    assert plan.updates[0].service.actions["AddToy"].bind == {"toy": "Kind"}
     assert [note.code for note in plan.notes] == ["BindingDropped"]
 
 

@@ -14,7 +14,7 @@ from tests.catalog.pages import ENGLISH, LAYOUTS, PRODUCT, Cells, Lay, flat, pag
 
 QUICK = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 
-NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,12}", fullmatch=True)
+NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9]{0,12}", fullmatch=True)
 # Descriptions are made of what could be taken for something else.
 WORDS = st.sampled_from(
     [

@@ -6,18 +6,17 @@ Rule 2: what is asked of a roster rests on its catalog alone.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from camguard.catalog.model import Action, Catalog, Granularity
+from camguard.grammar import placeholders
 from camguard.policy.actions import action_match
 from camguard.policy.model import ActionPattern, Effect, ResourcePattern
 from camguard.policy.resources import REGION_ALIASES, SEGMENTS
 from camguard.policy.star import STAR, star_match
 from camguard.suggest import nearest_names
 
-_PLACEHOLDER = re.compile(r"\$\{[^{}]+\}|\{\$?[^{}$]+\}|\$[A-Za-z0-9_-]+")
 _HOLE = "\0"  # stands for a placeholder: any text
 _MOST_PATTERNS = 100_000  # remembered; then all are forgotten
 _MOST_WORDS = 500  # looked up for somebody to have meant; comparing words is slow
@@ -142,8 +141,8 @@ class Roster:
                 if len(parts) != SEGMENTS:
                     self._shapeless |= self.bits[row.id]
                     continue
-                service = row.service if _PLACEHOLDER.search(parts[2]) else parts[2]
-                region = _HOLE if _PLACEHOLDER.search(parts[3]) else parts[3]
+                service = row.service if any(placeholders(parts[2])) else parts[2]
+                region = _HOLE if any(placeholders(parts[3])) else parts[3]
                 path = _with_holes(parts[5], row)
                 looks.append(f"qcs::{service}:::{path.replace(_HOLE, '…')}")
                 gathered[service, region, path] = gathered.get((service, region, path), 0) | self.bits[row.id]
@@ -186,10 +185,13 @@ class Roster:
 
 
 def _with_holes(path: str, row: Action) -> str:
-    path = _PLACEHOLDER.sub(_HOLE, path)
-    for name in row.bind:  # a bare word that the entry's map names is a placeholder too
-        path = re.sub(rf"(?<![\w$-]){re.escape(name)}(?![\w-])", _HOLE, path)
-    return path
+    """Return the path with a hole for each placeholder; bare words that `bind` names are placeholders too."""
+    pieces: list[str] = []
+    at = 0
+    for found in placeholders(path, row.bind):
+        pieces += (path[at : found.start], _HOLE)
+        at = found.end
+    return "".join((*pieces, path[at:]))
 
 
 def _may_meet(pattern: ResourcePattern, template: _Template, effect: Effect) -> bool:
