@@ -24,6 +24,7 @@ from secrets import token_bytes
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from camguard.errors import PolicyError, Problem, SettingsError
+from camguard.grammar import PRINCIPAL, PRINCIPAL_RULE, SECRET_ID, SECRET_ID_RULE
 from camguard.jsontext import Number, child, read_json
 from camguard.policy.document import parse_policy
 from camguard.policy.model import Policy
@@ -32,13 +33,9 @@ from camguard.suggest import nearest
 if TYPE_CHECKING:
     from _hashlib import HASH
 
-# A temporary credential's id is longer than a permanent one and has `-` and `_` in it; its documented
-# bound is 1,024 bytes, that of its token 4,096.
-SECRET_ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
-PRINCIPAL = re.compile(r"uin/[0-9]{5,20}|role/[A-Za-z0-9_+=,.@-]{1,128}")
 _VISIBLE = re.compile(r"[!-~]+")
 _SECRET_LENGTH = range(16, 1025)
-_TOKEN_LENGTH = range(1, 4097)
+_TOKEN_LENGTH = range(1, 4097)  # the documented bound of a temporary credential's token
 _FIELDS = ("secret_key", "principal", "enabled", "token", "expires", "session_policy")
 _REQUIRED = ("secret_key", "principal")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII)
@@ -177,7 +174,7 @@ def parse_keys(raw: bytes, source: str) -> Keys:
     for secret_id, entry in tree.items():
         at = child("", secret_id)
         if not SECRET_ID.fullmatch(secret_id):
-            wrong(at, "a secret id has 1 to 1024 letters, digits, `-` and `_`")
+            wrong(at, f"a secret id has {SECRET_ID_RULE}")
         if not isinstance(entry, dict):
             wrong(at, "is not an object")
             continue
@@ -209,7 +206,7 @@ def _read_key(
     token = _visible(entry, "token", _TOKEN_LENGTH, at, wrong)
     principal = entry.get("principal", "")
     if "principal" in entry and not (isinstance(principal, str) and PRINCIPAL.fullmatch(principal)):
-        wrong(f"{at}/principal", "a principal is `uin/` and 5 to 20 digits, or `role/` and the role's name")
+        wrong(f"{at}/principal", f"a principal is {PRINCIPAL_RULE}")
     if not isinstance(entry.get("enabled", True), bool):
         wrong(f"{at}/enabled", "is not true or false")
     expires = _instant(entry["expires"]) if "expires" in entry else math.inf
