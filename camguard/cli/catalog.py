@@ -6,10 +6,9 @@ import argparse
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from camguard.catalog import Access, Action, Catalog, Service, load_catalog, nearest_actions, save_all
-from camguard.catalog.build import Plan, Update, plan_build
 from camguard.catalog.diff import Change, Difference, compare
 from camguard.catalog.files import action_tree
 from camguard.cli.exit import Exit
@@ -19,6 +18,9 @@ from camguard.cli.starter import starter
 from camguard.errors import CatalogError, Problem
 from camguard.settings import load_settings
 from camguard.suggest import nearest_names
+
+if TYPE_CHECKING:
+    from camguard.catalog_import.build import Plan, Update
 
 _MANY: Final = 3  # lost rows that a refusal names; the result lists all
 
@@ -69,6 +71,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run_build(args: argparse.Namespace) -> Exit:
     """Read pages and write the files of their services, all or none."""
+    # Imported late: `camguard serve` loads this module too, and must not load the readers of pages.
+    from camguard.catalog_import.build import plan_build  # noqa: PLC0415
+
     plan = plan_build([(str(page), page.read_bytes()) for page in args.pages], args.out)
     hindrances = [*_refusals(plan), *([] if args.allow_shrink else _shrinkages(plan))]
     if not hindrances:

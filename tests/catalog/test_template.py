@@ -71,8 +71,8 @@ def test_what_a_call_does_not_take_from_its_parameters_cannot_be_bound() -> None
     assert bindable(["qcs::${ApiModule}:$region:$account:*", "*", "qcs::five:segments"]) == frozenset()
 
 
-@pytest.mark.parametrize("module", ["template", "page_lines"])
+@pytest.mark.parametrize("module", ["catalog.template", "catalog_import.lines"])
 def test_the_examples_in_the_docstrings_hold(module: str) -> None:
-    results = doctest.testmod(importlib.import_module(f"camguard.catalog.{module}"))
+    results = doctest.testmod(importlib.import_module(f"camguard.{module}"))
     assert results.attempted > 0
     assert results.failed == 0

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from camguard.bundle.principals import read_principals
 from camguard.catalog import load_catalog, parse_catalog
-from camguard.catalog.page import read_page
+from camguard.catalog_import.page import read_page
 from camguard.edge.client_address import Peer, client_address, peer_of
 from camguard.edge.content import content_of, inspect_json, inspect_multipart
 from camguard.edge.head import Head

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from camguard.catalog.diff import Difference, compare
 from camguard.catalog.files import SUFFIX, load_catalog, to_json
-from camguard.catalog.merge import unite_pages
 from camguard.catalog.model import Action, Catalog, Service
-from camguard.catalog.page import read_page
 from camguard.catalog.template import bindable
+from camguard.catalog_import.merge import unite_pages
+from camguard.catalog_import.page import read_page
 from camguard.errors import CatalogError, Problem
 
 
@@ -59,13 +59,13 @@ def plan_build(pages: Iterable[tuple[str, bytes]], folder: Path) -> Plan:
     notes: list[Problem] = []
     refused: list[str] = []
     for source, raw in pages:
-        reading = read_page(raw, source)
-        problems += reading.problems
-        notes += reading.notes
-        if reading.service is None:
+        page = read_page(raw, source)
+        problems += page.problems
+        notes += page.notes
+        if page.service is None:
             refused.append(source)
         else:
-            by_service.setdefault(reading.service.name, []).append((source, reading.service))
+            by_service.setdefault(page.service.name, []).append((source, page.service))
     updates: list[Update] = []
     unreadable: list[Problem] = []
     for name in sorted(by_service):

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from camguard.catalog.build import plan_build
 from camguard.catalog.files import save_all
+from camguard.catalog_import.build import plan_build
 from camguard.errors import CatalogError
-from tests.catalog.pages import Cells, page
+from tests.catalog_import.pages import Cells, page
 
 OP = "Operation level"
 RES = "Resource level"
