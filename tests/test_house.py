@@ -22,7 +22,7 @@ ORDER = (
     "memo",
     "suggest",
     "grammar",
-    "jsontext",
+    "strict_json",
     "ipset",
     "catalog",
     "policy",

@@ -9,12 +9,12 @@ from camguard.bundle.model import Bundle
 from camguard.bundle.principals import Principals
 from camguard.catalog.model import Catalog
 from camguard.engine.layers import Layers
-from camguard.jsontext import child
 from camguard.policy.lint import Finding, found
 from camguard.policy.lint.spots import Spots, read_sheet
 from camguard.policy.model import Effect, Policy
 from camguard.policy.resources import SEGMENTS, Owner
 from camguard.policy.star import STAR
+from camguard.strict_json import child
 from camguard.suggest import nearest_names
 
 _SOME = 3  # principals that a finding names

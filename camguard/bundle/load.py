@@ -22,10 +22,10 @@ from camguard.catalog.model import Catalog
 from camguard.engine.decide import TABLES, Tables
 from camguard.engine.vocabulary import IpSupport, UnknownAction
 from camguard.errors import BundleError, CamguardError, Problem
-from camguard.jsontext import read_json
 from camguard.policy.document import parse_policy
 from camguard.policy.lint import errors
 from camguard.policy.model import Policy
+from camguard.strict_json import read_json
 
 PRINCIPALS = "principals.json"
 POLICIES = "policies"

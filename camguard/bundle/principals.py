@@ -14,8 +14,8 @@ from typing import Any
 from camguard.engine.layers import Layers
 from camguard.errors import Problem
 from camguard.grammar import APP_ID, APP_ID_RULE, ROLE, ROLE_RULE, UIN, UIN_RULE
-from camguard.jsontext import Number, child
 from camguard.policy.resources import Owner
+from camguard.strict_json import Number, child
 from camguard.suggest import nearest
 
 _TOP = ("owner", "users", "groups", "roles", "account")

@@ -11,7 +11,7 @@ from camguard import grammar
 from camguard.catalog.model import Access, Action, Granularity, IpRestriction, Page, Service
 from camguard.catalog.template import ANY, bindable, segments
 from camguard.errors import Problem
-from camguard.jsontext import Number, child
+from camguard.strict_json import Number, child
 from camguard.suggest import nearest
 
 CODE: Final = "CatalogError"

@@ -15,7 +15,7 @@ from typing import Any, Final
 from camguard.catalog.check import read_service
 from camguard.catalog.model import Action, Catalog, Service
 from camguard.errors import CatalogError, Problem
-from camguard.jsontext import read_json
+from camguard.strict_json import read_json
 
 SUFFIX: Final = ".json"
 CODE: Final = "CatalogError"

@@ -18,11 +18,11 @@ from camguard.cli.sarif import sarif
 from camguard.cli.source import add_config, find_config, shown
 from camguard.cli.starter import starter
 from camguard.errors import BundleError, PolicyError, Problem
-from camguard.jsontext import read_json
 from camguard.policy.document import parse_policy
 from camguard.policy.lint import Finding, Severity, lint
 from camguard.policy.model import Policy
 from camguard.settings import load_settings
+from camguard.strict_json import read_json
 
 _STYLES = {Severity.ERROR: "bad", Severity.WARNING: "doubtful"}
 

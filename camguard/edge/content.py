@@ -18,7 +18,7 @@ from camguard.edge.params import ACTION, Params, action_of, is_alias
 from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision
 from camguard.errors import CamguardError, Problem
-from camguard.jsontext import read_json
+from camguard.strict_json import read_json
 
 Kind = Literal["json", "form", "multipart", "octets"]
 

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from camguard.errors import PolicyError, Problem, SettingsError
 from camguard.grammar import PRINCIPAL, PRINCIPAL_RULE, SECRET_ID, SECRET_ID_RULE
-from camguard.jsontext import Number, child, read_json
 from camguard.policy.document import parse_policy
 from camguard.policy.model import Policy
+from camguard.strict_json import Number, child, read_json
 from camguard.suggest import nearest
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from camguard.catalog.model import Action
 from camguard.grammar import placeholders
-from camguard.jsontext import Number
 from camguard.policy.resources import SEGMENTS, Owner
+from camguard.strict_json import Number
 
 MOST = 1000  # resources of one call; more are not judged
 _LONGEST = 2048  # characters of a value in a resource: each stands in as many as all others make together

@@ -13,12 +13,12 @@ from pathlib import PurePath
 from typing import Any
 
 from camguard.errors import PolicyError, Problem
-from camguard.jsontext import Number, child, read_json
 from camguard.policy.actions import read_action
 from camguard.policy.conditions import read_condition
 from camguard.policy.model import ActionPattern, Clause, Effect, Policy, ResourcePattern, Statement
 from camguard.policy.resources import read_resource
 from camguard.policy.star import STAR
+from camguard.strict_json import Number, child, read_json
 from camguard.suggest import nearest
 
 MAX_CHARACTERS = 6144  # white space not counted (3.4, DEC-5)

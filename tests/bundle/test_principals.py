@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from camguard.bundle.principals import Principals, read_principals
-from camguard.jsontext import Number
+from camguard.strict_json import Number
 
 OWNER = {"uin": "100100", "app_id": "125"}
 

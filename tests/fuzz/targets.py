@@ -28,10 +28,10 @@ from camguard.edge.resources import fill_templates, nest
 from camguard.engine.decision import Decision
 from camguard.errors import AddressError, BundleError, CatalogError, PolicyError, SettingsError
 from camguard.ipset import IpSet, format_address, parse_address, parse_range
-from camguard.jsontext import read_json
 from camguard.policy.document import parse_policy
 from camguard.policy.lint import lint
 from camguard.settings import IdentitySettings, load_settings
+from camguard.strict_json import read_json
 from tests.edge import stage
 from tests.edge.signing import BODY, FORM, HOST, NOW, RULES, SECRET_ID, head_of, keys, read_head, tc3_head, v1
 

@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from camguard.jsontext import child
 from camguard.policy.model import Policy
+from camguard.strict_json import child
 
 
 class Spots:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from camguard.jsontext import child
 from camguard.policy.keys import LEGACY_TAG, RESOURCE_TAG
 from camguard.policy.lint.codes import found
 from camguard.policy.lint.finding import Finding
@@ -12,6 +11,7 @@ from camguard.policy.lint.spots import Sheet
 from camguard.policy.lint.subject import Subject
 from camguard.policy.resources import REGION_ALIASES, SEGMENTS
 from camguard.policy.star import STAR
+from camguard.strict_json import child
 
 _PREFIX = "name/"
 

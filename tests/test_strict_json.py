@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camguard import jsontext
+from camguard import strict_json
 from camguard.errors import CamguardError
-from camguard.jsontext import Number, child, read_json
+from camguard.strict_json import Number, child, read_json
 
 
 def read(raw: str | bytes) -> object:
@@ -159,7 +159,7 @@ def longest_wait(work: Callable[[], object]) -> float:
 
 
 def test_other_threads_go_on_while_a_long_document_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsontext, "_check", lambda *_: None)
+    monkeypatch.setattr(strict_json, "_check", lambda *_: None)
     text = "[" + ",".join('{"a": []}' for _ in range(30_000)) + "]"
     # More than once: the machine and the collection of garbage make a thread wait, too.
     assert min(longest_wait(lambda: read(text)) for _ in range(3)) < 0.6
