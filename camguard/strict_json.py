@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import reduce
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, TypeAlias, TypeGuard
 
@@ -124,8 +125,9 @@ def _encodable(text: str, at: Place, wrong: Callable[[Place, str], CamguardError
 
 # Objects: which members they may have, and what each member must be.
 
-# What is wrong with a value: pairs of a pointer below the value and a message. Empty where nothing is.
-Check: TypeAlias = Callable[[Any], Iterable[tuple[str, str]]]
+# What is wrong with a value: the names that lead to the place below the value, and a message. Empty: nothing.
+Fault: TypeAlias = tuple[tuple[str | int, ...], str]
+Check: TypeAlias = Callable[[Any], Iterable[Fault]]
 
 
 def is_text(value: Any) -> TypeGuard[str]:
@@ -135,7 +137,7 @@ def is_text(value: Any) -> TypeGuard[str]:
 
 def must(test: Callable[[Any], object], rule: str) -> Check:
     """Return the check that a value passes a test. rule: what the value must be."""
-    wrong = (("", f"must be {rule}"),)
+    wrong = (((), f"must be {rule}"),)
     return lambda value: () if test(value) else wrong
 
 
@@ -147,10 +149,10 @@ def shaped(shape: re.Pattern[str], rule: str) -> Check:
 def one_of(*words: str) -> Check:
     """Return the check that a value is one of some strings."""
 
-    def check(value: Any) -> Iterable[tuple[str, str]]:
+    def check(value: Any) -> Iterable[Fault]:
         if not is_text(value) or value not in words:
             hint = nearest(value, words) if is_text(value) else ""
-            yield "", f"must be one of {', '.join(words)}{hint}"
+            yield (), f"must be one of {', '.join(words)}{hint}"
 
     return check
 
@@ -158,10 +160,10 @@ def one_of(*words: str) -> Check:
 def list_of(item: Callable[[Any], object], rule: str, items: str) -> Check:
     """Return the check of a list and of its elements. rule, items: what one and all of them must be."""
 
-    def check(value: Any) -> Iterable[tuple[str, str]]:
+    def check(value: Any) -> Iterable[Fault]:
         if not isinstance(value, list):
-            return (("", f"must be a list of {items}"),)
-        return tuple((child("", i), f"must be {rule}") for i, each in enumerate(value) if not item(each))
+            return (((), f"must be a list of {items}"),)
+        return tuple(((i,), f"must be {rule}") for i, each in enumerate(value) if not item(each))
 
     return check
 
@@ -211,7 +213,7 @@ class ObjectReader:
         """Tell whether a value passes a check, after adding what is wrong with it."""
         before = len(self.problems)
         for below, message in check(value):
-            self.wrong(at + below, message)
+            self.wrong(reduce(self._step, below, at), message)
         return len(self.problems) == before
 
     def object(self, value: Any, at: str) -> dict[str, Any]:

@@ -268,12 +268,15 @@ REFUSED = [
     ),
     pytest.param(
         {"name": "A", "bind": {"id": "Ids.0"}},
-        "/actions/0/bind",
+        "/actions/0/bind/id",
         "'Ids.0' is not the name of a request parameter",
         id="a binding to a place in a list",
     ),
     pytest.param(
-        {"name": "A", "bind": {"id": ""}}, "/actions/0/bind", "'' is not the name", id="a binding to nothing"
+        {"name": "A", "bind": {"id": ""}},
+        "/actions/0/bind/id",
+        "'' is not the name",
+        id="a binding to nothing",
     ),
 ]
 

@@ -28,6 +28,7 @@ ORDER = (
     "policy",
     "engine",
     "bundle",
+    "policytest",
     "settings",
     "edge",
     "telemetry",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from camguard import grammar
 from camguard.catalog.model import Access, Action, Granularity, IpRestriction, Page, Service
 from camguard.catalog.template import ANY, bindable, segments
 from camguard.errors import Problem
-from camguard.strict_json import Check, ObjectReader, child, flag, is_text, must, one_of, shaped, text, texts
+from camguard.strict_json import Check, Fault, ObjectReader, flag, is_text, must, one_of, shaped, text, texts
 from camguard.suggest import nearest
 
 CODE: Final = "CatalogError"
@@ -19,13 +19,13 @@ CODE: Final = "CatalogError"
 _LIST: Final = must(lambda value: isinstance(value, list), "a list")
 
 
-def _binding(value: Any) -> Iterable[tuple[str, str]]:
+def _binding(value: Any) -> Iterator[Fault]:
     if not isinstance(value, dict) or not all(map(is_text, value.values())):
-        yield "", "must be an object of placeholder: parameter"
+        yield (), "must be an object of placeholder: parameter"
         return
     for name, parameter in value.items():
         if not grammar.PARAMETER.fullmatch(parameter):
-            yield child("", name), f"{parameter!r} is not {grammar.PARAMETER_RULE}"
+            yield (name,), f"{parameter!r} is not {grammar.PARAMETER_RULE}"
 
 
 _SERVICE: Final[Mapping[str, Check]] = {
@@ -88,27 +88,27 @@ def read_service(tree: Any, source: str, expected: str) -> tuple[Service | None,
     return (None if reader.problems else _service(tree)), reader.problems
 
 
-def _wrong_bindings(action: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _wrong_bindings(action: Mapping[str, Any]) -> Iterator[Fault]:
     known = bindable(action["resources"])
     for name in action.get("bind", {}):
         if name not in known:
-            yield child("/bind", name), f"no last segment has this placeholder{nearest(name, known)}"
+            yield ("bind", name), f"no last segment has this placeholder{nearest(name, known)}"
 
 
-def _wrong_resources(action: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _wrong_resources(action: Mapping[str, Any]) -> Iterator[Fault]:
     resources, unreadable = action["resources"], action.get("unreadable", [])
     if not resources and not unreadable:
-        yield "/resources", "is empty, so no call could pass"
+        yield ("resources",), "is empty, so no call could pass"
     if resources and unreadable:
-        yield "/unreadable", "leaves resources to guesswork: `resources` must be empty"
+        yield ("unreadable",), "leaves resources to guesswork: `resources` must be empty"
     if len(set(resources)) != len(resources):
-        yield "/resources", "holds a template twice"
+        yield ("resources",), "holds a template twice"
     if action["granularity"] != Granularity.RESOURCE and resources not in ([], [ANY]):
-        yield "/resources", f'must be ["*"] at {action["granularity"]} level'
+        yield ("resources",), f'must be ["*"] at {action["granularity"]} level'
     for index, template in enumerate(resources):
         if template != ANY and segments(template) is None:
             message = "is neither * nor six segments (qcs:project:service:region:account:resource)"
-            yield f"/resources/{index}", message
+            yield ("resources", index), message
 
 
 def _service(tree: Mapping[str, Any]) -> Service:

@@ -14,7 +14,7 @@ from camguard.catalog import nearest_actions
 from camguard.catalog.model import Granularity
 from camguard.cli.exit import Exit
 from camguard.cli.output import add_format, complain, paint, say, show
-from camguard.cli.source import add_source, find_principal, find_source, read_bundle
+from camguard.cli.source import add_source, find_source, read_bundle
 from camguard.engine.call import Call
 from camguard.engine.changes import Change
 from camguard.engine.decision import Decision, Reason
@@ -22,6 +22,7 @@ from camguard.engine.explain import Explanation, format_moment
 from camguard.errors import AddressError
 from camguard.ipset import format_address, parse_address
 from camguard.policy.keys import OWN, known_keys, operators_of
+from camguard.policytest.cases import find_principal
 from camguard.suggest import meant, nearest
 
 _SECONDS = re.compile(r"[0-9]{1,11}(?:\.[0-9]+)?")

@@ -15,12 +15,13 @@ from camguard.catalog.model import Catalog
 from camguard.cli.exit import Exit
 from camguard.cli.output import add_format, paint, say, show
 from camguard.cli.sarif import sarif
-from camguard.cli.source import add_config, find_config, shown
+from camguard.cli.source import add_config, find_config
 from camguard.cli.starter import starter
 from camguard.errors import BundleError, PolicyError, Problem
 from camguard.policy.document import parse_policy
 from camguard.policy.lint import Finding, Severity, lint
 from camguard.policy.model import Policy
+from camguard.policytest.cases import shown
 from camguard.settings import load_settings
 from camguard.strict_json import read_json
 

@@ -14,9 +14,10 @@ from camguard.assembly import Parts, assemble
 from camguard.bundle import Bundle
 from camguard.cli.exit import Exit
 from camguard.cli.output import complain, paint, say
-from camguard.cli.source import add_config, shown, the_config
+from camguard.cli.source import add_config, the_config
 from camguard.engine.call import Call
 from camguard.ipset import parse_address
+from camguard.policytest.cases import shown
 from camguard.settings import Address, Settings, load_settings
 
 EXTRA = frozenset(("aiohttp", "httptools", "uvicorn", "uvloop", "yarl"))

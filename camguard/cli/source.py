@@ -84,17 +84,3 @@ def read_bundle(source: Source) -> Bundle:
         ip_support=source.enforcement.ip_support,
         unknown_action=source.enforcement.unknown_action,
     )
-
-
-def shown(path: Path) -> str:
-    """Return a path as short as it can be said here."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-def find_principal(bundle: Bundle, text: str) -> str:
-    """Return the principal that `text` means: `uin/…`, `role/…`, or the name of exactly one user."""
-    if "/" in text:
-        return text
-    named = [principal for principal, name in bundle.people.names.items() if name == text]
-    return named[0] if len(named) == 1 else text

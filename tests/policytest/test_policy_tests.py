@@ -187,9 +187,9 @@ WRONG = [
         "list of",
         id="a context of the wrong shape",
     ),
-    pytest.param(TEST + "context = 1", "context", "is not a table", id="a context that is none"),
+    pytest.param(TEST + "context = 1", "context", "must be a table", id="a context that is none"),
     pytest.param(
-        TEST + "request_tags = {a = 1}", "request_tags", "table of strings", id="tags that are no text"
+        TEST + "request_tags = {a = 1}", "request_tags, a", "must be a string", id="tags that are no text"
     ),
     pytest.param(
         TEST + '[[test.expect]]\nips = ["10.1.0.2"]\ndecision = "deny"',
@@ -206,7 +206,7 @@ WRONG = [
     pytest.param(
         "[ips]\na = 1\n" + TEST.replace("now", "# now"), "times", "says no time", id="tables before keys"
     ),
-    pytest.param("ips = 1" + TEST, "[ips]", "is not a table", id="names that are no table"),
+    pytest.param("ips = 1" + TEST, "top level, ips", "must be a table", id="names that are no table"),
 ]
 
 
