@@ -163,17 +163,22 @@ def list_of(item: Callable[[Any], object], rule: str, items: str) -> Check:
     def check(value: Any) -> Iterable[Fault]:
         if not isinstance(value, list):
             return (((), f"must be a list of {items}"),)
-        return tuple(((i,), f"must be {rule}") for i, each in enumerate(value) if not item(each))
+        if all(map(item, value)):
+            return ()
+        return [((i,), f"must be {rule}") for i, each in enumerate(value) if not item(each)]
 
     return check
 
 
 def or_null(check: Check) -> Check:
     """Return the check that a value is null or passes `check`."""
-    return lambda value: [
-        (below, message if below else f"{message} or null")
-        for below, message in (() if value is None else check(value))
-    ]
+
+    def check_value(value: Any) -> Iterable[Fault]:
+        if value is None:
+            return ()
+        return [(below, message if below else f"{message} or null") for below, message in check(value)]
+
+    return check_value
 
 
 text: Final = must(is_text, "a string")
@@ -211,10 +216,10 @@ class ObjectReader:
 
     def passes(self, value: Any, at: str, check: Check) -> bool:
         """Tell whether a value passes a check, after adding what is wrong with it."""
-        before = len(self.problems)
-        for below, message in check(value):
+        faults = [*check(value)]
+        for below, message in faults:
             self.wrong(reduce(self._step, below, at), message)
-        return len(self.problems) == before
+        return not faults
 
     def object(self, value: Any, at: str) -> dict[str, Any]:
         """Return an object whose keys the document chooses. Any other value adds a problem and gives {}."""
@@ -238,7 +243,10 @@ class ObjectReader:
             if check is None:
                 known = (*required, *optional)
                 self.wrong(self._step(at, name), f"unknown key {name!r}{nearest(name, known)}")
-            elif self.passes(member, self._step(at, name), check):
+            elif check(member):  # passed over when nothing is wrong: a bundle holds 100,000 users and more
+                if self.passes(member, self._step(at, name), check):
+                    good[name] = member
+            else:
                 good[name] = member
         if isinstance(value, dict):
             for name in required:
