@@ -15,9 +15,8 @@ from camguard.policy.model import Effect, Policy
 from camguard.policy.resources import SEGMENTS, Owner
 from camguard.policy.star import STAR
 from camguard.strict_json import child
-from camguard.suggest import nearest_names
+from camguard.suggest import few, nearest_names
 
-_SOME = 3  # principals that a finding names
 _UIN = "${uin}"
 
 
@@ -71,11 +70,6 @@ def _spot(place: str, principal: str) -> str:
     return child(f"{place}#/{'users' if kind == 'uin' else 'roles'}", name)
 
 
-def _few(principals: list[str]) -> str:
-    more = f" and {len(principals) - _SOME} more" if len(principals) > _SOME else ""
-    return ", ".join(principals[:_SOME]) + more
-
-
 def _levels(people: Principals) -> tuple[tuple[str, ...], ...]:
     """Return the account levels, which are the same for everybody; the owner is always there."""
     return next(iter(people.layers.values())).account
@@ -86,7 +80,7 @@ def _missing(
 ) -> Iterator[Finding]:
     for name in sorted(bound.keys() - there):
         level = next((f"{place}#/account/{i}" for i, level in enumerate(levels) if name in level), None)
-        message = f"policy {name!r} is not here; every call of {_few(bound[name])} is refused"
+        message = f"policy {name!r} is not here; every call of {few(bound[name])} is refused"
         near = " or ".join(nearest_names(name, there))
         yield found("CG602", level or _spot(place, bound[name][0]), message, near)
 
@@ -112,7 +106,7 @@ def _limits(people: Principals, policies: Mapping[str, Policy], place: str) -> I
     for name, principals in sorted(boundaries.items()):
         if not _allows([name], policies):
             message = (
-                f"as the boundary of {_few(principals)} it allows nothing: every call of theirs is refused"
+                f"as the boundary of {few(principals)} it allows nothing: every call of theirs is refused"
             )
             yield found("CG603", policies[name].source, message, "an allow of what they may do at most")
 
@@ -125,7 +119,7 @@ def _helpless(people: Principals, policies: Mapping[str, Policy], place: str) ->
             alike.setdefault(layers, []).append(principal)
     for layers, principals in alike.items():
         why = "only policies that deny" if layers.identity else "no policy"
-        message = f"{_few(principals)}: {why}, so every call is refused"
+        message = f"{few(principals)}: {why}, so every call is refused"
         yield found("CG605", _spot(place, principals[0]), message)
 
 
@@ -154,7 +148,7 @@ def _nameless(policy: Policy, roles: list[str]) -> Iterator[Finding]:
         outcome = "nothing is granted" if statement.effect is Effect.ALLOW else "every call is blocked"
         for at, text in _texts(spots):
             if _UIN in text:
-                message = f"{text!r} holds {_UIN}, which {_few(roles)} does not have: {outcome}"
+                message = f"{text!r} holds {_UIN}, which {few(roles)} does not have: {outcome}"
                 yield found("CG607", at, message, "a policy of their own for roles")
 
 

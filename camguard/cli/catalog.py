@@ -6,7 +6,7 @@ import argparse
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from camguard.catalog import Access, Action, Catalog, Service, load_catalog, nearest_actions, save_all
 from camguard.catalog.diff import Change, Difference, compare
@@ -17,12 +17,10 @@ from camguard.cli.source import find_config
 from camguard.cli.starter import starter
 from camguard.errors import CatalogError, Problem
 from camguard.settings import load_settings
-from camguard.suggest import nearest_names
+from camguard.suggest import few, meant, nearest_names
 
 if TYPE_CHECKING:
     from camguard.catalog_import.build import Plan, Update
-
-_MANY: Final = 3  # lost rows that a refusal names; the result lists all
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -96,9 +94,8 @@ def _shrinkages(plan: Plan) -> Iterator[Problem]:
     for update in plan.updates:
         if update.lost:
             names = [action.name for action in update.lost]
-            more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
             message = (
-                f"nothing was written: {_rows(len(names))} would be lost ({', '.join(names[:_MANY])}{more}); "
+                f"nothing was written: {_rows(len(names))} would be lost ({few(names)}); "
                 "--allow-shrink loses them"
             )
             yield Problem(str(update.file), "Shrinks", message)
@@ -171,8 +168,7 @@ def _unknown(catalog: Catalog, wanted: str) -> str:
     kind, near = "action", nearest_actions(catalog, wanted)
     if ":" not in wanted:
         kind, near = "service", nearest_names(wanted, catalog.services) or near
-    hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
-    return f"{wanted}: the catalog has no such {kind}{hint}"
+    return f"{wanted}: the catalog has no such {kind}{meant(near)}"
 
 
 def _find_catalog(named: Path | None) -> Path:

@@ -26,6 +26,7 @@ from camguard.policy.operators import Kind
 from camguard.policy.resources import Owner, Resource
 from camguard.policy.star import STAR
 from camguard.policy.variables import fill
+from camguard.suggest import few
 
 _SHOWN = 4  # ranges named in one proposal
 _TRIED = 500  # policies of the bundle that are tried on
@@ -82,9 +83,7 @@ def _from_where(asked: _Asked) -> Iterator[Change]:
 
 
 def _named(places: IpSet) -> str:
-    texts = places.cidrs()
-    more = f" or {len(texts) - _SHOWN} more ranges" if len(texts) > _SHOWN else ""
-    return ", ".join(texts[:_SHOWN]) + more
+    return few(places.cidrs(), _SHOWN, rest="or {} more ranges")
 
 
 def _when(asked: _Asked) -> Iterator[Change]:

@@ -24,6 +24,7 @@ from camguard.engine.explain import format_moment
 from camguard.errors import AddressError, BundleError, Problem
 from camguard.ipset import format_address, parse_range
 from camguard.policy.star import STAR, star_match
+from camguard.policy.values import read_moment
 from camguard.strict_json import Check, Fault, ObjectReader, is_text, must
 from camguard.suggest import nearest
 
@@ -273,11 +274,10 @@ def _resource(_reader: _Reader, text: str, meaning: Any, _at: str) -> Iterator[t
 
 
 def _instant(reader: _Reader, text: str, meaning: Any, at: str) -> Iterator[tuple[str, float]]:
-    try:
-        when = meaning if isinstance(meaning, datetime) else datetime.fromisoformat(str(meaning))
-    except ValueError:
-        hint = "says no time: give the file `now = 2026-11-22T09:00:00Z`, or the test its own `times`"
-        reader.wrong(at, hint if text == "now" else f"{meaning!r} is no instant like 2026-11-22T09:00:00Z")
+    when = meaning if isinstance(meaning, datetime) else read_moment(str(meaning))
+    if when is None:
+        hint = "has no time: give the file `now = 2026-11-22T09:00:00Z`, or the test its own `times`"
+        reader.wrong(at, hint if text == "now" else f"{meaning!r} is not a time such as 2026-11-22T09:00:00Z")
         return
     if when.tzinfo is None:
         reader.wrong(at, f"{when} has no time zone: end it with Z")

@@ -11,6 +11,7 @@ from camguard.policy.lint.codes import found
 from camguard.policy.lint.finding import Finding
 from camguard.policy.lint.subject import Subject
 from camguard.policy.model import Clause
+from camguard.suggest import few
 
 _FAMILIES = (("IPv4", 0, V4_END - 1), ("IPv6", V4_END, LINE_END - 1))
 
@@ -43,15 +44,11 @@ def ranges(subject: Subject) -> Iterator[Finding]:
             for i, (ends, text) in enumerate(zip(clause.wanted, clause.values, strict=True))
         ]
         if subject.allows and clause.operator.negated:
-            message = f"everybody but {_few(clause.values)} is let in"
+            message = f"everybody but {few(clause.values)} is let in"
             yield found("CG413", at, message, "ip_equal with the ranges that are meant")
         yield from _families(subject, clause, clause.addresses, values, at)
         yield from _host_bits(values)
         yield from _doubles(values, at)
-
-
-def _few(texts: tuple[str, ...], most: int = 3) -> str:
-    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
 
 
 def _families(
@@ -111,7 +108,7 @@ def _doubles(values: list[_Range], at: str) -> Iterator[Finding]:
             continue
         blocks = IpSet((group[0].first,), (group[-1].last,)).cidrs()
         if len(blocks) < len(group):
-            message = f"{_few(tuple(value.text for value in group))} lie side by side"
+            message = f"{few(tuple(value.text for value in group))} lie side by side"
             yield found("CG420", at, message, ", ".join(blocks))
 
 

@@ -15,7 +15,7 @@ from camguard.policy.actions import action_match
 from camguard.policy.model import ActionPattern, Effect, ResourcePattern
 from camguard.policy.resources import REGION_ALIASES, SEGMENTS
 from camguard.policy.star import STAR, star_match
-from camguard.suggest import nearest_names
+from camguard.suggest import few, nearest_names
 
 _HOLE = "\0"  # stands for a placeholder: any text
 _MOST_PATTERNS = 100_000  # remembered; then all are forgotten
@@ -86,8 +86,7 @@ class Roster:
     def some(self, mask: int, most: int = 3) -> str:
         """Return a few ids of a set, and how many more there are."""
         ids = [row.id for _, row in zip(range(most), self.actions(mask), strict=False)]
-        more = mask.bit_count() - len(ids)
-        return ", ".join(ids) + (f" and {more} more" if more else "")
+        return few(ids, most, total=mask.bit_count())
 
     def near_service(self, word: str) -> tuple[str, ...]:
         """Return the services that look like a word."""
