@@ -1,6 +1,6 @@
-"""A build: pages in, catalog files out, everything read and compared before the first byte is written.
+"""A build of catalog files from pages: everything is read and compared before the first byte is written.
 
-Rule 1: nothing is lost in silence. A row that a catalog file has and the pages do not stops the build.
+Rule 1: no row is lost unnoticed. A row that a catalog file has and the pages do not stops the build.
 Rule 2: what people added to a file by hand (`version`, `bind`, `match`) outlives a rebuild.
 """
 
@@ -22,7 +22,7 @@ from camguard.errors import CatalogError, Problem
 
 
 class Update(NamedTuple):
-    """One catalog file as it will be. difference: from the file that is there, if one is."""
+    """One catalog file as it will be. difference: from the present file, where there is one."""
 
     service: Service
     file: Path
@@ -40,7 +40,7 @@ class Plan(NamedTuple):
     """What a build would do.
 
     problems: pages or files that cannot be read whole. notes: what is doubtful in pages that can.
-    refused: the files of pages that gave no service at all.
+    refused: the files of pages from which no service could be read.
     """
 
     updates: tuple[Update, ...]
@@ -52,7 +52,7 @@ class Plan(NamedTuple):
 def plan_build(pages: Iterable[tuple[str, bytes]], folder: Path) -> Plan:
     """Return what a build of pages (file, content) into `folder` would do. Writes nothing.
 
-    Raises CatalogError when a file that is to be replaced cannot be read: what it holds would be lost unseen.
+    Raises CatalogError when a file that is to be replaced cannot be read: its rows would be lost unnoticed.
     """
     by_service: dict[str, list[tuple[str, Service]]] = {}
     problems: list[Problem] = []
@@ -96,7 +96,7 @@ def _update(service: Service, file: Path) -> tuple[Update, list[Problem]]:
 
 
 def keep_annotations(old: Service, new: Service, source: str) -> tuple[Service, list[Problem]]:
-    """Return `new` with what people added to the rows of `old`, and notes on what no longer fits."""
+    """Return `new` with what people added to the rows of `old`, and notes on what no longer applies."""
     actions: dict[str, Action] = {}
     dropped: list[Problem] = []
     for name, action in new.actions.items():

@@ -1,4 +1,4 @@
-"""What a verb judges by: the settings file, the bundle and the catalog, named or found."""
+"""Finds the settings file, the bundle and the catalog that a verb works with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLACES = (Path("camguard.toml"), Path("config/camguard.toml"))
 
 
 class Source(NamedTuple):
-    """Where a bundle comes from, and the settings that change what it means."""
+    """The folder of a bundle, its catalog, and the settings that change its decisions."""
 
     bundle: Path
     catalog: Path

@@ -1,4 +1,4 @@
-"""`camguard test`: hold a bundle against what its tests expect of it."""
+"""`camguard test`: run the policy tests of a bundle and print the outcome."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> Exit:
-    """Run every test and print how it went."""
+    """Run every test and print the outcome."""
     source = find_source(args)
     bundle = read_bundle(source)
     suites = [

@@ -32,12 +32,12 @@ CODE = "TestError"
 DIMENSIONS = ("principals", "actions", "ips", "resources", "times")
 _NAMED = ("principals", "ips", "resources", "times")  # tables of a file that give names to values
 
-Values = Mapping[str, Any]  # as the file writes them -> what they mean, in order
+Values = Mapping[str, Any]  # a text of the file -> the value that it stands for, in order
 Combination = tuple[str, ...]  # one shown value for each of DIMENSIONS
 
 
 class Expectation(NamedTuple):
-    """What a decision must be. None: anything will do."""
+    """What a decision must be. A field that is None is not compared."""
 
     allow: bool
     reason: Reason | None
@@ -201,7 +201,7 @@ def _read_test(reader: _Reader, raw: Any, at: str, names: Mapping[str, Values], 
 def _named_by(
     reader: _Reader, expect: Values, spread: Mapping[str, Values], given: Mapping[str, Values], at: str
 ) -> Iterator[Combination]:
-    """Yield the combinations of a test that one `expect` names; a value that the test has not is wrong."""
+    """Yield the combinations of a test that one `expect` names; a value that the test lacks is a problem."""
     chosen = []
     for key in DIMENSIONS:
         if key not in expect:
@@ -230,38 +230,36 @@ def _read_expectation(reader: _Reader, table: Values, at: str, key: str) -> Expe
 
 
 def _spread(reader: _Reader, key: str, texts: Iterable[str], names: Values, at: str) -> dict[str, Any]:
-    """Return what each text of one dimension means, in order; patterns and ranges become several."""
+    """Return the value of each text of one dimension, in order; patterns and ranges become several values."""
     spread: dict[str, Any] = {}
     for text in texts:
-        meaning = names.get(text, text)
-        found = dict(_READERS[key](reader, text, meaning, f"{at}, {key}"))
+        value = names.get(text, text)
+        found = dict(_READERS[key](reader, text, value, f"{at}, {key}"))
         spread |= found
     return spread
 
 
-def _principal(reader: _Reader, text: str, meaning: Any, at: str) -> Iterator[tuple[str, str]]:
+def _principal(reader: _Reader, text: str, value: Any, at: str) -> Iterator[tuple[str, str]]:
     known = reader.bundle.people.names
-    principal = find_principal(reader.bundle, str(meaning))
+    principal = find_principal(reader.bundle, str(value))
     if principal not in known:
-        reader.wrong(
-            at, f"there is no principal {meaning!r}{nearest(str(meaning), (*known, *known.values()))}"
-        )
+        reader.wrong(at, f"there is no principal {value!r}{nearest(str(value), (*known, *known.values()))}")
     yield text, principal
 
 
-def _actions(reader: _Reader, _text: str, meaning: Any, at: str) -> Iterator[tuple[str, str]]:
+def _actions(reader: _Reader, _text: str, value: Any, at: str) -> Iterator[tuple[str, str]]:
     actions = reader.bundle.catalog.actions
-    found = [action for action in actions if star_match(meaning, action)]
+    found = [action for action in actions if star_match(value, action)]
     if not found:
-        what = "action fits" if STAR in meaning else "action is called"
-        reader.wrong(at, f"no {what} {meaning!r}{nearest(meaning, actions)}")
+        what = "action fits" if STAR in value else "action is called"
+        reader.wrong(at, f"no {what} {value!r}{nearest(value, actions)}")
     yield from zip(found, found, strict=True)
 
 
-def _addresses(reader: _Reader, text: str, meaning: Any, at: str) -> Iterator[tuple[str, int]]:
-    """Yield an address, or both ends of a range: where it is left is where a policy goes wrong."""
+def _addresses(reader: _Reader, text: str, value: Any, at: str) -> Iterator[tuple[str, int]]:
+    """Yield an address, or both ends of a range: mistakes in policies show at the ends."""
     try:
-        ends = dict.fromkeys(parse_range(str(meaning)))
+        ends = dict.fromkeys(parse_range(str(value)))
     except AddressError as error:
         reader.wrong(at, str(error))
         return
@@ -269,15 +267,15 @@ def _addresses(reader: _Reader, text: str, meaning: Any, at: str) -> Iterator[tu
         yield (text if len(ends) == 1 else format_address(place)), place
 
 
-def _resource(_reader: _Reader, text: str, meaning: Any, _at: str) -> Iterator[tuple[str, str]]:
-    yield text, str(meaning)
+def _resource(_reader: _Reader, text: str, value: Any, _at: str) -> Iterator[tuple[str, str]]:
+    yield text, str(value)
 
 
-def _instant(reader: _Reader, text: str, meaning: Any, at: str) -> Iterator[tuple[str, float]]:
-    when = meaning if isinstance(meaning, datetime) else read_moment(str(meaning))
+def _instant(reader: _Reader, text: str, value: Any, at: str) -> Iterator[tuple[str, float]]:
+    when = value if isinstance(value, datetime) else read_moment(str(value))
     if when is None:
         hint = "has no time: give the file `now = 2026-11-22T09:00:00Z`, or the test its own `times`"
-        reader.wrong(at, hint if text == "now" else f"{meaning!r} is not a time such as 2026-11-22T09:00:00Z")
+        reader.wrong(at, hint if text == "now" else f"{value!r} is not a time such as 2026-11-22T09:00:00Z")
         return
     if when.tzinfo is None:
         reader.wrong(at, f"{when} has no time zone: end it with Z")
