@@ -1,4 +1,4 @@
-"""Six-segment templates as pages print them (catalog-pages section 5)."""
+"""Six-segment templates as documentation pages print them."""
 
 from __future__ import annotations
 

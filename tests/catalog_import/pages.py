@@ -1,4 +1,4 @@
-"""Pages made for tests: the same facts in every layout that was met (catalog-pages section 2)."""
+"""Pages made for tests: the same facts in every layout in which pages were found."""
 
 from __future__ import annotations
 

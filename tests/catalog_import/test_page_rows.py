@@ -1,4 +1,4 @@
-"""Rows that are strange and whole (catalog-pages sections 2, 5 and 6)."""
+"""Rows that are unusual and complete."""
 
 from __future__ import annotations
 

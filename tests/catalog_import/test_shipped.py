@@ -1,4 +1,4 @@
-"""The two catalogs that are shipped hold what their pages say (catalog-pages section 1)."""
+"""The two catalogs that are shipped hold what their pages say."""
 
 from __future__ import annotations
 
