@@ -18,7 +18,7 @@ from camguard.policy.conditions import read_condition
 from camguard.policy.model import ActionPattern, Clause, Effect, Policy, ResourcePattern, Statement
 from camguard.policy.resources import read_resource
 from camguard.policy.star import STAR
-from camguard.strict_json import Number, child, read_json
+from camguard.strict_json import Number, child, is_text, read_json
 from camguard.suggest import nearest
 
 MAX_CHARACTERS = 6144  # white space not counted (3.4, DEC-5)
@@ -159,12 +159,12 @@ def _strings(
     """Yield each text of a one-or-many element with its place (3.1: brackets may be dropped)."""
     wrong = partial(Problem, code=f"{name.capitalize()}Error")
     raw = elements.get(name)
-    if isinstance(raw, str) and not isinstance(raw, Number):
+    if is_text(raw):
         yield raw, f"{at}/{name}"
     elif isinstance(raw, list) and raw:
         for i, item in enumerate(raw):
             where = f"{at}/{name}/{i}"
-            if isinstance(item, str) and not isinstance(item, Number):
+            if is_text(item):
                 yield item, where
             else:
                 problems.append(wrong(where, message="is not a string"))
