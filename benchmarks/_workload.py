@@ -96,7 +96,7 @@ def make_workload(size: Size, seed: int = 1) -> Workload:
         lists.append(pair)
     for i in range(size.principals):
         users[str(10_000_000 + i)] = {"policies": [f"set-{i % len(lists)}"]}
-    principals = {"owner": {"uin": "1", "app_id": "2"}, "users": users}
+    principals = {"owner": {"uin": "100000", "app_id": "2"}, "users": users}
     return Workload(size, documents, principals, catalog, lists)
 
 

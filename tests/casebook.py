@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 FOLDER = Path(__file__).parent / "cases"
-OWNER = {"uin": "100", "app_id": "125"}
+OWNER = {"uin": "100100", "app_id": "125"}
 CALL = {
-    "principal": "uin/101",
+    "principal": "uin/100101",
     "action": "",
     "source_ip": "10.217.182.77",
     "time": "2026-01-01T00:00:00Z",
@@ -99,7 +99,7 @@ def policies_of(case: dict[str, Any]) -> dict[str, str]:
 
 def principals_of(case: dict[str, Any]) -> dict[str, Any]:
     """The principals of a case; if it names none, one user who has every policy."""
-    users = {"101": {"policies": list(case["policies"])}}
+    users = {"100101": {"policies": list(case["policies"])}}
     found: dict[str, Any] = case.get("principals", {"owner": OWNER, "users": users})
     return found
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from camguard.cli import main
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +47,18 @@ def no_collection() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
+
+
+@pytest.fixture(scope="session")
+def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made") / "camguard"
+    assert main(["init", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def folder(_made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a working folder of the test's own, made by `camguard init`, as the current folder."""
+    mine = shutil.copytree(_made, tmp_path / "camguard")
+    monkeypatch.chdir(mine)
+    return mine

@@ -296,8 +296,8 @@ def a_world(dice: Dice) -> World:
     principals: Json = {
         "owner": {"uin": OWNER, "app_id": APP_ID},
         "users": {
-            "101": {**entry(), "groups": dice.several(("g", "h"), 0, 2)},
-            "102": {"policies": ["all"]},
+            "100101": {**entry(), "groups": dice.several(("g", "h"), 0, 2)},
+            "100102": {"policies": ["all"]},
         },
         "groups": {"g": {"policies": carried(0)}, "h": {"policies": carried(0)}},
         "roles": {"bot": entry()},
@@ -349,7 +349,16 @@ def edges(cidr: str) -> list[str]:
 
 def a_call(dice: Dice, world: World) -> Json:
     """A call of an action that exists, mostly; addresses and times lie on the edges of what policies say."""
-    callers = ("uin/101", "uin/101", "uin/101", "uin/101", "role/bot", "role/bot", "uin/102", "uin/100")
+    callers = (
+        "uin/100101",
+        "uin/100101",
+        "uin/100101",
+        "uin/100101",
+        "role/bot",
+        "role/bot",
+        "uin/100102",
+        "uin/100100",
+    )
     strangers = ("uin/999", "role/101", "uin/bot", "")
     return {
         "principal": dice.pick(strangers if dice.chance(1) else callers),
@@ -401,12 +410,12 @@ def a_resource(dice: Dice, world: World) -> str | None:
     said = [one for one in world.said["resource"] if one != "*"]
     if said and dice.chance(60):
         _, _, service, region, account, wanted = dice.pick(said).split(":", 5)
-        for name, value in (("${uin}", "101"), ("${owner_uin}", OWNER), ("${app_id}", APP_ID)):
+        for name, value in (("${uin}", "100101"), ("${owner_uin}", OWNER), ("${app_id}", APP_ID)):
             wanted = wanted.replace(name, value)
         wanted = wanted.replace("*", dice.pick(("", "x", "*", "a/b")))
         wanted = wanted.removesuffix("/") if dice.chance(20) else wanted
         region = dice.pick(("ap-guangzhou", "", region)) if "*" in region or dice.chance(30) else region
-        account = dice.pick(("uin/100", "uin/200", "")) if "*" in account else account
+        account = dice.pick(("uin/100100", "uin/100200", "")) if "*" in account else account
         service = dice.pick(tuple(world.catalog)) if service in {"", "*"} else service
     else:
         service = dice.pick((*world.catalog, *world.catalog, "other", ""))
@@ -431,7 +440,7 @@ def a_context_value(dice: Dice, key: str, said: list[str] | None) -> str:
         return dice.pick(
             liked.get(key, (*WORDS, *NUMBERS, *DATES, "true", "false", "10.0.0.0", "::1", *STRANGE))
         )
-    value = dice.pick(said or WORDS).replace("${uin}", "101").replace("*", "x")
+    value = dice.pick(said or WORDS).replace("${uin}", "100101").replace("*", "x")
     value = value.lower() if value in {"True", "False"} else value
     return dice.pick((value, value, value, value.swapcase(), f"{value}0", value.partition("/")[0]))
 

@@ -439,7 +439,7 @@ def decide(
     row = rows.get(name)
     if layers is None:
         return "principal_unknown", ()
-    if not re.fullmatch("[a-z0-9]+:[A-Za-z][A-Za-z0-9_]{0,127}", call["action"]):
+    if not re.fullmatch("[a-z0-9]{1,63}:[A-Za-z][A-Za-z0-9]{0,63}", call["action"]):
         return "action_invalid", ()
     if product is None:
         return "service_unknown", ()

@@ -25,19 +25,22 @@ ORDER = (
     "files",
     "bounded_cache",
     "suggest",
-    "jsontext",
+    "grammar",
+    "strict_json",
     "ipset",
     "catalog",
     "policy",
     "engine",
     "lint",
     "bundle",
+    "policytest",
     "settings",
     "telemetry",
     "edge",
     "assembly",
     "middleware",
     "gateway",
+    "catalog_import",
     "cli",
 )
 
@@ -215,6 +218,28 @@ def test_no_class_has_a_name_that_says_nothing() -> None:
 @pytest.mark.parametrize("path", FILES, ids=by_name)
 def test_no_file_outgrows_its_room(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+# A program, and packages that it must not load: the command line reads pages, a process that serves does not.
+LOADS = [
+    pytest.param("import camguard", ("catalog_import", "policytest", "cli", "gateway"), id="import camguard"),
+    pytest.param(
+        "from camguard.cli import main; main(['serve', '--check', '--config', 'config/camguard.toml'])",
+        ("catalog_import",),
+        id="camguard serve",
+    ),
+]
+
+
+@pytest.mark.parametrize(("program", "absent"), LOADS)
+def test_a_program_loads_only_what_it_runs(program: str, absent: tuple[str, ...]) -> None:
+    command = f"{program}\nimport sys\nprint(*sys.modules, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stderr.splitlines()[-1].split())
+    assert {"camguard.engine.decide", *(["camguard.gateway.run"] if "serve" in program else [])} <= loaded
+    assert {name for name in loaded if name.startswith(tuple(f"camguard.{part}" for part in absent))} == set()
 
 
 def test_the_public_names_exist() -> None:

@@ -101,7 +101,7 @@ def test_one_more_deny_never_gives_an_allow() -> None:
 
 def test_without_policies_only_the_owner_passes() -> None:
     allowed = {call["principal"] for call, _, after in changes(without_policies) if after is Reason.ALLOWED}
-    assert allowed == {"uin/100"}
+    assert allowed == {"uin/100100"}
 
 
 def test_a_deny_of_everything_leaves_nothing() -> None:

@@ -39,7 +39,7 @@ def bundle(statements: int) -> Bundle:
         statement = {"effect": "allow", "action": "aiart:*", "resource": "*", "condition": condition}
         text = json.dumps({"version": "2.0", "statement": [statement]})
         policies[f"p{i}"] = parse_policy(text, f"p{i}")
-    people = {"owner": {"uin": "1", "app_id": "2"}, "users": {"200": {"policies": list(policies)}}}
+    people = {"owner": {"uin": "100001", "app_id": "2"}, "users": {"100200": {"policies": list(policies)}}}
     return make_bundle(
         policies, people, Catalog({"aiart": service("aiart", *(action("aiart", name) for name in NAMES))})
     )
@@ -47,7 +47,7 @@ def bundle(statements: int) -> Bundle:
 
 def calls() -> list[Call]:
     return [
-        Call("uin/200", f"aiart:{NAMES[i % 200]}", parse_address(f"10.{i % 12}.{i % 7}.{i % 250}"), 1e9)
+        Call("uin/100200", f"aiart:{NAMES[i % 200]}", parse_address(f"10.{i % 12}.{i % 7}.{i % 250}"), 1e9)
         for i in range(CALLS)
     ]
 

@@ -74,7 +74,7 @@ def no_alias(pattern: str, region: str, unclear: Any) -> Any:
 
 
 def every_account(account: str, asked: Any) -> str:
-    return str(RIGHT["own_account"]("" if account == "uin/200" else account, asked))
+    return str(RIGHT["own_account"]("" if account == "uin/100200" else account, asked))
 
 
 def no_app_id(account: str, asked: Any) -> str:
@@ -178,7 +178,7 @@ def unmapped(text: str) -> Any:
 
 
 def role_number(principals: Any, principal: str) -> Any:
-    return {"uin": "101"} | RIGHT["variables_of"](principals, principal)
+    return {"uin": "100101"} | RIGHT["variables_of"](principals, principal)
 
 
 def empty_value(text: str, variables: Any) -> str:

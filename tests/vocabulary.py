@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-OWNER, APP_ID = "100", "125"
+OWNER, APP_ID = "100100", "125"
 SERVICES = ("aiart", "cvm", "cos", "svcx", "account", "c2")
 NAMES = (
     "TextToImage",
@@ -14,11 +14,23 @@ NAMES = (
     "RunJob",
     "BindToken",
     "describe",
-    "Run_2",
+    "Run2",
     "X",
 )
 REGIONS = ("", "ap-guangzhou", "gz", "*", "ap-*", "bj", "ap-beijing", "*-guangzhou", "g*", "shjr", "**", "cq")
-ACCOUNTS = ("", "uin/100", "uid/125", "uin/", "*", "uin/*", "uin/200", "uid/999", "uin/1*", "uid/100", "uid/")
+ACCOUNTS = (
+    "",
+    "uin/100100",
+    "uid/125",
+    "uin/",
+    "*",
+    "uin/*",
+    "uin/100200",
+    "uid/999",
+    "uin/1*",
+    "uid/100100",
+    "uid/",
+)
 WANTED = (
     *("*", "instance/*", "instance/ins-1", "instance/ins-1/*", "instance/", "inst*", "*/ins-*", "i*/i*-1*"),
     *(
@@ -48,9 +60,9 @@ REQUESTED = (
     *(
         "eip/eip-1",
         "a:b/c",
-        "instance/101",
-        "100/x",
-        "101/125",
+        "instance/100101",
+        "100100/x",
+        "100101/125",
         "instance/ins-1/x/y",
         "",
         "ins?ance/q",
@@ -83,8 +95,8 @@ WORDS = (
     "a*",
     "é",
     "É",
-    "101",
-    "100",
+    "100101",
+    "100100",
     "1",
     "0",
     "dept&rd",
@@ -112,7 +124,7 @@ LIKES = (
 VARIABLES = ("${uin}", "${owner_uin}", "${app_id}", "${qcs:principal_tag_value}", "1${uin}", "${uin}0")
 TAG_SETS: tuple[dict[str, str], ...] = (
     *({}, {"dept": "rd"}, {"dept": "rd", "env": "prod"}, {"dept": "RD"}, {"env": ""}, {"dept": "a&b"}),
-    *({"a&b": ""}, {"dept": "rd", "note": "a&b"}, {"a/b": "x"}, {"owner": "101", "dept": "rd"}),
+    *({"a&b": ""}, {"dept": "rd", "note": "a&b"}, {"a/b": "x"}, {"owner": "100101", "dept": "rd"}),
 )
 TAG_VALUES = ("dept&rd", "env&prod", "dept&RD", "env&", "dept&a&b", "a&b&", "owner&${uin}", "a/b&x")
 

@@ -25,9 +25,9 @@ from camguard.engine.known_actions import IpSupport, UnknownAction
 from camguard.engine.principals import Principals, read_principals
 from camguard.errors import BundleError, CamguardError, Problem
 from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, list_folder, read_folder
-from camguard.jsontext import read_json
 from camguard.policy.document import Document, parse_document
 from camguard.policy.model import Policy
+from camguard.strict_json import read_json
 
 PRINCIPALS = "principals.json"
 POLICIES = "policies"

@@ -1,4 +1,4 @@
-"""Which actions exist: model, catalog files, and the reader of documentation pages."""
+"""Which actions exist: the model, and the catalog files that hold it. Knows no documentation page."""
 
 from __future__ import annotations
 

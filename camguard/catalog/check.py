@@ -3,180 +3,112 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from camguard import grammar
 from camguard.catalog.model import Access, Action, Granularity, IpRestriction, Page, Service
 from camguard.catalog.template import ANY, bindable, segments
 from camguard.errors import Problem
-from camguard.jsontext import Number, child
+from camguard.strict_json import Check, Fault, ObjectReader, flag, is_text, must, one_of, shaped, text, texts
 from camguard.suggest import nearest
 
 CODE: Final = "CatalogError"
-SERVICE: Final = re.compile(r"[a-z0-9]+", re.ASCII)
-NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 
-# Says what is wrong with a value, or nothing.
-Check = Callable[[Any], str | None]
+_LIST: Final = must(lambda value: isinstance(value, list), "a list")
 
 
-def _text(value: Any) -> str | None:
-    return None if _is_text(value) else "must be a string"
+def _binding(value: Any) -> Iterator[Fault]:
+    if not isinstance(value, dict) or not all(map(is_text, value.values())):
+        yield (), "must be an object of placeholder: parameter"
+        return
+    for name, parameter in value.items():
+        if not grammar.PARAMETER.fullmatch(parameter):
+            yield (name,), f"{parameter!r} is not {grammar.PARAMETER_RULE}"
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and not isinstance(value, Number)
-
-
-def _flag(value: Any) -> str | None:
-    return None if isinstance(value, bool) else "must be true or false"
-
-
-def _shaped(pattern: str, shape: str) -> Check:
-    compiled = re.compile(pattern, re.ASCII)
-
-    def check(value: Any) -> str | None:
-        return None if _is_text(value) and compiled.fullmatch(value) else f"must be {shape}"
-
-    return check
-
-
-def _one_of(*words: str) -> Check:
-    def check(value: Any) -> str | None:
-        if _is_text(value) and value in words:
-            return None
-        return f"must be one of {', '.join(words)}{nearest(value, words) if _is_text(value) else ''}"
-
-    return check
-
-
-def _list(value: Any) -> str | None:
-    return None if isinstance(value, list) else "must be a list"
-
-
-def _texts(value: Any) -> str | None:
-    return None if isinstance(value, list) and all(map(_is_text, value)) else "must be a list of strings"
-
-
-def _binding(value: Any) -> str | None:
-    if isinstance(value, dict) and all(map(_is_text, value.values())):
-        return None
-    return "must be an object of placeholder: parameter"
-
-
-_NAME = _shaped(NAME.pattern, "a letter followed by letters, digits and underscores")
-
-SERVICE_KEYS: Final[Mapping[str, Check]] = {
-    "service": _shaped(SERVICE.pattern, "lower-case letters and digits"),
-    "title": _text,
-    "console": _flag,
-    "tag_authorization": _flag,
-    "granularity": _one_of(*(level.value for level in Granularity)),
-    "ip_restriction": _one_of(*(summary.value for summary in IpRestriction)),
-    "pages": _list,
-    "actions": _list,
+_SERVICE: Final[Mapping[str, Check]] = {
+    "service": shaped(grammar.SERVICE, grammar.SERVICE_RULE),
+    "title": text,
+    "console": flag,
+    "tag_authorization": flag,
+    "granularity": one_of(*(level.value for level in Granularity)),
+    "ip_restriction": one_of(*(summary.value for summary in IpRestriction)),
+    "pages": _LIST,
+    "actions": _LIST,
 }
-PAGE_KEYS: Final[Mapping[str, Check]] = {
-    "title": _text,
-    "last_updated": _text,
-    "sha256": _shaped(r"[0-9a-f]{64}", "64 hexadecimal digits"),
+_PAGE: Final[Mapping[str, Check]] = {
+    "title": text,
+    "last_updated": text,
+    "sha256": shaped(re.compile(r"[0-9a-f]{64}"), "64 hexadecimal digits"),
 }
-ACTION_KEYS: Final[Mapping[str, Check]] = {
-    "name": _NAME,
-    "access": _one_of(*(access.value for access in Access)),
-    "granularity": _one_of(*(level.value for level in Granularity)),
-    "resources": _texts,
-    "ip_restriction": _flag,
-    "description": _text,
+_ACTION: Final[Mapping[str, Check]] = {
+    "name": shaped(grammar.ACTION_NAME, grammar.ACTION_NAME_RULE),
+    "access": one_of(*(access.value for access in Access)),
+    "granularity": one_of(*(level.value for level in Granularity)),
+    "resources": texts,
+    "ip_restriction": flag,
+    "description": text,
 }
-OPTIONAL_ACTION_KEYS: Final[Mapping[str, Check]] = {
-    "access_guessed": _flag,
-    "unreadable": _texts,
-    "version": _shaped(r"\d{4}-\d{2}-\d{2}", "a version such as 2022-12-29"),
+_FURTHER: Final[Mapping[str, Check]] = {
+    "access_guessed": flag,
+    "unreadable": texts,
+    "version": shaped(grammar.VERSION, grammar.VERSION_RULE),
     "bind": _binding,
-    "match": _one_of("all", "any"),
+    "match": one_of("all", "any"),
 }
 
 
 def read_service(tree: Any, source: str, expected: str) -> tuple[Service | None, list[Problem]]:
     """Return the service and no problems, or None and every problem.
 
-    source: the file's name. expected: the service that the file's name promises.
+    source: the name of the file. expected: the service that the name of the file promises.
     """
-    problems: list[Problem] = []
-
-    def wrong(at: str, message: str) -> None:
-        problems.append(Problem(f"{source}#{at}" if at else source, CODE, message))
-
-    if not _object(tree, "", SERVICE_KEYS, {}, wrong):
-        return None, problems
-    if tree["service"] != expected:
-        wrong("/service", f"{tree['service']!r} does not belong in {expected}.json")
-    for index, page in enumerate(tree["pages"]):
-        _object(page, f"/pages/{index}", PAGE_KEYS, {}, wrong)
+    reader = ObjectReader(source, CODE)
+    top = reader.members(tree, "", _SERVICE)
+    if reader.problems:
+        return None, reader.problems
+    if top["service"] != expected:
+        reader.wrong("/service", f"{top['service']!r} does not belong in {expected}.json")
+    for index, page in enumerate(top["pages"]):
+        reader.members(page, f"/pages/{index}", _PAGE)
     seen: dict[str, int] = {}
-    for index, action in enumerate(tree["actions"]):
+    for index, row in enumerate(top["actions"]):
         at = f"/actions/{index}"
-        if not _object(action, at, ACTION_KEYS, OPTIONAL_ACTION_KEYS, wrong):
+        before = len(reader.problems)
+        action = reader.members(row, at, _ACTION, _FURTHER)
+        if len(reader.problems) > before:
             continue
         first = seen.setdefault(action["name"], index)
         if first != index:
-            wrong(f"{at}/name", f"{action['name']} is already at /actions/{first}")
-        _resources(action, at, wrong)
-    return (None if problems else _service(tree)), problems
+            reader.wrong(f"{at}/name", f"{action['name']} is already at /actions/{first}")
+        if reader.passes(action, at, _wrong_resources):
+            reader.passes(action, at, _wrong_bindings)
+    return (None if reader.problems else _service(tree)), reader.problems
 
 
-def _object(
-    tree: Any,
-    at: str,
-    required: Mapping[str, Check],
-    optional: Mapping[str, Check],
-    wrong: Callable[[str, str], None],
-) -> bool:
-    """Check the keys and the kind of each value. True when nothing was wrong."""
-    if not isinstance(tree, dict):
-        wrong(at, "must be an object")
-        return False
-    known = {**required, **optional}
-    found = [(child(at, name), f"unknown key{nearest(name, known)}") for name in tree if name not in known]
-    found += [(at, f"lacks {name!r}") for name in required if name not in tree]
-    for name, value in tree.items():
-        message = known[name](value) if name in known else None
-        if message is not None:
-            found.append((child(at, name), message))
-    for place, message in found:
-        wrong(place, message)
-    return not found
+def _wrong_bindings(action: Mapping[str, Any]) -> Iterator[Fault]:
+    known = bindable(action["resources"])
+    for name in action.get("bind", {}):
+        if name not in known:
+            yield ("bind", name), f"no last segment has this placeholder{nearest(name, known)}"
 
 
-def _resources(action: Mapping[str, Any], at: str, wrong: Callable[[str, str], None]) -> None:
-    found = list(_wrong_resources(action))
-    if not found:
-        known = bindable(action["resources"])
-        found = [
-            (child("/bind", name), f"no template has this placeholder{nearest(name, known)}")
-            for name in action.get("bind", {})
-            if name not in known
-        ]
-    for place, message in found:
-        wrong(at + place, message)
-
-
-def _wrong_resources(action: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _wrong_resources(action: Mapping[str, Any]) -> Iterator[Fault]:
     resources, unreadable = action["resources"], action.get("unreadable", [])
     if not resources and not unreadable:
-        yield "/resources", "is empty, so no call could pass"
+        yield ("resources",), "is empty, so no call could pass"
     if resources and unreadable:
-        yield "/unreadable", "leaves resources to guesswork: `resources` must be empty"
+        yield ("unreadable",), "leaves resources to guesswork: `resources` must be empty"
     if len(set(resources)) != len(resources):
-        yield "/resources", "holds a template twice"
+        yield ("resources",), "holds a template twice"
     if action["granularity"] != Granularity.RESOURCE and resources not in ([], [ANY]):
-        yield "/resources", f'must be ["*"] at {action["granularity"]} level'
+        yield ("resources",), f'must be ["*"] at {action["granularity"]} level'
     for index, template in enumerate(resources):
         if template != ANY and segments(template) is None:
             message = "is neither * nor six segments (qcs:project:service:region:account:resource)"
-            yield f"/resources/{index}", message
+            yield ("resources", index), message
 
 
 def _service(tree: Mapping[str, Any]) -> Service:

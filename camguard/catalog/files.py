@@ -1,7 +1,7 @@
 """Catalog files: one JSON document per service, `<service>.json`, always the same bytes for the same facts.
 
-Rule 1: a folder loads whole or not at all, and every problem of every file is told at once.
-Rule 2: what equals its default is not written, so that a file holds facts only.
+Rule 1: a folder loads whole or not at all, and every problem of every file is listed at once.
+Rule 2: a field that equals its default is not written, so that a file holds facts only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from camguard.catalog.check import read_service
 from camguard.catalog.model import Action, Catalog, Service
 from camguard.errors import CatalogError, Problem
 from camguard.files import DOCUMENT_BYTES, list_folder, read_folder
-from camguard.jsontext import read_json
+from camguard.strict_json import read_json
 
 SUFFIX: Final = ".json"
 CODE: Final = "CatalogError"
@@ -81,7 +81,7 @@ def save_service(service: Service, folder: Path) -> Path:
 
 
 def save_all(services: Iterable[Service], folder: Path) -> list[Path]:
-    """Write services into `folder`, which is made if need be, and return their files.
+    """Write services into `folder`, which is created where it is missing, and return their files.
 
     Everything is on disk beside its target before the first file is replaced. Raises OSError, and then no
     file has been touched unless a replacement itself failed.

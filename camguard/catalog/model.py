@@ -1,8 +1,8 @@
-"""Which actions exist, how finely each can be authorized, whether its source address can be limited.
+"""The catalog: which actions exist, how finely each is authorized, whether its source IP can be restricted.
 
-Rule 1: a fact is read off the action's own row, never inferred from its service (cam-semantics DEC-44).
+Rule 1: a fact comes from the row of the action itself and is never inferred from its service (DEC-44).
 Rule 2: `access` is the table in which the page lists an action, never a safety class (DEC-48).
-Rule 3: an action that is not here does not exist for camguard (DEC-2).
+Rule 3: an action that the catalog does not list does not exist for camguard (DEC-2).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Access(StrEnum):
 
 
 class Granularity(StrEnum):
-    """The finest level at which something can be authorized (cam-semantics 11.1)."""
+    """The finest level at which something can be authorized (CAM 11.1)."""
 
     SERVICE = "service"
     OPERATION = "operation"
@@ -32,7 +32,7 @@ class Granularity(StrEnum):
 
 
 class IpRestriction(StrEnum):
-    """A service's summary of its rows: all, some or none can be limited by source address."""
+    """The summary that a service gives of its rows: all, some or none can be restricted by source IP."""
 
     SUPPORTED = "supported"
     PARTIAL = "partial"
@@ -70,7 +70,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Where a service's rows came from."""
+    """The provenance of the rows of a service."""
 
     title: str
     last_updated: str  # as printed, or ""

@@ -1,11 +1,11 @@
-"""What somebody may have meant by an action that the catalog does not have."""
+"""The actions of a catalog that are nearest to a name that it does not have."""
 
 from __future__ import annotations
 
 from camguard.catalog.model import Catalog
 from camguard.suggest import nearest_names
 
-_LONGEST = 128  # comparing is quadratic in the length; no name comes near this
+_LONGEST = 128  # comparing is quadratic in the length; a service and an action together are shorter
 
 
 def nearest_actions(catalog: Catalog, action: str, most: int = 3) -> tuple[str, ...]:

@@ -1,20 +1,18 @@
-"""Six-segment resource templates: what a page prints in a row's resource cell.
+"""Six-segment resource templates: what a page prints in the resource cell of a row.
 
-A template is kept as printed. Its placeholders are spelt `${x}`, `$x`, `{$x}` or `{x}`, mixed at will, or
-are a bare word that nothing marks (catalog-pages section 5).
+A template is kept as printed. `camguard/grammar.py` says what its placeholders look like.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Final
+
+from camguard.grammar import placeholders, words
 
 ANY: Final = "*"
 LEAD: Final = "qcs:"
 SEGMENTS: Final = 6
-
-_PLACEHOLDER: Final = re.compile(r"\$\{([\w-]+)\}|\{\$([\w-]+)\}|\{([\w-]+)\}|\$([\w-]+)", re.ASCII)
 
 
 def segments(template: str) -> tuple[str, ...] | None:
@@ -31,21 +29,20 @@ def segments(template: str) -> tuple[str, ...] | None:
     return parts
 
 
-def placeholders(template: str) -> tuple[str, ...]:
-    """Return the names of the marked placeholders, in order.
-
-    >>> placeholders("qcs::tcr:${region}:uin/$uin:repo/{$registryId}/{name}")
-    ('region', 'uin', 'registryId', 'name')
-    """
-    return tuple("".join(found) for found in _PLACEHOLDER.findall(template))
-
-
 def bindable(templates: Iterable[str]) -> frozenset[str]:
-    """Return what a catalog file may bind to a parameter: placeholders, and bare words of the resource."""
+    """Return what a catalog file may bind to a parameter: placeholders and bare words of the last segment.
+
+    The other segments are not filled from parameters: service, region and account come from the call.
+
+    >>> sorted(bindable(["qcs::db:${region}:uin/${uin}:instance/${db id}"]))
+    ['db id', 'instance']
+    """
     names: set[str] = set()
     for template in templates:
-        names.update(placeholders(template))
-        names.update(word for word in template.split(":")[-1].split("/") if word.isidentifier())
+        parts = segments(template)
+        if parts is not None:
+            names.update(found.name for found in placeholders(parts[-1]))
+            names.update(words(parts[-1]))
     return frozenset(names)
 
 

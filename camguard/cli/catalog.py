@@ -6,10 +6,9 @@ import argparse
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
 from camguard.catalog import Access, Action, Catalog, Service, load_catalog, nearest_actions, save_all
-from camguard.catalog.build import Plan, Update, plan_build
 from camguard.catalog.diff import Change, Difference, compare
 from camguard.catalog.files import action_tree
 from camguard.cli.exit import Exit
@@ -19,9 +18,10 @@ from camguard.cli.starter import starter
 from camguard.errors import CatalogError, Problem
 from camguard.files import DOCUMENT_BYTES, read_file
 from camguard.settings import load_settings
-from camguard.suggest import nearest_names
+from camguard.suggest import few, meant, nearest_names
 
-_MANY: Final = 3  # lost rows that a refusal names; the result lists all
+if TYPE_CHECKING:
+    from camguard.catalog_import.build import Plan, Update
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -70,6 +70,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run_build(args: argparse.Namespace) -> Exit:
     """Read pages and write the files of their services, all or none."""
+    # Imported late: `camguard serve` loads this module too, and must not load the readers of pages.
+    from camguard.catalog_import.build import plan_build  # noqa: PLC0415
+
     plan = plan_build([(str(page), read_file(page, DOCUMENT_BYTES)) for page in args.pages], args.out)
     hindrances = [*_refusals(plan), *([] if args.allow_shrink else _shrinkages(plan))]
     if not hindrances:
@@ -92,9 +95,8 @@ def _shrinkages(plan: Plan) -> Iterator[Problem]:
     for update in plan.updates:
         if update.lost:
             names = [action.name for action in update.lost]
-            more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
             message = (
-                f"nothing was written: {_rows(len(names))} would be lost ({', '.join(names[:_MANY])}{more}); "
+                f"nothing was written: {_rows(len(names))} would be lost ({few(names)}); "
                 "--allow-shrink loses them"
             )
             yield Problem(str(update.file), "Shrinks", message)
@@ -167,8 +169,7 @@ def _unknown(catalog: Catalog, wanted: str) -> str:
     kind, near = "action", nearest_actions(catalog, wanted)
     if ":" not in wanted:
         kind, near = "service", nearest_names(wanted, catalog.services) or near
-    hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
-    return f"{wanted}: the catalog has no such {kind}{hint}"
+    return f"{wanted}: the catalog has no such {kind}{meant(near)}"
 
 
 def _find_catalog(named: Path | None) -> Path:

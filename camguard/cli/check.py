@@ -6,7 +6,7 @@ import argparse
 import re
 import time
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC
 from itertools import chain
 
 from camguard.bundle import Bundle
@@ -14,7 +14,7 @@ from camguard.catalog import nearest_actions
 from camguard.catalog.model import Granularity
 from camguard.cli.exit import Exit
 from camguard.cli.output import add_format, complain, paint, say, show
-from camguard.cli.source import add_source, find_principal, find_source, read_bundle
+from camguard.cli.source import add_source, find_source, read_bundle
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.explain import Explanation, format_moment
@@ -22,6 +22,8 @@ from camguard.engine.remediation import Change
 from camguard.errors import AddressError
 from camguard.ipset import format_address, parse_address
 from camguard.policy.keys import OWN, known_keys, operators_of
+from camguard.policy.values import read_moment
+from camguard.policytest.cases import find_principal
 from camguard.suggest import meant, nearest
 
 _SECONDS = re.compile(r"[0-9]{1,11}(?:\.[0-9]+)?")
@@ -220,10 +222,9 @@ def _address(text: str) -> int:
 def _instant(text: str) -> float:
     if _SECONDS.fullmatch(text):
         return float(text)
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no instant like 2026-11-22T03:00:00Z") from None
+    when = read_moment(text)
+    if when is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 2026-11-22T03:00:00Z")
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 

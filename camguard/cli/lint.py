@@ -13,16 +13,17 @@ from camguard.catalog import load_catalog
 from camguard.cli.exit import Exit
 from camguard.cli.output import add_format, paint, say, show
 from camguard.cli.sarif import sarif
-from camguard.cli.source import add_config, find_config, shown
+from camguard.cli.source import add_config, find_config
 from camguard.cli.starter import starter
 from camguard.engine.action_index import ActionIndex
 from camguard.engine.principals import Principals, read_principals
 from camguard.errors import BundleError, PolicyError, Problem
 from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, read_file
-from camguard.jsontext import read_json
 from camguard.lint import CatalogView, Finding, Severity, lint, lint_attachments
 from camguard.policy.document import Document, parse_document
+from camguard.policytest.cases import shown
 from camguard.settings import load_settings
+from camguard.strict_json import read_json
 
 _STYLES = {Severity.ERROR: "bad", Severity.WARNING: "doubtful"}
 

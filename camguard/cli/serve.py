@@ -14,9 +14,10 @@ from camguard.assembly import Parts, assemble
 from camguard.bundle import Bundle
 from camguard.cli.exit import Exit
 from camguard.cli.output import complain, finished, paint, say
-from camguard.cli.source import add_config, shown, the_config
+from camguard.cli.source import add_config, the_config
 from camguard.engine.call import Call
 from camguard.ipset import parse_address
+from camguard.policytest.cases import shown
 from camguard.settings import Address, Settings
 from camguard.settings.load import parse_settings
 from camguard.settings.source import read_source

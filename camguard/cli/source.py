@@ -1,4 +1,4 @@
-"""What a verb judges by: the settings file, the bundle and the catalog, named or found."""
+"""Finds the settings file, the bundle and the catalog that a verb works with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLACES = (Path("camguard.toml"), Path("config/camguard.toml"))
 
 
 class Source(NamedTuple):
-    """Where a bundle comes from, and the settings that change what it means."""
+    """The folder of a bundle, its catalog, and the settings that change its decisions."""
 
     bundle: Path
     catalog: Path
@@ -84,22 +84,3 @@ def read_bundle(source: Source) -> Bundle:
         ip_support=source.enforcement.ip_support,
         unknown_action=source.enforcement.unknown_action,
     )
-
-
-def shown(path: Path) -> str:
-    """Return a path as short as it can be said here."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-def find_principal(bundle: Bundle, text: str) -> str:
-    """Return the principal that `text` names: `uin/…`, `role/…`, a uin, or the name of exactly one user.
-
-    A uin that exists is that user, even where another user's name is spelled like it.
-    """
-    if "/" in text:
-        return text
-    if f"uin/{text}" in bundle.people.layers:
-        return f"uin/{text}"
-    named = [principal for principal, name in bundle.people.names.items() if name == text]
-    return named[0] if len(named) == 1 else text

@@ -1,4 +1,4 @@
-"""`camguard test`: hold a bundle against what its tests expect of it."""
+"""`camguard test`: run the policy tests of a bundle and print the outcome."""
 
 from __future__ import annotations
 
@@ -6,36 +6,14 @@ import argparse
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from camguard.bundle import Bundle
 from camguard.cli.exit import Exit
-from camguard.cli.expectations import Case, Suite, read_suites
 from camguard.cli.output import add_format, complain, paint, show
 from camguard.cli.source import add_source, find_source, read_bundle
-from camguard.engine.decision import Decision
+from camguard.policytest import Outcome, coverage, decide_suite, never_decided, read_suites
 
 _SHOWN = 5  # failures of one test that text lists; json lists all
-
-
-class Failure(NamedTuple):
-    """One combination that was decided otherwise than expected."""
-
-    case: Case
-    decision: Decision
-
-    def __str__(self) -> str:
-        """Return it as one line."""
-        by = f" by {', '.join(self.decision.statements)}" if self.decision.statements else ""
-        word = "allow" if self.decision else "deny"
-        return f"{self.case.shown}: expected {self.case.expected}, got {word} ({self.decision.reason}){by}"
-
-
-class Outcome(NamedTuple):
-    """One test that ran."""
-
-    suite: Suite
-    failures: tuple[Failure, ...]
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -61,7 +39,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> Exit:
-    """Run every test and print how it went."""
+    """Run every test and print the outcome."""
     source = find_source(args)
     bundle = read_bundle(source)
     suites = [
@@ -70,10 +48,10 @@ def run(args: argparse.Namespace) -> Exit:
         for suite in read_suites(path, bundle)
         if args.only is None or args.only.search(suite.name)
     ]
-    outcomes = [judge(suite, bundle) for suite in suites]
+    outcomes = [decide_suite(suite, bundle) for suite in suites]
     wanted = args.coverage or args.min_coverage is not None
     never = never_decided(suites, bundle) if wanted else None
-    covered = share(bundle, never) if never is not None else None
+    covered = coverage(bundle, never) if never is not None else None
     show(args.format, report(outcomes, bundle, never), document(outcomes, never, covered))
     if not any(suite.cases for suite in suites):
         complain("no policy test ran")
@@ -93,37 +71,6 @@ def find_files(paths: list[Path]) -> Iterator[Path]:
             yield path
 
 
-def judge(suite: Suite, bundle: Bundle) -> Outcome:
-    """Decide every case of a test."""
-    failures = []
-    for case in suite.cases:
-        decision = bundle.decide(case.call)
-        if case.expected.misses(decision):
-            failures.append(Failure(case, decision))
-    return Outcome(suite, tuple(failures))
-
-
-def never_decided(suites: list[Suite], bundle: Bundle) -> list[str]:
-    """Return the ids of the statements that decided no case, policies by name.
-
-    A call that passes was decided by every allow that holds, in the layers that limit it too.
-    """
-    decided: set[str] = set()
-    for case in (case for suite in suites for case in suite.cases):
-        why = bundle.explain(case.call)
-        decided.update(why.decision.statements)
-        if why.decision:
-            decided.update(note.id for note in why.statements if note.counts)
-    every = [each.id for _, policy in sorted(bundle.policies.items()) for each in policy.statements]
-    return [each for each in every if each not in decided]
-
-
-def share(bundle: Bundle, never: list[str]) -> float:
-    """Return the percentage of statements that decided something; of none it is all."""
-    total = bundle.statement_count
-    return 100.0 * (total - len(never)) / total if total else 100.0
-
-
 def report(outcomes: list[Outcome], bundle: Bundle, never: list[str] | None) -> Iterator[str]:
     """Yield a line for each test, its first failures below, then the sums."""
     for outcome in outcomes:
@@ -139,7 +86,8 @@ def report(outcomes: list[Outcome], bundle: Bundle, never: list[str] | None) -> 
     yield f"{len(outcomes)} tests, {calls} calls: {_sum(failed, calls)}"
     if never is not None:
         total = bundle.statement_count
-        yield f"{total - len(never)} of {total} statements decided something ({share(bundle, never):.1f} %)"
+        reached = f"{total - len(never)} of {total} statements decided something"
+        yield f"{reached} ({coverage(bundle, never):.1f} %)"
         for statement in never:
             yield f"  {paint('never', 'doubtful')} {statement}"
 

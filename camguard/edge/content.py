@@ -19,7 +19,7 @@ from camguard.edge.multipart import Field, multipart_fields
 from camguard.edge.params import ACTION, ambiguous_names
 from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision
-from camguard.jsontext import TooManyValuesError, parse_json
+from camguard.strict_json import TooManyValuesError, parse_json
 
 Kind = Literal["json", "form", "multipart", "octets"]
 

@@ -22,7 +22,7 @@ from hashlib import sha256
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from camguard.edge.head import Head
-from camguard.edge.keys import PRINCIPAL, SECRET_ID, Credential, Key, Keys, shorten
+from camguard.edge.keys import Credential, Key, Keys, shorten
 from camguard.edge.params import Params, parse_params
 from camguard.edge.refusal import refused
 from camguard.edge.replay import SignatureLog
@@ -30,6 +30,7 @@ from camguard.edge.signature import check_tc3, claim_tc3, named_credential, sign
 from camguard.edge.signature_v1 import check_v1, claim_v1, signs_v1
 from camguard.engine.decision import Decision, Reason
 from camguard.errors import Problem, SettingsError
+from camguard.grammar import PRINCIPAL, SECRET_ID, UIN
 from camguard.policy.model import Policy
 from camguard.settings.model import IdentitySettings
 
@@ -48,8 +49,7 @@ CLAIMED: Final = (
     "camguard can call as anyone whose secret id they know, unless the upstream verifies that signature."
 )
 
-_DIGITS = re.compile(r"[0-9]{5,20}")
-_SECRET_ID_SAID = re.compile(rb"TC3-HMAC-SHA256 Credential=([A-Za-z0-9_-]{1,1024})/")
+_SECRET_ID_SAID = re.compile(rf"TC3-HMAC-SHA256 Credential=({SECRET_ID.pattern})/".encode())
 _REMEMBERED: Final = 4096
 _SIGNATURES: Final = 65_536  # threats T105: some 36 MiB when full
 _HEX_LENGTH: Final = 64
@@ -195,7 +195,7 @@ class Identify:
         if known is not None:
             return known
         text = raw.decode("ascii", "replace")
-        principal = f"uin/{text}" if _DIGITS.fullmatch(text) else text
+        principal = f"uin/{text}" if UIN.fullmatch(text) else text
         if not PRINCIPAL.fullmatch(principal):
             return _HEADER_INVALID
         if len(self._principals) >= _REMEMBERED:

@@ -9,13 +9,12 @@ Rule 4: an unknown or disabled secret id costs what a known one costs (T81): a k
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from hashlib import sha256
 from hmac import digest as hmac_digest
 from pathlib import Path
@@ -24,24 +23,18 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from camguard.errors import PolicyError, Problem, SettingsError
 from camguard.files import read_file
-from camguard.jsontext import Number, child, read_json
+from camguard.grammar import PRINCIPAL, PRINCIPAL_RULE, SECRET_ID, SECRET_ID_RULE
 from camguard.policy.document import policy_from_tree
 from camguard.policy.model import Policy
-from camguard.suggest import nearest
+from camguard.policy.values import read_instant
+from camguard.strict_json import Check, Number, ObjectReader, child, flag, is_text, must, read_json, shaped
 
 if TYPE_CHECKING:
     from _hashlib import HASH
 
-# A temporary credential's id is longer than a permanent one and has `-` and `_` in it; its documented
-# bound is 1,024 bytes, that of its token 4,096.
-SECRET_ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
-PRINCIPAL = re.compile(r"uin/[0-9]{5,20}|role/[A-Za-z0-9_+=,.@-]{1,128}")
 _VISIBLE = re.compile(r"[!-~]+")
 _SECRET_LENGTH = range(16, 1025)
-_TOKEN_LENGTH = range(1, 4097)
-_FIELDS = ("secret_key", "principal", "enabled", "token", "expires", "session_policy")
-_REQUIRED = ("secret_key", "principal")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII)
+_TOKEN_LENGTH = range(1, 4097)  # the documented bound of a temporary credential's token
 _EPOCH = re.compile(r"(?:0|[1-9]\d{0,11})(?:\.\d{1,6})?", re.ASCII)
 
 _FILE_BYTES = 16 << 20
@@ -163,94 +156,72 @@ def parse_keys(raw: bytes, source: str) -> Keys:
 
     source: the file's name, for messages. Raises SettingsError that lists every problem.
     """
+    reader = ObjectReader(source, "KeysError")
     tree = read_json(raw, source, SettingsError, "KeysError")
-    problems: list[Problem] = []
-
-    def wrong(at: str, message: str) -> None:
-        problems.append(Problem(f"{source}#{at}", "KeysError", message))
-
-    if not isinstance(tree, dict):
-        wrong("", "is not an object of secret ids")
-        tree = {}
     keys: dict[str, Key] = {}
     disabled = 0
-    for secret_id, entry in tree.items():
+    for secret_id, entry in reader.object(tree, "").items():
         at = child("", secret_id)
         if not SECRET_ID.fullmatch(secret_id):
-            wrong(at, "a secret id has 1 to 1024 letters, digits, `-` and `_`")
-        if not isinstance(entry, dict):
-            wrong(at, "is not an object")
-            continue
-        key = _read_key(secret_id, entry, at, wrong, problems)
+            reader.wrong(at, f"a secret id has {SECRET_ID_RULE}")
+        key = _read_key(secret_id, entry, at, reader)
         if key is None or entry.get("enabled", True) is False:
             disabled += key is not None
         else:
             keys[secret_id] = key
-    if problems:
-        raise SettingsError(*problems)
+    if reader.problems:
+        raise SettingsError(*reader.problems)
     return Keys(keys, disabled)
 
 
-Wrong = Callable[[str, str], None]
-
-
-def _read_key(
-    secret_id: str, entry: Mapping[str, Any], at: str, wrong: Wrong, problems: list[Problem]
-) -> Key | None:
-    """Return one entry as a Key, or None after telling `wrong` everything that is."""
-    before = len(problems)
-    for name in entry:
-        if name not in _FIELDS:
-            wrong(child(at, name), f"unknown field{nearest(name, _FIELDS)}")
-    for name in _REQUIRED:
-        if name not in entry:
-            wrong(at, f"has no {name}")
-    secret = _visible(entry, "secret_key", _SECRET_LENGTH, at, wrong)
-    token = _visible(entry, "token", _TOKEN_LENGTH, at, wrong)
-    principal = entry.get("principal", "")
-    if "principal" in entry and not (isinstance(principal, str) and PRINCIPAL.fullmatch(principal)):
-        wrong(f"{at}/principal", "a principal is `uin/` and 5 to 20 digits, or `role/` and the role's name")
-    if not isinstance(entry.get("enabled", True), bool):
-        wrong(f"{at}/enabled", "is not true or false")
-    expires = _instant(entry["expires"]) if "expires" in entry else math.inf
-    if expires is None:
-        wrong(f"{at}/expires", "is not a UTC time such as 2026-01-31T12:00:00Z, nor seconds since 1970")
-    session = None
-    if "session_policy" in entry:
-        session = _session(entry["session_policy"], f"{at}/session_policy", wrong)
-    if len(problems) > before or expires is None:
-        return None
-    return Key(secret_id, principal, secret, token, None if expires == math.inf else expires, session)
-
-
-def _visible(entry: Mapping[str, Any], name: str, length: range, at: str, wrong: Wrong) -> bytes:
-    """Return a secret text, or nothing after saying what is wrong without quoting it."""
-    text = entry.get(name)
-    if name not in entry:
-        return b""
-    if not isinstance(text, str) or isinstance(text, Number):
-        wrong(f"{at}/{name}", "is not a string")
-    elif len(text) not in length or not _VISIBLE.fullmatch(text):
-        rule = f"{length.start} to {length.stop - 1} visible ASCII characters without blanks"
-        wrong(f"{at}/{name}", f"is not {rule}")
-    else:
-        return text.encode()
-    return b""
+def _visible(length: range) -> Check:
+    """Return the check of a secret text. Its message never quotes the text."""
+    rule = f"a string of {length.start} to {length.stop - 1} visible ASCII characters without blanks"
+    return must(lambda value: is_text(value) and len(value) in length and _VISIBLE.fullmatch(value), rule)
 
 
 def _instant(value: object) -> float | None:
     """Return seconds since the epoch; value: a JSON number, or RFC 3339 in UTC."""
     if isinstance(value, Number):
         return float(value) if _EPOCH.fullmatch(value) else None
-    if not isinstance(value, str) or not _TIME.fullmatch(value):
+    if not isinstance(value, str) or not value.endswith("Z"):
         return None
-    try:
-        return datetime.fromisoformat(value).astimezone(UTC).timestamp()
-    except (ValueError, OverflowError):  # the 31st of February
-        return None
+    moment = read_instant(value)
+    return None if moment is None else float(moment)
 
 
-def _session(tree: object, at: str, wrong: Wrong) -> Policy | None:
+_REQUIRED = {"secret_key": _visible(_SECRET_LENGTH), "principal": shaped(PRINCIPAL, PRINCIPAL_RULE)}
+_OPTIONAL = {
+    "enabled": flag,
+    "token": _visible(_TOKEN_LENGTH),
+    "expires": must(
+        lambda value: _instant(value) is not None,
+        "a UTC time such as 2026-01-31T12:00:00Z, or seconds since 1970",
+    ),
+    "session_policy": must(lambda _value: True, "a policy"),  # read by the language itself
+}
+
+
+def _read_key(secret_id: str, entry: Any, at: str, reader: ObjectReader) -> Key | None:
+    """Return one entry as a Key, or None after adding everything that is wrong with it."""
+    before = len(reader.problems)
+    found = reader.members(entry, at, _REQUIRED, _OPTIONAL)
+    session = None
+    if "session_policy" in found:
+        session = _session(found["session_policy"], f"{at}/session_policy", reader.wrong)
+    if len(reader.problems) > before:
+        return None
+    return Key(
+        secret_id,
+        principal=found["principal"],
+        secret=found["secret_key"].encode(),
+        token=found.get("token", "").encode(),
+        expires=_instant(found["expires"]) if "expires" in found else None,
+        session=session,
+    )
+
+
+def _session(tree: object, at: str, wrong: Callable[[str, str], None]) -> Policy | None:
     try:
         return policy_from_tree(tree, "session")
     except PolicyError as error:

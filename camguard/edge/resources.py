@@ -19,15 +19,13 @@ from typing import Any, NamedTuple, TypeAlias
 from camguard.catalog.model import Action
 from camguard.edge.params import folded, look_alike
 from camguard.engine.decision import Decision
-from camguard.jsontext import Number
+from camguard.grammar import placeholders
 from camguard.policy.resources import SEGMENTS, Owner
+from camguard.strict_json import Number
 
 MOST = 1000  # resources of one call; more are not judged
 _LONGEST = 2048  # characters of a value in a resource: each stands in as many as all others make together
 _DEEPEST = 16  # levels of a flat parameter name
-# `${x}`, `{$x}`, `{x}` and `$x`, as the pages spell them (catalog-pages 5)
-_PLACEHOLDER = re.compile(r"\$\{([^{}]+)\}|\{\$?([^{}$]+)\}|\$([A-Za-z0-9_]+)")
-
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
 
 Parameters: TypeAlias = Mapping[str, Any]  # as JSON holds them: text, lists, objects
@@ -77,25 +75,18 @@ def _cut(text: str, entry: Action, owner: Owner) -> Template:
     if len(parts) != SEGMENTS:
         return Template("", (text,), ())  # a resource-level action may be printed with `*`
     _, _, service, region, account, path = parts
-    service = entry.service if _PLACEHOLDER.search(service) else service
-    region = "{region}" if _PLACEHOLDER.search(region) else region
+    service = entry.service if any(placeholders(service)) else service
+    region = "{region}" if any(placeholders(region)) else region
     literals, names, at = [], [], 0
-    for found in _marked(path, entry.bind):
-        literals.append(path[at : found.start()])
-        names.append(next(group for group in (*found.groups(), found.group()) if group).strip())
-        at = found.end()
+    for found in placeholders(path, entry.bind):
+        literals.append(path[at : found.start])
+        names.append(found.name)
+        at = found.end
     return Template(
         f"qcs::{service}:{region}:{_account(account, owner)}:",
         (*literals, path[at:]),
         tuple(tuple(entry.bind.get(name, name).split(".")) for name in names),
     )
-
-
-def _marked(path: str, bind: Mapping[str, str]) -> Iterator[re.Match[str]]:
-    """Yield the placeholders of a path: the marked ones, and bare words that the entry's map names."""
-    bare = "|".join(rf"(?<![\w$-]){re.escape(name)}(?![\w-])" for name in bind)
-    pattern = re.compile(f"{_PLACEHOLDER.pattern}|{bare}") if bare else _PLACEHOLDER
-    return pattern.finditer(path)
 
 
 def _account(account: str, owner: Owner) -> str:

@@ -21,13 +21,13 @@ from camguard.edge.head import Head
 from camguard.edge.keys import Credential, Key, Keys
 from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision
+from camguard.grammar import SECRET_ID, of_bytes
 
 SKEW: Final = 300  # seconds, both ways, inclusive
 UNSIGNED: Final = b"UNSIGNED-PAYLOAD"
 
-# A secret id may be longer and hold `-` and `_`: temporary credentials do (keys.py).
 _SAID = re.compile(
-    rb"TC3-HMAC-SHA256 Credential=([A-Za-z0-9_-]{1,1024})/([0-9]{4}-[0-9]{2}-[0-9]{2})/"
+    rb"TC3-HMAC-SHA256 Credential=(" + of_bytes(SECRET_ID).pattern + rb")/([0-9]{4}-[0-9]{2}-[0-9]{2})/"
     rb"([a-z0-9][a-z0-9-]{0,62})/tc3_request, SignedHeaders=([a-z0-9!#$%&'*+.^_`|~;-]{1,2048}), Signature="
 )
 _HEX = re.compile(rb"[0-9a-f]{64}")

@@ -17,11 +17,12 @@ from hmac import digest as hmac_digest
 from typing import Final
 
 from camguard.edge.head import Head
-from camguard.edge.keys import SECRET_ID, Key, Keys
+from camguard.edge.keys import Key, Keys
 from camguard.edge.params import Params
 from camguard.edge.refusal import refused
 from camguard.edge.signature import judge_key, timely
 from camguard.engine.decision import Decision
+from camguard.grammar import SECRET_ID
 
 _CREDENTIAL: Final = frozenset(("secretid", "signature"))
 _METHODS: Final = {"HmacSHA1": "sha1", "HmacSHA256": "sha256"}

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from camguard import grammar as shapes
 from camguard.bounded_cache import BoundedCache
 from camguard.catalog.model import Action, Catalog, Granularity
 from camguard.edge.content import Content, content_of
@@ -26,15 +27,15 @@ from camguard.engine.decision import Decision
 from camguard.policy.resources import Owner
 from camguard.settings.model import LimitsSettings
 
-ACTION_NAME = re.compile(rb"[A-Za-z][A-Za-z0-9]{0,63}")
-REGION = re.compile(rb"[a-z]{2}-[a-z0-9-]{1,60}")
-VERSION = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+ACTION_NAME: Final = shapes.of_bytes(shapes.ACTION_NAME)
+REGION: Final = shapes.of_bytes(shapes.REGION)
+VERSION: Final = shapes.of_bytes(shapes.VERSION)
 _HOST = re.compile(rb"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
 _HOST_LENGTH: Final = 253
 _LONGEST_NAMING: Final = 512
 _PORTS: Final = range(1, 65536)
 _SERVICE = r"([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)"
-_PLACE = r"(?:\.intl|(?:\.internal)?(?:\.[a-z]{2}-[a-z0-9-]{1,60})?)"  # cam-semantics 14.1
+_PLACE = rf"(?:\.intl|(?:\.internal)?(?:\.{shapes.REGION.pattern})?)"  # cam-semantics 14.1
 
 _HOST_MISSING: Final = refused("host_missing")
 _HOST_INVALID: Final = refused("host_invalid")

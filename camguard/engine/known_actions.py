@@ -7,15 +7,12 @@ Rule 2: a KnownActions has no reference to tables or to the evaluator, so tables
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from camguard.catalog.model import Access, Action, Catalog, Granularity
 from camguard.engine.attributes import ActionTraits
 from camguard.engine.decision import Decision, Reason
-
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{,127}")
-_SERVICE = re.compile(r"[a-z0-9]+")
+from camguard.grammar import ACTION_NAME, SERVICE
 
 ACTION_INVALID = Decision(Reason.ACTION_INVALID)
 ACTION_UNKNOWN = Decision(Reason.ACTION_UNKNOWN)
@@ -42,7 +39,7 @@ class KnownActions:
         if found is not None or not self._judge_unknown:
             return found
         service, _, name = action.partition(":")
-        if service not in self._catalog.services or not _NAME.fullmatch(name):
+        if service not in self._catalog.services or not ACTION_NAME.fullmatch(name):
             return None
         entry = Action(service, name, Access.OTHER, Granularity.OPERATION, ("*",), ip_restriction=False)
         return self._traits_of(entry, in_catalog=False)
@@ -50,11 +47,11 @@ class KnownActions:
     def why_unknown(self, action: str) -> Decision:
         """Return the refusal of calls of a name that has no traits."""
         service, _, name = action.partition(":")
-        if not _NAME.fullmatch(name):
+        if not ACTION_NAME.fullmatch(name):
             return ACTION_INVALID
         if service in self._catalog.services:
             return ACTION_UNKNOWN
-        return SERVICE_UNKNOWN if _SERVICE.fullmatch(service) else ACTION_INVALID
+        return SERVICE_UNKNOWN if SERVICE.fullmatch(service) else ACTION_INVALID
 
     def _traits_of(self, entry: Action, *, in_catalog: bool) -> ActionTraits:
         tags = self._catalog.services[entry.service].tag_authorization

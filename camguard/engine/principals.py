@@ -6,23 +6,17 @@ Rule 2: principals with the same policies get the same `Layers` object, which is
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from camguard.engine.layers import Layers
 from camguard.errors import Problem
-from camguard.jsontext import Number, child
+from camguard.grammar import APP_ID, APP_ID_RULE, ROLE, ROLE_RULE, UIN, UIN_RULE
 from camguard.policy.resources import Owner
+from camguard.strict_json import Check, ObjectReader, child, must, or_null, shaped, text, texts
 from camguard.suggest import nearest
-
-_DIGITS = re.compile(r"[0-9]{1,20}")
-_ROLE = re.compile(r"[\w+=,.@-]{1,128}", re.ASCII)
-_TOP = ("owner", "users", "groups", "roles", "account")
-_USER = ("name", "groups", "policies", "boundary")
-_ROLE_KEYS = ("policies", "boundary")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,45 +28,12 @@ class Principals:
     names: Mapping[str, str]
 
 
-class _Reader:
-    """Reads one document and collects its problems."""
+class _Reader(ObjectReader):
+    """Reads one document, and gives principals with the same policies the same `Layers`."""
 
     def __init__(self, source: str) -> None:
-        self.source = source
-        self.problems: list[Problem] = []
+        super().__init__(source, "PrincipalsError")
         self._shared: dict[object, Layers] = {}
-
-    def wrong(self, at: str, message: str) -> None:
-        self.problems.append(Problem(f"{self.source}#{at}", "PrincipalsError", message))
-
-    def members(self, raw: Any, at: str, known: tuple[str, ...] | None = None) -> dict[str, Any]:
-        """Return the members of an object. known: the permitted names; None permits all."""
-        if not isinstance(raw, dict):
-            self.wrong(at, "is not an object")
-            return {}
-        for name in raw:
-            if known is not None and name not in known:
-                self.wrong(child(at, name), f"unknown key {name!r}{nearest(name, known)}")
-        return raw
-
-    def texts(self, raw: Any, at: str) -> tuple[str, ...]:
-        """Return a list of texts without repetitions."""
-        if raw is None:
-            return ()
-        if not isinstance(raw, list):
-            self.wrong(at, "is not a list")
-            return ()
-        for i, item in enumerate(raw):
-            if not isinstance(item, str) or isinstance(item, Number):
-                self.wrong(child(at, i), "is not a string")
-        return tuple(dict.fromkeys(str(item) for item in raw))
-
-    def text(self, raw: Any, at: str) -> str | None:
-        """Return a text, or None for null."""
-        if raw is not None and (not isinstance(raw, str) or isinstance(raw, Number)):
-            self.wrong(at, "is neither a string nor null")
-            return None
-        return raw
 
     def shared(
         self,
@@ -89,23 +50,41 @@ class _Reader:
         return self._shared[key]
 
 
+_TEXT = or_null(text)
+_TEXTS = or_null(texts)
+_ANY: Check = lambda _value: ()  # noqa: E731
+_OWNER = {
+    "uin": shaped(UIN, f"a string of {UIN_RULE}"),
+    "app_id": shaped(APP_ID, f"a string of {APP_ID_RULE}"),
+}
+_TOP = dict.fromkeys(("owner", "users", "groups", "roles", "account"), _ANY)
+_GROUP = {"policies": _TEXTS}
+_ROLE = {"policies": _TEXTS, "boundary": _TEXT}
+_USER = {"name": _TEXT, "groups": _TEXTS, **_ROLE}
+_LEVELS = or_null(must(lambda value: isinstance(value, list), "a list of lists of policies"))
+
+
+def _once(listed: Sequence[str] | None) -> tuple[str, ...]:
+    """Return texts, each once."""
+    return tuple(dict.fromkeys(listed or ()))
+
+
 def read_principals(raw: Any, source: str) -> Principals | tuple[Problem, ...]:
     """Return the principals in a tree of principals.json that `read_json` returned, or all its problems."""
     reader = _Reader(source)
-    top = reader.members(raw, "", _TOP)
-    owner = _owner(reader, top.get("owner"))
+    top = reader.members(raw, "", optional=_TOP)
+    owner = Owner(**{"uin": "", "app_id": "", **reader.members(top.get("owner"), "/owner", _OWNER)})
     levels = top.get("account")
     account: tuple[tuple[str, ...], ...] = ()
-    if levels is not None and not isinstance(levels, list):
-        reader.wrong("/account", "is not a list of lists of policy ids")
-    elif levels:
-        account = tuple(reader.texts(level or [], f"/account/{i}") for i, level in enumerate(levels))
-    groups = {
-        name: reader.texts(
-            reader.members(group, child("/groups", name), ("policies",)).get("policies"),
-            child("/groups", name) + "/policies",
+    if reader.passes(levels, "/account", _LEVELS):
+        account = tuple(
+            _once(level)
+            for i, level in enumerate(levels or ())
+            if reader.passes(level, f"/account/{i}", _TEXTS)
         )
-        for name, group in reader.members(top.get("groups", {}), "/groups").items()
+    groups = {
+        name: _once(reader.members(group, child("/groups", name), optional=_GROUP).get("policies"))
+        for name, group in reader.object(top.get("groups", {}), "/groups").items()
     }
     layers = {f"uin/{owner.uin}": reader.shared(account, (), None, root=True)}
     names = {f"uin/{owner.uin}": "owner"}
@@ -120,43 +99,29 @@ def read_principals(raw: Any, source: str) -> Principals | tuple[Problem, ...]:
     return Principals(owner, MappingProxyType(layers), MappingProxyType(names))
 
 
-def _owner(reader: _Reader, raw: Any) -> Owner:
-    members = reader.members(raw, "/owner", ("uin", "app_id"))
-    texts = []
-    for name in ("uin", "app_id"):
-        value = members.get(name)
-        if not isinstance(value, str) or isinstance(value, Number) or not _DIGITS.fullmatch(value):
-            reader.wrong(f"/owner/{name}", "is not a string of up to 20 digits")
-        texts.append(str(value))
-    return Owner(*texts)
-
-
 _Row = tuple[str, str, tuple[str, ...], str | None]  # principal, name, policies, boundary
 
 
 def _users(reader: _Reader, raw: Any, groups: Mapping[str, tuple[str, ...]], owner: Owner) -> Iterator[_Row]:
-    for uin, user in reader.members(raw, "/users").items():
+    for uin, user in reader.object(raw, "/users").items():
         at = child("/users", uin)
-        members = reader.members(user, at, _USER)
-        if not _DIGITS.fullmatch(uin):
-            reader.wrong(at, f"{uin!r} is not a uin of up to 20 digits")
+        members = reader.members(user, at, optional=_USER)
+        if not UIN.fullmatch(uin):
+            reader.wrong(at, f"{uin!r} is not a uin: a uin is {UIN_RULE}, else no request can name the user")
         if uin == owner.uin:
             reader.wrong(at, "is the owner, to which no policy applies; define a user with another uin")
-        identity = list(reader.texts(members.get("policies"), f"{at}/policies"))
-        for i, group in enumerate(reader.texts(members.get("groups"), f"{at}/groups")):
+        identity = list(members.get("policies") or ())
+        for i, group in enumerate(_once(members.get("groups"))):
             if group not in groups:
                 reader.wrong(f"{at}/groups/{i}", f"there is no group {group!r}{nearest(group, groups)}")
             identity += groups.get(group, ())
-        boundary = reader.text(members.get("boundary"), f"{at}/boundary")
-        name = reader.text(members.get("name"), f"{at}/name") or uin
-        yield f"uin/{uin}", name, tuple(dict.fromkeys(identity)), boundary
+        yield f"uin/{uin}", members.get("name") or uin, _once(identity), members.get("boundary")
 
 
 def _roles(reader: _Reader, raw: Any) -> Iterator[_Row]:
-    for name, role in reader.members(raw, "/roles").items():
+    for name, role in reader.object(raw, "/roles").items():
         at = child("/roles", name)
-        members = reader.members(role, at, _ROLE_KEYS)
-        if not _ROLE.fullmatch(name):
-            reader.wrong(at, f"{name!r} is not a name of a role")
-        identity = reader.texts(members.get("policies"), f"{at}/policies")
-        yield f"role/{name}", name, identity, reader.text(members.get("boundary"), f"{at}/boundary")
+        members = reader.members(role, at, optional=_ROLE)
+        if not ROLE.fullmatch(name):
+            reader.wrong(at, f"{name!r} is not the name of a role: {ROLE_RULE}")
+        yield f"role/{name}", name, _once(members.get("policies")), members.get("boundary")

@@ -28,6 +28,7 @@ from camguard.policy.operators import Kind
 from camguard.policy.resources import Owner, Resource
 from camguard.policy.star import STAR
 from camguard.policy.variables import fill
+from camguard.suggest import few
 
 _MAX_RANGES = 4  # ranges that one proposal lists
 _MAX_POLICIES = 500  # policies of the bundle that are tried
@@ -84,9 +85,7 @@ def _from_address(refused: _RefusedCall) -> Iterator[Change]:
 
 
 def _listed(places: IpSet) -> str:
-    texts = places.cidrs()
-    more = f" or {len(texts) - _MAX_RANGES} more ranges" if len(texts) > _MAX_RANGES else ""
-    return ", ".join(texts[:_MAX_RANGES]) + more
+    return few(places.cidrs(), _MAX_RANGES, rest="or {} more ranges")
 
 
 def _at_time(refused: _RefusedCall) -> Iterator[Change]:

@@ -5,19 +5,18 @@ Rule 1: a resource pattern is compared with the templates of the catalog once, w
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from itertools import islice
 from typing import NamedTuple
 
 from camguard.catalog.model import Action, Granularity
 from camguard.engine.action_index import ActionIndex
+from camguard.grammar import placeholders
 from camguard.policy.model import Effect, ResourcePattern
 from camguard.policy.resources import REGION_ALIASES, SEGMENTS
 from camguard.policy.star import STAR, star_match
 from camguard.suggest import few, nearest_names
 
-_PLACEHOLDER = re.compile(r"\$\{[^{}]+\}|\{\$?[^{}$]+\}|\$[A-Za-z0-9_-]+")
 _HOLE = "\0"  # stands for a placeholder, which any text can take
 _MAX_SUGGESTIONS = 500  # words that suggestions are looked up for; comparing words is slow
 
@@ -122,15 +121,17 @@ class CatalogView:
 
 
 def _has_placeholder(segment: str) -> bool:
-    return bool(_PLACEHOLDER.search(segment))
+    return any(placeholders(segment))
 
 
 def _with_holes(path: str, row: Action) -> str:
     """Return the path with a hole for each placeholder; bare words that `bind` names are placeholders too."""
-    path = _PLACEHOLDER.sub(_HOLE, path)
-    for name in row.bind:
-        path = re.sub(rf"(?<![\w$-]){re.escape(name)}(?![\w-])", _HOLE, path)
-    return path
+    pieces: list[str] = []
+    at = 0
+    for found in placeholders(path, row.bind):
+        pieces += (path[at : found.start], _HOLE)
+        at = found.end
+    return "".join((*pieces, path[at:]))
 
 
 def _may_match(pattern: ResourcePattern, template: _Template, effect: Effect) -> bool:

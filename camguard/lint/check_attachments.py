@@ -8,7 +8,6 @@ from typing import TypeVar
 from camguard.catalog.model import Catalog
 from camguard.engine.layers import Layers
 from camguard.engine.principals import Principals
-from camguard.jsontext import child
 from camguard.lint.codes import Finding, found
 from camguard.lint.source_map import statement_sources
 from camguard.lint.statement_view import OUTCOMES
@@ -16,6 +15,7 @@ from camguard.policy.document import Document
 from camguard.policy.model import Effect
 from camguard.policy.resources import SEGMENTS, Owner
 from camguard.policy.star import STAR
+from camguard.strict_json import child
 from camguard.suggest import few, nearest_names
 
 _UIN = "${uin}"

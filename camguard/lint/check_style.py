@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from camguard.jsontext import child
 from camguard.lint.codes import Finding, found
 from camguard.lint.source_map import statement_element
 from camguard.lint.statement_view import StatementView
 from camguard.policy.document import Document
 from camguard.policy.keys import LEGACY_TAG, RESOURCE_TAG
 from camguard.policy.resources import REGION_ALIASES, SEGMENTS
+from camguard.strict_json import child
 
 _PREFIX = "name/"
 

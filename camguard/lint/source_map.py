@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from camguard.jsontext import child
 from camguard.policy.document import Document
 from camguard.policy.model import Clause, Statement
+from camguard.strict_json import child
 
 
 class StatementSource:

@@ -13,12 +13,12 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from camguard.errors import PolicyError, Problem
-from camguard.jsontext import Number, child, read_json
 from camguard.policy.actions import read_action
 from camguard.policy.conditions import read_condition
 from camguard.policy.model import ActionPattern, Clause, Effect, Policy, ResourcePattern, Statement
 from camguard.policy.resources import read_resource
 from camguard.policy.star import STAR
+from camguard.strict_json import Number, child, is_text, read_json
 from camguard.suggest import nearest
 
 MAX_CHARACTERS = 6144  # white space not counted (CAM 3.4, DEC-5)
@@ -206,12 +206,12 @@ def _strings(
     """Yield each text of an element with its place. One text may stand without a list around it (CAM 3.1)."""
     code = f"{name.capitalize()}Error"
     place, raw = _member(elements, name, at)
-    if isinstance(raw, str) and not isinstance(raw, Number):
+    if is_text(raw):
         yield raw, place
     elif isinstance(raw, list) and raw:
         for i, item in enumerate(raw):
             where = f"{place}/{i}"
-            if isinstance(item, str) and not isinstance(item, Number):
+            if is_text(item):
                 yield item, where
             else:
                 problems.append(Problem(where, code, "is not a string"))

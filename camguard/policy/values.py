@@ -42,6 +42,14 @@ def read_instant(text: str) -> int | Fraction | None:
     return seconds + Fraction(int(fraction), 10 ** len(fraction)) if fraction else seconds
 
 
+def read_moment(text: str) -> datetime | None:
+    """Return the time that a person wrote in ISO 8601, or None. It has a time zone where the text has one."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
 def read_boolean(text: str) -> bool | None:
     """Return the value of `true` or `false`, which must be in lower case."""
     return _BOOLEANS.get(text)

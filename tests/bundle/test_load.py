@@ -13,7 +13,7 @@ from camguard.catalog import save_service
 from camguard.catalog.model import Access, Action, Granularity, IpRestriction, Service
 from camguard.errors import BundleError
 
-PEOPLE = {"owner": {"uin": "100", "app_id": "125"}}
+PEOPLE = {"owner": {"uin": "100100", "app_id": "125"}}
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from camguard.policy.document import Document, parse_document
 
 ALLOW = {"version": "2.0", "statement": [{"effect": "allow", "action": "aiart:*", "resource": "*"}]}
 DENY = {"version": "2.0", "statement": [{"effect": "deny", "action": "aiart:*", "resource": "*"}]}
-PEOPLE = {"owner": {"uin": "100", "app_id": "125"}, "users": {"200": {"policies": ["one"]}}}
-CALL = Call("uin/200", "aiart:TextToImage", parse_address("10.0.0.1"), 0.0)
+PEOPLE = {"owner": {"uin": "100100", "app_id": "125"}, "users": {"100200": {"policies": ["one"]}}}
+CALL = Call("uin/100200", "aiart:TextToImage", parse_address("10.0.0.1"), 0.0)
 CATALOG = {
     "service": "aiart",
     "title": "Image",
@@ -114,7 +114,7 @@ def test_the_same_content_is_unchanged_whatever_its_times_say(folder: Path) -> N
 
 CHANGES = [
     pytest.param("bundle/policies/one.json", DENY, id="a policy"),
-    pytest.param("bundle/principals.json", {**PEOPLE, "users": {"200": {}}}, id="the principals"),
+    pytest.param("bundle/principals.json", {**PEOPLE, "users": {"100200": {}}}, id="the principals"),
     pytest.param("catalog/aiart.json", {**CATALOG, "actions": []}, id="the catalog"),
 ]
 

@@ -169,9 +169,7 @@ WRONG = [
     pytest.param(_set("pages", 0, to=[]), "/pages/0", "must be an object", id="a page that is no object"),
     pytest.param(_set("pages", 0, "sha256", to="0"), "/pages/0/sha256", "64 hexadecimal", id="half a digest"),
     pytest.param(_drop("pages", 0, "title"), "/pages/0", "lacks 'title'", id="a page without title"),
-    pytest.param(
-        _set("actoins", to=[]), "/actoins", "unknown key (did you mean 'actions'", id="an unknown key"
-    ),
+    pytest.param(_set("actoins", to=[]), "/actoins", "(did you mean 'actions'", id="an unknown key"),
     pytest.param(_set("a/b~c", to=[]), "/a~1b~0c", "unknown key", id="a key that needs escaping"),
     pytest.param(_drop("actions"), "", "lacks 'actions'", id="no actions"),
     pytest.param(
@@ -206,8 +204,8 @@ WRONG = [
     ),
     pytest.param(
         _set("actions", 0, "resources", to=[1]),
-        "/actions/0/resources",
-        "list of strings",
+        "/actions/0/resources/0",
+        "must be a string",
         id="a number for a template",
     ),
     pytest.param(

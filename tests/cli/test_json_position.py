@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camguard.cli.json_position import line_of
-from camguard.jsontext import child
+from camguard.strict_json import child
 
 TEXT = """
 {

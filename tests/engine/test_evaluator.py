@@ -55,9 +55,9 @@ def policy(name: str, *statements: dict[str, Any]) -> Policy:
 
 
 def bundle(*policies: Policy, users: dict[str, list[str]] | None = None, **settings: Any) -> Bundle:
-    people = users or {"200": [each.id for each in policies]}
+    people = users or {"100200": [each.id for each in policies]}
     principals = {
-        "owner": {"uin": "100", "app_id": "125"},
+        "owner": {"uin": "100100", "app_id": "125"},
         "users": {uin: {"policies": ids} for uin, ids in people.items()},
     }
     return make_bundle({each.id: each for each in policies}, principals, catalog(), **settings)
@@ -65,11 +65,11 @@ def bundle(*policies: Policy, users: dict[str, list[str]] | None = None, **setti
 
 def call(action: str = "aiart:TextToImage", source: str | None = "10.0.0.1", **more: Any) -> Call:
     place = None if source is None else parse_address(source)
-    return Call(**{"principal": "uin/200", "action": action, "source_ip": place, "time": 0.0} | more)
+    return Call(**{"principal": "uin/100200", "action": action, "source_ip": place, "time": 0.0} | more)
 
 
 def row(found: Bundle, action: str = "aiart:TextToImage") -> ActionRules | Decision | None:
-    table = found.evaluator.table("uin/200")
+    table = found.evaluator.table("uin/100200")
     assert table is not None
     return table.row(action)
 
@@ -108,40 +108,40 @@ def test_the_owners_row_of_an_action_with_resources_is_judged_and_shared_with_no
     listed = catalog().services["aiart"]
     entry = listed.actions["SetPayMode"]
     actions = {**listed.actions, "SetPayMode": replace(entry, granularity=Granularity.RESOURCE)}
-    principals = {"owner": {"uin": "100", "app_id": "125"}}
+    principals = {"owner": {"uin": "100100", "app_id": "125"}}
     found = make_bundle({}, principals, Catalog({"aiart": replace(listed, actions=actions)}))
-    table = found.evaluator.table("uin/100")
+    table = found.evaluator.table("uin/100100")
     assert table is not None
     assert isinstance(table.row("aiart:TextToImage"), Decision), "without resources all is ready"
     mine = table.row("aiart:SetPayMode")
     assert isinstance(mine, ActionRules)
     assert not mine.rangeable
-    for account, allowed in (("uin/100", True), ("uin/200", False), ("", True)):
-        query = call("aiart:SetPayMode", principal="uin/100", resources=(f"qcs::aiart::{account}:x",))
+    for account, allowed in (("uin/100100", True), ("uin/100200", False), ("", True)):
+        query = call("aiart:SetPayMode", principal="uin/100100", resources=(f"qcs::aiart::{account}:x",))
         assert bool(found.decide(query)) is allowed
         assert found.decide(query._replace(action="aiart:TextToImage"))
 
 
 def test_principals_with_the_same_policies_share_a_table() -> None:
     found = bundle(
-        policy("one", {}), policy("two", {}), users={"200": ["one"], "201": ["one"], "202": ["two"]}
+        policy("one", {}), policy("two", {}), users={"100200": ["one"], "100201": ["one"], "100202": ["two"]}
     )
-    tables = [found.evaluator.table(f"uin/{uin}") for uin in (200, 201, 202)]
+    tables = [found.evaluator.table(f"uin/{uin}") for uin in (100200, 100201, 100202)]
     assert tables[0] is tables[1]
     assert tables[0] is not tables[2]
     assert found.table_stats() == (1, 2, 2)
 
 
 def test_only_the_first_call_of_a_principal_looks_into_the_cache() -> None:
-    found = bundle(policy("one", {}), users={"200": ["one"], "201": ["one"]})
-    for uin in (200, 200, 200, 201, 201):
+    found = bundle(policy("one", {}), users={"100200": ["one"], "100201": ["one"]})
+    for uin in (100200, 100200, 100200, 100201, 100201):
         found.decide(call(principal=f"uin/{uin}"))
     assert found.table_stats() == (1, 1, 1)
 
 
 def test_the_cache_of_tables_is_bounded() -> None:
     many = [policy(f"p{i}", {}) for i in range(8)]
-    users = {str(200 + i): [f"p{i}"] for i in range(8)}
+    users = {str(100200 + i): [f"p{i}"] for i in range(8)}
     small = bundle(*many, users=users, tables=3).evaluator
     for _ in range(2):
         assert all(small.decide(call(principal=f"uin/{uin}")) for uin in users)
@@ -150,11 +150,11 @@ def test_the_cache_of_tables_is_bounded() -> None:
 
 def test_the_recent_principals_keep_no_more_tables_than_the_cache() -> None:
     many = [policy(f"p{i}", {}) for i in range(40)]
-    small = bundle(*many, users={str(200 + i): [f"p{i}"] for i in range(40)}, tables=4).evaluator
+    small = bundle(*many, users={str(100200 + i): [f"p{i}"] for i in range(40)}, tables=4).evaluator
     most = 0
     for i in range(40):
         for each in (*range(max(0, i - 3), i), i):  # those that the cache has, then one that it lacks
-            small.table(f"uin/{200 + each}")
+            small.table(f"uin/{100200 + each}")
         held = (*small._tables.values(), *small._recent.values())  # noqa: SLF001 - nothing else tells
         most = max(most, len(set(map(id, held))))
     assert 4 < most <= 8, "four in the cache, and four that it lost since the recent ones were forgotten"
@@ -162,15 +162,17 @@ def test_the_recent_principals_keep_no_more_tables_than_the_cache() -> None:
 
 def test_the_recent_principals_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluator_module, "MAX_RECENT", 2)
-    found = bundle(policy("one", {}), users={str(200 + i): ["one"] for i in range(5)}, tables=1)
-    assert all(found.decide(call(principal=f"uin/{200 + i}")) for i in range(5))
+    found = bundle(policy("one", {}), users={str(100200 + i): ["one"] for i in range(5)}, tables=1)
+    assert all(found.decide(call(principal=f"uin/{100200 + i}")) for i in range(5))
     assert found.table_stats()[1:] == (1, 1), "forgetting a principal compiles nothing again"
 
 
 def test_tables_die_with_the_last_that_holds_them() -> None:
     limited = policy("one", {"condition": OFFICE}, {"resource": "qcs::aiart:::job/1"})
-    found = bundle(limited, policy("two", {}), users={"200": ["one"], "201": ["two"]}, unknown_action="judge")
-    for uin in ("200", "201", "9"):
+    found = bundle(
+        limited, policy("two", {}), users={"100200": ["one"], "100201": ["two"]}, unknown_action="judge"
+    )
+    for uin in ("100200", "100201", "9"):
         for action in ("aiart:TextToImage", "aiart:BrandNew", "aiart:!", "other:Nope"):
             query = call(principal=f"uin/{uin}", action=action)
             found.decide(query)
@@ -191,7 +193,7 @@ def test_names_that_the_catalog_lacks_are_not_kept() -> None:
     for size in range(1, 5):
         for name in combinations("abcdef", size):  # each is named by statements of its own
             assert found.decide(call(action=f"aiart:{''.join(name)}"))
-    table = found.evaluator.table("uin/200")
+    table = found.evaluator.table("uin/100200")
     assert table is not None
     assert table.rows == {}
     assert table._shared == {}  # noqa: SLF001 - what callers must not fill
@@ -202,7 +204,7 @@ def test_names_that_the_catalog_lacks_have_range_tables_that_are_not_kept() -> N
     for i in range(5):
         assert found.decide(call(action=f"aiart:New{i}"))
         assert not found.decide(call(action=f"aiart:New{i}", source="11.0.0.1"))
-    table = found.evaluator.table("uin/200")
+    table = found.evaluator.table("uin/100200")
     assert table is not None
     assert (table.rows, table.ranges) == ({}, {}), "callers choose these names; they may not fill the table"
 
@@ -308,7 +310,7 @@ def test_an_action_whose_resources_could_not_be_read_is_granted_by_nothing() -> 
     listed = catalog().services["aiart"]
     unread = {name: replace(entry, resources=()) for name, entry in listed.actions.items()}
     one = policy("one", {})
-    principals = {"owner": {"uin": "100", "app_id": "125"}, "users": {"200": {"policies": ["one"]}}}
+    principals = {"owner": {"uin": "100100", "app_id": "125"}, "users": {"100200": {"policies": ["one"]}}}
     found = make_bundle({"one": one}, principals, Catalog({"aiart": replace(listed, actions=unread)}))
     assert found.decide(call()).reason is Reason.NO_ALLOW
     words = [clause.why for note in found.explain(call()).statements for clause in note.clauses]
@@ -321,13 +323,13 @@ def test_an_action_whose_resources_could_not_be_read_is_granted_by_nothing() -> 
 def test_many_threads_may_decide_at_once() -> None:
     found = bundle(
         policy("one", {"condition": OFFICE}), policy("two", {"condition": SPRING}),
-        users={str(200 + i): [("one", "two")[i % 2]] for i in range(40)},
+        users={str(100200 + i): [("one", "two")[i % 2]] for i in range(40)},
     )  # fmt: skip
     wrong: list[object] = []
 
     def ask() -> None:
         for i in range(400):
-            answer = found.decide(call(principal=f"uin/{200 + i % 40}", time=float(i)))
+            answer = found.decide(call(principal=f"uin/{100200 + i % 40}", time=float(i)))
             expected = 100 <= i < 200 if i % 2 else True
             if bool(answer) is not expected:
                 wrong.append((i, answer))

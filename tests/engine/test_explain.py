@@ -91,15 +91,17 @@ def bundle(*statements: dict[str, Any], boundary: str | None = None, more: tuple
         for name, each in documents.items()
     }
     user = {"policies": ["one", *more], "boundary": boundary}
-    return make_bundle(policies, {"owner": {"uin": "100", "app_id": "125"}, "users": {"200": user}}, CATALOG)
+    return make_bundle(
+        policies, {"owner": {"uin": "100100", "app_id": "125"}, "users": {"100200": user}}, CATALOG
+    )
 
 
 def call(name: str = "aiart:TextToImage", source: str = "10.9.8.7", time: float = 0.0, **more: Any) -> Call:
-    return Call("uin/200", name, parse_address(source), time, **more)
+    return Call("uin/100200", name, parse_address(source), time, **more)
 
 
 def reboot(**more: Any) -> Call:
-    return call("cvm:Reboot", resources=("qcs::cvm:ap-guangzhou:uin/100:instance/ins-1",), **more)
+    return call("cvm:Reboot", resources=("qcs::cvm:ap-guangzhou:uin/100100:instance/ins-1",), **more)
 
 
 def notes(found: Explanation) -> list[tuple[str, object, str]]:
@@ -117,7 +119,7 @@ def test_a_statement_is_explained_clause_by_clause() -> None:
     assert [(n.layer, n.truth, n.counts) for n in found.statements] == [("identity", False, False)]
 
 
-ON_ONE, ON_TWO = (f"qcs::cvm:ap-guangzhou:uin/100:instance/ins-{i}" for i in (1, 2))
+ON_ONE, ON_TWO = (f"qcs::cvm:ap-guangzhou:uin/100100:instance/ins-{i}" for i in (1, 2))
 
 
 @pytest.mark.parametrize(
@@ -197,13 +199,13 @@ WORDS = [
     pytest.param(
         [allow("cvm:*", "qcs::cvm:::instance/ins-1")],
         reboot(),
-        (True, "resource: matches qcs::cvm:ap-guangzhou:uin/100:instance/ins-1"),
+        (True, "resource: matches qcs::cvm:ap-guangzhou:uin/100100:instance/ins-1"),
         id="a resource that matches",
     ),
     pytest.param(
         [allow("cvm:*", "qcs::cvm:::instance/ins-2")],
         reboot(),
-        (False, "resource: does not match qcs::cvm:ap-guangzhou:uin/100:instance/ins-1"),
+        (False, "resource: does not match qcs::cvm:ap-guangzhou:uin/100100:instance/ins-1"),
         id="a resource that does not match",
     ),
     pytest.param(
@@ -357,14 +359,14 @@ def test_a_missing_policy_is_named() -> None:
 
 def test_what_the_owner_does_not_own_is_named() -> None:
     theirs = "qcs::cvm:ap-guangzhou:uin/300:instance/ins-1"
-    query = call("cvm:Reboot", resources=(ON_ONE, None, theirs))._replace(principal="uin/100")
+    query = call("cvm:Reboot", resources=(ON_ONE, None, theirs))._replace(principal="uin/100100")
     found = bundle(allow("*"))
     why = found.explain(query)
     assert (why.decision, why.foreign) == (found.decide(query), (theirs,))
     assert why.decision.reason is Reason.NO_ALLOW
     assert found.nearest_changes(query, why) == (), "no policy can be attached to the owner"
     assert found.explain(query._replace(action="cvm:Regions")).foreign == ()
-    assert found.explain(query._replace(principal="uin/200")).foreign == ()
+    assert found.explain(query._replace(principal="uin/100200")).foreign == ()
 
 
 MOMENTS = [

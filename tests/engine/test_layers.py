@@ -64,13 +64,13 @@ POLICIES = {
 
 
 def bundle(*own: str, boundary: str | None = None, account: list[list[str]] | None = None) -> Bundle:
-    users = {"200": {"policies": list(own), "boundary": boundary}}
-    principals = {"owner": {"uin": "100", "app_id": "125"}, "users": users, "account": account}
+    users = {"100200": {"policies": list(own), "boundary": boundary}}
+    principals = {"owner": {"uin": "100100", "app_id": "125"}, "users": users, "account": account}
     return make_bundle(POLICIES, principals, CATALOG)
 
 
 def call(action: str = "art:Draw", session: str | None = None, *resources: str) -> Call:
-    query = Call("uin/200", action, 1, 0.0, resources or ("*",))
+    query = Call("uin/100200", action, 1, 0.0, resources or ("*",))
     return query._replace(session=POLICIES[session]) if session else query
 
 
@@ -144,8 +144,8 @@ def test_the_six_operations_are_explained_as_clauses() -> None:
 
 
 BINDINGS = [
-    pytest.param("uin/101", {"uin": "101"}, id="a user"),
-    pytest.param("uin/100", {"uin": "100"}, id="the owner"),
+    pytest.param("uin/100101", {"uin": "100101"}, id="a user"),
+    pytest.param("uin/100100", {"uin": "100100"}, id="the owner"),
     pytest.param("role/bot", {}, id="a role"),
     pytest.param("role/123", {}, id="a role whose name is a number"),
     pytest.param("uin/", {}, id="no number"),
@@ -156,7 +156,7 @@ BINDINGS = [
 
 @pytest.mark.parametrize(("principal", "own"), BINDINGS)
 def test_which_variables_have_a_value(principal: str, own: dict[str, str]) -> None:
-    assert bindings_of(principal, Owner("100", "125")) == {"owner_uin": "100", "app_id": "125"} | own
+    assert bindings_of(principal, Owner("100100", "125")) == {"owner_uin": "100100", "app_id": "125"} | own
     assert bindings_of(principal, Owner("x", "\u0661")) == own
 
 
@@ -169,10 +169,10 @@ def test_ranges_with_the_same_decision_are_one() -> None:
     both = {"ip_equal": {"qcs:ip": "0.0.0.0/24"}, "for_any_value:ip_equal": {"qcs:ip": "0.0.0.0/25"}}
     others = {"action": "art:Erase", "condition": {"ip_equal": {"qcs:ip": "0.0.0.0/26"}}}
     found = policy("one", {"condition": both}, others)
-    principals = {"owner": {"uin": "100", "app_id": "125"}, "users": {"200": {"policies": ["one"]}}}
+    principals = {"owner": {"uin": "100100", "app_id": "125"}, "users": {"100200": {"policies": ["one"]}}}
     made = make_bundle({"one": found}, principals, CATALOG)
     assert made.decide(call())
-    table = made.evaluator.table("uin/200")
+    table = made.evaluator.table("uin/100200")
     assert table is not None
     row = table.rows["art:Draw"]
     assert isinstance(row, ActionRules)

@@ -45,12 +45,12 @@ def tag(operator: str, key: str, value: str) -> dict[str, Any]:
 def bundle(*statements: Statement, more: dict[str, list[Statement]] | None = None) -> Bundle:
     policies = {"p": list(statements), **(more or {})}
     texts = {name: json.dumps({"version": "2.0", "statement": found}) for name, found in policies.items()}
-    principals = {"owner": OWNER, "users": {"101": {"policies": ["p"]}}}
+    principals = {"owner": OWNER, "users": {"100101": {"policies": ["p"]}}}
     return to_bundle(to_catalog(catalogs()["main"]), texts, principals)
 
 
 def call(source: str = "9.9.9.9", action: str = "aiart:TextToImage", **more: Any) -> Call:
-    return Call("uin/101", action, parse_address(source), time=0.0)._replace(**more)
+    return Call("uin/100101", action, parse_address(source), time=0.0)._replace(**more)
 
 
 def reboot(*resources: str | None, **more: Any) -> Call:
@@ -62,7 +62,7 @@ def changes(found: Bundle, query: Call) -> list[tuple[int, str]]:
 
 
 HOUR, NEXT, LAST = "1970-01-01T01:00:00Z", "1970-01-01T02:00:00Z", "1970-01-01T03:00:00Z"
-INS = "qcs::cvm:ap-guangzhou:uin/100:instance/ins-1"
+INS = "qcs::cvm:ap-guangzhou:uin/100100:instance/ins-1"
 HERE = parse_policy(json.dumps({"version": "2.0", "statement": allow("cvm:*", "qcs::cvm:ap-guangzhou::*")}))
 EDGE = IpSet.of_ranges(((0, 2**31 - 1), (2**31 + 1, LINE_END - 1))).cidrs()  # all but 128.0.0.0
 NOT_FIRST = IpSet.of_ranges(((1, LINE_END - 1),)).cidrs()
@@ -319,9 +319,9 @@ ROWS = [
         id="no other resource where this one will do",
     ),
     pytest.param(
-        [allow("cvm:*", "qcs::cvm:ap-beijing:uin/100:instance/${uin}-*")],
+        [allow("cvm:*", "qcs::cvm:ap-beijing:uin/100100:instance/${uin}-*")],
         reboot(INS),
-        [(1, "call it on a resource of qcs::cvm:ap-beijing:uin/100:instance/${uin}-*")],
+        [(1, "call it on a resource of qcs::cvm:ap-beijing:uin/100100:instance/${uin}-*")],
         id="another region and the caller's number",
     ),
     pytest.param(
@@ -437,7 +437,7 @@ def test_what_the_caller_can_do_comes_first_and_less_before_more() -> None:
 def test_policies_are_attached_to_the_principal_not_to_the_account() -> None:
     policies = {"p": [allow("cvm:*")], "full": [allow("*")], "lift": [allow()]}
     texts = {name: json.dumps({"version": "2.0", "statement": each}) for name, each in policies.items()}
-    principals = {"owner": OWNER, "users": {"101": {"policies": ["p"]}}, "account": [["full"]]}
+    principals = {"owner": OWNER, "users": {"100101": {"policies": ["p"]}}, "account": [["full"]]}
     found = to_bundle(to_catalog(catalogs()["main"]), texts, principals)
     assert changes(found, call()) == [(1, "attach the policy full"), (1, "attach the policy lift")]
 
@@ -451,7 +451,7 @@ def test_nothing_can_be_attached_to_the_owner() -> None:
     policies = {"p": [allow()], "lift": [allow("*")]}
     texts = {name: json.dumps({"version": "2.0", "statement": each}) for name, each in policies.items()}
     found = to_bundle(to_catalog(catalogs()["main"]), texts, {"owner": OWNER, "account": [["gone"]]})
-    assert changes(found, call(principal="uin/100")) == []
+    assert changes(found, call(principal="uin/100100")) == []
 
 
 def test_the_addresses_from_which_a_call_passes() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from camguard.catalog import load_catalog, parse_catalog
-from camguard.catalog.page import read_page
+from camguard.catalog_import.page import read_page
 from camguard.edge.client_address import Peer, client_address, peer_of
 from camguard.edge.content import content_of, inspect_json, inspect_multipart
 from camguard.edge.head import Head
@@ -29,10 +29,10 @@ from camguard.engine.decision import Decision
 from camguard.engine.principals import read_principals
 from camguard.errors import AddressError, BundleError, CatalogError, PolicyError, SettingsError
 from camguard.ipset import IpSet, format_address, parse_address, parse_range
-from camguard.jsontext import read_json
 from camguard.lint import CatalogView, lint
 from camguard.policy.document import parse_document
 from camguard.settings import IdentitySettings, load_settings
+from camguard.strict_json import read_json
 from tests.edge import stage
 from tests.edge.signing import BODY, FORM, HOST, NOW, RULES, SECRET_ID, head_of, keys, read_head, tc3_head, v1
 

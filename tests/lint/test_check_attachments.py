@@ -20,7 +20,7 @@ from tests.casebook import catalogs, decision_cases
 
 ALLOW = {"effect": "allow", "action": "aiart:*", "resource": "*"}
 DENY = {"effect": "deny", "action": "aiart:TextToImage", "resource": "*"}
-OWNER = {"uin": "100", "app_id": "125"}
+OWNER = {"uin": "100100", "app_id": "125"}
 CATALOG = to_catalog(catalogs()["main"])
 
 
@@ -58,38 +58,40 @@ BOT = {"bot": {"policies": ["p"], "boundary": None}}
 
 # code, place, (policies, principals) that have it, (policies, principals) that almost do
 ROWS = [
-    pytest.param("CG601", "policies/q.json", {"p": ALLOW, "q": ALLOW}, {"users": {"101": user("p")}},
-                 {"p": ALLOW, "q": ALLOW}, {"users": {"101": user("p", boundary="q")}},
+    pytest.param("CG601", "policies/q.json", {"p": ALLOW, "q": ALLOW}, {"users": {"100101": user("p")}},
+                 {"p": ALLOW, "q": ALLOW}, {"users": {"100101": user("p", boundary="q")}},
                  id="a policy of nobody"),
-    pytest.param("CG602", "principals.json#/users/101", {"p": ALLOW}, {"users": {"101": user("p", "gone")}},
-                 {"p": ALLOW, "gone": ALLOW}, {"users": {"101": user("p", "gone")}}, id="a missing policy"),
+    pytest.param("CG602", "principals.json#/users/100101",
+                 {"p": ALLOW}, {"users": {"100101": user("p", "gone")}},
+                 {"p": ALLOW, "gone": ALLOW}, {"users": {"100101": user("p", "gone")}},
+                 id="a missing policy"),
     pytest.param("CG602", "principals.json#/roles/bot", {}, {"roles": BOT}, {"p": ALLOW}, {"roles": BOT},
                  id="a missing policy of a role"),
     pytest.param("CG602", "principals.json#/account/0", {}, {"account": [["gone"]]}, {}, {"account": []},
                  id="a missing policy of the account"),
     pytest.param("CG603", "policies/q.json", {"p": ALLOW, "q": DENY},
-                 {"users": {"101": user("p", boundary="q")}},
-                 {"p": ALLOW, "q": ALLOW}, {"users": {"101": user("p", boundary="q")}},
+                 {"users": {"100101": user("p", boundary="q")}},
+                 {"p": ALLOW, "q": ALLOW}, {"users": {"100101": user("p", boundary="q")}},
                  id="a boundary that only denies"),
     pytest.param("CG604", "principals.json#/account/1", {"p": ALLOW, "q": DENY}, {"account": [["p"], ["q"]]},
                  {"p": ALLOW, "q": DENY}, {"account": [["p"], ["q", "p"]]},
                  id="an account level that only denies"),
     pytest.param("CG604", "principals.json#/account/0", {}, {"account": [[]]}, {}, {"account": []},
                  id="an account level of nothing"),
-    pytest.param("CG605", "principals.json#/users/101", {}, {"users": {"101": user()}}, {"p": ALLOW},
-                 {"users": {"101": user("p")}}, id="a user without a policy"),
+    pytest.param("CG605", "principals.json#/users/100101", {}, {"users": {"100101": user()}}, {"p": ALLOW},
+                 {"users": {"100101": user("p")}}, id="a user without a policy"),
     pytest.param("CG605", "principals.json#/roles/bot", {"p": DENY}, {"roles": BOT},
                  {"p": ALLOW}, {"roles": BOT}, id="a role with denies only"),
-    pytest.param("CG606", "policies/p.json#/statement/0/resource", {"p": of_vm("qcs::cvm::uin/200:*")},
-                 {"users": {"101": user("p")}}, {"p": of_vm("qcs::cvm::uin/100:*")},
-                 {"users": {"101": user("p")}},
+    pytest.param("CG606", "policies/p.json#/statement/0/resource", {"p": of_vm("qcs::cvm::uin/100200:*")},
+                 {"users": {"100101": user("p")}}, {"p": of_vm("qcs::cvm::uin/100100:*")},
+                 {"users": {"100101": user("p")}},
                  id="a resource of another account"),
     pytest.param("CG606", "policies/p.json#/statement/0/resource",
-                 {"p": of_vm("qcs::cvm::uid/126:*", "deny")}, {"users": {"101": user("p")}},
+                 {"p": of_vm("qcs::cvm::uid/126:*", "deny")}, {"users": {"100101": user("p")}},
                  {"p": of_vm("qcs::cvm::uid/125:*", "deny")},
-                 {"users": {"101": user("p")}}, id="a resource of another APPID"),
+                 {"users": {"100101": user("p")}}, id="a resource of another APPID"),
     pytest.param("CG607", "policies/p.json#/statement/0/resource", {"p": of_vm(UIN)}, {"roles": BOT},
-                 {"p": of_vm(UIN)}, {"users": {"101": user("p")}}, id="a role has no uin in a resource"),
+                 {"p": of_vm(UIN)}, {"users": {"100101": user("p")}}, id="a role has no uin in a resource"),
     pytest.param("CG607", "policies/p.json#/statement/0/condition/string_equal/qcs:create_uin/1",
                  {"p": of_vm("*", string_equal={"qcs:create_uin": ["1", "${uin}"]})}, {"roles": BOT},
                  {"p": of_vm("*", string_equal={"qcs:create_uin": ["1", "${owner_uin}"]})}, {"roles": BOT},
@@ -111,12 +113,12 @@ def test_a_bundle_has_a_finding_or_just_not(
 
 
 def test_principals_with_the_same_policies_make_one_finding() -> None:
-    users = {str(uin): user("gone") for uin in range(101, 106)}
+    users = {str(uin): user("gone") for uin in range(100101, 100106)}
     (finding,) = findings({}, users=users)
-    assert "uin/101, uin/102, uin/103 and 2 more" in finding.message
+    assert "uin/100101, uin/100102, uin/100103 and 2 more" in finding.message
     (finding,) = findings({}, users={uin: user() for uin in users})
     assert finding.message == (
-        "uin/101, uin/102, uin/103 and 2 more: no policy is attached, so every call is refused"
+        "uin/100101, uin/100102, uin/100103 and 2 more: no policy is attached, so every call is refused"
     )
 
 
@@ -124,13 +126,13 @@ def test_an_account_number_that_the_catalog_prints_is_not_foreign() -> None:
     catalog = dict(catalogs()["main"])
     page = {
         **catalog["cvm"]["actions"][2],
-        "resources": ["qcs::cvm:${region}:uin/200:instance/${instanceId}"],
+        "resources": ["qcs::cvm:${region}:uin/100200:instance/${instanceId}"],
     }
     catalog["cvm"] = {**catalog["cvm"], "actions": [page]}
     document = parse_document(
-        json.dumps({"version": "2.0", "statement": of_vm("qcs::cvm::uin/200:*")}), "policies/p.json"
+        json.dumps({"version": "2.0", "statement": of_vm("qcs::cvm::uin/100200:*")}), "policies/p.json"
     )
-    people = {"owner": OWNER, "users": {"101": user("p")}}
+    people = {"owner": OWNER, "users": {"100101": user("p")}}
     assert attachments({"p": document}, people, to_catalog(catalog)) == []
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from camguard.errors import PolicyError, Problem
-from camguard.jsontext import read_json
 from camguard.policy.document import MAX_CHARACTERS, parse_document, parse_policy, policy_from_tree
 from camguard.policy.model import Effect, Policy
+from camguard.strict_json import read_json
 
 GOOD = {"effect": "allow", "action": "cvm:Run", "resource": "*"}
 HERE = {"ip_equal": {"qcs:ip": "::1"}}

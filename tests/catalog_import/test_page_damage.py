@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.catalog.pages import (
+from tests.catalog_import.pages import (
     FILLER,
     OP,
     RES,

@@ -1,6 +1,6 @@
-"""A build: pages in, catalog files out, everything read and compared before the first byte is written.
+"""A build of catalog files from pages: everything is read and compared before the first byte is written.
 
-Rule 1: nothing is lost in silence. A row that a catalog file has and the pages do not stops the build.
+Rule 1: no row is lost unnoticed. A row that a catalog file has and the pages do not stops the build.
 Rule 2: what people added to a file by hand (`version`, `bind`, `match`) outlives a rebuild.
 """
 
@@ -14,16 +14,16 @@ from typing import NamedTuple
 
 from camguard.catalog.diff import Difference, compare
 from camguard.catalog.files import SUFFIX, load_catalog, to_json
-from camguard.catalog.merge import unite_pages
 from camguard.catalog.model import Action, Catalog, Service
-from camguard.catalog.page import read_page
 from camguard.catalog.template import bindable
+from camguard.catalog_import.merge import unite_pages
+from camguard.catalog_import.page import read_page
 from camguard.errors import CatalogError, Problem
 from camguard.files import DOCUMENT_BYTES, read_file
 
 
 class Update(NamedTuple):
-    """One catalog file as it will be. difference: from the file that is there, if one is."""
+    """One catalog file as it will be. difference: from the present file, where there is one."""
 
     service: Service
     file: Path
@@ -41,7 +41,7 @@ class Plan(NamedTuple):
     """What a build would do.
 
     problems: pages or files that cannot be read whole. notes: what is doubtful in pages that can.
-    refused: the files of pages that gave no service at all.
+    refused: the files of pages from which no service could be read.
     """
 
     updates: tuple[Update, ...]
@@ -53,20 +53,20 @@ class Plan(NamedTuple):
 def plan_build(pages: Iterable[tuple[str, bytes]], folder: Path) -> Plan:
     """Return what a build of pages (file, content) into `folder` would do. Writes nothing.
 
-    Raises CatalogError when a file that is to be replaced cannot be read: what it holds would be lost unseen.
+    Raises CatalogError when a file that is to be replaced cannot be read: its rows would be lost unnoticed.
     """
     by_service: dict[str, list[tuple[str, Service]]] = {}
     problems: list[Problem] = []
     notes: list[Problem] = []
     refused: list[str] = []
     for source, raw in pages:
-        reading = read_page(raw, source)
-        problems += reading.problems
-        notes += reading.notes
-        if reading.service is None:
+        page = read_page(raw, source)
+        problems += page.problems
+        notes += page.notes
+        if page.service is None:
             refused.append(source)
         else:
-            by_service.setdefault(reading.service.name, []).append((source, reading.service))
+            by_service.setdefault(page.service.name, []).append((source, page.service))
     updates: list[Update] = []
     unreadable: list[Problem] = []
     for name in sorted(by_service):
@@ -97,7 +97,7 @@ def _update(service: Service, file: Path) -> tuple[Update, list[Problem]]:
 
 
 def keep_annotations(old: Service, new: Service, source: str) -> tuple[Service, list[Problem]]:
-    """Return `new` with what people added to the rows of `old`, and notes on what no longer fits."""
+    """Return `new` with what people added to the rows of `old`, and notes on what no longer applies."""
     actions: dict[str, Action] = {}
     dropped: list[Problem] = []
     for name, action in new.actions.items():

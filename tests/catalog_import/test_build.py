@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from camguard.catalog.build import plan_build
 from camguard.catalog.files import save_all
+from camguard.catalog_import.build import plan_build
 from camguard.errors import CatalogError
-from tests.catalog.pages import Cells, page
+from tests.catalog_import.pages import Cells, page
 
 OP = "Operation level"
 RES = "Resource level"
@@ -70,10 +70,10 @@ def test_what_people_added_outlives_a_rebuild(tmp_path: Path) -> None:
 
 def test_a_binding_of_a_placeholder_that_is_gone_is_dropped_and_told(tmp_path: Path) -> None:
     build(tmp_path, ADD, BUY)
-    annotate(tmp_path, "AddToy", bind={"toyId": "ToyIds", "uin": "Owner"})
+    annotate(tmp_path, "AddToy", bind={"toyId": "ToyIds", "toy": "Kind"})
     later = (*ADD[:3], TEMPLATE.replace("toyId", "boxId"), ADD[4])
     plan = plan_build([toys(later, BUY)], tmp_path)
-    assert plan.updates[0].service.actions["AddToy"].bind == {"uin": "Owner"}
+    assert plan.updates[0].service.actions["AddToy"].bind == {"toy": "Kind"}
     assert [note.code for note in plan.notes] == ["BindingDropped"]
 
 

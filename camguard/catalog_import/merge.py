@@ -1,8 +1,9 @@
-"""Several rows of one name, and several pages of one service, made one; what differs is always told.
+"""Several rows of one name become one action, and several pages of one service one service.
 
-Rule 1: where rows disagree, the stricter reading holds: all templates must be allowed, and an address
+Rule 1: whatever differs is noted.
+Rule 2: where rows disagree, the stricter reading holds: all templates must be allowed, and an address
         restriction counts only if every row has it.
-Rule 2: where pages disagree, the one updated last holds; only a section that was read beats a guessed one.
+Rule 3: where pages disagree, the one updated last holds; only a section that was read beats a guessed one.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from typing import Final
 
 from camguard.catalog.diff import action_changes, service_changes
 from camguard.catalog.model import Action, Granularity, Service
-from camguard.catalog.page_walk import Row
 from camguard.catalog.template import ANY, segments
+from camguard.catalog_import.tables import Row
 from camguard.errors import Problem
 
-# What decides about a call; editions are in different languages, so descriptions always differ.
-_TOLD: Final = frozenset({"access", "granularity", "resources", "ip_restriction", "unreadable"})
+# The fields that decide about a call. Editions are in different languages, so descriptions always differ.
+_DECIDING: Final = frozenset({"access", "granularity", "resources", "ip_restriction", "unreadable"})
+_COMPARED: Final = ("access", "description", "granularity", "resources", "ip_restriction")
 _FINEST: Final = (Granularity.SERVICE, Granularity.OPERATION, Granularity.RESOURCE)
 
 
@@ -27,14 +29,14 @@ def unite_rows(service: str, rows: Iterable[Row], source: str) -> tuple[dict[str
     """Return the actions by name, and notes on what is unusual about their rows."""
     by_name: dict[str, list[Row]] = {}
     for row in rows:
-        by_name.setdefault(row.facts.name, []).append(row)
+        by_name.setdefault(row.name, []).append(row)
     actions: dict[str, Action] = {}
     notes: list[Problem] = []
     for name, same in by_name.items():
         action = actions[name] = _unite(service, same)
         where = f"{source}:{same[0].line}"
         if len(same) > 1:
-            notes.append(Problem(f"{source}:{same[-1].line}", "DuplicateAction", _told(same)))
+            notes.append(Problem(f"{source}:{same[-1].line}", "DuplicateAction", _duplicate(same)))
         if action.unreadable:
             message = f"{name}: no call can pass, {_why_unreadable(same)}: {' '.join(action.unreadable)}"
             notes.append(Problem(where, "MalformedTemplate", message))
@@ -43,49 +45,45 @@ def unite_rows(service: str, rows: Iterable[Row], source: str) -> tuple[dict[str
 
 def _unite(service: str, same: Sequence[Row]) -> Action:
     """Return one action from the rows of one name. A template that cannot be read spoils them all."""
-    templates = tuple(dict.fromkeys(template for row in same for template in row.facts.resources))
-    granularity = max((row.facts.granularity for row in same), key=_FINEST.index)
+    templates = tuple(dict.fromkeys(template for row in same for template in row.resources))
+    granularity = max((row.granularity for row in same), key=_FINEST.index)
     readable = all(template == ANY or segments(template) is not None for template in templates)
     if granularity is not Granularity.RESOURCE:
         readable = templates == (ANY,)
     known = [row for row in same if not row.access_guessed] or same
     return Action(
         service=service,
-        name=same[0].facts.name,
+        name=same[0].name,
         access=known[0].access,
         granularity=granularity,
         resources=templates if readable else (),
-        ip_restriction=all(row.facts.ip_restriction for row in same),
-        description=next((row.facts.description for row in same if row.facts.description), ""),
+        ip_restriction=all(row.ip_restriction for row in same),
+        description=next((row.description for row in same if row.description), ""),
         access_guessed=known[0].access_guessed,
         unreadable=() if readable else templates,
     )
 
 
 def _why_unreadable(same: Sequence[Row]) -> str:
-    if any(row.facts.granularity is Granularity.RESOURCE for row in same):
+    if any(row.granularity is Granularity.RESOURCE for row in same):
         return "a template is not six segments"
     return "a row that is not resource level names a resource"
 
 
-def _told(same: Sequence[Row]) -> str:
-    """Say where a name stands more than once, and what the rows disagree on."""
+def _duplicate(same: Sequence[Row]) -> str:
+    """Return the note on a name that stands more than once: where, and what its rows disagree on."""
     first = same[0]
     lines = ", ".join(str(row.line) for row in same)
-    differ = ["access"] if any(row.access != same[0].access for row in same) else []
-    differ += [
-        name
-        for name in type(first.facts)._fields
-        if any(getattr(row.facts, name) != getattr(first.facts, name) for row in same)
-    ]
+    differ = [name for name in _COMPARED if any(getattr(row, name) != getattr(first, name) for row in same)]
     unlike = f"they differ in {', '.join(differ)}; all templates count" if differ else "all alike"
-    return f"{first.facts.name} is listed {len(same)} times (lines {lines}): {unlike}"
+    return f"{first.name} is listed {len(same)} times (lines {lines}): {unlike}"
 
 
 def unite_pages(found: Sequence[tuple[str, Service]]) -> tuple[Service, list[Problem]]:
     """Return one service from the pages of one abbreviation, and notes on where they differ.
 
-    found: each page's file and what it says, in any order: the newest holds, and the digest breaks a tie.
+    found: the file and the service of each page, in any order. The page updated last holds; between pages of
+    one date the digest decides.
     """
     unique = {service.pages[0].sha256: (source, service) for source, service in reversed(found)}
     ranked = sorted(unique.values(), key=_age, reverse=True)
@@ -103,7 +101,7 @@ def unite_pages(found: Sequence[tuple[str, Service]]) -> tuple[Service, list[Pro
             if kept.access_guessed and not action.access_guessed:
                 kept = actions[name] = replace(kept, access=action.access, access_guessed=False)
             for change in action_changes(kept, action):
-                if change.field in _TOLD and not (change.field == "access" and action.access_guessed):
+                if change.field in _DECIDING and not (change.field == "access" and action.access_guessed):
                     message = (
                         f"{name}: {change.field} is {change.new} here; {first} says {change.old} and is taken"
                     )

@@ -171,11 +171,11 @@ WRONG = [
     ),
     pytest.param(TEST.replace("10.1.0.1", "10.1"), "ips", "'10.1': is not an IP address", id="no address"),
     pytest.param(TEST.replace('["10.1.0.1"]', "[]"), "ips", "at least one string", id="no addresses"),
-    pytest.param(TEST.replace("now", "# now"), "times", "says no time", id="no time"),
+    pytest.param(TEST.replace("now", "# now"), "times", "has no time:", id="no time"),
     pytest.param(
         TEST.replace("09:00:00Z", "09:00:00"), "times", "has no time zone", id="a time without zone"
     ),
-    pytest.param(TEST + 'times = ["noon"]', "times", "'noon' is no instant", id="a time that is none"),
+    pytest.param(TEST + 'times = ["noon"]', "times", "'noon' is not a time", id="a time that is none"),
     pytest.param(TEST.replace('"allow"', '"permit"'), "[[test]] 1", "default is 'permit'", id="no decision"),
     pytest.param(TEST.replace("default", "reason"), "[[test]] 1", "default is missing", id="no default"),
     pytest.param(
@@ -187,9 +187,9 @@ WRONG = [
         "list of",
         id="a context of the wrong shape",
     ),
-    pytest.param(TEST + "context = 1", "context", "is not a table", id="a context that is none"),
+    pytest.param(TEST + "context = 1", "context", "must be a table", id="a context that is none"),
     pytest.param(
-        TEST + "request_tags = {a = 1}", "request_tags", "table of strings", id="tags that are no text"
+        TEST + "request_tags = {a = 1}", "request_tags, a", "must be a string", id="tags that are no text"
     ),
     pytest.param(
         TEST + '[[test.expect]]\nips = ["10.1.0.2"]\ndecision = "deny"',
@@ -204,9 +204,9 @@ WRONG = [
         id="two expectations of one call",
     ),
     pytest.param(
-        "[ips]\na = 1\n" + TEST.replace("now", "# now"), "times", "says no time", id="tables before keys"
+        "[ips]\na = 1\n" + TEST.replace("now", "# now"), "times", "has no time:", id="tables before keys"
     ),
-    pytest.param("ips = 1" + TEST, "[ips]", "is not a table", id="names that are no table"),
+    pytest.param("ips = 1" + TEST, "top level, ips", "must be a table", id="names that are no table"),
 ]
 
 

@@ -6,9 +6,9 @@ from hashlib import sha256
 
 import pytest
 
-from camguard.catalog.page import read_page
-from camguard.catalog.page_lines import MAX_BYTES
-from tests.catalog.pages import (
+from camguard.catalog_import.lines import MAX_BYTES
+from camguard.catalog_import.page import read_page
+from tests.catalog_import.pages import (
     ENGLISH,
     FILLER,
     OP,

@@ -1,10 +1,10 @@
-"""Rows that are strange and whole (catalog-pages sections 2, 5 and 6)."""
+"""Rows that are unusual and complete."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.catalog.pages import (
+from tests.catalog_import.pages import (
     FILLER,
     OP,
     RES,
@@ -47,7 +47,7 @@ FLAT_ROWS = [
         ("Supported", "not supported", OP, "*", "Supported"),
         id="flags as words",
     ),
-    pytest.param(f"a_1 x {OP} * Not supported", ("a_1", "x", OP, "*", "not supported"), id="a capital Not"),
+    pytest.param(f"a1 x {OP} * Not supported", ("a1", "x", OP, "*", "not supported"), id="a capital Not"),
     pytest.param(rf"AddToy x {OP} \* Supported", ("AddToy", "x", OP, "*", "Supported"), id="an escaped star"),
     pytest.param(
         rf"AddToy the toy\'s and the box\\\'s {OP} * Supported",

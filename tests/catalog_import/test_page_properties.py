@@ -9,12 +9,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from camguard.catalog.page import read_page
-from tests.catalog.pages import ENGLISH, LAYOUTS, PRODUCT, Cells, Lay, flat, page, read, rows_of
+from camguard.catalog_import.page import read_page
+from tests.catalog_import.pages import ENGLISH, LAYOUTS, PRODUCT, Cells, Lay, flat, page, read, rows_of
 
 QUICK = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 
-NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,12}", fullmatch=True)
+NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9]{0,12}", fullmatch=True)
 # Descriptions are made of what could be taken for something else.
 WORDS = st.sampled_from(
     [

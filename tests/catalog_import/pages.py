@@ -1,11 +1,11 @@
-"""Pages made for tests: the same facts in every layout that was met (catalog-pages section 2)."""
+"""Pages made for tests: the same facts in every layout in which pages were found."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from camguard.catalog.page import Reading, read_page
+from camguard.catalog_import.page import ParsedPage, read_page
 
 ENGLISH: Final = (
     (
@@ -124,7 +124,7 @@ def page(
     return text
 
 
-def read(text: str) -> Reading:
+def read(text: str) -> ParsedPage:
     return read_page(text.encode(), "toy.txt")
 
 
@@ -139,16 +139,16 @@ class Seen(NamedTuple):
 _LEVELS: Final = {"service": "Service level", "operation": "Operation level", "resource": "Resource level"}
 
 
-def rows_of(reading: Reading) -> list[Seen]:
+def rows_of(reading: ParsedPage) -> list[Seen]:
     """Return the rows of a page, spelt as in the English layouts."""
     return [
         Seen(
             (
-                row.facts.name,
-                row.facts.description,
-                _LEVELS[row.facts.granularity],
-                " ".join(row.facts.resources),
-                "Supported" if row.facts.ip_restriction else "not supported",
+                row.name,
+                row.description,
+                _LEVELS[row.granularity],
+                " ".join(row.resources),
+                "Supported" if row.ip_restriction else "not supported",
             ),
             row.access.value,
             row.access_guessed,
@@ -157,11 +157,11 @@ def rows_of(reading: Reading) -> list[Seen]:
     ]
 
 
-def names(reading: Reading) -> list[str]:
-    return [row.facts.name for row in reading.rows]
+def names(reading: ParsedPage) -> list[str]:
+    return [row.name for row in reading.rows]
 
 
-def told(reading: Reading) -> list[tuple[str, str]]:
+def told(reading: ParsedPage) -> list[tuple[str, str]]:
     """Return every problem and note as (line, code)."""
     return [(p.where.rpartition(":")[2], p.code) for p in (*reading.problems, *reading.notes)]
 

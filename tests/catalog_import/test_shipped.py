@@ -1,4 +1,4 @@
-"""The two catalogs that are shipped hold what their pages say (catalog-pages section 1)."""
+"""The two catalogs that are shipped hold what their pages say."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from camguard.catalog import Catalog, load_catalog, to_json
-from camguard.catalog.page import read_page
+from camguard.catalog_import.page import read_page
 
 WITHOUT_IP = {
     "UpdatePopUpPushStatus",

@@ -6,10 +6,10 @@ import itertools
 
 import pytest
 
-from camguard.catalog.merge import unite_pages
 from camguard.catalog.model import Service
-from camguard.catalog.page import read_page
-from tests.catalog.pages import PRODUCT, Cells, flat, page
+from camguard.catalog_import.merge import unite_pages
+from camguard.catalog_import.page import read_page
+from tests.catalog_import.pages import PRODUCT, Cells, flat, page
 
 OP = "Operation level"
 RES = "Resource level"

@@ -1,4 +1,4 @@
-"""The words that the tables of a page are made of, in the languages met (catalog-pages section 2).
+"""The words that the tables of a page are made of, in every language in which pages were found.
 
 Cells are compared whole. The longest spelling stands first, because a flat line is read from its end.
 """
@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from camguard.catalog.model import Access, Granularity, IpRestriction
-from camguard.catalog.page_lines import Line, squeeze
+from camguard.catalog_import.lines import Line, squeeze
 
 GRANULARITIES: Final[Mapping[str, Granularity]] = {
     **{f"{level.value.title()} {word}": level for level in Granularity for word in ("level", "Level")},
@@ -72,51 +72,27 @@ class Layout(Enum):
     CELLS = "a cell is a line"
 
 
-class Table(Enum):
-    """What a table holds."""
-
-    PRODUCT = "product"
-    ACTIONS = "actions"
-
-
 class Header(NamedTuple):
-    """A header row: what it opens, how the table lies, and how many lines the header takes."""
+    """A header row. product: whether it opens the table of the product. lines: how many it takes."""
 
-    table: Table
+    product: bool
     layout: Layout
     lines: int
 
 
-_HEADERS: Final[Mapping[tuple[str, ...], Table]] = {
-    tuple(map(squeeze, cells)): table
-    for cells, table in (
-        (
-            (
-                "Product",
-                "Abbreviation in CAM",
-                "Console",
-                "Authorization by Tag",
-                "Authorization Granularity",
-                "IP Restriction",
-            ),
-            Table.PRODUCT,
-        ),
-        (("CAM中产品名", "CAM中简称", "控制台访问", "按标签授权", "授权粒度", "IP限制"), Table.PRODUCT),
-        (
-            (
-                "API",
-                "API Description",
-                "Authorization Granularity",
-                "Six-segment Resource Description",
-                "IP Restriction",
-            ),
-            Table.ACTIONS,
-        ),
-        (("接口名", "接口描述", "授权粒度", "资源六段式", "IP限制"), Table.ACTIONS),
-    )
+_PRODUCT: Final = (
+    "Product|Abbreviation in CAM|Console|Authorization by Tag|Authorization Granularity|IP Restriction",
+    "CAM中产品名|CAM中简称|控制台访问|按标签授权|授权粒度|IP限制",
+)
+_ACTIONS: Final = (
+    "API|API Description|Authorization Granularity|Six-segment Resource Description|IP Restriction",
+    "接口名|接口描述|授权粒度|资源六段式|IP限制",
+)
+_HEADERS: Final = {
+    tuple(map(squeeze, header.split("|"))): header in _PRODUCT for header in _PRODUCT + _ACTIONS
 }
 _COLUMNS: Final = min(map(len, _HEADERS))
-_ON_ONE_LINE: Final = {"".join(cells): table for cells, table in _HEADERS.items()}
+_ON_ONE_LINE: Final = {"".join(cells): product for cells, product in _HEADERS.items()}
 _BY_FIRST_CELL: Final = {cells[0]: cells for cells in _HEADERS}
 
 
@@ -124,9 +100,9 @@ def header_at(lines: Sequence[Line], index: int) -> Header | None:
     """Return the header row that begins at a line, if one does."""
     text = lines[index].text
     label = squeeze(text)
-    table = _ON_ONE_LINE.get(label)
-    if table is not None:
-        return Header(table, Layout.ROWS if "|" in text else Layout.FLAT, 1)
+    product = _ON_ONE_LINE.get(label)
+    if product is not None:
+        return Header(product, Layout.ROWS if "|" in text else Layout.FLAT, 1)
     cells = _BY_FIRST_CELL.get(label)
     if cells is None or "|" not in text:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import threading
 import time
@@ -13,9 +14,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from camguard import jsontext
+from camguard import strict_json
 from camguard.errors import CamguardError
-from camguard.jsontext import Number, TooManyValuesError, child, parse_json, read_json
+from camguard.strict_json import (
+    Check,
+    Fault,
+    Number,
+    ObjectReader,
+    TooManyValuesError,
+    child,
+    flag,
+    one_of,
+    or_null,
+    parse_json,
+    read_json,
+    shaped,
+    text,
+    texts,
+)
 
 
 def read(raw: str | bytes) -> object:
@@ -159,7 +175,7 @@ def longest_wait(work: Callable[[], object]) -> float:
 
 
 def test_other_threads_go_on_while_a_long_document_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsontext, "_check", lambda *_: None)
+    monkeypatch.setattr(strict_json, "_check", lambda *_: None)
     text = "[" + ",".join('{"a": []}' for _ in range(30_000)) + "]"
     # More than once: the machine and the collection of garbage make a thread wait, too.
     assert min(longest_wait(lambda: read(text)) for _ in range(3)) < 0.6
@@ -229,8 +245,81 @@ def test_both_readers_of_json_agree(text: str, depth: int) -> None:
 
 def test_values_are_counted_before_the_text_is_read() -> None:
     assert parse_json('{"a": [1, 2, 3]}', most=4) == {"a": ["1", "2", "3"]}
-    for text in ('{"a": [1, 2, 3, 4]}', "[" * 100_000, '"' * 100, "[1," * 100, "1" * 1000):
+    for raw in ('{"a": [1, 2, 3, 4]}', "[" * 100_000, '"' * 100, "[1," * 100, "1" * 1000):
         with pytest.raises(TooManyValuesError):
-            parse_json(text, most=4)
+            parse_json(raw, most=4)
     prose = json.dumps({"a": "one, two, {three}: " * 1000 + '\\"' * 1000})
     assert parse_json(prose, most=1)["a"].startswith("one")
+
+
+# Checks, a value, what is wrong with it: the names below the value, and the message.
+CHECKS = [
+    pytest.param(text, "x", [], id="a string"),
+    pytest.param(text, Number("1"), [((), "must be a string")], id="a number is no string"),
+    pytest.param(text, None, [((), "must be a string")], id="null is no string"),
+    pytest.param(or_null(text), None, [], id="null where null may stand"),
+    pytest.param(or_null(text), [], [((), "must be a string or null")], id="a list where null may stand"),
+    pytest.param(flag, False, [], id="false"),
+    pytest.param(flag, 0, [((), "must be true or false")], id="zero is not false"),
+    pytest.param(texts, [], [], id="an empty list"),
+    pytest.param(texts, "x", [((), "must be a list of strings")], id="a string is no list"),
+    pytest.param(texts, {}, [((), "must be a list of strings")], id="an empty object is no list"),
+    pytest.param(
+        texts,
+        ["a", Number("1"), None],
+        [((1,), "must be a string"), ((2,), "must be a string")],
+        id="each wrong element",
+    ),
+    pytest.param(or_null(texts), [1], [((0,), "must be a string")], id="an element may not be null"),
+    pytest.param(one_of("all", "any"), "any", [], id="one of the words"),
+    pytest.param(
+        one_of("all", "any"), "an", [((), "must be one of all, any (did you mean 'any'?)")], id="a near word"
+    ),
+    pytest.param(one_of("1"), Number("1"), [((), "must be one of 1")], id="a number for a word"),
+    pytest.param(shaped(re.compile("a+"), "a few a"), "aa", [], id="the whole shape"),
+    pytest.param(
+        shaped(re.compile("a+"), "a few a"), "aab", [((), "must be a few a")], id="more than the shape"
+    ),
+    pytest.param(
+        shaped(re.compile("1"), "a one"), Number("1"), [((), "must be a one")], id="a number in the shape"
+    ),
+]
+
+
+@pytest.mark.parametrize(("check", "value", "faults"), CHECKS)
+def test_a_check_names_what_is_wrong_and_where(check: Check, value: Any, faults: list[Fault]) -> None:
+    assert list(check(value)) == faults
+
+
+def test_an_object_has_the_members_that_it_must_have_and_no_other() -> None:
+    reader = ObjectReader("a.json", "TestError")
+    members = reader.members(
+        {"a/b": "x", "n": ["x", 1], "nmae": 1, "flag": True},
+        "/top",
+        required={"a/b": text, "name": text},
+        optional={"n": texts, "flag": flag},
+    )
+    assert members == {"a/b": "x", "flag": True}
+    assert [str(problem) for problem in reader.problems] == [
+        "a.json#/top/n/1: must be a string [TestError]",
+        "a.json#/top/nmae: unknown key 'nmae' (did you mean 'name'?) [TestError]",
+        "a.json#/top: lacks 'name' [TestError]",
+    ]
+
+
+@pytest.mark.parametrize("value", [[], "x", None, Number("1"), True])
+def test_what_is_no_object_has_no_members_and_lacks_none(value: Any) -> None:
+    reader = ObjectReader("a.json", "TestError")
+    assert reader.members(value, "", required={"a": text}) == {}
+    assert [str(problem) for problem in reader.problems] == ["a.json: must be an object [TestError]"]
+
+
+def test_a_place_of_another_format_is_spelt_as_it_asks() -> None:
+    reader = ObjectReader("a.toml", "E", noun="a table", joint=": ", step=lambda at, key: f"{at}, {key}")
+    assert not reader.passes([1], "[[test]] 2, ips", texts)
+    reader.members([], "[[test]] 3")
+    assert [problem.where for problem in reader.problems] == [
+        "a.toml: [[test]] 2, ips, 0",
+        "a.toml: [[test]] 3",
+    ]
+    assert reader.problems[-1].message == "must be a table"

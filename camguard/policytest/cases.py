@@ -1,23 +1,23 @@
-"""Files of policy tests: what must be allowed and what must not, as TOML beside the bundle.
+"""Reads files of policy tests: calls, and what a bundle must decide for each.
 
-Rule 1: an unknown key, name or action is an error; a test that is misspelt must not pass.
-Rule 2: every combination of a test has one expectation: of the one `expect` that names it, else the default.
-Rule 3: no test reads the clock; a file or a test says what time it is.
+Rule 1: an unknown key, name or action is an error; a misspelt test must not pass.
+Rule 2: every combination of a test has one expectation: that of the one `expect` that names it, else the
+        default.
+Rule 3: no test reads the clock; the file or the test gives the time.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from camguard.bundle import Bundle
 from camguard.catalog.model import Granularity
-from camguard.cli.source import find_principal, shown
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.explain import format_moment
@@ -25,29 +25,28 @@ from camguard.errors import AddressError, BundleError, Problem
 from camguard.files import DOCUMENT_BYTES, read_file
 from camguard.ipset import format_address, parse_range
 from camguard.policy.star import STAR, star_match
+from camguard.policy.values import read_moment
+from camguard.strict_json import Check, Fault, ObjectReader, is_text, must
 from camguard.suggest import nearest
 
 CODE = "TestError"
 DIMENSIONS = ("principals", "actions", "ips", "resources", "times")
 _NAMED = ("principals", "ips", "resources", "times")  # tables of a file that give names to values
-_FILE = ("name", "now", *_NAMED, "test")
-_TEST = ("name", *DIMENSIONS, "resource_tags", "request_tags", "context", "default", "reason", "expect")
-_EXPECT = (*DIMENSIONS, "decision", "reason", "statements")
 
-Values = Mapping[str, Any]  # as the file writes them -> what they mean, in order
+Values = Mapping[str, Any]  # a text of the file -> the value that it stands for, in order
 Combination = tuple[str, ...]  # one shown value for each of DIMENSIONS
 
 
 class Expectation(NamedTuple):
-    """What a decision must be. None: anything will do."""
+    """What a decision must be. A field that is None is not compared."""
 
     allow: bool
     reason: Reason | None
     statements: tuple[str, ...] | None
     where: str
 
-    def misses(self, decision: Decision) -> bool:
-        """Tell whether `decision` is not what was expected."""
+    def is_missed_by(self, decision: Decision) -> bool:
+        """Tell whether a decision is not what was expected."""
         return (
             bool(decision) is not self.allow
             or self.reason not in (None, decision.reason)
@@ -78,59 +77,71 @@ class Suite:
     cases: tuple[Case, ...]
 
 
-class _Reader:
-    """Reads one file against one bundle and collects what is wrong with it."""
+def find_principal(bundle: Bundle, text: str) -> str:
+    """Return the principal that `text` means: `uin/…`, `role/…`, or the name of exactly one user."""
+    if "/" in text:
+        return text
+    named = [principal for principal, name in bundle.people.names.items() if name == text]
+    return named[0] if len(named) == 1 else text
+
+
+def shown(path: Path) -> str:
+    """Return a path relative to the current folder, where it lies below."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+class _Reader(ObjectReader):
+    """Reads one file against one bundle. Places are the number of a table and the key in it."""
 
     def __init__(self, source: str, bundle: Bundle) -> None:
-        self.source = source
+        super().__init__(source, CODE, noun="a table", joint=": ", step=lambda at, key: f"{at}, {key}")
         self.bundle = bundle
-        self.problems: list[Problem] = []
 
-    def wrong(self, at: str, message: str) -> None:
-        self.problems.append(Problem(f"{self.source}: {at}", CODE, message))
+    def texts(self, table: Values, key: str, at: str) -> tuple[str, ...]:
+        """Return the list of at least one string that a table must have under a key."""
+        found: Any = table.get(key)
+        return tuple(dict.fromkeys(found)) if self.passes(found, f"{at}, {key}", _SOME_TEXTS) else ()
 
-    def known(self, table: Any, keys: Iterable[str], at: str) -> dict[str, Any]:
-        """Return a table, after naming the keys that it may not have."""
-        if not isinstance(table, dict):
-            self.wrong(at, "is not a table")
-            return {}
-        keys = tuple(keys)
-        for key in table.keys() - set(keys):
-            self.wrong(at, f"unknown key {key!r}{nearest(key, keys)}")
-        return table
 
-    def tables(self, table: Mapping[str, Any], key: str, at: str) -> list[Any]:
-        raw = table.get(key, [])
-        if not isinstance(raw, list):
-            self.wrong(at, f"{key} is not a list of tables: write [[{key}]]")
-            return []
-        return raw
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(is_text, value))
 
-    def texts(self, raw: Any, at: str) -> tuple[str, ...]:
-        if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw) or not raw:
-            self.wrong(at, "is not a list of at least one string")
-            return ()
-        return tuple(dict.fromkeys(raw))
 
-    def pairs(self, raw: Any, at: str) -> dict[str, str] | None:
-        if raw is None:
-            return None
-        if not isinstance(raw, dict) or not all(isinstance(value, str) for value in raw.values()):
-            self.wrong(at, "is not a table of strings")
-            return {}
-        return raw
+def _table_of(test: Callable[[Any], bool], rule: str) -> Check:
+    def check(value: Any) -> Iterator[Fault]:
+        if not isinstance(value, dict):
+            yield (), "must be a table"
+        else:
+            yield from (((key,), f"must be {rule}") for key, each in value.items() if not test(each))
 
-    def context(self, raw: Any, at: str) -> dict[str, tuple[str, ...]] | None:
-        if raw is None:
-            return None
-        if not isinstance(raw, dict):
-            self.wrong(at, "is not a table of lists of strings")
-            return {}
-        return {key: self.texts(values, f"{at}, {key}") if values else () for key, values in raw.items()}
+    return check
+
+
+_ANY: Final = must(lambda _value: True, "anything")
+_SOME_TEXTS: Final = must(lambda value: value and _is_texts(value), "a list of at least one string")
+_TABLE: Final = _table_of(lambda _value: True, "anything")
+_PAIRS: Final = _table_of(is_text, "a string")
+_LISTS: Final = _table_of(_is_texts, "a list of strings")
+
+
+def _tables(key: str) -> Check:
+    return must(lambda value: isinstance(value, list), f"a list of tables: write [[{key}]]")
+
+
+_FILE = {"name": _ANY, "now": _ANY, **dict.fromkeys(_NAMED, _TABLE), "test": _tables("test")}
+_TEST = {
+    **dict.fromkeys(("name", *DIMENSIONS, "default", "reason"), _ANY),
+    "resource_tags": _PAIRS,
+    "request_tags": _PAIRS,
+    "context": _LISTS,
+    "expect": _tables("expect"),
+}
+_EXPECT = dict.fromkeys((*DIMENSIONS, "decision", "reason", "statements"), _ANY)
 
 
 def read_suites(path: Path, bundle: Bundle) -> tuple[Suite, ...]:
-    """Return the tests of one file, spread out over `bundle`'s catalog and principals.
+    """Return the tests of one file, spread out over the catalog and the principals of `bundle`.
 
     Raises BundleError that lists every problem, each with the file and the number of the table.
     """
@@ -139,11 +150,11 @@ def read_suites(path: Path, bundle: Bundle) -> tuple[Suite, ...]:
         raw = tomllib.loads(read_file(path, DOCUMENT_BYTES).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BundleError(Problem(reader.source, CODE, f"is not TOML: {error}")) from None
-    reader.known(raw, _FILE, "top level")
-    names = {key: reader.known(raw.get(key, {}), raw.get(key, {}), f"[{key}]") for key in _NAMED}
+    top = reader.members(raw, "top level", optional=_FILE)
+    names = {key: top.get(key, {}) for key in _NAMED}
     suites = [
-        _read_test(reader, table, f"[[test]] {i}", names, raw.get("now"))
-        for i, table in enumerate(reader.tables(raw, "test", "top level"), start=1)
+        _read_test(reader, table, f"[[test]] {i}", names, top.get("now"))
+        for i, table in enumerate(top.get("test", []), start=1)
     ]
     if reader.problems:
         raise BundleError(*reader.problems)
@@ -153,11 +164,11 @@ def read_suites(path: Path, bundle: Bundle) -> tuple[Suite, ...]:
 def _read_test(reader: _Reader, raw: Any, at: str, names: Mapping[str, Values], now: Any) -> Suite:
     name = str(raw["name"]) if isinstance(raw, dict) and "name" in raw else at
     at = at if name == at else f"{at} {name!r}"
-    table = reader.known(raw, _TEST, at)
+    table = reader.members(raw, at, optional=_TEST)
     written = {"resources": [STAR], "times": ["now"], **table}
     given = {**names, "times": {"now": now, **names["times"]}}
     spread = {
-        key: _spread(reader, key, reader.texts(written.get(key), f"{at}, {key}"), given.get(key, {}), at)
+        key: _spread(reader, key, reader.texts(written, key, at), given.get(key, {}), at)
         for key in DIMENSIONS
     }
     for action in spread["actions"] if STAR in spread["resources"] else ():
@@ -167,18 +178,19 @@ def _read_test(reader: _Reader, raw: Any, at: str, names: Mapping[str, Values], 
             reader.wrong(f"{at}, resources", f"{action} is authorized per resource: {hint}")
     default = _read_expectation(reader, {**table, "decision": table.get("default")}, at, "default")
     chosen: dict[Combination, Expectation] = {}
-    for i, row in enumerate(reader.tables(table, "expect", at), start=1):
+    for i, row in enumerate(table.get("expect", []), start=1):
         here = f"{at}, [[test.expect]] {i}"
-        expect = reader.known(row, _EXPECT, here)
+        expect = reader.members(row, here, optional=_EXPECT)
         wanted = _read_expectation(reader, expect, here, "decision")
         for combination in _named_by(reader, expect, spread, given, here):
             if combination in chosen:
                 reader.wrong(here, f"{' '.join(combination)} is named by {chosen[combination].where} too")
             chosen[combination] = wanted
+    context = table.get("context")
     extra = {
-        "resource_tags": reader.pairs(table.get("resource_tags"), f"{at}, resource_tags"),
-        "request_tags": reader.pairs(table.get("request_tags"), f"{at}, request_tags"),
-        "context": reader.context(table.get("context"), f"{at}, context"),
+        "resource_tags": table.get("resource_tags"),
+        "request_tags": table.get("request_tags"),
+        "context": None if context is None else {key: tuple(values) for key, values in context.items()},
     }
     cases = tuple(
         Case(_shown(row), _call(row, spread, extra), chosen.get(row, default))
@@ -190,13 +202,13 @@ def _read_test(reader: _Reader, raw: Any, at: str, names: Mapping[str, Values], 
 def _named_by(
     reader: _Reader, expect: Values, spread: Mapping[str, Values], given: Mapping[str, Values], at: str
 ) -> Iterator[Combination]:
-    """Yield the combinations of a test that one `expect` names; a value that the test has not is wrong."""
+    """Yield the combinations of a test that one `expect` names; a value that the test lacks is a problem."""
     chosen = []
     for key in DIMENSIONS:
         if key not in expect:
             chosen.append(tuple(spread[key]))
             continue
-        texts = tuple(_spread(reader, key, reader.texts(expect[key], f"{at}, {key}"), given.get(key, {}), at))
+        texts = tuple(_spread(reader, key, reader.texts(expect, key, at), given.get(key, {}), at))
         for text in texts:
             if text not in spread[key]:
                 reader.wrong(f"{at}, {key}", f"{text!r} is not among the {key} of the test")
@@ -214,43 +226,41 @@ def _read_expectation(reader: _Reader, table: Values, at: str, key: str) -> Expe
         reader.wrong(at, f"there is no reason {reason!r}{nearest(str(reason), map(str, Reason))}")
         reason = None
     if statements is not None:
-        statements = reader.texts(statements, f"{at}, statements")
+        statements = reader.texts(table, "statements", at)
     return Expectation(decision == "allow", reason and Reason(reason), statements, at)
 
 
 def _spread(reader: _Reader, key: str, texts: Iterable[str], names: Values, at: str) -> dict[str, Any]:
-    """Return what each text of one dimension means, in order; patterns and ranges become several."""
+    """Return the value of each text of one dimension, in order; patterns and ranges become several values."""
     spread: dict[str, Any] = {}
     for text in texts:
-        meaning = names.get(text, text)
-        found = dict(_READERS[key](reader, text, meaning, f"{at}, {key}"))
+        value = names.get(text, text)
+        found = dict(_READERS[key](reader, text, value, f"{at}, {key}"))
         spread |= found
     return spread
 
 
-def _principal(reader: _Reader, text: str, meaning: Any, at: str) -> Iterator[tuple[str, str]]:
+def _principal(reader: _Reader, text: str, value: Any, at: str) -> Iterator[tuple[str, str]]:
     known = reader.bundle.people.names
-    principal = find_principal(reader.bundle, str(meaning))
+    principal = find_principal(reader.bundle, str(value))
     if principal not in known:
-        reader.wrong(
-            at, f"there is no principal {meaning!r}{nearest(str(meaning), (*known, *known.values()))}"
-        )
+        reader.wrong(at, f"there is no principal {value!r}{nearest(str(value), (*known, *known.values()))}")
     yield text, principal
 
 
-def _actions(reader: _Reader, _text: str, meaning: Any, at: str) -> Iterator[tuple[str, str]]:
+def _actions(reader: _Reader, _text: str, value: Any, at: str) -> Iterator[tuple[str, str]]:
     actions = reader.bundle.catalog.actions
-    found = [action for action in actions if star_match(meaning, action)]
+    found = [action for action in actions if star_match(value, action)]
     if not found:
-        what = "action fits" if STAR in meaning else "action is called"
-        reader.wrong(at, f"no {what} {meaning!r}{nearest(meaning, actions)}")
+        what = "action fits" if STAR in value else "action is called"
+        reader.wrong(at, f"no {what} {value!r}{nearest(value, actions)}")
     yield from zip(found, found, strict=True)
 
 
-def _addresses(reader: _Reader, text: str, meaning: Any, at: str) -> Iterator[tuple[str, int]]:
-    """Yield an address, or both ends of a range: where it is left is where a policy goes wrong."""
+def _addresses(reader: _Reader, text: str, value: Any, at: str) -> Iterator[tuple[str, int]]:
+    """Yield an address, or both ends of a range: mistakes in policies show at the ends."""
     try:
-        ends = dict.fromkeys(parse_range(str(meaning)))
+        ends = dict.fromkeys(parse_range(str(value)))
     except AddressError as error:
         reader.wrong(at, str(error))
         return
@@ -258,16 +268,15 @@ def _addresses(reader: _Reader, text: str, meaning: Any, at: str) -> Iterator[tu
         yield (text if len(ends) == 1 else format_address(place)), place
 
 
-def _resource(_reader: _Reader, text: str, meaning: Any, _at: str) -> Iterator[tuple[str, str]]:
-    yield text, str(meaning)
+def _resource(_reader: _Reader, text: str, value: Any, _at: str) -> Iterator[tuple[str, str]]:
+    yield text, str(value)
 
 
-def _instant(reader: _Reader, text: str, meaning: Any, at: str) -> Iterator[tuple[str, float]]:
-    try:
-        when = meaning if isinstance(meaning, datetime) else datetime.fromisoformat(str(meaning))
-    except ValueError:
-        hint = "says no time: give the file `now = 2026-11-22T09:00:00Z`, or the test its own `times`"
-        reader.wrong(at, hint if text == "now" else f"{meaning!r} is no instant like 2026-11-22T09:00:00Z")
+def _instant(reader: _Reader, text: str, value: Any, at: str) -> Iterator[tuple[str, float]]:
+    when = value if isinstance(value, datetime) else read_moment(str(value))
+    if when is None:
+        hint = "has no time: give the file `now = 2026-11-22T09:00:00Z`, or the test its own `times`"
+        reader.wrong(at, hint if text == "now" else f"{value!r} is not a time such as 2026-11-22T09:00:00Z")
         return
     if when.tzinfo is None:
         reader.wrong(at, f"{when} has no time zone: end it with Z")

@@ -1,0 +1,63 @@
+"""Runs policy tests against a bundle, and measures which statements they reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from camguard.bundle import Bundle
+from camguard.engine.decision import Decision
+from camguard.policytest.cases import Case, Suite
+
+
+class Failure(NamedTuple):
+    """One combination that was decided otherwise than expected."""
+
+    case: Case
+    decision: Decision
+
+    def __str__(self) -> str:
+        """Return it as one line."""
+        by = f" by {', '.join(self.decision.statements)}" if self.decision.statements else ""
+        word = "allow" if self.decision else "deny"
+        return f"{self.case.shown}: expected {self.case.expected}, got {word} ({self.decision.reason}){by}"
+
+
+class Outcome(NamedTuple):
+    """One test that ran."""
+
+    suite: Suite
+    failures: tuple[Failure, ...]
+
+
+def decide_suite(suite: Suite, bundle: Bundle) -> Outcome:
+    """Decide every case of a test."""
+    decided = ((case, bundle.decide(case.call)) for case in suite.cases)
+    return Outcome(
+        suite,
+        tuple(Failure(case, decision) for case, decision in decided if case.expected.is_missed_by(decision)),
+    )
+
+
+def never_decided(suites: Iterable[Suite], bundle: Bundle) -> list[str]:
+    """Return the ids of the statements that decided no case, policies by name.
+
+    A call that passes was decided by every allow that holds, in the layers that limit it too.
+    """
+    decided: set[str] = set()
+    for case in (case for suite in suites for case in suite.cases):
+        why = bundle.explain(case.call)
+        decided.update(why.decision.statements)
+        if why.decision:
+            decided.update(note.id for note in why.statements if note.counts)
+    every = [each.id for _, policy in sorted(bundle.policies.items()) for each in policy.statements]
+    return [each for each in every if each not in decided]
+
+
+def coverage(bundle: Bundle, never: Sequence[str]) -> float:
+    """Return the percentage of statements that decided a case; 100 where there is no statement.
+
+    never: what `never_decided` returned.
+    """
+    total = bundle.statement_count
+    return 100.0 * (total - len(never)) / total if total else 100.0
