@@ -1,7 +1,7 @@
 """Reads `tests/cases/*.json`, the second definition of the policy language.
 
-A file is `{"about": text, "cases": [...]}`. A case has a `rule` (a section, a decision, a source of UNKNOWN or
-a worked example of camguard/policy/SEMANTICS.md) and an `id`, a sentence; together they are unique.
+A file is `{"about": text, "cases": [...]}`. A case has a `rule` (a section, decision, source of UNKNOWN or
+worked example of camguard/policy/SEMANTICS.md) and an `id`, a sentence; together they are unique.
 There are three kinds of cases:
 
 * a decision: `policies` (id -> document, or the list of its statements), `call`, and `expect` with decision,

@@ -147,7 +147,8 @@ OLD_FORMS = {
 # Only in comments and texts: in code such numbers are numbers.
 BARE = re.compile(
     rf"(?:\(|[,;] ){_NUMBER}(?=[,;:)]| and )"
-    rf"|^\W*{_NUMBER}(?=[,:]| [a-z]|\W*$)"
+    rf"|^# {_NUMBER}(?=[,:]|\W*$)"
+    rf"|^[\"']{{1,3}}{_NUMBER} [a-z]"
     rf"|\bas {_NUMBER}\s"
     r"|(?<!\d )(?<!, )\b[Ss]ections? \d"
 )
