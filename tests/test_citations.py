@@ -147,6 +147,7 @@ OLD_FORMS = {
 # Only in comments and texts: in code such numbers are numbers.
 BARE = re.compile(
     rf"(?:\(|[,;] ){_NUMBER}(?=[,;:)]| and )"
+    r"|\(\d{1,2}, (?=DEC-|U\d|CAM )"
     rf"|^# {_NUMBER}(?=[,:]|\W*$)"
     rf"|^[\"']{{1,3}}{_NUMBER} [a-z]"
     rf"|\bas {_NUMBER}\s"
@@ -186,6 +187,7 @@ def test_nothing_is_cited_in_another_form() -> None:
         '"""Read a body (threats 3.5.6)."""',
         '"""Whether a pattern names a service (7.4, DEC-46)."""',
         "# 11.4",
+        "# a variable without a value (9, DEC-34)",
         '"""Section 5.3."""',
         '"""Bodies (THREATS 3.5.5 to 3.5.8)."""',
         "# the third case (DEC-47.3)",
