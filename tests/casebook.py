@@ -1,7 +1,7 @@
 """Reads `tests/cases/*.json`, the second definition of the policy language.
 
-A file is `{"about": text, "cases": [...]}`. A case has a `rule`, which is a number of the CAM reference
-(section, DEC, U, or `18.n` for a worked example), and an `id`, a sentence; together they are unique.
+A file is `{"about": text, "cases": [...]}`. A case has a `rule` (a section, decision, source of UNKNOWN or
+worked example of camguard/policy/SEMANTICS.md) and an `id`, a sentence; together they are unique.
 There are three kinds of cases:
 
 * a decision: `policies` (id -> document, or the list of its statements), `call`, and `expect` with decision,
@@ -90,6 +90,12 @@ def raw_cases() -> list[tuple[str, dict[str, Any]]]:
         if path.stem != "catalogs"
         for case in json.loads(path.read_text(encoding="utf-8"))["cases"]
     ]
+
+
+def rule_of(case: dict[str, Any]) -> str:
+    """Return the citation that a case has as its rule: `CAM 7.4`, also where only `7.4` is written."""
+    rule: str = case["rule"]
+    return f"CAM {rule}" if rule[0].isdigit() else rule
 
 
 def policies_of(case: dict[str, Any]) -> dict[str, str]:

@@ -121,6 +121,7 @@ CHANGES = [
 
 @pytest.mark.parametrize(("name", "value"), CHANGES)
 def test_another_content_takes_its_place(folder: Path, name: str, value: object) -> None:
+    """From the next call on, wholly, and without a delay (DEC-49)."""
     store = make(folder, Clock())
     before = store.reload().bundle
     write(folder, name, value)

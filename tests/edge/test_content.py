@@ -302,6 +302,7 @@ PARAMETERS = [
 
 @pytest.mark.parametrize(("body", "detail"), PARAMETERS)
 def test_resources_come_from_the_parameters(body: bytes, detail: str) -> None:
+    """CAM 5.5."""
     lines = sdk(
         FROM_OFFICE,
         host=b"cvm.tencentcloudapi.com",

@@ -101,6 +101,7 @@ def test_no_detail_is_forgotten() -> None:
 
 @pytest.mark.parametrize("detail", DETAILS)
 def test_every_answer_in_the_sdks_style_is_200_and_plain_json(detail: str) -> None:
+    """DEC-53, in the envelope of CAM 14.5."""
     told = answer(refused(detail), ID)
     assert told.status == 200
     headers = dict(told.headers)
@@ -116,6 +117,7 @@ def test_every_answer_in_the_sdks_style_is_200_and_plain_json(detail: str) -> No
 
 
 def test_a_denial_of_aiart_has_the_second_form() -> None:
+    """CAM 15.2: the code of the service's own error list decides (DEC-52)."""
     error = json.loads(answer(DENIED, ID, action="aiart:TextToImage").body)["Response"]["Error"]
     assert error == {
         "Code": "AuthFailure.UnauthorizedOperation",
@@ -126,6 +128,7 @@ def test_a_denial_of_aiart_has_the_second_form() -> None:
 
 
 def test_a_denial_of_any_other_service_has_the_first() -> None:
+    """CAM 15.2, DEC-52."""
     error = json.loads(answer(DENIED, ID, action="intlpartnersmgt:QueryArea").body)["Response"]["Error"]
     assert error == {
         "Code": "UnauthorizedOperation",

@@ -84,6 +84,7 @@ VECTORS = [
 
 @pytest.mark.parametrize(("signature", "names", "sha256"), VECTORS)
 def test_vector_verifies_and_a_changed_digit_does_not(signature: str, names: str, sha256: str | None) -> None:
+    """The vectors of CAM 14.3."""
     good = tc3_head(authorization(signature, names=names), x_tc_content_sha256=sha256)
     assert isinstance(check(good, unsigned=True), Key)
     other = signature[:-1] + ("0" if signature[-1] != "0" else "1")
@@ -300,6 +301,22 @@ def test_forms_in_which_clients_sign_headers(
     said = authorization(tc3(signed=signed), names=";".join(name for name, _ in signed))
     head = tc3_head(said, **{"content_type": kind, **sent})
     assert isinstance(check(head), Key)
+
+
+@pytest.mark.parametrize("content_type", [JSON, BOUNDARY.lower()], ids=["JSON", "multipart"])
+def test_dec_51_header_values_are_signed_in_lower_case_or_as_sent_all_of_them(content_type: str) -> None:
+    sent = {"content_type": content_type.upper(), "accept": "Text/Plain"}
+
+    def found(*signed: str) -> Key | Decision:
+        lines = tuple(zip(("accept", "content-type", "host"), (*signed, HOST), strict=True))
+        said = authorization(tc3(signed=lines), names="accept;content-type;host")
+        return check(tc3_head(said, **sent))
+
+    assert isinstance(found("text/plain", content_type.lower()), Key)
+    assert isinstance(found("Text/Plain", content_type.upper()), Key)
+    assert found("Text/Plain", content_type.lower()) is refused("signature_invalid")
+    assert found("text/plain", content_type.upper()) is refused("signature_invalid")
+    assert found("TEXT/PLAIN", content_type.lower()) is refused("signature_invalid")
 
 
 def test_t78_header_that_is_signed_before_the_usual_ones_counts() -> None:

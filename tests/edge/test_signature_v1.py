@@ -45,6 +45,7 @@ def signed(
 
 
 def test_w1_the_documentation_sample_verifies() -> None:
+    """The printed vector of CAM 14.4."""
     query = (
         "Action=DescribeInstances&InstanceIds.0=ins-09dx96dg&Limit=20&Nonce=11886&Offset=0&Region=ap-guangzhou"
         "&SecretId=AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE&Timestamp=1465185768&Version=2017-03-12"
@@ -173,7 +174,7 @@ HEADS = [
 
 
 @pytest.mark.parametrize("lines", HEADS)
-def test_headers_of_tc3_exclude_v1(lines: list[tuple[str, str]]) -> None:
+def test_dec_50_headers_of_tc3_exclude_v1(lines: list[tuple[str, str]]) -> None:
     assert check(signed(), head=form_head(lines)) is refused("auth_malformed")
 
 

@@ -196,6 +196,7 @@ HOSTS = [
 
 @pytest.mark.parametrize(("host", "detail"), HOSTS)
 def test_hosts(host: bytes, detail: str) -> None:
+    """The hosts of CAM 14.1, and what only resembles them."""
     reply = ask(lines=sdk(FROM_OFFICE, host=host))
     assert reply.detail == detail
     assert reply.passed == (detail == "allowed")
@@ -246,6 +247,7 @@ VERSION_ONE = [
 
 @pytest.mark.parametrize(("query", "detail"), VERSION_ONE)
 def test_version_and_region_stand_where_the_action_stands(query: bytes, detail: str) -> None:
+    """CAM 14.2."""
     lines = sdk(FROM_OFFICE, without=[b"x-tc-action", b"x-tc-version"], content_type=FORM)
     assert ask(lines=lines, method="GET", query=query, chunks=(b"",)).detail == detail
     assert ask(lines=lines, chunks=(query,)).detail == detail
