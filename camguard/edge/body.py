@@ -75,6 +75,9 @@ class Intake:
         body: bytes = message.get("body", b"")
         if message.get("more_body", False):
             return self._wait(partial(self._parts, message, receive, limit), declared, limit, place)
+        if len(body) == declared and self.kept + declared + self.waiting.size <= self._budget:
+            self.kept += declared
+            return body
         return self._checked(body, declared, limit)
 
     async def _wait(

@@ -157,8 +157,8 @@ class Guard:
                 if not isinstance(body, bytes) and isinstance(body, Coroutine):  # slow to ask
                     body = await self._waited(body)
                     if isinstance(body, bytes):
-                        seen = Seen(seen.lines)
-                        seen.body = body  # first of all: it is given back whatever happens
+                        lines, seen = seen.lines, Seen()
+                        seen.lines, seen.body = lines, body  # first of all: it is given back whatever happens
                         now, bundle = self._clock(), self._policies.bundle
                         decision = self._of_head(seen, scope, bundle, now)
                         passes = decision is None or decision.reason is ALLOWED or self._tolerates(decision)
@@ -240,15 +240,13 @@ class Guard:
         if isinstance(identity, Decision):
             return self._unknown(seen, identity)
         seen.identity = identity
-        templates, decision = named.templates, None
-        action = seen.meanings.action(named)
+        action, templates, decision = seen.meanings.action(named), named.templates, None
         if isinstance(action, Decision):
             decision = action
-        else:
-            begin = identity.principal, action, origin.place, now
-            if templates is None:
-                call = seen.call = _call((*begin, WHOLE, None, None, None, identity.session))
-                decision = seen.bundle.decide(call)
+        elif templates is None:
+            asked = identity.principal, action, origin.place, now, WHOLE, None, None, None, identity.session
+            call = seen.call = _call(asked)
+            decision = seen.bundle.decide(call)
         if decision is None or decision.reason is ALLOWED or self._tolerates(decision):
             refusal = None if seen.body is None else self._reader.inspect(seen, seen.body)
             if refusal is not None:
@@ -258,7 +256,18 @@ class Guard:
             return decision
         assert templates is not None  # noqa: S101 - for mypy: a decision was returned above
         resources = fill_templates(templates, seen.parameters, named.region or "")
-        call = seen.call = _call((*begin, resources, None, None, None, identity.session))
+        named_in_body = (
+            identity.principal,
+            action,
+            origin.place,
+            now,
+            resources,
+            None,
+            None,
+            None,
+            identity.session,
+        )
+        call = seen.call = _call(named_in_body)
         return seen.bundle.decide(call)
 
     async def _waited(self, body: Awaitable[Taken]) -> Taken:
@@ -272,7 +281,8 @@ class Guard:
     def _holds(self, lines: Lines, scope: Mapping[str, Any]) -> bool:
         """Tell whether a call whose body passed through unread would still go on if it were judged now."""
         try:
-            seen, now, bundle = Seen(lines), self._clock(), self._policies.bundle
+            seen, now, bundle = Seen(), self._clock(), self._policies.bundle
+            seen.lines = lines
             decision = self._of_head(seen, scope, bundle, now)
             if decision is None:
                 decision = self._ask(seen, now)

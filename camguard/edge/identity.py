@@ -23,6 +23,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from camguard.edge.head import Head
 from camguard.edge.keys import Credential, Key, Keys, shorten
+from camguard.edge.maker import maker_of
 from camguard.edge.params import Params, parse_params
 from camguard.edge.refusal import refused
 from camguard.edge.replay import SignatureLog
@@ -84,6 +85,8 @@ class Identity(NamedTuple):
     signature: str | None
 
 
+_identity = maker_of(Identity)
+
 # What the head alone tells of the caller: all, the credential of a signature still to be checked, or nothing.
 Claim: TypeAlias = Identity | Credential | None
 
@@ -101,7 +104,7 @@ class Identify:
         self._principals: dict[bytes, Identity] = {}
         self.signatures = SignatureLog(_SIGNATURES) if rules.bind_signatures else None
 
-    def __call__(  # noqa: PLR0913, PLR0917 - a request has that many faces; keywords cost time per request
+    def __call__(  # noqa: PLR0911, PLR0913, PLR0917 - a request has that many faces; keywords cost time per request
         self,
         head: Head,
         service: str,
@@ -117,8 +120,11 @@ class Identify:
         params: of the query, or of the form where the body is one. now: seconds since the epoch.
         claim: what `claimed_by` returned for the same head at the same moment.
         """
-        if isinstance(claim, Identity):
-            return claim
+        kind = type(claim)
+        if kind is Identity:
+            return claim  # type: ignore[return-value]  # by its type
+        if kind is Credential and head.identity is None and not (params or head.query or self._must_say):
+            return self._verified(head, service, body, claim, now)  # type: ignore[arg-type]  # by its type
         if self._keys is None or (head.authorization is None and not _carries_v1(head, params)):
             return self.unsigned(head.identity, peer_trusted)
         said = None if head.identity is None else self._said(head.identity, peer_trusted)
@@ -211,6 +217,8 @@ class Identify:
         keys = self._keys.keys  # type: ignore[union-attr]  # asked only where there are keys
         claimed = rules.mode == "claimed"
         key: Key | Decision
+        if isinstance(claim, Credential) and not _carries_v1(head, params):
+            return self._verified(head, service, body, claim, now)
         if head.authorization is None:
             if not rules.allow_v1:
                 return _V1_OFF
@@ -221,19 +229,29 @@ class Identify:
             key = claim_tc3(head, service, keys, now)
         else:
             payload = signed_payload(head, body, unsigned_allowed=rules.allow_unsigned_payload)
-            if isinstance(payload, Decision):
-                key = payload
-            elif isinstance(claim, Credential):
-                key = verify_tc3(head, claim, payload, now)
-            else:
-                key = check_tc3(head, service, payload, keys, now)
+            key = payload if isinstance(payload, Decision) else check_tc3(head, service, payload, keys, now)
+            return key if isinstance(key, Decision) else self._bound(head, service, body, key, now)
         if isinstance(key, Decision):
             return key
-        if self.signatures is not None and head.authorization is not None and not claimed:
+        return Identity(key.principal, key.label, key.session, "claimed" if claimed else "valid")
+
+    def _verified(
+        self, head: Head, service: str, body: bytes | None, credential: Credential, now: float
+    ) -> Identity | Decision:
+        """Return the principal of a TC3 signature of which only the body's part was not judged yet."""
+        payload = signed_payload(head, body, unsigned_allowed=self._rules.allow_unsigned_payload)
+        key = payload if isinstance(payload, Decision) else verify_tc3(head, credential, payload, now)
+        return key if isinstance(key, Decision) else self._bound(head, service, body, key, now)
+
+    def _bound(
+        self, head: Head, service: str, body: bytes | None, key: Key, now: float
+    ) -> Identity | Decision:
+        """Return the owner of a key that signed this call, unless its signature is bound to another call."""
+        if self.signatures is not None and head.authorization is not None:
             signature = head.authorization[-_HEX_LENGTH:]
             if not self.signatures.bound(signature, _binding(head, service, body), now):
                 return _REPLAYED
-        return Identity(key.principal, key.label, key.session, "claimed" if claimed else "valid")
+        return _identity((key.principal, key.label, key.session, "valid"))
 
 
 def _carries_v1(head: Head, params: Params) -> bool:

@@ -54,6 +54,7 @@ class Seen:
 
     bundle: Bundle
     meanings: Meanings
+    lines: Lines | None = None
     origin: Origin | None = None
     named: Named | None = None
     told: Told | None = None
@@ -72,9 +73,6 @@ class Seen:
     call: Call | None = None
     candidate: Decision | None = None
     _head: Head | None = None
-
-    def __init__(self, lines: Lines | None = None) -> None:
-        self.lines = lines
 
     @property
     def head(self) -> Head:

@@ -52,6 +52,33 @@ def test_captures_of_every_client_are_there() -> None:
     assert sum(clients.values()) >= 160, clients
 
 
+def test_every_client_declares_the_length_of_its_body() -> None:
+    """So none is refused where trailers may be among the headers (T139)."""
+    for capture in ALL:
+        names = {name for name, _ in capture.scope["headers"]}
+        assert b"transfer-encoding" not in names, capture
+        assert capture.scope["method"] == "GET" or b"content-length" in names, capture
+
+
+@pytest.mark.parametrize("capture", AT_IDENTITY, ids=str)
+def test_what_the_head_of_a_capture_says_of_its_caller_changes_nothing(capture: Capture) -> None:
+    head = read_head(capture.scope, RULES)
+    assert isinstance(head, Head)
+    identify = make_identify(IdentitySettings(allow_v1=True, allow_unsigned_payload=True), Source())
+    query = parse_params(head.query, 1000, refused("query_malformed")) if head.query else ()
+    assert isinstance(query, tuple)
+    form = head.method == "POST" and (head.content_type or b"").endswith(b"urlencoded")
+    now = capture.time + 1.0
+    claim = identify.claimed_by(head, capture.service, query, False, form, now)
+    plain = judge(capture, allow_unsigned_payload=True)
+    if isinstance(claim, Decision):
+        assert claim is plain
+    else:
+        params = parse_params(capture.body, 1000, refused("body_malformed")) if form else query
+        assert isinstance(params, tuple)
+        assert identify(head, capture.service, capture.body, params, False, now, claim) == plain
+
+
 @pytest.mark.parametrize("capture", AT_IDENTITY, ids=str)
 def test_capture_is_judged_as_expected(capture: Capture) -> None:
     found = judge(capture)

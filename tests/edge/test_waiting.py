@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 
 from camguard.edge.body import Intake, Taken
+from camguard.edge.identity import make_identify
 from camguard.edge.refusal import refused
 from camguard.edge.waiting import Waiting, client_key
 from camguard.ipset import parse_address
+from camguard.settings import IdentitySettings
+from tests.edge.signing import NOW as SIGNED_AT
+from tests.edge.signing import authorization, keys, tc3
 from tests.edge.stage import NOW, OFFICE, PROXY, Held, Known, Play, Request, bundle, limits, sdk
 
 OVERLOADED = refused("overloaded")
@@ -313,6 +317,60 @@ def test_a_body_that_ends_after_its_caller_was_revoked_is_refused() -> None:
             assert (play.records[0].decision.detail, bodies) == ("secret_id_unknown", [])
         else:  # it passes through: the last part does not go on
             assert bodies == [b'{"A"', None]
+
+
+class Source:
+    """Keys that a test may replace."""
+
+    def __init__(self) -> None:
+        self.keys = keys()
+
+
+# the keys in force when the body is complete; what becomes of the call
+ROTATIONS = [
+    pytest.param({}, "allowed", id="the same"),
+    pytest.param({"enabled": False}, "secret_id_unknown", id="the key was disabled"),
+    pytest.param(
+        {"secret_key": "ANOTHER-SECRET-KEY-0000000000000"}, "signature_invalid", id="it was rotated"
+    ),
+    pytest.param({"expires": SIGNED_AT - 1}, "key_expired", id="it has expired"),
+    pytest.param({"principal": "uin/100000000102"}, "no_allow", id="it belongs to somebody else"),
+]
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["the body in two parts", "the body after the head"])
+@pytest.mark.parametrize(("change", "outcome"), ROTATIONS)
+def test_a_body_that_ends_after_its_key_was_revoked_is_judged_by_the_keys_in_force(
+    change: dict[str, Any], outcome: str, late: bool
+) -> None:
+    source = Source()
+    play = Play(who=make_identify(IdentitySettings(), source), clock=lambda: float(SIGNED_AT))
+    signed = authorization(tc3(payload=b'{"A":1}')).encode()
+    lines = sdk(
+        (b"x-forwarded-for", OFFICE.encode()),
+        (b"authorization", signed),
+        host=b"aiart.tencentcloudapi.com",
+        x_tc_action=b"TextToImage",
+        x_tc_timestamp=b"%d" % SIGNED_AT,
+    )
+    parts = [(b'{"A":1}', False)] if late else [(b":1}", False), (b'{"A"', True)]
+
+    async def receive() -> Any:
+        body, more = parts.pop()
+        if not more:
+            await asyncio.sleep(0)
+            source.keys = keys(**change)
+        return {"type": "http.request", "body": body, "more_body": more}
+
+    async def send(message: Any) -> None:
+        del message
+
+    scope = Request(lines=(*lines, (b"content-length", b"7")), length=False).scope()
+    asyncio.run(play.middleware(scope, receive, send))
+    decision = play.records[0].decision
+    assert (decision.detail or decision.reason.value) == outcome
+    assert bool(play.reached) == (outcome == "allowed")
+    assert (play.guard.in_flight, play.guard.waiting, play.guard.held) == (0, 0, 0)
 
 
 def test_a_stream_is_cut_before_its_last_part_where_a_revocation_came_between() -> None:
