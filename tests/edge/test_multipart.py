@@ -1,4 +1,4 @@
-"""Multipart bodies: what camguard accepts, every reader reads as camguard does (T36, and T125 of the amendments)."""
+"""Multipart bodies: what camguard accepts, every reader reads as camguard does (T36, amendment T125)."""
 
 from __future__ import annotations
 
