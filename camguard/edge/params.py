@@ -97,7 +97,8 @@ def look_alike(names: Iterable[str], behind: str = r"_[0-9]*+") -> re.Pattern[st
     return re.compile(rf"(?:^|&)[^a-z0-9&]*+({either})(?=(?:[^a-z0-9_&-][^&]*+|{behind})?+(?:&|$))")
 
 
-_LOOK_ALIKE = look_alike(name.lower() for name in DECIDING)
+_LOW = tuple(name.lower() for name in DECIDING)
+_LOOK_ALIKE = look_alike(_LOW)
 
 
 def folded(names: Sequence[str]) -> str | Decision:
@@ -141,6 +142,8 @@ def ambiguous_names(names: Sequence[str]) -> Decision | None:
     text = folded(others)
     if isinstance(text, Decision):
         return text
+    if not any(name in text for name in _LOW):  # as nearly always, and a fifth of the pattern's time
+        return None
     found = _LOOK_ALIKE.search(text)
     if found is None:
         return None

@@ -163,7 +163,7 @@ PARTS = [
     pytest.param(
         part(b"x", b"", b"Content-Disposition: form-data; name=Action") + END,
         "action_conflict",
-        id="T125 a name without quotes is a name",
+        id="a name without quotes is a name",
     ),
     pytest.param(
         part(b"x", b"", b"Content-Disposition: form-data; name*=utf-8''Action") + END,

@@ -1,4 +1,4 @@
-"""Multipart bodies: what camguard accepts, every reader reads as camguard does (T36, T125)."""
+"""Multipart bodies: what camguard accepts, every reader reads as camguard does (T36, amendment T125)."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def part(disposition: bytes, value: bytes = b"v", *lines: bytes) -> bytes:
 # one part, its field
 GOOD = [
     pytest.param(part(b'name="A"'), Field("A", b"v"), id="a field"),
-    pytest.param(part(b"name=A"), Field("A", b"v"), id="T125 a token, as .NET writes it"),
+    pytest.param(part(b"name=A"), Field("A", b"v"), id="a token, as .NET writes it"),
     pytest.param(
-        part(b"name=A; filename=x.png; filename*=utf-8''x.png"), Field("A", None), id="T125 a file of .NET"
+        part(b"name=A; filename=x.png; filename*=utf-8''x.png"), Field("A", None), id="a file of .NET"
     ),
     pytest.param(part(b'name="A"; filename="x y.png"'), Field("A", None), id="a file"),
     pytest.param(
