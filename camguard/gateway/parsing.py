@@ -1,8 +1,8 @@
 """The parsing of a connection's bytes: one message at a time, in bounded turns of the event loop (T61, T62).
 
-httptools cannot be stopped inside `feed_data`, and uvicorn queues every request
-of one read. The parser is therefore fed in slices that end where a message may end, and a slice is fed only
-when its message may be parsed:
+httptools cannot be stopped inside `feed_data`, and uvicorn queues every request of one read. The parser is
+therefore fed in slices that end where a message may end, and a slice is fed only when its message may be
+parsed:
 
 * A body with a declared length ends where its bytes end. Every other message ends at an empty line, so
   without a declared length a slice ends behind the next empty line, or after `SLICE_BYTES`. Empty lines
@@ -43,9 +43,7 @@ EMPTY_LINES = re.compile(rb"[\r\n]*")
 OVERLAP = len(END) - 1  # an empty line may begin in so many bytes that were parsed before
 KEPT = 32  # parsed bytes that stay held: for that, and for the line of a chunk's size
 SLICE_BYTES = 1 << 14
-HEAD_SLICE_BYTES = (
-    1 << 11
-)  # of a head that does not end in what has arrived: its lines are counted after each
+HEAD_SLICE_BYTES = 1 << 11  # of a head whose end has not arrived: its lines are counted after each slice
 READ_BYTES = 1 << 16
 COMPACT_BYTES = 1 << 14  # parsed bytes that may stay in front of held ones before these are copied
 HELD_BYTES = HIGH_WATER_LIMIT - COMPACT_BYTES
