@@ -84,10 +84,17 @@ class Connection(ResponseHandler):
     its last byte and that byte: a reply that has ended before the last byte was followed by something.
 
     awaited: whether a request waits for bytes of its reply. reply: the body of the final reply, once there.
+    poll: asks the kernel whether bytes, the end, or an error of the connection wait to be read.
     """
 
     awaited = False
     reply: StreamReader | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a new connection."""
+        super().connection_made(transport)
+        self.poll = select.poll()
+        self.poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def set_response_params(self, **params: Any) -> None:
         """Begin a request; aiohttp says so before it writes."""
@@ -121,20 +128,13 @@ class Connection(ResponseHandler):
         """Say whether the connection may be used: while idle, only if the kernel holds nothing to be read."""
         if not super().is_connected():
             return False
-        if not self.awaited and self.transport is not None and readable(self.transport):
+        if not self.awaited and self.poll.poll(0):
             self.close()
             return False
         return True
 
     def _replied(self) -> bool:
         return self.reply is not None and self.reply.is_eof()
-
-
-def readable(transport: asyncio.Transport) -> bool:
-    """Say whether bytes, the end, or an error of a connection wait to be read."""
-    poll = select.poll()
-    poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-    return bool(poll.poll(0))
 
 
 class AiohttpReply:

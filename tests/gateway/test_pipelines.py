@@ -18,13 +18,8 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from camguard.gateway.protocol import (
-    QUANTUM,
-    TURN,
-    BoundedProtocol,
-    Bounds,
-    bound,
-)
+from camguard.gateway.parsing import QUANTUM, TURN
+from camguard.gateway.protocol import BoundedProtocol, Bounds, bound
 from camguard.gateway.server import listen
 from tests.gateway.stage import BOUNDS, POST, ask, play, post, serving, until
 

@@ -1,0 +1,336 @@
+"""The parsing of a connection's bytes: one message at a time, in bounded turns of the event loop (T61, T62).
+
+httptools cannot be stopped inside `feed_data`, and uvicorn queues every request of one read. The parser is
+therefore fed in slices that end where a message may end, and a slice is fed only when its message may be
+parsed:
+
+* A body with a declared length ends where its bytes end. Every other message ends at an empty line, so
+  without a declared length a slice ends behind the next empty line, or after `SLICE_BYTES`. Empty lines
+  within a chunk are passed over where the chunk's size was found (`chunk_left`). Where a stream is sliced
+  never changes what the parser reads. If a second message ever began in the slice that ended the first, the
+  connection would end (`on_message_begin`): two requests are never parsed at once.
+* No slice is fed while a request that has arrived whole waits for its answer, or while its body is above
+  uvicorn's `HIGH_WATER_LIMIT` and the application takes none of it. What was read and not parsed is held.
+* Reading stops while held bytes and unread body together exceed `HELD_BYTES`. One connection holds at most
+  that much, `COMPACT_BYTES` and one read (256 KiB): 320 KiB. Below it reading goes on, so that a client that
+  leaves is noticed although it has sent another request; above it `sweep` asks the kernel.
+* Parsing yields to the event loop: a connection after `QUANTUM` units of work, all connections of a listener
+  together after `TURN` units. `Turns` lets the waiting connections go on, the oldest first. A read of
+  `READ_BYTES` or more is the last one of its connection in one turn.
+* The parts of a body are gathered by `list.append`, which the parser calls without running Python code, and
+  reach the application as one message a slice.
+
+What ends a connection is up to `BoundedProtocol`, which names the bounds.
+"""
+
+# ruff: noqa: D102 - asyncio and uvicorn say what these methods are
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+END = b"\r\n\r\n"
+HEX = re.compile(rb"[0-9A-Fa-f]{1,16}")
+EMPTY_LINES = re.compile(rb"[\r\n]*")
+OVERLAP = len(END) - 1  # an empty line may begin in so many bytes that were parsed before
+KEPT = 32  # parsed bytes that stay held: for that, and for the line of a chunk's size
+SLICE_BYTES = 1 << 14
+HEAD_SLICE_BYTES = 1 << 11  # of a head whose end has not arrived: its lines are counted after each slice
+READ_BYTES = 1 << 16
+COMPACT_BYTES = 1 << 14  # parsed bytes that may stay in front of held ones before these are copied
+HELD_BYTES = HIGH_WATER_LIMIT - COMPACT_BYTES
+# Work of parsing in units of about one microsecond.
+TURN = 4096
+QUANTUM = 512
+REQUEST_UNITS = 64  # the task of a request costs about as much before it first waits
+PARTS_PER_UNIT = 8
+BYTES_PER_BODY_UNIT = 1024  # the parser, the guard and the relay copy a body
+BYTES_PER_UNIT = 16  # of a head: a line has at least 4
+
+
+class Discarded(list[tuple[bytes, bytes]]):
+    """Headers that came after the head: taken, and not kept."""
+
+    def append(self, line: tuple[bytes, bytes], /) -> None:
+        pass
+
+
+DISCARDED = Discarded()
+
+
+def chunk_left(data: bytes, at: int, stop: int, part: bytes) -> int:
+    """Return how many bytes of a chunk follow a slice that ended within its data, 0 where that is not known.
+
+    data: what was read. at, stop: the slice. part: the last part of a body that the parser found in it.
+    A part that is shorter than its slice began in it, so what stands before the part is the line of its size.
+    """
+    begin = stop - len(part)
+    if begin <= at or data[begin - 2 : begin] != b"\r\n" or not data.endswith(part, begin, stop):
+        return 0
+    line = data.rfind(b"\n", max(0, begin - KEPT), begin - 2) + 1
+    size, _, _ = data[line : begin - 2].partition(b";")
+    return int(size, 16) - len(part) if line and HEX.fullmatch(size) else 0
+
+
+def asleep() -> None:
+    """Do nothing: an ended connection is not read on."""
+
+
+class Flow(FlowControl):
+    """uvicorn's switch for reading. wake: is called where uvicorn would resume, and decides when to."""
+
+    def __init__(self, transport: asyncio.Transport, wake: Callable[[], None]) -> None:
+        super().__init__(transport)
+        self.wake = wake
+
+    def pause_reading(self) -> None:
+        if not self._transport.is_closing():
+            super().pause_reading()
+
+    def resume_reading(self) -> None:
+        self.wake()
+
+    def read_on(self) -> None:
+        """Resume, unless the connection is ending: uvloop raises for a closed transport."""
+        if self.read_paused and not self._transport.is_closing():
+            super().resume_reading()
+
+
+class Turns:
+    """Connections of one listener whose parsing waits for the next turn of the event loop, the oldest first.
+
+    spent: units of work since the last turn that was given.
+    """
+
+    def __init__(self) -> None:
+        self.spent = 0
+        self._waiting: deque[Parsing] = deque()
+        self._scheduled = False
+
+    def queue(self, connection: Parsing) -> None:
+        """Let a connection go on in a later turn. A connection waits once, however often it asks."""
+        if not connection.queued:
+            connection.queued = True
+            self._waiting.append(connection)
+            self._schedule()
+
+    def _schedule(self) -> None:
+        if self._waiting and not self._scheduled:
+            self._scheduled = True
+            self._waiting[0].loop.call_soon(self._give)
+
+    def _give(self) -> None:
+        """Let waiting connections go on until the turn is spent. One that asks again waits for the next."""
+        self._scheduled = False
+        self.spent = 0
+        try:
+            for _ in range(len(self._waiting)):
+                connection = self._waiting.popleft()
+                connection.queued = False
+                connection.advance()
+                if self.spent >= TURN:
+                    break
+        finally:
+            self._schedule()
+
+
+class Parsing(HttpToolsProtocol):
+    """One connection, as far as its bytes are parsed. Overridden methods say only what they add.
+
+    head_since, body_since: loop time since when we wait for that, None while we do not.
+    drained_at: loop time when something was last discarded behind the last answer, None before that.
+    head_bytes: of a head that goes on. to_come: bytes of a declared body that were not parsed yet.
+    chunk_left: of a chunk, 0 where unknown. ended: whether the message at hand has ended in the slice that is
+    being parsed. held, held_from: bytes that were read, and where those begin that were not parsed.
+    queued: by `turns`. pieces: parts of a body that the parser has put down.
+    """
+
+    turns: ClassVar[Turns]
+
+    head_since: float | None = None
+    body_since: float | None = None
+    drained_at: float | None = None
+    head_bytes = 0
+    to_come = 0
+    chunk_left = 0
+    held = b""
+    held_from = 0
+    ended = False
+    queued = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.pieces: list[bytes] = []
+        self.on_body = self.pieces.append  # type: ignore[method-assign, assignment]
+        super().__init__(*args, **kwargs)
+        self.headers = DISCARDED
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.flow: Flow = Flow(transport, self.wake)
+        self.head_since = self.loop.time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.flow.wake = asleep  # nothing of an ended connection refers to itself
+        self.held, self.held_from = b"", 0
+        super().connection_lost(exc)
+
+    def discard(self, size: int) -> None:
+        """Count what came after the last answer. size: in bytes."""
+        raise NotImplementedError
+
+    def head_goes_on(self, size: int) -> bool:
+        """Bound a head that has not ended, and tell whether the connection may go on. size: of the slice."""
+        raise NotImplementedError
+
+    def body_goes_on(self, size: int, parts: int) -> bool:
+        """Do the same for a body. parts: how many of it the slice brought."""
+        raise NotImplementedError
+
+    def reject(self) -> None:
+        """End a connection whose bytes are no HTTP."""
+        raise NotImplementedError
+
+    def data_received(self, data: bytes) -> None:
+        if self.drained_at is not None:
+            self.discard(len(data))
+        else:
+            self.held = self.held + data if self.held else data
+            if self.turns.spent >= TURN:
+                self.turns.queue(self)
+            elif not self.queued:
+                self.advance()
+        if len(data) >= READ_BYTES or len(self.held) > HELD_BYTES:
+            self.flow.pause_reading()
+            self.turns.queue(self)
+
+    def advance(self) -> None:
+        """Parse what is held, as far as request, answer and turn allow; then read on, or not."""
+        if self.drained_at is not None or self.transport.is_closing():
+            self.flow.read_on()
+            return
+        data, at = self.held, self.held_from
+        size = len(data)
+        most = min(self.turns.spent + QUANTUM, TURN)
+        while at < size and not self.occupied():
+            if self.turns.spent >= most:
+                self.turns.queue(self)
+                break
+            stop = self.slice_end(data, at)
+            if not self.parse(data, at, stop):
+                return
+            at = stop
+        waiting = size - at
+        if waiting or self.within():
+            self.hold(data, at)
+        else:
+            self.held, self.held_from = b"", 0
+        if self.answering():
+            waiting += len(self.cycle.body)
+        if waiting > HELD_BYTES:
+            self.flow.pause_reading()
+        elif self.flow.read_paused:
+            self.flow.read_on()
+
+    def hold(self, data: bytes, at: int) -> None:
+        """Keep the bytes from `at` for later, and a few before: an empty line may begin in them."""
+        if at > COMPACT_BYTES or at == len(data):
+            kept = min(at, KEPT)
+            data, at = data[at - kept :], kept
+        self.held, self.held_from = data, at
+
+    def occupied(self) -> bool:
+        """Say whether the request at hand must be answered, or its body taken, before more is parsed."""
+        cycle: RequestResponseCycle | None = self.cycle  # uvicorn's annotation hides that there may be none
+        if cycle is None or cycle.response_complete:
+            return False
+        return self.body_since is None or len(cycle.body) > HIGH_WATER_LIMIT
+
+    def within(self) -> bool:
+        """Say whether a message has begun that ends at an empty line."""
+        return self.head_bytes > 0 or (self.body_since is not None and not self.to_come)
+
+    def slice_end(self, data: bytes, at: int) -> int:
+        """Return where the next slice ends, at most one message from its beginning."""
+        size = len(data)
+        if expected := self.to_come or self.chunk_left:
+            return min(size, at + expected)
+        start = at - OVERLAP if at > OVERLAP else 0
+        if self.headers is DISCARDED and self.head_since is not None and data[at] in b"\r\n":
+            # A message begins behind these, and none ends in them.
+            empty = EMPTY_LINES.match(data, at, at + SLICE_BYTES)
+            start = max(start, empty.end() - OVERLAP)  # type: ignore[union-attr]
+        found = data.find(END, start, at + SLICE_BYTES)
+        if found >= 0:
+            return found + len(END)
+        return min(size, at + (SLICE_BYTES if self.head_since is None else HEAD_SLICE_BYTES))
+
+    def parse(self, data: bytes, at: int, stop: int) -> bool:
+        """Feed one slice to the parser and count what it brought. Tell whether the connection may go on."""
+        size = stop - at
+        in_head = self.head_since is not None
+        self.ended = False
+        if self.to_come:
+            self.to_come -= size
+        elif self.chunk_left:
+            self.chunk_left -= size
+        try:
+            self.parser.feed_data(data[at:stop])
+        except httptools.HttpParserUpgrade:
+            pass  # no protocol is upgraded to: what follows is read as HTTP
+        except httptools.HttpParserError:
+            self.reject()
+            return False
+        self.turns.spent += 1 + size // BYTES_PER_BODY_UNIT
+        if self.ended:
+            return True
+        if in_head:
+            return self.head_goes_on(size)
+        if self.pieces and not self.to_come and not self.chunk_left:
+            self.chunk_left = chunk_left(data, at, stop, self.pieces[-1])
+        return self.body_goes_on(size, self.gather())
+
+    def gather(self) -> int:
+        """Hand the parts of a body that were parsed to the request at hand; return how many there were."""
+        pieces = self.pieces
+        parts = len(pieces)
+        if parts:
+            if not self.cycle.response_complete:
+                self.cycle.body += pieces[0] if parts == 1 else b"".join(pieces)
+                self.cycle.message_event.set()
+            pieces.clear()
+        return parts
+
+    def wake(self) -> None:
+        """Go on in the next turn, when the application has taken the body at hand."""
+        if (len(self.held) > self.held_from or self.flow.read_paused) and not self.transport.is_closing():
+            self.turns.queue(self)
+
+    def answering(self) -> bool:
+        """Say whether a request is being answered."""
+        cycle: RequestResponseCycle | None = self.cycle  # uvicorn's annotation hides that there may be none
+        return cycle is not None and not cycle.response_complete
+
+    def on_message_begin(self) -> None:
+        if self.ended or self.answering():
+            raise ValueError  # the slice did not end with its message; httptools ends the connection
+        super().on_message_begin()
+        self.head_since = self.loop.time()
+
+    def on_message_complete(self) -> None:
+        """Do what uvicorn does, behind the parts of the body that were put down."""
+        self.ended = True
+        self.turns.spent += self.gather() // PARTS_PER_UNIT
+        self.body_since = None
+        self.to_come = self.chunk_left = 0
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
