@@ -238,7 +238,7 @@ def test_a_program_loads_only_what_it_runs(program: str, absent: tuple[str, ...]
         [sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=True
     )
     loaded = set(done.stderr.splitlines()[-1].split())
-    assert {"camguard.engine.decide", *(["camguard.gateway.run"] if "serve" in program else [])} <= loaded
+    assert {"camguard.engine.evaluator", *(["camguard.gateway.run"] if "serve" in program else [])} <= loaded
     assert {name for name in loaded if name.startswith(tuple(f"camguard.{part}" for part in absent))} == set()
 
 

@@ -78,9 +78,14 @@ class Suite:
 
 
 def find_principal(bundle: Bundle, text: str) -> str:
-    """Return the principal that `text` means: `uin/…`, `role/…`, or the name of exactly one user."""
+    """Return the principal that `text` names: `uin/…`, `role/…`, a uin, or the name of exactly one user.
+
+    A uin that exists is that user, even where another user's name is spelled like it.
+    """
     if "/" in text:
         return text
+    if f"uin/{text}" in bundle.people.layers:
+        return f"uin/{text}"
     named = [principal for principal, name in bundle.people.names.items() if name == text]
     return named[0] if len(named) == 1 else text
 
