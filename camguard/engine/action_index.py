@@ -49,12 +49,10 @@ class ActionIndex:
         self.actions = tuple(sorted(catalog.actions.values(), key=lambda action: action.id))
         self.places: Mapping[str, int] = {action.id: i for i, action in enumerate(self.actions)}
         self.services = {name: self.set_of(row.actions.values()) for name, row in catalog.services.items()}
-        # Both by lower-case name: a deny may match an action only when letter case is ignored (DEC-7).
+        # By lower-case id: a deny may match an action only when letter case is ignored (DEC-7).
         self._by_id: dict[str, list[Action]] = {}
-        self._by_service: dict[str, list[Action]] = {}
         for action in self.actions:
             self._by_id.setdefault(action.id.lower(), []).append(action)
-            self._by_service.setdefault(action.service.lower(), []).append(action)
         self._patterns: dict[_Key, NamedActions] = {}
         self._statements: dict[frozenset[_Key], NamedActions] = {}
 
@@ -99,7 +97,8 @@ class ActionIndex:
         if STAR in pattern.service:
             return self.actions
         if STAR in pattern.name:
-            return self._by_service.get(pattern.service.lower(), ())
+            service = self.catalog.services.get(pattern.service.lower())  # the catalog has no capitals there
+            return service.actions.values() if service else ()
         return self._by_id.get(f"{pattern.service}:{pattern.name}".lower(), ())
 
 
