@@ -1,7 +1,7 @@
-"""From settings to the parts that judge: read once, put together once (design 2).
+"""From settings to the parts that judge: read once, put together once.
 
 Rule 1: settings and keys that cannot be used raise here; a bundle or catalog that cannot, and that may be
-        repaired while we run, leaves the store empty: calls are refused until it is (threats F-3).
+        repaired while we run, leaves the store empty: calls are refused until it is (T108).
 Rule 2: nothing is reached for: clock and registry are handed in, observers are handed out.
 """
 
@@ -160,7 +160,7 @@ def _store(
     """Return a store that has looked at its folder once."""
 
     def read() -> Content:
-        # Keys are looked at whenever policies are: one clock for all that may be revoked (threats T82).
+        # Keys are looked at whenever policies are: one clock for all that may be revoked (T82).
         if keys is not None:
             _tell_keys(keys)
         return read_content(folder, settings.catalog.path)

@@ -1,6 +1,6 @@
 """The guard in front of an ASGI application: one line to add to any of them.
 
-Rule 1: `lifespan` passes, `http` is judged, everything else is refused (threats T56, T57).
+Rule 1: `lifespan` passes, `http` is judged, everything else is refused (T56, T57).
 Rule 2: the application gets a scope and a `receive` that hold what was judged, or it is not called.
 """
 

@@ -1,25 +1,26 @@
 """A second reader of the policy language: slow, and obviously right.
 
-Written from the CAM reference alone; nothing of camguard is imported or was looked at. Numbers such as
-DEC-27 or 7.4 are the reference's. Plain data goes in: catalog, policies, principals and call as JSON has
-them, addresses and dates as text. `decide` answers with reason and statements, `validate` with codes.
+Written from SEMANTICS.md alone; nothing of camguard is imported or was looked at. Plain data goes in:
+catalog, policies, principals and call as JSON has them, addresses and dates as text. `decide` answers with
+reason and statements, `validate` with codes.
 
-Rule 1: a truth is True, False or None; None is the reference's UNKNOWN. It never grants and always blocks.
+Rule 1: a truth is True, False or None; None is UNKNOWN. It never grants and always blocks.
 Rule 2: nothing is prepared: every call walks the documents from their beginning (the reading of one text
         is remembered, because it depends on that text alone).
 
-Where the reference leaves room, the stricter reading was taken:
+Where SEMANTICS.md leaves room, the stricter reading was taken:
 * An element that is not known is a StatementError on either level; `sid` and `id` are ignored on either.
 * An action is any text around one colon without blanks, `?` and `${`, its service without a slash; `name/*`
   is none. A service in capitals loads, grants nothing, and blocks in a deny (DEC-7).
-* Segment 6 may not be empty; the other segments of a pattern are not checked for sense, and compared as 5.3
-  says: a service by equality, an account by equality after its few spellings of "own".
+* Segment 6 may not be empty; the other segments of a pattern are not checked for sense, and compared as
+  CAM 5.3 says: a service by equality, an account by equality after its few spellings of "own".
 * `${` always opens one of the five variables, or the document is refused, also in a condition's keys.
-  In a `cos` resource a variable is misplaced, bucket and object path alike (9).
+  In a `cos` resource a variable is misplaced, bucket and object path alike (CAM 9).
 * A number with variables must be one with a digit for each; it may still be none with their values.
 * A tag key behind the slash is not empty. Years run from 0001, seconds to 59.
 * `X/*` and a trailing slash (DEC-15) are read with any further stars of the pattern as stars.
-* A resource that could not be bound, or names no account, is the owner's own: no other is ever built (10.3).
+* A resource that could not be bound, or names no account, is the owner's own: no other is ever built
+  (CAM 10.3).
 * A pattern whose variable has no value is UNKNOWN as a whole, also if another segment already differs.
 * The general policies deny unless there is proof of MFA (DEC-42): a value that is absent or strange is none.
 """
@@ -105,7 +106,7 @@ def opposite(truth: Truth) -> Truth:
     return None if truth is None else not truth
 
 
-# --- one statement on one call (4, 5.3, 7, 8, 9, 11) ----------------------------------------------------
+# --- one statement on one call ----------------------------------------------------
 
 
 class Asked(NamedTuple):
@@ -125,7 +126,7 @@ class Asked(NamedTuple):
 
 
 def statement_truth(statement: Statement, asked: Asked, resource: str | None) -> Truth:
-    """Section 2."""
+    """CAM 2."""
     return all_of(
         (
             actions_truth(statement, asked),
@@ -136,7 +137,7 @@ def statement_truth(statement: Statement, asked: Asked, resource: str | None) ->
 
 
 def action_truth(pattern: str, effect: str, service: str, name: str) -> Truth:
-    """Section 4."""
+    """CAM 4."""
     wanted = pattern.removeprefix("name/")
     if wanted in {"*", "*:*"}:
         return True
@@ -166,7 +167,7 @@ def resources_truth(statement: Statement, asked: Asked, resource: str | None) ->
 
 
 def unaddressed_truth(pattern: str, statement: Statement, asked: Asked, _: str | None) -> Truth:
-    """A six-segment pattern on an action without resources (11.2, 11.3)."""
+    """A six-segment pattern on an action without resources (CAM 11.2, CAM 11.3)."""
     if statement.effect == "allow" or pattern.split(":", 5)[2] not in {"", "*", asked.service}:
         return False
     aimed = any(
@@ -179,7 +180,7 @@ def unaddressed_truth(pattern: str, statement: Statement, asked: Asked, _: str |
 
 
 def pattern_truth(pattern: str, statement: Statement, asked: Asked, resource: str | None) -> Truth:
-    """Section 5.3."""
+    """CAM 5.3."""
     unclear = None if statement.effect == "deny" else False
     _, _, service, region, account, wanted = pattern.split(":", 5)
     literal = filled(wanted, asked.variables)
@@ -218,7 +219,7 @@ def segment_truth(pattern: str, resource: str, unclear: Truth) -> Truth:
 
 
 def clause_truth(text: str, key: str, wanted: tuple[str, ...], asked: Asked) -> Truth:
-    """One key under one operator (7.4, 7.5, 7.6)."""
+    """One key under one operator (CAM 7.4, CAM 7.5, CAM 7.6)."""
     qualifier, operator, if_exist = operator_of(text) or ("", "", False)
     have = supplied(key, asked)
     if have is None:
@@ -235,7 +236,7 @@ def clause_truth(text: str, key: str, wanted: tuple[str, ...], asked: Asked) -> 
 
 
 def supplied(key: str, asked: Asked) -> Sequence[Value] | None:
-    """The values that a call has for a key; None: it does not supply the key (8.2, DEC-30)."""
+    """The values that a call has for a key; None: it does not supply the key (CAM 8.2, DEC-30)."""
     base, slash, tag = key.partition("/")
     if base in TAGS:
         tags: Mapping[str, str] | None = asked.call.get(TAGS[base])
@@ -266,7 +267,7 @@ def value_truth(operator: str, have: Value, wanted: Sequence[str | None]) -> Tru
 
 
 def holds(operator: str, have: Value, value: str) -> Truth:
-    """One value against one (7.2); None: the call's cannot be read for this operator (U2)."""
+    """One value against one (CAM 7.2); None: the call's cannot be read for this operator (U2)."""
     family, _, relation = operator.partition("_")
     if family == "ip":
         place = address(have) if isinstance(have, str) else have
@@ -384,14 +385,14 @@ def granted(layer: Iterable[Item], asked: Asked, resource: str | None) -> list[s
 
 
 def owned(resource: str | None, asked: Asked) -> bool:
-    """Whether a resource is the owner's: unless it names another account (10.3)."""
+    """Whether a resource is the owner's: unless it names another account (CAM 10.3)."""
     parts = (resource or "").split(":", 5)
     named = len(parts) == 6 and parts[0] == "qcs"
     return not named or own_account(parts[4], asked) == own_account("", asked)
 
 
 def judge(layers: Layers, asked: Asked) -> Answer:
-    """Design 6.8: a certain deny, an uncertain one, no allow of one's own, no allow of a limiting layer."""
+    """CAM 10.2: a certain deny, an uncertain one, no allow of one's own, no allow of a limiting layer."""
     resources = asked.call["resources"] if asked.granularity == "resource" else ["*"]
     everything = [*layers.account, layers.identity or (), *layers.limits, layers.general]
     denies = [item for layer in everything for item in layer if item.denies]

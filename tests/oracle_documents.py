@@ -1,4 +1,4 @@
-"""How the oracle reads policy documents and the texts in them. Numbers are the reference's.
+"""How the oracle reads policy documents and the texts in them.
 
 Part of `tests/oracle.py`, whose docstring lists the readings that were chosen.
 """
@@ -24,7 +24,7 @@ NUMERIC = frozenset(f"numeric_{name}" for name in ORDERS)
 DATE = frozenset(f"date_{name}" for name in ORDERS)
 IP = frozenset({"ip_equal", "ip_not_equal"})
 OPERATORS = STRING | NUMERIC | DATE | IP | {"bool_equal", "binary_equal", "null_equal"}
-KEYS = {  # 8.1: which operators a key takes
+KEYS = {  # CAM 8.1: which operators a key takes
     "qcs:ip": IP,
     "qcs:current_time": DATE,
     "qcs:resource_tag": STRING,
@@ -221,14 +221,14 @@ def wrong_statement(found: Any) -> list[str]:
 
 
 def wrong_action(action: Any) -> list[str]:
-    """Section 4, rules 2, 5 and 6."""
+    """CAM 4.2, CAM 4.5 and CAM 4.6."""
     shape = r"\*|(name/)?(?!actionName)[^\s:/?]+:[^\s:?]+"
     good = isinstance(action, str) and re.fullmatch(shape, action) and "${" not in action
     return [] if good else ["ActionError"]
 
 
 def wrong_resource(resource: Any) -> list[str]:
-    """Sections 5.2 and 9."""
+    """CAM 5.2 and CAM 9."""
     if not isinstance(resource, str):
         return ["ResourceError"]
     if resource == "*":
@@ -243,7 +243,7 @@ def wrong_resource(resource: Any) -> list[str]:
 
 
 def operator_of(text: str) -> tuple[str, str, bool] | None:
-    """Qualifier, operator and whether `_if_exist` follows; None: there is no such operator (7.1)."""
+    """Qualifier, operator and whether `_if_exist` follows; None: there is no such operator (CAM 7.1)."""
     qualifier, colon, rest = text.rpartition(":")
     name = rest.removesuffix("_if_exist")
     if_exist = name != rest
@@ -252,7 +252,7 @@ def operator_of(text: str) -> tuple[str, str, bool] | None:
 
 
 def operators_for(key: str) -> frozenset[str]:
-    """The operators that a key takes, none if there is no such key (8.1, DEC-32)."""
+    """The operators that a key takes, none if there is no such key (CAM 8.1, DEC-32)."""
     base, _, tag = key.partition("/")
     if "${" in key:
         return frozenset()
@@ -294,7 +294,7 @@ def wrong_values(operator: str | None, wanted: Any) -> list[str]:
 
 
 def fits(operator: str, value: str | bool | Number) -> bool:
-    """Whether an operator can take a policy's value (7.2, 7.3)."""
+    """Whether an operator can take a policy's value (CAM 7.2, CAM 7.3)."""
     text = value_text(value)
     family = operator.partition("_")[0]
     if isinstance(value, bool):

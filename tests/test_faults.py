@@ -1,4 +1,4 @@
-"""The fault programs in their quick form (threats 8); `python benchmarks/faults/run.py` takes its time."""
+"""The fault programs in their quick form; `python benchmarks/faults/run.py` takes its time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_fault(name: str) -> None:
 
 
 def test_a_claim_that_does_not_hold_is_told() -> None:
-    report = Report("F-0", silent=True)
+    report = Report("nothing", silent=True)
     report.holds("the sun is green", true=False)
     report.holds("it is not", true=True)
     assert (report.failed, report.lines) == (

@@ -274,7 +274,7 @@ def test_parts_start_with_the_first_request_where_no_server_says_when(config: Pa
 def test_a_broken_bundle_refuses_everything_until_it_is_repaired(
     config: Path, tmp_path: Path, repository: Path
 ) -> None:
-    """F-3: the process stays up; it becomes ready when repaired."""
+    """The process stays up; it becomes ready when repaired."""
     bundle = tmp_path / "bundle"
     config.write_text(config.read_text().replace(f"{repository}/config/bundle", str(bundle)))
     app = Starlette(routes=[Route("/", echo, methods=["POST"])])

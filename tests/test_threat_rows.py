@@ -1,4 +1,4 @@
-"""Rows of the threat table about policies, caches and what is loaded, one by one (threats 5.6, 5.7)."""
+"""Hostile policies, caches and loads, one by one: T85 to T111 (THREATS 5.6, THREATS 5.7)."""
 
 from __future__ import annotations
 

@@ -175,7 +175,7 @@ CONTEXT_KEYS = (
 )
 
 # Where a fault is put, and what is put there: an element, an operator, a key, a value of an operator, or an
-# operator under a key that may not take it (8.1).
+# operator under a key that may not take it (CAM 8.1).
 FAULTS: dict[str, tuple[Any, ...]] = {
     "version": (None, [], 7, "x", 2.0, "1.0"),
     "statement": (None, [], 7, "x", {}),

@@ -1,4 +1,4 @@
-"""F-13, F-14 and F-17: clients that upload too much, vanish, or meet the end of the gateway."""
+"""Clients that upload too much, vanish, or meet the end of the gateway."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MIB = 1 << 20
 PART = b"x" * (64 << 10)
 
 
-def f_13(report: Report, *, quick: bool) -> None:
+def inject_uploads(report: Report, *, quick: bool) -> None:
     """Many large uploads at once."""
     perform(_uploads(report, *((60, 4 * MIB, 64 * MIB) if quick else (1000, 10 * MIB, 256 * MIB))))
 
@@ -106,7 +106,7 @@ VANISHES = {
 NUMBER = re.compile(rb"\r\nx-number: (\d+)")
 
 
-def f_14(report: Report, *, quick: bool) -> None:
+def inject_vanishing_clients(report: Report, *, quick: bool) -> None:
     """Clients that vanish at each point."""
     perform(_vanish(report, 1500 if quick else 100_000, 10 if quick else 75))
 
@@ -184,7 +184,7 @@ async def _gone(port: int, number: int, share: float, wait: float, *, reset: boo
     return True
 
 
-def f_17(report: Report, *, quick: bool) -> None:
+def inject_shutdown(report: Report, *, quick: bool) -> None:
     """SIGTERM under load, again and again."""
     sent = failed = wrong = 0
     slowest = 0.0

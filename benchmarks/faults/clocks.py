@@ -1,4 +1,4 @@
-"""F-7: a wall clock that steps and stops, while the monotonic one goes on."""
+"""A wall clock that steps and stops, while the monotonic one goes on."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Stage:
         return self.decisions[-1]
 
 
-def f_7(report: Report, *, quick: bool) -> None:
+def inject_clocks(report: Report, *, quick: bool) -> None:
     """A wall clock that steps by seconds, hours and days, and stops."""
     asyncio.run(_steps(report, 20 if quick else 400))
 

@@ -1,4 +1,4 @@
-"""F-19: single bits turned in policies, principals, catalog, keys and settings."""
+"""Single bits turned in policies, principals, catalog, keys and settings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def calls(bundle: Bundle) -> list[Call]:
     ]
 
 
-def f_19(report: Report, *, quick: bool) -> None:
+def inject_bit_flips(report: Report, *, quick: bool) -> None:
     """Bits turned at random in every file that is loaded."""
     drawn = random.Random(19)  # noqa: S311 - to be the same each time
     before = resident()

@@ -1,4 +1,4 @@
-"""F-10: decision logs that cannot be written, do not drain, or are gone."""
+"""Decision logs that cannot be written, do not drain, or are gone."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], bool]] = {
 }
 
 
-def f_10(report: Report, *, quick: bool) -> None:
+def inject_decision_log(report: Report, *, quick: bool) -> None:
     """Decision logs that fail, stick and move."""
     seconds = 1.5 if quick else 10.0
     with tempfile.TemporaryDirectory() as place:

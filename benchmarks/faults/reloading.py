@@ -1,4 +1,4 @@
-"""F-1, F-2, F-3 and F-9: another bundle, a broken one, and a storm of them, while calls go on."""
+"""Another bundle, a broken one, and a storm of them, while calls go on."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def records(log: Path) -> Iterator[dict[str, Any]]:
     yield from map(json.loads, log.read_text().splitlines())
 
 
-def f_1(report: Report, *, quick: bool) -> None:
+def inject_valid_reload(report: Report, *, quick: bool) -> None:
     """Valid reloads under load."""
     with tempfile.TemporaryDirectory() as place:
         log = Path(place, "log")
@@ -102,7 +102,7 @@ def cuts_principals(policy: Path) -> None:
 HARM = {**BREAKAGES, "a policy that leads nowhere": hides, "half of the principals": cuts_principals}
 
 
-def f_2(report: Report, *, quick: bool) -> None:
+def inject_broken_reload(report: Report, *, quick: bool) -> None:
     """A bundle that breaks while it serves."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, "config")
@@ -135,7 +135,7 @@ async def _breaks(report: Report, gateway: Gateway, good: Path, rounds: int) -> 
     report.holds("each is said, and that the old revision stays", true=told == len(HARM) * rounds)
 
 
-def f_3(report: Report, *, quick: bool) -> None:
+def inject_broken_start(report: Report, *, quick: bool) -> None:
     """A bundle that is broken when the gateway starts."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, "config")
@@ -162,7 +162,7 @@ async def _starts_broken(report: Report, gateway: Gateway, good: Path, name: str
     )
 
 
-def f_9(report: Report, *, quick: bool) -> None:
+def inject_reload_storm(report: Report, *, quick: bool) -> None:
     """A storm of reloads: the bundle changes a hundred times a second, and as often SIGHUP is sent."""
     with tempfile.TemporaryDirectory() as place:
         log = Path(place, "log")

@@ -1,4 +1,4 @@
-"""Fault injection against the real gateway, on loopback: `python benchmarks/faults/run.py [--quick] [F-1 …]`.
+"""Fault injection against the gateway, on loopback: `python benchmarks/faults/run.py [--quick] [PROGRAM …]`.
 
 Each program stops by itself within two minutes, ends only what it started, says what it sent, what failed and
 what was misjudged, and claims that hold or do not. Exit code 1 if one does not.
@@ -43,19 +43,19 @@ class Program(Protocol):
 
 
 PROGRAMS: Mapping[str, Program] = {
-    "F-1": reloading.f_1,
-    "F-2": reloading.f_2,
-    "F-3": reloading.f_3,
-    "F-6": upstreams.f_6,
-    "F-7": clocks.f_7,
-    "F-9": reloading.f_9,
-    "F-10": logs.f_10,
-    "F-13": clients.f_13,
-    "F-14": clients.f_14,
-    "F-15": stages.f_15,
-    "F-17": clients.f_17,
-    "F-19": flips.f_19,
-    "F-20": strangers.f_20,
+    "valid-reload": reloading.inject_valid_reload,
+    "broken-reload": reloading.inject_broken_reload,
+    "broken-start": reloading.inject_broken_start,
+    "upstreams": upstreams.inject_upstreams,
+    "clocks": clocks.inject_clocks,
+    "reload-storm": reloading.inject_reload_storm,
+    "decision-log": logs.inject_decision_log,
+    "uploads": clients.inject_uploads,
+    "vanishing-clients": clients.inject_vanishing_clients,
+    "exceptions": stages.inject_exceptions,
+    "shutdown": clients.inject_shutdown,
+    "bit-flips": flips.inject_bit_flips,
+    "strangers": strangers.inject_strangers,
     "waiting": waiting.waiting,
     "pipelines": floods.pipelines,
     "chunks": floods.chunks,
@@ -79,7 +79,9 @@ def inject(name: str, *, quick: bool, silent: bool = False) -> Report:
 def main(clock: Callable[[], float] = time.monotonic) -> int:
     """Run the programs that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*PROGRAMS, []], metavar="F-1", help=", ".join(PROGRAMS))
+    parser.add_argument(
+        "names", nargs="*", choices=[*PROGRAMS, []], metavar="PROGRAM", help=", ".join(PROGRAMS)
+    )
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes")
     asked = parser.parse_args()
     failed = []

@@ -1,4 +1,4 @@
-"""F-15: every kind of exception in every stage, before the decision and after it."""
+"""Every kind of exception in every stage, before the decision and after it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ORDINARY = (Exception, ValueError, MemoryError, RecursionError, KeyError)
 ENDING = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
 
 
-def f_15(report: Report, *, quick: bool) -> None:
+def inject_exceptions(report: Report, *, quick: bool) -> None:
     """Exceptions in each stage."""
     before = resident()
     logging.getLogger("camguard").setLevel(logging.CRITICAL)

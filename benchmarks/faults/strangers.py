@@ -1,4 +1,4 @@
-"""F-20: a million principals, addresses, actions, hosts, names and keys that were never seen before."""
+"""A million principals, addresses, actions, hosts, names and keys that were never seen before."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ KINDS: dict[str, Callable[[int], dict[bytes, bytes]]] = {
 }
 
 
-def f_20(report: Report, *, quick: bool) -> None:
+def inject_strangers(report: Report, *, quick: bool) -> None:
     """A million strangers in minutes."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, "config")

@@ -1,4 +1,4 @@
-"""F-6: upstreams that refuse, reset, hang, lie and never end."""
+"""Upstreams that refuse, reset, hang, lie and never end."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ FAULTS: dict[str, tuple[Answer, str]] = {
 }
 
 
-def f_6(report: Report, *, quick: bool) -> None:
+def inject_upstreams(report: Report, *, quick: bool) -> None:
     """Upstreams that fail in every way."""
     perform(_faults(report, 10 if quick else 100, (64 if quick else 1024) << 20))
 

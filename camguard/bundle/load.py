@@ -90,7 +90,7 @@ def _paths(principals: Path, policies: list[Path]) -> Iterator[Path]:
 
 
 def _misplaced(policies: list[Path]) -> Iterator[Problem]:
-    """Yield what looks like a policy and would be passed over: it could be one that denies (threats T85)."""
+    """Yield what looks like a policy and would be passed over: it could be one that denies (T85)."""
     for path in policies:
         where = f"{POLICIES}/{path.name}"
         if path.name.startswith("."):

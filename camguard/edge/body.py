@@ -1,4 +1,4 @@
-"""Bodies: taken whole where they are judged, passed through within bounds where they are not (threats 3.5).
+"""Bodies: taken whole where they are judged, passed through within bounds where they are not (THREATS 3.5).
 
 Rule 1: the bytes that were judged are the bytes that go on, once; after them only a disconnect (T59).
 Rule 2: what is held is bounded: each by a limit and a deadline, all together by a budget (T60, T61). Where

@@ -1,4 +1,4 @@
-"""Where a request comes from (threats 3.1).
+"""Where a request comes from (THREATS 3.1).
 
 Rule 1: only the socket's peer is a fact. A header counts if that peer is a trusted proxy, and then only the
         one configured header, read from its right end, which is the end that the proxy wrote.

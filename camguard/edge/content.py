@@ -1,4 +1,4 @@
-"""What a body is, and whether it names an action of its own (threats 3.2.7, choice S-JSONACT).
+"""What a body is, and whether it names an action of its own (THREATS 3.2.7).
 
 Rule 1: a JSON member or multipart field `Action` is no carrier; but an upstream may read it, so it must
         agree with the action that was judged, and stand once, spelled one way (T36).
@@ -27,7 +27,7 @@ _KINDS: Final[dict[bytes, Kind]] = {
     b"application/json": "json",
     b"application/x-www-form-urlencoded": "form",
     b"multipart/form-data": "multipart",
-    b"application/octet-stream": "octets",  # the vendor's SDK sends it (clients.md 1)
+    b"application/octet-stream": "octets",  # the vendor's SDK sends it
 }
 _TYPE = re.compile(rb"([a-z/-]{1,64})(.*)", re.IGNORECASE)
 # A boundary that is not quoted is a token: some readers end it at `,`, `/` or another sign that is none. What
@@ -72,7 +72,7 @@ UNREAD: Final = Fields()
 
 
 def content_of(content_type: bytes) -> Content | Decision:
-    """Return what a Content-Type value announces, or the refusal (threats 3.5.6)."""
+    """Return what a Content-Type value announces, or the refusal (THREATS 3.5.6)."""
     match = _TYPE.fullmatch(content_type)
     kind = _KINDS.get(match[1].lower()) if match else None
     if match is None or kind is None:

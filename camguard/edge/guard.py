@@ -1,10 +1,10 @@
-"""From an ASGI request to a decision, and to what goes on (design 2, the six hops).
+"""From an ASGI request to a decision, and to what goes on.
 
 Rule 1: one request, one frozen head, one bundle, one decision. Nothing of a request stays here but counts.
         Where the body had to be waited for, all is judged again when it is complete, under the bundle and the
         keys that are in force at that moment. A request that waits is not being served.
 Rule 2: stages return a refusal or None; the one `try` in `judge` makes a refusal of anything unexpected.
-        There is no path from an exception to the application (threats T66).
+        There is no path from an exception to the application (T66).
 Rule 3: observers hear of a decision after it stands; whatever they do, it stands.
 Rule 4: shadow lets pass what policy denies, and nothing else. What can be read two ways, or is not who it
         says, is refused there too: its record would be worth nothing, and forwarding it would be a new risk.
@@ -391,7 +391,7 @@ class Guard:
         return Meanings(directory, self._reader.origins, self._who, judge_unknown=self._judge_unknown)
 
     def _failed(self, error: Exception) -> None:
-        """Note a fault by type and place; its message may quote the request (threats T113)."""
+        """Note a fault by type and place; its message may quote the request (T113)."""
         self.faults += 1
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:

@@ -1,7 +1,7 @@
 """The one frozen copy of a request's head: `Lines` as they came, and a `Head` of named fields made of them.
 
 Rule 1: the copy is taken before the first `receive`: a server may append trailers to the list it handed over
-        (threats T26). What is decided on and what goes on are this copy.
+        (T26). What is decided on and what goes on are this copy.
 Rule 2: nothing is trimmed or folded. Servers differ in whether a value keeps its trailing blanks, so a blank
         in a header that decides is refused by that header's own grammar (T31); in an ordinary one it goes on.
 Rule 3: a NUL, a line break or another control character is refused wherever it stands (T54, T55).
@@ -94,7 +94,7 @@ class HeadRules:
 def read_lines(  # noqa: C901, PLR0911, PLR0912 - one check after the other; calls would cost what is checked
     scope: Mapping[str, Any], rules: HeadRules
 ) -> Lines | Decision:
-    """Return the header lines of an ASGI `http` scope, or why they are refused (threats 3.5)."""
+    """Return the header lines of an ASGI `http` scope, or why they are refused (THREATS 3.5)."""
     received = tuple(scope["headers"])  # first of all: Rule 1
     method, query = scope["method"], scope["query_string"]
     if method not in _METHODS:

@@ -3,8 +3,8 @@
 Rule 1: a client sends the same names in the same order, call after call. Such a sequence is judged once and
         becomes a `Shape`; a request is then read by position, and only values are looked at.
 Rule 2: a header that decides anything stands once and is spelled one way. `x_tc_action` and whatever else a
-        reader behind us may take for `x-tc-action` is refused (threats T24, T35, T70).
-Rule 3: what only a proxy may say is never passed on, whoever said it (T06, T46, 3.4.6).
+        reader behind us may take for `x-tc-action` is refused (T24, T35, T70).
+Rule 3: what only a proxy may say is never passed on, whoever said it (T06, T46, THREATS 3.4.6).
 """
 
 from __future__ import annotations

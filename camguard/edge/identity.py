@@ -1,4 +1,4 @@
-"""Who calls: a principal that is proved by a signature or said by a trusted proxy (threats 3.4).
+"""Who calls: a principal that is proved by a signature or said by a trusted proxy (THREATS 3.4).
 
 Rule 1: there is no anonymous principal; a request that says nothing is refused.
 Rule 2: a signature that is present must be good, whoever else vouches for the caller, and name the same one.
@@ -52,7 +52,7 @@ CLAIMED: Final = (
 
 _SECRET_ID_SAID = re.compile(rf"TC3-HMAC-SHA256 Credential=({SECRET_ID.pattern})/".encode())
 _REMEMBERED: Final = 4096
-_SIGNATURES: Final = 65_536  # threats T105: some 36 MiB when full
+_SIGNATURES: Final = 65_536  # T105: some 36 MiB when full
 _HEX_LENGTH: Final = 64
 
 _MISSING: Final = refused("principal_missing")

@@ -2,7 +2,7 @@
 
 Rule 1: a secret leaves this file only as a keyed hash or for a comparison: no repr, error or log shows one.
 Rule 2: the file belongs to us or to root, and nobody else has any right to it; else it is refused whole.
-Rule 3: what is derived lives in the `Keys` it came from: a rotation leaves nothing of it (threats T82).
+Rule 3: what is derived lives in the `Keys` it came from: a rotation leaves nothing of it (T82).
 Rule 4: an unknown or disabled secret id costs what a known one costs (T81): a key that nobody has stands
         in, and what is derived for it is remembered just the same, in a place of its own.
 """
@@ -113,7 +113,7 @@ class Keys:
     def derive(self, secret_id: bytes, day: str, service: str) -> Credential:
         """Return the credential of a secret id for `day` (YYYY-MM-DD) and service.
 
-        Raises ValueError if there is no such day. Source: cam-semantics 14.3.
+        Raises ValueError if there is no such day. Source: CAM 14.3.
         """
         key = self._by_id.get(secret_id)
         signing = b"TC3" + self.secret_of(key)

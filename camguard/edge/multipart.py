@@ -1,4 +1,4 @@
-"""Multipart bodies (RFC 7578), read only where every common reader finds the same fields (threats T36, T64).
+"""Multipart bodies (RFC 7578), read only where every common reader finds the same fields (T36, T64).
 
 Rule 1: a part is named by one `name`, quoted or a token, with `filename` and `filename*` at most once each
         (T125). Any other parameter, and any backslash, is refused: readers unescape and split them in

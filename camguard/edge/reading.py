@@ -173,13 +173,13 @@ class Reader:
         version, region = head.version, head.region
         said = seen.params + seen.beside
         if head.action is None or (said and any(name == ACTION for name, _ in said)):
-            # A query or form that names the action names these, too (14.2), whatever else names them.
+            # A query or form that names the action names these, too (CAM 14.2), whatever else names them.
             version, region = _common(said, "Version", version), _common(said, "Region", region)
         naming = (head.method, head.host, head.content_type, action, version, region)
         return seen.meanings.directory.named[naming]
 
     def _frame(self, seen: Seen, named: Named, length: bytes | None, *, chunked: bool) -> Decision | None:
-        """Settle how long the body is, and whether it must be held (threats 3.5.6, 3.5.7)."""
+        """Settle how long the body is, and whether it must be held (THREATS 3.5.6, THREATS 3.5.7)."""
         seen.limit = named.limit
         if length is not None:
             if not length.isdigit() or len(length) > _LENGTH_DIGITS:
@@ -214,7 +214,7 @@ class Reader:
         return self._form(seen, body) if content is not None and content.kind == "form" else None
 
     def inspect(self, seen: Seen, body: bytes) -> Decision | None:
-        """Read what any other body says of action and parameters; after the caller is known (threats 9)."""
+        """Read what any other body says of action and parameters; after the caller is known (T38)."""
         named = seen.named
         assert named is not None  # noqa: S101 - for mypy: the head was read
         content, templates = named.content, named.templates

@@ -1,9 +1,9 @@
 """What a caller is told who may not pass: an error that the vendor's SDKs understand.
 
-Rule 1: every answer is HTTP 200 with the envelope and `application/json` exactly (design 6.7): with a charset
+Rule 1: every answer is HTTP 200 with the envelope and `application/json` exactly (DEC-53): with a charset
         the vendor's SDK takes a refusal for a success, after another status it repeats the call.
 Rule 2: a message is a constant but for action, resource and request id. An unknown principal reads the same
-        as one without permission (threats T119).
+        as one without permission (T119).
 Rule 3: bytes are made once; a request adds its id.
 """
 
@@ -24,7 +24,7 @@ Style = Literal["sdk", "http"]
 class Refusal(NamedTuple):
     """How one fault is told.
 
-    status: of the `http` style (threats 4). close: what follows on the connection cannot be trusted, or is a
+    status: of the `http` style (THREATS 4). close: what follows on the connection cannot be trusted, or is a
     body nobody wants.
     """
 
@@ -159,7 +159,7 @@ DETAILS: Mapping[str, Refusal] = MappingProxyType(
 # What CAM says no with, as each service's error list prints it; all others say it the second way (DEC-52).
 SERVICE_CODES: Mapping[str, str] = MappingProxyType({"aiart": "AuthFailure.UnauthorizedOperation"})
 DEFAULT_CODE = "UnauthorizedOperation"
-# cam-semantics 15.2, forms 2 and 1: request id, action, resource.
+# CAM 15.2, forms 2 and 1: request id, action, resource.
 _FORMS: Mapping[str, str] = MappingProxyType(
     {
         "AuthFailure.UnauthorizedOperation": (

@@ -1,4 +1,4 @@
-"""One signature, one call: the setting `bind_signatures` (threats 3.4.4, T74).
+"""One signature, one call: the setting `bind_signatures` (THREATS 3.4.4, T74).
 
 A TC3 signature as every official client makes it covers neither action, version nor region. When bound, the
 first call that a signature is seen with is the only one that it fits. Off by default: an honest client that

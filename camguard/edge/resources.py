@@ -1,4 +1,4 @@
-"""The resources of a call: an action's templates, filled from the call's parameters (design 4).
+"""The resources of a call: an action's templates, filled from the call's parameters (CAM 5.5).
 
 Rule 1: what cannot be bound is None, which only the literal `*` matches; it never becomes `*`.
 Rule 2: a template is cut once, when its action is first called; a call only fills it.
@@ -90,7 +90,7 @@ def _cut(text: str, entry: Action, owner: Owner) -> Template:
 
 
 def _account(account: str, owner: Owner) -> str:
-    """Return the account segment: the owner's, by APPID where the service writes `uid/` (5.2)."""
+    """Return the account segment: the owner's, by APPID where the service writes `uid/` (CAM 5.2)."""
     if account.removeprefix("uid/").isdigit() or account.removeprefix("uin/").isdigit():
         return account
     return f"uid/{owner.app_id}" if account.startswith("uid/") else f"uin/{owner.uin}"
@@ -192,7 +192,7 @@ def both(body: Parameters | None, query: Sequence[tuple[str, str]]) -> Said | No
 
 
 def nest(pairs: Sequence[tuple[str, Any]]) -> Parameters | None:
-    """Return flat parameters (`Filters.0.Values.1=x`) as JSON would hold them (cam-semantics 14.1).
+    """Return flat parameters (`Filters.0.Values.1=x`) as JSON would hold them (CAM 14.1).
 
     Returns None where two of them cannot both be meant: `A` beside `A.0`, or the same name twice; and where
     one is written as only others nest (`A[0]`), or has a level without a name (`.A`).

@@ -1,7 +1,7 @@
-"""TC3-HMAC-SHA256: the owner of this secret id signed this very request, just now (cam-semantics 14.3).
+"""TC3-HMAC-SHA256: the owner of this secret id signed this very request, just now (CAM 14.3).
 
 Rule 1: the bytes hashed are the bytes that go on; the query counts as received, nothing is re-sorted.
-Rule 2: a request costs the same whether its secret id is known or not (threats T81).
+Rule 2: a request costs the same whether its secret id is known or not (T81).
 Rule 3: only what is derived from a key is remembered, never that a signature was good (T83).
 Rule 4: token and expiry are judged after the signature: only who holds the secret learns of them.
 """
@@ -95,7 +95,7 @@ def named_credential(head: Head, service: str, keys: Keys, now: float) -> Creden
 
     Refused are another grammar, timestamp, day or service, and a secret id that nobody has. The signature of
     such an id is verified as if the body were empty, so that its refusal takes as long as for a known id
-    (threats T81).
+    (T81).
     """
     credential = _credential(head, service, keys, now)
     if isinstance(credential, Decision):
@@ -200,7 +200,7 @@ def _signed_by(credential: Credential, head: Head, said: bytes, payload_digest: 
 def _fits(  # noqa: PLR0913, PLR0917 - what a signature is made of
     credential: Credential, head: Head, said: bytes, lines: bytes, names: bytes, payload_digest: bytes
 ) -> bool:
-    """Tell whether the signature is that of these canonical header lines (cam-semantics 14.3)."""
+    """Tell whether the signature is that of these canonical header lines (CAM 14.3)."""
     canonical = b"\n".join((head.method.encode(), b"/", head.query, lines, names, payload_digest))
     digest = sha256(canonical).hexdigest().encode()
     inner, outer = credential.inner.copy(), credential.outer.copy()

@@ -1,7 +1,7 @@
-"""HmacSHA1 and HmacSHA256, signatures among the parameters (cam-semantics 14.4). Off unless it is allowed.
+"""HmacSHA1 and HmacSHA256, signatures among the parameters (CAM 14.4). Off unless it is allowed.
 
 Rule 1: the signed text has no escapes, so one text may fit two sets of parameters: what could be read
-        differently is refused (threats 3.4.3, T80).
+        differently is refused (THREATS 3.4.3, T80).
 Rule 2: what this signature leaves out may not be there: a query beside a form, a body beside a query,
         and the headers of TC3.
 Rule 3: a request costs the same whether its secret id is known or not (T81).

@@ -1,4 +1,6 @@
-"""Which action of which service a request names: header, query and form must agree (threats 3.2, 3.3).
+"""Which action of which service a request names: header, query and form must agree.
+
+Source: THREATS 3.2, THREATS 3.3.
 
 Rule 1: the host names the service, nothing else does. Its port selects nothing, so any port will do: a
         gateway's own domain has one more often than not.
@@ -35,7 +37,7 @@ _HOST_LENGTH: Final = 253
 _LONGEST_NAMING: Final = 512
 _PORTS: Final = range(1, 65536)
 _SERVICE = r"([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)"
-_PLACE = rf"(?:\.intl|(?:\.internal)?(?:\.{shapes.REGION.pattern})?)"  # cam-semantics 14.1
+_PLACE = rf"(?:\.intl|(?:\.internal)?(?:\.{shapes.REGION.pattern})?)"  # CAM 14.1
 
 _HOST_MISSING: Final = refused("host_missing")
 _HOST_INVALID: Final = refused("host_invalid")
@@ -152,7 +154,9 @@ def _text(value: bytes | None) -> str | None:
 
 
 def agreed(carried: bytes | None, params: Params) -> bytes | Decision | None:
-    """Return the action that another carrier and these parameters name, or why they do not agree (3.2).
+    """Return the action that another carrier and these parameters name, or why they do not agree.
+
+    Source: THREATS 3.2.
 
     carried: what the other carrier names, None where it names none.
     """

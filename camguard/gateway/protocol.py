@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 protocol with the bounds that it leaves to a front proxy (threats 3.5.8, T26, T61, T62).
+"""uvicorn's HTTP/1.1 protocol with the bounds that it leaves to a front proxy (THREATS 3.5.8, T26, T61, T62).
 
 What arrives is parsed one message at a time and in bounded turns of the event loop, as
 `camguard.gateway.parsing` says. What is here ends a connection, or an answer.

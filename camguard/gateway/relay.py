@@ -146,7 +146,7 @@ class Relay:
             await self._fail(scope, failure, send)
 
     async def _fail(self, scope: Scope, failure: Failure, send: Send) -> None:
-        """Answer ourselves; the decision log must not take our status for the upstream's (threats T117)."""
+        """Answer ourselves; the decision log must not take our status for the upstream's (T117)."""
         scope[UPSTREAM_KEY] = None
         await send_all(self._refuse(scope, failure), send)
 

@@ -1,7 +1,7 @@
 """The gateway as one process: parts and listeners started, signals heard, all of it ended in order.
 
 Rule 1: sockets are bound before anything is promised, and closed to new calls before anything is ended.
-Rule 2: a bundle that cannot be used stops nothing: calls are refused until it is repaired (threats F-3).
+Rule 2: a bundle that cannot be used stops nothing: calls are refused until it is repaired (T108).
 Rule 3: SIGTERM and SIGINT finish what is in flight; a second one does not wait. SIGHUP looks at policies and
         keys at once.
 """
@@ -126,7 +126,7 @@ def bind_all(settings: Settings) -> Sockets:
 
 
 def refuser(style: Style) -> Callable[[Scope, Failure], list[Message]]:
-    """Return what answers an allowed call that found no upstream (design 6.7)."""
+    """Return what answers an allowed call that found no upstream (DEC-53)."""
 
     def refuse(scope: Scope, failure: Failure) -> list[Message]:
         decision = refused(DETAILS.get(failure, "upstream_error"))

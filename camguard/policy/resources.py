@@ -1,4 +1,4 @@
-"""The resource element: six segments, compared segment by segment (CAM 5 and 11.3).
+"""The resource element: six segments, compared segment by segment (CAM 5 and CAM 11.3).
 
 Rule 1: the resource of a call is literal text, never a pattern (CAM 5.3).
 Rule 2: where the vendor's documents disagree, an allow does not match and a deny is unknown (DEC-15).

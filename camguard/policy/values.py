@@ -1,4 +1,4 @@
-"""The values that conditions compare: numbers, instants, booleans (CAM 7.2 and 7.3).
+"""The values that conditions compare: numbers, instants, booleans (CAM 7.2 and CAM 7.3).
 
 Each function returns None for text of another type. In a policy such text is an error of the document; in a
 call it makes the comparison unknown (U2).

@@ -200,7 +200,7 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield pointer and message for settings that are good alone and wrong together."""
     limits, gateway, client_ip = settings.limits, settings.gateway, settings.client_ip
     every = values.family_whole(client_ip.trusted_proxies)
-    if every and not client_ip.allow_any_proxy:  # threats T111
+    if every and not client_ip.allow_any_proxy:  # T111
         yield (
             "client_ip/trusted_proxies",
             f"holds all of {every}: anyone could claim any address; allow_any_proxy = true says it is meant",

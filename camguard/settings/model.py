@@ -123,7 +123,7 @@ class GatewaySettings:
 
 @dataclass(frozen=True, slots=True)
 class LimitsSettings:
-    """How much of anything a client may make camguard hold, and for how long (threats 3.2.5, 3.5)."""
+    """How much of anything a client may make camguard hold, and for how long (THREATS 3.2.5, THREATS 3.5)."""
 
     header_lines: int = setting(128, values.whole(8, 10_000))
     header_bytes: int = setting(65_536, values.whole(1024, 16 * _MIB))

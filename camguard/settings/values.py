@@ -28,7 +28,7 @@ _DOMAIN = re.compile(
 _DOMAIN_LENGTH = 253
 _HEADER = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?"
-)  # no `_`: it is the twin of `-` (threats 3.2)
+)  # no `_`: it is the twin of `-` (THREATS 3.2)
 _PATTERN = re.compile(r"\*|[A-Za-z0-9_*-]+:[A-Za-z0-9_*]+")
 _SHOWN = 64
 

@@ -1,6 +1,6 @@
 """The decision log: one line a judged request, written beside the calls.
 
-Rule 1: a call adds its record to a queue and goes on; one thread makes the lines and writes them (F-10).
+Rule 1: a call adds its record to a queue and goes on; one thread makes the lines and writes them (T116).
 Rule 2: a full queue loses allows before denials, except for a reserved quarter of it: denials cost a stranger
         nothing, so they must not push out all evidence of what was allowed. Every loss is counted.
 Rule 3: whole lines are written, at most BLOCK_BYTES at once, which no pipe parts. Where the system took

@@ -1,4 +1,4 @@
-"""The store: whole or not at all, by content, in one step; F-2 of the fault list in small."""
+"""The store: whole or not at all, by content, in one step; files that are cut off, emptied or gone."""
 
 from __future__ import annotations
 
@@ -187,17 +187,15 @@ def _empty_folder(path: Path) -> None:
 
 
 FAULTS = [
-    pytest.param("bundle/policies/one.json", lambda p: p.write_text(""), id="F-2 a policy emptied"),
-    pytest.param("bundle/policies/one.json", lambda p: p.write_text('{"version"'), id="F-2 a policy cut off"),
-    pytest.param("bundle/policies/one.json", _directory, id="F-2 a policy replaced by a directory"),
+    pytest.param("bundle/policies/one.json", lambda p: p.write_text(""), id="a policy emptied"),
+    pytest.param("bundle/policies/one.json", lambda p: p.write_text('{"version"'), id="a policy cut off"),
+    pytest.param("bundle/policies/one.json", _directory, id="a policy replaced by a directory"),
     pytest.param("bundle/policies/one.json", _empty_folder, id="T108 every policy deleted"),
-    pytest.param("bundle/principals.json", _delete, id="F-2 the principals deleted"),
-    pytest.param("bundle/principals.json", lambda p: p.write_text("[]"), id="F-2 the principals no object"),
-    pytest.param(
-        "bundle/principals.json", lambda p: p.write_bytes(b"\xff{}"), id="F-2 the principals no UTF-8"
-    ),
-    pytest.param("catalog/aiart.json", _delete, id="F-2 the catalog deleted"),
-    pytest.param("catalog/aiart.json", lambda p: p.write_text("{}"), id="F-2 the catalog emptied"),
+    pytest.param("bundle/principals.json", _delete, id="the principals deleted"),
+    pytest.param("bundle/principals.json", lambda p: p.write_text("[]"), id="the principals no object"),
+    pytest.param("bundle/principals.json", lambda p: p.write_bytes(b"\xff{}"), id="the principals no UTF-8"),
+    pytest.param("catalog/aiart.json", _delete, id="the catalog deleted"),
+    pytest.param("catalog/aiart.json", lambda p: p.write_text("{}"), id="the catalog emptied"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""A second signer, written from the vendor's description (cam-semantics 14.3, 14.4) and sharing no code."""
+"""A second signer, written from the vendor's description (CAM 14.3, CAM 14.4) and sharing no code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Bodies: limits, deadline, budget, replay: rows T40, T52, T53, T58 to T61, T65 (threats 3.5.5 to 3.5.8)."""
+"""Bodies: limits, deadline, budget, replay: rows T40, T52, T53, T58 to T61, T65.
+
+Source: THREATS 3.5.5 to THREATS 3.5.8.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a request comes from: rows T01 to T22 of the threat table, and threats 3.1 word for word."""
+"""Where a request comes from: T01 to T22, and THREATS 3.1 word for word."""
 
 from __future__ import annotations
 
@@ -57,11 +57,13 @@ ADDRESSES = [
     pytest.param(("2001:db8::1", 42), ("[2001:db8::1]:42",), "client_ip_invalid", id="T05 IPv6 with a port"),
     pytest.param((PROXY, 42), (f"{OFFICE}:42", f"{PROXY}:43"), "allowed", id="another address, another port"),
     pytest.param(("testclient", 50000), (), "client_ip_invalid", id="T05 a peer that is a name"),
-    pytest.param(None, (), "client_ip_invalid", id="3.1.1 no peer at all"),
-    pytest.param(("", 1), (), "client_ip_invalid", id="3.1.1 an empty peer"),
-    pytest.param(("fe80::1%eth0", 1), (), "no_allow", id="3.1.1 the kernel's zone is dropped"),
-    pytest.param((f"::ffff:{OFFICE}", 1), (), "allowed", id="3.1.1 a mapped peer is IPv4"),
-    pytest.param((f"::ffff:{PROXY}", 1), (OFFICE,), "allowed", id="3.1.1 a mapped proxy is the proxy"),
+    pytest.param(None, (), "client_ip_invalid", id="THREATS 3.1.1 no peer at all"),
+    pytest.param(("", 1), (), "client_ip_invalid", id="THREATS 3.1.1 an empty peer"),
+    pytest.param(("fe80::1%eth0", 1), (), "no_allow", id="THREATS 3.1.1 the kernel's zone is dropped"),
+    pytest.param((f"::ffff:{OFFICE}", 1), (), "allowed", id="THREATS 3.1.1 a mapped peer is IPv4"),
+    pytest.param(
+        (f"::ffff:{PROXY}", 1), (OFFICE,), "allowed", id="THREATS 3.1.1 a mapped proxy is the proxy"
+    ),
     pytest.param((PROXY, 1), ("::ffff:203.0.113.6",), "explicit_deny", id="T07 a mapped client is IPv4"),
     pytest.param((PROXY, 1), ("::ffff:cb00:7106",), "explicit_deny", id="T07 mapped, in hexadecimal"),
     pytest.param((PROXY, 1), ("0203.0.113.7",), "client_ip_invalid", id="T08 a leading zero"),
@@ -87,15 +89,22 @@ ADDRESSES = [
     pytest.param((PROXY, 1), (b"\xef\xbb\xbf203.0.113.7",), "client_ip_invalid", id="T12 a byte order mark"),
     pytest.param((PROXY, 1), (b"203.0.113.7\xc2\xa0",), "client_ip_invalid", id="T12 a no-break space"),
     pytest.param((PROXY, 1), ("203.0.113.7\x00",), "header_malformed", id="T12 a NUL"),
-    pytest.param((PROXY, 1), ("",), "client_ip_invalid", id="3.1.4 present and empty"),
-    pytest.param((PROXY, 1), (), "no_allow", id="3.1.4 absent: the proxy itself"),
-    pytest.param((PROXY, 1), ("10.0.0.2, 10.0.0.3",), "no_allow", id="3.1.4 all trusted: the left-most"),
-    pytest.param((PROXY, 1), (f"\t{OFFICE} ",), "allowed", id="3.1.5 blanks around an element"),
-    pytest.param((PROXY, 1), (", ".join([OFFICE] * 32),), "allowed", id="3.1.4 thirty-two elements"),
+    pytest.param((PROXY, 1), ("",), "client_ip_invalid", id="THREATS 3.1.4 present and empty"),
+    pytest.param((PROXY, 1), (), "no_allow", id="THREATS 3.1.4 absent: the proxy itself"),
     pytest.param(
-        (PROXY, 1), (", ".join([OFFICE] * 33),), "forwarded_too_long", id="3.1.4 thirty-three elements"
+        (PROXY, 1), ("10.0.0.2, 10.0.0.3",), "no_allow", id="THREATS 3.1.4 all trusted: the left-most"
     ),
-    pytest.param((PROXY, 1), (" " * 4090 + OFFICE,), "forwarded_too_long", id="3.1.4 more than 4096 bytes"),
+    pytest.param((PROXY, 1), (f"\t{OFFICE} ",), "allowed", id="THREATS 3.1.5 blanks around an element"),
+    pytest.param((PROXY, 1), (", ".join([OFFICE] * 32),), "allowed", id="THREATS 3.1.4 thirty-two elements"),
+    pytest.param(
+        (PROXY, 1),
+        (", ".join([OFFICE] * 33),),
+        "forwarded_too_long",
+        id="THREATS 3.1.4 thirty-three elements",
+    ),
+    pytest.param(
+        (PROXY, 1), (" " * 4090 + OFFICE,), "forwarded_too_long", id="THREATS 3.1.4 more than 4096 bytes"
+    ),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Bodies that may name an action of their own: rows T36, T37, T63, T64 of the threats (3.2.7)."""
+"""Bodies that may name an action of their own: T36, T37, T63, T64 (THREATS 3.2.7)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ JSON = [
     pytest.param(b'{"Prompt": "a cat"}', "allowed", id="no such name"),
     pytest.param(b"{}", "allowed", id="no parameters"),
     pytest.param(b"", "allowed", id="no body"),
-    pytest.param(b'{"Action": "QueryArea"}', "allowed", id="3.2.7 the same action"),
+    pytest.param(b'{"Action": "QueryArea"}', "allowed", id="THREATS 3.2.7 the same action"),
     pytest.param(b'{"Action": "DeleteBudget"}', "action_conflict", id="T36 another action"),
     pytest.param(b'{"Action": ""}', "action_conflict", id="T36 an empty action"),
     pytest.param(b'{"Action": null}', "action_conflict", id="T36 null"),
@@ -146,7 +146,7 @@ PARTS = [
     pytest.param(
         part(b"A", b"", b'content-disposition:form-data; name="%s"') + END, "allowed", id="an empty value"
     ),
-    pytest.param(part(b"Action", b"QueryArea") + END, "allowed", id="3.2.7 the same action"),
+    pytest.param(part(b"Action", b"QueryArea") + END, "allowed", id="THREATS 3.2.7 the same action"),
     pytest.param(part(b"Action", b"DeleteBudget") + END, "action_conflict", id="T36 another action"),
     pytest.param(part(b"Action", b"QueryArea ") + END, "action_conflict", id="T36 a trailing blank"),
     pytest.param(part(b"Action", b"\xff") + END, "action_conflict", id="T36 no text"),

@@ -1,4 +1,4 @@
-"""Fail closed, whatever fails where: rows T48, T56 to T58, T65 to T67, T116, T117 (threats 3.6.5, F-15)."""
+"""Fail closed, whatever fails where: rows T48, T56 to T58, T65 to T67, T116, T117 (THREATS 3.6.5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who calls: rows T69 to T74 and T81 to T84 of the threat table, in each mode."""
+"""Who calls: T69 to T74 and T81 to T84, in each mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refusals as the vendor's SDKs read them: rows T67, T113, T119 (design 6.7, threats 4, clients.md 0)."""
+"""Refusals as the vendor's SDKs read them: rows T67, T113, T119 (DEC-53, THREATS 4)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POLICY = (
     Reason.LAYER_LIMIT,
     Reason.PRINCIPAL_UNKNOWN,
 )
-ADDED = {  # details that threats 4 does not list, or lists under another name
+ADDED = {  # details that stand in no row of TABLE
     "version_unknown": "NoSuchVersion",
     "signature_v1_disabled": "AuthFailure.InvalidAuthorization",
     "body_unavailable": "AuthFailure.SignatureFailure",
@@ -29,7 +29,7 @@ ADDED = {  # details that threats 4 does not list, or lists under another name
     "overloaded": "RequestLimitExceeded",
     "trailers_possible": "UnsupportedProtocol",
 }
-# reason in threats 4, status, Error.Code
+# detail, status, Error.Code (THREATS 4)
 TABLE = """
 client_ip_invalid 403 AuthFailure.UnauthorizedOperation
 principal_missing 401 AuthFailure.InvalidAuthorization
@@ -87,7 +87,7 @@ ROWS = [line.split() for line in TABLE.split("\n") if line]
 
 
 @pytest.mark.parametrize(("detail", "status", "code"), ROWS, ids=[row[0] for row in ROWS])
-def test_the_table_of_threats_4(detail: str, status: str, code: str) -> None:
+def test_every_detail_has_its_status_and_code(detail: str, status: str, code: str) -> None:
     http = answer(refused(detail), ID, style="http")
     assert http.status == int(status)
     assert json.loads(http.body)["Response"]["Error"]["Code"] == code

@@ -1,7 +1,7 @@
 """Two readers, one request: what reaches the application means to another reader what was judged.
 
 The reader below is lenient where upstreams are: it folds names, takes the last of several, decodes what it
-can. It shares no code with camguard. Whatever it finds must be what the record says (threats 7, 9; T69, T70).
+can. It shares no code with camguard. Whatever it finds must be what the record says (T69, T70).
 """
 
 from __future__ import annotations
@@ -225,7 +225,7 @@ def test_a_trusted_proxy_relays_them_in_vain(spoofed: list[Line], client: str) -
 IDENTITIES = [
     pytest.param(PROXY, [b"100000000101"], "allowed", id="the proxy says who calls"),
     pytest.param(OFFICE, [b"100000000101"], "identity_header_untrusted", id="T69 the client says so itself"),
-    pytest.param(PROXY, [], "principal_missing", id="3.4.5 nobody says"),
+    pytest.param(PROXY, [], "principal_missing", id="THREATS 3.4.5 nobody says"),
     pytest.param(
         PROXY, [b"100000000101", b"100000000101"], "header_duplicate", id="T70 client and proxy say"
     ),

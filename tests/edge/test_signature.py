@@ -1,4 +1,4 @@
-"""TC3-HMAC-SHA256: the published vectors, and the rows T75 to T79 of the threat table."""
+"""TC3-HMAC-SHA256: the published vectors, and T75 to T79."""
 
 from __future__ import annotations
 

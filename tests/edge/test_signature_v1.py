@@ -1,4 +1,4 @@
-"""HmacSHA1 and HmacSHA256 among the parameters: the vectors, and row T80 of the threat table."""
+"""HmacSHA1 and HmacSHA256 among the parameters: the vectors, and T80."""
 
 from __future__ import annotations
 

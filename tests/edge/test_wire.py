@@ -1,4 +1,4 @@
-"""Action, service, region, version: rows T23 to T47 of the threat table (threats 3.2, 3.3)."""
+"""Action, service, region, version: T23 to T47 (THREATS 3.2, THREATS 3.3)."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def form(body: bytes, action: bytes | None = None, query: bytes = b"") -> Reply:
 CARRIERS = [
     pytest.param(b"QueryArea", b"", "allowed", id="the header alone"),
     pytest.param(None, b"Action=QueryArea&Version=2022-09-28", "allowed", id="the query alone"),
-    pytest.param(b"QueryArea", b"Action=QueryArea", "allowed", id="3.2.1 header and query agree"),
-    pytest.param(None, b"", "action_missing", id="3.2.1 no carrier"),
-    pytest.param(b"", b"", "action_missing", id="3.2.1 an empty header"),
-    pytest.param(None, b"Action=", "action_missing", id="3.2.1 an empty parameter"),
-    pytest.param(None, b"Action", "action_missing", id="3.2.1 a parameter without a value"),
+    pytest.param(b"QueryArea", b"Action=QueryArea", "allowed", id="THREATS 3.2.1 header and query agree"),
+    pytest.param(None, b"", "action_missing", id="THREATS 3.2.1 no carrier"),
+    pytest.param(b"", b"", "action_missing", id="THREATS 3.2.1 an empty header"),
+    pytest.param(None, b"Action=", "action_missing", id="THREATS 3.2.1 an empty parameter"),
+    pytest.param(None, b"Action", "action_missing", id="THREATS 3.2.1 a parameter without a value"),
     pytest.param(b"QueryArea", b"Action", "action_conflict", id="T23 the header and an empty parameter"),
     pytest.param(
         b"QueryArea", b"Action=DeleteBudget", "action_conflict", id="T23 header and query actions differ"
@@ -80,10 +80,10 @@ CARRIERS = [
     pytest.param(b"QueryArea", b"a=%4", "query_malformed", id="T29 half an escape"),
     pytest.param(b"QueryArea", b"a=%ff", "query_malformed", id="T32 bad UTF-8"),
     pytest.param(b"QueryArea", b"a=%c1%81", "query_malformed", id="T32 overlong UTF-8"),
-    pytest.param(b"QueryArea", b"a=b c", "query_malformed", id="3.2.5 a raw blank"),
-    pytest.param(b"QueryArea", b"a=\xe4", "query_malformed", id="3.2.5 a raw byte above ASCII"),
+    pytest.param(b"QueryArea", b"a=b c", "query_malformed", id="THREATS 3.2.5 a raw blank"),
+    pytest.param(b"QueryArea", b"a=\xe4", "query_malformed", id="THREATS 3.2.5 a raw byte above ASCII"),
     pytest.param(b"QueryArea", b"a#b", "query_malformed", id="T39 a raw fragment"),
-    pytest.param(b"QueryArea", b"a=1&&b=2&=3&c", "allowed", id="3.2.5 empty and bare parameters"),
+    pytest.param(b"QueryArea", b"a=1&&b=2&=3&c", "allowed", id="THREATS 3.2.5 empty and bare parameters"),
     pytest.param(b"QueryArea", b"&".join([b"a=1"] * 1000), "allowed", id="T38 a thousand parameters"),
     pytest.param(b"QueryArea", b"&".join([b"a=1"] * 1001), "too_many_params", id="T38 a thousand and one"),
     pytest.param(b"PayOrders,QueryArea", b"", "action_invalid", id="T25 two in one value"),
@@ -101,9 +101,9 @@ CARRIERS = [
     pytest.param(b"Query*", b"", "action_invalid", id="T33 a pattern"),
     pytest.param(b"partners:QueryArea", b"", "action_invalid", id="T34 the service in the action"),
     pytest.param(b"TextToImage", b"", "action_unknown", id="T34 another product's action"),
-    pytest.param(b"1Query", b"", "action_invalid", id="3.2.4 a digit first"),
-    pytest.param(b"A" * 64, b"", "action_unknown", id="3.2.4 sixty-four letters"),
-    pytest.param(b"A" * 65, b"", "action_invalid", id="3.2.4 sixty-five letters"),
+    pytest.param(b"1Query", b"", "action_invalid", id="THREATS 3.2.4 a digit first"),
+    pytest.param(b"A" * 64, b"", "action_unknown", id="THREATS 3.2.4 sixty-four letters"),
+    pytest.param(b"A" * 65, b"", "action_invalid", id="THREATS 3.2.4 sixty-five letters"),
     pytest.param(b"A" * 9000, b"", "action_invalid", id="T38 nine kilobytes"),
 ]
 
@@ -121,9 +121,9 @@ FORMS = [
     pytest.param(b"Action=QueryArea", b"QueryArea", b"", "allowed", id="form and header agree"),
     pytest.param(b"A=1", b"QueryArea", b"", "allowed", id="the header beside a form"),
     pytest.param(b"Region=x&Version=y", b"QueryArea", b"", "allowed", id="parameters of the action's own"),
-    pytest.param(b"A=1", None, b"", "action_missing", id="3.2.1 no carrier"),
-    pytest.param(b"", None, b"", "action_missing", id="3.2.1 an empty form"),
-    pytest.param(b"Action=", None, b"", "action_missing", id="3.2.1 an empty value"),
+    pytest.param(b"A=1", None, b"", "action_missing", id="THREATS 3.2.1 no carrier"),
+    pytest.param(b"", None, b"", "action_missing", id="THREATS 3.2.1 an empty form"),
+    pytest.param(b"Action=", None, b"", "action_missing", id="THREATS 3.2.1 an empty value"),
     pytest.param(
         b"Action=DeleteBudget", b"QueryArea", b"", "action_conflict", id="T23 form and header differ"
     ),
@@ -142,7 +142,9 @@ FORMS = [
     pytest.param(b"Action=queryarea", None, b"", "action_unknown", id="T30 another case"),
     pytest.param(b"Action=Query*", None, b"", "action_invalid", id="T33 a pattern"),
     pytest.param(b"Action=PayOrders", None, b"", "explicit_deny", id="what the policy denies"),
-    pytest.param(b"a=" + b"x" * 1048575, b"QueryArea", b"", "body_too_large", id="3.5.6 a form above 1 MiB"),
+    pytest.param(
+        b"a=" + b"x" * 1048575, b"QueryArea", b"", "body_too_large", id="THREATS 3.5.6 a form above 1 MiB"
+    ),
 ]
 
 
@@ -185,7 +187,9 @@ HOSTS = [
     pytest.param(b".tencentcloudapi.com", "service_unknown", id="T44 an empty service"),
     pytest.param(b"x.partners.tencentcloudapi.com", "service_unknown", id="T44 a label before the service"),
     pytest.param(b"partners.x.tencentcloudapi.com", "service_unknown", id="T44 a label that is no region"),
-    pytest.param(b"nothing.tencentcloudapi.com", "service_unknown", id="3.3.3 a service that is not listed"),
+    pytest.param(
+        b"nothing.tencentcloudapi.com", "service_unknown", id="THREATS 3.3.3 a service that is not listed"
+    ),
     pytest.param(b"partners", "service_unknown", id="T45 a bare name"),
     pytest.param(b"localhost:8080", "service_unknown", id="T45 localhost"),
     pytest.param(b"127.0.0.1", "service_unknown", id="T45 an address"),
@@ -207,11 +211,13 @@ def test_hosts(host: bytes, detail: str) -> None:
 # header, value, detail
 WORDS = [
     pytest.param({"x_tc_region": b"ap-guangzhou"}, "allowed", id="a region"),
-    pytest.param({"x_tc_region": b""}, "region_invalid", id="3.3.4 an empty region"),
-    pytest.param({"x_tc_region": b"ap-guangzhou "}, "region_invalid", id="3.3.4 a trailing blank"),
-    pytest.param({"x_tc_region": b"AP-guangzhou"}, "region_invalid", id="3.3.4 upper case"),
-    pytest.param({"x_tc_region": b"ap-*"}, "region_invalid", id="3.3.4 a star"),
-    pytest.param({"x_tc_region": b"a:b"}, "region_invalid", id="3.3.4 a colon, which would shift segments"),
+    pytest.param({"x_tc_region": b""}, "region_invalid", id="THREATS 3.3.4 an empty region"),
+    pytest.param({"x_tc_region": b"ap-guangzhou "}, "region_invalid", id="THREATS 3.3.4 a trailing blank"),
+    pytest.param({"x_tc_region": b"AP-guangzhou"}, "region_invalid", id="THREATS 3.3.4 upper case"),
+    pytest.param({"x_tc_region": b"ap-*"}, "region_invalid", id="THREATS 3.3.4 a star"),
+    pytest.param(
+        {"x_tc_region": b"a:b"}, "region_invalid", id="THREATS 3.3.4 a colon, which would shift segments"
+    ),
     pytest.param({"x_tc_version": b"2022-09-28"}, "allowed", id="the version listed"),
     pytest.param({"x_tc_version": b"2018-01-01"}, "version_unknown", id="DEC-50 another version"),
     pytest.param({"x_tc_version": b"latest"}, "version_invalid", id="DEC-50 no version"),

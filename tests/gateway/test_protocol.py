@@ -1,4 +1,4 @@
-"""What a listener bounds before there is a request, over real sockets (threats 3.5.8, T26, T61, T62)."""
+"""What a listener bounds before there is a request, over real sockets (THREATS 3.5.8, T26, T61, T62)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes on to the upstream and what comes back, over real sockets (threats F-6)."""
+"""What goes on to the upstream and what comes back, over real sockets."""
 
 from __future__ import annotations
 

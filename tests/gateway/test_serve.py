@@ -1,4 +1,4 @@
-"""`camguard serve` as a process: edits, breakage, signals, workers (threats F-1, F-2, F-3, F-8, F-17)."""
+"""`camguard serve` as a process: edits, breakage, signals, workers."""
 
 from __future__ import annotations
 
