@@ -19,9 +19,10 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from camguard.edge.identity import make_identify  # noqa: E402
+from camguard.authn.authenticator import make_identify  # noqa: E402
 from camguard.settings import IdentitySettings  # noqa: E402
-from tests.edge import signing, stage  # noqa: E402
+from tests import stage  # noqa: E402
+from tests.authn import signing  # noqa: E402
 
 BOUND = 0.009  # seconds of CPU
 ORDINARY = "ordinary denial"

@@ -17,12 +17,12 @@ from types import MappingProxyType
 from prometheus_client import CollectorRegistry
 
 from camguard._version import __version__
+from camguard.authn.authenticator import make_identify
+from camguard.authn.credentials import KeyStore
 from camguard.bundle.load import Content, build_bundle, read_content
 from camguard.bundle.model import Bundle
 from camguard.bundle.store import ReloadObserver, ReloadOutcome, Store
-from camguard.edge.guard import Guard
-from camguard.edge.identity import make_identify
-from camguard.edge.keys import KeyStore
+from camguard.enforcement.guard import Guard
 from camguard.errors import CamguardError, Problem, SettingsError
 from camguard.settings import Settings
 from camguard.telemetry.decision_log import DecisionLog

@@ -14,10 +14,10 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from camguard.assembly import Parts, assemble
-from camguard.edge.guard import UPSTREAM_KEY, Guard
-from camguard.edge.refusal import Answer, answer, refused
-from camguard.edge.request_id import new_request_id
+from camguard.enforcement.guard import UPSTREAM_KEY, Guard
 from camguard.errors import Problem, SettingsError
+from camguard.request.rejection import Answer, answer, refused
+from camguard.request.request_id import new_request_id
 from camguard.settings import Settings, load_settings
 from camguard.telemetry.record import Record
 

@@ -12,15 +12,15 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from camguard.assembly import Parts, assemble
-from camguard.edge.head import Head, HeadRules
-from camguard.edge.identity import Identity, make_identify
-from camguard.edge.keys import parse_keys
-from camguard.edge.params import parse_params
-from camguard.edge.refusal import refused
+from camguard.authn.authenticator import Identity, make_identify
+from camguard.authn.credentials import parse_keys
 from camguard.middleware import CamguardMiddleware
+from camguard.request.head import Head, HeadRules
+from camguard.request.params import parse_params
+from camguard.request.rejection import refused
 from camguard.settings import Settings, load_settings
+from tests.authn.signing import read_head
 from tests.captures.read import KEYS, Capture, captures
-from tests.edge.signing import read_head
 
 CONFIG = """
 [catalog]

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from camguard.authn.credentials import load_keys
 from camguard.bundle import load_bundle
 from camguard.catalog import load_catalog
 from camguard.cli import main
-from camguard.edge.keys import load_keys
 from camguard.errors import CamguardError
 from camguard.files import FOLDER_BYTES, FOLDER_FILES, list_folder, read_file, read_folder
 from camguard.settings import load_settings

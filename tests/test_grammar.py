@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import camguard.grammar as grammar_module
+from camguard.authn.authenticator import Identify
 from camguard.bundle import make_bundle
 from camguard.catalog import Catalog, parse_catalog
 from camguard.catalog.template import bindable, segments
-from camguard.edge.identity import Identify
-from camguard.edge.resources import cut_templates
+from camguard.enforcement.resource_binding import cut_templates
 from camguard.engine.action_index import ActionIndex
 from camguard.engine.call import Call
 from camguard.engine.principals import Principals, read_principals
@@ -40,7 +40,7 @@ from camguard.policy.document import parse_policy
 from camguard.policy.model import Effect
 from camguard.policy.resources import Owner, read_resource
 from camguard.settings import IdentitySettings
-from tests.edge.stage import NOW, QUIET, SETTINGS, Held, Play, sdk
+from tests.stage import NOW, QUIET, SETTINGS, Held, Play, sdk
 
 OWNER = {"uin": "100000000001", "app_id": "1250000001"}
 

@@ -18,12 +18,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from camguard import CamguardMiddleware
-from camguard.edge.guard import UPSTREAM_KEY
-from camguard.edge.identity import make_identify
+from camguard.authn.authenticator import make_identify
+from camguard.enforcement.guard import UPSTREAM_KEY
 from camguard.errors import SettingsError
 from camguard.settings import IdentitySettings, load_settings
-from tests.edge.stage import Line, Play, sdk
-from tests.edge.stage import Request as Raw
+from tests.stage import Line, Play, sdk
+from tests.stage import Request as Raw
 
 ALICE, OFFICE = b"100000000101", "10.1.2.3"
 
@@ -308,7 +308,7 @@ def test_t67_a_debugging_application_shows_nothing_of_the_guard(
     def broken(*_: Any) -> Any:
         raise ValueError("secret")
 
-    monkeypatch.setattr("camguard.edge.reading.read_lines", broken)
+    monkeypatch.setattr("camguard.enforcement.reading.read_lines", broken)
     app = guarded(config, CollectorRegistry())
 
     async def scene() -> Told:

@@ -22,9 +22,9 @@ from starlette.routing import Route
 from camguard import Call, CamguardMiddleware, parse_address, parse_policy
 from camguard.bundle import Bundle, make_bundle
 from camguard.catalog.model import Catalog
-from camguard.edge.guard import Guard
-from tests.edge.stage import NOW, SETTINGS, Held, Known, Request, action, sdk, service
-from tests.edge.stage import OFFICE as OFFICE_ADDRESS
+from camguard.enforcement.guard import Guard
+from tests.stage import NOW, SETTINGS, Held, Known, Request, action, sdk, service
+from tests.stage import OFFICE as OFFICE_ADDRESS
 
 NAMES = [f"Describe{i}" for i in range(200)]
 OFFICE = [f"10.{i}.{j}.0/25" for i in range(10) for j in range(10)]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.faults.report import Report, resident
 from camguard import Bundle, Call, CamguardError, load_bundle, parse_address
-from camguard.edge.keys import load_keys
+from camguard.authn.credentials import load_keys
 from camguard.settings import load_settings
 from tests.running import camguard
 

@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args
 import pytest
 
 from benchmarks.faults.report import Report, resident
-from tests.edge.stage import ELSEWHERE, OFFICE, Known, Play, Reply, enforcement, sdk
-from tests.edge.test_guard import STAGES, Broken, lines_to
+from tests.enforcement.test_guard import STAGES, Broken, lines_to
+from tests.stage import ELSEWHERE, OFFICE, Known, Play, Reply, enforcement, sdk
 
 Mode = Literal["enforce", "shadow"]
 ORDINARY = (Exception, ValueError, MemoryError, RecursionError, KeyError)

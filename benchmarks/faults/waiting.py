@@ -17,7 +17,7 @@ from typing import NamedTuple
 from benchmarks.faults.callers import ALLOWED, Broken, Load, answer, ask, load, outcome, perform, until
 from benchmarks.faults.report import Report, files, resident, status
 from benchmarks.faults.upstreams import IN_FLIGHT
-from tests.edge.signing import authorization, tc3
+from tests.authn.signing import authorization, tc3
 from tests.running import Gateway, running
 
 SOCKETS = 1500

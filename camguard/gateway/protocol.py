@@ -25,7 +25,7 @@ from typing import Any, ClassVar, NamedTuple
 from starlette.types import Message, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from camguard.edge.reading import TRAILERS_APART
+from camguard.enforcement.reading import TRAILERS_APART
 from camguard.gateway.parsing import BYTES_PER_UNIT, DISCARDED, PARTS_PER_UNIT, REQUEST_UNITS, Parsing, Turns
 from camguard.settings import LimitsSettings
 

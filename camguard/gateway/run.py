@@ -27,8 +27,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 from camguard._version import __version__
 from camguard.assembly import Parts, assemble
-from camguard.edge.guard import RECORD_KEY
-from camguard.edge.refusal import Style, answer, refused
+from camguard.enforcement.guard import RECORD_KEY
 from camguard.errors import Problem, SettingsError
 from camguard.gateway.admin import Sources, admin
 from camguard.gateway.client import AiohttpClient
@@ -37,6 +36,7 @@ from camguard.gateway.protocol import Bounds
 from camguard.gateway.relay import Failure, Relay
 from camguard.gateway.server import bind, listening, raise_file_limit
 from camguard.middleware import CamguardMiddleware
+from camguard.request.rejection import Style, answer, refused
 from camguard.settings import Settings
 from camguard.settings.source import SettingsSource, state_of_file
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from camguard.authn.credentials import load_keys
 from camguard.cli import main
-from camguard.edge.keys import load_keys
 from camguard.settings import load_settings
 
 

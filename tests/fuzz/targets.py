@@ -14,16 +14,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from camguard.authn.authenticator import make_identify
+from camguard.authn.credentials import parse_keys
 from camguard.catalog import load_catalog, parse_catalog
 from camguard.catalog_import.page import read_page
-from camguard.edge.client_address import Peer, client_address, peer_of
-from camguard.edge.content import content_of, inspect_json, inspect_multipart
-from camguard.edge.head import Head
-from camguard.edge.identity import make_identify
-from camguard.edge.keys import parse_keys
-from camguard.edge.params import action_of, parse_params
-from camguard.edge.refusal import refused
-from camguard.edge.resources import fill_templates, nest
+from camguard.enforcement.resource_binding import fill_templates, nest
 from camguard.engine.action_index import ActionIndex
 from camguard.engine.decision import Decision
 from camguard.engine.principals import read_principals
@@ -31,10 +26,27 @@ from camguard.errors import AddressError, BundleError, CatalogError, PolicyError
 from camguard.ipset import IpSet, format_address, parse_address, parse_range
 from camguard.lint import CatalogView, lint
 from camguard.policy.document import parse_document
+from camguard.request.body_formats import content_of, inspect_json, inspect_multipart
+from camguard.request.client_address import Peer, client_address, peer_of
+from camguard.request.head import Head
+from camguard.request.params import action_of, parse_params
+from camguard.request.rejection import refused
 from camguard.settings import IdentitySettings, load_settings
 from camguard.strict_json import read_json
-from tests.edge import stage
-from tests.edge.signing import BODY, FORM, HOST, NOW, RULES, SECRET_ID, head_of, keys, read_head, tc3_head, v1
+from tests import stage
+from tests.authn.signing import (
+    BODY,
+    FORM,
+    HOST,
+    NOW,
+    RULES,
+    SECRET_ID,
+    head_of,
+    keys,
+    read_head,
+    tc3_head,
+    v1,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 MALFORMED = refused("query_malformed")

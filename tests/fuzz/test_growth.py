@@ -12,8 +12,8 @@ from collections.abc import Callable
 import pytest
 
 from camguard.catalog.model import Granularity
-from camguard.edge.resources import cut_templates, fill_templates
-from tests.edge import stage
+from camguard.enforcement.resource_binding import cut_templates, fill_templates
+from tests import stage
 from tests.fuzz.growth import peak, ratio, seconds
 from tests.fuzz.targets import TARGETS
 

@@ -15,12 +15,12 @@ from urllib.parse import parse_qsl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from camguard.edge.identity import make_identify
-from camguard.edge.keys import parse_keys
+from camguard.authn.authenticator import make_identify
+from camguard.authn.credentials import parse_keys
 from camguard.settings import IdentitySettings
-from tests.edge.signing import FORM, HOST, JSON, NOW, SECRET, SECRET_ID, authorization, tc3, v1
-from tests.edge.stage import ALICE, OFFICE, PROXY, Line, Play
-from tests.edge.test_second_reader import actions, folded, multipart, services
+from tests.authn.signing import FORM, HOST, JSON, NOW, SECRET, SECRET_ID, authorization, tc3, v1
+from tests.enforcement.test_second_reader import actions, folded, multipart, services
+from tests.stage import ALICE, OFFICE, PROXY, Line, Play
 
 OTHER_ID, OTHER = "AKIDotherOTHERotherOTHERother0000000", "uin/100000000102"
 OWNERS = {SECRET_ID: ALICE, OTHER_ID: OTHER}

@@ -16,7 +16,7 @@ from camguard.policy.document import parse_policy
 from camguard.policy.model import Effect, ResourcePattern
 from camguard.policy.resources import Owner, Resource, Targets, mask_of, read_resource, resource_match
 from camguard.policy.truth import Truth, any_of
-from tests.edge.stage import CATALOG, NOW, QUIET
+from tests.stage import CATALOG, NOW, QUIET
 
 OWNER = Owner("100000000001", "1250000001")
 BOUND = {"owner_uin": "100000000001", "uin": "100000000103"}

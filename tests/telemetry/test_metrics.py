@@ -12,8 +12,8 @@ from itertools import chain
 import pytest
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
+from camguard.authn.authenticator import SIGNATURE_LABELS
 from camguard.catalog.model import Access
-from camguard.edge.identity import SIGNATURE_LABELS
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.errors import SettingsError

@@ -1,0 +1,1 @@
+"""Who calls: access keys, signatures, the identity header of a trusted proxy."""

@@ -1,0 +1,135 @@
+"""HmacSHA1 and HmacSHA256, signatures among the parameters (CAM 14.4). Off unless it is allowed.
+
+Rule 1: the signed text has no escapes, so one text may fit two sets of parameters: what could be read
+        differently is refused (THREATS 3.4.3, T80).
+Rule 2: what this signature leaves out may not be there: a query beside a form, a body beside a query,
+        and the headers of TC3.
+Rule 3: a request costs the same whether its secret id is known or not (T81).
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from hmac import compare_digest
+from hmac import digest as hmac_digest
+from typing import Final
+
+from camguard.authn.credentials import Key, Keys
+from camguard.authn.tc3 import judge_key, timely
+from camguard.engine.decision import Decision
+from camguard.grammar import SECRET_ID
+from camguard.request.head import Head
+from camguard.request.params import Params
+from camguard.request.rejection import refused
+
+_CREDENTIAL: Final = frozenset(("secretid", "signature"))
+_METHODS: Final = {"HmacSHA1": "sha1", "HmacSHA256": "sha256"}
+_SIGNATURES: Final = {
+    "sha1": re.compile(r"[A-Za-z0-9+/]{27}="),
+    "sha256": re.compile(r"[A-Za-z0-9+/]{43}="),
+}
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,256}")
+_PAIR_INSIDE = re.compile(
+    r"&[A-Za-z0-9_.-]{1,256}="
+)  # `&`, what may be a name, `=`: a second parameter to some
+_MOST_SIGNED: Final = 3 << 20  # characters of all values, as often as they are signed in one form or another
+_FORM: Final = b"application/x-www-form-urlencoded"
+
+_MALFORMED: Final = refused("auth_malformed")
+_AMBIGUOUS: Final = refused("signature_v1_ambiguous")
+_INVALID: Final = refused("signature_invalid")
+_UNKNOWN: Final = refused("secret_id_unknown")
+
+
+def signs_v1(params: Params) -> bool:
+    """Tell whether the parameters carry anything of a v1 signature, so that it must be a good one.
+
+    In whatever case: a reader behind us may fold names, and find another caller than the one we found.
+    """
+    return not _CREDENTIAL.isdisjoint([name.casefold() for name, _ in params])
+
+
+def check_v1(head: Head, body: bytes | None, params: Params, keys: Keys, now: float) -> Key | Decision:
+    """Return the key that signed these parameters, or the refusal.
+
+    params: of the query (GET) or of the form (POST), decoded once. now: seconds since the epoch.
+    """
+    read = _read(head, body, params, now)
+    if isinstance(read, Decision):
+        return read
+    values, digest = read
+    key = keys.find(values["SecretId"].encode())
+    secret = keys.secret_of(key)
+    signature = values.pop("Signature").encode()
+    good = False
+    for text in _texts(head, values):
+        good |= compare_digest(b64encode(hmac_digest(secret, text, digest)), signature)
+    if key is None:
+        return _UNKNOWN
+    return judge_key(key, values.get("Token", "").encode(), now) if good else _INVALID
+
+
+def claim_v1(head: Head, body: bytes | None, params: Params, keys: Keys, now: float) -> Key | Decision:
+    """Return the key that these parameters say they were signed with, believed unverified, or the refusal."""
+    read = _read(head, body, params, now)
+    if isinstance(read, Decision):
+        return read
+    values, _ = read
+    key = keys.find(values["SecretId"].encode())
+    return judge_key(key, values.get("Token", "").encode(), now) if key else _UNKNOWN
+
+
+def _read(
+    head: Head, body: bytes | None, params: Params, now: float
+) -> tuple[dict[str, str], str] | Decision:
+    """Return the parameters by name and the digest, if they can be read in one way only."""
+    kind = (head.content_type or b"").partition(b";")[0].strip(b" \t").lower()
+    form = head.method == "POST"
+    if (form and kind != _FORM) or any(value is not None for value in _tc3(head)):
+        return _MALFORMED
+    if (head.query if form else body) or not _unambiguous(params):
+        return _AMBIGUOUS
+    values = dict(params)
+    digest = _METHODS.get(values.get("SignatureMethod", "HmacSHA1"))
+    if (
+        digest is None
+        or not SECRET_ID.fullmatch(values.get("SecretId", ""))
+        or not _SIGNATURES[digest].fullmatch(values.get("Signature", ""))
+    ):
+        return _MALFORMED
+    then = timely(values.get("Timestamp", "").encode(), now)
+    return then if isinstance(then, Decision) else (values, digest)
+
+
+def _unambiguous(params: Params) -> bool:
+    """Tell whether these are the only parameters that their signed text can be split into."""
+    folded = {name.replace("_", ".") for name, _ in params}
+    return len(folded) == len(params) and all(
+        _NAME.fullmatch(name) and not _PAIR_INSIDE.search(value) for name, value in params
+    )
+
+
+def _tc3(head: Head) -> tuple[bytes | None, ...]:
+    """Return what belongs to TC3 alone: the two sets of parameters exclude each other (DEC-50)."""
+    common = head.action, head.version, head.region
+    return head.authorization, head.timestamp, head.token, head.content_sha256, *common
+
+
+def _texts(head: Head, values: Mapping[str, str]) -> Iterator[bytes]:
+    """Yield the text to sign as each client writes it.
+
+    Names with `_` turned into `.` (the Python SDK), or as sent (the Node SDK); the host as sent, in lower
+    case, or without its port. Of a form so large that to sign all of them costs too much, there is none.
+    """
+    sent = head.host
+    hosts = dict.fromkeys((sent, sent.lower(), sent.partition(b":")[0], sent.lower().partition(b":")[0]))
+    dotted = {name.replace("_", "."): value for name, value in values.items()}
+    spellings = (values,) if dotted == values else (dotted, values)
+    if sum(map(len, values.values())) * len(spellings) * len(hosts) > _MOST_SIGNED:
+        return
+    for named in spellings:
+        joined = "&".join([f"{name}={named[name]}" for name in sorted(named)]).encode()
+        for host in hosts:
+            yield b"%b%b/?%b" % (head.method.encode(), host, joined)

@@ -1,1 +1,0 @@
-"""From HTTP to a call, and from a decision back to HTTP."""

@@ -1,0 +1,1 @@
+"""The enforcement point: from a request to an outcome."""

@@ -1,0 +1,1 @@
+"""Strict reading of HTTP requests: bytes to values. Knows no policy."""

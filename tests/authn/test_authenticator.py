@@ -1,0 +1,638 @@
+"""Who calls: T69 to T74 and T81 to T84, in each mode."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+
+import pytest
+
+from camguard.authn.authenticator import (
+    CLAIMED,
+    SIGNATURE_LABELS,
+    Identify,
+    Identity,
+    make_identify,
+    named_secret_id,
+    signature_label,
+)
+from camguard.authn.credentials import Keys
+from camguard.authn.replay_guard import SignatureLog
+from camguard.engine.decision import Decision
+from camguard.errors import SettingsError
+from camguard.request.head import Head
+from camguard.request.params import parse_params
+from camguard.request.rejection import DETAILS, refused
+from camguard.settings.model import IdentityMode, IdentitySettings
+from tests.authn.signing import (
+    BODY,
+    FORM,
+    HOST,
+    JSON,
+    NOW,
+    RULES,
+    SECRET_ID,
+    authorization,
+    head_of,
+    keys,
+    read_head,
+    tc3,
+    tc3_head,
+    v1,
+)
+
+ALICE, BOB = "uin/100000000101", "uin/100000000102"
+HEADER = "x-camguard-principal"
+
+
+class Source:
+    """Keys that a test may replace."""
+
+    def __init__(self, held: Keys) -> None:
+        self.keys = held
+
+
+SOURCE = Source(keys())
+
+
+def made(mode: IdentityMode = "signature", source: Source | None = SOURCE, **rules: Any) -> Identify:
+    return make_identify(IdentitySettings(mode=mode, **rules), source)
+
+
+def ask(
+    identify: Identify,
+    head: Head,
+    *,
+    body: bytes | None = BODY,
+    params: tuple[tuple[str, str], ...] = (),
+    trusted: bool = True,
+    now: float = NOW,
+) -> Identity | Decision:
+    return identify(head, "aiart", body, params, trusted, now)
+
+
+def word(found: Identity | Decision) -> str | None:
+    """Return what a table says of an answer: the detail of a refusal, or the principal."""
+    return found.detail if isinstance(found, Decision) else found.principal
+
+
+GOOD = authorization(tc3())
+WRONG = authorization("0" * 64)
+STRANGER = GOOD.replace(SECRET_ID, "AKIDunknown")
+
+
+class Row(NamedTuple):
+    """What one request comes to, in each mode."""
+
+    signature: str
+    header: str
+    either: str
+    claimed: str
+
+
+REQUESTS = [
+    pytest.param(
+        None,
+        None,
+        Row("principal_missing", "principal_missing", "principal_missing", "principal_missing"),
+        id="nothing: there is no anonymous principal",
+    ),
+    pytest.param(
+        None,
+        ALICE,
+        Row("principal_missing", ALICE, ALICE, "principal_missing"),
+        id="the header of a trusted proxy alone",
+    ),
+    pytest.param(GOOD, None, Row(ALICE, "principal_missing", ALICE, ALICE), id="a good signature alone"),
+    pytest.param(
+        WRONG,
+        None,
+        Row("signature_invalid", "signature_invalid", "signature_invalid", ALICE),
+        id="a wrong signature alone",
+    ),
+    pytest.param(
+        STRANGER,
+        None,
+        Row("secret_id_unknown", "secret_id_unknown", "secret_id_unknown", "secret_id_unknown"),
+        id="a secret id that nobody has",
+    ),
+    pytest.param(GOOD, ALICE, Row(ALICE, ALICE, ALICE, ALICE), id="both, and they agree"),
+    pytest.param(
+        GOOD,
+        BOB,
+        Row("principal_conflict", "principal_conflict", "principal_conflict", "principal_conflict"),
+        id="both, and they differ",
+    ),
+    pytest.param(
+        WRONG,
+        ALICE,
+        Row("signature_invalid", "signature_invalid", "signature_invalid", ALICE),
+        id="T73 a wrong signature beside the header",
+    ),
+    pytest.param(
+        STRANGER,
+        ALICE,
+        Row("secret_id_unknown", "secret_id_unknown", "secret_id_unknown", "secret_id_unknown"),
+        id="T73 an unknown key beside the header",
+    ),
+    pytest.param(
+        "SKIP",
+        ALICE,
+        Row("auth_malformed", "auth_malformed", "auth_malformed", "auth_malformed"),
+        id="T77 SKIP beside the header",
+    ),
+    pytest.param(
+        "SKIP",
+        None,
+        Row("auth_malformed", "auth_malformed", "auth_malformed", "auth_malformed"),
+        id="T77 SKIP alone",
+    ),
+]
+
+
+@pytest.mark.parametrize(("said", "header", "expected"), REQUESTS)
+@pytest.mark.parametrize("mode", Row._fields)
+def test_modes(mode: IdentityMode, said: str | None, header: str | None, expected: Row) -> None:
+    head = tc3_head("", x_camguard_principal=header, authorization=said)
+    assert word(ask(made(mode), head)) == getattr(expected, mode)
+
+
+@pytest.mark.parametrize("mode", Row._fields)
+@pytest.mark.parametrize("said", [None, GOOD], ids=["alone", "beside a good signature"])
+def test_t69_header_of_an_untrusted_peer_is_refused(mode: IdentityMode, said: str | None) -> None:
+    head = tc3_head("", x_camguard_principal=ALICE, authorization=said)
+    assert ask(made(mode), head, trusted=False) is refused("identity_header_untrusted")
+
+
+@pytest.mark.parametrize("mode", ["signature", "either", "claimed"])
+def test_signature_of_an_untrusted_peer_is_as_good_as_any(mode: IdentityMode) -> None:
+    assert word(ask(made(mode), tc3_head(), trusted=False)) == ALICE
+
+
+SPELLINGS = [
+    pytest.param([(HEADER, ALICE), (HEADER, ALICE)], "header_duplicate", id="T70 two lines, though equal"),
+    pytest.param(
+        [(HEADER, ALICE), ("x_camguard_principal", BOB)], "header_alias", id="T70 its twin with `_`"
+    ),
+    pytest.param([("x_camguard_principal", ALICE)], "header_alias", id="T71 with `_` alone"),
+    pytest.param([("x-camguard_principal", ALICE)], "header_alias", id="T71 with one `_`"),
+    pytest.param([("x.camguard.principal", ALICE)], "header_alias", id="T71 with dots, which CGI folds"),
+]
+
+
+@pytest.mark.parametrize(("lines", "expected"), SPELLINGS)
+def test_identity_header_is_spelled_one_way_and_stands_once(
+    lines: list[tuple[str, str]], expected: str
+) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in [("host", HOST), *lines]]
+    scope = {"method": "POST", "path": "/", "raw_path": b"/", "query_string": b"", "headers": headers}
+    assert read_head(scope, RULES) is refused(expected)
+
+
+def test_t70_identity_header_ends_here_whoever_sent_it() -> None:
+    head = tc3_head(x_camguard_principal=ALICE, x_webauth_user="root", remote_user="root")
+    gone = {HEADER.encode(), b"x-webauth-user", b"remote-user"}
+    assert gone <= {name for name, _ in head.received}
+    assert not gone & {name for name, _ in head.headers}
+
+
+def test_t76_wall_clock_that_steps_is_followed() -> None:
+    identify = made(bind_signatures=True)
+    for now, expected in (
+        (NOW, ALICE),
+        (NOW + 3600, "signature_expired"),
+        (NOW - 3600, "signature_expired"),
+        (NOW - 10, ALICE),
+        (NOW + 10, ALICE),
+    ):
+        assert word(ask(identify, tc3_head(), now=now)) == expected
+
+
+HEADERS = [
+    pytest.param("uin/100000000101", "uin/100000000101", id="a user"),
+    pytest.param("100000000101", "uin/100000000101", id="bare digits mean a user"),
+    pytest.param("12345", "uin/12345", id="five digits"),
+    pytest.param("1" * 20, "uin/" + "1" * 20, id="twenty digits"),
+    pytest.param("role/billing-bot", "role/billing-bot", id="a role"),
+    pytest.param("role/A_b+c=d,e.f@g-h", "role/A_b+c=d,e.f@g-h", id="every sign a role's name may have"),
+    pytest.param("role/" + "r" * 128, "role/" + "r" * 128, id="a role of 128 letters"),
+    *(
+        pytest.param(said, "identity_header_invalid", id=f"T72 {what}")
+        for said, what in (
+            ("", "empty"),
+            ("1234", "four digits"),
+            ("1" * 21, "21 digits"),
+            ("uin/1234", "four digits of a user"),
+            ("uin/", "a user without digits"),
+            ("role/", "a role without a name"),
+            ("role/" + "r" * 129, "a role of 129 letters"),
+            ("role/a b", "a blank"),
+            ("role/a/b", "a slash"),
+            ("role/*", "a wildcard"),
+            ("role/${uin}", "a variable"),
+            ("role/x'; DROP TABLE keys; --", "SQL"),
+            ("uin/100000000101,uin/100000000102", "a list"),
+            ("uin/100000000101 ", "a blank behind"),
+            (" uin/100000000101", "a blank in front"),
+            ("UIN/100000000101", "capitals"),
+            ("user/alice", "another kind"),
+            ("uin/١٢٣٤٥", "digits of another script"),
+            ("role/ü", "a letter that is not ASCII"),
+            ("root", "a word"),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("said", "expected"), HEADERS)
+def test_grammar_of_the_identity_header(said: str, expected: str) -> None:
+    head = tc3_head("", x_camguard_principal=said, authorization=None)
+    identify = made("header")
+    assert word(ask(identify, head)) == expected
+    assert word(ask(identify, head)) == expected, "the second time it is remembered"
+
+
+def test_what_is_remembered_of_headers_is_bounded() -> None:
+    identify = made("header")
+    for i in range(10_000, 20_000):
+        ask(identify, tc3_head("", x_camguard_principal=str(i), authorization=None))
+    assert len(identify._principals) <= 4096  # noqa: SLF001 - the bound is what is tested
+
+
+def test_header_is_remembered_for_trusted_peers_alone() -> None:
+    identify = made("header")
+    head = tc3_head("", x_camguard_principal=ALICE, authorization=None)
+    assert word(ask(identify, head)) == ALICE
+    assert ask(identify, head, trusted=False) is refused("identity_header_untrusted")
+
+
+def test_proved_identity_says_how() -> None:
+    session = {"version": "2.0", "statement": {"effect": "allow", "action": "aiart:*", "resource": "*"}}
+    source = Source(keys(token="T", session_policy=session))
+    found = ask(made(source=source), tc3_head(x_tc_token="T"))
+    assert isinstance(found, Identity)
+    assert (found.secret_id, found.signature) == ("AKIDz8…MPLE", "valid")
+    assert found.session is not None
+
+
+def test_session_of_a_temporary_key_holds_beside_the_header_too() -> None:
+    session = {"version": "2.0", "statement": {"effect": "allow", "action": "aiart:*", "resource": "*"}}
+    source = Source(keys(session_policy=session))
+    for mode in ("header", "either"):
+        found = ask(made(mode, source), tc3_head(x_camguard_principal=ALICE))
+        assert isinstance(found, Identity)
+        assert found.session is not None
+
+
+def test_said_identity_has_neither_key_nor_signature() -> None:
+    found = ask(made("either"), tc3_head("", x_camguard_principal=ALICE, authorization=None))
+    assert found == Identity(ALICE, None, None, None)
+
+
+def test_without_keys_the_header_mode_leaves_signatures_to_others() -> None:
+    identify = made("header", None)
+    assert word(ask(identify, tc3_head(WRONG, x_camguard_principal=ALICE))) == ALICE
+    assert ask(identify, tc3_head()) is refused("principal_missing")
+    assert not identify.needs_body(tc3_head())
+
+
+@pytest.mark.parametrize("mode", ["signature", "either", "claimed"])
+def test_other_modes_need_keys(mode: IdentityMode) -> None:
+    with pytest.raises(SettingsError, match=f'identity.mode "{mode}" needs a keys file'):
+        made(mode, None)
+
+
+def test_claimed_mode_warns_loudly_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        for mode in ("signature", "header", "either"):
+            made(mode)
+        identify = made("claimed")
+    assert caplog.messages == [CLAIMED]
+    found = ask(identify, tc3_head(WRONG), body=None)
+    assert isinstance(found, Identity)
+    assert found.signature == "claimed"
+    assert ask(identify, tc3_head(WRONG), now=NOW + 301) is refused("signature_expired")
+
+
+COMMON = (("Action", "TextToImage"), ("Nonce", "1"), ("SecretId", SECRET_ID), ("Timestamp", str(NOW)))
+V1 = (*COMMON, ("Signature", v1("POST", COMMON, digest="sha1")))
+FORM_HEAD = head_of("POST", b"", [("host", HOST), ("content-type", FORM)])
+
+
+def test_v1_is_off_unless_allowed() -> None:
+    assert ask(made(), FORM_HEAD, params=V1) is refused("signature_v1_disabled")
+    assert word(ask(made(allow_v1=True), FORM_HEAD, params=V1)) == ALICE
+    assert word(ask(made("claimed", allow_v1=True), FORM_HEAD, params=V1)) == ALICE
+
+
+@pytest.mark.parametrize("mode", Row._fields)
+@pytest.mark.parametrize("allowed", [True, False], ids=["v1 allowed", "v1 off"])
+@pytest.mark.parametrize("left", ["SecretId", "Signature"])
+def test_t73_half_a_v1_signature_is_no_reason_to_look_away(
+    mode: IdentityMode,
+    allowed: bool,
+    left: str,
+) -> None:
+    params = tuple(pair for pair in V1 if pair[0] != left)
+    lines = [("host", HOST), ("content-type", FORM), (HEADER, ALICE)]
+    found = ask(made(mode, allow_v1=allowed), head_of("POST", b"", lines), params=params)
+    assert found is refused("auth_malformed" if allowed else "signature_v1_disabled")
+
+
+@pytest.mark.parametrize("query", [b"SecretId=x", b"%53ignature=x", b"Limit=1&SecretId=x"])
+def test_t73_v1_signature_in_the_query_beside_a_form_is_seen(query: bytes) -> None:
+    head = head_of("POST", query, [("host", HOST), ("content-type", FORM), (HEADER, ALICE)])
+    for params in ((("Limit", "1"),), V1):
+        found = ask(made("header", allow_v1=True), head, params=params)
+        assert found is refused("signature_v1_ambiguous")
+    harmless = head_of("POST", b"Limit=1", [("host", HOST), ("content-type", FORM), (HEADER, ALICE)])
+    assert word(ask(made("header"), harmless)) == ALICE
+
+
+def test_ordinary_parameters_are_no_signature() -> None:
+    params = (("Limit", "1"), ("SecretIds", "x"))
+    head = tc3_head("", x_camguard_principal=ALICE, authorization=None)
+    assert word(ask(made("header"), head, params=params)) == ALICE
+    assert word(ask(made(), tc3_head(), params=params)) == ALICE
+
+
+def test_two_signatures_in_one_request_are_refused() -> None:
+    assert ask(made(allow_v1=True), tc3_head(), params=V1) is refused("auth_malformed")
+    assert ask(made(allow_v1=True), tc3_head(), params=(("SecretId", "x"),)) is refused("auth_malformed")
+
+
+def test_t82_revoked_key_is_refused_at_once() -> None:
+    source = Source(keys())
+    identify = made(source=source)
+    assert word(ask(identify, tc3_head())) == ALICE
+    source.keys = keys(enabled=False)
+    assert ask(identify, tc3_head()) is refused("secret_id_unknown")
+    source.keys = keys(secret_key="another secret".replace(" ", "-") + "-00")
+    assert ask(identify, tc3_head()) is refused("signature_invalid")
+    source.keys = keys(principal=BOB)
+    assert word(ask(identify, tc3_head())) == BOB
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["x-camguard-verified", "x-middleware-subrequest", "x-authenticated", "cookie", "user-agent"],
+)
+def test_t84_no_header_switches_the_check_off(line: str) -> None:
+    lines = [("host", HOST), ("content-type", JSON), (line, "true")]
+    assert ask(made(), head_of("POST", b"", lines)) is refused("principal_missing")
+
+
+BODIES = [
+    pytest.param("signature", tc3_head(), True, id="a signed POST"),
+    pytest.param("header", tc3_head(), True, id="a signed POST, header mode with keys"),
+    pytest.param("claimed", tc3_head(), False, id="a signed POST, claimed"),
+    pytest.param("signature", tc3_head(method="GET"), False, id="a signed GET"),
+    pytest.param("signature", tc3_head("", authorization=None), False, id="a POST without a signature"),
+    pytest.param(
+        "signature", tc3_head(x_tc_content_sha256="UNSIGNED-PAYLOAD"), False, id="an unsigned payload"
+    ),
+]
+
+
+@pytest.mark.parametrize(("mode", "head", "needed"), BODIES)
+def test_body_is_asked_for_where_a_signature_covers_it(
+    mode: IdentityMode,
+    head: Head,
+    needed: bool,
+) -> None:
+    assert made(mode).needs_body(head) is needed
+
+
+def test_bound_signature_needs_an_unsigned_body_too() -> None:
+    head = tc3_head(x_tc_content_sha256="UNSIGNED-PAYLOAD")
+    assert made(bind_signatures=True, allow_unsigned_payload=True).needs_body(head)
+
+
+REPLAYS = [
+    pytest.param({}, True, id="the identical call, as an SDK's retry within one second"),
+    pytest.param({"x_tc_action": "DeleteBudget"}, False, id="T74 another action"),
+    pytest.param({"x_tc_version": "2019-01-01"}, False, id="T74 another version"),
+    pytest.param({"x_tc_region": "ap-guangzhou"}, False, id="T74 a region"),
+    pytest.param({"x_tc_traceid": "2"}, True, id="another trace id"),
+]
+
+
+@pytest.mark.parametrize(("change", "fits"), REPLAYS)
+def test_replay_of_a_bound_signature(change: dict[str, str], fits: bool) -> None:
+    identify = made(bind_signatures=True)
+    assert word(ask(identify, tc3_head())) == ALICE
+    found = ask(identify, tc3_head(**change), now=NOW + 1)
+    assert word(found) == ALICE if fits else found is refused("signature_replay")
+    unbound = made()
+    assert word(ask(unbound, tc3_head())) == ALICE
+    assert word(ask(unbound, tc3_head(**change))) == ALICE, "off by default: honest clients do this"
+
+
+def test_replay_with_another_unsigned_body() -> None:
+    identify = made(bind_signatures=True, allow_unsigned_payload=True)
+    head = tc3_head(authorization(tc3(payload=b"UNSIGNED-PAYLOAD")), x_tc_content_sha256="UNSIGNED-PAYLOAD")
+    assert word(ask(identify, head, body=b"one")) == ALICE
+    assert word(ask(identify, head, body=b"one")) == ALICE
+    assert ask(identify, head, body=b"two") is refused("signature_replay")
+
+
+def test_only_good_signatures_are_bound() -> None:
+    identify = made(bind_signatures=True)
+    ask(identify, tc3_head(WRONG))
+    ask(identify, tc3_head(STRANGER))
+    assert identify.signatures is not None
+    assert len(identify.signatures) == 0
+    ask(identify, tc3_head())
+    assert len(identify.signatures) == 1
+
+
+def test_full_log_of_signatures_drops_the_oldest_and_counts_it() -> None:
+    log = SignatureLog(2)
+    assert log.bound(b"a", (1,), 0.0)
+    assert log.bound(b"b", (1,), 1.0)
+    assert log.bound(b"c", (1,), 2.0)
+    assert (len(log), log.lost) == (2, 1)
+    assert not log.bound(b"b", (2,), 3.0)
+    assert log.bound(b"d", (1,), 700.0), "what is dropped is of no use to anybody any more"
+    assert log.lost == 1
+
+
+def test_signature_that_is_seen_again_much_later_is_bound_anew() -> None:
+    log = SignatureLog(8)
+    assert log.bound(b"a", (1,), 0.0)
+    assert not log.bound(b"a", (2,), 600.0)
+    assert log.bound(b"a", (2,), 601.0)
+    assert not log.bound(b"a", (1,), 602.0)
+
+
+def test_every_refusal_of_a_signature_has_its_label() -> None:
+    labels = {signature_label(refused(detail)) for detail in DETAILS} - {None}
+    assert labels == set(SIGNATURE_LABELS) - {"valid", "claimed"}
+    assert signature_label(refused("principal_missing")) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "params", "shown"),
+    [
+        pytest.param(GOOD, (), "AKIDz8…MPLE", id="in Authorization"),
+        pytest.param(STRANGER, (), "AKID…", id="unknown"),
+        pytest.param("SKIP", (), None, id="SKIP"),
+        pytest.param('TC3-HMAC-SHA256 Credential=a"b/', (), None, id="out of grammar"),
+        pytest.param(None, V1, "AKIDz8…MPLE", id="among the parameters"),
+        pytest.param(None, (("SecretId", "a b\n"),), None, id="out of grammar among the parameters"),
+        pytest.param(None, (), None, id="nowhere"),
+    ],
+)
+def test_secret_id_for_the_record_of_a_refusal(
+    said: str | None, params: tuple[tuple[str, str], ...], shown: str | None
+) -> None:
+    assert named_secret_id(tc3_head("", authorization=said), params) == shown
+
+
+# Authorization, lines beside it: what a head may say of a signature
+SAYS: list[tuple[str | None, dict[str, str | None]]] = [
+    (None, {}),
+    ("x", {}),
+    (GOOD, {}),
+    (WRONG, {}),
+    (STRANGER, {}),
+    (GOOD[:-1] + "x", {}),
+    (GOOD, {"x_tc_timestamp": str(NOW - 301)}),
+    (GOOD, {"x_tc_timestamp": "now"}),
+    (authorization(tc3(), date="2023-11-13"), {}),
+    (authorization(tc3(service="cvm"), service="cvm"), {}),
+    (GOOD, {"x_tc_content_sha256": "UNSIGNED-PAYLOAD"}),
+    (GOOD, {"x_tc_content_sha256": "0" * 64}),
+    (GOOD, {"x_tc_token": "token"}),
+]
+RESTS: list[tuple[bytes, tuple[tuple[str, str], ...]]] = [
+    (BODY, ()),
+    (b"", ()),
+    (b"a=1", (("a", "1"),)),
+    (b"v1", V1),
+    (b"half", V1[:-1]),
+]
+QUERIES = [b"", b"Limit=1", b"SecretId=x", "&".join(f"{name}={value}" for name, value in V1).encode()]
+
+
+@pytest.mark.parametrize("mode", Row._fields)
+@pytest.mark.parametrize("rules", [{}, {"allow_v1": True}, {"allow_unsigned_payload": True}], ids=str)
+@pytest.mark.parametrize("header", [None, ALICE, BOB, "?"])
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_what_the_head_says_of_the_caller_holds_whatever_the_body_is(
+    mode: IdentityMode, rules: dict[str, Any], header: str | None, method: str
+) -> None:
+    """A refusal by the head is one for every body; nothing else changes what the whole request comes to."""
+    identify = made(mode, **rules)
+    told = {"refusal": 0, "identity": 0, "open": 0}
+    for said, lines in SAYS:
+        for query in QUERIES:
+            for form in (False, True):
+                if form and method == "GET":
+                    continue
+                extra = {"content_type": FORM} if form else {}
+                every = {"x_camguard_principal": header, "authorization": said, **lines, **extra}
+                head = tc3_head("", method=method, query=query.decode(), **every)
+                in_query = parse_params(query, 100, refused("query_malformed"))
+                assert isinstance(in_query, tuple)
+                for trusted in (True, False):
+                    claim = identify.claimed_by(head, "aiart", in_query, trusted, form, NOW)
+                    for body, in_form in RESTS if method == "POST" else [(b"", ())]:
+                        params = in_form if form else in_query
+                        plain = identify(head, "aiart", body, params, trusted, NOW)
+                        if isinstance(claim, Decision):
+                            told["refusal"] += 1
+                            assert isinstance(plain, Decision)
+                            continue
+                        told["identity" if isinstance(claim, Identity) else "open"] += 1
+                        assert identify(head, "aiart", body, params, trusted, NOW, claim) == plain
+    assert told["refusal"] > 0
+
+
+# Authorization, further lines, whether the body is a form, mode, v1 allowed, refusal (None: a body is needed)
+BEFORE_THE_BODY = [
+    pytest.param("x", {}, False, "signature", False, "auth_malformed", id="another grammar"),
+    pytest.param("x", {}, True, "either", True, "auth_malformed", id="another grammar beside a form"),
+    pytest.param(
+        GOOD[:-1] + "x", {}, False, "signature", False, "auth_malformed", id="no hexadecimal digits"
+    ),
+    pytest.param(
+        GOOD, {"x_tc_timestamp": None}, False, "signature", False, "auth_malformed", id="no timestamp"
+    ),
+    pytest.param(
+        GOOD, {"x_tc_timestamp": str(NOW - 301)}, False, "signature", False, "signature_expired", id="too old"
+    ),
+    pytest.param(
+        GOOD, {"x_tc_timestamp": str(NOW + 301)}, False, "signature", False, "signature_expired", id="too new"
+    ),
+    pytest.param(
+        authorization(tc3(), date="2023-11-13"),
+        {},
+        False,
+        "signature",
+        False,
+        "signature_invalid",
+        id="another day",
+    ),
+    pytest.param(
+        authorization(tc3(), service="cvm"),
+        {},
+        False,
+        "signature",
+        False,
+        "service_conflict",
+        id="another service",
+    ),
+    pytest.param(STRANGER, {}, False, "signature", False, "secret_id_unknown", id="an unknown id"),
+    pytest.param(STRANGER, {}, False, "claimed", False, "secret_id_unknown", id="an unknown id, claimed"),
+    pytest.param(
+        GOOD,
+        {"x_tc_content_sha256": "UNSIGNED-PAYLOAD"},
+        False,
+        "signature",
+        False,
+        "unsigned_payload",
+        id="an unsigned payload",
+    ),
+    pytest.param(
+        GOOD, {}, False, "header", False, "principal_missing", id="no header where it must be there"
+    ),
+    pytest.param(None, {}, True, "signature", False, "principal_missing", id="a form that cannot be signed"),
+    pytest.param(None, {}, True, "either", False, "principal_missing", id="a form of nobody"),
+    pytest.param(None, {}, True, "header", True, "principal_missing", id="a form, and no header"),
+    pytest.param(None, {}, True, "signature", True, None, id="a form that may be signed"),
+    pytest.param(None, {"x_camguard_principal": ALICE}, True, "either", False, None, id="a form of alice"),
+    pytest.param(GOOD, {}, False, "signature", False, None, id="a good signature"),
+    pytest.param(WRONG, {}, False, "signature", False, None, id="a wrong signature of a known id"),
+    pytest.param(
+        GOOD, {"x_tc_token": "x"}, False, "signature", False, None, id="a token: the signature first"
+    ),
+]
+
+
+@pytest.mark.parametrize(("said", "lines", "form", "mode", "v1_allowed", "detail"), BEFORE_THE_BODY)
+def test_what_is_refused_before_the_body(
+    said: str | None,
+    lines: dict[str, Any],
+    form: bool,
+    mode: IdentityMode,
+    v1_allowed: bool,
+    detail: str | None,
+) -> None:
+    every = {"authorization": said, **({"content_type": FORM} if form else {}), **lines}
+    claim = made(mode, allow_v1=v1_allowed).claimed_by(tc3_head("", **every), "aiart", (), True, form, NOW)
+    assert (claim.detail if isinstance(claim, Decision) else None) == detail
+
+
+def test_a_disabled_key_is_refused_before_the_body_as_an_unknown_one() -> None:
+    source = Source(keys(enabled=False))
+    claim = made(source=source).claimed_by(tc3_head(), "aiart", (), False, False, NOW)
+    assert claim is refused("secret_id_unknown")
+
+
+def test_a_key_that_expired_or_wants_a_token_is_known_to_its_owner_alone() -> None:
+    for fields in ({"expires": NOW - 1}, {"token": "T"}):
+        identify = made(source=Source(keys(**fields)))
+        claim = identify.claimed_by(tc3_head(WRONG), "aiart", (), False, False, NOW)
+        assert not isinstance(claim, Decision)
+        assert identify(tc3_head(WRONG), "aiart", BODY, (), False, NOW, claim) is refused("signature_invalid")

@@ -1,0 +1,219 @@
+"""What the vendor's clients were seen to send: what they signed verifies, no part of it can be changed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from camguard.authn.authenticator import Identity, make_identify
+from camguard.authn.credentials import parse_keys
+from camguard.engine.decision import Decision
+from camguard.request.head import Head, HeadRules
+from camguard.request.params import parse_params
+from camguard.request.rejection import refused
+from camguard.settings.model import IdentitySettings, Settings
+from tests.authn.signing import read_head
+from tests.captures.read import KEYS, Capture, captures
+
+RULES = HeadRules(Settings())
+ALL = captures()
+AT_IDENTITY = [each for each in ALL if each.expected not in {"path_not_allowed", "host_invalid"}]
+SIGNED = [each for each in ALL if each.expected in {"signed", "unsigned_payload"}]
+V1 = [each for each in SIGNED if each.name.startswith("v1") and "multipart" not in each.name]
+TC3 = [each for each in SIGNED if each not in V1]
+
+
+class Source:
+    """Keys that never change."""
+
+    keys = parse_keys(KEYS, "keys.json")
+
+
+def judge(capture: Capture, **rules: Any) -> Identity | Decision:
+    """Return what camguard makes of a capture, one second after it was sent."""
+    head = read_head(capture.scope, RULES)
+    if isinstance(head, Decision):
+        return head
+    raw, kind = capture.params(), head.content_type or b""
+    params = (
+        () if b"json" in kind or b"multipart" in kind else parse_params(raw, 1000, refused("body_malformed"))
+    )
+    assert isinstance(params, tuple)
+    identify = make_identify(IdentitySettings(allow_v1=True, **rules), Source())
+    return identify(head, capture.service, capture.body, params, False, capture.time + 1.0)
+
+
+def test_captures_of_every_client_are_there() -> None:
+    clients = Counter(each.client.rstrip("0123456789.") for each in SIGNED)
+    least = {"Python SDK ": 60, "Python SDK": 0, "Node SDK ": 50, "tccli ": 7}
+    assert all(clients[name] >= count for name, count in least.items()), clients
+    assert sum(clients.values()) >= 160, clients
+
+
+def test_every_client_declares_the_length_of_its_body() -> None:
+    """So none is refused where trailers may be among the headers (T139)."""
+    for capture in ALL:
+        names = {name for name, _ in capture.scope["headers"]}
+        assert b"transfer-encoding" not in names, capture
+        assert capture.scope["method"] == "GET" or b"content-length" in names, capture
+
+
+@pytest.mark.parametrize("capture", AT_IDENTITY, ids=str)
+def test_what_the_head_of_a_capture_says_of_its_caller_changes_nothing(capture: Capture) -> None:
+    head = read_head(capture.scope, RULES)
+    assert isinstance(head, Head)
+    identify = make_identify(IdentitySettings(allow_v1=True, allow_unsigned_payload=True), Source())
+    query = parse_params(head.query, 1000, refused("query_malformed")) if head.query else ()
+    assert isinstance(query, tuple)
+    form = head.method == "POST" and (head.content_type or b"").endswith(b"urlencoded")
+    now = capture.time + 1.0
+    claim = identify.claimed_by(head, capture.service, query, False, form, now)
+    plain = judge(capture, allow_unsigned_payload=True)
+    if isinstance(claim, Decision):
+        assert claim is plain
+    else:
+        params = parse_params(capture.body, 1000, refused("body_malformed")) if form else query
+        assert isinstance(params, tuple)
+        assert identify(head, capture.service, capture.body, params, False, now, claim) == plain
+
+
+@pytest.mark.parametrize("capture", AT_IDENTITY, ids=str)
+def test_capture_is_judged_as_expected(capture: Capture) -> None:
+    found = judge(capture)
+    if capture.expected == "signed":
+        assert isinstance(found, Identity), found
+        temporary = "token" in capture.name and "empty" not in capture.name
+        assert found.principal == ("role/captures" if temporary else "uin/100000000101")
+        assert found.signature == "valid"
+    else:
+        assert found is refused(capture.expected)
+
+
+@pytest.mark.parametrize("capture", [each for each in ALL if each.expected == "unsigned_payload"], ids=str)
+def test_unsigned_payload_is_good_where_it_is_allowed(capture: Capture) -> None:
+    assert isinstance(judge(capture, allow_unsigned_payload=True), Identity)
+
+
+@pytest.mark.parametrize("capture", [each for each in ALL if each.expected == "path_not_allowed"], ids=str)
+def test_absolute_form_of_a_forward_proxy_is_refused_by_its_path(capture: Capture) -> None:
+    assert judge(capture) is refused("path_not_allowed")
+
+
+def with_line(capture: Capture, name: bytes, value: bytes) -> Capture:
+    lines = [(n, value if n == name else v) for n, v in capture.scope["headers"]]
+    assert lines != capture.scope["headers"], "nothing was changed"
+    return capture._replace(scope={**capture.scope, "headers": lines})
+
+
+def with_query(capture: Capture, query: bytes) -> Capture:
+    return capture._replace(scope={**capture.scope, "query_string": query})
+
+
+def line(capture: Capture, name: bytes) -> bytes:
+    value: bytes = dict(capture.scope["headers"])[name]
+    return value
+
+
+def other_method(capture: Capture) -> Capture:
+    method = "GET" if capture.scope["method"] == "POST" else "POST"
+    return capture._replace(scope={**capture.scope, "method": method})
+
+
+def other_path(capture: Capture) -> Capture:
+    return capture._replace(scope={**capture.scope, "path": "/x", "raw_path": b"/x"})
+
+
+def longer_query(capture: Capture) -> Capture:
+    query = capture.scope["query_string"]
+    return with_query(capture, query + b"&Limit=1" if query else b"Limit=1")
+
+
+def longer_body(capture: Capture) -> Capture:
+    form = line(capture, b"content-type") == b"application/x-www-form-urlencoded" if capture.body else False
+    return capture._replace(body=capture.body + (b"&Limit=1" if form else b" "))
+
+
+def changed_body(capture: Capture) -> Capture:
+    middle = len(capture.body) // 2
+    changed = bytes([capture.body[middle] ^ 1]) if capture.body else b"x"
+    return capture._replace(body=capture.body[:middle] + changed + capture.body[middle + 1 :])
+
+
+def other_host(capture: Capture) -> Capture:
+    return with_line(capture, b"host", b"x" + line(capture, b"host"))
+
+
+def other_kind(capture: Capture) -> Capture:
+    return with_line(capture, b"content-type", line(capture, b"content-type") + b"; charset=x")
+
+
+def later(capture: Capture) -> Capture:
+    timestamp = int(line(capture, b"x-tc-timestamp")) + 1
+    return with_line(capture, b"x-tc-timestamp", b"%d" % timestamp)
+
+
+def other_signature(capture: Capture) -> Capture:
+    said = line(capture, b"authorization")
+    return with_line(capture, b"authorization", said[:-1] + (b"0" if said[-1:] != b"0" else b"1"))
+
+
+CHANGES = [
+    other_method,
+    other_path,
+    longer_query,
+    longer_body,
+    changed_body,
+    other_host,
+    other_kind,
+    later,
+    other_signature,
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__.replace("_", " "))
+@pytest.mark.parametrize("capture", TC3, ids=str)
+def test_tc3_call_with_a_change_is_refused(capture: Capture, change: Any) -> None:
+    unsigned = capture.expected == "unsigned_payload"
+    found = judge(change(capture), allow_unsigned_payload=True)
+    if unsigned and change in {longer_body, changed_body}:
+        assert isinstance(found, Identity), "the literal stands for the body: that is what the setting means"
+    else:
+        assert isinstance(found, Decision)
+        assert found in {refused("signature_invalid"), refused("path_not_allowed"), refused("auth_malformed")}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [other_method, other_path, other_host, longer_query, longer_body],
+    ids=lambda change: change.__name__.replace("_", " "),
+)
+@pytest.mark.parametrize("capture", V1, ids=str)
+def test_v1_call_with_a_change_is_refused(capture: Capture, change: Any) -> None:
+    assert isinstance(judge(change(capture)), Decision)
+
+
+@pytest.mark.parametrize("capture", V1, ids=str)
+def test_v1_call_with_another_parameter_is_refused(capture: Capture) -> None:
+    changed = 0
+    for old, new in ((b"Nonce=", b"Nonce=1"), (b"Version=2022", b"Version=2023"), (b"Action=", b"Action=X")):
+        raw = capture.params()
+        other = raw.replace(old, new)
+        assert other != raw
+        form = capture.scope["method"] == "POST"
+        tampered = capture._replace(body=other) if form else with_query(capture, other)
+        assert judge(tampered) is refused("signature_invalid")
+        changed += 1
+    assert changed == 3
+
+
+@pytest.mark.parametrize("capture", V1, ids=str)
+def test_v1_is_refused_where_it_is_not_allowed(capture: Capture) -> None:
+    head = read_head(capture.scope, RULES)
+    assert isinstance(head, Head)
+    params = parse_params(capture.params(), 1000, refused("body_malformed"))
+    assert isinstance(params, tuple)
+    identify = make_identify(IdentitySettings(), Source())
+    found = identify(head, capture.service, capture.body, params, False, capture.time + 1.0)
+    assert found is refused("signature_v1_disabled")

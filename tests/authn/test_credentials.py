@@ -1,0 +1,364 @@
+"""keys.json: read strictly, shown to nobody, replaced whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camguard.authn.credentials import Key, Keys, KeyStore, load_keys, parse_keys, shorten
+from camguard.errors import SettingsError
+from tests.authn.signing import SECRET, SECRET_ID
+
+TOKEN = "EXAMPLE-TOKEN-never-shown"
+ENTRY: dict[str, Any] = {"secret_key": SECRET, "principal": "uin/100000000101"}
+SESSION = {
+    "version": "2.0",
+    "statement": [{"effect": "allow", "action": ["aiart:*"], "resource": ["*"]}],
+}
+
+
+def text(**entries: Any) -> bytes:
+    return json.dumps(entries).encode()
+
+
+def key_of(**fields: Any) -> Key:
+    """Return the key of one entry with these further fields."""
+    key = parse_keys(text(AKIDx={**ENTRY, **fields}), "keys.json").find(b"AKIDx")
+    assert key is not None
+    return key
+
+
+def problems(raw: bytes) -> list[tuple[str, str]]:
+    """Return place and message of everything that is wrong."""
+    with pytest.raises(SettingsError) as caught:
+        parse_keys(raw, "keys.json")
+    return [(problem.where.removeprefix("keys.json"), problem.message) for problem in caught.value.problems]
+
+
+def test_entry_becomes_a_key() -> None:
+    key = key_of()
+    assert (key.secret_id, key.principal, key.secret) == ("AKIDx", "uin/100000000101", SECRET.encode())
+    assert (key.token, key.expires, key.session) == (b"", None, None)
+
+
+def test_temporary_credential_has_token_end_and_session() -> None:
+    key = key_of(token=TOKEN, expires="2026-01-31T12:00:00Z", session_policy=SESSION, principal="role/a.b@c")
+    assert key.token == TOKEN.encode()
+    assert key.expires == 1769860800.0
+    assert key.session is not None
+    assert key.session.statements[0].id == "session#0"
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        pytest.param(1769860800, 1769860800.0, id="seconds"),
+        pytest.param(1769860800.5, 1769860800.5, id="seconds with a fraction"),
+        pytest.param("2026-01-31T12:00:00Z", 1769860800.0, id="RFC 3339 in UTC"),
+        pytest.param("2026-01-31T12:00:00.250Z", 1769860800.25, id="RFC 3339 with a fraction"),
+    ],
+)
+def test_expires(written: object, seconds: float) -> None:
+    assert key_of(expires=written).expires == seconds
+
+
+def test_disabled_key_is_as_unknown_as_one_that_is_not_there() -> None:
+    keys = parse_keys(text(AKIDx={**ENTRY, "enabled": False}, AKIDy=ENTRY), "keys.json")
+    assert keys.find(b"AKIDx") is None
+    assert keys.find(b"AKIDz") is None
+    assert keys.find(b"AKIDy") is not None
+    assert (len(keys), keys.disabled) == (1, 1)
+
+
+def test_no_keys_at_all_is_a_good_file() -> None:
+    assert len(parse_keys(b"{}", "keys.json")) == 0
+
+
+RULE_ID = "a secret id has 1 to 1024 letters, digits, `-` and `_`"
+RULE_SECRET = "must be a string of 16 to 1024 visible ASCII characters without blanks"
+RULE_PRINCIPAL = "must be `uin/` and 5 to 20 digits, or `role/` and the role's name"
+RULE_EXPIRES = "must be a UTC time such as 2026-01-31T12:00:00Z, or seconds since 1970"
+
+
+def entry(**fields: Any) -> bytes:
+    return text(AKIDx={**ENTRY, **fields})
+
+
+WRONG = [
+    pytest.param(b"[]", "", "must be an object", id="a list"),
+    pytest.param(text(AKIDx="secret"), "#/AKIDx", "must be an object", id="an entry that is text"),
+    pytest.param(text(**{"AKID x": ENTRY}), "#/AKID x", RULE_ID, id="an id with a blank"),
+    pytest.param(text(**{"": ENTRY}), "#/", RULE_ID, id="an empty id"),
+    pytest.param(text(**{"AKID/x": ENTRY}), "#/AKID~1x", RULE_ID, id="an id with a slash"),
+    pytest.param(text(**{"A" * 1025: ENTRY}), "#/" + "A" * 1025, RULE_ID, id="an id that is too long"),
+    pytest.param(text(AKIDx={"principal": "uin/12345"}), "#/AKIDx", "lacks 'secret_key'", id="no secret"),
+    pytest.param(text(AKIDx={"secret_key": SECRET}), "#/AKIDx", "lacks 'principal'", id="no principal"),
+    pytest.param(entry(secret_key="short"), "#/AKIDx/secret_key", RULE_SECRET, id="a short secret"),
+    pytest.param(entry(secret_key=SECRET + "\n"), "#/AKIDx/secret_key", RULE_SECRET, id="a line break in it"),
+    pytest.param(entry(secret_key=SECRET + "ü"), "#/AKIDx/secret_key", RULE_SECRET, id="not ASCII"),
+    pytest.param(entry(secret_key=1234567890123456), "#/AKIDx/secret_key", RULE_SECRET, id="a number"),
+    pytest.param(entry(secret_key=None), "#/AKIDx/secret_key", RULE_SECRET, id="null"),
+    pytest.param(
+        entry(token=""),
+        "#/AKIDx/token",
+        "must be a string of 1 to 4096 visible ASCII characters without blanks",
+        id="an empty token",
+    ),
+    pytest.param(entry(principal="100000000101"), "#/AKIDx/principal", RULE_PRINCIPAL, id="bare digits"),
+    pytest.param(entry(principal="uin/1234"), "#/AKIDx/principal", RULE_PRINCIPAL, id="four digits"),
+    pytest.param(entry(principal="uin/*"), "#/AKIDx/principal", RULE_PRINCIPAL, id="a star"),
+    pytest.param(entry(principal="role/"), "#/AKIDx/principal", RULE_PRINCIPAL, id="a role without a name"),
+    pytest.param(entry(principal="user/alice"), "#/AKIDx/principal", RULE_PRINCIPAL, id="another kind"),
+    pytest.param(entry(principal=None), "#/AKIDx/principal", RULE_PRINCIPAL, id="null as principal"),
+    pytest.param(entry(enabled="false"), "#/AKIDx/enabled", "must be true or false", id="text as flag"),
+    pytest.param(entry(enabled=0), "#/AKIDx/enabled", "must be true or false", id="a number as flag"),
+    pytest.param(entry(expires="2026-01-31"), "#/AKIDx/expires", RULE_EXPIRES, id="a day as end"),
+    pytest.param(entry(expires="2026-02-31T00:00:00Z"), "#/AKIDx/expires", RULE_EXPIRES, id="no such day"),
+    pytest.param(entry(expires="2026-01-31T12:00:00+08:00"), "#/AKIDx/expires", RULE_EXPIRES, id="a zone"),
+    pytest.param(entry(expires="1769860800"), "#/AKIDx/expires", RULE_EXPIRES, id="seconds as text"),
+    pytest.param(entry(expires=-1), "#/AKIDx/expires", RULE_EXPIRES, id="before 1970"),
+    pytest.param(entry(expires=True), "#/AKIDx/expires", RULE_EXPIRES, id="true as end"),
+    pytest.param(entry(expires=None), "#/AKIDx/expires", RULE_EXPIRES, id="null as end"),
+    pytest.param(
+        entry(enable=True),
+        "#/AKIDx/enable",
+        "unknown key 'enable' (did you mean 'enabled'?)",
+        id="an unknown key",
+    ),
+    pytest.param(
+        entry(session_policy=5),
+        "#/AKIDx/session_policy",
+        "the document is not an object [PolicyDocumentError]",
+        id="a session policy that is a number",
+    ),
+]
+
+
+@pytest.mark.parametrize(("raw", "where", "message"), WRONG)
+def test_one_thing_wrong_is_named_with_its_place(raw: bytes, where: str, message: str) -> None:
+    assert problems(raw) == [(where, message)]
+
+
+def test_session_policy_is_read_like_any_other() -> None:
+    wrong = {**SESSION, "statement": [{**SESSION["statement"][0], "effect": "permit"}]}  # type: ignore[dict-item]
+    ((where, message),) = problems(entry(session_policy=wrong))
+    assert where == "#/AKIDx/session_policy/statement/0/effect"
+    assert message.endswith("[EffectError]")
+
+
+def test_session_policy_keeps_its_numbers_and_letters() -> None:
+    condition = {"numeric_equal": {"tcb:age": 12345678901234567890}, "string_equal": {"tcb:name": "猫"}}
+    policy = {**SESSION, "statement": [{**SESSION["statement"][0], "condition": condition}]}  # type: ignore[dict-item]
+    session = key_of(session_policy=policy).session
+    assert session is not None
+    (statement,) = session.statements
+    assert [clause.values for clause in statement.condition] == [("12345678901234567890",), ("猫",)]
+
+
+def test_every_problem_is_listed() -> None:
+    raw = text(**{"AKID x": {"secret_key": "short"}, "AKIDy": {**ENTRY, "prinzipal": "x", "enabled": 1}})
+    assert [where for where, _ in problems(raw)] == [
+        "#/AKID x",
+        "#/AKID x/secret_key",
+        "#/AKID x",
+        "#/AKIDy/prinzipal",
+        "#/AKIDy/enabled",
+    ]
+
+
+NOT_JSON = [
+    pytest.param(b"", id="empty"),
+    pytest.param(b"{", id="cut"),
+    pytest.param(
+        b'{"AKIDx": {"secret_key": "0123456789abcdef", "principal": "uin/12345"},}', id="a comma more"
+    ),
+    pytest.param(b'{"A": {}, "A": {}}', id="an id twice"),
+    pytest.param(b'{"A": {"enabled": false, "enabled": true}}', id="a field twice"),
+    pytest.param(b"\xef\xbb\xbf{}", id="a byte order mark"),
+    pytest.param('{"A": {}}'.encode("utf-16"), id="UTF-16"),
+    pytest.param(b"\xff{}", id="not UTF-8"),
+    pytest.param(b'{"A": {"expires": NaN}}', id="not a number"),
+    pytest.param(b"[" * 30_000, id="T87 nested 30,000 deep"),
+    pytest.param(b'{"A": "\\ud800"}', id="half of a surrogate pair"),
+]
+
+
+@pytest.mark.parametrize("raw", NOT_JSON)
+def test_text_that_two_readers_could_read_differently_is_refused(raw: bytes) -> None:
+    assert len(problems(raw)) == 1
+
+
+def test_secrets_are_shown_by_nothing(tmp_path: Path) -> None:
+    path = written(tmp_path, text(**{SECRET_ID: {**ENTRY, "token": TOKEN}}))
+    store = KeyStore(path)
+    key = store.keys.find(SECRET_ID.encode())
+    assert key is not None
+    credential = store.keys.derive(SECRET_ID.encode(), "2023-11-14", "aiart")
+    for shown in (key, store.keys, store, credential, {"key": key}, [store.keys]):
+        for said in (repr(shown), str(shown), f"{shown}"):
+            assert SECRET not in said
+            assert TOKEN not in said
+    assert "AKIDz8…MPLE" in repr(key)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"secret_key": SECRET + " " + SECRET},
+        {"token": TOKEN + "\n"},
+        {"principal": 5},
+        {"secret": SECRET},
+        {"session_policy": SECRET},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_secrets_are_quoted_by_no_error(fields: dict[str, Any]) -> None:
+    try:
+        parse_keys(entry(**fields), "keys.json")
+    except SettingsError as error:
+        said = "".join(traceback.format_exception(error))
+    assert SECRET not in said
+    assert TOKEN not in said
+
+
+def written(folder: Path, raw: bytes, mode: int = 0o600) -> Path:
+    path = folder / "keys.json"
+    path.write_bytes(raw)
+    path.chmod(mode)
+    return path
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o700], ids=oct)
+def test_file_that_is_ours_alone_is_read(tmp_path: Path, mode: int) -> None:
+    assert len(load_keys(written(tmp_path, text(AKIDx=ENTRY), mode))) == 1
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o606, 0o666, 0o610, 0o602], ids=oct)
+def test_file_that_others_may_use_is_refused_with_the_cure(tmp_path: Path, mode: int) -> None:
+    path = written(tmp_path, text(AKIDx=ENTRY), mode)
+    with pytest.raises(SettingsError) as caught:
+        load_keys(path)
+    assert str(caught.value).startswith(f"{path}: others may use these keys (mode {mode:04o}); ")
+    assert f"run: chmod 600 {path} [" in str(caught.value)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, text(AKIDx=ENTRY))
+    os.chown(path, 12345, -1)
+    with pytest.raises(SettingsError, match="belongs to user 12345, neither us nor root; run: chown 0 "):
+        load_keys(path)
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read: No such file"):
+        load_keys(tmp_path / "keys.json")
+    with pytest.raises(SettingsError, match="cannot be read: it is a folder, not a regular file"):
+        load_keys(tmp_path)
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(SettingsError, match="cannot be read: it is a FIFO, not a regular file"):
+        load_keys(tmp_path / "pipe")
+
+
+def test_file_that_is_too_large_is_refused_unread(tmp_path: Path) -> None:
+    path = written(tmp_path, b" " * 10)
+    os.truncate(path, (16 << 20) + 1)
+    with pytest.raises(SettingsError, match="it is too large: 16777217 bytes, at most 16777216"):
+        load_keys(path)
+
+
+def test_link_is_judged_by_the_file_behind_it(tmp_path: Path) -> None:
+    path = written(tmp_path, text(AKIDx=ENTRY))
+    link = tmp_path / "link.json"
+    link.symlink_to(path)
+    assert len(load_keys(link)) == 1
+    path.chmod(0o644)
+    with pytest.raises(SettingsError):
+        load_keys(link)
+
+
+def test_t82_rotation_and_revocation_hold_from_the_next_poll(tmp_path: Path) -> None:
+    store = KeyStore(written(tmp_path, text(AKIDx=ENTRY, AKIDy=ENTRY)))
+    before = store.keys
+    assert store.poll() == ("unchanged", ())
+    assert store.keys is before
+    written(
+        tmp_path, text(AKIDx={**ENTRY, "secret_key": "another-secret-00"}, AKIDy={**ENTRY, "enabled": False})
+    )
+    assert store.poll().result == "success"
+    key = store.keys.find(b"AKIDx")
+    assert key is not None
+    assert key.secret == b"another-secret-00"
+    assert store.keys.find(b"AKIDy") is None
+
+
+def test_t82_what_was_derived_goes_with_the_old_keys(tmp_path: Path) -> None:
+    store = KeyStore(written(tmp_path, text(AKIDx=ENTRY)))
+    store.keys.remember(b"said", store.keys.derive(b"AKIDx", "2023-11-14", "aiart"))
+    assert store.keys.recall(b"said") is not None
+    written(tmp_path, text(AKIDx={**ENTRY, "principal": "uin/100000000102"}))
+    store.poll()
+    assert store.keys.recall(b"said") is None
+
+
+BAD = [
+    pytest.param(lambda path: path.write_bytes(b"{"), id="cut"),
+    pytest.param(lambda path: path.write_bytes(b""), id="emptied"),
+    pytest.param(lambda path: path.write_bytes(entry(enabled=1)), id="an error in it"),
+    pytest.param(lambda path: path.chmod(0o644), id="opened to others"),
+    pytest.param(lambda path: path.unlink(), id="deleted"),
+    pytest.param(lambda path: (path.unlink(), path.mkdir()), id="replaced by a folder"),
+]
+
+
+@pytest.mark.parametrize("spoil", BAD)
+def test_f2_bad_change_keeps_the_last_good_keys_and_is_told_once(tmp_path: Path, spoil: Any) -> None:
+    path = written(tmp_path, text(AKIDx=ENTRY))
+    store = KeyStore(path)
+    before = store.keys
+    spoil(path)
+    first = store.poll()
+    assert first.result == "failure"
+    assert first.problems == store.problems
+    assert str(path) in first.problems[0].where
+    assert store.poll() == ("unchanged", ())
+    assert store.keys is before
+    if path.is_dir():
+        path.rmdir()
+    written(tmp_path, text(AKIDx=ENTRY))
+    assert store.poll() == ("success", ())
+    assert store.problems == ()
+    assert store.poll() == ("unchanged", ())
+
+
+def test_strangers_push_out_nothing_that_is_known() -> None:
+    keys = parse_keys(text(AKIDx=ENTRY), "keys.json")
+    known = keys.derive(b"AKIDx", "2023-11-14", "aiart")
+    keys.remember(b"known", known)
+    stranger = keys.derive(b"AKIDstranger", "2023-11-14", "aiart")
+    for i in range(10_000):
+        keys.remember(b"%d" % i, stranger)
+    assert keys.recall(b"known") is known
+    assert len(keys._strangers) <= 4096  # noqa: SLF001 - the bound is what is tested
+    for i in range(10_000):
+        keys.remember(b"%d" % i, known)
+    assert len(keys._known) <= 4096  # noqa: SLF001 - as above
+
+
+def test_key_that_nobody_has_differs_each_time() -> None:
+    keys = [Keys({}), Keys({})]
+    assert keys[0].secret_of(None) != keys[1].secret_of(None)
+    assert len(keys[0].secret_of(None)) == 32
+
+
+@pytest.mark.parametrize(
+    ("secret_id", "shown"),
+    [(SECRET_ID, "AKIDz8…MPLE"), ("AKIDEXAMPLE", "AKID…"), ("A" * 15, "AAAA…"), ("A" * 16, "AAAAAA…AAAA")],
+)
+def test_secret_id_is_shortened(secret_id: str, shown: str) -> None:
+    assert shorten(secret_id) == shown

@@ -1,0 +1,260 @@
+"""HmacSHA1 and HmacSHA256 among the parameters: the vectors, and T80."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+
+from camguard.authn.credentials import Key, Keys, parse_keys
+from camguard.authn.hmac_v1 import check_v1, claim_v1, signs_v1
+from camguard.engine.decision import Decision
+from camguard.request.head import Head
+from camguard.request.rejection import refused
+from tests.authn.signing import FORM, HOST, JSON, NOW, SECRET_ID, head_of, keys, v1
+
+Pairs = tuple[tuple[str, str], ...]
+
+KEYS = keys()
+COMMON: Pairs = (
+    ("Action", "TextToImage"),
+    ("Nonce", "1"),
+    ("SecretId", SECRET_ID),
+    ("Timestamp", str(NOW)),
+    ("Version", "2022-12-29"),
+)
+
+
+def form_head(lines: Iterable[tuple[str, str]] = (), *, query: bytes = b"", host: str = HOST) -> Head:
+    return head_of("POST", query, [("host", host), ("content-type", FORM), *lines])
+
+
+def check(params: Pairs, *, held: Keys = KEYS, now: float = NOW, head: Head | None = None) -> Key | Decision:
+    return check_v1(head or form_head(), b"the form", params, held, now)
+
+
+def signed(
+    *more: tuple[str, str], method: str = "HmacSHA256", without: str | None = None, **how: Any
+) -> Pairs:
+    """Return parameters with their signature, as a form."""
+    params = tuple(pair for pair in (*COMMON, ("SignatureMethod", method), *more) if pair[0] != without)
+    digest = {"HmacSHA256": "sha256"}.get(method, "sha1")
+    return (*params, ("Signature", v1("POST", params, digest=digest, **how)))
+
+
+def test_w1_the_documentation_sample_verifies() -> None:
+    """The printed vector of CAM 14.4."""
+    query = (
+        "Action=DescribeInstances&InstanceIds.0=ins-09dx96dg&Limit=20&Nonce=11886&Offset=0&Region=ap-guangzhou"
+        "&SecretId=AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE&Timestamp=1465185768&Version=2017-03-12"
+    )
+    held = parse_keys(
+        b'{"AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE":'
+        b'{"secret_key":"Gu5t9xGARNpq86cd98joQYCN3EXAMPLE","principal":"uin/100000000101"}}',
+        "keys.json",
+    )
+    params = (*parse_qsl(query), ("Signature", "EliP9YW3pW28FpsEdkXt/+WcGeI="))
+    head = head_of("GET", b"", [("host", "cvm.tencentcloudapi.com")])
+    assert isinstance(check_v1(head, b"", params, held, 1465185768.0), Key)
+    other = (*parse_qsl(query), ("Signature", "EliP9YW3pW28FpsEdkXt/+WcGeA="))
+    assert check_v1(head, b"", other, held, 1465185768.0) is refused("signature_invalid")
+
+
+def test_w2_the_form_with_sha256_verifies() -> None:
+    text = (
+        "Action=DescribeOpenStatus&Nonce=1&Region=ap-guangzhou&SecretId=AKIDEXAMPLE"
+        "&SignatureMethod=HmacSHA256&Timestamp=1700000000&Version=2022-12-29"
+    )
+    held = parse_keys(
+        b'{"AKIDEXAMPLE":{"secret_key":"EXAMPLE-SECRET-KEY-0000000000000","principal":"uin/100000000101"}}',
+        "keys.json",
+    )
+    params = (*parse_qsl(text), ("Signature", "V6MYzgxvgJbxsKL7u9TcKoq1qxn/uLs2DLEoKAUhXyU="))
+    assert isinstance(check(params, held=held), Key)
+
+
+@pytest.mark.parametrize("method", ["HmacSHA1", "HmacSHA256"])
+def test_order_of_parameters_does_not_matter(method: str) -> None:
+    params = signed(("B.1", "x"), ("B.0", "y & z"), method=method)
+    assert isinstance(check(params), Key)
+    assert isinstance(check(tuple(reversed(params))), Key)
+
+
+def test_no_method_means_sha1() -> None:
+    params = (*COMMON, ("Signature", v1("POST", COMMON, digest="sha1")))
+    assert isinstance(check(params), Key)
+    params = (*COMMON, ("Signature", v1("POST", COMMON, digest="sha256")))
+    assert check(params) is refused("auth_malformed")
+
+
+SPELLINGS = [
+    pytest.param("A_Name", "A.Name", id="turned into dots, as the Python SDK signs"),
+    pytest.param("A_Name", "A_Name", id="as sent, as the Node SDK signs"),
+]
+
+
+@pytest.mark.parametrize(("sent", "as_signed"), SPELLINGS)
+def test_underscores_in_names(sent: str, as_signed: str) -> None:
+    signature = v1("POST", (*COMMON, (as_signed, "x")), digest="sha1")
+    assert isinstance(check((*COMMON, (sent, "x"), ("Signature", signature))), Key)
+
+
+HOSTS = [
+    pytest.param(HOST, HOST, id="as documented"),
+    pytest.param(f"{HOST}:8080", f"{HOST}:8080", id="with its port"),
+    pytest.param(f"{HOST}:8080", HOST, id="without its port"),
+    pytest.param(HOST.upper(), HOST.upper(), id="in capitals as sent"),
+    pytest.param(HOST.upper(), HOST, id="in capitals, signed in lower case"),
+    pytest.param(f"{HOST.upper()}:8080", HOST.upper(), id="in capitals, signed without its port"),
+    pytest.param(f"{HOST.upper()}:8080", HOST, id="in capitals, signed in lower case without its port"),
+    pytest.param(f"{HOST.upper()}:8080", f"{HOST}:8080", id="in capitals, signed in lower case with it"),
+]
+
+
+@pytest.mark.parametrize(("sent", "as_signed"), HOSTS)
+def test_hosts_as_clients_sign_them(sent: str, as_signed: str) -> None:
+    assert isinstance(check(signed(host=as_signed), head=form_head(host=sent)), Key)
+
+
+def test_another_host_is_invalid() -> None:
+    head = form_head(host="aiart.ap-x1.tencentcloudapi.com")
+    assert check(signed(), head=head) is refused("signature_invalid")
+
+
+AMBIGUOUS = [
+    pytest.param(signed(("Aa", "x&Ab=y")), id="T80 a value that looks like a second parameter"),
+    pytest.param(signed(("A_B", "1"), ("A.B", "1")), id="T80 names that differ in `_` and `.` alone"),
+    pytest.param((*signed(), ("Nonce", "1")), id="a name twice"),
+    pytest.param((*signed(), ("Signature", "x")), id="the signature twice"),
+    pytest.param(signed(("", "x")), id="an empty name"),
+    pytest.param(signed(("a=b", "x")), id="an equals sign in a name"),
+    pytest.param(signed(("a&b", "x")), id="an ampersand in a name"),
+    pytest.param(signed(("näme", "x")), id="a name that is not ASCII"),
+    pytest.param(signed(("a\n", "x")), id="a line break in a name"),
+]
+
+
+@pytest.mark.parametrize("params", AMBIGUOUS)
+def test_parameters_that_can_be_read_in_two_ways_are_refused(params: Pairs) -> None:
+    assert check(params) is refused("signature_v1_ambiguous")
+    assert claim_v1(form_head(), b"", params, KEYS, NOW) is refused("signature_v1_ambiguous")
+
+
+def test_t80_splice_is_refused_on_both_sides_or_invalid() -> None:
+    honest = signed(("Aa", "x&Ab=y"))
+    spliced = (*(pair for pair in honest if pair[0] != "Aa"), ("Aa", "x"), ("Ab", "y"))
+    assert v1("POST", spliced, digest="sha1") == v1("POST", honest, digest="sha1")
+    assert not isinstance(check(honest), Key)
+
+
+def test_values_that_only_look_like_text_are_no_ambiguity() -> None:
+    assert isinstance(check(signed(("Prompt", "a & a dog=50%, x=y"))), Key)
+
+
+def test_what_the_signature_leaves_out_may_not_be_there() -> None:
+    assert check(signed(), head=form_head(query=b"Limit=1")) is refused("signature_v1_ambiguous")
+    params = (*COMMON, ("Signature", v1("GET", COMMON, digest="sha1")))
+    head = head_of("GET", b"", [("host", HOST)])
+    assert isinstance(check_v1(head, b"", params, KEYS, NOW), Key)
+    assert isinstance(check_v1(head, None, params, KEYS, NOW), Key)
+    assert check_v1(head, b"x", params, KEYS, NOW) is refused("signature_v1_ambiguous")
+
+
+HEADS = [
+    pytest.param([("authorization", "SKIP")], id="with an Authorization header"),
+    pytest.param([("x-tc-timestamp", str(NOW))], id="with the timestamp of TC3"),
+    pytest.param([("x-tc-token", "T")], id="with the token of TC3"),
+    pytest.param([("x-tc-content-sha256", "UNSIGNED-PAYLOAD")], id="with the payload digest of TC3"),
+    pytest.param([("x-tc-action", "TextToImage")], id="with the action of TC3, though it be the same"),
+    pytest.param([("x-tc-version", "2022-12-29")], id="with the version of TC3"),
+    pytest.param([("x-tc-region", "ap-guangzhou")], id="with the region of TC3"),
+]
+
+
+@pytest.mark.parametrize("lines", HEADS)
+def test_dec_50_headers_of_tc3_exclude_v1(lines: list[tuple[str, str]]) -> None:
+    assert check(signed(), head=form_head(lines)) is refused("auth_malformed")
+
+
+def test_json_is_no_form() -> None:
+    head = head_of("POST", b"", [("host", HOST), ("content-type", JSON)])
+    assert check(signed(), head=head) is refused("auth_malformed")
+    assert check(signed(), head=head_of("POST", b"", [("host", HOST)])) is refused("auth_malformed")
+    charset = head_of("POST", b"", [("host", HOST), ("content-type", FORM + "; charset=utf-8")])
+    assert isinstance(check(signed(), head=charset), Key)
+
+
+MALFORMED = [
+    pytest.param(signed(without="SecretId"), id="no secret id"),
+    pytest.param(signed(without="Timestamp"), id="no timestamp"),
+    pytest.param(signed()[:-1], id="no signature"),
+    pytest.param((*signed()[:-1], ("Signature", "")), id="an empty signature"),
+    pytest.param((*signed()[:-1], ("Signature", "é" * 44)), id="a signature that is not ASCII"),
+    pytest.param((*signed()[:-1], ("Signature", signed()[-1][1] + "\n")), id="a line break behind it"),
+    pytest.param(signed(method="HmacMD5"), id="another method"),
+    pytest.param(signed(method="hmacsha1"), id="a method in lower case"),
+    pytest.param(signed(method=""), id="an empty method"),
+    pytest.param(signed(method="TC3-HMAC-SHA256"), id="the method of TC3"),
+]
+
+
+@pytest.mark.parametrize("params", MALFORMED)
+def test_parameters_out_of_grammar_are_malformed(params: Pairs) -> None:
+    assert check(params) is refused("auth_malformed")
+
+
+@pytest.mark.parametrize(("after", "good"), [(300, True), (-300, True), (301, False), (-301, False)])
+def test_t75_timestamp_is_good_for_300_seconds_both_ways(after: int, good: bool) -> None:
+    found = check(signed(), now=NOW + after)
+    assert isinstance(found, Key) if good else found is refused("signature_expired")
+
+
+def test_timestamp_is_canonical() -> None:
+    for text in (
+        f"0{NOW}",
+        f" {NOW}",
+        f"{NOW}.5",
+        "1_700_000_000",
+        "\uff11\uff17" + "\uff10" * 8,
+        "1" * 5000,
+    ):
+        params = tuple((n, text if n == "Timestamp" else v) for n, v in signed())
+        assert check(params) is refused("auth_malformed")
+
+
+def test_token_is_signed_and_must_be_the_key_s() -> None:
+    held = keys(token="EXAMPLE-TOKEN")
+    assert isinstance(check(signed(("Token", "EXAMPLE-TOKEN")), held=held), Key)
+    assert check(signed(("Token", "OTHER")), held=held) is refused("token_invalid")
+    assert check(signed(), held=held) is refused("token_invalid")
+    assert check(signed(("Token", "EXAMPLE-TOKEN"))) is refused("token_invalid")
+    assert check(signed(), held=keys(expires=NOW)) is refused("key_expired")
+
+
+def test_t81_unknown_key_is_told_apart_by_its_code_alone() -> None:
+    params = tuple((n, "AKIDunknown" if n == "SecretId" else v) for n, v in signed())
+    assert check(params) is refused("secret_id_unknown")
+    assert check(signed(), held=keys(enabled=False)) is refused("secret_id_unknown")
+
+
+def test_claimed_key_is_believed_without_its_signature() -> None:
+    wrong = (*signed()[:-1], ("Signature", "A" * 43 + "="))
+    assert check(wrong) is refused("signature_invalid")
+    assert isinstance(claim_v1(form_head(), b"", wrong, KEYS, NOW), Key)
+
+
+@pytest.mark.parametrize(
+    ("params", "there"),
+    [
+        ((("SecretId", "x"),), True),
+        ((("Signature", "x"),), True),
+        ((("secretid", "x"),), True),
+        ((("\u017fIGNATURE", "x"),), True),
+        ((("SecretIds", "x"), ("Limit", "1")), False),
+        ((), False),
+    ],
+)
+def test_what_counts_as_a_v1_signature(params: Pairs, there: bool) -> None:
+    assert signs_v1(params) is there

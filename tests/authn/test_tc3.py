@@ -1,0 +1,380 @@
+"""TC3-HMAC-SHA256: the published vectors, and T75 to T79."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from camguard.authn.credentials import Key, Keys, parse_keys
+from camguard.authn.tc3 import check_tc3, claim_tc3, signed_payload
+from camguard.engine.decision import Decision
+from camguard.request.head import Head
+from camguard.request.rejection import refused
+from tests.authn.signing import (
+    BODY,
+    FORM,
+    HOST,
+    JSON,
+    NOW,
+    SECRET_ID,
+    authorization,
+    head_of,
+    keys,
+    tc3,
+    tc3_head,
+)
+
+SAMPLE_KEYS = parse_keys(
+    b'{"AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE":'
+    b'{"secret_key":"Gu5t9xGARNpq86cd98joQYCN3EXAMPLE","principal":"uin/100000000101"}}',
+    "keys.json",
+)
+KEYS = keys()
+
+
+def check(
+    head: Head, body: bytes | None = BODY, *, held: Keys = KEYS, now: float = NOW, unsigned: bool = False
+) -> Key | Decision:
+    payload = signed_payload(head, body, unsigned_allowed=unsigned)
+    return payload if isinstance(payload, Decision) else check_tc3(head, "aiart", payload, held, now)
+
+
+def detail(found: Key | Decision) -> str | None:
+    return found.detail if isinstance(found, Decision) else "verified"
+
+
+def test_v1_the_documentation_sample_verifies() -> None:
+    signature = "5da7a33f6993f0614b047e5df4582db9e9bf4672ba50567dba16c6ccf174c474"
+    said = authorization(signature, date="2018-10-09", service="cvm")
+    lines = {
+        "host": "cvm.tencentcloudapi.com",
+        "content-type": FORM,
+        "x-tc-timestamp": "1539084154",
+        "authorization": said,
+    }
+    head = head_of("GET", b"Limit=10&Offset=0", lines.items())
+    found = check_tc3(head, "cvm", b"", SAMPLE_KEYS, 1539084154.0)
+    assert isinstance(found, Key)
+    assert found.principal == "uin/100000000101"
+
+
+VECTORS = [
+    pytest.param(
+        "46551386dc428cb594c20b6c9b014653734dbf06cfd40589beedc0da6dbd4b7d",
+        "content-type;host",
+        None,
+        id="V2 JSON, the two usual headers",
+    ),
+    pytest.param(
+        "b7af22770fe981554c310070e7bbc06e72bd3ac417db79fd319b9b7cff9bd048",
+        "content-type;host;x-tc-action",
+        None,
+        id="V3 with the action signed",
+    ),
+    pytest.param(
+        "17ad9817aea9e7e0666ec95cec295222fd6569b21433a72865bfcd9db1f18c50",
+        "content-type;host",
+        "UNSIGNED-PAYLOAD",
+        id="V4 with an unsigned payload",
+    ),
+]
+
+
+@pytest.mark.parametrize(("signature", "names", "sha256"), VECTORS)
+def test_vector_verifies_and_a_changed_digit_does_not(signature: str, names: str, sha256: str | None) -> None:
+    """The vectors of CAM 14.3."""
+    good = tc3_head(authorization(signature, names=names), x_tc_content_sha256=sha256)
+    assert isinstance(check(good, unsigned=True), Key)
+    other = signature[:-1] + ("0" if signature[-1] != "0" else "1")
+    bad = tc3_head(authorization(other, names=names), x_tc_content_sha256=sha256)
+    assert check(bad, unsigned=True) is refused("signature_invalid")
+
+
+def test_the_second_signer_agrees_with_the_vectors() -> None:
+    assert tc3() == "46551386dc428cb594c20b6c9b014653734dbf06cfd40589beedc0da6dbd4b7d"
+    signed = (("content-type", JSON), ("host", HOST), ("x-tc-action", "texttoimage"))
+    assert tc3(signed=signed) == "b7af22770fe981554c310070e7bbc06e72bd3ac417db79fd319b9b7cff9bd048"
+
+
+GOOD = authorization(tc3())
+DIGEST = tc3()
+
+MALFORMED = [
+    pytest.param("SKIP", id="T77 SKIP"),
+    pytest.param("", id="T77 empty"),
+    pytest.param(GOOD.replace("TC3-HMAC", "tc3-hmac"), id="T77 scheme in lower case"),
+    pytest.param(GOOD.replace("SHA256 ", "SHA256  "), id="T77 two blanks after the scheme"),
+    pytest.param(" " + GOOD, id="T77 a blank in front"),
+    pytest.param(GOOD + " ", id="T77 a blank behind"),
+    pytest.param(f"{GOOD}, {GOOD}", id="T77 two credentials in one line"),
+    pytest.param(GOOD + "0", id="T77 65 digits"),
+    pytest.param(GOOD[:-1], id="T77 63 digits"),
+    pytest.param(GOOD[:-1] + "g", id="T77 a digit that is not hexadecimal"),
+    pytest.param(GOOD[:-64] + DIGEST.upper(), id="T77 digits in capitals"),
+    pytest.param(GOOD[:-2].encode() + "é".encode(), id="T77 a digit that is not ASCII"),
+    pytest.param(GOOD[:-2].encode() + "\u0663".encode(), id="T77 a digit of another script"),
+    pytest.param(GOOD.replace("Credential", "credential"), id="T77 Credential in lower case"),
+    pytest.param(GOOD.replace(SECRET_ID, ""), id="T77 no secret id"),
+    pytest.param(GOOD.replace(SECRET_ID, "A" * 1025), id="T77 a secret id that is too long"),
+    pytest.param(GOOD.replace(SECRET_ID, "AKID*"), id="T77 a secret id with a star"),
+    pytest.param(GOOD.replace(SECRET_ID, "AKID/x"), id="T77 a secret id with a slash"),
+    pytest.param(GOOD.replace("tc3_request", "tc4_request"), id="T77 another end of the scope"),
+    pytest.param(GOOD.replace("2023-11-14", "2023-11-31"), id="T77 no such day"),
+    pytest.param(GOOD.replace("2023-11-14", "2023-1-14"), id="T77 a short month"),
+    pytest.param(GOOD.replace("2023-11-14", "20231114"), id="T77 a day without dashes"),
+    pytest.param(GOOD.replace("/aiart/", "/Aiart/"), id="T77 a service in capitals"),
+    pytest.param(GOOD.replace("/aiart/", "//"), id="T77 no service"),
+    pytest.param(GOOD.replace(", Signed", ",Signed"), id="T77 no blank behind a comma"),
+    pytest.param(GOOD.partition(", SignedHeaders")[0], id="T77 cut behind the credential"),
+    pytest.param(GOOD.replace("content-type;host", "content-type"), id="T78 host not signed"),
+    pytest.param(GOOD.replace("content-type;host", "host"), id="T78 content-type not signed"),
+    pytest.param(GOOD.replace("content-type;host", ""), id="T78 no header signed"),
+    pytest.param(GOOD.replace("content-type;host", "host;content-type"), id="T78 not sorted"),
+    pytest.param(GOOD.replace(";host", ";host;host"), id="T78 host named twice"),
+    pytest.param(GOOD.replace(";host", ";host;"), id="T78 an empty name"),
+    pytest.param(GOOD.replace(";host", ";host;x-absent"), id="T78 a header that is absent"),
+    pytest.param(GOOD.replace("content-type;host", "Content-Type;Host"), id="T78 names in capitals"),
+    pytest.param("Basic dXNlcjpwYXNz", id="another scheme"),
+    pytest.param("Bearer " + "a" * 4000, id="a bearer token"),
+]
+
+
+@pytest.mark.parametrize("said", MALFORMED)
+def test_authorization_out_of_grammar_is_malformed(said: str | bytes) -> None:
+    assert check(tc3_head(said)) is refused("auth_malformed")
+    assert claim_tc3(tc3_head(said), "aiart", KEYS, NOW) is refused("auth_malformed")
+
+
+def test_t78_header_that_is_signed_but_there_twice_is_malformed() -> None:
+    names = "content-type;host;x-note"
+    signed = (("content-type", JSON), ("host", HOST), ("x-note", "a"))
+    lines = [
+        ("host", HOST),
+        ("content-type", JSON),
+        ("x-note", "a"),
+        ("x-tc-timestamp", str(NOW)),
+        ("authorization", authorization(tc3(signed=signed), names=names)),
+    ]
+    assert isinstance(check(head_of("POST", b"", lines)), Key)
+    assert check(head_of("POST", b"", [*lines, ("x-note", "a")])) is refused("auth_malformed")
+
+
+TIMESTAMPS = [
+    pytest.param(str(NOW), NOW + 300, "verified", id="T75 300 seconds old"),
+    pytest.param(str(NOW), NOW - 300, "verified", id="T75 300 seconds early"),
+    pytest.param(str(NOW), NOW + 301, "signature_expired", id="T75 301 seconds old"),
+    pytest.param(str(NOW), NOW - 301, "signature_expired", id="T75 301 seconds early"),
+    pytest.param(str(NOW), NOW + 300.001, "signature_expired", id="T75 a millisecond too old"),
+    pytest.param(str(NOW), NOW + 31536000, "signature_expired", id="T75 a year old"),
+    pytest.param(None, NOW, "auth_malformed", id="no timestamp"),
+    pytest.param("", NOW, "auth_malformed", id="an empty timestamp"),
+    pytest.param(f"0{NOW}", NOW, "auth_malformed", id="a leading zero"),
+    pytest.param(f"+{NOW}", NOW, "auth_malformed", id="a sign"),
+    pytest.param(f"{NOW}.0", NOW, "auth_malformed", id="a fraction"),
+    pytest.param(f"{NOW} ", NOW, "auth_malformed", id="a blank"),
+    pytest.param("1_700_000_000", NOW, "auth_malformed", id="underscores, which int() would take"),
+    pytest.param("\u0661\u0667" + "\u0660" * 8, NOW, "auth_malformed", id="digits of another script"),
+    pytest.param("1" * 5000, NOW, "auth_malformed", id="T13 more digits than int() takes"),
+    pytest.param("9" * 12, NOW, "signature_expired", id="the far future"),
+    pytest.param("1" * 13, NOW, "auth_malformed", id="milliseconds instead of seconds"),
+]
+
+
+@pytest.mark.parametrize(("timestamp", "now", "expected"), TIMESTAMPS)
+def test_timestamp(timestamp: str | None, now: float, expected: str) -> None:
+    assert detail(check(tc3_head(x_tc_timestamp=timestamp), now=now)) == expected
+
+
+def test_credential_of_another_day_than_the_timestamp_is_invalid() -> None:
+    midnight = 1700006400  # 2023-11-15T00:00:00Z
+    just_before = authorization(tc3(timestamp=midnight - 1))
+    assert isinstance(check(tc3_head(just_before, x_tc_timestamp=str(midnight - 1)), now=midnight), Key)
+    day_before = authorization(tc3(timestamp=midnight, date="2023-11-14"), date="2023-11-14")
+    assert check(tc3_head(day_before, x_tc_timestamp=str(midnight)), now=midnight) is refused(
+        "signature_invalid"
+    )
+    day_after = authorization(tc3(timestamp=midnight), date="2023-11-15")
+    assert isinstance(check(tc3_head(day_after, x_tc_timestamp=str(midnight)), now=midnight), Key)
+
+
+def test_only_the_usual_form_is_remembered_and_only_once_it_fits() -> None:
+    held = keys()
+    for head in (tc3_head(x_tc_timestamp=str(NOW + 400)), tc3_head(GOOD.replace("/aiart/", "/cvm/"))):
+        check(head, held=held)
+        assert held.recall((head.authorization or b"")[:-64]) is None
+    signed = (("content-type", JSON), ("host", HOST), ("x-tc-action", "texttoimage"))
+    unusual = tc3_head(authorization(tc3(signed=signed), names="content-type;host;x-tc-action"))
+    assert isinstance(check(unusual, held=held), Key)
+    assert held.recall((unusual.authorization or b"")[:-64]) is None
+    assert isinstance(check(tc3_head(), held=held), Key)
+    assert held.recall(GOOD[:-64].encode()) is not None
+
+
+def test_t41_scope_of_another_service_is_a_conflict() -> None:
+    said = authorization(tc3(service="cvm"), service="cvm")
+    assert check(tc3_head(said)) is refused("service_conflict")
+    assert claim_tc3(tc3_head(said), "aiart", KEYS, NOW) is refused("service_conflict")
+
+
+CHANGED = [
+    pytest.param(lambda: (tc3_head(), BODY + b" "), id="T79 body longer"),
+    pytest.param(lambda: (tc3_head(), BODY[:-1]), id="T79 body shorter"),
+    pytest.param(lambda: (tc3_head(), b""), id="T79 body gone"),
+    pytest.param(lambda: (tc3_head(GOOD, query="Limit=1"), BODY), id="T79 query added"),
+    pytest.param(lambda: (tc3_head(host="aiart.ap-x1.tencentcloudapi.com"), BODY), id="another host"),
+    pytest.param(lambda: (tc3_head(content_type="text/plain"), BODY), id="another content type"),
+    pytest.param(lambda: (tc3_head(x_tc_timestamp=str(NOW + 1)), BODY), id="another second"),
+    pytest.param(
+        lambda: (tc3_head(authorization(tc3(secret="another secret, not ours"))), BODY), id="another secret"
+    ),
+    pytest.param(lambda: (tc3_head(authorization(tc3(method="GET"))), BODY), id="another method"),
+]
+
+
+@pytest.mark.parametrize("call", CHANGED)
+def test_call_that_is_not_what_was_signed_is_invalid(call: Callable[[], tuple[Head, bytes]]) -> None:
+    head, body = call()
+    assert check(head, body) is refused("signature_invalid")
+
+
+def test_query_counts_as_received_not_sorted() -> None:
+    signed = tc3_head(method="GET", query="B=2&A=1")
+    assert isinstance(check(signed, b""), Key)
+    assert check(tc3_head(signed.authorization, method="GET", query="A=1&B=2"), b"") is refused(
+        "signature_invalid"
+    )
+
+
+PAYLOADS = [
+    pytest.param("UNSIGNED-PAYLOAD", False, "unsigned_payload", id="T79 not allowed"),
+    pytest.param("unsigned-payload", True, "auth_malformed", id="in lower case"),
+    pytest.param("", True, "auth_malformed", id="empty"),
+    pytest.param("0" * 64, True, "auth_malformed", id="a digest"),
+    pytest.param(
+        "STREAMING-UNSIGNED-PAYLOAD-TRAILER", True, "auth_malformed", id="T79 another protocol's word"
+    ),
+]
+
+
+@pytest.mark.parametrize(("sha256", "allowed", "expected"), PAYLOADS)
+def test_unsigned_payload(sha256: str, allowed: bool, expected: str) -> None:
+    said = authorization(tc3(payload=b"UNSIGNED-PAYLOAD"))
+    assert detail(check(tc3_head(said, x_tc_content_sha256=sha256), unsigned=allowed)) == expected
+
+
+def test_signature_over_the_literal_is_no_signature_over_a_body() -> None:
+    said = authorization(tc3(payload=b"UNSIGNED-PAYLOAD"))
+    assert check(tc3_head(said), unsigned=True) is refused("signature_invalid")
+    assert check(tc3_head(GOOD, x_tc_content_sha256="UNSIGNED-PAYLOAD"), unsigned=True) is refused(
+        "signature_invalid"
+    )
+
+
+def test_body_that_was_not_delivered_verifies_nothing() -> None:
+    assert check(tc3_head(), None) is refused("body_unavailable")
+    assert isinstance(check(tc3_head(method="GET"), None), Key)
+
+
+BOUNDARY = "multipart/form-data; boundary=Ab3"
+FORMS = [
+    pytest.param(JSON, HOST, {}, id="as documented"),
+    pytest.param(BOUNDARY, HOST, {}, id="a boundary as sent"),
+    pytest.param(BOUNDARY.lower(), HOST, {"content_type": BOUNDARY}, id="a boundary in lower case"),
+    pytest.param(JSON, HOST.upper(), {"host": HOST.upper()}, id="a host in capitals as sent"),
+    pytest.param(JSON, HOST, {"host": HOST.upper()}, id="a host in capitals, signed in lower case"),
+    pytest.param(JSON, HOST, {"host": f"{HOST}:8080"}, id="a host without its port"),
+    pytest.param(JSON, f"{HOST}:8080", {"host": f"{HOST}:8080"}, id="a host with its port"),
+    pytest.param(BOUNDARY, HOST, {"host": f"{HOST}:8080"}, id="a boundary as sent, a host without its port"),
+]
+
+
+@pytest.mark.parametrize(("kind", "host", "sent"), FORMS)
+@pytest.mark.parametrize("more", [(), (("x-tc-action", "texttoimage"),)], ids=["usual", "action too"])
+def test_forms_in_which_clients_sign_headers(
+    kind: str, host: str, sent: dict[str, Any], more: tuple[tuple[str, str], ...]
+) -> None:
+    if (more and kind != kind.lower()) or (more and host != host.lower()):
+        more = (("x-tc-action", "TextToImage"),)
+    signed = (("content-type", kind), ("host", host), *more)
+    said = authorization(tc3(signed=signed), names=";".join(name for name, _ in signed))
+    head = tc3_head(said, **{"content_type": kind, **sent})
+    assert isinstance(check(head), Key)
+
+
+@pytest.mark.parametrize("content_type", [JSON, BOUNDARY.lower()], ids=["JSON", "multipart"])
+def test_dec_51_header_values_are_signed_in_lower_case_or_as_sent_all_of_them(content_type: str) -> None:
+    sent = {"content_type": content_type.upper(), "accept": "Text/Plain"}
+
+    def found(*signed: str) -> Key | Decision:
+        lines = tuple(zip(("accept", "content-type", "host"), (*signed, HOST), strict=True))
+        said = authorization(tc3(signed=lines), names="accept;content-type;host")
+        return check(tc3_head(said, **sent))
+
+    assert isinstance(found("text/plain", content_type.lower()), Key)
+    assert isinstance(found("Text/Plain", content_type.upper()), Key)
+    assert found("Text/Plain", content_type.lower()) is refused("signature_invalid")
+    assert found("text/plain", content_type.upper()) is refused("signature_invalid")
+    assert found("TEXT/PLAIN", content_type.lower()) is refused("signature_invalid")
+
+
+def test_t78_header_that_is_signed_before_the_usual_ones_counts() -> None:
+    held = keys()
+    signed = (("accept", "*/*"), ("content-type", JSON), ("host", HOST))
+    said = authorization(tc3(signed=signed), names="accept;content-type;host")
+    assert isinstance(check(tc3_head(said, accept="*/*"), held=held), Key)
+    assert check(tc3_head(said, accept="text/plain"), held=held) is refused("signature_invalid")
+    assert check(tc3_head(said), held=held) is refused("auth_malformed"), "signed, and not there"
+    unsigned = authorization(tc3(), names="accept;content-type;host")
+    assert check(tc3_head(unsigned, accept="*/*"), held=held) is refused("signature_invalid")
+
+
+def test_t74_signature_over_the_action_binds_it() -> None:
+    signed = (("content-type", JSON), ("host", HOST), ("x-tc-action", "texttoimage"))
+    said = authorization(tc3(signed=signed), names="content-type;host;x-tc-action")
+    assert isinstance(check(tc3_head(said)), Key)
+    assert check(tc3_head(said, x_tc_action="DeleteBudget")) is refused("signature_invalid")
+
+
+def test_t81_unknown_key_and_disabled_key_read_alike() -> None:
+    stranger = tc3_head(GOOD.replace(SECRET_ID, "AKIDunknown"))
+    assert check(stranger) is refused("secret_id_unknown")
+    assert check(tc3_head(), held=keys(enabled=False)) is refused("secret_id_unknown")
+    assert claim_tc3(stranger, "aiart", KEYS, NOW) is refused("secret_id_unknown")
+
+
+def test_t83_good_signature_is_never_remembered() -> None:
+    held = keys()
+    assert isinstance(check(tc3_head(), held=held), Key)
+    assert check(tc3_head(), b"other", held=held) is refused("signature_invalid")
+    assert check(tc3_head(), held=held, now=NOW + 301) is refused("signature_expired")
+
+
+TOKEN = "EXAMPLE-TOKEN"
+TOKENS = [
+    pytest.param({}, None, "verified", id="a permanent key without a token"),
+    pytest.param({}, "", "verified", id="a permanent key with an empty one, as the Node SDK may send"),
+    pytest.param({}, TOKEN, "token_invalid", id="a permanent key with a token"),
+    pytest.param({"token": TOKEN}, TOKEN, "verified", id="a temporary key with its token"),
+    pytest.param({"token": TOKEN}, None, "token_invalid", id="a temporary key without its token"),
+    pytest.param({"token": TOKEN}, "", "token_invalid", id="a temporary key with an empty token"),
+    pytest.param({"token": TOKEN}, TOKEN + " ", "token_invalid", id="a temporary key with a blank behind"),
+    pytest.param({"token": TOKEN}, TOKEN.lower(), "token_invalid", id="a temporary key with another token"),
+    pytest.param({"token": TOKEN}, "é", "token_invalid", id="a token that is not ASCII"),
+    pytest.param({"expires": NOW + 1}, None, "verified", id="a second before it expires"),
+    pytest.param({"expires": NOW}, None, "key_expired", id="the second in which it expires"),
+    pytest.param({"expires": "2023-11-14T22:13:20Z"}, None, "key_expired", id="the same second as text"),
+]
+
+
+@pytest.mark.parametrize(("fields", "token", "expected"), TOKENS)
+def test_temporary_credential(fields: dict[str, Any], token: str | None, expected: str) -> None:
+    held = keys(**fields)
+    assert detail(check(tc3_head(x_tc_token=token), held=held)) == expected
+    assert detail(claim_tc3(tc3_head(x_tc_token=token), "aiart", held, NOW)) == expected
+
+
+def test_only_who_holds_the_secret_learns_of_token_and_expiry() -> None:
+    held = keys(token=TOKEN, expires=NOW)
+    assert check(tc3_head(authorization("0" * 64)), held=held) is refused("signature_invalid")

@@ -1,0 +1,394 @@
+"""Action, service, region, version: T23 to T47 (THREATS 3.2, THREATS 3.3)."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from typing import Any
+from urllib.parse import unquote_plus
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from camguard.enforcement.service_index import ACTION_NAME, Directory
+from camguard.engine.decision import Decision
+from camguard.policy.resources import Owner
+from camguard.request.params import parse_params
+from camguard.request.rejection import refused
+from camguard.settings import LimitsSettings
+from tests.stage import CATALOG, OFFICE, QUIET, Play, Reply, ask, bundle, enforcement, limits, sdk
+from tests.stage import Held as Store
+
+FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
+FORM = b"application/x-www-form-urlencoded"
+
+
+def get(query: bytes, action: bytes | None = None, **named: bytes) -> Reply:
+    lines = sdk(FROM_OFFICE, without=[b"x-tc-action"], content_type=FORM, **named)
+    lines += ((b"x-tc-action", action),) if action is not None else ()
+    return ask(lines=lines, method="GET", query=query, chunks=(b"",))
+
+
+def form(body: bytes, action: bytes | None = None, query: bytes = b"") -> Reply:
+    lines = sdk(FROM_OFFICE, without=[b"x-tc-action"], content_type=FORM)
+    lines += ((b"x-tc-action", action),) if action is not None else ()
+    return ask(lines=lines, chunks=(body,), query=query)
+
+
+# action header, query of a GET, detail
+CARRIERS = [
+    pytest.param(b"QueryArea", b"", "allowed", id="the header alone"),
+    pytest.param(None, b"Action=QueryArea&Version=2022-09-28", "allowed", id="the query alone"),
+    pytest.param(b"QueryArea", b"Action=QueryArea", "allowed", id="THREATS 3.2.1 header and query agree"),
+    pytest.param(None, b"", "action_missing", id="THREATS 3.2.1 no carrier"),
+    pytest.param(b"", b"", "action_missing", id="THREATS 3.2.1 an empty header"),
+    pytest.param(None, b"Action=", "action_missing", id="THREATS 3.2.1 an empty parameter"),
+    pytest.param(None, b"Action", "action_missing", id="THREATS 3.2.1 a parameter without a value"),
+    pytest.param(b"QueryArea", b"Action", "action_conflict", id="T23 the header and an empty parameter"),
+    pytest.param(
+        b"QueryArea", b"Action=DeleteBudget", "action_conflict", id="T23 header and query actions differ"
+    ),
+    pytest.param(b"DeleteBudget", b"Action=QueryArea", "action_conflict", id="T23 and the other way round"),
+    pytest.param(b"QueryArea", b"Action=queryarea", "action_conflict", id="T23 they differ in case"),
+    pytest.param(
+        b"QueryArea", b"Action=QueryArea&Action=QueryArea", "action_duplicate", id="T27 twice in the query"
+    ),
+    pytest.param(b"QueryArea", b"action=DeleteBudget", "action_alias", id="T27 a lower-case twin"),
+    pytest.param(b"QueryArea", b"%61ction=DeleteBudget", "action_alias", id="T27 a percent-encoded twin"),
+    pytest.param(
+        b"QueryArea", b"%41ction=QueryArea", "allowed", id="T27 percent-encoded, and decoded once the same"
+    ),
+    pytest.param(
+        b"QueryArea", b"%41ction=PayOrders", "action_conflict", id="T27 percent-encoded, and different"
+    ),
+    pytest.param(b"QueryArea", b"%2541ction=PayOrders", "action_alias", id="T32 twice encoded"),
+    pytest.param(b"QueryArea", b"Action%00=PayOrders", "query_malformed", id="T27 a NUL behind the name"),
+    pytest.param(b"QueryArea", b"Action[]=PayOrders", "action_alias", id="T27 brackets"),
+    pytest.param(b"QueryArea", b"Act%C4%B1on=PayOrders", "action_alias", id="T27 an i without its dot"),
+    pytest.param(b"QueryArea", b"ACT%C4%B0ON=PayOrders", "action_alias", id="T27 an I with one"),
+    pytest.param(
+        b"QueryArea", b"Action%5B0%5D=PayOrders", "action_alias", id="T27 encoded brackets, with a number"
+    ),
+    pytest.param(b"QueryArea", b"+Action=PayOrders", "action_alias", id="T27 a blank before the name"),
+    pytest.param(b"QueryArea", b"Action%20=PayOrders", "action_alias", id="T27 a blank behind the name"),
+    pytest.param(b"QueryArea", b"%EF%BC%A1ction=PayOrders", "action_alias", id="T32 a full-width letter"),
+    pytest.param(b"QueryArea", b"%C2%A0Action=PayOrders", "action_alias", id="T32 a no-break space"),
+    pytest.param(b"QueryArea", b"Actions=PayOrders", "allowed", id="another name"),
+    pytest.param(b"QueryArea", b"a=1;Action=PayOrders", "query_malformed", id="T28 a semicolon"),
+    pytest.param(b"QueryArea", b"a=%zz", "query_malformed", id="T29 a bad escape"),
+    pytest.param(b"QueryArea", b"a=%4", "query_malformed", id="T29 half an escape"),
+    pytest.param(b"QueryArea", b"a=%ff", "query_malformed", id="T32 bad UTF-8"),
+    pytest.param(b"QueryArea", b"a=%c1%81", "query_malformed", id="T32 overlong UTF-8"),
+    pytest.param(b"QueryArea", b"a=b c", "query_malformed", id="THREATS 3.2.5 a raw blank"),
+    pytest.param(b"QueryArea", b"a=\xe4", "query_malformed", id="THREATS 3.2.5 a raw byte above ASCII"),
+    pytest.param(b"QueryArea", b"a#b", "query_malformed", id="T39 a raw fragment"),
+    pytest.param(b"QueryArea", b"a=1&&b=2&=3&c", "allowed", id="THREATS 3.2.5 empty and bare parameters"),
+    pytest.param(b"QueryArea", b"&".join([b"a=1"] * 1000), "allowed", id="T38 a thousand parameters"),
+    pytest.param(b"QueryArea", b"&".join([b"a=1"] * 1001), "too_many_params", id="T38 a thousand and one"),
+    pytest.param(b"PayOrders,QueryArea", b"", "action_invalid", id="T25 two in one value"),
+    pytest.param(b"payorders", b"", "action_unknown", id="T30 another case"),
+    pytest.param(b"QueryArea\n", b"", "header_malformed", id="T31 a trailing newline"),
+    pytest.param(b"QueryArea ", b"", "action_invalid", id="T31 a trailing blank, which httptools keeps"),
+    pytest.param(b"QueryArea\t", b"", "header_malformed", id="T31 a trailing tab"),
+    pytest.param(b"QueryArea\xc2\xa0", b"", "action_invalid", id="T31 a no-break space"),
+    pytest.param(None, b"Action=QueryArea%0A", "action_invalid", id="T31 an encoded newline"),
+    pytest.param(None, b"Action=Query%2541rea", "action_invalid", id="T32 twice encoded"),
+    pytest.param(None, b"Action=Query+Area", "action_invalid", id="T32 a plus"),
+    pytest.param(None, b"Action=Query%00Area", "action_invalid", id="T32 a NUL"),
+    pytest.param(None, b"Action=Query%D0%90rea", "action_invalid", id="T32 a homoglyph"),
+    pytest.param(b"*", b"", "action_invalid", id="T33 a star"),
+    pytest.param(b"Query*", b"", "action_invalid", id="T33 a pattern"),
+    pytest.param(b"partners:QueryArea", b"", "action_invalid", id="T34 the service in the action"),
+    pytest.param(b"TextToImage", b"", "action_unknown", id="T34 another product's action"),
+    pytest.param(b"1Query", b"", "action_invalid", id="THREATS 3.2.4 a digit first"),
+    pytest.param(b"A" * 64, b"", "action_unknown", id="THREATS 3.2.4 sixty-four letters"),
+    pytest.param(b"A" * 65, b"", "action_invalid", id="THREATS 3.2.4 sixty-five letters"),
+    pytest.param(b"A" * 9000, b"", "action_invalid", id="T38 nine kilobytes"),
+]
+
+
+@pytest.mark.parametrize(("action", "query", "detail"), CARRIERS)
+def test_carriers(action: bytes | None, query: bytes, detail: str) -> None:
+    reply = get(query, action)
+    assert reply.detail == detail
+    assert reply.passed == (detail == "allowed")
+
+
+# body of a form, action header, query, detail
+FORMS = [
+    pytest.param(b"Action=QueryArea&A=1", None, b"", "allowed", id="the form alone"),
+    pytest.param(b"Action=QueryArea", b"QueryArea", b"", "allowed", id="form and header agree"),
+    pytest.param(b"A=1", b"QueryArea", b"", "allowed", id="the header beside a form"),
+    pytest.param(b"Region=x&Version=y", b"QueryArea", b"", "allowed", id="parameters of the action's own"),
+    pytest.param(b"A=1", None, b"", "action_missing", id="THREATS 3.2.1 no carrier"),
+    pytest.param(b"", None, b"", "action_missing", id="THREATS 3.2.1 an empty form"),
+    pytest.param(b"Action=", None, b"", "action_missing", id="THREATS 3.2.1 an empty value"),
+    pytest.param(
+        b"Action=DeleteBudget", b"QueryArea", b"", "action_conflict", id="T23 form and header differ"
+    ),
+    pytest.param(
+        b"Action=DeleteBudget", None, b"Action=QueryArea", "action_conflict", id="T23 form and query differ"
+    ),
+    pytest.param(
+        b"Action=QueryArea&Action=QueryArea", None, b"", "action_duplicate", id="T27 twice in the form"
+    ),
+    pytest.param(
+        b"Action=QueryArea&action=PayOrders", None, b"", "action_alias", id="T27 a twin in the form"
+    ),
+    pytest.param(b"Action=QueryArea;a=1", None, b"", "body_malformed", id="T28 a semicolon"),
+    pytest.param(b"Action=QueryArea&a=%zz", None, b"", "body_malformed", id="T29 a bad escape"),
+    pytest.param(b"Action=QueryArea\n", None, b"", "body_malformed", id="T31 a trailing newline"),
+    pytest.param(b"Action=queryarea", None, b"", "action_unknown", id="T30 another case"),
+    pytest.param(b"Action=Query*", None, b"", "action_invalid", id="T33 a pattern"),
+    pytest.param(b"Action=PayOrders", None, b"", "explicit_deny", id="what the policy denies"),
+    pytest.param(
+        b"a=" + b"x" * 1048575, b"QueryArea", b"", "body_too_large", id="THREATS 3.5.6 a form above 1 MiB"
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "action", "query", "detail"), FORMS)
+def test_forms(body: bytes, action: bytes | None, query: bytes, detail: str) -> None:
+    reply = form(body, action, query)
+    assert reply.detail == detail
+    assert reply.passed == (detail == "allowed")
+
+
+# host, action, detail
+HOSTS = [
+    pytest.param(b"partners.tencentcloudapi.com", "allowed", id="the service's host"),
+    pytest.param(b"partners.tencentcloudapi.com:443", "allowed", id="a port"),
+    pytest.param(b"partners.gw.example:8080", "allowed", id="the gateway's own domain, with its port"),
+    pytest.param(b"PARTNERS.TencentCloudAPI.com", "allowed", id="T44 case means nothing"),
+    pytest.param(b"partners.ap-guangzhou.tencentcloudapi.com", "allowed", id="a regional host"),
+    pytest.param(b"partners.ap-shanghai-fsi.tencentcloudapi.com", "allowed", id="a finance zone"),
+    pytest.param(b"partners.internal.tencentcloudapi.com", "allowed", id="the internal host"),
+    pytest.param(b"partners.internal.ap-beijing.tencentcloudapi.com", "allowed", id="internal and regional"),
+    pytest.param(b"partners.intl.tencentcloudapi.com", "allowed", id="the international host"),
+    pytest.param(b"aiart.tencentcloudapi.com", "action_unknown", id="T34 another product's host"),
+    pytest.param(b"", "host_missing", id="T42 an empty host"),
+    pytest.param(b"partners.tencentcloudapi.com:", "host_invalid", id="T43 an empty port"),
+    pytest.param(b"partners.tencentcloudapi.com:0", "host_invalid", id="T43 port 0"),
+    pytest.param(b"partners.tencentcloudapi.com:65536", "host_invalid", id="T43 a port that is none"),
+    pytest.param(b"partners.tencentcloudapi.com/x", "host_invalid", id="T43 a path"),
+    pytest.param(b"partners.tencentcloudapi.com?x", "host_invalid", id="T43 a query"),
+    pytest.param(b"user@partners.tencentcloudapi.com", "host_invalid", id="T43 userinfo"),
+    pytest.param(b"http://partners.tencentcloudapi.com", "host_invalid", id="T43 a scheme"),
+    pytest.param(b"partners.tencentcloudapi.com,x", "host_invalid", id="T43 a list"),
+    pytest.param(b"partners.tencentcloudapi.com ", "host_invalid", id="T43 a trailing blank"),
+    pytest.param(b"partners.tencentcloudapi.com\xc2\xa0", "host_invalid", id="T43 not ASCII"),
+    pytest.param(b"a" * 254, "host_invalid", id="T43 254 characters"),
+    pytest.param(b"partners.tencentcloudapi.com.", "service_unknown", id="T44 a trailing dot"),
+    pytest.param(b"partners.tencentcloudapi.com.evil.com", "service_unknown", id="T44 a longer suffix"),
+    pytest.param(b"partnersxtencentcloudapi.com", "service_unknown", id="T44 a dot is a dot"),
+    pytest.param(b"eviltencentcloudapi.com", "service_unknown", id="T44 no dot before the root"),
+    pytest.param(b"tencentcloudapi.com", "service_unknown", id="T44 the root alone"),
+    pytest.param(b".tencentcloudapi.com", "service_unknown", id="T44 an empty service"),
+    pytest.param(b"x.partners.tencentcloudapi.com", "service_unknown", id="T44 a label before the service"),
+    pytest.param(b"partners.x.tencentcloudapi.com", "service_unknown", id="T44 a label that is no region"),
+    pytest.param(
+        b"nothing.tencentcloudapi.com", "service_unknown", id="THREATS 3.3.3 a service that is not listed"
+    ),
+    pytest.param(b"partners", "service_unknown", id="T45 a bare name"),
+    pytest.param(b"localhost:8080", "service_unknown", id="T45 localhost"),
+    pytest.param(b"127.0.0.1", "service_unknown", id="T45 an address"),
+    pytest.param(b"[::1]:8080", "service_unknown", id="T45 an IPv6 address"),
+    pytest.param(b"169.254.169.254", "service_unknown", id="T45 a metadata service"),
+]
+
+
+@pytest.mark.parametrize(("host", "detail"), HOSTS)
+def test_hosts(host: bytes, detail: str) -> None:
+    """The hosts of CAM 14.1, and what only resembles them."""
+    reply = ask(lines=sdk(FROM_OFFICE, host=host))
+    assert reply.detail == detail
+    assert reply.passed == (detail == "allowed")
+    if reply.passed:
+        assert reply.reached[0][0]["camguard.service"] == "partners"
+
+
+# header, value, detail
+WORDS = [
+    pytest.param({"x_tc_region": b"ap-guangzhou"}, "allowed", id="a region"),
+    pytest.param({"x_tc_region": b""}, "region_invalid", id="THREATS 3.3.4 an empty region"),
+    pytest.param({"x_tc_region": b"ap-guangzhou "}, "region_invalid", id="THREATS 3.3.4 a trailing blank"),
+    pytest.param({"x_tc_region": b"AP-guangzhou"}, "region_invalid", id="THREATS 3.3.4 upper case"),
+    pytest.param({"x_tc_region": b"ap-*"}, "region_invalid", id="THREATS 3.3.4 a star"),
+    pytest.param(
+        {"x_tc_region": b"a:b"}, "region_invalid", id="THREATS 3.3.4 a colon, which would shift segments"
+    ),
+    pytest.param({"x_tc_version": b"2022-09-28"}, "allowed", id="the version listed"),
+    pytest.param({"x_tc_version": b"2018-01-01"}, "version_unknown", id="DEC-50 another version"),
+    pytest.param({"x_tc_version": b"latest"}, "version_invalid", id="DEC-50 no version"),
+    pytest.param(
+        {"x_tc_version": b"2018-01-01", "x_tc_action": b"QueryUser", "host": b"partners.gw.example"},
+        "undetermined_deny",
+        id="a version where none is listed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("named", "detail"), WORDS)
+def test_region_and_version(named: dict[str, Any], detail: str) -> None:
+    reply = ask(lines=sdk(FROM_OFFICE, **named))
+    assert reply.detail == detail
+    assert reply.passed == (detail == "allowed")
+
+
+# query of a GET that names its action, detail
+VERSION_ONE = [
+    pytest.param(
+        b"Action=QueryArea&Version=2022-09-28&Region=ap-guangzhou", "allowed", id="as v1 clients send"
+    ),
+    pytest.param(b"Action=QueryArea&Version=2018-01-01", "version_unknown", id="another version"),
+    pytest.param(b"Action=QueryArea&Version=latest", "version_invalid", id="no version"),
+    pytest.param(b"Action=QueryArea&Region=*", "region_invalid", id="no region"),
+    pytest.param(b"Action=QueryArea&Region=ap-a&Region=ap-b", "param_ambiguous", id="DEC-50 two regions"),
+    pytest.param(
+        b"Action=QueryArea&Region=ap-a&Region=ap-a", "param_ambiguous", id="DEC-50 one region twice"
+    ),
+]
+
+
+@pytest.mark.parametrize(("query", "detail"), VERSION_ONE)
+def test_version_and_region_stand_where_the_action_stands(query: bytes, detail: str) -> None:
+    """CAM 14.2."""
+    lines = sdk(FROM_OFFICE, without=[b"x-tc-action", b"x-tc-version"], content_type=FORM)
+    assert ask(lines=lines, method="GET", query=query, chunks=(b"",)).detail == detail
+    assert ask(lines=lines, chunks=(query,)).detail == detail
+    beside = (*lines, (b"x-tc-region", b"ap-beijing"))
+    if b"Region" in query:
+        twice = "param_ambiguous" if query.count(b"Region") > 1 else "region_invalid"
+        assert ask(lines=beside, method="GET", query=query, chunks=(b"",)).detail == twice
+
+
+REGIONS = [
+    pytest.param(b"Action=QueryArea&Region=ap-a", b"", None, "region_invalid", id="the header names another"),
+    pytest.param(b"Action=QueryArea&Version=2018-01-01", b"", None, "version_invalid", id="another version"),
+    pytest.param(b"Action=QueryArea&Region=ap-b", b"", None, "allowed", id="the header names the same"),
+    pytest.param(b"", b"Action=QueryArea&Region=ap-a", FORM, "region_invalid", id="form and header"),
+    pytest.param(b"Action=QueryArea&Region=ap-a", b"A=1", FORM, "region_invalid", id="a query beside a form"),
+    pytest.param(b"Action=QueryArea", b"Region=ap-a", FORM, "region_invalid", id="a form beside a query"),
+    pytest.param(b"Action=QueryArea", b"Region=ap-b", FORM, "allowed", id="all the same"),
+]
+
+
+@pytest.mark.parametrize(("query", "body", "kind", "detail"), REGIONS)
+@pytest.mark.parametrize("without", [(), (b"x-tc-action",)], ids=["action header", "none"])
+def test_all_who_name_the_action_name_the_same_region_and_version(
+    query: bytes, body: bytes, kind: bytes | None, detail: str, without: tuple[bytes, ...]
+) -> None:
+    lines = sdk(FROM_OFFICE, without=without, x_tc_region=b"ap-b", **({"content_type": kind} if kind else {}))
+    assert ask(lines=lines, query=query, chunks=(body,)).detail == detail
+
+
+def test_a_region_beside_an_action_header_is_a_parameter_of_the_action_s_own() -> None:
+    assert ask(lines=sdk(FROM_OFFICE, x_tc_region=b"ap-b"), query=b"Region=ap-a").detail == "allowed"
+
+
+def test_a_version_in_a_query_beside_a_form_is_judged() -> None:
+    lines = sdk(FROM_OFFICE, without=[b"x-tc-action", b"x-tc-version"], content_type=FORM)
+    query = b"Action=QueryArea&Version=2018-01-01"
+    assert ask(lines=lines, query=query, chunks=(b"A=1",)).detail == "version_unknown"
+
+
+def test_t34_an_unknown_action_meets_no_policy() -> None:
+    fresh = bundle()
+    reply = Play(policies=Store(fresh)).ask(lines=sdk(FROM_OFFICE, x_tc_action=b"NotListed"))
+    assert reply.records[0].decision is refused("action_unknown")
+    assert fresh.table_stats() == (0, 0, 0)
+
+
+def test_unlisted_actions_are_judged_where_the_settings_say_so() -> None:
+    store = Store(
+        bundle(
+            {
+                "office": {
+                    "version": "2.0",
+                    "statement": {"effect": "allow", "action": "*", "resource": "*"},
+                },
+                "instances": {
+                    "version": "2.0",
+                    "statement": {"effect": "deny", "action": "*", "resource": "*"},
+                },
+            },
+            unknown_action="judge",
+        )
+    )
+    play = Play(enforcement(unknown_action="judge"), policies=store)
+    reply = play.ask(lines=sdk(FROM_OFFICE, x_tc_action=b"NotListed"))
+    assert reply.passed
+    assert (reply.records[0].entry, reply.records[0].action) == (None, "NotListed")
+    assert play.ask(lines=sdk(FROM_OFFICE, x_tc_action=b"Not,Listed")).detail == "action_invalid"
+
+
+def test_what_was_named_is_in_the_record_even_if_it_was_refused() -> None:
+    record = ask(lines=sdk(FROM_OFFICE, x_tc_action=b"NotListed")).records[0]
+    assert (record.service, record.action, record.entry) == ("partners", "NotListed", None)
+    record = ask(lines=sdk(FROM_OFFICE, x_tc_action=b"")).records[0]
+    assert (record.service, record.action) == ("partners", None)
+
+
+def test_t38_parameters_are_read_in_time() -> None:
+    began = time.perf_counter()
+    for raw in (b"a=1&" * 8000, b"%41" * 10_000, b"&" * 32_000, b"a" * 32_000, b"+" * 32_000):
+        parse_params(raw, 1000, refused("query_malformed"))
+    assert time.perf_counter() - began < 2
+    assert ask(limits(params=3), method="GET", chunks=(b"",), query=b"a&b&c&d").detail == "too_many_params"
+
+
+@QUIET
+@given(st.text(alphabet="\\%+xuN{}0aA41C38F", max_size=40))
+@example("\\%41\\x41\\\\%5c\\u0041\\N{DIGIT ONE}")
+def test_escapes_are_decoded_as_everybody_decodes_them(text: str) -> None:
+    read = parse_params(b"a=" + text.encode(), 10, refused("query_malformed"))
+    if not isinstance(read, Decision):
+        assert read == (("a", unquote_plus(text, errors="strict")),)
+
+
+def test_t38_a_form_of_escapes_costs_no_step_for_each() -> None:
+    raw = b"a=" + b"%41" * 349_000
+    began = time.perf_counter()
+    tracemalloc.start()
+    parse_params(raw, 1000, refused("body_malformed"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * len(raw)
+    assert time.perf_counter() - began < 1
+
+
+@QUIET
+@given(st.binary(max_size=60))
+def test_parameters_are_read_or_refused_and_never_raise(raw: bytes) -> None:
+    read = parse_params(raw, 10, refused("query_malformed"))
+    if isinstance(read, tuple) and raw:
+        assert len(read) == raw.count(b"&") + 1
+
+
+UNKNOWN = refused("service_unknown")
+DIRECTORY = Directory(CATALOG, Owner("1", "2"), ("tencentcloudapi.com",), LimitsSettings())
+HEADER = st.one_of(
+    st.none(),
+    st.sampled_from([b"QueryArea", b"2022-09-28", b"ap-guangzhou", b"application/json"]),
+    st.binary(max_size=20),
+)
+
+
+HOST = st.one_of(st.just(b"aiart.tencentcloudapi.com"), st.binary(max_size=40))
+
+
+@QUIET
+@given(st.tuples(st.sampled_from(["GET", "POST"]), HOST, HEADER, HEADER, HEADER, HEADER))
+def test_names_are_understood_or_refused_and_never_raise(naming: Any) -> None:
+    named = DIRECTORY.name(naming)
+    if not isinstance(named, Decision):
+        assert named.service in CATALOG.services
+        assert named.action is None or ACTION_NAME.fullmatch(named.action.encode())
+
+
+def test_the_directory_is_bounded() -> None:
+    directory = Directory(CATALOG, Owner("1", "2"), ("tencentcloudapi.com",), LimitsSettings())
+    for n in range(5000):
+        assert directory.named["GET", b"h%d.tencentcloudapi.com" % n, None, b"A", None, None] is UNKNOWN
+    assert len(directory.named) <= 4096

@@ -1,0 +1,253 @@
+"""Where a request comes from: T01 to T22, and THREATS 3.1 word for word."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from camguard.engine.decision import Decision
+from camguard.ipset import IpSet, format_address, parse_address
+from camguard.request.client_address import (
+    Peer,
+    client_address,
+    element_place,
+    forwarded_place,
+    peer_of,
+    peer_text,
+)
+from tests.stage import ELSEWHERE, OFFICE, PROXY, QUIET, SETTINGS, Play, Reply, ask, changed, sdk
+
+TRUSTED = SETTINGS.client_ip.trusted_proxies
+FORWARDED = changed("client_ip", header="forwarded")
+PROXIED = Peer(None, trusted=True)
+
+
+def through(
+    *values: str | bytes, client: Any = (PROXY, 40000), name: bytes = b"x-forwarded-for", **more: Any
+) -> Reply:
+    lines = [(name, value.encode("latin-1") if isinstance(value, str) else value) for value in values]
+    return ask(lines=sdk(*lines), client=client, **more)
+
+
+# client of the socket, lines of x-forwarded-for, detail
+ADDRESSES = [
+    pytest.param((OFFICE, 1), (), "allowed", id="a direct client is who it is"),
+    pytest.param((ELSEWHERE, 1), (OFFICE,), "no_allow", id="T01 a direct client forwards for the office"),
+    pytest.param((PROXY, 1), (f"{OFFICE}, {ELSEWHERE}",), "no_allow", id="T02 the office on the left"),
+    pytest.param((PROXY, 1), (OFFICE, ELSEWHERE), "no_allow", id="T03 the office in a first line"),
+    pytest.param((PROXY, 1), (ELSEWHERE, OFFICE), "allowed", id="T03 the last line was the proxy's"),
+    pytest.param((PROXY, 1), ("x", "", f"{OFFICE}, 10.0.0.2"), "allowed", id="T03 lines are one list"),
+    pytest.param(("127.0.0.1", 1), (OFFICE,), "no_allow", id="T04 loopback is no proxy unless listed"),
+    pytest.param(
+        ("192.168.0.1", 1), (OFFICE,), "no_allow", id="T04 a private peer is no proxy unless listed"
+    ),
+    pytest.param(("unknown", 0), (), "client_ip_invalid", id="T05 a server wrote text into the peer"),
+    pytest.param(("010.1.1.1", 0), (), "client_ip_invalid", id="T05 a server wrote octal into the peer"),
+    pytest.param((OFFICE, 0), (), "client_ip_invalid", id="T05 port 0 betrays a rewritten peer"),
+    pytest.param(
+        (PROXY, 42), (f"{PROXY}:42",), "client_ip_invalid", id="T05 so does the port that a header names"
+    ),
+    pytest.param(
+        (PROXY, 42), (f"x, {PROXY}:+4_2",), "client_ip_invalid", id="T05 as generously as uvicorn reads"
+    ),
+    pytest.param(("2001:db8::1", 42), ("[2001:db8::1]:42",), "client_ip_invalid", id="T05 IPv6 with a port"),
+    pytest.param((PROXY, 42), (f"{OFFICE}:42", f"{PROXY}:43"), "allowed", id="another address, another port"),
+    pytest.param(("testclient", 50000), (), "client_ip_invalid", id="T05 a peer that is a name"),
+    pytest.param(None, (), "client_ip_invalid", id="THREATS 3.1.1 no peer at all"),
+    pytest.param(("", 1), (), "client_ip_invalid", id="THREATS 3.1.1 an empty peer"),
+    pytest.param(("fe80::1%eth0", 1), (), "no_allow", id="THREATS 3.1.1 the kernel's zone is dropped"),
+    pytest.param((f"::ffff:{OFFICE}", 1), (), "allowed", id="THREATS 3.1.1 a mapped peer is IPv4"),
+    pytest.param(
+        (f"::ffff:{PROXY}", 1), (OFFICE,), "allowed", id="THREATS 3.1.1 a mapped proxy is the proxy"
+    ),
+    pytest.param((PROXY, 1), ("::ffff:203.0.113.6",), "explicit_deny", id="T07 a mapped client is IPv4"),
+    pytest.param((PROXY, 1), ("::ffff:cb00:7106",), "explicit_deny", id="T07 mapped, in hexadecimal"),
+    pytest.param((PROXY, 1), ("0203.0.113.7",), "client_ip_invalid", id="T08 a leading zero"),
+    pytest.param((PROXY, 1), ("0xcb.0.113.7",), "client_ip_invalid", id="T08 hexadecimal"),
+    pytest.param((PROXY, 1), ("3405803783",), "client_ip_invalid", id="T08 an integer"),
+    pytest.param((PROXY, 1), ("203.0.28935",), "client_ip_invalid", id="T08 a short form"),
+    pytest.param((PROXY, 1), (f"{OFFICE}, unknown",), "client_ip_invalid", id="T09 right-most unreadable"),
+    pytest.param(
+        (PROXY, 1), (f"{OFFICE}, bad, 10.0.0.9",), "client_ip_invalid", id="T09 unreadable behind a proxy"
+    ),
+    pytest.param((PROXY, 1), (f"{OFFICE},",), "client_ip_invalid", id="T09 right-most empty"),
+    pytest.param((PROXY, 1), (f"\u00b2, ;;, , {OFFICE}",), "allowed", id="T10 garbage left of the client"),
+    pytest.param((PROXY, 1), ("fe80::1%eth0",), "client_ip_invalid", id="T11 a zone id"),
+    pytest.param((PROXY, 1), (f"{OFFICE}:99999",), "client_ip_invalid", id="T11 a port that is none"),
+    pytest.param((PROXY, 1), (f"{OFFICE}:443",), "allowed", id="T11 a port"),
+    pytest.param((PROXY, 1), (f"[{OFFICE}]",), "client_ip_invalid", id="T11 IPv4 in brackets"),
+    pytest.param((PROXY, 1), ("[2001:db8::1]:443",), "allowed", id="T11 IPv6 in brackets, with a port"),
+    pytest.param((PROXY, 1), ("[2001:db8::1]",), "allowed", id="T11 IPv6 in brackets"),
+    pytest.param((PROXY, 1), ("2001:db8::1",), "allowed", id="T11 IPv6"),
+    pytest.param((PROXY, 1), ("[2001:db8::1]x",), "client_ip_invalid", id="T11 something behind the bracket"),
+    pytest.param((PROXY, 1), ("203.0.113.7/32",), "client_ip_invalid", id="T11 a range"),
+    pytest.param((PROXY, 1), ("203.0.113.\u00b2",), "client_ip_invalid", id="T12 a superscript digit"),
+    pytest.param((PROXY, 1), (b"\xef\xbb\xbf203.0.113.7",), "client_ip_invalid", id="T12 a byte order mark"),
+    pytest.param((PROXY, 1), (b"203.0.113.7\xc2\xa0",), "client_ip_invalid", id="T12 a no-break space"),
+    pytest.param((PROXY, 1), ("203.0.113.7\x00",), "header_malformed", id="T12 a NUL"),
+    pytest.param((PROXY, 1), ("",), "client_ip_invalid", id="THREATS 3.1.4 present and empty"),
+    pytest.param((PROXY, 1), (), "no_allow", id="THREATS 3.1.4 absent: the proxy itself"),
+    pytest.param(
+        (PROXY, 1), ("10.0.0.2, 10.0.0.3",), "no_allow", id="THREATS 3.1.4 all trusted: the left-most"
+    ),
+    pytest.param((PROXY, 1), (f"\t{OFFICE} ",), "allowed", id="THREATS 3.1.5 blanks around an element"),
+    pytest.param((PROXY, 1), (", ".join([OFFICE] * 32),), "allowed", id="THREATS 3.1.4 thirty-two elements"),
+    pytest.param(
+        (PROXY, 1),
+        (", ".join([OFFICE] * 33),),
+        "forwarded_too_long",
+        id="THREATS 3.1.4 thirty-three elements",
+    ),
+    pytest.param(
+        (PROXY, 1), (" " * 4090 + OFFICE,), "forwarded_too_long", id="THREATS 3.1.4 more than 4096 bytes"
+    ),
+]
+
+
+@pytest.mark.parametrize(("client", "values", "detail"), ADDRESSES)
+def test_x_forwarded_for(client: Any, values: tuple[str, ...], detail: str) -> None:
+    reply = through(*values, client=client)
+    assert reply.detail == detail
+    assert reply.passed == (detail == "allowed")
+
+
+# lines of `forwarded`, detail
+ELEMENTS = [
+    pytest.param((f"for={OFFICE}",), "allowed", id="a token"),
+    pytest.param((f'For="{OFFICE}:443";proto=https',), "allowed", id="a quoted port, another parameter"),
+    pytest.param(('for="[2001:db8::1]"',), "allowed", id="IPv6 quoted and in brackets"),
+    pytest.param(('for="[2001:db8::1]:443"',), "allowed", id="IPv6 with a port"),
+    pytest.param((f"for={OFFICE}, for=10.0.0.2",), "allowed", id="proxies are skipped"),
+    pytest.param((f"for={OFFICE}", f"for={ELSEWHERE}"), "no_allow", id="T03 lines are one list"),
+    pytest.param(
+        (f'for={ELSEWHERE};x="a, b", for={OFFICE}',), "allowed", id="T17 a quoted comma on the left"
+    ),
+    pytest.param(
+        (f'for="{ELSEWHERE}, for={OFFICE}"',), "client_ip_invalid", id="T17 a comma inside of a quote"
+    ),
+    pytest.param((f'for="a, for={OFFICE}',), "client_ip_invalid", id="T17 a quote that the client left open"),
+    pytest.param(
+        (f'x="\\, for="{OFFICE}"',), "client_ip_invalid", id="T17 a quote opened behind a backslash"
+    ),
+    pytest.param((f"for={ELSEWHERE};for={OFFICE}",), "client_ip_invalid", id="T17 two for in one element"),
+    pytest.param(("for=2001:db8::1",), "client_ip_invalid", id="T17 IPv6 without quotes"),
+    pytest.param(('for="2001:db8::1"',), "client_ip_invalid", id="T17 IPv6 without brackets"),
+    pytest.param(("for=[2001:db8::1]",), "client_ip_invalid", id="T17 brackets without quotes"),
+    pytest.param((f"for={OFFICE}:443",), "client_ip_invalid", id="T17 a port without quotes"),
+    pytest.param(("for=unknown",), "client_ip_invalid", id="unknown"),
+    pytest.param(("for=_hidden",), "client_ip_invalid", id="an obfuscated node"),
+    pytest.param(("proto=https",), "client_ip_invalid", id="no for at all"),
+    pytest.param((f"for={OFFICE};",), "client_ip_invalid", id="an empty parameter"),
+    pytest.param((f"for={OFFICE} ;by=x",), "client_ip_invalid", id="a blank inside"),
+    pytest.param(("",), "client_ip_invalid", id="present and empty"),
+]
+
+
+@pytest.mark.parametrize(("values", "detail"), ELEMENTS)
+def test_forwarded(values: tuple[str, ...], detail: str) -> None:
+    reply = through(*values, name=b"forwarded", settings=FORWARDED)
+    assert reply.detail == detail
+    assert reply.passed == (detail == "allowed")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"x-real-ip", b"true-client-ip", b"cf-connecting-ip", b"x-client-ip", b"forwarded", b"x-forwarded-host"],
+)
+def test_t06_other_headers_are_never_read_and_never_passed_on(name: bytes) -> None:
+    lines = sdk((name, OFFICE.encode()), (b"x-forwarded-for", ELSEWHERE.encode()))
+    assert ask(lines=lines).detail == "no_allow"
+    lines = sdk((name, ELSEWHERE.encode()), (b"x-forwarded-for", OFFICE.encode()))
+    reply = ask(lines=lines)
+    assert reply.detail == "allowed"
+    names = {line[0] for line in reply.reached[0][0]["headers"]}
+    assert names & {name, b"x-forwarded-for"} == set()
+
+
+@pytest.mark.parametrize(
+    "text", ["1" * 100_000, "0." * 50_000, "9" * 5000 + ".1.1.1", ":" * 100_000, "[" * 100_000, "1:" * 50_000]
+)
+def test_t13_long_text_is_refused_by_its_length(text: str) -> None:
+    began = time.perf_counter()
+    assert element_place(text) is None
+    assert forwarded_place("for=" + text) is None
+    assert isinstance(client_address(PROXIED, (text.encode(),), TRUSTED, "forwarded"), Decision)
+    assert time.perf_counter() - began < 0.5
+
+
+def test_t19_an_address_belongs_to_one_request() -> None:
+    play = Play()
+    for value, detail in ((OFFICE, "allowed"), (ELSEWHERE, "no_allow"), (OFFICE, "allowed")):
+        assert play.ask(lines=sdk((b"x-forwarded-for", value.encode()))).detail == detail
+
+
+@pytest.mark.parametrize(
+    "value", [b"X-Forwarded-For", b"close, x-forwarded-for", b"keep-alive,\tX-FORWARDED-FOR "]
+)
+def test_t20_hop_by_hop_cannot_take_the_evidence_away(value: bytes) -> None:
+    reply = ask(lines=sdk((b"x-forwarded-for", ELSEWHERE.encode()), connection=value))
+    assert reply.detail == "header_hop_by_hop"
+    assert not reply.passed
+
+
+def test_the_record_says_how_the_address_was_found() -> None:
+    assert [
+        (record.client_ip, record.peer, record.source_ip)
+        for record in (
+            through(client=(OFFICE, 1)).records[0],
+            through(OFFICE).records[0],
+            through("bad").records[0],
+            through(client=("bad", 1)).records[0],
+        )
+    ] == [
+        ("peer", OFFICE, parse_address(OFFICE)),
+        ("forwarded", PROXY, parse_address(OFFICE)),
+        ("invalid", PROXY, None),
+        ("invalid", None, None),
+    ]
+
+
+def test_a_unix_socket_is_a_proxy_only_where_the_settings_say_so() -> None:
+    trusting = changed("client_ip", trust_unix_socket=True)
+    assert through(OFFICE, client=None, settings=trusting).detail == "allowed"
+    assert through(client=None, settings=trusting).detail == "client_ip_invalid"
+    assert through(OFFICE, client=None).detail == "client_ip_invalid"
+
+
+def test_a_peer_is_a_pair_of_text_and_port() -> None:
+    assert peer_text(["10.0.0.1", 5]) == "10.0.0.1"
+    assert isinstance(peer_of(peer_text((b"10.0.0.1", 5)), TRUSTED), Decision)
+
+
+addresses = st.one_of(st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str))
+
+
+@QUIET
+@given(left=st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF), max_size=80), client=addresses)
+def test_whatever_stands_left_of_the_client_changes_nothing(left: str, client: str) -> None:
+    found = client_address(
+        PROXIED, (left.encode("latin-1"), client.encode()), IpSet((), ()), "x-forwarded-for"
+    )
+    assert found == (parse_address(client), "forwarded") or left.count(",") >= 31
+
+
+@QUIET
+@given(st.text(max_size=60))
+def test_an_element_is_an_address_or_nothing(text: str) -> None:
+    place = element_place(text)
+    if place is not None:
+        bare = text.partition("]")[0].removeprefix("[") if text.startswith("[") else text
+        bare = bare.partition(":")[0] if bare.count(":") == 1 else bare
+        assert parse_address(bare) == place
+        assert element_place(format_address(place)) == place
+    forwarded_place(text)
+
+
+def test_t05_a_rewritten_peer_is_found_out_whichever_header_counts() -> None:
+    lines = sdk((b"x-forwarded-for", f"{PROXY}:42".encode()))
+    assert ask(FORWARDED, lines=lines, client=(PROXY, 42)).detail == "client_ip_invalid"
+    assert ask(FORWARDED, lines=lines, client=(PROXY, 43)).detail == "no_allow"

@@ -1,0 +1,157 @@
+"""No request holds the event loop for more than 50 ms of its thread's CPU time, whoever sends it (T62, T64).
+
+Requests of strangers, who have no credential, cost 9 ms at most. Each bound is compared with the least of
+some rounds, since other programs on the machine only ever add to a measurement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks import strangers
+from tests.stage import OFFICE, PROXY, Known, Play, Request, sdk
+
+HELD = 0.05  # seconds of the CPU time of the thread
+ROUNDS = 12
+MULTIPART = b"multipart/form-data; boundary=b"
+JSON = b"application/json"
+FORM = b"application/x-www-form-urlencoded"
+FORWARDED = b"x-forwarded-for"
+
+
+def parts(*pairs: tuple[bytes, bytes]) -> bytes:
+    text = b"".join(
+        b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name, value)
+        for name, value in pairs
+    )
+    return text + b"--b--\r\n"
+
+
+def members(piece: bytes, count: int) -> bytes:
+    return b"{" + b",".join(piece % at for at in range(count)) + b"}"
+
+
+NUMBERS = b"[" + b",".join([b"1"] * 99_000) + b"]"
+MIB = 1 << 20
+CHINESE = "\u4e2d\u6587\uff0c".encode()
+
+# content type, body
+BODIES = [
+    pytest.param(JSON, b'{"action_":1,' + members(b'"%d":1', 99_000)[1:], id="JSON of 99 000 members"),
+    pytest.param(JSON, b'{"A":' + members(b'"action%d":1', 29_000) + b"}", id="JSON of 29 000 members"),
+    pytest.param(JSON, b'{"InstanceIds":' + NUMBERS[:58_001] + b"]}", id="JSON of 29 000 numbers"),
+    pytest.param(JSON, members(b'"Action%d":{"A":1}', 990), id="JSON of 990 names like Action"),
+    pytest.param(
+        JSON, b'{"A":[' + b",".join([b'{"a":1,"a":2}'] * 13_000) + b"]}", id="JSON of repeated keys"
+    ),
+    pytest.param(JSON, b'{"action":"' + b"\\u0041" * 1_700_000 + b'"}', id="JSON of escapes, 10 MiB"),
+    pytest.param(JSON, b'{"action":"' + b"\\u0041" * 399_000 + b'"}', id="JSON of 399 000 escapes"),
+    pytest.param(JSON, b'{"action":"' + b"\\ud83d\\ude00" * 190_000 + b'"}', id="JSON of surrogate pairs"),
+    pytest.param(
+        JSON, b'{"Action":"QueryArea","A":"' + b"a" * (10 * MIB - 99) + b'"}', id="JSON of 10 MiB of base64"
+    ),
+    pytest.param(JSON, b'{"A":"' + CHINESE * (MIB + 9) + b'"}', id="JSON of 9 MiB of Chinese"),
+    pytest.param(JSON, b'{"action":' + b"[" * 10 * MIB, id="JSON of 10 Mi brackets"),
+    pytest.param(JSON, b'{"action":"' + b'","' * 3 * MIB, id="JSON of 10 MiB of quotes"),
+    pytest.param(JSON, b'{"action":' + b"[[[[[[[[[[" * 60 + b"]" * 600, id="JSON of depth 600"),
+    pytest.param(JSON, b'{"action":' + b"9" * 10 * (MIB - 9) + b"}", id="JSON of ten million digits"),
+    pytest.param(JSON, b'{"' + b"action" * 1_700_000 + b'":1}', id="JSON of a name of 10 MiB"),
+    pytest.param(
+        MULTIPART, parts(*[(b"%" * 7800, b"v")] * 999), id="multipart of 999 names of 7 800 percents"
+    ),
+    pytest.param(MULTIPART, parts(*[(b"%41" * 150, b"v")] * 999), id="multipart of 999 names of 150 escapes"),
+    pytest.param(
+        MULTIPART, parts(*[(b"A%d" % at, NUMBERS) for at in range(52)]), id="multipart, 52 x 99 000 numbers"
+    ),
+    pytest.param(
+        MULTIPART, parts(*[(b"A%d" % at, NUMBERS[:79] + b"]") for at in range(990)]), id="multipart, 990 x 39"
+    ),
+    pytest.param(
+        MULTIPART, parts(*[(b"!Action%d" % at, b"v") for at in range(999)]), id="multipart of names alike"
+    ),
+    pytest.param(MULTIPART, b"-" * 10 * (MIB - 9), id="multipart of 10 MiB of dashes"),
+    pytest.param(MULTIPART, parts((b"A", b"-" * 10 * (MIB - 99))), id="multipart of a field of dashes"),
+    pytest.param(
+        b"multipart/form-data; boundary=" + b"-" * 69 + b"b",
+        b"-" * 10 * (MIB - 9),
+        id="multipart of a long boundary",
+    ),
+    pytest.param(MULTIPART, b"--b\r\n" * 2_000_000, id="multipart of delimiters"),
+    pytest.param(MULTIPART, b"--b\r\n" + b"A: b\r\n" * 1_700_000, id="multipart of part headers"),
+    pytest.param(
+        MULTIPART, b"--b\r\n" + b"\r" * 10 * (MIB - 9) + b"\r\n--b--", id="multipart of line breaks"
+    ),
+    pytest.param(MULTIPART, parts((b"A", b"a" * 10 * (MIB - 99))), id="multipart of one field of 10 MiB"),
+    pytest.param(FORM, b"A=" + b"%41" * 349_000, id="form of escapes"),
+    pytest.param(FORM, b"&".join(b"InstanceIds.%d=x" % at for at in range(990)), id="form of 990 ids"),
+    pytest.param(
+        FORM, b"&".join(b".".join([b"a"] * 16) + b".%d=x" % at for at in range(990)), id="form of levels"
+    ),
+    pytest.param(FORM, b"&" * MIB, id="form of separators"),
+]
+
+
+def held(play: Play, request: Request) -> float:
+    """Return the CPU time of the event loop's thread that one request takes."""
+
+    async def serve() -> float:
+        began = time.thread_time()
+        await play.serve(request)
+        return time.thread_time() - began
+
+    return asyncio.run(serve())
+
+
+def within(bound: float, spent: Iterator[float]) -> bool:
+    """Tell whether one of some rounds keeps the bound."""
+    return any(each <= bound for each in spent)
+
+
+@pytest.mark.parametrize("aimed", [False, True], ids=["nothing wanted", "resources wanted"])
+@pytest.mark.parametrize(("kind", "body"), BODIES)
+def test_a_body_holds_the_loop_for_50_ms_at_most(kind: bytes, body: bytes, *, aimed: bool) -> None:
+    named = {"host": b"cvm.tencentcloudapi.com", "x_tc_action": b"StopInstances"} if aimed else {}
+    lines = sdk((FORWARDED, OFFICE.encode()), content_type=kind, without=[b"x-tc-version"], **named)
+    request = Request(lines=lines, chunks=(body,))
+    who = Known("uin/100000000103") if aimed else Known()
+    assert within(HELD, (held(Play(who=who), request) for _ in range(ROUNDS)))
+
+
+# header lines
+HEADS = [
+    pytest.param([(b"connection", b"a," * 8000)], id="Connection"),
+    pytest.param([(b"connection", b"a," * 250)] * 110, id="Connection, 110 lines"),
+    pytest.param([(b"!" * 250 + b"%d" % at, b"") for at in range(110)], id="names of signs"),
+    pytest.param([(FORWARDED, b",:" * 8000)] * 3, id="X-Forwarded-For of commas"),
+    pytest.param(
+        [(FORWARDED, (PROXY.encode() + b":1,") * 1000)] * 3, id="X-Forwarded-For of the peer's address"
+    ),
+    pytest.param([(b"forwarded", b'",' * 8000)] * 3, id="Forwarded of quotes"),
+    pytest.param([(b"x-note", b"\t" * 500)] * 100, id="values of tabs"),
+]
+
+
+@pytest.mark.parametrize("lines", HEADS)
+def test_a_head_holds_the_loop_for_9_ms_at_most(lines: list[tuple[bytes, bytes]]) -> None:
+    request = Request(lines=sdk(*lines, without=[b"connection"]), chunks=(b"{}",))
+    assert within(strangers.BOUND, (held(Play(), request) for _ in range(ROUNDS)))
+
+
+@pytest.mark.parametrize("name", strangers.REQUESTS)
+def test_a_request_of_a_stranger_costs_9_ms_at_most(name: str) -> None:
+    assert within(strangers.BOUND, (strangers.cost(name, 1)[0] for _ in range(ROUNDS)))
+
+
+def test_the_clock_of_the_thread_can_tell_what_is_too_long() -> None:
+    """A clock that stands still would let everything pass."""
+
+    def busy() -> float:
+        began = time.thread_time()
+        sum(range(8_000_000))
+        return time.thread_time() - began
+
+    assert not within(strangers.BOUND, (busy() for _ in range(2)))

@@ -1,0 +1,308 @@
+"""Heads: what is refused, what is dropped, what goes on (THREATS 3.5; rows T24, T35, T46 to T56, T62)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from camguard.request.head import Head, HeadRules
+from camguard.request.header_rules import FIELDS
+from camguard.settings import LimitsSettings
+from tests.authn.signing import read_head
+from tests.stage import ELSEWHERE, HOST, OFFICE, QUIET, SETTINGS, Line, Play, Request, ask, limits, sdk
+
+FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
+
+
+# further lines, detail
+HEADERS = [
+    pytest.param(
+        [(b"x-tc-action", b"QueryArea")], "header_duplicate", id="T24 the action twice, even if equal"
+    ),
+    pytest.param(
+        [(b"x-tc-action", b"DeleteBudget")], "header_duplicate", id="T24 another action behind the first"
+    ),
+    pytest.param([(b"host", HOST)], "header_duplicate", id="T42 two hosts"),
+    pytest.param([(b"content-type", b"text/plain")], "header_duplicate", id="T37 two content types"),
+    pytest.param(
+        [(b"content-length", b"7")], "header_duplicate", id="T53 content-length twice, even if equal"
+    ),
+    pytest.param([(b"x-tc-version", b"2022-09-28")], "header_duplicate", id="T24 the version twice"),
+    pytest.param(
+        [(b"x-tc-anything", b"1")] * 2, "header_duplicate", id="THREATS 3.5.3 any x-tc- header twice"
+    ),
+    pytest.param(
+        [(b"content-language", b"en")] * 2, "header_duplicate", id="THREATS 3.5.3 any content- header twice"
+    ),
+    pytest.param([(b"authorization", b"a")] * 2, "header_duplicate", id="T70 two credentials"),
+    pytest.param([(b"x-camguard-principal", b"1")] * 2, "header_duplicate", id="T70 two identities"),
+    pytest.param(
+        [(b"x_tc_action", b"DeleteBudget")], "header_alias", id="T35 an underscore twin of the action"
+    ),
+    pytest.param([(b"x-tc_action", b"DeleteBudget")], "header_alias", id="T35 half a twin"),
+    pytest.param([(b"x.tc.action", b"DeleteBudget")], "header_alias", id="T35 a twin with dots"),
+    pytest.param([(b"x_tc_new", b"1")], "header_alias", id="T35 a twin of any x-tc- header"),
+    pytest.param([(b"content_length", b"9")], "header_alias", id="T35 a twin of a framing header"),
+    pytest.param([(b"x_camguard_principal", b"1")], "header_alias", id="T70 a twin of the identity header"),
+    pytest.param(
+        [(b"x_forwarded_for", ELSEWHERE.encode())], "header_alias", id="T06 a twin of the forwarding header"
+    ),
+    pytest.param(
+        [(b"X-Camguard-Principal", b"1")], "header_malformed", id="T71 a name not spelled as ASGI has it"
+    ),
+    pytest.param([(b"x-tc-action ", b"DeleteBudget")], "header_malformed", id="T71 a blank in a name"),
+    pytest.param([(b"", b"")], "header_malformed", id="an empty name"),
+    pytest.param([(b"a:b", b"")], "header_malformed", id="a colon in a name"),
+    pytest.param([(b"x-\xc3\xa4", b"")], "header_malformed", id="a name that is not ASCII"),
+    pytest.param([(b"a" * 257, b"")], "header_malformed", id="a name of 257 bytes"),
+    pytest.param([(b"x-note", b"a\r\n b")], "header_malformed", id="T54 a folded value"),
+    pytest.param(
+        [(b"x-note", b"a\nx-tc-action: DeleteBudget")], "header_malformed", id="T55 a line break in a value"
+    ),
+    pytest.param([(b"x-note", b"\x01")], "header_malformed", id="T54 a control character"),
+    pytest.param([(b"x-note", b"\x7f")], "header_malformed", id="T54 DEL"),
+    pytest.param([(b"x-note", b"\x00")], "header_malformed", id="T54 NUL"),
+    pytest.param([(b"x-note", b"a\tb")], "allowed", id="THREATS 3.5.3 a tab in an ordinary value"),
+    pytest.param(
+        [(b"x-tc-traceid", b"a\tb")], "header_malformed", id="THREATS 3.5.3 a tab in a security header"
+    ),
+    pytest.param([(b"x-note", b"\xe4\xb8\xad")], "allowed", id="bytes above ASCII in an ordinary value"),
+    pytest.param([(b"x-note", b"a")] * 2, "allowed", id="an ordinary header twice"),
+    pytest.param([(b"x_note", b"a")], "allowed", id="an underscore in an ordinary name"),
+    pytest.param([(b"transfer-encoding", b"chunked")], "framing", id="T52 length and chunks both"),
+    pytest.param([(b"upgrade", b"h2c")], "upgrade_refused", id="T56 h2c"),
+    pytest.param([(b"upgrade", b"websocket")], "upgrade_refused", id="T56 websocket"),
+    pytest.param(
+        [(b"expect", b"100-Continue")], "allowed", id="THREATS 3.5.4 the expectation that servers meet"
+    ),
+    pytest.param([(b"expect", b"200-ok")], "expectation_failed", id="THREATS 3.5.4 another expectation"),
+    pytest.param([(b"content-encoding", b"gzip")], "content_encoding", id="T63 a compressed body"),
+    pytest.param([(b"content-encoding", b"identity")], "allowed", id="THREATS 3.5.6 identity is no encoding"),
+    pytest.param(
+        [(b"connection", b"x-note")],
+        "allowed",
+        id="THREATS 3.5.4 connection may take an ordinary header along",
+    ),
+    pytest.param(
+        [(b"connection", b"close, TE, trailer")], "allowed", id="THREATS 3.5.4 connection's own words"
+    ),
+    pytest.param(
+        [(b"connection", b"X-TC-Action")], "header_hop_by_hop", id="T20 connection names the action"
+    ),
+    pytest.param([(b"connection", b"x_tc_action")], "header_alias", id="T20 connection names a twin"),
+    pytest.param(
+        [(b"connection", b"content-length")], "header_hop_by_hop", id="T20 connection names the length"
+    ),
+    pytest.param([(b"connection", b"a b")], "header_malformed", id="T20 connection with a blank inside"),
+    pytest.param([(b"x-pad", b"x" * 16385)], "headers_too_large", id="T62 a value of 16 KiB and one byte"),
+    pytest.param([(b"x-pad", b"x" * 16384)], "allowed", id="T62 a value of 16 KiB"),
+    pytest.param(
+        [(b"x-%d" % n, b"x" * 16000) for n in range(5)], "headers_too_large", id="T62 more than 64 KiB"
+    ),
+    pytest.param([(b"x-%d" % n, b"") for n in range(128)], "headers_too_large", id="T62 more than 128 lines"),
+    pytest.param([(b"x-%d" % n, b"") for n in range(117)], "allowed", id="T62 128 lines"),
+]
+
+
+@pytest.mark.parametrize(("extra", "detail"), HEADERS)
+def test_headers(extra: list[Line], detail: str) -> None:
+    reply = ask(lines=sdk(FROM_OFFICE, *extra))
+    assert reply.detail == detail
+    assert reply.passed == (detail == "allowed")
+
+
+# changes to a request, detail
+LINES = [
+    pytest.param({"method": "GET", "chunks": (b"",)}, "allowed", id="GET"),
+    pytest.param({"method": "get"}, "method_not_allowed", id="T49 a lower-case method"),
+    pytest.param({"method": "FOO"}, "method_not_allowed", id="T49 an odd method"),
+    pytest.param({"method": "CONNECT"}, "method_not_allowed", id="T49 CONNECT"),
+    pytest.param({"method": "HEAD"}, "method_not_allowed", id="T49 HEAD"),
+    pytest.param({"method": "OPTIONS"}, "method_not_allowed", id="T49 OPTIONS"),
+    *(
+        pytest.param({"target": path, "raw_path": raw}, "path_not_allowed", id=f"T47 {raw!r}")
+        for path, raw in (
+            ("//", b"//"),
+            ("/..", b"/.."),
+            ("/.", b"/%2e"),
+            ("/;", b"/;"),
+            ("/\0", b"/%00"),
+            ("", b""),
+            ("*", b"*"),
+            ("@evil", b"@evil"),
+            ("/", b"/%2F/.."),
+            ("/", b"http://partners.tencentcloudapi.com/"),
+            ("/#?Action=DeleteBudget", b"/#?Action=DeleteBudget"),
+            ("/healthz", b"/healthz"),
+            ("/metrics", b"/metrics"),
+            ("/docs", b"/docs"),
+        )
+    ),
+    pytest.param(
+        {"target": "http://aiart.gw.example/", "raw_path": b"http://aiart.gw.example/"},
+        "path_not_allowed",
+        id="T41 an absolute target that names another product than the host",
+    ),
+    pytest.param({"raw_path": None}, "allowed", id="a server without raw_path"),
+    pytest.param({"raw_path": None, "target": "/x"}, "path_not_allowed", id="T47 a server without raw_path"),
+    pytest.param({"query": b"a=" + b"x" * 32767}, "query_too_large", id="T38 a query above 32 KiB"),
+    pytest.param({"lines": ()}, "host_missing", id="T42 no headers at all"),
+    pytest.param({"lines": sdk(FROM_OFFICE, without=[b"host"])}, "host_missing", id="T42 no host"),
+]
+
+
+@pytest.mark.parametrize(("request_", "detail"), LINES)
+def test_request_lines(request_: dict[str, Any], detail: str) -> None:
+    reply = ask(**{"length": bool(request_.get("lines", True)), **request_})
+    assert reply.detail == detail
+    assert reply.passed == (detail == "allowed")
+
+
+@pytest.mark.parametrize("agent", [b"kube-probe/1.30", b"GoogleHC/1.0", b"ELB-HealthChecker/2.0"])
+def test_t51_no_user_agent_skips_the_guard(agent: bytes) -> None:
+    lines = sdk((b"x-forwarded-for", ELSEWHERE.encode()), user_agent=agent)
+    assert not ask(lines=lines).passed
+
+
+@pytest.mark.parametrize("name", [b"x-camguard-mode", b"x-camguard-debug", b"x-middleware-subrequest"])
+@pytest.mark.parametrize("value", [b"shadow", b"off", b"allow"])
+def test_t84_t120_nothing_in_a_request_turns_the_guard_off(name: bytes, value: bytes) -> None:
+    lines = sdk((b"x-forwarded-for", ELSEWHERE.encode()), (name, value))
+    query = name + b"=" + value
+    assert ask(lines=lines, query=query).detail == "no_allow"
+
+
+DROPPED = (
+    *(b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-user", b"x-forwarded-anything", b"forwarded"),
+    *(b"x-original-url", b"x-original-uri", b"x-rewrite-url", b"x-original-host", b"x-tc-service", b"x-host"),
+    *(b"x-http-method-override", b"x-method-override", b"x-http-method", b"x-real-ip", b"cf-connecting-ip"),
+    *(
+        b"proxy-client-ip",
+        b"wl-proxy-client-ip",
+        b"http_client_ip",
+        b"http_x_forwarded_for",
+        b"x-originating-ip",
+    ),
+    *(b"x-forwarded", b"forwarded-for", b"x-override-url"),
+    *(b"remote-user", b"x-remote-user", b"x-auth-request-email", b"x-webauth-user", b"x-camguard-request-id"),
+    *(b"te", b"trailer", b"keep-alive", b"proxy-connection", b"proxy-authorization", b"http2-settings"),
+    *(b"remote_user", b"x_real_ip", b"x_original_url", b"x_auth_request_user", b"x_forwarded_host"),
+    *(b"connection", b"x-camguard-principal"),
+)
+
+
+@pytest.mark.parametrize("name", DROPPED)
+def test_t46_t50_t70_what_only_a_proxy_may_say_ends_here(name: bytes) -> None:
+    value = b"/other" if b"ur" in name else b"close" if name == b"connection" else b"DELETE"
+    lines = sdk(FROM_OFFICE, (name, value), without=[b"connection"])
+    reply = ask(lines=lines)
+    if name == b"x-forwarded-for":
+        assert reply.detail == "client_ip_invalid"
+        return
+    assert reply.detail == "allowed"
+    assert name not in dict(reply.reached[0][0]["headers"])
+
+
+def test_what_connection_names_is_dropped_too() -> None:
+    reply = ask(lines=sdk(FROM_OFFICE, (b"x-note", b"1"), (b"x-other", b"2"), connection=b"close, X-Note"))
+    names = [name for name, _ in reply.reached[0][0]["headers"]]
+    assert b"x-other" in names
+    assert b"x-note" not in names
+
+
+def test_what_goes_on_is_what_came_but_for_what_was_dropped() -> None:
+    request = sdk(FROM_OFFICE, (b"x-note", b"  kept as it is \t"), (b"x-note", b"again"))
+    reply = ask(lines=request)
+    gone = {b"connection", b"x-forwarded-for"}
+    assert reply.reached[0][0]["headers"] == [
+        *(line for line in request if line[0] not in gone),
+        (b"content-length", b"7"),
+    ]
+
+
+def test_t26_trailers_that_a_server_appends_later_are_never_seen() -> None:
+    play = Play()
+    scope = Request(lines=sdk(FROM_OFFICE)).scope()
+    seen: list[list[Line]] = []
+
+    async def app(inner: Any, receive: Any, send: Any) -> None:
+        scope["headers"].append((b"x-tc-action", b"DeleteBudget"))
+        await receive()
+        seen.append(inner["headers"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    play.middleware.app = app
+    asyncio.run(play.serve(Request(), scope))
+    assert [value for name, value in seen[0] if name == b"x-tc-action"] == [b"QueryArea"]
+
+
+def test_t26_trailers_in_the_first_packet_are_duplicates() -> None:
+    assert ask(lines=sdk(FROM_OFFICE, (b"x-tc-action", b"DeleteBudget"))).detail == "header_duplicate"
+
+
+def test_a_list_in_the_scope_of_the_application_is_its_own() -> None:
+    play = Play()
+    first = play.ask(lines=sdk(FROM_OFFICE)).reached[0][0]["headers"]
+    first.clear()
+    assert play.ask(lines=sdk(FROM_OFFICE)).reached[0][0]["headers"]
+
+
+RULES = HeadRules(SETTINGS)
+NAMES = st.one_of(
+    st.sampled_from(
+        [
+            *FIELDS,
+            b"content-length",
+            b"x-camguard-principal",
+            b"connection",
+            b"x-forwarded-for",
+            b"te",
+            b"cookie",
+            b"x_tc_action",
+        ]
+    ),
+    st.binary(max_size=12),
+)
+VALUES = st.one_of(st.sampled_from([b"close", b"x-note", HOST, b"chunked", b""]), st.binary(max_size=40))
+
+
+@QUIET
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=12), st.binary(max_size=30))
+def test_any_head_is_read_or_refused_and_never_raises(lines: list[Line], query: bytes) -> None:
+    scope = {"method": "POST", "path": "/", "raw_path": b"/", "query_string": query, "headers": lines}
+    once, again = read_head(scope, RULES), read_head(scope, RULES)
+    assert once == again
+    if not isinstance(once, Head):
+        return
+    assert set(once.headers) <= set(lines)
+    given_names = [name for name, _ in lines]
+    for name, value in zip(FIELDS, once[4:-1], strict=True):
+        assert value == dict(lines).get(name)
+        assert given_names.count(name) <= 1
+    # Reading once more what goes on changes nothing.
+    normal = read_head({**scope, "headers": list(once.headers)}, RULES)
+    assert isinstance(normal, Head)
+    assert normal.headers == once.headers
+    assert normal[4:14] == once[4:14]
+
+
+def test_shapes_and_what_they_hold_are_bounded() -> None:
+    rules = HeadRules(SETTINGS)
+    for n in range(3000):
+        lines = [(b"host", HOST), (b"x-%d" % n, b"v"), (b"connection", b"x-%d" % n)]
+        read_head({"method": "GET", "path": "/", "query_string": b"", "headers": lines}, rules)
+    assert len(rules.shapes) <= 1024
+    assert len(rules.hops) <= 4096
+
+
+def test_limits_are_settings() -> None:
+    lines = sdk(FROM_OFFICE, (b"x-pad", b"x" * 300))
+    assert ask(limits(header_value_bytes=256), lines=lines).detail == "headers_too_large"
+    assert ask(limits(header_lines=8), lines=lines).detail == "headers_too_large"
+    assert ask(limits(query_bytes=3), query=b"a=bc").detail == "query_too_large"
+    assert LimitsSettings().header_bytes == 65536

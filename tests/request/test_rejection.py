@@ -1,0 +1,173 @@
+"""Refusals as the vendor's SDKs read them: rows T67, T113, T119 (DEC-53, THREATS 4)."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from camguard.engine.decision import Decision, Reason
+from camguard.request.rejection import DETAILS, answer, refused
+from camguard.request.request_id import new_request_id
+
+ID = "9f1c2c1e-6d0b-4b57-9f39-3a6d5d1f6a10"
+DENIED = Decision(Reason.NO_ALLOW)
+POLICY = (
+    Reason.EXPLICIT_DENY,
+    Reason.UNDETERMINED_DENY,
+    Reason.NO_ALLOW,
+    Reason.LAYER_LIMIT,
+    Reason.PRINCIPAL_UNKNOWN,
+)
+ADDED = {  # details that stand in no row of TABLE
+    "version_unknown": "NoSuchVersion",
+    "signature_v1_disabled": "AuthFailure.InvalidAuthorization",
+    "body_unavailable": "AuthFailure.SignatureFailure",
+    "key_expired": "AuthFailure.TokenFailure",
+    "token_invalid": "AuthFailure.TokenFailure",
+    "overloaded": "RequestLimitExceeded",
+    "trailers_possible": "UnsupportedProtocol",
+}
+# detail, status, Error.Code (THREATS 4)
+TABLE = """
+client_ip_invalid 403 AuthFailure.UnauthorizedOperation
+principal_missing 401 AuthFailure.InvalidAuthorization
+auth_malformed 403 AuthFailure.InvalidAuthorization
+principal_conflict 403 AuthFailure.InvalidAuthorization
+identity_header_untrusted 403 AuthFailure.InvalidAuthorization
+identity_header_invalid 403 AuthFailure.InvalidAuthorization
+unsigned_payload 403 AuthFailure.InvalidAuthorization
+secret_id_unknown 403 AuthFailure.SecretIdNotFound
+signature_invalid 403 AuthFailure.SignatureFailure
+signature_replay 403 AuthFailure.SignatureFailure
+signature_v1_ambiguous 403 AuthFailure.SignatureFailure
+signature_expired 403 AuthFailure.SignatureExpire
+action_missing 400 MissingParameter
+action_conflict 400 InvalidParameter
+action_duplicate 400 InvalidParameter
+action_alias 400 InvalidParameter
+action_invalid 400 InvalidParameter
+query_malformed 400 InvalidParameter
+body_malformed 400 InvalidParameter
+region_invalid 400 InvalidParameter
+version_invalid 400 InvalidParameter
+service_conflict 400 InvalidParameter
+param_ambiguous 400 InvalidParameter
+too_many_params 400 InvalidParameter
+action_unknown 403 InvalidAction
+service_unknown 403 NoSuchProduct
+host_missing 400 InvalidRequest
+host_invalid 400 InvalidRequest
+header_duplicate 400 InvalidRequest
+header_alias 400 InvalidRequest
+header_malformed 400 InvalidRequest
+header_hop_by_hop 400 InvalidRequest
+forwarded_too_long 400 InvalidRequest
+framing 400 InvalidRequest
+body_on_get 400 InvalidRequest
+upgrade_refused 400 InvalidRequest
+websocket_refused 400 InvalidRequest
+method_not_allowed 405 UnsupportedProtocol
+path_not_allowed 404 UnsupportedProtocol
+content_type 415 UnsupportedProtocol
+content_encoding 415 UnsupportedProtocol
+expectation_failed 417 UnsupportedProtocol
+headers_too_large 431 RequestSizeLimitExceeded
+query_too_large 414 RequestSizeLimitExceeded
+body_too_large 413 RequestSizeLimitExceeded
+request_timeout 408 InvalidRequest
+overloaded 503 RequestLimitExceeded
+policy_unavailable 503 ServiceUnavailable
+internal_error 500 InternalError
+upstream_error 502 InternalError
+upstream_timeout 504 InternalError
+"""
+ROWS = [line.split() for line in TABLE.split("\n") if line]
+
+
+@pytest.mark.parametrize(("detail", "status", "code"), ROWS, ids=[row[0] for row in ROWS])
+def test_every_detail_has_its_status_and_code(detail: str, status: str, code: str) -> None:
+    http = answer(refused(detail), ID, style="http")
+    assert http.status == int(status)
+    assert json.loads(http.body)["Response"]["Error"]["Code"] == code
+    assert dict(http.headers).get(b"retry-after") == (b"1" if http.status == 503 else None)
+
+
+def test_no_detail_is_forgotten() -> None:
+    assert {row[0] for row in ROWS} | ADDED.keys() == DETAILS.keys()
+    assert all(DETAILS[detail].code == code for detail, code in ADDED.items())
+
+
+@pytest.mark.parametrize("detail", DETAILS)
+def test_every_answer_in_the_sdks_style_is_200_and_plain_json(detail: str) -> None:
+    """DEC-53, in the envelope of CAM 14.5."""
+    told = answer(refused(detail), ID)
+    assert told.status == 200
+    headers = dict(told.headers)
+    assert headers[b"content-type"] == b"application/json"
+    assert headers[b"content-length"] == b"%d" % len(told.body)
+    response = json.loads(told.body)["Response"]
+    assert response["RequestId"] == ID
+    assert response.keys() == {"Error", "RequestId"}
+    assert response["Error"].keys() == {"Code", "Message"}
+    assert detail not in response["Error"]["Message"]
+    assert refused(detail) is refused(detail)
+    assert refused(detail).reason is DETAILS[detail].reason
+
+
+def test_a_denial_of_aiart_has_the_second_form() -> None:
+    """CAM 15.2: the code of the service's own error list decides (DEC-52)."""
+    error = json.loads(answer(DENIED, ID, action="aiart:TextToImage").body)["Response"]["Error"]
+    assert error == {
+        "Code": "AuthFailure.UnauthorizedOperation",
+        "Message": "You are not authorized to perform this operation. Check your CAM policies, and ensure "
+        f"that you are using the correct access keys. [[request id:{ID}]you are not authorized to perform "
+        "operation (aiart:TextToImage)\nresource (*) has no permission\n]",
+    }
+
+
+def test_a_denial_of_any_other_service_has_the_first() -> None:
+    """CAM 15.2, DEC-52."""
+    error = json.loads(answer(DENIED, ID, action="intlpartnersmgt:QueryArea").body)["Response"]["Error"]
+    assert error == {
+        "Code": "UnauthorizedOperation",
+        "Message": f"[request id:{ID}]you are not authorized to perform operation "
+        "(intlpartnersmgt:QueryArea)\nresource (*) has no permission\n",
+    }
+
+
+@pytest.mark.parametrize("resource", ['"},"x":"', "%s%d%", "\u2028\x00\r\n", "x" * 10_000, None])
+def test_a_resource_is_text_whatever_it_holds(resource: str | None) -> None:
+    told = answer(DENIED, ID, action="cvm:StopInstances", resource=resource)
+    response = json.loads(told.body)["Response"]
+    assert response["RequestId"] == ID
+    assert f"resource ({(resource or '*')[:256]}) has" in response["Error"]["Message"]
+    assert dict(told.headers)[b"content-length"] == b"%d" % len(told.body)
+    assert told.body.isascii()
+
+
+@pytest.mark.parametrize("reason", POLICY)
+def test_t119_all_denials_read_the_same(reason: Reason) -> None:
+    decision = Decision(reason, ("secret-policy#3",), "boundary")
+    assert answer(decision, ID, action="a:B") == answer(DENIED, ID, action="a:B")
+    assert answer(decision, ID, action="a:B", style="http").status == 403
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.ALLOWED])
+def test_every_reason_can_be_told_without_a_detail(reason: Reason) -> None:
+    assert json.loads(answer(Decision(reason), ID, action="a:B").body)["Response"]["Error"]["Code"]
+    assert json.loads(answer(Decision(reason), ID).body)["Response"]["Error"]["Code"]
+
+
+def test_what_cannot_be_read_further_ends_the_connection() -> None:
+    close = {detail for detail in DETAILS if (b"connection", b"close") in answer(refused(detail), ID).headers}
+    assert {"framing", "body_too_large", "request_timeout", "header_malformed", "upgrade_refused"} <= close
+    assert close.isdisjoint({"action_conflict", "signature_invalid", "action_unknown", "client_ip_invalid"})
+
+
+def test_request_ids_are_version_4_and_never_the_same() -> None:
+    ids = [new_request_id() for _ in range(2000)]
+    form = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+    assert all(form.fullmatch(each) for each in ids)
+    assert len(set(ids)) == 2000
