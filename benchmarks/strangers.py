@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from camguard.authn.authenticator import make_identify  # noqa: E402
+from camguard.authn.authenticator import authenticator  # noqa: E402
 from camguard.settings import IdentitySettings  # noqa: E402
 from tests import stage  # noqa: E402
 from tests.authn import signing  # noqa: E402
@@ -163,7 +163,7 @@ REQUESTS: Mapping[str, Asked] = {
 def guarded() -> stage.Play:
     """Return a middleware that has seen nothing, behind which v1 and TC3 signatures are good."""
     rules = IdentitySettings(mode="either", allow_v1=True)
-    return stage.Play(who=make_identify(rules, Held()), clock=lambda: float(signing.NOW))
+    return stage.Play(who=authenticator(rules, Held()), clock=lambda: float(signing.NOW))
 
 
 async def _discard(scope: Mapping[str, Any], receive: Any, send: Any) -> None:

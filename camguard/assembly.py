@@ -17,7 +17,7 @@ from types import MappingProxyType
 from prometheus_client import CollectorRegistry
 
 from camguard._version import __version__
-from camguard.authn.authenticator import make_identify
+from camguard.authn.authenticator import authenticator
 from camguard.authn.credentials import KeyStore
 from camguard.bundle.load import Content, build_bundle, read_content
 from camguard.bundle.model import Bundle
@@ -103,7 +103,7 @@ def assemble(
     log = DecisionLog(settings.decision_log.path)
     metrics.follow_log(log.counts)
     keys = _keys(settings)
-    who = make_identify(settings.identity, keys)
+    callers = authenticator(settings.identity, keys)
     store = _store(settings, Path(_folder(settings)), keys, clock, (metrics.policy,))
     candidate = None
     if settings.enforcement.candidate is not None:
@@ -112,7 +112,7 @@ def assemble(
         listener: Guard(
             settings,
             store,
-            who,
+            callers,
             candidate=candidate,
             observers=(metrics.observe,),
             conclusions=(log.conclude,) if log.enabled else (),

@@ -1,7 +1,7 @@
-"""A quicker way to make a NamedTuple, for those that every request makes.
+"""A quicker way to construct a NamedTuple, for those that every request constructs.
 
-Calling the class goes through a Python function that takes its fields apart and puts them together again: a
-third of a microsecond each time (Head 0.37 -> 0.22, Record 0.55 -> 0.25), a tenth of what the guard costs.
+Calling the class runs a Python function that takes the fields apart and puts them together again: a third of
+a microsecond each time, where `tuple.__new__` takes a third of that.
 """
 
 from __future__ import annotations
@@ -13,6 +13,6 @@ from typing import Any, TypeVar, cast
 T = TypeVar("T", bound=tuple[Any, ...])
 
 
-def maker_of(kind: type[T]) -> Callable[[tuple[Any, ...]], T]:
-    """Return what makes a `kind` of all its fields in order. Nothing counts them: keep the two in step."""
+def constructor_of(kind: type[T]) -> Callable[[tuple[Any, ...]], T]:
+    """Return what constructs a `kind` of a tuple of all its fields in order. Their number is not checked."""
     return cast("Callable[[tuple[Any, ...]], T]", partial(tuple.__new__, kind))

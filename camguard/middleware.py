@@ -14,15 +14,15 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from camguard.assembly import Parts, assemble
-from camguard.enforcement.guard import UPSTREAM_KEY, Guard
+from camguard.enforcement.guard import Guard
+from camguard.enforcement.outcome import UPSTREAM_KEY
 from camguard.errors import Problem, SettingsError
-from camguard.request.rejection import Answer, answer, refused
-from camguard.request.request_id import new_request_id
+from camguard.request.head import new_request_id
+from camguard.request.rejection import Refusal, refusal, rejection
 from camguard.settings import Settings, load_settings
 from camguard.telemetry.record import Record
 
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
-_CLOSE = (b"connection", b"close")
 _DENIAL = "websocket.http.response"  # the ASGI extension
 
 
@@ -70,41 +70,36 @@ class CamguardMiddleware:
         if not self._started:
             self._start()
         guard = self._guard
-        guard.in_flight += 1
+        outcome = await guard.handle(scope, receive)
+        if outcome is None:
+            return
+        record, onward, replayed, refused, _ = outcome
         try:
-            judged = await guard.judge(scope, receive)
-            if judged is None:
-                return
-            record, onward, replayed, _, unasked = judged
             if onward is None or replayed is None:
-                answer = guard.answer(record)
+                assert refused is not None  # noqa: S101 - for mypy: an outcome is either of the two
                 try:
-                    await refuse(closing(answer) if unasked else answer, send)
-                finally:  # a client that is gone, or a server that ends, must not take the evidence along
+                    await send_refusal(refused, send)
+                finally:  # a client that has left, or a server that ends, must not lose the record
                     guard.conclude(record, None)
-                return
-            try:
-                if guard.conclusions:
-                    await self._told(record, onward, replayed, send)
-                else:
-                    await self.app(onward, replayed, send)
-            finally:
-                guard.release(judged)
+            elif guard.conclusions:
+                await self._conclude(record, onward, replayed, send)
+            else:
+                await self.app(onward, replayed, send)
         finally:
-            guard.in_flight -= 1
+            guard.release(outcome)
 
-    async def _told(self, record: Record, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the application, and tell those who want to know what it answered."""
+    async def _conclude(self, record: Record, scope: Scope, receive: Receive, send: Send) -> None:
+        """Call the application, and hand the status of its answer to the conclusions."""
         status: int | None = None
 
-        async def sent(message: Message) -> None:
+        async def noting_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self.app(scope, receive, sent)
+            await self.app(scope, receive, noting_status)
         finally:
             self._guard.conclude(record, scope.get(UPSTREAM_KEY, status))
 
@@ -129,10 +124,10 @@ class CamguardMiddleware:
         if _DENIAL not in (scope.get("extensions") or {}):
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             return
-        refusal = answer(refused("websocket_refused"), new_request_id(), style="http")
-        headers = [line for line in refusal.headers if line[0] != b"connection"]
+        answer = refusal(rejection("websocket_refused"), new_request_id(), style="http")
+        headers = [line for line in answer.headers if line[0] != b"connection"]
         await send({"type": f"{_DENIAL}.start", "status": 403, "headers": headers})
-        await send({"type": f"{_DENIAL}.body", "body": refusal.body})
+        await send({"type": f"{_DENIAL}.body", "body": answer.body})
 
     def _start(self) -> None:
         """Start the parts once: with the application, or with the first request where no server says when."""
@@ -141,16 +136,7 @@ class CamguardMiddleware:
         self._started = True
 
 
-def closing(answer: Answer) -> Answer:
-    """Return an answer behind which the connection ends.
-
-    Who was not asked for his body may send it or not (RFC 9110 section 10.1.1): nobody can tell whether what
-    comes next is that body or another request.
-    """
-    return answer if _CLOSE in answer.headers else answer._replace(headers=(*answer.headers, _CLOSE))
-
-
-async def refuse(answer: Answer, send: Send) -> None:
+async def send_refusal(answer: Refusal, send: Send) -> None:
     """Send a whole answer."""
     await send({"type": "http.response.start", "status": answer.status, "headers": list(answer.headers)})
     await send({"type": "http.response.body", "body": answer.body})

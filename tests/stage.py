@@ -6,20 +6,21 @@ import asyncio
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any
 
 from hypothesis import settings
 
-from camguard.authn.authenticator import Claim, Identity
+from camguard.authn.authenticator import Caller, Claim
 from camguard.bundle import Bundle, make_bundle
 from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
 from camguard.enforcement.guard import Guard
-from camguard.engine.decision import Decision
 from camguard.ipset import IpSet
 from camguard.middleware import CamguardMiddleware
 from camguard.policy.document import parse_policy
-from camguard.request.head import Head
+from camguard.request.head import RequestHead
 from camguard.request.params import Params
+from camguard.request.rejection import Rejection
 from camguard.settings import (
     ClientIpSettings,
     EnforcementSettings,
@@ -162,43 +163,43 @@ class Held:
 
     def __init__(self, bundle: Bundle | None = BUNDLE, *, stale: bool = False) -> None:
         self.bundle = bundle
-        self.stale = stale
+        self.fresh_until = -inf if stale else inf
 
 
 class Known:
     """An identity that is never in doubt: of one principal, whatever the request says."""
 
     def __init__(self, principal: str = ALICE, *, body: bool = False) -> None:
-        self.said: Identity | Decision = Identity(principal, None, None, None)
+        self.found: Caller | Rejection = Caller(principal, None, None, None)
         self.body = body
-        self.asked: list[tuple[Head, str, bytes | None, Params, bool]] = []
+        self.requests: list[tuple[RequestHead, str, bytes | None, Params, bool]] = []
 
-    def __call__(
+    def caller(
         self,
-        head: Head,
+        head: RequestHead,
         service: str,
         body: bytes | None,
         params: Params,
         peer_trusted: bool,
         now: float,
         claim: Claim = None,
-    ) -> Identity | Decision:
+    ) -> Caller | Rejection:
         assert now == NOW
         assert claim is None
-        self.asked.append((head, service, body, params, peer_trusted))
-        return self.said
+        self.requests.append((head, service, body, params, peer_trusted))
+        return self.found
 
-    def claimed_by(
-        self, head: Head, service: str, params: Params, peer_trusted: bool, form: bool, now: float
-    ) -> Claim | Decision:
+    def claim(
+        self, head: RequestHead, service: str, params: Params, peer_trusted: bool, form: bool, now: float
+    ) -> Claim | Rejection:
         del head, service, params, peer_trusted, form, now
         return None
 
-    def unsigned(self, identity: bytes | None, peer_trusted: bool) -> Identity | Decision:
+    def unsigned(self, identity: bytes | None, peer_trusted: bool) -> Caller | Rejection:
         del identity, peer_trusted
-        return self.said
+        return self.found
 
-    def needs_body(self, head: Head) -> bool:
+    def needs_body(self, head: RequestHead) -> bool:
         assert head.method == "POST"
         return self.body
 

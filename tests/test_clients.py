@@ -12,14 +12,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from camguard.assembly import Parts, assemble
-from camguard.authn.authenticator import Identity, make_identify
+from camguard.authn.authenticator import Caller, authenticator
 from camguard.authn.credentials import parse_keys
 from camguard.middleware import CamguardMiddleware
-from camguard.request.head import Head, HeadRules
+from camguard.request.head import HeadRules, RequestHead, read_head
 from camguard.request.params import parse_params
-from camguard.request.rejection import refused
+from camguard.request.rejection import rejection
 from camguard.settings import Settings, load_settings
-from tests.authn.signing import read_head
 from tests.captures.read import KEYS, Capture, captures
 
 CONFIG = """
@@ -135,14 +134,14 @@ def test_signed_call_reaches_the_application_and_still_verifies_there(
     assert application.body == capture.body
     assert application.scope["query_string"] == capture.scope["query_string"]
     head = read_head(application.scope, HeadRules(settings))
-    assert isinstance(head, Head)
+    assert isinstance(head, RequestHead)
     form = dict(capture.scope["headers"]).get(b"content-type", b"").startswith(b"application/x-www-form")
     raw = application.body if form and head.method == "POST" else head.query
-    params = parse_params(raw, 1000, refused("body_malformed"))
+    params = parse_params(raw, 1000, rejection("body_malformed"))
     assert isinstance(params, tuple)
-    identify = make_identify(settings.identity, parts.keys)
-    again = identify(head, capture.service, application.body, params, False, clock.now)
-    assert isinstance(again, Identity)
+    identify = authenticator(settings.identity, parts.keys)
+    again = identify.caller(head, capture.service, application.body, params, False, clock.now)
+    assert isinstance(again, Caller)
     assert again.signature == "valid"
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import camguard.grammar as grammar_module
-from camguard.authn.authenticator import Identify
+from camguard.authn.authenticator import Authenticator
 from camguard.bundle import make_bundle
 from camguard.catalog import Catalog, parse_catalog
 from camguard.catalog.template import bindable, segments
@@ -204,7 +204,7 @@ def test_whatever_loads_can_be_called_over_http(service: str, name: str, uin: st
     }
     bundle = make_bundle({"all": ALLOW_ALL}, {"owner": OWNER, **kept}, catalog)
     rules = IdentitySettings(mode="header")
-    play = Play(SETTINGS, policies=Held(bundle), who=Identify(rules, None))
+    play = Play(SETTINGS, policies=Held(bundle), who=Authenticator(rules, None))
     for principal in callers:
         assert bundle.decide(Call(principal, f"{service}:{name}", 0, NOW))
         lines = sdk(

@@ -18,8 +18,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from camguard import CamguardMiddleware
-from camguard.authn.authenticator import make_identify
-from camguard.enforcement.guard import UPSTREAM_KEY
+from camguard.authn.authenticator import authenticator
+from camguard.enforcement.outcome import UPSTREAM_KEY
 from camguard.errors import SettingsError
 from camguard.settings import IdentitySettings, load_settings
 from tests.stage import Line, Play, sdk
@@ -153,7 +153,7 @@ HERE = (b"x-forwarded-for", b"203.0.113.7")
 def test_a_client_that_waits_to_be_asked_for_its_body_and_is_not_sends_nothing_else_here(
     lines: tuple[Line, ...], request_: dict[str, Any], closes: int
 ) -> None:
-    reply = Play(who=make_identify(IdentitySettings(mode="header"), None)).ask(
+    reply = Play(who=authenticator(IdentitySettings(mode="header"), None)).ask(
         lines=(*lines, (b"x-camguard-principal", ALICE)), **request_
     )
     assert not reply.passed
@@ -308,7 +308,7 @@ def test_t67_a_debugging_application_shows_nothing_of_the_guard(
     def broken(*_: Any) -> Any:
         raise ValueError("secret")
 
-    monkeypatch.setattr("camguard.enforcement.reading.read_lines", broken)
+    monkeypatch.setattr("camguard.enforcement.guard.read_head", broken)
     app = guarded(config, CollectorRegistry())
 
     async def scene() -> Told:

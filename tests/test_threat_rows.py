@@ -11,7 +11,7 @@ import pytest
 
 from camguard import Bundle, Call, CamguardError, parse_address, parse_policy
 from camguard.assembly import assemble
-from camguard.authn.authenticator import make_identify
+from camguard.authn.authenticator import authenticator
 from camguard.bundle.load import build_bundle, read_content
 from camguard.engine.decision import Reason
 from camguard.settings import IdentitySettings, PolicySettings, Settings
@@ -261,7 +261,7 @@ def test_t113_nothing_secret_is_logged_counted_or_answered(tmp_path: Any) -> Non
     metrics = Metrics(None, listeners=("middleware",), actions=("*",), version="0")
     log = DecisionLog(str(tmp_path / "log"))
     log.start()
-    who = make_identify(IdentitySettings(mode="either"), Held())
+    who = authenticator(IdentitySettings(mode="either"), Held())
     play = Play(who=who, observers=(metrics.observe,), conclusions=(log.conclude,))
     for action in ("QueryArea", "PayOrders", "Nothing"):
         extra = [(name.encode(), text.encode()) for name, text in lines.items()]

@@ -7,7 +7,7 @@ import itertools
 from typing import Any
 
 from benchmarks.faults.report import Report
-from camguard.authn.authenticator import make_identify
+from camguard.authn.authenticator import authenticator
 from camguard.authn.tc3 import SKEW
 from camguard.enforcement.guard import Guard
 from camguard.engine.decision import Decision
@@ -60,7 +60,7 @@ class Stage:
         self.guard = Guard(
             stage.SETTINGS,
             stage.Held(bundle),
-            make_identify(IdentitySettings(mode="signature"), Held()),
+            authenticator(IdentitySettings(mode="signature"), Held()),
             observers=(self.metrics.observe, lambda record: self.decisions.append(record.decision)),
             clock=lambda: self.now,
         )

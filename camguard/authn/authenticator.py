@@ -1,4 +1,4 @@
-"""Who calls: a principal that is proved by a signature or said by a trusted proxy (THREATS 3.4).
+"""Who calls: a principal that is proved by a signature or named by a trusted proxy (THREATS 3.4).
 
 Rule 1: there is no anonymous principal; a request that says nothing is refused.
 Rule 2: a signature that is present must be good, whoever else vouches for the caller, and name the same one.
@@ -25,14 +25,15 @@ from camguard.authn.credentials import Credential, Key, Keys, shorten
 from camguard.authn.hmac_v1 import check_v1, claim_v1, signs_v1
 from camguard.authn.replay_guard import SignatureLog
 from camguard.authn.tc3 import check_tc3, claim_tc3, named_credential, signed_payload, verify_tc3
-from camguard.engine.decision import Decision, Reason
+from camguard.bounded_cache import BoundedCache
+from camguard.engine.decision import Reason
 from camguard.errors import Problem, SettingsError
-from camguard.fast_tuple import maker_of
+from camguard.fast_tuple import constructor_of
 from camguard.grammar import PRINCIPAL, SECRET_ID, UIN
 from camguard.policy.model import Policy
-from camguard.request.head import Head
+from camguard.request.head import RequestHead
 from camguard.request.params import Params, parse_params
-from camguard.request.rejection import refused
+from camguard.request.rejection import Rejection, rejection
 from camguard.settings.model import IdentitySettings
 
 _LOGGER = logging.getLogger(__name__)
@@ -50,18 +51,17 @@ CLAIMED: Final = (
     "camguard can call as anyone whose secret id they know, unless the upstream verifies that signature."
 )
 
-_SECRET_ID_SAID = re.compile(rf"TC3-HMAC-SHA256 Credential=({SECRET_ID.pattern})/".encode())
-_REMEMBERED: Final = 4096
+_NAMED_SECRET_ID = re.compile(rf"TC3-HMAC-SHA256 Credential=({SECRET_ID.pattern})/".encode())
 _SIGNATURES: Final = 65_536  # T105: some 36 MiB when full
 _HEX_LENGTH: Final = 64
 
-_MISSING: Final = refused("principal_missing")
-_CONFLICT: Final = refused("principal_conflict")
-_UNTRUSTED: Final = refused("identity_header_untrusted")
-_HEADER_INVALID: Final = refused("identity_header_invalid")
-_MALFORMED: Final = refused("auth_malformed")
-_V1_OFF: Final = refused("signature_v1_disabled")
-_REPLAYED: Final = refused("signature_replay")
+_MISSING: Final = rejection("principal_missing")
+_CONFLICT: Final = rejection("principal_conflict")
+_UNTRUSTED: Final = rejection("identity_header_untrusted")
+_HEADER_INVALID: Final = rejection("identity_header_invalid")
+_MALFORMED: Final = rejection("auth_malformed")
+_V1_OFF: Final = rejection("signature_v1_disabled")
+_REPLAYED: Final = rejection("signature_replay")
 
 
 class KeySource(Protocol):
@@ -72,7 +72,7 @@ class KeySource(Protocol):
         """The keys in use; read once per request."""
 
 
-class Identity(NamedTuple):
+class Caller(NamedTuple):
     """Who calls.
 
     secret_id: shortened; None where no key was involved. session: what a temporary credential may do at most.
@@ -85,76 +85,76 @@ class Identity(NamedTuple):
     signature: str | None
 
 
-_identity = maker_of(Identity)
+_caller = constructor_of(Caller)
 
 # What the head alone tells of the caller: all, the credential of a signature still to be checked, or nothing.
-Claim: TypeAlias = Identity | Credential | None
+Claim: TypeAlias = Caller | Credential | None
 
 
-class Identify:
+class Authenticator:
     """Made once from settings and keys; called once per request."""
 
-    __slots__ = ("_keys", "_must_say", "_must_sign", "_principals", "_rules", "signatures")
+    __slots__ = ("_header_callers", "_keys", "_needs_header", "_needs_signature", "_rules", "signatures")
 
     def __init__(self, rules: IdentitySettings, keys: KeySource | None) -> None:
         self._rules = rules
         self._keys = keys
-        self._must_say = rules.mode == "header"
-        self._must_sign = rules.mode in {"signature", "claimed"}
-        self._principals: dict[bytes, Identity] = {}
+        self._needs_header = rules.mode == "header"
+        self._needs_signature = rules.mode in {"signature", "claimed"}
+        self._header_callers: BoundedCache[bytes, Caller | Rejection] = BoundedCache(self._header_caller)
         self.signatures = SignatureLog(_SIGNATURES) if rules.bind_signatures else None
 
-    def __call__(  # noqa: PLR0911, PLR0913, PLR0917 - a request has that many faces; keywords cost time per request
+    def caller(  # noqa: PLR0911, PLR0913, PLR0917 - a request has that many faces; keywords cost time per request
         self,
-        head: Head,
+        head: RequestHead,
         service: str,
         body: bytes | None,
         params: Params,
         peer_trusted: bool,  # noqa: FBT001 - as above
         now: float,
         claim: Claim = None,
-    ) -> Identity | Decision:
+    ) -> Caller | Rejection:
         """Return who calls, or the refusal.
 
         service: what the host names. body: the bytes that go on, None where they were not delivered.
         params: of the query, or of the form where the body is one. now: seconds since the epoch.
-        claim: what `claimed_by` returned for the same head at the same moment.
+        claim: what `claim` returned for the same head at the same moment.
         """
         kind = type(claim)
-        if kind is Identity:
+        if kind is Caller:
             return claim  # type: ignore[return-value]  # by its type
-        if kind is Credential and head.identity is None and not (params or head.query or self._must_say):
+        if kind is Credential and head.identity is None and not (params or head.query or self._needs_header):
             return self._verified(head, service, body, claim, now)  # type: ignore[arg-type]  # by its type
         if self._keys is None or (head.authorization is None and not _carries_v1(head, params)):
             return self.unsigned(head.identity, peer_trusted)
-        said = None if head.identity is None else self._said(head.identity, peer_trusted)
-        if isinstance(said, Decision):
-            return said
+        named = None if head.identity is None else self._named_by_header(head.identity, peer_trusted)
+        if isinstance(named, Rejection):
+            return named
         proved = self._prove(head, service, body, params, now, claim)
-        if isinstance(proved, Decision):
+        if isinstance(proved, Rejection):
             return proved
-        if said is None:
-            return _MISSING if self._must_say else proved
-        return proved if said.principal == proved.principal else _CONFLICT
+        if named is None:
+            return _MISSING if self._needs_header else proved
+        return proved if named.principal == proved.principal else _CONFLICT
 
-    def claimed_by(  # noqa: C901, PLR0911, PLR0913, PLR0917 - one check after the other, as __call__
+    def claim(  # noqa: C901, PLR0911, PLR0913, PLR0917 - one check after the other, as caller
         self,
-        head: Head,
+        head: RequestHead,
         service: str,
         params: Params,
-        peer_trusted: bool,  # noqa: FBT001 - as __call__
+        peer_trusted: bool,  # noqa: FBT001 - as caller
         form: bool,  # noqa: FBT001 - as peer_trusted
         now: float,
-    ) -> Claim | Decision:
+    ) -> Claim | Rejection:
         """Return what the head claims about the caller, or the refusal for which no body is needed.
 
         params: of the query. form: whether the body is a form, which may carry a v1 signature.
         """
         if self._keys is None:
             return self.unsigned(head.identity, peer_trusted)
-        said = None if head.identity is None else self._said(head.identity, peer_trusted)
-        if isinstance(said, Decision):
-            return said
+        named = None if head.identity is None else self._named_by_header(head.identity, peer_trusted)
+        if isinstance(named, Rejection):
+            return named
         rules = self._rules
         v1 = bool(params) and signs_v1(params)
         if head.authorization is None:
@@ -162,61 +162,58 @@ class Identify:
                 if not rules.allow_v1:
                     return _V1_OFF
                 return _MALFORMED if head.method == "POST" and not form else None
-            if said is not None and not self._must_sign:
-                return None if form else said
-            by_v1 = form and rules.allow_v1 and not (self._must_say and said is None)
+            if named is not None and not self._needs_signature:
+                return None if form else named
+            by_v1 = form and rules.allow_v1 and not (self._needs_header and named is None)
             return None if by_v1 else _MISSING
         if v1:
             return _MALFORMED
         keys = self._keys.keys
         if rules.mode == "claimed":
             key = claim_tc3(head, service, keys, now)
-            return key if isinstance(key, Decision) else None
+            return key if isinstance(key, Rejection) else None
         covered = signed_payload(head, b"", unsigned_allowed=rules.allow_unsigned_payload)
-        if isinstance(covered, Decision):
+        if isinstance(covered, Rejection):
             return covered
         credential = named_credential(head, service, keys, now)
-        if said is None and self._must_say and not isinstance(credential, Decision):
+        if named is None and self._needs_header and not isinstance(credential, Rejection):
             return _MISSING
         return credential
 
-    def unsigned(self, identity: bytes | None, peer_trusted: bool) -> Identity | Decision:  # noqa: FBT001
+    def unsigned(self, identity: bytes | None, peer_trusted: bool) -> Caller | Rejection:  # noqa: FBT001
         """Return who calls where nothing is signed, or the refusal. identity: what the header says."""
-        said = None if identity is None else self._said(identity, peer_trusted)
-        if isinstance(said, Decision):
-            return said
-        return _MISSING if said is None or self._must_sign else said
+        named = None if identity is None else self._named_by_header(identity, peer_trusted)
+        if isinstance(named, Rejection):
+            return named
+        return _MISSING if named is None or self._needs_signature else named
 
-    def needs_body(self, head: Head) -> bool:
+    def needs_body(self, head: RequestHead) -> bool:
         """Tell whether the identity cannot be had without the body: a signature that covers it."""
         if head.authorization is None or head.method != "POST" or self._keys is None:
             return False
         return self._rules.mode != "claimed" and (head.content_sha256 is None or self.signatures is not None)
 
-    def _said(self, raw: bytes, peer_trusted: bool) -> Identity | Decision:  # noqa: FBT001 - as above
+    def _named_by_header(self, raw: bytes, peer_trusted: bool) -> Caller | Rejection:  # noqa: FBT001 - as above
         """Return whom the identity header names, if the peer may say so."""
         if not peer_trusted:
             return _UNTRUSTED
-        known = self._principals.get(raw)
-        if known is not None:
-            return known
+        return self._header_callers[raw]
+
+    def _header_caller(self, raw: bytes) -> Caller | Rejection:
         text = raw.decode("ascii", "replace")
         principal = f"uin/{text}" if UIN.fullmatch(text) else text
         if not PRINCIPAL.fullmatch(principal):
             return _HEADER_INVALID
-        if len(self._principals) >= _REMEMBERED:
-            self._principals.clear()
-        identity = self._principals[raw] = Identity(principal, None, None, None)
-        return identity
+        return Caller(principal, None, None, None)
 
-    def _prove(  # noqa: PLR0913, PLR0917 - as __call__
-        self, head: Head, service: str, body: bytes | None, params: Params, now: float, claim: Claim
-    ) -> Identity | Decision:
+    def _prove(  # noqa: PLR0913, PLR0917 - as caller
+        self, head: RequestHead, service: str, body: bytes | None, params: Params, now: float, claim: Claim
+    ) -> Caller | Rejection:
         """Return the principal of the one signature in the request, or the refusal."""
         rules = self._rules
         keys = self._keys.keys  # type: ignore[union-attr]  # asked only where there are keys
         claimed = rules.mode == "claimed"
-        key: Key | Decision
+        key: Key | Rejection
         if isinstance(claim, Credential) and not _carries_v1(head, params):
             return self._verified(head, service, body, claim, now)
         if head.authorization is None:
@@ -229,48 +226,48 @@ class Identify:
             key = claim_tc3(head, service, keys, now)
         else:
             payload = signed_payload(head, body, unsigned_allowed=rules.allow_unsigned_payload)
-            key = payload if isinstance(payload, Decision) else check_tc3(head, service, payload, keys, now)
-            return key if isinstance(key, Decision) else self._bound(head, service, body, key, now)
-        if isinstance(key, Decision):
+            key = payload if isinstance(payload, Rejection) else check_tc3(head, service, payload, keys, now)
+            return key if isinstance(key, Rejection) else self._bound(head, service, body, key, now)
+        if isinstance(key, Rejection):
             return key
-        return Identity(key.principal, key.label, key.session, "claimed" if claimed else "valid")
+        return Caller(key.principal, key.label, key.session, "claimed" if claimed else "valid")
 
     def _verified(
-        self, head: Head, service: str, body: bytes | None, credential: Credential, now: float
-    ) -> Identity | Decision:
+        self, head: RequestHead, service: str, body: bytes | None, credential: Credential, now: float
+    ) -> Caller | Rejection:
         """Return the principal of a TC3 signature of which only the body's part was not judged yet."""
         payload = signed_payload(head, body, unsigned_allowed=self._rules.allow_unsigned_payload)
-        key = payload if isinstance(payload, Decision) else verify_tc3(head, credential, payload, now)
-        return key if isinstance(key, Decision) else self._bound(head, service, body, key, now)
+        key = payload if isinstance(payload, Rejection) else verify_tc3(head, credential, payload, now)
+        return key if isinstance(key, Rejection) else self._bound(head, service, body, key, now)
 
     def _bound(
-        self, head: Head, service: str, body: bytes | None, key: Key, now: float
-    ) -> Identity | Decision:
+        self, head: RequestHead, service: str, body: bytes | None, key: Key, now: float
+    ) -> Caller | Rejection:
         """Return the owner of a key that signed this call, unless its signature is bound to another call."""
         if self.signatures is not None and head.authorization is not None:
             signature = head.authorization[-_HEX_LENGTH:]
             if not self.signatures.bound(signature, _binding(head, service, body), now):
                 return _REPLAYED
-        return _identity((key.principal, key.label, key.session, "valid"))
+        return _caller((key.principal, key.label, key.session, "valid"))
 
 
-def _carries_v1(head: Head, params: Params) -> bool:
+def _carries_v1(head: RequestHead, params: Params) -> bool:
     """Tell whether a v1 signature, or half of one, is anywhere that a reader might look for it."""
     if params and signs_v1(params):
         return True
     if head.query and head.method == "POST":  # params may be those of the form
         beside = parse_params(head.query, len(head.query) + 1, _MALFORMED)
-        return isinstance(beside, Decision) or signs_v1(beside)
+        return isinstance(beside, Rejection) or signs_v1(beside)
     return False
 
 
-def _binding(head: Head, service: str, body: bytes | None) -> tuple[object, ...]:
+def _binding(head: RequestHead, service: str, body: bytes | None) -> tuple[object, ...]:
     """Return what a signature may stand for once: everything that decides and that it leaves out."""
     unsigned_body = None if head.content_sha256 is None else sha256(body or b"").digest()
     return service, head.action, head.version, head.region, unsigned_body
 
 
-def make_identify(rules: IdentitySettings, keys: KeySource | None) -> Identify:
+def authenticator(rules: IdentitySettings, keys: KeySource | None) -> Authenticator:
     """Settle how callers are identified.
 
     keys: None only in mode `header` (see the module's table). Warns loudly of mode `claimed`.
@@ -282,18 +279,18 @@ def make_identify(rules: IdentitySettings, keys: KeySource | None) -> Identify:
         )
     if rules.mode == "claimed":
         _LOGGER.warning(CLAIMED)
-    return Identify(rules, keys)
+    return Authenticator(rules, keys)
 
 
-def signature_label(decision: Decision) -> str | None:
+def signature_label(decision: Rejection) -> str | None:
     """Return the result of the signature check behind a refusal, None where it was not about a signature."""
     return _LABELS.get(decision.reason)
 
 
-def named_secret_id(head: Head, params: Params) -> str | None:
+def named_secret_id(head: RequestHead, params: Params) -> str | None:
     """Return the secret id that a refused request names, shortened, for its record. Nobody believes it."""
     if head.authorization is not None:
-        match = _SECRET_ID_SAID.match(head.authorization)
+        match = _NAMED_SECRET_ID.match(head.authorization)
         return shorten(match[1].decode()) if match else None
     for name, value in params:
         if name == "SecretId" and SECRET_ID.fullmatch(value):

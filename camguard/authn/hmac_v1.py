@@ -18,11 +18,10 @@ from typing import Final
 
 from camguard.authn.credentials import Key, Keys
 from camguard.authn.tc3 import judge_key, timely
-from camguard.engine.decision import Decision
 from camguard.grammar import SECRET_ID
-from camguard.request.head import Head
+from camguard.request.head import RequestHead
 from camguard.request.params import Params
-from camguard.request.rejection import refused
+from camguard.request.rejection import Rejection, rejection
 
 _CREDENTIAL: Final = frozenset(("secretid", "signature"))
 _METHODS: Final = {"HmacSHA1": "sha1", "HmacSHA256": "sha256"}
@@ -37,10 +36,10 @@ _PAIR_INSIDE = re.compile(
 _MOST_SIGNED: Final = 3 << 20  # characters of all values, as often as they are signed in one form or another
 _FORM: Final = b"application/x-www-form-urlencoded"
 
-_MALFORMED: Final = refused("auth_malformed")
-_AMBIGUOUS: Final = refused("signature_v1_ambiguous")
-_INVALID: Final = refused("signature_invalid")
-_UNKNOWN: Final = refused("secret_id_unknown")
+_MALFORMED: Final = rejection("auth_malformed")
+_AMBIGUOUS: Final = rejection("signature_v1_ambiguous")
+_INVALID: Final = rejection("signature_invalid")
+_UNKNOWN: Final = rejection("secret_id_unknown")
 
 
 def signs_v1(params: Params) -> bool:
@@ -51,13 +50,15 @@ def signs_v1(params: Params) -> bool:
     return not _CREDENTIAL.isdisjoint([name.casefold() for name, _ in params])
 
 
-def check_v1(head: Head, body: bytes | None, params: Params, keys: Keys, now: float) -> Key | Decision:
+def check_v1(
+    head: RequestHead, body: bytes | None, params: Params, keys: Keys, now: float
+) -> Key | Rejection:
     """Return the key that signed these parameters, or the refusal.
 
     params: of the query (GET) or of the form (POST), decoded once. now: seconds since the epoch.
     """
     read = _read(head, body, params, now)
-    if isinstance(read, Decision):
+    if isinstance(read, Rejection):
         return read
     values, digest = read
     key = keys.find(values["SecretId"].encode())
@@ -71,10 +72,12 @@ def check_v1(head: Head, body: bytes | None, params: Params, keys: Keys, now: fl
     return judge_key(key, values.get("Token", "").encode(), now) if good else _INVALID
 
 
-def claim_v1(head: Head, body: bytes | None, params: Params, keys: Keys, now: float) -> Key | Decision:
+def claim_v1(
+    head: RequestHead, body: bytes | None, params: Params, keys: Keys, now: float
+) -> Key | Rejection:
     """Return the key that these parameters say they were signed with, believed unverified, or the refusal."""
     read = _read(head, body, params, now)
-    if isinstance(read, Decision):
+    if isinstance(read, Rejection):
         return read
     values, _ = read
     key = keys.find(values["SecretId"].encode())
@@ -82,8 +85,8 @@ def claim_v1(head: Head, body: bytes | None, params: Params, keys: Keys, now: fl
 
 
 def _read(
-    head: Head, body: bytes | None, params: Params, now: float
-) -> tuple[dict[str, str], str] | Decision:
+    head: RequestHead, body: bytes | None, params: Params, now: float
+) -> tuple[dict[str, str], str] | Rejection:
     """Return the parameters by name and the digest, if they can be read in one way only."""
     kind = (head.content_type or b"").partition(b";")[0].strip(b" \t").lower()
     form = head.method == "POST"
@@ -100,7 +103,7 @@ def _read(
     ):
         return _MALFORMED
     then = timely(values.get("Timestamp", "").encode(), now)
-    return then if isinstance(then, Decision) else (values, digest)
+    return then if isinstance(then, Rejection) else (values, digest)
 
 
 def _unambiguous(params: Params) -> bool:
@@ -111,13 +114,13 @@ def _unambiguous(params: Params) -> bool:
     )
 
 
-def _tc3(head: Head) -> tuple[bytes | None, ...]:
+def _tc3(head: RequestHead) -> tuple[bytes | None, ...]:
     """Return what belongs to TC3 alone: the two sets of parameters exclude each other (DEC-50)."""
     common = head.action, head.version, head.region
     return head.authorization, head.timestamp, head.token, head.content_sha256, *common
 
 
-def _texts(head: Head, values: Mapping[str, str]) -> Iterator[bytes]:
+def _texts(head: RequestHead, values: Mapping[str, str]) -> Iterator[bytes]:
     """Yield the text to sign as each client writes it.
 
     Names with `_` turned into `.` (the Python SDK), or as sent (the Node SDK); the host as sent, in lower

@@ -18,10 +18,9 @@ from typing import Final
 
 from camguard.authn.credentials import Credential, Key, Keys
 from camguard.bounded_cache import BoundedCache
-from camguard.engine.decision import Decision
 from camguard.grammar import SECRET_ID, of_bytes
-from camguard.request.head import Head
-from camguard.request.rejection import refused
+from camguard.request.head import RequestHead
+from camguard.request.rejection import Rejection, rejection
 
 SKEW: Final = 300  # seconds, both ways, inclusive
 UNSIGNED: Final = b"UNSIGNED-PAYLOAD"
@@ -40,18 +39,18 @@ _BLANK: Final = b" \t"
 _TIMESTAMP_LENGTH: Final = 12
 _DAY: Final = 86_400
 
-_MALFORMED: Final = refused("auth_malformed")
-_SERVICE: Final = refused("service_conflict")
-_EXPIRED: Final = refused("signature_expired")
-_INVALID: Final = refused("signature_invalid")
-_UNKNOWN: Final = refused("secret_id_unknown")
-_UNSIGNED: Final = refused("unsigned_payload")
-_NO_BODY: Final = refused("body_unavailable")
-_TOKEN: Final = refused("token_invalid")
-_KEY_EXPIRED: Final = refused("key_expired")
+_MALFORMED: Final = rejection("auth_malformed")
+_SERVICE: Final = rejection("service_conflict")
+_EXPIRED: Final = rejection("signature_expired")
+_INVALID: Final = rejection("signature_invalid")
+_UNKNOWN: Final = rejection("secret_id_unknown")
+_UNSIGNED: Final = rejection("unsigned_payload")
+_NO_BODY: Final = rejection("body_unavailable")
+_TOKEN: Final = rejection("token_invalid")
+_KEY_EXPIRED: Final = rejection("key_expired")
 
 
-def signed_payload(head: Head, body: bytes | None, *, unsigned_allowed: bool) -> bytes | Decision:
+def signed_payload(head: RequestHead, body: bytes | None, *, unsigned_allowed: bool) -> bytes | Rejection:
     """Return what the signature must cover of the body, or the refusal.
 
     body: the exact bytes that go on; None where they were not delivered.
@@ -66,18 +65,18 @@ def signed_payload(head: Head, body: bytes | None, *, unsigned_allowed: bool) ->
     return body
 
 
-def check_tc3(head: Head, service: str, payload: bytes, keys: Keys, now: float) -> Key | Decision:
+def check_tc3(head: RequestHead, service: str, payload: bytes, keys: Keys, now: float) -> Key | Rejection:
     """Return the key that signed this request, or the refusal.
 
     service: what the host names. payload: as `signed_payload` returns it. now: seconds since the epoch.
     """
     credential = _credential(head, service, keys, now)
-    if isinstance(credential, Decision):
+    if isinstance(credential, Rejection):
         return credential
     return verify_tc3(head, credential, payload, now)
 
 
-def verify_tc3(head: Head, credential: Credential, payload: bytes, now: float) -> Key | Decision:
+def verify_tc3(head: RequestHead, credential: Credential, payload: bytes, now: float) -> Key | Rejection:
     """Return the key of the credential that `Authorization` names, if it signed this request.
 
     credential: as `named_credential` returned it for this head. payload, now: as for `check_tc3`.
@@ -90,7 +89,7 @@ def verify_tc3(head: Head, credential: Credential, payload: bytes, now: float) -
     return _INVALID if credential.key else _UNKNOWN
 
 
-def named_credential(head: Head, service: str, keys: Keys, now: float) -> Credential | Decision:
+def named_credential(head: RequestHead, service: str, keys: Keys, now: float) -> Credential | Rejection:
     """Return the credential that `Authorization` names, or the refusal that needs no body.
 
     Refused are another grammar, timestamp, day or service, and a secret id that nobody has. The signature of
@@ -98,19 +97,19 @@ def named_credential(head: Head, service: str, keys: Keys, now: float) -> Creden
     (T81).
     """
     credential = _credential(head, service, keys, now)
-    if isinstance(credential, Decision):
+    if isinstance(credential, Rejection):
         return credential
     if credential.key is None:
         refusal = verify_tc3(head, credential, b"", now)
-        return refusal if isinstance(refusal, Decision) else _UNKNOWN
+        return refusal if isinstance(refusal, Rejection) else _UNKNOWN
     said: bytes = head.authorization  # type: ignore[assignment]  # _credential found it to be there
     return _MALFORMED if said[-_HEX_LENGTH:].translate(None, _HEX_DIGITS) else credential
 
 
-def claim_tc3(head: Head, service: str, keys: Keys, now: float) -> Key | Decision:
+def claim_tc3(head: RequestHead, service: str, keys: Keys, now: float) -> Key | Rejection:
     """Return the key that this request says it was signed with, believed unverified, or the refusal."""
     credential = _credential(head, service, keys, now)
-    if isinstance(credential, Decision):
+    if isinstance(credential, Rejection):
         return credential
     said: bytes = head.authorization  # type: ignore[assignment]  # _credential found it to be there
     if not _HEX.fullmatch(said, len(said) - _HEX_LENGTH):
@@ -118,11 +117,11 @@ def claim_tc3(head: Head, service: str, keys: Keys, now: float) -> Key | Decisio
     return _judge(credential.key, head, now)
 
 
-def _judge(key: Key | None, head: Head, now: float) -> Key | Decision:
+def _judge(key: Key | None, head: RequestHead, now: float) -> Key | Rejection:
     return _UNKNOWN if key is None else judge_key(key, head.token or b"", now)
 
 
-def judge_key(key: Key, token: bytes, now: float) -> Key | Decision:
+def judge_key(key: Key, token: bytes, now: float) -> Key | Rejection:
     """Return `key` unless its token is not this one (an empty one is none) or it has expired."""
     if not compare_digest(token, key.token):
         return _TOKEN
@@ -131,7 +130,7 @@ def judge_key(key: Key, token: bytes, now: float) -> Key | Decision:
     return key
 
 
-def timely(text: bytes, now: float) -> int | Decision:
+def timely(text: bytes, now: float) -> int | Rejection:
     """Return a timestamp in seconds, or the refusal: not canonical decimal, or too far from `now`."""
     if not text.isdigit() or len(text) > _TIMESTAMP_LENGTH or text.startswith(b"0"):
         return _MALFORMED
@@ -139,7 +138,7 @@ def timely(text: bytes, now: float) -> int | Decision:
     return then if -SKEW <= now - then <= SKEW else _EXPIRED
 
 
-def _credential(head: Head, service: str, keys: Keys, now: float) -> Credential | Decision:
+def _credential(head: RequestHead, service: str, keys: Keys, now: float) -> Credential | Rejection:
     """Return what `Authorization` names, if it fits the grammar, the clock, the day and the service."""
     if head.authorization is None or head.timestamp is None or head.content_type is None:
         return _MALFORMED
@@ -149,7 +148,7 @@ def _credential(head: Head, service: str, keys: Keys, now: float) -> Credential 
     then = timely(head.timestamp, now)
     if credential is None:
         return _MALFORMED
-    if isinstance(then, Decision):
+    if isinstance(then, Rejection):
         return then
     if credential.service != service:
         return _SERVICE
@@ -160,7 +159,7 @@ def _credential(head: Head, service: str, keys: Keys, now: float) -> Credential 
     return credential
 
 
-def _derive(said: bytes, head: Head, keys: Keys) -> Credential | None:
+def _derive(said: bytes, head: RequestHead, keys: Keys) -> Credential | None:
     """Return the credential of an `Authorization` up to its signature, None where the grammar is not kept."""
     match = _SAID.fullmatch(said)
     if match is None or not _names_fit(match[4], head):
@@ -171,18 +170,18 @@ def _derive(said: bytes, head: Head, keys: Keys) -> Credential | None:
         return None
 
 
-def _names_fit(names: bytes, head: Head) -> bool:
+def _names_fit(names: bytes, head: RequestHead) -> bool:
     """Tell whether `SignedHeaders` is sorted, unique and has what it must, each once in the request."""
     if names == _USUAL:
         return True  # the head has no more than one of either, and both were looked for
     listed = names.split(b";")
     if any(one >= other for one, other in pairwise(listed)):
         return False
-    present = Counter(name.lower() for name, _ in head.received)
+    present = Counter(name.lower() for name, _ in head.lines)
     return {b"content-type", b"host"} <= set(listed) and all(present[name] == 1 for name in listed)
 
 
-def _signed_by(credential: Credential, head: Head, said: bytes, payload_digest: bytes) -> bool:
+def _signed_by(credential: Credential, head: RequestHead, said: bytes, payload_digest: bytes) -> bool:
     """Tell whether the signature is that of one of the forms in which clients write the signed headers."""
     usual = said.endswith(_USUAL_END, 0, -_HEX_LENGTH)
     names = _USUAL if usual else said[said.index(b"SignedHeaders=") + 14 : said.index(b", Signature=")]
@@ -198,7 +197,7 @@ def _signed_by(credential: Credential, head: Head, said: bytes, payload_digest: 
 
 
 def _fits(  # noqa: PLR0913, PLR0917 - what a signature is made of
-    credential: Credential, head: Head, said: bytes, lines: bytes, names: bytes, payload_digest: bytes
+    credential: Credential, head: RequestHead, said: bytes, lines: bytes, names: bytes, payload_digest: bytes
 ) -> bool:
     """Tell whether the signature is that of these canonical header lines (CAM 14.3)."""
     canonical = b"\n".join((head.method.encode(), b"/", head.query, lines, names, payload_digest))
@@ -218,13 +217,13 @@ def _usual_lines(said: tuple[bytes, bytes]) -> bytes:
 _USUAL_LINES: Final = BoundedCache(_usual_lines, size=lambda said: len(said[0]) + len(said[1]))
 
 
-def _forms(names: bytes, head: Head) -> Iterator[bytes]:
+def _forms(names: bytes, head: RequestHead) -> Iterator[bytes]:
     """Yield the canonical headers as clients write them: 1, 2 or 4 forms that differ.
 
     Values in lower case (the documentation), or as sent (a multipart boundary, DEC-51); the host as sent,
     or without its port (the Node SDK).
     """
-    sent = {name.lower(): value.strip(_BLANK) for name, value in head.received}
+    sent = {name.lower(): value.strip(_BLANK) for name, value in head.lines}
     lines = [(name, sent[name]) for name in names.split(b";")]
     portless = [(name, value.partition(b":")[0] if name == b"host" else value) for name, value in lines]
     forms = (_written(each, lower=lower) for each in (lines, portless) for lower in (True, False))

@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from typing import Literal, NamedTuple, TypeAlias
 
 from camguard.bundle.load import Content
@@ -75,7 +76,7 @@ class Store:
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
-        self._confirmed: float | None = None
+        self.fresh_until = inf  # monotonic time in seconds; later the bundle counts as stale
         self._activated = float("-inf")
         self._digest = ""
         self._refused: tuple[str, tuple[Problem, ...]] = ("", ())
@@ -87,9 +88,7 @@ class Store:
     @property
     def stale(self) -> bool:
         """Whether the source has not been confirmed for longer than `max_age_seconds`."""
-        if not self._max_age or self._confirmed is None:
-            return False
-        return self._monotonic() - self._confirmed > self._max_age
+        return self._monotonic() > self.fresh_until
 
     def reload(self) -> ReloadOutcome:
         """Poll the source now, in this thread, and activate a new valid bundle. Raises nothing."""
@@ -141,7 +140,7 @@ class Store:
         raise CamguardError(Problem("bundle", "BundleError", "keeps changing while it is read"))
 
     def _confirm(self, result: Result) -> ReloadOutcome:
-        self._confirmed = self._monotonic()
+        self.fresh_until = self._monotonic() + self._max_age if self._max_age else inf
         self._refused = ("", ())
         return self._outcome(result, ())
 

@@ -1,13 +1,25 @@
-"""From an ASGI request to a decision, and to what goes on.
+"""The enforcement point: from an ASGI request to an outcome, in one function that reads top to bottom.
 
-Rule 1: one request, one frozen head, one bundle, one decision. Nothing of a request stays here but counts.
-        Where the body had to be waited for, all is judged again when it is complete, under the bundle and the
-        keys that are in force at that moment. A request that waits is not being served.
-Rule 2: stages return a refusal or None; the one `try` in `judge` makes a refusal of anything unexpected.
-        There is no path from an exception to the application (T66).
-Rule 3: observers hear of a decision after it stands; whatever they do, it stands.
-Rule 4: shadow lets pass what policy denies, and nothing else. What can be read two ways, or is not who it
-        says, is refused there too: its record would be worth nothing, and forwarding it would be a new risk.
+`Guard.handle` walks a request through values, and takes none of them back:
+
+    scope -> RequestHead -> Target -> early Decision -> body -> content -> Caller, Call -> Decision
+    -> Record -> Outcome
+
+Most requests are decided early: where nothing is signed and the action is judged as a whole, the head alone
+tells the call, and policies are asked before a byte of the body is taken. The body is then only searched for
+a second action. All other requests need the body for their decision: a signature covers it, a form names the
+action, JSON names the resources. Whoever sends a body slowly is not being served: while a body is awaited the
+request counts as waiting, and when the body is complete everything is judged again, under the bundle, the
+keys and the clock of that moment.
+
+Rule 1: one request, one frozen head, one bundle, one record. Nothing of a request stays in the guard but
+        counts.
+Rule 2: stages return a `Rejection` or their value. The one `try` in `handle` turns anything unexpected into a
+        refusal; there is no path from an exception to the application (T66).
+Rule 3: observers are given the record when the decision stands. An observer that raises changes nothing.
+Rule 4: in shadow mode only denials of policy and catalog go on. A request that can be read in two ways, or
+        whose caller is not proven, is refused there, too: its record would be worth nothing, and forwarding
+        it would be a new risk.
 """
 
 from __future__ import annotations
@@ -16,98 +28,74 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
-from time import perf_counter
-from typing import Any, Final, NamedTuple
+from time import monotonic
+from typing import Any, Final
 from weakref import ref
 
-from camguard.authn.authenticator import named_secret_id, signature_label
+from camguard.authn.authenticator import Caller, Claim, named_secret_id, signature_label
 from camguard.bundle.model import Bundle
-from camguard.enforcement.interfaces import Policies, Who
-from camguard.enforcement.reading import Reader, Seen
-from camguard.enforcement.resource_binding import fill_templates
-from camguard.enforcement.service_index import Directory
-from camguard.enforcement.target import WHOLE, Meanings
+from camguard.enforcement.late import WHOLE, LateJudge, new_call
+from camguard.enforcement.outcome import (
+    DECISION_KEY,
+    RECORD_KEY,
+    SERVICE_KEY,
+    SHADOWED,
+    Authentication,
+    Judgement,
+    Outcome,
+    Policies,
+    awaits_continue,
+    new_judgement,
+    new_outcome,
+    refusal_of,
+    rejected,
+)
+from camguard.enforcement.target import (
+    NO_TARGET,
+    VERSION_UNKNOWN,
+    ServiceIndex,
+    Target,
+    Targets,
+    agreed_action,
+)
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
-from camguard.fast_tuple import maker_of
-from camguard.request.body import Intake, Receive, Taken, replay, stream
-from camguard.request.head import Lines
-from camguard.request.header_rules import EXPECT
-from camguard.request.rejection import Answer, answer, refused
-from camguard.request.request_id import new_request_id
+from camguard.fast_tuple import constructor_of
+from camguard.request.body import TOO_LARGE, BodyBuffer, HeldBody, Receive, Taken, stream
+from camguard.request.client_address import AddressRules
+from camguard.request.head import HeadRules, RequestHead, new_request_id, read_head
+from camguard.request.params import Params, parse_params
+from camguard.request.rejection import Rejection, rejection
 from camguard.request.waiting import Waiting
 from camguard.settings.model import Settings
 from camguard.telemetry.record import Conclusion, Observer, Record
 
 _LOGGER = logging.getLogger(__name__)
 
-# The answers of policy and catalog to a call that was read and whose caller is known.
-SHADOWED: Final = frozenset(
-    (
-        Reason.EXPLICIT_DENY,
-        Reason.UNDETERMINED_DENY,
-        Reason.NO_ALLOW,
-        Reason.LAYER_LIMIT,
-        Reason.ACTION_UNKNOWN,
-        Reason.PRINCIPAL_UNKNOWN,
-    )
-)
-DECISION_KEY: Final = "camguard.decision"
-SERVICE_KEY: Final = "camguard.service"
-RECORD_KEY: Final = "camguard.record"
-UPSTREAM_KEY: Final = "camguard.upstream_status"  # set by a relay whose answer is not its upstream's
-
 ALLOWED: Final = Reason.ALLOWED
-_UNAVAILABLE: Final = refused("policy_unavailable")
-_OVERLOADED: Final = refused("overloaded")
-_INTERNAL: Final = refused("internal_error")
-_VERSION_UNKNOWN: Final = refused("version_unknown")
+_UNAVAILABLE: Final = rejection("policy_unavailable")
+_OVERLOADED: Final = rejection("overloaded")
+_INTERNAL: Final = rejection("internal_error")
+NOT_JUDGED: Final = rejected(None, NO_TARGET, _INTERNAL)
+_BODY_ON_GET: Final = rejection("body_on_get")
+_QUERY_MALFORMED: Final = rejection("query_malformed")
 
-_call = maker_of(Call)
-_record = maker_of(Record)
-
-
-class Judged(NamedTuple):
-    """What came of one request.
-
-    scope, receive: what the application gets, None where it must not be called; in shadow mode a denied call
-    goes on. held: bytes of its body that are counted until `Guard.release`. unasked: whether the client waits
-    to be asked for a body that nobody will ask for.
-    """
-
-    record: Record
-    scope: dict[str, Any] | None
-    receive: Receive | None
-    held: int
-    unasked: bool
-
-
-_judged = maker_of(Judged)
-
-
-def _waits(seen: Seen, scope: Mapping[str, Any]) -> bool:
-    """Tell whether the client waits to be asked for its body; yes, where its head could not be read."""
-    if seen.lines is not None:
-        return seen.lines.shape.waits
-    try:
-        return any(name == EXPECT for name, _ in scope["headers"])
-    except (KeyError, TypeError, ValueError):
-        return True
+_record = constructor_of(Record)
 
 
 class Guard:
-    """Everything that judges, settled. One guard per listener.
+    """Judges requests by one bundle at a time. One guard per listener.
 
-    drains: whether the server reads on behind a refusal: a denied call's body is then not taken. in_flight:
-    requests being served, counted by whoever serves them; those that wait for their body are not. faults:
-    exceptions of observers.
+    drains: whether the server keeps reading a body behind a refusal; the body of a denied call is then not
+    taken. in_flight: requests being served, from `handle` to `release`, but for those that wait for their
+    body. faults: exceptions, of stages and of observers.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of the house, each named
         self,
         settings: Settings,
         policies: Policies,
-        who: Who,
+        authentication: Authentication,
         *,
         candidate: Policies | None = None,
         observers: tuple[Observer, ...] = (),
@@ -116,236 +104,276 @@ class Guard:
         drains: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        limits = settings.limits
         self.in_flight = 0
         self.faults = 0
         self.listener = listener
         self.style = settings.enforcement.status_style
+        self.observers = observers
         self.conclusions = conclusions
         self._mode = settings.enforcement.mode
-        self._judge_unknown = settings.enforcement.unknown_action == "judge"
+        self._shadow = settings.enforcement.mode == "shadow"
         self._roots = settings.hosts.roots
-        self._limits = settings.limits
-        self._concurrency = settings.limits.concurrency
+        self._limits = limits
+        self._concurrency = limits.concurrency
         self._policies = policies
         self._candidate = candidate
-        self._who = who
-        self._reader = Reader(settings, who.needs_body)
-        limits = settings.limits
+        self._authentication = authentication
+        self._head_rules = HeadRules(settings)
+        self._addresses = AddressRules(settings.client_ip).known
         waiting = Waiting(limits.waiting, limits.waiting_per_client)
-        self._intake = Intake(limits.buffered_bytes, limits.body_seconds, waiting)
-        self.observers = observers
+        self._bodies = BodyBuffer(limits.buffered_bytes, limits.body_seconds, waiting)
+        self._late = LateJudge(limits, authentication, self._passes)
         self._clock = clock
         self._drains = drains
-        self._known: tuple[ref[Bundle], Meanings] | None = None  # a ref: no bundle lives on in here
+        # The bundle by a weak reference: the guard keeps no replaced bundle alive.
+        self._targets_of: tuple[ref[Bundle], Targets] | None = None
 
-    async def judge(  # noqa: C901 - one way, in one order; a call for each step would cost what the step does
+    async def handle(  # noqa: C901, PLR0912, PLR0915 - one path in one order; a call per step would cost as much
         self, scope: Mapping[str, Any], receive: Receive
-    ) -> Judged | None:
-        """Return what comes of an `http` scope; None if the client left before all of it was here."""
-        started = perf_counter()
-        seen = Seen()
-        now = 0.0
-        bundle = onward = replayed = None
-        try:
-            now = self._clock()
-            bundle = self._policies.bundle
-            decision = self._of_head(seen, scope, bundle, now)
-            passes = decision is None or decision.reason is ALLOWED or self._tolerates(decision)
-            if not seen.streams and (passes or self._takes_denied(seen)):
-                assert seen.origin is not None  # noqa: S101 - for mypy: the head was read
-                body = self._intake.take(receive, seen.declared, seen.limit, seen.origin.place)
-                if not isinstance(body, bytes) and isinstance(body, Coroutine):  # slow to ask
-                    body = await self._waited(body)
-                    if isinstance(body, bytes):
-                        lines, seen = seen.lines, Seen()
-                        seen.lines, seen.body = lines, body  # first of all: it is given back whatever happens
-                        now, bundle = self._clock(), self._policies.bundle
-                        decision = self._of_head(seen, scope, bundle, now)
-                        passes = decision is None or decision.reason is ALLOWED or self._tolerates(decision)
-                if body is None:
-                    return None
-                refusal = self._reader.hold(seen, body, look=passes)
-                if refusal is not None:
-                    decision = refusal
-                    seen.withdraw()
-            if decision is None:
-                decision = self._ask(seen, now)
-            if self._candidate is not None and seen.call is not None:
-                seen.candidate = self._compare(self._candidate, seen.call)
-            if decision.reason is ALLOWED or self._tolerates(decision):
-                replayed = self._body(seen, scope, receive)
-                onward = self._onward(seen, scope, decision)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the application must not be reached
-            self._failed(error)
-            decision, onward = _INTERNAL, None
-        finally:
-            if onward is None and seen.body:
-                self._intake.kept -= len(seen.body)
-        record = self._record(seen, decision, bundle, now, started)
-        if onward is None:
-            return _judged((record, None, None, 0, seen.body is None and _waits(seen, scope)))
-        onward[RECORD_KEY] = record
-        return _judged((record, onward, replayed, len(seen.body or b""), False))
+    ) -> Outcome | None:
+        """Return the outcome of an `http` scope; None if the client left before its body was complete.
 
-    def _of_head(
-        self, seen: Seen, scope: Mapping[str, Any], bundle: Bundle | None, now: float
-    ) -> Decision | None:
-        """Decide before a byte of the body is taken, if the head tells all and there is a bundle."""
-        if bundle is None or self._policies.stale:
-            return _UNAVAILABLE
-        if self.in_flight > self._concurrency:
-            return _OVERLOADED
-        seen.bundle = bundle
-        known = self._known
-        if known is None or known[0]() is not bundle:
-            known = self._known = ref(bundle), self._meanings(bundle)
-        seen.meanings = known[1]
-        refusal = self._reader.read(seen, scope)
-        if refusal is not None:
-            return refusal
-        told = seen.told
-        if told is None:
-            return self._claim(seen, now)
-        seen.facts = told.facts
-        if told.refusal is not None:
-            return told.refusal
-        call = seen.call = _call((*told.asked, now, WHOLE, None, None, None, None))
-        return bundle.decide(call)
-
-    def _claim(self, seen: Seen, now: float) -> Decision | None:
-        """Refuse a caller of whom the head says enough for that."""
-        named, origin = seen.named, seen.origin
-        assert named and origin  # noqa: S101, PT018 - for mypy: both were read
-        form = named.content is not None and named.content.kind == "form"
-        claim = self._who.claimed_by(seen.head, named.service, seen.params, origin.trusted, form, now)
-        if isinstance(claim, Decision):
-            return self._unknown(seen, claim)
-        seen.claim = claim
-        return None
-
-    def _unknown(self, seen: Seen, refusal: Decision) -> Decision:
-        """Note what a refused caller said of itself."""
-        seen.signature = signature_label(refusal)
-        seen.secret_id = named_secret_id(seen.head, seen.params)
-        return refusal
-
-    def _ask(self, seen: Seen, now: float) -> Decision:
-        """Find out who calls, ask the bundle, and read the body of whoever may make the call.
-
-        Only where policies judge single resources the body is read before they are asked: it names them.
+        The caller ends every outcome with `release`.
         """
-        head, named, origin = seen.head, seen.named, seen.origin
-        assert named and origin  # noqa: S101, PT018 - for mypy: both were read
-        identity = self._who(head, named.service, seen.body, seen.params, origin.trusted, now, seen.claim)
-        if isinstance(identity, Decision):
-            return self._unknown(seen, identity)
-        seen.identity = identity
-        action, templates, decision = seen.meanings.action(named), named.templates, None
-        if isinstance(action, Decision):
-            decision = action
-        elif templates is None:
-            asked = identity.principal, action, origin.place, now, WHOLE, None, None, None, identity.session
-            call = seen.call = _call(asked)
-            decision = seen.bundle.decide(call)
-        if decision is None or decision.reason is ALLOWED or self._tolerates(decision):
-            refusal = None if seen.body is None else self._reader.inspect(seen, seen.body)
-            if refusal is not None:
-                seen.withdraw()
-                return refusal
-        if decision is not None:
-            return decision
-        assert templates is not None  # noqa: S101 - for mypy: a decision was returned above
-        resources = fill_templates(templates, seen.parameters, named.region or "")
-        named_in_body = (
-            identity.principal,
-            action,
-            origin.place,
-            now,
-            resources,
-            None,
-            None,
-            None,
-            identity.session,
-        )
-        call = seen.call = _call(named_in_body)
-        return seen.bundle.decide(call)
+        started = monotonic()
+        judged = NOT_JUDGED
+        decision: Decision | Rejection | None = None
+        bundle = body = candidate = onward = outcome = None
+        now = 0.0
+        self.in_flight += 1
+        try:
+            try:
+                now, bundle = self._clock(), self._policies.bundle
+                judged = self._judge_head(scope, None, bundle, now, started)
+                head, target = judged.head, judged.target
+                decision = judged.decision
+                passes = decision is None or self._passes(decision)
+                if head is not None and (passes or self._answers_late(judged)) and not self._streams(judged):
+                    taken = self._bodies.take(receive, head.declared, target.body_limit, target.source_ip)
+                    if isinstance(taken, Coroutine):
+                        taken = await self._awaited(taken)
+                        if isinstance(taken, HeldBody):  # everything is judged again, as of now
+                            body = taken  # first, so that its bytes are given back whatever fails
+                            now, bundle = self._clock(), self._policies.bundle
+                            judged = self._judge_head(scope, head, bundle, now, monotonic())
+                            decision = judged.decision
+                            passes = decision is None or self._passes(decision)
+                    if taken is None:
+                        return None
+                    if isinstance(taken, Rejection):
+                        decision = _BODY_ON_GET if target.body is None and taken is TOO_LARGE else taken
+                    else:
+                        body = taken
+                        if decision is not None and passes:
+                            content = self._late.content(judged.target, body, judged.params)
+                            decision = content if isinstance(content, Rejection) else decision
+                if decision is None:
+                    judged = self._judge_late(judged, body, bundle, now)
+                    decision = _INTERNAL if judged.decision is None else judged.decision
+                if (
+                    self._candidate is not None
+                    and judged.call is not None
+                    and not isinstance(decision, Rejection)
+                ):
+                    candidate = self._compare(self._candidate, judged.call)
+                if self._passes(decision):
+                    onward = self._onward(scope, judged, decision)
+                    if body is None:
+                        receive = self._streamed(receive, judged)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the application must not be reached
+                self._failed(error)
+                decision, onward = _INTERNAL, None
+            record = self._record(judged, decision, candidate, bundle, now, started)
+            if onward is None:
+                closes = body is None and awaits_continue(scope, judged.head)
+                outcome = new_outcome((record, None, None, refusal_of(record, self.style, closes=closes), 0))
+            else:
+                onward[RECORD_KEY] = record
+                if body is None:
+                    outcome = new_outcome((record, onward, receive, None, 0))
+                else:
+                    outcome = new_outcome((record, onward, body.receive, None, len(body.data)))
+            return outcome
+        finally:
+            if body is not None and (outcome is None or onward is None):
+                self._bodies.kept -= len(body.data)
+            if outcome is None:
+                self.in_flight -= 1
 
-    async def _waited(self, body: Awaitable[Taken]) -> Taken:
-        """Return a body that has to be waited for. A request that waits is not counted as being served."""
+    def _judge_head(  # noqa: C901, PLR0911, PLR0912 - one check after the other
+        self,
+        scope: Mapping[str, Any],
+        head: RequestHead | None,
+        bundle: Bundle | None,
+        now: float,
+        moment: float,
+    ) -> Judgement:
+        """Decide what the head alone can decide; the decision is None where the body is needed for it.
+
+        head: the frozen head of a request that is judged again, else None. now: seconds since the epoch.
+        moment: monotonic time in seconds.
+        """
+        if bundle is None or moment > self._policies.fresh_until:
+            return rejected(head, NO_TARGET, _UNAVAILABLE)
+        if self.in_flight > self._concurrency:
+            return rejected(head, NO_TARGET, _OVERLOADED)
+        if head is None:
+            frozen = read_head(scope, self._head_rules)
+            if isinstance(frozen, Rejection):
+                return rejected(None, NO_TARGET, frozen)
+            head = frozen
+        targets = self._targets(bundle)
+        target = targets.known[head.target_key]
+        if target.rejection is not None and not (head.query and target.source_ip is not None):
+            return rejected(head, target, target.rejection)
+        params: Params = ()
+        if head.query:
+            found = parse_params(head.query, self._limits.params, _QUERY_MALFORMED)
+            action = found if isinstance(found, Rejection) else agreed_action(head.action, found)
+            if isinstance(action, Rejection):
+                return rejected(head, target, action)
+            params = found  # type: ignore[assignment]  # a rejection of it was returned as that of the action
+            target = targets.with_parameters(head, params, action)
+            if target.rejection is not None:
+                return rejected(head, target, target.rejection)
+        if (head.declared or 0) > target.body_limit:
+            return rejected(head, target, _BODY_ON_GET if target.body is None else TOO_LARGE)
+        if target.body is None and head.layout.chunked:
+            return rejected(head, target, _BODY_ON_GET)
+        start = target.start
+        if start is None or params or head.layout.signed or head.query:
+            claim = self._claim(head, target, params, now)
+            if isinstance(claim, Rejection):
+                return rejected(head, target, claim)
+            return new_judgement((head, target, params, claim, None, None, None, False))
+        caller = target.caller if isinstance(target.caller, Caller) else None
+        if isinstance(start, Rejection):
+            return new_judgement((head, target, (), None, caller, None, start, True))
+        call = new_call((*start, now, WHOLE, None, None, None, None))
+        return new_judgement((head, target, (), None, caller, call, bundle.decide(call), True))
+
+    def _claim(self, head: RequestHead, target: Target, params: Params, now: float) -> Claim | Rejection:
+        """Return what the head claims about the caller, or why no body can make the caller known."""
+        form = target.body is not None and target.body.kind == "form"
+        service, trusted = target.service or "", target.peer_trusted
+        return self._authentication.claim(head, service, params, trusted, form, now)
+
+    def _passes(self, decision: Decision | Rejection) -> bool:
+        """Tell whether a request goes on: an allow, or in shadow mode a denial of policy or catalog."""
+        if decision.reason is ALLOWED:
+            return True
+        return self._shadow and (decision.reason in SHADOWED or decision is VERSION_UNKNOWN)
+
+    def _streams(self, judged: Judgement) -> bool:
+        """Tell whether the body passes through without being judged."""
+        head, form = judged.head, judged.target.body
+        if head is None or form is None or form.kind != "octets":
+            return False
+        return not self._authentication.needs_body(head)
+
+    def _answers_late(self, judged: Judgement) -> bool:
+        """Tell whether the body of a denied call is taken, as its client might not read an early answer.
+
+        Not where the server keeps reading by itself, nor of a client that waits for `100 Continue`.
+        """
+        if not judged.of_head or judged.head is None:
+            return False
+        return not (self._drains or judged.head.layout.awaits_continue)
+
+    async def _awaited(self, body: Awaitable[Taken]) -> Taken:
+        """Return a body that has to be awaited. Meanwhile the request does not count as being served."""
         self.in_flight -= 1
         try:
             return await body
         finally:
             self.in_flight += 1
 
-    def _holds(self, lines: Lines, scope: Mapping[str, Any]) -> bool:
-        """Tell whether a call whose body passed through unread would still go on if it were judged now."""
+    def _judge_late(
+        self, judged: Judgement, body: HeldBody | None, bundle: Bundle | None, now: float
+    ) -> Judgement:
+        """Decide with the body what the head alone did not decide."""
+        assert judged.head is not None  # noqa: S101 - for mypy: what was not read is rejected
+        assert bundle is not None  # noqa: S101 - for mypy: nothing is judged without a bundle
+        return self._late.judge(judged.head, judged, body, bundle, self._targets(bundle), now)
+
+    def _streamed(self, receive: Receive, judged: Judgement) -> Receive:
+        """Return the `receive` of an application whose body passes through, within its bounds."""
+        head = judged.head
+        assert head is not None  # noqa: S101 - for mypy: what was not read is rejected
+        holds = partial(self._still_passes, head)
+        return stream(receive, head.declared, judged.target.body_limit, self._limits.body_seconds, holds)
+
+    def _still_passes(self, head: RequestHead) -> bool:
+        """Tell whether a call whose body passed through unread would go on if it were judged now."""
         try:
-            seen, now, bundle = Seen(), self._clock(), self._policies.bundle
-            seen.lines = lines
-            decision = self._of_head(seen, scope, bundle, now)
-            if decision is None:
-                decision = self._ask(seen, now)
-        except Exception as error:  # noqa: BLE001 - what cannot be judged does not go on
+            now, bundle = self._clock(), self._policies.bundle
+            judged = self._judge_head({}, head, bundle, now, monotonic())
+            if judged.decision is None:
+                judged = self._judge_late(judged, None, bundle, now)
+        except Exception as error:  # noqa: BLE001 - a call that cannot be judged does not go on
             self._failed(error)
             return False
-        return decision.reason is ALLOWED or self._tolerates(decision)
+        return judged.decision is not None and self._passes(judged.decision)
 
-    def _takes_denied(self, seen: Seen) -> bool:
-        """Tell whether the body of a denied call is taken, for its client might not hear the answer before.
-
-        Not where the server reads on by itself, nor of a client that waits to be asked for it.
-        """
-        if self._drains or seen.facts is None or seen.lines is None:
-            return False
-        return not seen.lines.shape.waits
-
-    def _tolerates(self, decision: Decision) -> bool:
-        """Tell whether a denied call goes on: shadow mode, and a denial of policy or catalog."""
-        return self._mode == "shadow" and (decision.reason in SHADOWED or decision is _VERSION_UNKNOWN)
-
-    def _compare(self, candidate: Policies, call: Call) -> Decision:
+    def _compare(self, candidate: Policies, call: Call) -> Decision | Rejection:
         """Return what the candidate bundle decides of the same call."""
         try:
             bundle = candidate.bundle
             return _UNAVAILABLE if bundle is None else bundle.decide(call)
-        except Exception as error:  # noqa: BLE001 - what is only tried must not refuse what is in force
+        except Exception as error:  # noqa: BLE001 - a bundle on trial must not refuse what is in force
             self._failed(error)
             return _INTERNAL
 
-    def _onward(self, seen: Seen, scope: Mapping[str, Any], decision: Decision) -> dict[str, Any]:
+    def _onward(
+        self, scope: Mapping[str, Any], judged: Judgement, decision: Decision | Rejection
+    ) -> dict[str, Any]:
         """Return the scope of the application: the frozen head, and what was decided."""
+        assert judged.head is not None  # noqa: S101 - for mypy: what was not read is rejected
         onward = dict(scope)  # a copy: what a middleware adds must not leak back (ASGI)
-        lines, named = seen.lines, seen.named
-        assert lines is not None and named is not None  # noqa: S101, PT018 - for mypy: nothing passes unread
-        onward["headers"] = list(lines.headers)  # a list: frameworks expect one
+        onward["headers"] = list(judged.head.onward)  # a list: frameworks expect one
         onward[DECISION_KEY] = decision
-        onward[SERVICE_KEY] = named.service
+        onward[SERVICE_KEY] = judged.target.service
         return onward
 
-    def _body(self, seen: Seen, scope: Mapping[str, Any], receive: Receive) -> Receive:
-        """Return the `receive` of the application: the judged bytes, or those that need no judging."""
-        if seen.body is not None:
-            return replay(seen.body, receive)
-        assert seen.lines is not None  # noqa: S101 - for mypy: nothing passes unread
-        holds = partial(self._holds, seen.lines, scope)
-        return stream(receive, seen.declared, seen.limit, self._limits.body_seconds, holds)
-
-    def _record(
-        self, seen: Seen, decision: Decision, bundle: Bundle | None, now: float, started: float
+    def _record(  # noqa: PLR0913, PLR0917 - the values of one request, in the order in which they were found
+        self,
+        judged: Judgement,
+        decision: Decision | Rejection,
+        candidate: Decision | Rejection | None,
+        bundle: Bundle | None,
+        now: float,
+        started: float,
     ) -> Record:
-        """Write down what was decided, and tell it to the observers."""
+        """Return the record of a request, after giving it to the observers."""
+        target, caller, call = judged.target, judged.caller, judged.call
+        principal = secret_id = signature = None
+        if caller is not None:
+            principal, secret_id, _, signature = caller
+        elif judged.head is not None and isinstance(decision, Rejection):
+            signature = signature_label(decision)
+            secret_id = named_secret_id(judged.head, judged.params)
         record = _record(
             (
                 now,
-                new_request_id(),
+                new_request_id() if judged.head is None else judged.head.request_id,
                 self.listener,
                 self._mode,
                 decision,
-                *(seen.facts or seen.found_facts()),
+                target.entry,
+                principal,
+                secret_id,
+                target.service,
+                target.action,
+                # A rejected request never became a call.
+                () if call is None or isinstance(decision, Rejection) else call.resources,
+                target.source_ip,
+                target.peer,
+                target.address_method,
+                signature,
                 "" if bundle is None else bundle.revision,
-                seen.candidate,
-                perf_counter() - started,
+                candidate,
+                monotonic() - started,
             )
         )
         for observe in self.observers:
@@ -355,17 +383,10 @@ class Guard:
                 self._failed(error)
         return record
 
-    def answer(self, record: Record) -> Answer:
-        """Return the refusal that a record's decision comes to."""
-        action = record.entry.id if record.entry is not None else None
-        if action is None and record.service is not None and record.action is not None:
-            action = f"{record.service}:{record.action}"
-        resource = record.resources[0] if record.resources else "*"
-        return answer(record.decision, record.request_id, action=action, resource=resource, style=self.style)
-
-    def release(self, judged: Judged) -> None:
-        """Stop counting the body of a request that is over."""
-        self._intake.kept -= judged.held
+    def release(self, outcome: Outcome) -> None:
+        """End a request: stop counting it, and its body."""
+        self.in_flight -= 1
+        self._bodies.kept -= outcome.body_bytes
 
     def conclude(self, record: Record, upstream_status: int | None) -> None:
         """Tell those who wait for the end of a request. upstream_status: None where none was reached."""
@@ -378,17 +399,21 @@ class Guard:
     @property
     def held(self) -> int:
         """Bytes of bodies that are held now."""
-        return self._intake.held
+        return self._bodies.held
 
     @property
     def waiting(self) -> int:
         """Requests whose body is not complete."""
-        return self._intake.waiting.count
+        return self._bodies.waiting.count
 
-    def _meanings(self, bundle: Bundle) -> Meanings:
-        """Return what requests may say under a bundle; called when the bundle is first met."""
-        directory = Directory(bundle.catalog, bundle.owner, self._roots, self._limits)
-        return Meanings(directory, self._reader.origins, self._who, judge_unknown=self._judge_unknown)
+    def _targets(self, bundle: Bundle) -> Targets:
+        """Return the targets under a bundle; resolved ones are kept as long as the bundle is in force."""
+        kept = self._targets_of
+        if kept is None or kept[0]() is not bundle:
+            services = ServiceIndex(bundle.catalog, bundle.owner, self._roots, self._limits)
+            kept = ref(bundle), Targets(services, self._addresses, self._authentication)
+            self._targets_of = kept
+        return kept[1]
 
     def _failed(self, error: Exception) -> None:
         """Note a fault by type and place; its message may quote the request (T113)."""

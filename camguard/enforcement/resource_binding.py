@@ -4,8 +4,8 @@ Rule 1: what cannot be bound is None, which only the literal `*` matches; it nev
 Rule 2: a template is cut once, when its action is first called; a call only fills it.
 Rule 3: every parameter that could be the one is taken: a decoy beside the real one adds a resource that
         must be allowed too, it never replaces one.
-Rule 4: where a name beside it is one that some reader takes for the parameter (`?InstanceIds`,
-        `InstanceIds_0`, `[InstanceIds]`), nothing is bound: the call needs permission for every resource.
+Rule 4: a call is rejected where another name is one that some reader takes for the parameter (`?InstanceIds`,
+        `InstanceIds_0`, `[InstanceIds]`).
 """
 
 from __future__ import annotations
@@ -14,22 +14,20 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import product
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from camguard.catalog.model import Action
-from camguard.engine.decision import Decision
 from camguard.grammar import placeholders
 from camguard.policy.resources import SEGMENTS, Owner
-from camguard.request.params import folded, look_alike
+from camguard.request.params import ParameterSources, folded, look_alike
+from camguard.request.rejection import Rejection, rejection
 from camguard.strict_json import Number
 
 MOST = 1000  # resources of one call; more are not judged
 _LONGEST = 2048  # characters of a value in a resource: each stands in as many as all others make together
-_DEEPEST = 16  # levels of a flat parameter name
+_AMBIGUOUS: Final = rejection("param_ambiguous")
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
 
-Parameters: TypeAlias = Mapping[str, Any]  # as JSON holds them: text, lists, objects
-Said: TypeAlias = Parameters | Sequence[Parameters]  # in one place or in several
 Path: TypeAlias = tuple[str, ...]  # of a parameter: ("Namespace", "Name")
 
 
@@ -41,7 +39,7 @@ class Template(NamedTuple):
     paths: tuple[Path, ...]
 
 
-class Templates(NamedTuple):
+class ResourceTemplates(NamedTuple):
     """What a resource-level action needs to name its resources.
 
     names: the parameters that are looked for, in every spelling and in lower case. alike: finds what lenient
@@ -49,7 +47,7 @@ class Templates(NamedTuple):
     """
 
     templates: tuple[Template, ...]
-    any_one: bool
+    match_any: bool
     names: frozenset[str]
     alike: re.Pattern[str] | None
 
@@ -59,7 +57,7 @@ class Templates(NamedTuple):
         return any(template.paths for template in self.templates)
 
 
-def cut_templates(entry: Action, owner: Owner) -> Templates:
+def cut_templates(entry: Action, owner: Owner) -> ResourceTemplates:
     """Return the templates of an action, ready to be filled. Raises nothing: the catalog was checked."""
     templates = tuple(_cut(text, entry, owner) for text in entry.resources)
     first = {path[0] for template in templates for path in template.paths}
@@ -67,7 +65,7 @@ def cut_templates(entry: Action, owner: Owner) -> Templates:
     # Some readers fold `.` into `_` (`InstanceIds_0`, `Instance_Id`), others `_` into `.`.
     spelled = sorted({spelling.replace("_", sign) for spelling in names for sign in "._"})
     alike = look_alike(spelled, behind="_[^&]*+")
-    return Templates(templates, entry.match == "any", names, alike if names else None)
+    return ResourceTemplates(templates, entry.match == "any", names, alike if names else None)
 
 
 def _cut(text: str, entry: Action, owner: Owner) -> Template:
@@ -96,14 +94,16 @@ def _account(account: str, owner: Owner) -> str:
     return f"uid/{owner.app_id}" if account.startswith("uid/") else f"uin/{owner.uin}"
 
 
-def fill_templates(templates: Templates, parameters: Said | None, region: str) -> tuple[str | None, ...]:
-    """Return the resources that a call names, None for each that could not be bound.
+def bind_resources(
+    templates: ResourceTemplates, parameters: ParameterSources | None, region: str
+) -> tuple[str | None, ...] | Rejection:
+    """Return the resources that a call names, None for each that could not be bound, or why it is rejected.
 
     parameters: of each place that has some; None where they could not be read. region: the call's, empty
     where it names none.
     """
     if parameters is not None and _misread(templates, parameters):
-        parameters = None
+        return _AMBIGUOUS
     found: list[str | None] = []
     for template in templates.templates:
         head = template.head.replace("{region}", region)
@@ -115,20 +115,20 @@ def fill_templates(templates: Templates, parameters: Said | None, region: str) -
             found.append(None)
             continue
         filled = list(_filled(head, template.literals, values))
-        if templates.any_one and len(filled) > 1:
+        if templates.match_any and len(filled) > 1:
             filled = [None]  # which of several alternatives they belong to cannot be told
         found += filled
     return tuple(dict.fromkeys(found)) if len(found) <= MOST else (None,)
 
 
-def _misread(templates: Templates, parameters: Said) -> bool:
+def _misread(templates: ResourceTemplates, parameters: ParameterSources) -> bool:
     """Tell whether a parameter may be read as one that names resources and is not spelled as one."""
     if templates.alike is None:
         return False
     places = (parameters,) if isinstance(parameters, Mapping) else parameters
     names = [name for place in places for name in place if name.casefold() not in templates.names]
     text = folded(names)
-    return isinstance(text, Decision) or templates.alike.search(text) is not None
+    return isinstance(text, Rejection) or templates.alike.search(text) is not None
 
 
 def _filled(head: str, literals: Sequence[str], values: Sequence[Sequence[str]]) -> Iterator[str | None]:
@@ -150,7 +150,7 @@ def _filled(head: str, literals: Sequence[str], values: Sequence[Sequence[str]])
         yield "".join((*pieces, literals[-1]))
 
 
-def _values(path: Path, parameters: Said | None) -> list[str]:
+def _values(path: Path, parameters: ParameterSources | None) -> list[str]:
     """Return the texts that a placeholder may stand for, none where they cannot be told."""
     level: list[Any] = [parameters]
     for name in path:
@@ -181,43 +181,3 @@ def _spellings(name: str) -> frozenset[str]:
     singular = low[:-3] + "y" if low.endswith("ies") else low.removesuffix("s")
     plural = low[:-1] + "ies" if low.endswith("y") else low + "s"
     return frozenset((low, singular, plural))
-
-
-def both(body: Parameters | None, query: Sequence[tuple[str, str]]) -> Said | None:
-    """Return what body and query say beside each other: which of the two an upstream reads is not known."""
-    if body is None or not query:
-        return body
-    beside = nest(query)
-    return None if beside is None else (beside, body)
-
-
-def nest(pairs: Sequence[tuple[str, Any]]) -> Parameters | None:
-    """Return flat parameters (`Filters.0.Values.1=x`) as JSON would hold them (CAM 14.1).
-
-    Returns None where two of them cannot both be meant: `A` beside `A.0`, or the same name twice; and where
-    one is written as only others nest (`A[0]`), or has a level without a name (`.A`).
-    """
-    top: dict[str, Any] = {}
-    for name, value in pairs:
-        if "[" in name:
-            return None
-        *path, last = name.split(".")
-        if len(path) > _DEEPEST or (path and not all((*path, last))):
-            return None
-        node = top
-        for step in path:
-            node = node.setdefault(step, {})
-            if not isinstance(node, dict):
-                return None
-        if last in node:
-            return None
-        node[last] = value
-    return {key: _listed(value) for key, value in top.items()}
-
-
-def _listed(node: Any) -> Any:
-    """Turn objects whose keys are all numbers into lists."""
-    if not isinstance(node, dict):
-        return node
-    values = [_listed(value) for value in node.values()]
-    return values if all(map(str.isdecimal, node)) else dict(zip(node, values, strict=True))

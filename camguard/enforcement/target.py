@@ -1,121 +1,301 @@
-"""What the deciding headers of a request mean together: from where, who, what.
+"""The target of a request: what its deciding headers name together.
 
-Rule 1: callers say the same few things again and again. All of it is settled once for each combination under
-        one bundle; a request then finds it in one look-up.
-Rule 2: nothing of a decision is kept here. What policies, clock and signatures say is asked anew each time.
+Few headers decide a request: method, host, content type, action, version, region, the identity header, the
+socket's peer and the forwarding header. Callers send the same combinations again and again. `Targets`
+resolves a combination once under one bundle to a `Target`: the client's address, the service, the action and
+its catalog entry, how the body must be read, who calls where nothing is signed, and, where the head alone
+tells the whole call, the beginning of that call. A request then finds its target with one look-up.
+
+Rule 1: the host names the service, nothing else does. Its port selects nothing, so any port is accepted.
+Rule 2: grammars are closed and matched whole; nothing is trimmed, folded or decoded twice. Carriers that name
+        the same action all go on as they came: no reader can find another action, and a signature over them
+        stays whole.
+Rule 3: a target holds no part of a decision: policies, clock and signatures are asked for each request.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from dataclasses import fields as fields_of
 from typing import Any, Final, Protocol, TypeAlias
 
-from camguard.authn.authenticator import Identity
+from camguard import grammar
+from camguard.authn.authenticator import Caller
 from camguard.bounded_cache import BoundedCache
-from camguard.enforcement.service_index import Directory, Named
-from camguard.engine.decision import Decision
-from camguard.request.client_address import Origin, Said
-from camguard.request.rejection import refused
-from camguard.telemetry.record import Facts
+from camguard.catalog.model import Action, Catalog, Granularity
+from camguard.enforcement.resource_binding import ResourceTemplates, cut_templates
+from camguard.policy.resources import Owner
+from camguard.request.body_formats import BodyFormat, body_format
+from camguard.request.client_address import AddressKey, ClientAddress
+from camguard.request.client_address import Method as AddressMethod
+from camguard.request.head import RequestHead, TargetKey
+from camguard.request.params import ACTION, Params, action_of
+from camguard.request.rejection import Rejection, rejection
+from camguard.settings.model import LimitsSettings
 
-WHOLE: Final = ("*",)
-_LONGEST: Final = 1536
-_ENTRIES: Final = 16_384  # some 10 MiB when full, and 2 ms to forget
-_PIECE: Final = 40  # bytes that a text takes besides its own: a line may hold next to nothing
-_NOBODY: Final = ("", "", None)
-_ACTION_UNKNOWN: Final = refused("action_unknown")
-_VERSION_UNKNOWN: Final = refused("version_unknown")
+ACTION_NAME: Final = grammar.of_bytes(grammar.ACTION_NAME)
+REGION: Final = grammar.of_bytes(grammar.REGION)
+VERSION: Final = grammar.of_bytes(grammar.VERSION)
+_HOST = re.compile(rb"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
+_HOST_LENGTH: Final = 253
+_PORTS: Final = range(1, 65536)
+_SERVICE = r"([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)"
+_BEHIND_SERVICE = rf"(?:\.intl|(?:\.internal)?(?:\.{grammar.REGION.pattern})?)"  # CAM 14.1
 
-# Method and the socket's address as text, then what `Shape.deciding` takes: bytes, None where absent.
-Deciding: TypeAlias = tuple[Any, ...]
+_NAMING_LENGTH: Final = 512  # bytes of a combination of naming headers that is remembered
+_KEY_LENGTH: Final = 1536
+_KEYS: Final = 16_384  # targets remembered: some 10 MiB when full, and 2 ms to forget them
+_VALUE_COST: Final = 40  # bytes that a value takes besides its own: a line may hold next to nothing
+
+_HOST_MISSING: Final = rejection("host_missing")
+_HOST_INVALID: Final = rejection("host_invalid")
+_SERVICE_UNKNOWN: Final = rejection("service_unknown")
+_ACTION_MISSING: Final = rejection("action_missing")
+_ACTION_INVALID: Final = rejection("action_invalid")
+_REGION_INVALID: Final = rejection("region_invalid")
+_VERSION_INVALID: Final = rejection("version_invalid")
+_CONTENT_TYPE: Final = rejection("content_type")
+_CONFLICT: Final = rejection("action_conflict")
+VERSION_UNKNOWN: Final = rejection("version_unknown")
+
+# The beginning of a Call: principal, action (`service:Name`) and source address.
+CallStart: TypeAlias = tuple[str, str, int | None]
+# Method, host, content type, action, version and region, as a head has them.
+Naming: TypeAlias = tuple[str, bytes, bytes | None, bytes | None, bytes | None, bytes | None]
 
 
-class Unsigned(Protocol):
-    """Finds out who calls where nothing is signed: `camguard.authn.authenticator.Identify`."""
+class UnsignedCallers(Protocol):
+    """Identifies callers where nothing is signed: `camguard.authn.authenticator.Authenticator`."""
 
-    def unsigned(self, identity: bytes | None, peer_trusted: bool, /) -> Identity | Decision:  # noqa: FBT001
-        """Return the caller where nothing is signed, or the refusal."""
+    def unsigned(self, identity: bytes | None, peer_trusted: bool, /) -> Caller | Rejection:  # noqa: FBT001
+        """Return the caller, or why there is none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A call of which the head tells everything: no signature, no resources, nothing in query or form.
+class Service:
+    """A service as requests name it. actions: by name, as bytes."""
 
-    refusal: why it is none; else asked: principal, action and place, the beginning of a `Call`.
+    name: str
+    actions: Mapping[bytes, Action]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the deciding headers of a request name together.
+
+    rejection: why the request is not well formed or names nothing that is served; the other fields then hold
+    what was found until there. body: the format of the body, None where there must be no body; body_limit:
+    its bytes at most. action: a name; None where only a form may name it. entry: of the catalog, None where
+    it has none. asked: what policies are asked for, `service:Name`, or why they are not asked. resources:
+    None where the action is judged as a whole. caller: who calls if nothing is signed. start: the beginning
+    of the call, or why it is refused, where the head alone tells the call (nothing signed, nothing in a query
+    or form, no resources); else None.
     """
 
-    refusal: Decision | None
-    asked: tuple[str, str, int | None]
-    facts: Facts
+    rejection: Rejection | None = None
+    peer: str | None = None
+    peer_trusted: bool = False
+    source_ip: int | None = None
+    address_method: AddressMethod | None = None
+    service: str | None = None
+    body: BodyFormat | None = None
+    body_limit: int = 0
+    action: str | None = None
+    entry: Action | None = None
+    asked: str | Rejection = ""
+    resources: ResourceTemplates | None = None
+    region: str = ""
+    caller: Caller | Rejection | None = None
+    start: CallStart | Rejection | None = None
+
+
+NO_TARGET: Final = Target()
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
-    """What deciding headers come to. told: None where the head alone cannot tell."""
+class _Named:
+    """What the naming headers come to: the middle of a `Target`."""
 
-    origin: Origin
-    named: Named | Decision
-    told: Told | None
+    service: str
+    body: BodyFormat | None
+    body_limit: int
+    action: str | None
+    entry: Action | None
+    asked: str | Rejection
+    resources: ResourceTemplates | None
+    region: str
 
 
-class Meanings:
-    """What requests say under one bundle. known: by what they say.
+class ServiceIndex:
+    """The services of one catalog by `Host` value, and what naming headers come to.
 
-    judge_unknown: whether policies judge actions that the catalog lacks.
+    roots: the domains below which a host names a service. owner: the account that resources belong to. named:
+    what a combination of headers names, remembered.
     """
 
     def __init__(
-        self,
-        directory: Directory,
-        origins: Mapping[Said, Origin],
-        who: Unsigned,
-        *,
-        judge_unknown: bool,
+        self, catalog: Catalog, owner: Owner, roots: tuple[str, ...], limits: LimitsSettings
     ) -> None:
-        self.directory = directory
-        self._origins = origins
-        self._who = who
-        self._judge_unknown = judge_unknown
-        self.known: BoundedCache[Deciding, Meaning] = BoundedCache(
-            self.mean,
-            entries=_ENTRIES,
-            longest=_LONGEST,
-            size=lambda said: sum(len(each or "") + _PIECE for each in said),
+        self._owner = owner
+        self._limits = limits
+        self._services = {
+            name.lower(): Service(name, {entry.name.encode(): entry for entry in each.actions.values()})
+            for name, each in catalog.services.items()
+        }
+        domains = "|".join(re.escape(root.lower()) for root in roots)
+        self._pattern = re.compile(rf"{_SERVICE}{_BEHIND_SERVICE}\.(?:{domains})")
+        self._templates: dict[str, ResourceTemplates] = {}
+        self.named: BoundedCache[Naming, _Named | Rejection] = BoundedCache(
+            self._name, longest=_NAMING_LENGTH, size=lambda naming: sum(len(each or b"") for each in naming)
         )
 
-    def mean(self, said: Deciding) -> Meaning:
-        """Return what deciding headers come to."""
-        method, peer, host, content_type, action, version, region, identity, *forwarded = said
-        origin = self._origins[peer, tuple(forwarded)]
-        named = self.directory.named[method, host, content_type, action, version, region]
-        if origin.refusal is not None or isinstance(named, Decision):
-            return Meaning(origin, named, None)
-        return Meaning(origin, named, self._told(origin, named, identity))
+    def service(self, host: bytes) -> Service | Rejection:
+        """Return the service that a `Host` value names, or why it names none."""
+        if not host:
+            return _HOST_MISSING
+        match = _HOST.fullmatch(host)
+        if match is None or len(match[1]) > _HOST_LENGTH or (match[2] and int(match[2]) not in _PORTS):
+            return _HOST_INVALID
+        label = self._pattern.fullmatch(match[1].decode("ascii").lower())
+        service = self._services.get(label[1]) if label else None
+        return _SERVICE_UNKNOWN if service is None else service
 
-    def action(self, named: Named) -> str | Decision:
-        """Return the action that policies are asked about, or why none is."""
-        entry = named.entry
-        if entry is not None:
-            fits = entry.version is None or entry.version == (named.version or entry.version)
-            return entry.id if fits else _VERSION_UNKNOWN
-        return f"{named.service}:{named.action}" if self._judge_unknown else _ACTION_UNKNOWN
+    def _name(self, naming: Naming) -> _Named | Rejection:
+        """Return what these headers name, or the first reason why the request is rejected."""
+        method, host, content_type, action, version, region = naming
+        service = self.service(host)
+        if isinstance(service, Rejection):
+            return service
+        announced = body_format(content_type) if content_type is not None else None
+        if isinstance(announced, Rejection):
+            return announced
+        if announced is None and method == "POST":
+            return _CONTENT_TYPE
+        for value, shape, refused in (
+            (version, VERSION, _VERSION_INVALID),
+            (region, REGION, _REGION_INVALID),
+            (action, ACTION_NAME, _ACTION_INVALID if action else _ACTION_MISSING),
+        ):
+            if value is not None and not shape.fullmatch(value):
+                return refused
+        body = announced if method == "POST" else None
+        form = body is not None and body.kind == "form"
+        if action is None and not form:
+            return _ACTION_MISSING
+        limit = 0 if body is None else self._limits.form_bytes if form else self._limits.body_bytes
+        entry = service.actions.get(action) if action is not None else None
+        name = _text(action)
+        return _Named(
+            service.name,
+            body,
+            limit,
+            name,
+            entry,
+            self._asked(service.name, name, entry, _text(version)),
+            self.templates(entry),
+            _text(region) or "",
+        )
 
-    def _told(self, origin: Origin, named: Named, identity: bytes | None) -> Told | None:
-        if named.templates is not None or (named.content is not None and named.content.kind == "form"):
+    def _asked(
+        self, service: str, action: str | None, entry: Action | None, version: str | None
+    ) -> str | Rejection:
+        if entry is None:
+            return f"{service}:{action}"  # the engine refuses it, or judges it where the settings say so
+        fits = entry.version is None or version is None or entry.version == version
+        return entry.id if fits else VERSION_UNKNOWN
+
+    def templates(self, entry: Action | None) -> ResourceTemplates | None:
+        """Return what names the resources of an action, None where the action is judged as a whole."""
+        if entry is None or entry.granularity is not Granularity.RESOURCE:
             return None
-        caller = self._who.unsigned(identity, origin.trusted)
-        if isinstance(caller, Decision):
-            return Told(caller, _NOBODY, _facts(named, origin, None, ()))
-        action = self.action(named)
-        if isinstance(action, Decision):
-            return Told(action, _NOBODY, _facts(named, origin, caller.principal, ()))
-        asked = caller.principal, action, origin.place
-        return Told(None, asked, _facts(named, origin, caller.principal, WHOLE))
+        found = self._templates.get(entry.id)
+        if found is None:
+            found = self._templates[entry.id] = cut_templates(entry, self._owner)
+        return found
 
 
-def _facts(named: Named, origin: Origin, principal: str | None, resources: tuple[str, ...]) -> Facts:
-    return Facts(
-        named.entry, principal, None, named.service, named.action, resources, origin.place, origin.peer,
-        origin.method, None,
-    )  # fmt: skip
+class Targets:
+    """The targets of requests under one bundle. known: the target by `TargetKey`, remembered."""
+
+    def __init__(
+        self, services: ServiceIndex, addresses: Mapping[AddressKey, ClientAddress], callers: UnsignedCallers
+    ) -> None:
+        self._services = services
+        self._addresses = addresses
+        self._callers = callers
+        self.known: BoundedCache[TargetKey, Target] = BoundedCache(
+            self._resolve,
+            entries=_KEYS,
+            longest=_KEY_LENGTH,
+            size=lambda key: sum(len(each or "") + _VALUE_COST for each in key),
+        )
+
+    def with_parameters(self, head: RequestHead, params: Params, action: bytes | None) -> Target:
+        """Return the target of a request whose query or form may name the action, too.
+
+        params: of query and form together. action: the name on which all carriers agree, None where there is
+        none.
+        """
+        version, region = head.version, head.region
+        if head.action is None or any(name == ACTION for name, _ in params):
+            # A query or form that names the action names these, too (CAM 14.2), whatever else names them.
+            version, region = _common(params, "Version", version), _common(params, "Region", region)
+        key = head.target_key
+        return self.known[(*key[:4], action, version, region, *key[7:])]
+
+    def _resolve(self, key: TargetKey) -> Target:
+        method, peer, host, content_type, action, version, region, identity, *forwarded = key
+        address = self._addresses[peer, tuple(forwarded)]
+        client: Any = {
+            "peer": address.peer,
+            "peer_trusted": address.trusted,
+            "source_ip": address.place,
+            "address_method": address.method,
+        }
+        naming = (method, host, content_type, action, version, region)
+        named = self._services.named[naming] if address.rejection is None else address.rejection
+        if isinstance(named, Rejection):
+            service = self._services.service(host)
+            name = service.name if isinstance(service, Service) else None
+            return Target(rejection=named, service=name, **client)
+        caller = self._callers.unsigned(identity, address.trusted)
+        fields = {each.name: getattr(named, each.name) for each in fields_of(named)}
+        target = Target(caller=caller, **client, **fields)
+        return replace(target, start=_start(target))
+
+
+def _start(target: Target) -> CallStart | Rejection | None:
+    """Return the beginning of a call that the head alone tells, or why that call is refused."""
+    if target.resources is not None or (target.body is not None and target.body.kind == "form"):
+        return None
+    if not isinstance(target.caller, Caller):
+        return target.caller
+    if isinstance(target.asked, Rejection):
+        return target.asked
+    return target.caller.principal, target.asked, target.source_ip
+
+
+def agreed_action(carried: bytes | None, params: Params) -> bytes | Rejection | None:
+    """Return the action on which another carrier and parameters agree, or why they do not (THREATS 3.2).
+
+    carried: what the other carrier names. None, carried or returned: no action is named.
+    """
+    named = action_of(params)
+    if named is None or isinstance(named, Rejection):
+        return carried if named is None else named
+    found = named.encode()
+    return found if carried is None or carried == found else _CONFLICT
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("ascii")
+
+
+def _common(params: Params, name: str, header: bytes | None) -> bytes | None:
+    """Return the value on which parameters and header agree; ill-formed text where they differ."""
+    values = [value.encode() for each, value in params if each == name]
+    if header is not None and header not in values:
+        values.append(header)
+    return b"&".join(values) if values else None

@@ -96,6 +96,10 @@ class Evaluator:
     def _decide_slowly(self, call: Call, table: Table | None) -> Decision:
         """Decide a call that no range table answers. table: the principal's, if `decide` has found it."""
         if table is None:
+            if call.principal not in self._principals:
+                return PRINCIPAL_UNKNOWN
+            if self.traits(call.action) is None:
+                return self._refusals[call.action]  # no policy is consulted (T34)
             table = self.table(call.principal, call.session)
             if table is None:
                 return PRINCIPAL_UNKNOWN

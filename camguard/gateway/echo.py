@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from camguard.enforcement.guard import RECORD_KEY
+from camguard.enforcement.outcome import RECORD_KEY
 from camguard.ipset import format_address
 from camguard.telemetry.record import Record
 

@@ -25,8 +25,8 @@ from typing import Any, ClassVar, NamedTuple
 from starlette.types import Message, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from camguard.enforcement.reading import TRAILERS_APART
 from camguard.gateway.parsing import BYTES_PER_UNIT, DISCARDED, PARTS_PER_UNIT, REQUEST_UNITS, Parsing, Turns
+from camguard.request.head import TRAILERS_APART
 from camguard.settings import LimitsSettings
 
 SLACK_BYTES = 8192  # request line and the end of a packet that belongs to a body

@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from yarl import URL
 
-from camguard.enforcement.guard import SERVICE_KEY, UPSTREAM_KEY
+from camguard.enforcement.outcome import SERVICE_KEY, UPSTREAM_KEY
 from camguard.gateway.client import Body, Client, Headers, Kind, Reply, UpstreamError
 
 LOG = logging.getLogger("camguard.relay")

@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 from camguard._version import __version__
 from camguard.assembly import Parts, assemble
-from camguard.enforcement.guard import RECORD_KEY
+from camguard.enforcement.outcome import RECORD_KEY
 from camguard.errors import Problem, SettingsError
 from camguard.gateway.admin import Sources, admin
 from camguard.gateway.client import AiohttpClient
@@ -36,7 +36,7 @@ from camguard.gateway.protocol import Bounds
 from camguard.gateway.relay import Failure, Relay
 from camguard.gateway.server import bind, listening, raise_file_limit
 from camguard.middleware import CamguardMiddleware
-from camguard.request.rejection import Style, answer, refused
+from camguard.request.rejection import Style, refusal, rejection
 from camguard.settings import Settings
 from camguard.settings.source import SettingsSource, state_of_file
 
@@ -129,8 +129,8 @@ def refuser(style: Style) -> Callable[[Scope, Failure], list[Message]]:
     """Return what answers an allowed call that found no upstream (DEC-53)."""
 
     def refuse(scope: Scope, failure: Failure) -> list[Message]:
-        decision = refused(DETAILS.get(failure, "upstream_error"))
-        status, headers, body = answer(decision, scope[RECORD_KEY].request_id, style=style)
+        decision = rejection(DETAILS.get(failure, "upstream_error"))
+        status, headers, body = refusal(decision, scope[RECORD_KEY].request_id, style=style)
         return [
             {"type": "http.response.start", "status": status, "headers": list(headers)},
             {"type": "http.response.body", "body": body},

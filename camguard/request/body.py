@@ -12,30 +12,51 @@ import asyncio
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, MutableMapping
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from camguard.engine.decision import Decision
+from camguard.fast_tuple import constructor_of
 from camguard.request.deadline import Deadline
-from camguard.request.rejection import refused
+from camguard.request.rejection import Rejection, rejection
 from camguard.request.waiting import Waiter, Waiting
 
-# Bytes, or the refusal, or None when the client has left.
-Taken: TypeAlias = bytes | Decision | None
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 
-_FRAMING: Final = refused("framing")
-TOO_LARGE: Final = refused("body_too_large")
-_TIMED_OUT: Final = refused("request_timeout")
-_OVERLOADED: Final = refused("overloaded")
+_FRAMING: Final = rejection("framing")
+TOO_LARGE: Final = rejection("body_too_large")
+_TIMED_OUT: Final = rejection("request_timeout")
+_OVERLOADED: Final = rejection("overloaded")
 Begun: TypeAlias = Iterator[Any]  # the iterator of an awaitable, asked for its first element
 
+_LARGE: Final = 65_536
+# Letters in lower case; a NUL and a backslash, which can hide a name from a search, become no ASCII.
+_FOLDED: Final = bytes(0x80 if byte in b"\0\\" else byte for byte in bytes(range(256)).lower())
 
-class Intake:
-    """Takes bodies whole.
 
-    kept: bytes of those that are complete; whoever took one gives it back. waiting: the requests whose body
-    is not complete.
+class HeldBody(NamedTuple):
+    """A body that was received whole.
+
+    receive: gives the application these bytes once, then tells when the client leaves. plain: whether the
+    bytes are short ASCII text that holds no name that decides (`Action`, `Version`, `Region`) in any spelling
+    of JSON.
+    """
+
+    data: bytes
+    receive: Receive
+    plain: bool
+
+
+# The body, or why it is rejected, or None when the client has left.
+Taken: TypeAlias = HeldBody | Rejection | None
+
+_held = constructor_of(HeldBody)
+
+
+class BodyBuffer:
+    """Holds the bodies of a listener while they are judged.
+
+    kept: bytes of those that are complete; the caller of `take` subtracts them again. waiting: the requests
+    whose body is not complete.
     """
 
     def __init__(self, budget: int, seconds: float, waiting: Waiting | None = None) -> None:
@@ -69,20 +90,20 @@ class Intake:
         except StopIteration as done:
             message: Message = done.value
         else:
-            return self._wait(partial(self._later, waiting, awaited, receive, limit), declared, limit, place)
+            return self._wait(
+                partial(self._later, waiting, awaited, receive, limit), receive, declared, limit, place
+            )
         if message["type"] != "http.request":
             return None
         body: bytes = message.get("body", b"")
         if message.get("more_body", False):
-            return self._wait(partial(self._parts, message, receive, limit), declared, limit, place)
-        if len(body) == declared and self.kept + declared + self.waiting.size <= self._budget:
-            self.kept += declared
-            return body
-        return self._checked(body, declared, limit)
+            return self._wait(partial(self._parts, message, receive, limit), receive, declared, limit, place)
+        return self._checked(body, receive, declared, limit)
 
     async def _wait(
         self,
-        taking: Callable[[Waiter], Awaitable[Decision | None]],
+        taking: Callable[[Waiter], Awaitable[Rejection | None]],
+        receive: Receive,
         declared: int | None,
         limit: int,
         place: int | None,
@@ -107,15 +128,17 @@ class Intake:
             return _OVERLOADED
         if refusal is not None:
             return refusal
-        return None if waiter.left else self._checked(body, declared, limit)
+        return None if waiter.left else self._checked(body, receive, declared, limit)
 
     async def _later(
         self, begun: Begun, awaited: Any, receive: Receive, limit: int, waiter: Waiter
-    ) -> Decision | None:
+    ) -> Rejection | None:
         """Gather a body whose first message is still to come."""
         return await self._parts(await resumed(begun, awaited), receive, limit, waiter)
 
-    async def _parts(self, message: Message, receive: Receive, limit: int, waiter: Waiter) -> Decision | None:
+    async def _parts(
+        self, message: Message, receive: Receive, limit: int, waiter: Waiter
+    ) -> Rejection | None:
         """Gather a body that comes in several messages, of which this is the first."""
         while message["type"] == "http.request":
             if waiter.yielded:  # and the server caught the cancellation
@@ -131,17 +154,31 @@ class Intake:
         waiter.left = True
         return None
 
-    def _checked(self, body: bytes, declared: int | None, limit: int) -> bytes | Decision:
-        size = len(body)
+    def _checked(
+        self, data: bytes, receive: Receive, declared: int | None, limit: int
+    ) -> HeldBody | Rejection:
+        size = len(data)
         if size > limit:
             return TOO_LARGE
         if declared is not None and size != declared:
             return _FRAMING
-        over = self.held + size - self._budget
+        over = self.kept + self.waiting.size + size - self._budget
         if over > 0 and not self.waiting.free(over):
             return _OVERLOADED
-        self.kept += size
+        body = _held((data, resend(data, receive), is_plain(data)))
+        self.kept += size  # last: a body that was not returned must not be counted
         return body
+
+
+def is_plain(data: bytes) -> bool:
+    """Tell whether a body is short ASCII that holds no name that decides, as nearly all bodies are.
+
+    A long body is not looked at: each look at it would cost milliseconds, and `body_formats` looks once.
+    """
+    if len(data) > _LARGE:
+        return False
+    low = data.translate(_FOLDED)
+    return low.isascii() and not (b"action" in low or b"version" in low or b"region" in low)
 
 
 @types.coroutine
@@ -172,20 +209,20 @@ def resumed(begun: Begun, awaited: Any) -> Generator[Any, Any, Message]:
             return message
 
 
-def replay(body: bytes, receive: Receive) -> Receive:
+def resend(body: bytes, receive: Receive) -> Receive:
     """Return a `receive` that gives a body once and then tells when the client leaves."""
     message: Message | None = {"type": "http.request", "body": body, "more_body": False}
 
-    async def replayed() -> Message:
+    async def resent() -> Message:
         nonlocal message
         if message is not None:
             once, message = message, None
             return once
         after = await receive()
-        # A server that has more to say than the body we judged would say it unjudged.
+        # Further body bytes of the server would reach the application without having been judged.
         return after if after["type"] == "http.disconnect" else {"type": "http.disconnect"}
 
-    return replayed
+    return resent
 
 
 def stream(

@@ -13,12 +13,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
-from camguard.engine.decision import Decision
 from camguard.request.multipart import Field, multipart_fields
-from camguard.request.params import ACTION, ambiguous_names
-from camguard.request.rejection import refused
+from camguard.request.params import ACTION, Parameters, ambiguous_names, nest
+from camguard.request.rejection import Rejection, rejection
 from camguard.strict_json import TooManyValuesError, parse_json
 
 Kind = Literal["json", "form", "multipart", "octets"]
@@ -39,81 +38,73 @@ _PARAMETER = re.compile(
 _UTF8 = (b"utf-8", b"utf8")
 
 _NEEDLES = (b"action", b"version", b"region")
-# Letters in lower case; what can hide a name from a search, a NUL or an escape, turned into no ASCII.
-_FOLDED = bytes(0x80 if byte in b"\0\\" else byte for byte in bytes(range(256)).lower())
 _ESCAPED = b"\\u"  # how JSON may write any letter of a name, or one that some reader takes for it
 _BOM = b"\xef\xbb\xbf"
-_LARGE: Final = 65_536
 _JSON_BLANK = " \t\r\n"
 _VALUES_PER_PARAM: Final = 30  # JSON values that are read where form parameters could be one
 _MOST_ESCAPES: Final = 400_000  # of a JSON text; each costs as much as forty letters
 
-_UNSUPPORTED: Final = refused("content_type")
-_MALFORMED: Final = refused("body_malformed")
-_CONFLICT: Final = refused("action_conflict")
-_TOO_MANY: Final = refused("too_many_params")
+_UNSUPPORTED: Final = rejection("content_type")
+_MALFORMED: Final = rejection("body_malformed")
+_CONFLICT: Final = rejection("action_conflict")
+_TOO_MANY: Final = rejection("too_many_params")
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class BodyFormat:
     """What a Content-Type announces. boundary: of multipart, else empty."""
 
     kind: Kind
     boundary: bytes = b""
 
 
-class Fields(NamedTuple):
-    """What of a body is known. parameters: as JSON would hold them; None: it was not read as far as that."""
-
-    parameters: dict[str, Any] | None = None
-
-
-UNREAD: Final = Fields()
-
-
-def content_of(content_type: bytes) -> Content | Decision:
+def body_format(content_type: bytes) -> BodyFormat | Rejection:
     """Return what a Content-Type value announces, or the refusal (THREATS 3.5.6)."""
     match = _TYPE.fullmatch(content_type)
     kind = _KINDS.get(match[1].lower()) if match else None
     if match is None or kind is None:
         return _UNSUPPORTED
     rest, at = match[2], 0
-    said: dict[bytes, bytes] = {}
+    found: dict[bytes, bytes] = {}
     while at < len(rest):
         parameter = _PARAMETER.match(rest, at)
-        if parameter is None or parameter[1].lower() in said:
+        if parameter is None or parameter[1].lower() in found:
             return _UNSUPPORTED
-        said[parameter[1].lower()] = parameter[2] or parameter[3]
+        found[parameter[1].lower()] = parameter[2] or parameter[3]
         at = parameter.end()
-    if said.pop(b"charset", b"utf-8").lower() not in _UTF8:
+    if found.pop(b"charset", b"utf-8").lower() not in _UTF8:
         return _UNSUPPORTED
-    boundary = said.pop(b"boundary", b"")
+    boundary = found.pop(b"boundary", b"")
     if bool(boundary) != (kind == "multipart"):
         return _UNSUPPORTED
-    return Content(kind, boundary)
+    return BodyFormat(kind, boundary)
 
 
-def plain_json(body: bytes) -> bool:
-    """Tell whether a JSON body is short ASCII that cannot hold a name that decides, as nearly all are."""
-    if len(body) > _LARGE:  # each look at it costs milliseconds: `inspect_json` looks once
-        return False
-    low = body.translate(_FOLDED)
-    if low.isascii():
-        return not (b"action" in low or b"version" in low or b"region" in low)
-    return body.isascii() and b"\0" not in body and not _may_decide(body)
+def read_body(  # noqa: PLR0913 - a body, and by which bounds it is read
+    form: BodyFormat, body: bytes, action: str, *, wanted: bool, depth: int, limit: int
+) -> Parameters | Rejection | None:
+    """Return the parameters in a JSON or multipart body, None if they were not read, or a rejection.
 
-
-def inspect_json(body: bytes, action: str, *, wanted: bool, depth: int, limit: int) -> Fields | Decision:
-    """Return what a JSON body says, or why it is refused.
-
-    action: what was judged. wanted: whether the parameters are needed. depth: of nesting, at most.
-    limit: how many parameters there may be, of which each is counted as some JSON values.
+    action: the name that was judged. wanted: whether the parameters are needed; else the body is only
+    searched for a name that decides. depth: of nesting in JSON, at most. limit: how many parameters there may
+    be; each is counted as some JSON values.
     """
+    if form.kind == "json":
+        return _read_json(body, action, wanted=wanted, depth=depth, limit=limit)
+    if form.kind == "multipart":
+        fields = _read_multipart(body, form.boundary, action, wanted=wanted, limit=limit)
+        return fields if fields is None or isinstance(fields, Rejection) else nest(tuple(fields.items()))
+    return None
+
+
+def _read_json(
+    body: bytes, action: str, *, wanted: bool, depth: int, limit: int
+) -> Parameters | Rejection | None:
     text = _utf8(body)
     if text is None:
         return _MALFORMED
     if not body or not (wanted or _may_decide(body)):
-        return UNREAD
+        return None
     if b"\\" in body and body.count(b"\\") > _MOST_ESCAPES:
         return _TOO_MANY
     try:
@@ -122,17 +113,17 @@ def inspect_json(body: bytes, action: str, *, wanted: bool, depth: int, limit: i
         return _TOO_MANY
     except ValueError:
         return _MALFORMED
-    return _members(document, action, limit) if isinstance(document, dict) else UNREAD
+    return _members(document, action, limit) if isinstance(document, dict) else None
 
 
-def _members(document: dict[str, Any], action: str, limit: int) -> Fields | Decision:
+def _members(document: dict[str, Any], action: str, limit: int) -> Parameters | Rejection | None:
     """Return the members of an object that names no other action than the one that was judged."""
     if len(document) > limit:
         return _TOO_MANY
     refusal = ambiguous_names(list(document))
     if refusal is not None:
         return refusal
-    return _CONFLICT if document.get(ACTION, action) != action else Fields(document)
+    return _CONFLICT if document.get(ACTION, action) != action else document
 
 
 def _may_decide(body: bytes) -> bool:
@@ -156,17 +147,13 @@ def _utf8(body: bytes) -> str | None:
         return None
 
 
-def inspect_multipart(
+def _read_multipart(
     body: bytes, boundary: bytes, action: str, *, wanted: bool, limit: int
-) -> Fields | Decision:
-    """Return what a multipart body says, or why it is refused.
-
-    wanted: whether the parameters are needed. limit: how many fields there may be.
-    """
+) -> Parameters | Rejection | None:
     if not body:
-        return UNREAD
+        return None
     fields = multipart_fields(body, boundary, limit)
-    if isinstance(fields, Decision):
+    if isinstance(fields, Rejection):
         return fields
     refusal = ambiguous_names([name for name, _ in fields])
     if refusal is not None:
@@ -174,16 +161,16 @@ def inspect_multipart(
     named = [value for name, value in fields if name == ACTION]
     if named and named[0] != action.encode():
         return _CONFLICT
-    return _parameters(fields, limit) if wanted else UNREAD
+    return _parameters(fields, limit) if wanted else None
 
 
-def _parameters(fields: Sequence[Field], limit: int) -> Fields:
+def _parameters(fields: Sequence[Field], limit: int) -> Parameters | None:
     """Return the parameters that fields hold, unread where they could be read in two ways."""
     found: dict[str, Any] = {}
     most = limit * _VALUES_PER_PARAM
     for name, value in fields:
         if name in found:
-            return UNREAD
+            return None
         if value is None:
             found[name] = None  # a file is no text that could name a resource
             continue
@@ -200,5 +187,5 @@ def _parameters(fields: Sequence[Field], limit: int) -> Fields:
         try:
             found[name] = parse_json(text, most=max(most, 0))
         except ValueError:
-            return UNREAD
-    return Fields(found)
+            return None
+    return found

@@ -9,26 +9,22 @@ Rule 3: the answer belongs to one request. Nothing of it is kept for a connectio
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from camguard.bounded_cache import BoundedCache
-from camguard.engine.decision import Decision
 from camguard.errors import AddressError
 from camguard.ipset import IpSet, parse_address
-from camguard.request.rejection import refused
+from camguard.request.rejection import Rejection, rejection
 from camguard.settings.model import ClientIpSettings
 
-Method = Literal["peer", "forwarded"]
+Method = Literal["peer", "forwarded", "invalid"]
 
-REWRITTEN: Final = "rewritten"
 MOST_ELEMENTS: Final = 32
 MOST_BYTES: Final = 4096
-_MOST_NAMED: Final = 1000  # elements that may name the peer's own address
 _LONGEST_PORT: Final = 65535
 _BLANK: Final = " \t"
 
@@ -39,94 +35,74 @@ _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _ELEMENT = re.compile(rf'(?:[^",]|{_QUOTED})*+')
 _PAIR = re.compile(rf"({_TOKEN})=({_TOKEN}|{_QUOTED})", re.ASCII)
 
-INVALID: Final = refused("client_ip_invalid")
-_TOO_LONG: Final = refused("forwarded_too_long")
+INVALID: Final = rejection("client_ip_invalid")
+_TOO_LONG: Final = rejection("forwarded_too_long")
 
 
-class Source(NamedTuple):
-    """The address that conditions see, as a place on the number line, and how it was found."""
+@dataclass(frozen=True, slots=True)
+class ClientAddress:
+    """Where a request comes from.
 
-    place: int
-    method: Method
-
-
-class Peer(NamedTuple):
-    """The other end of the socket.
-
-    source: its own address as the client's; None behind a unix socket. trusted: whether it may say who the
-    client is.
+    peer: the address of the socket as text, None behind a unix socket or where it is not an address. trusted:
+    whether the peer may say who the client is. place: the client's address on the number line, None where it
+    cannot be determined; rejection says why.
     """
 
-    source: Source | None
+    peer: str | None
     trusted: bool
+    place: int | None
+    method: Method
+    rejection: Rejection | None = None
 
 
-def peer_of(client: str | None, trusted: IpSet, *, trust_unix_socket: bool = False) -> Peer | Decision:
-    """Return the peer that a socket address names.
+AddressKey: TypeAlias = tuple[str | None, tuple[bytes, ...]]  # peer as text, lines of the forwarding header
 
-    client: as the kernel spells it, the zone of a link-local address included; None: there is none. A server
-    that put a header's text in its place may have put anything there (T05): what is no address is refused.
+
+class AddressRules:
+    """Determines client addresses by the settings. known: the address by `AddressKey`, remembered."""
+
+    def __init__(self, settings: ClientIpSettings) -> None:
+        self._trusted_proxies = settings.trusted_proxies
+        self._trust_unix_socket = settings.trust_unix_socket
+        self._header = settings.header
+        self.known: BoundedCache[AddressKey, ClientAddress] = BoundedCache(
+            self.find, size=lambda key: sum(map(len, key[1]))
+        )
+
+    def find(self, key: AddressKey) -> ClientAddress:
+        """Return the address of a client, or why it cannot be determined."""
+        peer, forwarded = key
+        own = None if peer is None else socket_place(peer)
+        if own is None and (peer is not None or not self._trust_unix_socket):
+            return ClientAddress(None, trusted=False, place=None, method="invalid", rejection=INVALID)
+        trusted = own is None or own in self._trusted_proxies
+        if not trusted or not forwarded:
+            rejected = INVALID if own is None else None
+            return ClientAddress(peer, trusted, own, "peer" if rejected is None else "invalid", rejected)
+        client = forwarded_client(forwarded, self._trusted_proxies, self._header)
+        if isinstance(client, Rejection):
+            return ClientAddress(peer, trusted, None, "invalid", client)
+        return ClientAddress(peer, trusted, client, "forwarded")
+
+
+def socket_place(peer: str) -> int | None:
+    """Return the address of a socket's peer on the number line, None for text that is no address.
+
+    peer: as the kernel spells it, the zone of a link-local address included. A server that put a header's
+    text in its place may have put anything there (T05).
     """
-    if client is None:
-        return Peer(None, trusted=True) if trust_unix_socket else INVALID
-    address = client.partition("%")[0] if ":" in client else client
     try:
-        place = parse_address(address)
+        return parse_address(peer.partition("%")[0] if ":" in peer else peer)
     except AddressError:
-        return INVALID
-    return Peer(Source(place, "peer"), place in trusted)
-
-
-def peer_text(client: Any, plain: Sequence[bytes] = ()) -> str | None:
-    """Return the address in an ASGI scope's `client`, None where there is none.
-
-    plain: the lines of `X-Forwarded-For`. A port of 0, or one that they name with that very address, means
-    that no kernel wrote it: a server's proxy-header option did (T05). What is returned then is no address,
-    whatever the text spells.
-    """
-    if not client:
         return None
-    host, port = client
-    if not isinstance(host, str) or port == 0:
-        return REWRITTEN
-    if plain and host:
-        text = b",".join(plain)
-        if b":" in text and _names(text, host, port):
-            return REWRITTEN
-    return host or None
 
 
-def _names(text: bytes, host: str, port: object) -> bool:
-    """Tell whether an element is this address with this port, read as generously as servers do.
+def forwarded_client(lines: tuple[bytes, ...], trusted: IpSet, header: str) -> int | Rejection:
+    """Return the place on the number line of the client that a trusted proxy names, or a rejection.
 
-    Elements that do not hold the address are passed over without being cut out.
+    lines: of the configured header, in order, at least one. header: its name, which determines its grammar.
     """
-    whole = text.decode("latin-1")
-    at = whole.find(host)
-    for _ in range(_MOST_NAMED):
-        if at < 0:
-            return False
-        end = whole.find(",", at)
-        end = len(whole) if end < 0 else end
-        address, _, said = whole[whole.rfind(",", 0, at) + 1 : end].strip().rpartition(":")
-        if address.strip("[]") == host:
-            with contextlib.suppress(ValueError):
-                if int(said) == port:
-                    return True
-        at = whole.find(host, end)
-    return True  # no proxy names one address that often, and no server reads as much
-
-
-def client_address(
-    peer: Peer, forwarded: tuple[bytes, ...], trusted: IpSet, header: str
-) -> Source | Decision:
-    """Return the client of a request, or why it cannot be told.
-
-    forwarded: the lines of the configured header, in order. header: its name, which says its grammar.
-    """
-    if not peer.trusted or not forwarded:
-        return INVALID if peer.source is None else peer.source
-    text = b", ".join(forwarded).decode("latin-1")
+    text = b", ".join(lines).decode("latin-1")
     if len(text) > MOST_BYTES:
         return _TOO_LONG
     elements = _SPLIT[header](text)
@@ -141,47 +117,7 @@ def client_address(
             return INVALID
         if place not in trusted:
             break
-    return INVALID if place is None else Source(place, "forwarded")
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a request comes from.
-
-    peer: the socket's address as text, None where it has none. trusted: whether it may speak for others.
-    place: the client's address, None where it cannot be told. method: how that was found. refusal: why not.
-    """
-
-    peer: str | None
-    trusted: bool
-    place: int | None
-    method: Method | Literal["invalid"]
-    refusal: Decision | None
-
-
-Said: TypeAlias = tuple[str | None, tuple[bytes, ...]]  # the socket's address, the lines of the header
-
-
-class Origins:
-    """Where requests come from, by settled rules. known: what addresses and headers came to."""
-
-    def __init__(self, settings: ClientIpSettings) -> None:
-        self._settings = settings
-        self.known: BoundedCache[Said, Origin] = BoundedCache(
-            self.origin, size=lambda said: sum(map(len, said[1]))
-        )
-
-    def origin(self, said: Said) -> Origin:
-        """Return what a socket's address and the header's lines come to."""
-        client, forwarded = said
-        trusted = self._settings.trusted_proxies
-        peer = peer_of(client, trusted, trust_unix_socket=self._settings.trust_unix_socket)
-        if isinstance(peer, Decision):
-            return Origin(None, trusted=False, place=None, method="invalid", refusal=peer)
-        source = client_address(peer, forwarded, trusted, self._settings.header)
-        if isinstance(source, Decision):
-            return Origin(client, peer.trusted, None, "invalid", source)
-        return Origin(client, peer.trusted, source.place, source.method, None)
+    return INVALID if place is None else place
 
 
 def element_place(element: str) -> int | None:

@@ -1,10 +1,12 @@
-"""What each header name means here, and what a sequence of names comes to.
+"""The class of each header name, and the layout of a sequence of names.
 
-Rule 1: a client sends the same names in the same order, call after call. Such a sequence is judged once and
-        becomes a `Shape`; a request is then read by position, and only values are looked at.
-Rule 2: a header that decides anything stands once and is spelled one way. `x_tc_action` and whatever else a
-        reader behind us may take for `x-tc-action` is refused (T24, T35, T70).
-Rule 3: what only a proxy may say is never passed on, whoever said it (T06, T46, THREATS 3.4.6).
+A client sends the same header names in the same order, call after call. Such a sequence is judged once and
+becomes a `HeaderLayout`: which names are accepted, where the values stand that decide, which lines go on. A
+request with a known sequence is then read by position, and only its values are looked at.
+
+Rule 1: a header that decides anything stands once and is spelled one way. `x_tc_action`, and any other name
+        that a reader behind camguard may take for `x-tc-action`, is rejected (T24, T35, T70).
+Rule 2: a header that only a proxy may set never goes on, whoever sent it (T06, T46, THREATS 3.4.6).
 """
 
 from __future__ import annotations
@@ -16,13 +18,12 @@ from enum import Enum, auto
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from camguard.engine.decision import Decision
-from camguard.request.rejection import refused
+from camguard.request.rejection import Rejection, rejection
 
 Take: TypeAlias = Callable[[tuple[Any, ...]], tuple[Any, ...]]
 
 
-class Role(Enum):
+class HeaderClass(Enum):
     """What becomes of a header."""
 
     ORDINARY = auto()  # goes on as it is
@@ -48,7 +49,7 @@ FIELDS = (
     b"content-type",
 )
 DECIDING = (b"host", b"content-type", b"x-tc-action", b"x-tc-version", b"x-tc-region")
-PLAIN = b"x-forwarded-for"  # what servers make a peer of
+FORWARDED_FOR = b"x-forwarded-for"  # from which the proxy-header options of servers take a peer
 EXPECT = b"expect"
 _SINGLE = frozenset((*FIELDS, b"content-length", b"content-encoding", b"transfer-encoding"))
 _SINGLE_PREFIXES = (b"x-tc-", b"content-")
@@ -126,170 +127,170 @@ _SPOOF_PREFIXES = (
 )
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]{1,256}")  # a token (RFC 9110 5.6.2) as ASGI spells it
 # Letters and digits stay, all else becomes `-`.
-_PLAIN = bytes(byte if byte in b"0123456789abcdefghijklmnopqrstuvwxyz" else 0x2D for byte in range(256))
+_CGI = bytes(byte if byte in b"0123456789abcdefghijklmnopqrstuvwxyz" else 0x2D for byte in range(256))
 _LONGEST_CONNECTION = 1024
-_DUPLICATE = refused("header_duplicate")
-_ALIAS = refused("header_alias")
-_MALFORMED = refused("header_malformed")
-_UPGRADE = refused("upgrade_refused")
-_FRAMING = refused("framing")
-_HOST_MISSING = refused("host_missing")
-_TOO_LARGE = refused("headers_too_large")
-_STAYS = frozenset((Role.ORDINARY, Role.SINGLE))
-_ONCE = frozenset((Role.SINGLE, Role.IDENTITY))
+_DUPLICATE = rejection("header_duplicate")
+_ALIAS = rejection("header_alias")
+_MALFORMED = rejection("header_malformed")
+_UPGRADE = rejection("upgrade_refused")
+_FRAMING = rejection("framing")
+_HOST_MISSING = rejection("host_missing")
+_TOO_LARGE = rejection("headers_too_large")
+_HOP_BY_HOP = rejection("header_hop_by_hop")
+_ONWARD = frozenset((HeaderClass.ORDINARY, HeaderClass.SINGLE))
+_ONCE = frozenset((HeaderClass.SINGLE, HeaderClass.IDENTITY))
 
 # Of these one value is accepted, case aside; another is refused as the detail behind it says.
 _ONLY = {
     b"transfer-encoding": (b"chunked", _FRAMING),
-    b"content-encoding": (b"identity", refused("content_encoding")),
-    EXPECT: (b"100-continue", refused("expectation_failed")),
+    b"content-encoding": (b"identity", rejection("content_encoding")),
+    EXPECT: (b"100-continue", rejection("expectation_failed")),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
-    """The value at `place`, in lower case, is `value`, or the request is refused."""
+class RequiredValue:
+    """The value at `place`, in lower case, must be `value`, or the request is rejected."""
 
     place: int
     value: bytes
-    refusal: Decision
+    rejection: Rejection
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What a sequence of names says before any value is looked at. Indices are places in the sequence.
+class HeaderLayout:
+    """What a sequence of header names means before any value is looked at. Indices are places in it.
 
-    size: bytes of all names. fields: takes the values and None behind them, gives those of Head's fields.
-    deciding: takes the same, gives what says from where, who and what: DECIDING, the identity and the lines
-    of the forwarding header. stays: takes the lines, gives those that go on. plain: takes the values, gives
-    those of X-Forwarded-For. length: of the declared length, -1 where there is none. single: of one line
-    each. chunked: whether the body comes without a declared length. signed: whether there is an
-    `Authorization`. waits: whether the client waits to be asked for its body (`Expect`).
+    size: bytes of all names. fields: an itemgetter that takes the values, and None behind them, and returns
+    those of FIELDS and of the identity header. deciding: takes the same and returns the values of DECIDING,
+    of the identity header and of each line of the forwarding header. onward: takes the lines and returns
+    those that go on. forwarded_for: takes the values and returns those of X-Forwarded-For. length: the place
+    of the declared length, -1 where there is none. single: the places of headers that may stand once.
+    connection: the places of Connection lines. chunked: whether the body comes without a declared length.
+    signed: whether there is an `Authorization`. awaits_continue: whether the client waits for `100 Continue`
+    before it sends its body (`Expect`).
     """
 
     size: int
     fields: Take
     deciding: Take
-    stays: Take
-    plain: Take
+    onward: Take
+    forwarded_for: Take
     length: int
     single: tuple[int, ...]
     connection: tuple[int, ...]
-    demands: tuple[Demand, ...]
+    required: tuple[RequiredValue, ...]
     chunked: bool
     signed: bool
-    waits: bool
+    awaits_continue: bool
 
 
-class Names:
-    """The meaning of every name, settled by which headers carry identity and client address.
+class HeaderRules:
+    """The class of every header name, settled by which headers carry identity and client address.
 
-    identity, forwarded: in lower case.
+    identity, forwarded: the names of these headers in lower case.
     """
 
     def __init__(self, identity: bytes, forwarded: bytes) -> None:
         self._fields = (*FIELDS, identity)
         self._deciding = (*DECIDING, identity)
-        self._roles: dict[bytes, Role] = {
-            **dict.fromkeys(_SPOOF, Role.SPOOF),
-            **dict.fromkeys(_HOP, Role.HOP),
-            **dict.fromkeys(_SINGLE, Role.SINGLE),
-            b"upgrade": Role.UPGRADE,
-            b"connection": Role.CONNECTION,
-            forwarded: Role.FORWARDED,
-            identity: Role.IDENTITY,
+        self._classes: dict[bytes, HeaderClass] = {
+            **dict.fromkeys(_SPOOF, HeaderClass.SPOOF),
+            **dict.fromkeys(_HOP, HeaderClass.HOP),
+            **dict.fromkeys(_SINGLE, HeaderClass.SINGLE),
+            b"upgrade": HeaderClass.UPGRADE,
+            b"connection": HeaderClass.CONNECTION,
+            forwarded: HeaderClass.FORWARDED,
+            identity: HeaderClass.IDENTITY,
         }
-        self._twins = {_plain(name): role for name, role in self._roles.items()}
+        self._twins = {_as_cgi(name): each for name, each in self._classes.items()}
 
-    def role(self, name: bytes) -> Role | Decision:
-        """Return the role of a name, or why it may not be there."""
+    def header_class(self, name: bytes) -> HeaderClass | Rejection:
+        """Return the class of a name, or why the name is rejected."""
         if not _NAME.fullmatch(name):
             return _MALFORMED
-        role = self._known(name, self._roles)
-        if role is not Role.ORDINARY:
-            return role
-        plain = _plain(name)
-        twin = Role.ORDINARY if plain == name else self._known(plain, self._twins)
-        return twin if twin in {Role.ORDINARY, Role.SPOOF} else _ALIAS
+        found = self._known(name, self._classes)
+        if found is not HeaderClass.ORDINARY:
+            return found
+        folded = _as_cgi(name)
+        twin = HeaderClass.ORDINARY if folded == name else self._known(folded, self._twins)
+        return twin if twin in {HeaderClass.ORDINARY, HeaderClass.SPOOF} else _ALIAS
 
-    def _known(self, name: bytes, roles: dict[bytes, Role]) -> Role:
-        found = roles.get(name)
+    def _known(self, name: bytes, classes: dict[bytes, HeaderClass]) -> HeaderClass:
+        found = classes.get(name)
         if found is not None:
             return found
         if name.startswith(_SPOOF_PREFIXES):
-            return Role.SPOOF
-        return Role.SINGLE if name.startswith(_SINGLE_PREFIXES) else Role.ORDINARY
+            return HeaderClass.SPOOF
+        return HeaderClass.SINGLE if name.startswith(_SINGLE_PREFIXES) else HeaderClass.ORDINARY
 
-    def shape(self, names: tuple[bytes, ...]) -> Shape | Decision:
-        """Return what a sequence of names comes to, or why it is refused."""
-        roles: list[Role] = []
+    def layout(self, names: tuple[bytes, ...]) -> HeaderLayout | Rejection:
+        """Return the layout of a sequence of names, or why it is rejected."""
+        classes: list[HeaderClass] = []
         for name in names:
-            role = self.role(name)
-            if isinstance(role, Decision):
-                return role
-            roles.append(role)
-        once = [name for name, role in zip(names, roles, strict=True) if role in _ONCE]
+            found = self.header_class(name)
+            if isinstance(found, Rejection):
+                return found
+            classes.append(found)
+        once = [name for name, each in zip(names, classes, strict=True) if each in _ONCE]
         if len(set(once)) < len(once):
             return _DUPLICATE
-        if Role.UPGRADE in roles:
+        if HeaderClass.UPGRADE in classes:
             return _UPGRADE
         if b"transfer-encoding" in once and b"content-length" in once:
             return _FRAMING
         if b"host" not in once:
             return _HOST_MISSING
-        stays = tuple(
+        onward = tuple(
             i
-            for i, role in enumerate(roles)
-            if role in _STAYS and names[i] != b"transfer-encoding"  # the body is framed anew
+            for i, each in enumerate(classes)
+            if each in _ONWARD and names[i] != b"transfer-encoding"  # the body is framed anew
         )
-        forwarded = _places(roles, Role.FORWARDED)
+        forwarded = _places(classes, HeaderClass.FORWARDED)
         place = {name: i for i, name in enumerate(names)}
-        return Shape(
+        return HeaderLayout(
             size=sum(map(len, names)),
             fields=itemgetter(*(place.get(name, -1) for name in self._fields)),
             deciding=itemgetter(*(place.get(name, -1) for name in self._deciding), *forwarded),
-            stays=_taker(stays),
-            plain=_taker(tuple(i for i, name in enumerate(names) if name == PLAIN)),
+            onward=_taker(onward),
+            forwarded_for=_taker(tuple(i for i, name in enumerate(names) if name == FORWARDED_FOR)),
             length=place.get(b"content-length", -1),
-            single=tuple(i for i, role in enumerate(roles) if role in _ONCE),
-            connection=_places(roles, Role.CONNECTION),
-            demands=tuple(Demand(i, *_ONLY[name]) for i, name in enumerate(names) if name in _ONLY),
+            single=tuple(i for i, each in enumerate(classes) if each in _ONCE),
+            connection=_places(classes, HeaderClass.CONNECTION),
+            required=tuple(RequiredValue(i, *_ONLY[name]) for i, name in enumerate(names) if name in _ONLY),
             chunked=b"transfer-encoding" in once,
             signed=b"authorization" in once,
-            waits=EXPECT in names,
+            awaits_continue=EXPECT in names,
         )
 
-    def hops(self, connection: bytes) -> frozenset[bytes] | Decision:
-        """Return the ordinary headers that a `Connection` value takes along, or why it is refused (T20)."""
+    def hops(self, connection: bytes) -> frozenset[bytes] | Rejection:
+        """Return the ordinary headers that a `Connection` value removes, or why it is rejected (T20)."""
         if len(connection) > _LONGEST_CONNECTION:
             return _TOO_LARGE
         dropped = set()
         for raw in connection.split(b","):
             name = raw.strip(b" \t").lower()
-            role = self.role(name) if name else Role.HOP
-            if isinstance(role, Decision):
-                return role
-            if role is Role.ORDINARY:
+            found = self.header_class(name) if name else HeaderClass.HOP
+            if isinstance(found, Rejection):
+                return found
+            if found is HeaderClass.ORDINARY:
                 dropped.add(name)
-            elif role is not Role.HOP and role is not Role.UPGRADE:
+            elif found is not HeaderClass.HOP and found is not HeaderClass.UPGRADE:
                 return _HOP_BY_HOP
         return frozenset(dropped - {b"close"})
 
 
-_HOP_BY_HOP = refused("header_hop_by_hop")
+def _as_cgi(name: bytes) -> bytes:
+    """Return a name as a reader folds it that knows only letters, digits and one separator, as CGI does."""
+    return name.translate(_CGI)
 
 
-def _plain(name: bytes) -> bytes:
-    """Return a name as a reader may fold it who knows only letters, digits and `_`, as CGI does."""
-    return name.translate(_PLAIN)
-
-
-def _places(roles: list[Role], wanted: Role) -> tuple[int, ...]:
-    return tuple(i for i, role in enumerate(roles) if role is wanted)
+def _places(classes: list[HeaderClass], wanted: HeaderClass) -> tuple[int, ...]:
+    return tuple(i for i, each in enumerate(classes) if each is wanted)
 
 
 def _taker(places: tuple[int, ...]) -> Take:
-    """Return what takes these places of a tuple, as a tuple however few they are."""
+    """Return an itemgetter of these places that returns a tuple however few they are."""
     if len(places) > 1:
         return itemgetter(*places)
     return itemgetter(slice(places[0], places[0] + 1) if places else slice(0))

@@ -15,8 +15,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from camguard.engine.decision import Decision
-from camguard.request.rejection import refused
+from camguard.request.rejection import Rejection, rejection
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 5.6.2
 _LINE = re.compile(rb"(%b):[ \t]*([\t -~\x80-\xff]*)" % _TOKEN)
@@ -38,8 +37,8 @@ _CHARSET_FIELD: Final = b"_charset_"  # HTML: names the encoding of all other fi
 _LONGEST_HEAD: Final = 8192
 _HEAD_PER_PART: Final = 512  # bytes, in the mean over as many parts as there may be
 
-_MALFORMED: Final = refused("body_malformed")
-_TOO_MANY: Final = refused("too_many_params")
+_MALFORMED: Final = rejection("body_malformed")
+_TOO_MANY: Final = rejection("too_many_params")
 
 
 class Field(NamedTuple):
@@ -57,7 +56,7 @@ class _Head(NamedTuple):
     ascii_only: bool
 
 
-def multipart_fields(body: bytes, boundary: bytes, limit: int) -> tuple[Field, ...] | Decision:
+def multipart_fields(body: bytes, boundary: bytes, limit: int) -> tuple[Field, ...] | Rejection:
     """Return the fields in order, or why the body is refused. limit: how many there may be."""
     delimiter = b"--" + boundary
     # A body may be all hyphens: to look for the delimiter once costs 26 ms of 10 MiB, so it is done once.

@@ -13,14 +13,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from binascii import a2b_qp
-from collections.abc import Iterable, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
 
-from camguard.engine.decision import Decision
-from camguard.request.rejection import refused
+from camguard.request.rejection import Rejection, rejection
 
 Params: TypeAlias = tuple[tuple[str, str], ...]
+Parameters: TypeAlias = Mapping[str, Any]  # as JSON has them: text, lists, objects
+ParameterSources: TypeAlias = Parameters | Sequence[Parameters]  # of one place, or of each of several places
 
 ACTION: Final = "Action"
 DECIDING: Final = (ACTION, "Version", "Region")
@@ -34,15 +35,16 @@ NAMES_LENGTH: Final = 131_072  # characters of all names of one request
 _ODD_LENGTH: Final = 256  # characters of the names in it that are not plain ASCII, or hold a `%`
 _ODD_NAME_LENGTH: Final = 64  # to normalise a run of combining marks takes time that grows with its square
 _DECODED_AGAIN: Final = 2  # times that a name is percent-decoded by readers that decode too often
+_DEEPEST: Final = 16  # levels of a flat parameter name
 _SEPARATORS: Final = str.maketrans(";,", "&&")
 
-_TOO_MANY: Final = refused("too_many_params")
-_ALIAS: Final = refused("action_alias")
-_DUPLICATE: Final = refused("action_duplicate")
-_AMBIGUOUS: Final = refused("param_ambiguous")
+_TOO_MANY: Final = rejection("too_many_params")
+_ALIAS: Final = rejection("action_alias")
+_DUPLICATE: Final = rejection("action_duplicate")
+_AMBIGUOUS: Final = rejection("param_ambiguous")
 
 
-def parse_params(raw: bytes, limit: int, malformed: Decision) -> Params | Decision:
+def parse_params(raw: bytes, limit: int, malformed: Rejection) -> Params | Rejection:
     """Return names and values in order, or why they are refused.
 
     limit: how many there may be. malformed: the decision for what is not well formed.
@@ -101,7 +103,7 @@ _LOW = tuple(name.lower() for name in DECIDING)
 _LOOK_ALIKE = look_alike(_LOW)
 
 
-def folded(names: Sequence[str]) -> str | Decision:
+def folded(names: Sequence[str]) -> str | Rejection:
     """Return all names as lenient readers know them, in lower case with `&` between them, or why not.
 
     A name that holds `&`, `;` or `,` counts as several. The result is refused where the names are longer than
@@ -129,7 +131,7 @@ def _plain(name: str) -> str:
     return name.strip().casefold().replace("\u0131", "i").replace("i\u0307", "i")
 
 
-def ambiguous_names(names: Sequence[str]) -> Decision | None:
+def ambiguous_names(names: Sequence[str]) -> Rejection | None:
     """Return why names are refused: one of them may be read as `Action`, `Version` or `Region` and is not it.
 
     The same holds where `Action`, `Version` or `Region` stands twice. None: there is no such name.
@@ -140,7 +142,7 @@ def ambiguous_names(names: Sequence[str]) -> Decision | None:
             if names.count(name) > 1:
                 return _DUPLICATE if name == ACTION else _AMBIGUOUS
     text = folded(others)
-    if isinstance(text, Decision):
+    if isinstance(text, Rejection):
         return text
     if not any(name in text for name in _LOW):  # as nearly always, and a fifth of the pattern's time
         return None
@@ -150,10 +152,50 @@ def ambiguous_names(names: Sequence[str]) -> Decision | None:
     return _ALIAS if found[1] == "action" else _AMBIGUOUS
 
 
-def action_of(names: Iterable[tuple[str, str]]) -> str | Decision | None:
+def action_of(names: Iterable[tuple[str, str]]) -> str | Rejection | None:
     """Return the value of the one `Action`, None where there is none, or why the names are refused."""
     pairs = tuple(names)
     refusal = ambiguous_names([name for name, _ in pairs])
     if refusal is not None:
         return refusal
     return next((value for name, value in pairs if name == ACTION), None)
+
+
+def both(body: Parameters | None, query: Sequence[tuple[str, str]]) -> ParameterSources | None:
+    """Return what body and query say beside each other: which of the two an upstream reads is not known."""
+    if body is None or not query:
+        return body
+    beside = nest(query)
+    return None if beside is None else (beside, body)
+
+
+def nest(pairs: Sequence[tuple[str, Any]]) -> Parameters | None:
+    """Return flat parameters (`Filters.0.Values.1=x`) as JSON would hold them (CAM 14.1).
+
+    Returns None where two of them cannot both be meant: `A` beside `A.0`, or the same name twice; and where
+    one is written as only others nest (`A[0]`), or has a level without a name (`.A`).
+    """
+    top: dict[str, Any] = {}
+    for name, value in pairs:
+        if "[" in name:
+            return None
+        *path, last = name.split(".")
+        if len(path) > _DEEPEST or (path and not all((*path, last))):
+            return None
+        node = top
+        for step in path:
+            node = node.setdefault(step, {})
+            if not isinstance(node, dict):
+                return None
+        if last in node:
+            return None
+        node[last] = value
+    return {key: _listed(value) for key, value in top.items()}
+
+
+def _listed(node: Any) -> Any:
+    """Turn objects whose keys are all numbers into lists."""
+    if not isinstance(node, dict):
+        return node
+    values = [_listed(value) for value in node.values()]
+    return values if all(map(str.isdecimal, node)) else dict(zip(node, values, strict=True))

@@ -1,49 +1,55 @@
-"""What a caller is told who may not pass: an error that the vendor's SDKs understand.
+"""Why a request never becomes a call, and how a request that may not pass is answered.
 
-Rule 1: every answer is HTTP 200 with the envelope and `application/json` exactly (DEC-53): with a charset
-        the vendor's SDK takes a refusal for a success, after another status it repeats the call.
-Rule 2: a message is a constant but for action, resource and request id. An unknown principal reads the same
-        as one without permission (T119).
-Rule 3: bytes are made once; a request adds its id.
+A `Rejection` is what `request` and `authn` return for a request that cannot be judged: one ready row of a
+closed list. The engine alone makes a `Decision`. Both are false and carry a reason and a detail; `refusal`
+turns either of them into the HTTP answer.
+
+Rule 1: in style `sdk` every answer is HTTP 200 with the envelope and the content type `application/json`
+        exactly: with a charset the vendor's SDK takes a refusal for a success, and it repeats a call after
+        another status.
+Rule 2: a message is a constant but for action, resource and request id. A principal that is unknown reads the
+        same answer as one without permission (T119).
+Rule 3: the bytes of an answer are made once; each request adds its id.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from camguard.bounded_cache import BoundedCache
 from camguard.engine.decision import Decision, Reason
-from camguard.fast_tuple import maker_of
+from camguard.fast_tuple import constructor_of
 
 Style = Literal["sdk", "http"]
 
 
-class Refusal(NamedTuple):
-    """How one fault is told.
+@dataclass(frozen=True, slots=True, eq=False)
+class Rejection:
+    """Why a request never becomes a call. There is one object for each detail; compare with `is`.
 
-    status: of the `http` style (THREATS 4). close: what follows on the connection cannot be trusted, or is a
-    body nobody wants.
+    detail: the exact cause, a word of a closed list. status: of the style `http` (THREATS 4). code, message:
+    of the error in the envelope. close: whether the connection ends behind the answer, because what follows
+    on it cannot be trusted or is an unwanted body.
     """
 
+    detail: str
     reason: Reason
     status: int
     code: str
     message: str
     close: bool = False
 
+    statements: ClassVar[tuple[str, ...]] = ()  # so that records and logs read it like a Decision
+    layer: ClassVar[None] = None
 
-class Answer(NamedTuple):
-    """A whole HTTP answer."""
+    def __bool__(self) -> bool:
+        """False: a request that was rejected may not pass."""
+        return False
 
-    status: int
-    headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes
-
-
-_answer = maker_of(Answer)
 
 _ACTION = "The action of the request is missing, ambiguous or not well formed."
 _IDENTITY = "The identity of the request is missing, ambiguous or not well formed."
@@ -54,109 +60,97 @@ _SIZE = "The request exceeds a size limit."
 _LATER = "The service is not available, try again later."
 _PRODUCT = "The product does not exist or is not served here."
 _INTERNAL = "An internal error has occurred."
+_NO_ACTION = "The action does not exist or is not served here."
+_NO_VERSION = "The action does not exist in this version."
+_NO_SECRET_ID = "The SecretId is not found."  # noqa: S105 - a message, not a secret
+_NO_ADDRESS = "The source address of the request is not known."
+_SLOW = "The request took too long to arrive."
+_EXPIRED = "The signature of the request has expired."
 _DENIED = "AuthFailure.UnauthorizedOperation"
+_UNPROVEN = "AuthFailure.InvalidAuthorization"
+_NO_ID = "AuthFailure.SecretIdNotFound"
+_UNSIGNED = "AuthFailure.SignatureFailure"
+_LATE = "AuthFailure.SignatureExpire"
 
-DETAILS: Mapping[str, Refusal] = MappingProxyType(
-    {
-        "action_missing": Refusal(Reason.ACTION_MISSING, 400, "MissingParameter", _ACTION),
-        "action_invalid": Refusal(Reason.ACTION_INVALID, 400, "InvalidParameter", _ACTION),
-        "action_conflict": Refusal(Reason.ACTION_CONFLICT, 400, "InvalidParameter", _ACTION),
-        "action_duplicate": Refusal(Reason.ACTION_CONFLICT, 400, "InvalidParameter", _ACTION),
-        "action_alias": Refusal(Reason.ACTION_CONFLICT, 400, "InvalidParameter", _ACTION),
-        "action_unknown": Refusal(
-            Reason.ACTION_UNKNOWN, 403, "InvalidAction", "The action does not exist or is not served here."
-        ),
-        "version_unknown": Refusal(
-            Reason.UNSUPPORTED, 400, "NoSuchVersion", "The action does not exist in this version."
-        ),
-        "version_invalid": Refusal(Reason.MALFORMED, 400, "InvalidParameter", _REQUEST),
-        "region_invalid": Refusal(Reason.MALFORMED, 400, "InvalidParameter", _REQUEST),
-        "query_malformed": Refusal(Reason.MALFORMED, 400, "InvalidParameter", _REQUEST),
-        "body_malformed": Refusal(Reason.MALFORMED, 400, "InvalidParameter", _REQUEST),
-        "param_ambiguous": Refusal(Reason.MALFORMED, 400, "InvalidParameter", _REQUEST),
-        "too_many_params": Refusal(Reason.TOO_LARGE, 400, "InvalidParameter", _SIZE),
-        "service_unknown": Refusal(Reason.SERVICE_UNKNOWN, 403, "NoSuchProduct", _PRODUCT),
-        "service_conflict": Refusal(Reason.SERVICE_CONFLICT, 400, "InvalidParameter", _REQUEST),
-        "host_missing": Refusal(Reason.HOST_INVALID, 400, "InvalidRequest", _REQUEST),
-        "host_invalid": Refusal(Reason.HOST_INVALID, 400, "InvalidRequest", _REQUEST),
-        "header_duplicate": Refusal(Reason.MALFORMED, 400, "InvalidRequest", _REQUEST),
-        "header_alias": Refusal(Reason.MALFORMED, 400, "InvalidRequest", _REQUEST),
-        "header_malformed": Refusal(Reason.MALFORMED, 400, "InvalidRequest", _REQUEST, close=True),
-        "header_hop_by_hop": Refusal(Reason.MALFORMED, 400, "InvalidRequest", _REQUEST),
-        "framing": Refusal(Reason.MALFORMED, 400, "InvalidRequest", _REQUEST, close=True),
-        "body_on_get": Refusal(Reason.MALFORMED, 400, "InvalidRequest", _REQUEST, close=True),
-        "forwarded_too_long": Refusal(Reason.TOO_LARGE, 400, "InvalidRequest", _SIZE),
-        "headers_too_large": Refusal(Reason.TOO_LARGE, 431, "RequestSizeLimitExceeded", _SIZE, close=True),
-        "query_too_large": Refusal(Reason.TOO_LARGE, 414, "RequestSizeLimitExceeded", _SIZE),
-        "body_too_large": Refusal(Reason.TOO_LARGE, 413, "RequestSizeLimitExceeded", _SIZE, close=True),
-        "method_not_allowed": Refusal(Reason.UNSUPPORTED, 405, "UnsupportedProtocol", _PROTOCOL),
-        "path_not_allowed": Refusal(Reason.UNSUPPORTED, 404, "UnsupportedProtocol", _PROTOCOL),
-        "trailers_possible": Refusal(Reason.UNSUPPORTED, 411, "UnsupportedProtocol", _PROTOCOL, close=True),
-        "content_type": Refusal(Reason.UNSUPPORTED, 415, "UnsupportedProtocol", _PROTOCOL),
-        "content_encoding": Refusal(Reason.UNSUPPORTED, 415, "UnsupportedProtocol", _PROTOCOL),
-        "expectation_failed": Refusal(Reason.UNSUPPORTED, 417, "UnsupportedProtocol", _PROTOCOL, close=True),
-        "upgrade_refused": Refusal(Reason.UNSUPPORTED, 400, "InvalidRequest", _PROTOCOL, close=True),
-        "websocket_refused": Refusal(Reason.UNSUPPORTED, 400, "InvalidRequest", _PROTOCOL, close=True),
-        "request_timeout": Refusal(
-            Reason.TIMED_OUT, 408, "InvalidRequest", "The request took too long to arrive.", close=True
-        ),
-        "client_ip_invalid": Refusal(
-            Reason.CLIENT_IP_INVALID, 403, _DENIED, "The source address of the request is not known."
-        ),
-        "principal_missing": Refusal(
-            Reason.PRINCIPAL_MISSING, 401, "AuthFailure.InvalidAuthorization", _IDENTITY
-        ),
-        "principal_conflict": Refusal(
-            Reason.PRINCIPAL_CONFLICT, 403, "AuthFailure.InvalidAuthorization", _IDENTITY
-        ),
-        "identity_header_untrusted": Refusal(
-            Reason.IDENTITY_UNTRUSTED, 403, "AuthFailure.InvalidAuthorization", _IDENTITY
-        ),
-        "identity_header_invalid": Refusal(
-            Reason.IDENTITY_UNTRUSTED, 403, "AuthFailure.InvalidAuthorization", _IDENTITY
-        ),
-        "auth_malformed": Refusal(
-            Reason.SIGNATURE_MALFORMED, 403, "AuthFailure.InvalidAuthorization", _IDENTITY
-        ),
-        "unsigned_payload": Refusal(
-            Reason.SIGNATURE_MALFORMED, 403, "AuthFailure.InvalidAuthorization", _IDENTITY
-        ),
-        "signature_v1_disabled": Refusal(
-            Reason.SIGNATURE_MALFORMED, 403, "AuthFailure.InvalidAuthorization", _IDENTITY
-        ),
-        "secret_id_unknown": Refusal(
-            Reason.SECRET_ID_UNKNOWN, 403, "AuthFailure.SecretIdNotFound", "The SecretId is not found."
-        ),
-        "token_invalid": Refusal(Reason.SIGNATURE_INVALID, 403, "AuthFailure.TokenFailure", _SIGNATURE),
-        "signature_invalid": Refusal(
-            Reason.SIGNATURE_INVALID, 403, "AuthFailure.SignatureFailure", _SIGNATURE
-        ),
-        "body_unavailable": Refusal(
-            Reason.SIGNATURE_INVALID, 403, "AuthFailure.SignatureFailure", _SIGNATURE
-        ),
-        "key_expired": Refusal(Reason.SIGNATURE_EXPIRED, 403, "AuthFailure.TokenFailure", _SIGNATURE),
-        "signature_v1_ambiguous": Refusal(
-            Reason.SIGNATURE_INVALID, 403, "AuthFailure.SignatureFailure", _SIGNATURE
-        ),
-        "signature_replay": Refusal(
-            Reason.SIGNATURE_REPLAYED, 403, "AuthFailure.SignatureFailure", _SIGNATURE
-        ),
-        "signature_expired": Refusal(
-            Reason.SIGNATURE_EXPIRED,
-            403,
-            "AuthFailure.SignatureExpire",
-            "The signature of the request has expired.",
-        ),
-        "policy_unavailable": Refusal(Reason.POLICY_UNAVAILABLE, 503, "ServiceUnavailable", _LATER),
-        "overloaded": Refusal(Reason.OVERLOADED, 503, "RequestLimitExceeded", _LATER, close=True),
-        "internal_error": Refusal(Reason.INTERNAL_ERROR, 500, "InternalError", _INTERNAL, close=True),
-        # No decisions: what the gateway answers when an allowed call finds no upstream.
-        "upstream_error": Refusal(Reason.INTERNAL_ERROR, 502, "InternalError", _INTERNAL),
-        "upstream_timeout": Refusal(Reason.TIMED_OUT, 504, "InternalError", _INTERNAL),
-    }
-)
+_ROWS = (
+    Rejection("action_missing", Reason.ACTION_MISSING, 400, "MissingParameter", _ACTION),
+    Rejection("action_invalid", Reason.ACTION_INVALID, 400, "InvalidParameter", _ACTION),
+    Rejection("action_conflict", Reason.ACTION_CONFLICT, 400, "InvalidParameter", _ACTION),
+    Rejection("action_duplicate", Reason.ACTION_CONFLICT, 400, "InvalidParameter", _ACTION),
+    Rejection("action_alias", Reason.ACTION_CONFLICT, 400, "InvalidParameter", _ACTION),
+    Rejection("action_unknown", Reason.ACTION_UNKNOWN, 403, "InvalidAction", _NO_ACTION),
+    Rejection("version_unknown", Reason.UNSUPPORTED, 400, "NoSuchVersion", _NO_VERSION),
+    Rejection("version_invalid", Reason.MALFORMED, 400, "InvalidParameter", _REQUEST),
+    Rejection("region_invalid", Reason.MALFORMED, 400, "InvalidParameter", _REQUEST),
+    Rejection("query_malformed", Reason.MALFORMED, 400, "InvalidParameter", _REQUEST),
+    Rejection("body_malformed", Reason.MALFORMED, 400, "InvalidParameter", _REQUEST),
+    Rejection("param_ambiguous", Reason.MALFORMED, 400, "InvalidParameter", _REQUEST),
+    Rejection("too_many_params", Reason.TOO_LARGE, 400, "InvalidParameter", _SIZE),
+    Rejection("service_unknown", Reason.SERVICE_UNKNOWN, 403, "NoSuchProduct", _PRODUCT),
+    Rejection("service_conflict", Reason.SERVICE_CONFLICT, 400, "InvalidParameter", _REQUEST),
+    Rejection("host_missing", Reason.HOST_INVALID, 400, "InvalidRequest", _REQUEST),
+    Rejection("host_invalid", Reason.HOST_INVALID, 400, "InvalidRequest", _REQUEST),
+    Rejection("header_duplicate", Reason.MALFORMED, 400, "InvalidRequest", _REQUEST),
+    Rejection("header_alias", Reason.MALFORMED, 400, "InvalidRequest", _REQUEST),
+    Rejection("header_malformed", Reason.MALFORMED, 400, "InvalidRequest", _REQUEST, close=True),
+    Rejection("header_hop_by_hop", Reason.MALFORMED, 400, "InvalidRequest", _REQUEST),
+    Rejection("framing", Reason.MALFORMED, 400, "InvalidRequest", _REQUEST, close=True),
+    Rejection("body_on_get", Reason.MALFORMED, 400, "InvalidRequest", _REQUEST, close=True),
+    Rejection("forwarded_too_long", Reason.TOO_LARGE, 400, "InvalidRequest", _SIZE),
+    Rejection("headers_too_large", Reason.TOO_LARGE, 431, "RequestSizeLimitExceeded", _SIZE, close=True),
+    Rejection("query_too_large", Reason.TOO_LARGE, 414, "RequestSizeLimitExceeded", _SIZE),
+    Rejection("body_too_large", Reason.TOO_LARGE, 413, "RequestSizeLimitExceeded", _SIZE, close=True),
+    Rejection("method_not_allowed", Reason.UNSUPPORTED, 405, "UnsupportedProtocol", _PROTOCOL),
+    Rejection("path_not_allowed", Reason.UNSUPPORTED, 404, "UnsupportedProtocol", _PROTOCOL),
+    Rejection("trailers_possible", Reason.UNSUPPORTED, 411, "UnsupportedProtocol", _PROTOCOL, close=True),
+    Rejection("content_type", Reason.UNSUPPORTED, 415, "UnsupportedProtocol", _PROTOCOL),
+    Rejection("content_encoding", Reason.UNSUPPORTED, 415, "UnsupportedProtocol", _PROTOCOL),
+    Rejection("expectation_failed", Reason.UNSUPPORTED, 417, "UnsupportedProtocol", _PROTOCOL, close=True),
+    Rejection("upgrade_refused", Reason.UNSUPPORTED, 400, "InvalidRequest", _PROTOCOL, close=True),
+    Rejection("websocket_refused", Reason.UNSUPPORTED, 400, "InvalidRequest", _PROTOCOL, close=True),
+    Rejection("request_timeout", Reason.TIMED_OUT, 408, "InvalidRequest", _SLOW, close=True),
+    Rejection("client_ip_invalid", Reason.CLIENT_IP_INVALID, 403, _DENIED, _NO_ADDRESS),
+    Rejection("principal_missing", Reason.PRINCIPAL_MISSING, 401, _UNPROVEN, _IDENTITY),
+    Rejection("principal_conflict", Reason.PRINCIPAL_CONFLICT, 403, _UNPROVEN, _IDENTITY),
+    Rejection("identity_header_untrusted", Reason.IDENTITY_UNTRUSTED, 403, _UNPROVEN, _IDENTITY),
+    Rejection("identity_header_invalid", Reason.IDENTITY_UNTRUSTED, 403, _UNPROVEN, _IDENTITY),
+    Rejection("auth_malformed", Reason.SIGNATURE_MALFORMED, 403, _UNPROVEN, _IDENTITY),
+    Rejection("unsigned_payload", Reason.SIGNATURE_MALFORMED, 403, _UNPROVEN, _IDENTITY),
+    Rejection("signature_v1_disabled", Reason.SIGNATURE_MALFORMED, 403, _UNPROVEN, _IDENTITY),
+    Rejection("secret_id_unknown", Reason.SECRET_ID_UNKNOWN, 403, _NO_ID, _NO_SECRET_ID),
+    Rejection("token_invalid", Reason.SIGNATURE_INVALID, 403, "AuthFailure.TokenFailure", _SIGNATURE),
+    Rejection("signature_invalid", Reason.SIGNATURE_INVALID, 403, _UNSIGNED, _SIGNATURE),
+    Rejection("body_unavailable", Reason.SIGNATURE_INVALID, 403, _UNSIGNED, _SIGNATURE),
+    Rejection("key_expired", Reason.SIGNATURE_EXPIRED, 403, "AuthFailure.TokenFailure", _SIGNATURE),
+    Rejection("signature_v1_ambiguous", Reason.SIGNATURE_INVALID, 403, _UNSIGNED, _SIGNATURE),
+    Rejection("signature_replay", Reason.SIGNATURE_REPLAYED, 403, _UNSIGNED, _SIGNATURE),
+    Rejection("signature_expired", Reason.SIGNATURE_EXPIRED, 403, _LATE, _EXPIRED),
+    Rejection("policy_unavailable", Reason.POLICY_UNAVAILABLE, 503, "ServiceUnavailable", _LATER),
+    Rejection("overloaded", Reason.OVERLOADED, 503, "RequestLimitExceeded", _LATER, close=True),
+    Rejection("internal_error", Reason.INTERNAL_ERROR, 500, "InternalError", _INTERNAL, close=True),
+    # The gateway answers these for an allowed call whose upstream failed.
+    Rejection("upstream_error", Reason.INTERNAL_ERROR, 502, "InternalError", _INTERNAL),
+    Rejection("upstream_timeout", Reason.TIMED_OUT, 504, "InternalError", _INTERNAL),
+)  # fmt: skip
+REJECTIONS: Mapping[str, Rejection] = MappingProxyType({row.detail: row for row in _ROWS})
 
-# What CAM says no with, as each service's error list prints it; all others say it the second way (DEC-52).
+
+def rejection(detail: str) -> Rejection:
+    """Return the row of a detail; always the same object."""
+    return REJECTIONS[detail]
+
+
+class Refusal(NamedTuple):
+    """The whole HTTP answer to a request that may not pass."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
+_refusal = constructor_of(Refusal)
+
+# The code of a denial, as the error list of the service prints it; other services use the default (DEC-52).
 SERVICE_CODES: Mapping[str, str] = MappingProxyType({"aiart": "AuthFailure.UnauthorizedOperation"})
 DEFAULT_CODE = "UnauthorizedOperation"
 # CAM 15.2, forms 2 and 1: request id, action, resource.
@@ -179,28 +173,17 @@ _RESOURCE_SHOWN = 256
 _JSON = (b"content-type", b"application/json")
 _ID = "0" * 36  # as long as any request id
 
-_DECISIONS = {name: Decision(refusal.reason, detail=name) for name, refusal in DETAILS.items()}
-
-
-def refused(detail: str) -> Decision:
-    """Return the ready decision of one row of DETAILS; always the same object."""
-    return _DECISIONS[detail]
-
 
 class _Ready(NamedTuple):
-    """An answer but for its request id, which stands wherever two pieces meet."""
+    """A refusal but for its request id, which stands wherever two pieces meet."""
 
     status: Mapping[Style, int]
     headers: Mapping[Style, tuple[tuple[bytes, bytes], ...]]
     pieces: tuple[bytes, ...]
 
-    def answer(self, request_id: str, style: Style) -> Answer:
-        body = request_id.encode().join(self.pieces)
-        return _answer((self.status[style], self.headers[style], body))
-
 
 def _ready(status: int, code: str, message: str, *, close: bool = False) -> _Ready:
-    """Return an answer. message: with `_ID` where the request id belongs."""
+    """Return a refusal without its request id. message: with `_ID` where the request id belongs."""
     envelope = {"Response": {"Error": {"Code": code, "Message": message}, "RequestId": _ID}}
     whole = json.dumps(envelope, separators=(",", ":")).encode()
     headers: tuple[tuple[bytes, bytes], ...] = (_JSON, (b"content-length", b"%d" % len(whole)))
@@ -212,40 +195,40 @@ def _ready(status: int, code: str, message: str, *, close: bool = False) -> _Rea
     )
 
 
-_READY = {
-    name: _ready(each.status, each.code, each.message, close=each.close) for name, each in DETAILS.items()
-}
-# Decisions that were made elsewhere and carry no detail. What is not here is policy's no.
-_REASONS = {reason: reason.value for reason in Reason if reason.value in DETAILS}
+_READY = {row.detail: _ready(row.status, row.code, row.message, close=row.close) for row in _ROWS}
 
 
-def _denied(named: tuple[str, str]) -> _Ready:
+def _denied(call: tuple[str, str]) -> _Ready:
     """Return the denial of one action (`service:Name`) on one resource."""
-    action, resource = named
+    action, resource = call
     code = SERVICE_CODES.get(action.partition(":")[0], DEFAULT_CODE)
     return _ready(_FORBIDDEN, code, _FORMS[code] % (_ID, action, resource))
 
 
-_DENIALS: BoundedCache[tuple[str, str], _Ready] = BoundedCache(_denied, size=lambda named: len(named[1]))
+_DENIALS: BoundedCache[tuple[str, str], _Ready] = BoundedCache(_denied, size=lambda call: len(call[1]))
 
 
-def answer(
-    decision: Decision,
+def refusal(
+    cause: Decision | Rejection,
     request_id: str,
     *,
     action: str | None = None,
     resource: str | None = "*",
     style: Style = "sdk",
-) -> Answer:
-    """Return the refusal of a call.
+) -> Refusal:
+    """Return the answer to a request that was rejected, or to a call that was denied.
 
     action: `service:Name` of the catalog, or of its grammar; never text that was not checked.
-    resource: what the call was about; None where it could not be told.
+    resource: what the call was about; None where it could not be bound.
     request_id: a UUID in its usual 36 characters.
     """
-    detail = decision.detail if decision.detail in _READY else _REASONS.get(decision.reason)
-    if detail is not None:
-        return _READY[detail].answer(request_id, style)
-    if action is None:
-        return _READY["internal_error"].answer(request_id, style)
-    return _DENIALS[action, (resource or "*")[:_RESOURCE_SHOWN]].answer(request_id, style)
+    # A Decision on a name that the catalog lacks has no detail; its reason is the detail of a row.
+    ready = _READY.get(cause.detail or cause.reason)
+    if ready is None:
+        ready = (
+            _READY["internal_error"]
+            if action is None
+            else _DENIALS[action, (resource or "*")[:_RESOURCE_SHOWN]]
+        )
+    body = request_id.encode().join(ready.pieces)
+    return _refusal((ready.status[style], ready.headers[style], body))

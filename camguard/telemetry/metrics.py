@@ -28,6 +28,7 @@ from camguard.bundle.store import ReloadOutcome
 from camguard.catalog.model import Access, Catalog
 from camguard.engine.decision import Decision, Reason
 from camguard.policy.star import star_match
+from camguard.request.rejection import Rejection
 from camguard.telemetry.exposition import (
     CLIENT_IP,
     COMPARISON,
@@ -168,7 +169,7 @@ class Metrics:
         self._calls[key] = self._calls.get(key, 0) + 1
         return timed
 
-    def _compare(self, record: Record, candidate: Decision) -> None:
+    def _compare(self, record: Record, candidate: Decision | Rejection) -> None:
         if candidate.reason in _FAILED:
             result = "error"
         elif bool(candidate) == bool(record.decision):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from camguard.catalog.model import Action
 from camguard.engine.decision import Decision
+from camguard.request.rejection import Rejection
 
 
 class Record(NamedTuple):
@@ -25,7 +26,7 @@ class Record(NamedTuple):
     request_id: str
     listener: str
     mode: str  # "enforce" or "shadow"
-    decision: Decision
+    decision: Decision | Rejection
     entry: Action | None
     principal: str | None
     secret_id: str | None
@@ -37,23 +38,8 @@ class Record(NamedTuple):
     client_ip: str | None
     signature: str | None
     revision: str
-    candidate: Decision | None
+    candidate: Decision | Rejection | None
     duration: float
-
-
-class Facts(NamedTuple):
-    """The fields of a `Record` that describe the caller and the call, in the order of the record."""
-
-    entry: Action | None
-    principal: str | None
-    secret_id: str | None
-    service: str | None
-    action: str | None
-    resources: tuple[str | None, ...]
-    source_ip: int | None
-    peer: str | None
-    client_ip: str | None
-    signature: str | None
 
 
 Observer = Callable[[Record], None]  # called once per request, right after the decision

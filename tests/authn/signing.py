@@ -6,14 +6,12 @@ import base64
 import hashlib
 import hmac
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from json import dumps
 from typing import Any
 
 from camguard.authn.credentials import Keys, parse_keys
-from camguard.engine.decision import Decision
-from camguard.request import head as head_module
-from camguard.request.head import Head, HeadRules, read_lines
+from camguard.request.head import HeadRules, RequestHead, read_head
 from camguard.settings.model import Settings
 
 RULES = HeadRules(Settings())
@@ -32,18 +30,19 @@ def keys(**fields: Any) -> Keys:
     return parse_keys(dumps({SECRET_ID: entry}).encode(), "keys.json")
 
 
-def read_head(scope: Mapping[str, Any], rules: HeadRules = RULES) -> Head | Decision:
-    """Return the head of a scope by name, or why it is refused."""
-    lines = read_lines(scope, rules)
-    return lines if isinstance(lines, Decision) else head_module.head_of(lines)
-
-
-def head_of(method: str, query: bytes, lines: Iterable[tuple[str, str | bytes]]) -> Head:
+def head_of(method: str, query: bytes, lines: Iterable[tuple[str, str | bytes]]) -> RequestHead:
     """Return the head as camguard reads it; lines that it refuses are a mistake of the test."""
     headers = [(n.lower().encode(), v if isinstance(v, bytes) else v.encode()) for n, v in lines]
-    scope = {"method": method, "path": "/", "raw_path": b"/", "query_string": query, "headers": headers}
-    head = read_head(scope)
-    assert isinstance(head, Head), head
+    scope = {
+        "http_version": "1.1",
+        "method": method,
+        "path": "/",
+        "raw_path": b"/",
+        "query_string": query,
+        "headers": headers,
+    }
+    head = read_head(scope, RULES)
+    assert isinstance(head, RequestHead), head
     return head
 
 
@@ -92,7 +91,7 @@ def authorization(
 
 def tc3_head(
     said: str | bytes | None = None, *, method: str = "POST", query: str = "", **lines: str | bytes | None
-) -> Head:
+) -> RequestHead:
     """Return the head of a well-signed call, with lines changed (`content_type="x"`) or left out (None)."""
     date = {"GET": {"payload": b"", "signed": (("content-type", FORM), ("host", HOST))}}.get(method, {})
     if said is None:

@@ -10,19 +10,18 @@ import pytest
 from camguard.authn.authenticator import (
     CLAIMED,
     SIGNATURE_LABELS,
-    Identify,
-    Identity,
-    make_identify,
+    Authenticator,
+    Caller,
+    authenticator,
     named_secret_id,
     signature_label,
 )
 from camguard.authn.credentials import Keys
 from camguard.authn.replay_guard import SignatureLog
-from camguard.engine.decision import Decision
 from camguard.errors import SettingsError
-from camguard.request.head import Head
+from camguard.request.head import RequestHead, read_head
 from camguard.request.params import parse_params
-from camguard.request.rejection import DETAILS, refused
+from camguard.request.rejection import REJECTIONS, Rejection, rejection
 from camguard.settings.model import IdentityMode, IdentitySettings
 from tests.authn.signing import (
     BODY,
@@ -35,7 +34,6 @@ from tests.authn.signing import (
     authorization,
     head_of,
     keys,
-    read_head,
     tc3,
     tc3_head,
     v1,
@@ -55,25 +53,25 @@ class Source:
 SOURCE = Source(keys())
 
 
-def made(mode: IdentityMode = "signature", source: Source | None = SOURCE, **rules: Any) -> Identify:
-    return make_identify(IdentitySettings(mode=mode, **rules), source)
+def made(mode: IdentityMode = "signature", source: Source | None = SOURCE, **rules: Any) -> Authenticator:
+    return authenticator(IdentitySettings(mode=mode, **rules), source)
 
 
 def ask(
-    identify: Identify,
-    head: Head,
+    identify: Authenticator,
+    head: RequestHead,
     *,
     body: bytes | None = BODY,
     params: tuple[tuple[str, str], ...] = (),
     trusted: bool = True,
     now: float = NOW,
-) -> Identity | Decision:
-    return identify(head, "aiart", body, params, trusted, now)
+) -> Caller | Rejection:
+    return identify.caller(head, "aiart", body, params, trusted, now)
 
 
-def word(found: Identity | Decision) -> str | None:
+def word(found: Caller | Rejection) -> str | None:
     """Return what a table says of an answer: the detail of a refusal, or the principal."""
-    return found.detail if isinstance(found, Decision) else found.principal
+    return found.detail if isinstance(found, Rejection) else found.principal
 
 
 GOOD = authorization(tc3())
@@ -161,7 +159,7 @@ def test_modes(mode: IdentityMode, said: str | None, header: str | None, expecte
 @pytest.mark.parametrize("said", [None, GOOD], ids=["alone", "beside a good signature"])
 def test_t69_header_of_an_untrusted_peer_is_refused(mode: IdentityMode, said: str | None) -> None:
     head = tc3_head("", x_camguard_principal=ALICE, authorization=said)
-    assert ask(made(mode), head, trusted=False) is refused("identity_header_untrusted")
+    assert ask(made(mode), head, trusted=False) is rejection("identity_header_untrusted")
 
 
 @pytest.mark.parametrize("mode", ["signature", "either", "claimed"])
@@ -186,14 +184,14 @@ def test_identity_header_is_spelled_one_way_and_stands_once(
 ) -> None:
     headers = [(name.encode(), value.encode()) for name, value in [("host", HOST), *lines]]
     scope = {"method": "POST", "path": "/", "raw_path": b"/", "query_string": b"", "headers": headers}
-    assert read_head(scope, RULES) is refused(expected)
+    assert read_head(scope, RULES) is rejection(expected)
 
 
 def test_t70_identity_header_ends_here_whoever_sent_it() -> None:
     head = tc3_head(x_camguard_principal=ALICE, x_webauth_user="root", remote_user="root")
     gone = {HEADER.encode(), b"x-webauth-user", b"remote-user"}
-    assert gone <= {name for name, _ in head.received}
-    assert not gone & {name for name, _ in head.headers}
+    assert gone <= {name for name, _ in head.lines}
+    assert not gone & {name for name, _ in head.onward}
 
 
 def test_t76_wall_clock_that_steps_is_followed() -> None:
@@ -256,21 +254,21 @@ def test_what_is_remembered_of_headers_is_bounded() -> None:
     identify = made("header")
     for i in range(10_000, 20_000):
         ask(identify, tc3_head("", x_camguard_principal=str(i), authorization=None))
-    assert len(identify._principals) <= 4096  # noqa: SLF001 - the bound is what is tested
+    assert len(identify._header_callers) <= 4096  # noqa: SLF001 - the bound is what is tested
 
 
 def test_header_is_remembered_for_trusted_peers_alone() -> None:
     identify = made("header")
     head = tc3_head("", x_camguard_principal=ALICE, authorization=None)
     assert word(ask(identify, head)) == ALICE
-    assert ask(identify, head, trusted=False) is refused("identity_header_untrusted")
+    assert ask(identify, head, trusted=False) is rejection("identity_header_untrusted")
 
 
 def test_proved_identity_says_how() -> None:
     session = {"version": "2.0", "statement": {"effect": "allow", "action": "aiart:*", "resource": "*"}}
     source = Source(keys(token="T", session_policy=session))
     found = ask(made(source=source), tc3_head(x_tc_token="T"))
-    assert isinstance(found, Identity)
+    assert isinstance(found, Caller)
     assert (found.secret_id, found.signature) == ("AKIDz8…MPLE", "valid")
     assert found.session is not None
 
@@ -280,19 +278,19 @@ def test_session_of_a_temporary_key_holds_beside_the_header_too() -> None:
     source = Source(keys(session_policy=session))
     for mode in ("header", "either"):
         found = ask(made(mode, source), tc3_head(x_camguard_principal=ALICE))
-        assert isinstance(found, Identity)
+        assert isinstance(found, Caller)
         assert found.session is not None
 
 
 def test_said_identity_has_neither_key_nor_signature() -> None:
     found = ask(made("either"), tc3_head("", x_camguard_principal=ALICE, authorization=None))
-    assert found == Identity(ALICE, None, None, None)
+    assert found == Caller(ALICE, None, None, None)
 
 
 def test_without_keys_the_header_mode_leaves_signatures_to_others() -> None:
     identify = made("header", None)
     assert word(ask(identify, tc3_head(WRONG, x_camguard_principal=ALICE))) == ALICE
-    assert ask(identify, tc3_head()) is refused("principal_missing")
+    assert ask(identify, tc3_head()) is rejection("principal_missing")
     assert not identify.needs_body(tc3_head())
 
 
@@ -309,9 +307,9 @@ def test_claimed_mode_warns_loudly_and_says_so(caplog: pytest.LogCaptureFixture)
         identify = made("claimed")
     assert caplog.messages == [CLAIMED]
     found = ask(identify, tc3_head(WRONG), body=None)
-    assert isinstance(found, Identity)
+    assert isinstance(found, Caller)
     assert found.signature == "claimed"
-    assert ask(identify, tc3_head(WRONG), now=NOW + 301) is refused("signature_expired")
+    assert ask(identify, tc3_head(WRONG), now=NOW + 301) is rejection("signature_expired")
 
 
 COMMON = (("Action", "TextToImage"), ("Nonce", "1"), ("SecretId", SECRET_ID), ("Timestamp", str(NOW)))
@@ -320,7 +318,7 @@ FORM_HEAD = head_of("POST", b"", [("host", HOST), ("content-type", FORM)])
 
 
 def test_v1_is_off_unless_allowed() -> None:
-    assert ask(made(), FORM_HEAD, params=V1) is refused("signature_v1_disabled")
+    assert ask(made(), FORM_HEAD, params=V1) is rejection("signature_v1_disabled")
     assert word(ask(made(allow_v1=True), FORM_HEAD, params=V1)) == ALICE
     assert word(ask(made("claimed", allow_v1=True), FORM_HEAD, params=V1)) == ALICE
 
@@ -336,7 +334,7 @@ def test_t73_half_a_v1_signature_is_no_reason_to_look_away(
     params = tuple(pair for pair in V1 if pair[0] != left)
     lines = [("host", HOST), ("content-type", FORM), (HEADER, ALICE)]
     found = ask(made(mode, allow_v1=allowed), head_of("POST", b"", lines), params=params)
-    assert found is refused("auth_malformed" if allowed else "signature_v1_disabled")
+    assert found is rejection("auth_malformed" if allowed else "signature_v1_disabled")
 
 
 @pytest.mark.parametrize("query", [b"SecretId=x", b"%53ignature=x", b"Limit=1&SecretId=x"])
@@ -344,7 +342,7 @@ def test_t73_v1_signature_in_the_query_beside_a_form_is_seen(query: bytes) -> No
     head = head_of("POST", query, [("host", HOST), ("content-type", FORM), (HEADER, ALICE)])
     for params in ((("Limit", "1"),), V1):
         found = ask(made("header", allow_v1=True), head, params=params)
-        assert found is refused("signature_v1_ambiguous")
+        assert found is rejection("signature_v1_ambiguous")
     harmless = head_of("POST", b"Limit=1", [("host", HOST), ("content-type", FORM), (HEADER, ALICE)])
     assert word(ask(made("header"), harmless)) == ALICE
 
@@ -357,8 +355,8 @@ def test_ordinary_parameters_are_no_signature() -> None:
 
 
 def test_two_signatures_in_one_request_are_refused() -> None:
-    assert ask(made(allow_v1=True), tc3_head(), params=V1) is refused("auth_malformed")
-    assert ask(made(allow_v1=True), tc3_head(), params=(("SecretId", "x"),)) is refused("auth_malformed")
+    assert ask(made(allow_v1=True), tc3_head(), params=V1) is rejection("auth_malformed")
+    assert ask(made(allow_v1=True), tc3_head(), params=(("SecretId", "x"),)) is rejection("auth_malformed")
 
 
 def test_t82_revoked_key_is_refused_at_once() -> None:
@@ -366,9 +364,9 @@ def test_t82_revoked_key_is_refused_at_once() -> None:
     identify = made(source=source)
     assert word(ask(identify, tc3_head())) == ALICE
     source.keys = keys(enabled=False)
-    assert ask(identify, tc3_head()) is refused("secret_id_unknown")
+    assert ask(identify, tc3_head()) is rejection("secret_id_unknown")
     source.keys = keys(secret_key="another secret".replace(" ", "-") + "-00")
-    assert ask(identify, tc3_head()) is refused("signature_invalid")
+    assert ask(identify, tc3_head()) is rejection("signature_invalid")
     source.keys = keys(principal=BOB)
     assert word(ask(identify, tc3_head())) == BOB
 
@@ -379,7 +377,7 @@ def test_t82_revoked_key_is_refused_at_once() -> None:
 )
 def test_t84_no_header_switches_the_check_off(line: str) -> None:
     lines = [("host", HOST), ("content-type", JSON), (line, "true")]
-    assert ask(made(), head_of("POST", b"", lines)) is refused("principal_missing")
+    assert ask(made(), head_of("POST", b"", lines)) is rejection("principal_missing")
 
 
 BODIES = [
@@ -397,7 +395,7 @@ BODIES = [
 @pytest.mark.parametrize(("mode", "head", "needed"), BODIES)
 def test_body_is_asked_for_where_a_signature_covers_it(
     mode: IdentityMode,
-    head: Head,
+    head: RequestHead,
     needed: bool,
 ) -> None:
     assert made(mode).needs_body(head) is needed
@@ -422,7 +420,7 @@ def test_replay_of_a_bound_signature(change: dict[str, str], fits: bool) -> None
     identify = made(bind_signatures=True)
     assert word(ask(identify, tc3_head())) == ALICE
     found = ask(identify, tc3_head(**change), now=NOW + 1)
-    assert word(found) == ALICE if fits else found is refused("signature_replay")
+    assert word(found) == ALICE if fits else found is rejection("signature_replay")
     unbound = made()
     assert word(ask(unbound, tc3_head())) == ALICE
     assert word(ask(unbound, tc3_head(**change))) == ALICE, "off by default: honest clients do this"
@@ -433,7 +431,7 @@ def test_replay_with_another_unsigned_body() -> None:
     head = tc3_head(authorization(tc3(payload=b"UNSIGNED-PAYLOAD")), x_tc_content_sha256="UNSIGNED-PAYLOAD")
     assert word(ask(identify, head, body=b"one")) == ALICE
     assert word(ask(identify, head, body=b"one")) == ALICE
-    assert ask(identify, head, body=b"two") is refused("signature_replay")
+    assert ask(identify, head, body=b"two") is rejection("signature_replay")
 
 
 def test_only_good_signatures_are_bound() -> None:
@@ -466,9 +464,9 @@ def test_signature_that_is_seen_again_much_later_is_bound_anew() -> None:
 
 
 def test_every_refusal_of_a_signature_has_its_label() -> None:
-    labels = {signature_label(refused(detail)) for detail in DETAILS} - {None}
+    labels = {signature_label(rejection(detail)) for detail in REJECTIONS} - {None}
     assert labels == set(SIGNATURE_LABELS) - {"valid", "claimed"}
-    assert signature_label(refused("principal_missing")) is None
+    assert signature_label(rejection("principal_missing")) is None
 
 
 @pytest.mark.parametrize(
@@ -533,19 +531,19 @@ def test_what_the_head_says_of_the_caller_holds_whatever_the_body_is(
                 extra = {"content_type": FORM} if form else {}
                 every = {"x_camguard_principal": header, "authorization": said, **lines, **extra}
                 head = tc3_head("", method=method, query=query.decode(), **every)
-                in_query = parse_params(query, 100, refused("query_malformed"))
+                in_query = parse_params(query, 100, rejection("query_malformed"))
                 assert isinstance(in_query, tuple)
                 for trusted in (True, False):
-                    claim = identify.claimed_by(head, "aiart", in_query, trusted, form, NOW)
+                    claim = identify.claim(head, "aiart", in_query, trusted, form, NOW)
                     for body, in_form in RESTS if method == "POST" else [(b"", ())]:
                         params = in_form if form else in_query
-                        plain = identify(head, "aiart", body, params, trusted, NOW)
-                        if isinstance(claim, Decision):
+                        plain = identify.caller(head, "aiart", body, params, trusted, NOW)
+                        if isinstance(claim, Rejection):
                             told["refusal"] += 1
-                            assert isinstance(plain, Decision)
+                            assert isinstance(plain, Rejection)
                             continue
-                        told["identity" if isinstance(claim, Identity) else "open"] += 1
-                        assert identify(head, "aiart", body, params, trusted, NOW, claim) == plain
+                        told["identity" if isinstance(claim, Caller) else "open"] += 1
+                        assert identify.caller(head, "aiart", body, params, trusted, NOW, claim) == plain
     assert told["refusal"] > 0
 
 
@@ -620,19 +618,21 @@ def test_what_is_refused_before_the_body(
     detail: str | None,
 ) -> None:
     every = {"authorization": said, **({"content_type": FORM} if form else {}), **lines}
-    claim = made(mode, allow_v1=v1_allowed).claimed_by(tc3_head("", **every), "aiart", (), True, form, NOW)
-    assert (claim.detail if isinstance(claim, Decision) else None) == detail
+    claim = made(mode, allow_v1=v1_allowed).claim(tc3_head("", **every), "aiart", (), True, form, NOW)
+    assert (claim.detail if isinstance(claim, Rejection) else None) == detail
 
 
 def test_a_disabled_key_is_refused_before_the_body_as_an_unknown_one() -> None:
     source = Source(keys(enabled=False))
-    claim = made(source=source).claimed_by(tc3_head(), "aiart", (), False, False, NOW)
-    assert claim is refused("secret_id_unknown")
+    claim = made(source=source).claim(tc3_head(), "aiart", (), False, False, NOW)
+    assert claim is rejection("secret_id_unknown")
 
 
 def test_a_key_that_expired_or_wants_a_token_is_known_to_its_owner_alone() -> None:
     for fields in ({"expires": NOW - 1}, {"token": "T"}):
         identify = made(source=Source(keys(**fields)))
-        claim = identify.claimed_by(tc3_head(WRONG), "aiart", (), False, False, NOW)
-        assert not isinstance(claim, Decision)
-        assert identify(tc3_head(WRONG), "aiart", BODY, (), False, NOW, claim) is refused("signature_invalid")
+        claim = identify.claim(tc3_head(WRONG), "aiart", (), False, False, NOW)
+        assert not isinstance(claim, Rejection)
+        assert identify.caller(tc3_head(WRONG), "aiart", BODY, (), False, NOW, claim) is rejection(
+            "signature_invalid"
+        )

@@ -7,14 +7,12 @@ from typing import Any
 
 import pytest
 
-from camguard.authn.authenticator import Identity, make_identify
+from camguard.authn.authenticator import Caller, authenticator
 from camguard.authn.credentials import parse_keys
-from camguard.engine.decision import Decision
-from camguard.request.head import Head, HeadRules
+from camguard.request.head import HeadRules, RequestHead, read_head
 from camguard.request.params import parse_params
-from camguard.request.rejection import refused
+from camguard.request.rejection import Rejection, rejection
 from camguard.settings.model import IdentitySettings, Settings
-from tests.authn.signing import read_head
 from tests.captures.read import KEYS, Capture, captures
 
 RULES = HeadRules(Settings())
@@ -31,18 +29,20 @@ class Source:
     keys = parse_keys(KEYS, "keys.json")
 
 
-def judge(capture: Capture, **rules: Any) -> Identity | Decision:
+def judge(capture: Capture, **rules: Any) -> Caller | Rejection:
     """Return what camguard makes of a capture, one second after it was sent."""
     head = read_head(capture.scope, RULES)
-    if isinstance(head, Decision):
+    if isinstance(head, Rejection):
         return head
     raw, kind = capture.params(), head.content_type or b""
     params = (
-        () if b"json" in kind or b"multipart" in kind else parse_params(raw, 1000, refused("body_malformed"))
+        ()
+        if b"json" in kind or b"multipart" in kind
+        else parse_params(raw, 1000, rejection("body_malformed"))
     )
     assert isinstance(params, tuple)
-    identify = make_identify(IdentitySettings(allow_v1=True, **rules), Source())
-    return identify(head, capture.service, capture.body, params, False, capture.time + 1.0)
+    identify = authenticator(IdentitySettings(allow_v1=True, **rules), Source())
+    return identify.caller(head, capture.service, capture.body, params, False, capture.time + 1.0)
 
 
 def test_captures_of_every_client_are_there() -> None:
@@ -63,42 +63,42 @@ def test_every_client_declares_the_length_of_its_body() -> None:
 @pytest.mark.parametrize("capture", AT_IDENTITY, ids=str)
 def test_what_the_head_of_a_capture_says_of_its_caller_changes_nothing(capture: Capture) -> None:
     head = read_head(capture.scope, RULES)
-    assert isinstance(head, Head)
-    identify = make_identify(IdentitySettings(allow_v1=True, allow_unsigned_payload=True), Source())
-    query = parse_params(head.query, 1000, refused("query_malformed")) if head.query else ()
+    assert isinstance(head, RequestHead)
+    identify = authenticator(IdentitySettings(allow_v1=True, allow_unsigned_payload=True), Source())
+    query = parse_params(head.query, 1000, rejection("query_malformed")) if head.query else ()
     assert isinstance(query, tuple)
     form = head.method == "POST" and (head.content_type or b"").endswith(b"urlencoded")
     now = capture.time + 1.0
-    claim = identify.claimed_by(head, capture.service, query, False, form, now)
+    claim = identify.claim(head, capture.service, query, False, form, now)
     plain = judge(capture, allow_unsigned_payload=True)
-    if isinstance(claim, Decision):
+    if isinstance(claim, Rejection):
         assert claim is plain
     else:
-        params = parse_params(capture.body, 1000, refused("body_malformed")) if form else query
+        params = parse_params(capture.body, 1000, rejection("body_malformed")) if form else query
         assert isinstance(params, tuple)
-        assert identify(head, capture.service, capture.body, params, False, now, claim) == plain
+        assert identify.caller(head, capture.service, capture.body, params, False, now, claim) == plain
 
 
 @pytest.mark.parametrize("capture", AT_IDENTITY, ids=str)
 def test_capture_is_judged_as_expected(capture: Capture) -> None:
     found = judge(capture)
     if capture.expected == "signed":
-        assert isinstance(found, Identity), found
+        assert isinstance(found, Caller), found
         temporary = "token" in capture.name and "empty" not in capture.name
         assert found.principal == ("role/captures" if temporary else "uin/100000000101")
         assert found.signature == "valid"
     else:
-        assert found is refused(capture.expected)
+        assert found is rejection(capture.expected)
 
 
 @pytest.mark.parametrize("capture", [each for each in ALL if each.expected == "unsigned_payload"], ids=str)
 def test_unsigned_payload_is_good_where_it_is_allowed(capture: Capture) -> None:
-    assert isinstance(judge(capture, allow_unsigned_payload=True), Identity)
+    assert isinstance(judge(capture, allow_unsigned_payload=True), Caller)
 
 
 @pytest.mark.parametrize("capture", [each for each in ALL if each.expected == "path_not_allowed"], ids=str)
 def test_absolute_form_of_a_forward_proxy_is_refused_by_its_path(capture: Capture) -> None:
-    assert judge(capture) is refused("path_not_allowed")
+    assert judge(capture) is rejection("path_not_allowed")
 
 
 def with_line(capture: Capture, name: bytes, value: bytes) -> Capture:
@@ -178,10 +178,14 @@ def test_tc3_call_with_a_change_is_refused(capture: Capture, change: Any) -> Non
     unsigned = capture.expected == "unsigned_payload"
     found = judge(change(capture), allow_unsigned_payload=True)
     if unsigned and change in {longer_body, changed_body}:
-        assert isinstance(found, Identity), "the literal stands for the body: that is what the setting means"
+        assert isinstance(found, Caller), "the literal stands for the body: that is what the setting means"
     else:
-        assert isinstance(found, Decision)
-        assert found in {refused("signature_invalid"), refused("path_not_allowed"), refused("auth_malformed")}
+        assert isinstance(found, Rejection)
+        assert found in {
+            rejection("signature_invalid"),
+            rejection("path_not_allowed"),
+            rejection("auth_malformed"),
+        }
 
 
 @pytest.mark.parametrize(
@@ -191,7 +195,7 @@ def test_tc3_call_with_a_change_is_refused(capture: Capture, change: Any) -> Non
 )
 @pytest.mark.parametrize("capture", V1, ids=str)
 def test_v1_call_with_a_change_is_refused(capture: Capture, change: Any) -> None:
-    assert isinstance(judge(change(capture)), Decision)
+    assert isinstance(judge(change(capture)), Rejection)
 
 
 @pytest.mark.parametrize("capture", V1, ids=str)
@@ -203,7 +207,7 @@ def test_v1_call_with_another_parameter_is_refused(capture: Capture) -> None:
         assert other != raw
         form = capture.scope["method"] == "POST"
         tampered = capture._replace(body=other) if form else with_query(capture, other)
-        assert judge(tampered) is refused("signature_invalid")
+        assert judge(tampered) is rejection("signature_invalid")
         changed += 1
     assert changed == 3
 
@@ -211,9 +215,9 @@ def test_v1_call_with_another_parameter_is_refused(capture: Capture) -> None:
 @pytest.mark.parametrize("capture", V1, ids=str)
 def test_v1_is_refused_where_it_is_not_allowed(capture: Capture) -> None:
     head = read_head(capture.scope, RULES)
-    assert isinstance(head, Head)
-    params = parse_params(capture.params(), 1000, refused("body_malformed"))
+    assert isinstance(head, RequestHead)
+    params = parse_params(capture.params(), 1000, rejection("body_malformed"))
     assert isinstance(params, tuple)
-    identify = make_identify(IdentitySettings(), Source())
-    found = identify(head, capture.service, capture.body, params, False, capture.time + 1.0)
-    assert found is refused("signature_v1_disabled")
+    identify = authenticator(IdentitySettings(), Source())
+    found = identify.caller(head, capture.service, capture.body, params, False, capture.time + 1.0)
+    assert found is rejection("signature_v1_disabled")

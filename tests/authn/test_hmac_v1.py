@@ -10,9 +10,8 @@ import pytest
 
 from camguard.authn.credentials import Key, Keys, parse_keys
 from camguard.authn.hmac_v1 import check_v1, claim_v1, signs_v1
-from camguard.engine.decision import Decision
-from camguard.request.head import Head
-from camguard.request.rejection import refused
+from camguard.request.head import RequestHead
+from camguard.request.rejection import Rejection, rejection
 from tests.authn.signing import FORM, HOST, JSON, NOW, SECRET_ID, head_of, keys, v1
 
 Pairs = tuple[tuple[str, str], ...]
@@ -27,11 +26,13 @@ COMMON: Pairs = (
 )
 
 
-def form_head(lines: Iterable[tuple[str, str]] = (), *, query: bytes = b"", host: str = HOST) -> Head:
+def form_head(lines: Iterable[tuple[str, str]] = (), *, query: bytes = b"", host: str = HOST) -> RequestHead:
     return head_of("POST", query, [("host", host), ("content-type", FORM), *lines])
 
 
-def check(params: Pairs, *, held: Keys = KEYS, now: float = NOW, head: Head | None = None) -> Key | Decision:
+def check(
+    params: Pairs, *, held: Keys = KEYS, now: float = NOW, head: RequestHead | None = None
+) -> Key | Rejection:
     return check_v1(head or form_head(), b"the form", params, held, now)
 
 
@@ -59,7 +60,7 @@ def test_w1_the_documentation_sample_verifies() -> None:
     head = head_of("GET", b"", [("host", "cvm.tencentcloudapi.com")])
     assert isinstance(check_v1(head, b"", params, held, 1465185768.0), Key)
     other = (*parse_qsl(query), ("Signature", "EliP9YW3pW28FpsEdkXt/+WcGeA="))
-    assert check_v1(head, b"", other, held, 1465185768.0) is refused("signature_invalid")
+    assert check_v1(head, b"", other, held, 1465185768.0) is rejection("signature_invalid")
 
 
 def test_w2_the_form_with_sha256_verifies() -> None:
@@ -86,7 +87,7 @@ def test_no_method_means_sha1() -> None:
     params = (*COMMON, ("Signature", v1("POST", COMMON, digest="sha1")))
     assert isinstance(check(params), Key)
     params = (*COMMON, ("Signature", v1("POST", COMMON, digest="sha256")))
-    assert check(params) is refused("auth_malformed")
+    assert check(params) is rejection("auth_malformed")
 
 
 SPELLINGS = [
@@ -120,7 +121,7 @@ def test_hosts_as_clients_sign_them(sent: str, as_signed: str) -> None:
 
 def test_another_host_is_invalid() -> None:
     head = form_head(host="aiart.ap-x1.tencentcloudapi.com")
-    assert check(signed(), head=head) is refused("signature_invalid")
+    assert check(signed(), head=head) is rejection("signature_invalid")
 
 
 AMBIGUOUS = [
@@ -138,8 +139,8 @@ AMBIGUOUS = [
 
 @pytest.mark.parametrize("params", AMBIGUOUS)
 def test_parameters_that_can_be_read_in_two_ways_are_refused(params: Pairs) -> None:
-    assert check(params) is refused("signature_v1_ambiguous")
-    assert claim_v1(form_head(), b"", params, KEYS, NOW) is refused("signature_v1_ambiguous")
+    assert check(params) is rejection("signature_v1_ambiguous")
+    assert claim_v1(form_head(), b"", params, KEYS, NOW) is rejection("signature_v1_ambiguous")
 
 
 def test_t80_splice_is_refused_on_both_sides_or_invalid() -> None:
@@ -154,12 +155,12 @@ def test_values_that_only_look_like_text_are_no_ambiguity() -> None:
 
 
 def test_what_the_signature_leaves_out_may_not_be_there() -> None:
-    assert check(signed(), head=form_head(query=b"Limit=1")) is refused("signature_v1_ambiguous")
+    assert check(signed(), head=form_head(query=b"Limit=1")) is rejection("signature_v1_ambiguous")
     params = (*COMMON, ("Signature", v1("GET", COMMON, digest="sha1")))
     head = head_of("GET", b"", [("host", HOST)])
     assert isinstance(check_v1(head, b"", params, KEYS, NOW), Key)
     assert isinstance(check_v1(head, None, params, KEYS, NOW), Key)
-    assert check_v1(head, b"x", params, KEYS, NOW) is refused("signature_v1_ambiguous")
+    assert check_v1(head, b"x", params, KEYS, NOW) is rejection("signature_v1_ambiguous")
 
 
 HEADS = [
@@ -175,13 +176,13 @@ HEADS = [
 
 @pytest.mark.parametrize("lines", HEADS)
 def test_dec_50_headers_of_tc3_exclude_v1(lines: list[tuple[str, str]]) -> None:
-    assert check(signed(), head=form_head(lines)) is refused("auth_malformed")
+    assert check(signed(), head=form_head(lines)) is rejection("auth_malformed")
 
 
 def test_json_is_no_form() -> None:
     head = head_of("POST", b"", [("host", HOST), ("content-type", JSON)])
-    assert check(signed(), head=head) is refused("auth_malformed")
-    assert check(signed(), head=head_of("POST", b"", [("host", HOST)])) is refused("auth_malformed")
+    assert check(signed(), head=head) is rejection("auth_malformed")
+    assert check(signed(), head=head_of("POST", b"", [("host", HOST)])) is rejection("auth_malformed")
     charset = head_of("POST", b"", [("host", HOST), ("content-type", FORM + "; charset=utf-8")])
     assert isinstance(check(signed(), head=charset), Key)
 
@@ -202,13 +203,13 @@ MALFORMED = [
 
 @pytest.mark.parametrize("params", MALFORMED)
 def test_parameters_out_of_grammar_are_malformed(params: Pairs) -> None:
-    assert check(params) is refused("auth_malformed")
+    assert check(params) is rejection("auth_malformed")
 
 
 @pytest.mark.parametrize(("after", "good"), [(300, True), (-300, True), (301, False), (-301, False)])
 def test_t75_timestamp_is_good_for_300_seconds_both_ways(after: int, good: bool) -> None:
     found = check(signed(), now=NOW + after)
-    assert isinstance(found, Key) if good else found is refused("signature_expired")
+    assert isinstance(found, Key) if good else found is rejection("signature_expired")
 
 
 def test_timestamp_is_canonical() -> None:
@@ -221,27 +222,27 @@ def test_timestamp_is_canonical() -> None:
         "1" * 5000,
     ):
         params = tuple((n, text if n == "Timestamp" else v) for n, v in signed())
-        assert check(params) is refused("auth_malformed")
+        assert check(params) is rejection("auth_malformed")
 
 
 def test_token_is_signed_and_must_be_the_key_s() -> None:
     held = keys(token="EXAMPLE-TOKEN")
     assert isinstance(check(signed(("Token", "EXAMPLE-TOKEN")), held=held), Key)
-    assert check(signed(("Token", "OTHER")), held=held) is refused("token_invalid")
-    assert check(signed(), held=held) is refused("token_invalid")
-    assert check(signed(("Token", "EXAMPLE-TOKEN"))) is refused("token_invalid")
-    assert check(signed(), held=keys(expires=NOW)) is refused("key_expired")
+    assert check(signed(("Token", "OTHER")), held=held) is rejection("token_invalid")
+    assert check(signed(), held=held) is rejection("token_invalid")
+    assert check(signed(("Token", "EXAMPLE-TOKEN"))) is rejection("token_invalid")
+    assert check(signed(), held=keys(expires=NOW)) is rejection("key_expired")
 
 
 def test_t81_unknown_key_is_told_apart_by_its_code_alone() -> None:
     params = tuple((n, "AKIDunknown" if n == "SecretId" else v) for n, v in signed())
-    assert check(params) is refused("secret_id_unknown")
-    assert check(signed(), held=keys(enabled=False)) is refused("secret_id_unknown")
+    assert check(params) is rejection("secret_id_unknown")
+    assert check(signed(), held=keys(enabled=False)) is rejection("secret_id_unknown")
 
 
 def test_claimed_key_is_believed_without_its_signature() -> None:
     wrong = (*signed()[:-1], ("Signature", "A" * 43 + "="))
-    assert check(wrong) is refused("signature_invalid")
+    assert check(wrong) is rejection("signature_invalid")
     assert isinstance(claim_v1(form_head(), b"", wrong, KEYS, NOW), Key)
 
 

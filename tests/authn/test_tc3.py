@@ -9,9 +9,8 @@ import pytest
 
 from camguard.authn.credentials import Key, Keys, parse_keys
 from camguard.authn.tc3 import check_tc3, claim_tc3, signed_payload
-from camguard.engine.decision import Decision
-from camguard.request.head import Head
-from camguard.request.rejection import refused
+from camguard.request.head import RequestHead
+from camguard.request.rejection import Rejection, rejection
 from tests.authn.signing import (
     BODY,
     FORM,
@@ -35,14 +34,19 @@ KEYS = keys()
 
 
 def check(
-    head: Head, body: bytes | None = BODY, *, held: Keys = KEYS, now: float = NOW, unsigned: bool = False
-) -> Key | Decision:
+    head: RequestHead,
+    body: bytes | None = BODY,
+    *,
+    held: Keys = KEYS,
+    now: float = NOW,
+    unsigned: bool = False,
+) -> Key | Rejection:
     payload = signed_payload(head, body, unsigned_allowed=unsigned)
-    return payload if isinstance(payload, Decision) else check_tc3(head, "aiart", payload, held, now)
+    return payload if isinstance(payload, Rejection) else check_tc3(head, "aiart", payload, held, now)
 
 
-def detail(found: Key | Decision) -> str | None:
-    return found.detail if isinstance(found, Decision) else "verified"
+def detail(found: Key | Rejection) -> str | None:
+    return found.detail if isinstance(found, Rejection) else "verified"
 
 
 def test_v1_the_documentation_sample_verifies() -> None:
@@ -89,7 +93,7 @@ def test_vector_verifies_and_a_changed_digit_does_not(signature: str, names: str
     assert isinstance(check(good, unsigned=True), Key)
     other = signature[:-1] + ("0" if signature[-1] != "0" else "1")
     bad = tc3_head(authorization(other, names=names), x_tc_content_sha256=sha256)
-    assert check(bad, unsigned=True) is refused("signature_invalid")
+    assert check(bad, unsigned=True) is rejection("signature_invalid")
 
 
 def test_the_second_signer_agrees_with_the_vectors() -> None:
@@ -143,8 +147,8 @@ MALFORMED = [
 
 @pytest.mark.parametrize("said", MALFORMED)
 def test_authorization_out_of_grammar_is_malformed(said: str | bytes) -> None:
-    assert check(tc3_head(said)) is refused("auth_malformed")
-    assert claim_tc3(tc3_head(said), "aiart", KEYS, NOW) is refused("auth_malformed")
+    assert check(tc3_head(said)) is rejection("auth_malformed")
+    assert claim_tc3(tc3_head(said), "aiart", KEYS, NOW) is rejection("auth_malformed")
 
 
 def test_t78_header_that_is_signed_but_there_twice_is_malformed() -> None:
@@ -158,7 +162,7 @@ def test_t78_header_that_is_signed_but_there_twice_is_malformed() -> None:
         ("authorization", authorization(tc3(signed=signed), names=names)),
     ]
     assert isinstance(check(head_of("POST", b"", lines)), Key)
-    assert check(head_of("POST", b"", [*lines, ("x-note", "a")])) is refused("auth_malformed")
+    assert check(head_of("POST", b"", [*lines, ("x-note", "a")])) is rejection("auth_malformed")
 
 
 TIMESTAMPS = [
@@ -192,7 +196,7 @@ def test_credential_of_another_day_than_the_timestamp_is_invalid() -> None:
     just_before = authorization(tc3(timestamp=midnight - 1))
     assert isinstance(check(tc3_head(just_before, x_tc_timestamp=str(midnight - 1)), now=midnight), Key)
     day_before = authorization(tc3(timestamp=midnight, date="2023-11-14"), date="2023-11-14")
-    assert check(tc3_head(day_before, x_tc_timestamp=str(midnight)), now=midnight) is refused(
+    assert check(tc3_head(day_before, x_tc_timestamp=str(midnight)), now=midnight) is rejection(
         "signature_invalid"
     )
     day_after = authorization(tc3(timestamp=midnight), date="2023-11-15")
@@ -214,8 +218,8 @@ def test_only_the_usual_form_is_remembered_and_only_once_it_fits() -> None:
 
 def test_t41_scope_of_another_service_is_a_conflict() -> None:
     said = authorization(tc3(service="cvm"), service="cvm")
-    assert check(tc3_head(said)) is refused("service_conflict")
-    assert claim_tc3(tc3_head(said), "aiart", KEYS, NOW) is refused("service_conflict")
+    assert check(tc3_head(said)) is rejection("service_conflict")
+    assert claim_tc3(tc3_head(said), "aiart", KEYS, NOW) is rejection("service_conflict")
 
 
 CHANGED = [
@@ -234,15 +238,15 @@ CHANGED = [
 
 
 @pytest.mark.parametrize("call", CHANGED)
-def test_call_that_is_not_what_was_signed_is_invalid(call: Callable[[], tuple[Head, bytes]]) -> None:
+def test_call_that_is_not_what_was_signed_is_invalid(call: Callable[[], tuple[RequestHead, bytes]]) -> None:
     head, body = call()
-    assert check(head, body) is refused("signature_invalid")
+    assert check(head, body) is rejection("signature_invalid")
 
 
 def test_query_counts_as_received_not_sorted() -> None:
     signed = tc3_head(method="GET", query="B=2&A=1")
     assert isinstance(check(signed, b""), Key)
-    assert check(tc3_head(signed.authorization, method="GET", query="A=1&B=2"), b"") is refused(
+    assert check(tc3_head(signed.authorization, method="GET", query="A=1&B=2"), b"") is rejection(
         "signature_invalid"
     )
 
@@ -266,14 +270,14 @@ def test_unsigned_payload(sha256: str, allowed: bool, expected: str) -> None:
 
 def test_signature_over_the_literal_is_no_signature_over_a_body() -> None:
     said = authorization(tc3(payload=b"UNSIGNED-PAYLOAD"))
-    assert check(tc3_head(said), unsigned=True) is refused("signature_invalid")
-    assert check(tc3_head(GOOD, x_tc_content_sha256="UNSIGNED-PAYLOAD"), unsigned=True) is refused(
+    assert check(tc3_head(said), unsigned=True) is rejection("signature_invalid")
+    assert check(tc3_head(GOOD, x_tc_content_sha256="UNSIGNED-PAYLOAD"), unsigned=True) is rejection(
         "signature_invalid"
     )
 
 
 def test_body_that_was_not_delivered_verifies_nothing() -> None:
-    assert check(tc3_head(), None) is refused("body_unavailable")
+    assert check(tc3_head(), None) is rejection("body_unavailable")
     assert isinstance(check(tc3_head(method="GET"), None), Key)
 
 
@@ -307,16 +311,16 @@ def test_forms_in_which_clients_sign_headers(
 def test_dec_51_header_values_are_signed_in_lower_case_or_as_sent_all_of_them(content_type: str) -> None:
     sent = {"content_type": content_type.upper(), "accept": "Text/Plain"}
 
-    def found(*signed: str) -> Key | Decision:
+    def found(*signed: str) -> Key | Rejection:
         lines = tuple(zip(("accept", "content-type", "host"), (*signed, HOST), strict=True))
         said = authorization(tc3(signed=lines), names="accept;content-type;host")
         return check(tc3_head(said, **sent))
 
     assert isinstance(found("text/plain", content_type.lower()), Key)
     assert isinstance(found("Text/Plain", content_type.upper()), Key)
-    assert found("Text/Plain", content_type.lower()) is refused("signature_invalid")
-    assert found("text/plain", content_type.upper()) is refused("signature_invalid")
-    assert found("TEXT/PLAIN", content_type.lower()) is refused("signature_invalid")
+    assert found("Text/Plain", content_type.lower()) is rejection("signature_invalid")
+    assert found("text/plain", content_type.upper()) is rejection("signature_invalid")
+    assert found("TEXT/PLAIN", content_type.lower()) is rejection("signature_invalid")
 
 
 def test_t78_header_that_is_signed_before_the_usual_ones_counts() -> None:
@@ -324,31 +328,31 @@ def test_t78_header_that_is_signed_before_the_usual_ones_counts() -> None:
     signed = (("accept", "*/*"), ("content-type", JSON), ("host", HOST))
     said = authorization(tc3(signed=signed), names="accept;content-type;host")
     assert isinstance(check(tc3_head(said, accept="*/*"), held=held), Key)
-    assert check(tc3_head(said, accept="text/plain"), held=held) is refused("signature_invalid")
-    assert check(tc3_head(said), held=held) is refused("auth_malformed"), "signed, and not there"
+    assert check(tc3_head(said, accept="text/plain"), held=held) is rejection("signature_invalid")
+    assert check(tc3_head(said), held=held) is rejection("auth_malformed"), "signed, and not there"
     unsigned = authorization(tc3(), names="accept;content-type;host")
-    assert check(tc3_head(unsigned, accept="*/*"), held=held) is refused("signature_invalid")
+    assert check(tc3_head(unsigned, accept="*/*"), held=held) is rejection("signature_invalid")
 
 
 def test_t74_signature_over_the_action_binds_it() -> None:
     signed = (("content-type", JSON), ("host", HOST), ("x-tc-action", "texttoimage"))
     said = authorization(tc3(signed=signed), names="content-type;host;x-tc-action")
     assert isinstance(check(tc3_head(said)), Key)
-    assert check(tc3_head(said, x_tc_action="DeleteBudget")) is refused("signature_invalid")
+    assert check(tc3_head(said, x_tc_action="DeleteBudget")) is rejection("signature_invalid")
 
 
 def test_t81_unknown_key_and_disabled_key_read_alike() -> None:
     stranger = tc3_head(GOOD.replace(SECRET_ID, "AKIDunknown"))
-    assert check(stranger) is refused("secret_id_unknown")
-    assert check(tc3_head(), held=keys(enabled=False)) is refused("secret_id_unknown")
-    assert claim_tc3(stranger, "aiart", KEYS, NOW) is refused("secret_id_unknown")
+    assert check(stranger) is rejection("secret_id_unknown")
+    assert check(tc3_head(), held=keys(enabled=False)) is rejection("secret_id_unknown")
+    assert claim_tc3(stranger, "aiart", KEYS, NOW) is rejection("secret_id_unknown")
 
 
 def test_t83_good_signature_is_never_remembered() -> None:
     held = keys()
     assert isinstance(check(tc3_head(), held=held), Key)
-    assert check(tc3_head(), b"other", held=held) is refused("signature_invalid")
-    assert check(tc3_head(), held=held, now=NOW + 301) is refused("signature_expired")
+    assert check(tc3_head(), b"other", held=held) is rejection("signature_invalid")
+    assert check(tc3_head(), held=held, now=NOW + 301) is rejection("signature_expired")
 
 
 TOKEN = "EXAMPLE-TOKEN"
@@ -377,4 +381,4 @@ def test_temporary_credential(fields: dict[str, Any], token: str | None, expecte
 
 def test_only_who_holds_the_secret_learns_of_token_and_expiry() -> None:
     held = keys(token=TOKEN, expires=NOW)
-    assert check(tc3_head(authorization("0" * 64)), held=held) is refused("signature_invalid")
+    assert check(tc3_head(authorization("0" * 64)), held=held) is rejection("signature_invalid")

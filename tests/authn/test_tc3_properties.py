@@ -12,12 +12,13 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from camguard.authn.authenticator import Identity, make_identify, named_secret_id, signature_label
+from camguard.authn.authenticator import Caller, authenticator, named_secret_id, signature_label
 from camguard.authn.credentials import Key
 from camguard.authn.hmac_v1 import check_v1
 from camguard.authn.tc3 import check_tc3
-from camguard.engine.decision import Decision, Reason
-from camguard.request.head import Head
+from camguard.engine.decision import Reason
+from camguard.request.head import RequestHead
+from camguard.request.rejection import Rejection
 from camguard.settings.model import IdentityMode, IdentitySettings
 from tests.authn.signing import (
     BODY,
@@ -94,7 +95,7 @@ def sign(call: dict[str, Any]) -> tuple[list[tuple[str, str]], int]:
     return [*sent.items(), ("x-tc-timestamp", str(call["time"])), ("authorization", said)], len(said) - 64
 
 
-def judged(call: dict[str, Any], lines: list[tuple[str, str]], after: int = 0) -> Key | Decision:
+def judged(call: dict[str, Any], lines: list[tuple[str, str]], after: int = 0) -> Key | Rejection:
     head = head_of(call["method"], call["query"].encode(), lines)
     return check_tc3(head, "aiart", call["body"], KEYS, call["time"] + after)
 
@@ -127,7 +128,7 @@ def test_one_byte_changed_in_what_is_signed_is_refused(call: dict[str, Any], dat
     unchanged = sent | {"host": sent["host"].partition(":")[0]}
     same = part == "host" and unchanged["host"] == dict(lines)["host"].partition(":")[0] and not call["port"]
     if not same:  # a host that was signed without its port may have any
-        assert isinstance(found, Decision)
+        assert isinstance(found, Rejection)
         assert not found
 
 
@@ -150,7 +151,7 @@ def _other(old: bytes, data: st.DataObject, alphabet: bytes | None = None, *, re
 def test_outside_of_300_seconds_everything_has_expired(call: dict[str, Any], after: int, early: bool) -> None:
     lines, _ = sign(call)
     found = judged(call, lines, -after if early else after)
-    assert isinstance(found, Decision)
+    assert isinstance(found, Rejection)
     assert found.reason is Reason.SIGNATURE_EXPIRED
 
 
@@ -179,16 +180,16 @@ def test_v1_verifies_as_signed_and_not_otherwise(
     signature = v1(verb, spelled, digest=method)
     head = head_of(verb, b"", [("host", HOST), ("content-type", FORM)])
 
-    def check(pairs: dict[str, str]) -> Key | Decision:
+    def check(pairs: dict[str, str]) -> Key | Rejection:
         return check_v1(head, None, (*pairs.items(), ("Signature", signature)), KEYS, NOW)
 
     found = check(params)
-    if isinstance(found, Decision):
+    if isinstance(found, Rejection):
         assert found.detail == "signature_v1_ambiguous"
     name = data.draw(st.sampled_from(sorted(params)))
     value = data.draw(st.text(max_size=20).filter(lambda value: value != params[name]))
-    assert isinstance(check({**params, name: value}), Decision)
-    assert isinstance(check({n: v for n, v in params.items() if n != name}), Decision)
+    assert isinstance(check({**params, name: value}), Rejection)
+    assert isinstance(check({n: v for n, v in params.items() if n != name}), Rejection)
 
 
 class Source:
@@ -263,24 +264,24 @@ def test_any_head_is_answered_and_nothing_raises(
 ) -> None:
     lines = {"content_sha256": sha256, "content_type": kind, "host": host, "identity": identity}
     head = tc3_head()._replace(authorization=said, timestamp=timestamp, token=token, **lines)  # type: ignore[arg-type]
-    head = head._replace(received=_lines(head), method="POST" if body else "GET")
+    head = head._replace(lines=_lines(head), method="POST" if body else "GET")
     allow_v1, unsigned, bind = flags
     rules = IdentitySettings(
         mode=mode, allow_v1=allow_v1, allow_unsigned_payload=unsigned, bind_signatures=bind
     )
-    identify = make_identify(rules, Source())
-    found = identify(head, "aiart", body, params, trusted, now)
+    identify = authenticator(rules, Source())
+    found = identify.caller(head, "aiart", body, params, trusted, now)
     identify.needs_body(head)
     named_secret_id(head, params)
-    if isinstance(found, Decision):
+    if isinstance(found, Rejection):
         assert not found
         assert found.reason in IDENTITY_REASONS
         signature_label(found)
     elif found.signature == "valid":
-        assert found == Identity("uin/100000000101", "AKIDz8…MPLE", None, "valid")
+        assert found == Caller("uin/100000000101", "AKIDz8…MPLE", None, "valid")
         assert said == authorization(tc3()).encode(), "nothing but the one good signature verifies"
 
 
-def _lines(head: Head) -> tuple[tuple[bytes, bytes], ...]:
+def _lines(head: RequestHead) -> tuple[tuple[bytes, bytes], ...]:
     named = (b"host", head.host), (b"content-type", head.content_type), (b"authorization", head.authorization)
     return tuple((name, value) for name, value in named if value is not None)

@@ -13,9 +13,8 @@ import pytest
 from camguard.authn.credentials import Key, Keys, parse_keys
 from camguard.authn.hmac_v1 import check_v1
 from camguard.authn.tc3 import check_tc3, named_credential, verify_tc3
-from camguard.engine.decision import Decision
-from camguard.request.head import Head
-from camguard.request.rejection import refused
+from camguard.request.head import RequestHead
+from camguard.request.rejection import Rejection, rejection
 from tests.authn.signing import (
     BODY,
     FORM,
@@ -33,7 +32,7 @@ TRIES = 10_000
 ROUNDS = 7  # a leak shows in each of them, a busy machine in some
 MOST = 0.05
 
-Check = Callable[[], Key | Decision]
+Check = Callable[[], Key | Rejection]
 
 
 def difference(one: Check, other: Check) -> float:
@@ -56,7 +55,7 @@ def with_strangers(secret_ids: list[str]) -> Keys:
     return parse_keys(f"{{{entries}}}".encode(), "keys.json")
 
 
-def wrong(secret_id: str = SECRET_ID) -> Head:
+def wrong(secret_id: str = SECRET_ID) -> RequestHead:
     return tc3_head(authorization("0" * 64, secret_id=secret_id))
 
 
@@ -66,8 +65,8 @@ STRANGER = SECRET_ID[::-1]
 
 def tc3_pair() -> tuple[Check, Check]:
     known, unknown = wrong(), wrong(STRANGER)
-    assert check_tc3(known, "aiart", BODY, KEYS, NOW) is refused("signature_invalid")
-    assert check_tc3(unknown, "aiart", BODY, KEYS, NOW) is refused("secret_id_unknown")
+    assert check_tc3(known, "aiart", BODY, KEYS, NOW) is rejection("signature_invalid")
+    assert check_tc3(unknown, "aiart", BODY, KEYS, NOW) is rejection("secret_id_unknown")
     return (
         lambda: check_tc3(known, "aiart", BODY, KEYS, NOW),
         lambda: check_tc3(unknown, "aiart", BODY, KEYS, NOW),
@@ -98,14 +97,14 @@ def before_the_body_pair() -> tuple[Check, Check]:
     """A known id is verified when the body is there; an unknown one is refused before, and as slowly."""
     known, unknown, small = wrong(), wrong(STRANGER), b""
 
-    def whole() -> Key | Decision:
+    def whole() -> Key | Rejection:
         credential = named_credential(known, "aiart", KEYS, NOW)
-        assert not isinstance(credential, Decision)
+        assert not isinstance(credential, Rejection)
         return verify_tc3(known, credential, small, NOW)
 
-    def early() -> Key | Decision:
+    def early() -> Key | Rejection:
         refusal = named_credential(unknown, "aiart", KEYS, NOW)
-        assert isinstance(refusal, Decision)
+        assert isinstance(refusal, Rejection)
         return refusal
 
     return whole, early

@@ -59,6 +59,7 @@ def _split(raw: bytes) -> tuple[dict[str, Any], bytes]:
         "method": method.decode(),
         "path": path.decode(),
         "raw_path": path,
+        "http_version": "1.1",
         "query_string": query,
         "headers": headers,
     }

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from camguard.authn.authenticator import make_identify
+from camguard.authn.authenticator import authenticator
 from camguard.enforcement import guard as guard_module
-from camguard.enforcement import reading
+from camguard.enforcement import late as late_module
 from camguard.engine.decision import Decision, Reason
+from camguard.request import body as body_module
 from camguard.request import client_address
-from camguard.request.rejection import refused
+from camguard.request.rejection import rejection
 from camguard.settings import IdentitySettings
-from camguard.telemetry.record import Facts, Record
 from tests.authn.signing import FORM, authorization, keys
 from tests.authn.signing import NOW as SIGNED_AT
 from tests.stage import (
@@ -79,29 +79,29 @@ class BrokenBundle:
 
 def in_parse(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
     del play
-    patch.setattr(reading, "read_lines", Broken(error))
+    patch.setattr(guard_module, "read_head", Broken(error))
 
 
 def in_address(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
     del play
-    patch.setattr(client_address, "peer_of", Broken(error))
+    patch.setattr(client_address, "socket_place", Broken(error))
 
 
 def in_catalog(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(play.guard, "_meanings", Broken(error))
+    patch.setattr(play.guard, "_targets", Broken(error))
 
 
 def in_body(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(play.guard._intake, "take", Broken(error))  # noqa: SLF001
+    patch.setattr(play.guard._bodies, "take", Broken(error))  # noqa: SLF001
 
 
 def in_inspection(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
     del play
-    patch.setattr(reading, "plain_json", Broken(error))
+    patch.setattr(body_module, "is_plain", Broken(error))
 
 
 def in_claim(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(type(play.who), "claimed_by", Broken(error))
+    patch.setattr(type(play.who), "claim", Broken(error))
 
 
 def in_identity(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
@@ -109,7 +109,7 @@ def in_identity(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> 
 
 
 def in_proof(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(type(play.who), "__call__", Broken(error))
+    patch.setattr(type(play.who), "caller", Broken(error))
 
 
 def in_clock(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def in_evaluation(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -
 
 def in_handing_over(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
     del play
-    patch.setattr(guard_module, "replay", Broken(error))
+    patch.setattr(body_module, "resend", Broken(error))
 
 
 STAGES = (
@@ -163,7 +163,7 @@ def test_t66_an_exception_before_the_decision_is_a_refusal(
         stage(play, error, patch)
         reply = play.ask(lines=lines_to(stage))
     assert reply.reached == []
-    assert reply.records[0].decision is refused("internal_error")
+    assert reply.records[0].decision is rejection("internal_error")
     assert reply.status == (200 if style == "sdk" else 500)
     assert reply.error["Code"] == "InternalError"
     assert play.guard.faults == 1
@@ -276,14 +276,14 @@ def test_shadow_lets_pass_what_policy_denies_and_nothing_else(
 @pytest.mark.parametrize("detail", ["signature_invalid", "principal_missing", "identity_header_untrusted"])
 def test_shadow_refuses_who_is_not_known(detail: str) -> None:
     who = Known()
-    who.said = refused(detail)
+    who.found = rejection(detail)
     reply = ask(enforcement(mode="shadow"), who=who)
     assert (reply.detail, reply.passed) == (detail, False)
 
 
 def test_t38_a_body_is_not_read_of_a_caller_who_is_not_known() -> None:
     who = Known()
-    who.said = refused("principal_missing")
+    who.found = rejection("principal_missing")
     bodies = (b'{"Action": "DeleteBudget"}', b'{"action": [[], []]}', b"{")
     assert {ask(who=who, chunks=(body,)).detail for body in bodies} == {"principal_missing"}
     assert {ask(chunks=(body,)).detail for body in bodies} == {
@@ -388,7 +388,7 @@ def test_what_the_head_can_refuse_is_refused_before_the_body_is_asked_for(
 ) -> None:
     sent: list[Any] = []
     keys_known = IdentitySettings(**rules)
-    play = Play(who=make_identify(keys_known, Signers()), clock=lambda: float(SIGNED_AT), drains=drains)
+    play = Play(who=authenticator(keys_known, Signers()), clock=lambda: float(SIGNED_AT), drains=drains)
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -396,7 +396,7 @@ def test_what_the_head_can_refuse_is_refused_before_the_body_is_asked_for(
     lines = sdk(line, content_type=kind, host=b"aiart.tencentcloudapi.com", x_tc_timestamp=b"%d" % SIGNED_AT)
     scope = Request(lines=(*lines, (b"content-length", b"1000")), length=False, client=(OFFICE, 1)).scope()
     asyncio.run(play.middleware(scope, Broken(AssertionError("the body was asked for")), send))
-    assert play.records[0].decision is refused(detail)
+    assert play.records[0].decision is rejection(detail)
     assert sent[1]["body"]
 
 
@@ -422,7 +422,7 @@ BEFORE_INSPECTION = [
 def test_policies_that_refuse_are_asked_before_a_body_is_inspected(
     principal: str, action: bytes, reason: str, body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "plain_json", Broken(AssertionError("the body was inspected")))
+    monkeypatch.setattr(late_module, "read_body", Broken(AssertionError("the body was inspected")))
     lines = sdk(FROM_OFFICE, SIGNED, x_tc_action=action)
     reply = ask(who=Known(principal, body=True), lines=lines, chunks=(body,))
     assert reply.records[0].decision.reason.value == reason
@@ -477,13 +477,13 @@ def test_a_candidate_is_asked_beside_and_never_obeyed() -> None:
     assert record.candidate is not None
     assert record.candidate.reason is Reason.EXPLICIT_DENY
     assert (
-        Play(candidate=candidate).ask(lines=sdk(FROM_OFFICE, x_tc_action=b"x")).records[0].candidate is None
+        Play(candidate=candidate).ask(lines=sdk(FROM_OFFICE, x_tc_action=b"?")).records[0].candidate is None
     )
     for broken in (BrokenStore(ValueError()), Held(BrokenBundle(ValueError()))):  # type: ignore[arg-type]
         reply = Play(candidate=broken).ask(lines=sdk(FROM_OFFICE))
         assert reply.passed
-        assert reply.records[0].candidate == refused("internal_error")
-    assert Play(candidate=Held(None)).ask(lines=sdk(FROM_OFFICE)).records[0].candidate == refused(
+        assert reply.records[0].candidate == rejection("internal_error")
+    assert Play(candidate=Held(None)).ask(lines=sdk(FROM_OFFICE)).records[0].candidate == rejection(
         "policy_unavailable"
     )
 
@@ -528,16 +528,16 @@ def test_t58_each_request_is_judged_anew() -> None:
 def test_the_identity_is_asked_with_what_goes_on() -> None:
     who = Known()
     ask(who=who, lines=sdk(FROM_OFFICE, SIGNED), chunks=(b'{"a"', b":1}"))
-    head, service, body, params, trusted = who.asked[0]
+    head, service, body, params, trusted = who.requests[0]
     assert (service, body, params, trusted) == ("partners", b'{"a":1}', (), True)
-    assert dict(head.headers)[b"x-tc-action"] == b"QueryArea"
+    assert dict(head.onward)[b"x-tc-action"] == b"QueryArea"
     ask(who=who, lines=sdk(), client=(OFFICE, 1), method="GET", query=b"A=1&B=%20", chunks=(b"",))
-    assert who.asked[1][2:] == (b"", (("A", "1"), ("B", " ")), False)
+    assert who.requests[1][2:] == (b"", (("A", "1"), ("B", " ")), False)
 
 
 def test_a_refused_caller_is_in_the_record() -> None:
     who = Known()
-    who.said = refused("signature_expired")
+    who.found = rejection("signature_expired")
     auth = (
         b"TC3-HMAC-SHA256 Credential=AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE/2026-03-10/partners/tc3_request, x"
     )
@@ -546,13 +546,6 @@ def test_a_refused_caller_is_in_the_record() -> None:
     assert record.secret_id is not None
     assert "krbsJ5yKBZQpn74WFkmLP" not in record.secret_id
     assert record.principal is None
-
-
-def test_facts_are_the_middle_of_a_record() -> None:
-    """They are laid into it as they are."""
-    begin = Record._fields.index(Facts._fields[0])
-    assert Record._fields[begin : begin + len(Facts._fields)] == Facts._fields
-    assert [Record.__annotations__[name] for name in Facts._fields] == list(Facts.__annotations__.values())
 
 
 def test_a_decision_is_never_chained_by_truth() -> None:

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from camguard.authn.authenticator import make_identify
+from camguard.authn.authenticator import authenticator
 from camguard.authn.credentials import KeyStore
 from camguard.settings import IdentitySettings
 from tests.authn.signing import SECRET, SECRET_ID, authorization
@@ -238,7 +238,7 @@ IDENTITIES = [
 
 @pytest.mark.parametrize(("client", "said", "detail"), IDENTITIES)
 def test_identity_headers(client: str, said: list[bytes], detail: str) -> None:
-    who = make_identify(IdentitySettings(mode="header"), None)
+    who = authenticator(IdentitySettings(mode="header"), None)
     extra = [(b"x-camguard-principal", each) for each in said]
     forwarded = [(b"x-forwarded-for", OFFICE.encode())] if client == PROXY else []
     reply = Play(who=who).ask(lines=sdk(*extra, *forwarded), client=(client, 1))
@@ -253,7 +253,7 @@ def test_t41_the_product_that_was_signed_is_the_one_of_the_host(tmp_path: Path) 
     file = tmp_path / "keys.json"
     file.write_text(json.dumps({SECRET_ID: {"secret_key": SECRET, "principal": ALICE}}))
     file.chmod(0o600)
-    who = make_identify(IdentitySettings(mode="signature"), KeyStore(file))
+    who = authenticator(IdentitySettings(mode="signature"), KeyStore(file))
     auth = authorization("0" * 64, date="2026-03-10", service="aiart")
     lines = sdk((b"authorization", auth.encode()), (b"x-forwarded-for", OFFICE.encode()))
     reply = Play(who=who).ask(lines=lines)

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from camguard.enforcement.service_index import ACTION_NAME, Directory
-from camguard.engine.decision import Decision
+from camguard.enforcement.target import ACTION_NAME, ServiceIndex
+from camguard.engine.decision import Reason
 from camguard.policy.resources import Owner
 from camguard.request.params import parse_params
-from camguard.request.rejection import refused
+from camguard.request.rejection import Rejection, rejection
 from camguard.settings import LimitsSettings
 from tests.stage import CATALOG, OFFICE, QUIET, Play, Reply, ask, bundle, enforcement, limits, sdk
 from tests.stage import Held as Store
@@ -296,7 +296,7 @@ def test_a_version_in_a_query_beside_a_form_is_judged() -> None:
 def test_t34_an_unknown_action_meets_no_policy() -> None:
     fresh = bundle()
     reply = Play(policies=Store(fresh)).ask(lines=sdk(FROM_OFFICE, x_tc_action=b"NotListed"))
-    assert reply.records[0].decision is refused("action_unknown")
+    assert reply.records[0].decision.reason is Reason.ACTION_UNKNOWN
     assert fresh.table_stats() == (0, 0, 0)
 
 
@@ -333,7 +333,7 @@ def test_what_was_named_is_in_the_record_even_if_it_was_refused() -> None:
 def test_t38_parameters_are_read_in_time() -> None:
     began = time.perf_counter()
     for raw in (b"a=1&" * 8000, b"%41" * 10_000, b"&" * 32_000, b"a" * 32_000, b"+" * 32_000):
-        parse_params(raw, 1000, refused("query_malformed"))
+        parse_params(raw, 1000, rejection("query_malformed"))
     assert time.perf_counter() - began < 2
     assert ask(limits(params=3), method="GET", chunks=(b"",), query=b"a&b&c&d").detail == "too_many_params"
 
@@ -342,8 +342,8 @@ def test_t38_parameters_are_read_in_time() -> None:
 @given(st.text(alphabet="\\%+xuN{}0aA41C38F", max_size=40))
 @example("\\%41\\x41\\\\%5c\\u0041\\N{DIGIT ONE}")
 def test_escapes_are_decoded_as_everybody_decodes_them(text: str) -> None:
-    read = parse_params(b"a=" + text.encode(), 10, refused("query_malformed"))
-    if not isinstance(read, Decision):
+    read = parse_params(b"a=" + text.encode(), 10, rejection("query_malformed"))
+    if not isinstance(read, Rejection):
         assert read == (("a", unquote_plus(text, errors="strict")),)
 
 
@@ -351,7 +351,7 @@ def test_t38_a_form_of_escapes_costs_no_step_for_each() -> None:
     raw = b"a=" + b"%41" * 349_000
     began = time.perf_counter()
     tracemalloc.start()
-    parse_params(raw, 1000, refused("body_malformed"))
+    parse_params(raw, 1000, rejection("body_malformed"))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * len(raw)
@@ -361,13 +361,13 @@ def test_t38_a_form_of_escapes_costs_no_step_for_each() -> None:
 @QUIET
 @given(st.binary(max_size=60))
 def test_parameters_are_read_or_refused_and_never_raise(raw: bytes) -> None:
-    read = parse_params(raw, 10, refused("query_malformed"))
+    read = parse_params(raw, 10, rejection("query_malformed"))
     if isinstance(read, tuple) and raw:
         assert len(read) == raw.count(b"&") + 1
 
 
-UNKNOWN = refused("service_unknown")
-DIRECTORY = Directory(CATALOG, Owner("1", "2"), ("tencentcloudapi.com",), LimitsSettings())
+UNKNOWN = rejection("service_unknown")
+DIRECTORY = ServiceIndex(CATALOG, Owner("1", "2"), ("tencentcloudapi.com",), LimitsSettings())
 HEADER = st.one_of(
     st.none(),
     st.sampled_from([b"QueryArea", b"2022-09-28", b"ap-guangzhou", b"application/json"]),
@@ -381,14 +381,14 @@ HOST = st.one_of(st.just(b"aiart.tencentcloudapi.com"), st.binary(max_size=40))
 @QUIET
 @given(st.tuples(st.sampled_from(["GET", "POST"]), HOST, HEADER, HEADER, HEADER, HEADER))
 def test_names_are_understood_or_refused_and_never_raise(naming: Any) -> None:
-    named = DIRECTORY.name(naming)
-    if not isinstance(named, Decision):
+    named = DIRECTORY.named[naming]
+    if not isinstance(named, Rejection):
         assert named.service in CATALOG.services
         assert named.action is None or ACTION_NAME.fullmatch(named.action.encode())
 
 
 def test_the_directory_is_bounded() -> None:
-    directory = Directory(CATALOG, Owner("1", "2"), ("tencentcloudapi.com",), LimitsSettings())
+    directory = ServiceIndex(CATALOG, Owner("1", "2"), ("tencentcloudapi.com",), LimitsSettings())
     for n in range(5000):
         assert directory.named["GET", b"h%d.tencentcloudapi.com" % n, None, b"A", None, None] is UNKNOWN
     assert len(directory.named) <= 4096

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from camguard.authn.authenticator import make_identify
-from camguard.enforcement.target import Meanings
-from camguard.request.body import Intake
+from camguard.authn.authenticator import authenticator
+from camguard.enforcement import target as target_module
+from camguard.enforcement.target import Target, Targets
+from camguard.request.body import BodyBuffer
 from camguard.settings.model import IdentitySettings
 from tests.stage import (
     ALICE,
@@ -29,7 +30,7 @@ from tests.stage import (
     sdk,
 )
 
-WHO = make_identify(IdentitySettings(mode="header"), None)
+WHO = authenticator(IdentitySettings(mode="header"), None)
 IDENTITY = b"x-camguard-principal"
 FORM = b"application/x-www-form-urlencoded"
 SETTINGS_OF = {
@@ -104,7 +105,7 @@ def asked(mode: str, request: dict[str, Any]) -> Reply:
 def test_what_a_head_tells_alone_is_judged_as_after_the_body(mode: str, request_: dict[str, Any]) -> None:
     before = asked(mode, request_)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Meanings, "_told", lambda *_: None)
+        patch.setattr(target_module, "_start", lambda *_: None)
         after = asked(mode, request_)
     said = [reply.records[0].decision for reply in (before, after)]
     if said[0] != said[1]:  # what policy denies is denied whatever the body says
@@ -129,13 +130,13 @@ def test_a_body_is_taken(
     source: str, more: tuple[Line, ...], drains: bool, taken: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked_for: list[Any] = []
-    take = Intake.take
+    take = BodyBuffer.take
 
     def noted(*told: Any) -> Any:
         asked_for.append(told)
         return take(*told)
 
-    monkeypatch.setattr(Intake, "take", noted)
+    monkeypatch.setattr(BodyBuffer, "take", noted)
     stage = Play(who=WHO, drains=drains)
     lines = sdk((b"x-forwarded-for", source.encode()), (IDENTITY, ALICE.encode()), *more)
     reply = stage.ask(lines=lines, chunks=(b'{"Action":"PayOrders"}',) if source == ELSEWHERE else (b"{}",))
@@ -146,13 +147,13 @@ def test_a_body_is_taken(
 
 def test_a_combination_is_settled_once_and_judged_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
-    mean = Meanings.mean
+    resolve = Targets._resolve  # noqa: SLF001 - what is done once
 
-    def noted(self: Meanings, said: Any) -> Any:
-        made.append(said)
-        return mean(self, said)
+    def noted(self: Targets, key: Any) -> Target:
+        made.append(key)
+        return resolve(self, key)
 
-    monkeypatch.setattr(Meanings, "mean", noted)
+    monkeypatch.setattr(Targets, "_resolve", noted)
     clock = iter([1.0, 2.0, 3.0, 4.0])
     stage = Play(who=WHO, clock=lambda: next(clock))
     replies = [
@@ -167,16 +168,16 @@ def test_a_combination_is_settled_once_and_judged_each_time(monkeypatch: pytest.
 def test_what_callers_say_is_not_kept_without_end() -> None:
     stage = play("enforce")
     stage.ask(lines=sdk((b"x-forwarded-for", OFFICE.encode()), (IDENTITY, ALICE.encode())))
-    found = stage.guard._known  # noqa: SLF001 - what may not grow
+    found = stage.guard._targets_of  # noqa: SLF001 - what may not grow
     assert found is not None
     known = found[1].known
-    (said,) = known
+    (key,) = known
     sizes = []
     for number in range(20_000):
-        assert known[*said[:-1], b"10.%d.%d.9" % divmod(number, 256)].told is not None
+        assert known[*key[:-1], b"10.%d.%d.9" % divmod(number, 256)].start is not None
         sizes.append(len(known))
     assert max(sizes) == 16_384
-    assert known[*said[:-1], b"10.0.0.9, " * 200].origin.refusal is not None
+    assert known[*key[:-1], b"10.0.0.9, " * 200].rejection is not None
     assert len(known) == sizes[-1], "too long to be kept"
 
 
@@ -185,7 +186,7 @@ def test_many_lines_of_next_to_nothing_are_not_kept() -> None:
     for count in (1, 3, 100):
         lines = [(b"x-forwarded-for", b"%d" % number) for number in range(count)]
         stage.ask(lines=sdk(*lines, (b"x-forwarded-for", OFFICE.encode()), (IDENTITY, ALICE.encode())))
-    known = stage.guard._known  # noqa: SLF001 - what may not grow
+    known = stage.guard._targets_of  # noqa: SLF001 - what may not grow
     assert known is not None
     assert len(known[1].known) == 2
 

@@ -14,23 +14,23 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from camguard.authn.authenticator import make_identify
+from camguard.authn.authenticator import authenticator
 from camguard.authn.credentials import parse_keys
 from camguard.catalog import load_catalog, parse_catalog
 from camguard.catalog_import.page import read_page
-from camguard.enforcement.resource_binding import fill_templates, nest
+from camguard.enforcement.resource_binding import bind_resources
+from camguard.enforcement.target import ServiceIndex
 from camguard.engine.action_index import ActionIndex
-from camguard.engine.decision import Decision
 from camguard.engine.principals import read_principals
 from camguard.errors import AddressError, BundleError, CatalogError, PolicyError, SettingsError
 from camguard.ipset import IpSet, format_address, parse_address, parse_range
 from camguard.lint import CatalogView, lint
 from camguard.policy.document import parse_document
-from camguard.request.body_formats import content_of, inspect_json, inspect_multipart
-from camguard.request.client_address import Peer, client_address, peer_of
-from camguard.request.head import Head
-from camguard.request.params import action_of, parse_params
-from camguard.request.rejection import refused
+from camguard.request.body_formats import _read_json, _read_multipart, body_format
+from camguard.request.client_address import forwarded_client, socket_place
+from camguard.request.head import RequestHead, read_head
+from camguard.request.params import action_of, nest, parse_params
+from camguard.request.rejection import Rejection, rejection
 from camguard.settings import IdentitySettings, load_settings
 from camguard.strict_json import read_json
 from tests import stage
@@ -43,20 +43,18 @@ from tests.authn.signing import (
     SECRET_ID,
     head_of,
     keys,
-    read_head,
     tc3_head,
     v1,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-MALFORMED = refused("query_malformed")
+MALFORMED = rejection("query_malformed")
 TRUSTED = IpSet.of(("10.0.0.0/8", "2001:db8::/32"))
 CATALOG = load_catalog(ROOT / "config" / "catalog")
 VIEW = CatalogView(ActionIndex(CATALOG))
-DIRECTORY = stage.Play().guard._meanings(stage.BUNDLE).directory  # noqa: SLF001 - as a guard makes it
+SERVICES = ServiceIndex(stage.CATALOG, stage.BUNDLE.owner, stage.SETTINGS.hosts.roots, stage.SETTINGS.limits)
 SIGNED = tc3_head()
 FORM_HEAD = head_of("POST", b"", [("host", HOST), ("content-type", FORM)])
-BEHIND_PROXY = Peer(None, trusted=True)
 
 
 class Held:
@@ -65,7 +63,7 @@ class Held:
     keys = keys()
 
 
-IDENTIFY = make_identify(IdentitySettings(mode="either", allow_v1=True, bind_signatures=True), Held())
+IDENTIFY = authenticator(IdentitySettings(mode="either", allow_v1=True, bind_signatures=True), Held())
 
 
 def lines_of(data: bytes) -> list[tuple[bytes, bytes]]:
@@ -77,7 +75,13 @@ def lines_of(data: bytes) -> list[tuple[bytes, bytes]]:
 def head(data: bytes) -> object:
     """Header block, the query on its first line."""
     query, _, block = data.partition(b"\n")
-    scope = {"method": "POST", "path": "/", "query_string": query, "headers": lines_of(block)}
+    scope = {
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/",
+        "query_string": query,
+        "headers": lines_of(block),
+    }
     return read_head(scope, RULES)
 
 
@@ -85,6 +89,7 @@ def connection(data: bytes) -> object:
     """The value of one `Connection` header, beside what a client usually sends."""
     scope = {
         "method": "POST",
+        "http_version": "1.1",
         "path": "/",
         "query_string": b"",
         "headers": [*stage.SDK, (b"connection", data)],
@@ -95,7 +100,7 @@ def connection(data: bytes) -> object:
 def query(data: bytes) -> object:
     """Query and form."""
     params = parse_params(data, 1000, MALFORMED)
-    if isinstance(params, Decision):
+    if isinstance(params, Rejection):
         return params
     nest(params)
     return action_of(params)
@@ -103,61 +108,61 @@ def query(data: bytes) -> object:
 
 def content_type(data: bytes) -> object:
     """Content-Type."""
-    return content_of(data)
+    return body_format(data)
 
 
 def json_body(data: bytes) -> object:
     """JSON body that is only searched for an action, and one whose parameters name resources."""
     entry = stage.CATALOG.services["cvm"].actions["StopInstances"]
-    inspect_json(data, "StopInstances", wanted=False, depth=64, limit=1000)
-    found = inspect_json(data, "StopInstances", wanted=True, depth=64, limit=1000)
-    templates = DIRECTORY.templates(entry)
-    if isinstance(found, Decision) or templates is None:
+    _read_json(data, "StopInstances", wanted=False, depth=64, limit=1000)
+    found = _read_json(data, "StopInstances", wanted=True, depth=64, limit=1000)
+    templates = SERVICES.templates(entry)
+    if isinstance(found, Rejection) or templates is None:
         return found
-    return fill_templates(templates, found.parameters, "ap-guangzhou")
+    return bind_resources(templates, found, "ap-guangzhou")
 
 
 def multipart_body(data: bytes) -> object:
     """Multipart body between `--b` lines."""
-    return inspect_multipart(data, b"b", "QueryArea", wanted=True, limit=1000)
+    return _read_multipart(data, b"b", "QueryArea", wanted=True, limit=1000)
 
 
 def authorization(data: bytes) -> object:
     """Authorization of a TC3 call."""
     said = SIGNED._replace(authorization=data)
-    return IDENTIFY(said, "aiart", BODY, (), False, NOW)
+    return IDENTIFY.caller(said, "aiart", BODY, (), False, NOW)
 
 
 def v1_form(data: bytes) -> object:
     """Parameters of a form that carries a v1 signature."""
     params = parse_params(data, 1000, MALFORMED)
-    if isinstance(params, Decision):
+    if isinstance(params, Rejection):
         return params
     signed = (*params, ("SecretId", SECRET_ID))
     digest = "sha256" if ("SignatureMethod", "HmacSHA256") in params else "sha1"
     good = v1("POST", signed, digest=digest)
-    return IDENTIFY(FORM_HEAD, "aiart", data, (*signed, ("Signature", good)), False, NOW)
+    return IDENTIFY.caller(FORM_HEAD, "aiart", data, (*signed, ("Signature", good)), False, NOW)
 
 
 def identity_header(data: bytes) -> object:
-    """Identity header of a trusted proxy."""
+    """Caller header of a trusted proxy."""
     said = SIGNED._replace(authorization=None, identity=data)
-    return IDENTIFY(said, "aiart", b"{}", (), True, NOW)
+    return IDENTIFY.caller(said, "aiart", b"{}", (), True, NOW)
 
 
 def forwarded_for(data: bytes) -> object:
     """X-Forwarded-For, a line each."""
-    return client_address(BEHIND_PROXY, tuple(data.split(b"\n")), TRUSTED, "x-forwarded-for")
+    return forwarded_client(tuple(data.split(b"\n")), TRUSTED, "x-forwarded-for")
 
 
 def forwarded(data: bytes) -> object:
     """Forwarded (RFC 7239), a line each."""
-    return client_address(BEHIND_PROXY, tuple(data.split(b"\n")), TRUSTED, "forwarded")
+    return forwarded_client(tuple(data.split(b"\n")), TRUSTED, "forwarded")
 
 
 def peer(data: bytes) -> object:
     """Address of a socket."""
-    return peer_of(data.decode("utf-8", "surrogateescape"), TRUSTED)
+    return socket_place(data.decode("utf-8", "surrogateescape"))
 
 
 def address(data: bytes) -> object:
@@ -184,7 +189,7 @@ def cidr(data: bytes) -> object:
 def naming(data: bytes) -> object:
     """Host, content type, action, version, region, a line each."""
     parts = [*data.split(b"\n"), None, None, None, None][:5]
-    return DIRECTORY.name(("POST", parts[0] or b"", *parts[1:]))  # type: ignore[arg-type]
+    return SERVICES.named[("POST", parts[0] or b"", *parts[1:])]  # type: ignore[index]  # as many as a naming has
 
 
 def policy(data: bytes) -> object:
@@ -263,8 +268,8 @@ def _file(*path: str) -> bytes:
     return ROOT.joinpath("config", *path).read_bytes()
 
 
-def _head(found: Head) -> bytes:
-    return b"\n".join(name + b":" + value for name, value in found.received)
+def _head(found: RequestHead) -> bytes:
+    return b"\n".join(name + b":" + value for name, value in found.lines)
 
 
 JSON_WORDS = (

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from camguard.authn.authenticator import make_identify
+from camguard.authn.authenticator import authenticator
 from camguard.authn.credentials import parse_keys
 from camguard.settings import IdentitySettings
 from tests.authn.signing import FORM, HOST, JSON, NOW, SECRET, SECRET_ID, authorization, tc3, v1
@@ -42,7 +42,7 @@ class Held:
     )
 
 
-WHO = make_identify(IdentitySettings(mode="either", allow_v1=True), Held())
+WHO = authenticator(IdentitySettings(mode="either", allow_v1=True), Held())
 
 
 def principals(scope: dict[str, Any], body: bytes) -> Iterator[str]:

@@ -12,17 +12,20 @@ from typing import Any
 
 import pytest
 
-from camguard.enforcement.reading import TRAILERS_APART
-from camguard.request.body import Intake, Receive, Taken, resumed, stream
+from camguard.request.body import BodyBuffer, HeldBody, Receive, resumed, stream
 from camguard.request.deadline import Watch
-from camguard.request.rejection import refused
+from camguard.request.head import TRAILERS_APART
+from camguard.request.rejection import Rejection, rejection
 from tests.stage import OFFICE, Known, Play, Request, ask, enforcement, limits, sdk
 
 
-async def take(intake: Intake, receive: Receive, declared: int | None, limit: int) -> Taken:
+async def take(
+    intake: BodyBuffer, receive: Receive, declared: int | None, limit: int
+) -> bytes | Rejection | None:
     """Return what is taken, waiting for it where it is not there."""
     taken = intake.take(receive, declared, limit)
-    return await taken if isinstance(taken, Coroutine) else taken
+    found = await taken if isinstance(taken, Coroutine) else taken
+    return found.data if isinstance(found, HeldBody) else found
 
 
 FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
@@ -177,7 +180,7 @@ def test_t60_many_messages_take_linear_time() -> None:
         return {"type": "http.request", "body": b"x" * 1000, "more_body": left > 0}
 
     began = time.perf_counter()
-    taken = asyncio.run(take(Intake(1 << 30, 30.0), receive, None, 1 << 30))
+    taken = asyncio.run(take(BodyBuffer(1 << 30, 30.0), receive, None, 1 << 30))
     assert isinstance(taken, bytes)
     assert len(taken) == 20_000_000
     assert time.perf_counter() - began < 10
@@ -346,7 +349,7 @@ def test_a_stream_of_bytes_is_held_where_a_signature_covers_it() -> None:
     signed = (*OCTETS, (b"authorization", b"TC3-HMAC-SHA256 ..."))
     reply = ask(lines=signed, chunks=(b"ab", b"cd"), who=who)
     assert [message["body"] for message in reply.reached[0][1]] == [b"abcd"]
-    assert who.asked[0][2] == b"abcd"
+    assert who.requests[0][2] == b"abcd"
 
 
 # declared length, chunks, what the application reads
@@ -435,7 +438,7 @@ def test_one_timer_serves_all_waits_and_none_where_nobody_waits() -> None:
 
 def test_somebody_elses_cancellation_is_not_a_deadline() -> None:
     async def scene() -> None:
-        intake = Intake(1000, 5.0)
+        intake = BodyBuffer(1000, 5.0)
         task = asyncio.create_task(take(intake, messages(), None, 10))
         await asyncio.sleep(0)
         task.cancel()
@@ -446,17 +449,17 @@ def test_somebody_elses_cancellation_is_not_a_deadline() -> None:
 
 
 def test_a_deadline_holds_in_each_event_loop() -> None:
-    intake = Intake(1000, 0.02)
+    intake = BodyBuffer(1000, 0.02)
     for _ in range(3):
         taken = asyncio.run(take(intake, messages(), None, 10))
-        assert taken is refused("request_timeout")
+        assert taken is rejection("request_timeout")
 
 
 # what a server hands over, one after the other, each after a wait; what is taken
 WAITS = [
     pytest.param([(b"abcd", False)], b"abcd", id="whole"),
     pytest.param([(b"ab", True), (b"cd", False)], b"abcd", id="in two messages"),
-    pytest.param([(b"abcde", False)], refused("framing"), id="more than declared"),
+    pytest.param([(b"abcde", False)], rejection("framing"), id="more than declared"),
     pytest.param([(b"ab", True), (None, False)], None, id="the client leaves amid it"),
     pytest.param([(None, False)], None, id="the client leaves before it"),
 ]
@@ -465,7 +468,7 @@ WAITS = [
 @pytest.mark.parametrize(("parts", "taken"), WAITS)
 def test_a_body_that_comes_after_its_head(parts: list[tuple[bytes | None, bool]], taken: Any) -> None:
     async def scene() -> Any:
-        intake = Intake(1000, 5.0)
+        intake = BodyBuffer(1000, 5.0)
         waiting = list(parts)
 
         async def receive() -> Any:
@@ -489,7 +492,7 @@ def test_what_a_server_raises_while_we_wait_is_not_swallowed() -> None:
         raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
-        asyncio.run(take(Intake(1000, 5.0), receive, 4, 100))
+        asyncio.run(take(BodyBuffer(1000, 5.0), receive, 4, 100))
 
 
 def test_a_server_may_catch_the_cancellation_and_answer_all_the_same() -> None:
@@ -500,7 +503,7 @@ def test_a_server_may_catch_the_cancellation_and_answer_all_the_same() -> None:
             return {"type": "http.request", "body": b"abcd"}
 
     async def scene() -> Any:
-        found = await take(Intake(1000, 0.01), receive, 4, 100)
+        found = await take(BodyBuffer(1000, 0.01), receive, 4, 100)
         task = asyncio.current_task()
         assert task is not None
         assert task.cancelling() == 0
@@ -515,7 +518,7 @@ def test_a_receive_may_be_any_awaitable() -> None:
         asyncio.get_running_loop().call_later(
             0.001, ready.set_result, {"type": "http.request", "body": b"abcd"}
         )
-        return await take(Intake(1000, 5.0), lambda: ready, 4, 100)
+        return await take(BodyBuffer(1000, 5.0), lambda: ready, 4, 100)
 
     assert asyncio.run(scene()) == b"abcd"
 
@@ -546,23 +549,23 @@ def test_t127_an_awaitable_may_be_a_plain_iterator(parts: tuple[bytes, ...], tur
         {"type": "http.request", "body": part, "more_body": number + 1 < len(parts)}
         for number, part in enumerate(parts)
     ]
-    taken = asyncio.run(take(Intake(1000, 5.0), lambda: Plain(waiting.pop(0), turns), 4, 100))
+    taken = asyncio.run(take(BodyBuffer(1000, 5.0), lambda: Plain(waiting.pop(0), turns), 4, 100))
     assert taken == b"abcd"
 
 
 def test_t127_a_plain_iterator_has_the_deadline_and_the_errors_of_any_other() -> None:
     async def cancelled() -> None:
-        task = asyncio.create_task(take(Intake(1000, 5.0), lambda: Plain({}, 1 << 30), 4, 100))
+        task = asyncio.create_task(take(BodyBuffer(1000, 5.0), lambda: Plain({}, 1 << 30), 4, 100))
         await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
     asyncio.run(cancelled())
-    late = asyncio.run(take(Intake(1000, 0.02), lambda: Plain({}, 1 << 30), 4, 100))
-    assert late is refused("request_timeout")
+    late = asyncio.run(take(BodyBuffer(1000, 0.02), lambda: Plain({}, 1 << 30), 4, 100))
+    assert late is rejection("request_timeout")
     with pytest.raises(ConnectionResetError):
-        asyncio.run(take(Intake(1000, 5.0), lambda: Plain({}, 2, ConnectionResetError()), 4, 100))
+        asyncio.run(take(BodyBuffer(1000, 5.0), lambda: Plain({}, 2, ConnectionResetError()), 4, 100))
 
 
 def test_a_request_that_is_closed_while_it_waits_closes_what_it_waits_for() -> None:

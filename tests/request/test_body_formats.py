@@ -10,9 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from camguard.engine.decision import Decision
-from camguard.request.body_formats import content_of, inspect_json, inspect_multipart, plain_json
+from camguard.request.body import is_plain
+from camguard.request.body_formats import _read_json, _read_multipart, body_format
 from camguard.request.multipart import multipart_fields
+from camguard.request.rejection import Rejection
 from tests.stage import OFFICE, QUIET, Known, Line, Play, Reply, ask, limits, sdk
 
 FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
@@ -224,9 +225,9 @@ def test_t64_reading_stays_linear() -> None:
     ):
         multipart_fields(body, b"b0undary", 1000)
     for text in (b"; " * 30_000, b'; a="' * 10_000, b"application/json" + b" ;" * 10_000):
-        content_of(b"application/json" + text)
-    inspect_json(b'{"Action":' + b"[" * 1_000_000, "A", wanted=True, depth=64, limit=100_000)
-    inspect_multipart(
+        body_format(b"application/json" + text)
+    _read_json(b'{"Action":' + b"[" * 1_000_000, "A", wanted=True, depth=64, limit=100_000)
+    _read_multipart(
         part(b"x", b"", b"Content-Disposition: form-data" + b'; a="\\' * 1600) + END,
         b"b0undary",
         "A",
@@ -257,20 +258,20 @@ def test_what_passes_names_no_other_action_to_a_second_reader(
     document: dict[str, object], ascii_: bool
 ) -> None:
     body = json.dumps(document, ensure_ascii=ascii_).encode("utf-8", "surrogatepass")
-    found = inspect_json(body, "QueryArea", wanted=False, depth=64, limit=1000)
-    if not isinstance(found, Decision):
+    found = _read_json(body, "QueryArea", wanted=False, depth=64, limit=1000)
+    if not isinstance(found, Rejection):
         read = json.loads(body)
         assert {value for name, value in read.items() if name.strip().lower() == "action"} <= {"QueryArea"}
-        assert not plain_json(body) or "action" not in {name.lower() for name in read}
+        assert not is_plain(body) or "action" not in {name.lower() for name in read}
 
 
 @QUIET
 @given(st.binary(max_size=200))
 def test_any_body_is_read_or_refused_and_never_raises(body: bytes) -> None:
-    inspect_json(body, "A", wanted=True, depth=8, limit=10)
-    inspect_multipart(b"--b\r\n" + body + b"\r\n--b--", b"b", "A", wanted=True, limit=10)
-    inspect_multipart(body, b"b", "A", wanted=True, limit=10)
-    content_of(body)
+    _read_json(body, "A", wanted=True, depth=8, limit=10)
+    _read_multipart(b"--b\r\n" + body + b"\r\n--b--", b"b", "A", wanted=True, limit=10)
+    _read_multipart(body, b"b", "A", wanted=True, limit=10)
+    body_format(body)
 
 
 def stop(**more: bytes) -> tuple[Line, ...]:

@@ -9,21 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camguard.engine.decision import Decision
 from camguard.ipset import IpSet, format_address, parse_address
 from camguard.request.client_address import (
-    Peer,
-    client_address,
     element_place,
+    forwarded_client,
     forwarded_place,
-    peer_of,
-    peer_text,
+    socket_place,
 )
+from camguard.request.head import peer_address
+from camguard.request.rejection import Rejection
 from tests.stage import ELSEWHERE, OFFICE, PROXY, QUIET, SETTINGS, Play, Reply, ask, changed, sdk
 
 TRUSTED = SETTINGS.client_ip.trusted_proxies
 FORWARDED = changed("client_ip", header="forwarded")
-PROXIED = Peer(None, trusted=True)
 
 
 def through(
@@ -175,7 +173,7 @@ def test_t13_long_text_is_refused_by_its_length(text: str) -> None:
     began = time.perf_counter()
     assert element_place(text) is None
     assert forwarded_place("for=" + text) is None
-    assert isinstance(client_address(PROXIED, (text.encode(),), TRUSTED, "forwarded"), Decision)
+    assert isinstance(forwarded_client((text.encode(),), TRUSTED, "forwarded"), Rejection)
     assert time.perf_counter() - began < 0.5
 
 
@@ -219,8 +217,8 @@ def test_a_unix_socket_is_a_proxy_only_where_the_settings_say_so() -> None:
 
 
 def test_a_peer_is_a_pair_of_text_and_port() -> None:
-    assert peer_text(["10.0.0.1", 5]) == "10.0.0.1"
-    assert isinstance(peer_of(peer_text((b"10.0.0.1", 5)), TRUSTED), Decision)
+    assert peer_address(["10.0.0.1", 5]) == "10.0.0.1"
+    assert socket_place(peer_address((b"10.0.0.1", 5)) or "") is None
 
 
 addresses = st.one_of(st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str))
@@ -229,10 +227,8 @@ addresses = st.one_of(st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(st
 @QUIET
 @given(left=st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF), max_size=80), client=addresses)
 def test_whatever_stands_left_of_the_client_changes_nothing(left: str, client: str) -> None:
-    found = client_address(
-        PROXIED, (left.encode("latin-1"), client.encode()), IpSet((), ()), "x-forwarded-for"
-    )
-    assert found == (parse_address(client), "forwarded") or left.count(",") >= 31
+    found = forwarded_client((left.encode("latin-1"), client.encode()), IpSet((), ()), "x-forwarded-for")
+    assert found == parse_address(client) or left.count(",") >= 31
 
 
 @QUIET

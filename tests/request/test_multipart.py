@@ -6,9 +6,10 @@ from random import Random
 
 import pytest
 
-from camguard.engine.decision import Decision
-from camguard.request.body_formats import UNREAD, Content, Fields, content_of, inspect_multipart
+from camguard.request.body_formats import BodyFormat, _read_multipart, body_format
 from camguard.request.multipart import Field, multipart_fields
+from camguard.request.params import Parameters
+from camguard.request.rejection import Rejection
 from tests.request.readers import FORM_READERS, form_of, plainest
 
 ACTION = "QueryArea"
@@ -126,7 +127,7 @@ BAD = [
 @pytest.mark.parametrize("body", BAD)
 def test_what_readers_could_read_otherwise_is_refused(body: bytes) -> None:
     found = multipart_fields(body + END, b"b", 10)
-    assert isinstance(found, Decision)
+    assert isinstance(found, Rejection)
     assert found.detail == "body_malformed"
 
 
@@ -152,7 +153,7 @@ BOUNDARIES = [
 
 @pytest.mark.parametrize(("content_type", "good"), BOUNDARIES)
 def test_boundaries(content_type: bytes, good: bool) -> None:
-    assert isinstance(content_of(content_type), Content) is good
+    assert isinstance(body_format(content_type), BodyFormat) is good
 
 
 NAMES = [
@@ -272,30 +273,29 @@ def generated(random: Random) -> tuple[bytes, bytes]:
     return b"multipart/form-data; boundary=" + kind, body
 
 
-def judged(content_type: bytes, body: bytes) -> Fields | None:
-    """Return what camguard reads, None where it refuses."""
-    content = content_of(content_type)
-    if isinstance(content, Decision):
-        return None
-    found = inspect_multipart(body, content.boundary, ACTION, wanted=True, limit=100)
-    return None if isinstance(found, Decision) else found
+def judged(content_type: bytes, body: bytes) -> Parameters | Rejection | None:
+    """Return the fields that camguard reads (None if it does not read them all), or the rejection."""
+    content = body_format(content_type)
+    if isinstance(content, Rejection):
+        return content
+    return _read_multipart(body, content.boundary, ACTION, wanted=True, limit=100)
 
 
 MISSING = "no such field"
 
 
-def differences(found: Fields, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def differences(found: Parameters | None, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return the deciding fields that a reader has and camguard has not.
 
     Where camguard did not read all fields, or holds one for a file, the call is judged on every resource.
     """
-    known = {plainest(name): value for name, value in (found.parameters or {}).items()}
+    known = {plainest(name): value for name, value in (found or {}).items()}
     different = []
     for name, text in pairs:
         plain = plainest(name)
         if plain == "action":
             different += [(name, text)] if text != ACTION else []
-        elif plain in DECIDING and found is not UNREAD:
+        elif plain in DECIDING and found is not None:
             value = known.get(plain, MISSING)  # empty where it is no text in UTF-8, which binds nothing
             different += [(name, text)] if isinstance(value, str) and value not in {"", text} else []
     return different
@@ -308,7 +308,7 @@ def compared(count: int, seed: int) -> int:
     for _ in range(count):
         content_type, body = generated(random)
         found = judged(content_type, body)
-        if found is None:
+        if isinstance(found, Rejection):
             continue
         accepted += 1
         for name in FORM_READERS:

@@ -8,8 +8,8 @@ import re
 import pytest
 
 from camguard.engine.decision import Decision, Reason
-from camguard.request.rejection import DETAILS, answer, refused
-from camguard.request.request_id import new_request_id
+from camguard.request.head import new_request_id
+from camguard.request.rejection import REJECTIONS, refusal, rejection
 
 ID = "9f1c2c1e-6d0b-4b57-9f39-3a6d5d1f6a10"
 DENIED = Decision(Reason.NO_ALLOW)
@@ -88,21 +88,21 @@ ROWS = [line.split() for line in TABLE.split("\n") if line]
 
 @pytest.mark.parametrize(("detail", "status", "code"), ROWS, ids=[row[0] for row in ROWS])
 def test_every_detail_has_its_status_and_code(detail: str, status: str, code: str) -> None:
-    http = answer(refused(detail), ID, style="http")
+    http = refusal(rejection(detail), ID, style="http")
     assert http.status == int(status)
     assert json.loads(http.body)["Response"]["Error"]["Code"] == code
     assert dict(http.headers).get(b"retry-after") == (b"1" if http.status == 503 else None)
 
 
 def test_no_detail_is_forgotten() -> None:
-    assert {row[0] for row in ROWS} | ADDED.keys() == DETAILS.keys()
-    assert all(DETAILS[detail].code == code for detail, code in ADDED.items())
+    assert {row[0] for row in ROWS} | ADDED.keys() == REJECTIONS.keys()
+    assert all(REJECTIONS[detail].code == code for detail, code in ADDED.items())
 
 
-@pytest.mark.parametrize("detail", DETAILS)
+@pytest.mark.parametrize("detail", REJECTIONS)
 def test_every_answer_in_the_sdks_style_is_200_and_plain_json(detail: str) -> None:
     """DEC-53, in the envelope of CAM 14.5."""
-    told = answer(refused(detail), ID)
+    told = refusal(rejection(detail), ID)
     assert told.status == 200
     headers = dict(told.headers)
     assert headers[b"content-type"] == b"application/json"
@@ -112,13 +112,13 @@ def test_every_answer_in_the_sdks_style_is_200_and_plain_json(detail: str) -> No
     assert response.keys() == {"Error", "RequestId"}
     assert response["Error"].keys() == {"Code", "Message"}
     assert detail not in response["Error"]["Message"]
-    assert refused(detail) is refused(detail)
-    assert refused(detail).reason is DETAILS[detail].reason
+    assert rejection(detail) is rejection(detail)
+    assert rejection(detail).reason is REJECTIONS[detail].reason
 
 
 def test_a_denial_of_aiart_has_the_second_form() -> None:
     """CAM 15.2: the code of the service's own error list decides (DEC-52)."""
-    error = json.loads(answer(DENIED, ID, action="aiart:TextToImage").body)["Response"]["Error"]
+    error = json.loads(refusal(DENIED, ID, action="aiart:TextToImage").body)["Response"]["Error"]
     assert error == {
         "Code": "AuthFailure.UnauthorizedOperation",
         "Message": "You are not authorized to perform this operation. Check your CAM policies, and ensure "
@@ -129,7 +129,7 @@ def test_a_denial_of_aiart_has_the_second_form() -> None:
 
 def test_a_denial_of_any_other_service_has_the_first() -> None:
     """CAM 15.2, DEC-52."""
-    error = json.loads(answer(DENIED, ID, action="intlpartnersmgt:QueryArea").body)["Response"]["Error"]
+    error = json.loads(refusal(DENIED, ID, action="intlpartnersmgt:QueryArea").body)["Response"]["Error"]
     assert error == {
         "Code": "UnauthorizedOperation",
         "Message": f"[request id:{ID}]you are not authorized to perform operation "
@@ -139,7 +139,7 @@ def test_a_denial_of_any_other_service_has_the_first() -> None:
 
 @pytest.mark.parametrize("resource", ['"},"x":"', "%s%d%", "\u2028\x00\r\n", "x" * 10_000, None])
 def test_a_resource_is_text_whatever_it_holds(resource: str | None) -> None:
-    told = answer(DENIED, ID, action="cvm:StopInstances", resource=resource)
+    told = refusal(DENIED, ID, action="cvm:StopInstances", resource=resource)
     response = json.loads(told.body)["Response"]
     assert response["RequestId"] == ID
     assert f"resource ({(resource or '*')[:256]}) has" in response["Error"]["Message"]
@@ -150,18 +150,20 @@ def test_a_resource_is_text_whatever_it_holds(resource: str | None) -> None:
 @pytest.mark.parametrize("reason", POLICY)
 def test_t119_all_denials_read_the_same(reason: Reason) -> None:
     decision = Decision(reason, ("secret-policy#3",), "boundary")
-    assert answer(decision, ID, action="a:B") == answer(DENIED, ID, action="a:B")
-    assert answer(decision, ID, action="a:B", style="http").status == 403
+    assert refusal(decision, ID, action="a:B") == refusal(DENIED, ID, action="a:B")
+    assert refusal(decision, ID, action="a:B", style="http").status == 403
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.ALLOWED])
 def test_every_reason_can_be_told_without_a_detail(reason: Reason) -> None:
-    assert json.loads(answer(Decision(reason), ID, action="a:B").body)["Response"]["Error"]["Code"]
-    assert json.loads(answer(Decision(reason), ID).body)["Response"]["Error"]["Code"]
+    assert json.loads(refusal(Decision(reason), ID, action="a:B").body)["Response"]["Error"]["Code"]
+    assert json.loads(refusal(Decision(reason), ID).body)["Response"]["Error"]["Code"]
 
 
 def test_what_cannot_be_read_further_ends_the_connection() -> None:
-    close = {detail for detail in DETAILS if (b"connection", b"close") in answer(refused(detail), ID).headers}
+    close = {
+        detail for detail in REJECTIONS if (b"connection", b"close") in refusal(rejection(detail), ID).headers
+    }
     assert {"framing", "body_too_large", "request_timeout", "header_malformed", "upgrade_refused"} <= close
     assert close.isdisjoint({"action_conflict", "signature_invalid", "action_unknown", "client_ip_invalid"})
 

@@ -8,24 +8,24 @@ from typing import Any
 
 import pytest
 
-from camguard.authn.authenticator import make_identify
+from camguard.authn.authenticator import authenticator
 from camguard.ipset import parse_address
-from camguard.request.body import Intake, Taken
-from camguard.request.rejection import refused
+from camguard.request.body import BodyBuffer, HeldBody, Taken
+from camguard.request.rejection import rejection
 from camguard.request.waiting import Waiting, client_key
 from camguard.settings import IdentitySettings
 from tests.authn.signing import NOW as SIGNED_AT
 from tests.authn.signing import authorization, keys, tc3
 from tests.stage import NOW, OFFICE, PROXY, Held, Known, Play, Request, bundle, limits, sdk
 
-OVERLOADED = refused("overloaded")
+OVERLOADED = rejection("overloaded")
 LINES = sdk((b"x-forwarded-for", OFFICE.encode()))
 
 
 class Uploads:
     """Requests that wait: each is named, sends what it is told to, and has a result once it is over."""
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: BodyBuffer) -> None:
         self.intake = intake
         self.tasks: dict[str, asyncio.Task[Taken]] = {}
         self.queues: dict[str, asyncio.Queue[Any]] = {}
@@ -62,7 +62,7 @@ class Uploads:
 
 def played(scene: Callable[[Uploads], Awaitable[None]], budget: int = 1000, *bounds: int) -> None:
     async def whole() -> None:
-        uploads = Uploads(Intake(budget, 5.0, Waiting(*(bounds or (100, 50)))))
+        uploads = Uploads(BodyBuffer(budget, 5.0, Waiting(*(bounds or (100, 50)))))
         await scene(uploads)
         await uploads.end()
 
@@ -111,12 +111,14 @@ def test_incomplete_bodies_make_room_for_one_at_hand() -> None:
         for number in range(3):
             await uploads.begin(str(number), "203.0.113.1", b"x" * 300)
         assert uploads.intake.held == 900
-        assert uploads.at_hand(b"y" * 500, "203.0.113.2") == b"y" * 500
+        assert uploads.at_hand(b"y" * 500, "203.0.113.2").data == b"y" * 500
         assert uploads.intake.held == 800
         await asyncio.sleep(0.001)
         assert uploads.yielded() == ["0", "1"]
         await uploads.send("2", b"", more=False)
-        assert uploads.tasks["2"].result() == b"x" * 300
+        found = uploads.tasks["2"].result()
+        assert isinstance(found, HeldBody)
+        assert found.data == b"x" * 300
         uploads.intake.kept -= 800
 
     played(scene)
@@ -131,7 +133,7 @@ def test_bytes_are_freed_at_once_and_only_those_that_are_needed() -> None:
         assert uploads.intake.held == 800
         assert uploads.yielded() == ["first"]
         assert uploads.at_hand(b"y" * 1001, "203.0.113.3") is OVERLOADED
-        assert uploads.at_hand(b"y" * 900, "203.0.113.3") == b"y" * 900
+        assert uploads.at_hand(b"y" * 900, "203.0.113.3").data == b"y" * 900
         assert uploads.intake.held == 900
         assert uploads.at_hand(b"y" * 101, "203.0.113.4") is OVERLOADED  # complete ones yield to nobody
         uploads.intake.kept -= 900
@@ -307,10 +309,10 @@ def test_a_body_that_ends_after_its_caller_was_revoked_is_refused() -> None:
     who = Known()
 
     def revoke() -> None:
-        who.said = refused("secret_id_unknown")
+        who.found = rejection("secret_id_unknown")
 
     for lines in (SIGNED, (*OCTETS, SIGNED[-1])):
-        who.said = Known().said
+        who.found = Known().found
         play = after_a_change(Held(), who, revoke, lines=lines)
         bodies = [message.get("body") for _, messages in play.reached for message in messages]
         if lines is SIGNED:
@@ -344,7 +346,7 @@ def test_a_body_that_ends_after_its_key_was_revoked_is_judged_by_the_keys_in_for
     change: dict[str, Any], outcome: str, late: bool
 ) -> None:
     source = Source()
-    play = Play(who=make_identify(IdentitySettings(), source), clock=lambda: float(SIGNED_AT))
+    play = Play(who=authenticator(IdentitySettings(), source), clock=lambda: float(SIGNED_AT))
     signed = authorization(tc3(payload=b'{"A":1}')).encode()
     lines = sdk(
         (b"x-forwarded-for", OFFICE.encode()),
@@ -394,7 +396,7 @@ def test_a_fault_after_the_wait_is_a_refusal_and_gives_the_bytes_back() -> None:
             delattr(broken, name)
 
         play = after_a_change(broken, Known(), breaks, lines=SIGNED)
-        assert play.records[0].decision is refused("internal_error")
+        assert play.records[0].decision is rejection("internal_error")
         assert play.reached == []
     assert after_a_change(store, Known(), lambda: None, lines=SIGNED).records[0].decision
 

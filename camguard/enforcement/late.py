@@ -1,0 +1,129 @@
+"""The late decision: of requests whose call is known only with their body.
+
+A form may name the action and carry the signature, a signature covers the body, JSON and multipart name
+resources. The order is fixed (T38): form, caller, policies, content, resources. Policies are asked before the
+body is read further, but for an action whose resources the body names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from camguard.bundle.model import Bundle
+from camguard.enforcement.outcome import Authentication, Judgement, new_judgement, rejected
+from camguard.enforcement.resource_binding import bind_resources
+from camguard.enforcement.target import Target, Targets, agreed_action
+from camguard.engine.call import Call
+from camguard.engine.decision import Decision
+from camguard.fast_tuple import constructor_of
+from camguard.request.body import HeldBody
+from camguard.request.body_formats import read_body
+from camguard.request.head import RequestHead
+from camguard.request.params import ParameterSources, Params, both, nest, parse_params
+from camguard.request.rejection import Rejection, rejection
+from camguard.settings.model import LimitsSettings
+
+_ACTION_MISSING: Final = rejection("action_missing")
+_BODY_MALFORMED: Final = rejection("body_malformed")
+WHOLE: Final = ("*",)
+
+new_call = constructor_of(Call)
+
+
+class LateJudge:
+    """Judges requests with their bodies. passes: tells whether a request goes on with a decision."""
+
+    __slots__ = ("_authentication", "_limits", "_passes")
+
+    def __init__(
+        self,
+        limits: LimitsSettings,
+        authentication: Authentication,
+        passes: Callable[[Decision | Rejection], bool],
+    ) -> None:
+        self._limits = limits
+        self._authentication = authentication
+        self._passes = passes
+
+    def judge(  # noqa: C901, PLR0913, PLR0917 - one order (T38); the values of one request
+        self,
+        head: RequestHead,
+        judged: Judgement,
+        body: HeldBody | None,
+        bundle: Bundle,
+        targets: Targets,
+        now: float,
+    ) -> Judgement:
+        """Decide with the body: form, caller, policies, content, resources, in this order (T38).
+
+        Policies are asked before the body is read further, but for an action whose resources the body names.
+        """
+        target, params, beside = judged.target, judged.params, judged.params
+        data = None if body is None else body.data
+        if target.body is not None and target.body.kind == "form" and data is not None:
+            form = parse_params(data, self._limits.params, _BODY_MALFORMED)
+            carried = None if target.action is None else target.action.encode()
+            action = form if isinstance(form, Rejection) else agreed_action(carried, form)
+            if action is None or isinstance(action, Rejection):
+                return rejected(head, target, _ACTION_MISSING if action is None else action)
+            params = form  # type: ignore[assignment]  # a rejection of it was returned as that of the action
+            target = targets.with_parameters(head, params + beside, action)
+            if target.rejection is not None:
+                return rejected(head, target, target.rejection)
+        caller = self._authentication.caller(
+            head, target.service or "", data, params, target.peer_trusted, now, judged.claim
+        )
+        if isinstance(caller, Rejection):
+            return rejected(head, target, caller)
+        decision: Decision | Rejection | None = None
+        call = None
+        if isinstance(target.asked, Rejection):
+            decision = target.asked
+        else:
+            call = new_call(
+                (
+                    caller.principal,
+                    target.asked,
+                    target.source_ip,
+                    now,
+                    WHOLE,
+                    None,
+                    None,
+                    None,
+                    caller.session,
+                )
+            )
+            if target.resources is None:
+                decision = bundle.decide(call)
+        if decision is None or self._passes(decision):
+            content = self.content(target, body, params, beside)
+            if isinstance(content, Rejection):
+                decision, call = content, None
+            elif decision is None and target.resources is not None and call is not None:
+                resources = bind_resources(target.resources, content, target.region)
+                if isinstance(resources, Rejection):
+                    decision, call = resources, None
+                else:
+                    call = call._replace(resources=resources)
+                    decision = bundle.decide(call)
+        return new_judgement((head, target, params, None, caller, call, decision, False))
+
+    def content(
+        self, target: Target, body: HeldBody | None, params: Params, beside: Params = ()
+    ) -> ParameterSources | Rejection | None:
+        """Return the parameters that name resources, None if they were not read, or a rejection.
+
+        params: of the form where the body is one, else of the query. beside: of the query.
+        """
+        form, templates = target.body, target.resources
+        if form is None:
+            return None if templates is None else nest(params)
+        if form.kind == "form":
+            return None if templates is None else both(nest(params), beside)
+        if body is None or (body.plain and templates is None and form.kind == "json"):
+            return None
+        wanted = templates is not None and templates.needs_parameters
+        depth, limit = self._limits.json_depth, self._limits.params
+        found = read_body(form, body.data, target.action or "", wanted=wanted, depth=depth, limit=limit)
+        return found if isinstance(found, Rejection) else both(found, params)

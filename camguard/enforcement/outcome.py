@@ -1,0 +1,148 @@
+"""The values at the two ends of enforcement: how far a request was judged, and what happens next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, Protocol
+
+from camguard.authn.authenticator import Caller, Claim
+from camguard.bundle.model import Bundle
+from camguard.enforcement.target import Target, UnsignedCallers
+from camguard.engine.call import Call
+from camguard.engine.decision import Decision, Reason
+from camguard.fast_tuple import constructor_of
+from camguard.request.body import Receive
+from camguard.request.head import RequestHead
+from camguard.request.header_rules import EXPECT
+from camguard.request.params import Params
+from camguard.request.rejection import Refusal, Rejection, Style, refusal
+from camguard.telemetry.record import Record
+
+_CLOSE: Final = (b"connection", b"close")
+
+# Denials of policy and catalog of a call that was read and whose caller is known.
+SHADOWED: Final = frozenset(
+    (
+        Reason.EXPLICIT_DENY,
+        Reason.UNDETERMINED_DENY,
+        Reason.NO_ALLOW,
+        Reason.LAYER_LIMIT,
+        Reason.ACTION_UNKNOWN,
+        Reason.PRINCIPAL_UNKNOWN,
+    )
+)
+DECISION_KEY: Final = "camguard.decision"
+SERVICE_KEY: Final = "camguard.service"
+RECORD_KEY: Final = "camguard.record"
+UPSTREAM_KEY: Final = "camguard.upstream_status"  # set by a relay whose answer is not its upstream's
+
+
+class Policies(Protocol):
+    """Where the bundle in force is found: `camguard.bundle.Store`."""
+
+    @property
+    def bundle(self) -> Bundle | None:
+        """The bundle, None while none was loaded."""
+
+    @property
+    def fresh_until(self) -> float:
+        """The monotonic time in seconds until which the bundle may be used without being confirmed."""
+
+
+class Authentication(UnsignedCallers, Protocol):
+    """Identifies callers: `camguard.authn.authenticator.Authenticator`."""
+
+    def caller(  # noqa: PLR0913, PLR0917 - a request has so many faces; keywords would cost time per request
+        self,
+        head: RequestHead,
+        service: str,
+        body: bytes | None,
+        params: Params,
+        peer_trusted: bool,  # noqa: FBT001 - as above
+        now: float,
+        claim: Claim,
+        /,
+    ) -> Caller | Rejection:
+        """Return the caller, or why the request is rejected."""
+
+    def claim(  # noqa: PLR0913, PLR0917 - as caller
+        self,
+        head: RequestHead,
+        service: str,
+        params: Params,
+        peer_trusted: bool,  # noqa: FBT001 - as caller
+        form: bool,  # noqa: FBT001 - as caller
+        now: float,
+        /,
+    ) -> Claim | Rejection:
+        """Return what the head claims about the caller, or the rejection for which no body is needed."""
+
+    def needs_body(self, head: RequestHead, /) -> bool:
+        """Tell whether the caller cannot be identified without the body."""
+
+
+class Outcome(NamedTuple):
+    """What the middleware does next: pass the request on to the application, or send the refusal.
+
+    scope, receive: for the application, None with a refusal; in shadow mode a denied call is passed on.
+    body_bytes: of the body that the guard counts until `Guard.release`.
+    """
+
+    record: Record
+    scope: dict[str, Any] | None
+    receive: Receive | None
+    refusal: Refusal | None
+    body_bytes: int
+
+
+class Judgement(NamedTuple):
+    """How far a request was judged: head, target, caller, call, and the decision on it.
+
+    head: None where it was not read or is rejected. decision: None while the body is needed for it. params:
+    of the query. claim: what the head claims about the caller. of_head: whether the head alone told the whole
+    call.
+    """
+
+    head: RequestHead | None
+    target: Target
+    params: Params
+    claim: Claim
+    caller: Caller | None
+    call: Call | None
+    decision: Decision | Rejection | None
+    of_head: bool
+
+
+new_judgement = constructor_of(Judgement)
+new_outcome = constructor_of(Outcome)
+
+
+def rejected(head: RequestHead | None, target: Target, cause: Rejection) -> Judgement:
+    """Return the judgement on a request that never became a call."""
+    return new_judgement((head, target, (), None, None, None, cause, False))
+
+
+def refusal_of(record: Record, style: Style, *, closes: bool) -> Refusal:
+    """Return the answer to a request that may not pass.
+
+    closes: whether the connection ends behind it. Without `100 Continue` a client may send its body or not
+    (RFC 9110 section 10.1.1): the next bytes on the connection are then ambiguous.
+    """
+    action = record.entry.id if record.entry is not None else None
+    if action is None and record.service is not None and record.action is not None:
+        action = f"{record.service}:{record.action}"
+    resource = record.resources[0] if record.resources else "*"
+    answer = refusal(record.decision, record.request_id, action=action, resource=resource, style=style)
+    if not closes or _CLOSE in answer.headers:
+        return answer
+    return answer._replace(headers=(*answer.headers, _CLOSE))
+
+
+def awaits_continue(scope: Mapping[str, Any], head: RequestHead | None) -> bool:
+    """Tell whether the client waits for `100 Continue`; yes, where its head could not be read."""
+    if head is not None:
+        return head.layout.awaits_continue
+    try:
+        return any(name == EXPECT for name, _ in scope["headers"])
+    except (KeyError, TypeError, ValueError):
+        return True
