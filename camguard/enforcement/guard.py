@@ -47,6 +47,7 @@ from camguard.enforcement.outcome import (
     awaits_continue,
     new_judgement,
     new_outcome,
+    place_of,
     refusal_of,
     rejected,
 )
@@ -54,7 +55,6 @@ from camguard.enforcement.target import (
     NO_TARGET,
     VERSION_UNKNOWN,
     ServiceIndex,
-    Target,
     Targets,
     agreed_action,
 )
@@ -149,7 +149,8 @@ class Guard:
                 head, target = judged.head, judged.target
                 decision = judged.decision
                 passes = decision is None or self._passes(decision)
-                if head is not None and (passes or self._answers_late(judged)) and not self._streams(judged):
+                streams = target.octets and head is not None and not self._authentication.needs_body(head)
+                if head is not None and not streams and (passes or self._answers_late(judged)):
                     taken = self._bodies.take(receive, head.declared, target.body_limit, target.source_ip)
                     if isinstance(taken, Coroutine):
                         taken = await self._awaited(taken)
@@ -165,11 +166,11 @@ class Guard:
                         decision = _BODY_ON_GET if target.body is None and taken is TOO_LARGE else taken
                     else:
                         body = taken
-                        if decision is not None and passes:
+                        if decision is not None and passes and (target.reads_plain or not body.plain):
                             content = self._late.content(judged.target, body, judged.params)
                             decision = content if isinstance(content, Rejection) else decision
                 if decision is None:
-                    judged = self._judge_late(judged, body, bundle, now)
+                    judged = self._late.judge(judged, body, bundle, self._targets, now)
                     decision = _INTERNAL if judged.decision is None else judged.decision
                 if (
                     self._candidate is not None
@@ -179,8 +180,9 @@ class Guard:
                     candidate = self._compare(self._candidate, judged.call)
                 if self._passes(decision):
                     onward = self._onward(scope, judged, decision)
-                    if body is None:
-                        receive = self._streamed(receive, judged)
+                    if body is None and head is not None:
+                        holds, seconds = partial(self._still_passes, head), self._limits.body_seconds
+                        receive = stream(receive, head.declared, target.body_limit, seconds, holds)
             except Exception as error:  # noqa: BLE001 - whatever it is, the application must not be reached
                 self._failed(error)
                 decision, onward = _INTERNAL, None
@@ -242,8 +244,13 @@ class Guard:
         if target.body is None and head.layout.chunked:
             return rejected(head, target, _BODY_ON_GET)
         start = target.start
-        if start is None or params or head.layout.signed or head.query:
-            claim = self._claim(head, target, params, now)
+        if start is None or head.layout.signed or head.query:
+            if head.layout.signed or head.query or target.caller is None:
+                service, trusted, form = target.service or "", target.peer_trusted, target.caller is None
+                claim: Claim | Rejection
+                claim = self._authentication.claim(head, service, params, trusted, form, now)
+            else:
+                claim = target.caller
             if isinstance(claim, Rejection):
                 return rejected(head, target, claim)
             return new_judgement((head, target, params, claim, None, None, None, False))
@@ -253,24 +260,11 @@ class Guard:
         call = new_call((*start, now, WHOLE, None, None, None, None))
         return new_judgement((head, target, (), None, caller, call, bundle.decide(call), True))
 
-    def _claim(self, head: RequestHead, target: Target, params: Params, now: float) -> Claim | Rejection:
-        """Return what the head claims about the caller, or why no body can make the caller known."""
-        form = target.body is not None and target.body.kind == "form"
-        service, trusted = target.service or "", target.peer_trusted
-        return self._authentication.claim(head, service, params, trusted, form, now)
-
     def _passes(self, decision: Decision | Rejection) -> bool:
         """Tell whether a request goes on: an allow, or in shadow mode a denial of policy or catalog."""
         if decision.reason is ALLOWED:
             return True
         return self._shadow and (decision.reason in SHADOWED or decision is VERSION_UNKNOWN)
-
-    def _streams(self, judged: Judgement) -> bool:
-        """Tell whether the body passes through without being judged."""
-        head, form = judged.head, judged.target.body
-        if head is None or form is None or form.kind != "octets":
-            return False
-        return not self._authentication.needs_body(head)
 
     def _answers_late(self, judged: Judgement) -> bool:
         """Tell whether the body of a denied call is taken, as its client might not read an early answer.
@@ -289,28 +283,13 @@ class Guard:
         finally:
             self.in_flight += 1
 
-    def _judge_late(
-        self, judged: Judgement, body: HeldBody | None, bundle: Bundle | None, now: float
-    ) -> Judgement:
-        """Decide with the body what the head alone did not decide."""
-        assert judged.head is not None  # noqa: S101 - for mypy: what was not read is rejected
-        assert bundle is not None  # noqa: S101 - for mypy: nothing is judged without a bundle
-        return self._late.judge(judged.head, judged, body, bundle, self._targets(bundle), now)
-
-    def _streamed(self, receive: Receive, judged: Judgement) -> Receive:
-        """Return the `receive` of an application whose body passes through, within its bounds."""
-        head = judged.head
-        assert head is not None  # noqa: S101 - for mypy: what was not read is rejected
-        holds = partial(self._still_passes, head)
-        return stream(receive, head.declared, judged.target.body_limit, self._limits.body_seconds, holds)
-
     def _still_passes(self, head: RequestHead) -> bool:
         """Tell whether a call whose body passed through unread would go on if it were judged now."""
         try:
             now, bundle = self._clock(), self._policies.bundle
             judged = self._judge_head({}, head, bundle, now, monotonic())
             if judged.decision is None:
-                judged = self._judge_late(judged, None, bundle, now)
+                judged = self._late.judge(judged, None, bundle, self._targets, now)
         except Exception as error:  # noqa: BLE001 - a call that cannot be judged does not go on
             self._failed(error)
             return False
@@ -416,10 +395,6 @@ class Guard:
         return kept[1]
 
     def _failed(self, error: Exception) -> None:
-        """Note a fault by type and place; its message may quote the request (T113)."""
+        """Note a fault."""
         self.faults += 1
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "nowhere"
-        _LOGGER.error("%s at %s", type(error).__name__, place)
+        _LOGGER.error("%s at %s", type(error).__name__, place_of(error))

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from camguard.authn.authenticator import Caller
 from camguard.bundle.model import Bundle
 from camguard.enforcement.outcome import Authentication, Judgement, new_judgement, rejected
-from camguard.enforcement.resource_binding import bind_resources
+from camguard.enforcement.resource_binding import ambiguous_parameters, bind_resources
 from camguard.enforcement.target import Target, Targets, agreed_action
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.fast_tuple import constructor_of
 from camguard.request.body import HeldBody
 from camguard.request.body_formats import read_body
-from camguard.request.head import RequestHead
 from camguard.request.params import ParameterSources, Params, both, nest, parse_params
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings.model import LimitsSettings
@@ -46,20 +46,21 @@ class LateJudge:
         self._authentication = authentication
         self._passes = passes
 
-    def judge(  # noqa: C901, PLR0913, PLR0917 - one order (T38); the values of one request
+    def judge(  # noqa: C901 - one order (T38); the values of one request
         self,
-        head: RequestHead,
         judged: Judgement,
         body: HeldBody | None,
-        bundle: Bundle,
-        targets: Targets,
+        bundle: Bundle | None,
+        targets: Callable[[Bundle], Targets],
         now: float,
     ) -> Judgement:
         """Decide with the body: form, caller, policies, content, resources, in this order (T38).
 
         Policies are asked before the body is read further, but for an action whose resources the body names.
         """
-        target, params, beside = judged.target, judged.params, judged.params
+        head, target, params, beside = judged.head, judged.target, judged.params, judged.params
+        assert head is not None  # noqa: S101 - for mypy: without a head the decision was a rejection
+        assert bundle is not None  # noqa: S101 - for mypy: without a bundle, too
         data = None if body is None else body.data
         if target.body is not None and target.body.kind == "form" and data is not None:
             form = parse_params(data, self._limits.params, _BODY_MALFORMED)
@@ -68,12 +69,16 @@ class LateJudge:
             if action is None or isinstance(action, Rejection):
                 return rejected(head, target, _ACTION_MISSING if action is None else action)
             params = form  # type: ignore[assignment]  # a rejection of it was returned as that of the action
-            target = targets.with_parameters(head, params + beside, action)
+            target = targets(bundle).with_parameters(head, params + beside, action)
             if target.rejection is not None:
                 return rejected(head, target, target.rejection)
-        caller = self._authentication.caller(
-            head, target.service or "", data, params, target.peer_trusted, now, judged.claim
-        )
+        caller: Caller | Rejection
+        if isinstance(judged.claim, Caller):  # nothing is signed
+            caller = judged.claim
+        else:
+            caller = self._authentication.caller(
+                head, target.service or "", data, params, target.peer_trusted, now, judged.claim
+            )
         if isinstance(caller, Rejection):
             return rejected(head, target, caller)
         decision: Decision | Rejection | None = None
@@ -101,12 +106,8 @@ class LateJudge:
             if isinstance(content, Rejection):
                 decision, call = content, None
             elif decision is None and target.resources is not None and call is not None:
-                resources = bind_resources(target.resources, content, target.region)
-                if isinstance(resources, Rejection):
-                    decision, call = resources, None
-                else:
-                    call = call._replace(resources=resources)
-                    decision = bundle.decide(call)
+                call = call._replace(resources=bind_resources(target.resources, content, target.region))
+                decision = bundle.decide(call)
         return new_judgement((head, target, params, None, caller, call, decision, False))
 
     def content(
@@ -117,13 +118,21 @@ class LateJudge:
         params: of the form where the body is one, else of the query. beside: of the query.
         """
         form, templates = target.body, target.resources
-        if form is None:
-            return None if templates is None else nest(params)
-        if form.kind == "form":
-            return None if templates is None else both(nest(params), beside)
-        if body is None or (body.plain and templates is None and form.kind == "json"):
+        if form is None or form.kind == "form":
+            if templates is None:
+                return None
+            sources = nest(params) if form is None else both(nest(params), beside)
+            ambiguous = None if sources is None else ambiguous_parameters(templates, sources)
+            return sources if ambiguous is None else ambiguous
+        if body is None or (body.plain and not target.reads_plain):
             return None
-        wanted = templates is not None and templates.needs_parameters
+        lookalikes = None if templates is None else templates.lookalikes
         depth, limit = self._limits.json_depth, self._limits.params
-        found = read_body(form, body.data, target.action or "", wanted=wanted, depth=depth, limit=limit)
-        return found if isinstance(found, Rejection) else both(found, params)
+        found = read_body(form, body.data, target.action or "", lookalikes, depth=depth, limit=limit)
+        if isinstance(found, Rejection) or found is None or not params:
+            return found
+        sources = both(found, params)
+        ambiguous = None
+        if sources is not None and templates is not None:
+            ambiguous = ambiguous_parameters(templates, sources)
+        return sources if ambiguous is None else ambiguous

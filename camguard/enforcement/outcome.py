@@ -146,3 +146,11 @@ def awaits_continue(scope: Mapping[str, Any], head: RequestHead | None) -> bool:
         return any(name == EXPECT for name, _ in scope["headers"])
     except (KeyError, TypeError, ValueError):
         return True
+
+
+def place_of(error: Exception) -> str:
+    """Return where an exception was raised, as `file:line`. Its message may quote the request (T113)."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "nowhere"

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from camguard.catalog.model import Action
 from camguard.grammar import placeholders
 from camguard.policy.resources import SEGMENTS, Owner
-from camguard.request.params import ParameterSources, folded, look_alike
+from camguard.request.params import Lookalikes, ParameterSources, folded, look_alike, misread
 from camguard.request.rejection import Rejection, rejection
 from camguard.strict_json import Number
 
@@ -42,19 +42,13 @@ class Template(NamedTuple):
 class ResourceTemplates(NamedTuple):
     """What a resource-level action needs to name its resources.
 
-    names: the parameters that are looked for, in every spelling and in lower case. alike: finds what lenient
-    readers take for one of them (see `params.look_alike`); None where no parameter is looked for.
+    lookalikes: the parameters that are looked for, and what lenient readers take for one of them; None where
+    no parameter is looked for.
     """
 
     templates: tuple[Template, ...]
     match_any: bool
-    names: frozenset[str]
-    alike: re.Pattern[str] | None
-
-    @property
-    def needs_parameters(self) -> bool:
-        """Whether a call's parameters must be read at all."""
-        return any(template.paths for template in self.templates)
+    lookalikes: Lookalikes | None
 
 
 def cut_templates(entry: Action, owner: Owner) -> ResourceTemplates:
@@ -65,7 +59,7 @@ def cut_templates(entry: Action, owner: Owner) -> ResourceTemplates:
     # Some readers fold `.` into `_` (`InstanceIds_0`, `Instance_Id`), others `_` into `.`.
     spelled = sorted({spelling.replace("_", sign) for spelling in names for sign in "._"})
     alike = look_alike(spelled, behind="_[^&]*+")
-    return ResourceTemplates(templates, entry.match == "any", names, alike if names else None)
+    return ResourceTemplates(templates, entry.match == "any", Lookalikes(names, alike) if names else None)
 
 
 def _cut(text: str, entry: Action, owner: Owner) -> Template:
@@ -96,14 +90,12 @@ def _account(account: str, owner: Owner) -> str:
 
 def bind_resources(
     templates: ResourceTemplates, parameters: ParameterSources | None, region: str
-) -> tuple[str | None, ...] | Rejection:
-    """Return the resources that a call names, None for each that could not be bound, or why it is rejected.
+) -> tuple[str | None, ...]:
+    """Return the resources that a call names, None for each that could not be bound.
 
     parameters: of each place that has some; None where they could not be read. region: the call's, empty
     where it names none.
     """
-    if parameters is not None and _misread(templates, parameters):
-        return _AMBIGUOUS
     found: list[str | None] = []
     for template in templates.templates:
         head = template.head.replace("{region}", region)
@@ -121,14 +113,15 @@ def bind_resources(
     return tuple(dict.fromkeys(found)) if len(found) <= MOST else (None,)
 
 
-def _misread(templates: ResourceTemplates, parameters: ParameterSources) -> bool:
-    """Tell whether a parameter may be read as one that names resources and is not spelled as one."""
-    if templates.alike is None:
-        return False
+def ambiguous_parameters(templates: ResourceTemplates, parameters: ParameterSources) -> Rejection | None:
+    """Return why parameters are rejected: a reader takes one of them for one that names resources."""
+    if templates.lookalikes is None:
+        return None
     places = (parameters,) if isinstance(parameters, Mapping) else parameters
-    names = [name for place in places for name in place if name.casefold() not in templates.names]
+    names = [name for place in places for name in place]
     text = folded(names)
-    return isinstance(text, Rejection) or templates.alike.search(text) is not None
+    rejected = isinstance(text, Rejection) or misread(text, names, templates.lookalikes)
+    return _AMBIGUOUS if rejected else None
 
 
 def _filled(head: str, literals: Sequence[str], values: Sequence[Sequence[str]]) -> Iterator[str | None]:

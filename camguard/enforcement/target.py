@@ -89,9 +89,11 @@ class Target:
     what was found until there. body: the format of the body, None where there must be no body; body_limit:
     its bytes at most. action: a name; None where only a form may name it. entry: of the catalog, None where
     it has none. asked: what policies are asked for, `service:Name`, or why they are not asked. resources:
-    None where the action is judged as a whole. caller: who calls if nothing is signed. start: the beginning
-    of the call, or why it is refused, where the head alone tells the call (nothing signed, nothing in a query
-    or form, no resources); else None.
+    None where the action is judged as a whole. caller: who calls if nothing is signed; None where a form may
+    be signed. start: the beginning of the call, or why it is refused, where the head alone tells the call
+    (nothing signed, nothing in a query or form, no resources); else None. reads_plain: whether also a plain
+    body (`HeldBody.plain`) must be read. octets: whether the body passes through unread unless a signature
+    covers it.
     """
 
     rejection: Rejection | None = None
@@ -109,6 +111,8 @@ class Target:
     region: str = ""
     caller: Caller | Rejection | None = None
     start: CallStart | Rejection | None = None
+    reads_plain: bool = True
+    octets: bool = False
 
 
 NO_TARGET: Final = Target()
@@ -260,17 +264,21 @@ class Targets:
             service = self._services.service(host)
             name = service.name if isinstance(service, Service) else None
             return Target(rejection=named, service=name, **client)
-        caller = self._callers.unsigned(identity, address.trusted)
+        form = named.body is not None and named.body.kind == "form"
+        caller = None if form else self._callers.unsigned(identity, address.trusted)
         fields = {each.name: getattr(named, each.name) for each in fields_of(named)}
         target = Target(caller=caller, **client, **fields)
-        return replace(target, start=_start(target))
+        json = named.body is not None and named.body.kind == "json"
+        reads_plain = named.resources is not None or not json
+        octets = named.body is not None and named.body.kind == "octets"
+        return replace(target, start=_start(target), reads_plain=reads_plain, octets=octets)
 
 
 def _start(target: Target) -> CallStart | Rejection | None:
     """Return the beginning of a call that the head alone tells, or why that call is refused."""
-    if target.resources is not None or (target.body is not None and target.body.kind == "form"):
+    if target.resources is not None or target.caller is None:
         return None
-    if not isinstance(target.caller, Caller):
+    if isinstance(target.caller, Rejection):
         return target.caller
     if isinstance(target.asked, Rejection):
         return target.asked

@@ -93,7 +93,9 @@ class Evaluator:
                     return decisions[bisect_right(bounds, place)]
         return self._decide_slowly(call, table if session is None else None)
 
-    def _decide_slowly(self, call: Call, table: Table | None) -> Decision:
+    def _decide_slowly(  # noqa: PLR0911 - one question after the other
+        self, call: Call, table: Table | None
+    ) -> Decision:
         """Decide a call that no range table answers. table: the principal's, if `decide` has found it."""
         if table is None:
             if call.principal not in self._principals:

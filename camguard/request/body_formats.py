@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from camguard.request.multipart import Field, multipart_fields
-from camguard.request.params import ACTION, Parameters, ambiguous_names, nest
+from camguard.request.params import ACTION, Lookalikes, Parameters, ambiguous_names, nest
 from camguard.request.rejection import Rejection, rejection
 from camguard.strict_json import TooManyValuesError, parse_json
 
@@ -81,29 +81,41 @@ def body_format(content_type: bytes) -> BodyFormat | Rejection:
 
 
 def read_body(  # noqa: PLR0913 - a body, and by which bounds it is read
-    form: BodyFormat, body: bytes, action: str, *, wanted: bool, depth: int, limit: int
+    form: BodyFormat,
+    body: bytes,
+    action: str,
+    resources: Lookalikes | None,
+    *,
+    depth: int,
+    limit: int,
 ) -> Parameters | Rejection | None:
     """Return the parameters in a JSON or multipart body, None if they were not read, or a rejection.
 
-    action: the name that was judged. wanted: whether the parameters are needed; else the body is only
-    searched for a name that decides. depth: of nesting in JSON, at most. limit: how many parameters there may
-    be; each is counted as some JSON values.
+    action: the name that was judged. resources: the parameters that name resources; None where the body is
+    only searched for a name that decides. depth: of nesting in JSON, at most. limit: how many parameters
+    there may be; each is counted as some JSON values.
     """
     if form.kind == "json":
-        return _read_json(body, action, wanted=wanted, depth=depth, limit=limit)
+        return _read_json(body, action, resources, depth=depth, limit=limit)
     if form.kind == "multipart":
-        fields = _read_multipart(body, form.boundary, action, wanted=wanted, limit=limit)
-        return fields if fields is None or isinstance(fields, Rejection) else nest(tuple(fields.items()))
+        fields = _read_multipart(body, form.boundary, action, resources, limit=limit)
+        if fields is None or isinstance(fields, Rejection):
+            return fields
+        nested = nest(
+            tuple(fields.items())
+        )  # names are looked at as they nest: `InstanceIds.0` is `InstanceIds`
+        ambiguous = None if nested is None else ambiguous_names(list(nested), resources)
+        return nested if ambiguous is None else ambiguous
     return None
 
 
 def _read_json(
-    body: bytes, action: str, *, wanted: bool, depth: int, limit: int
+    body: bytes, action: str, resources: Lookalikes | None, *, depth: int, limit: int
 ) -> Parameters | Rejection | None:
     text = _utf8(body)
     if text is None:
         return _MALFORMED
-    if not body or not (wanted or _may_decide(body)):
+    if not body or not (resources is not None or _may_decide(body)):
         return None
     if b"\\" in body and body.count(b"\\") > _MOST_ESCAPES:
         return _TOO_MANY
@@ -113,14 +125,16 @@ def _read_json(
         return _TOO_MANY
     except ValueError:
         return _MALFORMED
-    return _members(document, action, limit) if isinstance(document, dict) else None
+    return _members(document, action, resources, limit) if isinstance(document, dict) else None
 
 
-def _members(document: dict[str, Any], action: str, limit: int) -> Parameters | Rejection | None:
+def _members(
+    document: dict[str, Any], action: str, resources: Lookalikes | None, limit: int
+) -> Parameters | Rejection | None:
     """Return the members of an object that names no other action than the one that was judged."""
     if len(document) > limit:
         return _TOO_MANY
-    refusal = ambiguous_names(list(document))
+    refusal = ambiguous_names(list(document), resources)
     if refusal is not None:
         return refusal
     return _CONFLICT if document.get(ACTION, action) != action else document
@@ -148,7 +162,7 @@ def _utf8(body: bytes) -> str | None:
 
 
 def _read_multipart(
-    body: bytes, boundary: bytes, action: str, *, wanted: bool, limit: int
+    body: bytes, boundary: bytes, action: str, resources: Lookalikes | None, *, limit: int
 ) -> Parameters | Rejection | None:
     if not body:
         return None
@@ -161,7 +175,7 @@ def _read_multipart(
     named = [value for name, value in fields if name == ACTION]
     if named and named[0] != action.encode():
         return _CONFLICT
-    return _parameters(fields, limit) if wanted else None
+    return None if resources is None else _parameters(fields, limit)
 
 
 def _parameters(fields: Sequence[Field], limit: int) -> Parameters | None:

@@ -14,7 +14,7 @@ import re
 import unicodedata
 from binascii import a2b_qp
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
 from camguard.request.rejection import Rejection, rejection
@@ -131,10 +131,21 @@ def _plain(name: str) -> str:
     return name.strip().casefold().replace("\u0131", "i").replace("i\u0307", "i")
 
 
-def ambiguous_names(names: Sequence[str]) -> Rejection | None:
-    """Return why names are refused: one of them may be read as `Action`, `Version` or `Region` and is not it.
+class Lookalikes(NamedTuple):
+    """The parameters of an action that name its resources, and what lenient readers take for one of them.
 
-    The same holds where `Action`, `Version` or `Region` stands twice. None: there is no such name.
+    names: every spelling that is read as the parameter, in lower case. pattern: see `look_alike`.
+    """
+
+    names: frozenset[str]
+    pattern: re.Pattern[str]
+
+
+def ambiguous_names(names: Sequence[str], resources: Lookalikes | None = None) -> Rejection | None:
+    """Return why names are rejected: one may be read as a parameter that decides, or stands twice.
+
+    Parameters that decide are `Action`, `Version`, `Region`, and those in `resources`. None: there is no such
+    name.
     """
     others = [name for name in names if name not in _EXACT]
     if len(names) - len(others) > 1:
@@ -144,12 +155,26 @@ def ambiguous_names(names: Sequence[str]) -> Rejection | None:
     text = folded(others)
     if isinstance(text, Rejection):
         return text
+    if resources is not None and misread(text, others, resources):
+        return _AMBIGUOUS
     if not any(name in text for name in _LOW):  # as nearly always, and a fifth of the pattern's time
         return None
     found = _LOOK_ALIKE.search(text)
     if found is None:
         return None
     return _ALIAS if found[1] == "action" else _AMBIGUOUS
+
+
+def misread(text: str, names: Sequence[str], resources: Lookalikes) -> bool:
+    """Tell whether a reader may take a name for a parameter that names resources and is spelled otherwise.
+
+    text: what `folded` returns for these names.
+    """
+    if resources.pattern.search(text) is None:
+        return False
+    # The parameters themselves look like themselves; only other names count.
+    text_of_others = folded([name for name in names if name.casefold() not in resources.names])
+    return isinstance(text_of_others, Rejection) or resources.pattern.search(text_of_others) is not None
 
 
 def action_of(names: Iterable[tuple[str, str]]) -> str | Rejection | None:

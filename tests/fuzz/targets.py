@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,7 +30,7 @@ from camguard.policy.document import parse_document
 from camguard.request.body_formats import _read_json, _read_multipart, body_format
 from camguard.request.client_address import forwarded_client, socket_place
 from camguard.request.head import RequestHead, read_head
-from camguard.request.params import action_of, nest, parse_params
+from camguard.request.params import Lookalikes, action_of, nest, parse_params
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings import IdentitySettings, load_settings
 from camguard.strict_json import read_json
@@ -46,6 +47,8 @@ from tests.authn.signing import (
     tc3_head,
     v1,
 )
+
+NAMES = Lookalikes(frozenset(), re.compile("(?!)"))  # the parameters are wanted, whatever their names
 
 ROOT = Path(__file__).resolve().parents[2]
 MALFORMED = rejection("query_malformed")
@@ -114,8 +117,8 @@ def content_type(data: bytes) -> object:
 def json_body(data: bytes) -> object:
     """JSON body that is only searched for an action, and one whose parameters name resources."""
     entry = stage.CATALOG.services["cvm"].actions["StopInstances"]
-    _read_json(data, "StopInstances", wanted=False, depth=64, limit=1000)
-    found = _read_json(data, "StopInstances", wanted=True, depth=64, limit=1000)
+    _read_json(data, "StopInstances", None, depth=64, limit=1000)
+    found = _read_json(data, "StopInstances", NAMES, depth=64, limit=1000)
     templates = SERVICES.templates(entry)
     if isinstance(found, Rejection) or templates is None:
         return found
@@ -124,7 +127,7 @@ def json_body(data: bytes) -> object:
 
 def multipart_body(data: bytes) -> object:
     """Multipart body between `--b` lines."""
-    return _read_multipart(data, b"b", "QueryArea", wanted=True, limit=1000)
+    return _read_multipart(data, b"b", "QueryArea", NAMES, limit=1000)
 
 
 def authorization(data: bytes) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -13,8 +14,11 @@ from hypothesis import strategies as st
 from camguard.request.body import is_plain
 from camguard.request.body_formats import _read_json, _read_multipart, body_format
 from camguard.request.multipart import multipart_fields
+from camguard.request.params import Lookalikes
 from camguard.request.rejection import Rejection
 from tests.stage import OFFICE, QUIET, Known, Line, Play, Reply, ask, limits, sdk
+
+NAMES = Lookalikes(frozenset(), re.compile("(?!)"))  # the parameters are wanted, whatever their names
 
 FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
 MULTIPART = b"multipart/form-data; boundary=b0undary"
@@ -226,12 +230,12 @@ def test_t64_reading_stays_linear() -> None:
         multipart_fields(body, b"b0undary", 1000)
     for text in (b"; " * 30_000, b'; a="' * 10_000, b"application/json" + b" ;" * 10_000):
         body_format(b"application/json" + text)
-    _read_json(b'{"Action":' + b"[" * 1_000_000, "A", wanted=True, depth=64, limit=100_000)
+    _read_json(b'{"Action":' + b"[" * 1_000_000, "A", NAMES, depth=64, limit=100_000)
     _read_multipart(
         part(b"x", b"", b"Content-Disposition: form-data" + b'; a="\\' * 1600) + END,
         b"b0undary",
         "A",
-        wanted=True,
+        NAMES,
         limit=9,
     )
     assert time.perf_counter() - began < 3
@@ -258,7 +262,7 @@ def test_what_passes_names_no_other_action_to_a_second_reader(
     document: dict[str, object], ascii_: bool
 ) -> None:
     body = json.dumps(document, ensure_ascii=ascii_).encode("utf-8", "surrogatepass")
-    found = _read_json(body, "QueryArea", wanted=False, depth=64, limit=1000)
+    found = _read_json(body, "QueryArea", None, depth=64, limit=1000)
     if not isinstance(found, Rejection):
         read = json.loads(body)
         assert {value for name, value in read.items() if name.strip().lower() == "action"} <= {"QueryArea"}
@@ -268,9 +272,9 @@ def test_what_passes_names_no_other_action_to_a_second_reader(
 @QUIET
 @given(st.binary(max_size=200))
 def test_any_body_is_read_or_refused_and_never_raises(body: bytes) -> None:
-    _read_json(body, "A", wanted=True, depth=8, limit=10)
-    _read_multipart(b"--b\r\n" + body + b"\r\n--b--", b"b", "A", wanted=True, limit=10)
-    _read_multipart(body, b"b", "A", wanted=True, limit=10)
+    _read_json(body, "A", NAMES, depth=8, limit=10)
+    _read_multipart(b"--b\r\n" + body + b"\r\n--b--", b"b", "A", NAMES, limit=10)
+    _read_multipart(body, b"b", "A", NAMES, limit=10)
     body_format(body)
 
 
@@ -363,8 +367,10 @@ def test_parts_with_dots_are_nested_as_a_form_s_are() -> None:
     whole = part(b"InstanceIds", b"ins-1")
     lines = stop(content_type=MULTIPART)
     assert play.ask(lines=lines, chunks=(first + END,)).detail == "allowed"
-    for body in (first + second, whole + second, whole + part(b"InstanceIds[0]", b"ins-2")):
+    for body in (first + second, whole + second):
         assert play.ask(lines=lines, chunks=(body + END,)).detail == "no_allow"
+    folded = whole + part(b"InstanceIds[0]", b"ins-2")
+    assert play.ask(lines=lines, chunks=(folded + END,)).detail == "param_ambiguous"
 
 
 # content type, body, query, detail

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 import pytest
 
 from camguard.request.body_formats import BodyFormat, _read_multipart, body_format
 from camguard.request.multipart import Field, multipart_fields
-from camguard.request.params import Parameters
+from camguard.request.params import Lookalikes, Parameters
 from camguard.request.rejection import Rejection
 from tests.request.readers import FORM_READERS, form_of, plainest
+
+WANTED = Lookalikes(frozenset(), re.compile("(?!)"))  # the parameters are wanted, whatever their names
 
 ACTION = "QueryArea"
 DECIDING = ("action", "version", "region", "instanceids")
@@ -278,7 +281,7 @@ def judged(content_type: bytes, body: bytes) -> Parameters | Rejection | None:
     content = body_format(content_type)
     if isinstance(content, Rejection):
         return content
-    return _read_multipart(body, content.boundary, ACTION, wanted=True, limit=100)
+    return _read_multipart(body, content.boundary, ACTION, WANTED, limit=100)
 
 
 MISSING = "no such field"
