@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from camguard.request.multipart import Field, multipart_fields
-from camguard.request.params import ACTION, Lookalikes, Parameters, ambiguous_names, nest
+from camguard.request.params import ACTION, Lookalikes, Parameters, ambiguous_names, nested_parameters
 from camguard.request.rejection import Rejection, rejection
 from camguard.strict_json import TooManyValuesError, parse_json
 
@@ -101,11 +101,7 @@ def read_body(  # noqa: PLR0913 - a body, and by which bounds it is read
         fields = _read_multipart(body, form.boundary, action, resources, limit=limit)
         if fields is None or isinstance(fields, Rejection):
             return fields
-        nested = nest(
-            tuple(fields.items())
-        )  # names are looked at as they nest: `InstanceIds.0` is `InstanceIds`
-        ambiguous = None if nested is None else ambiguous_names(list(nested), resources)
-        return nested if ambiguous is None else ambiguous
+        return nested_parameters(tuple(fields.items()), resources)
     return None
 
 
