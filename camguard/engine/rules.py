@@ -13,14 +13,11 @@ from typing import NamedTuple
 
 from camguard.catalog.model import Action, Catalog, Granularity
 from camguard.engine.action_index import StatementIndex
-from camguard.engine.attributes import ActionTraits, bindings_of, values_of
-from camguard.engine.call import Call
+from camguard.engine.attributes import ActionTraits
 from camguard.engine.layers import Layer
 from camguard.policy.actions import action_match, covers_service
-from camguard.policy.conditions import clause_truth
 from camguard.policy.keys import IP, TIME
 from camguard.policy.model import Clause, Effect, ResourcePattern, Statement
-from camguard.policy.resources import Found, Owner, Targets, mask_of
 from camguard.policy.star import STAR
 from camguard.policy.truth import Truth, all_of
 
@@ -44,17 +41,6 @@ class Rule(NamedTuple):
     residual: tuple[Clause, ...]
     patterns: tuple[ResourcePattern, ...]
 
-    def truth_for(self, mask: int) -> Truth:
-        """Return whether the rule applies to a call of this mask that supplies nothing else."""
-        if mask & self.required_bits != self.required_bits or mask & self.forbidden_bits:
-            return False
-        return None if self.residual else self.settled
-
-
-def missing_rule(policy: str, layer: int) -> Rule:
-    """Return the deny that stands for an attached policy that does not exist (DEC-40)."""
-    return Rule(policy, layer, Effect.DENY, None, 0, 0, (), (), ())
-
 
 def rules_of(  # noqa: PLR0913 - everything that a rule depends on
     layer: Layer,
@@ -73,7 +59,8 @@ def rules_of(  # noqa: PLR0913 - everything that a rule depends on
     entry = traits.entry
     for statement in layer.parts:
         if isinstance(statement, str):
-            yield missing_rule(statement, at)
+            # An attached policy that does not exist is a deny that cannot be evaluated (DEC-40).
+            yield Rule(statement, at, Effect.DENY, None, 0, 0, (), (), ())
             continue
         named = statements.truth(statement, entry)
         if named is False:
@@ -135,30 +122,3 @@ def misplaced_deny(statement: Statement, entry: Action, catalog: Catalog) -> Tru
         for row in rows
     )
     return False if aimed_elsewhere else None
-
-
-class RuleEvaluation:
-    """Evaluates rules on one call without masks of conditions: slower, and for every kind of condition."""
-
-    __slots__ = ("_bindings", "_call", "_every", "_owner", "_targets", "_traits")
-
-    def __init__(self, call: Call, traits: ActionTraits, owner: Owner) -> None:
-        self._call = call
-        self._traits = traits
-        self._owner = owner
-        self._targets = Targets(call.resources, owner)
-        self._every = mask_of([True] * len(call.resources))
-        self._bindings = bindings_of(call.principal, owner)
-
-    def found(self, rule: Rule) -> Found:
-        """Return for which resources of the call a rule applies."""
-        truth = all_of((rule.settled, *(self._clause(clause) for clause in rule.clauses)))
-        if truth is False:
-            return Found(0, 0)
-        if not rule.patterns:
-            return Found(self._every, 0) if truth else Found(0, self._every)
-        found = self._targets.found(rule.patterns, rule.effect, self._owner, self._bindings)
-        return found if truth else Found(0, found.true | found.unknown)
-
-    def _clause(self, clause: Clause) -> Truth:
-        return clause_truth(clause, values_of(clause.key, self._call, self._traits), self._bindings)
