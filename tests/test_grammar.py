@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import camguard.grammar as grammar_module
 from camguard.bundle import make_bundle
 from camguard.catalog import Catalog, parse_catalog
-from camguard.catalog.template import bindable, segments
+from camguard.catalog.model import bindable, segments
 from camguard.edge.identity import Identify
 from camguard.edge.resources import cut_templates
 from camguard.engine.action_index import ActionIndex

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from camguard.catalog.files import load_catalog, parse_catalog, read_catalog, save_all, save_service, to_json
-from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Page, Service
-from camguard.catalog.nearest import nearest_actions
+from camguard.catalog.files import load_catalog, parse_catalog, read_catalog, save_all, to_json
+from camguard.catalog.model import (
+    Access,
+    Action,
+    Catalog,
+    Granularity,
+    IpRestriction,
+    Page,
+    Service,
+    nearest_actions,
+)
 
 __all__ = [
     "Access",
@@ -19,6 +27,5 @@ __all__ = [
     "parse_catalog",
     "read_catalog",
     "save_all",
-    "save_service",
     "to_json",
 ]

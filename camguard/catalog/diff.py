@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from camguard.catalog.files import plain
 from camguard.catalog.model import Action, Catalog, Service
 
 _ACTION: Final = (
@@ -75,10 +76,3 @@ def _changes(old: object, new: object, names: tuple[str, ...]) -> Iterator[Chang
         before, after = getattr(old, name), getattr(new, name)
         if before != after:
             yield Change(name, plain(before), plain(after))
-
-
-def plain(value: Any) -> Any:
-    """Return a fact as JSON has it."""
-    if isinstance(value, tuple):
-        return list(value)
-    return dict(value) if isinstance(value, Mapping) else value

@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 from camguard.catalog.diff import Difference, compare
 from camguard.catalog.files import SUFFIX, load_catalog, to_json
-from camguard.catalog.model import Action, Catalog, Service
-from camguard.catalog.template import bindable
+from camguard.catalog.model import Action, Catalog, Service, bindable
 from camguard.catalog_import.merge import unite_pages
 from camguard.catalog_import.page import read_page
 from camguard.errors import CatalogError, Problem

@@ -14,8 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from camguard.catalog.diff import action_changes, service_changes
-from camguard.catalog.model import Action, Granularity, Service
-from camguard.catalog.template import ANY, segments
+from camguard.catalog.model import ANY, Action, Granularity, Service, segments
 from camguard.catalog_import.tables import Row
 from camguard.errors import Problem
 

@@ -14,10 +14,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from camguard.catalog.model import Access, Granularity, IpRestriction
-from camguard.catalog.template import ANY, LEAD, split_cell
+from camguard.catalog.model import ANY, Access, Granularity, IpRestriction
 from camguard.catalog_import.lines import Line, split_cells, unescape
-from camguard.catalog_import.words import CHROME, FLAGS, GRANULARITIES, SUMMARIES, is_rule
+from camguard.catalog_import.words import CHROME, FLAGS, GRANULARITIES, LEAD, SUMMARIES, is_rule, split_cell
 from camguard.grammar import ACTION_NAME, SERVICE
 
 WIDTH: Final = 5

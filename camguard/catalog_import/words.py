@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
-from camguard.catalog.model import Access, Granularity, IpRestriction
+from camguard.catalog.model import ANY, Access, Granularity, IpRestriction
 from camguard.catalog_import.lines import Line, squeeze
 
 GRANULARITIES: Final[Mapping[str, Granularity]] = {
@@ -57,11 +57,28 @@ VERBS: Final[Mapping[str, Access]] = {
     "List": Access.LIST,
     **dict.fromkeys(("Describe", "Get", "Query", "Check", "Verify", "Search", "Inquire"), Access.READ),
 }
+LEAD: Final = "qcs:"  # how a resource template begins
 
 
 def guess_access(name: str) -> Access:
     """Return the section that a name suggests; a write where it suggests none."""
     return next((access for verb, access in VERBS.items() if name.startswith(verb)), Access.WRITE)
+
+
+def split_cell(cell: str) -> tuple[str, ...] | None:
+    """Return the templates of one resource cell, or None where it does not begin like one.
+
+    Several are joined by a blank, or glued with nothing between: a template begins where `qcs:` does, never
+    at a blank, for templates may hold blanks.
+
+    >>> split_cell("qcs::a::uin/${uin}: b/$cqcs::a::uin/${uin}:d/*")
+    ('qcs::a::uin/${uin}: b/$c', 'qcs::a::uin/${uin}:d/*')
+    """
+    if cell == ANY:
+        return (ANY,)
+    if not cell.startswith(LEAD):
+        return None
+    return tuple(LEAD + rest.strip() for rest in cell.split(LEAD)[1:])
 
 
 class Layout(Enum):

@@ -16,8 +16,8 @@ from typing import Any
 from camguard.catalog.model import Action
 from camguard.engine.call import Call
 from camguard.policy.keys import IP, REQUEST_TAG, TAGS, TIME
+from camguard.policy.patterns import Bindings
 from camguard.policy.resources import Owner
-from camguard.policy.variables import Bindings
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,9 @@ from threading import Lock
 from cachetools import LRUCache
 
 from camguard.bounded_cache import BoundedCache
-from camguard.engine.action_index import ActionIndex, StatementIndex
+from camguard.engine.action_index import ActionIndex, IpSupport, KnownActions, StatementIndex, UnknownAction
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
-from camguard.engine.known_actions import IpSupport, KnownActions, UnknownAction
 from camguard.engine.layers import SECOND_FACTOR, Layer, Layers, resolve
 from camguard.engine.row import NO_ALLOW, ActionRules
 from camguard.engine.table import Table

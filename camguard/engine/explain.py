@@ -23,7 +23,7 @@ from camguard.policy.conditions import clause_truth
 from camguard.policy.keys import IP, TIME
 from camguard.policy.model import Clause, Effect, Statement
 from camguard.policy.resources import Resource, resource_match
-from camguard.policy.truth import Truth, all_of, any_of
+from camguard.policy.values import Truth, all_of, any_of
 
 Kind = Literal["action", "resource", "condition"]
 

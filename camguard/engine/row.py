@@ -37,9 +37,9 @@ from camguard.engine.layers import IDENTITY, Layer
 from camguard.engine.rules import Rule
 from camguard.policy.conditions import clause_truth
 from camguard.policy.model import Effect
+from camguard.policy.patterns import Bindings
 from camguard.policy.resources import Found, Owner, Targets, mask_of
-from camguard.policy.truth import Truth, all_of
-from camguard.policy.variables import Bindings
+from camguard.policy.values import Truth, all_of
 
 NO_ALLOW = Decision(Reason.NO_ALLOW, layer=IDENTITY)
 

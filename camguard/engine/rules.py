@@ -18,8 +18,8 @@ from camguard.engine.layers import Layer
 from camguard.policy.actions import action_match, covers_service
 from camguard.policy.keys import IP, TIME
 from camguard.policy.model import Clause, Effect, ResourcePattern, Statement
-from camguard.policy.star import STAR
-from camguard.policy.truth import Truth, all_of
+from camguard.policy.patterns import STAR
+from camguard.policy.values import Truth, all_of
 
 
 class Rule(NamedTuple):

@@ -13,8 +13,8 @@ from camguard.catalog.model import Action, Granularity
 from camguard.engine.action_index import ActionIndex
 from camguard.grammar import placeholders
 from camguard.policy.model import Effect, ResourcePattern
+from camguard.policy.patterns import STAR, star_match
 from camguard.policy.resources import REGION_ALIASES, SEGMENTS
-from camguard.policy.star import STAR, star_match
 from camguard.suggest import few, nearest_names
 
 _HOLE = "\0"  # stands for a placeholder, which any text can take

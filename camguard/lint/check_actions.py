@@ -9,7 +9,7 @@ from camguard.lint.codes import Finding, found
 from camguard.lint.statement_view import StatementView
 from camguard.policy.actions import covers_service
 from camguard.policy.model import ActionPattern
-from camguard.policy.star import STAR
+from camguard.policy.patterns import STAR
 
 
 def names(view: StatementView) -> Iterator[Finding]:

@@ -13,8 +13,8 @@ from camguard.lint.source_map import statement_sources
 from camguard.lint.statement_view import OUTCOMES
 from camguard.policy.document import Document
 from camguard.policy.model import Effect
+from camguard.policy.patterns import STAR
 from camguard.policy.resources import SEGMENTS, Owner
-from camguard.policy.star import STAR
 from camguard.strict_json import child
 from camguard.suggest import few, nearest_names
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from camguard.lint.codes import Finding, found
 from camguard.lint.statement_view import StatementView, blocked_without_resource
 from camguard.policy.model import ActionPattern
-from camguard.policy.star import STAR
+from camguard.policy.patterns import STAR
 
 _OF_ITS_OWN = 'a separate statement with "resource": "*"'
 

@@ -9,7 +9,7 @@ from camguard.lint.source_map import StatementSource, statement_sources
 from camguard.policy.actions import covers_service
 from camguard.policy.document import Document
 from camguard.policy.model import ActionPattern, Effect, Statement
-from camguard.policy.star import STAR
+from camguard.policy.patterns import STAR
 
 # What becomes of a statement for which it cannot be determined whether it applies.
 OUTCOMES = {Effect.ALLOW: "this allow grants nothing", Effect.DENY: "this deny always applies"}

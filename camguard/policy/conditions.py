@@ -15,8 +15,8 @@ from camguard.ipset import IpSet
 from camguard.policy.keys import known_keys, operators_of
 from camguard.policy.model import Clause, Qualifier
 from camguard.policy.operators import OPERATORS, Kind, Operator
-from camguard.policy.truth import Truth, all_of, any_of, negate
-from camguard.policy.variables import Bindings, fill, read_template
+from camguard.policy.patterns import Bindings, fill, read_template
+from camguard.policy.values import Truth, all_of, any_of, negate
 from camguard.strict_json import Number, child
 from camguard.suggest import nearest
 

@@ -16,8 +16,8 @@ from camguard.errors import PolicyError, Problem
 from camguard.policy.actions import read_action
 from camguard.policy.conditions import read_condition
 from camguard.policy.model import ActionPattern, Clause, Effect, Policy, ResourcePattern, Statement
+from camguard.policy.patterns import STAR
 from camguard.policy.resources import read_resource
-from camguard.policy.star import STAR
 from camguard.strict_json import Number, child, is_text, read_json
 from camguard.suggest import nearest
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from camguard.ipset import IpSet
 from camguard.policy.operators import Operator
-from camguard.policy.variables import Template
+from camguard.policy.patterns import Template
 
 
 class Effect(StrEnum):

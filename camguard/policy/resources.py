@@ -17,9 +17,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from camguard.policy.model import Effect, ResourcePattern
-from camguard.policy.star import STAR, fits, star_match
-from camguard.policy.truth import Truth, all_of
-from camguard.policy.variables import Bindings, Template, read_template
+from camguard.policy.patterns import STAR, Bindings, Template, fits, read_template, star_match
+from camguard.policy.values import Truth, all_of
 
 SEGMENTS = 6
 _END = "\n"  # behind a path where its end is looked for; a path that holds one is compared as a whole

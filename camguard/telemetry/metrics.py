@@ -27,7 +27,7 @@ from camguard.bundle.model import Bundle
 from camguard.bundle.store import ReloadOutcome
 from camguard.catalog.model import Access, Catalog
 from camguard.engine.decision import Decision, Reason
-from camguard.policy.star import star_match
+from camguard.policy.patterns import star_match
 from camguard.telemetry.exposition import (
     CLIENT_IP,
     COMPARISON,

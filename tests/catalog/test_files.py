@@ -19,7 +19,6 @@ from camguard.catalog import (
     Service,
     load_catalog,
     save_all,
-    save_service,
     to_json,
 )
 from camguard.errors import CatalogError
@@ -62,7 +61,7 @@ def plain() -> dict[str, Any]:
 
 
 def test_what_is_saved_is_loaded_again(tmp_path: Path) -> None:
-    file = save_service(TOYBOX, tmp_path / "new" / "folder")
+    (file,) = save_all([TOYBOX], tmp_path / "new" / "folder")
     assert file.name == "toybox.json"
     assert load_catalog(file) == Catalog({"toybox": TOYBOX})
     assert load_catalog(str(file.parent)) == load_catalog(file)
@@ -103,7 +102,7 @@ def test_ids_are_over_all_services(tmp_path: Path) -> None:
 
 
 def test_only_json_files_that_are_not_hidden_count(tmp_path: Path) -> None:
-    save_service(TOYBOX, tmp_path)
+    save_all([TOYBOX], tmp_path)
     (tmp_path / "README.md").write_text("words", encoding="utf-8")
     (tmp_path / ".toybox.json.1.tmp").write_text("{", encoding="utf-8")
     (tmp_path / ".half.json").write_text("{", encoding="utf-8")
@@ -113,7 +112,7 @@ def test_only_json_files_that_are_not_hidden_count(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_no_file_behind(tmp_path: Path) -> None:
     (tmp_path / "toybox.json").mkdir()
     with pytest.raises(OSError, match="toybox"):
-        save_service(TOYBOX, tmp_path)
+        save_all([TOYBOX], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["toybox.json"]
 
 

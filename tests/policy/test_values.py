@@ -13,8 +13,7 @@ from camguard.policy.conditions import clause_truth, read_condition
 from camguard.policy.keys import OWN, known_keys, operators_of
 from camguard.policy.model import Clause
 from camguard.policy.operators import OPERATORS, Kind, Like
-from camguard.policy.truth import Truth, all_of, any_of, negate
-from camguard.policy.values import read_boolean, read_instant, read_number
+from camguard.policy.values import Truth, all_of, any_of, negate, read_boolean, read_instant, read_number
 
 TRUTHS = (True, False, None)
 AND = {(a, b): False if False in (a, b) else None if None in (a, b) else True for a in TRUTHS for b in TRUTHS}
