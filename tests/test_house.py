@@ -58,9 +58,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
         *("rules", "row", "table", "evaluator", "explain", "remediation"),
     ),
     "lint": (
-        *("codes", "catalog_view", "source_map", "statement_view"),
-        *("check_style", "check_actions", "check_resources", "check_condition_keys", "check_ip_ranges"),
-        *("check_contradictions", "check_redundancy", "check_attachments", "run"),
+        *("codes", "catalog_view", "statement_view", "check_style", "check_actions", "check_resources"),
+        *("check_conditions", "check_ip_ranges", "check_redundancy", "check_attachments", "run"),
     ),
 }
 

@@ -77,7 +77,7 @@ def nothing_denied(view: StatementView) -> Iterator[Finding]:
         return
     known = view.catalog.services
     if all(STAR in p.name and (STAR in p.service or p.service in known) for p in view.statement.actions):
-        where, _ = view.source.element("action")
+        where, _ = view.element("action")
         message = "no action of the catalog matches, so this deny protects nothing"
         yield found("CG207", where, message, "actions of the catalog")
 
