@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -19,9 +20,7 @@ from camguard.catalog_import.lines import MAX_BYTES, Line, read_lines, split_cel
 from camguard.catalog_import.merge import unite_rows
 from camguard.catalog_import.tables import (
     PRODUCT_WIDTH,
-    Blank,
     Piece,
-    Product,
     Row,
     Unparsed,
     cell_product,
@@ -121,7 +120,7 @@ def read_page(raw: bytes, source: str) -> ParsedPage:
         report.problem(0, "NoRows", "holds no complete row")
     _compare_summary(product, rows, lines[at].number, report)
     pages = (_provenance(lines[:at], raw),)
-    return report.parsed(Service(**product._asdict(), actions=MappingProxyType(actions), pages=pages), rows)
+    return report.parsed(replace(product, actions=MappingProxyType(actions), pages=pages), rows)
 
 
 def _why_no_page(raw: bytes, lines: Sequence[Line]) -> str:
@@ -141,7 +140,7 @@ def _find_product(lines: Sequence[Line]) -> tuple[int, Header] | None:
     return None
 
 
-def _read_product(lines: Sequence[Line], layout: Layout) -> tuple[Product | None, Sequence[Line]]:
+def _read_product(lines: Sequence[Line], layout: Layout) -> tuple[Service | None, Sequence[Line]]:
     """Return the product and the lines below its row, or None and nothing."""
     cells: list[str] = []
     for index, line in enumerate(lines):
@@ -247,7 +246,7 @@ def _complete_rows(pieces: Iterator[Piece], report: _Report, *, inside: bool) ->
             _report_unparsed(damaged + doubtful, report)
             doubtful, damaged, inside = [], [], True
             yield piece
-        elif isinstance(piece, Blank):
+        elif piece is None:
             _report_unparsed(damaged, report)
             doubtful, damaged, inside = [], [], False
         elif piece.certain or (inside and (piece.bordered or not piece.ended)):
@@ -272,14 +271,13 @@ def _report_unparsed(texts: Sequence[Unparsed], report: _Report) -> None:
     report.problem(first.line, code, f"{quoted!r}{more}: {message}")
 
 
-def _compare_summary(product: Product, rows: Sequence[Row], line: int, report: _Report) -> None:
+def _compare_summary(product: Service, rows: Sequence[Row], line: int, report: _Report) -> None:
     """Note where the product row sums its rows up wrongly, which is also a sign of missing rows."""
     if not rows:
         return
     supported = sum(row.ip_restriction for row in rows)
-    summary = IpRestriction.PARTIAL if supported else IpRestriction.UNSUPPORTED
-    if supported == len(rows):
-        summary = IpRestriction.SUPPORTED
+    whole = {0: IpRestriction.UNSUPPORTED, len(rows): IpRestriction.SUPPORTED}
+    summary = whole.get(supported, IpRestriction.PARTIAL)
     if summary is not product.ip_restriction:
         message = (
             f"the product row says IP restriction is {product.ip_restriction.value}, "

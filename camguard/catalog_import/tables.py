@@ -11,10 +11,10 @@ and can they be the beginning of one (`begins_row`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from camguard.catalog.model import ANY, Access, Granularity, IpRestriction
+from camguard.catalog.model import ANY, Access, Granularity, Service
 from camguard.catalog_import.lines import Line, split_cells, unescape
 from camguard.catalog_import.words import CHROME, FLAGS, GRANULARITIES, LEAD, SUMMARIES, is_rule, split_cell
 from camguard.grammar import ACTION_NAME, SERVICE
@@ -45,17 +45,6 @@ class Row(NamedTuple):
     access_guessed: bool = False
 
 
-class Product(NamedTuple):
-    """The one row of the first table."""
-
-    title: str
-    name: str
-    console: bool
-    tag_authorization: bool
-    granularity: Granularity
-    ip_restriction: IpRestriction
-
-
 class Unparsed(NamedTuple):
     """Text that is no complete row.
 
@@ -70,10 +59,6 @@ class Unparsed(NamedTuple):
     ended: bool
 
 
-class Blank(NamedTuple):
-    """A blank line, or a button of the page."""
-
-
 class _Cell(NamedTuple):
     """One closed cell. lead: a border stands before it on its line."""
 
@@ -83,7 +68,7 @@ class _Cell(NamedTuple):
     ended: bool
 
 
-Piece: TypeAlias = Row | Unparsed | Blank
+Piece: TypeAlias = Row | Unparsed | None  # None: a blank line, or a button of the page
 
 
 def read_row(cells: Sequence[str], line: int, *, shifted: bool = False) -> Row | None:
@@ -181,7 +166,7 @@ def _joined_flat(broken: Sequence[Line]) -> Iterator[Piece]:
 def _without_row(line: Line) -> Piece:
     """Return what a line is in which no row was found."""
     if not line.text or line.text.casefold() in CHROME:
-        return Blank()
+        return None
     certain = len(split_flat(unescape(line.text))) > 1
     if "|" in line.text:
         certain = certain or _is_certain(split_cells(line.text).texts)
@@ -193,60 +178,61 @@ def read_bordered(lines: Sequence[Line]) -> Iterator[Piece]:
 
     A row may break behind its description and behind any later cell.
     """
-    waiting: list[_Cell] = []
-    for line in _with_templates_joined(lines):
-        if is_rule(line):
-            continue
-        cells, tail = _cells(line)
-        both = waiting + cells if waiting and cells else []
-        if begins_row(_texts(both)) or read_row(_texts(both[:WIDTH]), 0, shifted=True):
-            cells = both
-        else:
-            yield from _unparsed(waiting)
-        waiting = []
-        at = 0
-        while at < len(cells):
-            row = read_row(_texts(cells[at : at + WIDTH]), cells[at].line, shifted=True)
-            if row is not None:
-                yield row
-                at += WIDTH
-            elif not cells[at].text:
-                at += 1
-            elif begins_row(_texts(cells[at:])):
-                waiting = cells[at:]
-                break
-            else:
-                yield from _unparsed(cells[at:])
-                break
-        if tail is not None:
-            yield from _unparsed(waiting)
-            waiting = []
-            yield tail
-    yield from _unparsed(waiting)
+    return _read_cells(lines, celled=False)
 
 
 def read_celled(lines: Sequence[Line]) -> Iterator[Piece]:
     """Read a table whose cells are lines, five to a row, each closed by a border."""
-    waiting: list[_Cell] = []
+    return _read_cells(lines, celled=True)
+
+
+def _read_cells(lines: Sequence[Line], *, celled: bool) -> Iterator[Piece]:
+    waiting: list[_Cell] = []  # of the unfinished row
     for line in _with_templates_joined(lines):
-        if is_rule(line) or (waiting and not line.text):
+        if is_rule(line) or (celled and waiting and not line.text):
             continue
-        cells, tail = _cells(line, line_end_closes=False)
-        for cell in cells:
-            waiting.append(cell)
-            led = any(each.lead for each in waiting[1:])
-            row = None if led else read_row(_texts(waiting), waiting[0].line)
-            if row is not None:
-                yield row
-                waiting = []
-            elif len(waiting) == WIDTH:
-                yield from _unparsed(waiting[:1])
-                waiting = waiting[1:]
-        if tail is not None:
-            yield from (each for cell in waiting for each in _unparsed([cell]))
+        cells, rest = _cells(line, line_end_closes=not celled)
+        waiting = yield from (_take_cells if celled else _take_line)(waiting, cells)
+        if rest:
+            yield from _unparsed(waiting, apart=celled)
+            yield from rest
             waiting = []
-            yield tail
-    yield from (each for cell in waiting for each in _unparsed([cell]))
+    yield from _unparsed(waiting, apart=celled)
+
+
+def _take_line(waiting: list[_Cell], cells: list[_Cell]) -> Generator[Piece, None, list[_Cell]]:
+    """Yield the rows of a line that continues a row or begins one. Returns the cells of a row that breaks."""
+    both = waiting + cells if waiting and cells else []
+    if begins_row(_texts(both)) or read_row(_texts(both[:WIDTH]), 0, shifted=True):
+        cells = both
+    else:
+        yield from _unparsed(waiting)
+    while cells:
+        row = read_row(_texts(cells[:WIDTH]), cells[0].line, shifted=True)
+        if row is not None:
+            yield row
+        elif begins_row(_texts(cells)):
+            break
+        elif cells[0].text:
+            yield from _unparsed(cells)
+            return []
+        cells = cells[1 if row is None else WIDTH :]
+    return cells
+
+
+def _take_cells(waiting: list[_Cell], cells: list[_Cell]) -> Generator[Piece, None, list[_Cell]]:
+    """Yield the row that some cells complete. Returns the cells of the unfinished row."""
+    for cell in cells:
+        waiting = [*waiting, cell]
+        led = any(each.lead for each in waiting[1:])
+        row = None if led else read_row(_texts(waiting), waiting[0].line)
+        if row is not None:
+            yield row
+            waiting = []
+        elif len(waiting) == WIDTH:
+            yield from _unparsed(waiting[:1])
+            waiting = waiting[1:]
+    return waiting
 
 
 def _with_templates_joined(lines: Iterable[Line]) -> Iterator[Line]:
@@ -261,37 +247,35 @@ def _with_templates_joined(lines: Iterable[Line]) -> Iterator[Line]:
             parts.append(line)
 
 
-def _cells(line: Line, *, line_end_closes: bool = True) -> tuple[list[_Cell], Piece | None]:
+def _cells(line: Line, *, line_end_closes: bool) -> tuple[list[_Cell], Sequence[Piece]]:
     """Return the closed cells of a line, and what else it is: blank, text without borders, or an open cell.
 
     line_end_closes: whether a line end closes a cell as a border does. The end of the page never does.
     """
     if "|" not in line.text:
-        return [], _without_row(line)
+        return [], [_without_row(line)]
     split = split_cells(line.text)
     closed = split.closed or (line.ended and line_end_closes)
     texts = split.texts if closed else split.texts[:-1]
     cells = [_Cell(line.number, text, split.lead and i == 0, line.ended) for i, text in enumerate(texts)]
-    if closed:
-        return cells, None
-    rest = split.texts[-1]
-    return cells, Unparsed(line.number, rest, _is_certain([rest]), bordered=True, ended=line.ended)
+    rest = [_Cell(line.number, text, lead=False, ended=line.ended) for text in split.texts[len(texts) :]]
+    return cells, [*_unparsed(rest)]
 
 
 def _texts(cells: Sequence[_Cell]) -> list[str]:
     return [cell.text for cell in cells]
 
 
-def _unparsed(cells: Sequence[_Cell]) -> Iterator[Unparsed]:
-    """Yield cells that make no row, as one text."""
-    if cells:
-        texts = _texts(cells)
-        yield Unparsed(
-            cells[0].line, " | ".join(texts), _is_certain(texts), bordered=True, ended=cells[-1].ended
-        )
+def _unparsed(cells: Sequence[_Cell], *, apart: bool = False) -> Iterator[Unparsed]:
+    """Yield cells that make no row, as one text, or each apart."""
+    groups = [[cell] for cell in cells] if apart else [cells]
+    for group in filter(None, groups):
+        texts = _texts(group)
+        certain, ended = _is_certain(texts), group[-1].ended
+        yield Unparsed(group[0].line, " | ".join(texts), certain, bordered=True, ended=ended)
 
 
-def flat_product(text: str) -> Product | None:
+def flat_product(text: str) -> Service | None:
     """Return the product row that a flat line holds, or None. Read from its end."""
     rest = unescape(text)
     cells: list[str] = []
@@ -305,12 +289,12 @@ def flat_product(text: str) -> Product | None:
     return cell_product([title, name, *reversed(cells)])
 
 
-def cell_product(cells: Sequence[str]) -> Product | None:
-    """Return the product row that six cells make, or None."""
+def cell_product(cells: Sequence[str]) -> Service | None:
+    """Return the product that six cells make, without its actions, or None."""
     if len(cells) != PRODUCT_WIDTH:
         return None
     title, name, console, tag, level, ip = cells
     known = console in FLAGS and tag in FLAGS and level in GRANULARITIES and ip in SUMMARIES
     if not title or not SERVICE.fullmatch(name) or not known:
         return None
-    return Product(title, name, FLAGS[console], FLAGS[tag], GRANULARITIES[level], SUMMARIES[ip])
+    return Service(name, title, FLAGS[console], FLAGS[tag], GRANULARITIES[level], SUMMARIES[ip], actions={})
