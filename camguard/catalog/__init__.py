@@ -1,4 +1,4 @@
-"""Which actions exist: the model, and the catalog files that hold it. Knows no documentation page."""
+"""Which actions exist: the model, and the catalog files it is read from. Knows no documentation page."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _SERVICE: Final = ("title", "console", "tag_authorization", "granularity", "ip_r
 
 
 class Change(NamedTuple):
-    """One fact, before and after, as the catalog file holds it."""
+    """One fact, before and after, as the catalog file contains it."""
 
     field: str
     old: Any

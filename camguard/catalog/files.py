@@ -1,7 +1,7 @@
 """Catalog files: one JSON document per service, `<service>.json`, always the same bytes for the same facts.
 
 Rule 1: a folder loads whole or not at all, and every problem of every file is listed at once.
-Rule 2: a field that equals its default is not written, so that a file holds facts only.
+Rule 2: a field that equals its default is not written, so that a file contains facts only.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def read_catalog(path: str | os.PathLike[str]) -> Mapping[str, bytes]:
 
 
 def parse_catalog(files: Mapping[str, bytes]) -> Catalog:
-    """Return the catalog that some files make. Raises CatalogError with every problem of every file."""
+    """Return the catalog of some files. Raises CatalogError with every problem of every file."""
     services: dict[str, Service] = {}
     problems: list[Problem] = []
     for name, raw in files.items():
@@ -140,14 +140,14 @@ def _files(path: Path) -> list[Path]:
     except OSError as error:
         raise CatalogError(Problem(str(path), CODE, error.strerror or str(error))) from None
     if not found:
-        raise CatalogError(Problem(str(path), CODE, f"holds no catalog file (<service>{SUFFIX})"))
+        raise CatalogError(Problem(str(path), CODE, f"contains no catalog file (<service>{SUFFIX})"))
     return found
 
 
 def read_service(tree: Any, source: str, expected: str) -> tuple[Service | None, list[Problem]]:
     """Return the service and no problems, or None and every problem.
 
-    source: the name of the file. expected: the service that the name of the file promises.
+    source: the name of the file. expected: the service after which the file is named.
     """
     reader = ObjectReader(source, CODE)
     top = reader.members(tree, "", _SERVICE)
@@ -184,9 +184,9 @@ def _wrong_resources(action: Mapping[str, Any]) -> Iterator[Fault]:
     if not resources and not unreadable:
         yield ("resources",), "is empty, so no call could pass"
     if resources and unreadable:
-        yield ("unreadable",), "leaves resources to guesswork: `resources` must be empty"
+        yield ("unreadable",), "is allowed only where `resources` is empty"
     if len(set(resources)) != len(resources):
-        yield ("resources",), "holds a template twice"
+        yield ("resources",), "contains a template twice"
     if action["granularity"] != Granularity.RESOURCE and resources not in ([], [ANY]):
         yield ("resources",), f'must be ["*"] at {action["granularity"]} level'
     for index, template in enumerate(resources):
@@ -268,7 +268,7 @@ def to_json(service: Service) -> str:
 
 
 def action_tree(action: Action) -> Mapping[str, Any]:
-    """Return one action as its catalog file holds it (Rule 2)."""
+    """Return one action as its catalog file contains it (Rule 2)."""
     facts = {name: plain(getattr(action, name)) for name in (*_ACTION, *_FURTHER)}
     given = {name for name, value in facts.items() if value and (name, value) != ("match", "all")}
     return {name: value for name, value in facts.items() if name in _ACTION or name in given}

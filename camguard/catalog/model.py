@@ -53,8 +53,8 @@ class Action:
     resources: the templates as printed, `("*",)` or six segments each with placeholders.
     bind: placeholder -> request parameter, where their names differ.
     match: whether a call must be allowed on all templates or on any one of them.
-    unreadable: the templates as printed, when they are not all six segments. `resources` is empty then,
-        and a call without resources passes nowhere.
+    unreadable: the templates as printed, if some of them are not six segments. `resources` is empty then,
+        and a call without resources is denied.
     """
 
     service: str
@@ -67,7 +67,7 @@ class Action:
     version: str | None = None
     bind: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     match: Literal["all", "any"] = "all"
-    access_guessed: bool = False  # the page had lost its headings
+    access_guessed: bool = False  # the headings of the page are missing
     unreadable: tuple[str, ...] = ()
     id: str = field(init=False)  # "aiart:TextToImage"
 
@@ -153,7 +153,7 @@ def nearest_actions(catalog: Catalog, action: str, most: int = 3) -> tuple[str, 
         places = [service]
     else:
         places = (list(nearest_names(service, known)) if colon else []) or list(known)
-    # One name may stand in several services, and names that differ by case only are two.
+    # Several services may have the same name, and one service may have names that differ in case only.
     ids: dict[str, list[str]] = {}
     for place in places:
         for listed in known[place].actions:

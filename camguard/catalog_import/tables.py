@@ -1,11 +1,12 @@
-"""The three ways in which a table lies on a page, each a reader from lines to rows.
+"""The three layouts of a table on a page, each with a reader from lines to rows.
 
-Rule 1: a row comes out only when each of its five cells is closed. Everything else comes out as `Unparsed`.
-Rule 2: a reader keeps at most one unfinished row, reads each line once and never looks ahead. What comes out
-        therefore never depends on what follows: a page that was cut yields no row that the whole page lacks.
+Rule 1: a reader yields a row only if each of its five cells is closed. It yields everything else as
+        `Unparsed`.
+Rule 2: a reader keeps at most one unfinished row, reads each line once and never looks ahead. A row therefore
+        never depends on the lines below it: a page that was cut yields no row that the whole page lacks.
 
-Every reader cuts lines into cells and asks the same two questions: do these cells make a row (`read_row`),
-and can they be the beginning of one (`begins_row`).
+Every reader cuts lines into cells and tests the same two things: whether some cells make a row (`read_row`),
+and whether they can be the beginning of one (`begins_row`).
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ from camguard.grammar import ACTION_NAME, SERVICE
 WIDTH: Final = 5
 PRODUCT_WIDTH: Final = 6
 _KINDS: Final = 3  # of cells that only tables have: granularity, resource, flag
-_NO_DESCRIPTION: Final = frozenset({"", "-"})  # how pages print a description that is not there
+_NO_DESCRIPTION: Final = frozenset({"", "-"})  # how pages print a missing description
 
-# A flat row is divided by its last granularity that a resource follows: a description may hold any other
-# word, and a template never holds a granularity.
+# A flat row is divided by its last granularity that a resource follows: a description may contain any other
+# word, and a template never contains a granularity.
 _LEVEL: Final = re.compile(rf"(?:^| )({'|'.join(GRANULARITIES)}) (?=\*|{LEAD})")
 
 
 class Row(NamedTuple):
     """One complete row of an API table.
 
-    line: the line on which the row begins. access: the section in which it stands; `page` sets it.
+    line: the line on which the row begins. access: the section that lists it; `page` sets it.
     """
 
     line: int
@@ -46,10 +47,10 @@ class Row(NamedTuple):
 
 
 class Unparsed(NamedTuple):
-    """Text that is no complete row.
+    """Text that is not a complete row.
 
-    certain: it holds a cell that only rows have. bordered: it stands between borders. ended: a line end
-    closed it.
+    certain: it contains a cell that only rows have. bordered: it is between borders. ended: a line end closes
+    it.
     """
 
     line: int
@@ -60,7 +61,7 @@ class Unparsed(NamedTuple):
 
 
 class _Cell(NamedTuple):
-    """One closed cell. lead: a border stands before it on its line."""
+    """One closed cell. lead: a border precedes it on its line."""
 
     line: int
     text: str
@@ -74,7 +75,7 @@ Piece: TypeAlias = Row | Unparsed | None  # None: a blank line, or a button of t
 def read_row(cells: Sequence[str], line: int, *, shifted: bool = False) -> Row | None:
     """Return the row that the first five cells make, or None.
 
-    shifted: an empty description may have left its place, with an empty cell appended for it.
+    shifted: the page may omit an empty description and append an empty cell instead.
     """
     if len(cells) < WIDTH:
         return None
@@ -93,7 +94,7 @@ def begins_row(cells: Sequence[str]) -> bool:
     """Whether cells are the beginning of a row that breaks behind its description or a later cell."""
     if not 1 < len(cells) < WIDTH or not ACTION_NAME.fullmatch(cells[0]):
         return False
-    # The description may be missing, so that the granularity stands second.
+    # The description may be missing, so that the granularity is the second cell.
     return any(
         len(rest) <= _KINDS and all(map(_has_kind, rest, range(_KINDS))) for rest in (cells[2:], cells[1:])
     )
@@ -156,7 +157,7 @@ def _last_word(text: str, words: Mapping[str, object]) -> tuple[str, str] | None
 
 
 def _joined_flat(broken: Sequence[Line]) -> Iterator[Piece]:
-    """Yield the row that several lines make, if all but the first hold templates and a flag only."""
+    """Yield the row that several lines make, if all but the first contain only templates and a flag."""
     texts = [unescape(line.text) for line in broken]
     cells = split_flat(" ".join(texts))
     row = read_row(cells, broken[0].number) if cells[:3] == split_flat(texts[0])[:3] else None
@@ -164,7 +165,7 @@ def _joined_flat(broken: Sequence[Line]) -> Iterator[Piece]:
 
 
 def _without_row(line: Line) -> Piece:
-    """Return what a line is in which no row was found."""
+    """Return the piece for a line that contains no row."""
     if not line.text or line.text.casefold() in CHROME:
         return None
     certain = len(split_flat(unescape(line.text))) > 1
@@ -236,7 +237,7 @@ def _take_cells(waiting: list[_Cell], cells: list[_Cell]) -> Generator[Piece, No
 
 
 def _with_templates_joined(lines: Iterable[Line]) -> Iterator[Line]:
-    """Yield the lines, joined where a resource cell holds each of its templates on a line of its own."""
+    """Yield the lines, joined where a resource cell has each of its templates on a line of its own."""
     parts: list[Line] = []
     for line in (*lines, None):
         open_cell = parts[-1].text.rpartition("|")[2].lstrip() if parts else ""
@@ -276,7 +277,7 @@ def _unparsed(cells: Sequence[_Cell], *, apart: bool = False) -> Iterator[Unpars
 
 
 def flat_product(text: str) -> Service | None:
-    """Return the product row that a flat line holds, or None. Read from its end."""
+    """Return the product of a flat line, which is read from its end, or None."""
     rest = unescape(text)
     cells: list[str] = []
     for words in (SUMMARIES, GRANULARITIES, FLAGS, FLAGS):

@@ -1,6 +1,6 @@
 """The words that the tables of a page are made of, in every language in which pages were found.
 
-Cells are compared whole. The longest spelling stands first, because a flat line is read from its end.
+Cells are compared whole. The longest spelling is listed first, because a flat line is read from its end.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ HEADINGS: Final[Mapping[str, Access]] = {
     "其他操作": Access.OTHER,
 }
 
-# What a name usually says. Used only where a page has lost its headings, and marked there.
+# What the verb of a name usually means. Used only where the headings of a page are missing, and marked there.
 VERBS: Final[Mapping[str, Access]] = {
     "List": Access.LIST,
     **dict.fromkeys(("Describe", "Get", "Query", "Check", "Verify", "Search", "Inquire"), Access.READ),
@@ -82,7 +82,7 @@ def split_cell(cell: str) -> tuple[str, ...] | None:
 
 
 class Layout(Enum):
-    """How a table lies on the page."""
+    """How a page prints a table."""
 
     FLAT = "a row is a line, cells joined by a blank"
     ROWS = "a row is a line, cells between borders"
@@ -145,7 +145,7 @@ def is_rule(line: Line) -> bool:
     return line.text.count("|") >= _COLUMNS - 1 and "--" in line.text and set(line.text) <= set("|-: ")
 
 
-# The page's buttons, in the languages of the site, case folded. They stand between its title and its date,
+# The page's buttons, in the languages of the site, case folded. They are between its title and its date,
 # and right below its last table.
 CHROME: Final = frozenset(
     {

@@ -1,7 +1,7 @@
 """Explains a decision: every statement that names the action of the call, clause by clause.
 
 Rule 1: the explained decision is computed without range tables, so that it checks those that `decide` uses.
-Rule 2: the texts are for people; the truths beside them are those that the decision was computed from.
+Rule 2: the decision was computed from the truths; the texts beside them explain them to readers.
 """
 
 from __future__ import annotations

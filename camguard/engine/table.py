@@ -29,7 +29,7 @@ TraitsOf: TypeAlias = Callable[[str], ActionTraits | None]  # action -> its trai
 
 
 class Table:
-    """Layers, compiled for the calls of the principals who carry them."""
+    """Layers, compiled for the calls of the principals that have them."""
 
     __slots__ = (
         "_bits",

@@ -203,7 +203,7 @@ def _read_clauses(elements: dict[str, _Element], at: str, problems: list[Problem
 def _strings(
     elements: dict[str, _Element], name: str, at: str, problems: list[Problem]
 ) -> Iterator[tuple[str, str]]:
-    """Yield each text of an element with its place. One text may stand without a list around it (CAM 3.1)."""
+    """Yield each text of an element with its place. One text needs no list around it (CAM 3.1)."""
     code = f"{name.capitalize()}Error"
     place, raw = _member(elements, name, at)
     if is_text(raw):

@@ -1,4 +1,4 @@
-"""What a text of a policy may hold besides literal characters: stars (CAM 4, CAM 5.3) and variables (CAM 9).
+"""What policies write between literal characters: stars (CAM 4, CAM 5.3) and variables (CAM 9).
 
 Rule 1: `*` matches any characters, also none, and every other character matches itself: `?` and brackets are
         plain characters (DEC-6). A match covers the whole text and is case-sensitive.

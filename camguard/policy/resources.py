@@ -21,7 +21,7 @@ from camguard.policy.patterns import STAR, Bindings, Template, fits, read_templa
 from camguard.policy.values import Truth, all_of
 
 SEGMENTS = 6
-_END = "\n"  # behind a path where its end is looked for; a path that holds one is compared as a whole
+_END = "\n"  # marks the end of a path in a search; a path that contains it is compared as a whole
 _PROJECTS = frozenset(("", "0", "id/0"))  # DEC-13
 _OWN_ACCOUNT = frozenset(("", "uin/", STAR, "uin/*"))  # DEC-14
 # The vendor documents these codes; which region each one means is general knowledge (DEC-16).
@@ -127,7 +127,7 @@ def _near_pieces(pieces: tuple[str, ...]) -> tuple[str, ...] | None:
 
 
 def _pieces(pattern: str | Template, bindings: Bindings) -> tuple[str, ...] | None:
-    """Return the literal text between the stars variables filled in, or None if a variable has no value."""
+    """Return the text between the stars, with variables filled in, or None if a variable has no value."""
     if isinstance(pattern, str):
         return tuple(pattern.split(STAR))
     pieces = [""]
@@ -230,7 +230,7 @@ class Targets:
     def found(
         self, patterns: Iterable[ResourcePattern], effect: Effect, owner: Owner, bindings: Bindings
     ) -> Found:
-        """Return what `resource_match` says of each resource for any of the patterns.
+        """Return what `resource_match` returns for each resource and any of the patterns.
 
         A resource that could not be bound is UNKNOWN.
         """
@@ -264,7 +264,7 @@ class Targets:
         return Found(true, unknown & ~true)
 
     def _fitting(self, at: int, pieces: tuple[str, ...]) -> int:
-        """Return the mask of the paths at one place that are made of these pieces, as `fits` says of one."""
+        """Return the mask of the paths at one place that consist of these pieces (`fits`)."""
         known = self._found.get(pieces)
         if known is None:
             known = self._found[pieces] = [self._made_of(place, pieces) for place in self._places]
@@ -289,7 +289,7 @@ class Targets:
         if last:  # `in` costs a third of `endswith` here
             mask &= mask_of(map(contains, tails, repeat(last + _END)))
         if mask and (len(middle) + bool(last) > 1 or _END in place.text):
-            # The pieces are there, but perhaps in another order.
+            # The path contains the pieces, but perhaps in another order.
             flags = mask.to_bytes(len(self._paths), "little")
             each = zip(flags, self._paths, strict=True)
             mask = mask_of([bool(flag) and fits(pieces, path) for flag, path in each])

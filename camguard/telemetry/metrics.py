@@ -1,8 +1,8 @@
 """Counts requests and reloads for Prometheus. An observer that is handed in, never reached for.
 
-Theory of operation. A request adds to plain numbers in dictionaries, whose keys are what a record has at
-hand: the listener, the id of the action, the reason. `snapshot` turns these keys into labels when a scrape
-asks. An `Exposition` shows the snapshots of all guards in one registry as their sum.
+Theory of operation. A request adds to plain numbers in dictionaries, whose keys are fields of its
+record: the listener, the id of the action, the reason. `snapshot` turns these keys into labels at a scrape.
+An `Exposition` shows the snapshots of all guards in one registry as their sum.
 
 Rule 1: a request looks up no label, creates no child metric and takes no lock.
 Rule 2: text from a request is never a label: an action has its own counter only if a loaded catalog lists it

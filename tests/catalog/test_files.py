@@ -231,7 +231,7 @@ WRONG = [
     pytest.param(
         _set("actions", 2, "resources", to=["*"]),
         "/actions/2/unreadable",
-        "must be empty",
+        "only where `resources` is empty",
         id="unreadable and read",
     ),
     pytest.param(
@@ -279,7 +279,7 @@ def test_a_wrong_fact_is_told_where_it_stands(
 BROKEN = [
     pytest.param(b"{", "not JSON", id="half a document"),
     pytest.param(b"[]", "must be an object", id="a list"),
-    pytest.param(b'{"service": "a", "service": "b"}', "'service' stands twice", id="a key twice"),
+    pytest.param(b'{"service": "a", "service": "b"}', "'service' appears twice", id="a key twice"),
     pytest.param(b'{"title": NaN}', "NaN is not JSON", id="no number"),
     pytest.param(b"\xff", "not UTF-8", id="no UTF-8"),
     pytest.param(b"[" * 100_000, "nested", id="nested without end"),
@@ -318,7 +318,7 @@ def test_every_problem_of_every_file_is_told(tmp_path: Path) -> None:
 def test_a_missing_file_and_an_empty_folder_are_told(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="No such file"):
         load_catalog(tmp_path / "toybox.json")
-    with pytest.raises(CatalogError, match="holds no catalog file"):
+    with pytest.raises(CatalogError, match="contains no catalog file"):
         load_catalog(tmp_path)
     (tmp_path / "toybox.json").mkdir()
     with pytest.raises(CatalogError, match="is a folder, not a regular file"):
