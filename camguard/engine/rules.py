@@ -65,11 +65,11 @@ def rules_of(  # noqa: PLR0913 - everything that a rule depends on
         named = statements.truth(statement, entry)
         if named is False:
             continue
-        reached, patterns = _resource(statement, entry, catalog)
-        if reached is False:
+        reach = resource_reach(statement, entry, catalog)
+        if reach.truth is False:
             continue
         required_bits = forbidden_bits = 0
-        truths: list[Truth] = [named, reached]
+        truths: list[Truth] = [named, reach.truth]
         residual = []
         for clause in statement.condition:
             if clause.key == IP and not traits.supports_ip:
@@ -89,36 +89,66 @@ def rules_of(  # noqa: PLR0913 - everything that a rule depends on
             forbidden_bits,
             statement.condition,
             tuple(residual),
-            patterns,
+            reach.patterns,
         )
 
 
-def _resource(
-    statement: Statement, entry: Action, catalog: Catalog
-) -> tuple[Truth, tuple[ResourcePattern, ...]]:
-    """Return whether the resource element matches an action, and the patterns that a call must match."""
-    if not entry.resources and statement.effect is Effect.ALLOW:
-        return False, ()  # the page of the action could not be read, so its resources are unknown
-    if entry.granularity is Granularity.SERVICE and statement.effect is Effect.ALLOW:
-        covered = any(covers_service(pattern, entry.service) for pattern in statement.actions)
-        return statement.any_resource and covered, ()  # DEC-46
-    if statement.any_resource:
-        return True, ()
-    if entry.granularity is Granularity.RESOURCE:
-        return True, statement.patterns
+class Reach(NamedTuple):
+    """Whether the resource element of a statement matches an action. why: the reason in words.
+
+    patterns: those of which a resource of the call must match one; empty where the action determines `truth`.
+    """
+
+    truth: Truth
+    why: str
+    patterns: tuple[ResourcePattern, ...] = ()
+
+
+_ANY = Reach(truth=True, why="any resource")
+_UNREADABLE = Reach(
+    truth=False,
+    why="the resources of the action are unknown, because its page could not be read: nothing grants it",
+)
+_SINGLE_ACTIONS = Reach(
+    truth=False,
+    why="the service is authorized as a whole; a statement that names single actions grants nothing",
+)
+_NOT_ANY = Reach(
+    truth=False, why="the action is authorized at operation level: only the resource '*' grants it"
+)
+_ELSEWHERE = Reach(truth=False, why="names resources of other actions or services")
+_MISPLACED = Reach(
+    truth=None,
+    why="names a resource, but the action has no resources; write '*' (until then the deny applies)",
+)
+
+
+def resource_reach(statement: Statement, entry: Action, catalog: Catalog) -> Reach:
+    """Return whether the resource element of a statement matches an action."""
     if statement.effect is Effect.ALLOW:
-        return False, ()  # CAM 11.2, DEC-45
-    return misplaced_deny(statement, entry, catalog), ()
+        if not entry.resources:
+            return _UNREADABLE
+        if entry.granularity is Granularity.SERVICE and not any(
+            covers_service(pattern, entry.service) for pattern in statement.actions
+        ):
+            return _SINGLE_ACTIONS  # DEC-46
+    if statement.any_resource:
+        return _ANY
+    if entry.granularity is Granularity.RESOURCE:
+        return Reach(truth=True, why="", patterns=statement.patterns)
+    if statement.effect is Effect.ALLOW:
+        return _NOT_ANY  # CAM 11.2, DEC-45
+    return _misplaced_deny(statement, entry, catalog)
 
 
-def misplaced_deny(statement: Statement, entry: Action, catalog: Catalog) -> Truth:
+def _misplaced_deny(statement: Statement, entry: Action, catalog: Catalog) -> Reach:
     """Return whether a deny on resources applies to an action that has none (CAM 11.3, DEC-47)."""
     if all(pattern.service not in ("", STAR, entry.service) for pattern in statement.patterns):
-        return False
+        return _ELSEWHERE
     rows = catalog.services[entry.service].actions.values()
     aimed_elsewhere = any(
         row.granularity is Granularity.RESOURCE
         and any(action_match(p, statement.effect, row.service, row.name) is True for p in statement.actions)
         for row in rows
     )
-    return False if aimed_elsewhere else None
+    return _ELSEWHERE if aimed_elsewhere else _MISPLACED
