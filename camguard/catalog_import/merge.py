@@ -14,7 +14,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from camguard.catalog.diff import Change, action_changes, service_changes
+from camguard.catalog.diff import Change, changes
 from camguard.catalog.model import ANY, Action, Granularity, Service, segments
 from camguard.catalog_import.tables import Row
 from camguard.errors import Problem
@@ -92,15 +92,15 @@ def unite_pages(found: Sequence[tuple[str, Service]]) -> tuple[Service, list[Pro
     origin: dict[str, str] = {}
     notes: list[Problem] = []
     for page, service in ranked:
-        notes += [_differs(page, change, newest_page) for change in service_changes(newest, service)]
+        notes += [_differs(page, change, newest_page) for change in changes(newest, service)]
         for name, action in service.actions.items():
             kept = actions.setdefault(name, action)
             first = origin.setdefault(name, page)
             if kept.access_guessed and not action.access_guessed:
                 kept = actions[name] = replace(kept, access=action.access, access_guessed=False)
             deciding = _DECIDING - {"access"} if action.access_guessed else _DECIDING
-            changes = (change for change in action_changes(kept, action) if change.field in deciding)
-            notes += [_differs(page, change, first, f"{name}: ") for change in changes]
+            differing = (change for change in changes(kept, action) if change.field in deciding)
+            notes += [_differs(page, change, first, f"{name}: ") for change in differing]
     pages = tuple(service.pages[0] for _, service in ranked)
     return replace(newest, actions=MappingProxyType(actions), pages=pages), notes
 
