@@ -15,7 +15,7 @@ import camguard.grammar as grammar_module
 from camguard.authn.authenticator import Authenticator
 from camguard.bundle import make_bundle
 from camguard.catalog import Catalog, parse_catalog
-from camguard.catalog.template import bindable, segments
+from camguard.catalog.model import bindable, segments
 from camguard.enforcement.resource_binding import cut_templates
 from camguard.engine.action_index import ActionIndex
 from camguard.engine.call import Call

@@ -51,13 +51,18 @@ ORDER = (
 # which imports only names to its left. In a package without a row no import may lead back to its beginning.
 INSIDE: dict[str, tuple[str, ...]] = {
     "policy": (
-        *("star", "truth", "values", "variables", "operators", "keys", "model"),
+        *("patterns", "values", "operators", "keys", "model"),
         *("actions", "resources", "conditions", "document"),
     ),
+    "catalog": ("model", "files", "diff"),
+    "catalog_import": ("lines", "words", "tables", "merge", "page", "build"),
+    "engine": (
+        *("call", "decision", "attributes", "action_index", "layers", "principals", "intervals"),
+        *("rules", "row", "table", "evaluator", "explain", "remediation"),
+    ),
     "lint": (
-        *("codes", "catalog_view", "source_map", "statement_view"),
-        *("check_style", "check_actions", "check_resources", "check_condition_keys", "check_ip_ranges"),
-        *("check_contradictions", "check_redundancy", "check_attachments", "run"),
+        *("codes", "catalog_view", "statement_view", "check_style", "check_actions", "check_resources"),
+        *("check_conditions", "check_ip_ranges", "check_redundancy", "check_attachments", "run"),
     ),
 }
 
@@ -83,7 +88,7 @@ RESERVED: dict[str, tuple[tuple[str, ...], str]] = {
         "metrics are handed in, never reached for",
     ),
     "starlette": (("request", "enforcement", "middleware", "gateway"), "what decides knows no request"),
-    "fnmatch": ((), "gives ? and [ a meaning that CAM does not; camguard/policy/star.py matches"),
+    "fnmatch": ((), "gives ? and [ a meaning that CAM does not; camguard/policy/patterns.py matches"),
     "glob": ((), "same as fnmatch; pathlib lists folders"),
     "pickle": ((), "loading must never run what it loads"),
     "random": ((), "what is drawn here guards something: secrets"),

@@ -19,9 +19,8 @@ from typing import Any
 from camguard.bundle.model import Bundle
 from camguard.catalog import parse_catalog, read_catalog
 from camguard.catalog.model import Catalog
-from camguard.engine.action_index import ActionIndex
+from camguard.engine.action_index import ActionIndex, IpSupport, UnknownAction
 from camguard.engine.evaluator import MAX_TABLES, Evaluator
-from camguard.engine.known_actions import IpSupport, UnknownAction
 from camguard.engine.principals import Principals, read_principals
 from camguard.errors import BundleError, CamguardError, Problem
 from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, list_folder, read_folder

@@ -17,12 +17,11 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from camguard.policy.model import Effect, ResourcePattern
-from camguard.policy.star import STAR, fits, star_match
-from camguard.policy.truth import Truth, all_of
-from camguard.policy.variables import Bindings, Template, read_template
+from camguard.policy.patterns import STAR, Bindings, Template, fits, read_template, star_match
+from camguard.policy.values import Truth, all_of
 
 SEGMENTS = 6
-_END = "\n"  # behind a path where its end is looked for; a path that holds one is compared as a whole
+_END = "\n"  # marks the end of a path in a search; a path that contains it is compared as a whole
 _PROJECTS = frozenset(("", "0", "id/0"))  # DEC-13
 _OWN_ACCOUNT = frozenset(("", "uin/", STAR, "uin/*"))  # DEC-14
 # The vendor documents these codes; which region each one means is general knowledge (DEC-16).
@@ -128,7 +127,7 @@ def _near_pieces(pieces: tuple[str, ...]) -> tuple[str, ...] | None:
 
 
 def _pieces(pattern: str | Template, bindings: Bindings) -> tuple[str, ...] | None:
-    """Return the literal text between the stars variables filled in, or None if a variable has no value."""
+    """Return the text between the stars, with variables filled in, or None if a variable has no value."""
     if isinstance(pattern, str):
         return tuple(pattern.split(STAR))
     pieces = [""]
@@ -173,7 +172,8 @@ def _region_match(pattern: str, region: str, mismatch: Truth) -> Truth:
         return True
     if not region:
         return mismatch
-    return star_match(REGION_ALIASES.get(pattern, pattern), REGION_ALIASES.get(region, region))
+    wanted, found = REGION_ALIASES.get(pattern, pattern), REGION_ALIASES.get(region, region)
+    return wanted == found or star_match(wanted, found)
 
 
 class Found(NamedTuple):
@@ -203,18 +203,37 @@ class _Place(NamedTuple):
     text: str
 
 
+def match_resources(
+    resources: Sequence[str | None],
+    wanted: Iterable[tuple[Sequence[ResourcePattern], Effect]],
+    owner: Owner,
+    bindings: Bindings,
+) -> tuple[int, list[Found]]:
+    """Return the mask of all resources of a call, and for which of them each set of patterns holds.
+
+    wanted: patterns and the effect of their statement. Without patterns a set holds for every resource.
+    """
+    targets = Targets(resources, owner)
+    every = targets.every
+    found = [
+        targets.found(patterns, effect, owner, bindings) if patterns else Found(every, 0)
+        for patterns, effect in wanted
+    ]
+    return every, found
+
+
 class Targets:
-    """The resources of one call, made ready to be compared with many patterns.
+    """The resources of one call, made ready to be compared with many patterns. every: the mask of all.
 
     A pattern costs two bisections where it has one star at its end or none, and some 50 ns for each resource
     where it has another one.
     """
 
-    __slots__ = ("_every", "_found", "_paths", "_places", "_shapeless", "_tails", "_unbound")
+    __slots__ = ("_found", "_paths", "_places", "_shapeless", "_tails", "_unbound", "every")
 
     def __init__(self, resources: Sequence[str | None], owner: Owner) -> None:
         places = [None if text is None else Resource.of(text) for text in resources]
-        self._every = mask_of([True] * len(resources))
+        self.every = mask_of([True] * len(resources))
         self._unbound = mask_of([text is None for text in resources])
         self._shapeless = mask_of([place is None for place in places]) & ~self._unbound
         self._paths = ["" if place is None else place.path for place in places]
@@ -230,7 +249,7 @@ class Targets:
     def found(
         self, patterns: Iterable[ResourcePattern], effect: Effect, owner: Owner, bindings: Bindings
     ) -> Found:
-        """Return what `resource_match` says of each resource for any of the patterns.
+        """Return what `resource_match` returns for each resource and any of the patterns.
 
         A resource that could not be bound is UNKNOWN.
         """
@@ -244,7 +263,7 @@ class Targets:
     def _match(self, pattern: ResourcePattern, effect: Effect, owner: Owner, bindings: Bindings) -> Found:
         pieces = _pieces(pattern.path, bindings)
         if pieces is None:
-            return Found(0, self._every)  # DEC-34
+            return Found(0, self.every)  # DEC-34
         mismatch = False if effect is Effect.ALLOW else None
         near_pieces = None if effect is Effect.ALLOW else _near_pieces(pieces)
         account = owner.account(pattern.account)
@@ -264,7 +283,7 @@ class Targets:
         return Found(true, unknown & ~true)
 
     def _fitting(self, at: int, pieces: tuple[str, ...]) -> int:
-        """Return the mask of the paths at one place that are made of these pieces, as `fits` says of one."""
+        """Return the mask of the paths at one place that consist of these pieces (`fits`)."""
         known = self._found.get(pieces)
         if known is None:
             known = self._found[pieces] = [self._made_of(place, pieces) for place in self._places]
@@ -289,7 +308,7 @@ class Targets:
         if last:  # `in` costs a third of `endswith` here
             mask &= mask_of(map(contains, tails, repeat(last + _END)))
         if mask and (len(middle) + bool(last) > 1 or _END in place.text):
-            # The pieces are there, but perhaps in another order.
+            # The path contains the pieces, but perhaps in another order.
             flags = mask.to_bytes(len(self._paths), "little")
             each = zip(flags, self._paths, strict=True)
             mask = mask_of([bool(flag) and fits(pieces, path) for flag, path in each])

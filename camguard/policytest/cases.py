@@ -24,7 +24,7 @@ from camguard.engine.explain import format_moment
 from camguard.errors import AddressError, BundleError, Problem
 from camguard.files import DOCUMENT_BYTES, read_file
 from camguard.ipset import format_address, parse_range
-from camguard.policy.star import STAR, star_match
+from camguard.policy.patterns import STAR, star_match
 from camguard.policy.values import read_moment
 from camguard.strict_json import Check, Fault, ObjectReader, is_text, must
 from camguard.suggest import nearest

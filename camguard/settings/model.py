@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, cast
 
-from camguard.engine.known_actions import IpSupport, UnknownAction
+from camguard.engine.action_index import IpSupport, UnknownAction
 from camguard.ipset import IpSet
 from camguard.settings import values
 from camguard.settings.values import Address, Reader

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 
 from camguard.bundle import load_bundle
-from camguard.catalog import save_service
+from camguard.catalog import save_all
 from camguard.catalog.model import Access, Action, Granularity, IpRestriction, Service
 from camguard.errors import BundleError
 
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
         ip_restriction=IpRestriction.SUPPORTED,
         actions={entry.name: entry},
     )
-    save_service(service, tmp_path / "catalog")
+    save_all([service], tmp_path / "catalog")
     (tmp_path / "bundle/policies").mkdir(parents=True)
     (tmp_path / "bundle/principals.json").write_text(json.dumps(PEOPLE))
     return tmp_path

@@ -113,7 +113,7 @@ def test_a_cut_page_gives_its_complete_rows_and_exit_code_3(desk: Desk) -> None:
     assert code == 3
     assert out == "toybox  2 actions (2 write)  catalog/toybox.json (new)\n"
     assert err.splitlines()[-1].startswith(
-        "camguard: toys.txt:16: 'GetToy gets it Operation level *': is not read"
+        "camguard: toys.txt:16: 'GetToy gets it Operation level *': is skipped"
     )
     assert (desk.folder / "catalog" / "toybox.json").exists()
 
@@ -123,7 +123,7 @@ def test_a_refused_page_stops_the_whole_build(desk: Desk) -> None:
     assert code == 3
     assert "(not written)" in out
     assert err.splitlines() == [
-        "camguard: words.txt: is no CAM-Enabled API page: it has no table of products [NoCatalogPage]",
+        "camguard: words.txt: is not a CAM-Enabled API page: it has no table of products [NoCatalogPage]",
         "camguard: words.txt: nothing was written: this page gives no service [Refused]",
     ]
     assert not (desk.folder / "catalog").exists()

@@ -15,7 +15,7 @@ from camguard.engine.layers import SECOND_FACTOR
 from camguard.policy.actions import action_match
 from camguard.policy.document import parse_policy
 from camguard.policy.model import ActionPattern, Effect, Policy
-from camguard.policy.truth import Truth
+from camguard.policy.values import Truth
 
 LISTED = {"art": ("Draw", "Erase"), "vm": ("Stop", "Unread"), "account": ("BindToken",)}
 

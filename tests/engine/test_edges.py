@@ -12,10 +12,10 @@ import pytest
 from camguard.bundle import Bundle, make_bundle
 from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
 from camguard.engine import evaluator as evaluator_module
+from camguard.engine.action_index import ACTION_UNKNOWN
 from camguard.engine.call import Call
 from camguard.engine.decision import Reason
 from camguard.engine.evaluator import PRINCIPAL_UNKNOWN
-from camguard.engine.known_actions import ACTION_UNKNOWN
 from camguard.engine.row import NO_ALLOW
 from camguard.engine.table import Table
 from camguard.ipset import LINE_END

@@ -6,9 +6,9 @@ import pytest
 
 from camguard.policy.actions import action_match, covers_service, read_action
 from camguard.policy.model import ActionPattern, Effect, ResourcePattern
+from camguard.policy.patterns import NAMES, fill, read_template
 from camguard.policy.resources import REGION_ALIASES, Owner, Resource, read_resource, resource_match
-from camguard.policy.truth import Truth
-from camguard.policy.variables import NAMES, fill, read_template
+from camguard.policy.values import Truth
 
 ALLOW, DENY = Effect.ALLOW, Effect.DENY
 SET = "is a set of actions that only the cloud can expand"

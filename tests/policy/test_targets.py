@@ -15,7 +15,7 @@ from camguard.engine.decision import Reason
 from camguard.policy.document import parse_policy
 from camguard.policy.model import Effect, ResourcePattern
 from camguard.policy.resources import Owner, Resource, Targets, mask_of, read_resource, resource_match
-from camguard.policy.truth import Truth, any_of
+from camguard.policy.values import Truth, any_of
 from tests.stage import CATALOG, NOW, QUIET
 
 OWNER = Owner("100000000001", "1250000001")

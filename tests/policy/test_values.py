@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -13,8 +14,16 @@ from camguard.policy.conditions import clause_truth, read_condition
 from camguard.policy.keys import OWN, known_keys, operators_of
 from camguard.policy.model import Clause
 from camguard.policy.operators import OPERATORS, Kind, Like
-from camguard.policy.truth import Truth, all_of, any_of, negate
-from camguard.policy.values import read_boolean, read_instant, read_number
+from camguard.policy.values import (
+    Truth,
+    all_of,
+    any_of,
+    negate,
+    read_boolean,
+    read_instant,
+    read_moment,
+    read_number,
+)
 
 TRUTHS = (True, False, None)
 AND = {(a, b): False if False in (a, b) else None if None in (a, b) else True for a in TRUTHS for b in TRUTHS}
@@ -84,6 +93,22 @@ def test_an_instant(text: str, value: Any) -> None:
 @pytest.mark.parametrize("text", NO_INSTANTS, ids=map(repr, NO_INSTANTS))
 def test_no_instant(text: str) -> None:
     assert read_instant(text) is None
+
+
+# text that a person writes, and the time that it names
+MOMENTS = [
+    pytest.param(
+        "2026-01-02T03:04:05Z", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), id="a time with its zone"
+    ),
+    pytest.param("2026-01-02T03:04", datetime(2026, 1, 2, 3, 4), id="a time without a zone"),  # noqa: DTZ001
+    pytest.param("tomorrow", None, id="a word"),
+    pytest.param("2026-02-30", None, id="a day that does not exist"),
+]
+
+
+@pytest.mark.parametrize(("text", "moment"), MOMENTS)
+def test_a_moment_that_a_person_writes(text: str, moment: datetime | None) -> None:
+    assert read_moment(text) == moment
 
 
 def test_booleans() -> None:

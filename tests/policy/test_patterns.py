@@ -8,7 +8,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camguard.policy.star import star_match
+from camguard.policy.patterns import star_match
 
 LETTERS = st.text("ab*?[.\n/", max_size=12)
 
