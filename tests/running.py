@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import socketserver
@@ -14,7 +15,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 RUN = (sys.executable, "-c", "from camguard.cli import run; run()")
 # Fault programs set the variable: a gateway then measures how long its event loop stalls.
-RUN_WATCHED = (sys.executable, "-c", "from benchmarks.faults.watch import run; run()")
+RUN_WATCHED = (sys.executable, "-c", "from tests.faults.watch import run; run()")
 WATCH_FOLDER = "FAULTS_WATCH_FOLDER"
 ANY_PORT = {
     "CAMGUARD_GATEWAY__LISTEN": "127.0.0.1:0",
@@ -31,6 +32,24 @@ ANY_PORT = {
     "CAMGUARD_DECISION_LOG__PATH": "",
 }
 ADDRESS = re.compile(r"  (calls|admin) +http://[^ /]+:(\d+)")
+
+
+def _replace_by_folder(policy: Path) -> None:
+    policy.unlink()
+    policy.mkdir()
+
+
+# What somebody may do to a bundle, by a policy file of it, so that it can no longer be loaded.
+BREAKAGES: dict[str, Callable[[Path], object]] = {
+    "a policy cut short": lambda policy: policy.write_text(policy.read_text()[:-20]),
+    "an emptied policy": lambda policy: policy.write_text(""),
+    "a misspelt element": lambda policy: policy.write_text('{"version": "2.0", "statment": []}'),
+    "a folder in a policy's place": _replace_by_folder,
+    "all policies gone": lambda policy: shutil.rmtree(policy.parent),
+    "no principals": lambda policy: (policy.parents[1] / "principals.json").unlink(),
+}
+FAILED = 'camguard_policy_reloads_total{result="failure"}'
+SUCCESSFUL = "camguard_policy_last_reload_successful"
 
 
 class Gateway(NamedTuple):

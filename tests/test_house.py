@@ -183,6 +183,23 @@ def test_nothing_is_imported_that_does_not_belong_there(path: Path) -> None:
     assert names <= known, "a new dependency is the user's to decide"
 
 
+# A folder, and the folder that nothing in it imports: each can be changed without a look at the other.
+APART = [
+    pytest.param("tests", "benchmarks", id="tests import no benchmarks"),
+    pytest.param("benchmarks", "tests", id="benchmarks import no tests"),
+]
+
+
+@pytest.mark.parametrize(("folder", "other"), APART)
+def test_tests_and_benchmarks_import_nothing_of_each_other(folder: str, other: str) -> None:
+    names = {other, *(path.stem for path in (ROOT / other).glob("*.py") if other == "benchmarks")}
+    found = {
+        by_name(path): sorted(name for name in imported(parsed(path)) if name.split(".")[0] in names)
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert {path: wrong for path, wrong in found.items() if wrong} == {}
+
+
 def test_no_import_is_relative() -> None:
     relative = [
         f"{by_name(path)}:{node.lineno}"

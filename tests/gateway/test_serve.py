@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from camguard.cli import main
-from tests.running import ANY_PORT, Gateway, running
+from tests.running import ANY_PORT, BREAKAGES, FAILED, SUCCESSFUL, Gateway, running
 
 OFFICE = "10.1.2.3"
 CALL = {
@@ -138,23 +138,6 @@ def test_an_edit_under_load_changes_decisions_at_once_and_for_all(folder: Path, 
         by_revision.setdefault(record["revision"], set()).add(record["decision"])
     assert sorted(map(tuple, by_revision.values())) == [("allow",), ("deny",)], "judged by a mixture"
     assert sum(1 for _ in records(log)) == load.outcomes.total()
-
-
-def puts_a_folder_there(policy: Path) -> None:
-    policy.unlink()
-    policy.mkdir()
-
-
-BREAKAGES: dict[str, Callable[[Path], object]] = {
-    "a policy cut short": lambda policy: policy.write_text(policy.read_text()[:-20]),
-    "an emptied policy": lambda policy: policy.write_text(""),
-    "a misspelt element": lambda policy: policy.write_text('{"version": "2.0", "statment": []}'),
-    "a folder in a policy's place": puts_a_folder_there,
-    "all policies gone": lambda policy: shutil.rmtree(policy.parent),
-    "no principals": lambda policy: (policy.parents[1] / "principals.json").unlink(),
-}
-FAILED = 'camguard_policy_reloads_total{result="failure"}'
-SUCCESSFUL = "camguard_policy_last_reload_successful"
 
 
 def test_breaking_the_bundle_changes_nothing_but_log_and_metrics(company: Path, folder: Path) -> None:

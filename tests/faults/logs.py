@@ -10,8 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.faults.callers import ALLOWED, load, perform, until
-from benchmarks.faults.report import Report, resident
+from tests.faults.callers import ALLOWED, load, perform, until
+from tests.faults.report import Report, resident
 from tests.running import Gateway, running
 
 ERRORS = 'camguard_decision_log_records_total{result="error"}'

@@ -14,9 +14,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.faults.callers import ALLOWED, Broken, Load, answer, ask, call, load, outcome, perform, until
-from benchmarks.faults.report import Report, files, resident, status
-from benchmarks.faults.upstreams import IN_FLIGHT
+from tests.faults.callers import ALLOWED, Broken, Load, answer, ask, call, load, outcome, perform, until
+from tests.faults.report import Report, files, resident, status
+from tests.faults.upstreams import IN_FLIGHT
 from tests.gateway.stage import OK, Upstream, Writer, says
 from tests.running import running
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.faults.report import Report, resident
 from camguard.assembly import assemble
 from camguard.middleware import CamguardMiddleware
 from camguard.settings import load_settings
+from tests.faults.report import Report, resident
 from tests.running import camguard
 
 BODY = b"{}"

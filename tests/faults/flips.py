@@ -10,10 +10,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.faults.report import Report, resident
 from camguard import Bundle, Call, CamguardError, load_bundle, parse_address
 from camguard.edge.keys import load_keys
 from camguard.settings import load_settings
+from tests.faults.report import Report, resident
 from tests.running import camguard
 
 ADDRESSES = ("10.1.2.3", "10.77.0.1", "203.0.113.7", "2001:db8::1")

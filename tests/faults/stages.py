@@ -10,9 +10,9 @@ from typing import Any, Literal, get_args
 
 import pytest
 
-from benchmarks.faults.report import Report, resident
 from tests.edge.stage import ELSEWHERE, OFFICE, Known, Play, Reply, enforcement, sdk
 from tests.edge.test_guard import STAGES, Broken, lines_to
+from tests.faults.report import Report, resident
 
 Mode = Literal["enforce", "shadow"]
 ORDINARY = (Exception, ValueError, MemoryError, RecursionError, KeyError)

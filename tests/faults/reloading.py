@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.faults.callers import ALLOWED, DENIED, UNAVAILABLE, ask, call, load, perform, until
-from benchmarks.faults.report import Report, resident
-from tests.gateway.test_serve import BREAKAGES, FAILED, SUCCESSFUL
-from tests.running import Gateway, camguard, running
+from tests.faults.callers import ALLOWED, DENIED, UNAVAILABLE, ask, call, load, perform, until
+from tests.faults.report import Report, resident
+from tests.running import BREAKAGES, FAILED, SUCCESSFUL, Gateway, camguard, running
 
 NEVER = {"POLICY__POLL_SECONDS": "3600.0"}  # only when asked
 OFFICES = ("10.1.0.0/16", "10.77.0.0/16")  # alice is in the first

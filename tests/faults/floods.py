@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.faults.callers import ALLOWED, Load, ask, call, load, perform, until
-from benchmarks.faults.report import Report, files, resident, status
+from tests.faults.callers import ALLOWED, Load, ask, call, load, perform, until
+from tests.faults.report import Report, files, resident, status
 from tests.gateway.stage import OK, Upstream, says
 from tests.running import Gateway, running
 
@@ -55,7 +55,7 @@ STRANGERS = {
 }
 
 
-def pipelines(report: Report, *, quick: bool) -> None:
+def inject_pipelines(report: Report, *, quick: bool) -> None:
     """Connections that send request after request and read no answer."""
     perform(_pipelines(report, 20 if quick else 200, 1.5 if quick else 10))
 
@@ -77,7 +77,7 @@ async def _pipelines(report: Report, count: int, seconds: float) -> None:
         await _ends(report, gateway, opened)
 
 
-def chunks(report: Report, *, quick: bool) -> None:
+def inject_chunks(report: Report, *, quick: bool) -> None:
     """Bodies in tiny chunks, refused at once or after they were read."""
     perform(_chunks(report, 5 if quick else 50, 1.0 if quick else 5))
 
@@ -94,7 +94,7 @@ async def _chunks(report: Report, count: int, seconds: float) -> None:
         await _ends(report, gateway, opened)
 
 
-def stalls(report: Report, *, quick: bool) -> None:
+def inject_stalls(report: Report, *, quick: bool) -> None:
     """Every kind of stranger at once, many of each. The watchdog's claims are the result."""
     perform(_stalls(report, 5 if quick else 30, 4 if quick else 30))
 

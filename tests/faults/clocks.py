@@ -6,7 +6,6 @@ import asyncio
 import itertools
 from typing import Any
 
-from benchmarks.faults.report import Report
 from camguard.edge.guard import Guard
 from camguard.edge.identity import make_identify
 from camguard.edge.signature import SKEW
@@ -16,6 +15,7 @@ from camguard.settings import IdentitySettings
 from camguard.telemetry.metrics import Metrics
 from tests.edge import stage
 from tests.edge.signing import BODY, NOW, authorization, keys, tc3
+from tests.faults.report import Report
 
 HOUR = 3600
 STEPS = (0, 10, -10, 0, 1, HOUR, 0, -HOUR, 299, 300, 301, -299, -300, -301, 86_400, 0, 0, -NOW, 0, 10**9, 0)

@@ -8,8 +8,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.faults.callers import ALLOWED, Broken, ask, call, perform, until
-from benchmarks.faults.report import Report, files, resident, status
+from tests.faults.callers import ALLOWED, Broken, ask, call, perform, until
+from tests.faults.report import Report, files, resident, status
 from tests.gateway.stage import (
     OK,
     Answer,
