@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -270,3 +272,17 @@ def test_the_public_names_exist() -> None:
         "Decision",
     }
     assert named <= {name for name in camguard.__all__ if hasattr(camguard, name)}
+
+
+OF_VALUES = (
+    *("policy.model", "policy.operators", "policy.resources", "policy.conditions", "engine.call", "ipset"),
+    *("engine.decision", "engine.layers", "engine.attributes", "engine.row", "engine.principals"),
+)
+
+
+def test_values_are_frozen() -> None:
+    modules = [importlib.import_module(f"camguard.{name}") for name in OF_VALUES]
+    found = {each for module in modules for each in vars(module).values() if isinstance(each, type)}
+    made = [each for each in found if is_dataclass(each)]
+    assert len(made) >= 12
+    assert [each for each in made if not each.__dataclass_params__.frozen] == []  # type: ignore[attr-defined]

@@ -70,3 +70,8 @@ def test_a_moment_has_the_bits_of_the_clauses_that_hold_then(clauses: list[Claus
         assert span.mask == expected
         assert span == interval_at(cuts, masks, span.begin), "the same clauses hold all along"
         assert span == interval_at(cuts, masks, nextafter(span.end, -inf))
+
+
+def test_the_families_are_no_bound_where_nothing_changes() -> None:
+    bounds, masks = partition_addresses({IpSet.of(["0.0.0.0/0", "::/0"]): 1})
+    assert (bounds, masks) == ([0, LINE_END], [0, 1, 0])
