@@ -37,6 +37,23 @@ def body_of(*chunks: bytes) -> list[Message]:
     ]
 
 
+def http_scope(method: str, path: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> dict[str, Any]:
+    """Return the scope of a request from this machine, as a server makes it."""
+    return {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": list(headers),
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 9090),
+    }
+
+
 async def discard(_: Any) -> None:
     """Be a `send` that takes every message and keeps none."""
 

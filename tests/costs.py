@@ -16,6 +16,7 @@ from typing import Any
 
 from camguard.edge.identity import make_identify
 from camguard.settings import IdentitySettings
+from tests.asgi import body_of, discard, read_body, receive_of, respond
 from tests.edge import signing, stage
 
 BOUND = 0.009  # seconds of CPU
@@ -168,36 +169,25 @@ def guarded() -> stage.Play:
     return stage.Play(who=make_identify(rules, Held()), clock=lambda: float(signing.NOW))
 
 
-async def _discard(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
+async def _application(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
     del scope
-    while (await receive()).get("more_body"):
-        pass
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b""})
+    await read_body(receive)
+    await respond(send)
 
 
 def _once(request: ClientRequest) -> tuple[float, str]:
     """Return CPU seconds of one request above those of discarding it, and the detail of its refusal."""
 
     async def measured(app: Any, scope: Mapping[str, Any]) -> float:
-        waiting = [{"type": "http.request", "body": request.body, "more_body": False}]
-
-        async def receive() -> dict[str, Any]:
-            if not waiting:
-                await asyncio.Event().wait()
-            return waiting.pop()
-
-        async def send(message: Any) -> None:
-            del message
-
+        receive = receive_of(body_of(request.body))
         began = time.thread_time()
-        await app(scope, receive, send)
+        await app(scope, receive, discard)
         return time.thread_time() - began
 
     async def both() -> tuple[float, str]:
         play = guarded()
         spent = await measured(play.middleware, request.as_received().scope())
-        spent -= await measured(_discard, request.as_received().scope())
+        spent -= await measured(_application, request.as_received().scope())
         decision = play.records[-1].decision
         return spent, decision.detail or decision.reason.value
 

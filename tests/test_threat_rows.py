@@ -17,6 +17,8 @@ from camguard.engine.decision import Reason
 from camguard.settings import IdentitySettings, PolicySettings, Settings
 from camguard.telemetry.decision_log import DecisionLog
 from camguard.telemetry.metrics import Metrics
+from tests.asgi import body_of, receive_of
+from tests.company import allow
 from tests.edge.signing import SECRET, SECRET_ID, authorization, keys, tc3
 from tests.edge.stage import ELSEWHERE, OFFICE, Play, Request, bundle, sdk
 
@@ -33,16 +35,15 @@ TIME = {"date_less_than": {"qcs:current_time": "2026-03-10T12:00:01Z"}}
 
 
 def policy(*statements: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a document; a statement is an allow of all unless it says otherwise."""
-    usual = {"effect": "allow", "action": "*", "resource": "*"}
-    return {"version": "2.0", "statement": [{**usual, **each} for each in statements]}
+    """Return a document. What a statement leaves out is as `allow("*")` has it."""
+    return {"version": "2.0", "statement": [{**allow("*"), **each} for each in statements]}
 
 
 def of(*statements: Mapping[str, Any], **settings: Any) -> Bundle:
     return bundle({"office": policy(*statements), "instances": policy({})}, **settings)
 
 
-def asked(found: Bundle, action: str = "partners:QueryArea", **facts: Any) -> Reason:
+def reason_of(found: Bundle, action: str = "partners:QueryArea", **facts: Any) -> Reason:
     usual: dict[str, Any] = {"principal": WHO, "source_ip": parse_address(OFFICE), "time": NOON}
     usual |= {"resources": ("*",), "resource_tags": None, "request_tags": None, "context": None}
     return found.decide(Call(action=action, session=None, **{**usual, **facts})).reason
@@ -173,7 +174,7 @@ DECIDED = [
 def test_what_is_doubtful_grants_nothing_and_disarms_nothing(
     statements: list[Mapping[str, Any]], action: str, facts: Mapping[str, Any], reason: Reason
 ) -> None:
-    assert asked(of(*statements), action, **facts) is reason
+    assert reason_of(of(*statements), action, **facts) is reason
 
 
 def test_t100_the_catalog_is_part_of_the_revision(tmp_path: Any, repository: Any) -> None:
@@ -200,13 +201,13 @@ CHANGED = [
 def test_a_call_is_not_judged_by_the_one_before(change: Mapping[str, Any], reason: Reason) -> None:
     found = of({"condition": {**TIME, "ip_equal": {"qcs:ip": "203.0.113.0/26"}}})
     for _ in range(3):
-        assert asked(found) is Reason.ALLOWED
-        assert asked(found, **change) is reason
+        assert reason_of(found) is Reason.ALLOWED
+        assert reason_of(found, **change) is reason
 
 
 def test_t104_the_next_bundle_knows_nothing_of_the_last() -> None:
     first, second = of({}), of(deny())
-    assert [asked(each) for each in (first, second, first, second)] == [
+    assert [reason_of(each) for each in (first, second, first, second)] == [
         *(Reason.ALLOWED, Reason.EXPLICIT_DENY),
         *(Reason.ALLOWED, Reason.EXPLICIT_DENY),
     ]
@@ -214,11 +215,11 @@ def test_t104_the_next_bundle_knows_nothing_of_the_last() -> None:
 
 def test_t105_strangers_fill_nothing() -> None:
     found = of({})
-    asked(found)
+    reason_of(found)
     before = found.table_stats()[2]
     for number in range(5000):
-        assert asked(found, principal=f"uin/{10**12 + number}") is Reason.PRINCIPAL_UNKNOWN
-        assert asked(found, f"partners:Action{number}") is Reason.ACTION_UNKNOWN
+        assert reason_of(found, principal=f"uin/{10**12 + number}") is Reason.PRINCIPAL_UNKNOWN
+        assert reason_of(found, f"partners:Action{number}") is Reason.ACTION_UNKNOWN
     assert found.table_stats()[2] == before
 
 
@@ -282,12 +283,9 @@ def test_t116_a_denial_is_logged_though_nobody_takes_its_answer() -> None:
     async def gone(_: Any) -> None:
         raise ConnectionResetError
 
-    async def receive() -> Any:
-        return {"type": "http.request", "body": b'{"A":1}', "more_body": False}
-
     scope = Request(lines=sdk((b"x-forwarded-for", ELSEWHERE.encode()))).scope()
     with pytest.raises(ConnectionResetError):
-        asyncio.run(play.middleware(scope, receive, gone))
+        asyncio.run(play.middleware(scope, receive_of(body_of(b'{"A":1}')), gone))
     assert [record.decision.reason for record, _ in play.concluded] == [Reason.NO_ALLOW]
 
 

@@ -10,6 +10,7 @@ import pytest
 from camguard.bundle import load_bundle
 from camguard.cli import main
 from camguard.errors import BundleError
+from tests.company import allow, document, inside
 
 BAD_EFFECT = '{"version": "2.0", "statement": {"effect": "maybe", "action": "aiart:*", "resource": "*"}}'
 
@@ -105,18 +106,8 @@ def test_what_stops_activation_stops_the_load_too(folder: Path, capsys: pytest.C
 
 
 def test_the_setting_for_addresses_is_heeded(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    policy = {
-        "version": "2.0",
-        "statement": [
-            {
-                "effect": "allow",
-                "action": "intlpartnersmgt:*",
-                "resource": "*",
-                "condition": {"ip_equal": {"qcs:ip": "10.1.0.0/16"}},
-            }
-        ],
-    }
-    (folder / "bundle/policies/aiart-read.json").write_text(json.dumps(policy))
+    text = document(allow("intlpartnersmgt:*", **inside("10.1.0.0/16")))
+    (folder / "bundle/policies/aiart-read.json").write_text(text)
     assert main(["lint", "--format", "json"]) == 5
     assert [finding["code"] for finding in found(capsys)] == ["CG403"]
     settings = folder / "camguard.toml"

@@ -13,6 +13,8 @@ from camguard.engine.decision import Decision
 from camguard.middleware import CamguardMiddleware
 from camguard.settings import IdentitySettings
 from camguard.telemetry.metrics import Metrics
+from tests.asgi import body_of, discard, receive_of
+from tests.company import allow
 from tests.edge import stage
 from tests.edge.signing import BODY, NOW, authorization, keys, tc3
 from tests.faults.report import Report
@@ -32,7 +34,7 @@ POLICY = {
         },
     },
 }
-PLAIN = {"version": "2.0", "statement": {"effect": "allow", "action": "*", "resource": "*"}}
+PLAIN = {"version": "2.0", "statement": allow("*")}
 LINES = (
     (b"host", b"aiart.tencentcloudapi.com"),
     (b"content-type", b"application/json"),
@@ -71,15 +73,8 @@ class Stage:
 
     async def ask(self) -> Decision:
         """Ask at this moment."""
-
-        async def receive() -> Any:
-            return {"type": "http.request", "body": BODY, "more_body": False}
-
-        async def send(_: Any) -> None:
-            pass
-
-        asked = stage.Request(lines=LINES, chunks=(BODY,), client=(stage.OFFICE, 1))
-        await self.middleware(asked.scope(), receive, send)
+        request = stage.Request(lines=LINES, chunks=(BODY,), client=(stage.OFFICE, 1))
+        await self.middleware(request.scope(), receive_of(body_of(BODY)), discard)
         return self.decisions[-1]
 
 

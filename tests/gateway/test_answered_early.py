@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from camguard.gateway import protocol
 from camguard.gateway.protocol import Bounds
 from camguard.gateway.server import listen
+from tests.asgi import respond
 from tests.gateway.stage import BOUNDS, POST, Writer, ask, play, post, serving
 
 MIB = 1 << 20
@@ -35,8 +36,7 @@ def refusing(after: int = 0, *lines: tuple[bytes, bytes]) -> ASGIApp:
         read = 0
         while read < after:
             read += len((await receive())["body"])
-        await send({"type": "http.response.start", "status": 200, "headers": [LENGTH, *lines]})
-        await send({"type": "http.response.body", "body": NO})
+        await respond(send, NO, LENGTH, *lines)
 
     return app
 

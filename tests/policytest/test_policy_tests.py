@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from camguard.cli import main
+from tests.company import allow, document
 
 TEST = """
 now = 2026-12-01T09:00:00Z
@@ -119,14 +120,8 @@ def test_a_range_stands_for_its_ends(folder: Path, capsys: pytest.CaptureFixture
 
 
 def test_tags_and_context_reach_the_call(folder: Path) -> None:
-    policy = {
-        "effect": "allow",
-        "action": "aiart:TextToImage",
-        "resource": "*",
-        "condition": {"bool_equal": {"qcs:mfa": "true"}},
-    }
-    document = json.dumps({"version": "2.0", "statement": [policy]})
-    (folder / "bundle/policies/aiart-create.json").write_text(document)
+    text = document(allow("aiart:TextToImage", bool_equal={"qcs:mfa": "true"}))
+    (folder / "bundle/policies/aiart-create.json").write_text(text)
     write(folder, TEST)
     assert main(["test"]) == 4
     write(folder, TEST + 'context = {"qcs:mfa" = ["true"]}\nresource_tags = {a = "b"}\nrequest_tags = {}\n')
