@@ -202,6 +202,45 @@ def test_tests_and_benchmarks_import_nothing_of_each_other(folder: str, other: s
     assert {path: wrong for path, wrong in found.items() if wrong} == {}
 
 
+OF_TUPLES = {"_replace", "_asdict", "_fields", "_make", "_field_defaults", "_exit"}
+# Tests that still reach private names, outside of the folder that is made for them, and why.
+REACHING = {
+    **dict.fromkeys(
+        ("tests/edge", "tests/request", "tests/authn", "tests/enforcement"),
+        "the stages of a request that faults are put into have private names",
+    ),
+    "tests/fuzz/targets.py": "takes the directory of a guard",
+    "tests/test_middleware.py": "stops the parts that a middleware started",
+    "tests/gateway/test_client.py": "looks at the connections of aiohttp",
+    "tests/gateway/test_pipelines.py": "looks at the connections of uvicorn",
+}
+
+
+def private_names_in(tree: ast.AST) -> Iterator[str]:
+    """Yield the private attributes of other objects that are read or replaced."""
+    for node in ast.walk(tree):
+        names: list[object] = []
+        if isinstance(node, ast.Attribute):
+            own = isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
+            names = [] if own else [node.attr]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            replaced = node.args[1:2] if node.func.attr == "setattr" else []
+            names = [each.value for each in replaced if isinstance(each, ast.Constant)]
+        for name in names:
+            if isinstance(name, str) and re.match("_[a-zA-Z]", name) and name not in OF_TUPLES:
+                yield name
+
+
+def test_private_names_are_reached_in_one_folder_of_the_tests() -> None:
+    allowed = ("tests/internals", *REACHING)
+    found = {
+        by_name(path): {*private_names_in(parsed(path))}
+        for path in (ROOT / "tests").rglob("*.py")
+        if not by_name(path).startswith(allowed)
+    }
+    assert {path: names for path, names in found.items() if names} == {}
+
+
 def test_no_import_is_relative() -> None:
     relative = [
         f"{by_name(path)}:{node.lineno}"

@@ -6,13 +6,8 @@ from typing import Any
 
 import pytest
 
-from camguard.engine import action_index
 from camguard.engine.action_index import ActionIndex, StatementIndex
-from camguard.engine.layers import SECOND_FACTOR
-from camguard.policy.actions import action_match
-from camguard.policy.model import ActionPattern, Effect
-from camguard.policy.truth import Truth
-from tests.company import action, bundle, catalog, policy, service
+from tests.company import action, catalog, policy, service
 
 CATALOG = catalog(
     service("art", "Draw", "Erase"), service("vm", "Stop", "Unread"), service("account", "BindToken")
@@ -66,29 +61,3 @@ def test_an_action_that_the_catalog_lacks_is_compared_with_the_patterns() -> Non
     found = policy("one", {"action": "art:N*"}, {"action": "art:n*", "effect": "deny"})
     statements = StatementIndex(ActionIndex(CATALOG), [found])
     assert [statements.truth(each, action("art:New")) for each in found.statements] == [True, None]
-
-
-def test_a_pattern_is_compared_once_and_with_what_it_could_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    compared = []
-
-    def noted(pattern: ActionPattern, effect: Effect, product: str, name: str) -> Truth:
-        compared.append(f"{pattern.text} {product}:{name}")
-        return action_match(pattern, effect, product, name)
-
-    monkeypatch.setattr(action_index, "action_match", noted)
-    found = policy("one", {"action": "art:draw"}, *[{"action": ["art:draw", "vm:*"]}] * 2)
-    index = ActionIndex(CATALOG)
-    first, second, third = StatementIndex(index, [found]).named.values()
-    assert compared == ["art:draw art:Draw", "vm:* vm:Stop", "vm:* vm:Unread"]
-    assert second is third
-    assert first is not second
-    StatementIndex(index, [policy("one", {"action": "vm:*"})])
-    assert len(compared) == 3
-
-
-def test_what_the_statements_of_a_bundle_name_is_determined_when_it_is_loaded() -> None:
-    found = policy("one", {"action": "art:Draw"}, {"action": "vm:*", "effect": "deny"})
-    evaluator = bundle([found], CATALOG).evaluator
-    every = [statement for each in (found, SECOND_FACTOR) for statement in each.statements]
-    (index,) = (each for each in vars(evaluator).values() if isinstance(each, StatementIndex))
-    assert list(index.named) == every

@@ -8,7 +8,6 @@ import pytest
 
 from camguard.catalog.model import Action, Granularity
 from camguard.engine.action_index import ActionIndex
-from camguard.lint import catalog_view
 from camguard.lint.catalog_view import CatalogView
 from camguard.policy.model import Effect, ResourcePattern
 from camguard.policy.resources import read_resource
@@ -89,19 +88,3 @@ def test_a_few_ids_represent_many() -> None:
     view = CatalogView(ActionIndex(CATALOG))
     assert view.some(view.index.set_of([ROWS[0]])) == "db:Bare"
     assert view.some(view.services["db"], 2) == "db:Bare, db:Fixed and 4 more"
-
-
-def test_suggestions_are_looked_up_for_a_bounded_number_of_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog_view, "_MAX_SUGGESTIONS", 1)
-    view = CatalogView(ActionIndex(CATALOG))
-    for _ in range(2):
-        assert view.near_actions("db", "Bear") == ("db:Bare",)
-        assert view.near_actions("db", "Sta") == ()  # one word more than suggestions are looked up for
-        assert view.near_actions("ghost", "Bear") == ()
-
-
-def test_a_pattern_is_compared_with_the_templates_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    view = CatalogView(ActionIndex(CATALOG))
-    first = view.reached(pattern("qcs::db:::box/1"), ALLOW)
-    monkeypatch.setattr(catalog_view, "_may_match", None)
-    assert view.reached(pattern("qcs::db:::box/1"), ALLOW) == first == view.index.set_of([ROWS[0]])

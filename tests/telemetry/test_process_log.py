@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import logging
 import os
+import struct
+import termios
 import threading
 import time
 import warnings
@@ -27,6 +30,11 @@ def pipe() -> Iterator[tuple[int, TextIO]]:
     with os.fdopen(writer, "w") as stream:
         yield reader, stream
     os.close(reader)
+
+
+def readable_bytes(reader: int) -> int:
+    """Return how many bytes of a pipe wait to be read."""
+    return struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, b"\0" * 4))[0]  # type: ignore[no-any-return]
 
 
 def read_until(reader: int, end: str) -> list[str]:
@@ -81,7 +89,7 @@ def test_a_loss_is_reported_before_the_next_line(pipe: tuple[int, TextIO]) -> No
     log = ProcessLog(stream, FORM, lines=2)
     log.write("x" * PIPE_BYTES)
     log.start()
-    while log._waiting.qsize():  # noqa: SLF001 - the thread has taken the line and waits in the pipe
+    while readable_bytes(reader) < PIPE_BYTES:  # then the thread has taken the line, and the pipe is full
         time.sleep(0.001)
     for number in range(5):
         log.write(str(number))
@@ -119,11 +127,12 @@ def test_lines_that_wait_are_bounded_by_their_characters_too() -> None:
     assert log.dropped == 6
     log.start()
     log.stop()
-    log = ProcessLog(None, FORM)
+    stream = io.StringIO()
+    log = ProcessLog(stream, FORM)
     log.start()
-    for _ in range(10):
+    for number in range(10):
         log.write("x" * (CHARS // 4))
-        while log._queued != log._taken:  # noqa: SLF001 - what was written frees its place
+        while stream.tell() < (number + 1) * (CHARS // 4 + 1):  # what was written frees its place
             time.sleep(0.001)
     log.stop()
     assert log.dropped == 0
