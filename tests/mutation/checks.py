@@ -23,7 +23,10 @@ from tests.casebook import catalogs, decision_cases, document_cases
 from tests.generators import a_broken_document, a_catalog, seeded, stream
 
 WORLDS, CALLS, DOCUMENTS = 150, 20, 1000  # seeded bundles, calls of each, and documents
-POLICY = tuple(f"tests/policy/test_{name}.py" for name in ("elements", "values", "document", "star"))
+POLICY = tuple(
+    f"tests/policy/test_{name}.py"
+    for name in ("actions", "resources", "values", "operators", "keys", "document", "star")
+)
 SUITE = ("tests/engine", *POLICY, "tests/test_ipset.py")
 FIRST = {  # where a module's own tests are, if not in tests/engine
     "camguard.policy": POLICY,

@@ -14,7 +14,7 @@ from camguard.errors import SettingsError
 from camguard.ipset import IpSet, parse_address
 from camguard.settings import Address, Settings, load_settings
 
-SHIPPED = Path(__file__).parent.parent / "config" / "camguard.toml"
+SHIPPED = Path(__file__).parents[2] / "config" / "camguard.toml"
 SHIPPED_BYTES = SHIPPED.read_bytes()
 
 
