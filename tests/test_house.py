@@ -185,6 +185,64 @@ def test_nothing_is_imported_that_does_not_belong_there(path: Path) -> None:
     assert names <= known, "a new dependency is the user's to decide"
 
 
+# A module without a test file of its own name -> the file that tests it, and why it has no file of its own.
+TESTED_IN = {
+    "_version": ("test_wheel.py", "the version is a fact of the package that is built"),
+    "errors": ("test_printable.py", "an error is tested with what raises it; its text is printed"),
+    "bundle/model": ("bundle/test_load.py", "a bundle is what loading returns"),
+    "catalog/check": ("catalog/test_files.py", "its problems are those of a file that is read"),
+    "catalog/model": ("catalog/test_files.py", "a catalog is what reading its files returns"),
+    "catalog_import/lines": (
+        "catalog_import/test_page_layouts.py",
+        "lines and cells are read as part of a page",
+    ),
+    "catalog_import/page": (
+        "catalog_import/test_page_facts.py",
+        "the five files test_page_* read whole pages",
+    ),
+    "catalog_import/tables": ("catalog_import/test_page_rows.py", "tables are read as part of a page"),
+    "catalog_import/words": ("catalog_import/test_page_facts.py", "words are read as part of a page"),
+    "cli/exit": ("cli/test_main.py", "exit codes are those of the verbs"),
+    "cli/output": ("test_printable.py", "every verb prints through it"),
+    "cli/serve": ("gateway/test_serve.py", "the verb is tested with the gateway that it starts"),
+    "cli/source": ("cli/test_main.py", "every verb finds its files through it"),
+    "cli/starter": ("cli/test_init.py", "`camguard init` writes what it holds"),
+    "engine/call": ("engine/test_evaluator.py", "a call is what the evaluator takes"),
+    "engine/row": ("engine/test_layers.py", "a row combines the layers"),
+    "engine/rules": ("engine/test_explain.py", "a rule is what an explanation explains"),
+    "gateway/echo": ("gateway/test_relay.py", "stands in for an upstream there"),
+    "gateway/parsing": ("gateway/test_protocol.py", "the protocol feeds it"),
+    "gateway/run": ("gateway/test_serve.py", "the gateway is tested as a process"),
+    "gateway/server": ("gateway/test_answered_early.py", "a listener is tested by its connections"),
+    "gateway/worker": ("gateway/test_stuck.py", "workers are tested as processes"),
+    "gateway/workers": ("gateway/test_stuck.py", "workers are tested as processes"),
+    "policy/conditions": ("policy/test_operators.py", "a condition is an operator with its values"),
+    "policy/model": ("policy/test_document.py", "a policy is what reading a document returns"),
+    "policy/truth": ("policy/test_values.py", "three values and three functions"),
+    "policy/variables": ("policy/test_resources.py", "variables stand in resources"),
+    "settings/model": ("settings/test_load.py", "settings are what loading returns"),
+    "settings/values": ("settings/test_load.py", "values are read as part of a file"),
+    "telemetry/exposition": ("telemetry/test_metrics.py", "the metrics are read as they are exposed"),
+    "telemetry/record": ("telemetry/test_log_line.py", "a record is tested with what writes it"),
+}
+# Rooms whose tests are found by the behaviour that they test.
+BY_BEHAVIOUR = {"edge", "request", "authn", "enforcement"}
+
+
+def test_each_module_has_a_test_file() -> None:
+    tests = ROOT / "tests"
+    names = [
+        path.relative_to(HOUSE).with_suffix("") for path in FILES if path.stem not in {"__init__", "__main__"}
+    ]
+    missing = {
+        name.as_posix()
+        for name in names
+        if name.parts[0] not in BY_BEHAVIOUR and not (tests / name.parent / f"test_{name.name}.py").exists()
+    }
+    assert missing == set(TESTED_IN)
+    assert [file for file, _ in TESTED_IN.values() if not (tests / file).is_file()] == []
+
+
 # A folder, and the folder that nothing in it imports: each can be changed without a look at the other.
 APART = [
     pytest.param("tests", "benchmarks", id="tests import no benchmarks"),

@@ -213,5 +213,5 @@ def test_the_clock_can_tell_a_square() -> None:
     def square(data: bytes) -> int:
         return sum(1 for _ in range(len(data) ** 2))
 
-    assert max(ratio(square, lambda size: b"x" * size, 100, 10_000) for _ in range(3)) > GROWS
+    assert any(ratio(square, lambda size: b"x" * size, 100, 10_000) > GROWS for _ in range(3))
     assert seconds(square, b"x" * 1000, 1) > 0

@@ -195,11 +195,11 @@ def test_a_body_that_outgrows_its_bounds_on_the_way_is_refused_and_never_whole_u
     play(scene())
 
 
-def in_chunks(body: bytes) -> bytes:
+def in_chunks(body: bytes, *extra: str) -> bytes:
     part = 1 << 16
     pieces = [body[start : start + part] for start in range(0, len(body), part)]
     framed = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
-    return spell(b"", "transfer-encoding: chunked") + framed + b"0\r\n\r\n"
+    return spell(b"", "transfer-encoding: chunked", *extra) + framed + b"0\r\n\r\n"
 
 
 FULL = {"LIMITS__BUFFERED_BYTES": "5000000", "LIMITS__BODY_BYTES": "5000000"}
@@ -251,16 +251,15 @@ def test_whoever_is_refused_while_he_sends_all_is_told(
 
 
 @pytest.mark.parametrize("spelled", [spell, in_chunks], ids=["declared", "in chunks"])
-def test_a_body_whose_last_byte_is_held_back_makes_room(
-    folder: Path, spelled: Callable[[bytes], bytes]
-) -> None:
+def test_a_body_whose_last_byte_is_held_back_makes_room(folder: Path, spelled: Callable[..., bytes]) -> None:
     async def scene() -> tuple[str | None, str | None]:
         async with Upstream(says(OK)) as upstream, gateway(folder, upstream, **FULL) as house:
             guard = house.parts.guard
             waiting, held = await asyncio.open_connection("127.0.0.1", house.port)
             held.write(spell(b"x" * 4_900_000)[:-1])
             await until(lambda: guard.held >= 4_000_000)
-            served = await ask(house.port, spelled(b'"' + b"x" * (4 * MIB - 2) + b'"'))
+            body = b'"' + b"x" * (4 * MIB - 2) + b'"'
+            served = await ask(house.port, spelled(body, "connection: close"))
             yielded = await waiting.readuntil(b"}}")
             held.close()
             return code(served), code(yielded)
