@@ -53,13 +53,13 @@ SUCCESSFUL = "camguard_policy_last_reload_successful"
 
 
 class Gateway(NamedTuple):
-    """One running gateway. folder: its settings, keys and bundle. said: lines of its stderr so far."""
+    """One running gateway. folder: its settings, keys and bundle. stderr_lines: so far."""
 
     process: subprocess.Popen[str]
     folder: Path
     calls: int
     admin: int
-    said: list[str]
+    stderr_lines: list[str]
 
     def get(self, path: str) -> tuple[int, str]:
         """Ask the admin listener."""
@@ -135,20 +135,22 @@ def running(folder: Path, **overrides: str) -> Iterator[Gateway]:
         text=True,
     )
     assert process.stderr is not None
-    said: list[str] = []
+    stderr_lines: list[str] = []
     ports: dict[str, int] = {}
     for line in process.stderr:
-        said.append(line.rstrip())
+        stderr_lines.append(line.rstrip())
         if found := ADDRESS.match(line):
             ports[found[1]] = int(found[2])
         if len(ports) == 2:
             break
     else:
-        pytest.fail("the gateway did not start:\n" + "\n".join(said))
-    reading = threading.Thread(target=lambda: said.extend(map(str.rstrip, process.stderr or ())), daemon=True)
+        pytest.fail("the gateway did not start:\n" + "\n".join(stderr_lines))
+    reading = threading.Thread(
+        target=lambda: stderr_lines.extend(map(str.rstrip, process.stderr or ())), daemon=True
+    )
     reading.start()
     try:
-        yield Gateway(process, folder, ports["calls"], ports["admin"], said)
+        yield Gateway(process, folder, ports["calls"], ports["admin"], stderr_lines)
     finally:
         if process.poll() is None:
             process.terminate()

@@ -1,4 +1,4 @@
-"""The shape of the house: who may import whom, what nobody may import, and how large a room may be."""
+"""The shape of the house: what may import what, what no part may import, and how large a file may be."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import camguard
 ROOT = Path(__file__).resolve().parents[1]
 HOUSE = ROOT / "camguard"
 
-# The order to read in, and the rule of who may import whom: only names to the left.
+# The order to read in, and the rule of imports: a part imports only names to its left.
 ORDER = (
     "_version",
     "printable",
@@ -313,14 +313,14 @@ def test_every_part_stands_in_the_order() -> None:
     assert {part_of(path) for path in FILES} - {""} <= {*ORDER}
 
 
-def test_no_module_has_a_name_that_says_nothing() -> None:
+def test_no_module_has_an_empty_name() -> None:
     parts = {
         word for path in FILES for name in path.relative_to(HOUSE).parts for word in re.split(r"[_.]", name)
     }
     assert parts & EMPTY_NAMES == set()
 
 
-def test_no_class_has_a_name_that_says_nothing() -> None:
+def test_no_class_has_an_empty_name() -> None:
     classes = {
         f"{by_name(path)}: {node.name}"
         for path in FILES

@@ -81,7 +81,7 @@ def test_a_number_keeps_its_text(number: str) -> None:
     assert read(f"[{number}]") == [number]
 
 
-def test_a_pointer_escapes_what_rfc_6901_says() -> None:
+def test_a_pointer_is_escaped_as_rfc_6901_defines() -> None:
     assert child("#/a", "x/y~z") == "#/a/x~1y~0z"
 
 
@@ -128,7 +128,7 @@ def expect(value: Any, at: str, depth: int) -> Any:
 
 
 @given(WRITTEN)
-def test_it_reads_what_is_written_or_tells_what_is_wrong_first(value: Any) -> None:
+def test_a_text_is_read_or_its_first_fault_is_reported(value: Any) -> None:
     try:
         expected = expect(value, "", DEPTH)
     except ValueError as wrong:

@@ -70,7 +70,7 @@ REFUSED = [
         deny(condition={"ip_equal": {"qcs:ip": ["10.0.0.1", "10.0.0.256", "10.0.0.3"]}}),
         id="T88 one bad value in a deny list",
     ),
-    pytest.param({"resource": "qcs::cvm:::instance/${nobody}"}, id="T97 a variable that nobody fills"),
+    pytest.param({"resource": "qcs::cvm:::instance/${nobody}"}, id="T97 a variable without a value"),
 ]
 
 
@@ -277,7 +277,7 @@ def test_t113_nothing_secret_is_logged_counted_or_answered(tmp_path: Any) -> Non
     assert [secret for secret in (*secrets, SECRET, SECRET_ID, secrets[0][-64:]) if secret in shown] == []
 
 
-def test_t116_a_denial_is_logged_though_nobody_takes_its_answer() -> None:
+def test_t116_a_denial_is_logged_though_no_client_takes_its_answer() -> None:
     play = Play()
 
     async def gone(_: Any) -> None:

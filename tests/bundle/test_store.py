@@ -64,7 +64,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 class Clock:
-    """A clock that moves only when it is told to; sleeping moves it."""
+    """A clock that stands still unless a test or a sleep moves it."""
 
     def __init__(self) -> None:
         self.now = 1000.0

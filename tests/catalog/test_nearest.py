@@ -38,5 +38,5 @@ def test_near(written: str, near: tuple[str, ...]) -> None:
     assert nearest_actions(CATALOG, written) == near
 
 
-def test_no_more_than_asked_for() -> None:
+def test_no_more_names_than_requested() -> None:
     assert len(nearest_actions(CATALOG, "toybox:deletetoys", most=1)) == 1

@@ -68,7 +68,7 @@ def test_a_policy_that_is_attached_but_missing_stops_its_principals(
     assert finding["message"].endswith(" and 3 more")
 
 
-def test_a_policy_of_nobody_is_a_warning(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unattached_policy_is_a_warning(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "bundle/policies/spare.json").write_text(
         (folder / "bundle/policies/aiart-read.json").read_text()
     )
@@ -146,7 +146,7 @@ def test_sarif_names_rule_file_line_and_pointer(capsys: pytest.CaptureFixture[st
     assert location["logicalLocations"][0]["fullyQualifiedName"] == "/statement/0/action"
 
 
-def test_sarif_of_what_does_not_load_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sarif_reports_what_does_not_load(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "bundle/policies/aiart-full.json").write_text(BAD_EFFECT)
     assert main(["lint", "--format", "sarif", "bundle/policies/aiart-full.json"]) == 5
     (run,) = json.loads(capsys.readouterr().out)["runs"]

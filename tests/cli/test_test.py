@@ -27,7 +27,7 @@ def test_a_test_that_holds(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     ]
 
 
-def test_a_test_that_fails_says_what_was_expected_and_what_came(
+def test_a_test_that_fails_prints_the_expected_and_the_actual_decision(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_test(folder, TEST.replace('"allow"', '"deny"\nreason = "no_allow"'))

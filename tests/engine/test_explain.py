@@ -97,7 +97,7 @@ def test_of_several_resources_one_makes_a_statement_count(
     assert set(found.decision.statements) <= set(counting)
 
 
-def test_half_an_allow_can_be_asked_for_alone() -> None:
+def test_half_an_allow_can_be_requested_alone() -> None:
     found = bundle(allow("cvm:*", ON_ONE))
     query = call("cvm:Reboot", resources=(ON_ONE, ON_TWO))
     texts = [change.text for change in found.nearest_changes(query, found.explain(query))]

@@ -78,7 +78,7 @@ LAYERS = [
     pytest.param(bundle("full", boundary="disk", account=[["disk0"]]),
                  call("vm:Stop", None, f"{DISK}0", DISK), Reason.LAYER_LIMIT, "boundary",
                  id="another layer for each resource: the first one's"),
-    pytest.param(bundle("full"), call("art:Nope"), Reason.ACTION_UNKNOWN, None, id="no layer was query"),
+    pytest.param(bundle("full"), call("art:Nope"), Reason.ACTION_UNKNOWN, None, id="no layer was evaluated"),
 ]  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def test_a_call_that_names_no_resource_lacks_an_allow() -> None:
 
 UNREAD = [
     pytest.param("full", "*", Reason.NO_ALLOW, id="an allow grants nothing"),
-    pytest.param("never", "*", Reason.NO_ALLOW, id="a deny of other actions says nothing"),
+    pytest.param("never", "*", Reason.NO_ALLOW, id="a deny of other actions does not apply"),
     pytest.param("doubt", "*", Reason.UNDETERMINED_DENY, id="a deny of everything counts"),
     pytest.param("spared", DISK, Reason.EXPLICIT_DENY, id="a deny of a resource counts"),
 ]

@@ -45,13 +45,13 @@ STRANGERS = {
     "pipelined heads": (b"", TINY),
     "pipelined bodies": (b"", HEAD + b"content-length: 9\r\n\r\n" + b"x" * 9),
     "one-byte chunks": (CHUNKED, b"1\r\nx\r\n"),
-    "one-byte chunks of somebody signed": (SIGNED, b"1\r\nx\r\n"),
+    "one-byte chunks of a signed request": (SIGNED, b"1\r\nx\r\n"),
     "chunks that look like the last one": (SIGNED, CHUNKS["bytes that look like the last chunk"]),
     "trailers": (SIGNED + b"0\r\n", b"a: b\r\n"),
     "lines of a head": (HEAD, b"a: b\r\n"),
     "empty lines": (b"", b"\r\n"),
     "a declared body": (HEAD + b"content-length: 99999999\r\n\r\n", b"x"),
-    "a body of somebody signed": (HEAD + b"authorization: x\r\ncontent-length: 9999999\r\n\r\n", b"x"),
+    "a body of a signed request": (HEAD + b"authorization: x\r\ncontent-length: 9999999\r\n\r\n", b"x"),
 }
 
 

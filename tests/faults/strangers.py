@@ -106,7 +106,7 @@ async def _strangers(report: Report, folder: Path, requests: int) -> None:
     report.holds("flat in the last quarter (2 MiB)", true=sizes[4] - sizes[3] <= 2 << 20)
     report.holds("the number of series is constant", true=len(set(series)) == 1)
     report.holds("a scrape takes less than a second", true=scraping < 1)
-    report.holds("nobody is lost, and nothing failed", true=reached + outcomes.total() == requests)
+    report.holds("no request is lost, and nothing failed", true=reached + outcomes.total() == requests)
     report.holds("no internal error", true=not outcomes["InternalError"])
 
 

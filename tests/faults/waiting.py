@@ -84,7 +84,10 @@ async def _scene(report: Report, gateway: Gateway, addresses: int, seconds: floa
     report.holds(f"{where}: no healthy call is refused or lost", true=not refused and not calls.failures)
     report.holds(f"{where}: healthy calls keep {KEPT:.0%} of their rate", true=max(kept) >= KEPT)
     report.holds(f"{where}: a newcomer is served", true=last == {ALLOWED})
-    report.holds(f"{where}: who yields is told", true=set(answered) <= {"RequestLimitExceeded"})
+    report.holds(
+        f"{where}: a socket that yields is refused",
+        true=set(answered) <= {"RequestLimitExceeded"},
+    )
     report.holds(f"{where}: nothing is in flight afterwards", true=back < 5)
 
 

@@ -156,7 +156,7 @@ def reset(writer: Writer) -> None:
 
 
 class Heard:
-    """What the relay told of its upstreams."""
+    """The replies and errors of upstreams that the relay reported."""
 
     def __init__(self) -> None:
         self.replies: list[str] = []

@@ -1,4 +1,4 @@
-"""What the admin listener answers, asked in process."""
+"""What the admin listener answers to requests in process."""
 
 from __future__ import annotations
 
@@ -114,8 +114,8 @@ def test_reload_answers_with_what_came_of_it(
 ) -> None:
     house = House()
     house.result, house.problems = result, problems
-    said = {"result": result, "revision": "ab12", "problems": [problem._asdict() for problem in problems]}
-    assert house.answer("POST", "/-/reload") == (status, said)
+    expected = {"result": result, "revision": "ab12", "problems": [problem._asdict() for problem in problems]}
+    assert house.answer("POST", "/-/reload") == (status, expected)
 
 
 REFUSED = [
@@ -127,7 +127,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("method", "headers", "status"), REFUSED)
-def test_who_may_reload(method: str, headers: dict[str, str], status: int) -> None:
+def test_which_requests_may_reload(method: str, headers: dict[str, str], status: int) -> None:
     assert House().answer(method, "/-/reload", headers)[0] == status
 
 
@@ -202,9 +202,9 @@ def test_what_is_free_to_read_is_judged_for_anything_else(path: str) -> None:
 
 def test_a_name_is_of_the_settings_alone_and_a_refusal_says_where() -> None:
     house = House()
-    status, told = house.answer("GET", "/api/status", {"host": "gateway.internal"})
+    status, found = house.answer("GET", "/api/status", {"host": "gateway.internal"})
     assert status == 403
-    assert "gateway.admin_hosts" in told["problems"][0]["message"]
+    assert "gateway.admin_hosts" in found["problems"][0]["message"]
 
 
 def test_names_in_an_answer_are_escaped() -> None:
@@ -235,7 +235,7 @@ def test_a_reload_that_hangs_is_answered_and_not_joined_by_others(monkeypatch: p
     play(scene())
 
 
-def test_whoever_asks_during_a_look_gets_a_look_of_his_own() -> None:
+def test_a_reload_requested_during_another_one_is_done_after_it() -> None:
     house = House()
     house.hanging.clear()
 

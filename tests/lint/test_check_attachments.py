@@ -52,7 +52,7 @@ BOT = {"bot": {"policies": ["p"], "boundary": None}}
 ROWS = [
     pytest.param("CG601", "policies/q.json", {"p": ALLOW, "q": ALLOW}, {"users": {"100101": user("p")}},
                  {"p": ALLOW, "q": ALLOW}, {"users": {"100101": user("p", boundary="q")}},
-                 id="a policy of nobody"),
+                 id="a policy that is attached to no principal"),
     pytest.param("CG602", "principals.json#/users/100101",
                  {"p": ALLOW}, {"users": {"100101": user("p", "gone")}},
                  {"p": ALLOW, "gone": ALLOW}, {"users": {"100101": user("p", "gone")}},

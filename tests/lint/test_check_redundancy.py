@@ -14,7 +14,7 @@ ROWS = [
     pytest.param("CG210", "/action/1", [allow(["art:*", "name/art:*"])], [allow(["art:*", "vm:*"])],
                  id="an action that stands twice"),
     pytest.param("CG210", "/action/1", [allow(["art:*", "art:**"])], [allow(["art:*"])],
-                 id="two patterns that say the same, reported once"),
+                 id="two patterns that name the same actions, reported once"),
     pytest.param("CG308", "/resource/1",
                  [allow("vm:Reboot", ["qcs::vm:::instance/*", "qcs::vm:::instance/ins-1"])],
                  [allow("vm:Reboot", ["qcs::vm:bj::instance/*", "qcs::vm:sh::instance/ins-1"])],

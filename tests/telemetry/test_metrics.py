@@ -436,7 +436,7 @@ def test_a_guard_that_starts_again_goes_on_counting() -> None:
         assert number_in(shown, "camguard_decision_duration_seconds_sum") == pytest.approx(turn * 20e-6)
 
 
-def test_a_metric_of_somebody_else_under_our_name_is_named() -> None:
+def test_a_foreign_metric_under_a_name_of_camguard_is_named() -> None:
     registry = CollectorRegistry()
     Counter("camguard_decisions", "Not ours.", registry=registry)
     with pytest.raises(SettingsError, match="camguard_decisions"):

@@ -1,4 +1,4 @@
-"""The process log under trouble: nobody waits for it, every loss is counted, no line is forged."""
+"""The process log under trouble: no caller waits for it, every loss is counted, no line is forged."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_records_are_written_in_order(pipe: tuple[int, TextIO]) -> None:
     ]
 
 
-def test_whoever_logs_never_waits_for_a_reader_and_every_loss_is_counted(pipe: tuple[int, TextIO]) -> None:
+def test_logging_never_waits_for_a_reader_and_every_loss_is_counted(pipe: tuple[int, TextIO]) -> None:
     reader, stream = pipe
     log = ProcessLog(stream, FORM, lines=50)
     log.start()
@@ -155,7 +155,7 @@ def test_a_record_that_cannot_be_formatted_is_named() -> None:
     assert second == "ERROR: next"
 
 
-def test_nobody_reads_any_more() -> None:
+def test_a_pipe_whose_reader_is_gone_ends_nothing() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w") as stream, process_log(stream, FORM) as log:
@@ -172,7 +172,7 @@ def test_no_stream_is_no_trouble(*, closed: bool) -> None:
         LOG.error("a")
 
 
-def test_a_stream_that_somebody_made_non_blocking_is_waited_for(pipe: tuple[int, TextIO]) -> None:
+def test_a_stream_that_another_program_made_non_blocking_is_waited_for(pipe: tuple[int, TextIO]) -> None:
     reader, stream = pipe
     os.set_blocking(stream.fileno(), False)
     log = ProcessLog(stream, FORM, lines=2000)
