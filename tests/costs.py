@@ -92,7 +92,6 @@ _V1 = b"Action=TextToImage&Version=2022-12-29&Nonce=1&Timestamp=%d&SecretId=%s&S
     b"AAAAAAAAAAAAAAAAAAAAAAAAAAA%3D",
 )
 _PROXY = (stage.PROXY, 40000)
-_ODD = "\ufdfa".encode()
 _ODD_ESCAPED = b"%EF%B7%BA"
 _MEBIBYTE = 1 << 20
 

@@ -83,8 +83,6 @@ def test_a_document_that_would_be_half_understood_is_refused(statement: Mapping[
 NONE_OF = {"ip_not_equal": {"qcs:ip": ["203.0.113.0/24", "198.51.100.0/24"]}}
 UNSUPPORTED = {"ip_equal": {"qcs:ip": "203.0.113.0/24"}}  # on QueryUser, whose page gives no IP restriction
 EMPTY = {"for_all_value:string_equal": {"qcs:request_tag": ["a&b"]}}
-TEAM = {"string_equal": {"cos:prefix": "a"}}
-
 # statements, action, facts of the call, reason
 DECIDED = [
     pytest.param(

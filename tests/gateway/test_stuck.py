@@ -143,7 +143,13 @@ def test_a_stderr_that_is_read_again_shows_how_much_was_lost(company: Path) -> N
         assert lines.startswith("WARNING: ")
 
 
-@pytest.mark.parametrize("reloading", [False, True], ids=["the poll hangs", "the poll and a reload hang"])
+@pytest.mark.parametrize(
+    "reloading",
+    [
+        pytest.param(False, marks=pytest.mark.heavy, id="the poll hangs"),
+        pytest.param(True, id="the poll and a reload hang"),
+    ],
+)
 def test_files_that_hang_stop_neither_calls_nor_the_end(
     company: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, reloading: bool
 ) -> None:
