@@ -1,4 +1,4 @@
-"""From settings to parts: what raises, what is repaired while we run, and what is told of it."""
+"""From settings to parts: what raises, what is repaired while the parts run, and what is logged."""
 
 from __future__ import annotations
 
@@ -89,12 +89,12 @@ def test_as_many_sets_of_policies_stay_compiled_as_the_settings_say(
     assert bundle.table_stats()[2] == kept
 
 
-def test_a_proxy_may_say_who_calls_without_any_keys(folder: Path) -> None:
+def test_a_proxy_may_name_the_caller_without_any_keys(folder: Path) -> None:
     (folder / "keys.json").unlink()
     assert assemble(settings(folder, identity__mode="header")).keys is None
 
 
-def test_a_bundle_that_breaks_is_told_once_and_the_last_good_one_stays(
+def test_a_bundle_that_breaks_is_logged_once_and_the_last_good_one_stays(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     parts = assemble(settings(folder))
@@ -105,10 +105,10 @@ def test_a_bundle_that_breaks_is_told_once_and_the_last_good_one_stays(
         for _ in range(3):
             assert parts.store.reload().result == "failure"
     assert parts.store.bundle is good
-    told = [record.getMessage() for record in caplog.records]
-    assert len(told) == 1
-    assert good.revision[:12] in told[0]
-    assert "aiart-full.json" in told[0]
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 1
+    assert good.revision[:12] in messages[0]
+    assert "aiart-full.json" in messages[0]
 
 
 def test_keys_are_looked_at_whenever_policies_are(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

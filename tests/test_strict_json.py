@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from camguard import strict_json
 from camguard.errors import CamguardError
 from camguard.strict_json import (
     Check,
@@ -85,7 +81,7 @@ def test_a_number_keeps_its_text(number: str) -> None:
     assert read(f"[{number}]") == [number]
 
 
-def test_a_pointer_escapes_what_rfc_6901_says() -> None:
+def test_a_pointer_is_escaped_as_rfc_6901_defines() -> None:
     assert child("#/a", "x/y~z") == "#/a/x~1y~0z"
 
 
@@ -132,7 +128,7 @@ def expect(value: Any, at: str, depth: int) -> Any:
 
 
 @given(WRITTEN)
-def test_it_reads_what_is_written_or_tells_what_is_wrong_first(value: Any) -> None:
+def test_a_text_is_read_or_its_first_fault_is_reported(value: Any) -> None:
     try:
         expected = expect(value, "", DEPTH)
     except ValueError as wrong:
@@ -145,40 +141,6 @@ def test_it_reads_what_is_written_or_tells_what_is_wrong_first(value: Any) -> No
         )
     else:
         assert read_json(spell(value), "f.json", CamguardError, "X", depth=DEPTH) == expected
-
-
-def longest_wait(work: Callable[[], object]) -> float:
-    """Return the longest that another thread waited for the interpreter, as a part of the work's time."""
-    longest = 0.0
-    done = False
-
-    def watch() -> None:
-        nonlocal longest
-        last = time.perf_counter()
-        while not done:
-            now = time.perf_counter()
-            longest, last = max(longest, now - last), now
-
-    interval = sys.getswitchinterval()
-    other = threading.Thread(target=watch)
-    sys.setswitchinterval(1e-4)
-    other.start()
-    begin = time.perf_counter()
-    try:
-        work()
-    finally:
-        done = True
-        taken = time.perf_counter() - begin
-        other.join()
-        sys.setswitchinterval(interval)
-    return longest / taken
-
-
-def test_other_threads_go_on_while_a_long_document_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strict_json, "_check", lambda *_: None)
-    text = "[" + ",".join('{"a": []}' for _ in range(30_000)) + "]"
-    # More than once: the machine and the collection of garbage make a thread wait, too.
-    assert min(longest_wait(lambda: read(text)) for _ in range(3)) < 0.6
 
 
 @pytest.mark.parametrize(("raw", "words"), WRONG)

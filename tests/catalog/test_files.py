@@ -136,7 +136,7 @@ def _drop(*path: str | int) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-# a change to a good file, where it is told, a part of what is said
+# a change to a good file, the place of the problem, a part of its message
 WRONG = [
     pytest.param(
         _set("service", to="attic"), "/service", "does not belong in toybox.json", id="another service"
@@ -262,7 +262,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("change", "at", "says"), WRONG)
-def test_a_wrong_fact_is_told_where_it_stands(
+def test_a_wrong_fact_is_reported_with_its_place(
     change: Callable[[dict[str, Any]], None], at: str, says: str, tmp_path: Path
 ) -> None:
     tree = plain()
@@ -294,7 +294,7 @@ def test_a_file_that_is_no_strict_json_is_refused(raw: bytes, says: str, tmp_pat
         load_catalog(file)
 
 
-def test_every_problem_of_every_file_is_told(tmp_path: Path) -> None:
+def test_every_problem_of_every_file_is_reported(tmp_path: Path) -> None:
     tree = plain()
     tree["title"] = None
     tree["actions"][0]["access"] = None
@@ -315,7 +315,7 @@ def test_every_problem_of_every_file_is_told(tmp_path: Path) -> None:
     ]
 
 
-def test_a_missing_file_and_an_empty_folder_are_told(tmp_path: Path) -> None:
+def test_a_missing_file_and_an_empty_folder_are_reported(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="No such file"):
         load_catalog(tmp_path / "toybox.json")
     with pytest.raises(CatalogError, match="contains no catalog file"):
@@ -325,7 +325,7 @@ def test_a_missing_file_and_an_empty_folder_are_told(tmp_path: Path) -> None:
         load_catalog(tmp_path)
 
 
-def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_listed_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: Path) -> None:
         raise PermissionError(13, "Permission denied")
 

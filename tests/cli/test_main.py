@@ -137,7 +137,7 @@ def test_what_stops_a_verb_leaves_no_traceback(
     assert capsys.readouterr().err == says
 
 
-def test_an_installation_without_its_files_says_so(
+def test_an_installation_without_its_files_is_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("camguard.__file__", str(tmp_path / "camguard/__init__.py"))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camguard.bundle import Bundle, make_bundle
+from camguard.bundle import Bundle
 from camguard.engine.call import Call
 from camguard.engine.decision import Reason
-from camguard.policy.document import parse_policy
 from camguard.policy.model import Effect, ResourcePattern
 from camguard.policy.resources import Owner, Resource, Targets, mask_of, read_resource, resource_match
 from camguard.policy.values import Truth, any_of
+from tests.company import allow, bundle, deny, policy, principals
 from tests.stage import CATALOG, NOW, QUIET
 
 OWNER = Owner("100000000001", "1250000001")
@@ -68,21 +68,10 @@ PLACE = "qcs::cvm:ap-guangzhou:uin/100000000001:instance/"
 
 def bundle_of(patterns: list[str]) -> Bundle:
     """Return a bundle in which one user has a statement for each pattern, twenty in a policy."""
-    effects = ("allow", "deny")
-    statements = [
-        {"effect": effects[at % 2], "action": "cvm:*", "resource": [PLACE + pattern]}
-        for at, pattern in enumerate(patterns)
-    ]
-    policies = {
-        f"p{at}": {"version": "2.0", "statement": statements[at : at + 20]}
-        for at in range(0, len(statements), 20)
-    }
-    parsed = {name: parse_policy(json.dumps(each), source=f"{name}.json") for name, each in policies.items()}
-    people = {
-        "owner": {"uin": OWNER.uin, "app_id": OWNER.app_id},
-        "users": {"100000000103": {"policies": list(policies)}},
-    }
-    return make_bundle(parsed, people, CATALOG, revision="r" * 64)
+    statements = [(allow, deny)[at % 2]("cvm:*", [PLACE + pattern]) for at, pattern in enumerate(patterns)]
+    policies = [policy(f"p{at}", *statements[at : at + 20]) for at in range(0, len(statements), 20)]
+    attached = principals(users={"100000000103": [each.id for each in policies]})
+    return bundle(policies, CATALOG, {**attached, "owner": asdict(OWNER)}, revision="r" * 64)
 
 
 # 401 patterns

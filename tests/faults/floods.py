@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.faults.callers import ALLOWED, Load, ask, call, load, perform, until
-from benchmarks.faults.report import Report, files, resident, status
+from tests.faults.callers import ALLOWED, Load, ask, call, load, perform, until
+from tests.faults.report import Report, files, resident, status
 from tests.gateway.stage import OK, Upstream, says
 from tests.running import Gateway, running
 
@@ -45,17 +45,17 @@ STRANGERS = {
     "pipelined heads": (b"", TINY),
     "pipelined bodies": (b"", HEAD + b"content-length: 9\r\n\r\n" + b"x" * 9),
     "one-byte chunks": (CHUNKED, b"1\r\nx\r\n"),
-    "one-byte chunks of somebody signed": (SIGNED, b"1\r\nx\r\n"),
+    "one-byte chunks of a signed request": (SIGNED, b"1\r\nx\r\n"),
     "chunks that look like the last one": (SIGNED, CHUNKS["bytes that look like the last chunk"]),
     "trailers": (SIGNED + b"0\r\n", b"a: b\r\n"),
     "lines of a head": (HEAD, b"a: b\r\n"),
     "empty lines": (b"", b"\r\n"),
     "a declared body": (HEAD + b"content-length: 99999999\r\n\r\n", b"x"),
-    "a body of somebody signed": (HEAD + b"authorization: x\r\ncontent-length: 9999999\r\n\r\n", b"x"),
+    "a body of a signed request": (HEAD + b"authorization: x\r\ncontent-length: 9999999\r\n\r\n", b"x"),
 }
 
 
-def pipelines(report: Report, *, quick: bool) -> None:
+def inject_pipelines(report: Report, *, quick: bool) -> None:
     """Connections that send request after request and read no answer."""
     perform(_pipelines(report, 20 if quick else 200, 1.5 if quick else 10))
 
@@ -77,7 +77,7 @@ async def _pipelines(report: Report, count: int, seconds: float) -> None:
         await _ends(report, gateway, opened)
 
 
-def chunks(report: Report, *, quick: bool) -> None:
+def inject_chunks(report: Report, *, quick: bool) -> None:
     """Bodies in tiny chunks, refused at once or after they were read."""
     perform(_chunks(report, 5 if quick else 50, 1.0 if quick else 5))
 
@@ -94,7 +94,7 @@ async def _chunks(report: Report, count: int, seconds: float) -> None:
         await _ends(report, gateway, opened)
 
 
-def stalls(report: Report, *, quick: bool) -> None:
+def inject_stalls(report: Report, *, quick: bool) -> None:
     """Every kind of stranger at once, many of each. The watchdog's claims are the result."""
     perform(_stalls(report, 5 if quick else 30, 4 if quick else 30))
 

@@ -8,8 +8,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.faults.callers import ALLOWED, Broken, ask, call, perform, until
-from benchmarks.faults.report import Report, files, resident, status
+from tests.faults.callers import ALLOWED, Broken, ask, call, perform, until
+from tests.faults.report import Report, files, resident, status
 from tests.gateway.stage import (
     OK,
     Answer,
@@ -25,7 +25,7 @@ from tests.running import Gateway, running
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
-SILENCE = 1.0  # seconds that the gateway is told to wait for an upstream
+SILENCE = 1.0  # seconds that the settings let the gateway wait for an upstream
 IN_FLIGHT = 'camguard_requests_in_flight{listener="gateway"}'
 CUT, ENVELOPE = "cut short", "InternalError"
 
@@ -57,14 +57,14 @@ async def _faults(report: Report, each: int, large: int) -> None:
             sent = wrong = repeated = 0
             slowest = 0.0
             for name, (answer, expected) in FAULTS.items():
-                upstream.answer, seen = answer, len(upstream.requests)
-                outcomes = Counter(await asyncio.gather(*(_seen(gateway.calls) for _ in range(each))))
+                upstream.answer, already = answer, len(upstream.requests)
+                outcomes = Counter(await asyncio.gather(*(_outcome(gateway.calls) for _ in range(each))))
                 sent += each
                 wrong += each - outcomes[expected]
-                repeated += len(upstream.requests) - seen - each
+                repeated += len(upstream.requests) - already - each
                 slowest = max(slowest, await until(lambda: IN_FLIGHT not in gateway.metrics(), 5))
                 upstream.answer = says(OK)
-                if await _seen(gateway.calls) != ALLOWED:
+                if await _outcome(gateway.calls) != ALLOWED:
                     report.holds(f"after an upstream that {name} the next call is fine", true=False)
                 report.says(upstream=name, outcomes=dict(outcomes))
             report.says(sent=sent, misjudged=wrong, repeated=repeated, in_flight_back_after=slowest)
@@ -79,7 +79,7 @@ async def _faults(report: Report, each: int, large: int) -> None:
             report.holds("no file stays open", true=files(pid) <= opened + 20)
 
 
-async def _seen(port: int) -> str:
+async def _outcome(port: int) -> str:
     try:
         return await ask(port, call())
     except Broken:
@@ -87,7 +87,7 @@ async def _seen(port: int) -> str:
 
 
 async def _large(report: Report, gateway: Gateway, upstream: Upstream, size: int) -> None:
-    """One reply of a size that nobody should hold."""
+    """One reply that is too large to be held in memory."""
 
     async def pours(_upstream: Upstream, _head: bytes, _reader: asyncio.StreamReader, writer: Writer) -> None:
         writer.write(HEAD + b"content-length: %d\r\n\r\n" % size)
@@ -115,6 +115,6 @@ async def _large(report: Report, gateway: Gateway, upstream: Upstream, size: int
 async def _closed(report: Report, gateway: Gateway, upstream: Upstream, each: int) -> None:
     """Nobody listens any more."""
     await upstream.__aexit__()
-    outcomes = Counter([await _seen(gateway.calls) for _ in range(each)])
+    outcomes = Counter([await _outcome(gateway.calls) for _ in range(each)])
     report.says(upstream="refuses", outcomes=dict(outcomes))
     report.holds("a refused connection is an envelope", true=set(outcomes) == {ENVELOPE})

@@ -1,4 +1,4 @@
-"""camguard.toml: what it means, and what is said about each way to get it wrong."""
+"""camguard.toml: the settings that it gives, and the problem reported for each way to get it wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from camguard.errors import SettingsError
 from camguard.ipset import IpSet, parse_address
 from camguard.settings import Address, Settings, load_settings
 
-SHIPPED = Path(__file__).parent.parent / "config" / "camguard.toml"
+SHIPPED = Path(__file__).parents[2] / "config" / "camguard.toml"
 SHIPPED_BYTES = SHIPPED.read_bytes()
 
 
@@ -112,7 +112,7 @@ GOOD = [
         '[client_ip]\ntrusted_proxies = ["0.0.0.0/0"]\nallow_any_proxy = true',
         "client_ip.trusted_proxies",
         ["0.0.0.0/0"],
-        id="anyone may be trusted if it is said twice",
+        id="every address may be a proxy if two settings agree",
     ),
     pytest.param('[enforcement]\ncandidate = ""', "enforcement.candidate", None, id="no candidate"),
     pytest.param('[decision_log]\npath = ""', "decision_log.path", "", id="no log"),
@@ -138,7 +138,7 @@ def test_a_good_value(tmp_path: Path, toml: str, key: str, value: object) -> Non
     assert settings_of(tmp_path, toml).effective()[section][name] == value
 
 
-# the file, what is said of it
+# the file, the beginning of its problem
 BAD = [
     pytest.param(
         '[gateway]\nlisten = "8080"',
@@ -253,7 +253,7 @@ BAD = [
     pytest.param(
         '[identity]\nmode = "header"',
         '#/identity/mode: "header" believes trusted proxies only',
-        id="a header that nobody is believed to send",
+        id="an identity header that no peer is trusted to send",
     ),
     pytest.param(
         '[client_ip]\ntrusted_proxies = ["10.0.0.0/8", "localhost"]',
@@ -362,11 +362,11 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("toml", "said"), BAD)
-def test_a_bad_value(tmp_path: Path, toml: str, said: str) -> None:
+@pytest.mark.parametrize(("toml", "message"), BAD)
+def test_a_bad_value(tmp_path: Path, toml: str, message: str) -> None:
     problems = problems_of(tmp_path, toml)
     assert len(problems) == 1
-    assert problems[0].startswith(f"camguard.toml{said}")
+    assert problems[0].startswith(f"camguard.toml{message}")
     assert problems[0].isprintable()
 
 
@@ -450,10 +450,10 @@ BAD_OVERRIDES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "text", "said"), BAD_OVERRIDES)
-def test_a_bad_override(tmp_path: Path, name: str, text: str, said: str) -> None:
+@pytest.mark.parametrize(("name", "text", "message"), BAD_OVERRIDES)
+def test_a_bad_override(tmp_path: Path, name: str, text: str, message: str) -> None:
     (problem,) = problems_of(tmp_path, **{f"CAMGUARD_{name}": text})
-    assert said in problem
+    assert message in problem
     assert name == "CLIENT_IP__TRUSTED_PROXIES" or problem.startswith(f"CAMGUARD_{name}: ")
 
 
@@ -492,7 +492,7 @@ def test_a_trusted_range_is_ready_to_ask(tmp_path: Path) -> None:
         st.tuples(st.integers(0, len(SHIPPED_BYTES) - 1), st.integers(0, 255)), min_size=1, max_size=8
     )
 )
-def test_a_file_with_bytes_turned_loads_or_says_why(folder: Path, flips: list[tuple[int, int]]) -> None:
+def test_a_file_with_bytes_turned_loads_or_is_reported(folder: Path, flips: list[tuple[int, int]]) -> None:
     turned = bytearray(SHIPPED_BYTES)
     for at, byte in flips:
         turned[at] = byte
@@ -502,7 +502,7 @@ def test_a_file_with_bytes_turned_loads_or_says_why(folder: Path, flips: list[tu
 
 
 @given(name=st.text(max_size=40), value=st.text(max_size=40))
-def test_any_override_loads_or_says_why(folder: Path, name: str, value: str) -> None:
+def test_any_override_loads_or_is_reported(folder: Path, name: str, value: str) -> None:
     (folder / "camguard.toml").write_bytes(b"")
     for key in (name, "GATEWAY__LISTEN", "GATEWAY__WORKERS", "CLIENT_IP__TRUSTED_PROXIES", "UPSTREAM__X"):
         with contextlib.suppress(SettingsError):

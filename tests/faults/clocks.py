@@ -6,16 +6,19 @@ import asyncio
 import itertools
 from typing import Any
 
-from benchmarks.faults.report import Report
 from camguard.authn.authenticator import authenticator
 from camguard.authn.tc3 import SKEW
 from camguard.enforcement.guard import Guard
 from camguard.engine.decision import Decision
 from camguard.middleware import CamguardMiddleware
+from camguard.request.rejection import Rejection
 from camguard.settings import IdentitySettings
 from camguard.telemetry.metrics import Metrics
 from tests import stage
+from tests.asgi import body_of, discard, receive_of
 from tests.authn.signing import BODY, NOW, authorization, keys, tc3
+from tests.company import allow
+from tests.faults.report import Report
 
 HOUR = 3600
 STEPS = (0, 10, -10, 0, 1, HOUR, 0, -HOUR, 299, 300, 301, -299, -300, -301, 86_400, 0, 0, -NOW, 0, 10**9, 0)
@@ -32,7 +35,7 @@ POLICY = {
         },
     },
 }
-PLAIN = {"version": "2.0", "statement": {"effect": "allow", "action": "*", "resource": "*"}}
+PLAIN = {"version": "2.0", "statement": allow("*")}
 LINES = (
     (b"host", b"aiart.tencentcloudapi.com"),
     (b"content-type", b"application/json"),
@@ -54,7 +57,7 @@ class Stage:
     def __init__(self, policy: dict[str, Any]) -> None:
         self.now = float(NOW)
         self.metrics = Metrics(None, listeners=("middleware",), actions=("*",), version="0")
-        self.decisions: list[Decision] = []
+        self.decisions: list[Decision | Rejection] = []
         self.reached = 0
         bundle = stage.bundle({"office": policy, "instances": PLAIN})
         self.guard = Guard(
@@ -69,17 +72,10 @@ class Stage:
     async def _app(self, _scope: Any, _receive: Any, _send: Any) -> None:
         self.reached += 1
 
-    async def ask(self) -> Decision:
+    async def ask(self) -> Decision | Rejection:
         """Ask at this moment."""
-
-        async def receive() -> Any:
-            return {"type": "http.request", "body": BODY, "more_body": False}
-
-        async def send(_: Any) -> None:
-            pass
-
-        asked = stage.Request(lines=LINES, chunks=(BODY,), client=(stage.OFFICE, 1))
-        await self.middleware(asked.scope(), receive, send)
+        request = stage.Request(lines=LINES, chunks=(BODY,), client=(stage.OFFICE, 1))
+        await self.middleware(request.scope(), receive_of(body_of(BODY)), discard)
         return self.decisions[-1]
 
 

@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args
 
 import pytest
 
-from benchmarks.faults.report import Report, resident
 from tests.enforcement.test_guard import STAGES, Broken, lines_to
+from tests.faults.report import Report, resident
 from tests.stage import ELSEWHERE, OFFICE, Known, Play, Reply, enforcement, sdk
 
 Mode = Literal["enforce", "shadow"]
@@ -32,7 +32,7 @@ def inject_exceptions(report: Report, *, quick: bool) -> None:
     report.memory(before, resident())
 
 
-def _asked(play: Play, address: str = OFFICE) -> Reply:
+def _call(play: Play, address: str = OFFICE) -> Reply:
     return play.ask(lines=sdk((b"x-forwarded-for", address.encode())))
 
 
@@ -66,7 +66,7 @@ def _after(report: Report) -> None:
     for _, parts in _cases():
         for address, passes in ((OFFICE, True), (ELSEWHERE, False)):
             play = Play(**parts)
-            reply = _asked(play, address)
+            reply = _call(play, address)
             sent += 1
             changed += bool(reply.reached) != passes
             lost += not reply.sent or reply.sent[-1]["type"] != "http.response.body"

@@ -1,113 +1,18 @@
-"""Actions, resources and variables one by one: what each pattern is read as, and what it says of a name."""
+"""Resource patterns and their variables: how each is read, and which resources allow and deny match."""
 
 from __future__ import annotations
 
 import pytest
 
-from camguard.policy.actions import action_match, covers_service, read_action
-from camguard.policy.model import ActionPattern, Effect, ResourcePattern
-from camguard.policy.patterns import NAMES, fill, read_template
+from camguard.policy.model import Effect, ResourcePattern
 from camguard.policy.resources import REGION_ALIASES, Owner, Resource, read_resource, resource_match
 from camguard.policy.values import Truth
 
 ALLOW, DENY = Effect.ALLOW, Effect.DENY
-SET = "is a set of actions that only the cloud can expand"
-BLANK = "contains white space"
-MARK = "contains '?', which is not a wildcard"
-VARIABLE = "contains a variable, which is allowed in resources and condition values only"
-FORM = "is not of the form service:Action"
-
-ACTIONS = [
-    pytest.param("*", ("*", "*"), id="the star alone"),
-    pytest.param("*:*", ("*", "*"), id="a star for both"),
-    pytest.param("name/*:*", ("*", "*"), id="a star for both, with the old prefix"),
-    pytest.param("cvm:Run*", ("cvm", "Run*"), id="a service and a pattern"),
-    pytest.param("name/cvm:Run", ("cvm", "Run"), id="the old prefix is taken off"),
-    pytest.param("cvm:name/", ("cvm", "name/"), id="and only there"),
-    pytest.param("cvm:actionName", ("cvm", "actionName"), id="an action of which the set's word is the name"),
-    pytest.param("cvm:permid/1", ("cvm", "permid/1"), id="an action of which the set's number is the name"),
-    pytest.param("cvm:$x", ("cvm", "$x"), id="a dollar that begins no variable"),
-    pytest.param("cvm:{x", ("cvm", "{x"), id="a brace that begins no variable"),
-    pytest.param("permid/280649", SET, id="DEC-9 a set by its number"),
-    pytest.param("name/permid/280649", SET, id="DEC-9 a set by its number, with the old prefix"),
-    pytest.param("actionNameRead", SET, id="DEC-9 a set by its name"),
-    pytest.param("actionNam", FORM, id="what only begins like a set"),
-    pytest.param("permid:Read", ("permid", "Read"), id="a service with a name like a set's"),
-    pytest.param("cvm: Run", BLANK, id="DEC-10 a blank within"),
-    pytest.param(" cvm:Run", BLANK, id="DEC-10 a blank before"),
-    pytest.param("cvm:Run\n", BLANK, id="DEC-10 a line's end"),
-    pytest.param("cvm:Ru?", MARK, id="DEC-6 a question mark"),
-    pytest.param("cvm:${uin}", VARIABLE, id="DEC-33 a variable"),
-    pytest.param("Run", FORM, id="DEC-10 a name alone"),
-    pytest.param("cvm:", FORM, id="no name"),
-    pytest.param(":Run", FORM, id="no service"),
-    pytest.param("cvm:Run:x", FORM, id="two colons"),
-    pytest.param("name/name/cvm:Run", FORM, id="the prefix twice"),
-    pytest.param("name/*", FORM, id="a star with the old prefix"),
-    pytest.param("", FORM, id="nothing"),
-]
-
-
-@pytest.mark.parametrize(("text", "expected"), ACTIONS)
-def test_an_action_is_read(text: str, expected: tuple[str, str] | str) -> None:
-    found = read_action(text)
-    assert found == (expected if isinstance(expected, str) else ActionPattern(text, *expected))
-
-
-# pattern, and what an allow and a deny of it say of cvm:RunInstances
-ACTION_TRUTHS = [
-    pytest.param("*", True, True, id="everything"),
-    pytest.param("cvm:*", True, True, id="everything of the service"),
-    pytest.param("cvm:RunInstances", True, True, id="the name itself"),
-    pytest.param("cvm:*Inst*", True, True, id="stars in the name"),
-    pytest.param("cvm:Run", False, False, id="the beginning of the name"),
-    pytest.param("cvm:runinstances", False, None, id="DEC-7 the name in another case"),
-    pytest.param("CVM:RunInstances", False, None, id="DEC-7 the service in another case"),
-    pytest.param("CVM:*", False, None, id="DEC-7 everything of the service in another case"),
-    pytest.param("cvm:run*", False, None, id="DEC-7 a pattern in another case"),
-    pytest.param("vpc:RunInstances", False, False, id="another service"),
-    pytest.param("VPC:runinstances", False, False, id="another service in another case"),
-    pytest.param("cvm:rebootinstances", False, False, id="another name in another case"),
-    pytest.param("*:Run*", None, None, id="DEC-8 a star for the service and a pattern"),
-    pytest.param("c*:RunInstances", None, None, id="DEC-8 a star in the service"),
-    pytest.param("c*:*", None, None, id="DEC-8 a star in the service and all names"),
-    pytest.param("*:Reboot*", False, False, id="DEC-8 a star for the service and another name"),
-    pytest.param("v*:RunInstances", False, False, id="DEC-8 a pattern of another service"),
-    pytest.param("C*:runinstances", False, None, id="a star in the service and another case"),
-]
-
-
-@pytest.mark.parametrize(("text", "allow", "deny"), ACTION_TRUTHS)
-def test_an_action_is_matched(text: str, allow: Truth, deny: Truth) -> None:
-    pattern = read_action(text)
-    assert isinstance(pattern, ActionPattern)
-    found = [action_match(pattern, effect, "cvm", "RunInstances") for effect in (ALLOW, DENY)]
-    assert found == [allow, deny]
-
-
-CAPITALS = [
-    pytest.param("cvm:runinstances", id="a name"),
-    pytest.param("cvm:RUN*", id="a pattern"),
-    pytest.param("cvm:RUNinstances", id="a name in mixed case"),
-]
-
-
-@pytest.mark.parametrize("text", CAPITALS)
-def test_letter_case_is_ignored_on_both_sides(text: str) -> None:
-    pattern = read_action(text)
-    assert isinstance(pattern, ActionPattern)
-    assert action_match(pattern, DENY, "CVM", "RunInstances") is None
-    assert action_match(pattern, ALLOW, "CVM", "RunInstances") is False
-
-
-def test_only_a_whole_service_is_covered() -> None:
-    patterns = [read_action(text) for text in ("*", "cvm:*", "cvm:Run*", "vpc:*", "c*:*")]
-    found = [covers_service(each, "cvm") for each in patterns if isinstance(each, ActionPattern)]
-    assert found == [True, True, False, False, False]
-
-
 SIX = "is neither '*' nor six segments qcs:project:service:region:account:resource"
 NOWHERE = "contains a variable where variables are not allowed"
+
+
 RESOURCES = [
     pytest.param("qcs::cvm:gz:uin/1:a/b", ("cvm", "gz", "uin/1", "a/b"), id="six segments"),
     pytest.param("qcs:::::*", ("", "", "", "*"), id="nothing but the last"),
@@ -141,8 +46,13 @@ def test_a_resource_is_read(text: str, expected: tuple[str, ...]) -> None:
 
 
 OWNER = Owner("100", "125")
+
+
 REBOOT = "qcs::cvm:ap-guangzhou:uin/100:instance/ins-1"
+
+
 BOUND = {"uin": "101", "owner_uin": "100"}
+
 
 # pattern, resource of the call, and what an allow and a deny say
 RESOURCE_TRUTHS = [
@@ -215,34 +125,3 @@ def test_the_old_region_codes() -> None:
         "cd": "ap-chengdu", "hk": "ap-hongkong", "sg": "ap-singapore", "ca": "na-toronto",
         "de": "eu-frankfurt",
     }  # fmt: skip
-
-
-TEMPLATES = [
-    pytest.param("a", "a", "a", id="no variable"),
-    pytest.param("$uin", "$uin", "$uin", id="no braces"),
-    pytest.param("${uin}", ("", "uin", ""), "101", id="a variable alone"),
-    pytest.param("a${uin}b${owner_uin}", ("a", "uin", "b", "owner_uin", ""), "a101b100", id="two variables"),
-    pytest.param("${app_id}", ("", "app_id", ""), None, id="a variable without a value"),
-    pytest.param(
-        "${uin}${app_id}", ("", "uin", "", "app_id", ""), None, id="a variable without a value behind"
-    ),
-    pytest.param("$${uin}}", ("$", "uin", "}"), "$101}", id="signs around a variable"),
-    pytest.param("${me}", None, None, id="no such variable"),
-    pytest.param("${}", None, None, id="no name"),
-    pytest.param("${ uin}", None, None, id="a blank in the name"),
-    pytest.param("${uin", None, None, id="no end"),
-    pytest.param("${uin}${", None, None, id="no end behind a variable"),
-    pytest.param("${${uin}}", None, None, id="a variable in a variable"),
-]
-
-
-@pytest.mark.parametrize(("text", "template", "filled"), TEMPLATES)
-def test_variables(text: str, template: str | tuple[str, ...] | None, filled: str | None) -> None:
-    found = read_template(text)
-    assert found == template
-    if found is not None:
-        assert fill(found, BOUND) == filled
-
-
-def test_the_variables_that_exist() -> None:
-    assert sorted(NAMES) == ["app_id", "owner_uin", "qcs:principal_tag_key", "qcs:principal_tag_value", "uin"]

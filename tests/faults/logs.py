@@ -10,8 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.faults.callers import ALLOWED, load, perform, until
-from benchmarks.faults.report import Report, resident
+from tests.faults.callers import ALLOWED, load, perform, until
+from tests.faults.report import Report, resident
 from tests.running import Gateway, running
 
 ERRORS = 'camguard_decision_log_records_total{result="error"}'
@@ -85,14 +85,14 @@ async def _faults(report: Report, gateway: Gateway, log: Path, seconds: float) -
     async with load(gateway.calls, callers=4) as calm:
         await asyncio.sleep(seconds)
     for name, (harm, fails) in FAULTS.items():
-        seen = gateway.metrics()
+        earlier = gateway.metrics()
         harm(log)
         async with load(gateway.calls, callers=4) as calls:
             await asyncio.sleep(max(seconds, 2.5))  # the writer looks once a second
-            told = gateway.metrics()
+            later = gateway.metrics()
             unmends(log)
-            await until(partial(_goes_on, gateway, told.get(WRITTEN, 0)))
-        errors = told.get(ERRORS, 0) - seen.get(ERRORS, 0)
+            await until(partial(_goes_on, gateway, later.get(WRITTEN, 0)))
+        errors = later.get(ERRORS, 0) - earlier.get(ERRORS, 0)
         slow, usual = calls.slowest(0.99), calm.slowest(0.99)
         report.says(fault=name, sent=calls.sent, failed=len(calls.failures), outcomes=dict(calls.outcomes))
         report.says(

@@ -14,10 +14,10 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from benchmarks.faults.callers import ALLOWED, Broken, Load, answer, ask, load, outcome, perform, until
-from benchmarks.faults.report import Report, files, resident, status
-from benchmarks.faults.upstreams import IN_FLIGHT
 from tests.authn.signing import authorization, tc3
+from tests.faults.callers import ALLOWED, Broken, Load, answer, ask, load, outcome, perform, until
+from tests.faults.report import Report, files, resident, status
+from tests.faults.upstreams import IN_FLIGHT
 from tests.running import Gateway, running
 
 SOCKETS = 1500
@@ -35,7 +35,7 @@ class Rate(NamedTuple):
     by_cpu: float
 
 
-def waiting(report: Report, *, quick: bool) -> None:
+def inject_waiting(report: Report, *, quick: bool) -> None:
     """1,500 requests whose body never ends, of one address and of fifty, beside healthy signed traffic."""
     perform(_scenes(report, 1.5 if quick else 6.0))
 
@@ -84,7 +84,10 @@ async def _scene(report: Report, gateway: Gateway, addresses: int, seconds: floa
     report.holds(f"{where}: no healthy call is refused or lost", true=not refused and not calls.failures)
     report.holds(f"{where}: healthy calls keep {KEPT:.0%} of their rate", true=max(kept) >= KEPT)
     report.holds(f"{where}: a newcomer is served", true=last == {ALLOWED})
-    report.holds(f"{where}: who yields is told", true=set(answered) <= {"RequestLimitExceeded"})
+    report.holds(
+        f"{where}: a socket that yields is refused",
+        true=set(answered) <= {"RequestLimitExceeded"},
+    )
     report.holds(f"{where}: nothing is in flight afterwards", true=back < 5)
 
 
@@ -99,7 +102,8 @@ async def _settled(answered: Counter[str]) -> None:
 def _kept(without: list[Rate], during: list[Rate], name: str) -> float:
     """Return the share of its rate that is kept, each against what stood before and after it."""
     plain = [(getattr(one, name) + getattr(other, name)) / 2 for one, other in pairwise(without)]
-    return median(getattr(rate, name) / each for rate, each in zip(during, plain, strict=True))
+    shares: list[float] = [getattr(rate, name) / each for rate, each in zip(during, plain, strict=True)]
+    return median(shares)
 
 
 async def _rate(calls: Load, pid: int, seconds: float) -> Rate:

@@ -14,9 +14,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.faults.callers import ALLOWED, Broken, Load, answer, ask, call, load, outcome, perform, until
-from benchmarks.faults.report import Report, files, resident, status
-from benchmarks.faults.upstreams import IN_FLIGHT
+from tests.faults.callers import ALLOWED, Broken, Load, answer, ask, call, load, outcome, perform, until
+from tests.faults.report import Report, files, resident, status
+from tests.faults.upstreams import IN_FLIGHT
 from tests.gateway.stage import OK, Upstream, Writer, says
 from tests.running import running
 
@@ -38,9 +38,9 @@ async def _uploads(report: Report, count: int, size: int, budget: int) -> None:
             await ask(gateway.calls, call())
             before, opened = resident(pid), files(pid)
             halfway = asyncio.Barrier(count)
-            seen = await asyncio.gather(*(_upload(gateway.calls, size, halfway) for _ in range(count)))
+            uploads = await asyncio.gather(*(_upload(gateway.calls, size, halfway) for _ in range(count)))
             await until(lambda: IN_FLIGHT not in gateway.metrics())
-            outcomes = Counter(seen)
+            outcomes = Counter(uploads)
             last = await ask(gateway.calls, call())
             grown = status(pid, "VmHWM") - before
             whole = sum(len(request) > size for request in upstream.requests)
@@ -48,7 +48,7 @@ async def _uploads(report: Report, count: int, size: int, budget: int) -> None:
             report.says(failed=outcomes["reset"], misjudged=abs(whole - outcomes[ALLOWED]), sockets=opened)
             report.memory(before, resident(pid), status(pid, "VmHWM"))
             report.holds(
-                "each is served, or told why not, though it sends all before it reads",
+                "each is served or receives a refusal, though it sends all before it reads",
                 true=set(outcomes) <= {ALLOWED, BUSY},
             )
             report.holds("some are served", true=outcomes[ALLOWED] > 0)
@@ -85,7 +85,7 @@ async def _upload(port: int, size: int, halfway: asyncio.Barrier) -> str:
 
 
 async def _pour(writer: asyncio.StreamWriter, size: int) -> None:
-    """Send so many bytes in small parts: nobody else has to wait for one client's."""
+    """Send so many bytes in small parts, so that no other client has to wait for one client's."""
     for start in range(0, size, len(PART)):
         writer.write(PART[: size - start])
         await writer.drain()

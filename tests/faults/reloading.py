@@ -13,12 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.faults.callers import ALLOWED, DENIED, UNAVAILABLE, ask, call, load, perform, until
-from benchmarks.faults.report import Report, resident
-from tests.gateway.test_serve import BREAKAGES, FAILED, SUCCESSFUL
-from tests.running import Gateway, camguard, running
+from tests.faults.callers import ALLOWED, DENIED, UNAVAILABLE, ask, call, load, perform, until
+from tests.faults.report import Report, resident
+from tests.running import BREAKAGES, FAILED, SUCCESSFUL, Gateway, camguard, running
 
-NEVER = {"POLICY__POLL_SECONDS": "3600.0"}  # only when asked
+NEVER = {"POLICY__POLL_SECONDS": "3600.0"}  # only on request
 OFFICES = ("10.1.0.0/16", "10.77.0.0/16")  # alice is in the first
 POLICY = Path("bundle", "policies", "aiart-create.json")
 
@@ -53,9 +52,9 @@ async def _edits(report: Report, gateway: Gateway, log: Path, edits: int) -> Non
         await asyncio.sleep(0.5)
         for number in range(edits):
             edit(gateway.folder, 1 - number % 2)
-            asked = time.time()
-            told = json.loads((await asyncio.to_thread(gateway.reload))[1])
-            swaps.append((asked, time.time(), told["revision"][:12]))
+            requested = time.time()
+            reported = json.loads((await asyncio.to_thread(gateway.reload))[1])
+            swaps.append((requested, time.time(), reported["revision"][:12]))
             await asyncio.sleep(0.2)
         took = time.monotonic() - began
     after = resident(gateway.process.pid)
@@ -70,7 +69,7 @@ async def _edits(report: Report, gateway: Gateway, log: Path, edits: int) -> Non
         expected = decided.get(record["revision"], ALLOWED)
         mixed += (record["decision"] == "allow") != (expected == ALLOWED)
         in_force = [revision for _, returned, revision in swaps if returned <= moment][-1:]
-        coming = [revision for asked, returned, revision in swaps if asked <= moment < returned]
+        coming = [revision for requested, returned, revision in swaps if requested <= moment < returned]
         late += bool(in_force) and record["revision"] not in (*in_force, *coming)
     report.says(sent=calls.sent, per_second=calls.sent / took, failed=len(calls.failures), reloads=len(swaps))
     report.says(misjudged=mixed + late, outcomes=dict(calls.outcomes), exit_code=stopped)
@@ -113,15 +112,15 @@ def inject_broken_reload(report: Report, *, quick: bool) -> None:
 
 async def _breaks(report: Report, gateway: Gateway, good: Path, rounds: int) -> None:
     before = resident(gateway.process.pid)
-    counted = told = 0
+    counted = reported = 0
     async with load(gateway.calls, callers=8) as calls:
         for name, harm in list(HARM.items()) * rounds:
-            seen = gateway.metrics().get(FAILED, 0)
+            failures = gateway.metrics().get(FAILED, 0)
             harm(gateway.folder / POLICY)
             try:
                 await until(lambda: SUCCESSFUL not in gateway.metrics())
-                counted += gateway.metrics()[FAILED] > seen
-                told += "stays" in "".join(gateway.said)
+                counted += gateway.metrics()[FAILED] > failures
+                reported += "stays" in "".join(gateway.stderr_lines)
             except TimeoutError:
                 report.holds(f"{name}: noticed", true=False)
             shutil.rmtree(gateway.folder / "bundle")
@@ -132,7 +131,7 @@ async def _breaks(report: Report, gateway: Gateway, good: Path, rounds: int) -> 
     report.memory(before, resident(gateway.process.pid))
     report.holds("0 decisions differ from the old bundle's", true=wrong == 0)
     report.holds("each breakage counts as a failed reload", true=counted == len(HARM) * rounds)
-    report.holds("each is said, and that the old revision stays", true=told == len(HARM) * rounds)
+    report.holds("each is logged, with the old revision that stays", true=reported == len(HARM) * rounds)
 
 
 def inject_broken_start(report: Report, *, quick: bool) -> None:
@@ -184,7 +183,7 @@ async def _storm(report: Report, gateway: Gateway, log: Path, seconds: float) ->
             reloads += 1
             await asyncio.sleep(0.01)
     edit(gateway.folder, 0)
-    told = json.loads((await asyncio.to_thread(gateway.reload))[1])
+    reported = json.loads((await asyncio.to_thread(gateway.reload))[1])
     after = resident(gateway.process.pid)
     name = 'camguard_policy_reloads_total{result="success"}'
     activated = gateway.metrics()[name] - count.get(name, 0)
@@ -196,7 +195,7 @@ async def _storm(report: Report, gateway: Gateway, log: Path, seconds: float) ->
     p99 = calm.slowest(0.99), calls.slowest(0.99)
     report.says(sent=calls.sent, failed=len(calls.failures), outcomes=dict(calls.outcomes))
     report.says(
-        asked=reloads, activated=activated, per_second=activated / elapsed, revisions=len(by_revision)
+        requested=reloads, activated=activated, per_second=activated / elapsed, revisions=len(by_revision)
     )
     report.says(p99_calm_ms=p99[0] * 1e3, p99_storm_ms=p99[1] * 1e3)
     report.memory(before, after)
@@ -206,6 +205,8 @@ async def _storm(report: Report, gateway: Gateway, log: Path, seconds: float) ->
         "each revision decides one way, and there are two", true=mixed == 0 and len(by_revision) <= 2
     )
     report.holds("at most two activations a second", true=activated <= 2 * elapsed + 2)
-    report.holds("the last edit is in force in the end", true=told["result"] != "failure" and last == ALLOWED)
+    report.holds(
+        "the last edit is in force in the end", true=reported["result"] != "failure" and last == ALLOWED
+    )
     report.holds("memory back within 10 % and 8 MiB", true=after <= before * 1.1 + (8 << 20))
     report.holds("p99 at most double, or below 50 ms", true=p99[1] <= max(2 * p99[0], 0.05))

@@ -1,8 +1,8 @@
-"""What requests of strangers cost: `python benchmarks/strangers.py`.
+"""The CPU time that requests of clients without a credential take: `python -m tests.costs`.
 
-A stranger has no credential. Each request is judged in process, by a guard that has seen nothing before, and
-its CPU time is that of its thread, less what it costs an application to receive and discard the same bytes.
-The bound is 9 ms. The ordinary denial, of a caller without permission, is the unit of the factor.
+Each request is judged in process, by a guard whose caches are empty. Its CPU time is that of its thread, less
+the time that an application takes to receive and discard the same bytes. The bound is 9 ms. The unit of the
+factor is the ordinary denial, that of a caller without permission.
 """
 
 from __future__ import annotations
@@ -12,17 +12,13 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from camguard.authn.authenticator import authenticator  # noqa: E402
-from camguard.settings import IdentitySettings  # noqa: E402
-from tests import stage  # noqa: E402
-from tests.authn import signing  # noqa: E402
+from camguard.authn.authenticator import authenticator
+from camguard.settings import IdentitySettings
+from tests import stage
+from tests.asgi import body_of, discard, read_body, receive_of, respond
+from tests.authn import signing
 
 BOUND = 0.009  # seconds of CPU
 ORDINARY = "ordinary denial"
@@ -36,7 +32,7 @@ _WORDS = {
     b"x-tc-version": b"2022-12-29",
 }
 _KNOWN = signing.authorization("0" * 64).encode()
-_UNKNOWN = signing.authorization("0" * 64, secret_id="AKIDnobody").encode()  # noqa: S106 - no secret
+_UNKNOWN = signing.authorization("0" * 64, secret_id="AKIDnobody").encode()
 _PLAIN = b"x-forwarded-for"
 _OWN = b"198.51.100.9"
 
@@ -48,8 +44,8 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request: header lines beside the usual ones, or in their place; query and body.
+class ClientRequest:
+    """A request: header lines beside the usual ones or in their place, query and body.
 
     v1: the lines that belong to TC3 are left out.
     """
@@ -60,8 +56,8 @@ class Asked:
     client: tuple[str, int] = (_OWN.decode(), 40000)
     v1: bool = False
 
-    def request(self) -> stage.Request:
-        """Return it as a server hands it over."""
+    def as_received(self) -> stage.Request:
+        """Return the request as a server hands it over."""
         own = {name for name, _ in self.lines}
         usual = [line for line in _WORDS.items() if not (self.v1 and line[0].startswith(b"x-tc-"))]
         lines = (*(line for line in usual if line[0] not in own), *self.lines)
@@ -72,18 +68,18 @@ def _lines(name: bytes, value: bytes, times: int) -> tuple[tuple[bytes, bytes], 
     return ((name, value),) * times
 
 
-def _form(body: bytes) -> Asked:
-    return Asked(((b"content-type", _FORM),), body=body)
+def _form(body: bytes) -> ClientRequest:
+    return ClientRequest(((b"content-type", _FORM),), body=body)
 
 
-def _form_v1(more: bytes, query: bytes = b"") -> Asked:
+def _form_v1(more: bytes, query: bytes = b"") -> ClientRequest:
     """Return a form with a v1 signature that is not good, to a host that clients sign in four ways."""
     host = signing.HOST.title().encode() + b":80"
-    return Asked(((b"content-type", _FORM), (b"host", host)), query, _V1 + more, v1=True)
+    return ClientRequest(((b"content-type", _FORM), (b"host", host)), query, _V1 + more, v1=True)
 
 
-def _signed(body: bytes, said: bytes = _UNKNOWN, kind: bytes = b"application/json") -> Asked:
-    return Asked(((b"authorization", said), (b"content-type", kind)), body=body)
+def _signed(body: bytes, authorization: bytes = _UNKNOWN, kind: bytes = b"application/json") -> ClientRequest:
+    return ClientRequest(((b"authorization", authorization), (b"content-type", kind)), body=body)
 
 
 def _numbered(piece: bytes, count: int, between: bytes = b"&") -> bytes:
@@ -97,42 +93,49 @@ _V1 = b"Action=TextToImage&Version=2022-12-29&Nonce=1&Timestamp=%d&SecretId=%s&S
     b"AAAAAAAAAAAAAAAAAAAAAAAAAAA%3D",
 )
 _PROXY = (stage.PROXY, 40000)
-_ODD = "\ufdfa".encode()
 _ODD_ESCAPED = b"%EF%B7%BA"
 _MEBIBYTE = 1 << 20
 
-REQUESTS: Mapping[str, Asked] = {
-    ORDINARY: Asked(((b"x-camguard-principal", b"100000000102"), (_PLAIN, _OWN)), client=_PROXY),
-    "nothing signed": Asked(),
-    "Connection: 16 KB of names": Asked(((b"connection", b"a," * 8000),)),
-    "Connection: 1 KB of names": Asked(((b"connection", b"a," * 511),)),
-    "Connection: 128 lines": Asked(_lines(b"connection", b"a," * 200, 120)),
-    "header names of 256 signs": Asked(tuple((b"!" * 250 + b"%d" % at, b"") for at in range(120))),
-    "header names that are aliases": Asked(tuple((b"x_tc_%d" % at, b"") for at in range(120))),
-    "header values, 64 KB": Asked(_lines(b"x-note", b"a" * 500, 110)),
-    "header values of tabs": Asked(_lines(b"x-note", b"\t" * 500, 110)),
-    "X-Forwarded-For: commas": Asked(_lines(_PLAIN, b",:" * 8000, 3)),
-    "X-Forwarded-For: own address": Asked(_lines(_PLAIN, (_OWN + b":1,") * 1000, 3)),
-    "X-Forwarded-For: own address, short": Asked(_lines(_PLAIN, b"::1:1," * 2700, 3), client=("::1", 40000)),
-    "X-Forwarded-For: through the proxy": Asked(_lines(_PLAIN, (_OWN + b",") * 1000, 3), client=_PROXY),
-    "X-Forwarded-For: addresses of proxies": Asked(_lines(_PLAIN, b"10.0.0.1," * 450, 1), client=_PROXY),
-    "identity header of 16 KB": Asked(((b"x-camguard-principal", b"1" * 16000),), client=_PROXY),
-    "Host of 16 KB": Asked(((b"host", b"a." * 8000),)),
-    "Host of 250 labels": Asked(((b"host", b"a." * 110 + b"tencentcloudapi.com"),)),
-    "Content-Type: parameters": Asked(((b"content-type", b"application/json" + b";charset=utf-8" * 1000),)),
-    "Content-Type: blanks": Asked(((b"content-type", b"application/json" + b" ;" * 8000),)),
-    "Authorization of 16 KB": Asked(((b"authorization", _UNKNOWN[:60] + b"a" * 16000),)),
+REQUESTS: Mapping[str, ClientRequest] = {
+    ORDINARY: ClientRequest(((b"x-camguard-principal", b"100000000102"), (_PLAIN, _OWN)), client=_PROXY),
+    "nothing signed": ClientRequest(),
+    "Connection: 16 KB of names": ClientRequest(((b"connection", b"a," * 8000),)),
+    "Connection: 1 KB of names": ClientRequest(((b"connection", b"a," * 511),)),
+    "Connection: 128 lines": ClientRequest(_lines(b"connection", b"a," * 200, 120)),
+    "header names of 256 signs": ClientRequest(tuple((b"!" * 250 + b"%d" % at, b"") for at in range(120))),
+    "header names that are aliases": ClientRequest(tuple((b"x_tc_%d" % at, b"") for at in range(120))),
+    "header values, 64 KB": ClientRequest(_lines(b"x-note", b"a" * 500, 110)),
+    "header values of tabs": ClientRequest(_lines(b"x-note", b"\t" * 500, 110)),
+    "X-Forwarded-For: commas": ClientRequest(_lines(_PLAIN, b",:" * 8000, 3)),
+    "X-Forwarded-For: own address": ClientRequest(_lines(_PLAIN, (_OWN + b":1,") * 1000, 3)),
+    "X-Forwarded-For: own address, short": ClientRequest(
+        _lines(_PLAIN, b"::1:1," * 2700, 3), client=("::1", 40000)
+    ),
+    "X-Forwarded-For: through the proxy": ClientRequest(
+        _lines(_PLAIN, (_OWN + b",") * 1000, 3), client=_PROXY
+    ),
+    "X-Forwarded-For: addresses of proxies": ClientRequest(
+        _lines(_PLAIN, b"10.0.0.1," * 450, 1), client=_PROXY
+    ),
+    "identity header of 16 KB": ClientRequest(((b"x-camguard-principal", b"1" * 16000),), client=_PROXY),
+    "Host of 16 KB": ClientRequest(((b"host", b"a." * 8000),)),
+    "Host of 250 labels": ClientRequest(((b"host", b"a." * 110 + b"tencentcloudapi.com"),)),
+    "Content-Type: parameters": ClientRequest(
+        ((b"content-type", b"application/json" + b";charset=utf-8" * 1000),)
+    ),
+    "Content-Type: blanks": ClientRequest(((b"content-type", b"application/json" + b" ;" * 8000),)),
+    "Authorization of 16 KB": ClientRequest(((b"authorization", _UNKNOWN[:60] + b"a" * 16000),)),
     "Authorization: 1,000 signed headers": _signed(
         b"{}", signing.authorization("0" * 64, names=";".join(f"a{at:03}" for at in range(400))).encode()
     ),
-    "query: & 997 times": Asked(query=b"&" * 997),
-    "query: & 32,000 times": Asked(query=b"&" * 32000),
-    "query: names that expand": Asked(query=_numbered(_ODD_ESCAPED * 3 + b"#", 900)[:32000]),
-    "query: a name of escapes": Asked(query=b"%41" * 10_900),
-    "query: names like Action": Asked(query=_numbered(b"xAction#", 990)),
-    "query: names of signs": Asked(query=b"?!" * 16_000),
-    "query: names of many levels": Asked(query=b"a." * 16_000),
-    "query: encoded twice": Asked(query=b"%2541" * 6_500),
+    "query: & 997 times": ClientRequest(query=b"&" * 997),
+    "query: & 32,000 times": ClientRequest(query=b"&" * 32000),
+    "query: names that expand": ClientRequest(query=_numbered(_ODD_ESCAPED * 3 + b"#", 900)[:32000]),
+    "query: a name of escapes": ClientRequest(query=b"%41" * 10_900),
+    "query: names like Action": ClientRequest(query=_numbered(b"xAction#", 990)),
+    "query: names of signs": ClientRequest(query=b"?!" * 16_000),
+    "query: names of many levels": ClientRequest(query=b"a." * 16_000),
+    "query: encoded twice": ClientRequest(query=b"%2541" * 6_500),
     "form of a mebibyte": _form(b"A=" + b"x" * (_MEBIBYTE - 2)),
     "form of a mebibyte of escapes": _form(b"A=" + b"%41" * 349_000),
     "form of 1,000 names": _form(_numbered(b"A#=1", 990)),
@@ -161,41 +164,30 @@ REQUESTS: Mapping[str, Asked] = {
 
 
 def guarded() -> stage.Play:
-    """Return a middleware that has seen nothing, behind which v1 and TC3 signatures are good."""
+    """Return a middleware with empty caches that accepts v1 and TC3 signatures."""
     rules = IdentitySettings(mode="either", allow_v1=True)
     return stage.Play(who=authenticator(rules, Held()), clock=lambda: float(signing.NOW))
 
 
-async def _discard(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
+async def _application(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
     del scope
-    while (await receive()).get("more_body"):
-        pass
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b""})
+    await read_body(receive)
+    await respond(send)
 
 
-def _once(asked: Asked) -> tuple[float, str]:
+def _once(request: ClientRequest) -> tuple[float, str]:
     """Return CPU seconds of one request above those of discarding it, and the detail of its refusal."""
 
     async def measured(app: Any, scope: Mapping[str, Any]) -> float:
-        waiting = [{"type": "http.request", "body": asked.body, "more_body": False}]
-
-        async def receive() -> dict[str, Any]:
-            if not waiting:
-                await asyncio.Event().wait()
-            return waiting.pop()
-
-        async def send(message: Any) -> None:
-            del message
-
+        receive = receive_of(body_of(request.body))
         began = time.thread_time()
-        await app(scope, receive, send)
+        await app(scope, receive, discard)
         return time.thread_time() - began
 
     async def both() -> tuple[float, str]:
         play = guarded()
-        spent = await measured(play.middleware, asked.request().scope())
-        spent -= await measured(_discard, asked.request().scope())
+        spent = await measured(play.middleware, request.as_received().scope())
+        spent -= await measured(_application, request.as_received().scope())
         decision = play.records[-1].decision
         return spent, decision.detail or decision.reason.value
 

@@ -10,10 +10,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.faults.report import Report, resident
 from camguard import Bundle, Call, CamguardError, load_bundle, parse_address
 from camguard.authn.credentials import load_keys
 from camguard.settings import load_settings
+from tests.faults.report import Report, resident
 from tests.running import camguard
 
 ADDRESSES = ("10.1.2.3", "10.77.0.1", "203.0.113.7", "2001:db8::1")
@@ -26,7 +26,7 @@ ACTIONS = (
 
 
 def calls(bundle: Bundle) -> list[Call]:
-    """Return the requests that every bundle is asked: all principals, some actions and addresses."""
+    """Return the calls that every bundle decides: all principals, some actions and addresses."""
     actions = (*ACTIONS, *sorted(bundle.catalog.actions)[::20])
     return [
         Call(principal, action, parse_address(address), 1773144000.0, ("*",), None, None, None, None)
@@ -60,8 +60,8 @@ def _bundles(report: Report, folder: Path, drawn: random.Random, seconds: float)
     files = [*(folder / "bundle" / "policies").iterdir(), folder / "bundle" / "principals.json"]
     files += sorted((folder / "catalog").iterdir())
     original = load_bundle(folder / "bundle", folder / "catalog")
-    asked = calls(original)
-    allowed = {number for number, call in enumerate(asked) if original.decide(call)}
+    queries = calls(original)
+    allowed = {number for number, call in enumerate(queries) if original.decide(call)}
     results: Counter[str] = Counter()
     unlogged = 0
     until = time.monotonic() + seconds
@@ -76,13 +76,13 @@ def _bundles(report: Report, folder: Path, drawn: random.Random, seconds: float)
         except Exception as error:  # noqa: BLE001 - the finding itself
             results[f"raised {type(error).__name__} ({file.name})"] += 1
         else:
-            now = {number for number, call in enumerate(asked) if bundle.decide(call)}
+            now = {number for number, call in enumerate(queries) if bundle.decide(call)}
             kind = "allows more" if now - allowed else "allows less" if allowed - now else "allows the same"
             results[kind] += 1
             unlogged += bundle.revision == original.revision
         finally:
             file.write_bytes(raw)
-    report.says(bundles=results.total(), results=dict(results), requests_each=len(asked))
+    report.says(bundles=results.total(), results=dict(results), requests_each=len(queries))
     report.holds(
         "no exception out of the loader but its own", true=not any("raised" in key for key in results)
     )

@@ -1,4 +1,4 @@
-"""The fault programs in their quick form; `python benchmarks/faults/run.py` takes its time."""
+"""The fault programs in their quick form; `python -m tests.faults` runs the long form."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 pytest.importorskip("uvicorn")
 pytest.importorskip("aiohttp")
 
-from benchmarks.faults.report import Report
-from benchmarks.faults.run import PROGRAMS, inject
+from tests.faults.programs import PROGRAMS, inject
+from tests.faults.report import Report
 
 linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 
@@ -24,11 +24,11 @@ def test_fault(name: str) -> None:
     assert report.failed == [], "\n".join(report.lines)
 
 
-def test_a_claim_that_does_not_hold_is_told() -> None:
+def test_a_claim_that_does_not_hold_is_reported() -> None:
     report = Report("nothing", silent=True)
-    report.holds("the sun is green", true=False)
-    report.holds("it is not", true=True)
+    report.holds("memory stays flat", true=False)
+    report.holds("no call fails", true=True)
     assert (report.failed, report.lines) == (
-        ["the sun is green"],
-        ["  FAIL the sun is green", "  PASS it is not"],
+        ["memory stays flat"],
+        ["  FAIL memory stays flat", "  PASS no call fails"],
     )

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.faults.report import Report, resident
 from camguard.assembly import assemble
 from camguard.middleware import CamguardMiddleware
 from camguard.settings import load_settings
+from tests.asgi import body_of, http_scope, receive_of
+from tests.faults.report import Report, resident
 from tests.running import camguard
 
 BODY = b"{}"
-Lines = list[tuple[bytes, bytes]]
 USUAL = {
     b"host": b"aiart.tencentcloudapi.com",
     b"content-type": b"application/json",
@@ -70,25 +70,16 @@ async def _strangers(report: Report, folder: Path, requests: int) -> None:
         nonlocal reached
         reached += 1
 
-    async def receive() -> Any:
-        return {"type": "http.request", "body": BODY, "more_body": False}
-
     async def send(message: Any) -> None:
         if message["type"] == "http.response.body":
             outcomes[message["body"].partition(b'"Code":"')[2].partition(b'"')[0].decode()] += 1
 
     middleware = CamguardMiddleware(app, guard=parts.guard)
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/",
-        "raw_path": b"/",
-        "query_string": b"",
-        "client": ("127.0.0.1", 1),
-    }
     kinds = list(KINDS.values())
     for number, kind in enumerate(kinds):  # what a first request makes is made before
-        await middleware({**scope, "headers": list({**USUAL, **kind(number)}.items())}, receive, send)
+        await middleware(
+            http_scope("POST", "/", {**USUAL, **kind(number)}.items()), receive_of(body_of(BODY)), send
+        )
     sizes, series = [], []
     outcomes.clear()
     reached = 0
@@ -98,8 +89,8 @@ async def _strangers(report: Report, folder: Path, requests: int) -> None:
         sizes.append(resident())
         series.append(_series(parts.metrics.render()))
         for number in range(quarter * requests // 4, (quarter + 1) * requests // 4):
-            lines: Lines = list({**USUAL, **kinds[number % len(kinds)](number)}.items())
-            await middleware({**scope, "headers": lines}, receive, send)
+            lines = {**USUAL, **kinds[number % len(kinds)](number)}.items()
+            await middleware(http_scope("POST", "/", lines), receive_of(body_of(BODY)), send)
     took = time.monotonic() - began
     gc.collect()
     sizes.append(resident())
@@ -115,7 +106,7 @@ async def _strangers(report: Report, folder: Path, requests: int) -> None:
     report.holds("flat in the last quarter (2 MiB)", true=sizes[4] - sizes[3] <= 2 << 20)
     report.holds("the number of series is constant", true=len(set(series)) == 1)
     report.holds("a scrape takes less than a second", true=scraping < 1)
-    report.holds("nobody is lost, and nothing failed", true=reached + outcomes.total() == requests)
+    report.holds("no request is lost, and nothing failed", true=reached + outcomes.total() == requests)
     report.holds("no internal error", true=not outcomes["InternalError"])
 
 

@@ -108,7 +108,7 @@ class Load:
         return self.outcomes.total() + len(self.failures)
 
     async def caller(self) -> None:
-        """Call until told to end, or until nobody listens."""
+        """Call until the load ends, or until the gateway does not listen any more."""
         while not self.ending:
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
