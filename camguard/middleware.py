@@ -13,13 +13,13 @@ from collections.abc import Callable
 from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from camguard.assembly import Parts, assemble
 from camguard.edge.guard import UPSTREAM_KEY, Guard
 from camguard.edge.refusal import Answer, answer, refused
 from camguard.edge.request_id import new_request_id
 from camguard.errors import Problem, SettingsError
 from camguard.settings import Settings, load_settings
 from camguard.telemetry.record import Record
+from camguard.wiring import Components, assemble
 
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 _CLOSE = (b"connection", b"close")
@@ -53,7 +53,7 @@ class CamguardMiddleware:
         if (config is None) == (guard is None):
             raise SettingsError(Problem("CamguardMiddleware", "SettingsError", "takes config or guard"))
         self.app = app
-        self._parts: Parts | None = None
+        self._parts: Components | None = None
         self._started = guard is not None
         if guard is None:
             assert config is not None  # noqa: S101 - for mypy: one of the two is given

@@ -20,12 +20,14 @@ HOUSE = ROOT / "camguard"
 # The order to read in, and the rule of who may import whom: only names to the left.
 ORDER = (
     "_version",
+    "exit_codes",
     "printable",
     "errors",
     "files",
     "bounded_cache",
     "suggest",
     "grammar",
+    "header_names",
     "strict_json",
     "ipset",
     "catalog",
@@ -37,7 +39,7 @@ ORDER = (
     "settings",
     "telemetry",
     "edge",
-    "assembly",
+    "wiring",
     "middleware",
     "gateway",
     "catalog_import",
@@ -76,7 +78,7 @@ RESERVED: dict[str, tuple[tuple[str, ...], str]] = {
     "aiohttp": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
     "yarl": (("gateway",), "comes with aiohttp, whose client takes its addresses so"),
     "prometheus_client": (
-        ("telemetry", "assembly", "middleware"),
+        ("telemetry", "wiring", "middleware"),
         "metrics are handed in, never reached for",
     ),
     "starlette": (("edge", "middleware", "gateway"), "what decides knows no request"),

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.faults.report import Report, resident
-from camguard.assembly import assemble
 from camguard.middleware import CamguardMiddleware
 from camguard.settings import load_settings
+from camguard.wiring import assemble
 from tests.running import camguard
 
 BODY = b"{}"

@@ -40,9 +40,9 @@ USAGE = [
     pytest.param([*ALICE, "--context", "qcs:ip=1.2.3.4"], "said by --ip", id="context for an option's key"),
     pytest.param([*ALICE, "--context", "qcs:mffa=true"], "did you mean 'qcs:mfa'", id="no such context"),
     pytest.param([*ALICE, "--tag", "dept"], "'dept' is not KEY=VALUE", id="a tag without a value"),
-    pytest.param(["test", "--run", "("], "'(' is no regular expression", id="no pattern"),
-    pytest.param(["test", "--min-coverage", "101"], "'101' is no percentage", id="more than all"),
-    pytest.param(["test", "--min-coverage", "all"], "'all' is no percentage", id="no percentage"),
+    pytest.param(["test", "--run", "("], "'(' is not a regular expression", id="no pattern"),
+    pytest.param(["test", "--min-coverage", "101"], "'101' is not a percentage", id="more than all"),
+    pytest.param(["test", "--min-coverage", "all"], "'all' is not a percentage", id="no percentage"),
 ]
 
 
@@ -109,7 +109,7 @@ def test_a_bundle_behind_a_url_has_to_be_unpacked_first(
 ) -> None:
     monkeypatch.setenv("CAMGUARD_POLICY__SOURCE", "https://policies.example/bundle.tar.gz")
     assert main(ALICE) == 3
-    assert "name an unpacked one with --bundle" in capsys.readouterr().err
+    assert "name the folder of an unpacked archive" in capsys.readouterr().err
     assert main([*ALICE, "--bundle", str(folder / "bundle")]) == 0
 
 
