@@ -37,7 +37,7 @@ STOP_SECONDS = 4.0  # less than the time that the supervisor leaves its workers 
 _LOGGER = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class Components:
     """The components that serve calls. They start and stop together.
 

@@ -53,6 +53,21 @@ INSIDE: dict[str, tuple[str, ...]] = {
         *("star", "truth", "values", "variables", "operators", "keys", "model"),
         *("actions", "resources", "conditions", "document"),
     ),
+    "bundle": ("model", "load", "store"),
+    "policytest": ("cases", "run"),
+    "settings": ("values", "model", "source", "load"),
+    "telemetry": (
+        *("record", "log_line", "decision_log", "process_log"),
+        *("exposition", "multiprocess", "metrics"),
+    ),
+    "gateway": (
+        *("client", "parsing", "protocol", "server", "relay"),
+        *("echo", "admin", "run", "worker", "workers"),
+    ),
+    "cli": (
+        *("output", "inputs", "json_position", "sarif"),
+        *("init", "serve", "check", "lint", "test", "catalog"),
+    ),
     "lint": (
         *("codes", "catalog_view", "source_map", "statement_view"),
         *("check_style", "check_actions", "check_resources", "check_condition_keys", "check_ip_ranges"),
