@@ -28,7 +28,7 @@ from camguard.suggest import meant, nearest
 _SECONDS = re.compile(r"[0-9]{1,11}(?:\.[0-9]+)?")
 
 # The explanation of each reason that concerns calls; the other reasons concern requests.
-MEANINGS = {
+REASON_TEXTS = {
     Reason.ALLOWED: "an allow holds and no deny applies",
     Reason.EXPLICIT_DENY: "a deny applies",
     Reason.UNDETERMINED_DENY: "a deny could not be evaluated, and so it counts",
@@ -87,8 +87,8 @@ def run(args: argparse.Namespace) -> Exit:
         why = bundle.explain(call)
         document["explanation"] = describe_why(why, bundle.nearest_changes(call, why))
     name = bundle.people.names.get(call.principal)
-    meaning = MEANINGS.get(decision.reason, decision.detail or "")
-    show(args.format, document, lambda document: render(document, meaning, name))
+    text = REASON_TEXTS.get(decision.reason, decision.detail or "")
+    show(args.format, document, lambda document: render(document, text, name))
     return Exit.OK if decision else Exit.DENY
 
 
@@ -152,15 +152,15 @@ _ROWS = (
 )
 
 
-def render(document: Document, meaning: str, name: str | None = None) -> Iterator[str]:
+def render(document: Document, text: str, name: str | None = None) -> Iterator[str]:
     """Yield a decision as text, with the explanation if there is one.
 
-    meaning: explains the reason. name: of the principal, for people.
+    text: explains the reason. name: of the principal, for people.
     """
     allowed = document["decision"] == "allow"
     word = paint("ALLOW", "good") if allowed else paint("DENY", "bad")
     layer = f" in the {document['layer']} layer" if document["layer"] and not allowed else ""
-    yield f"{word}  {document['reason']}{layer}: {meaning}"
+    yield f"{word}  {document['reason']}{layer}: {text}"
     principal = document["principal"]
     cells = [("principal", f"{principal} ({name})" if name else principal)]
     cells += [(label, cell(document[key])) for label, key, cell in _ROWS]

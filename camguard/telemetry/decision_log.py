@@ -9,8 +9,9 @@ full, a new record replaces a waiting one, or is dropped. The sink opens its fil
 file means another file, so that log rotation needs no signal.
 
 Rule 1: a request only appends its record to a queue; one thread formats and writes the lines (T116).
-full, a new record replaces a waiting one, or is dropped. The sink opens its file again once the name of the
-        denials, and they must not displace all evidence of allowed requests. Every dropped record is counted.
+Rule 2: a full queue drops allows before denials, but a quarter of it is reserved for allows: anybody can send
+        requests that are denied, and they must not displace all evidence of allowed requests. Every dropped
+        record is counted.
 Rule 3: only whole lines are written, at most BLOCK_BYTES at once, which a pipe never splits. If the system
         writes only a part of a block, the incomplete line is ended and written again as a whole.
 Rule 4: a file that cannot be written never delays or fails a request: the writer retries until it succeeds or

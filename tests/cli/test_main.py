@@ -37,7 +37,7 @@ USAGE = [
     pytest.param([*ALICE, "--form", "json"], "unrecognized arguments: --form", id="an option cut short"),
     pytest.param([*ALICE, "--ip", "10.1.2"], "'10.1.2': is not an IP address", id="no address"),
     pytest.param([*ALICE, "--time", "noon"], "'noon' is not a time", id="no time"),
-    pytest.param([*ALICE, "--context", "qcs:ip=1.2.3.4"], "supplied by --ip", id="context for an option's key"),
+    pytest.param([*ALICE, "--context", "qcs:ip=1.2.3.4"], "supplied by --ip", id="context of an option"),
     pytest.param([*ALICE, "--context", "qcs:mffa=true"], "did you mean 'qcs:mfa'", id="no such context"),
     pytest.param([*ALICE, "--tag", "dept"], "'dept' is not KEY=VALUE", id="a tag without a value"),
     pytest.param(["test", "--run", "("], "'(' is not a regular expression", id="no pattern"),
