@@ -20,7 +20,6 @@ HOUSE = ROOT / "camguard"
 # The order to read in, and the rule of who may import whom: only names to the left.
 ORDER = (
     "_version",
-    "exit_codes",
     "printable",
     "errors",
     "files",
@@ -28,6 +27,7 @@ ORDER = (
     "suggest",
     "grammar",
     "header_names",
+    "exit_codes",
     "strict_json",
     "ipset",
     "catalog",
