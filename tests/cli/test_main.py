@@ -104,6 +104,26 @@ def test_a_bundle_without_settings_is_judged_by_the_shipped_catalog(
     assert main([*ALICE, "--bundle", str(folder / "bundle")]) == 0
 
 
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        pytest.param("POLICY__SOURCE", "https://a.example/b.tar.gz", "policy.source: is a URL", id="a URL"),
+        pytest.param("GATEWAY__AUTHORIZER", "h:1", "gateway.authorizer: has no listener", id="an authorizer"),
+    ],
+)
+def test_the_check_of_a_gateway_refuses_what_this_version_does_not_support(
+    name: str,
+    value: str,
+    problem: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(f"CAMGUARD_{name}", value)
+    assert main(["serve", "--check"]) == 3
+    assert problem in capsys.readouterr().err
+
+
 def test_a_bundle_behind_a_url_has_to_be_unpacked_first(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
