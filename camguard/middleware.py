@@ -13,7 +13,6 @@ from collections.abc import Callable
 from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from camguard.assembly import Parts, assemble
 from camguard.enforcement.guard import Guard
 from camguard.enforcement.outcome import UPSTREAM_KEY
 from camguard.errors import Problem, SettingsError
@@ -21,6 +20,7 @@ from camguard.request.head import new_request_id
 from camguard.request.rejection import Refusal, refusal, rejection
 from camguard.settings import Settings, load_settings
 from camguard.telemetry.record import Record
+from camguard.wiring import Components, assemble
 
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 _DENIAL = "websocket.http.response"  # the ASGI extension
@@ -53,7 +53,7 @@ class CamguardMiddleware:
         if (config is None) == (guard is None):
             raise SettingsError(Problem("CamguardMiddleware", "SettingsError", "takes config or guard"))
         self.app = app
-        self._parts: Parts | None = None
+        self._parts: Components | None = None
         self._started = guard is not None
         if guard is None:
             assert config is not None  # noqa: S101 - for mypy: one of the two is given

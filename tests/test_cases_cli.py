@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from camguard.cli import main
-from camguard.cli.exit import Exit
+from camguard.exit_codes import Exit
 from camguard.policy.keys import OWN
 from tests.casebook import DecisionCase, catalogs, decision_cases
 

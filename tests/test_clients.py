@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from camguard.assembly import Parts, assemble
 from camguard.authn.authenticator import Caller, authenticator
 from camguard.authn.credentials import parse_keys
 from camguard.middleware import CamguardMiddleware
@@ -19,6 +18,7 @@ from camguard.request.head import HeadRules, RequestHead, read_head
 from camguard.request.params import parse_params
 from camguard.request.rejection import rejection
 from camguard.settings import Settings, load_settings
+from camguard.wiring import Components, assemble
 from tests.asgi import read_body, request, respond
 from tests.captures.read import KEYS, Capture, captures
 from tests.company import document
@@ -74,7 +74,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def parts(settings: Settings, clock: Clock) -> Iterator[Parts]:
+def parts(settings: Settings, clock: Clock) -> Iterator[Components]:
     parts = assemble(settings, clock=clock, registry=CollectorRegistry())
     yield parts
     parts.stop()
@@ -94,7 +94,7 @@ class Application:
         await respond(send, b"ok")
 
 
-def call(capture: Capture, parts: Parts, clock: Clock) -> tuple[Application, bytes]:
+def call(capture: Capture, parts: Components, clock: Clock) -> tuple[Application, bytes]:
     """Return the application behind the guard, and the body of the answer."""
     clock.now = capture.time + 1.0
     application = Application()
@@ -112,7 +112,7 @@ def expected(capture: Capture) -> str:
 
 @pytest.mark.parametrize("capture", [each for each in ALL if expected(each) == "signed"], ids=str)
 def test_signed_call_reaches_the_application_and_still_verifies_there(
-    capture: Capture, parts: Parts, settings: Settings, clock: Clock
+    capture: Capture, parts: Components, settings: Settings, clock: Clock
 ) -> None:
     application, answer = call(capture, parts, clock)
     assert answer == b"ok"
@@ -143,7 +143,7 @@ CODES = {
 
 @pytest.mark.parametrize("capture", [each for each in ALL if expected(each) != "signed"], ids=str)
 def test_call_that_is_no_good_gets_the_code_that_its_client_knows(
-    capture: Capture, parts: Parts, clock: Clock
+    capture: Capture, parts: Components, clock: Clock
 ) -> None:
     application, answer = call(capture, parts, clock)
     assert application.scope is None

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from camguard import Bundle, Call, CamguardError, parse_address, parse_policy
-from camguard.assembly import assemble
 from camguard.authn.authenticator import authenticator
 from camguard.bundle.load import build_bundle, read_content
 from camguard.engine.decision import Reason
 from camguard.settings import IdentitySettings, PolicySettings, Settings
 from camguard.telemetry.decision_log import DecisionLog
 from camguard.telemetry.metrics import Metrics
+from camguard.wiring import assemble
 from tests.asgi import body_of, receive_of
 from tests.authn.signing import SECRET, SECRET_ID, authorization, keys, tc3
 from tests.company import allow

@@ -18,6 +18,7 @@ from enum import Enum, auto
 from operator import itemgetter
 from typing import Any, TypeAlias
 
+from camguard.header_names import HOP_BY_HOP, SINGLE, SINGLE_PREFIXES
 from camguard.request.rejection import Rejection, rejection
 
 Take: TypeAlias = Callable[[tuple[Any, ...]], tuple[Any, ...]]
@@ -51,21 +52,6 @@ FIELDS = (
 DECIDING = (b"host", b"content-type", b"x-tc-action", b"x-tc-version", b"x-tc-region")
 FORWARDED_FOR = b"x-forwarded-for"  # from which the proxy-header options of servers take a peer
 EXPECT = b"expect"
-_SINGLE = frozenset((*FIELDS, b"content-length", b"content-encoding", b"transfer-encoding"))
-_SINGLE_PREFIXES = (b"x-tc-", b"content-")
-_HOP = frozenset(
-    (
-        b"keep-alive",
-        b"proxy-connection",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"te",
-        b"trailer",
-        b"trailers",
-        EXPECT,
-        b"http2-settings",
-    )
-)
 # Client addresses, targets, methods and users as proxies write them and applications believe them.
 _SPOOF = frozenset(
     (
@@ -196,8 +182,8 @@ class HeaderRules:
         self._deciding = (*DECIDING, identity)
         self._classes: dict[bytes, HeaderClass] = {
             **dict.fromkeys(_SPOOF, HeaderClass.SPOOF),
-            **dict.fromkeys(_HOP, HeaderClass.HOP),
-            **dict.fromkeys(_SINGLE, HeaderClass.SINGLE),
+            **dict.fromkeys(HOP_BY_HOP, HeaderClass.HOP),
+            **dict.fromkeys(SINGLE, HeaderClass.SINGLE),
             b"upgrade": HeaderClass.UPGRADE,
             b"connection": HeaderClass.CONNECTION,
             forwarded: HeaderClass.FORWARDED,
@@ -222,7 +208,7 @@ class HeaderRules:
             return found
         if name.startswith(_SPOOF_PREFIXES):
             return HeaderClass.SPOOF
-        return HeaderClass.SINGLE if name.startswith(_SINGLE_PREFIXES) else HeaderClass.ORDINARY
+        return HeaderClass.SINGLE if name.startswith(SINGLE_PREFIXES) else HeaderClass.ORDINARY
 
     def layout(self, names: tuple[bytes, ...]) -> HeaderLayout | Rejection:
         """Return the layout of a sequence of names, or why it is rejected."""

@@ -1,4 +1,4 @@
-"""Counts requests and reloads for Prometheus. An observer that is handed in, never reached for.
+"""Counts requests and reloads for Prometheus. The guard and the store receive it as an observer.
 
 Theory of operation. A request adds to plain numbers in dictionaries, whose keys are fields of its
 record: the listener, the id of the action, the reason. `snapshot` turns these keys into labels at a scrape.

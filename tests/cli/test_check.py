@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from camguard.cli import main
-from camguard.cli.check import document_why, report_why
-from camguard.engine.call import Call
+from camguard.cli.check import describe_why, render
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.explain import Explanation
 
@@ -191,7 +190,7 @@ EXPLAINED = [
         "identity: no statement names intlpartnersmgt:BindClient",
         id="a principal without a statement",
     ),
-    pytest.param("nobody", "aiart:TextToImage", "no statement was looked at", id="an unknown principal"),
+    pytest.param("nobody", "aiart:TextToImage", "no statement was evaluated", id="an unknown principal"),
 ]
 
 
@@ -295,8 +294,21 @@ def test_a_uin_is_that_user_whatever_others_are_called(
 
 def test_explain_names_what_the_owner_does_not_own() -> None:
     theirs = "qcs::cvm:ap-guangzhou:uin/200:instance/ins-1"
-    call = Call("uin/100", "cvm:Reboot", None, None, (theirs,))
     why = Explanation(Decision(Reason.NO_ALLOW, layer="identity"), None, (), (), (theirs,))
-    line = f"{theirs}: another account's; the owner is allowed what it owns, and no more"
-    assert line in list(report_why(call, why, ()))
-    assert document_why(why, ())["foreign"] == [theirs]
+    explanation = describe_why(why, ())
+    assert explanation["foreign"] == [theirs]
+    document = {
+        "decision": "deny",
+        "reason": "no_allow",
+        "layer": "identity",
+        "statements": [],
+        "principal": "uin/100",
+        "action": "cvm:Reboot",
+        "resources": [theirs],
+        "source_ip": None,
+        "time": None,
+        "revision": "",
+        "explanation": explanation,
+    }
+    line = f"{theirs}: belongs to another account; the owner is allowed only its own resources"
+    assert line in list(render(document, "no statement allows it"))

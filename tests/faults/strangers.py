@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from camguard.assembly import assemble
 from camguard.middleware import CamguardMiddleware
 from camguard.settings import load_settings
+from camguard.wiring import assemble
 from tests.asgi import body_of, http_scope, receive_of
 from tests.faults.report import Report, resident
 from tests.running import camguard

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from camguard.bundle.store import ReloadOutcome, Result
 from camguard.errors import Problem
-from camguard.gateway.admin import Sources, admin, apart
+from camguard.gateway.admin import Sources, admin, in_daemon_thread
 from tests.asgi import http_scope, request
 from tests.gateway.stage import call, play
 
@@ -258,4 +258,4 @@ def test_what_fails_apart_fails_where_it_is_awaited() -> None:
         raise ValueError("apart")
 
     with pytest.raises(ValueError, match="apart"):
-        play(apart(fail))
+        play(in_daemon_thread(fail))

@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import pytest
 
-from camguard.assembly import Parts, assemble
 from camguard.cli import main
 from camguard.gateway.protocol import Bounds
 from camguard.gateway.run import LISTENER, guarded_relay
 from camguard.gateway.server import listening
 from camguard.settings import load_settings
+from camguard.wiring import Components, assemble
 from tests.gateway.stage import OK, Upstream, ask, hangs, play, says, says_and_resets, until
 
 LINES = {
@@ -46,7 +46,7 @@ class House(NamedTuple):
     """A gateway in this process. port: of calls."""
 
     port: int
-    parts: Parts
+    parts: Components
 
 
 @pytest.fixture

@@ -292,16 +292,21 @@ def test_trust_in_claimed_identities_is_logged_as_a_warning(folder: Path) -> Non
 
 
 @pytest.mark.heavy
-def test_the_greeting_s_requests_do_what_they_say(folder: Path) -> None:
+def test_the_requests_that_the_greeting_names_do_what_they_say(folder: Path) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not here")
     with running(folder) as gateway:
-        wait_for(lambda: any("camguard_decisions" in line for line in gateway.stderr_lines), 5)
-        commands = [line for line in gateway.stderr_lines if line.startswith("curl ")]
-        answers = [subprocess.check_output(["sh", "-c", command], text=True) for command in commands]  # noqa: S607
-    codes = [json.loads(answer)["Response"].get("Error", {}).get("Code") for answer in answers[:3]]
+        wait_for(lambda: any(line.startswith("  next ") for line in gateway.stderr_lines), 5)
+        (command,) = [
+            line.removeprefix("  next ") for line in gateway.stderr_lines if line.startswith("  next ")
+        ]
+        answers = subprocess.check_output(["sh", "-c", command], text=True).splitlines()  # noqa: S607
+    titles = [line.split(":")[0] for line in answers if line.startswith("# ")]
+    assert titles == ["# allowed", "# refused", "# refused", "# the decisions that the gateway has counted"]
+    envelopes = [json.loads(line)["Response"] for line in answers if line.startswith("{")]
+    codes = [envelope.get("Error", {}).get("Code") for envelope in envelopes]
     assert codes == [None, "AuthFailure.UnauthorizedOperation", "AuthFailure.UnauthorizedOperation"]
-    assert answers[3].count("camguard_decisions_total") == 3
+    assert sum(line.startswith("camguard_decisions_total") for line in answers) == 3
 
 
 def test_a_missing_extra_is_named(

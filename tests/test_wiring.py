@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from camguard import Call
-from camguard.assembly import assemble
 from camguard.errors import SettingsError
 from camguard.settings import Settings, load_settings
+from camguard.wiring import assemble
 
 KEYS = {"AKIDEXAMPLE": {"secret_key": "EXAMPLE-SECRET-KEY-0000000000000", "principal": "uin/100000000101"}}
 
