@@ -124,6 +124,7 @@ def assemble(
     }
     for listener, guard in guards.items():
         metrics.follow_in_flight(listener, partial(getattr, guard, "in_flight"))
+        metrics.follow_waiting(listener, partial(getattr, guard, "waiting"))
     return Parts(
         guards=MappingProxyType(guards),
         store=store,

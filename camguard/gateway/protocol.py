@@ -191,7 +191,8 @@ class BoundedProtocol(Parsing):
 
     def body_goes_on(self, size: int, parts: int) -> bool:
         """Bound what comes of a body that has not ended. size: bytes of the slice. parts: that it brought."""
-        self.turns.spent += parts // PARTS_PER_UNIT
+        # A slice without a part holds trailers or lines of chunk sizes, which cost as much as lines of a head.
+        self.turns.spent += parts // PARTS_PER_UNIT if parts else size // BYTES_PER_UNIT
         if not self.answering():
             self.drained += size
             self.drained_parts += parts
@@ -207,7 +208,6 @@ class BoundedProtocol(Parsing):
                 self.refuse_chunks()
                 return False
         else:
-            self.turns.spent += size // BYTES_PER_UNIT
             self.unspent += size
             if self.unspent > self.bounds.head_bytes:
                 self.transport.abort()  # a trailer or chunk line without end: the parser would keep all of it

@@ -117,6 +117,7 @@ class Metrics:
         self._upstream: dict[str, list[float]] = {}
         self._upstream_errors: dict[tuple[str, str], int] = {}
         self._in_flight: tuple[tuple[str, Callable[[], int]], ...] = ()
+        self._waiting: tuple[tuple[str, Callable[[], int]], ...] = ()
         self._log: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
         self._policy = _Policy()
         self._catalog = _Catalog()
@@ -216,6 +217,10 @@ class Metrics:
         """Show how many requests a listener is serving. Each scrape calls `count`."""
         self._in_flight = (*self._in_flight, (listener, count))
 
+    def follow_waiting(self, listener: str, count: Callable[[], int]) -> None:
+        """Show how many requests of a listener wait for their body. Each scrape calls `count`."""
+        self._waiting = (*self._waiting, (listener, count))
+
     def follow_log(self, counts: Callable[[], tuple[int, int, int]]) -> None:
         """Show the records of a decision log. counts: returns those written, dropped and failed so far."""
         self._log = counts
@@ -281,8 +286,10 @@ class Metrics:
                 if word is not None and (count or word != UNKNOWN):
                     _add(numbers, (word,), count)
         in_flight: dict[Labels, float] = {(listener,): 0 for listener in timed}
-        for listener, current in self._in_flight:
-            _add(in_flight, (listener,), current())
+        waiting = in_flight.copy()
+        for numbers, followed in ((in_flight, self._in_flight), (waiting, self._waiting)):
+            for listener, current in followed:
+                _add(numbers, (listener,), current())
         errors = dict.fromkeys(product(upstream, UPSTREAM_ERROR), 0) | self._upstream_errors.copy()
         log = zip(LOG_RESULT, self._log(), strict=True)
         return {
@@ -290,6 +297,7 @@ class Metrics:
             "camguard_action_decisions_total": {**actions},
             "camguard_decision_duration_seconds": _histograms(timed),
             "camguard_requests_in_flight": {**in_flight},
+            "camguard_requests_waiting": {**waiting},
             "camguard_client_ip_total": {**methods},
             "camguard_signature_checks_total": {**results},
             "camguard_shadow_comparisons_total": dict(self._compared.items()),

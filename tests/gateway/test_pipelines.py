@@ -385,12 +385,17 @@ HOSTILE = {
 }
 
 
+async def refuses(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": OK})
+    await send({"type": "http.response.body", "body": b"no"})
+
+
+@pytest.mark.parametrize("app", [App(), refuses], ids=["read", "refused by its head"])
 @pytest.mark.parametrize(("head", "part"), HOSTILE.values(), ids=HOSTILE)
-def test_no_turn_of_the_event_loop_is_long_whoever_sends_what(head: bytes, part: bytes) -> None:
+def test_no_turn_of_the_event_loop_is_long_whoever_sends_what(head: bytes, part: bytes, app: ASGIApp) -> None:
     """Fifty connections bring a full read each, and go on in turns of at most `TURN`."""
 
     async def scene() -> None:
-        app = App()
         gc.collect()
         gc.freeze()  # as the gateway does; a collection of this process's heap is not what is measured
         many = connections(app, 50, Bounds(50, 50, 106_000, 1000, head_lines=256))
@@ -431,10 +436,6 @@ def test_a_quiet_connection_is_served_beside_a_hundred_that_never_rest() -> None
 
 
 def test_refused_tiny_chunks_are_discarded_and_not_parsed() -> None:
-    async def refuses(_scope: Scope, _receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": OK})
-        await send({"type": "http.response.body", "body": b"no"})
-
     async def scene() -> None:
         (connection,) = connections(refuses, 1, BOUNDS._replace(drain_bytes=8 * MIB))
         await connection.take(CHUNKED)
