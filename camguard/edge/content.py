@@ -46,7 +46,8 @@ _BOM = b"\xef\xbb\xbf"
 _LARGE: Final = 65_536
 _JSON_BLANK = " \t\r\n"
 _VALUES_PER_PARAM: Final = 30  # JSON values that are read where form parameters could be one
-_MOST_ESCAPES: Final = 400_000  # of a JSON text; each costs as much as forty letters
+_MOST_LETTERS: Final = 16 << 20  # of a JSON text that is parsed, where an escape counts as much as it costs
+_LETTERS_PER_ESCAPE: Final = 40
 
 _UNSUPPORTED: Final = refused("content_type")
 _MALFORMED: Final = refused("body_malformed")
@@ -114,7 +115,7 @@ def inspect_json(body: bytes, action: str, *, wanted: bool, depth: int, limit: i
         return _MALFORMED
     if not body or not (wanted or _may_decide(body)):
         return UNREAD
-    if b"\\" in body and body.count(b"\\") > _MOST_ESCAPES:
+    if b"\\" in body and len(body) + _LETTERS_PER_ESCAPE * body.count(b"\\") > _MOST_LETTERS:
         return _TOO_MANY
     try:
         document = parse_json(text, depth=depth, most=limit * _VALUES_PER_PARAM)

@@ -191,7 +191,7 @@ class BoundedProtocol(Parsing):
 
     def body_goes_on(self, size: int, parts: int) -> bool:
         """Bound what comes of a body that has not ended. size: bytes of the slice. parts: that it brought."""
-        # A slice without a part holds trailers or lines of chunk sizes, which cost as much as lines of a head.
+        # A slice without a part holds trailers or lines of chunk sizes. They cost as much as lines of a head.
         self.turns.spent += parts // PARTS_PER_UNIT if parts else size // BYTES_PER_UNIT
         if not self.answering():
             self.drained += size
