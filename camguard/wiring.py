@@ -119,6 +119,7 @@ def assemble(
     }
     for listener, guard in guards.items():
         metrics.follow_in_flight(listener, partial(getattr, guard, "in_flight"))
+        metrics.follow_waiting(listener, partial(getattr, guard, "waiting"))
     return Components(MappingProxyType(guards), store, candidate, keys, metrics, log)
 
 

@@ -50,6 +50,7 @@ def test_parts_are_whole_before_they_start(folder: Path) -> None:
     assert 'camguard_requests_in_flight{listener="gateway"} 0.0' in text
     parts.guards["authorizer"].in_flight = 3
     assert 'camguard_requests_in_flight{listener="authorizer"} 3.0' in parts.metrics.render().decode()
+    assert 'camguard_requests_waiting{listener="gateway"} 0.0' in text
 
 
 def test_a_log_is_concluded_to_where_there_is_one(folder: Path) -> None:

@@ -176,6 +176,12 @@ def _region_match(pattern: str, region: str, mismatch: Truth) -> Truth:
     return wanted == found or star_match(wanted, found)
 
 
+# Work of comparing the patterns of one call with its resources, in units of some 30 ns.
+MOST_WORK = 1_000_000
+_CHARACTERS_PER_UNIT = 32  # searched for a piece
+_UNITS_PER_FIT = 3  # of a path that is compared as a whole, besides one for each piece
+
+
 class Found(NamedTuple):
     """For which resources of a call something is TRUE, and for which UNKNOWN: byte i is the resource at i."""
 
@@ -226,10 +232,11 @@ class Targets:
     """The resources of one call, made ready to be compared with many patterns. every: the mask of all.
 
     A pattern costs two bisections where it has one star at its end or none, and some 50 ns for each resource
-    where it has another one.
+    where it has another one. The whole work is bounded by `MOST_WORK`: a pattern that would exceed it is
+    UNKNOWN for every resource. A deny then refuses the call, and an allow does not allow it.
     """
 
-    __slots__ = ("_found", "_paths", "_places", "_shapeless", "_tails", "_unbound", "every")
+    __slots__ = ("_found", "_paths", "_places", "_shapeless", "_tails", "_unbound", "_work_left", "every")
 
     def __init__(self, resources: Sequence[str | None], owner: Owner) -> None:
         places = [None if text is None else Resource.of(text) for text in resources]
@@ -239,6 +246,7 @@ class Targets:
         self._paths = ["" if place is None else place.path for place in places]
         self._tails: dict[int, list[str]] = {}
         self._found: dict[tuple[str, ...], list[int]] = {}
+        self._work_left = MOST_WORK
         bound: dict[tuple[str, str, str], list[tuple[str, int]]] = {}
         for at, place in enumerate(places):
             if place is not None:
@@ -278,12 +286,17 @@ class Targets:
                 continue
             fitting = self._fitting(at, pieces)
             near = 0 if near_pieces is None else self._fitting(at, near_pieces)
+            if self._work_left < 0:
+                return Found(0, self.every)
             true |= fitting if reached else 0
             unknown |= near if reached else near | fitting
         return Found(true, unknown & ~true)
 
     def _fitting(self, at: int, pieces: tuple[str, ...]) -> int:
-        """Return the mask of the paths at one place that consist of these pieces (`fits`)."""
+        """Return the mask of the paths at one place that consist of these pieces (`fits`).
+
+        Where no work is left, the mask says nothing.
+        """
         known = self._found.get(pieces)
         if known is None:
             known = self._found[pieces] = [self._made_of(place, pieces) for place in self._places]
@@ -298,21 +311,34 @@ class Targets:
         size = len(first)
         mask = masks[bisect_right(paths, first, begin, key=lambda path: path[:size])] ^ masks[begin]
         middle = [piece for piece in pieces[1:-1] if piece]
-        if not mask or any(piece not in place.text for piece in (*middle, last)):
+        if not mask or not self._all_in(place.text, (*middle, last)):
             return 0
         tails = self._tails.get(size)
         if tails is None:
             tails = self._tails[size] = [path[size:] + _END for path in self._paths]
-        for piece in middle:
+        wanted = [*middle, last + _END] if last else middle  # `in` costs a third of `endswith` here
+        for piece in wanted:
+            if not self._affords(len(tails) + len(place.text) // _CHARACTERS_PER_UNIT):
+                return 0
             mask &= mask_of(map(contains, tails, repeat(piece)))
-        if last:  # `in` costs a third of `endswith` here
-            mask &= mask_of(map(contains, tails, repeat(last + _END)))
-        if mask and (len(middle) + bool(last) > 1 or _END in place.text):
+        if mask and (len(wanted) > 1 or _END in place.text):
             # The path contains the pieces, but perhaps in another order.
+            if not self._affords(mask.bit_count() * (_UNITS_PER_FIT + len(pieces))):
+                return 0
             flags = mask.to_bytes(len(self._paths), "little")
             each = zip(flags, self._paths, strict=True)
             mask = mask_of([bool(flag) and fits(pieces, path) for flag, path in each])
         return mask
+
+    def _all_in(self, text: str, pieces: Iterable[str]) -> bool:
+        """Tell whether each piece stands somewhere in a text, and there was work left to find out."""
+        units = len(text) // _CHARACTERS_PER_UNIT
+        return all(self._affords(units) and piece in text for piece in pieces)
+
+    def _affords(self, units: int) -> bool:
+        """Take units of work, and tell whether they were left."""
+        self._work_left -= units
+        return self._work_left >= 0
 
 
 def _place(key: tuple[str, str, str], paths: list[tuple[str, int]]) -> _Place:

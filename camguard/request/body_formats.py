@@ -42,7 +42,8 @@ _ESCAPED = b"\\u"  # how JSON may write any letter of a name, or one that some r
 _BOM = b"\xef\xbb\xbf"
 _JSON_BLANK = " \t\r\n"
 _VALUES_PER_PARAM: Final = 30  # JSON values that are read where form parameters could be one
-_MOST_ESCAPES: Final = 400_000  # of a JSON text; each costs as much as forty letters
+_MOST_LETTERS: Final = 16 << 20  # of a JSON text that is parsed, where an escape counts as much as it costs
+_LETTERS_PER_ESCAPE: Final = 40
 
 _UNSUPPORTED: Final = rejection("content_type")
 _MALFORMED: Final = rejection("body_malformed")
@@ -113,7 +114,7 @@ def _read_json(
         return _MALFORMED
     if not body or not (resources is not None or _may_decide(body)):
         return None
-    if b"\\" in body and body.count(b"\\") > _MOST_ESCAPES:
+    if b"\\" in body and len(body) + _LETTERS_PER_ESCAPE * body.count(b"\\") > _MOST_LETTERS:
         return _TOO_MANY
     try:
         document = parse_json(text, depth=depth, most=limit * _VALUES_PER_PARAM)

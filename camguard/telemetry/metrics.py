@@ -119,6 +119,7 @@ class Metrics:
         self._upstream: dict[str, list[float]] = {}
         self._upstream_errors: Counter[Labels] = Counter()
         self._in_flight: tuple[tuple[str, Callable[[], int]], ...] = ()
+        self._waiting: tuple[tuple[str, Callable[[], int]], ...] = ()
         self._log: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
         self._policy = _Policy()
         self._catalog = _Catalog()
@@ -217,6 +218,10 @@ class Metrics:
         """Show how many requests a listener is serving. Each scrape calls `count`."""
         self._in_flight = (*self._in_flight, (listener, count))
 
+    def follow_waiting(self, listener: str, count: Callable[[], int]) -> None:
+        """Show how many requests of a listener wait for their body. Each scrape calls `count`."""
+        self._waiting = (*self._waiting, (listener, count))
+
     def follow_log(self, counts: Callable[[], tuple[int, int, int]]) -> None:
         """Show the records of a decision log. counts: returns those written, dropped and failed so far."""
         self._log = counts
@@ -280,15 +285,17 @@ class Metrics:
             for numbers, word in ((methods, client_ip), (results, signature)):
                 if word is not None and (count or word != UNKNOWN):
                     numbers[word,] += count
-        in_flight = _zeros(product(timed))
-        for listener, current in self._in_flight:
-            in_flight[listener,] += current()
+        in_flight, waiting = _zeros(product(timed)), _zeros(product(timed))
+        for numbers, followed in ((in_flight, self._in_flight), (waiting, self._waiting)):
+            for listener, current in followed:
+                numbers[listener,] += current()
         no_errors = _zeros(product(upstream, UPSTREAM_ERROR))
         return {
             "camguard_decisions_total": decisions,
             "camguard_action_decisions_total": actions,
             "camguard_decision_duration_seconds": _histograms(timed),
             "camguard_requests_in_flight": in_flight,
+            "camguard_requests_waiting": waiting,
             "camguard_client_ip_total": methods,
             "camguard_signature_checks_total": results,
             "camguard_shadow_comparisons_total": self._compared.copy(),

@@ -49,8 +49,13 @@ BODIES = [
         JSON, b'{"A":[' + b",".join([b'{"a":1,"a":2}'] * 13_000) + b"]}", id="JSON of repeated keys"
     ),
     pytest.param(JSON, b'{"action":"' + b"\\u0041" * 1_700_000 + b'"}', id="JSON of escapes, 10 MiB"),
-    pytest.param(JSON, b'{"action":"' + b"\\u0041" * 399_000 + b'"}', id="JSON of 399 000 escapes"),
-    pytest.param(JSON, b'{"action":"' + b"\\ud83d\\ude00" * 190_000 + b'"}', id="JSON of surrogate pairs"),
+    pytest.param(JSON, b'{"action":"' + b"\\u0041" * 360_000 + b'"}', id="JSON of 360 000 escapes"),
+    pytest.param(
+        JSON,
+        b'{"action":"' + b"\\/" * 150_000 + b"a" * (8 * MIB - 300_099) + b'"}',
+        id="JSON of 150 000 escapes in 8 MiB",
+    ),
+    pytest.param(JSON, b'{"action":"' + b"\\ud83d\\ude00" * 180_000 + b'"}', id="JSON of surrogate pairs"),
     pytest.param(
         JSON, b'{"Action":"QueryArea","A":"' + b"a" * (10 * MIB - 99) + b'"}', id="JSON of 10 MiB of base64"
     ),

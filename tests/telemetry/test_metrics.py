@@ -40,6 +40,7 @@ CONTRACT = [
     ("camguard_action_decisions_total", "counter", "service action decision"),
     ("camguard_decision_duration_seconds", "histogram", "listener"),
     ("camguard_requests_in_flight", "gauge", "listener"),
+    ("camguard_requests_waiting", "gauge", "listener"),
     ("camguard_client_ip_total", "counter", "method"),
     ("camguard_signature_checks_total", "counter", "result"),
     ("camguard_shadow_comparisons_total", "counter", "result access"),
@@ -80,6 +81,7 @@ def busy() -> bytes:
     metrics.upstream("aiart", 0.1)
     metrics.upstream_error("aiart", "timeout")
     metrics.follow_in_flight("gateway", lambda: 3)
+    metrics.follow_waiting("gateway", lambda: 7)
     metrics.follow_log(lambda: (5, 2, 1))
     return metrics.render()
 
