@@ -208,17 +208,18 @@ def _take_line(waiting: list[_Cell], cells: list[_Cell]) -> Generator[Piece, Non
         cells = both
     else:
         yield from _unparsed(waiting)
-    while cells:
-        row = read_row(_texts(cells[:WIDTH]), cells[0].line, shifted=True)
+    first = 0
+    while first < len(cells):
+        row = read_row(_texts(cells[first : first + WIDTH]), cells[first].line, shifted=True)
         if row is not None:
             yield row
-        elif begins_row(_texts(cells[: WIDTH + 1])):
+        elif begins_row(_texts(cells[first : first + WIDTH + 1])):
             break
-        elif cells[0].text:
-            yield from _unparsed(cells)
+        elif cells[first].text:
+            yield from _unparsed(cells[first:])
             return []
-        cells = cells[1 if row is None else WIDTH :]
-    return cells
+        first += 1 if row is None else WIDTH
+    return cells[first:]
 
 
 def _take_cells(waiting: list[_Cell], cells: list[_Cell]) -> Generator[Piece, None, list[_Cell]]:
