@@ -29,8 +29,8 @@ _DENIAL = "websocket.http.response"  # the ASGI extension
 class CamguardMiddleware:
     """Let a call through, or answer it with a refusal.
 
-    config: camguard.toml, or settings. guard: instead of config, where whoever serves put the parts together
-    and starts and stops them. registry: where metrics are shown, the process's own by default.
+    config: camguard.toml, or settings. guard: instead of config, where the gateway built the parts, and
+    starts and stops them. registry: where metrics are shown, the process's own by default.
     An allowed request's scope carries `camguard.decision`, `camguard.service` and `camguard.record`.
 
     Raises SettingsError where settings or keys cannot be used. A bundle that cannot be used raises nothing:

@@ -8,9 +8,9 @@
 Most requests are decided early: where nothing is signed and the action is judged as a whole, the head alone
 tells the call, and policies are asked before a byte of the body is taken. The body is then only searched for
 a second action. All other requests need the body for their decision: a signature covers it, a form names the
-action, JSON names the resources. Whoever sends a body slowly is not being served: while a body is awaited the
-request counts as waiting, and when the body is complete everything is judged again, under the bundle, the
-keys and the clock of that moment.
+action, JSON names the resources. A request is not being served while its body is awaited: it counts as
+waiting. When the body is complete, everything is judged again, under the bundle, the keys and the clock of
+that moment.
 
 Rule 1: one request, one frozen head, one bundle, one record. Nothing of a request stays in the guard but
         counts.

@@ -110,7 +110,7 @@ class Relay:
             caller.served = True
             watch.cancel()
         if not caller.answered:
-            # Whoever left does not hear it. Whoever was cut off for a bad body does.
+            # A client that left never receives this answer. A client that was cut off for a bad body does.
             await self._fail(scope, "cut", send)
 
     async def _exchange(self, origin: URL, service: str, scope: Scope, caller: Caller, send: Send) -> None:

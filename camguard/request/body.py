@@ -123,7 +123,7 @@ class BodyBuffer:
             refusal = await taking(waiter)
         except asyncio.CancelledError:
             if watch.waits(task) or task.cancelling() > 1:
-                raise  # somebody else wants us to end
+                raise  # the cancellation came from elsewhere: from the server or the application
             refusal = _TIMED_OUT
         finally:
             body = self.waiting.leave(waiter)

@@ -41,9 +41,8 @@ _LAYOUTS: Final = 1024
 _LAYOUT_BYTES: Final = 4096
 _LENGTH_DIGITS: Final = 18
 _METHODS: Final = frozenset(("GET", "POST"))
-_HTTP_1: Final = frozenset(
-    ("1.0", "1.1")
-)  # versions in which a request without length and coding has no body
+# The versions in which a request without length and coding has no body.
+_HTTP_1: Final = frozenset(("1.0", "1.1"))
 
 _METHOD: Final = rejection("method_not_allowed")
 _PATH: Final = rejection("path_not_allowed")
