@@ -10,7 +10,7 @@ from pathlib import Path
 
 from camguard.bundle.load import POLICIES, PRINCIPALS
 from camguard.catalog import load_catalog
-from camguard.cli.inputs import add_catalog, add_config, find_settings, sample_folder
+from camguard.cli.inputs import add_catalog, add_config, catalog_of, find_settings
 from camguard.cli.output import Document, add_format, note, paint, show
 from camguard.cli.sarif import sarif
 from camguard.engine.action_index import ActionIndex
@@ -50,12 +50,11 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> Exit:
     """Print every finding of every policy."""
     settings = find_settings(args.config)
-    catalog = settings.catalog.path if settings else sample_folder() / "catalog"
     if settings and not args.paths:
         require_supported(settings, "policy.source")
     paths = args.paths or ([Path(settings.policy.source)] if settings else [])
     ip_support = settings.enforcement.ip_support if settings else "catalog"
-    files = _Files(CatalogView(ActionIndex(load_catalog(args.catalog or catalog))), ip_support)
+    files = _Files(CatalogView(ActionIndex(load_catalog(args.catalog or catalog_of(settings)))), ip_support)
     for path in paths:
         files.lint(path)
     findings = files.findings

@@ -120,7 +120,9 @@ def read_all(*paths: str) -> list[ResourcePattern]:
 TOO_MUCH = [
     pytest.param("i" * 50, ENDLESS, id="in the search for pieces"),
     # Each id contains every piece, in another order.
-    pytest.param("ab", [f"*{'b*a*' * times}" for times in range(5, 41)], id="in the comparison of whole paths"),
+    pytest.param(
+        "ab", [f"*{'b*a*' * times}" for times in range(5, 41)], id="in the comparison of whole paths"
+    ),
 ]
 
 
