@@ -10,8 +10,10 @@ from __future__ import annotations
 import ast
 import copy
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from types import CodeType
 from typing import Any, NamedTuple
@@ -54,10 +56,15 @@ _FORM = {"slots", "strict", "repr"}  # keyword arguments on which no decision re
 
 
 class Mutant(NamedTuple):
-    """One changed module. name: where and what, without line numbers, unique in its module."""
+    """One change of a module. `compiled` returns the code of the module with the change in it.
+
+    name: `function | operator | expression | before -> after`. The function is qualified, but not by its
+    module; the expression is printed anew from the syntax tree. Neither a renamed module nor another layout
+    of the source therefore changes a name. `#2` at the end tells equal changes of one function apart.
+    """
 
     name: str
-    code: CodeType
+    compiled: Callable[[], CodeType]
 
 
 class _Place(NamedTuple):
@@ -70,25 +77,48 @@ class _Place(NamedTuple):
     scope: str
 
 
-def mutants(source: str, module: str, path: str) -> Iterator[Mutant]:
-    """Yield every mutant of a module, compiled."""
+_LONGEST = 100  # characters of an expression, and of each side of the arrow, in a name
+_SMALL = (ast.Constant, ast.Name, ast.Attribute, ast.UnaryOp, ast.Slice)  # named with what is around them
+_TOO_LARGE = (ast.arguments, ast.Dict, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
+
+
+def mutants(source: str, path: str = "module.py") -> Iterator[Mutant]:
+    """Yield every mutant of a module. Each is compiled when it is asked for."""
     tree = ast.parse(source)
-    lines = source.splitlines()
     seen: Counter[str] = Counter()
     for place in list(_places(tree, "")):
-        for changed in _variants(place):
-            _put(place, ast.copy_location(changed, place.node))
-            code = compile(ast.fix_missing_locations(tree), path, "exec")
-            _put(place, place.node)
+        for operator, changed in _variants(place):
             was, now = _differing(ast.unparse(place.node), _text(changed))
-            line = lines[place.node.lineno - 1].strip()
-            name = f"{module} {place.scope or '-'} | {line} | {was} -> {now}"
+            name = f"{place.scope or '-'} | {operator} | {_around(place)} | {was} -> {now}"
             seen[name] += 1
-            yield Mutant(name if seen[name] == 1 else f"{name} #{seen[name]}", code)
+            yield Mutant(
+                name if seen[name] == 1 else f"{name} #{seen[name]}",
+                partial(_compiled, tree, place, ast.copy_location(changed, place.node), path),
+            )
+
+
+def _compiled(tree: ast.Module, place: _Place, changed: Any, path: str) -> CodeType:
+    _put(place, changed)
+    code = compile(ast.fix_missing_locations(tree), path, "exec")
+    _put(place, place.node)
+    return code
 
 
 def _text(node: ast.AST) -> str:
     return "(nothing)" if isinstance(node, ast.Pass) else ast.unparse(node)
+
+
+def _around(place: _Place) -> str:
+    """Return the expression that names a place: the changed one, or the one around it where that is small."""
+    outer = isinstance(place.node, _SMALL) and not isinstance(place.parent, _TOO_LARGE)
+    node = place.parent if outer else place.node
+    body = getattr(node, "body", None)
+    text = ast.unparse(node).splitlines()[0] if isinstance(body, list) else ast.unparse(node)
+    return _short(" ".join(text.split()))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}\u2026"
 
 
 def _differing(was: str, now: str) -> tuple[str, str]:
@@ -98,7 +128,7 @@ def _differing(was: str, now: str) -> tuple[str, str]:
         del old[0], new[0]
     while old and new and old[-1] == new[-1]:
         del old[-1], new[-1]
-    return " ".join(old)[:100] or "(nothing)", " ".join(new)[:100] or "(nothing)"
+    return _short(" ".join(old)) or "(nothing)", _short(" ".join(new)) or "(nothing)"
 
 
 def _put(place: _Place, node: ast.AST) -> None:
@@ -117,7 +147,7 @@ def _places(parent: ast.AST, scope: str) -> Iterator[_Place]:
             if isinstance(node, ast.AST) and not _spared(node, parent):
                 if hasattr(node, "lineno"):
                     yield _Place(node, parent, field, i, scope)
-                named = isinstance(node, (ast.FunctionDef, ast.ClassDef))
+                named = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
                 yield from _places(node, f"{scope}.{vars(node)['name']}".lstrip(".") if named else scope)
 
 
@@ -131,15 +161,21 @@ def _spared(node: ast.AST, parent: ast.AST) -> bool:
             return True
         case ast.Subscript(value=ast.Name(id=name)):
             return name in _TYPES
+        case ast.Subscript():  # `class SignatureLog(LRUCache[bytes, Entry])`
+            return isinstance(parent, ast.ClassDef)
+        case ast.Call(func=ast.Name(id="TypeVar")):
+            return True
+        case ast.Constant(value=str()) if isinstance(parent, ast.Call) and ast.unparse(parent.func) == "cast":
+            return True
         case ast.Constant(value=None):
             return isinstance(parent, ast.Compare)  # `is` and `is not` are changed instead
     return False
 
 
-def _variants(place: _Place) -> Iterator[ast.AST]:
-    for kind, make in _MAKERS:
+def _variants(place: _Place) -> Iterator[tuple[str, ast.AST]]:
+    for operator, kind, make in _OPERATORS:
         if isinstance(place.node, kind):
-            yield from make(place)
+            yield from ((operator, changed) for changed in make(place))
 
 
 def _changed(node: Any, **fields: Any) -> Any:
@@ -194,7 +230,9 @@ def _is_pattern(place: _Place) -> bool:
 
 def _compiles(pattern: str) -> bool:
     try:
-        re.compile(pattern)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            re.compile(pattern)
     except (re.error, FutureWarning):
         return False
     return True
@@ -265,20 +303,20 @@ def _nothing(_: _Place) -> Iterator[ast.AST]:
     yield ast.Pass()
 
 
-_MAKERS: tuple[tuple[Any, Callable[[_Place], Iterator[ast.AST]]], ...] = (
-    (ast.Compare, _of_compare),
-    (ast.BoolOp, _of_bool_op),
-    (ast.BinOp, _of_binary),
-    (ast.UnaryOp, lambda place: iter([place.node.operand])),
-    (ast.Constant, _of_constant),
-    ((ast.Name, ast.Attribute), _of_name),
-    (ast.Call, _of_call),
-    ((ast.If, ast.IfExp, ast.While), _of_if),
-    ((ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp), _of_comprehension),
-    (ast.Return, _of_return),
-    ((ast.Tuple, ast.List, ast.Set), _of_sequence),
-    (ast.Dict, lambda place: _less(place.node, "keys", "values")),
-    (ast.Slice, _of_slice),
-    ((ast.Assign, ast.AugAssign), _of_assignment),
-    ((ast.Expr, ast.Raise, ast.Continue, ast.Break), _nothing),
+_OPERATORS: tuple[tuple[str, Any, Callable[[_Place], Iterator[ast.AST]]], ...] = (
+    ("comparison", ast.Compare, _of_compare),
+    ("logic", ast.BoolOp, _of_bool_op),
+    ("arithmetic", ast.BinOp, _of_binary),
+    ("unary", ast.UnaryOp, lambda place: iter([place.node.operand])),
+    ("constant", ast.Constant, _of_constant),
+    ("name", (ast.Name, ast.Attribute), _of_name),
+    ("call", ast.Call, _of_call),
+    ("branch", (ast.If, ast.IfExp, ast.While), _of_if),
+    ("filter", (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp), _of_comprehension),
+    ("return", ast.Return, _of_return),
+    ("element", (ast.Tuple, ast.List, ast.Set), _of_sequence),
+    ("entry", ast.Dict, lambda place: _less(place.node, "keys", "values")),
+    ("slice", ast.Slice, _of_slice),
+    ("assignment", (ast.Assign, ast.AugAssign), _of_assignment),
+    ("statement", (ast.Expr, ast.Raise, ast.Continue, ast.Break), _nothing),
 )
