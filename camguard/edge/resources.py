@@ -107,9 +107,6 @@ def fill_templates(templates: Templates, parameters: Said | None, region: str) -
     found: list[str | None] = []
     for template in templates.templates:
         head = template.head.replace("{region}", region)
-        if not template.paths:
-            found.append(head + template.literals[0])
-            continue
         values = [_values(path, parameters) for path in template.paths]
         if any(not value for value in values):
             found.append(None)
@@ -176,11 +173,18 @@ def _members(node: Any, name: str) -> Iterator[Any]:
 
 @cache
 def _spellings(name: str) -> frozenset[str]:
-    """Return a name, its plural and its singular, in lower case."""
+    """Return a name, its plurals and its singulars, in lower case: as `-s`, `-es` and `-ies` are written.
+
+    A spelling too many adds a resource that must be allowed too. A spelling that lacks would leave out the
+    parameter that the service reads, beside a decoy that is allowed.
+    """
     low = name.lower()
-    singular = low[:-3] + "y" if low.endswith("ies") else low.removesuffix("s")
-    plural = low[:-1] + "ies" if low.endswith("y") else low + "s"
-    return frozenset((low, singular, plural))
+    stems = {low, low.removesuffix("s"), low.removesuffix("es")}
+    if low.endswith("ies"):
+        stems.add(low[:-3] + "y")
+    plurals = {stem + ending for stem in stems for ending in ("s", "es")}
+    plurals.update(stem[:-1] + "ies" for stem in stems if stem.endswith("y"))
+    return frozenset(stems | plurals)
 
 
 def both(body: Parameters | None, query: Sequence[tuple[str, str]]) -> Said | None:

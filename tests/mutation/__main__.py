@@ -1,6 +1,6 @@
 """Mutation testing of what decides: every mutant must be killed by a test, or argued to be no fault.
 
-`python -m tests.mutation [module …] [--shard 1/4] [--sample n] [--again] [--argued]`; a module is
+`python -m tests.mutation [module …] [--shard 1/4] [--sample n] [--first] [--again] [--argued]`; a module is
 `camguard.engine.row`, or a part of it. What was judged is in a file outside of the repository: an interrupted
 run continues where it stopped. Exits 1 for a survivor that `argued.toml` does not name, for a name there that
 is killed, and for a module of which less than 95 % are killed.
@@ -60,6 +60,11 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("modules", nargs="*", help="modules, or parts of their names; default: all")
     parser.add_argument("--shard", type=_shard, default=(1, 1), help="`2/4`: the second of four parts")
     parser.add_argument("--sample", type=int, help="so many mutants of each module, drawn by lot")
+    parser.add_argument(
+        "--first",
+        action="store_true",
+        help="only the quick checks and the module's own tests; what survives these is not kept",
+    )
     parser.add_argument("--argued", action="store_true", help="only the mutants that are argued")
     parser.add_argument(
         "--again",
@@ -100,22 +105,23 @@ def main(arguments: list[str]) -> int:
     options = _parsed(arguments)
     options.results.parent.mkdir(parents=True, exist_ok=True)
     names = set(argued())
+    options.tree = results.digest_of_tree()  # once: a change during the run is not part of it
     parts = chosen(options.modules, options.shard)
     ready = checks() if any(subject.cases for subject, _ in parts) else []
     importlib.import_module("tests.bridge")  # what it imports besides camguard stays imported
     reports = []
-    for subject, made in parts:
-        asked = [mutant for mutant in made if mutant.name in names] if options.argued else made
+    for subject, found in parts:
+        asked = [mutant for mutant in found if mutant.name in names] if options.argued else found
         if options.sample and options.sample < len(asked):
             asked = random.Random(1).sample(asked, options.sample)  # noqa: S311 - a sample, no secret
         if asked:
             reports.append(_report(subject, asked, names, ready, options))
             print(reports[-1], flush=True)
-    counts = (sum(getattr(each, field) for each in reports) for field in ("made", "killed"))
+    made, killed = (sum(getattr(each, field) for each in reports) for field in ("made", "killed"))
     new = [f"{each.module}: {name}" for each in reports for name in each.new]
     stale = [f"{each.module}: {name}" for each in reports for name in each.stale]
     few = [] if options.argued else [each.module for each in reports if each.killed < ENOUGH * each.made]
-    print(Report("all", *counts, new, stale, sum(each.seconds for each in reports)))
+    print(Report("all", made, killed, new, stale, sum(each.seconds for each in reports)))
     for words, lines in (
         ("survived, and no argument says why that is no fault:", new),
         ("argued, but killed:", stale),
@@ -145,20 +151,23 @@ def _report(
 def _judged(
     subject: Subject, asked: list[Mutant], ready: list[Check], options: argparse.Namespace
 ) -> Iterator[tuple[str, str]]:
-    tree, source = results.digest_of_tree(), results.digest_of(subject)
-    known = results.known(results.read(options.results), subject, tree, keep_kills=options.again)
+    source = results.digest_of(subject)
+    known = results.known(results.read(options.results), subject, options.tree, keep_kills=options.again)
     judge = None
     for mutant in asked:
         if mutant.name not in known:
             if judge is None:
                 judge = Judge(subject, ready)
-                killer = judge.prepare()
+                killer = judge.prepare(only_first=options.first)
                 if killer is not None:
                     sys.exit(f"{subject.module} does not pass unchanged: {killer}")
             killer, seconds = timed(judge, mutant.compiled())
             known[mutant.name] = killer
-            line = results.Result(subject.module, source, tree, mutant.name, killer, round(seconds, 2))
-            results.append(options.results, line)
+            line = results.Result(
+                subject.module, source, options.tree, mutant.name, killer, round(seconds, 2)
+            )
+            if killer != SURVIVED or not options.first:
+                results.append(options.results, line)
             if os.environ.get("VERBOSE"):
                 print(f"{seconds:6.2f} s  {killer[:60]:60}  {mutant.name}", flush=True)
         yield mutant.name, known[mutant.name]

@@ -17,6 +17,7 @@ from tests.generators import a_broken_document, a_catalog, seeded, stream
 
 WORLDS, CALLS, DOCUMENTS = 150, 20, 1000  # seeded bundles, calls of each, and documents
 
+
 class Check(NamedTuple):
     """One thing that must hold. name: said of the mutant that it kills."""
 

@@ -30,6 +30,7 @@ from tests.mutation.subjects import PASSED_OVER, Subject
 SURVIVED = "survived"
 LIMIT = "a limit of time or memory"
 _MEMORY = 2 << 30  # bytes
+_UNMEASURED = 600  # seconds that the unchanged module may take
 _WALL = 20  # so many times the processor time that is allowed: other programs use the machine too
 _OURS = ("camguard", "tests.")
 _KEPT = ("tests.mutation", "tests.oracle", "tests.casebook", "tests.generators")  # import nothing of camguard
@@ -57,27 +58,27 @@ class Judge:
         self._recent: list[str] = []  # tests that killed, the last one first
         self._stages: list[_Stage] = []
 
-    def prepare(self) -> str | None:
-        """Measure what the unchanged module costs. Return what fails for it, or None as it must be."""
+    def prepare(self, *, only_first: bool = False) -> str | None:
+        """Measure what the unchanged module costs. Return what fails for it, or None as it must be.
+
+        only_first: judge by the quick checks and the module's own tests alone.
+        """
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-        SourceFileLoader.get_code = _get_code  # type: ignore[method-assign]
+        SourceFileLoader.get_code = _get_code  # type: ignore[method-assign, assignment]
         subject = self._subject
         _pytest("--collect-only", *subject.suite)  # imports what is not ours
         _forget()
         gc.collect()
         gc.freeze()
         unchanged = compile(subject.path.read_text(encoding="utf-8"), subject.path, "exec")
-        own = [self._own] if self._checks or subject.first else []
-        for run in (*own, self._suite):
-            self._stages = [_Stage(run, 600)]
+        stages = []
+        for run in (self._own, self._suite)[: 1 if only_first else 2]:
             began = _cpu_of_children()
-            killer = self(unchanged)
+            killer = self._forked(_Stage(run, _UNMEASURED), unchanged)
             if killer != SURVIVED:
                 return killer
-            self._stages = [_Stage(run, int(3 * (_cpu_of_children() - began)) + 3)]
-            ready = (*getattr(self, "_ready", ()), *self._stages)
-            self._ready = ready
-        self._stages = list(self._ready)
+            stages.append(_Stage(run, int(3 * (_cpu_of_children() - began)) + 3))
+        self._stages = stages
         return None
 
     def __call__(self, code: CodeType) -> str:
@@ -104,8 +105,7 @@ class Judge:
         return _failing(self._subject.first, self._recent) if self._subject.first else None
 
     def _suite(self) -> str | None:
-        first = self._subject.first if len(self._stages) > 1 else ()
-        return _failing(self._subject.suite, self._recent, passed_over=first)
+        return _failing(self._subject.suite, self._recent, passed_over=self._subject.first)
 
     def _forked(self, stage: _Stage, code: CodeType) -> str:
         reader, writer = os.pipe()

@@ -152,24 +152,23 @@ def _places(parent: ast.AST, scope: str) -> Iterator[_Place]:
 
 
 def _spared(node: ast.AST, parent: ast.AST) -> bool:
+    call = ast.unparse(parent.func) if isinstance(parent, ast.Call) else ""
     match node:
         case ast.Expr(value=ast.Constant(value=str())) | ast.Import() | ast.ImportFrom():  # a docstring
-            return True
-        case ast.AnnAssign(annotation=ast.Name(id="TypeAlias")):
-            return True
-        case ast.keyword(arg=name) if name in _FORM:
-            return True
-        case ast.Subscript(value=ast.Name(id=name)):
-            return name in _TYPES
-        case ast.Subscript():  # `class SignatureLog(LRUCache[bytes, Entry])`
-            return isinstance(parent, ast.ClassDef)
-        case ast.Call(func=ast.Name(id="TypeVar")):
-            return True
-        case ast.Constant(value=str()) if isinstance(parent, ast.Call) and ast.unparse(parent.func) == "cast":
-            return True
+            spared = True
+        case ast.AnnAssign(annotation=ast.Name(id="TypeAlias")) | ast.Call(func=ast.Name(id="TypeVar")):
+            spared = True
+        case ast.keyword(arg=name):
+            spared = name in _FORM
+        case ast.Subscript(value=ast.Name(id=name)):  # of a base class, too: `LRUCache[bytes, Entry]`
+            spared = name in _TYPES or isinstance(parent, ast.ClassDef)
         case ast.Constant(value=None):
-            return isinstance(parent, ast.Compare)  # `is` and `is not` are changed instead
-    return False
+            spared = isinstance(parent, ast.Compare)  # `is` and `is not` are changed instead
+        case ast.Constant(value=str()):
+            spared = call == "cast"
+        case _:
+            spared = False
+    return spared
 
 
 def _variants(place: _Place) -> Iterator[tuple[str, ast.AST]]:

@@ -1,4 +1,4 @@
-"""The arguments of the mutation run name mutants that exist, and the rows of its table name modules and tests.
+"""The arguments of the mutation run name mutants that exist; its table names modules and tests that do.
 
 No mutant is run here: `make mutation` does that.
 """
@@ -38,7 +38,9 @@ def test_shards_hold_each_module_once() -> None:
 
 # module, the same module with another layout and other comments
 SAME = [
-    pytest.param("def f(a):\n    return a == 1\n", "# x\ndef f(a):\n  return (a\n    ==  0x1)\n", id="layout"),
+    pytest.param(
+        "def f(a):\n    return a == 1\n", "# x\ndef f(a):\n  return (a\n    ==  0x1)\n", id="layout"
+    ),
     pytest.param("def f():\n    return 'a'\n", 'def f():\n    return "a"\n', id="quotes"),
 ]
 
