@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any, AnyStr, NamedTuple
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
@@ -75,6 +75,7 @@ class _Place(NamedTuple):
     field: str
     at: int | None  # in a list
     scope: str
+    pattern: bool  # inside of what is given to `re.compile`
 
 
 _LONGEST = 100  # characters of an expression, and of each side of the arrow, in a name
@@ -138,17 +139,19 @@ def _put(place: _Place, node: ast.AST) -> None:
         getattr(place.parent, place.field)[place.at] = node
 
 
-def _places(parent: ast.AST, scope: str) -> Iterator[_Place]:
+def _places(parent: ast.AST, scope: str, *, pattern: bool = False) -> Iterator[_Place]:
     """Yield every node that may be changed, the outermost first."""
+    pattern = pattern or (isinstance(parent, ast.Call) and ast.unparse(parent.func) == "re.compile")
     for field, value in ast.iter_fields(parent):
         if field in ("annotation", "returns", "op", "ops", "ctx"):
             continue
         for i, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
             if isinstance(node, ast.AST) and not _spared(node, parent):
                 if hasattr(node, "lineno"):
-                    yield _Place(node, parent, field, i, scope)
+                    yield _Place(node, parent, field, i, scope, pattern)
                 named = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-                yield from _places(node, f"{scope}.{vars(node)['name']}".lstrip(".") if named else scope)
+                inner = f"{scope}.{vars(node)['name']}".lstrip(".") if named else scope
+                yield from _places(node, inner, pattern=pattern)
 
 
 def _spared(node: ast.AST, parent: ast.AST) -> bool:
@@ -214,20 +217,25 @@ def _of_constant(place: _Place) -> Iterator[ast.AST]:
             others = (True, False)
         case int() | float():
             others = (node.value + 1, node.value - 1)
-        case str() as text if _is_pattern(place):
-            shorter = {text[:i] + text[i + 1 :] for i in range(len(text))}
-            others = tuple(one for one in sorted(shorter - {text}) if _compiles(one))
+        case str() as text if place.pattern:
+            others = tuple(_shorter(text, whole=isinstance(place.parent, ast.Call)))
+        case bytes() as text if place.pattern:
+            others = tuple(_shorter(text, whole=isinstance(place.parent, ast.Call)))
         case str() as text if " " not in text:
             others = (text + "X", "") if text else ("X",)
+        case bytes() as text if b" " not in text:
+            others = (text + b"X", b"") if text else (b"X",)
     for other in others:
         yield _changed(node, value=other)
 
 
-def _is_pattern(place: _Place) -> bool:
-    return isinstance(place.parent, ast.Call) and ast.unparse(place.parent.func) == "re.compile"
+def _shorter(text: AnyStr, *, whole: bool) -> list[AnyStr]:
+    """Return a pattern without each of its letters. whole: it is a pattern, and no piece of one."""
+    found = sorted({text[:i] + text[i + 1 :] for i in range(len(text))} - {text})
+    return [one for one in found if not whole or _compiles(one)]
 
 
-def _compiles(pattern: str) -> bool:
+def _compiles(pattern: str | bytes) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
