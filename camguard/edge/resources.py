@@ -108,10 +108,7 @@ def fill_templates(templates: Templates, parameters: Said | None, region: str) -
     for template in templates.templates:
         head = template.head.replace("{region}", region)
         values = [_values(path, parameters) for path in template.paths]
-        if any(not value for value in values):
-            found.append(None)
-            continue
-        filled = list(_filled(head, template.literals, values))
+        filled = list(_filled(head, template.literals, values)) if all(values) else [None]
         if templates.any_one and len(filled) > 1:
             filled = [None]  # which of several alternatives they belong to cannot be told
         found += filled
@@ -179,7 +176,7 @@ def _spellings(name: str) -> frozenset[str]:
     parameter that the service reads, beside a decoy that is allowed.
     """
     low = name.lower()
-    stems = {low, low.removesuffix("s"), low.removesuffix("es")}
+    stems = {low.removesuffix("s"), low.removesuffix("es")}
     if low.endswith("ies"):
         stems.add(low[:-3] + "y")
     plurals = {stem + ending for stem in stems for ending in ("s", "es")}

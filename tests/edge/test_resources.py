@@ -156,6 +156,8 @@ def test_singular_and_plural_are_one_parameter(template: str, name: str) -> None
     [
         ("InstanceId", "InstanceIdss"),
         ("InstanceId", "Instance"),
+        ("InstanceId", "Instancey"),
+        ("InstanceId", "InstanceIies"),
         ("Policies", "Policie_"),
         ("Policy", "Polic"),
         ("Address", "Addres_"),
@@ -329,6 +331,13 @@ def test_a_call_names_a_thousand_resources_at_most() -> None:
     two = ("qcs::cvm:$region:$account:a/$A", "qcs::cvm:$region:$account:b/$B")
     assert len(bound(*two, parameters={"A": numbered(500), "B": numbered(500)})) == 1000
     assert bound(*two, parameters={"A": numbered(500), "B": numbered(501)}) == UNBOUND
+
+
+def test_combinations_are_counted_before_they_are_made() -> None:
+    """They would take gibibytes."""
+    triple = "qcs::cvm:$region:$account:$A/$B/$C"
+    parameters = {"A": numbered(999), "B": numbered(999), "C": numbered(999)}
+    assert bound(triple, parameters=parameters) == UNBOUND
 
 
 def test_values_are_counted_before_repeated_ones_are_dropped() -> None:
