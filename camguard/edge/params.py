@@ -123,10 +123,10 @@ def _plain(name: str) -> str:
     for _ in range(_DECODED_AGAIN):
         name = unquote(name)
     name = unicodedata.normalize("NFKC", name)
-    if not name.isprintable():  # a reader may end a name at a NUL, or pass over what it cannot show
-        name = "".join(filter(str.isprintable, name.partition("\0")[0]))
+    # A reader may end a name at a NUL, or pass over what it cannot show.
+    name = "".join(filter(str.isprintable, name.partition("\0")[0]))
     # Java compares by capitals, too, in which the dotless i is an i; and drops the dot that `İ` has.
-    return name.strip().casefold().replace("\u0131", "i").replace("i\u0307", "i")
+    return name.casefold().replace("\u0131", "i").replace("i\u0307", "i")
 
 
 def ambiguous_names(names: Sequence[str]) -> Decision | None:

@@ -46,6 +46,7 @@ ROWS = (
         Row(f"camguard/catalog/{name}.py", ("tests/catalog",), ("tests/catalog", "tests/edge"))
         for name in ("model", "check", "template", "files")
     ),
+    Row("camguard/edge/params.py", ("tests/edge/test_params.py", "tests/edge/test_wire.py"), _EDGE),
     Row("camguard/edge/headers.py", ("tests/edge/test_head.py",), _EDGE),
     Row("camguard/edge/deadline.py", ("tests/edge/test_body.py", "tests/edge/test_waiting.py"), _EDGE),
     Row("camguard/edge/replay.py", ("tests/edge/test_identity.py",), _EDGE),
