@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camguard.edge.client_address import (
+    REWRITTEN,
     Peer,
     client_address,
     element_place,
@@ -17,6 +18,7 @@ from camguard.edge.client_address import (
     peer_of,
     peer_text,
 )
+from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision
 from camguard.ipset import IpSet, format_address, parse_address
 from tests.edge.stage import ELSEWHERE, OFFICE, PROXY, QUIET, SETTINGS, Play, Reply, ask, changed, sdk
@@ -221,6 +223,126 @@ def test_a_unix_socket_is_a_proxy_only_where_the_settings_say_so() -> None:
 def test_a_peer_is_a_pair_of_text_and_port() -> None:
     assert peer_text(["10.0.0.1", 5]) == "10.0.0.1"
     assert isinstance(peer_of(peer_text((b"10.0.0.1", 5)), TRUSTED), Decision)
+
+
+# element of X-Forwarded-For, the address that it names; None for anything else
+PLACES = [
+    pytest.param("1.2.3.4", "1.2.3.4", id="the shortest IPv4"),
+    pytest.param("255.255.255.255", "255.255.255.255", id="the longest IPv4"),
+    pytest.param("1.2.3.4:5", "1.2.3.4", id="the shortest IPv4 with a port"),
+    pytest.param("255.255.255.255:65535", "255.255.255.255", id="the longest IPv4 with a port"),
+    pytest.param("1.2.3.4:0", "1.2.3.4", id="port 0"),
+    pytest.param("1.2.3.4:00080", "1.2.3.4", id="a port of five digits with zeros"),
+    pytest.param("::", "::", id="the shortest IPv6"),
+    pytest.param("[::]", "::", id="the shortest IPv6 in brackets"),
+    pytest.param("[::]:0", "::", id="the shortest IPv6 with a port"),
+    pytest.param("[2001:DB8::aF]:65535", "2001:db8::af", id="capital and small digits"),
+    pytest.param(
+        "[abcd:ef01:2345:6789:abcd:ef01:2345:6789]:65535",
+        "abcd:ef01:2345:6789:abcd:ef01:2345:6789",
+        id="IPv6 in full, with a port",
+    ),
+    pytest.param("[::ffff:203.0.113.7]", "203.0.113.7", id="a mapped address in brackets"),
+    pytest.param("1.2.3.4:65536", None, id="a port above the largest"),
+    pytest.param("[::1]:65536", None, id="a port above the largest, behind IPv6"),
+    pytest.param("1.2.3.4:123456", None, id="a port of six digits"),
+    pytest.param("[::1]:123456", None, id="a port of six digits, behind IPv6"),
+    pytest.param("1.2.3.4:", None, id="a colon without a port"),
+    pytest.param("[::1]:", None, id="a colon without a port, behind IPv6"),
+    pytest.param("1.2.3.4:-1", None, id="a negative port"),
+    pytest.param("1.2.3.4:\u0663", None, id="a digit of another script as a port"),
+    pytest.param("[::1]80", None, id="a port without a colon"),
+    pytest.param("[1.2.3.4]:80", None, id="IPv4 in brackets"),
+    pytest.param("[12]", None, id="digits in brackets"),
+    pytest.param("[::1", None, id="a bracket that does not end"),
+    pytest.param("::1]", None, id="a bracket that does not begin"),
+    pytest.param("[]", None, id="brackets around nothing"),
+    pytest.param("[::g]", None, id="a letter that is no digit"),
+    pytest.param("[[::1]]", None, id="two brackets"),
+    pytest.param("", None, id="nothing"),
+    pytest.param(":80", None, id="a port alone"),
+]
+
+
+@pytest.mark.parametrize(("element", "address"), PLACES)
+def test_an_element_names_an_address(element: str, address: str | None) -> None:
+    """THREATS 3.1.5."""
+    assert element_place(element) == (address and parse_address(address))
+    quoted = f'for="{element}"'
+    bare = ":" in element and not element.startswith("[") and element.count(":") > 1
+    assert forwarded_place(quoted) == (None if bare else element_place(element))
+
+
+# element of Forwarded, the address that it names; None for anything else
+FORWARDED_ELEMENTS = [
+    pytest.param("for=1.2.3.4", "1.2.3.4", id="a token"),
+    pytest.param("FOR=1.2.3.4", "1.2.3.4", id="capitals"),
+    pytest.param("by=5.6.7.8;for=1.2.3.4;host=x", "1.2.3.4", id="other parameters around it"),
+    pytest.param('for=1.2.3.4;x="a;b=\\"c"', "1.2.3.4", id="a quoted semicolon and an escaped quote"),
+    pytest.param("for=1.2.3.4;!#$%&'*+-.^_`|~aZ9=!#$%&'*+-.^_`|~aZ9", "1.2.3.4", id="every sign of a token"),
+    pytest.param("for=", None, id="no value"),
+    pytest.param("=1.2.3.4", None, id="no name"),
+    pytest.param("for", None, id="a name alone"),
+    pytest.param("for =1.2.3.4", None, id="a blank before the equals sign"),
+    pytest.param("for=1.2.3.4;", None, id="a semicolon at the end"),
+    pytest.param(";for=1.2.3.4", None, id="a semicolon at the beginning"),
+    pytest.param("for=1.2.3.4 ", None, id="a blank behind it"),
+    pytest.param("for=1.2.3.4;x", None, id="another parameter without a value"),
+    pytest.param("for=1.2.3.4;for=1.2.3.4", None, id="twice the same"),
+    pytest.param("for=1.2.3.4;For=5.6.7.8", None, id="twice, in another letter case"),
+    pytest.param("for=1.2.3.4;x=a/b", None, id="a sign that no token has"),
+    pytest.param("f\u00f6r=1.2.3.4", None, id="a letter that no token has"),
+    pytest.param('for="1.2.3.4', None, id="a quote that does not end"),
+    pytest.param('for="1.2.3.4"x', None, id="something behind the quote"),
+    pytest.param("x=1.2.3.4", None, id="no for"),
+]
+
+
+@pytest.mark.parametrize(("element", "address"), FORWARDED_ELEMENTS)
+def test_an_element_of_forwarded_names_an_address(element: str, address: str | None) -> None:
+    """RFC 7239 section 4."""
+    assert forwarded_place(element) == (address and parse_address(address))
+
+
+# lines of X-Forwarded-For, whether the peer 10.0.0.1:42 was rewritten from them
+REWRITING = [
+    pytest.param(["10.0.0.1:42"], True, id="its address and port"),
+    pytest.param(["1.1.1.1", "x, 10.0.0.1:42 , y"], True, id="blanks, in the second line, in the middle"),
+    pytest.param(["[10.0.0.1]:42"], True, id="brackets"),
+    pytest.param(["10.0.0.1:042"], True, id="a zero before the port"),
+    pytest.param(["10.0.0.1, 10.0.0.1:41, 10.0.0.1:42"], True, id="the third element that names it"),
+    pytest.param(["110.0.0.1:42, 10.0.0.1:42"], True, id="behind an address that contains it"),
+    pytest.param(["10.0.0.1:42,10.0.0.1"], True, id="the first of two"),
+    pytest.param(["10.0.0.1"], False, id="its address alone"),
+    pytest.param(["10.0.0.1:43"], False, id="another port"),
+    pytest.param(["10.0.0.1:x, 1.1.1.1:42"], False, id="no port, and another address with this port"),
+    pytest.param(["10.0.0.12:42"], False, id="an address that begins like it"),
+    pytest.param(["110.0.0.1:42"], False, id="an address that ends like it"),
+    pytest.param(["10.0.0.1:42x"], False, id="no number"),
+    pytest.param([",".join(["10.0.0.1:1"] * 999)], False, id="999 times with another port"),
+    pytest.param([",".join(["10.0.0.1:1"] * 1000)], True, id="a thousand times: more than any proxy writes"),
+]
+
+
+@pytest.mark.parametrize(("lines", "rewritten"), REWRITING)
+def test_t05_a_peer_that_a_header_names_with_its_port_was_rewritten(
+    lines: list[str], rewritten: bool
+) -> None:
+    found = peer_text((PROXY, 42), [line.encode() for line in lines])
+    assert found == (REWRITTEN if rewritten else PROXY)
+
+
+def test_the_lines_of_a_header_have_4096_bytes_and_32_elements_at_most() -> None:
+    """THREATS 3.1.4."""
+    for header, element in (("x-forwarded-for", OFFICE), ("forwarded", f"for={OFFICE}")):
+        whole = (b" " * (4096 - len(element)) + element.encode(),)
+        assert client_address(PROXIED, whole, TRUSTED, header) == (parse_address(OFFICE), "forwarded")
+        longer = (b" " + whole[0],)
+        assert client_address(PROXIED, longer, TRUSTED, header) is refused("forwarded_too_long")
+        most = (element.encode(),) * 32
+        assert client_address(PROXIED, most, TRUSTED, header) == (parse_address(OFFICE), "forwarded")
+        more = (*most, element.encode())
+        assert client_address(PROXIED, more, TRUSTED, header) is refused("forwarded_too_long")
 
 
 addresses = st.one_of(st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str))
