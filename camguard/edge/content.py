@@ -196,9 +196,9 @@ def _parameters(fields: Sequence[Field], limit: int) -> Fields:
             found[name] = text
             continue
         # The vendor's clients write lists and objects as JSON. All of a request are counted together.
-        most -= sum(map(text.count, ",[{"))
         try:
             found[name] = parse_json(text, most=max(most, 0))
         except ValueError:
             return UNREAD
+        most -= sum(map(text.count, ",[{"))
     return Fields(found)

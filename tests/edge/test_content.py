@@ -10,9 +10,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from camguard.edge.content import content_of, inspect_json, inspect_multipart, plain_json
+from camguard.edge.content import (
+    UNREAD,
+    Content,
+    Fields,
+    content_of,
+    inspect_json,
+    inspect_multipart,
+    plain_json,
+)
 from camguard.edge.multipart import multipart_fields
+from camguard.edge.refusal import refused
 from camguard.engine.decision import Decision
+from camguard.strict_json import Number
 from tests.edge.stage import OFFICE, QUIET, Known, Line, Play, Reply, ask, limits, sdk
 
 FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
@@ -55,6 +65,122 @@ def test_content_types(content_type: bytes, detail: str) -> None:
     reply = post(b"{}", content_type)
     assert reply.detail == detail
     assert reply.passed == (detail == "allowed")
+
+
+SIGNS = b"0az'+_.-"  # every sign of a charset or of a boundary without quotes
+
+# content type, what it announces; None where it is refused
+ANNOUNCED = [
+    pytest.param(b"application/json", Content("json"), id="JSON"),
+    pytest.param(b"application/x-www-form-urlencoded", Content("form"), id="a form"),
+    pytest.param(b"application/octet-stream", Content("octets"), id="bytes"),
+    pytest.param(b"APPLICATION/JSON \t; \tCharset=UTF8", Content("json"), id="capitals, blanks, tabs, utf8"),
+    pytest.param(b'application/json;charset="utf-8"', Content("json"), id="a quoted charset"),
+    pytest.param(b"multipart/form-data; boundary=" + SIGNS, Content("multipart", SIGNS), id="every sign"),
+    pytest.param(
+        b'multipart/form-data; boundary="' + SIGNS + b'/:="',
+        Content("multipart", SIGNS + b"/:="),
+        id="every sign in quotes",
+    ),
+    pytest.param(
+        b"multipart/form-data; BOUNDARY=AZ; charset=utf-8", Content("multipart", b"AZ"), id="a boundary first"
+    ),
+    pytest.param(
+        b"multipart/form-data; boundary=" + b"a" * 70, Content("multipart", b"a" * 70), id="70 characters"
+    ),
+    pytest.param(
+        b'multipart/form-data; boundary="' + b"a" * 70 + b'"',
+        Content("multipart", b"a" * 70),
+        id="70 characters in quotes",
+    ),
+    pytest.param(b'multipart/form-data; boundary="' + b"a" * 71 + b'"', None, id="71 characters in quotes"),
+    pytest.param(b"multipart/form-data; boundary=", None, id="an empty boundary"),
+    pytest.param(b'multipart/form-data; boundary=""', None, id="an empty boundary in quotes"),
+    pytest.param(b'multipart/form-data; boundary="a', None, id="a quote that does not end"),
+    pytest.param(b'multipart/form-data; boundary=a"', None, id="a quote that does not begin"),
+    pytest.param(b"multipart/form-data; boundary = a", None, id="blanks around the equals sign"),
+    pytest.param(b"multipart/form-data, boundary=a", None, id="a comma before the boundary"),
+    pytest.param(b"multipart/form-data; boundary=a; BOUNDARY=a", None, id="a boundary twice, in capitals"),
+    pytest.param(b"multipart/form-data; boundary=a; x=y", None, id="another parameter"),
+    pytest.param(b"application/json charset=utf-8", None, id="no semicolon"),
+    pytest.param(b"application/json; charset=utf-8 ", None, id="a blank at the end"),
+    pytest.param(b"application/json; charset=utf-7", None, id="another charset"),
+    pytest.param(b"application/json; charset=", None, id="an empty charset"),
+    pytest.param(b"application/json; charset", None, id="a charset without a value"),
+    pytest.param(b"json", None, id="half a type"),
+    pytest.param(b" application/json", None, id="a blank at the beginning"),
+    pytest.param(b"application/json\n", None, id="a line feed at the end"),
+    pytest.param(b"application/" + b"x" * 60, None, id="a long type"),
+]
+
+
+@pytest.mark.parametrize(("content_type", "content"), ANNOUNCED)
+def test_what_a_content_type_announces(content_type: bytes, content: Content | None) -> None:
+    """THREATS 3.5.6."""
+    assert content_of(content_type) == (content or refused("content_type"))
+
+
+# JSON body, whether it is plain: short ASCII without a name that decides
+PLAIN = [
+    pytest.param(b"{}", True, id="an empty object"),
+    pytest.param(b"", True, id="nothing"),
+    pytest.param(b'{"Prompt": "a\\nb"}', True, id="an escape that hides no letter"),
+    pytest.param(b'{"Prompt": "x"}' + b" " * 65_521, True, id="64 KiB"),
+    pytest.param(b'{"Prompt": "x"}' + b" " * 65_522, False, id="more than 64 KiB"),
+    pytest.param(b'{"acTion": 1}', False, id="action in any letter case"),
+    pytest.param(b'{"veRsion": 1}', False, id="version"),
+    pytest.param(b'{"regIon": 1}', False, id="region"),
+    pytest.param(b'{"a\\nb": "Action"}', False, id="action beside an escape"),
+    pytest.param(b'{"\\u0041": 1}', False, id="a letter written as an escape"),
+    pytest.param(b'{"a": "\0"}', False, id="a NUL"),
+    pytest.param(b'{"a": "\xc3\xa9"}', False, id="a letter beyond ASCII"),
+]
+
+
+@pytest.mark.parametrize(("body", "plain"), PLAIN)
+def test_a_plain_body_is_one_that_cannot_name_what_decides(body: bytes, plain: bool) -> None:
+    assert plain_json(body) is plain
+
+
+# JSON body, whether parameters are wanted, limit, what is found or the detail of the refusal
+INSPECTED = [
+    pytest.param(b'{"A": 1}', False, 9, UNREAD, id="nothing wanted, nothing that decides"),
+    pytest.param(b'{"A": "b"}', True, 9, Fields({"A": "b"}), id="parameters wanted"),
+    pytest.param(b"", True, 9, UNREAD, id="no body"),
+    pytest.param(b"[1]", True, 9, UNREAD, id="a list"),
+    pytest.param(b'"x"', True, 9, UNREAD, id="a text"),
+    pytest.param(b'{"A": 1', False, 9, UNREAD, id="no JSON that is not read"),
+    pytest.param(b'{"A": 1', True, 9, "body_malformed", id="no JSON"),
+    pytest.param(b'{"Region": "x"}', False, 9, Fields({"Region": "x"}), id="a region"),
+    pytest.param(b'{"Version": "x"}', False, 9, Fields({"Version": "x"}), id="a version"),
+    pytest.param(b'{"Action": "QueryArea"}', False, 9, Fields({"Action": "QueryArea"}), id="the same action"),
+    pytest.param(b'{"Action": "X"}', False, 9, "action_conflict", id="another action"),
+    pytest.param(b'{"region": "x"}', False, 9, "param_ambiguous", id="a twin of the region"),
+    pytest.param(b'{"\\u0041": 1}', False, 9, Fields({"A": Number("1")}), id="an escaped letter is read"),
+    pytest.param(b'{"A": "\xc3\xa9"}', False, 9, Fields({"A": "\u00e9"}), id="a letter beyond ASCII is read"),
+    pytest.param(b'{"A": "\xff"}', False, 9, "body_malformed", id="no UTF-8, though nothing is wanted"),
+    pytest.param(b'{"A": "\0"}', False, 9, "body_malformed", id="a NUL, though nothing is wanted"),
+    pytest.param(b"\xef\xbb\xbf{}", False, 9, "body_malformed", id="a byte order mark"),
+    pytest.param(
+        b'{"A": 1, "B": 2}', True, 2, Fields({"A": Number("1"), "B": Number("2")}), id="as many as may be"
+    ),
+    pytest.param(b'{"A": 1, "B": 2}', True, 1, "too_many_params", id="a member too many"),
+    pytest.param(b'{"A": [' + b"1," * 27 + b"1]}", True, 1, 28, id="thirty values for each parameter"),
+    pytest.param(b'{"A": [' + b"1," * 40 + b"1]}", True, 1, "too_many_params", id="more values than that"),
+    pytest.param(b'{"A": "' + b"\\n" * 400_000 + b'"}', True, 9, 400_000, id="400 000 escapes"),
+    pytest.param(b'{"A": "' + b"\\n" * 400_001 + b'"}', True, 9, "too_many_params", id="an escape too many"),
+]
+
+
+@pytest.mark.parametrize(("body", "wanted", "limit", "found"), INSPECTED)
+def test_what_of_a_json_body_is_known(body: bytes, wanted: bool, limit: int, found: object) -> None:
+    result = inspect_json(body, "QueryArea", wanted=wanted, depth=9, limit=limit)
+    if isinstance(found, int):  # so many elements, or letters
+        assert isinstance(result, Fields)
+        assert result.parameters is not None
+        assert len(result.parameters["A"]) == found
+    else:
+        assert result == (refused(found) if isinstance(found, str) else found)
 
 
 def test_a_post_says_what_its_body_is_and_a_get_need_not() -> None:
@@ -212,6 +338,62 @@ def test_multipart(body: bytes, detail: str) -> None:
     assert reply.passed == (detail == "allowed")
     if reply.passed:
         assert reply.taken == body
+
+
+# parts, whether parameters are wanted, what is found or the detail of the refusal
+FOUND = [
+    pytest.param([(b"A", b"b")], False, UNREAD, id="nothing wanted"),
+    pytest.param([(b"A", b"b"), (b"C", b"")], True, Fields({"A": "b", "C": ""}), id="two texts"),
+    pytest.param([(b"A", b"[1, 2]")], True, Fields({"A": [Number("1"), Number("2")]}), id="a list"),
+    pytest.param(
+        [(b"A", b' \t\r\n{"b": "c"}')], True, Fields({"A": {"b": "c"}}), id="an object behind blanks"
+    ),
+    pytest.param([(b"A", b"x[1]")], True, Fields({"A": "x[1]"}), id="a text that is no list"),
+    pytest.param([(b"A", b"\xff")], True, Fields({"A": ""}), id="no text"),
+    pytest.param([(b"A", b"[1")], True, UNREAD, id="a list that does not end"),
+    pytest.param([(b"A", b"1"), (b"A", b"1")], True, UNREAD, id="a name twice"),
+    pytest.param([(b"A", b"1"), (b"A", b"1")], False, UNREAD, id="a name twice, nothing wanted"),
+    pytest.param([(b"A", b"[" + b"1," * 267 + b"1]")], True, 268, id="thirty values for each field"),
+    pytest.param([(b"A", b"[" + b"1," * 300 + b"1]")], True, UNREAD, id="more values than that"),
+    pytest.param(
+        [(b"B", b"[" + b"1," * 140 + b"1]"), (b"A", b"[" + b"1," * 140 + b"1]")],
+        True,
+        UNREAD,
+        id="more values than that in two fields together",
+    ),
+    pytest.param(
+        [(b"Action", b"QueryArea"), (b"A", b"b")],
+        True,
+        Fields({"Action": "QueryArea", "A": "b"}),
+        id="the same action",
+    ),
+    pytest.param([(b"A", b"b"), (b"Action", b"X")], False, "action_conflict", id="another action"),
+    pytest.param([(b"region", b"X")], False, "param_ambiguous", id="a twin of the region"),
+]
+
+
+@pytest.mark.parametrize(("parts", "wanted", "found"), FOUND)
+def test_what_of_a_multipart_body_is_known(
+    parts: list[tuple[bytes, bytes]], wanted: bool, found: object
+) -> None:
+    body = b"".join(part(name, value) for name, value in parts) + END
+    result = inspect_multipart(body, b"b0undary", "QueryArea", wanted=wanted, limit=9)
+    if isinstance(found, int):  # so many elements
+        assert isinstance(result, Fields)
+        assert result.parameters is not None
+        assert len(result.parameters["A"]) == found
+    else:
+        assert result == (refused(found) if isinstance(found, str) else found)
+
+
+def test_a_file_is_no_text_and_no_action() -> None:
+    file = part(b"A", b"[1]", b'Content-Disposition: form-data; name="%s"; filename=x')
+    found = inspect_multipart(file + END, b"b0undary", "QueryArea", wanted=True, limit=9)
+    assert found == Fields({"A": None})
+    action = part(b"Action", b"QueryArea", b'Content-Disposition: form-data; name="%s"; filename=x')
+    found = inspect_multipart(action + END, b"b0undary", "QueryArea", wanted=True, limit=9)
+    assert found is refused("action_conflict")
+    assert inspect_multipart(b"", b"b0undary", "QueryArea", wanted=True, limit=9) is UNREAD
 
 
 def test_t64_reading_stays_linear() -> None:
