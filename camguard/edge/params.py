@@ -78,8 +78,7 @@ def _decoded(raw: bytes) -> str:
     # escape, as in unquote_to_bytes, would make a form of a mebibyte cost 40 ms more and thirty times its
     # memory. What is no escape is left as it is, so that the length tells.
     signs = raw.count(b"=")
-    if signs:
-        raw = raw.replace(b"=", b"=3D")
+    raw = raw.replace(b"=", b"=3D")
     found = a2b_qp(raw.translate(_QUOTED))
     if len(found) != len(raw) - 2 * (escapes + signs):
         raise ValueError
