@@ -56,6 +56,7 @@ class Judge:
         self._subject = subject
         self._checks = list(checks) if subject.cases else []
         self._recent: list[str] = []  # tests that killed, the last one first
+        self._tests_first = False  # as a test killed the last mutant, and no check
         self._stages: list[_Stage] = []
 
     def prepare(self, *, only_first: bool = False) -> str | None:
@@ -88,6 +89,7 @@ class Judge:
             if killer == SURVIVED:
                 continue
             at = next((i for i, check in enumerate(self._checks) if check.name == killer), None)
+            self._tests_first = at is None
             if at is not None:
                 self._checks.insert(0, self._checks.pop(at))
             elif killer != LIMIT:
@@ -96,12 +98,20 @@ class Judge:
         return SURVIVED
 
     def _own(self) -> str | None:
+        if self._tests_first:
+            return self._failing_test() or self._failing_check()
+        return self._failing_check() or self._failing_test()
+
+    def _failing_check(self) -> str | None:
         for check in self._checks:
             try:
                 if not check.holds():
                     return check.name
             except BaseException:  # noqa: BLE001 - whatever is raised where nothing may be
                 return check.name
+        return None
+
+    def _failing_test(self) -> str | None:
         return _failing(self._subject.first, self._recent) if self._subject.first else None
 
     def _suite(self) -> str | None:
