@@ -115,6 +115,29 @@ MORE_GOOD = [
         Field("A", None),
         id="a file in another charset",
     ),
+    pytest.param(
+        part(b"name=A; filename*=utf-8''5BbY%09%3c%5C%dB%Ae"),
+        Field("A", None),
+        id="RFC 8187 with every digit",
+    ),
+    pytest.param(
+        part(b"name=A", b"v", b"Content-Type:\ttext/plain"), Field("A", b"v"), id="a tab before a type"
+    ),
+    pytest.param(
+        part(b"name=A", b"v", b"Content-Type: messages/x"),
+        Field("A", b"v"),
+        id="a type that begins like message",
+    ),
+    pytest.param(
+        part(b"name=A", b"v", b"Content-Type: multiparts/x"),
+        Field("A", b"v"),
+        id="one that begins like multipart",
+    ),
+    pytest.param(
+        part(b"name=A", b"v", b"Content-Type: application/octet-stream; charset=utf-8"),
+        Field("A", None),
+        id="bytes with a charset",
+    ),
     *(
         pytest.param(
             part(b"name=A", b"v", b"Content-Type: text/plain; charset=" + name),
@@ -166,6 +189,13 @@ BAD = [
     pytest.param(part(b"name=A; filename*=utf-8''a*b"), id="an extended name with a star"),
     pytest.param(part(b"name=A; filename*=utf-8''a'b"), id="an extended name with a third quote"),
     pytest.param(part(b'name=A; filename*=""'), id="an empty extended name"),
+    *(
+        pytest.param(part(b"name=A; filename*=utf-8''" + name), id=f"{name.decode()} in an extended name")
+        for name in (b"a,b", b"a:b", b"a@b", b"a[b", b"%4G", b"%4:", b"%4a%", b"%G4")
+    ),
+    pytest.param(
+        b"--bxxContent-Disposition: form-data; name=A\r\n\r\nv\r\n", id="two letters behind a delimiter"
+    ),
     pytest.param(part(b'name=A; filename="=?utf-8?q?x?="'), id="an encoded word in a file's name"),
     pytest.param(part(b'name="a;b=c"'), id="a name that some split"),
     pytest.param(part(b"name=A", b"v", b": x"), id="a header without a name"),
