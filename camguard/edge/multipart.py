@@ -20,9 +20,7 @@ from camguard.engine.decision import Decision
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 5.6.2
 _LINE = re.compile(rb"(%b):[ \t]*([\t -~\x80-\xff]*)" % _TOKEN)
-_DISPOSITION = re.compile(
-    rb'form-data(?:[ \t]*;[ \t]*(?:name|filename\*?)=(?:"[^"\\]*"|%b))+[ \t]*' % _TOKEN
-)
+_DISPOSITION = re.compile(rb'form-data(?:[ \t]*;[ \t]*(?:name|filename\*?)=(?:"[^"\\]*"|%b))+[ \t]*' % _TOKEN)
 _PARAMETER = re.compile(rb'(name|filename\*?)=(?:"([^"\\]*)"|(%b))' % _TOKEN)
 _EXTENDED = re.compile(rb"(?i:utf-8)'[A-Za-z-]*'(?:[!#$&+\-.^_`|~0-9A-Za-z]|%[0-9A-Fa-f]{2})*")  # RFC 8187
 _PART_TYPE = re.compile(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from camguard.edge.client_address import (
     REWRITTEN,
+    Origins,
     Peer,
     client_address,
     element_place,
@@ -125,6 +126,7 @@ ELEMENTS = [
     pytest.param(('for="[2001:db8::1]:443"',), "allowed", id="IPv6 with a port"),
     pytest.param((f"for={OFFICE}, for=10.0.0.2",), "allowed", id="proxies are skipped"),
     pytest.param((f"for={OFFICE}", f"for={ELSEWHERE}"), "no_allow", id="T03 lines are one list"),
+    pytest.param((f"for={ELSEWHERE},for={OFFICE}",), "allowed", id="no blank behind a comma"),
     pytest.param(
         (f'for={ELSEWHERE};x="a, b", for={OFFICE}',), "allowed", id="T17 a quoted comma on the left"
     ),
@@ -223,6 +225,18 @@ def test_a_unix_socket_is_a_proxy_only_where_the_settings_say_so() -> None:
 def test_a_peer_is_a_pair_of_text_and_port() -> None:
     assert peer_text(["10.0.0.1", 5]) == "10.0.0.1"
     assert isinstance(peer_of(peer_text((b"10.0.0.1", 5)), TRUSTED), Decision)
+    assert peer_text((b"10.0.0.1", 5)) == REWRITTEN
+    assert peer_text(("10.0.0.1", 0)) == REWRITTEN
+    assert peer_text(("", 42), [b":42"]) is None
+    assert peer_text(("", 42)) is None
+    assert peer_text(None, [b":42"]) is None
+
+
+def test_a_peer_is_refused_by_default_where_it_has_no_address() -> None:
+    assert isinstance(peer_of(None, TRUSTED), Decision)
+    assert isinstance(peer_of(f"{PROXY}%eth0", TRUSTED), Decision)
+    refused_peer = Origins(SETTINGS.client_ip).origin(("bad", ()))
+    assert (refused_peer.trusted, refused_peer.place) == (False, None)
 
 
 # element of X-Forwarded-For, the address that it names; None for anything else
@@ -247,6 +261,8 @@ PLACES = [
     pytest.param("[::1]:65536", None, id="a port above the largest, behind IPv6"),
     pytest.param("1.2.3.4:123456", None, id="a port of six digits"),
     pytest.param("[::1]:123456", None, id="a port of six digits, behind IPv6"),
+    pytest.param("1.2.3.4:000080", None, id="a small port of six digits"),
+    pytest.param("[::1]:000080", None, id="a small port of six digits, behind IPv6"),
     pytest.param("1.2.3.4:", None, id="a colon without a port"),
     pytest.param("[::1]:", None, id="a colon without a port, behind IPv6"),
     pytest.param("1.2.3.4:-1", None, id="a negative port"),
@@ -287,6 +303,7 @@ FORWARDED_ELEMENTS = [
     pytest.param("for=1.2.3.4;", None, id="a semicolon at the end"),
     pytest.param(";for=1.2.3.4", None, id="a semicolon at the beginning"),
     pytest.param("for=1.2.3.4 ", None, id="a blank behind it"),
+    pytest.param("for=1.2.3.4 by=x", None, id="a blank between parameters"),
     pytest.param("for=1.2.3.4;x", None, id="another parameter without a value"),
     pytest.param("for=1.2.3.4;for=1.2.3.4", None, id="twice the same"),
     pytest.param("for=1.2.3.4;For=5.6.7.8", None, id="twice, in another letter case"),
@@ -313,6 +330,10 @@ REWRITING = [
     pytest.param(["10.0.0.1, 10.0.0.1:41, 10.0.0.1:42"], True, id="the third element that names it"),
     pytest.param(["110.0.0.1:42, 10.0.0.1:42"], True, id="behind an address that contains it"),
     pytest.param(["10.0.0.1:42,10.0.0.1"], True, id="the first of two"),
+    pytest.param(["1.1.1.1", "10.0.0.1:42"], True, id="the second of two lines"),
+    pytest.param([",10.0.0.1:42"], True, id="behind an empty element"),
+    pytest.param(["10.0.0.1:4", "2"], False, id="its port in two lines"),
+    pytest.param(["X10.0.0.1:42"], False, id="a letter before the address"),
     pytest.param(["10.0.0.1"], False, id="its address alone"),
     pytest.param(["10.0.0.1:43"], False, id="another port"),
     pytest.param(["10.0.0.1:x, 1.1.1.1:42"], False, id="no port, and another address with this port"),
@@ -343,6 +364,7 @@ def test_the_lines_of_a_header_have_4096_bytes_and_32_elements_at_most() -> None
         assert client_address(PROXIED, most, TRUSTED, header) == (parse_address(OFFICE), "forwarded")
         more = (*most, element.encode())
         assert client_address(PROXIED, more, TRUSTED, header) is refused("forwarded_too_long")
+        assert client_address(PROXIED, (*more, b'"'), TRUSTED, header) is refused("forwarded_too_long")
 
 
 addresses = st.one_of(st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str))
