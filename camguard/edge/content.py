@@ -42,7 +42,6 @@ _NEEDLES = (b"action", b"version", b"region")
 # Letters in lower case; what can hide a name from a search, a NUL or an escape, turned into no ASCII.
 _FOLDED = bytes(0x80 if byte in b"\0\\" else byte for byte in bytes(range(256)).lower())
 _ESCAPED = b"\\u"  # how JSON may write any letter of a name, or one that some reader takes for it
-_BOM = b"\xef\xbb\xbf"
 _LARGE: Final = 65_536
 _JSON_BLANK = " \t\r\n"
 _VALUES_PER_PARAM: Final = 30  # JSON values that are read where form parameters could be one
@@ -74,10 +73,9 @@ UNREAD: Final = Fields()
 def content_of(content_type: bytes) -> Content | Decision:
     """Return what a Content-Type value announces, or the refusal (THREATS 3.5.6)."""
     match = _TYPE.fullmatch(content_type)
-    kind = _KINDS.get(match[1].lower()) if match else None
-    if match is None or kind is None:
+    if match is None or match[1].lower() not in _KINDS:
         return _UNSUPPORTED
-    rest, at = match[2], 0
+    kind, rest, at = _KINDS[match[1].lower()], match[2], 0
     said: dict[bytes, bytes] = {}
     while at < len(rest):
         parameter = _PARAMETER.match(rest, at)
@@ -100,7 +98,7 @@ def plain_json(body: bytes) -> bool:
     low = body.translate(_FOLDED)
     if low.isascii():
         return not (b"action" in low or b"version" in low or b"region" in low)
-    return body.isascii() and b"\0" not in body and not _may_decide(body)
+    return b"\0" not in body and not _may_decide(body)
 
 
 def inspect_json(body: bytes, action: str, *, wanted: bool, depth: int, limit: int) -> Fields | Decision:
@@ -146,9 +144,10 @@ def _may_decide(body: bytes) -> bool:
 def _utf8(body: bytes) -> str | None:
     """Return a text that every reader takes for UTF-8, else None.
 
-    Some readers detect UTF-16 and UTF-32, and some drop a byte order mark.
+    Some readers detect UTF-16 and UTF-32, which hold a NUL in every name of ASCII letters. A byte order mark,
+    which some readers drop, is no JSON to `parse_json`.
     """
-    if b"\0" in body or body.startswith(_BOM):
+    if b"\0" in body:
         return None
     try:
         return body.decode()
@@ -197,7 +196,7 @@ def _parameters(fields: Sequence[Field], limit: int) -> Fields:
             continue
         # The vendor's clients write lists and objects as JSON. All of a request are counted together.
         try:
-            found[name] = parse_json(text, most=max(most, 0))
+            found[name] = parse_json(text, most=most)
         except ValueError:
             return UNREAD
         most -= sum(map(text.count, ",[{"))

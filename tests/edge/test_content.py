@@ -108,6 +108,11 @@ ANNOUNCED = [
     pytest.param(b"application/json; charset=", None, id="an empty charset"),
     pytest.param(b"application/json; charset", None, id="a charset without a value"),
     pytest.param(b"json", None, id="half a type"),
+    pytest.param(b"multipart/form-data", None, id="multipart without a boundary"),
+    pytest.param(b"application/json; boundary=x", None, id="JSON with a boundary"),
+    pytest.param(b'application/json; boundary=""', None, id="JSON with an empty boundary"),
+    pytest.param(b'multipart/form-data; boundary="a?b"', None, id="a quoted question mark"),
+    pytest.param(b'multipart/form-data; boundary="a@b"', None, id="a quoted at sign"),
     pytest.param(b" application/json", None, id="a blank at the beginning"),
     pytest.param(b"application/json\n", None, id="a line feed at the end"),
     pytest.param(b"application/" + b"x" * 60, None, id="a long type"),
@@ -165,8 +170,8 @@ INSPECTED = [
         b'{"A": 1, "B": 2}', True, 2, Fields({"A": Number("1"), "B": Number("2")}), id="as many as may be"
     ),
     pytest.param(b'{"A": 1, "B": 2}', True, 1, "too_many_params", id="a member too many"),
-    pytest.param(b'{"A": [' + b"1," * 27 + b"1]}", True, 1, 28, id="thirty values for each parameter"),
-    pytest.param(b'{"A": [' + b"1," * 40 + b"1]}", True, 1, "too_many_params", id="more values than that"),
+    pytest.param(b'{"A": [' + b"1," * 28 + b"1]}", True, 1, 29, id="thirty values for each parameter"),
+    pytest.param(b'{"A": [' + b"1," * 29 + b"1]}", True, 1, "too_many_params", id="more values than that"),
     pytest.param(b'{"A": "' + b"\\n" * 400_000 + b'"}', True, 9, 400_000, id="400 000 escapes"),
     pytest.param(b'{"A": "' + b"\\n" * 400_001 + b'"}', True, 9, "too_many_params", id="an escape too many"),
 ]
@@ -360,6 +365,21 @@ FOUND = [
         True,
         UNREAD,
         id="more values than that in two fields together",
+    ),
+    pytest.param(
+        [(b"B", b'["' + b"X" * 280 + b'"]'), (b"A", b"[1]")],
+        True,
+        Fields({"B": ["X" * 280], "A": [Number("1")]}),
+        id="a long text is one value",
+    ),
+    pytest.param(
+        [(b"B", b"[" + b"1," * 269 + b"1]"), (b"A", b"[]")],
+        True,
+        UNREAD,
+        id="no value is left for a second list",
+    ),
+    pytest.param(
+        [(b"B", b'["' + b"," * 280 + b'"]'), (b"A", b"[]")], True, UNREAD, id="nor behind a text of commas"
     ),
     pytest.param(
         [(b"Action", b"QueryArea"), (b"A", b"b")],

@@ -47,6 +47,11 @@ ROWS = (
         for name in ("model", "check", "template", "files")
     ),
     Row("camguard/edge/params.py", ("tests/edge/test_params.py", "tests/edge/test_wire.py"), _EDGE),
+    Row(
+        "camguard/edge/wire.py",
+        tuple(f"tests/edge/test_{name}.py" for name in ("wire", "content", "resources", "meaning")),
+        _EDGE,
+    ),
     Row("camguard/edge/headers.py", ("tests/edge/test_headers.py", "tests/edge/test_head.py"), _EDGE),
     Row("camguard/edge/deadline.py", ("tests/edge/test_body.py", "tests/edge/test_waiting.py"), _EDGE),
     Row("camguard/edge/replay.py", ("tests/edge/test_identity.py",), _EDGE),
