@@ -353,6 +353,11 @@ def test_t05_a_peer_that_a_header_names_with_its_port_was_rewritten(
     assert found == (REWRITTEN if rewritten else PROXY)
 
 
+def test_t05_no_other_header_betrays_a_rewritten_peer() -> None:
+    lines = sdk(user_agent=f"{PROXY}:42".encode())
+    assert ask(lines=lines, client=(PROXY, 42)).detail == "no_allow"
+
+
 def test_the_lines_of_a_header_have_4096_bytes_and_32_elements_at_most() -> None:
     """THREATS 3.1.4."""
     for header, element in (("x-forwarded-for", OFFICE), ("forwarded", f"for={OFFICE}")):

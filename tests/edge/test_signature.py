@@ -191,13 +191,22 @@ def test_authorization_a_little_out_of_its_grammar_is_malformed(said: str) -> No
 
 
 def test_a_name_of_every_sign_may_be_signed() -> None:
-    name = "x-!#$%&'*+.^`|~09az"
+    name = "x-!#$%&'*+.^_`|~09az"
     signed = (("content-type", JSON), ("host", HOST), (name, "1"))
     said = authorization(tc3(signed=signed), names=";".join(each for each, _ in signed))
     lines = {"host": HOST, "content-type": JSON, name: "1", "x-tc-timestamp": str(NOW), "authorization": said}
     assert isinstance(check(head_of("POST", b"", lines.items())), Key)
     lines[name] = "2"
     assert check(head_of("POST", b"", lines.items())) is refused("signature_invalid")
+
+
+@pytest.mark.parametrize(("last", "good"), [(252, True), (253, False)], ids=["2048 bytes", "2049 bytes"])
+def test_the_names_of_the_signed_headers_have_2048_bytes_at_most(last: int, good: bool) -> None:
+    names = [f"x-{at}-".ljust(253, "a") for at in range(7)] + ["x-7-".ljust(last, "a")]
+    signed = (("content-type", JSON), ("host", HOST), *((name, "1") for name in names))
+    said = authorization(tc3(signed=signed), names=";".join(name for name, _ in signed))
+    found = check(head_of("POST", b"", [*signed, ("x-tc-timestamp", str(NOW)), ("authorization", said)]))
+    assert isinstance(found, Key) if good else found is refused("auth_malformed")
 
 
 @pytest.mark.parametrize("missing", ["authorization", "x_tc_timestamp", "content_type"])
@@ -222,7 +231,8 @@ def test_the_credential_is_named_before_the_body_is_there() -> None:
     assert named_credential(stranger, "aiart", KEYS, NOW) is refused("secret_id_unknown")
     odd = tc3_head(GOOD.replace(SECRET_ID, "AKIDunknown")[:-1] + "g")
     assert named_credential(odd, "aiart", KEYS, NOW) is refused("auth_malformed")
-    assert named_credential(tc3_head(GOOD[:-1] + "g"), "aiart", KEYS, NOW) is refused("auth_malformed")
+    for digit in "gGAX-":
+        assert named_credential(tc3_head(GOOD[:-1] + digit), "aiart", KEYS, NOW) is refused("auth_malformed")
     assert named_credential(tc3_head(), "cvm", KEYS, NOW) is refused("service_conflict")
     assert named_credential(tc3_head(), "aiart", KEYS, NOW + 301) is refused("signature_expired")
 
