@@ -137,9 +137,7 @@ def client_address(
     place = None
     for element in reversed(elements):
         place = _READ[header](element.strip(_BLANK))
-        if place is None:
-            return INVALID
-        if place not in trusted:
+        if place is None or place not in trusted:
             break
     return INVALID if place is None else Source(place, "forwarded")
 

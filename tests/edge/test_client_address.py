@@ -353,6 +353,14 @@ def test_t05_a_peer_that_a_header_names_with_its_port_was_rewritten(
     assert found == (REWRITTEN if rewritten else PROXY)
 
 
+def test_t19_a_long_header_is_not_remembered() -> None:
+    origins = Origins(SETTINGS.client_ip)
+    origins.known[PROXY, (b"x" * 10_000,)]
+    assert len(origins.known) == 0
+    origins.known[PROXY, (OFFICE.encode(),)]
+    assert len(origins.known) == 1
+
+
 def test_t05_no_other_header_betrays_a_rewritten_peer() -> None:
     lines = sdk(user_agent=f"{PROXY}:42".encode())
     assert ask(lines=lines, client=(PROXY, 42)).detail == "no_allow"
