@@ -53,6 +53,7 @@ ROWS = (
         _EDGE,
     ),
     Row("camguard/edge/headers.py", ("tests/edge/test_headers.py", "tests/edge/test_head.py"), _EDGE),
+    Row("camguard/edge/body.py", ("tests/edge/test_body.py", "tests/edge/test_waiting.py"), _EDGE),
     Row("camguard/edge/deadline.py", ("tests/edge/test_body.py", "tests/edge/test_waiting.py"), _EDGE),
     Row("camguard/edge/replay.py", ("tests/edge/test_identity.py",), _EDGE),
     Row("camguard/edge/request_id.py", ("tests/edge/test_refusal.py",), _EDGE),
