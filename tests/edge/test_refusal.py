@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -164,6 +166,16 @@ def test_what_cannot_be_read_further_ends_the_connection() -> None:
     close = {detail for detail in DETAILS if (b"connection", b"close") in answer(refused(detail), ID).headers}
     assert {"framing", "body_too_large", "request_timeout", "header_malformed", "upgrade_refused"} <= close
     assert close.isdisjoint({"action_conflict", "signature_invalid", "action_unknown", "client_ip_invalid"})
+
+
+def test_a_forked_process_hands_out_request_ids_of_its_own() -> None:
+    code = (
+        "import os; from camguard.edge.request_id import new_request_id as new\n"
+        "new(); reader, writer = os.pipe()\n"
+        "if os.fork() == 0: os.write(writer, new().encode()); os._exit(0)\n"
+        "os.wait(); assert os.read(reader, 36).decode() not in {new() for _ in range(256)}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_request_ids_are_version_4_and_never_the_same() -> None:

@@ -156,7 +156,7 @@ def test_singular_and_plural_are_one_parameter(template: str, name: str) -> None
     [
         ("InstanceId", "InstanceIdss"),
         ("InstanceId", "Instance"),
-        ("InstanceId", "Instancey"),
+        ("InstanceId", "Instancy"),
         ("InstanceId", "InstanceIies"),
         ("Policies", "Policie_"),
         ("Policy", "Polic"),

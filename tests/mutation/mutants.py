@@ -58,9 +58,10 @@ _FORM = {"slots", "strict", "repr"}  # keyword arguments on which no decision re
 class Mutant(NamedTuple):
     """One change of a module. `compiled` returns the code of the module with the change in it.
 
-    name: `function | operator | expression | before -> after`. The function is qualified, but not by its
-    module; the expression is printed anew from the syntax tree. Neither a renamed module nor another layout
-    of the source therefore changes a name. `#2` at the end tells equal changes of one function apart.
+    name: `scope | operator | expression | before -> after`. The scope is a function with its class, or the
+    name that a module assigns; the module is no part of it. The expression is printed anew from the syntax
+    tree. Neither a renamed module nor another layout of the source therefore changes a name. `#2` at the end
+    tells equal changes of one function apart.
     """
 
     name: str
@@ -68,7 +69,7 @@ class Mutant(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where a node hangs, and in which function or class."""
+    """Where a node hangs, and in which function, class or assignment of the module."""
 
     node: Any
     parent: Any
@@ -149,9 +150,17 @@ def _places(parent: ast.AST, scope: str, *, pattern: bool = False) -> Iterator[_
             if isinstance(node, ast.AST) and not _spared(node, parent):
                 if hasattr(node, "lineno"):
                     yield _Place(node, parent, field, i, scope, pattern)
-                named = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-                inner = f"{scope}.{vars(node)['name']}".lstrip(".") if named else scope
-                yield from _places(node, inner, pattern=pattern)
+                yield from _places(node, _inner(node, scope), pattern=pattern)
+
+
+def _inner(node: ast.AST, scope: str) -> str:
+    """Return the scope of what a node holds: a function, a class, or the name that a module assigns."""
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return f"{scope}.{name}".lstrip(".")
+        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)) if not scope:
+            return name
+    return scope
 
 
 def _spared(node: ast.AST, parent: ast.AST) -> bool:
