@@ -189,6 +189,7 @@ BAD = [
     pytest.param(part(b"name=A; filename*=utf-8''a*b"), id="an extended name with a star"),
     pytest.param(part(b"name=A; filename*=utf-8''a'b"), id="an extended name with a third quote"),
     pytest.param(part(b'name=A; filename*=""'), id="an empty extended name"),
+    pytest.param(part(b"name=A; filename*=\"utf-8''a,b\""), id="a comma in a quoted extended name"),
     *(
         pytest.param(part(b"name=A; filename*=utf-8''" + name), id=f"{name.decode()} in an extended name")
         for name in (b"a,b", b"a:b", b"a@b", b"a[b", b"%4G", b"%4:", b"%4a%", b"%G4")
