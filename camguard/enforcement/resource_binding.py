@@ -97,14 +97,8 @@ def bind_resources(
     found: list[str | None] = []
     for template in templates.templates:
         head = template.head.replace("{region}", region)
-        if not template.paths:
-            found.append(head + template.literals[0])
-            continue
         values = [_values(path, parameters) for path in template.paths]
-        if any(not value for value in values):
-            found.append(None)
-            continue
-        filled = list(_filled(head, template.literals, values))
+        filled = list(_filled(head, template.literals, values)) if all(values) else [None]
         if templates.match_any and len(filled) > 1:
             filled = [None]  # which of several alternatives they belong to cannot be told
         found += filled
@@ -156,8 +150,15 @@ def _members(node: Any, name: str) -> Iterator[Any]:
 
 @cache
 def _spellings(name: str) -> frozenset[str]:
-    """Return a name, its plural and its singular, in lower case."""
+    """Return a name, its plurals and its singulars, in lower case: as `-s`, `-es` and `-ies` are written.
+
+    A spelling too many adds a resource that must be allowed too. A spelling that lacks would leave out the
+    parameter that the service reads, beside a decoy that is allowed.
+    """
     low = name.lower()
-    singular = low[:-3] + "y" if low.endswith("ies") else low.removesuffix("s")
-    plural = low[:-1] + "ies" if low.endswith("y") else low + "s"
-    return frozenset((low, singular, plural))
+    stems = {low.removesuffix("s"), low.removesuffix("es")}
+    if low.endswith("ies"):
+        stems.add(low[:-3] + "y")
+    plurals = {stem + ending for stem in stems for ending in ("s", "es")}
+    plurals.update(stem[:-1] + "ies" for stem in stems if stem.endswith("y"))
+    return frozenset(stems | plurals)

@@ -39,7 +39,6 @@ _UTF8 = (b"utf-8", b"utf8")
 
 _NEEDLES = (b"action", b"version", b"region")
 _ESCAPED = b"\\u"  # how JSON may write any letter of a name, or one that some reader takes for it
-_BOM = b"\xef\xbb\xbf"
 _JSON_BLANK = " \t\r\n"
 _VALUES_PER_PARAM: Final = 30  # JSON values that are read where form parameters could be one
 _MOST_LETTERS: Final = 16 << 20  # of a JSON text that is parsed, where an escape counts as much as it costs
@@ -62,10 +61,9 @@ class BodyFormat:
 def body_format(content_type: bytes) -> BodyFormat | Rejection:
     """Return what a Content-Type value announces, or the refusal (THREATS 3.5.6)."""
     match = _TYPE.fullmatch(content_type)
-    kind = _KINDS.get(match[1].lower()) if match else None
-    if match is None or kind is None:
+    if match is None or match[1].lower() not in _KINDS:
         return _UNSUPPORTED
-    rest, at = match[2], 0
+    kind, rest, at = _KINDS[match[1].lower()], match[2], 0
     found: dict[bytes, bytes] = {}
     while at < len(rest):
         parameter = _PARAMETER.match(rest, at)
@@ -148,9 +146,10 @@ def _may_decide(body: bytes) -> bool:
 def _utf8(body: bytes) -> str | None:
     """Return a text that every reader takes for UTF-8, else None.
 
-    Some readers detect UTF-16 and UTF-32, and some drop a byte order mark.
+    Some readers detect UTF-16 and UTF-32, which hold a NUL in every name of ASCII letters. A byte order mark,
+    which some readers drop, is no JSON to `parse_json`.
     """
-    if b"\0" in body or body.startswith(_BOM):
+    if b"\0" in body:
         return None
     try:
         return body.decode()
@@ -194,9 +193,9 @@ def _parameters(fields: Sequence[Field], limit: int) -> Parameters | None:
             found[name] = text
             continue
         # The vendor's clients write lists and objects as JSON. All of a request are counted together.
-        most -= sum(map(text.count, ",[{"))
         try:
-            found[name] = parse_json(text, most=max(most, 0))
+            found[name] = parse_json(text, most=most)
         except ValueError:
             return None
+        most -= sum(map(text.count, ",[{"))
     return found

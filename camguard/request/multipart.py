@@ -19,14 +19,11 @@ from camguard.request.rejection import Rejection, rejection
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 5.6.2
 _LINE = re.compile(rb"(%b):[ \t]*([\t -~\x80-\xff]*)" % _TOKEN)
-_DISPOSITION = re.compile(
-    rb'form-data((?:[ \t]*;[ \t]*(?:name|filename\*?)=(?:"[^"\\]*+"|%b)){1,3})[ \t]*' % _TOKEN
-)
-_PARAMETER = re.compile(rb'(name|filename\*?)=(?:"([^"\\]*+)"|(%b))' % _TOKEN)
-_EXTENDED = re.compile(rb"(?i:utf-8)'[A-Za-z-]*'(?:[!#$&+\-.^_`|~0-9A-Za-z]|%[0-9A-Fa-f]{2})*+")  # RFC 8187
+_DISPOSITION = re.compile(rb'form-data(?:[ \t]*;[ \t]*(?:name|filename\*?)=(?:"[^"\\]*"|%b))+[ \t]*' % _TOKEN)
+_PARAMETER = re.compile(rb'(name|filename\*?)=(?:"([^"\\]*)"|(%b))' % _TOKEN)
+_EXTENDED = re.compile(rb"(?i:utf-8)'[A-Za-z-]*'(?:[!#$&+\-.^_`|~0-9A-Za-z]|%[0-9A-Fa-f]{2})*")  # RFC 8187
 _PART_TYPE = re.compile(
-    rb'(?!multipart/|message/)(%b/%b)(?:[ \t]*;[ \t]*charset=("?)([0-9A-Za-z_-]+)\2)?[ \t]*'
-    % (_TOKEN, _TOKEN),
+    rb'(?!multipart/|message/)(%b/%b)(?:[ \t]*;[ \t]*charset=("?)([\w-]+)\2)?[ \t]*' % (_TOKEN, _TOKEN),
     re.IGNORECASE,
 )
 _OCTETS: Final = b"application/octet-stream"
@@ -118,11 +115,10 @@ def _head(text: bytes) -> _Head | None:
 
 def _disposition(text: bytes) -> tuple[bytes, bool] | None:
     """Return the name that a disposition gives and whether it names a file, None where it is not plain."""
-    match = _DISPOSITION.fullmatch(text)
-    if match is None:
+    if not _DISPOSITION.fullmatch(text):
         return None
     said: dict[bytes, bytes] = {}
-    for key, quoted, token in _PARAMETER.findall(match[1]):
+    for key, quoted, token in _PARAMETER.findall(text):
         # A reader that knows no quotes would find one more parameter, one that knows RFC 2047 another text.
         if key in said or b"=?" in quoted or (b";" in quoted and b"=" in quoted):
             return None

@@ -80,8 +80,7 @@ def _decoded(raw: bytes) -> str:
     # escape, as in unquote_to_bytes, would make a form of a mebibyte cost 40 ms more and thirty times its
     # memory. What is no escape is left as it is, so that the length tells.
     signs = raw.count(b"=")
-    if signs:
-        raw = raw.replace(b"=", b"=3D")
+    raw = raw.replace(b"=", b"=3D")
     found = a2b_qp(raw.translate(_QUOTED))
     if len(found) != len(raw) - 2 * (escapes + signs):
         raise ValueError
@@ -125,10 +124,10 @@ def _plain(name: str) -> str:
     for _ in range(_DECODED_AGAIN):
         name = unquote(name)
     name = unicodedata.normalize("NFKC", name)
-    if not name.isprintable():  # a reader may end a name at a NUL, or pass over what it cannot show
-        name = "".join(filter(str.isprintable, name.partition("\0")[0]))
+    # A reader may end a name at a NUL, or pass over what it cannot show.
+    name = "".join(filter(str.isprintable, name.partition("\0")[0]))
     # Java compares by capitals, too, in which the dotless i is an i; and drops the dot that `İ` has.
-    return name.strip().casefold().replace("\u0131", "i").replace("i\u0307", "i")
+    return name.casefold().replace("\u0131", "i").replace("i\u0307", "i")
 
 
 class Lookalikes(NamedTuple):

@@ -455,6 +455,18 @@ def test_full_log_of_signatures_drops_the_oldest_and_counts_it() -> None:
     assert log.lost == 1
 
 
+def test_a_signature_is_lost_where_its_timestamp_may_still_be_good() -> None:
+    """T105: the clock may be set back, so its distance counts in both directions."""
+    log = SignatureLog(1)
+    assert log.bound(b"a", (1,), 1000.0)
+    assert log.bound(b"b", (1,), 1600.0)
+    assert log.lost == 1
+    assert log.bound(b"c", (1,), 2201.0)
+    assert log.lost == 1
+    assert log.bound(b"d", (1,), 1601.0)
+    assert log.lost == 2
+
+
 def test_signature_that_is_seen_again_much_later_is_bound_anew() -> None:
     log = SignatureLog(8)
     assert log.bound(b"a", (1,), 0.0)

@@ -145,6 +145,86 @@ def test_parameters_that_can_be_read_in_two_ways_are_refused(params: Pairs) -> N
     assert claim_v1(form_head(), b"", params, KEYS, NOW) is rejection("signature_v1_ambiguous")
 
 
+# a further parameter, whether the text that is signed has one reading only
+READINGS = [
+    pytest.param(("azAZ09_.-", "x"), True, id="every sign of a name"),
+    pytest.param(("a" * 256, "x"), True, id="a name of 256 characters"),
+    pytest.param(("a" * 257, "x"), False, id="a name of 257 characters"),
+    pytest.param(("a*b", "x"), False, id="a star in a name"),
+    pytest.param(("A", "x&"), True, id="an ampersand at the end of a value"),
+    pytest.param(("A", "x&=y"), True, id="an ampersand and an equals sign with no name between"),
+    pytest.param(("A", "x&b c=y"), True, id="a blank in what would be a name"),
+    pytest.param(("A", "x&y"), True, id="no equals sign behind an ampersand"),
+    pytest.param(("A", "x=y"), True, id="an equals sign"),
+    pytest.param(("A", "x&azAZ09_.-=y"), False, id="every sign of a name in a value"),
+    pytest.param(("A", "&b="), False, id="a whole value that looks like a parameter"),
+    pytest.param(("A", "x&" + "b" * 256 + "="), False, id="a name of 256 characters in a value"),
+    pytest.param(("A", "x&" + "b" * 257 + "="), True, id="a name of 257 characters in a value"),
+]
+
+
+@pytest.mark.parametrize(("parameter", "one_reading"), READINGS)
+def test_t80_what_may_stand_in_names_and_values(parameter: tuple[str, str], one_reading: bool) -> None:
+    found = check(signed(parameter))
+    assert isinstance(found, Key) if one_reading else found is rejection("signature_v1_ambiguous")
+
+
+# method, signature, whether it is one by its form
+SIGNATURE_FORMS = [
+    pytest.param("HmacSHA1", "azAZ09+/" + "A" * 19 + "=", True, id="SHA1, every sign"),
+    pytest.param("HmacSHA1", "A" * 26 + "=", False, id="SHA1, a letter less"),
+    pytest.param("HmacSHA1", "A" * 28 + "=", False, id="SHA1, a letter more"),
+    pytest.param("HmacSHA1", "A" * 27, False, id="SHA1, no equals sign"),
+    pytest.param("HmacSHA1", "A" * 26 + "-=", False, id="SHA1, a sign of another alphabet"),
+    pytest.param("HmacSHA1", "A" * 43 + "=", False, id="SHA1, as long as SHA256"),
+    pytest.param("HmacSHA256", "azAZ09+/" + "A" * 35 + "=", True, id="SHA256, every sign"),
+    pytest.param("HmacSHA256", "A" * 42 + "=", False, id="SHA256, a letter less"),
+    pytest.param("HmacSHA256", "A" * 44 + "=", False, id="SHA256, a letter more"),
+    pytest.param("HmacSHA256", "A" * 43, False, id="SHA256, no equals sign"),
+    pytest.param("HmacSHA256", "A" * 42 + "_=", False, id="SHA256, a sign of another alphabet"),
+    pytest.param("HmacSHA256", "A" * 27 + "=", False, id="SHA256, as long as SHA1"),
+]
+
+
+@pytest.mark.parametrize(("method", "signature", "good"), SIGNATURE_FORMS)
+def test_the_form_of_a_signature(method: str, signature: str, good: bool) -> None:
+    params = (*COMMON, ("SignatureMethod", method), ("Signature", signature))
+    detail = "signature_invalid" if good else "auth_malformed"
+    assert check(params) is rejection(detail)
+    if not good:
+        assert claim_v1(form_head(), b"", params, KEYS, NOW) is rejection(detail)
+
+
+# host of the request, name of a parameter, in how many texts its value is signed
+TEXTS = [
+    pytest.param(HOST, "A", 1, id="one host, one spelling"),
+    pytest.param(f"{HOST}:8080", "A", 2, id="a host with a port"),
+    pytest.param(f"{HOST.upper()}:8080", "A", 4, id="a host in capitals with a port"),
+    pytest.param(HOST, "A_B", 2, id="a name with an underscore"),
+]
+
+
+@pytest.mark.parametrize(("host", "name", "texts"), TEXTS)
+def test_a_form_that_costs_too_much_to_sign_is_invalid(host: str, name: str, texts: int) -> None:
+    usual = sum(len(value) for _, value in signed()[:-1])
+    most = (3 << 20) // texts - usual
+    for size, good in ((most, True), (most + 1, False)):
+        found = check(signed((name, "x" * size), host=host), head=form_head(host=host))
+        assert isinstance(found, Key) if good else found is rejection("signature_invalid")
+
+
+def test_a_claim_is_judged_like_a_signature() -> None:
+    def claim(params: Pairs, held: Keys = KEYS, now: float = NOW) -> Key | Rejection:
+        return claim_v1(form_head(), b"", params, held, now)
+
+    unknown = tuple((n, "AKIDunknown" if n == "SecretId" else v) for n, v in signed())
+    assert claim(unknown) is rejection("secret_id_unknown")
+    assert claim(signed(), now=NOW + 301) is rejection("signature_expired")
+    assert claim(signed(), keys(expires=NOW)) is rejection("key_expired")
+    assert claim(signed(), keys(token="T")) is rejection("token_invalid")
+    assert isinstance(claim(signed(("Token", "T")), keys(token="T")), Key)
+
+
 def test_t80_splice_is_refused_on_both_sides_or_invalid() -> None:
     honest = signed(("Aa", "x&Ab=y"))
     spliced = (*(pair for pair in honest if pair[0] != "Aa"), ("Aa", "x"), ("Ab", "y"))
@@ -187,6 +267,8 @@ def test_json_is_no_form() -> None:
     assert check(signed(), head=head_of("POST", b"", [("host", HOST)])) is rejection("auth_malformed")
     charset = head_of("POST", b"", [("host", HOST), ("content-type", FORM + "; charset=utf-8")])
     assert isinstance(check(signed(), head=charset), Key)
+    blank = head_of("POST", b"", [("host", HOST), ("content-type", FORM.upper() + " ;x")])
+    assert isinstance(check(signed(), head=blank), Key)
 
 
 MALFORMED = [

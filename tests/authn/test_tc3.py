@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from camguard.authn.credentials import Key, Keys, parse_keys
-from camguard.authn.tc3 import check_tc3, claim_tc3, signed_payload
+from camguard.authn.credentials import Credential, Key, Keys, parse_keys
+from camguard.authn.tc3 import check_tc3, claim_tc3, named_credential, signed_payload, verify_tc3
 from camguard.request.head import RequestHead
 from camguard.request.rejection import Rejection, rejection
 from tests.authn.signing import (
@@ -149,6 +149,98 @@ MALFORMED = [
 def test_authorization_out_of_grammar_is_malformed(said: str | bytes) -> None:
     assert check(tc3_head(said)) is rejection("auth_malformed")
     assert claim_tc3(tc3_head(said), "aiart", KEYS, NOW) is rejection("auth_malformed")
+
+
+# a line that keeps the grammar, the detail of the refusal that only a line of good grammar meets
+IN_GRAMMAR = [
+    pytest.param(GOOD.replace("/aiart/", "/a/"), "service_conflict", id="a service of one letter"),
+    pytest.param(GOOD.replace("/aiart/", "/0a-z9/"), "service_conflict", id="every sign of a service"),
+    pytest.param(GOOD.replace("/aiart/", f"/{'a' * 63}/"), "service_conflict", id="63 letters"),
+    pytest.param(GOOD.replace(SECRET_ID, "azAZ09_-"), "secret_id_unknown", id="every sign of a secret id"),
+    pytest.param(GOOD.replace(SECRET_ID, "A" * 1024), "secret_id_unknown", id="a secret id of 1024 letters"),
+    pytest.param(GOOD.replace(SECRET_ID, "A"), "secret_id_unknown", id="a secret id of one letter"),
+    pytest.param(GOOD.replace("2023-11-14", "2023-11-13"), "signature_invalid", id="another day"),
+    pytest.param(GOOD.replace("2023-11-14", "0001-01-01"), "signature_invalid", id="the first day"),
+    pytest.param(GOOD.replace("2023-11-14", "9999-12-31"), "signature_invalid", id="the last day"),
+    pytest.param(GOOD[:-64] + "0123456789abcdef" * 4, "signature_invalid", id="every digit"),
+]
+
+
+@pytest.mark.parametrize(("said", "expected"), IN_GRAMMAR)
+def test_authorization_in_its_grammar_is_judged_further(said: str, expected: str) -> None:
+    assert check(tc3_head(said)) is rejection(expected)
+
+
+OUT_OF_GRAMMAR = [
+    pytest.param(GOOD.replace("/aiart/", f"/{'a' * 64}/"), id="a service of 64 letters"),
+    pytest.param(GOOD.replace("/aiart/", "/-a/"), id="a service that begins with a hyphen"),
+    pytest.param(GOOD.replace("/aiart/", "/a_b/"), id="a service with an underscore"),
+    pytest.param(GOOD.replace("2023-11-14", "0000-01-01"), id="no such year"),
+    pytest.param(GOOD.replace("2023-11-14", "02023-11-14"), id="a year of five digits"),
+    pytest.param(GOOD.replace("2023-11-14", "2023-11-014"), id="a day of three digits"),
+    pytest.param(GOOD.replace("2023-11-14", "2023-011-14"), id="a month of three digits"),
+    pytest.param(GOOD.replace("TC3-HMAC-SHA256", "TC3-HMAC-SHA25"), id="a letter of the scheme less"),
+    pytest.param(GOOD.replace("Signature=", "signature="), id="Signature in lower case"),
+    pytest.param(GOOD.replace(";host", ";host;x(a)"), id="a sign that no header name has"),
+    pytest.param(GOOD.replace(";host", ";host; x"), id="a blank between names"),
+    pytest.param(GOOD.replace(";host", ",host"), id="a comma between names"),
+]
+
+
+@pytest.mark.parametrize("said", OUT_OF_GRAMMAR)
+def test_authorization_a_little_out_of_its_grammar_is_malformed(said: str) -> None:
+    assert check(tc3_head(said)) is rejection("auth_malformed")
+    assert claim_tc3(tc3_head(said), "aiart", KEYS, NOW) is rejection("auth_malformed")
+    assert named_credential(tc3_head(said), "aiart", KEYS, NOW) is rejection("auth_malformed")
+
+
+def test_a_name_of_every_sign_may_be_signed() -> None:
+    name = "x-!#$%&'*+.^_`|~09az"
+    signed = (("content-type", JSON), ("host", HOST), (name, "1"))
+    said = authorization(tc3(signed=signed), names=";".join(each for each, _ in signed))
+    lines = {"host": HOST, "content-type": JSON, name: "1", "x-tc-timestamp": str(NOW), "authorization": said}
+    assert isinstance(check(head_of("POST", b"", lines.items())), Key)
+    lines[name] = "2"
+    assert check(head_of("POST", b"", lines.items())) is rejection("signature_invalid")
+
+
+@pytest.mark.parametrize(("last", "good"), [(252, True), (253, False)], ids=["2048 bytes", "2049 bytes"])
+def test_the_names_of_the_signed_headers_have_2048_bytes_at_most(last: int, good: bool) -> None:
+    names = [f"x-{at}-".ljust(253, "a") for at in range(7)] + ["x-7-".ljust(last, "a")]
+    signed = (("content-type", JSON), ("host", HOST), *((name, "1") for name in names))
+    said = authorization(tc3(signed=signed), names=";".join(name for name, _ in signed))
+    found = check(head_of("POST", b"", [*signed, ("x-tc-timestamp", str(NOW)), ("authorization", said)]))
+    assert isinstance(found, Key) if good else found is rejection("auth_malformed")
+
+
+@pytest.mark.parametrize("missing", ["authorization", "x_tc_timestamp", "content_type"])
+def test_a_call_without_what_a_signature_needs_is_malformed(missing: str) -> None:
+    lines: dict[str, Any] = {missing: None}
+    head = tc3_head(GOOD, **lines)
+    for found in (
+        check_tc3(head, "aiart", BODY, KEYS, NOW),
+        claim_tc3(head, "aiart", KEYS, NOW),
+        named_credential(head, "aiart", KEYS, NOW),
+    ):
+        assert found is rejection("auth_malformed")
+
+
+def test_the_credential_is_named_before_the_body_is_there() -> None:
+    found = named_credential(tc3_head(), "aiart", KEYS, NOW)
+    assert isinstance(found, Credential)
+    assert isinstance(verify_tc3(tc3_head(), found, BODY, NOW), Key)
+    assert verify_tc3(tc3_head(), found, b"other", NOW) is rejection("signature_invalid")
+    assert verify_tc3(tc3_head(GOOD[:-1] + "g"), found, BODY, NOW) is rejection("auth_malformed")
+    stranger = tc3_head(GOOD.replace(SECRET_ID, "AKIDunknown"))
+    assert named_credential(stranger, "aiart", KEYS, NOW) is rejection("secret_id_unknown")
+    odd = tc3_head(GOOD.replace(SECRET_ID, "AKIDunknown")[:-1] + "g")
+    assert named_credential(odd, "aiart", KEYS, NOW) is rejection("auth_malformed")
+    for digit in "gGAX-":
+        assert named_credential(tc3_head(GOOD[:-1] + digit), "aiart", KEYS, NOW) is rejection(
+            "auth_malformed"
+        )
+    assert named_credential(tc3_head(), "cvm", KEYS, NOW) is rejection("service_conflict")
+    assert named_credential(tc3_head(), "aiart", KEYS, NOW + 301) is rejection("signature_expired")
 
 
 def test_t78_header_that_is_signed_but_there_twice_is_malformed() -> None:

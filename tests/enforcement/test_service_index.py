@@ -195,6 +195,11 @@ HOSTS = [
     pytest.param(b"127.0.0.1", "service_unknown", id="T45 an address"),
     pytest.param(b"[::1]:8080", "service_unknown", id="T45 an IPv6 address"),
     pytest.param(b"169.254.169.254", "service_unknown", id="T45 a metadata service"),
+    pytest.param(b"[09af:AF.]", "service_unknown", id="T45 every sign in brackets"),
+    pytest.param(b"[g]", "host_invalid", id="T45 a letter in brackets that is no digit"),
+    pytest.param(b"azAZ09._-", "service_unknown", id="every sign of a name"),
+    pytest.param(b"a" * 253, "service_unknown", id="253 letters"),
+    pytest.param(b"a" * 254, "host_invalid", id="254 letters"),
 ]
 
 
@@ -385,6 +390,21 @@ def test_names_are_understood_or_refused_and_never_raise(naming: Any) -> None:
     if not isinstance(named, Rejection):
         assert named.service in CATALOG.services
         assert named.action is None or ACTION_NAME.fullmatch(named.action.encode())
+
+
+def test_domains_are_compared_without_their_letter_case() -> None:
+    directory = ServiceIndex(CATALOG, Owner("1", "2"), ("TencentCloudAPI.com",), LimitsSettings())
+    assert not isinstance(directory.service(b"aiart.tencentcloudapi.com"), Rejection)
+
+
+def test_what_is_longer_than_any_call_needs_is_not_remembered() -> None:
+    directory = ServiceIndex(CATALOG, Owner("1", "2"), ("tencentcloudapi.com",), LimitsSettings())
+    host = b"x.tencentcloudapi.com"
+    rest = 512 - len(host) - len("GET")
+    directory.named["GET", host, None, b"A" * rest, None, None]
+    assert len(directory.named) == 1
+    directory.named["GET", host, None, b"A" * (rest + 1), None, None]
+    assert len(directory.named) == 1
 
 
 def test_the_directory_is_bounded() -> None:

@@ -407,6 +407,77 @@ def test_a_stream_that_ended_has_no_more_to_say() -> None:
     assert asyncio.run(scene()) == ["http.request", "http.disconnect"]
 
 
+# declared length, parts, what the application reads of each, how often `holds` was asked until then
+STREAMS = [
+    pytest.param(
+        4, [(b"ab", True), (b"cd", True), (b"", False)], [2, 2, 0], [0, 1, 1], id="an empty last part"
+    ),
+    pytest.param(4, [(b"ab", True), (b"cd", False)], [2, 2], [0, 1], id="two parts"),
+    pytest.param(None, [(b"ab", True), (b"cd", True), (b"", False)], [2, 2, 0], [0, 0, 1], id="no length"),
+    pytest.param(3, [(b"ab", True), (b"cd", True)], [2, None], [0, 0], id="more than was declared"),
+    pytest.param(5, [(b"ab", True), (b"cd", False)], [2, None], [0, 0], id="less than was declared"),
+    pytest.param(0, [(b"", False)], [0], [1], id="nothing"),
+    pytest.param(4, [(b"abcd", True), (b"x", False)], [4, None], [1, 1], id="a part behind the last one"),
+]
+
+
+@pytest.mark.parametrize(("declared", "parts", "read", "asked"), STREAMS)
+def test_a_stream_is_asked_about_once_when_all_of_it_is_here(
+    declared: int | None, parts: list[tuple[bytes, bool]], read: list[int | None], asked: list[int]
+) -> None:
+    async def scene() -> tuple[list[int | None], list[int]]:
+        calls: list[bool] = []
+
+        def holds() -> bool:
+            calls.append(True)
+            return True
+
+        receive = stream(messages(*parts), declared, 100, 5.0, holds)
+        found, counts = [], []
+        for _ in parts:
+            message = await receive()
+            found.append(len(message["body"]) if message["type"] == "http.request" else None)
+            counts.append(len(calls))
+        return found, counts
+
+    assert asyncio.run(scene()) == (read, asked)
+
+
+def test_the_last_part_of_a_stream_stays_here_where_the_call_does_not_hold() -> None:
+    async def scene() -> list[str]:
+        receive = stream(messages((b"ab", True), (b"cd", True), (b"", False)), 4, 100, 5.0, lambda: False)
+        return [(await receive())["type"] for _ in range(3)]
+
+    assert asyncio.run(scene()) == ["http.request", "http.disconnect", "http.disconnect"]
+
+
+def test_the_deadline_of_a_stream_is_one_for_all_of_its_parts() -> None:
+    async def paced() -> Any:
+        await asyncio.sleep(0.1)
+        return {"type": "http.request", "body": b"a", "more_body": True}
+
+    async def scene() -> list[str]:
+        receive = stream(paced, None, 100, 0.25, lambda: True)
+        return [(await receive())["type"] for _ in range(4)]
+
+    assert asyncio.run(scene())[-1] == "http.disconnect"
+
+
+def test_a_message_without_fields_is_an_empty_last_part() -> None:
+    """The ASGI specification gives `body` and `more_body` these defaults."""
+
+    async def bare() -> Any:
+        return {"type": "http.request"}
+
+    async def scene() -> tuple[bytes | Rejection | None, bytes | Rejection | None, int, str]:
+        intake = BodyBuffer(1000, 5.0)
+        receive = stream(bare, 0, 100, 5.0, lambda: True)
+        found = await take(intake, bare, 0, 10), await take(intake, bare, None, 10)
+        return *found, intake.kept, (await receive())["type"]
+
+    assert asyncio.run(scene()) == (b"", b"", 0, "http.request")
+
+
 def test_one_timer_serves_all_waits_and_none_where_nobody_waits() -> None:
     async def scene() -> None:
         loop = asyncio.get_running_loop()

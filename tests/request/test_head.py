@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from camguard.request.head import HeadRules, RequestHead, read_head
 from camguard.request.header_rules import DECIDING, SIGNING
+from camguard.request.rejection import Rejection, rejection
 from camguard.settings import LimitsSettings
 from tests.stage import ELSEWHERE, HOST, OFFICE, QUIET, SETTINGS, Line, Play, Request, ask, limits, sdk
 
@@ -314,3 +315,19 @@ def test_limits_are_settings() -> None:
     assert ask(limits(header_lines=8), lines=lines).detail == "headers_too_large"
     assert ask(limits(query_bytes=3), query=b"a=bc").detail == "query_too_large"
     assert LimitsSettings().header_bytes == 65536
+
+
+def test_the_lines_of_a_head_are_bounded_together() -> None:
+    """T62: a line costs its name, its value, and four bytes for `: ` and the line's end."""
+
+    def read(lines: list[Line], limit: int) -> RequestHead | Rejection:
+        scope = {"method": "GET", "path": "/", "query_string": b"", "headers": lines}
+        return read_head(scope, HeadRules(limits(header_bytes=limit)))
+
+    host = (b"host", HOST)
+    cost = len(b"host") + len(HOST) + 4
+    assert isinstance(read([host], cost), RequestHead)
+    assert read([host], cost - 1) is rejection("headers_too_large")
+    empty = [(b"x", b"")] * 40
+    assert isinstance(read([host, *empty], cost + 300), RequestHead)
+    assert read([host, *empty], cost + 199) is rejection("headers_too_large")

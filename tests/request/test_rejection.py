@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -100,7 +102,7 @@ def test_no_detail_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("detail", REJECTIONS)
-def test_every_answer_in_the_sdks_style_is_200_and_plain_json(detail: str) -> None:
+def test_every_answer_in_the_sdks_style_is_200_and_is_plain(detail: str) -> None:
     """DEC-53, in the envelope of CAM 14.5."""
     told = refusal(rejection(detail), ID)
     assert told.status == 200
@@ -166,6 +168,16 @@ def test_what_cannot_be_read_further_ends_the_connection() -> None:
     }
     assert {"framing", "body_too_large", "request_timeout", "header_malformed", "upgrade_refused"} <= close
     assert close.isdisjoint({"action_conflict", "signature_invalid", "action_unknown", "client_ip_invalid"})
+
+
+def test_a_forked_process_hands_out_request_ids_of_its_own() -> None:
+    code = (
+        "import os; from camguard.request.head import new_request_id as new\n"
+        "new(); reader, writer = os.pipe()\n"
+        "if os.fork() == 0: os.write(writer, new().encode()); os._exit(0)\n"
+        "os.wait(); assert os.read(reader, 36).decode() not in {new() for _ in range(256)}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_request_ids_are_version_4_and_never_the_same() -> None:

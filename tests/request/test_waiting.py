@@ -426,3 +426,47 @@ def test_the_head_is_not_read_again_after_a_wait() -> None:
     assert play.records[0].decision
     assert play.records[0].action == "QueryArea"
     assert play.records[0].peer == PROXY
+
+
+class Ends:
+    """A watch that notes whose wait it ends."""
+
+    def __init__(self) -> None:
+        self.ended: list[Any] = []
+
+    def end(self, task: Any) -> None:
+        self.ended.append(task)
+
+
+def entered(waiting: Waiting, watch: Any, *waits: tuple[int, str, int]) -> list[Any]:
+    """Enter waits: client address, name of the task, and bytes that have arrived."""
+    found = []
+    for place, task, size in waits:
+        found.append(waiting.enter(place, task, watch))  # type: ignore[arg-type]  # a name will do
+        waiting.grow(found[-1], b"x" * size)
+    return found
+
+
+def test_room_is_made_by_the_client_that_holds_most_and_by_its_oldest_wait_with_bytes() -> None:
+    waiting, watch = Waiting(100, 100), Ends()
+    first, *_ = entered(waiting, watch, (1, "a", 30), (1, "b", 10), (2, "c", 0), (2, "d", 15), (2, "e", 9))
+    assert waiting.leave(first) == b"x" * 30
+    assert (waiting.size, waiting.count) == (34, 4)
+    assert waiting.free(1)
+    assert watch.ended == ["d"]
+    assert (waiting.size, waiting.count, waiting.yields) == (19, 3, 1)
+    assert waiting.free(19)
+    assert watch.ended == ["d", "b", "e"]
+    assert (waiting.size, waiting.count) == (0, 1)
+
+
+def test_room_that_cannot_be_made_ends_no_wait() -> None:
+    waiting, watch = Waiting(100, 100), Ends()
+    (only,) = entered(waiting, watch, (1, "a", 5))
+    assert not waiting.free(6)
+    assert not waiting.free(5, only)
+    assert watch.ended == []
+    assert waiting.free(5)
+    assert watch.ended == ["a"]
+    assert waiting.leave(only) == b""
+    assert waiting.free(0)
