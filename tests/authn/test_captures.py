@@ -1,4 +1,4 @@
-"""What the vendor's clients were seen to send: what they signed verifies, no part of it can be changed."""
+"""Captured requests of the vendor's clients: each signature verifies, and no signed part can be changed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TC3 = [each for each in SIGNED if each not in V1]
 
 
 class Source:
-    """Keys that never change."""
+    """A key source whose keys never change."""
 
     keys = parse_keys(KEYS, "keys.json")
 
@@ -155,8 +155,8 @@ def later(capture: Capture) -> Capture:
 
 
 def other_signature(capture: Capture) -> Capture:
-    said = line(capture, b"authorization")
-    return with_line(capture, b"authorization", said[:-1] + (b"0" if said[-1:] != b"0" else b"1"))
+    auth = line(capture, b"authorization")
+    return with_line(capture, b"authorization", auth[:-1] + (b"0" if auth[-1:] != b"0" else b"1"))
 
 
 CHANGES = [
