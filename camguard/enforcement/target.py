@@ -10,7 +10,7 @@ Rule 1: the host names the service, nothing else does. Its port selects nothing,
 Rule 2: grammars are closed and matched whole; nothing is trimmed, folded or decoded twice. Carriers that name
         the same action all go on as they came: no reader can find another action, and a signature over them
         stays whole.
-Rule 3: a target holds no part of a decision: policies, clock and signatures are asked for each request.
+Rule 3: a target holds no part of a decision: policies, clock and signatures are consulted for each request.
 """
 
 from __future__ import annotations
