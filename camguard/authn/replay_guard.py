@@ -1,9 +1,9 @@
 """One signature, one call: the setting `bind_signatures` (THREATS 3.4.4, T74).
 
 A TC3 signature as every official client makes it covers neither action, version nor region, so anyone
-who captures a signed request can send its signature with another action. With this setting a signature is bound
-to the first call that it is good for, and is refused with any other call. The setting is off by default,
-because an honest client that sends the same body to two actions within one second sends the same signature.
+who captures a signed request can send its signature with another action. With this setting a signature is
+bound to the first call that it is good for, and is rejected with any other call. The setting is off by
+default, because an honest client that sends one body to two actions in one second sends the same signature.
 
 Each process keeps its own bindings: with several workers or instances, a signature can be bound once in each.
 """

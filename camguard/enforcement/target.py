@@ -3,8 +3,8 @@
 Few headers decide a request: method, host, content type, action, version, region, the identity header, the
 socket's peer and the forwarding header. Callers send the same combinations again and again. `Targets`
 resolves a combination once under one bundle to a `Target`: the client's address, the service, the action and
-its catalog entry, how the body must be read, who calls where nothing is signed, and, where the head alone
-tells the whole call, the beginning of that call. A request then finds its target with one look-up.
+its catalog entry, how the body must be read, the caller where nothing is signed, and, where the head alone
+determines the call, the beginning of that call. A request then finds its target with one look-up.
 
 Rule 1: the host names the service, nothing else does. Its port selects nothing, so any port is accepted.
 Rule 2: grammars are closed and matched whole; nothing is trimmed, folded or decoded twice. Carriers that name
@@ -89,7 +89,7 @@ class Target:
     what was found until there. body: the format of the body, None where there must be no body; body_limit:
     its bytes at most. action: a name; None where only a form may name it. entry: of the catalog, None where
     it has none. asked: what policies are asked for, `service:Name`, or why they are not asked. resources:
-    None where the action is judged as a whole. caller: who calls if nothing is signed; None where a form may
+    None where the action is judged as a whole. caller: the caller if nothing is signed; None where a form may
     be signed. start: the beginning of the call, or why it is refused, where the head alone tells the call
     (nothing signed, nothing in a query or form, no resources); else None. reads_plain: whether also a plain
     body (`HeldBody.plain`) must be read. octets: whether the body passes through unread unless a signature
