@@ -163,7 +163,7 @@ REQUESTS: Mapping[str, Asked] = {
 def guarded() -> stage.Play:
     """Return a middleware that has seen nothing, behind which v1 and TC3 signatures are good."""
     rules = IdentitySettings(mode="either", allow_v1=True)
-    return stage.Play(who=authenticator(rules, Held()), clock=lambda: float(signing.NOW))
+    return stage.Play(authentication=authenticator(rules, Held()), clock=lambda: float(signing.NOW))
 
 
 async def _discard(scope: Mapping[str, Any], receive: Any, send: Any) -> None:

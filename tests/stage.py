@@ -158,7 +158,7 @@ def enforcement(**values: Any) -> Settings:
     return replace(SETTINGS, enforcement=EnforcementSettings(**values))
 
 
-class Held:
+class FixedPolicies:
     """A store that never changes."""
 
     def __init__(self, bundle: Bundle | None = BUNDLE, *, stale: bool = False) -> None:
@@ -166,7 +166,7 @@ class Held:
         self.fresh_until = -inf if stale else inf
 
 
-class Known:
+class FixedCaller:
     """An identity that is never in doubt: of one principal, whatever the request says."""
 
     def __init__(self, principal: str = ALICE, *, body: bool = False) -> None:
@@ -301,13 +301,13 @@ class Play:
         self.records: list[Record] = []
         self.concluded: list[tuple[Record, int | None]] = []
         self.reached: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
-        self.who = parts.pop("who", Known())
+        self.authentication = parts.pop("authentication", FixedCaller())
         observers = parts.pop("observers", ())
         conclusions = parts.pop("conclusions", (lambda *told: self.concluded.append(told),))
         self.guard = Guard(
             settings,
-            parts.pop("policies", Held()),
-            self.who,
+            parts.pop("policies", FixedPolicies()),
+            self.authentication,
             observers=(self.records.append, *observers),
             conclusions=conclusions,
             clock=parts.pop("clock", lambda: NOW),
@@ -352,12 +352,12 @@ class Play:
             self.guard,
         )
 
-    def ask(self, **request: Any) -> Reply:
+    def reply_to(self, **request: Any) -> Reply:
         """Serve one request in an event loop of its own."""
         return asyncio.run(self.serve(Request(**request)))
 
 
-def ask(settings: Settings = SETTINGS, *, who: Any = None, **request: Any) -> Reply:
+def reply_to(settings: Settings = SETTINGS, *, authentication: Any = None, **request: Any) -> Reply:
     """Return what comes of one request to a fresh middleware."""
     request.setdefault("lines", sdk((b"x-forwarded-for", OFFICE.encode())))
-    return Play(settings, who=who or Known()).ask(**request)
+    return Play(settings, authentication=authentication or FixedCaller()).reply_to(**request)

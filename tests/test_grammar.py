@@ -40,7 +40,7 @@ from camguard.policy.document import parse_policy
 from camguard.policy.model import Effect
 from camguard.policy.resources import Owner, read_resource
 from camguard.settings import IdentitySettings
-from tests.stage import NOW, QUIET, SETTINGS, Held, Play, sdk
+from tests.stage import NOW, QUIET, SETTINGS, FixedPolicies, Play, sdk
 
 OWNER = {"uin": "100000000001", "app_id": "1250000001"}
 
@@ -204,7 +204,7 @@ def test_whatever_loads_can_be_called_over_http(service: str, name: str, uin: st
     }
     bundle = make_bundle({"all": ALLOW_ALL}, {"owner": OWNER, **kept}, catalog)
     rules = IdentitySettings(mode="header")
-    play = Play(SETTINGS, policies=Held(bundle), who=Authenticator(rules, None))
+    play = Play(SETTINGS, policies=FixedPolicies(bundle), authentication=Authenticator(rules, None))
     for principal in callers:
         assert bundle.decide(Call(principal, f"{service}:{name}", 0, NOW))
         lines = sdk(
@@ -212,7 +212,7 @@ def test_whatever_loads_can_be_called_over_http(service: str, name: str, uin: st
             host=f"{service}.tencentcloudapi.com".encode(),
             x_tc_action=name.encode(),
         )
-        reply = play.ask(lines=lines)
+        reply = play.reply_to(lines=lines)
         assert reply.passed, (principal, service, name, reply.detail)
 
 
@@ -252,11 +252,11 @@ def test_what_a_hyphen_names_is_bound_in_a_call() -> None:
     statement = {"effect": "allow", "action": "cvm:*", "resource": wanted}
     policy = parse_policy(json.dumps({"version": "2.0", "statement": statement}), "one.json")
     people = {"owner": OWNER, "users": {"100000000101": {"policies": ["one"]}}}
-    play = Play(policies=Held(make_bundle({"one": policy}, people, catalog_of("cvm", row))))
+    play = Play(policies=FixedPolicies(make_bundle({"one": policy}, people, catalog_of("cvm", row))))
     lines = sdk(host=b"cvm.tencentcloudapi.com", x_tc_action=b"StopInstances")
     lines = (*lines, (b"x-tc-region", b"ap-guangzhou"))
-    assert play.ask(lines=lines, chunks=(b'{"InstanceId": "ins-1"}',)).passed
-    assert not play.ask(lines=lines, chunks=(b'{"InstanceId": "ins-2"}',)).passed
+    assert play.reply_to(lines=lines, chunks=(b'{"InstanceId": "ins-1"}',)).passed
+    assert not play.reply_to(lines=lines, chunks=(b'{"InstanceId": "ins-2"}',)).passed
 
 
 # A row of a catalog file that no request could call as it stands, the place and words of the error.

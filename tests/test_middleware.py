@@ -153,7 +153,7 @@ HERE = (b"x-forwarded-for", b"203.0.113.7")
 def test_a_client_that_waits_to_be_asked_for_its_body_and_is_not_sends_nothing_else_here(
     lines: tuple[Line, ...], request_: dict[str, Any], closes: int
 ) -> None:
-    reply = Play(who=authenticator(IdentitySettings(mode="header"), None)).ask(
+    reply = Play(authentication=authenticator(IdentitySettings(mode="header"), None)).reply_to(
         lines=(*lines, (b"x-camguard-principal", ALICE)), **request_
     )
     assert not reply.passed

@@ -23,7 +23,7 @@ from camguard import Call, CamguardMiddleware, parse_address, parse_policy
 from camguard.bundle import Bundle, make_bundle
 from camguard.catalog.model import Catalog
 from camguard.enforcement.guard import Guard
-from tests.stage import NOW, SETTINGS, Held, Known, Request, action, sdk, service
+from tests.stage import NOW, SETTINGS, FixedCaller, FixedPolicies, Request, action, sdk, service
 from tests.stage import OFFICE as OFFICE_ADDRESS
 
 NAMES = [f"Describe{i}" for i in range(200)]
@@ -121,7 +121,7 @@ def test_a_guarded_request_costs_a_few_bare_ones() -> None:
         return responses.Response(b"{}", media_type="application/json")
 
     bare = Starlette(routes=[Route("/", endpoint, methods=["POST"])])
-    guard = Guard(SETTINGS, Held(), Known(), clock=lambda: NOW)
+    guard = Guard(SETTINGS, FixedPolicies(), FixedCaller(), clock=lambda: NOW)
     guarded = CamguardMiddleware(bare, guard=guard)
 
     async def ratios() -> list[float]:

@@ -69,7 +69,7 @@ class Stage:
     async def _app(self, _scope: Any, _receive: Any, _send: Any) -> None:
         self.reached += 1
 
-    async def ask(self) -> Decision:
+    async def reply_to(self) -> Decision:
         """Ask at this moment."""
 
         async def receive() -> Any:

@@ -83,13 +83,13 @@ class LateJudge:
             return rejected(head, target, caller)
         decision: Decision | Rejection | None = None
         call = None
-        if isinstance(target.asked, Rejection):
-            decision = target.asked
+        if isinstance(target.action_id, Rejection):
+            decision = target.action_id
         else:
             call = new_call(
                 (
                     caller.principal,
-                    target.asked,
+                    target.action_id,
                     target.source_ip,
                     now,
                     WHOLE,

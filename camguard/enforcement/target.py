@@ -88,7 +88,7 @@ class Target:
     rejection: why the request is not well formed or names nothing that is served; the other fields then hold
     what was found until there. body: the format of the body, None where there must be no body; body_limit:
     its bytes at most. action: a name; None where only a form may name it. entry: of the catalog, None where
-    it has none. asked: what policies are asked for, `service:Name`, or why they are not asked. resources:
+    it has none. action_id: `service:Name`, by which policies are consulted, or why they are not. resources:
     None where the action is judged as a whole. caller: the caller if nothing is signed; None where a form may
     be signed. start: the beginning of the call, or why it is refused, where the head alone tells the call
     (nothing signed, nothing in a query or form, no resources); else None. reads_plain: whether also a plain
@@ -106,7 +106,7 @@ class Target:
     body_limit: int = 0
     action: str | None = None
     entry: Action | None = None
-    asked: str | Rejection = ""
+    action_id: str | Rejection = ""
     resources: ResourceTemplates | None = None
     region: str = ""
     caller: Caller | Rejection | None = None
@@ -127,7 +127,7 @@ class _Named:
     body_limit: int
     action: str | None
     entry: Action | None
-    asked: str | Rejection
+    action_id: str | Rejection
     resources: ResourceTemplates | None
     region: str
 
@@ -197,12 +197,12 @@ class ServiceIndex:
             limit,
             name,
             entry,
-            self._asked(service.name, name, entry, _text(version)),
+            self._action_id(service.name, name, entry, _text(version)),
             self.templates(entry),
             _text(region) or "",
         )
 
-    def _asked(
+    def _action_id(
         self, service: str, action: str | None, entry: Action | None, version: str | None
     ) -> str | Rejection:
         if entry is None:
@@ -221,7 +221,7 @@ class ServiceIndex:
 
 
 class Targets:
-    """The targets of requests under one bundle. known: the target by `TargetKey`, remembered."""
+    """The targets of requests under one bundle. known: the resolved targets by `TargetKey`."""
 
     def __init__(
         self, services: ServiceIndex, addresses: Mapping[AddressKey, ClientAddress], callers: UnsignedCallers
@@ -280,9 +280,9 @@ def _start(target: Target) -> CallStart | Rejection | None:
         return None
     if isinstance(target.caller, Rejection):
         return target.caller
-    if isinstance(target.asked, Rejection):
-        return target.asked
-    return target.caller.principal, target.asked, target.source_ip
+    if isinstance(target.action_id, Rejection):
+        return target.action_id
+    return target.caller.principal, target.action_id, target.source_ip
 
 
 def agreed_action(carried: bytes | None, params: Params) -> bytes | Rejection | None:

@@ -26,15 +26,15 @@ from tests.stage import (
     ELSEWHERE,
     NOW,
     OFFICE,
-    Held,
-    Known,
+    FixedCaller,
+    FixedPolicies,
     Play,
     Reply,
     Request,
-    ask,
     bundle,
     enforcement,
     limits,
+    reply_to,
     sdk,
 )
 
@@ -101,15 +101,15 @@ def in_inspection(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -
 
 
 def in_claim(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(type(play.who), "claim", Broken(error))
+    patch.setattr(type(play.authentication), "claim", Broken(error))
 
 
 def in_identity(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(type(play.who), "unsigned", Broken(error))
+    patch.setattr(type(play.authentication), "unsigned", Broken(error))
 
 
 def in_proof(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(type(play.who), "caller", Broken(error))
+    patch.setattr(type(play.authentication), "caller", Broken(error))
 
 
 def in_clock(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def in_store(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> Non
 
 
 def in_evaluation(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(play.guard, "_policies", Held(BrokenBundle(error)))  # type: ignore[arg-type]
+    patch.setattr(play.guard, "_policies", FixedPolicies(BrokenBundle(error)))  # type: ignore[arg-type]
 
 
 def in_handing_over(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
@@ -161,7 +161,7 @@ def test_t66_an_exception_before_the_decision_is_a_refusal(
     play = Play(enforcement(mode=mode, status_style=style))
     with monkeypatch.context() as patch:
         stage(play, error, patch)
-        reply = play.ask(lines=lines_to(stage))
+        reply = play.reply_to(lines=lines_to(stage))
     assert reply.reached == []
     assert reply.records[0].decision is rejection("internal_error")
     assert reply.status == (200 if style == "sdk" else 500)
@@ -170,7 +170,7 @@ def test_t66_an_exception_before_the_decision_is_a_refusal(
     assert b"secret" not in reply.body  # T67, T113
     assert "secret" not in caplog.text
     assert type(error).__name__ in caplog.text
-    assert play.ask(lines=sdk(FROM_OFFICE)).passed
+    assert play.reply_to(lines=sdk(FROM_OFFICE)).passed
 
 
 async def ended_by(play: Play, stage: Break) -> BaseException | None:
@@ -192,7 +192,7 @@ def test_t65_what_ends_the_task_ends_it_and_reaches_nothing(
         assert asyncio.run(ended_by(play, stage)) is error
     assert (play.reached, play.records) == ([], [])
     assert (play.guard.in_flight, play.guard.held) == (0, 0)
-    assert play.ask(lines=sdk(FROM_OFFICE)).passed
+    assert play.reply_to(lines=sdk(FROM_OFFICE)).passed
 
 
 @pytest.mark.parametrize("line", [FROM_OFFICE, FROM_ELSEWHERE])
@@ -200,7 +200,7 @@ def test_observers_and_conclusions_that_raise_change_nothing(line: Any) -> None:
     told: list[Any] = []
     broken = Broken(RuntimeError("secret"))
     play = Play(observers=(broken, told.append), conclusions=(broken, lambda *each: told.append(each)))
-    reply = play.ask(lines=sdk(line))
+    reply = play.reply_to(lines=sdk(line))
     assert reply.passed == (line is FROM_OFFICE)
     assert reply.status == 200
     assert told == [reply.records[0], (reply.records[0], 200 if reply.passed else None)]
@@ -217,7 +217,7 @@ def test_the_application_may_fail_in_its_own_way() -> None:
 
     play.middleware.app = app
     with pytest.raises(LookupError):
-        play.ask(lines=sdk(FROM_OFFICE))
+        play.reply_to(lines=sdk(FROM_OFFICE))
     assert (play.guard.in_flight, play.guard.held) == (0, 0)
     assert play.concluded == [(play.records[0], 503)]
 
@@ -263,30 +263,32 @@ SHADOWS = [
 def test_shadow_lets_pass_what_policy_denies_and_nothing_else(
     request_: dict[str, Any], detail: str, passes: bool
 ) -> None:
-    shadowed = ask(enforcement(mode="shadow"), **request_)
+    shadowed = reply_to(enforcement(mode="shadow"), **request_)
     assert shadowed.detail == detail
     assert shadowed.passed == passes
     assert shadowed.records[0].mode == "shadow"
     assert not shadowed.records[0].decision
-    assert not ask(**request_).passed
+    assert not reply_to(**request_).passed
     if passes:
         assert shadowed.reached[0][0]["camguard.decision"] is shadowed.records[0].decision
 
 
 @pytest.mark.parametrize("detail", ["signature_invalid", "principal_missing", "identity_header_untrusted"])
 def test_shadow_refuses_who_is_not_known(detail: str) -> None:
-    who = Known()
-    who.found = rejection(detail)
-    reply = ask(enforcement(mode="shadow"), who=who)
+    authentication = FixedCaller()
+    authentication.found = rejection(detail)
+    reply = reply_to(enforcement(mode="shadow"), authentication=authentication)
     assert (reply.detail, reply.passed) == (detail, False)
 
 
 def test_t38_a_body_is_not_read_of_a_caller_who_is_not_known() -> None:
-    who = Known()
-    who.found = rejection("principal_missing")
+    authentication = FixedCaller()
+    authentication.found = rejection("principal_missing")
     bodies = (b'{"Action": "DeleteBudget"}', b'{"action": [[], []]}', b"{")
-    assert {ask(who=who, chunks=(body,)).detail for body in bodies} == {"principal_missing"}
-    assert {ask(chunks=(body,)).detail for body in bodies} == {
+    assert {reply_to(authentication=authentication, chunks=(body,)).detail for body in bodies} == {
+        "principal_missing"
+    }
+    assert {reply_to(chunks=(body,)).detail for body in bodies} == {
         "action_conflict",
         "action_alias",
         "allowed",  # a body that cannot name an action is the upstream's to read
@@ -295,25 +297,25 @@ def test_t38_a_body_is_not_read_of_a_caller_who_is_not_known() -> None:
 
 def test_t119_a_stranger_is_told_what_one_without_permission_is_told() -> None:
     def told(principal: str) -> bytes:
-        reply = ask(who=Known(principal))
+        reply = reply_to(authentication=FixedCaller(principal))
         return reply.body.replace(reply.records[0].request_id.encode(), b"ID")
 
     assert told("uin/999999999999") == told("uin/100000000102")
 
 
 def test_without_a_bundle_nothing_passes() -> None:
-    for policies in (Held(None), Held(stale=True)):
+    for policies in (FixedPolicies(None), FixedPolicies(stale=True)):
         for mode in ("enforce", "shadow"):
-            reply = Play(enforcement(mode=mode), policies=policies).ask(lines=sdk(FROM_OFFICE))
+            reply = Play(enforcement(mode=mode), policies=policies).reply_to(lines=sdk(FROM_OFFICE))
             assert reply.detail == "policy_unavailable"
             assert reply.error["Code"] == "ServiceUnavailable"
             assert not reply.passed
 
 
 def test_a_bundle_that_was_left_is_not_held_by_who_judged_by_it() -> None:
-    store = Held(bundle())
+    store = FixedPolicies(bundle())
     play = Play(policies=store)
-    assert play.ask(lines=sdk(FROM_OFFICE)).passed
+    assert play.reply_to(lines=sdk(FROM_OFFICE)).passed
     assert store.bundle is not None
     left = weakref.ref(store.bundle.evaluator)
     gc.disable()
@@ -327,7 +329,7 @@ def test_a_bundle_that_was_left_is_not_held_by_who_judged_by_it() -> None:
 def test_one_request_is_judged_by_one_bundle() -> None:
     """T107: the store swaps its bundle while the body is on its way."""
     closed = bundle({"office": {"version": "2.0", "statement": []} | DENY_ALL, "instances": DENY_ALL})
-    store = Held()
+    store = FixedPolicies()
     play = Play(policies=store)
 
     async def scene() -> None:
@@ -345,7 +347,7 @@ def test_one_request_is_judged_by_one_bundle() -> None:
     asyncio.run(scene())
     assert play.records[0].decision
     assert play.records[0].revision == BUNDLE.revision
-    assert play.ask(lines=sdk(FROM_OFFICE)).detail == "explicit_deny"
+    assert play.reply_to(lines=sdk(FROM_OFFICE)).detail == "explicit_deny"
 
 
 DENY_ALL = {"version": "2.0", "statement": {"effect": "deny", "action": "*", "resource": "*"}}
@@ -388,7 +390,9 @@ def test_what_the_head_can_refuse_is_refused_before_the_body_is_asked_for(
 ) -> None:
     sent: list[Any] = []
     keys_known = IdentitySettings(**rules)
-    play = Play(who=authenticator(keys_known, Signers()), clock=lambda: float(SIGNED_AT), drains=drains)
+    play = Play(
+        authentication=authenticator(keys_known, Signers()), clock=lambda: float(SIGNED_AT), drains=drains
+    )
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -424,7 +428,7 @@ def test_policies_that_refuse_are_asked_before_a_body_is_inspected(
 ) -> None:
     monkeypatch.setattr(late_module, "read_body", Broken(AssertionError("the body was inspected")))
     lines = sdk(FROM_OFFICE, SIGNED, x_tc_action=action)
-    reply = ask(who=Known(principal, body=True), lines=lines, chunks=(body,))
+    reply = reply_to(authentication=FixedCaller(principal, body=True), lines=lines, chunks=(body,))
     assert reply.records[0].decision.reason.value == reason
     assert reply.records[0].principal == principal
     assert not reply.passed
@@ -434,9 +438,9 @@ def test_a_body_of_a_caller_who_may_call_is_inspected_before_the_call_goes_on() 
     for mode in ("enforce", "shadow"):
         for body, detail in ((b'{"Action":"X"}', "action_conflict"), (b'{"action":1}', "action_alias")):
             for action in (b"QueryArea", b"PayOrders"):
-                reply = ask(
+                reply = reply_to(
                     enforcement(mode=mode),
-                    who=Known(body=True),
+                    authentication=FixedCaller(body=True),
                     lines=sdk(FROM_OFFICE, SIGNED, x_tc_action=action),
                     chunks=(body,),
                 )
@@ -465,31 +469,32 @@ def test_requests_above_the_limit_are_refused_with_a_code_that_is_not_repeated_b
     assert play.records[0].decision.reason is Reason.OVERLOADED
     assert play.guard.in_flight == 2
     play.guard.in_flight = 0
-    reply = play.ask(lines=sdk(FROM_OFFICE))
+    reply = play.reply_to(lines=sdk(FROM_OFFICE))
     assert reply.passed
 
 
 def test_a_candidate_is_asked_beside_and_never_obeyed() -> None:
-    candidate = Held(bundle({"office": DENY_ALL, "instances": DENY_ALL}))
-    reply = Play(candidate=candidate).ask(lines=sdk(FROM_OFFICE))
+    candidate = FixedPolicies(bundle({"office": DENY_ALL, "instances": DENY_ALL}))
+    reply = Play(candidate=candidate).reply_to(lines=sdk(FROM_OFFICE))
     assert reply.passed
     record = reply.records[0]
     assert record.candidate is not None
     assert record.candidate.reason is Reason.EXPLICIT_DENY
     assert (
-        Play(candidate=candidate).ask(lines=sdk(FROM_OFFICE, x_tc_action=b"?")).records[0].candidate is None
+        Play(candidate=candidate).reply_to(lines=sdk(FROM_OFFICE, x_tc_action=b"?")).records[0].candidate
+        is None
     )
-    for broken in (BrokenStore(ValueError()), Held(BrokenBundle(ValueError()))):  # type: ignore[arg-type]
-        reply = Play(candidate=broken).ask(lines=sdk(FROM_OFFICE))
+    for broken in (BrokenStore(ValueError()), FixedPolicies(BrokenBundle(ValueError()))):  # type: ignore[arg-type]
+        reply = Play(candidate=broken).reply_to(lines=sdk(FROM_OFFICE))
         assert reply.passed
         assert reply.records[0].candidate == rejection("internal_error")
-    assert Play(candidate=Held(None)).ask(lines=sdk(FROM_OFFICE)).records[0].candidate == rejection(
-        "policy_unavailable"
-    )
+    assert Play(candidate=FixedPolicies(None)).reply_to(lines=sdk(FROM_OFFICE)).records[
+        0
+    ].candidate == rejection("policy_unavailable")
 
 
 def test_the_record_says_what_was_judged() -> None:
-    reply = ask(lines=sdk(FROM_OFFICE, x_tc_region=b"ap-guangzhou"))
+    reply = reply_to(lines=sdk(FROM_OFFICE, x_tc_region=b"ap-guangzhou"))
     record = reply.records[0]
     assert record.time == NOW
     assert record.principal == ALICE
@@ -506,7 +511,7 @@ def test_the_record_says_what_was_judged() -> None:
 
 
 def test_t117_one_id_is_told_to_everybody() -> None:
-    reply = ask(lines=sdk(FROM_ELSEWHERE))
+    reply = reply_to(lines=sdk(FROM_ELSEWHERE))
     assert reply.records[0].request_id.encode() in reply.body
     assert reply.concluded == [(reply.records[0], None)]
 
@@ -521,27 +526,36 @@ def test_the_scope_of_the_server_is_left_alone() -> None:
 
 def test_t58_each_request_is_judged_anew() -> None:
     play = Play()
-    outcomes = [play.ask(lines=sdk(line)).passed for line in (FROM_OFFICE, FROM_ELSEWHERE, FROM_OFFICE)]
+    outcomes = [play.reply_to(lines=sdk(line)).passed for line in (FROM_OFFICE, FROM_ELSEWHERE, FROM_OFFICE)]
     assert outcomes == [True, False, True]
 
 
 def test_the_identity_is_asked_with_what_goes_on() -> None:
-    who = Known()
-    ask(who=who, lines=sdk(FROM_OFFICE, SIGNED), chunks=(b'{"a"', b":1}"))
-    head, service, body, params, trusted = who.requests[0]
+    authentication = FixedCaller()
+    reply_to(authentication=authentication, lines=sdk(FROM_OFFICE, SIGNED), chunks=(b'{"a"', b":1}"))
+    head, service, body, params, trusted = authentication.requests[0]
     assert (service, body, params, trusted) == ("partners", b'{"a":1}', (), True)
     assert dict(head.onward)[b"x-tc-action"] == b"QueryArea"
-    ask(who=who, lines=sdk(), client=(OFFICE, 1), method="GET", query=b"A=1&B=%20", chunks=(b"",))
-    assert who.requests[1][2:] == (b"", (("A", "1"), ("B", " ")), False)
+    reply_to(
+        authentication=authentication,
+        lines=sdk(),
+        client=(OFFICE, 1),
+        method="GET",
+        query=b"A=1&B=%20",
+        chunks=(b"",),
+    )
+    assert authentication.requests[1][2:] == (b"", (("A", "1"), ("B", " ")), False)
 
 
 def test_a_refused_caller_is_in_the_record() -> None:
-    who = Known()
-    who.found = rejection("signature_expired")
+    authentication = FixedCaller()
+    authentication.found = rejection("signature_expired")
     auth = (
         b"TC3-HMAC-SHA256 Credential=AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE/2026-03-10/partners/tc3_request, x"
     )
-    record = ask(who=who, lines=sdk(FROM_OFFICE, (b"authorization", auth))).records[0]
+    record = reply_to(
+        authentication=authentication, lines=sdk(FROM_OFFICE, (b"authorization", auth))
+    ).records[0]
     assert record.signature == "expired"
     assert record.secret_id is not None
     assert "krbsJ5yKBZQpn74WFkmLP" not in record.secret_id

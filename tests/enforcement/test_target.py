@@ -21,7 +21,7 @@ from tests.stage import (
     PROXY,
     QUIET,
     SETTINGS,
-    Held,
+    FixedPolicies,
     Line,
     Play,
     Reply,
@@ -30,7 +30,7 @@ from tests.stage import (
     sdk,
 )
 
-WHO = authenticator(IdentitySettings(mode="header"), None)
+HEADER_AUTHENTICATION = authenticator(IdentitySettings(mode="header"), None)
 IDENTITY = b"x-camguard-principal"
 FORM = b"application/x-www-form-urlencoded"
 SETTINGS_OF = {
@@ -39,14 +39,20 @@ SETTINGS_OF = {
     "judge": enforcement(unknown_action="judge"),
 }
 POLICIES_OF = {
-    "enforce": Held(),
-    "shadow": Held(),
-    "judge": Held(bundle(unknown_action="judge")),
+    "enforce": FixedPolicies(),
+    "shadow": FixedPolicies(),
+    "judge": FixedPolicies(bundle(unknown_action="judge")),
 }
 
 
 def play(mode: str, **parts: Any) -> Play:
-    return Play(SETTINGS_OF[mode], who=WHO, policies=POLICIES_OF[mode], candidate=Held(bundle({})), **parts)
+    return Play(
+        SETTINGS_OF[mode],
+        authentication=HEADER_AUTHENTICATION,
+        policies=POLICIES_OF[mode],
+        candidate=FixedPolicies(bundle({})),
+        **parts,
+    )
 
 
 def seen_in(reply: Reply) -> Any:
@@ -90,7 +96,7 @@ def asked(mode: str, request: dict[str, Any]) -> Reply:
         without.append(b"content-type")
     else:
         named["content_type"] = request["kind"]
-    return play(mode, drains=request["drains"]).ask(
+    return play(mode, drains=request["drains"]).reply_to(
         lines=sdk(*extra, without=without, **named),
         method=request["method"],
         query=request["query"],
@@ -137,9 +143,11 @@ def test_a_body_is_taken(
         return take(*told)
 
     monkeypatch.setattr(BodyBuffer, "take", noted)
-    stage = Play(who=WHO, drains=drains)
+    stage = Play(authentication=HEADER_AUTHENTICATION, drains=drains)
     lines = sdk((b"x-forwarded-for", source.encode()), (IDENTITY, ALICE.encode()), *more)
-    reply = stage.ask(lines=lines, chunks=(b'{"Action":"PayOrders"}',) if source == ELSEWHERE else (b"{}",))
+    reply = stage.reply_to(
+        lines=lines, chunks=(b'{"Action":"PayOrders"}',) if source == ELSEWHERE else (b"{}",)
+    )
     assert len(asked_for) == taken
     assert reply.passed is (source == OFFICE)
     assert reply.detail in {"allowed", "no_allow", "client_ip_invalid"}, "not what its body says"
@@ -155,9 +163,9 @@ def test_a_combination_is_settled_once_and_judged_each_time(monkeypatch: pytest.
 
     monkeypatch.setattr(Targets, "_resolve", noted)
     clock = iter([1.0, 2.0, 3.0, 4.0])
-    stage = Play(who=WHO, clock=lambda: next(clock))
+    stage = Play(authentication=HEADER_AUTHENTICATION, clock=lambda: next(clock))
     replies = [
-        stage.ask(lines=sdk((b"x-forwarded-for", source.encode()), (IDENTITY, ALICE.encode())))
+        stage.reply_to(lines=sdk((b"x-forwarded-for", source.encode()), (IDENTITY, ALICE.encode())))
         for source, _ in product((OFFICE, ELSEWHERE), range(2))
     ]
     assert [reply.passed for reply in replies] == [True, True, False, False]
@@ -167,7 +175,7 @@ def test_a_combination_is_settled_once_and_judged_each_time(monkeypatch: pytest.
 
 def test_what_callers_say_is_not_kept_without_end() -> None:
     stage = play("enforce")
-    stage.ask(lines=sdk((b"x-forwarded-for", OFFICE.encode()), (IDENTITY, ALICE.encode())))
+    stage.reply_to(lines=sdk((b"x-forwarded-for", OFFICE.encode()), (IDENTITY, ALICE.encode())))
     found = stage.guard._targets_of  # noqa: SLF001 - what may not grow
     assert found is not None
     known = found[1].known
@@ -185,16 +193,16 @@ def test_many_lines_of_next_to_nothing_are_not_kept() -> None:
     stage = play("enforce")
     for count in (1, 3, 100):
         lines = [(b"x-forwarded-for", b"%d" % number) for number in range(count)]
-        stage.ask(lines=sdk(*lines, (b"x-forwarded-for", OFFICE.encode()), (IDENTITY, ALICE.encode())))
+        stage.reply_to(lines=sdk(*lines, (b"x-forwarded-for", OFFICE.encode()), (IDENTITY, ALICE.encode())))
     known = stage.guard._targets_of  # noqa: SLF001 - what may not grow
     assert known is not None
     assert len(known[1].known) == 2
 
 
 def test_another_bundle_means_everything_anew() -> None:
-    store = Held()
-    stage = Play(who=WHO, policies=store)
+    store = FixedPolicies()
+    stage = Play(authentication=HEADER_AUTHENTICATION, policies=store)
     lines = sdk((b"x-forwarded-for", OFFICE.encode()), (IDENTITY, ALICE.encode()))
-    assert stage.ask(lines=lines).passed
+    assert stage.reply_to(lines=lines).passed
     store.bundle = bundle({})
-    assert not stage.ask(lines=lines).passed
+    assert not stage.reply_to(lines=lines).passed

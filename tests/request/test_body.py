@@ -16,7 +16,7 @@ from camguard.request.body import BodyBuffer, HeldBody, Receive, resumed, stream
 from camguard.request.deadline import Watch
 from camguard.request.head import TRAILERS_APART
 from camguard.request.rejection import Rejection, rejection
-from tests.stage import OFFICE, Known, Play, Request, ask, enforcement, limits, sdk
+from tests.stage import OFFICE, FixedCaller, Play, Request, enforcement, limits, reply_to, sdk
 
 
 async def take(
@@ -58,7 +58,7 @@ FRAMES = [
 @pytest.mark.parametrize(("declared", "chunks", "detail"), FRAMES)
 def test_frames(declared: bytes | None, chunks: tuple[bytes, ...], detail: str) -> None:
     lines = LINES if declared is None else (*LINES, (b"content-length", declared))
-    reply = ask(lines=lines, chunks=chunks, length=False)
+    reply = reply_to(lines=lines, chunks=chunks, length=False)
     assert reply.detail == detail
     assert reply.passed == (detail == "allowed")
     if reply.passed:
@@ -77,7 +77,7 @@ def test_frames(declared: bytes | None, chunks: tuple[bytes, ...], detail: str) 
     ],
 )
 def test_transfer_encoding(extra: tuple[bytes, bytes], detail: str) -> None:
-    reply = ask(lines=(*LINES, extra), length=False, extensions=VOUCHED)
+    reply = reply_to(lines=(*LINES, extra), length=False, extensions=VOUCHED)
     assert reply.detail == detail
     if reply.passed:
         assert b"transfer-encoding" not in dict(reply.reached[0][0]["headers"])
@@ -116,7 +116,7 @@ def test_t139_a_body_without_a_length(
 ) -> None:
     chunks = (b"",) if method == "GET" else (b"{}",)
     asked: dict[str, Any] = {"lines": (*LINES, *extra), "length": False, "version": version, "method": method}
-    reply = ask(**asked, chunks=chunks, extensions=extensions)
+    reply = reply_to(**asked, chunks=chunks, extensions=extensions)
     assert reply.detail == detail
     assert reply.passed == (detail == "allowed")
     if not reply.passed:
@@ -124,8 +124,10 @@ def test_t139_a_body_without_a_length(
         assert reply.headers[b"connection"] == b"close"
         assert reply.records[0].principal is None  # nothing that may be a trailer is believed
         merged = enforcement(allow_merged_trailers=True)
-        assert ask(merged, **asked, chunks=chunks).detail == ("body_on_get" if method == "GET" else "allowed")
-    assert ask(lines=LINES, chunks=(b"{}",), version=version).detail == "allowed"  # with a length
+        assert reply_to(merged, **asked, chunks=chunks).detail == (
+            "body_on_get" if method == "GET" else "allowed"
+        )
+    assert reply_to(lines=LINES, chunks=(b"{}",), version=version).detail == "allowed"  # with a length
 
 
 def test_t139_a_server_that_says_nothing_of_extensions_does_not_vouch() -> None:
@@ -153,21 +155,21 @@ GETS = [
 
 @pytest.mark.parametrize(("extra", "chunks", "detail"), GETS)
 def test_t40_a_get_has_no_body(extra: Any, chunks: tuple[bytes, ...], detail: str) -> None:
-    reply = ask(lines=(*LINES, *extra), method="GET", chunks=chunks, extensions=VOUCHED)
+    reply = reply_to(lines=(*LINES, *extra), method="GET", chunks=chunks, extensions=VOUCHED)
     assert reply.detail == detail
     assert reply.passed == (detail == "allowed")
 
 
 def test_t60_a_body_at_its_limit_and_above() -> None:
     bounded = limits(body_bytes=100)
-    assert ask(bounded, chunks=(b"x" * 100,), length=False).detail == "allowed"
-    assert ask(bounded, chunks=(b"x" * 101,), length=False).detail == "body_too_large"
+    assert reply_to(bounded, chunks=(b"x" * 100,), length=False).detail == "allowed"
+    assert reply_to(bounded, chunks=(b"x" * 101,), length=False).detail == "body_too_large"
     assert (
-        ask(bounded, chunks=(b"x" * 60, b"x" * 60, b"never asked for"), length=False).detail
+        reply_to(bounded, chunks=(b"x" * 60, b"x" * 60, b"never asked for"), length=False).detail
         == "body_too_large"
     )
-    assert ask(bounded, chunks=(b"x" * 101,)).detail == "body_too_large"
-    assert dict(ask(bounded, chunks=(b"x" * 101,)).sent[0]["headers"])[b"connection"] == b"close"
+    assert reply_to(bounded, chunks=(b"x" * 101,)).detail == "body_too_large"
+    assert dict(reply_to(bounded, chunks=(b"x" * 101,)).sent[0]["headers"])[b"connection"] == b"close"
 
 
 def test_t60_many_messages_take_linear_time() -> None:
@@ -238,14 +240,14 @@ def test_t59_a_server_with_more_to_say_is_not_heard() -> None:
 
 @pytest.mark.parametrize("chunks", [(None,), (b"{", None), (b"", b"", None)])
 def test_t65_a_client_that_leaves_reaches_nothing(chunks: tuple[bytes | None, ...]) -> None:
-    reply = ask(lines=(*LINES, (b"content-length", b"7")), chunks=chunks)
+    reply = reply_to(lines=(*LINES, (b"content-length", b"7")), chunks=chunks)
     assert (reply.sent, reply.reached, reply.records) == ([], [], [])
 
 
 def test_t61_a_slow_body_is_refused_at_the_deadline() -> None:
     play = Play(limits(body_seconds=0.05))
     began = time.perf_counter()
-    reply = play.ask(lines=(*LINES, (b"content-length", b"7")), chunks=(b"{", b"}"), length=False)
+    reply = play.reply_to(lines=(*LINES, (b"content-length", b"7")), chunks=(b"{", b"}"), length=False)
     assert reply.detail == "framing"
     for chunks in ((), (b"",)):
         reply = asyncio.run(dribble(play, chunks))
@@ -339,17 +341,17 @@ async def served(play: Play, request: Request) -> None:
 
 
 def test_a_stream_of_bytes_passes_through_as_it_comes() -> None:
-    reply = ask(lines=OCTETS, chunks=(b"ab", b"", b"cd"))
+    reply = reply_to(lines=OCTETS, chunks=(b"ab", b"", b"cd"))
     assert [message["body"] for message in reply.reached[0][1]] == [b"ab", b"", b"cd"]
     assert reply.records[0].decision
 
 
 def test_a_stream_of_bytes_is_held_where_a_signature_covers_it() -> None:
-    who = Known(body=True)
+    authentication = FixedCaller(body=True)
     signed = (*OCTETS, (b"authorization", b"TC3-HMAC-SHA256 ..."))
-    reply = ask(lines=signed, chunks=(b"ab", b"cd"), who=who)
+    reply = reply_to(lines=signed, chunks=(b"ab", b"cd"), authentication=authentication)
     assert [message["body"] for message in reply.reached[0][1]] == [b"abcd"]
-    assert who.requests[0][2] == b"abcd"
+    assert authentication.requests[0][2] == b"abcd"
 
 
 # declared length, chunks, what the application reads
@@ -366,7 +368,7 @@ STREAMS = [
 @pytest.mark.parametrize(("declared", "chunks", "read"), STREAMS)
 def test_streams(declared: bytes | None, chunks: tuple[bytes | None, ...], read: list[bytes | None]) -> None:
     lines = OCTETS if declared is None else (*OCTETS, (b"content-length", declared))
-    reply = ask(limits(body_bytes=100, form_bytes=100), lines=lines, chunks=chunks, length=False)
+    reply = reply_to(limits(body_bytes=100, form_bytes=100), lines=lines, chunks=chunks, length=False)
     assert [message.get("body") for message in reply.reached[0][1]] == read
     assert bool(reply.sent) == (None not in read)
 

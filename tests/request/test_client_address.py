@@ -18,7 +18,7 @@ from camguard.request.client_address import (
 )
 from camguard.request.head import peer_address
 from camguard.request.rejection import Rejection
-from tests.stage import ELSEWHERE, OFFICE, PROXY, QUIET, SETTINGS, Play, Reply, ask, changed, sdk
+from tests.stage import ELSEWHERE, OFFICE, PROXY, QUIET, SETTINGS, Play, Reply, changed, reply_to, sdk
 
 TRUSTED = SETTINGS.client_ip.trusted_proxies
 FORWARDED = changed("client_ip", header="forwarded")
@@ -28,7 +28,7 @@ def through(
     *values: str | bytes, client: Any = (PROXY, 40000), name: bytes = b"x-forwarded-for", **more: Any
 ) -> Reply:
     lines = [(name, value.encode("latin-1") if isinstance(value, str) else value) for value in values]
-    return ask(lines=sdk(*lines), client=client, **more)
+    return reply_to(lines=sdk(*lines), client=client, **more)
 
 
 # client of the socket, lines of x-forwarded-for, detail
@@ -158,9 +158,9 @@ def test_forwarded(values: tuple[str, ...], detail: str) -> None:
 )
 def test_t06_other_headers_are_never_read_and_never_passed_on(name: bytes) -> None:
     lines = sdk((name, OFFICE.encode()), (b"x-forwarded-for", ELSEWHERE.encode()))
-    assert ask(lines=lines).detail == "no_allow"
+    assert reply_to(lines=lines).detail == "no_allow"
     lines = sdk((name, ELSEWHERE.encode()), (b"x-forwarded-for", OFFICE.encode()))
-    reply = ask(lines=lines)
+    reply = reply_to(lines=lines)
     assert reply.detail == "allowed"
     names = {line[0] for line in reply.reached[0][0]["headers"]}
     assert names & {name, b"x-forwarded-for"} == set()
@@ -180,14 +180,14 @@ def test_t13_long_text_is_refused_by_its_length(text: str) -> None:
 def test_t19_an_address_belongs_to_one_request() -> None:
     play = Play()
     for value, detail in ((OFFICE, "allowed"), (ELSEWHERE, "no_allow"), (OFFICE, "allowed")):
-        assert play.ask(lines=sdk((b"x-forwarded-for", value.encode()))).detail == detail
+        assert play.reply_to(lines=sdk((b"x-forwarded-for", value.encode()))).detail == detail
 
 
 @pytest.mark.parametrize(
     "value", [b"X-Forwarded-For", b"close, x-forwarded-for", b"keep-alive,\tX-FORWARDED-FOR "]
 )
 def test_t20_hop_by_hop_cannot_take_the_evidence_away(value: bytes) -> None:
-    reply = ask(lines=sdk((b"x-forwarded-for", ELSEWHERE.encode()), connection=value))
+    reply = reply_to(lines=sdk((b"x-forwarded-for", ELSEWHERE.encode()), connection=value))
     assert reply.detail == "header_hop_by_hop"
     assert not reply.passed
 
@@ -245,5 +245,5 @@ def test_an_element_is_an_address_or_nothing(text: str) -> None:
 
 def test_t05_a_rewritten_peer_is_found_out_whichever_header_counts() -> None:
     lines = sdk((b"x-forwarded-for", f"{PROXY}:42".encode()))
-    assert ask(FORWARDED, lines=lines, client=(PROXY, 42)).detail == "client_ip_invalid"
-    assert ask(FORWARDED, lines=lines, client=(PROXY, 43)).detail == "no_allow"
+    assert reply_to(FORWARDED, lines=lines, client=(PROXY, 42)).detail == "client_ip_invalid"
+    assert reply_to(FORWARDED, lines=lines, client=(PROXY, 43)).detail == "no_allow"

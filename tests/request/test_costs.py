@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks import strangers
-from tests.stage import OFFICE, PROXY, Known, Play, Request, sdk
+from tests.stage import OFFICE, PROXY, FixedCaller, Play, Request, sdk
 
 HELD = 0.05  # seconds of the CPU time of the thread
 ROUNDS = 12
@@ -117,8 +117,8 @@ def test_a_body_holds_the_loop_for_50_ms_at_most(kind: bytes, body: bytes, *, ai
     named = {"host": b"cvm.tencentcloudapi.com", "x_tc_action": b"StopInstances"} if aimed else {}
     lines = sdk((FORWARDED, OFFICE.encode()), content_type=kind, without=[b"x-tc-version"], **named)
     request = Request(lines=lines, chunks=(body,))
-    who = Known("uin/100000000103") if aimed else Known()
-    assert within(HELD, (held(Play(who=who), request) for _ in range(ROUNDS)))
+    authentication = FixedCaller("uin/100000000103") if aimed else FixedCaller()
+    assert within(HELD, (held(Play(authentication=authentication), request) for _ in range(ROUNDS)))
 
 
 # header lines

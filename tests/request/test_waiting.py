@@ -16,7 +16,7 @@ from camguard.request.waiting import Waiting, client_key
 from camguard.settings import IdentitySettings
 from tests.authn.signing import NOW as SIGNED_AT
 from tests.authn.signing import authorization, keys, tc3
-from tests.stage import NOW, OFFICE, PROXY, Held, Known, Play, Request, bundle, limits, sdk
+from tests.stage import NOW, OFFICE, PROXY, FixedCaller, FixedPolicies, Play, Request, bundle, limits, sdk
 
 OVERLOADED = rejection("overloaded")
 LINES = sdk((b"x-forwarded-for", OFFICE.encode()))
@@ -250,11 +250,13 @@ def test_a_complete_body_is_refused_where_too_many_are_served_by_then() -> None:
 DENY_ALL = {"version": "2.0", "statement": {"effect": "deny", "action": "*", "resource": "*"}}
 
 
-def after_a_change(store: Held, who: Known, change: Callable[[], None], **request: Any) -> Play:
+def after_a_change(
+    store: FixedPolicies, authentication: FixedCaller, change: Callable[[], None], **request: Any
+) -> Play:
     """Serve a request whose body ends after a change."""
 
     async def scene() -> Play:
-        play = Play(policies=store, who=who, clock=lambda: NOW)
+        play = Play(policies=store, authentication=authentication, clock=lambda: NOW)
         asked = Request(**{"lines": LINES, **request})
         parts = [{"type": "http.request", "body": b'{"A"', "more_body": True}]
 
@@ -283,37 +285,39 @@ SIGNED = (*LINES, (b"authorization", b"TC3-HMAC-SHA256 ..."))
     "lines", [pytest.param(LINES, id="told by the head"), pytest.param(SIGNED, id="told by the body")]
 )
 def test_a_body_that_ends_after_a_revocation_is_judged_by_what_is_in_force(lines: Any) -> None:
-    store = Held()
+    store = FixedPolicies()
 
     def revoke() -> None:
         store.bundle = bundle({"office": DENY_ALL, "instances": DENY_ALL})
 
-    play = after_a_change(store, Known(), revoke, lines=lines)
+    play = after_a_change(store, FixedCaller(), revoke, lines=lines)
     assert play.records[0].decision.reason.value == "explicit_deny"
     assert play.reached == []
 
 
 def test_a_body_that_ends_after_a_grant_is_judged_by_what_is_in_force() -> None:
-    store = Held(bundle({"office": {"version": "2.0", "statement": []} | DENY_ALL, "instances": DENY_ALL}))
+    store = FixedPolicies(
+        bundle({"office": {"version": "2.0", "statement": []} | DENY_ALL, "instances": DENY_ALL})
+    )
     granted = bundle()
 
     def grant() -> None:
         store.bundle = granted
 
-    play = after_a_change(store, Known(), grant, lines=SIGNED)
+    play = after_a_change(store, FixedCaller(), grant, lines=SIGNED)
     assert play.records[0].decision
     assert [message["body"] for message in play.reached[0][1]] == [b'{"A":1}']
 
 
 def test_a_body_that_ends_after_its_caller_was_revoked_is_refused() -> None:
-    who = Known()
+    authentication = FixedCaller()
 
     def revoke() -> None:
-        who.found = rejection("secret_id_unknown")
+        authentication.found = rejection("secret_id_unknown")
 
     for lines in (SIGNED, (*OCTETS, SIGNED[-1])):
-        who.found = Known().found
-        play = after_a_change(Held(), who, revoke, lines=lines)
+        authentication.found = FixedCaller().found
+        play = after_a_change(FixedPolicies(), authentication, revoke, lines=lines)
         bodies = [message.get("body") for _, messages in play.reached for message in messages]
         if lines is SIGNED:
             assert (play.records[0].decision.detail, bodies) == ("secret_id_unknown", [])
@@ -346,7 +350,7 @@ def test_a_body_that_ends_after_its_key_was_revoked_is_judged_by_the_keys_in_for
     change: dict[str, Any], outcome: str, late: bool
 ) -> None:
     source = Source()
-    play = Play(who=authenticator(IdentitySettings(), source), clock=lambda: float(SIGNED_AT))
+    play = Play(authentication=authenticator(IdentitySettings(), source), clock=lambda: float(SIGNED_AT))
     signed = authorization(tc3(payload=b'{"A":1}')).encode()
     lines = sdk(
         (b"x-forwarded-for", OFFICE.encode()),
@@ -376,29 +380,29 @@ def test_a_body_that_ends_after_its_key_was_revoked_is_judged_by_the_keys_in_for
 
 
 def test_a_stream_is_cut_before_its_last_part_where_a_revocation_came_between() -> None:
-    store = Held()
+    store = FixedPolicies()
 
     def revoke() -> None:
         store.bundle = bundle({"office": DENY_ALL, "instances": DENY_ALL})
 
-    play = after_a_change(store, Known(), revoke, lines=OCTETS)
+    play = after_a_change(store, FixedCaller(), revoke, lines=OCTETS)
     assert [message.get("body") for message in play.reached[0][1]] == [b'{"A"', None]
-    kept = after_a_change(Held(), Known(), lambda: None, lines=OCTETS)
+    kept = after_a_change(FixedPolicies(), FixedCaller(), lambda: None, lines=OCTETS)
     assert [message.get("body") for message in kept.reached[0][1]] == [b'{"A"', b":1}"]
 
 
 def test_a_fault_after_the_wait_is_a_refusal_and_gives_the_bytes_back() -> None:
-    store = Held()
+    store = FixedPolicies()
     for name in ("bundle", "stale"):
-        broken = Held()
+        broken = FixedPolicies()
 
-        def breaks(name: str = name, broken: Held = broken) -> None:
+        def breaks(name: str = name, broken: FixedPolicies = broken) -> None:
             delattr(broken, name)
 
-        play = after_a_change(broken, Known(), breaks, lines=SIGNED)
+        play = after_a_change(broken, FixedCaller(), breaks, lines=SIGNED)
         assert play.records[0].decision is rejection("internal_error")
         assert play.reached == []
-    assert after_a_change(store, Known(), lambda: None, lines=SIGNED).records[0].decision
+    assert after_a_change(store, FixedCaller(), lambda: None, lines=SIGNED).records[0].decision
 
 
 def test_the_head_is_not_read_again_after_a_wait() -> None:
