@@ -204,6 +204,19 @@ class FixedCaller:
         return self.body
 
 
+class Broken:
+    """A stand-in that raises an error when it is called or read."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        raise self.error
+
+    def __getitem__(self, _: Any) -> Any:
+        raise self.error
+
+
 @dataclass
 class Request:
     """One request as a server hands it over. chunks: its body; None for a client that leaves instead."""

@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args
 import pytest
 
 from benchmarks.faults.report import Report, resident
-from tests.enforcement.test_guard import STAGES, Broken, lines_to
-from tests.stage import ELSEWHERE, OFFICE, FixedCaller, Play, Reply, enforcement, sdk
+from tests.internals.test_guard import STAGES, lines_to
+from tests.stage import ELSEWHERE, OFFICE, Broken, FixedCaller, Play, Reply, enforcement, sdk
 
 Mode = Literal["enforce", "shadow"]
 ORDINARY = (Exception, ValueError, MemoryError, RecursionError, KeyError)
@@ -32,7 +32,7 @@ def inject_exceptions(report: Report, *, quick: bool) -> None:
     report.memory(before, resident())
 
 
-def _asked(play: Play, address: str = OFFICE) -> Reply:
+def _reply(play: Play, address: str = OFFICE) -> Reply:
     return play.reply_to(lines=sdk((b"x-forwarded-for", address.encode())))
 
 
@@ -66,7 +66,7 @@ def _after(report: Report) -> None:
     for _, parts in _cases():
         for address, passes in ((OFFICE, True), (ELSEWHERE, False)):
             play = Play(**parts)
-            reply = _asked(play, address)
+            reply = _reply(play, address)
             sent += 1
             changed += bool(reply.reached) != passes
             lost += not reply.sent or reply.sent[-1]["type"] != "http.response.body"

@@ -5,17 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from camguard.authn.authenticator import authenticator
-from camguard.enforcement import guard as guard_module
 from camguard.enforcement import late as late_module
 from camguard.engine.decision import Decision, Reason
-from camguard.request import body as body_module
-from camguard.request import client_address
 from camguard.request.rejection import rejection
 from camguard.settings import IdentitySettings
 from tests.authn.signing import FORM, authorization, keys
@@ -26,6 +22,7 @@ from tests.stage import (
     ELSEWHERE,
     NOW,
     OFFICE,
+    Broken,
     FixedCaller,
     FixedPolicies,
     Play,
@@ -42,21 +39,11 @@ FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
 FROM_ELSEWHERE = (b"x-forwarded-for", ELSEWHERE.encode())
 
 
-class Broken:
-    """A stand-in for anything that raises whatever is done with it."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-    def __call__(self, *_: Any, **__: Any) -> Any:
-        raise self.error
-
-    def __getitem__(self, _: Any) -> Any:
-        raise self.error
+SIGNED = (b"authorization", b"TC3-HMAC-SHA256 ...")
 
 
 class BrokenStore:
-    """A store that cannot even be asked."""
+    """A store whose bundle cannot be read."""
 
     stale = False
 
@@ -75,124 +62,6 @@ class BrokenBundle:
 
     def __init__(self, error: BaseException) -> None:
         self.decide = Broken(error)
-
-
-def in_parse(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    del play
-    patch.setattr(guard_module, "read_head", Broken(error))
-
-
-def in_address(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    del play
-    patch.setattr(client_address, "socket_place", Broken(error))
-
-
-def in_catalog(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(play.guard, "_targets", Broken(error))
-
-
-def in_body(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(play.guard._bodies, "take", Broken(error))  # noqa: SLF001
-
-
-def in_inspection(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    del play
-    patch.setattr(body_module, "is_plain", Broken(error))
-
-
-def in_claim(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(type(play.authentication), "claim", Broken(error))
-
-
-def in_identity(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(type(play.authentication), "unsigned", Broken(error))
-
-
-def in_proof(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(type(play.authentication), "caller", Broken(error))
-
-
-def in_clock(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(play.guard, "_clock", Broken(error))
-
-
-def in_store(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(play.guard, "_policies", BrokenStore(error))
-
-
-def in_evaluation(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(play.guard, "_policies", FixedPolicies(BrokenBundle(error)))  # type: ignore[arg-type]
-
-
-def in_handing_over(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    del play
-    patch.setattr(body_module, "resend", Broken(error))
-
-
-STAGES = (
-    *(in_clock, in_store, in_catalog, in_parse, in_address, in_body, in_inspection, in_identity),
-    *(in_claim, in_proof, in_evaluation, in_handing_over),
-)
-SIGNED = (b"authorization", b"TC3-HMAC-SHA256 ...")
-# What a request must say to come to a stage.
-NEEDED: dict[Any, tuple[tuple[bytes, bytes], ...]] = {
-    in_claim: (FROM_OFFICE, SIGNED),
-    in_proof: (FROM_OFFICE, SIGNED),
-}
-
-
-def lines_to(stage: Any) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the header lines of a request that comes to a stage and, where nothing fails there, passes."""
-    return sdk(*NEEDED.get(stage, (FROM_OFFICE,)))
-
-
-Break = Callable[[Play, BaseException, pytest.MonkeyPatch], None]
-
-
-@pytest.mark.parametrize("style", ["sdk", "http"])
-@pytest.mark.parametrize("mode", ["enforce", "shadow"])
-@pytest.mark.parametrize(
-    "error", [ValueError("secret"), MemoryError(), RecursionError(), AssertionError()], ids=repr
-)
-@pytest.mark.parametrize("stage", STAGES)
-def test_t66_an_exception_before_the_decision_is_a_refusal(
-    stage: Break, error: Exception, mode: Any, style: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
-) -> None:
-    play = Play(enforcement(mode=mode, status_style=style))
-    with monkeypatch.context() as patch:
-        stage(play, error, patch)
-        reply = play.reply_to(lines=lines_to(stage))
-    assert reply.reached == []
-    assert reply.records[0].decision is rejection("internal_error")
-    assert reply.status == (200 if style == "sdk" else 500)
-    assert reply.error["Code"] == "InternalError"
-    assert play.guard.faults == 1
-    assert b"secret" not in reply.body  # T67, T113
-    assert "secret" not in caplog.text
-    assert type(error).__name__ in caplog.text
-    assert play.reply_to(lines=sdk(FROM_OFFICE)).passed
-
-
-async def ended_by(play: Play, stage: Break) -> BaseException | None:
-    try:
-        await play.serve(Request(lines=lines_to(stage)))
-    except BaseException as error:  # noqa: BLE001 - asyncio would end the test for KeyboardInterrupt
-        return error
-    return None
-
-
-@pytest.mark.parametrize("error", [asyncio.CancelledError(), KeyboardInterrupt(), SystemExit()], ids=repr)
-@pytest.mark.parametrize("stage", STAGES)
-def test_t65_what_ends_the_task_ends_it_and_reaches_nothing(
-    stage: Break, error: BaseException, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    play = Play()
-    with monkeypatch.context() as patch:
-        stage(play, error, patch)
-        assert asyncio.run(ended_by(play, stage)) is error
-    assert (play.reached, play.records) == ([], [])
-    assert (play.guard.in_flight, play.guard.held) == (0, 0)
-    assert play.reply_to(lines=sdk(FROM_OFFICE)).passed
 
 
 @pytest.mark.parametrize("line", [FROM_OFFICE, FROM_ELSEWHERE])
