@@ -31,7 +31,7 @@ def in_targets(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> N
 
 
 def in_body(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(play.guard._bodies, "take", Broken(error))  # noqa: SLF001
+    patch.setattr(play.guard._bodies, "take", Broken(error))
 
 
 def in_search_of_the_body(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:

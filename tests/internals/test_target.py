@@ -89,7 +89,7 @@ def test_an_early_decision_is_the_one_that_the_whole_request_gets(
 
 def test_a_combination_is_resolved_once_and_judged_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     resolved: list[Any] = []
-    resolve = Targets._resolve  # noqa: SLF001 - counted here
+    resolve = Targets._resolve
 
     def counting(self: Targets, key: Any) -> Target:
         resolved.append(key)
@@ -110,7 +110,7 @@ def test_a_combination_is_resolved_once_and_judged_each_time(monkeypatch: pytest
 def test_the_targets_that_are_kept_are_bounded() -> None:
     stage = play("enforce")
     stage.reply_to(lines=sdk((b"x-forwarded-for", OFFICE.encode()), (IDENTITY, ALICE.encode())))
-    found = stage.guard._targets_of  # noqa: SLF001 - the bound is what is tested
+    found = stage.guard._targets_of
     assert found is not None
     known = found[1].known
     (key,) = known
@@ -128,6 +128,6 @@ def test_many_short_forwarding_lines_are_not_kept() -> None:
     for count in (1, 3, 100):
         lines = [(b"x-forwarded-for", b"%d" % number) for number in range(count)]
         stage.reply_to(lines=sdk(*lines, (b"x-forwarded-for", OFFICE.encode()), (IDENTITY, ALICE.encode())))
-    known = stage.guard._targets_of  # noqa: SLF001 - the bound is what is tested
+    known = stage.guard._targets_of
     assert known is not None
     assert len(known[1].known) == 2
