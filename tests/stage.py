@@ -1,4 +1,4 @@
-"""What the edge's tests are played on: a small company, one call that passes, and ways to spoil it."""
+"""The stage of the request tests: a small company, one call that passes, and ways to change it."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ class FixedPolicies:
 
 
 class FixedCaller:
-    """An identity that is never in doubt: of one principal, whatever the request says."""
+    """An authentication that finds one caller, whatever the request holds."""
 
     def __init__(self, principal: str = ALICE, *, body: bool = False) -> None:
         self.found: Caller | Rejection = Caller(principal, None, None, None)
@@ -316,7 +316,7 @@ class Play:
         self.reached: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
         self.authentication = parts.pop("authentication", FixedCaller())
         observers = parts.pop("observers", ())
-        conclusions = parts.pop("conclusions", (lambda *told: self.concluded.append(told),))
+        conclusions = parts.pop("conclusions", (lambda *args: self.concluded.append(args),))
         self.guard = Guard(
             settings,
             parts.pop("policies", FixedPolicies()),

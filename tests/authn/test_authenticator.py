@@ -209,7 +209,7 @@ def test_t76_wall_clock_that_steps_is_followed() -> None:
 
 HEADERS = [
     pytest.param("uin/100000000101", "uin/100000000101", id="a user"),
-    pytest.param("100000000101", "uin/100000000101", id="bare digits mean a user"),
+    pytest.param("100000000101", "uin/100000000101", id="bare digits are a user"),
     pytest.param("12345", "uin/12345", id="five digits"),
     pytest.param("1" * 20, "uin/" + "1" * 20, id="twenty digits"),
     pytest.param("role/billing-bot", "role/billing-bot", id="a role"),
@@ -258,7 +258,7 @@ def test_header_is_cached_for_trusted_peers_only() -> None:
     assert identified(authn, head, trusted=False) is rejection("identity_header_untrusted")
 
 
-def test_proved_identity_says_how() -> None:
+def test_proved_identity_has_the_result_of_the_check() -> None:
     session = {"version": "2.0", "statement": {"effect": "allow", "action": "aiart:*", "resource": "*"}}
     source = Keys(keys(token="T", session_policy=session))
     found = identified(authenticator_of(source=source), tc3_head(x_tc_token="T"))
@@ -296,7 +296,7 @@ def test_other_modes_need_keys(mode: IdentityMode) -> None:
         authenticator_of(mode, None)
 
 
-def test_claimed_mode_warns_loudly_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_claimed_mode_warns_loudly_and_marks_its_callers(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         for mode in ("signature", "header", "either"):
             authenticator_of(mode)

@@ -61,7 +61,7 @@ def test_every_client_declares_the_length_of_its_body() -> None:
 
 
 @pytest.mark.parametrize("capture", AT_IDENTITY, ids=str)
-def test_what_the_head_of_a_capture_says_of_its_caller_changes_nothing(capture: Capture) -> None:
+def test_the_claim_of_a_captured_head_changes_no_result(capture: Capture) -> None:
     head = read_head(capture.scope, RULES)
     assert isinstance(head, RequestHead)
     identify = authenticator(IdentitySettings(allow_v1=True, allow_unsigned_payload=True), Source())
@@ -178,7 +178,7 @@ def test_tc3_call_with_a_change_is_refused(capture: Capture, change: Any) -> Non
     unsigned = capture.expected == "unsigned_payload"
     found = judge(change(capture), allow_unsigned_payload=True)
     if unsigned and change in {longer_body, changed_body}:
-        assert isinstance(found, Caller), "the literal stands for the body: that is what the setting means"
+        assert isinstance(found, Caller), "the literal stands for the body: the setting allows exactly that"
     else:
         assert isinstance(found, Rejection)
         assert found in {

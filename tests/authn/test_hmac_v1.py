@@ -83,7 +83,7 @@ def test_order_of_parameters_does_not_matter(method: str) -> None:
     assert isinstance(check(tuple(reversed(params))), AccessKey)
 
 
-def test_no_method_means_sha1() -> None:
+def test_without_a_method_it_is_sha1() -> None:
     params = (*COMMON, ("Signature", v1("POST", COMMON, digest="sha1")))
     assert isinstance(check(params), AccessKey)
     params = (*COMMON, ("Signature", v1("POST", COMMON, digest="sha256")))

@@ -66,13 +66,15 @@ class BrokenBundle:
 
 @pytest.mark.parametrize("line", [FROM_OFFICE, FROM_ELSEWHERE])
 def test_observers_and_conclusions_that_raise_change_nothing(line: Any) -> None:
-    told: list[Any] = []
+    observed: list[Any] = []
     broken = Broken(RuntimeError("secret"))
-    play = Play(observers=(broken, told.append), conclusions=(broken, lambda *each: told.append(each)))
+    play = Play(
+        observers=(broken, observed.append), conclusions=(broken, lambda *each: observed.append(each))
+    )
     reply = play.reply_to(lines=sdk(line))
     assert reply.passed == (line is FROM_OFFICE)
     assert reply.status == 200
-    assert told == [reply.records[0], (reply.records[0], 200 if reply.passed else None)]
+    assert observed == [reply.records[0], (reply.records[0], 200 if reply.passed else None)]
     assert play.guard.faults == 2
 
 
@@ -143,14 +145,14 @@ def test_shadow_lets_pass_what_policy_denies_and_nothing_else(
 
 
 @pytest.mark.parametrize("detail", ["signature_invalid", "principal_missing", "identity_header_untrusted"])
-def test_shadow_refuses_who_is_not_known(detail: str) -> None:
+def test_shadow_refuses_a_caller_who_is_not_authenticated(detail: str) -> None:
     authentication = FixedCaller()
     authentication.found = rejection(detail)
     reply = reply_to(enforcement(mode="shadow"), authentication=authentication)
     assert (reply.detail, reply.passed) == (detail, False)
 
 
-def test_t38_a_body_is_not_read_of_a_caller_who_is_not_known() -> None:
+def test_t38_the_body_of_a_caller_who_is_not_authenticated_is_not_read() -> None:
     authentication = FixedCaller()
     authentication.found = rejection("principal_missing")
     bodies = (b'{"Action": "DeleteBudget"}', b'{"action": [[], []]}', b"{")
@@ -164,12 +166,12 @@ def test_t38_a_body_is_not_read_of_a_caller_who_is_not_known() -> None:
     }
 
 
-def test_t119_a_stranger_is_told_what_one_without_permission_is_told() -> None:
-    def told(principal: str) -> bytes:
+def test_t119_an_unknown_principal_gets_the_answer_of_one_without_permission() -> None:
+    def answer_to(principal: str) -> bytes:
         reply = reply_to(authentication=FixedCaller(principal))
         return reply.body.replace(reply.records[0].request_id.encode(), b"ID")
 
-    assert told("uin/999999999999") == told("uin/100000000102")
+    assert answer_to("uin/999999999999") == answer_to("uin/100000000102")
 
 
 def test_without_a_bundle_nothing_passes() -> None:
@@ -181,7 +183,7 @@ def test_without_a_bundle_nothing_passes() -> None:
             assert not reply.passed
 
 
-def test_a_bundle_that_was_left_is_not_held_by_who_judged_by_it() -> None:
+def test_a_replaced_bundle_is_freed_although_the_guard_judged_by_it() -> None:
     store = FixedPolicies(bundle())
     play = Play(policies=store)
     assert play.reply_to(lines=sdk(FROM_OFFICE)).passed
@@ -232,9 +234,7 @@ BY_THE_HEAD = [
         "secret_id_unknown",
         id="an unknown secret id",
     ),
-    pytest.param(
-        (b"x-a", b"1"), FORM.encode(), {}, "principal_missing", id="a form that nobody can have signed"
-    ),
+    pytest.param((b"x-a", b"1"), FORM.encode(), {}, "principal_missing", id="a form that cannot be signed"),
     pytest.param(
         (b"x-a", b"1"),
         FORM.encode(),
@@ -254,13 +254,13 @@ BY_THE_HEAD = [
 
 @pytest.mark.parametrize(("line", "kind", "rules", "detail"), BY_THE_HEAD)
 @pytest.mark.parametrize("drains", [True, False], ids=["gateway", "middleware"])
-def test_what_the_head_can_refuse_is_refused_before_the_body_is_asked_for(
+def test_what_the_head_can_refuse_is_refused_before_the_body_is_taken(
     line: Any, kind: bytes, rules: dict[str, Any], detail: str, drains: bool
 ) -> None:
     sent: list[Any] = []
-    keys_known = IdentitySettings(**rules)
+    identity = IdentitySettings(**rules)
     play = Play(
-        authentication=authenticator(keys_known, Signers()), clock=lambda: float(SIGNED_AT), drains=drains
+        authentication=authenticator(identity, Signers()), clock=lambda: float(SIGNED_AT), drains=drains
     )
 
     async def send(message: Any) -> None:
@@ -268,7 +268,7 @@ def test_what_the_head_can_refuse_is_refused_before_the_body_is_asked_for(
 
     lines = sdk(line, content_type=kind, host=b"aiart.tencentcloudapi.com", x_tc_timestamp=b"%d" % SIGNED_AT)
     scope = Request(lines=(*lines, (b"content-length", b"1000")), length=False, client=(OFFICE, 1)).scope()
-    asyncio.run(play.middleware(scope, Broken(AssertionError("the body was asked for")), send))
+    asyncio.run(play.middleware(scope, Broken(AssertionError("the body was taken")), send))
     assert play.records[0].decision is rejection(detail)
     assert sent[1]["body"]
 
@@ -292,7 +292,7 @@ BEFORE_INSPECTION = [
     "body", [b'{"A":1}', b'{"Action":"X"}', b'{"action":'], ids=["good", "two actions", "bad"]
 )
 @pytest.mark.parametrize(("principal", "action", "reason"), BEFORE_INSPECTION)
-def test_policies_that_refuse_are_asked_before_a_body_is_inspected(
+def test_policies_deny_before_a_body_is_inspected(
     principal: str, action: bytes, reason: str, body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(late_module, "read_body", Broken(AssertionError("the body was inspected")))
@@ -342,7 +342,7 @@ def test_requests_above_the_limit_are_refused_with_a_code_that_is_not_repeated_b
     assert reply.passed
 
 
-def test_a_candidate_is_asked_beside_and_never_obeyed() -> None:
+def test_a_candidate_decides_the_same_call_and_changes_no_outcome() -> None:
     candidate = FixedPolicies(bundle({"office": DENY_ALL, "instances": DENY_ALL}))
     reply = Play(candidate=candidate).reply_to(lines=sdk(FROM_OFFICE))
     assert reply.passed
@@ -362,7 +362,7 @@ def test_a_candidate_is_asked_beside_and_never_obeyed() -> None:
     ].candidate == rejection("policy_unavailable")
 
 
-def test_the_record_says_what_was_judged() -> None:
+def test_the_record_holds_what_was_judged() -> None:
     reply = reply_to(lines=sdk(FROM_OFFICE, x_tc_region=b"ap-guangzhou"))
     record = reply.records[0]
     assert record.time == NOW
@@ -379,7 +379,7 @@ def test_the_record_says_what_was_judged() -> None:
     assert reply.reached[0][0]["camguard.record"] is record
 
 
-def test_t117_one_id_is_told_to_everybody() -> None:
+def test_t117_answer_record_and_conclusion_have_one_request_id() -> None:
     reply = reply_to(lines=sdk(FROM_ELSEWHERE))
     assert reply.records[0].request_id.encode() in reply.body
     assert reply.concluded == [(reply.records[0], None)]
@@ -399,7 +399,7 @@ def test_t58_each_request_is_judged_anew() -> None:
     assert outcomes == [True, False, True]
 
 
-def test_the_identity_is_asked_with_what_goes_on() -> None:
+def test_authentication_is_given_what_goes_on() -> None:
     authentication = FixedCaller()
     reply_to(authentication=authentication, lines=sdk(FROM_OFFICE, SIGNED), chunks=(b'{"a"', b":1}"))
     head, service, body, params, trusted = authentication.requests[0]

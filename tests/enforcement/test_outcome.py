@@ -85,7 +85,7 @@ def test_a_head_that_was_read_shows_whether_its_client_waits(*, waits: bool) -> 
 
 def test_shadow_mode_passes_decisions_of_the_engine_only() -> None:
     rejected = {row.reason for row in REJECTIONS.values()}
-    assert SHADOWED & rejected == {Reason.ACTION_UNKNOWN}, "the catalog denies it, whoever finds it"
+    assert SHADOWED & rejected == {Reason.ACTION_UNKNOWN}, "the catalog lacks it, in request and engine alike"
     assert Reason.ALLOWED not in SHADOWED
 
 

@@ -160,7 +160,7 @@ HOSTS = [
     pytest.param(b"partners.tencentcloudapi.com", "allowed", id="the service's host"),
     pytest.param(b"partners.tencentcloudapi.com:443", "allowed", id="a port"),
     pytest.param(b"partners.gw.example:8080", "allowed", id="the gateway's own domain, with its port"),
-    pytest.param(b"PARTNERS.TencentCloudAPI.com", "allowed", id="T44 case means nothing"),
+    pytest.param(b"PARTNERS.TencentCloudAPI.com", "allowed", id="T44 case does not matter"),
     pytest.param(b"partners.ap-guangzhou.tencentcloudapi.com", "allowed", id="a regional host"),
     pytest.param(b"partners.ap-shanghai-fsi.tencentcloudapi.com", "allowed", id="a finance zone"),
     pytest.param(b"partners.internal.tencentcloudapi.com", "allowed", id="the internal host"),
@@ -276,7 +276,7 @@ REGIONS = [
 
 @pytest.mark.parametrize(("query", "body", "kind", "detail"), REGIONS)
 @pytest.mark.parametrize("without", [(), (b"x-tc-action",)], ids=["action header", "none"])
-def test_all_who_name_the_action_name_the_same_region_and_version(
+def test_all_carriers_of_the_action_carry_the_same_region_and_version(
     query: bytes, body: bytes, kind: bytes | None, detail: str, without: tuple[bytes, ...]
 ) -> None:
     lines = sdk(FROM_OFFICE, without=without, x_tc_region=b"ap-b", **({"content_type": kind} if kind else {}))
@@ -300,7 +300,7 @@ def test_t34_an_unknown_action_meets_no_policy() -> None:
     assert fresh.table_stats() == (0, 0, 0)
 
 
-def test_unlisted_actions_are_judged_where_the_settings_say_so() -> None:
+def test_unlisted_actions_are_judged_by_a_setting_only() -> None:
     store = Store(
         bundle(
             {

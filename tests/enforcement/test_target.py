@@ -51,8 +51,8 @@ TAKEN = [
     pytest.param(OFFICE, (), True, 1, id="of an allowed call"),
     pytest.param(ELSEWHERE, (), True, 0, id="not of a denied one, where the server reads on by itself"),
     pytest.param(ELSEWHERE, (), False, 1, id="of a denied one, where its client might not hear the answer"),
-    pytest.param(ELSEWHERE, (WAITS,), False, 0, id="not of a denied client that waits to be asked"),
-    pytest.param("nowhere", (), False, 0, id="not of who cannot be told from where he calls"),
+    pytest.param(ELSEWHERE, (WAITS,), False, 0, id="not of a denied client that waits for 100 Continue"),
+    pytest.param("nowhere", (), False, 0, id="not of a client whose address is not known"),
 ]
 
 
@@ -60,25 +60,25 @@ TAKEN = [
 def test_a_body_is_taken(
     source: str, more: tuple[Line, ...], drains: bool, taken: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked_for: list[Any] = []
+    takes: list[Any] = []
     take = BodyBuffer.take
 
-    def noted(*told: Any) -> Any:
-        asked_for.append(told)
-        return take(*told)
+    def counting(*args: Any) -> Any:
+        takes.append(args)
+        return take(*args)
 
-    monkeypatch.setattr(BodyBuffer, "take", noted)
+    monkeypatch.setattr(BodyBuffer, "take", counting)
     stage = Play(authentication=HEADER_AUTHENTICATION, drains=drains)
     lines = sdk((b"x-forwarded-for", source.encode()), (IDENTITY, ALICE.encode()), *more)
     reply = stage.reply_to(
         lines=lines, chunks=(b'{"Action":"PayOrders"}',) if source == ELSEWHERE else (b"{}",)
     )
-    assert len(asked_for) == taken
+    assert len(takes) == taken
     assert reply.passed is (source == OFFICE)
-    assert reply.detail in {"allowed", "no_allow", "client_ip_invalid"}, "not what its body says"
+    assert reply.detail in {"allowed", "no_allow", "client_ip_invalid"}, "not a detail of its body"
 
 
-def test_another_bundle_means_everything_anew() -> None:
+def test_under_another_bundle_every_target_is_resolved_anew() -> None:
     store = FixedPolicies()
     stage = Play(authentication=HEADER_AUTHENTICATION, policies=store)
     lines = sdk((b"x-forwarded-for", OFFICE.encode()), (IDENTITY, ALICE.encode()))

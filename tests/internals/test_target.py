@@ -128,6 +128,6 @@ def test_many_short_forwarding_lines_are_not_kept() -> None:
     for count in (1, 3, 100):
         lines = [(b"x-forwarded-for", b"%d" % number) for number in range(count)]
         stage.reply_to(lines=sdk(*lines, (b"x-forwarded-for", OFFICE.encode()), (IDENTITY, ALICE.encode())))
-    known = stage.guard._targets_of
-    assert known is not None
-    assert len(known[1].known) == 2
+    targets = stage.guard._targets_of
+    assert targets is not None
+    assert len(targets[1].known) == 2

@@ -83,7 +83,7 @@ def test_transfer_encoding(extra: tuple[bytes, bytes], detail: str) -> None:
         assert b"transfer-encoding" not in dict(reply.reached[0][0]["headers"])
 
 
-# version of HTTP, method, further headers, what the server says of itself, detail
+# version of HTTP, method, further headers, extensions of the server, detail
 UNDECLARED = [
     pytest.param("1.1", "POST", (CHUNKED,), {}, "trailers_possible", id="chunks"),
     pytest.param("1.0", "POST", (CHUNKED,), {}, "trailers_possible", id="chunks under HTTP/1.0"),
@@ -115,8 +115,13 @@ def test_t139_a_body_without_a_length(
     version: str, method: str, extra: Any, extensions: dict[str, Any], detail: str
 ) -> None:
     chunks = (b"",) if method == "GET" else (b"{}",)
-    asked: dict[str, Any] = {"lines": (*LINES, *extra), "length": False, "version": version, "method": method}
-    reply = reply_to(**asked, chunks=chunks, extensions=extensions)
+    request_: dict[str, Any] = {
+        "lines": (*LINES, *extra),
+        "length": False,
+        "version": version,
+        "method": method,
+    }
+    reply = reply_to(**request_, chunks=chunks, extensions=extensions)
     assert reply.detail == detail
     assert reply.passed == (detail == "allowed")
     if not reply.passed:
@@ -124,13 +129,13 @@ def test_t139_a_body_without_a_length(
         assert reply.headers[b"connection"] == b"close"
         assert reply.records[0].principal is None  # nothing that may be a trailer is believed
         merged = enforcement(allow_merged_trailers=True)
-        assert reply_to(merged, **asked, chunks=chunks).detail == (
+        assert reply_to(merged, **request_, chunks=chunks).detail == (
             "body_on_get" if method == "GET" else "allowed"
         )
     assert reply_to(lines=LINES, chunks=(b"{}",), version=version).detail == "allowed"  # with a length
 
 
-def test_t139_a_server_that_says_nothing_of_extensions_does_not_vouch() -> None:
+def test_t139_a_server_without_extensions_does_not_vouch_for_its_headers() -> None:
     scope = Request(lines=(*LINES, CHUNKED), length=False).scope()
     nothing: tuple[Any, ...] = (None, {})
     for extensions in nothing:
@@ -148,7 +153,7 @@ GETS = [
     pytest.param(
         ((b"transfer-encoding", b"chunked"),), (b"",), "body_on_get", id="T40 chunks, even of nothing"
     ),
-    pytest.param((), (b"Action=PayOrders",), "body_on_get", id="T40 a body that nobody declared (HTTP/2)"),
+    pytest.param((), (b"Action=PayOrders",), "body_on_get", id="T40 a body of undeclared length (HTTP/2)"),
     pytest.param((), (b"", b"x"), "body_on_get", id="T40 a body in a second message"),
 ]
 
@@ -165,7 +170,7 @@ def test_t60_a_body_at_its_limit_and_above() -> None:
     assert reply_to(bounded, chunks=(b"x" * 100,), length=False).detail == "allowed"
     assert reply_to(bounded, chunks=(b"x" * 101,), length=False).detail == "body_too_large"
     assert (
-        reply_to(bounded, chunks=(b"x" * 60, b"x" * 60, b"never asked for"), length=False).detail
+        reply_to(bounded, chunks=(b"x" * 60, b"x" * 60, b"never taken"), length=False).detail
         == "body_too_large"
     )
     assert reply_to(bounded, chunks=(b"x" * 101,)).detail == "body_too_large"
@@ -218,7 +223,7 @@ def test_t59_the_judged_bytes_go_on_once_and_then_the_client_leaves() -> None:
     ]
 
 
-def test_t59_a_server_with_more_to_say_is_not_heard() -> None:
+def test_t59_further_messages_of_a_server_are_not_passed_on() -> None:
     """After the last message of a body nothing but a disconnect can follow; nothing else is passed on."""
     play = Play()
     got: list[Any] = []
@@ -401,7 +406,7 @@ def test_a_stream_has_the_deadline_too() -> None:
     assert asyncio.run(scene()) == ["http.request", "http.disconnect", "http.disconnect"]
 
 
-def test_a_stream_that_ended_has_no_more_to_say() -> None:
+def test_a_stream_that_ended_passes_on_a_disconnect_only() -> None:
     async def scene() -> list[str]:
         receive = stream(messages((b"ab", False), (b"cd", False)), None, 100, 5.0, lambda: True)
         return [(await receive())["type"] for _ in range(2)]
@@ -409,7 +414,7 @@ def test_a_stream_that_ended_has_no_more_to_say() -> None:
     assert asyncio.run(scene()) == ["http.request", "http.disconnect"]
 
 
-def test_one_timer_serves_all_waits_and_none_where_nobody_waits() -> None:
+def test_one_timer_serves_all_waits_and_none_is_set_without_a_wait() -> None:
     async def scene() -> None:
         loop = asyncio.get_running_loop()
         watch = Watch(loop, 0.03)
@@ -526,7 +531,7 @@ def test_a_receive_may_be_any_awaitable() -> None:
 
 
 class Plain:
-    """An awaitable of which the language asks no more (PEP 492): it gives its message after some turns."""
+    """An awaitable with no more than PEP 492 asks for: its message comes after some turns."""
 
     def __init__(self, message: dict[str, Any], turns: int, error: Exception | None = None) -> None:
         self.message = message

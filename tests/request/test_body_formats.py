@@ -62,7 +62,7 @@ def test_content_types(content_type: bytes, detail: str) -> None:
     assert reply.passed == (detail == "allowed")
 
 
-def test_a_post_says_what_its_body_is_and_a_get_need_not() -> None:
+def test_a_post_has_a_content_type_and_a_get_need_not_have_one() -> None:
     lines = sdk(FROM_OFFICE, without=[b"content-type"])
     assert reply_to(lines=lines).detail == "content_type"
     assert reply_to(lines=lines, method="GET", chunks=(b"",)).detail == "allowed"

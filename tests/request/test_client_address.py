@@ -33,7 +33,7 @@ def through(
 
 # client of the socket, lines of x-forwarded-for, detail
 ADDRESSES = [
-    pytest.param((OFFICE, 1), (), "allowed", id="a direct client is who it is"),
+    pytest.param((OFFICE, 1), (), "allowed", id="a direct client is its own address"),
     pytest.param((ELSEWHERE, 1), (OFFICE,), "no_allow", id="T01 a direct client forwards for the office"),
     pytest.param((PROXY, 1), (f"{OFFICE}, {ELSEWHERE}",), "no_allow", id="T02 the office on the left"),
     pytest.param((PROXY, 1), (OFFICE, ELSEWHERE), "no_allow", id="T03 the office in a first line"),
@@ -192,7 +192,7 @@ def test_t20_hop_by_hop_cannot_take_the_evidence_away(value: bytes) -> None:
     assert not reply.passed
 
 
-def test_the_record_says_how_the_address_was_found() -> None:
+def test_the_record_holds_how_the_address_was_found() -> None:
     assert [
         (record.client_ip, record.peer, record.source_ip)
         for record in (
@@ -209,7 +209,7 @@ def test_the_record_says_how_the_address_was_found() -> None:
     ]
 
 
-def test_a_unix_socket_is_a_proxy_only_where_the_settings_say_so() -> None:
+def test_a_unix_socket_is_a_proxy_only_by_a_setting() -> None:
     trusting = changed("client_ip", trust_unix_socket=True)
     assert through(OFFICE, client=None, settings=trusting).detail == "allowed"
     assert through(client=None, settings=trusting).detail == "client_ip_invalid"

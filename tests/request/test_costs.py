@@ -1,6 +1,6 @@
-"""No request holds the event loop for more than 50 ms of its thread's CPU time, whoever sends it (T62, T64).
+"""No request holds the event loop for more than 50 ms of its thread's CPU time, whatever it holds (T62, T64).
 
-Requests of strangers, who have no credential, cost 9 ms at most. Each bound is compared with the least of
+Requests of clients without a credential cost 9 ms at most. Each bound is compared with the least of
 some rounds, since other programs on the machine only ever add to a measurement.
 """
 
@@ -142,7 +142,7 @@ def test_a_head_holds_the_loop_for_9_ms_at_most(lines: list[tuple[bytes, bytes]]
 
 
 @pytest.mark.parametrize("name", strangers.REQUESTS)
-def test_a_request_of_a_stranger_costs_9_ms_at_most(name: str) -> None:
+def test_a_request_without_a_credential_costs_9_ms_at_most(name: str) -> None:
     assert within(strangers.BOUND, (strangers.cost(name, 1)[0] for _ in range(ROUNDS)))
 
 

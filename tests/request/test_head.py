@@ -195,7 +195,7 @@ DROPPED = (
 
 
 @pytest.mark.parametrize("name", DROPPED)
-def test_t46_t50_t70_what_only_a_proxy_may_say_ends_here(name: bytes) -> None:
+def test_t46_t50_t70_a_header_that_only_a_proxy_may_set_ends_here(name: bytes) -> None:
     value = b"/other" if b"ur" in name else b"close" if name == b"connection" else b"DELETE"
     lines = sdk(FROM_OFFICE, (name, value), without=[b"connection"])
     reply = reply_to(lines=lines)
@@ -225,21 +225,21 @@ def test_what_goes_on_is_what_came_but_for_what_was_dropped() -> None:
     ]
 
 
-def test_t26_trailers_that_a_server_appends_later_are_never_seen() -> None:
+def test_t26_trailers_that_a_server_appends_later_are_not_received() -> None:
     play = Play()
     scope = Request(lines=sdk(FROM_OFFICE)).scope()
-    seen: list[list[Line]] = []
+    received: list[list[Line]] = []
 
     async def app(inner: Any, receive: Any, send: Any) -> None:
         scope["headers"].append((b"x-tc-action", b"DeleteBudget"))
         await receive()
-        seen.append(inner["headers"])
+        received.append(inner["headers"])
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
     play.middleware.app = app
     asyncio.run(play.serve(Request(), scope))
-    assert [value for name, value in seen[0] if name == b"x-tc-action"] == [b"QueryArea"]
+    assert [value for name, value in received[0] if name == b"x-tc-action"] == [b"QueryArea"]
 
 
 def test_t26_trailers_in_the_first_packet_are_duplicates() -> None:

@@ -1,4 +1,4 @@
-"""Requests whose body is not complete: who yields, and that nobody is refused because others wait."""
+"""Requests whose body is not complete: which of them yield, and that they delay no other request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LINES = sdk((b"x-forwarded-for", OFFICE.encode()))
 
 
 class Uploads:
-    """Requests that wait: each is named, sends what it is told to, and has a result once it is over."""
+    """Requests that wait. Each has a name, sends what a test passes to it, and has a result at its end."""
 
     def __init__(self, intake: BodyBuffer) -> None:
         self.intake = intake
@@ -69,9 +69,9 @@ def played(scene: Callable[[Uploads], Awaitable[None]], budget: int = 1000, *bou
     asyncio.run(whole())
 
 
-# bounds: overall, of one address; the addresses in the order in which they begin to wait; who yields
+# bounds: overall, of one address; the addresses in the order in which they begin to wait; those that yield
 BOUNDS = [
-    pytest.param((3, 3), "aaa", "", id="nobody, up to the bound"),
+    pytest.param((3, 3), "aaa", "", id="none, up to the bound"),
     pytest.param((3, 3), "aaaa", "0", id="the oldest, of one address"),
     pytest.param((3, 3), "aaaaa", "01", id="the two oldest, of one address"),
     pytest.param((9, 2), "aabab", "0", id="the oldest of the address that is above its own bound"),
@@ -83,7 +83,9 @@ BOUNDS = [
 
 
 @pytest.mark.parametrize(("bounds", "addresses", "yielded"), BOUNDS)
-def test_who_yields_where_too_many_wait(bounds: tuple[int, int], addresses: str, yielded: str) -> None:
+def test_the_requests_that_yield_where_too_many_wait(
+    bounds: tuple[int, int], addresses: str, yielded: str
+) -> None:
     async def scene(uploads: Uploads) -> None:
         for number, letter in enumerate(addresses):
             await uploads.begin(str(number), f"203.0.113.{ord(letter)}")
@@ -135,13 +137,13 @@ def test_bytes_are_freed_at_once_and_only_those_that_are_needed() -> None:
         assert uploads.at_hand(b"y" * 1001, "203.0.113.3") is OVERLOADED
         assert uploads.at_hand(b"y" * 900, "203.0.113.3").data == b"y" * 900
         assert uploads.intake.held == 900
-        assert uploads.at_hand(b"y" * 101, "203.0.113.4") is OVERLOADED  # complete ones yield to nobody
+        assert uploads.at_hand(b"y" * 101, "203.0.113.4") is OVERLOADED  # complete ones never yield
         uploads.intake.kept -= 900
 
     played(scene)
 
 
-def test_who_holds_most_is_refused_itself_where_it_grows_above_the_budget() -> None:
+def test_the_largest_client_yields_itself_where_it_grows_above_the_budget() -> None:
     async def scene(uploads: Uploads) -> None:
         await uploads.begin("small", "203.0.113.1", b"x" * 100)
         await uploads.begin("large", "203.0.113.2", b"x" * 800)
@@ -257,7 +259,7 @@ def after_a_change(
 
     async def scene() -> Play:
         play = Play(policies=store, authentication=authentication, clock=lambda: NOW)
-        asked = Request(**{"lines": LINES, **request})
+        served = Request(**{"lines": LINES, **request})
         parts = [{"type": "http.request", "body": b'{"A"', "more_body": True}]
 
         async def receive() -> Any:
@@ -270,7 +272,7 @@ def after_a_change(
         async def send(message: Any) -> None:
             del message
 
-        await play.middleware(asked.scope(), receive, send)
+        await play.middleware(served.scope(), receive, send)
         assert (play.guard.in_flight, play.guard.waiting, play.guard.held) == (0, 0, 0)
         return play
 
@@ -282,7 +284,7 @@ SIGNED = (*LINES, (b"authorization", b"TC3-HMAC-SHA256 ..."))
 
 
 @pytest.mark.parametrize(
-    "lines", [pytest.param(LINES, id="told by the head"), pytest.param(SIGNED, id="told by the body")]
+    "lines", [pytest.param(LINES, id="decided by the head"), pytest.param(SIGNED, id="decided with the body")]
 )
 def test_a_body_that_ends_after_a_revocation_is_judged_by_what_is_in_force(lines: Any) -> None:
     store = FixedPolicies()
