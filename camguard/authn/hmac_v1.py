@@ -26,6 +26,7 @@ from camguard.request.params import Params
 from camguard.request.rejection import Rejection, rejection
 
 _CREDENTIAL: Final = frozenset(("secretid", "signature"))
+_SPELLINGS: Final = frozenset(("SecretId", "Signature"))
 _METHODS: Final = {"HmacSHA1": "sha1", "HmacSHA256": "sha256"}
 _SIGNATURES: Final = {
     "sha1": re.compile(r"[A-Za-z0-9+/]{27}="),
@@ -108,10 +109,17 @@ def _read(
 
 
 def _unambiguous(params: Params) -> bool:
-    """Tell whether these are the only parameters that their signed text can be split into."""
+    """Tell whether every reader finds the same parameters and the same caller.
+
+    The signed text can be split into these parameters only, and no second spelling of a credential's name
+    stands beside it, by which a reader that ignores letter case finds another caller.
+    """
     folded = {name.replace("_", ".") for name, _ in params}
-    return len(folded) == len(params) and all(
-        _NAME.fullmatch(name) and not _PAIR_INSIDE.search(value) for name, value in params
+    credentials = {name for name, _ in params if name.casefold() in _CREDENTIAL}
+    return (
+        len(folded) == len(params)
+        and credentials <= _SPELLINGS
+        and all(_NAME.fullmatch(name) and not _PAIR_INSIDE.search(value) for name, value in params)
     )
 
 

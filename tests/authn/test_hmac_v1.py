@@ -129,6 +129,8 @@ AMBIGUOUS = [
     pytest.param(signed(("A_B", "1"), ("A.B", "1")), id="T80 names that differ in `_` and `.` alone"),
     pytest.param((*signed(), ("Nonce", "1")), id="a name twice"),
     pytest.param((*signed(), ("Signature", "x")), id="the signature twice"),
+    pytest.param(signed(("secretid", "AKIDother")), id="a second secret id in another letter case"),
+    pytest.param((*signed(), ("SIGNATURE", "x")), id="a second signature in another letter case"),
     pytest.param(signed(("", "x")), id="an empty name"),
     pytest.param(signed(("a=b", "x")), id="an equals sign in a name"),
     pytest.param(signed(("a&b", "x")), id="an ampersand in a name"),
