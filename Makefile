@@ -21,7 +21,7 @@ check: $(VENV)/installed-dev
 
 coverage: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest -n 0 --cov=camguard tests/test_cases.py tests/test_ipset.py tests/engine tests/policy \
-		tests/lint
+		tests/lint tests/internals
 
 # What takes longer than a change should wait for; .ci/run runs it too. In one process: much of it is timed.
 heavy: $(VENV)/installed-dev

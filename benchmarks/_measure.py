@@ -35,7 +35,7 @@ def interleave(subjects: Mapping[str, Subject], rounds: int = 9) -> dict[str, li
     return taken
 
 
-def apart(
+def in_daemon_thread(
     makers: Mapping[str, Callable[[], tuple[Subject | None, Facts]]], rounds: int = 9
 ) -> tuple[dict[str, list[float]], dict[str, Facts]]:
     """Make every subject in a process of its own and let them work in turn, a slice each.

@@ -88,11 +88,11 @@ async def upstream(sock: socket.socket) -> None:
 
 async def relay(guarded: bool, folder: Path, sock: socket.socket, upstream_port: int) -> None:  # noqa: FBT001
     """Serve the relay for ever, with the guard before it or with nothing that judges."""
-    from camguard.assembly import assemble  # noqa: PLC0415 - the process that measures needs none of it
     from camguard.gateway.protocol import Bounds  # noqa: PLC0415
     from camguard.gateway.run import LISTENER, guarded_relay  # noqa: PLC0415
     from camguard.gateway.server import listening  # noqa: PLC0415
     from camguard.settings import load_settings  # noqa: PLC0415
+    from camguard.wiring import assemble  # noqa: PLC0415 - the process that measures needs none of it
 
     environ = {"CAMGUARD_UPSTREAM__DEFAULT": f"http://127.0.0.1:{upstream_port}"}
     settings = load_settings(folder / "camguard.toml", environ)

@@ -23,22 +23,22 @@ from middleware import BODY, Variant, ask, headers_of, one_call
 from prometheus_client import CollectorRegistry
 
 from camguard import CamguardMiddleware
-from camguard.assembly import Parts, assemble
 from camguard.engine.decision import Decision, Reason
 from camguard.settings import Settings, load_settings
 from camguard.settings.model import DecisionLogSettings
 from camguard.telemetry.record import Record
+from camguard.wiring import Components, assemble
 
 REASONS = (Reason.ALLOWED, Reason.NO_ALLOW, Reason.EXPLICIT_DENY)
 CALLS = 20_000
 
 
-def parts_of(settings: Settings) -> Parts:
+def parts_of(settings: Settings) -> Components:
     """Return what a middleware is made of."""
     return assemble(settings, clock=lambda: NOW, registry=CollectorRegistry())
 
 
-def records(parts: Parts, count: int) -> list[Record]:
+def records(parts: Components, count: int) -> list[Record]:
     """Return records of every action of the catalog with several reasons, over and over."""
     bundle = parts.store.bundle
     if bundle is None:
@@ -60,7 +60,7 @@ def records(parts: Parts, count: int) -> list[Record]:
     return found
 
 
-def per_call(parts: Parts, told: list[Record], rounds: int) -> dict[str, float]:
+def per_call(parts: Components, told: list[Record], rounds: int) -> dict[str, float]:
     """Return microseconds of one record, counted and logged."""
     observe, conclude = parts.metrics.observe, parts.log.conclude
 
@@ -78,7 +78,7 @@ def per_call(parts: Parts, told: list[Record], rounds: int) -> dict[str, float]:
     return {name: median(values) for name, values in taken.items()}
 
 
-async def scrape(parts: Parts, rounds: int) -> tuple[float, float, int]:
+async def scrape(parts: Components, rounds: int) -> tuple[float, float, int]:
     """Return milliseconds of one scrape, the latest wake beside it in milliseconds, and its bytes."""
     loop = asyncio.get_running_loop()
     late, size, taken = 0.0, 0, []

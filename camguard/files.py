@@ -1,10 +1,11 @@
-"""Files of the operator: settings, keys, policies, catalog, tests. Read whole, bounded, never waited for.
+"""Reads the files of the operator (settings, keys, policies, catalog, tests) completely and within bounds.
 
-Rule 1: only a regular file is read. A link to one is followed, since a Kubernetes ConfigMap is made of them.
-        A FIFO, a socket, a device and a folder are refused before they are opened, and again when open.
-Rule 2: the size is bounded while reading. A file that holds more than its size says (one of /proc, one that
-        grows) is refused, so that no more memory is taken than the size that was looked at.
-Rule 3: every failure is an OSError with the file's name and a reason that completes "cannot be read:".
+Rule 1: only a regular file is read. A symbolic link to one is followed, because a Kubernetes ConfigMap
+        consists of links. A FIFO, a socket, a device and a folder are refused before they are opened, and
+        again after that.
+Rule 2: the size is bounded while a file is read. A file that contains more bytes than its size (a file of
+        /proc, or one that grows) is refused, so that it takes no more memory than the size that was checked.
+Rule 3: every failure is an OSError with the name of the file and a reason that completes "cannot be read:".
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ Judge = Callable[[os.stat_result], None]
 def read_file(path: str | os.PathLike[str], most: int, judge: Judge | None = None) -> bytes:
     """Return the content of a regular file of at most `most` bytes.
 
-    judge: looks at the facts of the very file that is read, and raises where it must not be used.
+    judge: receives the status of the opened file, and raises if the file must not be used.
 
     Raises OSError: the file is absent, may not be read, is no regular file, or is too large.
     """
-    _regular(path, Path(path).stat())  # before it is opened: to open a device may already do something
-    # O_NONBLOCK: where a FIFO took the file's place meanwhile, opening it must not wait for a writer.
+    _regular(path, Path(path).stat())  # before the file is opened, because opening a device can have effects
+    # O_NONBLOCK: if a FIFO has replaced the file meanwhile, opening it must not wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         facts = os.fstat(descriptor)
@@ -55,8 +56,14 @@ def read_file(path: str | os.PathLike[str], most: int, judge: Judge | None = Non
         os.close(descriptor)
 
 
+def display_path(path: Path) -> str:
+    """Return a path as messages show it: relative to the current folder if the path is below it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 def list_folder(folder: Path) -> list[Path]:
-    """Return what is in a folder, sorted. Raises OSError, also where that is more than `FOLDER_FILES`."""
+    """Return the entries of a folder, sorted. Raises OSError, also if there are more than `FOLDER_FILES`."""
     found = list(islice(folder.iterdir(), FOLDER_FILES + 1))
     if len(found) > FOLDER_FILES:
         raise OSError(errno.EFBIG, f"it holds more than {FOLDER_FILES} files", str(folder))
@@ -68,17 +75,17 @@ def read_folder(
 ) -> Iterator[tuple[Path, bytes | OSError]]:
     """Yield each file with its content, or with the reason why it cannot be read.
 
-    most: bytes of one file. together: bytes of all of them; the file that exceeds them is yielded last.
+    most: returns the bound of one file. together: the bound of all; the file that exceeds it is the last.
     """
-    left = together
+    remaining = together
     for file in files:
         try:
             content = read_file(file, most(file))
         except OSError as error:
             yield file, error
             continue
-        left -= len(content)
-        if left < 0:
+        remaining -= len(content)
+        if remaining < 0:
             message = f"the files of this folder are together larger than {together} bytes"
             yield file, OSError(errno.EFBIG, message, str(file))
             return
@@ -86,7 +93,7 @@ def read_folder(
 
 
 def _content(path: str | os.PathLike[str], descriptor: int, size: int) -> bytes:
-    content = os.read(descriptor, size + 1)  # one read, one buffer: a regular file gives all it has
+    content = os.read(descriptor, size + 1)  # of a regular file, one call reads the whole content
     while len(content) <= size and (more := os.read(descriptor, size + 1 - len(content))):
         content += more
     if len(content) > size:

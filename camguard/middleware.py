@@ -13,7 +13,6 @@ from collections.abc import Callable
 from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from camguard.assembly import Parts, assemble
 from camguard.enforcement.guard import Guard
 from camguard.enforcement.outcome import UPSTREAM_KEY
 from camguard.errors import Problem, SettingsError
@@ -21,6 +20,7 @@ from camguard.request.head import new_request_id
 from camguard.request.rejection import Refusal, refusal, rejection
 from camguard.settings import Settings, load_settings
 from camguard.telemetry.record import Record
+from camguard.wiring import Components, assemble
 
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 _DENIAL = "websocket.http.response"  # the ASGI extension
@@ -53,13 +53,13 @@ class CamguardMiddleware:
         if (config is None) == (guard is None):
             raise SettingsError(Problem("CamguardMiddleware", "SettingsError", "takes config or guard"))
         self.app = app
-        self._parts: Parts | None = None
+        self._components: Components | None = None
         self._started = guard is not None
         if guard is None:
             assert config is not None  # noqa: S101 - for mypy: one of the two is given
             settings = config if isinstance(config, Settings) else load_settings(config)
-            self._parts = assemble(settings, clock=clock, registry=registry or REGISTRY)
-            guard = self._parts.guard
+            self._components = assemble(settings, clock=clock, registry=registry or REGISTRY)
+            guard = self._components.guard
         self._guard = guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,8 +110,8 @@ class CamguardMiddleware:
             try:
                 await self.app(scope, receive, send)
             finally:
-                if self._parts is not None:
-                    self._parts.stop()
+                if self._components is not None:
+                    self._components.stop()
                     self._started = False
         elif scope["type"] == "websocket":
             await self._refuse_websocket(scope, receive, send)
@@ -131,8 +131,8 @@ class CamguardMiddleware:
 
     def _start(self) -> None:
         """Start the parts once: with the application, or with the first request where no server says when."""
-        if self._parts is not None and not self._started:
-            self._parts.start()
+        if self._components is not None and not self._started:
+            self._components.start()
         self._started = True
 
 

@@ -1,7 +1,7 @@
-"""Text from outside, made safe for a terminal and for a log: one value never becomes two lines or an order.
+"""Makes text from outside safe for terminals and logs: a value cannot add a line or a control sequence.
 
-Rule 1: this is the only place that decides which characters are shown and how the others are spelled.
-Rule 2: text that is safe is returned unchanged, so that ordinary names and paths stay readable.
+Rule 1: only this module decides which characters are printed, and how the other ones are spelled.
+Rule 2: safe text is returned unchanged, so that ordinary names and paths stay readable.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
-# Controls (C0, DEL, C1), format characters (bidi controls, zero width, tags), lone surrogates (of file names
-# that are not UTF-8), line and paragraph separators. Letters, marks and blanks of all scripts stay.
+# Control characters (C0, DEL, C1), format characters (bidirectional controls, zero width, tags), lone
+# surrogates (in file names that are not UTF-8), line and paragraph separators. Letters, marks and spaces of
+# all scripts are safe.
 _UNSAFE: Final = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _BYTE: Final = 0x100
@@ -20,7 +21,7 @@ _PLANE: Final = 0x10000
 def printable(text: str) -> str:
     r"""Return the text on one line, with each unsafe character spelled as Python's `repr` spells it.
 
-    A backslash of the text itself stays single: the result is for a person, not for a parser.
+    A backslash of the text is not doubled: the result is for people, not for parsers.
 
     >>> printable("a\nERROR: b\x1b[31m"), printable("日本 \u202e")
     ('a\\nERROR: b\\x1b[31m', '日本 \\u202e')
@@ -29,7 +30,7 @@ def printable(text: str) -> str:
 
 
 def printable_json(document: str) -> str:
-    r"""Return a JSON document that means the same and holds no unsafe character but its own line breaks.
+    r"""Return an equal JSON document without unsafe characters other than line breaks between its values.
 
     >>> printable_json('{"name": "\x7f\u202e"}')
     '{"name": "\\u007f\\u202e"}'

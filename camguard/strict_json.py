@@ -1,6 +1,6 @@
 """JSON from outside, read strictly: UTF-8, no duplicate keys, no NaN, no lone surrogates, bounded depth.
 
-Rule 1: what two readers could read differently is refused (T86, T87).
+Rule 1: a text that two JSON readers could read differently is refused (T86, T87).
 Rule 2: a number keeps its text (`Number`), so that nothing is lost to a float.
 """
 
@@ -18,14 +18,14 @@ from camguard.suggest import nearest
 
 MAX_DEPTH = 64
 _TOO_DEEP = "nested too deeply"
-_UNSOUND = "a key stands twice in one object"
+_UNSOUND = "a key appears twice in one object"
 _QUOTES = 4  # of a member: two around its key, two around its value
-_LETTERS = (
-    64  # of a value and the blanks around it, outside strings, in the mean over as many as there may be
-)
+# Characters per value outside strings, blanks included: the average over as many values as are allowed.
+_LETTERS = 64
 
-# Where a value stands: the place of what holds it, and its name or index there; () is the document. Spelled
-# out only for a problem: a pointer per value would cost as much as the longest key times all values.
+# The place of a value: the place of the object or list that contains it, and its name or index there; () is
+# the document. It becomes a pointer only for a problem: a pointer for each value would cost as much as the
+# longest key times the number of values.
 Place: TypeAlias = "tuple[()] | tuple[Place, str | int]"
 
 
@@ -36,12 +36,12 @@ class Number(str):
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """An object as written, in which a key stands twice."""
+    """The members of an object in which a key appears twice."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Pairs:
-    """Return an object, or what was written where that makes none."""
-    # In Python on purpose: with a class for a hook, json.loads keeps every other thread waiting to its end.
+    """Return an object, or its members if a key appears twice."""
+    # In Python on purpose: with a class as its hook, json.loads blocks all other threads until it returns.
     found = dict(pairs)
     return found if len(found) == len(pairs) else _Pairs(pairs)
 
@@ -56,17 +56,17 @@ def child(at: str, name: str | int) -> str:
 
 
 class TooManyValuesError(ValueError):
-    """A JSON text holds more values than its reader wants to read."""
+    """A JSON text contains more values than its reader accepts."""
 
 
 def parse_json(text: str, *, depth: int = MAX_DEPTH, most: int) -> Any:
-    """Return the document as dict, list, str, `Number`, bool and None; for texts that strangers send.
+    """Return the document as dict, list, str, `Number`, bool and None: the fast way, for bodies of requests.
 
-    depth: of nesting, at most. most: values in the text, at most; one more is found before the text is read.
-    Raises TooManyValuesError, or ValueError where the text is not strict JSON. No place is said: to find one
-    costs more than to read the text.
+    depth: of nesting, at most. most: values in the text, at most; more are found before the text is parsed.
+    Raises TooManyValuesError, or ValueError if the text is not strict JSON. The error names no place, because
+    finding it costs more than parsing the text.
     """
-    # What stands outside the strings. An escaped backslash goes first, for the quote behind it ends a string.
+    # The text outside of strings. Escaped backslashes go first, because a quote behind one ends a string.
     bare = text.replace("\\\\", "").replace('\\"', "") if "\\" in text else text
     pieces = bare.split('"', _QUOTES * most + 1)
     outside = "".join(pieces[::2])
@@ -78,7 +78,7 @@ def parse_json(text: str, *, depth: int = MAX_DEPTH, most: int) -> Any:
         tree = json.loads(text, parse_int=Number, parse_float=Number, parse_constant=_no_constant)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
-    # Of a key that stands twice a dict keeps one. To see both costs three times as much, so they are counted.
+    # A dict keeps only one of two equal keys. Counting costs a third of a hook that compares them.
     if _members(tree, text, depth) != outside.count(":"):
         raise ValueError(_UNSOUND)
     return tree
@@ -89,7 +89,7 @@ def _members(tree: Any, text: str, depth: int) -> int:
 
     Raises ValueError for a value that is too deep, and for half of a surrogate pair.
     """
-    odd = not text.isascii() or ("\\" in text and "\\u" in text)  # the first look takes no time
+    odd = not text.isascii() or ("\\" in text and "\\u" in text)  # `isascii` is immediate
     members = 0
     level: list[Any] = [tree]
     for _ in range(depth + 1):
@@ -113,7 +113,7 @@ def _members(tree: Any, text: str, depth: int) -> int:
 
 
 def _encode(texts: Iterable[str]) -> None:
-    """Raise UnicodeEncodeError, a ValueError, where a text holds half of a surrogate pair."""
+    """Raise UnicodeEncodeError, a ValueError, if a text contains half of a surrogate pair."""
     "\n".join(texts).encode()
 
 
@@ -128,7 +128,7 @@ def read_json(
     """Return the document as dict, list, str, `Number`, bool and None.
 
     source: the file's name; problems are placed at `source#pointer`. depth: of nesting, at most.
-    Raises `error(problem)` with the given code when the text is not strict JSON.
+    Raises `error(problem)` with the given code if the text is not strict JSON.
     """
 
     def wrong(at: Place, message: str) -> CamguardError:
@@ -164,7 +164,7 @@ def _pointer(at: Place) -> str:
 
 
 def _check(tree: Any, at: Place, depth: int, wrong: Callable[[Place, str], CamguardError]) -> None:
-    """Raise what is wrong first, in the order of the document."""
+    """Raise the first problem in the order of the document."""
     if depth < 0:
         raise wrong(at, _TOO_DEEP)
     if isinstance(tree, (dict, _Pairs)):
@@ -172,7 +172,7 @@ def _check(tree: Any, at: Place, depth: int, wrong: Callable[[Place, str], Camgu
         for name, value in tree.items() if isinstance(tree, dict) else tree:
             _encodable(name, at, wrong)
             if name in before:
-                raise wrong((at, name), f"the key {name!r} stands twice in one object")
+                raise wrong((at, name), f"the key {name!r} appears twice in one object")
             before.add(name)
             _check(value, (at, name), depth - 1, wrong)
     elif isinstance(tree, list):
@@ -187,12 +187,12 @@ def _encodable(text: str, at: Place, wrong: Callable[[Place, str], CamguardError
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise wrong(at, "holds half of a surrogate pair") from None
+            raise wrong(at, "contains half of a surrogate pair") from None
 
 
 # Objects: which members they may have, and what each member must be.
 
-# What is wrong with a value: the names that lead to the place below the value, and a message. Empty: nothing.
+# One problem of a value: the names that lead to its place below the value, and a message.
 Fault: TypeAlias = tuple[tuple[str | int, ...], str]
 Check: TypeAlias = Callable[[Any], Iterable[Fault]]
 
@@ -289,7 +289,7 @@ class ObjectReader:
         return not faults
 
     def object(self, value: Any, at: str) -> dict[str, Any]:
-        """Return an object whose keys the document chooses. Any other value adds a problem and gives {}."""
+        """Return an object with any keys. For any other value, add a problem and return {}."""
         if isinstance(value, dict):
             return value
         self.wrong(at, f"must be {self._noun}")
@@ -302,7 +302,7 @@ class ObjectReader:
         required: Mapping[str, Check] = MappingProxyType({}),
         optional: Mapping[str, Check] = MappingProxyType({}),
     ) -> dict[str, Any]:
-        """Return the members of an object that pass their checks. Each other one adds a problem."""
+        """Return the members of an object that pass their checks, and add a problem for each other one."""
         members = self.object(value, at)
         good: dict[str, Any] = {}
         for name, member in members.items():
@@ -310,7 +310,7 @@ class ObjectReader:
             if check is None:
                 known = (*required, *optional)
                 self.wrong(self._step(at, name), f"unknown key {name!r}{nearest(name, known)}")
-            elif check(member):  # passed over when nothing is wrong: a bundle holds 100,000 users and more
+            elif check(member):  # a shortcut: a bundle may have more than 100,000 users
                 if self.passes(member, self._step(at, name), check):
                     good[name] = member
             else:

@@ -38,7 +38,7 @@ def no_thread_is_left_behind() -> Iterator[None]:
 
 @pytest.fixture
 def free_ports() -> tuple[int, int]:
-    """Return two ports of 127.0.0.1 that nobody listens on, for a program started by the test."""
+    """Return two free ports of 127.0.0.1, for a program that the test starts."""
     with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))

@@ -69,7 +69,7 @@ def seeded(seed: int) -> Dice:
 class World(NamedTuple):
     """A bundle as plain data, and session policies to call it with; documents are text.
 
-    said: condition key, or "resource" -> what the documents say of it, for calls to come close to.
+    mentioned: condition key, or "resource" -> what the documents say of it, for calls to come close to.
     """
 
     catalog: Json
@@ -77,7 +77,7 @@ class World(NamedTuple):
     principals: Json
     settings: dict[str, str]
     sessions: tuple[str, ...]
-    said: dict[str, list[str]]
+    mentioned: dict[str, list[str]]
 
 
 # --- catalogs ----------------------------------------------------------------------------------------
@@ -314,13 +314,13 @@ def a_world(dice: Dice) -> World:
             "unknown_action": "judge" if dice.chance(20) else "refuse",
         },
         sessions=sessions,
-        said=what_is_said(map(json.loads, (*policies.values(), *sessions))),
+        mentioned=mentioned_by(map(json.loads, (*policies.values(), *sessions))),
     )
 
 
-def what_is_said(documents: Iterable[Json]) -> dict[str, list[str]]:
+def mentioned_by(documents: Iterable[Json]) -> dict[str, list[str]]:
     """The values of each condition key, and the resources, of some documents."""
-    said: dict[str, list[str]] = {}
+    mentioned: dict[str, list[str]] = {}
 
     def listed(found: Any) -> list[str]:
         return [str(one) for one in (found if isinstance(found, list) else [found])]
@@ -328,11 +328,11 @@ def what_is_said(documents: Iterable[Json]) -> dict[str, list[str]]:
     for document in documents:
         statements = plain(document)["statement"]
         for statement in map(plain, statements if isinstance(statements, list) else [statements]):
-            said.setdefault("resource", []).extend(listed(statement["resource"]))
+            mentioned.setdefault("resource", []).extend(listed(statement["resource"]))
             for keys in statement.get("condition", {}).values():
                 for key, values in keys.items():
-                    said.setdefault(key, []).extend(listed(values))
-    return said
+                    mentioned.setdefault(key, []).extend(listed(values))
+    return mentioned
 
 
 # --- calls -------------------------------------------------------------------------------------------
@@ -384,16 +384,16 @@ def an_address(dice: Dice, world: World) -> str | None:
     """The edge of a range, most often of one that the policies name."""
     if dice.chance(5):
         return None
-    said = world.said.get("qcs:ip")
-    return dice.pick(edges(dice.pick(said) if said and dice.chance(80) else a_range(dice)))
+    mentioned = world.mentioned.get("qcs:ip")
+    return dice.pick(edges(dice.pick(mentioned) if mentioned and dice.chance(80) else a_range(dice)))
 
 
 def a_time(dice: Dice, world: World) -> float | None:
     """Seconds at, just before or just after an instant, most often one that the policies name."""
     if dice.chance(5):
         return dice.pick((None, nan, inf, -inf))
-    said = world.said.get("qcs:current_time")
-    moment = instant(dice.pick(said if said and dice.chance(80) else DATES))
+    mentioned = world.mentioned.get("qcs:current_time")
+    moment = instant(dice.pick(mentioned if mentioned and dice.chance(80) else DATES))
     return float(moment or 0) + dice.pick((0.0, 0.5, -0.5, 1.0, -1.0, 0.1, 1e-6, -1e-6))
 
 
@@ -407,9 +407,9 @@ def a_resource(dice: Dice, world: World) -> str | None:
     """What a call is about, half of the time made from what a policy says."""
     if dice.chance(8):
         return dice.pick(("*", None, "qcs::cvm:gz:instance/1", "nonsense", "acs::cvm:::x"))
-    said = [one for one in world.said["resource"] if one != "*"]
-    if said and dice.chance(60):
-        _, _, service, region, account, wanted = dice.pick(said).split(":", 5)
+    mentioned = [one for one in world.mentioned["resource"] if one != "*"]
+    if mentioned and dice.chance(60):
+        _, _, service, region, account, wanted = dice.pick(mentioned).split(":", 5)
         for name, value in (("${uin}", "100101"), ("${owner_uin}", OWNER), ("${app_id}", APP_ID)):
             wanted = wanted.replace(name, value)
         wanted = wanted.replace("*", dice.pick(("", "x", "*", "a/b")))
@@ -425,22 +425,22 @@ def a_resource(dice: Dice, world: World) -> str | None:
 
 def a_context(dice: Dice, world: World) -> dict[str, list[str]]:
     """Some keys, mostly those of the policies, with values close to theirs, of the wrong kind, or none."""
-    asked = tuple(key for key in world.said if key in CONTEXT_KEYS)
-    keys = dice.several(asked, 0, 4) if asked and dice.chance(75) else dice.several(CONTEXT_KEYS, 0, 4)
+    known = tuple(key for key in world.mentioned if key in CONTEXT_KEYS)
+    keys = dice.several(known, 0, 4) if known and dice.chance(75) else dice.several(CONTEXT_KEYS, 0, 4)
     return {
-        key: [a_context_value(dice, key, world.said.get(key)) for _ in range(dice.number(0, 2))]
+        key: [a_context_value(dice, key, world.mentioned.get(key)) for _ in range(dice.number(0, 2))]
         for key in keys
     }
 
 
-def a_context_value(dice: Dice, key: str, said: list[str] | None) -> str:
+def a_context_value(dice: Dice, key: str, mentioned: list[str] | None) -> str:
     """A value of a key."""
     liked = {"mfa": ("0", "1"), "qcs:mfa": ("true", "false"), "qcs:BindToken": ("true", "false")}
     if dice.chance(50):
         return dice.pick(
             liked.get(key, (*WORDS, *NUMBERS, *DATES, "true", "false", "10.0.0.0", "::1", *STRANGE))
         )
-    value = dice.pick(said or WORDS).replace("${uin}", "100101").replace("*", "x")
+    value = dice.pick(mentioned or WORDS).replace("${uin}", "100101").replace("*", "x")
     value = value.lower() if value in {"True", "False"} else value
     return dice.pick((value, value, value, value.swapcase(), f"{value}0", value.partition("/")[0]))
 

@@ -109,7 +109,7 @@ def opposite(truth: Truth) -> Truth:
 # --- one statement on one call ----------------------------------------------------
 
 
-class Asked(NamedTuple):
+class Query(NamedTuple):
     """What a call asks, looked up in catalog and principals."""
 
     service: str
@@ -125,13 +125,13 @@ class Asked(NamedTuple):
     call: Mapping[str, Any]
 
 
-def statement_truth(statement: Statement, asked: Asked, resource: str | None) -> Truth:
+def statement_truth(statement: Statement, query: Query, resource: str | None) -> Truth:
     """CAM 2."""
     return all_of(
         (
-            actions_truth(statement, asked),
-            resources_truth(statement, asked, resource),
-            all_of(clause_truth(*clause, asked) for clause in statement.condition),
+            actions_truth(statement, query),
+            resources_truth(statement, query, resource),
+            all_of(clause_truth(*clause, query) for clause in statement.condition),
         )
     )
 
@@ -148,42 +148,42 @@ def action_truth(pattern: str, effect: str, service: str, name: str) -> Truth:
     return None if effect == "deny" and blocks else False  # DEC-7
 
 
-def actions_truth(statement: Statement, asked: Asked) -> Truth:
-    if asked.granularity == "service" and statement.effect == "allow":  # DEC-46
+def actions_truth(statement: Statement, query: Query) -> Truth:
+    if query.granularity == "service" and statement.effect == "allow":  # DEC-46
         return any(
-            action.removeprefix("name/") in {"*", "*:*", f"{asked.service}:*"} for action in statement.actions
+            action.removeprefix("name/") in {"*", "*:*", f"{query.service}:*"} for action in statement.actions
         )
     return any_of(
-        action_truth(pattern, statement.effect, asked.service, asked.name) for pattern in statement.actions
+        action_truth(pattern, statement.effect, query.service, query.name) for pattern in statement.actions
     )
 
 
-def resources_truth(statement: Statement, asked: Asked, resource: str | None) -> Truth:
-    one = pattern_truth if asked.granularity == "resource" else unaddressed_truth
+def resources_truth(statement: Statement, query: Query, resource: str | None) -> Truth:
+    one = pattern_truth if query.granularity == "resource" else unaddressed_truth
     return any_of(
-        True if pattern == "*" else one(pattern, statement, asked, resource)
+        True if pattern == "*" else one(pattern, statement, query, resource)
         for pattern in statement.resources
     )
 
 
-def unaddressed_truth(pattern: str, statement: Statement, asked: Asked, _: str | None) -> Truth:
+def unaddressed_truth(pattern: str, statement: Statement, query: Query, _: str | None) -> Truth:
     """A six-segment pattern on an action without resources (CAM 11.2, CAM 11.3)."""
-    if statement.effect == "allow" or pattern.split(":", 5)[2] not in {"", "*", asked.service}:
+    if statement.effect == "allow" or pattern.split(":", 5)[2] not in {"", "*", query.service}:
         return False
     aimed = any(
-        action_truth(action, statement.effect, asked.service, name) is True
+        action_truth(action, statement.effect, query.service, name) is True
         for action in statement.actions
-        for name, granularity in asked.rows
+        for name, granularity in query.rows
         if granularity == "resource"
     )
     return False if aimed else None
 
 
-def pattern_truth(pattern: str, statement: Statement, asked: Asked, resource: str | None) -> Truth:
+def pattern_truth(pattern: str, statement: Statement, query: Query, resource: str | None) -> Truth:
     """CAM 5.3."""
     unclear = None if statement.effect == "deny" else False
     _, _, service, region, account, wanted = pattern.split(":", 5)
-    literal = filled(wanted, asked.variables)
+    literal = filled(wanted, query.variables)
     if resource is None or literal is None:
         return None
     parts = resource.split(":", 5)
@@ -193,7 +193,7 @@ def pattern_truth(pattern: str, statement: Statement, asked: Asked, resource: st
         (
             service in {"", "*"} or service == parts[2],
             region_truth(region, parts[3], unclear),
-            own_account(account, asked) == own_account(parts[4], asked),
+            own_account(account, query) == own_account(parts[4], query),
             segment_truth(literal, parts[5], unclear),
         )
     )
@@ -205,9 +205,9 @@ def region_truth(pattern: str, region: str, unclear: Truth) -> Truth:
     return unclear if region == "" else star(REGIONS.get(pattern, pattern), REGIONS.get(region, region))
 
 
-def own_account(account: str, asked: Asked) -> str:
-    own = account in OWN or (asked.app_id != "" and account == f"uid/{asked.app_id}")
-    return f"uin/{asked.owner}" if own else account
+def own_account(account: str, query: Query) -> str:
+    own = account in OWN or (query.app_id != "" and account == f"uid/{query.app_id}")
+    return f"uin/{query.owner}" if own else account
 
 
 def segment_truth(pattern: str, resource: str, unclear: Truth) -> Truth:
@@ -218,44 +218,44 @@ def segment_truth(pattern: str, resource: str, unclear: Truth) -> Truth:
     return unclear if bare or directory else False  # DEC-15
 
 
-def clause_truth(text: str, key: str, wanted: tuple[str, ...], asked: Asked) -> Truth:
+def clause_truth(text: str, key: str, wanted: tuple[str, ...], query: Query) -> Truth:
     """One key under one operator (CAM 7.4, CAM 7.5, CAM 7.6)."""
     qualifier, operator, if_exist = operator_of(text) or ("", "", False)
-    have = supplied(key, asked)
+    have = supplied(key, query)
     if have is None:
         return None
     if operator == "null_equal":
         return any((not have) == (word == "true") for word in wanted)
     if not have:
         return if_exist
-    values = [filled(value, asked.variables) for value in wanted]
+    values = [filled(value, query.variables) for value in wanted]
     each = [value_truth(operator, one, values) for one in have]
     if qualifier:
         return any_of(each) if qualifier == "for_any_value" else all_of(each)
     return each[0] if len(set(each)) == 1 else None
 
 
-def supplied(key: str, asked: Asked) -> Sequence[Value] | None:
+def supplied(key: str, query: Query) -> Sequence[Value] | None:
     """The values that a call has for a key; None: it does not supply the key (CAM 8.2, DEC-30)."""
     base, slash, tag = key.partition("/")
     if base in TAGS:
-        tags: Mapping[str, str] | None = asked.call.get(TAGS[base])
-        if tags is None or not asked.tags:
+        tags: Mapping[str, str] | None = query.call.get(TAGS[base])
+        if tags is None or not query.tags:
             return None
         if slash:
             return [tags[tag]] if tag in tags else []
         return None if "&" in "".join([*tags, *tags.values()]) else [f"{k}&{v}" for k, v in tags.items()]
     if key == "qcs:ip":
-        source = asked.call.get("source_ip")
-        place = address(source) if source is not None and asked.ip else None
+        source = query.call.get("source_ip")
+        place = address(source) if source is not None and query.ip else None
         return None if place is None else [place]
     if key == "qcs:current_time":
-        time = asked.call.get("time")
+        time = query.call.get("time")
         moment = instant(time) if isinstance(time, str) else None
         if isinstance(time, int | float) and isfinite(time):
             moment = Fraction(time)
         return None if moment is None else [moment]
-    values: Sequence[str] | None = (asked.call.get("context") or {}).get(key)
+    values: Sequence[str] | None = (query.call.get("context") or {}).get(key)
     return values
 
 
@@ -318,9 +318,9 @@ class Item(NamedTuple):
         """Whether it can only refuse."""
         return self.statement is None or self.statement.effect == "deny"
 
-    def truth(self, asked: Asked, resource: str | None) -> Truth:
+    def truth(self, query: Query, resource: str | None) -> Truth:
         """Whether it applies to one resource of a call."""
-        return None if self.statement is None else statement_truth(self.statement, asked, resource)
+        return None if self.statement is None else statement_truth(self.statement, query, resource)
 
 
 class Layers(NamedTuple):
@@ -345,7 +345,7 @@ def items(name: str, document: Any) -> list[Item]:
 def layers_of(
     principals: Mapping[str, Any], policies: Mapping[str, Any], call: Mapping[str, Any]
 ) -> Layers | None:
-    """The layers of a principal; None: nobody knows it."""
+    """The layers of a principal; None where it is unknown."""
 
     def gather(names: Iterable[str]) -> tuple[Item, ...]:
         return tuple(item for name in dict.fromkeys(names) for item in items(name, policies.get(name)))
@@ -380,41 +380,41 @@ def variables_of(principals: Mapping[str, Any], principal: str) -> dict[str, str
     return {name: value for name, value in found.items() if re.fullmatch("[0-9]+", value or "")}
 
 
-def granted(layer: Iterable[Item], asked: Asked, resource: str | None) -> list[str]:
-    return [item.id for item in layer if not item.denies and item.truth(asked, resource) is True]
+def granted(layer: Iterable[Item], query: Query, resource: str | None) -> list[str]:
+    return [item.id for item in layer if not item.denies and item.truth(query, resource) is True]
 
 
-def owned(resource: str | None, asked: Asked) -> bool:
+def owned(resource: str | None, query: Query) -> bool:
     """Whether a resource is the owner's: unless it names another account (CAM 10.3)."""
     parts = (resource or "").split(":", 5)
     named = len(parts) == 6 and parts[0] == "qcs"
-    return not named or own_account(parts[4], asked) == own_account("", asked)
+    return not named or own_account(parts[4], query) == own_account("", query)
 
 
-def judge(layers: Layers, asked: Asked) -> Answer:
+def judge(layers: Layers, query: Query) -> Answer:
     """CAM 10.2: a certain deny, an uncertain one, no allow of one's own, no allow of a limiting layer."""
-    resources = asked.call["resources"] if asked.granularity == "resource" else ["*"]
+    resources = query.call["resources"] if query.granularity == "resource" else ["*"]
     everything = [*layers.account, layers.identity or (), *layers.limits, layers.general]
     denies = [item for layer in everything for item in layer if item.denies]
-    truths = {item.id: [item.truth(asked, resource) for resource in resources] for item in denies}
+    truths = {item.id: [item.truth(query, resource) for resource in resources] for item in denies}
     for certain, reason in ((True, "explicit_deny"), (None, "undetermined_deny")):
         counting = tuple(name for name, found in truths.items() if certain in found)
         if counting:
             return reason, counting
     own = [
-        owned(resource, asked) if layers.identity is None else bool(granted(layers.identity, asked, resource))
+        owned(resource, query) if layers.identity is None else bool(granted(layers.identity, query, resource))
         for resource in resources
     ]
     passes = [
-        mine and all(granted(layer, asked, resource) for layer in (*layers.account, *layers.limits))
+        mine and all(granted(layer, query, resource) for layer in (*layers.account, *layers.limits))
         for mine, resource in zip(own, resources, strict=True)
     ]
-    enough = any if asked.match == "any" else all
+    enough = any if query.match == "any" else all
     if not enough(own):
         return "no_allow", ()
     if not enough(passes):
         return "layer_limit", ()
-    allows = [set(granted(layers.identity or (), asked, resource)) for resource in resources]
+    allows = [set(granted(layers.identity or (), query, resource)) for resource in resources]
     return "allowed", tuple(item.id for item in layers.identity or () if item.id in set().union(*allows))
 
 
@@ -450,7 +450,7 @@ def decide(
         row = {"granularity": "operation", "ip_restriction": False}
     if not call["resources"]:
         return "no_allow", ()
-    asked = Asked(
+    query = Query(
         service=service,
         name=name,
         granularity=row["granularity"],
@@ -463,7 +463,7 @@ def decide(
         variables=variables_of(principals, call["principal"]),
         call=call,
     )
-    return judge(layers, asked)
+    return judge(layers, query)
 
 
 def misspelt_denies(catalog: Mapping[str, Any], policies: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import socketserver
@@ -14,7 +15,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 RUN = (sys.executable, "-c", "from camguard.cli import run; run()")
 # Fault programs set the variable: a gateway then measures how long its event loop stalls.
-RUN_WATCHED = (sys.executable, "-c", "from benchmarks.faults.watch import run; run()")
+RUN_WATCHED = (sys.executable, "-c", "from tests.faults.watch import run; run()")
 WATCH_FOLDER = "FAULTS_WATCH_FOLDER"
 ANY_PORT = {
     "CAMGUARD_GATEWAY__LISTEN": "127.0.0.1:0",
@@ -33,14 +34,32 @@ ANY_PORT = {
 ADDRESS = re.compile(r"  (calls|admin) +http://[^ /]+:(\d+)")
 
 
+def _replace_by_folder(policy: Path) -> None:
+    policy.unlink()
+    policy.mkdir()
+
+
+# What somebody may do to a bundle, by a policy file of it, so that it can no longer be loaded.
+BREAKAGES: dict[str, Callable[[Path], object]] = {
+    "a policy cut short": lambda policy: policy.write_text(policy.read_text()[:-20]),
+    "an emptied policy": lambda policy: policy.write_text(""),
+    "a misspelt element": lambda policy: policy.write_text('{"version": "2.0", "statment": []}'),
+    "a folder in a policy's place": _replace_by_folder,
+    "all policies gone": lambda policy: shutil.rmtree(policy.parent),
+    "no principals": lambda policy: (policy.parents[1] / "principals.json").unlink(),
+}
+FAILED = 'camguard_policy_reloads_total{result="failure"}'
+SUCCESSFUL = "camguard_policy_last_reload_successful"
+
+
 class Gateway(NamedTuple):
-    """One running gateway. folder: its settings, keys and bundle. said: lines of its stderr so far."""
+    """One running gateway. folder: its settings, keys and bundle. stderr_lines: so far."""
 
     process: subprocess.Popen[str]
     folder: Path
     calls: int
     admin: int
-    said: list[str]
+    stderr_lines: list[str]
 
     def get(self, path: str) -> tuple[int, str]:
         """Ask the admin listener."""
@@ -116,20 +135,22 @@ def running(folder: Path, **overrides: str) -> Iterator[Gateway]:
         text=True,
     )
     assert process.stderr is not None
-    said: list[str] = []
+    stderr_lines: list[str] = []
     ports: dict[str, int] = {}
     for line in process.stderr:
-        said.append(line.rstrip())
+        stderr_lines.append(line.rstrip())
         if found := ADDRESS.match(line):
             ports[found[1]] = int(found[2])
         if len(ports) == 2:
             break
     else:
-        pytest.fail("the gateway did not start:\n" + "\n".join(said))
-    reading = threading.Thread(target=lambda: said.extend(map(str.rstrip, process.stderr or ())), daemon=True)
+        pytest.fail("the gateway did not start:\n" + "\n".join(stderr_lines))
+    reading = threading.Thread(
+        target=lambda: stderr_lines.extend(map(str.rstrip, process.stderr or ())), daemon=True
+    )
     reading.start()
     try:
-        yield Gateway(process, folder, ports["calls"], ports["admin"], said)
+        yield Gateway(process, folder, ports["calls"], ports["admin"], stderr_lines)
     finally:
         if process.poll() is None:
             process.terminate()

@@ -66,21 +66,21 @@ def of_oracle(world: World, call: Json) -> oracle.Answer:
 
 
 def differences(world: World, calls: list[Json]) -> Iterator[Difference]:
-    """Every call on which table, explanation, or the table asked once more, differ from the oracle."""
+    """Every call on which table, explanation, or the table on the second call, differ from the oracle."""
     bundle = to_bundle(to_catalog(world.catalog), world.policies, world.principals, **world.settings)
-    asked = [(call, to_call(call), of_oracle(world, call)) for call in calls]
+    queries = [(call, to_call(call), of_oracle(world, call)) for call in calls]
     for ask in (bundle.decide, lambda call: bundle.explain(call).decision):
-        for call, ready, wanted in asked:
+        for call, ready, wanted in queries:
             found = answer(ask(ready))
             if found != wanted:
                 yield Difference(world, call, wanted, found)
-    for call, ready, wanted in reversed(asked):  # now from a warm table, in another order
+    for call, ready, wanted in reversed(queries):  # now from a warm table, in another order
         found = answer(bundle.decide(ready))
         if found != wanted:
             yield Difference(world, call, wanted, found)
 
 
-def told(difference: Difference) -> str:
+def described(difference: Difference) -> str:
     """A difference for people."""
     world, call, wanted, found = difference
     return (
@@ -96,7 +96,7 @@ def agree(pairs: int, seed: int) -> Counter[str]:
     reasons: Counter[str] = Counter()
     for world, calls in islice(stream(seed, CALLS), pairs // CALLS):
         for difference in differences(world, calls):
-            raise AssertionError(told(smallest(difference)))
+            raise AssertionError(described(smallest(difference)))
         reasons.update(of_oracle(world, call)[0] for call in calls)
     return reasons
 
@@ -150,7 +150,7 @@ def formats_agree(operator: str, number: int, seed: int) -> Counter[str]:
 @given(worlds_and_calls())
 def test_tables_and_oracle_agree(found: tuple[World, list[Json]]) -> None:
     for difference in differences(*found):
-        raise AssertionError(told(difference))
+        raise AssertionError(described(difference))
 
 
 @settings(QUIET, max_examples=200)
@@ -207,7 +207,7 @@ def smallest(found: Difference) -> Difference:
 
 
 def still_differs(world: World, call: Json) -> Difference | None:
-    """The difference that is left, if what is left can be asked at all."""
+    """The difference that is left, if what is left can be decided at all."""
     if any(map(oracle.validate, [*world.policies.values(), *filter(None, [call["session"]])])):
         return None
     try:
@@ -270,7 +270,7 @@ def main(arguments: list[str]) -> int:
         reasons.update(of_oracle(world, call)[0] for call in calls)
         for difference in differences(world, calls):
             found += 1
-            sys.stdout.write(f"seed {seed + done - 1}\n{told(smallest(difference))}\n\n")
+            sys.stdout.write(f"seed {seed + done - 1}\n{described(smallest(difference))}\n\n")
             break
         if done % 1000 == 0:
             sys.stderr.write(f"{done * CALLS} calls, {found} bundles differ\n")

@@ -1,4 +1,4 @@
-"""The language as `tests/cases` defines it, asked of everything that claims to know it."""
+"""The language as `tests/cases` defines it, held against everything that implements it."""
 
 from __future__ import annotations
 

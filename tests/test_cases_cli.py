@@ -1,4 +1,4 @@
-"""The cases asked of `camguard check`, as far as its arguments can say them."""
+"""The cases as calls of `camguard check`, where its options can express them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from camguard.cli import main
-from camguard.cli.exit import Exit
+from camguard.exit_codes import Exit
 from camguard.policy.keys import OWN
 from tests.casebook import DecisionCase, catalogs, decision_cases
 
@@ -20,7 +20,7 @@ CASES = decision_cases()
 VAIN = {"CG203", "CG207", "CG305", "CG415", "CG416"}
 
 
-def can_be_said(call: dict[str, Any]) -> bool:
+def has_options(call: dict[str, Any]) -> bool:
     """Tell whether arguments can say a call.
 
     What has none: no time, a session, nothing supplied as absent, no resource or an unbound one, and a
@@ -72,10 +72,10 @@ def write_bundle(folder: Path, case: DecisionCase) -> None:
     [
         pytest.param(case, id=f"{case.rule} {case.id}")
         for case in CASES
-        if case.policies and can_be_said(case.call)
+        if case.policies and has_options(case.call)
     ],
 )
-def test_check_says_the_same(
+def test_check_prints_the_same(
     case: DecisionCase, catalog: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_bundle(tmp_path / "bundle", case)
@@ -91,11 +91,11 @@ def test_check_says_the_same(
     if set(re.findall(r"\[(\w+)\]", err)) & VAIN:
         pytest.skip("a bundle with such a statement does not load")
     assert code in {Exit.OK, Exit.DENY}, err
-    told = json.loads(out)
-    assert (told["reason"], tuple(told["statements"])) == (case.reason, case.statements)
-    assert told["decision"] == case.decision
+    report = json.loads(out)
+    assert (report["reason"], tuple(report["statements"])) == (case.reason, case.statements)
+    assert report["decision"] == case.decision
     assert code == (Exit.OK if case.decision == "allow" else Exit.DENY)
 
 
-def test_most_cases_can_be_said() -> None:
-    assert sum(can_be_said(case.call) for case in CASES) > len(CASES) * 0.8
+def test_most_cases_can_be_written_as_options() -> None:
+    assert sum(has_options(case.call) for case in CASES) > len(CASES) * 0.8

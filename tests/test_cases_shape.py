@@ -15,7 +15,7 @@ from camguard import Reason
 from tests import oracle
 from tests.casebook import CALL, FOLDER, catalogs, decision_cases, document_cases, raw_cases, rule_of
 
-# Sections and decisions of SEMANTICS.md that policies and calls can be asked about. Left out: DEC-38
+# Sections and decisions of SEMANTICS.md that a case of policies and calls can show. Left out: DEC-38
 # (camguard reads no resource policies) and DEC-49 to DEC-53 (freshness, the wire).
 _NUMBERS = (
     *(
@@ -82,9 +82,9 @@ def test_reason_decision_and_statements_fit() -> None:
 
 def test_every_reason_that_policies_can_give_occurs() -> None:
     occur = Counter(case.reason for case in decision_cases())
-    asked = ("allowed", "explicit_deny", "undetermined_deny", "no_allow", "layer_limit", "action_unknown")
-    assert {reason for reason in asked if occur[reason] < 5} == set()
-    assert occur.keys() - asked == {"action_invalid", "service_unknown", "principal_unknown"}
+    reasons = ("allowed", "explicit_deny", "undetermined_deny", "no_allow", "layer_limit", "action_unknown")
+    assert {reason for reason in reasons if occur[reason] < 5} == set()
+    assert occur.keys() - reasons == {"action_invalid", "service_unknown", "principal_unknown"}
 
 
 def test_every_code_that_a_document_can_have_occurs() -> None:
@@ -118,7 +118,7 @@ def test_policies_of_decisions_load() -> None:
         assert oracle.misspelt_denies(catalogs()["main"], case.policies) == [], case.id
 
 
-def test_every_file_says_what_it_is_about_and_is_read() -> None:
+def test_every_file_describes_itself_and_is_read() -> None:
     files = {path.stem for path in FOLDER.glob("*.json")} - {"catalogs"}
     assert {file for file, _ in CASES} == files
     for name in files:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from camguard.assembly import Parts, assemble
 from camguard.authn.authenticator import Caller, authenticator
 from camguard.authn.credentials import parse_keys
 from camguard.middleware import CamguardMiddleware
@@ -19,7 +18,10 @@ from camguard.request.head import HeadRules, RequestHead, read_head
 from camguard.request.params import parse_params
 from camguard.request.rejection import rejection
 from camguard.settings import Settings, load_settings
+from camguard.wiring import Components, assemble
+from tests.asgi import read_body, request, respond
 from tests.captures.read import KEYS, Capture, captures
+from tests.company import document
 
 CONFIG = """
 [catalog]
@@ -34,7 +36,6 @@ unknown_action = "judge"   # clients know actions that no page lists, and the re
 [decision_log]
 path = ""
 """
-EVERYTHING = {"version": "2.0", "statement": {"effect": "allow", "action": "*", "resource": "*"}}
 PRINCIPALS = {
     "owner": {"uin": "100000000001", "app_id": "1250000001"},
     "users": {"100000000101": {"name": "alice", "groups": [], "policies": ["all"], "boundary": None}},
@@ -64,7 +65,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("clients")
     catalog = Path(__file__).parents[1] / "config" / "catalog"
     (folder / "bundle" / "policies").mkdir(parents=True)
-    (folder / "bundle" / "policies" / "all.json").write_text(json.dumps(EVERYTHING))
+    (folder / "bundle" / "policies" / "all.json").write_text(document({}))
     (folder / "bundle" / "principals.json").write_text(json.dumps(PRINCIPALS))
     (folder / "keys.json").write_bytes(KEYS)
     (folder / "keys.json").chmod(0o600)
@@ -73,7 +74,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def parts(settings: Settings, clock: Clock) -> Iterator[Parts]:
+def parts(settings: Settings, clock: Clock) -> Iterator[Components]:
     parts = assemble(settings, clock=clock, registry=CollectorRegistry())
     yield parts
     parts.stop()
@@ -89,32 +90,17 @@ class Application:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Take the whole request, answer `ok`."""
         self.scope = scope
-        more = True
-        while more:
-            message = await receive()
-            self.body += message.get("body", b"")
-            more = message.get("more_body", False)
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"ok"})
+        self.body = await read_body(receive)
+        await respond(send, b"ok")
 
 
-def call(capture: Capture, parts: Parts, clock: Clock) -> tuple[Application, bytes]:
+def call(capture: Capture, parts: Components, clock: Clock) -> tuple[Application, bytes]:
     """Return the application behind the guard, and the body of the answer."""
     clock.now = capture.time + 1.0
     application = Application()
     middleware = CamguardMiddleware(application, guard=parts.guard)
-    sent = []
-    messages = iter([{"type": "http.request", "body": capture.body, "more_body": False}])
-
-    async def receive() -> dict[str, Any]:
-        return next(messages, {"type": "http.disconnect"})
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
     scope = {**capture.scope, "headers": list(capture.scope["headers"]), "client": ("127.0.0.1", 50000)}
-    asyncio.run(middleware(scope, receive, send))
-    return application, b"".join(each.get("body", b"") for each in sent)
+    return application, asyncio.run(request(middleware, scope, capture.body)).body
 
 
 def expected(capture: Capture) -> str:
@@ -126,7 +112,7 @@ def expected(capture: Capture) -> str:
 
 @pytest.mark.parametrize("capture", [each for each in ALL if expected(each) == "signed"], ids=str)
 def test_signed_call_reaches_the_application_and_still_verifies_there(
-    capture: Capture, parts: Parts, settings: Settings, clock: Clock
+    capture: Capture, parts: Components, settings: Settings, clock: Clock
 ) -> None:
     application, answer = call(capture, parts, clock)
     assert answer == b"ok"
@@ -157,7 +143,7 @@ CODES = {
 
 @pytest.mark.parametrize("capture", [each for each in ALL if expected(each) != "signed"], ids=str)
 def test_call_that_is_no_good_gets_the_code_that_its_client_knows(
-    capture: Capture, parts: Parts, clock: Clock
+    capture: Capture, parts: Components, clock: Clock
 ) -> None:
     application, answer = call(capture, parts, clock)
     assert application.scope is None

@@ -182,7 +182,7 @@ DENIED = [
         OFFICE,
         "AuthFailure.SecretIdNotFound",
         ("aiart", "read", "secret_id_unknown"),
-        id="a key that nobody has",
+        id="a key that does not exist",
     ),
 ]
 
@@ -257,7 +257,7 @@ def test_nothing_that_a_caller_wrote_is_a_label(gateway: Gateway, front: Front) 
         assert written not in text
 
 
-def test_metrics_tell_of_signatures_and_addresses(gateway: Gateway, front: Front) -> None:
+def test_metrics_count_signatures_and_addresses(gateway: Gateway, front: Front) -> None:
     valid = 'camguard_signature_checks_total{result="valid"}'
     forwarded = 'camguard_client_ip_total{method="forwarded"}'
     before = gateway.metrics()
@@ -267,7 +267,7 @@ def test_metrics_tell_of_signatures_and_addresses(gateway: Gateway, front: Front
     assert after[forwarded] == before.get(forwarded, 0) + 1
 
 
-def test_the_gateway_says_how_to_reach_it(gateway: Gateway) -> None:
+def test_the_gateway_prints_its_addresses(gateway: Gateway) -> None:
     assert gateway.get("/-/healthy") == (200, "healthy\n")
     assert gateway.get("/-/ready") == (200, '{"ready":true,"missing":[]}')
     status = json.loads(gateway.get("/api/status")[1])

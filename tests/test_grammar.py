@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 import camguard.grammar as grammar_module
 from camguard.authn.authenticator import Authenticator
-from camguard.bundle import make_bundle
 from camguard.catalog import Catalog, parse_catalog
-from camguard.catalog.template import bindable, segments
+from camguard.catalog.model import bindable, segments
 from camguard.enforcement.resource_binding import cut_templates
 from camguard.engine.action_index import ActionIndex
 from camguard.engine.call import Call
@@ -36,10 +35,10 @@ from camguard.grammar import (
     words,
 )
 from camguard.lint.catalog_view import CatalogView
-from camguard.policy.document import parse_policy
 from camguard.policy.model import Effect
 from camguard.policy.resources import Owner, read_resource
 from camguard.settings import IdentitySettings
+from tests.company import allow, bundle, policy
 from tests.stage import NOW, QUIET, SETTINGS, FixedPolicies, Play, sdk
 
 OWNER = {"uin": "100000000001", "app_id": "1250000001"}
@@ -168,10 +167,7 @@ def catalog_of(service: str, *rows: dict[str, Any]) -> Catalog:
 
 # Letters that names have, and some that they must not have.
 LETTERS = "aZ9_-. /\u0130*"
-ALLOW_ALL = parse_policy(
-    json.dumps({"version": "2.0", "statement": {"effect": "allow", "action": "*", "resource": "*"}}),
-    "all.json",
-)
+ALLOW_ALL = policy("all", {})
 
 
 def mostly(shape: str) -> st.SearchStrategy[str]:
@@ -202,11 +198,11 @@ def test_whatever_loads_can_be_called_over_http(service: str, name: str, uin: st
         "users": people["users"] if f"uin/{uin}" in callers else {},
         "roles": people["roles"] if f"role/{role}" in callers else {},
     }
-    bundle = make_bundle({"all": ALLOW_ALL}, {"owner": OWNER, **kept}, catalog)
+    found = bundle([ALLOW_ALL], catalog, {"owner": OWNER, **kept})
     rules = IdentitySettings(mode="header")
-    play = Play(SETTINGS, policies=FixedPolicies(bundle), authentication=Authenticator(rules, None))
+    play = Play(SETTINGS, policies=FixedPolicies(found), authentication=Authenticator(rules, None))
     for principal in callers:
-        assert bundle.decide(Call(principal, f"{service}:{name}", 0, NOW))
+        assert found.decide(Call(principal, f"{service}:{name}", 0, NOW))
         lines = sdk(
             (rules.header.encode(), principal.encode()),
             host=f"{service}.tencentcloudapi.com".encode(),
@@ -249,10 +245,9 @@ def test_what_a_hyphen_names_is_bound_in_a_call() -> None:
         "bind": {"instance-id": "InstanceId"},
     }
     wanted = "qcs::cvm:ap-guangzhou:uin/100000000001:instance/ins-1"
-    statement = {"effect": "allow", "action": "cvm:*", "resource": wanted}
-    policy = parse_policy(json.dumps({"version": "2.0", "statement": statement}), "one.json")
     people = {"owner": OWNER, "users": {"100000000101": {"policies": ["one"]}}}
-    play = Play(policies=FixedPolicies(make_bundle({"one": policy}, people, catalog_of("cvm", row))))
+    found = bundle([policy("one", allow("cvm:*", wanted))], catalog_of("cvm", row), people)
+    play = Play(policies=FixedPolicies(found))
     lines = sdk(host=b"cvm.tencentcloudapi.com", x_tc_action=b"StopInstances")
     lines = (*lines, (b"x-tc-region", b"ap-guangzhou"))
     assert play.reply_to(lines=lines, chunks=(b'{"InstanceId": "ins-1"}',)).passed
@@ -294,7 +289,7 @@ def test_the_catalog_refuses_what_no_request_can_carry(row: dict[str, Any], plac
     assert message in problem.message
 
 
-def test_a_service_longer_than_a_host_label_is_refused() -> None:
+def test_a_service_longer_than_a_host_label_is_rejection() -> None:
     with pytest.raises(CatalogError, match="1 to 63 lower-case letters and digits"):
         catalog_of("a" * 64, {"name": "A"})
 

@@ -1,12 +1,14 @@
-"""The shape of the house: who may import whom, what nobody may import, and how large a room may be."""
+"""The shape of the house: what may import what, what no part may import, and how large a file may be."""
 
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import camguard
 ROOT = Path(__file__).resolve().parents[1]
 HOUSE = ROOT / "camguard"
 
-# The order to read in, and the rule of who may import whom: only names to the left.
+# The order to read in, and the rule of imports: a part imports only names to its left.
 ORDER = (
     "_version",
     "printable",
@@ -27,6 +29,8 @@ ORDER = (
     "fast_tuple",
     "suggest",
     "grammar",
+    "header_names",
+    "exit_codes",
     "strict_json",
     "ipset",
     "catalog",
@@ -40,7 +44,7 @@ ORDER = (
     "authn",
     "telemetry",
     "enforcement",
-    "assembly",
+    "wiring",
     "middleware",
     "gateway",
     "catalog_import",
@@ -57,13 +61,33 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "authn": ("credentials", "tc3", "hmac_v1", "replay_guard", "authenticator"),
     "enforcement": ("resource_binding", "target", "outcome", "late", "guard"),
     "policy": (
-        *("star", "truth", "values", "variables", "operators", "keys", "model"),
+        *("patterns", "values", "operators", "keys", "model"),
         *("actions", "resources", "conditions", "document"),
     ),
+    "catalog": ("model", "files", "diff"),
+    "catalog_import": ("lines", "words", "tables", "merge", "page", "build"),
+    "engine": (
+        *("call", "decision", "attributes", "action_index", "layers", "principals", "intervals"),
+        *("rules", "row", "table", "evaluator", "explain", "remediation"),
+    ),
+    "bundle": ("model", "load", "store"),
+    "policytest": ("cases", "run"),
+    "settings": ("values", "model", "source", "load"),
+    "telemetry": (
+        *("record", "log_line", "decision_log", "process_log"),
+        *("exposition", "multiprocess", "metrics"),
+    ),
+    "gateway": (
+        *("client", "parsing", "protocol", "server", "relay"),
+        *("echo", "admin", "run", "worker", "workers"),
+    ),
+    "cli": (
+        *("output", "inputs", "json_position", "sarif"),
+        *("init", "serve", "check", "lint", "test", "catalog"),
+    ),
     "lint": (
-        *("codes", "catalog_view", "source_map", "statement_view"),
-        *("check_style", "check_actions", "check_resources", "check_condition_keys", "check_ip_ranges"),
-        *("check_contradictions", "check_redundancy", "check_attachments", "run"),
+        *("codes", "catalog_view", "statement_view", "check_style", "check_actions", "check_resources"),
+        *("check_conditions", "check_ip_ranges", "check_redundancy", "check_attachments", "run"),
     ),
 }
 
@@ -85,11 +109,11 @@ RESERVED: dict[str, tuple[tuple[str, ...], str]] = {
     "aiohttp": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
     "yarl": (("gateway",), "comes with aiohttp, whose client takes its addresses so"),
     "prometheus_client": (
-        ("telemetry", "assembly", "middleware"),
+        ("telemetry", "wiring", "middleware"),
         "metrics are handed in, never reached for",
     ),
     "starlette": (("request", "enforcement", "middleware", "gateway"), "what decides knows no request"),
-    "fnmatch": ((), "gives ? and [ a meaning that CAM does not; camguard/policy/star.py matches"),
+    "fnmatch": ((), "gives ? and [ a meaning that CAM does not; camguard/policy/patterns.py matches"),
     "glob": ((), "same as fnmatch; pathlib lists folders"),
     "pickle": ((), "loading must never run what it loads"),
     "random": ((), "what is drawn here guards something: secrets"),
@@ -192,6 +216,122 @@ def test_nothing_is_imported_that_does_not_belong_there(path: Path) -> None:
     assert names <= known, "a new dependency is the user's to decide"
 
 
+# A module without a test file of its own name -> the file that tests it, and why it has no file of its own.
+TESTED_IN = {
+    "_version": ("test_wheel.py", "the version is a fact of the package that is built"),
+    "errors": ("test_printable.py", "an error is tested with what raises it; its text is printed"),
+    "fast_tuple": ("enforcement/test_guard.py", "it constructs the tuples of every request"),
+    "lint/check_conditions": (
+        "lint/test_check_condition_keys.py",
+        "keys here, contradictions in a file of their own",
+    ),
+    "bundle/model": ("bundle/test_load.py", "a bundle is what loading returns"),
+    "catalog/model": ("catalog/test_files.py", "a catalog is what reading its files returns"),
+    "catalog_import/lines": (
+        "catalog_import/test_page_layouts.py",
+        "lines and cells are read as part of a page",
+    ),
+    "catalog_import/page": (
+        "catalog_import/test_page_facts.py",
+        "the five files test_page_* read whole pages",
+    ),
+    "catalog_import/tables": ("catalog_import/test_page_rows.py", "tables are read as part of a page"),
+    "catalog_import/words": ("catalog_import/test_page_facts.py", "words are read as part of a page"),
+    "exit_codes": ("cli/test_main.py", "exit codes are those of the verbs"),
+    "cli/output": ("test_printable.py", "every verb prints through it"),
+    "cli/serve": ("gateway/test_serve.py", "the verb is tested with the gateway that it starts"),
+    "cli/inputs": ("cli/test_main.py", "every verb finds its files through it"),
+    "engine/call": ("engine/test_evaluator.py", "a call is what the evaluator takes"),
+    "engine/row": ("engine/test_layers.py", "a row combines the layers"),
+    "engine/rules": ("engine/test_explain.py", "a rule is what an explanation explains"),
+    "gateway/echo": ("gateway/test_relay.py", "stands in for an upstream there"),
+    "gateway/parsing": ("gateway/test_protocol.py", "the protocol feeds it"),
+    "gateway/run": ("gateway/test_serve.py", "the gateway is tested as a process"),
+    "gateway/server": ("gateway/test_answered_early.py", "a listener is tested by its connections"),
+    "gateway/worker": ("gateway/test_stuck.py", "workers are tested as processes"),
+    "gateway/workers": ("gateway/test_stuck.py", "workers are tested as processes"),
+    "policy/conditions": ("policy/test_operators.py", "a condition is an operator with its values"),
+    "policy/model": ("policy/test_document.py", "a policy is what reading a document returns"),
+    "settings/model": ("settings/test_load.py", "settings are what loading returns"),
+    "settings/values": ("settings/test_load.py", "values are read as part of a file"),
+    "telemetry/exposition": ("telemetry/test_metrics.py", "the metrics are read as they are exposed"),
+    "telemetry/record": ("telemetry/test_log_line.py", "a record is tested with what writes it"),
+}
+# Rooms whose tests are found by the behaviour that they test.
+BY_BEHAVIOUR = {"request", "authn", "enforcement"}
+
+
+def test_each_module_has_a_test_file() -> None:
+    tests = ROOT / "tests"
+    names = [
+        path.relative_to(HOUSE).with_suffix("") for path in FILES if path.stem not in {"__init__", "__main__"}
+    ]
+    missing = {
+        name.as_posix()
+        for name in names
+        if name.parts[0] not in BY_BEHAVIOUR and not (tests / name.parent / f"test_{name.name}.py").exists()
+    }
+    assert missing == set(TESTED_IN)
+    assert [file for file, _ in TESTED_IN.values() if not (tests / file).is_file()] == []
+
+
+# A folder, and the folder that nothing in it imports: each can be changed without a look at the other.
+APART = [
+    pytest.param("tests", "benchmarks", id="tests import no benchmarks"),
+    pytest.param("benchmarks", "tests", id="benchmarks import no tests"),
+]
+
+
+@pytest.mark.parametrize(("folder", "other"), APART)
+def test_tests_and_benchmarks_import_nothing_of_each_other(folder: str, other: str) -> None:
+    names = {other, *(path.stem for path in (ROOT / other).glob("*.py") if other == "benchmarks")}
+    found = {
+        by_name(path): sorted(name for name in imported(parsed(path)) if name.split(".")[0] in names)
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert {path: wrong for path, wrong in found.items() if wrong} == {}
+
+
+OF_TUPLES = {"_replace", "_asdict", "_fields", "_make", "_field_defaults", "_exit"}
+# Tests that still reach private names, outside of the folder that is made for them, and why.
+REACHING = {
+    **dict.fromkeys(
+        ("tests/request", "tests/authn", "tests/enforcement"),
+        "the stages of a request that faults are put into have private names",
+    ),
+    "tests/test_header_names.py": "compares whole tables",
+    "tests/fuzz/targets.py": "takes the directory of a guard",
+    "tests/test_middleware.py": "stops the parts that a middleware started",
+    "tests/gateway/test_client.py": "looks at the connections of aiohttp",
+    "tests/gateway/test_pipelines.py": "looks at the connections of uvicorn",
+}
+
+
+def private_names_in(tree: ast.AST) -> Iterator[str]:
+    """Yield the private attributes of other objects that are read or replaced."""
+    for node in ast.walk(tree):
+        names: list[object] = []
+        if isinstance(node, ast.Attribute):
+            own = isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
+            names = [] if own else [node.attr]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            replaced = node.args[1:2] if node.func.attr == "setattr" else []
+            names = [each.value for each in replaced if isinstance(each, ast.Constant)]
+        for name in names:
+            if isinstance(name, str) and re.match("_[a-zA-Z]", name) and name not in OF_TUPLES:
+                yield name
+
+
+def test_private_names_are_reached_in_one_folder_of_the_tests() -> None:
+    allowed = ("tests/internals", *REACHING)
+    found = {
+        by_name(path): {*private_names_in(parsed(path))}
+        for path in (ROOT / "tests").rglob("*.py")
+        if not by_name(path).startswith(allowed)
+    }
+    assert {path: names for path, names in found.items() if names} == {}
+
+
 def test_no_import_is_relative() -> None:
     relative = [
         f"{by_name(path)}:{node.lineno}"
@@ -206,14 +346,14 @@ def test_every_part_stands_in_the_order() -> None:
     assert {part_of(path) for path in FILES} - {""} <= {*ORDER}
 
 
-def test_no_module_has_a_name_that_says_nothing() -> None:
+def test_no_module_has_an_empty_name() -> None:
     parts = {
         word for path in FILES for name in path.relative_to(HOUSE).parts for word in re.split(r"[_.]", name)
     }
     assert parts & EMPTY_NAMES == set()
 
 
-def test_no_class_has_a_name_that_says_nothing() -> None:
+def test_no_class_has_an_empty_name() -> None:
     classes = {
         f"{by_name(path)}: {node.name}"
         for path in FILES
@@ -262,3 +402,17 @@ def test_the_public_names_exist() -> None:
         "Decision",
     }
     assert named <= {name for name in camguard.__all__ if hasattr(camguard, name)}
+
+
+OF_VALUES = (
+    *("policy.model", "policy.operators", "policy.resources", "policy.conditions", "engine.call", "ipset"),
+    *("engine.decision", "engine.layers", "engine.attributes", "engine.row", "engine.principals"),
+)
+
+
+def test_values_are_frozen() -> None:
+    modules = [importlib.import_module(f"camguard.{name}") for name in OF_VALUES]
+    found = {each for module in modules for each in vars(module).values() if isinstance(each, type)}
+    made = [each for each in found if is_dataclass(each)]
+    assert len(made) >= 12
+    assert [each for each in made if not each.__dataclass_params__.frozen] == []  # type: ignore[attr-defined]

@@ -15,6 +15,7 @@ from camguard.cli import main
 from camguard.cli.output import finished, paint
 from camguard.errors import CamguardError, Problem
 from camguard.printable import printable, printable_json
+from tests.company import document
 
 EVIL = {
     "a line break": "\n",
@@ -99,11 +100,8 @@ def company(tmp_path: Path) -> Path:
     assert main(["init", str(folder)]) == 0
     people = folder / "bundle" / "principals.json"
     tree = json.loads(people.read_text())
-    document = {
-        "version": "2.0",
-        "statement": [{"sid": NAME, "effect": "allow", "action": "aiart:*", "resource": "*"}],
-    }
-    (folder / "bundle" / "policies" / f"p{NAME}.json").write_text(json.dumps(document))
+    text = document({"sid": NAME, "action": "aiart:*"})
+    (folder / "bundle" / "policies" / f"p{NAME}.json").write_text(text)
     tree["users"]["100000000101"] = {"name": f"alice{NAME}", "policies": [f"p{NAME}"]}
     tree["groups"][f"g{NAME}"] = {"policies": [f"p{NAME}"]}
     people.write_text(json.dumps(tree))

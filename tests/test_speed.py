@@ -8,7 +8,6 @@ allocate.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from bisect import bisect_right
 from collections.abc import Callable
@@ -19,11 +18,13 @@ from starlette import requests, responses
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from camguard import Call, CamguardMiddleware, parse_address, parse_policy
-from camguard.bundle import Bundle, make_bundle
-from camguard.catalog.model import Catalog
+from camguard import Call, CamguardMiddleware
+from camguard.bundle import Bundle
 from camguard.enforcement.guard import Guard
-from tests.stage import NOW, SETTINGS, FixedCaller, FixedPolicies, Request, action, sdk, service
+from tests import company
+from tests.asgi import body_of, discard, receive_of
+from tests.company import allow, call, catalog, inside, policy, service
+from tests.stage import NOW, SETTINGS, FixedCaller, FixedPolicies, Request, sdk
 from tests.stage import OFFICE as OFFICE_ADDRESS
 
 NAMES = [f"Describe{i}" for i in range(200)]
@@ -32,85 +33,73 @@ CALLS = 400
 PAIRS = 25
 
 
+CATALOG = catalog(service("aiart", *NAMES))
+
+
 def bundle(statements: int) -> Bundle:
-    policies = {}
-    for i in range(statements):
-        condition = {"ip_equal": {"qcs:ip": OFFICE[i % 50 : i % 50 + 20]}}
-        statement = {"effect": "allow", "action": "aiart:*", "resource": "*", "condition": condition}
-        text = json.dumps({"version": "2.0", "statement": [statement]})
-        policies[f"p{i}"] = parse_policy(text, f"p{i}")
-    people = {"owner": {"uin": "100001", "app_id": "2"}, "users": {"100200": {"policies": list(policies)}}}
-    return make_bundle(
-        policies, people, Catalog({"aiart": service("aiart", *(action("aiart", name) for name in NAMES))})
-    )
+    policies = [
+        policy(f"p{i}", allow("aiart:*", **inside(*OFFICE[i % 50 : i % 50 + 20]))) for i in range(statements)
+    ]
+    return company.bundle(policies, CATALOG)
 
 
 def calls() -> list[Call]:
-    return [
-        Call("uin/100200", f"aiart:{NAMES[i % 200]}", parse_address(f"10.{i % 12}.{i % 7}.{i % 250}"), 1e9)
-        for i in range(CALLS)
-    ]
+    return [call(f"aiart:{NAMES[i % 200]}", f"10.{i % 12}.{i % 7}.{i % 250}", time=1e9) for i in range(CALLS)]
 
 
-def seconds(work: Callable[[Call], object], asked: list[Call]) -> float:
+def seconds(work: Callable[[Call], object], queries: list[Call]) -> float:
     begin = time.thread_time()
-    for call in asked:
-        work(call)
+    for query in queries:
+        work(query)
     return time.thread_time() - begin
 
 
-def best_ratio(one: Callable[[Call], object], other: Callable[[Call], object], asked: list[Call]) -> float:
+def best_ratio(one: Callable[[Call], object], other: Callable[[Call], object], queries: list[Call]) -> float:
     """The least of many neighbouring pairs: what a busy machine adds to one of a pair is left out."""
     for work in (one, other):
-        seconds(work, asked)
-    return min(seconds(one, asked) / seconds(other, asked) for _ in range(PAIRS))
+        seconds(work, queries)
+    return min(seconds(one, queries) / seconds(other, queries) for _ in range(PAIRS))
 
 
 @pytest.mark.parametrize("statements", [2, 60])
 def test_a_decision_costs_a_few_look_ups(statements: int) -> None:
     decide = bundle(statements).decide
-    asked = calls()
-    people = {call.principal: {call.action: i for i, call in enumerate(asked)} for call in asked}
+    queries = calls()
+    people = {query.principal: {query.action: i for i, query in enumerate(queries)} for query in queries}
     bounds = list(range(0, 1 << 33, 1 << 23))
 
     def look_up(call: Call) -> int:
         people[call.principal][call.action]
         return bisect_right(bounds, call.source_ip or 0)
 
-    assert best_ratio(decide, look_up, asked) < 5
+    assert best_ratio(decide, look_up, queries) < 5
 
 
 def test_a_decision_does_not_grow_with_the_policies() -> None:
-    small, large, asked = bundle(2).decide, bundle(60).decide, calls()
-    assert best_ratio(large, small, asked) < 2
+    small, large, queries = bundle(2).decide, bundle(60).decide, calls()
+    assert best_ratio(large, small, queries) < 2
 
 
 def test_an_unknown_action_costs_no_more_than_a_few_decisions() -> None:
     decide = bundle(60).decide
-    asked = calls()
+    queries = calls()
 
     def unknown(call: Call) -> object:
-        return decide(call._replace(action="aiart:Unheard"))
+        return decide(call._replace(action="aiart:Unlisted"))
 
-    assert best_ratio(unknown, decide, asked) < 10
+    assert best_ratio(unknown, decide, queries) < 10
 
 
-async def asked(app: Any, count: int) -> float:
+async def cpu_of(app: Any, count: int) -> float:
     """Seconds of requests as a proxy hands them over, each with headers of its own."""
     taken = 0.0
     body = b'{"Prompt": "a lighthouse"}'
     lines = sdk((b"x-forwarded-for", OFFICE_ADDRESS.encode()), (b"content-length", b"%d" % len(body)))
 
-    async def receive() -> Any:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(_: Any) -> None:
-        pass
-
     for _ in range(count):
         scope = Request(lines=lines, length=False).scope()
         begin = time.thread_time()
-        await app(scope, receive, send)
+        await app(scope, receive_of(body_of(body)), discard)
         taken += time.thread_time() - begin
     return taken
 
@@ -126,8 +115,8 @@ def test_a_guarded_request_costs_a_few_bare_ones() -> None:
 
     async def ratios() -> list[float]:
         for app in (bare, guarded):
-            await asked(app, 50)
-        return [await asked(guarded, 50) / await asked(bare, 50) for _ in range(PAIRS)]
+            await cpu_of(app, 50)
+        return [await cpu_of(guarded, 50) / await cpu_of(bare, 50) for _ in range(PAIRS)]
 
     assert min(asyncio.run(ratios())) < 4
     assert guard.faults == 0

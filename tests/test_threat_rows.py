@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 
 from camguard import Bundle, Call, CamguardError, parse_address, parse_policy
-from camguard.assembly import assemble
 from camguard.authn.authenticator import authenticator
 from camguard.bundle.load import build_bundle, read_content
 from camguard.engine.decision import Reason
 from camguard.settings import IdentitySettings, PolicySettings, Settings
 from camguard.telemetry.decision_log import DecisionLog
 from camguard.telemetry.metrics import Metrics
+from camguard.wiring import assemble
+from tests.asgi import body_of, receive_of
 from tests.authn.signing import SECRET, SECRET_ID, authorization, keys, tc3
+from tests.company import allow
 from tests.stage import ELSEWHERE, OFFICE, Play, Request, bundle, sdk
 
 
@@ -33,21 +35,16 @@ TIME = {"date_less_than": {"qcs:current_time": "2026-03-10T12:00:01Z"}}
 
 
 def policy(*statements: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a document; a statement is an allow of all unless it says otherwise."""
-    usual = {"effect": "allow", "action": "*", "resource": "*"}
-    return {"version": "2.0", "statement": [{**usual, **each} for each in statements]}
+    """Return a document. What a statement leaves out is as `allow("*")` has it."""
+    return {"version": "2.0", "statement": [{**allow("*"), **each} for each in statements]}
 
 
 def of(*statements: Mapping[str, Any], **settings: Any) -> Bundle:
     return bundle({"office": policy(*statements), "instances": policy({})}, **settings)
 
 
-def asked(found: Bundle, action: str = "partners:QueryArea", **facts: Any) -> Reason:
-    usual: dict[str, Any] = {
-        "principal": PRINCIPAL,
-        "source_ip": parse_address(OFFICE),
-        "time": NOON,
-    }
+def reason_of(found: Bundle, action: str = "partners:QueryArea", **facts: Any) -> Reason:
+    usual: dict[str, Any] = {"principal": PRINCIPAL, "source_ip": parse_address(OFFICE), "time": NOON}
     usual |= {"resources": ("*",), "resource_tags": None, "request_tags": None, "context": None}
     return found.decide(Call(action=action, session=None, **{**usual, **facts})).reason
 
@@ -73,12 +70,12 @@ REFUSED = [
         deny(condition={"ip_equal": {"qcs:ip": ["10.0.0.1", "10.0.0.256", "10.0.0.3"]}}),
         id="T88 one bad value in a deny list",
     ),
-    pytest.param({"resource": "qcs::cvm:::instance/${nobody}"}, id="T97 a variable that nobody fills"),
+    pytest.param({"resource": "qcs::cvm:::instance/${nobody}"}, id="T97 a variable without a value"),
 ]
 
 
 @pytest.mark.parametrize("statement", REFUSED)
-def test_a_document_that_would_be_half_understood_is_refused(statement: Mapping[str, Any]) -> None:
+def test_a_document_that_would_be_half_understood_is_rejection(statement: Mapping[str, Any]) -> None:
     with pytest.raises(CamguardError):
         parse_policy(json.dumps(policy({}, statement)), source="p.json")
 
@@ -86,8 +83,6 @@ def test_a_document_that_would_be_half_understood_is_refused(statement: Mapping[
 NONE_OF = {"ip_not_equal": {"qcs:ip": ["203.0.113.0/24", "198.51.100.0/24"]}}
 UNSUPPORTED = {"ip_equal": {"qcs:ip": "203.0.113.0/24"}}  # on QueryUser, whose page gives no IP restriction
 EMPTY = {"for_all_value:string_equal": {"qcs:request_tag": ["a&b"]}}
-TEAM = {"string_equal": {"cos:prefix": "a"}}
-
 # statements, action, facts of the call, reason
 DECIDED = [
     pytest.param(
@@ -177,7 +172,7 @@ DECIDED = [
 def test_what_is_doubtful_grants_nothing_and_disarms_nothing(
     statements: list[Mapping[str, Any]], action: str, facts: Mapping[str, Any], reason: Reason
 ) -> None:
-    assert asked(of(*statements), action, **facts) is reason
+    assert reason_of(of(*statements), action, **facts) is reason
 
 
 def test_t100_the_catalog_is_part_of_the_revision(tmp_path: Any, repository: Any) -> None:
@@ -204,13 +199,13 @@ CHANGED = [
 def test_a_call_is_not_judged_by_the_one_before(change: Mapping[str, Any], reason: Reason) -> None:
     found = of({"condition": {**TIME, "ip_equal": {"qcs:ip": "203.0.113.0/26"}}})
     for _ in range(3):
-        assert asked(found) is Reason.ALLOWED
-        assert asked(found, **change) is reason
+        assert reason_of(found) is Reason.ALLOWED
+        assert reason_of(found, **change) is reason
 
 
 def test_t104_the_next_bundle_knows_nothing_of_the_last() -> None:
     first, second = of({}), of(deny())
-    assert [asked(each) for each in (first, second, first, second)] == [
+    assert [reason_of(each) for each in (first, second, first, second)] == [
         *(Reason.ALLOWED, Reason.EXPLICIT_DENY),
         *(Reason.ALLOWED, Reason.EXPLICIT_DENY),
     ]
@@ -218,11 +213,11 @@ def test_t104_the_next_bundle_knows_nothing_of_the_last() -> None:
 
 def test_t105_strangers_fill_nothing() -> None:
     found = of({})
-    asked(found)
+    reason_of(found)
     before = found.table_stats()[2]
     for number in range(5000):
-        assert asked(found, principal=f"uin/{10**12 + number}") is Reason.PRINCIPAL_UNKNOWN
-        assert asked(found, f"partners:Action{number}") is Reason.ACTION_UNKNOWN
+        assert reason_of(found, principal=f"uin/{10**12 + number}") is Reason.PRINCIPAL_UNKNOWN
+        assert reason_of(found, f"partners:Action{number}") is Reason.ACTION_UNKNOWN
     assert found.table_stats()[2] == before
 
 
@@ -280,18 +275,15 @@ def test_t113_nothing_secret_is_logged_counted_or_answered(tmp_path: Any) -> Non
     assert [secret for secret in (*secrets, SECRET, SECRET_ID, secrets[0][-64:]) if secret in shown] == []
 
 
-def test_t116_a_denial_is_logged_though_nobody_takes_its_answer() -> None:
+def test_t116_a_denial_is_logged_though_no_client_takes_its_answer() -> None:
     play = Play()
 
     async def gone(_: Any) -> None:
         raise ConnectionResetError
 
-    async def receive() -> Any:
-        return {"type": "http.request", "body": b'{"A":1}', "more_body": False}
-
     scope = Request(lines=sdk((b"x-forwarded-for", ELSEWHERE.encode()))).scope()
     with pytest.raises(ConnectionResetError):
-        asyncio.run(play.middleware(scope, receive, gone))
+        asyncio.run(play.middleware(scope, receive_of(body_of(b'{"A":1}')), gone))
     assert [record.decision.reason for record, _ in play.concluded] == [Reason.NO_ALLOW]
 
 

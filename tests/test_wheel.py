@@ -63,6 +63,7 @@ def test_no_key_is_packed(wheel: Path) -> None:
     assert [name for name in names if "keys" in name and name.endswith(".json")] == [
         "camguard/_starter/keys.example.json"
     ]
+    assert "camguard/_starter/requests.sh" in names
     assert "camguard/_starter/bundle/tests/art.toml" in names
     assert "camguard/_starter/catalog/aiart.json" in names
     assert "camguard/py.typed" in names

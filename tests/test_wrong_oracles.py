@@ -20,11 +20,11 @@ PAIRS, CALLS = 120_000, 30
 RIGHT = vars(oracle).copy()
 
 
-def asked_as(**fields: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A function that is asked with other facts of the call than there are."""
+def query_with(**fields: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A function that gets a query with other facts than the call has."""
 
     def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda key, asked: function(key, asked._replace(**fields))
+        return lambda key, query: function(key, query._replace(**fields))
 
     return wrap
 
@@ -43,25 +43,25 @@ def any_service(pattern: str, effect: str, service: str, name: str) -> Any:
     return found or RIGHT["action_truth"](pattern, effect, service, name)
 
 
-def single_actions(statement: Any, asked: Any) -> Any:
-    return RIGHT["actions_truth"](statement, asked._replace(granularity="operation"))
+def single_actions(statement: Any, query: Any) -> Any:
+    return RIGHT["actions_truth"](statement, query._replace(granularity="operation"))
 
 
 def out_of_scope(*_: Any) -> bool:
     return False
 
 
-def in_doubt(pattern: str, statement: Any, asked: Any, resource: Any) -> Any:
-    return RIGHT["unaddressed_truth"](pattern, statement, asked._replace(rows=()), resource)
+def in_doubt(pattern: str, statement: Any, query: Any, resource: Any) -> Any:
+    return RIGHT["unaddressed_truth"](pattern, statement, query._replace(rows=()), resource)
 
 
-def other_service_too(pattern: str, statement: Any, asked: Any, resource: Any) -> Any:
+def other_service_too(pattern: str, statement: Any, query: Any, resource: Any) -> Any:
     service = pattern.split(":", 5)[2]
-    return RIGHT["unaddressed_truth"](pattern, statement, asked._replace(service=service), resource)
+    return RIGHT["unaddressed_truth"](pattern, statement, query._replace(service=service), resource)
 
 
-def six_stars(pattern: str, statement: Any, asked: Any, resource: Any) -> Any:
-    return pattern.endswith(":*") or RIGHT["unaddressed_truth"](pattern, statement, asked, resource)
+def six_stars(pattern: str, statement: Any, query: Any, resource: Any) -> Any:
+    return pattern.endswith(":*") or RIGHT["unaddressed_truth"](pattern, statement, query, resource)
 
 
 def no_region(pattern: str, region: str, unclear: Any) -> Any:
@@ -73,12 +73,12 @@ def no_alias(pattern: str, region: str, unclear: Any) -> Any:
     return plain if region else RIGHT["region_truth"](pattern, region, unclear)
 
 
-def every_account(account: str, asked: Any) -> str:
-    return str(RIGHT["own_account"]("" if account == "uin/100200" else account, asked))
+def every_account(account: str, query: Any) -> str:
+    return str(RIGHT["own_account"]("" if account == "uin/100200" else account, query))
 
 
-def no_app_id(account: str, asked: Any) -> str:
-    return str(RIGHT["own_account"](account, asked._replace(app_id="")))
+def no_app_id(account: str, query: Any) -> str:
+    return str(RIGHT["own_account"](account, query._replace(app_id="")))
 
 
 def all_is_owned(*_: Any) -> bool:
@@ -93,35 +93,35 @@ def prefixes(pattern: str, resource: str, unclear: Any) -> Any:
     return True if RIGHT["segment_truth"](pattern, resource, None) is not False else unclear
 
 
-def foreign_negation(text: str, key: str, wanted: Any, asked: Any) -> Any:
-    have = RIGHT["supplied"](key, asked)
+def foreign_negation(text: str, key: str, wanted: Any, query: Any) -> Any:
+    have = RIGHT["supplied"](key, query)
     absent = have is not None and not have and "_not_" in text
-    return True if absent else RIGHT["clause_truth"](text, key, wanted, asked)
+    return True if absent else RIGHT["clause_truth"](text, key, wanted, query)
 
 
-def vacuous(text: str, key: str, wanted: Any, asked: Any) -> Any:
-    have = RIGHT["supplied"](key, asked)
+def vacuous(text: str, key: str, wanted: Any, query: Any) -> Any:
+    have = RIGHT["supplied"](key, query)
     absent = have is not None and not have and text.startswith("for_all_value:") and "null" not in text
-    return True if absent else RIGHT["clause_truth"](text, key, wanted, asked)
+    return True if absent else RIGHT["clause_truth"](text, key, wanted, query)
 
 
-def if_exist_always(text: str, key: str, wanted: Any, asked: Any) -> Any:
-    unknown = RIGHT["supplied"](key, asked) is None and text.endswith("_if_exist")
-    return True if unknown else RIGHT["clause_truth"](text, key, wanted, asked)
+def if_exist_always(text: str, key: str, wanted: Any, query: Any) -> Any:
+    unknown = RIGHT["supplied"](key, query) is None and text.endswith("_if_exist")
+    return True if unknown else RIGHT["clause_truth"](text, key, wanted, query)
 
 
-def unknown_is_absent(text: str, key: str, wanted: Any, asked: Any) -> Any:
-    unknown = RIGHT["supplied"](key, asked) is None
-    return text.endswith("_if_exist") if unknown else RIGHT["clause_truth"](text, key, wanted, asked)
+def unknown_is_absent(text: str, key: str, wanted: Any, query: Any) -> Any:
+    unknown = RIGHT["supplied"](key, query) is None
+    return text.endswith("_if_exist") if unknown else RIGHT["clause_truth"](text, key, wanted, query)
 
 
-def first_value(text: str, key: str, wanted: Any, asked: Any) -> Any:
+def first_value(text: str, key: str, wanted: Any, query: Any) -> Any:
     plain = text if ":" in text else f"for_any_value:{text}"
-    return RIGHT["clause_truth"](plain, key, wanted, asked)
+    return RIGHT["clause_truth"](plain, key, wanted, query)
 
 
-def all_for_any(text: str, key: str, wanted: Any, asked: Any) -> Any:
-    return RIGHT["clause_truth"](text.replace("for_all", "for_any"), key, wanted, asked)
+def all_for_any(text: str, key: str, wanted: Any, query: Any) -> Any:
+    return RIGHT["clause_truth"](text.replace("for_all", "for_any"), key, wanted, query)
 
 
 def not_all(operator: str, have: Any, wanted: Sequence[str | None]) -> Any:
@@ -164,10 +164,6 @@ def middle_stars(pattern: str, text: str) -> bool:
     )
 
 
-def network_only(found: Any, cidr: str) -> Any:
-    return found == ipaddress.ip_network(cidr, strict=False)[0] or RIGHT["inside"](found, cidr)
-
-
 def one_line(found: Any, cidr: str) -> Any:
     bits = 32 if found.version == 4 else 128
     return cidr.endswith("/0") or RIGHT["inside"](found, cidr) if bits == 32 else RIGHT["inside"](found, cidr)
@@ -207,18 +203,18 @@ def one_account_level(*arguments: Any) -> Any:
     return found and found._replace(account=(tuple(item for level in found.account for item in level),))
 
 
-def denies_that_hold(layers: Any, asked: Any) -> Any:
-    reason, statements = RIGHT["judge"](layers, asked)
+def denies_that_hold(layers: Any, query: Any) -> Any:
+    reason, statements = RIGHT["judge"](layers, query)
     return ("allowed", ()) if reason == "undetermined_deny" else (reason, statements)
 
 
-def one_resource(layers: Any, asked: Any) -> Any:
-    call = {**asked.call, "resources": asked.call["resources"][:1]}
-    return RIGHT["judge"](layers, asked._replace(call=call))
+def one_resource(layers: Any, query: Any) -> Any:
+    call = {**query.call, "resources": query.call["resources"][:1]}
+    return RIGHT["judge"](layers, query._replace(call=call))
 
 
-def always_all(layers: Any, asked: Any) -> Any:
-    return RIGHT["judge"](layers, asked._replace(match="all"))
+def always_all(layers: Any, query: Any) -> Any:
+    return RIGHT["judge"](layers, query._replace(match="all"))
 
 
 def known_to_all(truths: Iterable[Any]) -> Any:
@@ -262,8 +258,8 @@ WRONG: dict[str, tuple[str, Callable[..., Any]]] = {
     "a mapped address is IPv6 (DEC-24)": ("address", unmapped),
     "a role has a number (DEC-34)": ("variables_of", role_number),
     "a variable without a value is empty (DEC-34)": ("filled", empty_value),
-    "every action knows its address (U1)": ("supplied", asked_as(ip=True)(oracle.supplied)),
-    "every product knows its tags (CAM 11.5)": ("supplied", asked_as(tags=True)(oracle.supplied)),
+    "every action knows its address (U1)": ("supplied", query_with(ip=True)(oracle.supplied)),
+    "every product knows its tags (CAM 11.5)": ("supplied", query_with(tags=True)(oracle.supplied)),
     "general policies are forgotten (DEC-42)": ("layers_of", layers_without(general=())),
     "account levels are forgotten (CAM 10.3)": ("layers_of", layers_without(account=())),
     "account levels add up (CAM 10.3)": ("layers_of", one_account_level),
@@ -288,4 +284,4 @@ def test_a_wrong_reader_is_found(
                 patch.setattr(oracle, function, instead)
                 if oracle.decide(*ask, **world.settings) != right:  # type: ignore[arg-type]
                     return
-    pytest.fail("no random bundle tells it from the right one")
+    pytest.fail("no random bundle is decided otherwise than by the right oracle")

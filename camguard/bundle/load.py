@@ -19,9 +19,8 @@ from typing import Any
 from camguard.bundle.model import Bundle
 from camguard.catalog import parse_catalog, read_catalog
 from camguard.catalog.model import Catalog
-from camguard.engine.action_index import ActionIndex
+from camguard.engine.action_index import ActionIndex, IpSupport, UnknownAction
 from camguard.engine.evaluator import MAX_TABLES, Evaluator
-from camguard.engine.known_actions import IpSupport, UnknownAction
 from camguard.engine.principals import Principals, read_principals
 from camguard.errors import BundleError, CamguardError, Problem
 from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, list_folder, read_folder
@@ -68,7 +67,9 @@ def read_content(folder: Path, catalog: Path) -> Content:
             files[name] = read
     if PRINCIPALS not in files and not problems:
         problems.append(Problem(str(folder), "BundleError", f"there is no {PRINCIPALS} in this folder"))
-    if len(files) < MIN_FILES and not problems:  # an emptied folder is no wish to deny everything (T108)
+    if (
+        len(files) < MIN_FILES and not problems
+    ):  # an empty folder is a mistake, not a policy that denies everything (T108)
         problems.append(Problem(str(folder / POLICIES), "BundleError", "holds no policy (<id>.json)"))
     if problems:
         raise BundleError(*problems)
@@ -83,14 +84,14 @@ def read_content(folder: Path, catalog: Path) -> Content:
 
 
 def _paths(principals: Path, policies: list[Path]) -> Iterator[Path]:
-    """Yield the files that make a bundle. Editors' leftovers and dot files are none."""
+    """Yield the files that belong to a bundle: dot files and files of editors do not."""
     if principals.exists() or principals.is_symlink():
         yield principals
     yield from (path for path in policies if path.suffix == ".json" and not path.name.startswith("."))
 
 
 def _misplaced(policies: list[Path]) -> Iterator[Problem]:
-    """Yield what looks like a policy and would be passed over: it could be one that denies (T85)."""
+    """Yield a problem for each entry that looks like a policy and would not be read: it may deny (T85)."""
     for path in policies:
         where = f"{POLICIES}/{path.name}"
         if path.name.startswith("."):

@@ -126,9 +126,9 @@ class Store:
         return self._confirm("success")
 
     def _settled(self, digest: str) -> Content:
-        """Return the content once two readings agree: a folder half written is no bundle.
+        """Return the content once two readings agree, because a folder may be half written.
 
-        digest: of the reading before.
+        digest: of the previous reading.
         """
         for _ in range(_READINGS):
             self._sleep(SETTLE_SECONDS)
@@ -168,7 +168,7 @@ class Store:
         self._wake.set()
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """Stop polling. Wait for the look under way, for so long at most: it may hang in a file system."""
+        """Stop polling. Wait at most `seconds` for a poll that runs, because a file system may hang."""
         self.end()
         if self._thread is not None:
             self._thread.join(seconds)

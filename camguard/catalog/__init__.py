@@ -1,10 +1,18 @@
-"""Which actions exist: the model, and the catalog files that hold it. Knows no documentation page."""
+"""Which actions exist: the model, and the catalog files it is read from. Knows no documentation page."""
 
 from __future__ import annotations
 
-from camguard.catalog.files import load_catalog, parse_catalog, read_catalog, save_all, save_service, to_json
-from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Page, Service
-from camguard.catalog.nearest import nearest_actions
+from camguard.catalog.files import load_catalog, parse_catalog, read_catalog, save_all, to_json
+from camguard.catalog.model import (
+    Access,
+    Action,
+    Catalog,
+    Granularity,
+    IpRestriction,
+    Page,
+    Service,
+    nearest_actions,
+)
 
 __all__ = [
     "Access",
@@ -19,6 +27,5 @@ __all__ = [
     "parse_catalog",
     "read_catalog",
     "save_all",
-    "save_service",
     "to_json",
 ]

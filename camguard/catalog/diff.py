@@ -5,20 +5,25 @@ Provenance is not compared: a page that was saved again with the same rows chang
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, TypeVar
 
+from camguard.catalog.files import plain
 from camguard.catalog.model import Action, Catalog, Service
 
-_ACTION: Final = (
-    *("access", "access_guessed", "granularity", "resources", "ip_restriction", "unreadable"),
-    *("match", "bind", "version", "description"),
-)
-_SERVICE: Final = ("title", "console", "tag_authorization", "granularity", "ip_restriction")
+# The facts that are compared. The actions of a service are compared one by one.
+_FACTS: Final[Mapping[type, tuple[str, ...]]] = {
+    Action: (
+        *("access", "access_guessed", "granularity", "resources", "ip_restriction", "unreadable"),
+        *("match", "bind", "version", "description"),
+    ),
+    Service: ("title", "console", "tag_authorization", "granularity", "ip_restriction"),
+}
+_Entry = TypeVar("_Entry", Action, Service)
 
 
 class Change(NamedTuple):
-    """One fact, before and after, as the catalog file holds it."""
+    """One fact, before and after, as the catalog file contains it."""
 
     field: str
     old: Any
@@ -41,44 +46,21 @@ class Difference(NamedTuple):
 
 def compare(old: Catalog, new: Catalog) -> Difference:
     """Return what changed from `old` to `new`, in the order of names."""
-    changed = {
-        name: changes
-        for name in sorted(old.services.keys() & new.services.keys())
-        if (changes := service_changes(old.services[name], new.services[name]))
-    }
-    changed |= {
-        action: changes
-        for action in sorted(old.actions.keys() & new.actions.keys())
-        if (changes := action_changes(old.actions[action], new.actions[action]))
-    }
     return Difference(
         added=tuple(new.actions[action] for action in sorted(new.actions.keys() - old.actions.keys())),
         removed=tuple(old.actions[action] for action in sorted(old.actions.keys() - new.actions.keys())),
-        changed=changed,
+        changed=_changed(old.services, new.services) | _changed(old.actions, new.actions),
         services_added=tuple(sorted(new.services.keys() - old.services.keys())),
         services_removed=tuple(sorted(old.services.keys() - new.services.keys())),
     )
 
 
-def action_changes(old: Action, new: Action) -> tuple[Change, ...]:
-    """Return the facts of an action that differ."""
-    return tuple(_changes(old, new, _ACTION))
+def changes(old: _Entry, new: _Entry) -> tuple[Change, ...]:
+    """Return the facts of an action, or of a service, that differ."""
+    pairs = ((name, getattr(old, name), getattr(new, name)) for name in _FACTS[type(old)])
+    return tuple(Change(name, plain(was), plain(now)) for name, was, now in pairs if was != now)
 
 
-def service_changes(old: Service, new: Service) -> tuple[Change, ...]:
-    """Return the facts of a service that differ, its actions aside."""
-    return tuple(_changes(old, new, _SERVICE))
-
-
-def _changes(old: object, new: object, names: tuple[str, ...]) -> Iterator[Change]:
-    for name in names:
-        before, after = getattr(old, name), getattr(new, name)
-        if before != after:
-            yield Change(name, plain(before), plain(after))
-
-
-def plain(value: Any) -> Any:
-    """Return a fact as JSON has it."""
-    if isinstance(value, tuple):
-        return list(value)
-    return dict(value) if isinstance(value, Mapping) else value
+def _changed(old: Mapping[str, _Entry], new: Mapping[str, _Entry]) -> dict[str, tuple[Change, ...]]:
+    found = {name: changes(old[name], new[name]) for name in sorted(old.keys() & new.keys())}
+    return {name: each for name, each in found.items() if each}

@@ -1,25 +1,94 @@
 """Catalog files: one JSON document per service, `<service>.json`, always the same bytes for the same facts.
 
 Rule 1: a folder loads whole or not at all, and every problem of every file is listed at once.
-Rule 2: a field that equals its default is not written, so that a file holds facts only.
+Rule 2: a field that equals its default is not written, so that a file contains facts only.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
-from camguard.catalog.check import read_service
-from camguard.catalog.model import Action, Catalog, Service
+from camguard import grammar
+from camguard.catalog.model import (
+    ANY,
+    Access,
+    Action,
+    Catalog,
+    Granularity,
+    IpRestriction,
+    Page,
+    Service,
+    bindable,
+    segments,
+)
 from camguard.errors import CatalogError, Problem
 from camguard.files import DOCUMENT_BYTES, list_folder, read_folder
-from camguard.strict_json import read_json
+from camguard.strict_json import (
+    Check,
+    Fault,
+    ObjectReader,
+    flag,
+    is_text,
+    must,
+    one_of,
+    read_json,
+    shaped,
+    text,
+    texts,
+)
+from camguard.suggest import nearest
 
 SUFFIX: Final = ".json"
 CODE: Final = "CatalogError"
+_LIST: Final = must(lambda value: isinstance(value, list), "a list")
+
+
+def _binding(value: Any) -> Iterator[Fault]:
+    if not isinstance(value, dict) or not all(map(is_text, value.values())):
+        yield (), "must be an object of placeholder: parameter"
+        return
+    for name, parameter in value.items():
+        if not grammar.PARAMETER.fullmatch(parameter):
+            yield (name,), f"{parameter!r} is not {grammar.PARAMETER_RULE}"
+
+
+_SERVICE: Final[Mapping[str, Check]] = {
+    "service": shaped(grammar.SERVICE, grammar.SERVICE_RULE),
+    "title": text,
+    "console": flag,
+    "tag_authorization": flag,
+    "granularity": one_of(*(level.value for level in Granularity)),
+    "ip_restriction": one_of(*(summary.value for summary in IpRestriction)),
+    "pages": _LIST,
+    "actions": _LIST,
+}
+_PAGE: Final[Mapping[str, Check]] = {
+    "title": text,
+    "last_updated": text,
+    "sha256": shaped(re.compile(r"[0-9a-f]{64}"), "64 hexadecimal digits"),
+}
+_ACTION: Final[Mapping[str, Check]] = {
+    "name": shaped(grammar.ACTION_NAME, grammar.ACTION_NAME_RULE),
+    "access": one_of(*(access.value for access in Access)),
+    "granularity": one_of(*(level.value for level in Granularity)),
+    "resources": texts,
+    "ip_restriction": flag,
+    "description": text,
+}
+_FURTHER: Final[Mapping[str, Check]] = {
+    "access_guessed": flag,
+    "unreadable": texts,
+    "version": shaped(grammar.VERSION, grammar.VERSION_RULE),
+    "bind": _binding,
+    "match": one_of("all", "any"),
+}
 
 
 def load_catalog(path: str | os.PathLike[str]) -> Catalog:
@@ -45,7 +114,7 @@ def read_catalog(path: str | os.PathLike[str]) -> Mapping[str, bytes]:
 
 
 def parse_catalog(files: Mapping[str, bytes]) -> Catalog:
-    """Return the catalog that some files make. Raises CatalogError with every problem of every file."""
+    """Return the catalog of some files. Raises CatalogError with every problem of every file."""
     services: dict[str, Service] = {}
     problems: list[Problem] = []
     for name, raw in files.items():
@@ -71,13 +140,88 @@ def _files(path: Path) -> list[Path]:
     except OSError as error:
         raise CatalogError(Problem(str(path), CODE, error.strerror or str(error))) from None
     if not found:
-        raise CatalogError(Problem(str(path), CODE, f"holds no catalog file (<service>{SUFFIX})"))
+        raise CatalogError(Problem(str(path), CODE, f"contains no catalog file (<service>{SUFFIX})"))
     return found
 
 
-def save_service(service: Service, folder: Path) -> Path:
-    """Write one service into `folder` and return the file. Readers see the old file or the new one."""
-    return save_all([service], folder)[0]
+def read_service(tree: Any, source: str, expected: str) -> tuple[Service | None, list[Problem]]:
+    """Return the service and no problems, or None and every problem.
+
+    source: the name of the file. expected: the service after which the file is named.
+    """
+    reader = ObjectReader(source, CODE)
+    top = reader.members(tree, "", _SERVICE)
+    if reader.problems:
+        return None, reader.problems
+    if top["service"] != expected:
+        reader.wrong("/service", f"{top['service']!r} does not belong in {expected}.json")
+    for index, page in enumerate(top["pages"]):
+        reader.members(page, f"/pages/{index}", _PAGE)
+    listed: dict[str, int] = {}
+    for index, row in enumerate(top["actions"]):
+        at = f"/actions/{index}"
+        before = len(reader.problems)
+        action = reader.members(row, at, _ACTION, _FURTHER)
+        if len(reader.problems) > before:
+            continue
+        first = listed.setdefault(action["name"], index)
+        if first != index:
+            reader.wrong(f"{at}/name", f"{action['name']} is already at /actions/{first}")
+        if reader.passes(action, at, _wrong_resources):
+            reader.passes(action, at, _wrong_bindings)
+    return (None if reader.problems else _service(tree)), reader.problems
+
+
+def _wrong_bindings(action: Mapping[str, Any]) -> Iterator[Fault]:
+    known = bindable(action["resources"])
+    for name in action.get("bind", {}):
+        if name not in known:
+            yield ("bind", name), f"no last segment has this placeholder{nearest(name, known)}"
+
+
+def _wrong_resources(action: Mapping[str, Any]) -> Iterator[Fault]:
+    resources, unreadable = action["resources"], action.get("unreadable", [])
+    if not resources and not unreadable:
+        yield ("resources",), "is empty, so no call could pass"
+    if resources and unreadable:
+        yield ("unreadable",), "is allowed only where `resources` is empty"
+    if len(set(resources)) != len(resources):
+        yield ("resources",), "contains a template twice"
+    if action["granularity"] != Granularity.RESOURCE and resources not in ([], [ANY]):
+        yield ("resources",), f'must be ["*"] at {action["granularity"]} level'
+    for index, template in enumerate(resources):
+        if template != ANY and segments(template) is None:
+            message = "is neither * nor six segments (qcs:project:service:region:account:resource)"
+            yield ("resources", index), message
+
+
+def _service(tree: Mapping[str, Any]) -> Service:
+    """Return the service of a tree that passed every check."""
+    name: str = tree["service"]
+    return Service(
+        name=name,
+        title=tree["title"],
+        console=tree["console"],
+        tag_authorization=tree["tag_authorization"],
+        granularity=Granularity(tree["granularity"]),
+        ip_restriction=IpRestriction(tree["ip_restriction"]),
+        actions=MappingProxyType({row["name"]: _action(name, row) for row in tree["actions"]}),
+        pages=tuple(Page(**page) for page in tree["pages"]),
+    )
+
+
+_TYPES: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "access": Access,
+    "granularity": Granularity,
+    "resources": tuple,
+    "unreadable": tuple,
+    "bind": MappingProxyType,
+}
+
+
+def _action(service: str, row: Mapping[str, Any]) -> Action:
+    facts = {name: _TYPES[name](value) if name in _TYPES else value for name, value in row.items()}
+    return Action(service, **facts)
 
 
 def save_all(services: Iterable[Service], folder: Path) -> list[Path]:
@@ -115,32 +259,23 @@ def to_json(service: Service) -> str:
         "title": service.title,
         "console": service.console,
         "tag_authorization": service.tag_authorization,
-        "granularity": service.granularity.value,
-        "ip_restriction": service.ip_restriction.value,
-        "pages": [
-            {"title": page.title, "last_updated": page.last_updated, "sha256": page.sha256}
-            for page in service.pages
-        ],
+        "granularity": service.granularity,
+        "ip_restriction": service.ip_restriction,
+        "pages": [asdict(page) for page in service.pages],
         "actions": [action_tree(service.actions[name]) for name in sorted(service.actions)],
     }
     return json.dumps(tree, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
 
 
 def action_tree(action: Action) -> Mapping[str, Any]:
-    """Return one action as its catalog file holds it."""
-    facts: dict[str, Any] = {
-        "name": action.name,
-        "access": action.access.value,
-        "granularity": action.granularity.value,
-        "resources": list(action.resources),
-        "ip_restriction": action.ip_restriction,
-        "description": action.description,
-    }
-    further = {
-        "access_guessed": action.access_guessed,
-        "unreadable": list(action.unreadable),
-        "version": action.version,
-        "bind": dict(action.bind),
-        "match": action.match if action.match != "all" else None,
-    }
-    return facts | {name: value for name, value in further.items() if value}
+    """Return one action as its catalog file contains it (Rule 2)."""
+    facts = {name: plain(getattr(action, name)) for name in (*_ACTION, *_FURTHER)}
+    given = {name for name, value in facts.items() if value and (name, value) != ("match", "all")}
+    return {name: value for name, value in facts.items() if name in _ACTION or name in given}
+
+
+def plain(value: Any) -> Any:
+    """Return a fact as JSON has it."""
+    if isinstance(value, tuple):
+        return list(value)
+    return dict(value) if isinstance(value, Mapping) else value

@@ -7,11 +7,18 @@ Rule 3: an action that the catalog does not list does not exist for camguard (DE
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Literal
+from typing import Final, Literal
+
+from camguard.grammar import placeholders, words
+from camguard.suggest import nearest_names
+
+ANY: Final = "*"
+SEGMENTS: Final = 6  # of a resource template: qcs:project:service:region:account:resource
+_LONGEST = 128  # comparing is quadratic in the length; a service and an action together are shorter
 
 
 class Access(StrEnum):
@@ -46,8 +53,8 @@ class Action:
     resources: the templates as printed, `("*",)` or six segments each with placeholders.
     bind: placeholder -> request parameter, where their names differ.
     match: whether a call must be allowed on all templates or on any one of them.
-    unreadable: the templates as printed, when they are not all six segments. `resources` is empty then,
-        and a call without resources passes nowhere.
+    unreadable: the templates as printed, if some of them are not six segments. `resources` is empty then,
+        and a call without resources is denied.
     """
 
     service: str
@@ -60,7 +67,7 @@ class Action:
     version: str | None = None
     bind: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     match: Literal["all", "any"] = "all"
-    access_guessed: bool = False  # the page had lost its headings
+    access_guessed: bool = False  # the headings of the page are missing
     unreadable: tuple[str, ...] = ()
     id: str = field(init=False)  # "aiart:TextToImage"
 
@@ -101,3 +108,55 @@ class Catalog:
     def __post_init__(self) -> None:
         actions = {a.id: a for s in self.services.values() for a in s.actions.values()}
         object.__setattr__(self, "actions", MappingProxyType(actions))
+
+
+def segments(template: str) -> tuple[str, ...] | None:
+    """Return qcs, project, service, region, account and resource, or None where there are not six.
+
+    The resource may hold further colons. Neither service nor resource is empty.
+
+    >>> segments("qcs::sls:$region:$account:app/$appName")
+    ('qcs', '', 'sls', '$region', '$account', 'app/$appName')
+    """
+    parts = tuple(template.split(":", SEGMENTS - 1))
+    if len(parts) != SEGMENTS or parts[0] != "qcs" or not (parts[2] and parts[5]):
+        return None
+    return parts
+
+
+def bindable(templates: Iterable[str]) -> frozenset[str]:
+    """Return what a catalog file may bind to a parameter: placeholders and bare words of the last segment.
+
+    The other segments are not filled from parameters: service, region and account come from the call.
+
+    >>> sorted(bindable(["qcs::db:${region}:uin/${uin}:instance/${db id}"]))
+    ['db id', 'instance']
+    """
+    names: set[str] = set()
+    for template in templates:
+        parts = segments(template)
+        if parts is not None:
+            names.update(found.name for found in placeholders(parts[-1]))
+            names.update(words(parts[-1]))
+    return frozenset(names)
+
+
+def nearest_actions(catalog: Catalog, action: str, most: int = 3) -> tuple[str, ...]:
+    """Return up to `most` ids (`service:Name`) near `action`, best first, letter case aside.
+
+    action: an id, with or without `name/`, or a bare name, which is looked for in every service. Where the
+    service does not exist, the name is looked for in the services that read alike, then in all.
+    """
+    service, colon, name = action.removeprefix("name/")[:_LONGEST].rpartition(":")
+    known = catalog.services
+    if service in known:
+        places = [service]
+    else:
+        places = (list(nearest_names(service, known)) if colon else []) or list(known)
+    # Several services may have the same name, and one service may have names that differ in case only.
+    ids: dict[str, list[str]] = {}
+    for place in places:
+        for listed in known[place].actions:
+            ids.setdefault(listed.lower(), []).append(f"{place}:{listed}")
+    near = nearest_names(name, ids, most)
+    return tuple(found for match in near for found in ids[match])[:most]

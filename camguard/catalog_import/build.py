@@ -1,12 +1,12 @@
 """A build of catalog files from pages: everything is read and compared before the first byte is written.
 
-Rule 1: no row is lost unnoticed. A row that a catalog file has and the pages do not stops the build.
-Rule 2: what people added to a file by hand (`version`, `bind`, `match`) outlives a rebuild.
+Rule 1: no row is lost unnoticed. A row that the present catalog file has and the pages lack stops the build.
+Rule 2: a rebuild keeps what was added to a file by hand (`version`, `bind`, `match`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 from camguard.catalog.diff import Difference, compare
 from camguard.catalog.files import SUFFIX, load_catalog, to_json
-from camguard.catalog.model import Action, Catalog, Service
-from camguard.catalog.template import bindable
+from camguard.catalog.model import Action, Catalog, Service, bindable
 from camguard.catalog_import.merge import unite_pages
 from camguard.catalog_import.page import read_page
 from camguard.errors import CatalogError, Problem
@@ -53,7 +52,7 @@ class Plan(NamedTuple):
 def plan_build(pages: Iterable[tuple[str, bytes]], folder: Path) -> Plan:
     """Return what a build of pages (file, content) into `folder` would do. Writes nothing.
 
-    Raises CatalogError when a file that is to be replaced cannot be read: its rows would be lost unnoticed.
+    Raises CatalogError if a file that is to be replaced cannot be read: its rows would be lost unnoticed.
     """
     by_service: dict[str, list[tuple[str, Service]]] = {}
     problems: list[Problem] = []
@@ -97,7 +96,7 @@ def _update(service: Service, file: Path) -> tuple[Update, list[Problem]]:
 
 
 def keep_annotations(old: Service, new: Service, source: str) -> tuple[Service, list[Problem]]:
-    """Return `new` with what people added to the rows of `old`, and notes on what no longer applies."""
+    """Return `new` with the annotations of `old` (Rule 2), and notes on those that no longer apply."""
     actions: dict[str, Action] = {}
     dropped: list[Problem] = []
     for name, action in new.actions.items():
@@ -106,9 +105,9 @@ def keep_annotations(old: Service, new: Service, source: str) -> tuple[Service, 
             actions[name] = action
             continue
         bind = {p: parameter for p, parameter in known.bind.items() if p in bindable(action.resources)}
-        gone: Mapping[str, str] = {p: known.bind[p] for p in known.bind if p not in bind}
-        if gone:
-            message = f"{name}: no template has {', '.join(gone)} any more; its binding is dropped"
+        unbound = ", ".join(name for name in known.bind if name not in bind)
+        if unbound:
+            message = f"{name}: no template has {unbound} any more, so its binding is dropped"
             dropped.append(Problem(source, "BindingDropped", message))
         actions[name] = replace(action, version=known.version, match=known.match, bind=MappingProxyType(bind))
     return replace(new, actions=MappingProxyType(actions)), dropped

@@ -13,12 +13,13 @@ from typing import Final, NamedTuple
 
 MAX_BYTES: Final = 2 * 1024 * 1024
 
-# A run is matched whether a mark follows or not: a search that gave up behind it would begin again inside it.
+# A run is matched whether a mark follows or not: else a failed search would start again inside the run.
 _ESCAPE: Final = re.compile(r"\\+(['\"*_|`$]?)")
 _BORDER: Final = re.compile(r"(?<!\\)\|")
 _BREAK: Final = re.compile(r"<br\s*/?>", re.IGNORECASE)
-# Cc: a terminal would obey them. Cf: byte order marks, joiners and direction marks are not seen, but differ.
-_UNSEEN: Final = frozenset({"Cc", "Cf"})
+# Cc: control characters, which a terminal would obey. Cf: byte order marks, joiners and direction marks,
+# which are invisible and would make equal names differ.
+_INVISIBLE: Final = frozenset({"Cc", "Cf"})
 
 
 class Line(NamedTuple):
@@ -30,10 +31,10 @@ class Line(NamedTuple):
 
 
 def read_lines(text: str) -> list[Line]:
-    """Return the lines of a page; every kind of blank and of line end is one kind."""
+    """Return the lines of a page; all kinds of blanks and of line ends are treated alike."""
     pieces = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     last = len(pieces)
-    # What follows the last line end is empty, or a line that never ended.
+    # What follows the last line end is empty, or a line without a line end.
     return [Line(i, _clean(piece), ended=i < last) for i, piece in enumerate(pieces, 1) if piece or i < last]
 
 
@@ -41,11 +42,11 @@ def _clean(text: str) -> str:
     text = " ".join(_BREAK.sub(" ", text).split())
     if text.isprintable():
         return text
-    return " ".join("".join(c for c in text if unicodedata.category(c) not in _UNSEEN).split())
+    return " ".join("".join(c for c in text if unicodedata.category(c) not in _INVISIBLE).split())
 
 
 def unescape(text: str) -> str:
-    r"""Return text as it is meant to be seen: runs of backslashes before a mark are an exporter's.
+    r"""Return text as the page shows it, without the backslashes that an exporter put before marks.
 
     >>> unescape(r"the agent\\\'s monthly rebate, \*")
     "the agent's monthly rebate, *"

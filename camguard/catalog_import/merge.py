@@ -1,9 +1,10 @@
 """Several rows of one name become one action, and several pages of one service one service.
 
 Rule 1: whatever differs is noted.
-Rule 2: where rows disagree, the stricter reading holds: all templates must be allowed, and an address
+Rule 2: where rows disagree, the stricter reading is used: all templates must be allowed, and an address
         restriction counts only if every row has it.
-Rule 3: where pages disagree, the one updated last holds; only a section that was read beats a guessed one.
+Rule 3: where pages disagree, the page that was updated last takes precedence. One exception: a section that
+        was read takes precedence over a guessed one.
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from camguard.catalog.diff import action_changes, service_changes
-from camguard.catalog.model import Action, Granularity, Service
-from camguard.catalog.template import ANY, segments
+from camguard.catalog.diff import Change, changes
+from camguard.catalog.model import ANY, Action, Granularity, Service, segments
 from camguard.catalog_import.tables import Row
 from camguard.errors import Problem
 
@@ -44,7 +44,7 @@ def unite_rows(service: str, rows: Iterable[Row], source: str) -> tuple[dict[str
 
 
 def _unite(service: str, same: Sequence[Row]) -> Action:
-    """Return one action from the rows of one name. A template that cannot be read spoils them all."""
+    """Return one action from the rows of one name. One template that cannot be read makes all unreadable."""
     templates = tuple(dict.fromkeys(template for row in same for template in row.resources))
     granularity = max((row.granularity for row in same), key=_FINEST.index)
     readable = all(template == ANY or segments(template) is not None for template in templates)
@@ -71,7 +71,7 @@ def _why_unreadable(same: Sequence[Row]) -> str:
 
 
 def _duplicate(same: Sequence[Row]) -> str:
-    """Return the note on a name that stands more than once: where, and what its rows disagree on."""
+    """Return the note on a name that is listed more than once: its lines, and how its rows differ."""
     first = same[0]
     lines = ", ".join(str(row.line) for row in same)
     differ = [name for name in _COMPARED if any(getattr(row, name) != getattr(first, name) for row in same)]
@@ -82,8 +82,8 @@ def _duplicate(same: Sequence[Row]) -> str:
 def unite_pages(found: Sequence[tuple[str, Service]]) -> tuple[Service, list[Problem]]:
     """Return one service from the pages of one abbreviation, and notes on where they differ.
 
-    found: the file and the service of each page, in any order. The page updated last holds; between pages of
-    one date the digest decides.
+    found: the file and the service of each page, in any order. Pages of the same date are ordered by
+    their digests.
     """
     unique = {service.pages[0].sha256: (source, service) for source, service in reversed(found)}
     ranked = sorted(unique.values(), key=_age, reverse=True)
@@ -92,22 +92,22 @@ def unite_pages(found: Sequence[tuple[str, Service]]) -> tuple[Service, list[Pro
     origin: dict[str, str] = {}
     notes: list[Problem] = []
     for page, service in ranked:
-        for change in service_changes(newest, service):
-            message = f"{change.field} is {change.new} here; {newest_page} says {change.old} and is taken"
-            notes.append(Problem(page, "EditionDiffers", message))
+        notes += [_differs(page, change, newest_page) for change in changes(newest, service)]
         for name, action in service.actions.items():
             kept = actions.setdefault(name, action)
             first = origin.setdefault(name, page)
             if kept.access_guessed and not action.access_guessed:
                 kept = actions[name] = replace(kept, access=action.access, access_guessed=False)
-            for change in action_changes(kept, action):
-                if change.field in _DECIDING and not (change.field == "access" and action.access_guessed):
-                    message = (
-                        f"{name}: {change.field} is {change.new} here; {first} says {change.old} and is taken"
-                    )
-                    notes.append(Problem(page, "EditionDiffers", message))
+            deciding = _DECIDING - {"access"} if action.access_guessed else _DECIDING
+            differing = (change for change in changes(kept, action) if change.field in deciding)
+            notes += [_differs(page, change, first, f"{name}: ") for change in differing]
     pages = tuple(service.pages[0] for _, service in ranked)
     return replace(newest, actions=MappingProxyType(actions), pages=pages), notes
+
+
+def _differs(page: str, change: Change, preferred: str, subject: str = "") -> Problem:
+    message = f"{subject}{change.field} is {change.new} here, but {change.old} in {preferred}"
+    return Problem(page, "EditionDiffers", f"{message}, which takes precedence")
 
 
 def _age(page: tuple[str, Service]) -> tuple[str, str]:

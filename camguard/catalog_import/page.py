@@ -1,15 +1,17 @@
 """One *CAM-Enabled API* page: from bytes to a `Service`, and to everything that is wrong or doubtful.
 
-Rule 1: the product row decides. A page without one is of another kind and is refused, not half-read.
+Rule 1: the product row decides. A page without one is of another kind and is refused as a whole.
 Rule 2: title and abbreviation come from the product row, never from the title of the page or a file name.
-Rule 3: a section is known only from a heading above its table. Without one it is guessed, and marked so.
-Rule 4: every text among rows that is no complete row is reported; text far from any row is the page's own.
+Rule 3: a section is known only from a heading above its table. Without one it is guessed, and the row
+        is marked.
+Rule 4: every text among rows that is not a complete row is reported; text far from any row is not.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -19,9 +21,7 @@ from camguard.catalog_import.lines import MAX_BYTES, Line, read_lines, split_cel
 from camguard.catalog_import.merge import unite_rows
 from camguard.catalog_import.tables import (
     PRODUCT_WIDTH,
-    Blank,
     Piece,
-    Product,
     Row,
     Unparsed,
     cell_product,
@@ -43,7 +43,7 @@ from camguard.catalog_import.words import (
 from camguard.errors import Problem
 
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}(?: \d{2}:\d{2}:\d{2})?$", re.ASCII)
-_LABEL_LENGTH: Final = 120  # a title or a date stands on a short line
+_LABEL_LENGTH: Final = 120  # characters of a line that may be a title or end with a date
 _QUOTED: Final = 60  # characters of an unreadable line that a problem quotes
 
 _READERS: Final[Mapping[Layout, Callable[[Sequence[Line]], Iterator[Piece]]]] = {
@@ -54,10 +54,10 @@ _READERS: Final[Mapping[Layout, Callable[[Sequence[Line]], Iterator[Piece]]]] = 
 
 
 class ParsedPage(NamedTuple):
-    """What a page says.
+    """The contents of a page.
 
-    service: None where the page was refused. rows: as they stand on the page, before rows of one name are
-    united. problems: why the page could not be read whole. notes: what is doubtful on a page that could.
+    service: None if the page was refused. rows: as the page lists them, before rows of one name are united.
+    problems: why the page could not be read whole. notes: what is doubtful.
     """
 
     service: Service | None
@@ -75,7 +75,7 @@ class _Report:
         self.notes: list[Problem] = []
 
     def problem(self, line: int, code: str, message: str) -> None:
-        """Add a problem; line 0 stands for the page as a whole."""
+        """Add a problem; line 0 means the page as a whole."""
         self.problems.append(Problem(f"{self.source}:{line}" if line else self.source, code, message))
 
     def note(self, line: int, code: str, message: str) -> None:
@@ -97,7 +97,7 @@ class _Section(NamedTuple):
 
 
 def read_page(raw: bytes, source: str) -> ParsedPage:
-    """Return what a page says. Complete rows come out whatever else is wrong with the page.
+    """Return the contents of a page. Complete rows are returned whatever else is wrong with the page.
 
     raw: the saved text of a page. source: the name of the file, for the places of problems (`aiart.txt:41`).
     """
@@ -118,10 +118,10 @@ def read_page(raw: bytes, source: str) -> ParsedPage:
     actions, united = unite_rows(product.name, rows, source)
     report.notes += united
     if not rows and product.granularity is not Granularity.SERVICE:
-        report.problem(0, "NoRows", "holds no complete row")
+        report.problem(0, "NoRows", "contains no complete row")
     _compare_summary(product, rows, lines[at].number, report)
     pages = (_provenance(lines[:at], raw),)
-    return report.parsed(Service(**product._asdict(), actions=MappingProxyType(actions), pages=pages), rows)
+    return report.parsed(replace(product, actions=MappingProxyType(actions), pages=pages), rows)
 
 
 def _why_no_page(raw: bytes, lines: Sequence[Line]) -> str:
@@ -130,7 +130,7 @@ def _why_no_page(raw: bytes, lines: Sequence[Line]) -> str:
     if b"\0" in raw:
         return "is not text in UTF-8"
     title = _provenance(lines, raw).title
-    return f"{f'{title!r} ' if title else ''}is no CAM-Enabled API page: it has no table of products"
+    return f"{f'{title!r} ' if title else ''}is not a CAM-Enabled API page: it has no table of products"
 
 
 def _find_product(lines: Sequence[Line]) -> tuple[int, Header] | None:
@@ -141,7 +141,7 @@ def _find_product(lines: Sequence[Line]) -> tuple[int, Header] | None:
     return None
 
 
-def _read_product(lines: Sequence[Line], layout: Layout) -> tuple[Product | None, Sequence[Line]]:
+def _read_product(lines: Sequence[Line], layout: Layout) -> tuple[Service | None, Sequence[Line]]:
     """Return the product and the lines below its row, or None and nothing."""
     cells: list[str] = []
     for index, line in enumerate(lines):
@@ -159,7 +159,7 @@ def _read_product(lines: Sequence[Line], layout: Layout) -> tuple[Product | None
 
 
 def _provenance(lines: Sequence[Line], raw: bytes) -> Page:
-    """Return title and date of the page: the date ends a line, the title stands above it and the buttons."""
+    """Return title and date of the page: the date ends a line; the title is above it and the buttons."""
     title = updated = ""
     for line in reversed(lines):
         date = _DATE.search(line.text) if len(line.text) <= _LABEL_LENGTH else None
@@ -172,7 +172,7 @@ def _provenance(lines: Sequence[Line], raw: bytes) -> Page:
 
 
 def _check_encoding(raw: bytes, report: _Report) -> None:
-    """Report where the page is not UTF-8. Decoding put U+FFFD there, which no name or template may hold."""
+    """Report where the page is not UTF-8. Decoding put U+FFFD there, which no name or template allows."""
     try:
         raw.decode()
     except UnicodeDecodeError as error:
@@ -181,7 +181,7 @@ def _check_encoding(raw: bytes, report: _Report) -> None:
 
 
 def _read_tables(lines: Sequence[Line], layout: Layout, report: _Report) -> Iterator[Row]:
-    """Yield the rows below a product row. layout: how the table of the product lies."""
+    """Yield the rows below a product row. layout: that of the product's table."""
     access: Access | None = None
     heading_line = 0  # where `access` was read; 0 where its table was read too
     empty: dict[int, Access] = {}  # headings that no row followed
@@ -237,7 +237,7 @@ def _complete_rows(pieces: Iterator[Piece], report: _Report, *, inside: bool) ->
     """Yield the rows of one table, and report what could not be read.
 
     Text right below a table is as a rule the footer of the page. It is a damaged row when a row follows it,
-    when it holds a cell that only rows have, or when the page ends in it.
+    when it contains a cell that only rows have, or when the page ends in it.
     inside: whether the lines begin in a table.
     """
     doubtful: list[Unparsed] = []
@@ -247,7 +247,7 @@ def _complete_rows(pieces: Iterator[Piece], report: _Report, *, inside: bool) ->
             _report_unparsed(damaged + doubtful, report)
             doubtful, damaged, inside = [], [], True
             yield piece
-        elif isinstance(piece, Blank):
+        elif piece is None:
             _report_unparsed(damaged, report)
             doubtful, damaged, inside = [], [], False
         elif piece.certain or (inside and (piece.bordered or not piece.ended)):
@@ -266,20 +266,19 @@ def _report_unparsed(texts: Sequence[Unparsed], report: _Report) -> None:
     quoted = first.text if len(first.text) <= _QUOTED else first.text[:_QUOTED] + "…"
     more = f" (to line {last.line})" if last.line > first.line else ""
     if last.ended:
-        code, message = "UnreadRow", "is no complete row"
+        code, message = "UnreadRow", "is not a complete row"
     else:
-        code, message = "CutRow", "is not read: the page ends here without a line end, so it may be cut"
+        code, message = "CutRow", "is skipped: the page ends here without a line end, so the row may be cut"
     report.problem(first.line, code, f"{quoted!r}{more}: {message}")
 
 
-def _compare_summary(product: Product, rows: Sequence[Row], line: int, report: _Report) -> None:
-    """Note where the product row sums its rows up wrongly, which is also a sign of missing rows."""
+def _compare_summary(product: Service, rows: Sequence[Row], line: int, report: _Report) -> None:
+    """Note where the product row contradicts the rows below, which may mean that rows are missing."""
     if not rows:
         return
     supported = sum(row.ip_restriction for row in rows)
-    summary = IpRestriction.PARTIAL if supported else IpRestriction.UNSUPPORTED
-    if supported == len(rows):
-        summary = IpRestriction.SUPPORTED
+    whole = {0: IpRestriction.UNSUPPORTED, len(rows): IpRestriction.SUPPORTED}
+    summary = whole.get(supported, IpRestriction.PARTIAL)
     if summary is not product.ip_restriction:
         message = (
             f"the product row says IP restriction is {product.ip_restriction.value}, "

@@ -1,39 +1,39 @@
-"""The three ways in which a table lies on a page, each a reader from lines to rows.
+"""The three layouts of a table on a page, each with a reader from lines to rows.
 
-Rule 1: a row comes out only when each of its five cells is closed. Everything else comes out as `Unparsed`.
-Rule 2: a reader keeps at most one unfinished row, reads each line once and never looks ahead. What comes out
-        therefore never depends on what follows: a page that was cut yields no row that the whole page lacks.
+Rule 1: a reader yields a row only if each of its five cells is closed. It yields everything else as
+        `Unparsed`.
+Rule 2: a reader keeps at most one unfinished row, reads each line once and never looks ahead. A row therefore
+        never depends on the lines below it: a page that was cut yields no row that the whole page lacks.
 
-Every reader cuts lines into cells and asks the same two questions: do these cells make a row (`read_row`),
-and can they be the beginning of one (`begins_row`).
+Every reader cuts lines into cells and tests the same two things: whether some cells make a row (`read_row`),
+and whether they can be the beginning of one (`begins_row`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from camguard.catalog.model import Access, Granularity, IpRestriction
-from camguard.catalog.template import ANY, LEAD, split_cell
+from camguard.catalog.model import ANY, Access, Granularity, Service
 from camguard.catalog_import.lines import Line, split_cells, unescape
-from camguard.catalog_import.words import CHROME, FLAGS, GRANULARITIES, SUMMARIES, is_rule
+from camguard.catalog_import.words import CHROME, FLAGS, GRANULARITIES, LEAD, SUMMARIES, is_rule, split_cell
 from camguard.grammar import ACTION_NAME, SERVICE
 
 WIDTH: Final = 5
 PRODUCT_WIDTH: Final = 6
 _KINDS: Final = 3  # of cells that only tables have: granularity, resource, flag
-_NO_DESCRIPTION: Final = frozenset({"", "-"})  # how pages print a description that is not there
+_NO_DESCRIPTION: Final = frozenset({"", "-"})  # how pages print a missing description
 
-# A flat row is divided by its last granularity that a resource follows: a description may hold any other
-# word, and a template never holds a granularity.
+# A flat row is divided by its last granularity that a resource follows: a description may contain any other
+# word, and a template never contains a granularity.
 _LEVEL: Final = re.compile(rf"(?:^| )({'|'.join(GRANULARITIES)}) (?=\*|{LEAD})")
 
 
 class Row(NamedTuple):
     """One complete row of an API table.
 
-    line: the line on which the row begins. access: the section in which it stands; `page` sets it.
+    line: the line on which the row begins. access: the section that lists it; `page` sets it.
     """
 
     line: int
@@ -46,22 +46,11 @@ class Row(NamedTuple):
     access_guessed: bool = False
 
 
-class Product(NamedTuple):
-    """The one row of the first table."""
-
-    title: str
-    name: str
-    console: bool
-    tag_authorization: bool
-    granularity: Granularity
-    ip_restriction: IpRestriction
-
-
 class Unparsed(NamedTuple):
-    """Text that is no complete row.
+    """Text that is not a complete row.
 
-    certain: it holds a cell that only rows have. bordered: it stands between borders. ended: a line end
-    closed it.
+    certain: it contains a cell that only rows have. bordered: it is between borders. ended: a line end closes
+    it.
     """
 
     line: int
@@ -71,12 +60,8 @@ class Unparsed(NamedTuple):
     ended: bool
 
 
-class Blank(NamedTuple):
-    """A blank line, or a button of the page."""
-
-
 class _Cell(NamedTuple):
-    """One closed cell. lead: a border stands before it on its line."""
+    """One closed cell. lead: a border precedes it on its line."""
 
     line: int
     text: str
@@ -84,13 +69,13 @@ class _Cell(NamedTuple):
     ended: bool
 
 
-Piece: TypeAlias = Row | Unparsed | Blank
+Piece: TypeAlias = Row | Unparsed | None  # None: a blank line, or a button of the page
 
 
 def read_row(cells: Sequence[str], line: int, *, shifted: bool = False) -> Row | None:
     """Return the row that the first five cells make, or None.
 
-    shifted: an empty description may have left its place, with an empty cell appended for it.
+    shifted: the page may omit an empty description and append an empty cell instead.
     """
     if len(cells) < WIDTH:
         return None
@@ -109,7 +94,7 @@ def begins_row(cells: Sequence[str]) -> bool:
     """Whether cells are the beginning of a row that breaks behind its description or a later cell."""
     if not 1 < len(cells) < WIDTH or not ACTION_NAME.fullmatch(cells[0]):
         return False
-    # The description may be missing, so that the granularity stands second.
+    # The description may be missing, so that the granularity is the second cell.
     return any(
         len(rest) <= _KINDS and all(map(_has_kind, rest, range(_KINDS))) for rest in (cells[2:], cells[1:])
     )
@@ -172,7 +157,7 @@ def _last_word(text: str, words: Mapping[str, object]) -> tuple[str, str] | None
 
 
 def _joined_flat(broken: Sequence[Line]) -> Iterator[Piece]:
-    """Yield the row that several lines make, if all but the first hold templates and a flag only."""
+    """Yield the row that several lines make, if all but the first contain only templates and a flag."""
     texts = [unescape(line.text) for line in broken]
     cells = split_flat(" ".join(texts))
     row = read_row(cells, broken[0].number) if cells[:3] == split_flat(texts[0])[:3] else None
@@ -180,9 +165,9 @@ def _joined_flat(broken: Sequence[Line]) -> Iterator[Piece]:
 
 
 def _without_row(line: Line) -> Piece:
-    """Return what a line is in which no row was found."""
+    """Return the piece for a line that contains no row."""
     if not line.text or line.text.casefold() in CHROME:
-        return Blank()
+        return None
     certain = len(split_flat(unescape(line.text))) > 1
     if "|" in line.text:
         certain = certain or _is_certain(split_cells(line.text).texts)
@@ -194,64 +179,66 @@ def read_bordered(lines: Sequence[Line]) -> Iterator[Piece]:
 
     A row may break behind its description and behind any later cell.
     """
-    waiting: list[_Cell] = []
-    for line in _with_templates_joined(lines):
-        if is_rule(line):
-            continue
-        cells, tail = _cells(line)
-        both = waiting + cells if waiting and cells else []
-        if begins_row(_texts(both)) or read_row(_texts(both[:WIDTH]), 0, shifted=True):
-            cells = both
-        else:
-            yield from _unparsed(waiting)
-        waiting = []
-        at = 0
-        while at < len(cells):
-            row = read_row(_texts(cells[at : at + WIDTH]), cells[at].line, shifted=True)
-            if row is not None:
-                yield row
-                at += WIDTH
-            elif not cells[at].text:
-                at += 1
-            elif begins_row(_texts(cells[at:])):
-                waiting = cells[at:]
-                break
-            else:
-                yield from _unparsed(cells[at:])
-                break
-        if tail is not None:
-            yield from _unparsed(waiting)
-            waiting = []
-            yield tail
-    yield from _unparsed(waiting)
+    return _read_cells(lines, celled=False)
 
 
 def read_celled(lines: Sequence[Line]) -> Iterator[Piece]:
     """Read a table whose cells are lines, five to a row, each closed by a border."""
-    waiting: list[_Cell] = []
+    return _read_cells(lines, celled=True)
+
+
+def _read_cells(lines: Sequence[Line], *, celled: bool) -> Iterator[Piece]:
+    waiting: list[_Cell] = []  # of the unfinished row
     for line in _with_templates_joined(lines):
-        if is_rule(line) or (waiting and not line.text):
+        if is_rule(line) or (celled and waiting and not line.text):
             continue
-        cells, tail = _cells(line, line_end_closes=False)
-        for cell in cells:
-            waiting.append(cell)
-            led = any(each.lead for each in waiting[1:])
-            row = None if led else read_row(_texts(waiting), waiting[0].line)
-            if row is not None:
-                yield row
-                waiting = []
-            elif len(waiting) == WIDTH:
-                yield from _unparsed(waiting[:1])
-                waiting = waiting[1:]
-        if tail is not None:
-            yield from (each for cell in waiting for each in _unparsed([cell]))
+        cells, rest = _cells(line, line_end_closes=not celled)
+        waiting = yield from (_take_cells if celled else _take_line)(waiting, cells)
+        if rest:
+            yield from _unparsed(waiting, apart=celled)
+            yield from rest
             waiting = []
-            yield tail
-    yield from (each for cell in waiting for each in _unparsed([cell]))
+    yield from _unparsed(waiting, apart=celled)
+
+
+def _take_line(waiting: list[_Cell], cells: list[_Cell]) -> Generator[Piece, None, list[_Cell]]:
+    """Yield the rows of a line that continues a row or begins one. Returns the cells of a row that breaks."""
+    both = waiting + cells if waiting and cells else []
+    if begins_row(_texts(both[: WIDTH + 1])) or read_row(_texts(both[:WIDTH]), 0, shifted=True):
+        cells = both
+    else:
+        yield from _unparsed(waiting)
+    first = 0
+    while first < len(cells):
+        row = read_row(_texts(cells[first : first + WIDTH]), cells[first].line, shifted=True)
+        if row is not None:
+            yield row
+        elif begins_row(_texts(cells[first : first + WIDTH + 1])):
+            break
+        elif cells[first].text:
+            yield from _unparsed(cells[first:])
+            return []
+        first += 1 if row is None else WIDTH
+    return cells[first:]
+
+
+def _take_cells(waiting: list[_Cell], cells: list[_Cell]) -> Generator[Piece, None, list[_Cell]]:
+    """Yield the row that some cells complete. Returns the cells of the unfinished row."""
+    for cell in cells:
+        waiting = [*waiting, cell]
+        led = any(each.lead for each in waiting[1:])
+        row = None if led else read_row(_texts(waiting), waiting[0].line)
+        if row is not None:
+            yield row
+            waiting = []
+        elif len(waiting) == WIDTH:
+            yield from _unparsed(waiting[:1])
+            waiting = waiting[1:]
+    return waiting
 
 
 def _with_templates_joined(lines: Iterable[Line]) -> Iterator[Line]:
-    """Yield the lines, joined where a resource cell holds each of its templates on a line of its own."""
+    """Yield the lines, joined where a resource cell has each of its templates on a line of its own."""
     parts: list[Line] = []
     for line in (*lines, None):
         open_cell = parts[-1].text.rpartition("|")[2].lstrip() if parts else ""
@@ -262,38 +249,36 @@ def _with_templates_joined(lines: Iterable[Line]) -> Iterator[Line]:
             parts.append(line)
 
 
-def _cells(line: Line, *, line_end_closes: bool = True) -> tuple[list[_Cell], Piece | None]:
+def _cells(line: Line, *, line_end_closes: bool) -> tuple[list[_Cell], Sequence[Piece]]:
     """Return the closed cells of a line, and what else it is: blank, text without borders, or an open cell.
 
     line_end_closes: whether a line end closes a cell as a border does. The end of the page never does.
     """
     if "|" not in line.text:
-        return [], _without_row(line)
+        return [], [_without_row(line)]
     split = split_cells(line.text)
     closed = split.closed or (line.ended and line_end_closes)
     texts = split.texts if closed else split.texts[:-1]
     cells = [_Cell(line.number, text, split.lead and i == 0, line.ended) for i, text in enumerate(texts)]
-    if closed:
-        return cells, None
-    rest = split.texts[-1]
-    return cells, Unparsed(line.number, rest, _is_certain([rest]), bordered=True, ended=line.ended)
+    rest = [_Cell(line.number, text, lead=False, ended=line.ended) for text in split.texts[len(texts) :]]
+    return cells, [*_unparsed(rest)]
 
 
 def _texts(cells: Sequence[_Cell]) -> list[str]:
     return [cell.text for cell in cells]
 
 
-def _unparsed(cells: Sequence[_Cell]) -> Iterator[Unparsed]:
-    """Yield cells that make no row, as one text."""
-    if cells:
-        texts = _texts(cells)
-        yield Unparsed(
-            cells[0].line, " | ".join(texts), _is_certain(texts), bordered=True, ended=cells[-1].ended
-        )
+def _unparsed(cells: Sequence[_Cell], *, apart: bool = False) -> Iterator[Unparsed]:
+    """Yield cells that make no row, as one text, or each apart."""
+    groups = [[cell] for cell in cells] if apart else [cells]
+    for group in filter(None, groups):
+        texts = _texts(group)
+        certain, ended = _is_certain(texts), group[-1].ended
+        yield Unparsed(group[0].line, " | ".join(texts), certain, bordered=True, ended=ended)
 
 
-def flat_product(text: str) -> Product | None:
-    """Return the product row that a flat line holds, or None. Read from its end."""
+def flat_product(text: str) -> Service | None:
+    """Return the product of a flat line, which is read from its end, or None."""
     rest = unescape(text)
     cells: list[str] = []
     for words in (SUMMARIES, GRANULARITIES, FLAGS, FLAGS):
@@ -306,12 +291,12 @@ def flat_product(text: str) -> Product | None:
     return cell_product([title, name, *reversed(cells)])
 
 
-def cell_product(cells: Sequence[str]) -> Product | None:
-    """Return the product row that six cells make, or None."""
+def cell_product(cells: Sequence[str]) -> Service | None:
+    """Return the product that six cells make, without its actions, or None."""
     if len(cells) != PRODUCT_WIDTH:
         return None
     title, name, console, tag, level, ip = cells
     known = console in FLAGS and tag in FLAGS and level in GRANULARITIES and ip in SUMMARIES
     if not title or not SERVICE.fullmatch(name) or not known:
         return None
-    return Product(title, name, FLAGS[console], FLAGS[tag], GRANULARITIES[level], SUMMARIES[ip])
+    return Service(name, title, FLAGS[console], FLAGS[tag], GRANULARITIES[level], SUMMARIES[ip], actions={})

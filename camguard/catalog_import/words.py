@@ -1,6 +1,6 @@
 """The words that the tables of a page are made of, in every language in which pages were found.
 
-Cells are compared whole. The longest spelling stands first, because a flat line is read from its end.
+Cells are compared whole. The longest spelling is listed first, because a flat line is read from its end.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
-from camguard.catalog.model import Access, Granularity, IpRestriction
+from camguard.catalog.model import ANY, Access, Granularity, IpRestriction
 from camguard.catalog_import.lines import Line, squeeze
 
 GRANULARITIES: Final[Mapping[str, Granularity]] = {
@@ -52,11 +52,12 @@ HEADINGS: Final[Mapping[str, Access]] = {
     "其他操作": Access.OTHER,
 }
 
-# What a name usually says. Used only where a page has lost its headings, and marked there.
+# What the verb of a name usually means. Used only where the headings of a page are missing, and marked there.
 VERBS: Final[Mapping[str, Access]] = {
     "List": Access.LIST,
     **dict.fromkeys(("Describe", "Get", "Query", "Check", "Verify", "Search", "Inquire"), Access.READ),
 }
+LEAD: Final = "qcs:"  # how a resource template begins
 
 
 def guess_access(name: str) -> Access:
@@ -64,8 +65,24 @@ def guess_access(name: str) -> Access:
     return next((access for verb, access in VERBS.items() if name.startswith(verb)), Access.WRITE)
 
 
+def split_cell(cell: str) -> tuple[str, ...] | None:
+    """Return the templates of one resource cell, or None where it does not begin like one.
+
+    Several are joined by a blank, or glued with nothing between: a template begins where `qcs:` does, never
+    at a blank, for templates may hold blanks.
+
+    >>> split_cell("qcs::a::uin/${uin}: b/$cqcs::a::uin/${uin}:d/*")
+    ('qcs::a::uin/${uin}: b/$c', 'qcs::a::uin/${uin}:d/*')
+    """
+    if cell == ANY:
+        return (ANY,)
+    if not cell.startswith(LEAD):
+        return None
+    return tuple(LEAD + rest.strip() for rest in cell.split(LEAD)[1:])
+
+
 class Layout(Enum):
-    """How a table lies on the page."""
+    """How a page prints a table."""
 
     FLAT = "a row is a line, cells joined by a blank"
     ROWS = "a row is a line, cells between borders"
@@ -128,7 +145,7 @@ def is_rule(line: Line) -> bool:
     return line.text.count("|") >= _COLUMNS - 1 and "--" in line.text and set(line.text) <= set("|-: ")
 
 
-# The page's buttons, in the languages of the site, case folded. They stand between its title and its date,
+# The page's buttons, in the languages of the site, case folded. They are between its title and its date,
 # and right below its last table.
 CHROME: Final = frozenset(
     {

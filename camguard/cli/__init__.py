@@ -1,7 +1,7 @@
 """`camguard VERB …`: one verb is one function from arguments to an exit code.
 
 Rule 1: results go to stdout, everything else to stderr.
-Rule 2: what can be expected to go wrong ends in a line that names the place, never in a traceback.
+Rule 2: an expected failure ends in a line that names its place, never in a traceback.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from typing import Any, NoReturn
 
 from camguard._version import __version__
 from camguard.cli import catalog, check, init, lint, serve, test
-from camguard.cli.exit import Exit
 from camguard.cli.output import complain
 from camguard.errors import CamguardError
+from camguard.exit_codes import Exit
 from camguard.printable import printable
 
 VERBS = (serve, check, lint, test, catalog, init)
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that wants options spelt out, so that a new one never changes what an old script means."""
+    """A parser that accepts no abbreviated options, so that a new option does not change existing scripts."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
     def error(self, message: str) -> NoReturn:
-        """End with a usage error; what it quotes of the arguments is escaped."""
+        """Exit with a usage error, in which quoted arguments are escaped."""
         super().error(printable(message))
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of every verb. Each leaves its function in `args.run`."""
+    """Return the parser of all verbs. Each verb sets its function as `args.run`."""
     top = Parser(
         prog="camguard", description="CAM policies for Tencent Cloud API 3.0 calls, decided per call."
     )
@@ -47,11 +47,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return its exit code (`camguard.cli.exit`). argv: without the program's name."""
+    """Run one verb and return its exit code. argv: without the name of the program."""
     try:
         args = parser().parse_args(argv)
         code = int(args.run(args))
-        if sys.stdout is not None:  # closed by whoever started this
+        if sys.stdout is not None:  # the calling process may have closed it
             sys.stdout.flush()
     except SystemExit as end:  # argparse, after --help or a usage error
         return end.code if isinstance(end.code, int) else Exit.OK
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(*map(str, error.problems))
         return Exit.INVALID
     except BrokenPipeError:
-        # Whoever read stdout has gone; a second flush at exit must not complain about it.
+        # The reader of stdout has ended. The flush at exit must not raise the same error again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.UNEXPECTED
     except OSError as error:
@@ -71,5 +71,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run() -> None:
-    """Be the `camguard` command."""
+    """Run the `camguard` command."""
     sys.exit(main())

@@ -1,23 +1,21 @@
-"""`camguard catalog`: build catalog files from documentation pages, look into them, compare them."""
+"""`camguard catalog`: builds catalog files from documentation pages, shows them, and compares them."""
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camguard.catalog import Access, Action, Catalog, Service, load_catalog, nearest_actions, save_all
-from camguard.catalog.diff import Change, Difference, compare
+from camguard.catalog.diff import Difference, compare
 from camguard.catalog.files import action_tree
-from camguard.cli.exit import Exit
-from camguard.cli.output import add_format, complain, paint, say, show
-from camguard.cli.source import find_config
-from camguard.cli.starter import starter
+from camguard.cli.inputs import add_catalog, find_settings, sample_folder
+from camguard.cli.output import Document, add_format, complain, note, paint, show
 from camguard.errors import CatalogError, Problem
+from camguard.exit_codes import Exit
 from camguard.files import DOCUMENT_BYTES, read_file
-from camguard.settings import load_settings
 from camguard.suggest import few, meant, nearest_names
 
 if TYPE_CHECKING:
@@ -46,12 +44,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
     look = inner.add_parser("show", help="list services, the actions of one, or the facts of one action")
     look.add_argument("what", nargs="?", metavar="SERVICE[:ACTION]", help="default: all services")
-    look.add_argument(
-        "--catalog",
-        type=Path,
-        metavar="PATH",
-        help="folder or file (default: the settings', else the shipped)",
-    )
+    add_catalog(look, "folder or file (default: the settings', else the shipped)")
     add_format(look)
     look.set_defaults(run=run_show)
 
@@ -69,77 +62,61 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run_build(args: argparse.Namespace) -> Exit:
-    """Read pages and write the files of their services, all or none."""
-    # Imported late: `camguard serve` loads this module too, and must not load the readers of pages.
+    """Read pages and write the files of their services, all of them or none."""
+    # Imported here, because `camguard serve` imports this module and must not load the readers of pages.
     from camguard.catalog_import.build import plan_build  # noqa: PLC0415
 
     plan = plan_build([(str(page), read_file(page, DOCUMENT_BYTES)) for page in args.pages], args.out)
-    hindrances = [*_refusals(plan), *([] if args.allow_shrink else _shrinkages(plan))]
-    if not hindrances:
+    obstacles = [*_refused(plan), *([] if args.allow_shrink else _losses(plan))]
+    if not obstacles:
         save_all([update.service for update in plan.updates if not update.same_bytes], args.out)
-    show(args.format, _built(plan, written=not hindrances), _built_document(plan, hindrances))
-    for note in plan.notes:
-        say(f"{paint('note:', 'dim')} {note}")
-    for problem in (*plan.problems, *hindrances):
-        complain(str(problem))
-    return Exit.INVALID if hindrances or plan.problems else Exit.OK
+    problems = (*plan.problems, *obstacles)
+    document = {
+        "written": not obstacles,
+        "services": [_describe_update(update, written=not obstacles) for update in plan.updates],
+        "problems": [problem._asdict() for problem in problems],
+        "notes": [each._asdict() for each in plan.notes],
+    }
+    show(args.format, document, _render_build)
+    for each in plan.notes:
+        note(f"{paint('note:', 'dim')} {each}")
+    complain(*map(str, problems))
+    return Exit.INVALID if problems else Exit.OK
 
 
-def _refusals(plan: Plan) -> list[Problem]:
-    return [
-        Problem(page, "Refused", "nothing was written: this page gives no service") for page in plan.refused
-    ]
+def _refused(plan: Plan) -> Iterator[Problem]:
+    for page in plan.refused:
+        yield Problem(page, "Refused", "nothing was written: this page gives no service")
 
 
-def _shrinkages(plan: Plan) -> Iterator[Problem]:
+def _losses(plan: Plan) -> Iterator[Problem]:
     for update in plan.updates:
         if update.lost:
             names = [action.name for action in update.lost]
-            message = (
-                f"nothing was written: {_rows(len(names))} would be lost ({few(names)}); "
-                "--allow-shrink loses them"
-            )
+            rows = "1 row" if len(names) == 1 else f"{len(names)} rows"
+            message = f"nothing was written: {rows} would be lost ({few(names)}); --allow-shrink loses them"
             yield Problem(str(update.file), "Shrinks", message)
 
 
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count} rows"
-
-
-def _built(plan: Plan, *, written: bool) -> Iterator[str]:
-    width = max((len(update.service.name) for update in plan.updates), default=0)
-    for update in plan.updates:
-        state = _state(update, written=written)
-        yield f"{update.service.name:{width}}  {_counted(update.service)}  {update.file} ({state})"
-        if update.before is not None:
-            yield from (f"  {line}" for line in _difference(update.difference))
-
-
-def _state(update: Update, *, written: bool) -> str:
-    if not written:
-        return "not written"
-    if update.same_bytes:
-        return "unchanged"
-    return "new" if update.before is None else "replaced"
-
-
-def _built_document(plan: Plan, hindrances: Sequence[Problem]) -> Mapping[str, object]:
-    written = not hindrances
+def _describe_update(update: Update, *, written: bool) -> dict[str, object]:
+    state = "new" if update.before is None else "unchanged" if update.same_bytes else "replaced"
     return {
-        "written": written,
-        "services": [
-            {
-                "service": update.service.name,
-                "file": str(update.file),
-                "state": _state(update, written=written),
-                "actions": _by_access(update.service.actions.values()),
-                **({} if update.before is None else _difference_document(update.difference)),
-            }
-            for update in plan.updates
-        ],
-        "problems": [problem._asdict() for problem in (*plan.problems, *hindrances)],
-        "notes": [note._asdict() for note in plan.notes],
+        "service": update.service.name,
+        "file": str(update.file),
+        "state": state if written else "not written",
+        "actions": _by_access(update.service.actions.values()),
+        **({} if update.before is None else _describe_difference(update.difference)),
     }
+
+
+def _render_build(document: Document) -> Iterator[str]:
+    services = document["services"]
+    width = max((len(service["service"]) for service in services), default=0)
+    for service in services:
+        counted = _counted(service["actions"])
+        yield f"{service['service']:{width}}  {counted}  {service['file']} ({service['state']})"
+        if "changed" in service:
+            yield from (f"  {line}" for line in _render_difference(service))
 
 
 # show
@@ -152,12 +129,13 @@ def run_show(args: argparse.Namespace) -> Exit:
     service = catalog.services.get(wanted)
     action = catalog.actions.get(wanted.removeprefix("name/"))
     if not wanted:
-        show(args.format, _services(catalog), {"services": [*map(_summary, catalog.services.values())]})
+        services = {"services": [*map(_describe_service, catalog.services.values())]}
+        show(args.format, services, _render_services)
     elif service is not None:
-        rows = [{**action_tree(row)} for row in _sorted(service.actions.values())]
-        show(args.format, _service(service), {**_summary(service), "rows": rows})
+        rows = [{**action_tree(service.actions[name])} for name in sorted(service.actions)]
+        show(args.format, {**_describe_service(service), "rows": rows}, _render_service)
     elif action is not None:
-        show(args.format, _action(action), {"service": action.service, **action_tree(action)})
+        show(args.format, _describe_action(action), _render_action)
     else:
         complain(_unknown(catalog, wanted))
         return Exit.USAGE
@@ -165,7 +143,7 @@ def run_show(args: argparse.Namespace) -> Exit:
 
 
 def _unknown(catalog: Catalog, wanted: str) -> str:
-    """Say that something is not there, and what is near. A name without colon may be an action's too."""
+    """Return the message about an unknown name. A name without a colon may be that of an action, too."""
     kind, near = "action", nearest_actions(catalog, wanted)
     if ":" not in wanted:
         kind, near = "service", nearest_names(wanted, catalog.services) or near
@@ -175,12 +153,8 @@ def _unknown(catalog: Catalog, wanted: str) -> str:
 def _find_catalog(named: Path | None) -> Path:
     if named is not None:
         return named
-    config = find_config(None)
-    return load_settings(config).catalog.path if config else starter() / "catalog"
-
-
-def _sorted(actions: Iterable[Action]) -> list[Action]:
-    return sorted(actions, key=lambda action: action.name)
+    settings = find_settings(None)
+    return settings.catalog.path if settings else sample_folder() / "catalog"
 
 
 def _by_access(actions: Iterable[Action]) -> dict[str, int]:
@@ -188,13 +162,7 @@ def _by_access(actions: Iterable[Action]) -> dict[str, int]:
     return {access.value: counts[access] for access in (Access.WRITE, Access.READ, Access.LIST, Access.OTHER)}
 
 
-def _counted(service: Service) -> str:
-    counts = _by_access(service.actions.values())
-    parts = ", ".join(f"{count} {access}" for access, count in counts.items() if count)
-    return f"{len(service.actions)} actions" + (f" ({parts})" if parts else "")
-
-
-def _summary(service: Service) -> Mapping[str, Any]:
+def _describe_service(service: Service) -> dict[str, Any]:
     return {
         "service": service.name,
         "title": service.title,
@@ -210,46 +178,58 @@ def _summary(service: Service) -> Mapping[str, Any]:
     }
 
 
-def _services(catalog: Catalog) -> Iterator[str]:
-    width = max(map(len, catalog.services), default=0)
-    for service in catalog.services.values():
-        name = paint(f"{service.name:{width}}", "strong")
-        yield f"{name}  {service.title}: {_counted(service)}, {_levels(service)}"
+def _describe_action(action: Action) -> dict[str, Any]:
+    return {"service": action.service, **action_tree(action)}
 
 
-def _levels(service: Service) -> str:
-    return f"{service.granularity.value} level, IP restriction {service.ip_restriction.value}"
+def _counted(counts: Document) -> str:
+    parts = ", ".join(f"{count} {access}" for access, count in counts.items() if count)
+    return f"{sum(counts.values())} actions" + (f" ({parts})" if parts else "")
 
 
-def _service(service: Service) -> Iterator[str]:
-    yield f"{paint(service.name, 'strong')}  {service.title}"
-    yield f"{_counted(service)}, {_levels(service)}"
-    yield f"console {_yes(service.console)}, authorization by tag {_yes(service.tag_authorization)}"
-    for page in service.pages:
-        yield paint(
-            f"from {page.title or 'a page'!r}, {page.last_updated or 'no date'}, {page.sha256[:12]}", "dim"
-        )
-    width = max(map(len, service.actions), default=0)
-    for action in _sorted(service.actions.values()):
-        access = action.access.value + ("?" if action.access_guessed else "")
-        ip = "" if action.ip_restriction else paint("  no IP restriction", "doubtful")
-        yield f"  {action.name:{width}}  {access:6}  {action.granularity.value}{_templates(action)}{ip}"
+def _levels(service: Document) -> str:
+    return f"{service['granularity']} level, IP restriction {service['ip_restriction']}"
 
 
-def _templates(action: Action) -> str:
-    if action.unreadable:
-        return paint("  unreadable: " + " ".join(action.unreadable), "bad")
-    return "" if action.resources == ("*",) else "  " + " ".join(action.resources)
+def _render_services(document: Document) -> Iterator[str]:
+    services = document["services"]
+    width = max((len(service["service"]) for service in services), default=0)
+    for service in services:
+        name = paint(f"{service['service']:{width}}", "strong")
+        yield f"{name}  {service['title']}: {_counted(service['actions'])}, {_levels(service)}"
 
 
-def _yes(flag: bool) -> str:  # noqa: FBT001 - a word for a fact, not a switch
-    return "supported" if flag else "not supported"
+def _render_service(service: Document) -> Iterator[str]:
+    console, tags = (
+        "supported" if service[key] else "not supported" for key in ("console", "tag_authorization")
+    )
+    yield f"{paint(service['service'], 'strong')}  {service['title']}"
+    yield f"{_counted(service['actions'])}, {_levels(service)}"
+    yield f"console {console}, authorization by tag {tags}"
+    for page in service["pages"]:
+        title, date = page["title"] or "a page", page["last_updated"] or "no date"
+        yield paint(f"from {title!r}, {date}, {page['sha256'][:12]}", "dim")
+    width = max((len(row["name"]) for row in service["rows"]), default=0)
+    for row in service["rows"]:
+        access = row["access"] + ("?" if "access_guessed" in row else "")
+        ip = "" if row["ip_restriction"] else paint("  no IP restriction", "doubtful")
+        yield f"  {row['name']:{width}}  {access:6}  {row['granularity']}{_templates(row)}{ip}"
 
 
-def _action(action: Action) -> Iterator[str]:
-    yield paint(action.id, "strong")
-    for name, value in action_tree(action).items():
-        if name != "name":
+def _templates(action: Document) -> str:
+    if "unreadable" in action:
+        return paint("  unreadable: " + " ".join(action["unreadable"]), "bad")
+    return "" if action["resources"] == ["*"] else "  " + " ".join(action["resources"])
+
+
+def _id(action: Document) -> str:
+    return f"{action['service']}:{action['name']}"
+
+
+def _render_action(action: Document) -> Iterator[str]:
+    yield paint(_id(action), "strong")
+    for name, value in action.items():
+        if name not in {"service", "name"}:
             yield f"  {name:15} {_value(value)}"
 
 
@@ -268,15 +248,15 @@ def _value(value: object) -> str:
 
 def run_diff(args: argparse.Namespace) -> Exit:
     """List what changed between two catalogs."""
-    old, new = _both(args.old, args.new)
+    old, new = _load_both(args.old, args.new)
     difference = compare(old, new)
-    show(args.format, _difference(difference), _difference_document(difference))
+    show(args.format, _describe_difference(difference), _render_difference)
     if not difference:
-        say("no change")
+        note("no change")
     return Exit.CHANGED if difference and args.fail_on else Exit.OK
 
 
-def _both(old: Path, new: Path) -> tuple[Catalog, Catalog]:
+def _load_both(old: Path, new: Path) -> tuple[Catalog, Catalog]:
     """Return both catalogs. Raises CatalogError with the problems of both."""
     catalogs: list[Catalog] = []
     problems: list[Problem] = []
@@ -290,36 +270,37 @@ def _both(old: Path, new: Path) -> tuple[Catalog, Catalog]:
     return catalogs[0], catalogs[1]
 
 
-def _difference(difference: Difference) -> Iterator[str]:
-    for name in difference.services_added:
-        yield paint(f"+ {name}", "good")
-    for name in difference.services_removed:
-        yield paint(f"- {name}", "bad")
-    for action in difference.added:
-        yield paint(f"+ {action.id}", "good") + f" {_facts(action)}"
-    for action in difference.removed:
-        yield paint(f"- {action.id}", "bad") + f" {_facts(action)}"
-    for name, changes in difference.changed.items():
-        yield paint(f"~ {name}", "doubtful") + f" {'; '.join(map(_change, changes))}"
-
-
-def _facts(action: Action) -> str:
-    ip = "" if action.ip_restriction else ", no IP restriction"
-    return f"({action.access.value}, {action.granularity.value}{_templates(action)}{ip})"
-
-
-def _change(change: Change) -> str:
-    return f"{change.field}: {_value(change.old)} -> {_value(change.new)}"
-
-
-def _difference_document(difference: Difference) -> Mapping[str, object]:
+def _describe_difference(difference: Difference) -> dict[str, object]:
     return {
         "services_added": list(difference.services_added),
         "services_removed": list(difference.services_removed),
-        "added": [{"service": row.service, **action_tree(row)} for row in difference.added],
-        "removed": [{"service": row.service, **action_tree(row)} for row in difference.removed],
+        "added": [*map(_describe_action, difference.added)],
+        "removed": [*map(_describe_action, difference.removed)],
         "changed": {
             name: {change.field: {"old": change.old, "new": change.new} for change in changes}
             for name, changes in difference.changed.items()
         },
     }
+
+
+# The rows of a difference in text: key in the document, sign, style, and what an entry of the list shows.
+_ENTRIES = (
+    ("services_added", "+", "good", lambda service: (service, "")),
+    ("services_removed", "-", "bad", lambda service: (service, "")),
+    ("added", "+", "good", lambda action: (_id(action), f" {_facts(action)}")),
+    ("removed", "-", "bad", lambda action: (_id(action), f" {_facts(action)}")),
+)
+
+
+def _render_difference(document: Document) -> Iterator[str]:
+    for key, sign, style, shown in _ENTRIES:
+        for name, facts in map(shown, document[key]):
+            yield paint(f"{sign} {name}", style) + facts
+    for name, changes in document["changed"].items():
+        moves = [f"{key}: {_value(each['old'])} -> {_value(each['new'])}" for key, each in changes.items()]
+        yield paint(f"~ {name}", "doubtful") + f" {'; '.join(moves)}"
+
+
+def _facts(action: Document) -> str:
+    ip = "" if action["ip_restriction"] else ", no IP restriction"
+    return f"({action['access']}, {action['granularity']}{_templates(action)}{ip})"

@@ -1,4 +1,4 @@
-"""`camguard check`: what would be decided of one call, and by which statements."""
+"""`camguard check`: what would be decided about one call, and by which statements."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC
-from itertools import chain
 
 from camguard.bundle import Bundle
 from camguard.catalog import nearest_actions
 from camguard.catalog.model import Granularity
-from camguard.cli.exit import Exit
-from camguard.cli.output import add_format, complain, paint, say, show
-from camguard.cli.source import add_source, find_source, read_bundle
+from camguard.cli.inputs import add_inputs, find_inputs, read_bundle
+from camguard.cli.output import Document, add_format, complain, note, paint, show
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.explain import Explanation, format_moment
 from camguard.engine.remediation import Change
 from camguard.errors import AddressError
+from camguard.exit_codes import Exit
 from camguard.ipset import format_address, parse_address
 from camguard.policy.keys import OWN, known_keys, operators_of
 from camguard.policy.values import read_moment
@@ -28,8 +27,8 @@ from camguard.suggest import meant, nearest
 
 _SECONDS = re.compile(r"[0-9]{1,11}(?:\.[0-9]+)?")
 
-# What a reason means to whoever asked; the rest of the list concerns requests, not calls.
-MEANINGS = {
+# The explanation of each reason that concerns calls; the other reasons concern requests.
+REASON_TEXTS = {
     Reason.ALLOWED: "an allow holds and no deny applies",
     Reason.EXPLICIT_DENY: "a deny applies",
     Reason.UNDETERMINED_DENY: "a deny could not be evaluated, and so it counts",
@@ -41,13 +40,14 @@ MEANINGS = {
     Reason.PRINCIPAL_UNKNOWN: "the bundle has no such principal",
 }
 NO_ACTION = (Reason.ACTION_UNKNOWN, Reason.ACTION_INVALID, Reason.SERVICE_UNKNOWN)
-TRUTHS = {True: ("true", "good"), False: ("false", "bad"), None: ("unknown", "doubtful")}
+TRUTHS = {True: "true", False: "false", None: "unknown"}
+_STYLES = {"true": "good", "false": "bad", "unknown": "doubtful"}
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register `check`."""
     parser = verbs.add_parser("check", help="decide one call and say why; exit code 0 allow, 6 deny")
-    add_source(parser)
+    add_inputs(parser)
     add_call(parser)
     parser.add_argument(
         "--explain", action="store_true", help="every statement that names the action, and what would help"
@@ -58,31 +58,22 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def add_call(parser: argparse.ArgumentParser) -> None:
     """Give a verb the options that make up a call."""
-    parser.add_argument(
-        "--principal", required=True, metavar="WHO", help="uin/…, role/…, a uin, or a user's name"
-    )
-    parser.add_argument("--action", required=True, metavar="SERVICE:NAME")
-    parser.add_argument("--resource", action="append", metavar="QCS", help="six segments; may be repeated")
-    parser.add_argument("--ip", type=_address, metavar="ADDRESS", help="where the call comes from")
-    parser.add_argument(
-        "--time", type=_instant, metavar="WHEN", help="ISO 8601, or seconds since 1970 (default: now)"
-    )
-    parser.add_argument("--tag", type=_pair, action="append", metavar="KEY=VALUE", help="tag of the resource")
-    parser.add_argument(
-        "--request-tag", type=_pair, action="append", metavar="KEY=VALUE", help="tag in the request"
-    )
-    parser.add_argument(
-        "--context",
-        type=_supplied,
-        action="append",
-        metavar="KEY=VALUE",
-        help="further condition key; may be repeated",
-    )
+    option = parser.add_argument
+    option("--principal", required=True, metavar="WHO", help="uin/…, role/…, a uin, or a user's name")
+    option("--action", required=True, metavar="SERVICE:NAME")
+    option("--resource", action="append", metavar="QCS", help="six segments; may be repeated")
+    option("--ip", type=_address, metavar="ADDRESS", help="where the call comes from")
+    option("--time", type=_instant, metavar="WHEN", help="ISO 8601, or seconds since 1970 (default: now)")
+    pair = "KEY=VALUE"
+    option("--tag", type=_pair, action="append", metavar=pair, help="tag of the resource")
+    option("--request-tag", type=_pair, action="append", metavar=pair, help="tag in the request")
+    text = "further condition key; may be repeated"
+    option("--context", type=_supplied, action="append", metavar=pair, help=text)
 
 
 def run(args: argparse.Namespace) -> Exit:
-    """Print the decision of the call that the arguments describe."""
-    bundle = read_bundle(find_source(args))
+    """Print the decision about the call that the arguments describe."""
+    bundle = read_bundle(find_inputs(args))
     entry = bundle.catalog.actions.get(args.action)
     if entry and entry.granularity is Granularity.RESOURCE and entry.resources and not args.resource:
         complain(f"{args.action} is authorized per resource: give --resource like {entry.resources[0]}")
@@ -90,19 +81,19 @@ def run(args: argparse.Namespace) -> Exit:
     call = read_call(args, bundle)
     decision = bundle.decide(call)
     if decision.reason in NO_ACTION:
-        say(f"no action {call.action!r}{meant(nearest_actions(bundle.catalog, call.action, 2))}")
-    lines, answer = report(bundle, call, decision), document(bundle, call, decision)
+        note(f"no action {call.action!r}{meant(nearest_actions(bundle.catalog, call.action, 2))}")
+    document = describe(bundle, call, decision)
     if args.explain:
         why = bundle.explain(call)
-        changes = bundle.nearest_changes(call, why)
-        lines = chain(lines, report_why(call, why, changes))
-        answer["explanation"] = document_why(why, changes)
-    show(args.format, lines, answer)
+        document["explanation"] = describe_why(why, bundle.nearest_changes(call, why))
+    name = bundle.people.names.get(call.principal)
+    text = REASON_TEXTS.get(decision.reason, decision.detail or "")
+    show(args.format, document, lambda document: render(document, text, name))
     return Exit.OK if decision else Exit.DENY
 
 
 def read_call(args: argparse.Namespace, bundle: Bundle) -> Call:
-    """Return the call that `add_call`'s options describe. What was not given is not supplied."""
+    """Return the call of the options of `add_call`. An option that is not given supplies nothing."""
     return Call(
         principal=find_principal(bundle, args.principal),
         action=args.action,
@@ -115,32 +106,8 @@ def read_call(args: argparse.Namespace, bundle: Bundle) -> Call:
     )
 
 
-def report(bundle: Bundle, call: Call, decision: Decision) -> Iterator[str]:
-    """Yield the decision for a person, the answer first."""
-    word, style = ("ALLOW", "good") if decision else ("DENY", "bad")
-    layer = f" in the {decision.layer} layer" if decision.layer and not decision else ""
-    meaning = MEANINGS.get(decision.reason, decision.detail or "")
-    yield f"{paint(word, style)}  {decision.reason}{layer}: {meaning}"
-    name = bundle.people.names.get(call.principal)
-    source = (
-        "not given: every qcs:ip is unknown" if call.source_ip is None else format_address(call.source_ip)
-    )
-    rows = {
-        "principal": f"{call.principal} ({name})" if name else call.principal,
-        "action": call.action,
-        "resource": ", ".join(map(str, call.resources)),
-        "from": source,
-        "at": "" if call.time is None else format_moment(call.time),
-        "by": ", ".join(decision.statements),
-        "revision": bundle.revision[:12],
-    }
-    for label, value in rows.items():
-        if value:
-            yield f"  {paint(f'{label:<10}', 'dim')}{value}"
-
-
-def document(bundle: Bundle, call: Call, decision: Decision) -> dict[str, object]:
-    """Return the decision for a program."""
+def describe(bundle: Bundle, call: Call, decision: Decision) -> dict[str, object]:
+    """Return the document of a decision."""
     return {
         "decision": "allow" if decision else "deny",
         "reason": decision.reason,
@@ -155,61 +122,77 @@ def document(bundle: Bundle, call: Call, decision: Decision) -> dict[str, object
     }
 
 
-def report_why(call: Call, why: Explanation, changes: Iterable[Change]) -> Iterator[str]:
-    """Yield every statement that names the action, clause by clause, then what would let the call pass."""
-    yield ""
-    if not why.statements and why.decision.layer is None:
-        yield "no statement was looked at"
-        return
-    for note in why.statements:
-        counts = paint("counts", "strong") if note.counts else paint("does not count", "dim")
-        yield f"{note.layer} {note.id}: {note.effect}, {counts}  {paint(note.where, 'dim')}"
-        for clause in note.clauses:
-            word, style = TRUTHS[clause.truth]
-            yield f"  {paint(f'{word:<8}', style)}{clause.kind:<10}{clause.text}"
-            if clause.kind == "condition" or clause.truth is not True:
-                yield f"  {'':<18}{paint(clause.why, 'dim')}"
-    layer = why.decision.layer
-    if layer and layer not in {note.layer for note in why.statements}:
-        yield f"{layer}: no statement names {call.action}"
-    for resource in why.foreign:
-        yield f"{resource}: another account's; the owner is allowed what it owns, and no more"
-    for policy in why.missing:
-        yield f"{policy}: attached, but not in the bundle; counts as a deny that cannot be evaluated"
-    for i, change in enumerate(changes):
-        if not i:
-            yield ""
-            yield "nearest ways to allow"
-        yield f"  {change.text}"
-
-
-def document_why(why: Explanation, changes: Iterable[Change]) -> dict[str, object]:
-    """Return the same for a program."""
+def describe_why(why: Explanation, changes: Iterable[Change]) -> dict[str, object]:
+    """Return the document of an explanation."""
     return {
         "statements": [
             {
-                "id": note.id,
-                "layer": note.layer,
-                "effect": note.effect,
-                "where": note.where,
-                "truth": TRUTHS[note.truth][0],
-                "counts": note.counts,
+                **statement._asdict(),
+                "truth": TRUTHS[statement.truth],
                 "clauses": [
-                    {
-                        "kind": clause.kind,
-                        "text": clause.text,
-                        "truth": TRUTHS[clause.truth][0],
-                        "why": clause.why,
-                    }
-                    for clause in note.clauses
+                    {**clause._asdict(), "truth": TRUTHS[clause.truth]} for clause in statement.clauses
                 ],
             }
-            for note in why.statements
+            for statement in why.statements
         ],
         "missing": list(why.missing),
         "foreign": list(why.foreign),
-        "nearest": [{"clauses": change.clauses, "text": change.text} for change in changes],
+        "nearest": [change._asdict() for change in changes],
     }
+
+
+# The rows of a decision in text: label, key in the document, and how the value is shown ("" hides the row).
+_ROWS = (
+    ("action", "action", str),
+    ("resource", "resources", ", ".join),
+    ("from", "source_ip", lambda address: address or "not given: every qcs:ip is unknown"),
+    ("at", "time", lambda moment: "" if moment is None else format_moment(moment)),
+    ("by", "statements", ", ".join),
+    ("revision", "revision", lambda revision: revision[:12]),
+)
+
+
+def render(document: Document, text: str, name: str | None = None) -> Iterator[str]:
+    """Yield a decision as text, with the explanation if there is one.
+
+    text: explains the reason. name: of the principal, for people.
+    """
+    allowed = document["decision"] == "allow"
+    word = paint("ALLOW", "good") if allowed else paint("DENY", "bad")
+    layer = f" in the {document['layer']} layer" if document["layer"] and not allowed else ""
+    yield f"{word}  {document['reason']}{layer}: {text}"
+    principal = document["principal"]
+    cells = [("principal", f"{principal} ({name})" if name else principal)]
+    cells += [(label, cell(document[key])) for label, key, cell in _ROWS]
+    yield from (f"  {paint(f'{label:<10}', 'dim')}{cell}" for label, cell in cells if cell)
+    if "explanation" in document:
+        yield from _render_why(document, document["explanation"])
+
+
+def _render_why(document: Document, why: Document) -> Iterator[str]:
+    """Yield every statement that names the action, clause by clause, then the nearest changes."""
+    yield ""
+    layer, statements = document["layer"], why["statements"]
+    if not statements and layer is None:
+        yield "no statement was evaluated"
+        return
+    for statement in statements:
+        counts = paint("counts", "strong") if statement["counts"] else paint("does not count", "dim")
+        head = f"{statement['layer']} {statement['id']}: {statement['effect']}"
+        yield f"{head}, {counts}  {paint(statement['where'], 'dim')}"
+        for clause in statement["clauses"]:
+            truth, kind = clause["truth"], clause["kind"]
+            yield f"  {paint(f'{truth:<8}', _STYLES[truth])}{kind:<10}{clause['text']}"
+            if kind == "condition" or truth != "true":
+                yield f"  {'':<18}{paint(clause['why'], 'dim')}"
+    if layer and layer not in {statement["layer"] for statement in statements}:
+        yield f"{layer}: no statement names {document['action']}"
+    for resource in why["foreign"]:
+        yield f"{resource}: belongs to another account; the owner is allowed only its own resources"
+    for policy in why["missing"]:
+        yield f"{policy}: attached, but not in the bundle; counts as a deny that cannot be evaluated"
+    if why["nearest"]:
+        yield from ("", "nearest ways to allow", *(f"  {change['text']}" for change in why["nearest"]))
 
 
 def _address(text: str) -> int:
@@ -236,10 +219,10 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _supplied(text: str) -> tuple[str, str]:
-    """Read one `--context`. A key that a call cannot supply so would be passed over without a word."""
+    """Read one `--context`. A key that no call can supply is an error: it would have no effect."""
     key, value = _pair(text)
     if key.partition("/")[0] in OWN:
-        raise argparse.ArgumentTypeError(f"{key} is said by --ip, --time, --tag or --request-tag")
+        raise argparse.ArgumentTypeError(f"{key} is supplied by --ip, --time, --tag or --request-tag")
     if operators_of(key) is None:
         raise argparse.ArgumentTypeError(f"unknown condition key {key!r}{nearest(key, known_keys())}")
     return key, value

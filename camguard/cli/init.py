@@ -1,4 +1,4 @@
-"""`camguard init DIR`: a working folder, with keys that nobody else has."""
+"""`camguard init DIR`: writes a working folder, with new keys."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ import os
 import secrets
 import shutil
 import string
+from collections.abc import Iterator
 from pathlib import Path
 
-from camguard.cli.exit import Exit
-from camguard.cli.output import add_format, complain, show
-from camguard.cli.starter import FOLDERS, starter
+from camguard.cli.inputs import sample_folder
+from camguard.cli.output import Document, add_format, complain, show
+from camguard.exit_codes import Exit
 
+KEYS = "keys.json"
+FOLDERS = ("catalog", "bundle")
+REQUESTS = "requests.sh"  # sends requests of the sample company to the gateway
+FILES = ("camguard.toml", *FOLDERS, REQUESTS, KEYS)
 _SECRET = string.ascii_letters + string.digits
 _LENGTH = 32
-KEYS = "keys.json"
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -29,39 +33,42 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> Exit:
-    """Write everything, or nothing where any of it would replace what is there."""
-    source = starter()
-    names = (KEYS,) if args.only_keys else ("camguard.toml", *FOLDERS, KEYS)
-    there = [str(args.folder / name) for name in names if (args.folder / name).exists()]
-    if there:
-        complain(*(f"{path}: is there already; nothing was written" for path in there))
+    """Write all files, or none of them if any of them exists."""
+    source, folder = sample_folder(), args.folder
+    names = (KEYS,) if args.only_keys else FILES
+    existing = [str(folder / name) for name in names if (folder / name).exists()]
+    if existing:
+        complain(*(f"{path}: is there already; nothing was written" for path in existing))
         return Exit.USAGE
-    args.folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         if name == KEYS:
-            write_keys(args.folder / KEYS, new_keys(source / "keys.example.json"))
+            write_keys(folder / KEYS, new_keys(source / "keys.example.json"))
         elif name in FOLDERS:
-            # Content alone: where an installation is read-only, the copy must not be.
-            shutil.copytree(source / name, args.folder / name, copy_function=shutil.copyfile)
+            # Only the content is copied: an installation may be read-only, and the copy must be writable.
+            shutil.copytree(source / name, folder / name, copy_function=shutil.copyfile)
         else:
-            shutil.copyfile(source / name, args.folder / name)
-    written = [str(args.folder / name) for name in names]
-    lines = [*(f"wrote {path}" for path in written)]
-    if not args.only_keys:
-        config = args.folder / "camguard.toml"
-        lines += ["", "next:", f"  camguard test --config {config}", f"  camguard serve --config {config}"]
-    show(args.format, lines, {"written": written})
+            shutil.copyfile(source / name, folder / name)
+
+    def render(document: Document) -> Iterator[str]:
+        yield from (f"wrote {path}" for path in document["written"])
+        if not args.only_keys:
+            yield from ("", "next:")
+            yield from (f"  camguard {verb} --config {folder / FILES[0]}" for verb in ("test", "serve"))
+            yield f"  sh {folder / REQUESTS}"
+
+    show(args.format, {"written": [str(folder / name) for name in names]}, render)
     return Exit.OK
 
 
 def new_keys(example: Path) -> dict[str, dict[str, object]]:
-    """Return keys of the example's principals, with ids and secrets drawn now."""
+    """Return keys for the principals of the example, with new random ids and secrets."""
     rows = json.loads(example.read_text(encoding="utf-8")).values()
     return {f"AKID{_draw()}": {**row, "secret_key": _draw()} for row in rows}
 
 
 def write_keys(path: Path, keys: dict[str, dict[str, object]]) -> None:
-    """Write a new file that only its owner may read; the mode is set before the first byte."""
+    """Write a new file that only its owner may read. The mode is set before the first byte is written."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(keys, file, indent=2)

@@ -1,4 +1,4 @@
-"""From a JSON Pointer to a line of the text it points into."""
+"""Finds the line of a JSON text to which a JSON Pointer points."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _DECODER = json.JSONDecoder()
 
 
 def line_of(text: str, pointer: str) -> int:
-    """Return the line, from 1, on which the value begins that `pointer` names; a member begins at its name.
+    """Return the line, from 1, on which the value of `pointer` begins; a member begins at its name.
 
-    Where the pointer leads nowhere, the line is that of the last step that exists. The letter case of member
-    names is ignored where no name is equal. For text that is not JSON the line is 1.
+    If the value does not exist, the line is that of the last step of the pointer that exists. If no name of a
+    member is equal to a step, letter case is ignored. For text that is not JSON the line is 1.
     Source: RFC 6901.
     """
     at = begin = _skip(text, 0)

@@ -1,4 +1,4 @@
-"""`camguard lint`: what is wrong or doubtful in policies. Changes nothing."""
+"""`camguard lint`: prints what is wrong or doubtful in policies. It changes nothing."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from pathlib import Path
 
 from camguard.bundle.load import POLICIES, PRINCIPALS
 from camguard.catalog import load_catalog
-from camguard.cli.exit import Exit
-from camguard.cli.output import add_format, paint, say, show
+from camguard.cli.inputs import add_catalog, add_config, find_settings, sample_folder
+from camguard.cli.output import Document, add_format, note, paint, show
 from camguard.cli.sarif import sarif
-from camguard.cli.source import add_config, find_config
-from camguard.cli.starter import starter
 from camguard.engine.action_index import ActionIndex
 from camguard.engine.principals import Principals, read_principals
 from camguard.errors import BundleError, PolicyError, Problem
-from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, read_file
+from camguard.exit_codes import Exit
+from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, display_path, read_file
 from camguard.lint import CatalogView, Finding, Severity, lint, lint_attachments
-from camguard.policy.document import Document, parse_document
-from camguard.policytest.cases import shown
-from camguard.settings import load_settings
+from camguard.policy.document import Document as Policy
+from camguard.policy.document import parse_document
+from camguard.settings.load import require_supported
 from camguard.strict_json import read_json
 
 _STYLES = {Severity.ERROR: "bad", Severity.WARNING: "doubtful"}
@@ -37,9 +36,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "paths", type=Path, nargs="*", metavar="PATH", help="policy, folder or bundle (default: settings')"
     )
     add_config(parser)
-    parser.add_argument(
-        "--catalog", type=Path, metavar="PATH", help="with these actions (default: the settings')"
-    )
+    add_catalog(parser)
     parser.add_argument(
         "--fail-on",
         choices=[*Severity],
@@ -52,28 +49,30 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> Exit:
     """Print every finding of every policy."""
-    config = find_config(args.config)
-    settings = load_settings(config) if config else None
-    catalog = load_catalog(args.catalog or (settings.catalog.path if settings else starter() / "catalog"))
+    settings = find_settings(args.config)
+    catalog = settings.catalog.path if settings else sample_folder() / "catalog"
+    if settings and not args.paths:
+        require_supported(settings, "policy.source")
     paths = args.paths or ([Path(settings.policy.source)] if settings else [])
     ip_support = settings.enforcement.ip_support if settings else "catalog"
-    files = _Files(CatalogView(ActionIndex(catalog)), ip_support)
+    files = _Files(CatalogView(ActionIndex(load_catalog(args.catalog or catalog))), ip_support)
     for path in paths:
         files.lint(path)
     findings = files.findings
-    found = sarif(findings, files.texts) if args.format == "sarif" else document(findings)
-    show(args.format, report(findings, files.policies), found)
+    listed = {"findings": [asdict(finding) for finding in findings]}
+    document = sarif(findings, files.texts) if args.format == "sarif" else listed
+    show(args.format, document, lambda document: render(document, files.policies))
     if not files.policies:
-        say("no policy was found")
+        note("no policy was found")
         return Exit.USAGE
     fatal = {Severity.ERROR} if args.fail_on == Severity.ERROR else set(Severity)
     return Exit.FINDINGS if any(finding.severity in fatal for finding in findings) else Exit.OK
 
 
 class _Files:
-    """The files that were read so far, and what lint finds in them.
+    """The files that were read so far, and the findings in them.
 
-    policies: how many of the files are policies. texts: the text of each file, by its name in findings.
+    policies: the number of policies among the files. texts: the text of each file, by its name in findings.
     """
 
     def __init__(self, catalog: CatalogView, ip_support: str) -> None:
@@ -84,7 +83,7 @@ class _Files:
         self.texts: dict[str, str] = {}
 
     def lint(self, path: Path) -> None:
-        """Lint a policy, a bundle with its principals, or every *.json below another folder."""
+        """Lint a policy, a bundle with its principals, or every *.json file in and below another folder."""
         if path.is_dir() and (path / PRINCIPALS).exists():
             files = sorted(p for p in (path / POLICIES).glob("*.json") if not p.name.startswith("."))
             self._attachments(path / PRINCIPALS, {file.stem: self._policy(file) for file in files})
@@ -93,22 +92,22 @@ class _Files:
                 self._policy(file)
 
     def _read(self, path: Path, limit: int = DOCUMENT_BYTES) -> tuple[str, bytes]:
-        raw = read_file(path, limit)
-        self.texts[shown(path)] = raw.decode(errors="replace")
-        return shown(path), raw
+        raw, name = read_file(path, limit), display_path(path)
+        self.texts[name] = raw.decode(errors="replace")
+        return name, raw
 
-    def _policy(self, path: Path) -> Document | None:
+    def _policy(self, path: Path) -> Policy | None:
         self.policies += 1
         name, raw = self._read(path)
         try:
-            document = parse_document(raw, source=name)
+            policy = parse_document(raw, source=name)
         except PolicyError as error:
             self.findings += map(broken, error.problems)
             return None
-        self.findings += lint(document, self.catalog, ip_support=self.ip_support)
-        return document
+        self.findings += lint(policy, self.catalog, ip_support=self.ip_support)
+        return policy
 
-    def _attachments(self, path: Path, documents: Mapping[str, Document | None]) -> None:
+    def _attachments(self, path: Path, policies: Mapping[str, Policy | None]) -> None:
         place, raw = self._read(path, FOLDER_BYTES)
         try:
             people = read_principals(read_json(raw, place, BundleError, "PrincipalsError"), place)
@@ -117,32 +116,27 @@ class _Files:
         if not isinstance(people, Principals):
             self.findings += map(broken, people)
             return
-        good = {name: document for name, document in documents.items() if document}
+        good = {name: policy for name, policy in policies.items() if policy}
         self.findings += lint_attachments(
             people,
             good,
             self.catalog.index.catalog,
-            unreadable=documents.keys() - good.keys(),
+            unreadable=policies.keys() - good.keys(),
             place=place,
         )
 
 
 def broken(problem: Problem) -> Finding:
-    """Return a problem that keeps a document from loading as a finding."""
+    """Return a problem that prevents a document from loading as a finding."""
     return Finding(problem.code, Severity.ERROR, problem.where, problem.message)
 
 
-def report(findings: list[Finding], policies: int) -> Iterator[str]:
+def render(document: Document, policies: int) -> Iterator[str]:
     """Yield a line for each finding, what to write instead below it, then the totals."""
-    for finding in findings:
-        word = paint(f"{finding.severity:<7}", _STYLES[finding.severity])
-        yield f"{word} {finding.where}: {finding.message} [{finding.code}]"
-        if finding.instead:
-            yield f"        instead: {finding.instead}"
-    count = Counter(finding.severity for finding in findings)
+    for finding in document["findings"]:
+        word = paint(f"{finding['severity']:<7}", _STYLES[finding["severity"]])
+        yield f"{word} {finding['where']}: {finding['message']} [{finding['code']}]"
+        if finding["instead"]:
+            yield f"        instead: {finding['instead']}"
+    count = Counter(finding["severity"] for finding in document["findings"])
     yield f"{policies} policies: {count[Severity.ERROR]} errors, {count[Severity.WARNING]} warnings"
-
-
-def document(findings: list[Finding]) -> dict[str, object]:
-    """Return the findings for a program."""
-    return {"findings": [asdict(finding) for finding in findings]}

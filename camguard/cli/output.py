@@ -1,4 +1,8 @@
-"""How a verb speaks: results on stdout, everything else on stderr, colour only where someone looks."""
+"""Prints what verbs return: results on stdout, everything else on stderr, colours only on a terminal.
+
+Rule: a result is one document of plain values, which JSON shows as it is. Text is rendered from the same
+      document, so that both forms tell the same.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,23 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from secrets import token_hex
-from typing import Final, TextIO
+from typing import Any, Final, TextIO, TypeAlias
 
 from camguard.printable import printable, printable_json
 
-# Stands for ESC until a line is printed. Drawn by each process: a name in the data cannot hold it, and so
-# cannot bring escape codes of its own.
+Document: TypeAlias = Mapping[str, Any]
+
+# Stands for ESC until a line is printed. Each process draws its own, so that no name in the data can contain
+# it and add escape codes.
 _MARK: Final = f"\x1b{token_hex(8)}"
 _PRINTED_MARK: Final = printable(_MARK)
 STYLES: Final = {"good": "32", "bad": "31", "doubtful": "33", "dim": "2", "strong": "1"}
 
 
 def add_format(parser: argparse.ArgumentParser, *further: str) -> None:
-    """Give a verb `--format`: text, json, and what else it can write."""
+    """Give a verb `--format`. further: forms besides text and json."""
     parser.add_argument(
         "--format",
         choices=("text", "json", *further),
@@ -30,7 +36,7 @@ def add_format(parser: argparse.ArgumentParser, *further: str) -> None:
 
 
 def wants_colour(stream: TextIO | None) -> bool:
-    """Whether escape codes help whoever reads `stream`; None: it was closed. Source: no-color.org."""
+    """Return whether a stream shows colours. stream: None if it was closed. Source: no-color.org."""
     return (
         stream is not None
         and stream.isatty()
@@ -40,9 +46,9 @@ def wants_colour(stream: TextIO | None) -> bool:
 
 
 def paint(text: str, style: str, stream: TextIO | None = None) -> str:
-    """Return `text` in one of STYLES where `stream` (stdout by default) shows colour, else unchanged.
+    """Return `text` with the marks of one of STYLES if `stream` (stdout by default) shows colours.
 
-    The result is for `show`, `say`, `complain` and `finished`, which turn the marks into escape codes.
+    `show`, `note`, `complain` and `finished` turn the marks into escape codes.
     """
     if not wants_colour(stream or sys.stdout):
         return text
@@ -50,28 +56,25 @@ def paint(text: str, style: str, stream: TextIO | None = None) -> str:
 
 
 def finished(line: str) -> str:
-    """Return a line as it is printed: what `paint` coloured is coloured, every other control is escaped."""
+    """Return a line as it is printed: marks of `paint` become colours, other controls are escaped."""
     return printable(line).replace(_PRINTED_MARK, "\x1b")
 
 
-def show(form: str, lines: Iterable[str], document: Mapping[str, object]) -> None:
-    """Print a result: its lines for `text`, its document for every other form.
-
-    lines may be a generator; it is not read when the document is wanted.
-    """
+def show(form: str, document: Document, render: Callable[[Document], Iterable[str]]) -> None:
+    """Print a result: for `text` the lines that `render` makes of the document, else the document as JSON."""
     if form == "text":
-        for line in lines:
+        for line in render(document):
             print(finished(line))
     else:
         print(printable_json(json.dumps(document, ensure_ascii=False, indent=2)))
 
 
-def say(line: str) -> None:
-    """Print to stderr one line that is not the result."""
+def note(line: str) -> None:
+    """Print to stderr one line that is not part of the result."""
     print(finished(line), file=sys.stderr)
 
 
 def complain(*lines: str) -> None:
-    """Print to stderr what went wrong, each line behind the program's name."""
+    """Print to stderr what went wrong; each line begins with the name of the program."""
     for line in lines:
-        say(f"{paint('camguard:', 'bad', sys.stderr)} {line}")
+        note(f"{paint('camguard:', 'bad', sys.stderr)} {line}")

@@ -1,4 +1,4 @@
-"""Findings as a SARIF 2.1.0 log, which code scanning reads.
+"""Writes findings as a SARIF 2.1.0 log, the format that code scanning services read.
 
 Source: OASIS SARIF 2.1.0, sections 3.13 to 3.52.
 """
@@ -16,7 +16,7 @@ from camguard.cli.json_position import line_of
 from camguard.lint import CODES, Finding
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-_LARGEST = 1 << 20  # characters of a file in which lines are looked for; a finding reads it once
+_LARGEST = 1 << 20  # characters of a file whose lines are determined; each finding scans the file once
 
 
 def sarif(findings: Sequence[Finding], texts: Mapping[str, str]) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def sarif(findings: Sequence[Finding], texts: Mapping[str, str]) -> dict[str, An
 def _rules(codes: Iterable[str]) -> Iterable[dict[str, Any]]:
     for code in codes:
         row = CODES.get(code)
-        if row is None:  # the cloud's own name for what keeps a document from loading (CAM 17)
+        if row is None:  # a name of the cloud for an error that prevents a document from loading (CAM 17)
             title, text, level = code, "The document does not load, and nothing of it is used.", "error"
         else:
             title, text, level = row.title, row.help, str(row.severity)
@@ -78,6 +78,6 @@ def _result(finding: Finding, rule: int, texts: Mapping[str, str]) -> dict[str, 
 
 
 def _uri(file: str) -> str:
-    """Return a relative reference as it is, an absolute path as a file URI."""
+    """Return a relative path as a relative reference, an absolute path as a file URI."""
     path = Path(file)
     return path.as_uri() if path.is_absolute() else quote(os.fsencode(path.as_posix()))

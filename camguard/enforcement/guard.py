@@ -152,7 +152,7 @@ class Guard:
                 streams = target.octets and head is not None and not self._authentication.needs_body(head)
                 if head is not None and not streams and (passes or self._answers_late(judged)):
                     taken = self._bodies.take(receive, head.declared, target.body_limit, target.source_ip)
-                    if isinstance(taken, Coroutine):
+                    if not isinstance(taken, HeldBody) and isinstance(taken, Coroutine):  # slow to ask
                         taken = await self._awaited(taken)
                         if isinstance(taken, HeldBody):  # everything is judged again, as of now
                             body = taken  # first, so that its bytes are given back whatever fails

@@ -13,14 +13,14 @@ from typing import Final
 from camguard.authn.authenticator import Caller
 from camguard.bundle.model import Bundle
 from camguard.enforcement.outcome import Authentication, Judgement, new_judgement, rejected
-from camguard.enforcement.resource_binding import ambiguous_parameters, bind_resources
+from camguard.enforcement.resource_binding import bind_resources
 from camguard.enforcement.target import Target, Targets, agreed_action
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.fast_tuple import constructor_of
 from camguard.request.body import HeldBody
 from camguard.request.body_formats import read_body
-from camguard.request.params import ParameterSources, Params, both, nest, parse_params
+from camguard.request.params import ParameterSources, Params, beside, nested_parameters, parse_params
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings.model import LimitsSettings
 
@@ -58,7 +58,7 @@ class LateJudge:
 
         The policies decide before the body is read further, except for an action whose resources it names.
         """
-        head, target, params, beside = judged.head, judged.target, judged.params, judged.params
+        head, target, params, query = judged.head, judged.target, judged.params, judged.params
         assert head is not None  # noqa: S101 - for mypy: without a head the decision was a rejection
         assert bundle is not None  # noqa: S101 - for mypy: without a bundle, too
         data = None if body is None else body.data
@@ -69,7 +69,7 @@ class LateJudge:
             if action is None or isinstance(action, Rejection):
                 return rejected(head, target, _ACTION_MISSING if action is None else action)
             params = form  # type: ignore[assignment]  # a rejection of it was returned as that of the action
-            target = targets(bundle).with_parameters(head, params + beside, action)
+            target = targets(bundle).with_parameters(head, params + query, action)
             if target.rejection is not None:
                 return rejected(head, target, target.rejection)
         caller: Caller | Rejection
@@ -102,7 +102,7 @@ class LateJudge:
             if target.resources is None:
                 decision = bundle.decide(call)
         if decision is None or self._passes(decision):
-            content = self.content(target, body, params, beside)
+            content = self.content(target, body, params, query)
             if isinstance(content, Rejection):
                 decision, call = content, None
             elif decision is None and target.resources is not None and call is not None:
@@ -111,28 +111,23 @@ class LateJudge:
         return new_judgement((head, target, params, None, caller, call, decision, False))
 
     def content(
-        self, target: Target, body: HeldBody | None, params: Params, beside: Params = ()
+        self, target: Target, body: HeldBody | None, params: Params, beside_form: Params = ()
     ) -> ParameterSources | Rejection | None:
         """Return the parameters that name resources, None if they were not read, or a rejection.
 
-        params: of the form where the body is one, else of the query. beside: of the query.
+        params: of the form where the body is one, else of the query. beside_form: of the query.
         """
         form, templates = target.body, target.resources
+        names = None if templates is None else templates.lookalikes
         if form is None or form.kind == "form":
             if templates is None:
                 return None
-            sources = nest(params) if form is None else both(nest(params), beside)
-            ambiguous = None if sources is None else ambiguous_parameters(templates, sources)
-            return sources if ambiguous is None else ambiguous
+            found = nested_parameters(params, names)
+            return beside(nested_parameters(beside_form, names), found) if beside_form else found
         if body is None or (body.plain and not target.reads_plain):
             return None
-        lookalikes = None if templates is None else templates.lookalikes
         depth, limit = self._limits.json_depth, self._limits.params
-        found = read_body(form, body.data, target.action or "", lookalikes, depth=depth, limit=limit)
-        if isinstance(found, Rejection) or found is None or not params:
+        found = read_body(form, body.data, target.action or "", names, depth=depth, limit=limit)
+        if templates is None or not params or found is None:
             return found
-        sources = both(found, params)
-        ambiguous = None
-        if sources is not None and templates is not None:
-            ambiguous = ambiguous_parameters(templates, sources)
-        return sources if ambiguous is None else ambiguous
+        return beside(nested_parameters(params, names), found)

@@ -14,18 +14,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import product
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from camguard.catalog.model import Action
 from camguard.grammar import placeholders
 from camguard.policy.resources import SEGMENTS, Owner
-from camguard.request.params import Lookalikes, ParameterSources, folded, look_alike, misread
-from camguard.request.rejection import Rejection, rejection
+from camguard.request.params import Lookalikes, ParameterSources, look_alike
 from camguard.strict_json import Number
 
 MOST = 1000  # resources of one call; more are not judged
 _LONGEST = 2048  # characters of a value in a resource: each stands in as many as all others make together
-_AMBIGUOUS: Final = rejection("param_ambiguous")
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
 
 Path: TypeAlias = tuple[str, ...]  # of a parameter: ("Namespace", "Name")
@@ -111,17 +109,6 @@ def bind_resources(
             filled = [None]  # which of several alternatives they belong to is not known
         found += filled
     return tuple(dict.fromkeys(found)) if len(found) <= MOST else (None,)
-
-
-def ambiguous_parameters(templates: ResourceTemplates, parameters: ParameterSources) -> Rejection | None:
-    """Return why parameters are rejected: a reader takes one of them for one that names resources."""
-    if templates.lookalikes is None:
-        return None
-    places = (parameters,) if isinstance(parameters, Mapping) else parameters
-    names = [name for place in places for name in place]
-    text = folded(names)
-    rejected = isinstance(text, Rejection) or misread(text, names, templates.lookalikes)
-    return _AMBIGUOUS if rejected else None
 
 
 def _filled(head: str, literals: Sequence[str], values: Sequence[Sequence[str]]) -> Iterator[str | None]:

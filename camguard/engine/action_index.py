@@ -1,22 +1,35 @@
-"""Which actions of a catalog a pattern names: one index for the engine and for lint.
+"""The actions of one catalog: which of them a pattern names, and which names a call may use.
 
 Rule 1: a set of actions is an `int` with one bit per action, in the order of their ids. Two sets are compared
         in one step.
-Rule 2: a pattern is compared with the catalog once, in whichever policies it is written. What the index
-        remembers is bounded by the policies of the bundle; the patterns of session policies, which callers
-        choose, are never added to it.
+Rule 2: a pattern is compared with the catalog once, in whichever policies it is written; the engine and lint
+        use the same index. What the index remembers is bounded by the policies of the bundle; the patterns of
+        session policies, which callers choose, are never added to it.
+Rule 3: whether a call may use a name, or why not, depends on the catalog and on the settings only.
+Rule 4: nothing here has a reference to tables or to the evaluator, so tables can keep it without a reference
+        cycle.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
-from camguard.catalog.model import Action, Catalog
+from camguard.catalog.model import Access, Action, Catalog, Granularity
+from camguard.engine.attributes import ActionTraits
+from camguard.engine.decision import Decision, Reason
+from camguard.grammar import ACTION_NAME, SERVICE
 from camguard.policy.actions import action_match
 from camguard.policy.model import ActionPattern, Effect, Policy, Statement
-from camguard.policy.star import STAR
-from camguard.policy.truth import Truth, any_of
+from camguard.policy.patterns import STAR
+from camguard.policy.values import Truth, any_of
+
+ACTION_INVALID = Decision(Reason.ACTION_INVALID)
+ACTION_UNKNOWN = Decision(Reason.ACTION_UNKNOWN)
+SERVICE_UNKNOWN = Decision(Reason.SERVICE_UNKNOWN)
+
+IpSupport = Literal["catalog", "gateway"]
+UnknownAction = Literal["refuse", "judge"]
 
 
 class NamedActions(NamedTuple):
@@ -125,3 +138,39 @@ class StatementIndex:
                 action_match(p, statement.effect, action.service, action.name) for p in statement.actions
             )
         return bool(named.certain >> place & 1) or (None if named.possible >> place & 1 else False)
+
+
+class KnownActions:
+    """The actions of one catalog under the settings `ip_support` and `unknown_action`."""
+
+    def __init__(self, catalog: Catalog, *, ip_support: IpSupport, unknown_action: UnknownAction) -> None:
+        self._catalog = catalog
+        self._gateway_ip = ip_support == "gateway"
+        self._judge_unknown = unknown_action == "judge"
+        self._traits = {
+            entry.id: self._traits_of(entry, in_catalog=True) for entry in catalog.actions.values()
+        }
+
+    def traits(self, action: str) -> ActionTraits | None:
+        """Return the traits of an action, or None if calls of it are refused without evaluation."""
+        found = self._traits.get(action)
+        if found is not None or not self._judge_unknown:
+            return found
+        service, _, name = action.partition(":")
+        if service not in self._catalog.services or not ACTION_NAME.fullmatch(name):
+            return None
+        entry = Action(service, name, Access.OTHER, Granularity.OPERATION, ("*",), ip_restriction=False)
+        return self._traits_of(entry, in_catalog=False)
+
+    def why_unknown(self, action: str) -> Decision:
+        """Return the refusal of calls of a name that has no traits."""
+        service, _, name = action.partition(":")
+        if not ACTION_NAME.fullmatch(name):
+            return ACTION_INVALID
+        if service in self._catalog.services:
+            return ACTION_UNKNOWN
+        return SERVICE_UNKNOWN if SERVICE.fullmatch(service) else ACTION_INVALID
+
+    def _traits_of(self, entry: Action, *, in_catalog: bool) -> ActionTraits:
+        tags = self._catalog.services[entry.service].tag_authorization
+        return ActionTraits(entry, entry.ip_restriction or self._gateway_ip, tags, in_catalog)

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any, TypeGuard
+from typing import Any
 
 from camguard.catalog.model import Action
 from camguard.engine.call import Call
 from camguard.policy.keys import IP, REQUEST_TAG, TAGS, TIME
+from camguard.policy.patterns import Bindings
 from camguard.policy.resources import Owner
-from camguard.policy.variables import Bindings
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +30,12 @@ class ActionTraits:
     in_catalog: bool  # False: the name is well-formed, and the catalog does not list it
 
 
-def is_instant(moment: float | None) -> TypeGuard[float]:
-    """Return whether a time is an instant (Rule 2)."""
-    return moment is not None and -inf < moment < inf
-
-
 def values_of(key: str, call: Call, traits: ActionTraits) -> Sequence[Any] | None:
     """Return the values of a key, or None if this call does not supply it."""
     if key == IP:
         return (call.source_ip,) if traits.supports_ip and call.source_ip is not None else None
     if key == TIME:
-        return (call.time,) if is_instant(call.time) else None
+        return (call.time,) if call.time is not None and -inf < call.time < inf else None
     base, slash, name = key.partition("/")
     if base in TAGS:
         tags = call.request_tags if base == REQUEST_TAG else call.resource_tags

@@ -6,6 +6,7 @@ Rule 1: a table is compiled when it is first needed and kept in an LRU cache tha
 Rule 2: an unknown principal, then an unknown action, is refused before any policy is evaluated.
 Rule 3: `decide` looks up range tables that earlier calls have computed. The first call of an action, a call
         in another interval of time, and a call that needs more than address and time take `_decide_slowly`.
+        `judge` computes the same without range tables and masks, so that explanations check them.
 Rule 4: there are no reference cycles: a replaced bundle is freed by reference counting with its last request,
         without a garbage collection, which would pause all calls.
 """
@@ -14,16 +15,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
+from math import inf
 from threading import Lock
 
 from cachetools import LRUCache
 
 from camguard.bounded_cache import BoundedCache
-from camguard.engine.action_index import ActionIndex, StatementIndex
-from camguard.engine.attributes import is_instant
+from camguard.engine.action_index import ActionIndex, IpSupport, KnownActions, StatementIndex, UnknownAction
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
-from camguard.engine.known_actions import IpSupport, KnownActions, UnknownAction
 from camguard.engine.layers import SECOND_FACTOR, Layer, Layers, resolve
 from camguard.engine.row import NO_ALLOW, ActionRules
 from camguard.engine.table import Table
@@ -105,7 +105,9 @@ class Evaluator:
             table = self.table(call.principal, call.session)
             if table is None:
                 return PRINCIPAL_UNKNOWN
-        row = table.row(call.action)
+        row = table.rows.get(call.action)
+        if row is None:
+            row = table.row(call.action)
         if row is None:
             return self._refusals[call.action]
         if isinstance(row, Decision):
@@ -113,13 +115,16 @@ class Evaluator:
         place, moment = call.source_ip, call.time
         plain = call.resource_tags is None and call.request_tags is None and call.context is None
         # A time that is not an instant is evaluated rule by rule, as unknown.
-        if row.rangeable and plain and call.resources and place is not None and is_instant(moment):
+        if not plain or place is None or moment is None or not -inf < moment < inf:
+            return self._judge(table, call, row)
+        if row.rangeable and call.resources:
             ranges = table.fill_ranges(call.action, row, moment)
             return ranges.decisions[bisect_right(ranges.bounds, place)]
-        return self._judge(table, call, row)
+        mask = table.mask_at(place, moment) if row.uses_masks else 0
+        return row.judge_resources(call, mask, self.owner)
 
     def judge(self, call: Call) -> Decision:
-        """Return what `decide` returns, computed without range tables, rule by rule."""
+        """Return what `decide` returns, computed rule by rule (Rule 3)."""
         table = self.table(call.principal, call.session)
         return PRINCIPAL_UNKNOWN if table is None else self._judge(table, call)
 

@@ -1,7 +1,7 @@
 """Explains a decision: every statement that names the action of the call, clause by clause.
 
 Rule 1: the explained decision is computed without range tables, so that it checks those that `decide` uses.
-Rule 2: the texts are for people; the truths beside them are those that the decision was computed from.
+Rule 2: the decision was computed from the truths; the texts beside them explain them to readers.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
-from camguard.catalog.model import Action, Granularity
+from camguard.catalog.model import Action
 from camguard.engine.attributes import ActionTraits, bindings_of, values_of
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.engine.evaluator import Evaluator
 from camguard.engine.layers import Layer
-from camguard.engine.rules import misplaced_deny
+from camguard.engine.rules import resource_reach
 from camguard.ipset import format_address
-from camguard.policy.actions import action_match, covers_service
+from camguard.policy.actions import action_match
 from camguard.policy.conditions import clause_truth
 from camguard.policy.keys import IP, TIME
 from camguard.policy.model import Clause, Effect, Statement
 from camguard.policy.resources import Resource, resource_match
-from camguard.policy.truth import Truth, all_of, any_of
+from camguard.policy.values import Truth, all_of, any_of
 
 Kind = Literal["action", "resource", "condition"]
 
@@ -117,31 +117,10 @@ def _note(
 def _resource_notes(
     evaluator: Evaluator, statement: Statement, call: Call, entry: Action
 ) -> Iterator[ClauseNote]:
-    allow = statement.effect is Effect.ALLOW
-    if not entry.resources and allow:
-        words = (
-            "the resources of the action are unknown, because its page could not be read: nothing grants it"
-        )
-        yield ClauseNote("resource", "*", truth=False, why=words)
-        return
-    if entry.granularity is Granularity.SERVICE and allow:
-        whole = any(covers_service(pattern, entry.service) for pattern in statement.actions)
-        if not whole:
-            words = (
-                "the service is authorized as a whole; a statement that names single actions grants nothing"
-            )
-            yield ClauseNote("resource", "*", truth=False, why=words)
-            return
-    if statement.any_resource:
-        yield ClauseNote("resource", "*", truth=True, why="any resource")
-        return
-    texts = " ".join(pattern.text for pattern in statement.patterns)
-    if entry.granularity is not Granularity.RESOURCE:
-        if allow:
-            words = "the action is authorized at operation level: only the resource '*' grants it"
-            yield ClauseNote("resource", texts, truth=False, why=words)
-            return
-        yield ClauseNote("resource", texts, *_misplaced(misplaced_deny(statement, entry, evaluator.catalog)))
+    texts = "*" if statement.any_resource else " ".join(pattern.text for pattern in statement.patterns)
+    reach = resource_reach(statement, entry, evaluator.catalog)
+    if not reach.patterns:
+        yield ClauseNote("resource", texts, reach.truth, reach.why)
         return
     bindings = bindings_of(call.principal, evaluator.owner)
     for resource in call.resources:
@@ -155,12 +134,6 @@ def _resource_notes(
         shown = resource or "a resource that the parameters of the call do not determine"
         words = {True: "matches", False: "does not match", None: "cannot be compared with"}[truth]
         yield ClauseNote("resource", texts, truth, f"{words} {shown}")
-
-
-def _misplaced(truth: Truth) -> tuple[Truth, str]:
-    if truth is False:
-        return False, "names resources of other actions or services"
-    return truth, "names a resource, but the action has no resources; write '*' (until then the deny applies)"
 
 
 def _condition_note(evaluator: Evaluator, clause: Clause, call: Call, traits: ActionTraits) -> ClauseNote:

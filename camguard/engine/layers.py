@@ -46,8 +46,8 @@ class Layers:
     """The policies of a principal, by id.
 
     account: the levels of the organisation, outermost first; each must allow. identity: the principal's own
-    policies, then those of its groups, each once. root: whether the principal is the owner, to whom the
-    identity layer allows every action on resources of its own account (CAM 10.3).
+    policies, then those of its groups, each once. root: whether the principal is the owner, for which
+    the identity layer allows every action on resources of its own account (CAM 10.3).
     """
 
     root: bool

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -26,28 +27,6 @@ class Principals:
     owner: Owner
     layers: Mapping[str, Layers]
     names: Mapping[str, str]
-
-
-class _Reader(ObjectReader):
-    """Reads one document, and gives principals with the same policies the same `Layers`."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__(source, "PrincipalsError")
-        self._shared: dict[object, Layers] = {}
-
-    def shared(
-        self,
-        account: tuple[tuple[str, ...], ...],
-        identity: tuple[str, ...],
-        boundary: str | None,
-        *,
-        root: bool,
-    ) -> Layers:
-        """Return the `Layers` object of these policies, which is the same for equal arguments."""
-        key = (root, account, identity, boundary)
-        if key not in self._shared:
-            self._shared[key] = Layers(root, account, identity, boundary)
-        return self._shared[key]
 
 
 _TEXT = or_null(text)
@@ -71,7 +50,8 @@ def _once(listed: Sequence[str] | None) -> tuple[str, ...]:
 
 def read_principals(raw: Any, source: str) -> Principals | tuple[Problem, ...]:
     """Return the principals in a tree of principals.json that `read_json` returned, or all its problems."""
-    reader = _Reader(source)
+    reader = ObjectReader(source, "PrincipalsError")
+    shared = cache(Layers)  # Rule 2
     top = reader.members(raw, "", optional=_TOP)
     owner = Owner(**{"uin": "", "app_id": "", **reader.members(top.get("owner"), "/owner", _OWNER)})
     levels = top.get("account")
@@ -86,13 +66,13 @@ def read_principals(raw: Any, source: str) -> Principals | tuple[Problem, ...]:
         name: _once(reader.members(group, child("/groups", name), optional=_GROUP).get("policies"))
         for name, group in reader.object(top.get("groups", {}), "/groups").items()
     }
-    layers = {f"uin/{owner.uin}": reader.shared(account, (), None, root=True)}
+    layers = {f"uin/{owner.uin}": shared(root=True, account=account, identity=(), boundary=None)}
     names = {f"uin/{owner.uin}": "owner"}
     for principal, name, identity, boundary in (
         *_users(reader, top.get("users", {}), groups, owner),
         *_roles(reader, top.get("roles", {})),
     ):
-        layers[principal] = reader.shared(account, identity, boundary, root=False)
+        layers[principal] = shared(root=False, account=account, identity=identity, boundary=boundary)
         names[principal] = name
     if reader.problems:
         return tuple(reader.problems)
@@ -102,7 +82,9 @@ def read_principals(raw: Any, source: str) -> Principals | tuple[Problem, ...]:
 _Row = tuple[str, str, tuple[str, ...], str | None]  # principal, name, policies, boundary
 
 
-def _users(reader: _Reader, raw: Any, groups: Mapping[str, tuple[str, ...]], owner: Owner) -> Iterator[_Row]:
+def _users(
+    reader: ObjectReader, raw: Any, groups: Mapping[str, tuple[str, ...]], owner: Owner
+) -> Iterator[_Row]:
     for uin, user in reader.object(raw, "/users").items():
         at = child("/users", uin)
         members = reader.members(user, at, optional=_USER)
@@ -118,7 +100,7 @@ def _users(reader: _Reader, raw: Any, groups: Mapping[str, tuple[str, ...]], own
         yield f"uin/{uin}", members.get("name") or uin, _once(identity), members.get("boundary")
 
 
-def _roles(reader: _Reader, raw: Any) -> Iterator[_Row]:
+def _roles(reader: ObjectReader, raw: Any) -> Iterator[_Row]:
     for name, role in reader.object(raw, "/roles").items():
         at = child("/roles", name)
         members = reader.members(role, at, optional=_ROLE)

@@ -25,9 +25,8 @@ from camguard.policy.conditions import clause_truth
 from camguard.policy.keys import IP, REQUEST_TAG, TAGS, TIME
 from camguard.policy.model import Clause, Effect, Policy, ResourcePattern, Statement
 from camguard.policy.operators import Kind
+from camguard.policy.patterns import STAR, fill
 from camguard.policy.resources import Owner, Resource
-from camguard.policy.star import STAR
-from camguard.policy.variables import fill
 from camguard.suggest import few
 
 _MAX_RANGES = 4  # ranges that one proposal lists

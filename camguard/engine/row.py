@@ -2,22 +2,22 @@
 
 Theory of operation. Most policies limit a call by source address and time alone. The address line and time
 are one-dimensional, so all conditions on them together cut the line into a few ranges, and within one range
-every such condition has the same truth. `ActionRules` uses that in three forms, each slower than the one
-before:
+every such condition has the same truth. `ActionRules` decides in four ways, each slower than the one before:
 
 1. Nothing in the rules depends on the call: one ready `Decision`.
 2. Only address and time matter: a `RangeTable`, which holds for one interval of time the bounds of the
    address ranges and one ready `Decision` per range. A call costs one bisection. A call at another time
    replaces the table by that of its own interval.
-3. Resources, tags or other keys matter: `judge` evaluates every rule on the call.
+3. Resources matter too: `judge_resources` compares the patterns of those rules whose conditions hold.
+4. The call has tags or other keys, or lacks its address or time: `judge` evaluates every rule on the call.
 
-Forms 1 and 2 are computed from bit masks. `camguard.engine.intervals` gives every range and every interval of
-time a mask: one bit per condition on address or time, set where the condition holds. A `Rule` keeps the bits
-that it requires and the bits that it forbids. Ranges whose masks differ only in bits that no rule uses have
-the same decision, so decisions are computed once per used mask, and neighbouring ranges with equal decisions
-are merged.
+The first three ways use bit masks. `camguard.engine.intervals` gives every range and every interval of time a
+mask: one bit per condition on address or time, set where the condition holds. A `Rule` keeps the bits that it
+requires and the bits that it forbids. Ranges whose masks differ only in bits that no rule uses have the same
+decision, so decisions are computed once per used mask, and neighbouring ranges with equal decisions are
+merged.
 
-Rule 1: the forms agree. `judge` evaluates the same rules without masks; tests compare the results.
+Rule 1: the four ways agree. `judge` evaluates the same rules without masks; tests compare the results.
 Rule 2: no layer may deny, and every limiting layer must allow. A deny that is TRUE takes precedence over a
         deny that is unknown, and this one over a missing allow (CAM 10.2).
 """
@@ -27,17 +27,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
-from camguard.engine.attributes import ActionTraits
+from camguard.engine.attributes import ActionTraits, bindings_of, values_of
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.intervals import TimeInterval
 from camguard.engine.layers import IDENTITY, Layer
-from camguard.engine.rules import Rule, RuleEvaluation
+from camguard.engine.rules import Rule
+from camguard.policy.conditions import clause_truth
 from camguard.policy.model import Effect
-from camguard.policy.resources import Found, Owner, mask_of
-from camguard.policy.truth import Truth
+from camguard.policy.patterns import Bindings
+from camguard.policy.resources import Found, Owner, mask_of, match_resources
+from camguard.policy.values import Truth, all_of
 
 NO_ALLOW = Decision(Reason.NO_ALLOW, layer=IDENTITY)
 
@@ -71,7 +73,8 @@ class ActionRules:
     """
 
     __slots__ = (
-        "_by_mask", "_used_bits", "checks_owner", "layers", "match_any", "rangeable", "ranges", "rules",
+        "_by_mask", "_has_variables", "_used_bits",
+        "checks_owner", "layers", "match_any", "rangeable", "ranges", "rules", "uses_masks",
     )  # fmt: skip
 
     def __init__(
@@ -81,11 +84,14 @@ class ActionRules:
         self.rules = rules
         self.match_any = match_any
         self.checks_owner = resource_level and any(layer.open for layer in layers)
-        self.rangeable = not self.checks_owner and not any(rule.patterns for rule in rules)
         self.ranges = NO_RANGES
+        patterns = [pattern for rule in rules for pattern in rule.patterns]
+        self.rangeable = not self.checks_owner and not patterns
+        self._has_variables = any(not isinstance(pattern.path, str) for pattern in patterns)
         self._used_bits = 0
         for rule in rules:
             self._used_bits |= rule.required_bits | rule.forbidden_bits
+        self.uses_masks = self._used_bits != 0  # whether address or time matters
         self._by_mask: dict[int, Decision] = {}
 
     @property
@@ -99,8 +105,8 @@ class ActionRules:
         """Return the decision where exactly the conditions of a mask hold. mask: used bits only."""
         decision = self._by_mask.get(mask)
         if decision is None:
-            decision = combine(self, lambda rule: _ALONE[rule.truth_for(mask)], 1, 1)
-            self._by_mask[mask] = decision
+            found = [(rule, _ALONE[_truth_under(rule, mask)]) for rule in self.rules]
+            decision = self._by_mask[mask] = combine(self, found, 1, 1)
         return decision
 
     def rebuild(self, interval: TimeInterval, bounds: Sequence[int], masks: Sequence[int]) -> RangeTable:
@@ -122,25 +128,55 @@ class ActionRules:
         ranges = self.ranges = RangeTable(interval.begin, interval.end, tuple(starts), tuple(decisions))
         return ranges  # not self.ranges: another thread may have replaced it by that of another interval
 
+    def judge_resources(self, call: Call, mask: int, owner: Owner) -> Decision:
+        """Return the decision of a call without tags and context. mask: of its address and its time."""
+        bindings = bindings_of(call.principal, owner) if self._has_variables else {}
+        return self._combined(call, owner, bindings, lambda rule: _truth_under(rule, mask))
+
     def judge(self, call: Call, traits: ActionTraits, owner: Owner) -> Decision:
         """Return the decision by evaluating every rule on the call."""
-        owned = mask_of([not self.checks_owner or owner.owns(resource) for resource in call.resources])
-        return combine(self, RuleEvaluation(call, traits, owner).found, len(call.resources), owned)
+        bindings = bindings_of(call.principal, owner)
+
+        def truth_of(rule: Rule) -> Truth:
+            clauses = ((clause, values_of(clause.key, call, traits)) for clause in rule.clauses)
+            return all_of((rule.settled, *(clause_truth(clause, have, bindings) for clause, have in clauses)))
+
+        return self._combined(call, owner, bindings, truth_of)
+
+    def _combined(
+        self, call: Call, owner: Owner, bindings: Bindings, truth_of: Callable[[Rule], Truth]
+    ) -> Decision:
+        """Compare the resources of a call. truth_of: whether the conditions of a rule hold for it."""
+        held = [(rule, truth) for rule in self.rules if (truth := truth_of(rule)) is not False]
+        wanted = [(rule.patterns, rule.effect) for rule, _ in held]
+        every, found = match_resources(call.resources, wanted, owner, bindings)
+        judged = [
+            (rule, each if truth else Found(0, each.true | each.unknown))
+            for (rule, truth), each in zip(held, found, strict=True)
+        ]
+        owned = mask_of(map(owner.owns, call.resources)) if self.checks_owner else every
+        return combine(self, judged, every, owned)
 
 
-Judge: TypeAlias = Callable[[Rule], Found]  # rule -> for which resources of the call it applies
+def _truth_under(rule: Rule, mask: int) -> Truth:
+    """Return whether the conditions of a rule hold for a call of this mask that supplies nothing else."""
+    if mask & rule.required_bits != rule.required_bits or mask & rule.forbidden_bits:
+        return False
+    return None if rule.residual else rule.settled
+
+
 _ALONE: Mapping[Truth, Found] = MappingProxyType({True: Found(1, 0), None: Found(0, 1), False: Found(0, 0)})
 
 
-def combine(row: ActionRules, judge: Judge, count: int, owned: int) -> Decision:
+def combine(row: ActionRules, judged: Sequence[tuple[Rule, Found]], every: int, owned: int) -> Decision:
     """Combine the rules of all layers into one decision (CAM 10.2).
 
-    count: of the call's resources; without any, nothing is allowed. owned: the mask of the resources that
-    belong to the owner, or of all resources where that does not matter.
+    judged: for which resources of the call each rule applies; a rule that does not apply may be left out.
+    every: the mask of all resources; without any, nothing is allowed. owned: the mask of those that belong to
+    the owner, or of all where that does not matter.
     """
-    if not count:
+    if not every:
         return NO_ALLOW
-    judged = [(rule, judge(rule)) for rule in row.rules]
     denies = [(rule, found) for rule, found in judged if rule.effect is Effect.DENY]
     for reason, counting in (
         (Reason.EXPLICIT_DENY, [rule for rule, found in denies if found.true]),
@@ -150,7 +186,6 @@ def combine(row: ActionRules, judge: Judge, count: int, owned: int) -> Decision:
             layer = row.layers[counting[0].layer].name
             return Decision(reason, tuple(dict.fromkeys(rule.id for rule in counting)), layer)
     allows = [(rule, found.true) for rule, found in judged if rule.effect is Effect.ALLOW and found.true]
-    every = mask_of([True] * count)
     limits = [(layer.name, mask) for layer, mask in _limiting_layers(row, allows, every, owned)]
     short = 0
     for _, mask in limits:

@@ -13,16 +13,13 @@ from typing import NamedTuple
 
 from camguard.catalog.model import Action, Catalog, Granularity
 from camguard.engine.action_index import StatementIndex
-from camguard.engine.attributes import ActionTraits, bindings_of, values_of
-from camguard.engine.call import Call
+from camguard.engine.attributes import ActionTraits
 from camguard.engine.layers import Layer
 from camguard.policy.actions import action_match, covers_service
-from camguard.policy.conditions import clause_truth
 from camguard.policy.keys import IP, TIME
 from camguard.policy.model import Clause, Effect, ResourcePattern, Statement
-from camguard.policy.resources import Found, Owner, Targets, mask_of
-from camguard.policy.star import STAR
-from camguard.policy.truth import Truth, all_of
+from camguard.policy.patterns import STAR
+from camguard.policy.values import Truth, all_of
 
 
 class Rule(NamedTuple):
@@ -44,17 +41,6 @@ class Rule(NamedTuple):
     residual: tuple[Clause, ...]
     patterns: tuple[ResourcePattern, ...]
 
-    def truth_for(self, mask: int) -> Truth:
-        """Return whether the rule applies to a call of this mask that supplies nothing else."""
-        if mask & self.required_bits != self.required_bits or mask & self.forbidden_bits:
-            return False
-        return None if self.residual else self.settled
-
-
-def missing_rule(policy: str, layer: int) -> Rule:
-    """Return the deny that stands for an attached policy that does not exist (DEC-40)."""
-    return Rule(policy, layer, Effect.DENY, None, 0, 0, (), (), ())
-
 
 def rules_of(  # noqa: PLR0913 - everything that a rule depends on
     layer: Layer,
@@ -73,16 +59,17 @@ def rules_of(  # noqa: PLR0913 - everything that a rule depends on
     entry = traits.entry
     for statement in layer.parts:
         if isinstance(statement, str):
-            yield missing_rule(statement, at)
+            # An attached policy that does not exist is a deny that cannot be evaluated (DEC-40).
+            yield Rule(statement, at, Effect.DENY, None, 0, 0, (), (), ())
             continue
         named = statements.truth(statement, entry)
         if named is False:
             continue
-        reached, patterns = _resource(statement, entry, catalog)
-        if reached is False:
+        reach = resource_reach(statement, entry, catalog)
+        if reach.truth is False:
             continue
         required_bits = forbidden_bits = 0
-        truths: list[Truth] = [named, reached]
+        truths: list[Truth] = [named, reach.truth]
         residual = []
         for clause in statement.condition:
             if clause.key == IP and not traits.supports_ip:
@@ -102,63 +89,66 @@ def rules_of(  # noqa: PLR0913 - everything that a rule depends on
             forbidden_bits,
             statement.condition,
             tuple(residual),
-            patterns,
+            reach.patterns,
         )
 
 
-def _resource(
-    statement: Statement, entry: Action, catalog: Catalog
-) -> tuple[Truth, tuple[ResourcePattern, ...]]:
-    """Return whether the resource element matches an action, and the patterns that a call must match."""
-    if not entry.resources and statement.effect is Effect.ALLOW:
-        return False, ()  # the page of the action could not be read, so its resources are unknown
-    if entry.granularity is Granularity.SERVICE and statement.effect is Effect.ALLOW:
-        covered = any(covers_service(pattern, entry.service) for pattern in statement.actions)
-        return statement.any_resource and covered, ()  # DEC-46
-    if statement.any_resource:
-        return True, ()
-    if entry.granularity is Granularity.RESOURCE:
-        return True, statement.patterns
+class Reach(NamedTuple):
+    """Whether the resource element of a statement matches an action. why: the reason in words.
+
+    patterns: those of which a resource of the call must match one; empty where the action determines `truth`.
+    """
+
+    truth: Truth
+    why: str
+    patterns: tuple[ResourcePattern, ...] = ()
+
+
+_ANY = Reach(truth=True, why="any resource")
+_UNREADABLE = Reach(
+    truth=False,
+    why="the resources of the action are unknown, because its page could not be read: nothing grants it",
+)
+_SINGLE_ACTIONS = Reach(
+    truth=False,
+    why="the service is authorized as a whole; a statement that names single actions grants nothing",
+)
+_NOT_ANY = Reach(
+    truth=False, why="the action is authorized at operation level: only the resource '*' grants it"
+)
+_ELSEWHERE = Reach(truth=False, why="names resources of other actions or services")
+_MISPLACED = Reach(
+    truth=None,
+    why="names a resource, but the action has no resources; write '*' (until then the deny applies)",
+)
+
+
+def resource_reach(statement: Statement, entry: Action, catalog: Catalog) -> Reach:
+    """Return whether the resource element of a statement matches an action."""
     if statement.effect is Effect.ALLOW:
-        return False, ()  # CAM 11.2, DEC-45
-    return misplaced_deny(statement, entry, catalog), ()
+        if not entry.resources:
+            return _UNREADABLE
+        if entry.granularity is Granularity.SERVICE and not any(
+            covers_service(pattern, entry.service) for pattern in statement.actions
+        ):
+            return _SINGLE_ACTIONS  # DEC-46
+    if statement.any_resource:
+        return _ANY
+    if entry.granularity is Granularity.RESOURCE:
+        return Reach(truth=True, why="", patterns=statement.patterns)
+    if statement.effect is Effect.ALLOW:
+        return _NOT_ANY  # CAM 11.2, DEC-45
+    return _misplaced_deny(statement, entry, catalog)
 
 
-def misplaced_deny(statement: Statement, entry: Action, catalog: Catalog) -> Truth:
+def _misplaced_deny(statement: Statement, entry: Action, catalog: Catalog) -> Reach:
     """Return whether a deny on resources applies to an action that has none (CAM 11.3, DEC-47)."""
     if all(pattern.service not in ("", STAR, entry.service) for pattern in statement.patterns):
-        return False
+        return _ELSEWHERE
     rows = catalog.services[entry.service].actions.values()
     aimed_elsewhere = any(
         row.granularity is Granularity.RESOURCE
         and any(action_match(p, statement.effect, row.service, row.name) is True for p in statement.actions)
         for row in rows
     )
-    return False if aimed_elsewhere else None
-
-
-class RuleEvaluation:
-    """Evaluates rules on one call without masks of conditions: slower, and for every kind of condition."""
-
-    __slots__ = ("_bindings", "_call", "_every", "_owner", "_targets", "_traits")
-
-    def __init__(self, call: Call, traits: ActionTraits, owner: Owner) -> None:
-        self._call = call
-        self._traits = traits
-        self._owner = owner
-        self._targets = Targets(call.resources, owner)
-        self._every = mask_of([True] * len(call.resources))
-        self._bindings = bindings_of(call.principal, owner)
-
-    def found(self, rule: Rule) -> Found:
-        """Return for which resources of the call a rule applies."""
-        truth = all_of((rule.settled, *(self._clause(clause) for clause in rule.clauses)))
-        if truth is False:
-            return Found(0, 0)
-        if not rule.patterns:
-            return Found(self._every, 0) if truth else Found(0, self._every)
-        found = self._targets.found(rule.patterns, rule.effect, self._owner, self._bindings)
-        return found if truth else Found(0, found.true | found.unknown)
-
-    def _clause(self, clause: Clause) -> Truth:
-        return clause_truth(clause, values_of(clause.key, self._call, self._traits), self._bindings)
+    return _ELSEWHERE if aimed_elsewhere else _MISPLACED

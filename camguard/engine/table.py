@@ -9,6 +9,7 @@ Rule 3: `ranges` has for each action the range table of its last call, or NO_RAN
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
@@ -28,7 +29,7 @@ TraitsOf: TypeAlias = Callable[[str], ActionTraits | None]  # action -> its trai
 
 
 class Table:
-    """Layers, compiled for the calls of the principals who carry them."""
+    """Layers, compiled for the calls of the principals that have them."""
 
     __slots__ = (
         "_bits",
@@ -84,6 +85,11 @@ class Table:
         if action in self.rows:
             self.ranges[action] = ranges
         return ranges
+
+    def mask_at(self, place: int, moment: float) -> int:
+        """Return the bits of the conditions that hold for an address and an instant."""
+        at = bisect_left(self.cuts, moment) + bisect_right(self.cuts, moment)
+        return self._masks[bisect_right(self.bounds, place)] | self._time_masks[at]
 
     def row(self, action: str) -> ActionRules | Decision | None:
         """Return the row of an action, or its constant decision, or None if the action is unknown."""

@@ -1,10 +1,12 @@
-"""The admin listener: metrics, health, readiness, reload, status. Its own port, never the callers' (T118).
+"""The admin listener: metrics, health, readiness, reload, status. It never shares a port with calls (T118).
 
-Rule 1: it is asked seldom and never delays a call: a scrape is rendered in a thread, one at a time (T115).
-Rule 2: nothing here is secret and nothing of it was written by a caller.
-Rule 3: what may block runs in a daemon thread: one that never returns does not keep the process from ending.
-Rule 4: a name that somebody made resolve to this machine (DNS rebinding) can neither read nor reload: `Host`
-        must be an address, `localhost` or a name of the settings, except for scrapes and health checks.
+Rule 1: an admin request never delays a call: a scrape is rendered in a thread, one at a time (T115).
+Rule 2: no answer contains a secret, or text that a caller has written.
+Rule 3: work that may block runs in a daemon thread, so that a thread that never returns does not keep the
+        process from ending.
+Rule 4: a page whose name an attacker lets resolve to this machine (DNS rebinding) can neither read nor
+        reload: `Host` must be an address, `localhost` or a name of the settings, except for scrapes and
+        health checks.
 """
 
 from __future__ import annotations
@@ -34,17 +36,17 @@ from camguard.telemetry.metrics import CONTENT_TYPE
 T = TypeVar("T")
 
 FRESH: Final = {"cache-control": "no-store"}
-RELOAD_SECONDS: Final = 30.0  # after which whoever asked for a reload is answered that it has not ended
-ANY_HOST: Final = frozenset(("/metrics", "/-/healthy", "/-/ready"))  # asked by GET or HEAD
+RELOAD_SECONDS: Final = 30.0  # after which a request for a reload is answered, even if the poll has not ended
+ANY_HOST: Final = frozenset(("/metrics", "/-/healthy", "/-/ready"))  # answered for every `Host`, GET and HEAD
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What the admin listener tells of.
+    """Where the admin listener gets its answers from.
 
-    render: the exposition. missing: what keeps calls from being judged now, empty when ready. reload: look at
-    policies and keys now, in the thread that calls. status: facts for a person.
+    render: returns the exposition. missing: returns why calls cannot be judged now, empty when ready. reload:
+    polls policies and keys, in the calling thread. status: returns the content of `/api/status`; may block.
     """
 
     render: Callable[[], bytes]
@@ -53,8 +55,8 @@ class Sources:
     status: Callable[[], Mapping[str, Any]]
 
 
-class Facts(JSONResponse):
-    """A JSON answer that is never stored, and that a terminal can show."""
+class AdminResponse(JSONResponse):
+    """A JSON answer that no cache stores and every terminal can show."""
 
     def __init__(self, content: Mapping[str, Any], status_code: int = 200) -> None:
         super().__init__(content, status_code, FRESH)
@@ -67,7 +69,7 @@ class Facts(JSONResponse):
 
 def admin(sources: Sources, hosts: Collection[str] = ()) -> ASGIApp:
     """Return the application of the admin listener. hosts: names in lower case that `Host` may hold."""
-    return HostJudge(
+    return HostFilter(
         Starlette(
             routes=[
                 Route("/metrics", metrics(sources)),
@@ -81,8 +83,8 @@ def admin(sources: Sources, hosts: Collection[str] = ()) -> ASGIApp:
     )
 
 
-class HostJudge:
-    """Refuses requests whose `Host` is a name that nobody allowed, except for those of `ANY_HOST`."""
+class HostFilter:
+    """Refuses requests whose `Host` is not an allowed name, except for the paths in `ANY_HOST`."""
 
     def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
         self._app = app
@@ -91,13 +93,13 @@ class HostJudge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         read = scope["method"] in {"GET", "HEAD"} and scope["path"] in ANY_HOST
-        if read or self._may(Request(scope).headers.getlist("host")):
+        if read or self._allowed(Request(scope).headers.getlist("host")):
             await self._app(scope, receive, send)
             return
         message = "is neither an IP address nor localhost nor a name in gateway.admin_hosts"
         await refusal(message)(scope, receive, send)
 
-    def _may(self, values: Sequence[str]) -> bool:
+    def _allowed(self, values: Sequence[str]) -> bool:
         found = _HOST.fullmatch(values[0]) if len(values) == 1 else None
         if found is None:
             return False
@@ -111,18 +113,18 @@ class HostJudge:
 
 
 def refusal(message: str) -> Response:
-    """Return the answer to who may not ask this. message: what is wrong with `Host` or `Origin`."""
+    """Return the answer to a request with a `Host` that is not allowed. message: what is wrong with it."""
     problem = {"where": "Host", "code": "HostRefused", "message": message}
-    return Facts({"result": "refused", "problems": [problem]}, 403)
+    return AdminResponse({"result": "refused", "problems": [problem]}, 403)
 
 
-async def apart(do: Callable[[], T]) -> T:
-    """Return what `do` returns, called in a daemon thread: Python would wait for the thread of a pool."""
+async def in_daemon_thread(do: Callable[[], T]) -> T:
+    """Return what `do` returns, run in a daemon thread, because Python waits for the threads of a pool."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
-    def settle(result: T | None, error: Exception | None) -> None:
-        if future.done():  # the listener ended meanwhile
+    def deliver(result: T | None, error: Exception | None) -> None:
+        if future.done():  # the listener has ended meanwhile
             return
         if error is not None:
             future.set_exception(error)
@@ -136,7 +138,7 @@ async def apart(do: Callable[[], T]) -> T:
         except Exception as exc:  # noqa: BLE001 - it is raised again where the result is awaited
             error = exc
         with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(settle, result, error)
+            loop.call_soon_threadsafe(deliver, result, error)
 
     threading.Thread(target=run, name="camguard-admin", daemon=True).start()
     return await future
@@ -146,80 +148,80 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def metrics(sources: Sources) -> Endpoint:
-    """Return what Prometheus asks."""
+    """Return the endpoint that Prometheus scrapes."""
     turn = asyncio.Lock()
 
     async def endpoint(_: Request) -> Response:
         async with turn:
-            body = await apart(sources.render)
+            body = await in_daemon_thread(sources.render)
         return Response(body, media_type=CONTENT_TYPE)
 
     return endpoint
 
 
 async def healthy(_: Request) -> Response:
-    """Say that the event loop turns."""
+    """Answer that the event loop runs."""
     return PlainTextResponse("healthy\n", headers=FRESH)
 
 
 def ready(sources: Sources) -> Endpoint:
-    """Return what a load balancer asks: 200, or 503 with what is missing."""
+    """Return the endpoint for load balancers: it answers 200, or 503 with what is missing."""
 
     async def endpoint(_: Request) -> Response:
         missing = list(sources.missing())
-        return Facts({"ready": not missing, "missing": missing}, 503 if missing else 200)
+        return AdminResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
 
     return endpoint
 
 
 def reload(sources: Sources) -> Endpoint:
-    """Return what looks at policies and keys now, and answers with what came of it.
+    """Return the endpoint that polls policies and keys, and answers with the outcome.
 
-    One look at a time. Whoever asks during a look waits for it and gets another: the answer means that what
-    was there before the question was looked at.
+    One poll runs at a time. A request that arrives during a poll waits for it, and a new poll is made for the
+    request: the answer covers every change that was made before the request.
     """
     turn = asyncio.Lock()
 
-    async def look(begun: asyncio.Event) -> ReloadOutcome:
+    async def poll(begun: asyncio.Event) -> ReloadOutcome:
         async with turn:
             begun.set()
-            return await apart(sources.reload)
+            return await in_daemon_thread(sources.reload)
 
     async def endpoint(request: Request) -> Response:
         if not same_site(request):
-            return Facts({"result": "refused", "problems": []}, 403)
+            return AdminResponse({"result": "refused", "problems": []}, 403)
         begun = asyncio.Event()
-        task = asyncio.create_task(look(begun))
+        task = asyncio.create_task(poll(begun))
         done, _ = await asyncio.wait((task,), timeout=RELOAD_SECONDS)
         if done:
             outcome = task.result()
-            return Facts(told(outcome), 500 if outcome.result == "failure" else 200)
+            return AdminResponse(outcome_document(outcome), 500 if outcome.result == "failure" else 200)
         if not begun.is_set():
-            task.cancel()  # a look that hangs is never joined by others
-        return Facts({"result": "failure", "problems": [slow()]}, 504)
+            task.cancel()  # so that requests do not queue behind a poll that hangs
+        return AdminResponse({"result": "failure", "problems": [timeout_problem()]}, 504)
 
     return endpoint
 
 
-def slow() -> dict[str, str]:
+def timeout_problem() -> dict[str, str]:
     """Return the problem of a reload that has not ended."""
     message = f"has not ended after {RELOAD_SECONDS:g} seconds; what was in force before stays in force"
     return {"where": "bundle", "code": "ReloadTimeout", "message": message}
 
 
 def status(sources: Sources) -> Endpoint:
-    """Return what a person asks."""
+    """Return the endpoint that shows operators the state of the gateway."""
     turn = asyncio.Lock()
 
     async def endpoint(_: Request) -> Response:
         async with turn:
-            return Facts(await apart(sources.status))
+            return AdminResponse(await in_daemon_thread(sources.status))
 
     return endpoint
 
 
-def told(outcome: ReloadOutcome) -> dict[str, Any]:
-    """Return a reload as JSON holds it."""
+def outcome_document(outcome: ReloadOutcome) -> dict[str, Any]:
+    """Return the outcome of a poll as JSON contains it."""
     return {
         "result": outcome.result,
         "revision": outcome.revision,
@@ -228,6 +230,6 @@ def told(outcome: ReloadOutcome) -> dict[str, Any]:
 
 
 def same_site(request: Request) -> bool:
-    """Whether a request was not sent by a page of another site in somebody's browser."""
+    """Return False if a browser sent the request for a page of another site."""
     origin = request.headers.get("origin")
     return origin is None or urlsplit(origin).netloc == request.headers.get("host")

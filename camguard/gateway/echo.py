@@ -1,6 +1,7 @@
-"""The embedded upstream: answers in the vendor's envelope with what it was sent. A newcomer needs no other.
+"""The embedded upstream answers with facts about the request, so that a trial needs no other upstream.
 
-It tells facts of the call and sizes. Authorization, token, query and body are never repeated.
+The answer has the form of the vendor's API. It contains facts about the call, and sizes, but never the text
+of Authorization, token, query or body.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from camguard.enforcement.outcome import RECORD_KEY
 from camguard.ipset import format_address
+from camguard.middleware import send_refusal
+from camguard.request.rejection import Refusal
 from camguard.telemetry.record import Record
 
 HEADERS = {b"x-tc-version": "Version", b"x-tc-region": "Region", b"content-type": "ContentType"}
@@ -28,15 +31,15 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         if not message.get("more_body", False):
             break
     body = json.dumps({"Response": facts(scope, size)}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    headers = ((b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()))
+    await send_refusal(Refusal(200, headers, body), send)
 
 
 def facts(scope: Scope, size: int) -> dict[str, Any]:
-    """Return what the request said. size: bytes of its body."""
+    """Return the facts about a request. size: bytes of its body."""
     record: Record = scope[RECORD_KEY]
-    said: dict[str, Any] = {
+    headers = {HEADERS[name]: value.decode("latin-1") for name, value in scope["headers"] if name in HEADERS}
+    return {
         "Echo": True,
         "Service": record.service,
         "Action": record.action,
@@ -47,6 +50,5 @@ def facts(scope: Scope, size: int) -> dict[str, Any]:
         "QueryBytes": len(scope["query_string"]),
         "BodyBytes": size,
         "RequestId": record.request_id,
+        **headers,
     }
-    said |= {HEADERS[name]: value.decode("latin-1") for name, value in scope["headers"] if name in HEADERS}
-    return said

@@ -1,9 +1,11 @@
-"""The gateway as one process: parts and listeners started, signals heard, all of it ended in order.
+"""The gateway as one process: starts components and listeners, handles signals, ends everything in order.
 
-Rule 1: sockets are bound before anything is promised, and closed to new calls before anything is ended.
-Rule 2: a bundle that cannot be used stops nothing: calls are refused until it is repaired (T108).
-Rule 3: SIGTERM and SIGINT finish what is in flight; a second one does not wait. SIGHUP looks at policies and
-        keys at once.
+Rule 1: sockets are bound before camguard reports that it serves. At the end, the listeners accept no new
+        connection before any component is stopped.
+Rule 2: a bundle that cannot be used does not end the process: every call is refused until it is repaired
+        (T108).
+Rule 3: SIGTERM and SIGINT let requests in flight finish; a second signal ends the process at once. SIGHUP
+        polls policies and keys at once.
 """
 
 from __future__ import annotations
@@ -17,18 +19,17 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import uvloop
 from starlette.types import ASGIApp, Message, Scope
 
 from camguard._version import __version__
-from camguard.assembly import Parts, assemble
+from camguard.bundle import Bundle, Store
 from camguard.enforcement.outcome import RECORD_KEY
-from camguard.errors import Problem, SettingsError
+from camguard.exit_codes import Exit
 from camguard.gateway.admin import Sources, admin
 from camguard.gateway.client import AiohttpClient
 from camguard.gateway.echo import echo
@@ -38,47 +39,48 @@ from camguard.gateway.server import bind, listening, raise_file_limit
 from camguard.middleware import CamguardMiddleware
 from camguard.request.rejection import Style, refusal, rejection
 from camguard.settings import Settings
+from camguard.settings.load import require_supported
 from camguard.settings.source import SettingsSource, state_of_file
+from camguard.wiring import Components, assemble
 
-LISTENER = "gateway"  # of the calls, as metrics and decision log name it
+LISTENER = "gateway"  # the name of the callers' listener in metrics and decision log
 ADMIN_BOUNDS = Bounds(head_seconds=10, body_seconds=30, head_bytes=65_536, connections=256)
 ADMIN_STOP_SECONDS = 1.0
-LAST_SECONDS = 10.0  # beyond `limits.shutdown_seconds`, before a process that hangs is ended
-HUNG = 1  # its exit code
-SWITCH_SECONDS = 0.001  # that a call waits for a thread which reads a bundle, where Python's own are 0.005
+LAST_SECONDS = 10.0  # after `limits.shutdown_seconds`, until a process that hangs is ended
+SWITCH_SECONDS = 0.001  # for which a thread that reads a bundle may delay a call; Python's default is 0.005
 
 DETAILS: dict[Failure, str] = {"timeout": "upstream_timeout", "internal": "internal_error", "cut": "framing"}
 
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """What is bound. admin: None where there is no admin listener, or another process has it."""
+    """The bound sockets. admin: None if there is no admin listener, or if another process serves it."""
 
     calls: socket.socket
     admin: socket.socket | None = None
 
     @property
     def ports(self) -> tuple[int, int | None]:
-        """Of calls and admin, as bound: a setting may leave the choice to the system."""
+        """The bound ports of calls and admin. With port 0 in the settings, the system has chosen them."""
         return self.calls.getsockname()[1], self.admin.getsockname()[1] if self.admin else None
 
     def close(self) -> None:
-        """Close what no listener has closed."""
+        """Close the sockets that no listener has closed."""
         self.calls.close()
         if self.admin is not None:
             self.admin.close()
 
 
 @dataclass(slots=True)
-class Life:
-    """What a running gateway reports about itself.
+class ServerStatus:
+    """What a running gateway reports about itself on the admin listener.
 
-    source: what the settings were read from. workers: as `/api/status` shows them. begun: Unix time.
-    also_missing: beside what the parts miss.
+    source: what the settings were read from. workers: returns the rows that `/api/status` shows.
+    also_missing: returns what is missing besides a valid bundle. begun: Unix time.
     """
 
     settings: Settings
-    parts: Parts
+    store: Store
     source: SettingsSource
     workers: Callable[[], list[dict[str, Any]]]
     also_missing: Callable[[], list[str]] = list
@@ -86,17 +88,13 @@ class Life:
     stopping: bool = False
 
     def missing(self) -> list[str]:
-        """Return what keeps calls from being judged: `bundle`, `stale`, `stopping`."""
-        facts = {
-            "bundle": self.parts.store.bundle is None,
-            "stale": self.parts.store.stale,
-            "stopping": self.stopping,
-        }
+        """Return why calls cannot be judged now: `bundle`, `stale`, `stopping`; empty when ready."""
+        facts = {"bundle": self.store.bundle is None, "stale": self.store.stale, "stopping": self.stopping}
         return [name for name, true in facts.items() if true] + self.also_missing()
 
-    def status(self) -> dict[str, Any]:
-        """Return facts for a person. Reads the settings file, so it may block."""
-        bundle = self.parts.store.bundle
+    def report(self) -> dict[str, Any]:
+        """Return the content of `/api/status`. It reads the settings file, so it may block."""
+        bundle = self.store.bundle
         return {
             "version": __version__,
             "begun": self.begun,
@@ -113,10 +111,8 @@ class Life:
 
 
 def bind_all(settings: Settings) -> Sockets:
-    """Bind what the settings name. Raises SettingsError."""
-    if settings.gateway.authorizer is not None:
-        why = "has no listener in this version; leave it empty"
-        raise SettingsError(Problem("gateway.authorizer", "SettingsError", why))
+    """Bind the addresses that the settings name. Raises SettingsError."""
+    require_supported(settings, "gateway.authorizer")
     calls = bind(settings.gateway.listen, "listen")
     try:
         return Sockets(calls, bind(settings.gateway.admin, "admin") if settings.gateway.admin else None)
@@ -126,7 +122,7 @@ def bind_all(settings: Settings) -> Sockets:
 
 
 def refuser(style: Style) -> Callable[[Scope, Failure], list[Message]]:
-    """Return what answers an allowed call that found no upstream (DEC-53)."""
+    """Return the function that answers an allowed call whose upstream failed (DEC-53)."""
 
     def refuse(scope: Scope, failure: Failure) -> list[Message]:
         decision = rejection(DETAILS.get(failure, "upstream_error"))
@@ -140,57 +136,66 @@ def refuser(style: Style) -> Callable[[Scope, Failure], list[Message]]:
 
 
 @asynccontextmanager
-async def guarded_relay(settings: Settings, parts: Parts) -> AsyncIterator[ASGIApp]:
-    """Give the application of the callers' listener."""
+async def guarded_relay(settings: Settings, components: Components) -> AsyncIterator[ASGIApp]:
+    """Yield the application of the callers' listener."""
     client = AiohttpClient(seconds=settings.limits.upstream_seconds, connections=settings.limits.concurrency)
     refuse = refuser(settings.enforcement.status_style)
     try:
-        relay = Relay(settings.upstream, client, echo, refuse, parts.metrics)
-        yield CamguardMiddleware(relay, guard=parts.guards[LISTENER])
+        relay = Relay(settings.upstream, client, echo, refuse, components.metrics)
+        yield CamguardMiddleware(relay, guard=components.guards[LISTENER])
     finally:
         await client.close()
 
 
-async def serve(life: Life, sockets: Sockets, stop: asyncio.Event, started: Callable[[], None]) -> None:
-    """Serve until `stop` is set, then finish what is in flight. Listeners end in reverse order."""
-    settings, parts = life.settings, life.parts
-    sources = Sources(parts.metrics.render, life.missing, parts.store.reload, life.status)
+def admin_listener(
+    sources: Sources, settings: Settings, sockets: Sockets
+) -> AbstractAsyncContextManager[object]:
+    """Return the admin listener, which serves while its context is open; without a socket, nothing."""
+    if sockets.admin is None:
+        return nullcontext()
+    app = admin(sources, settings.gateway.admin_hosts)
+    return listening(app, sockets.admin, ADMIN_BOUNDS, ADMIN_STOP_SECONDS)
+
+
+async def serve(
+    status: ServerStatus,
+    components: Components,
+    sockets: Sockets,
+    stop: asyncio.Event,
+    started: Callable[[Bundle | None], None],
+) -> None:
+    """Serve until `stop` is set, then let requests in flight finish. Listeners end in reverse order."""
+    settings = status.settings
+    sources = Sources(components.metrics.render, status.missing, components.store.reload, status.report)
     bounds = Bounds.of(settings.limits, raise_file_limit())
     async with AsyncExitStack() as stack:
-        if sockets.admin is not None:
-            await stack.enter_async_context(
-                listening(
-                    admin(sources, settings.gateway.admin_hosts),
-                    sockets.admin,
-                    ADMIN_BOUNDS,
-                    ADMIN_STOP_SECONDS,
-                )
-            )
-        app = await stack.enter_async_context(guarded_relay(settings, parts))
+        await stack.enter_async_context(admin_listener(sources, settings, sockets))
+        app = await stack.enter_async_context(guarded_relay(settings, components))
         calls = listening(app, sockets.calls, bounds, settings.limits.shutdown_seconds)
         await stack.enter_async_context(calls)
-        started()
+        started(components.store.bundle)
         await stop.wait()
-        life.stopping = True
+        status.stopping = True
 
 
-def hear_signals(reload: Callable[[], None], seconds: float) -> asyncio.Event:
-    """Return what SIGTERM and SIGINT set, once; SIGHUP reloads. In the running loop, in the main thread.
+def handle_signals(reload: Callable[[], None], seconds: float) -> asyncio.Event:
+    """Return the event that the first SIGTERM or SIGINT sets. SIGHUP calls `reload`.
 
-    seconds: after which the process ends whatever still hangs: a read of a file, a name that is resolved, a
-    write to a pipe that nobody reads.
+    Must be called in the main thread, while the event loop runs. seconds: after the first signal, until the
+    process is ended even if something hangs: a read of a file, the resolution of a name, or a write to a pipe
+    that no process reads.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 
     def end() -> None:
         stop.set()
-        last = threading.Timer(seconds, os._exit, (HUNG,))
+        last = threading.Timer(seconds, os._exit, (Exit.UNEXPECTED,))
         last.daemon = True
         last.start()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(each)
-            signal.signal(each, signal.SIG_DFL)  # whoever asks twice is not made to wait
+            signal.signal(each, signal.SIG_DFL)  # a second signal ends the process at once (Rule 3)
 
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, end)
@@ -202,31 +207,32 @@ def serve_alone(
     settings: Settings,
     source: SettingsSource,
     sockets: Sockets,
-    started: Callable[[Parts], None],
+    started: Callable[[Bundle | None], None],
     orphaned: int | None = None,
 ) -> None:
-    """Be the gateway until a signal ends it.
+    """Serve calls in this process until a signal ends it.
 
-    source: what the settings were read from. started: called once calls are accepted.
-    orphaned: a file descriptor that becomes readable when the process that watches this one is gone.
+    source: what the settings were read from. started: called with the active bundle once calls are accepted.
+    orphaned: a file descriptor that becomes readable when the supervisor of this process has ended.
 
     Raises SettingsError.
     """
-    parts = assemble(settings, listeners=(LISTENER,), drains=True)
-    parts.start()
+    components = assemble(settings, listeners=(LISTENER,), drains=True)
+    components.start()
     gc.collect()
-    gc.freeze()  # what was loaded stays; a collection need not walk it again and again
+    gc.freeze()  # the loaded objects stay; without this, every collection would visit them again
     sys.setswitchinterval(SWITCH_SECONDS)
 
-    async def serving() -> None:
-        stop = hear_signals(parts.store.request, settings.limits.shutdown_seconds + LAST_SECONDS)
+    async def run() -> None:
+        stop = handle_signals(components.store.request, settings.limits.shutdown_seconds + LAST_SECONDS)
         if orphaned is not None:
             asyncio.get_running_loop().add_reader(orphaned, stop.set)
-        me = {"pid": os.getpid(), "accepting": True, "settings_digest": settings.digest()}
-        await serve(Life(settings, parts, source, lambda: [me]), sockets, stop, partial(started, parts))
+        row = {"pid": os.getpid(), "accepting": True, "settings_digest": settings.digest()}
+        status = ServerStatus(settings, components.store, source, lambda: [row])
+        await serve(status, components, sockets, stop, started)
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serving())
+            runner.run(run())
     finally:
-        parts.stop()
+        components.stop()

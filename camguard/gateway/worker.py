@@ -1,7 +1,7 @@
-"""One of several processes that share a listening socket; `camguard.gateway.workers` starts it.
+"""The program of one worker process. `camguard.gateway.workers` starts it.
 
-Its settings are those that the supervisor was started with, read from a descriptor: never the file, which may
-have been edited since.
+A worker uses the settings with which the supervisor was started. It reads them from a file descriptor, never
+from the settings file, because the file may have been edited since.
 """
 
 from __future__ import annotations
@@ -11,43 +11,43 @@ import os
 import socket
 import sys
 
-from camguard.assembly import Parts
+from camguard.bundle import Bundle
 from camguard.errors import CamguardError
+from camguard.exit_codes import Exit
 from camguard.gateway.run import Sockets, serve_alone
 from camguard.settings.load import parse_settings
 from camguard.settings.source import unpack_source
 from camguard.telemetry.process_log import process_log
 
-INVALID = 3  # as camguard.cli.exit, which is further right in the house
 _CHUNK = 65_536
 
 
-def main(source: str, calls: str, ready: str, orphaned: str) -> int:
+def main(source: str, calls: str, ready: str, orphaned: str) -> Exit:
     """Serve calls, and return the exit code.
 
-    All are inherited file descriptors. source: the packed source of the settings. calls: the socket. ready:
-    where to write the digest of our settings once we accept calls. orphaned: closes when the process that
-    started us is gone.
+    All arguments are numbers of inherited file descriptors. source: the packed source of the settings. calls:
+    the listening socket. ready: the worker writes the digest of its settings here once it accepts calls.
+    orphaned: becomes readable when the supervisor has ended.
     """
     with process_log(sys.stderr, f"%(levelname)s: worker {os.getpid()}: %(message)s"):
         try:
             found = unpack_source(read_all(int(source)))
             settings = parse_settings(found)
 
-            def started(_: Parts) -> None:
+            def started(_: Bundle | None) -> None:
                 os.write(int(ready), settings.digest().encode())
                 os.close(int(ready))
 
             sockets = Sockets(socket.socket(fileno=int(calls)))
             serve_alone(settings, found, sockets, started, int(orphaned))
         except CamguardError as error:
-            logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - it says what is wrong, and where
-            return INVALID
-    return 0
+            logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - the message names the place
+            return Exit.INVALID
+    return Exit.OK
 
 
 def read_all(descriptor: int) -> bytes:
-    """Return a whole file by its descriptor, which shares its position with those of other workers."""
+    """Return a whole file. The position of the descriptor stays, because all workers share it."""
     content = b""
     while chunk := os.pread(descriptor, _CHUNK, len(content)):
         content += chunk

@@ -1,10 +1,12 @@
-"""Several worker processes behind one socket, watched by one that serves the admin listener.
+"""Several worker processes behind one socket. A supervisor starts them and serves the admin listener.
 
-Rule 1: the socket is bound once and inherited: what waits in its queue outlives any worker.
-Rule 2: a worker that dies is replaced; one that cannot start while none serves ends all, with its exit code.
-Rule 3: workers share nothing but the socket and the folder in which their metrics add up.
-Rule 4: every worker, a replaced one too, runs by the settings that this process was started with. They are
-        handed over as they were read then; the file is not looked at again.
+Rule 1: the supervisor binds the socket once, and the workers inherit it. Connections that wait in the queue
+        of the socket outlive any worker.
+Rule 2: a worker that ends is replaced. If a worker ends before any worker has served, the supervisor ends
+        with an error.
+Rule 3: workers share only the socket, and the folder in which their metrics add up.
+Rule 4: every worker, also a replacement, uses the settings with which the supervisor was started. The
+        supervisor hands over what it has read; no worker reads the settings file.
 """
 
 from __future__ import annotations
@@ -18,59 +20,49 @@ import tempfile
 import time
 from asyncio.subprocess import Process
 from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack, suppress
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from camguard.assembly import Parts, assemble
-from camguard.bundle.store import ReloadOutcome
+from camguard.bundle import Bundle, ReloadOutcome
 from camguard.errors import Problem, SettingsError
-from camguard.gateway.admin import Sources, admin
-from camguard.gateway.run import (
-    ADMIN_BOUNDS,
-    ADMIN_STOP_SECONDS,
-    LAST_SECONDS,
-    Life,
-    Sockets,
-    hear_signals,
-)
-from camguard.gateway.server import listening
+from camguard.gateway.admin import Sources
+from camguard.gateway.run import LAST_SECONDS, ServerStatus, Sockets, admin_listener, handle_signals
 from camguard.settings import Settings
 from camguard.settings.source import SettingsSource, pack_source
 from camguard.telemetry.multiprocess import render_all_processes
+from camguard.wiring import open_store
 
 LOG = logging.getLogger("camguard.gateway")
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 SOON_SECONDS = 2.0  # a worker that ended sooner is replaced after a pause, so that a fault does not spin
 PAUSE_SECONDS = 1.0
-_DIGEST_BYTES = 64  # written at once, read at once
-GRACE_SECONDS = 5.0  # beyond the workers' own deadline, before they are killed
+_DIGEST_BYTES = 64  # a worker writes and the supervisor reads them at once
+GRACE_SECONDS = 5.0  # after the workers' own deadline, until they are killed
 
 
-class Crew:
-    """The workers. `missing` is what readiness adds: `workers` while none accepts calls.
-
-    source: a descriptor of the packed source of the settings.
-    """
+class Supervisor:
+    """Starts, replaces and stops the workers. source: a file descriptor of the packed settings source."""
 
     def __init__(self, source: int, settings: Settings, sockets: Sockets) -> None:
         self._source = source
         self._settings = settings
         self._calls = sockets.calls
         self._running: dict[int, Process] = {}
-        self._accepting: dict[int, str] = {}  # process id -> digest of the settings it runs by
+        self._accepting: dict[int, str] = {}  # process id -> digest of the settings that it uses
         self._stopping = False
-        self._alive_end, self._alive = os.pipe()  # closed by our death, however we die
+        # Workers inherit the reading end. The system closes the writing end when this process ends, however
+        # it ends, and so the workers learn of it.
+        self._orphaned, self._writing_end = os.pipe()
 
     def missing(self) -> list[str]:
-        """Return what keeps calls from being judged."""
+        """Return `workers` while no worker accepts calls: the part of readiness that this class knows."""
         return [] if self._accepting else ["workers"]
 
     def workers(self) -> list[dict[str, Any]]:
-        """Return the workers as `/api/status` shows them. settings_digest: None until one accepts calls."""
+        """Return the rows of `/api/status`. settings_digest: None until the worker accepts calls."""
         accepting = dict(self._accepting)
         return [
             {"pid": pid, "accepting": pid in accepting, "settings_digest": accepting.get(pid)}
@@ -84,13 +76,13 @@ class Crew:
                 process.send_signal(number)
 
     def reload(self) -> None:
-        """Let the workers look at policies and keys. A starting one does, and hears nothing yet."""
+        """Make the workers poll policies and keys. A starting worker does so anyway, and ignores signals."""
         self.signal(signal.SIGHUP, self._accepting)
 
     async def keep(self, first: asyncio.Event) -> None:
-        """Keep one worker running until `stop`. first: set once any accepts calls.
+        """Keep one worker running until `stop` is called. first: set once any worker accepts calls.
 
-        Raises SettingsError if it ends before any has ever accepted calls.
+        Raises SettingsError if the worker ends before any worker has ever accepted calls.
         """
         while not self._stopping:
             began = time.monotonic()
@@ -106,20 +98,20 @@ class Crew:
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def _start(self, first: asyncio.Event) -> Process:
-        ready, told = os.pipe()
-        calls = self._calls.fileno()
+        ready, ready_end = os.pipe()
+        inherited = (self._source, self._calls.fileno(), ready_end, self._orphaned)
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *(() if "" in sys.path else ("-P",)),  # a module in the working directory is not ours
+                *(() if "" in sys.path else ("-P",)),  # no module of the working directory may be imported
                 "-m",
                 "camguard.gateway.worker",
-                *map(str, (self._source, calls, told, self._alive_end)),
-                pass_fds=(self._source, calls, told, self._alive_end),
-                start_new_session=True,  # a terminal's Ctrl-C is for us; we tell them
+                *map(str, inherited),
+                pass_fds=inherited,
+                start_new_session=True,  # Ctrl-C in a terminal is for the supervisor, which stops the workers
             )
         finally:
-            os.close(told)
+            os.close(ready_end)
         self._running[process.pid] = process
 
         def accepts() -> None:
@@ -136,12 +128,12 @@ class Crew:
     def _forget(self, pid: int) -> None:
         self._running.pop(pid, None)
         self._accepting.pop(pid, None)
-        for left in Path(os.environ[FOLDER]).iterdir():
-            if left.name.startswith("gauge_live") and left.name.endswith(f"_{pid}.db"):
-                left.unlink(missing_ok=True)
+        for file in Path(os.environ[FOLDER]).iterdir():
+            if file.name.startswith("gauge_live") and file.name.endswith(f"_{pid}.db"):
+                file.unlink(missing_ok=True)
 
     async def stop(self) -> None:
-        """Let the workers finish what is in flight; kill those that do not end."""
+        """Let the workers finish the requests in flight, then kill the workers that still run."""
         self._stopping = True
         self._calls.close()
         self.signal(signal.SIGTERM, self._running)
@@ -149,16 +141,20 @@ class Crew:
             async with asyncio.timeout(self._settings.limits.shutdown_seconds + GRACE_SECONDS):
                 await asyncio.gather(*(each.wait() for each in tuple(self._running.values())))
         self.signal(signal.SIGKILL, self._running)
-        os.close(self._alive)
-        os.close(self._alive_end)
+        os.close(self._orphaned)
+        os.close(self._writing_end)
 
 
 def supervise(
-    settings: Settings, source: SettingsSource, sockets: Sockets, started: Callable[[Parts], None]
+    settings: Settings,
+    source: SettingsSource,
+    sockets: Sockets,
+    started: Callable[[Bundle | None], None],
 ) -> None:
     """Run the workers until a signal ends them.
 
-    source: what the settings were read from. started: called once a worker accepts calls.
+    source: what the settings were read from. started: called with the active bundle once a worker accepts
+    calls.
 
     Raises SettingsError.
     """
@@ -169,53 +165,51 @@ def supervise(
         packed.write(pack_source(source))
         packed.flush()
         os.environ.setdefault(FOLDER, folder)
-        for left in Path(os.environ[FOLDER]).glob("*.db"):
-            left.unlink()  # of a run before: its numbers would be added to ours
-        parts = assemble(settings, listeners=())
-        parts.store.start()
+        for file in Path(os.environ[FOLDER]).glob("*.db"):
+            file.unlink()  # of an earlier run, whose numbers would be added to those of this run
+        store = open_store(settings)
+        store.start()
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                crew = Crew(packed.fileno(), settings, sockets)
-                life = Life(settings, parts, source, crew.workers, also_missing=crew.missing)
-                runner.run(_supervise(life, crew, sockets, partial(started, parts)))
+                supervisor = Supervisor(packed.fileno(), settings, sockets)
+                status = ServerStatus(
+                    settings, store, source, supervisor.workers, also_missing=supervisor.missing
+                )
+                runner.run(_supervise(status, supervisor, sockets, started))
         finally:
-            parts.store.stop()
+            store.stop()
 
 
-async def _supervise(life: Life, crew: Crew, sockets: Sockets, started: Callable[[], None]) -> None:
-    settings, parts = life.settings, life.parts
+async def _supervise(
+    status: ServerStatus,
+    supervisor: Supervisor,
+    sockets: Sockets,
+    started: Callable[[Bundle | None], None],
+) -> None:
+    settings, store = status.settings, status.store
     loop = asyncio.get_running_loop()
 
     def reload() -> ReloadOutcome:  # in a thread
-        outcome = parts.store.reload()
-        loop.call_soon_threadsafe(crew.reload)
+        outcome = store.reload()
+        loop.call_soon_threadsafe(supervisor.reload)
         return outcome
 
     def reload_soon() -> None:
-        parts.store.request()
-        crew.reload()
+        store.request()
+        supervisor.reload()
 
-    stop = hear_signals(reload_soon, settings.limits.shutdown_seconds + LAST_SECONDS)
+    stop = handle_signals(reload_soon, settings.limits.shutdown_seconds + LAST_SECONDS)
     first = asyncio.Event()
-    sources = Sources(render_all_processes, life.missing, reload, life.status)
-    async with AsyncExitStack() as stack:
-        if sockets.admin is not None:
-            await stack.enter_async_context(
-                listening(
-                    admin(sources, settings.gateway.admin_hosts),
-                    sockets.admin,
-                    ADMIN_BOUNDS,
-                    ADMIN_STOP_SECONDS,
-                )
-            )
-        keeping = asyncio.gather(*(crew.keep(first) for _ in range(settings.gateway.workers)))
+    sources = Sources(render_all_processes, status.missing, reload, status.report)
+    async with admin_listener(sources, settings, sockets):
+        keeping = asyncio.gather(*(supervisor.keep(first) for _ in range(settings.gateway.workers)))
         stopped, begun = asyncio.create_task(stop.wait()), asyncio.create_task(first.wait())
         await asyncio.wait((keeping, stopped, begun), return_when=asyncio.FIRST_COMPLETED)
         if begun.done():
-            started()
+            started(store.bundle)
         await asyncio.wait((keeping, stopped), return_when=asyncio.FIRST_COMPLETED)
-        life.stopping = True
-        await crew.stop()
+        status.stopping = True
+        await supervisor.stop()
         begun.cancel()
         stopped.cancel()
         await keeping

@@ -13,11 +13,11 @@ from camguard.catalog.model import Action, Granularity
 from camguard.engine.action_index import ActionIndex
 from camguard.grammar import placeholders
 from camguard.policy.model import Effect, ResourcePattern
+from camguard.policy.patterns import STAR, star_match
 from camguard.policy.resources import REGION_ALIASES, SEGMENTS
-from camguard.policy.star import STAR, star_match
 from camguard.suggest import few, nearest_names
 
-_HOLE = "\0"  # stands for a placeholder, which any text can take
+_HOLE = "\0"  # replaces a placeholder, which any text can take
 _MAX_SUGGESTIONS = 500  # words that suggestions are looked up for; comparing words is slow
 
 
@@ -102,9 +102,9 @@ class CatalogView:
         return {row.service for row in rows} | {shape.split(":")[2] for shape in shapes}
 
     def reached(self, pattern: ResourcePattern, effect: Effect) -> int:
-        """Return the resource-level actions whose resources a pattern may match; rather too many.
+        """Return the resource-level actions whose resources a pattern may match, in doubt too many.
 
-        The account segment is not compared: the catalog does not know to whom resources belong.
+        The account segment is not compared: the catalog does not contain the owners of resources.
         """
         key = (pattern.service, pattern.region, pattern.path, effect)
         reached = self._reached.get(key)

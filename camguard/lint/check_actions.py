@@ -9,7 +9,7 @@ from camguard.lint.codes import Finding, found
 from camguard.lint.statement_view import StatementView
 from camguard.policy.actions import covers_service
 from camguard.policy.model import ActionPattern
-from camguard.policy.star import STAR
+from camguard.policy.patterns import STAR
 
 
 def names(view: StatementView) -> Iterator[Finding]:
@@ -77,7 +77,7 @@ def nothing_denied(view: StatementView) -> Iterator[Finding]:
         return
     known = view.catalog.services
     if all(STAR in p.name and (STAR in p.service or p.service in known) for p in view.statement.actions):
-        where, _ = view.source.element("action")
+        where, _ = view.element("action")
         message = "no action of the catalog matches, so this deny protects nothing"
         yield found("CG207", where, message, "actions of the catalog")
 

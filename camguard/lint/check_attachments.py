@@ -9,12 +9,11 @@ from camguard.catalog.model import Catalog
 from camguard.engine.layers import Layers
 from camguard.engine.principals import Principals
 from camguard.lint.codes import Finding, found
-from camguard.lint.source_map import statement_sources
-from camguard.lint.statement_view import OUTCOMES
+from camguard.lint.statement_view import OUTCOMES, texts_with_variables
 from camguard.policy.document import Document
 from camguard.policy.model import Effect
+from camguard.policy.patterns import STAR
 from camguard.policy.resources import SEGMENTS, Owner
-from camguard.policy.star import STAR
 from camguard.strict_json import child
 from camguard.suggest import few, nearest_names
 
@@ -127,9 +126,9 @@ def _foreign_accounts(document: Document, owner: Owner, catalog: Catalog) -> Ite
 
 def _uin_of_roles(document: Document, roles: list[str]) -> Iterator[Finding]:
     """Find the uin of the caller, which a role does not have, in resources and condition values."""
-    for source in statement_sources(document):
-        outcome = OUTCOMES[source.statement.effect]
-        for text, where in source.texts_with_variables():
+    for statement in document.policy.statements:
+        outcome = OUTCOMES[statement.effect]
+        for text, where in texts_with_variables(statement):
             if _UIN in text:
                 message = f"{text!r} contains {_UIN}, which has no value for {few(roles)}, so {outcome}"
                 yield found("CG607", where, message, "a separate policy for roles")

@@ -38,8 +38,7 @@ def ranges(view: StatementView) -> Iterator[Finding]:
     for clause in view.statement.condition:
         if clause.addresses is None:
             continue
-        values = view.source.values(clause)
-        listed = [_Range(ends[0], ends[1], text, place) for text, ends, place in values]
+        listed = [_Range(ends[0], ends[1], text, place) for text, ends, place in clause.placed()]
         if view.allows and clause.operator.negated:
             message = f"this allows every address except {few(clause.values)}"
             yield found("CG413", clause.where, message, f"ip_equal with {_INTENDED}")

@@ -12,7 +12,7 @@ from camguard.ipset import IpSet
 from camguard.lint.codes import Finding, found
 from camguard.lint.statement_view import StatementView
 from camguard.policy.model import ActionPattern, Clause, Effect, ResourcePattern, Statement
-from camguard.policy.star import STAR, star_match
+from camguard.policy.patterns import STAR, star_match
 
 _VERBS = {Effect.ALLOW: "allows", Effect.DENY: "denies"}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from camguard.lint.codes import Finding, found
 from camguard.lint.statement_view import StatementView, blocked_without_resource
 from camguard.policy.model import ActionPattern
-from camguard.policy.star import STAR
+from camguard.policy.patterns import STAR
 
 _OF_ITS_OWN = 'a separate statement with "resource": "*"'
 
@@ -26,7 +26,7 @@ def reach(view: StatementView) -> Iterator[Finding]:
     if view.statement.any_resource or not named:
         return
     if _of_other_services(view):
-        where, _ = view.source.element("resource")
+        where, _ = view.element("resource")
         message = f"no service of {catalog.some(named)} has any of these resources, so nothing is denied"
         yield found("CG305", where, message, catalog.resource_shapes(named) or STAR)
         return

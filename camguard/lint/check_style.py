@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from camguard.lint.codes import Finding, found
-from camguard.lint.source_map import statement_element
-from camguard.lint.statement_view import StatementView
+from camguard.lint.statement_view import StatementView, statement_element
 from camguard.policy.document import Document
 from camguard.policy.keys import LEGACY_TAG, RESOURCE_TAG
 from camguard.policy.resources import REGION_ALIASES, SEGMENTS
@@ -33,11 +32,11 @@ def _capitals(where: str, elements: Iterable[str]) -> Iterator[Finding]:
 
 def elements(view: StatementView) -> Iterator[Finding]:
     """Find capital letters, and a condition that is empty."""
-    yield from _capitals(view.statement.where, view.source.written)
-    where, effect = view.source.element("effect")
+    yield from _capitals(view.statement.where, view.written)
+    where, effect = view.element("effect")
     if effect != effect.lower():
         yield found("CG102", where, f"the effect {effect!r} has capital letters", effect.lower())
-    where, condition = view.source.element("condition")
+    where, condition = view.element("condition")
     if condition == {}:
         message = "the condition is empty, so the statement applies to every call"
         yield found("CG108", where, message, "remove it")

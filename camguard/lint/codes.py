@@ -1,7 +1,7 @@
 """The findings of lint: one table of codes, each with its severity, its title and its explanation.
 
-Rule 1: what weakens a deny, or widens an allow beyond what its author can have meant, is an error and stops
-        an activation; everything else is a warning (T89).
+Rule 1: what weakens a deny, or widens an allow beyond what its author can have intended, is an error and
+        stops an activation; everything else is a warning (T89).
 Rule 2: a code keeps its meaning and its severity. A code that is no longer reported is not used again.
 
 The hundreds: 1 style, 2 actions, 3 resources, 4 conditions, 5 whole statements, 6 the bundle as a whole.

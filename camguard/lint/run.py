@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from camguard.lint import (
     check_actions,
-    check_condition_keys,
-    check_contradictions,
+    check_conditions,
     check_ip_ranges,
     check_redundancy,
     check_resources,
@@ -34,18 +33,18 @@ CHECKS: tuple[Callable[[StatementView], Iterator[Finding]], ...] = (
     check_resources.beside_star,
     check_redundancy.resources,
     check_resources.reach,
-    check_condition_keys.negations,
-    check_condition_keys.absences,
-    check_condition_keys.tags,
-    check_condition_keys.variables,
-    check_condition_keys.listed_twice,
-    check_condition_keys.bare_wildcards,
+    check_conditions.negations,
+    check_conditions.absences,
+    check_conditions.tags,
+    check_conditions.variables,
+    check_conditions.listed_twice,
+    check_conditions.bare_wildcards,
     check_ip_ranges.ranges,
-    check_contradictions.contradictions,
+    check_conditions.contradictions,
     check_redundancy.everything,
 )
 ACROSS: tuple[Callable[[Sequence[StatementView]], Iterator[Finding]], ...] = (
-    check_condition_keys.unsupplied,
+    check_conditions.unsupplied,
     check_redundancy.statements,
 )
 # The checks that may find an error. An activation runs no others.
@@ -54,7 +53,7 @@ STOPPING = (
     check_actions.nothing_denied,
     check_resources.reach,
     check_ip_ranges.ranges,
-    check_contradictions.contradictions,
+    check_conditions.contradictions,
 )
 
 

@@ -1,15 +1,22 @@
-"""One statement as the checks see it: what it names, and what it can apply to."""
+"""One statement as the checks see it: how it was written, what it names, and what it can apply to.
+
+A `Statement` keeps neither capital letters nor absent elements, because no decision needs them. A finding
+does, to point at the exact element.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from camguard.catalog.model import Granularity
 from camguard.engine.action_index import NamedActions
 from camguard.lint.catalog_view import CatalogView
-from camguard.lint.source_map import StatementSource, statement_sources
 from camguard.policy.actions import covers_service
 from camguard.policy.document import Document
 from camguard.policy.model import ActionPattern, Effect, Statement
-from camguard.policy.star import STAR
+from camguard.policy.patterns import STAR
+from camguard.strict_json import child
 
 # What becomes of a statement for which it cannot be determined whether it applies.
 OUTCOMES = {Effect.ALLOW: "this allow grants nothing", Effect.DENY: "this deny always applies"}
@@ -18,19 +25,26 @@ OUTCOMES = {Effect.ALLOW: "this allow grants nothing", Effect.DENY: "this deny a
 class StatementView:
     """One statement, compared with the catalog.
 
-    named: what its action patterns name together. touched: the actions of which some call may match both
-    the action element and the resource element.
+    written: its elements as the document has them. named: what its action patterns name together. touched:
+    the actions of which some call may match both the action element and the resource element.
     """
 
-    def __init__(self, source: StatementSource, catalog: CatalogView, *, every_address: bool) -> None:
-        self.statement = statement = source.statement
-        self.source = source
+    def __init__(
+        self, statement: Statement, written: Mapping[str, Any], catalog: CatalogView, *, every_address: bool
+    ) -> None:
+        self.statement = statement
+        self.written = written
         self.catalog = catalog
         self.allows = statement.effect is Effect.ALLOW
         self.every_address = every_address  # ip_support is "gateway": the address is judged for every action
         self.unjudged_address = 0 if every_address else catalog.without_address
         self.named = catalog.index.named_by_statement(statement)
         self.touched = _touched(statement, self.named, catalog)
+
+    def element(self, name: str) -> tuple[str, Any]:
+        """Return the pointer of an element, and its value or None where the element is absent."""
+        name = next((each for each in self.written if each.lower() == name), name)
+        return child(self.statement.where, name), self.written.get(name)
 
     @property
     def outcome(self) -> str:
@@ -50,8 +64,22 @@ class StatementView:
 def statement_views(document: Document, catalog: CatalogView, ip_support: str) -> list[StatementView]:
     """Return the views of all statements of a document. ip_support: the setting."""
     every_address = ip_support == "gateway"
-    sources = statement_sources(document)
-    return [StatementView(source, catalog, every_address=every_address) for source in sources]
+    _, value = statement_element(document)
+    pairs = zip(document.policy.statements, value if isinstance(value, list) else [value], strict=True)
+    return [StatementView(*pair, catalog, every_address=every_address) for pair in pairs]
+
+
+def statement_element(document: Document) -> tuple[str, Any]:
+    """Return the pointer and the value of the statement element, which is a list or an object."""
+    name, value = next(member for member in document.tree.items() if member[0].lower() == "statement")
+    return child(f"{document.policy.source}#", name), value
+
+
+def texts_with_variables(statement: Statement) -> Iterator[tuple[str, str]]:
+    """Yield the text and the pointer of every resource and condition value that contains a variable."""
+    resources = ((pattern.text, pattern.where) for pattern in statement.patterns)
+    values = ((text, where) for clause in statement.condition for text, _, where in clause.placed())
+    yield from (found for found in (*resources, *values) if "${" in found[0])
 
 
 def _touched(statement: Statement, named: NamedActions, catalog: CatalogView) -> int:

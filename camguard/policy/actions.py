@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from camguard.policy.model import ActionPattern, Effect
-from camguard.policy.star import STAR, star_match
-from camguard.policy.truth import Truth
+from camguard.policy.patterns import STAR, star_match
+from camguard.policy.values import Truth
 
 _PREFIX = "name/"
 _WRONG = (

@@ -15,8 +15,8 @@ from camguard.ipset import IpSet
 from camguard.policy.keys import known_keys, operators_of
 from camguard.policy.model import Clause, Qualifier
 from camguard.policy.operators import OPERATORS, Kind, Operator
-from camguard.policy.truth import Truth, all_of, any_of, negate
-from camguard.policy.variables import Bindings, fill, read_template
+from camguard.policy.patterns import Bindings, fill, read_template
+from camguard.policy.values import Truth, all_of, any_of, negate
 from camguard.strict_json import Number, child
 from camguard.suggest import nearest
 
@@ -67,13 +67,14 @@ def _read_clause(
     if operator.name not in allowed:
         yield Problem(at, "ConditionTypeError", f"{operator.name} does not apply to {key}")
         return
-    items = raw if isinstance(raw, list) else [raw]
+    listed = isinstance(raw, list)
+    items = raw if listed else [raw]
     if not items:
         yield Problem(at, "ConditionError", f"{key} has an empty list of values")
     values: list[str] = []
     wanted: list[Any] = []
     for i, item in enumerate(items):
-        here = child(at, i) if isinstance(raw, list) else at
+        here = child(at, i) if listed else at
         read = _read_value(operator, item, here)
         if isinstance(read, Problem):
             yield read
@@ -82,7 +83,8 @@ def _read_clause(
             wanted.append(read[1])
     if len(wanted) == len(items) and items:
         addresses = IpSet.of_ranges(wanted) if operator.kind is Kind.IP else None
-        yield Clause(text, operator, qualifier, if_exist, key, tuple(values), tuple(wanted), addresses, at)
+        given = tuple(values), tuple(wanted)
+        yield Clause(text, operator, qualifier, if_exist, key, *given, addresses, at, listed)
 
 
 def _read_value(operator: Operator, item: Any, at: str) -> tuple[str, Any] | Problem:

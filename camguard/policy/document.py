@@ -16,8 +16,8 @@ from camguard.errors import PolicyError, Problem
 from camguard.policy.actions import read_action
 from camguard.policy.conditions import read_condition
 from camguard.policy.model import ActionPattern, Clause, Effect, Policy, ResourcePattern, Statement
+from camguard.policy.patterns import STAR
 from camguard.policy.resources import read_resource
-from camguard.policy.star import STAR
 from camguard.strict_json import Number, child, is_text, read_json
 from camguard.suggest import nearest
 
@@ -94,126 +94,114 @@ class _Element(NamedTuple):
     value: Any
 
 
-def _elements(
-    raw: dict[str, Any], at: str, known: tuple[str, ...]
-) -> tuple[dict[str, _Element], list[Problem]]:
-    """Return the members by their lower-case names, and a problem for each that is unknown or repeated."""
-    elements: dict[str, _Element] = {}  # DEC-4
-    problems = []
-    for written, value in raw.items():
-        name, here = written.lower(), child(at, written)
-        if name not in known:
-            message = f"unknown element {written!r}{nearest(name, known)}"
-            problems.append(Problem(here, "StatementError", message))
-        elif name in elements:
-            problems.append(Problem(here, "PolicyDocumentError", f"element {name!r} appears twice"))
-        elements[name] = _Element(here, value)
-    return elements, problems
+class _Members:
+    """The members of a document or of a statement by their lower-case names, and all problems with them."""
 
+    def __init__(self, raw: dict[str, Any], at: str, known: tuple[str, ...]) -> None:
+        self.at = at
+        self.problems: list[Problem] = []
+        self._elements: dict[str, _Element] = {}  # DEC-4
+        for written, value in raw.items():
+            name, here = written.lower(), child(at, written)
+            if name not in known:
+                self.wrong(here, "StatementError", f"unknown element {written!r}{nearest(name, known)}")
+            elif name in self._elements:
+                self.wrong(here, "PolicyDocumentError", f"element {name!r} appears twice")
+            self._elements[name] = _Element(here, value)
 
-def _member(elements: dict[str, _Element], name: str, at: str, default: Any = None) -> _Element:
-    """Return one member, or the place where it is missing."""
-    return elements.get(name) or _Element(f"{at}/{name}", default)
+    def wrong(self, at: str, code: str, message: str) -> None:
+        """Add a problem."""
+        self.problems.append(Problem(at, code, message))
+
+    def refuse_principal(self) -> None:
+        """Add a problem if there is a principal, which only a policy of a resource may have (DEC-17)."""
+        if "principal" in self._elements:
+            self.wrong(self._elements["principal"].at, "PrincipalError", _FORBIDDEN_PRINCIPAL)
+
+    def element(self, name: str, default: Any = None) -> _Element:
+        """Return one member, or the place where it is missing."""
+        return self._elements.get(name) or _Element(f"{self.at}/{name}", default)
+
+    def texts(self, name: str) -> Iterator[tuple[str, str]]:
+        """Yield each text of an element with its place. One text needs no list around it (CAM 3.1)."""
+        code = f"{name.capitalize()}Error"
+        place, raw = self.element(name)
+        if is_text(raw):
+            yield raw, place
+        elif isinstance(raw, list) and raw:
+            for i, item in enumerate(raw):
+                if is_text(item):
+                    yield item, f"{place}/{i}"
+                else:
+                    self.wrong(f"{place}/{i}", code, "is not a string")
+        else:
+            self.wrong(place, code, f"{name} is missing, empty or not a string")
 
 
 def _read_document(raw: Any, identity: str, source: str) -> Iterator[Statement | Problem]:
-    top = f"{source}#"
     if not isinstance(raw, dict):
         yield Problem(source, "PolicyDocumentError", "the document is not an object")
         return
-    elements, problems = _elements(raw, top, _POLICY_ELEMENTS)
-    yield from problems
-    at, version = _member(elements, "version", top)
+    members = _Members(raw, f"{source}#", _POLICY_ELEMENTS)
+    at, version = members.element("version")
     if version != "2.0" or isinstance(version, Number):
-        yield Problem(at, "VersionError", 'version is not "2.0"')
-    if "principal" in elements:
-        yield Problem(elements["principal"].at, "PrincipalError", _FORBIDDEN_PRINCIPAL)  # DEC-17
-    at, statements = _member(elements, "statement", top)
+        members.wrong(at, "VersionError", 'version is not "2.0"')
+    members.refuse_principal()
+    yield from members.problems
+    at, statements = members.element("statement")
     if isinstance(statements, dict):
-        statements, places = [statements], [at]  # DEC-3
+        yield from _read_statement(statements, f"{identity}#0", at)  # DEC-3
     elif isinstance(statements, list) and statements:
-        places = [f"{at}/{i}" for i in range(len(statements))]
+        for i, statement in enumerate(statements):
+            yield from _read_statement(statement, f"{identity}#{i}", f"{at}/{i}")
     else:
         yield Problem(at, "StatementError", "statement is missing, empty or not a list")
-        return
-    for i, (statement, place) in enumerate(zip(statements, places, strict=True)):
-        yield from _read_statement(statement, f"{identity}#{i}", place)
 
 
 def _read_statement(raw: Any, identity: str, at: str) -> Iterator[Statement | Problem]:
     if not isinstance(raw, dict):
         yield Problem(at, "StatementError", "the statement is not an object")
         return
-    elements, problems = _elements(raw, at, _STATEMENT_ELEMENTS)
-    place, written = _member(elements, "effect", at)
+    members = _Members(raw, at, _STATEMENT_ELEMENTS)
+    place, written = members.element("effect")
     effect = _EFFECTS.get(str(written))
     if effect is None:
-        problems.append(Problem(place, "EffectError", f"effect is {written!r}, not 'allow' or 'deny'"))
-    if "principal" in elements:
-        problems.append(Problem(elements["principal"].at, "PrincipalError", _FORBIDDEN_PRINCIPAL))
-    actions = _read_actions(elements, at, problems)
-    any_resource, patterns = _read_resources(elements, at, problems)
-    clauses = _read_clauses(elements, at, problems)
-    if effect is None or problems:
-        yield from problems
+        members.wrong(place, "EffectError", f"effect is {written!r}, not 'allow' or 'deny'")
+    members.refuse_principal()
+    actions = tuple(_read_actions(members))
+    resources = tuple(_read_resources(members))
+    clauses = tuple(_read_clauses(members))
+    if effect is None or members.problems:
+        yield from members.problems
     else:
-        yield Statement(identity, effect, actions, any_resource, patterns, clauses, at)
+        patterns = tuple(pattern for pattern in resources if pattern is not None)
+        yield Statement(identity, effect, actions, None in resources, patterns, clauses, at)
 
 
-def _read_actions(
-    elements: dict[str, _Element], at: str, problems: list[Problem]
-) -> tuple[ActionPattern, ...]:
-    actions = []
-    for text, where in _strings(elements, "action", at, problems):
+def _read_actions(members: _Members) -> Iterator[ActionPattern]:
+    for text, where in members.texts("action"):
         action = read_action(text, where)
         if isinstance(action, str):
-            problems.append(Problem(where, "ActionError", f"{text!r} {action}"))
+            members.wrong(where, "ActionError", f"{text!r} {action}")
         else:
-            actions.append(action)
-    return tuple(actions)
+            yield action
 
 
-def _read_resources(
-    elements: dict[str, _Element], at: str, problems: list[Problem]
-) -> tuple[bool, tuple[ResourcePattern, ...]]:
-    any_resource = False
-    patterns = []
-    for text, where in _strings(elements, "resource", at, problems):
+def _read_resources(members: _Members) -> Iterator[ResourcePattern | None]:
+    """Yield each pattern, and None for `*`."""
+    for text, where in members.texts("resource"):
         resource = None if text == STAR else read_resource(text, where)
-        if resource is None:
-            any_resource = True
-        elif isinstance(resource, tuple):
-            problems.append(Problem(where, resource[0], f"{text!r} {resource[1]}"))
+        if isinstance(resource, tuple):
+            code, problem = resource
+            members.wrong(where, code, f"{text!r} {problem}")
         else:
-            patterns.append(resource)
-    return any_resource, tuple(patterns)
+            yield resource
 
 
-def _read_clauses(elements: dict[str, _Element], at: str, problems: list[Problem]) -> tuple[Clause, ...]:
-    place, raw = _member(elements, "condition", at, {})  # {} is no condition (DEC-54)
-    clauses = []
+def _read_clauses(members: _Members) -> Iterator[Clause]:
+    place, raw = members.element("condition", {})  # {} is no condition (DEC-54)
     for item in read_condition(raw, place):
         if isinstance(item, Clause):
-            clauses.append(item)
+            yield item
         else:
-            problems.append(item)
-    return tuple(clauses)
-
-
-def _strings(
-    elements: dict[str, _Element], name: str, at: str, problems: list[Problem]
-) -> Iterator[tuple[str, str]]:
-    """Yield each text of an element with its place. One text may stand without a list around it (CAM 3.1)."""
-    code = f"{name.capitalize()}Error"
-    place, raw = _member(elements, name, at)
-    if is_text(raw):
-        yield raw, place
-    elif isinstance(raw, list) and raw:
-        for i, item in enumerate(raw):
-            where = f"{place}/{i}"
-            if is_text(item):
-                yield item, where
-            else:
-                problems.append(Problem(where, code, "is not a string"))
-    else:
-        problems.append(Problem(place, code, f"{name} is missing, empty or not a string"))
+            members.problems.append(item)

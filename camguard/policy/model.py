@@ -7,13 +7,14 @@ Rule 2: the values of one clause are combined by OR (by NOR where the operator i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from camguard.ipset import IpSet
 from camguard.policy.operators import Operator
-from camguard.policy.variables import Template
+from camguard.policy.patterns import Template
 
 
 class Effect(StrEnum):
@@ -76,6 +77,12 @@ class Clause:
     wanted: tuple[Any, ...]
     addresses: IpSet | None
     where: str  # "aiart-full.json#/statement/0/condition/ip_equal/qcs:ip"
+    listed: bool  # False: one value, without a list around it
+
+    def placed(self) -> Iterator[tuple[str, Any, str]]:
+        """Yield each value as written, as wanted, and its place."""
+        for i, (text, wanted) in enumerate(zip(self.values, self.wanted, strict=True)):
+            yield text, wanted, f"{self.where}/{i}" if self.listed else self.where
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # compared by identity, as its clauses are

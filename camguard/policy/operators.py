@@ -16,8 +16,7 @@ from typing import Any
 
 from camguard.errors import AddressError
 from camguard.ipset import IpSet, parse_address, parse_range
-from camguard.policy.truth import Truth
-from camguard.policy.values import read_boolean, read_instant, read_number
+from camguard.policy.values import Truth, read_boolean, read_instant, read_number
 
 
 class Kind(StrEnum):

@@ -17,12 +17,11 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from camguard.policy.model import Effect, ResourcePattern
-from camguard.policy.star import STAR, fits, star_match
-from camguard.policy.truth import Truth, all_of
-from camguard.policy.variables import Bindings, Template, read_template
+from camguard.policy.patterns import STAR, Bindings, Template, fits, read_template, star_match
+from camguard.policy.values import Truth, all_of
 
 SEGMENTS = 6
-_END = "\n"  # behind a path where its end is looked for; a path that holds one is compared as a whole
+_END = "\n"  # marks the end of a path in a search; a path that contains it is compared as a whole
 _PROJECTS = frozenset(("", "0", "id/0"))  # DEC-13
 _OWN_ACCOUNT = frozenset(("", "uin/", STAR, "uin/*"))  # DEC-14
 # The vendor documents these codes; which region each one means is general knowledge (DEC-16).
@@ -128,7 +127,7 @@ def _near_pieces(pieces: tuple[str, ...]) -> tuple[str, ...] | None:
 
 
 def _pieces(pattern: str | Template, bindings: Bindings) -> tuple[str, ...] | None:
-    """Return the literal text between the stars variables filled in, or None if a variable has no value."""
+    """Return the text between the stars, with variables filled in, or None if a variable has no value."""
     if isinstance(pattern, str):
         return tuple(pattern.split(STAR))
     pieces = [""]
@@ -173,7 +172,14 @@ def _region_match(pattern: str, region: str, mismatch: Truth) -> Truth:
         return True
     if not region:
         return mismatch
-    return star_match(REGION_ALIASES.get(pattern, pattern), REGION_ALIASES.get(region, region))
+    wanted, found = REGION_ALIASES.get(pattern, pattern), REGION_ALIASES.get(region, region)
+    return wanted == found or star_match(wanted, found)
+
+
+# Work of comparing the patterns of one call with its resources, in units of some 30 ns.
+MOST_WORK = 1_000_000
+_CHARACTERS_PER_UNIT = 32  # searched for a piece
+_UNITS_PER_FIT = 3  # of a path that is compared as a whole, besides one for each piece
 
 
 class Found(NamedTuple):
@@ -203,23 +209,44 @@ class _Place(NamedTuple):
     text: str
 
 
+def match_resources(
+    resources: Sequence[str | None],
+    wanted: Iterable[tuple[Sequence[ResourcePattern], Effect]],
+    owner: Owner,
+    bindings: Bindings,
+) -> tuple[int, list[Found]]:
+    """Return the mask of all resources of a call, and for which of them each set of patterns holds.
+
+    wanted: patterns and the effect of their statement. Without patterns a set holds for every resource.
+    """
+    targets = Targets(resources, owner)
+    every = targets.every
+    found = [
+        targets.found(patterns, effect, owner, bindings) if patterns else Found(every, 0)
+        for patterns, effect in wanted
+    ]
+    return every, found
+
+
 class Targets:
-    """The resources of one call, made ready to be compared with many patterns.
+    """The resources of one call, made ready to be compared with many patterns. every: the mask of all.
 
     A pattern costs two bisections where it has one star at its end or none, and some 50 ns for each resource
-    where it has another one.
+    where it has another one. The whole work is bounded by `MOST_WORK`: a pattern that would exceed it is
+    UNKNOWN for every resource. A deny then refuses the call, and an allow does not allow it.
     """
 
-    __slots__ = ("_every", "_found", "_paths", "_places", "_shapeless", "_tails", "_unbound")
+    __slots__ = ("_found", "_paths", "_places", "_shapeless", "_tails", "_unbound", "_work_left", "every")
 
     def __init__(self, resources: Sequence[str | None], owner: Owner) -> None:
         places = [None if text is None else Resource.of(text) for text in resources]
-        self._every = mask_of([True] * len(resources))
+        self.every = mask_of([True] * len(resources))
         self._unbound = mask_of([text is None for text in resources])
         self._shapeless = mask_of([place is None for place in places]) & ~self._unbound
         self._paths = ["" if place is None else place.path for place in places]
         self._tails: dict[int, list[str]] = {}
         self._found: dict[tuple[str, ...], list[int]] = {}
+        self._work_left = MOST_WORK
         bound: dict[tuple[str, str, str], list[tuple[str, int]]] = {}
         for at, place in enumerate(places):
             if place is not None:
@@ -230,7 +257,7 @@ class Targets:
     def found(
         self, patterns: Iterable[ResourcePattern], effect: Effect, owner: Owner, bindings: Bindings
     ) -> Found:
-        """Return what `resource_match` says of each resource for any of the patterns.
+        """Return what `resource_match` returns for each resource and any of the patterns.
 
         A resource that could not be bound is UNKNOWN.
         """
@@ -244,7 +271,7 @@ class Targets:
     def _match(self, pattern: ResourcePattern, effect: Effect, owner: Owner, bindings: Bindings) -> Found:
         pieces = _pieces(pattern.path, bindings)
         if pieces is None:
-            return Found(0, self._every)  # DEC-34
+            return Found(0, self.every)  # DEC-34
         mismatch = False if effect is Effect.ALLOW else None
         near_pieces = None if effect is Effect.ALLOW else _near_pieces(pieces)
         account = owner.account(pattern.account)
@@ -259,12 +286,17 @@ class Targets:
                 continue
             fitting = self._fitting(at, pieces)
             near = 0 if near_pieces is None else self._fitting(at, near_pieces)
+            if self._work_left < 0:
+                return Found(0, self.every)
             true |= fitting if reached else 0
             unknown |= near if reached else near | fitting
         return Found(true, unknown & ~true)
 
     def _fitting(self, at: int, pieces: tuple[str, ...]) -> int:
-        """Return the mask of the paths at one place that are made of these pieces, as `fits` says of one."""
+        """Return the mask of the paths at one place that consist of these pieces (`fits`).
+
+        Where no work is left, the mask says nothing.
+        """
         known = self._found.get(pieces)
         if known is None:
             known = self._found[pieces] = [self._made_of(place, pieces) for place in self._places]
@@ -279,21 +311,34 @@ class Targets:
         size = len(first)
         mask = masks[bisect_right(paths, first, begin, key=lambda path: path[:size])] ^ masks[begin]
         middle = [piece for piece in pieces[1:-1] if piece]
-        if not mask or any(piece not in place.text for piece in (*middle, last)):
+        if not mask or not self._all_in(place.text, (*middle, last)):
             return 0
         tails = self._tails.get(size)
         if tails is None:
             tails = self._tails[size] = [path[size:] + _END for path in self._paths]
-        for piece in middle:
+        wanted = [*middle, last + _END] if last else middle  # `in` costs a third of `endswith` here
+        for piece in wanted:
+            if not self._affords(len(tails) + len(place.text) // _CHARACTERS_PER_UNIT):
+                return 0
             mask &= mask_of(map(contains, tails, repeat(piece)))
-        if last:  # `in` costs a third of `endswith` here
-            mask &= mask_of(map(contains, tails, repeat(last + _END)))
-        if mask and (len(middle) + bool(last) > 1 or _END in place.text):
-            # The pieces are there, but perhaps in another order.
+        if mask and (len(wanted) > 1 or _END in place.text):
+            # The path contains the pieces, but perhaps in another order.
+            if not self._affords(mask.bit_count() * (_UNITS_PER_FIT + len(pieces))):
+                return 0
             flags = mask.to_bytes(len(self._paths), "little")
             each = zip(flags, self._paths, strict=True)
             mask = mask_of([bool(flag) and fits(pieces, path) for flag, path in each])
         return mask
+
+    def _all_in(self, text: str, pieces: Iterable[str]) -> bool:
+        """Tell whether each piece stands somewhere in a text, and there was work left to find out."""
+        units = len(text) // _CHARACTERS_PER_UNIT
+        return all(self._affords(units) and piece in text for piece in pieces)
+
+    def _affords(self, units: int) -> bool:
+        """Take units of work, and tell whether they were left."""
+        self._work_left -= units
+        return self._work_left >= 0
 
 
 def _place(key: tuple[str, str, str], paths: list[tuple[str, int]]) -> _Place:

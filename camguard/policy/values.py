@@ -1,15 +1,22 @@
-"""The values that conditions compare: numbers, instants, booleans (CAM 7.2 and CAM 7.3).
+"""The values of the language: three-valued truth, and the numbers, instants and booleans of conditions.
 
-Each function returns None for text of another type. In a policy such text is an error of the document; in a
-call it makes the comparison unknown (U2).
+Truth is Kleene's: True, False, and None for unknown (CAM 2). An unknown statement never grants and always
+blocks: an allow counts only if it is True, a deny unless it is False.
+
+Each `read_` function returns None for text of another type (CAM 7.2, CAM 7.3). In a policy such text is an
+error of the document; in a call it makes the comparison unknown (U2).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
+from typing import TypeAlias
+
+Truth: TypeAlias = bool | None
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
 _CLOCK = r"(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}"  # newer Python versions read 24:00:00 as the next day
@@ -19,6 +26,33 @@ _INSTANT = re.compile(
     rf"(?:T({_CLOCK})(?:\.([0-9]{{1,9}}))?Z| ({_CLOCK}))",
 )
 _BOOLEANS = {"true": True, "false": False}
+
+
+def all_of(truths: Iterable[Truth]) -> Truth:
+    """Return the AND: False if any value is False, else unknown if any is unknown, else True."""
+    result: Truth = True
+    for truth in truths:
+        if truth is False:
+            return False
+        if truth is None:
+            result = None
+    return result
+
+
+def any_of(truths: Iterable[Truth]) -> Truth:
+    """Return the OR: True if any value is True, else unknown if any is unknown, else False."""
+    result: Truth = False
+    for truth in truths:
+        if truth is True:
+            return True
+        if truth is None:
+            result = None
+    return result
+
+
+def negate(truth: Truth) -> Truth:
+    """Return the NOT: True and False are swapped, unknown stays unknown."""
+    return None if truth is None else not truth
 
 
 def read_number(text: str) -> Decimal | None:

@@ -1,11 +1,11 @@
-"""Policy tests: what a bundle must allow and what it must not, as TOML files beside the bundle.
+"""Policy tests: TOML files of a bundle that list calls, and the decision that is expected about each.
 
-`cases` reads the files, `run` decides every case. `camguard test` prints the outcome.
+`cases` reads the files, and `run` decides every case. `camguard test` prints the outcome.
 """
 
 from __future__ import annotations
 
-from camguard.policytest.cases import Case, Suite, find_principal, read_suites, shown
+from camguard.policytest.cases import Case, Suite, find_principal, read_suites
 from camguard.policytest.run import Failure, Outcome, coverage, decide_suite, never_decided
 
 __all__ = [
@@ -18,5 +18,4 @@ __all__ = [
     "find_principal",
     "never_decided",
     "read_suites",
-    "shown",
 ]

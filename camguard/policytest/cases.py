@@ -1,8 +1,8 @@
 """Reads files of policy tests: calls, and what a bundle must decide for each.
 
 Rule 1: an unknown key, name or action is an error; a misspelt test must not pass.
-Rule 2: every combination of a test has one expectation: that of the one `expect` that names it, else the
-        default.
+Rule 2: every combination of a test has one expectation: that of the `expect` table that names it, else the
+        default of the test.
 Rule 3: no test reads the clock; the file or the test gives the time.
 """
 
@@ -22,9 +22,9 @@ from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.explain import format_moment
 from camguard.errors import AddressError, BundleError, Problem
-from camguard.files import DOCUMENT_BYTES, read_file
+from camguard.files import DOCUMENT_BYTES, display_path, read_file
 from camguard.ipset import format_address, parse_range
-from camguard.policy.star import STAR, star_match
+from camguard.policy.patterns import STAR, star_match
 from camguard.policy.values import read_moment
 from camguard.strict_json import Check, Fault, ObjectReader, is_text, must
 from camguard.suggest import nearest
@@ -34,19 +34,19 @@ DIMENSIONS = ("principals", "actions", "ips", "resources", "times")
 _NAMED = ("principals", "ips", "resources", "times")  # tables of a file that give names to values
 
 Values = Mapping[str, Any]  # a text of the file -> the value that it stands for, in order
-Combination = tuple[str, ...]  # one shown value for each of DIMENSIONS
+Combination = tuple[str, ...]  # the text of one value for each of DIMENSIONS
 
 
 class Expectation(NamedTuple):
-    """What a decision must be. A field that is None is not compared."""
+    """The decision that is expected of a case. A field that is None is not compared."""
 
     allow: bool
     reason: Reason | None
     statements: tuple[str, ...] | None
     where: str
 
-    def is_missed_by(self, decision: Decision) -> bool:
-        """Tell whether a decision is not what was expected."""
+    def differs_from(self, decision: Decision) -> bool:
+        """Return whether a decision is not the expected one."""
         return (
             bool(decision) is not self.allow
             or self.reason not in (None, decision.reason)
@@ -61,16 +61,16 @@ class Expectation(NamedTuple):
 
 
 class Case(NamedTuple):
-    """One combination of a test."""
+    """One combination of a test. label: the combination as one line."""
 
-    shown: str
+    label: str
     call: Call
     expected: Expectation
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """One `[[test]]`, spread out."""
+    """One `[[test]]` with a case for each of its combinations."""
 
     where: str
     name: str
@@ -88,12 +88,6 @@ def find_principal(bundle: Bundle, text: str) -> str:
         return f"uin/{text}"
     named = [principal for principal, name in bundle.people.names.items() if name == text]
     return named[0] if len(named) == 1 else text
-
-
-def shown(path: Path) -> str:
-    """Return a path relative to the current folder, where it lies below."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 class _Reader(ObjectReader):
@@ -146,11 +140,11 @@ _EXPECT = dict.fromkeys((*DIMENSIONS, "decision", "reason", "statements"), _ANY)
 
 
 def read_suites(path: Path, bundle: Bundle) -> tuple[Suite, ...]:
-    """Return the tests of one file, spread out over the catalog and the principals of `bundle`.
+    """Return the tests of one file, whose patterns and names the catalog and principals of `bundle` resolve.
 
     Raises BundleError that lists every problem, each with the file and the number of the table.
     """
-    reader = _Reader(shown(path), bundle)
+    reader = _Reader(display_path(path), bundle)
     try:
         raw = tomllib.loads(read_file(path, DOCUMENT_BYTES).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -198,7 +192,7 @@ def _read_test(reader: _Reader, raw: Any, at: str, names: Mapping[str, Values], 
         "context": None if context is None else {key: tuple(values) for key, values in context.items()},
     }
     cases = tuple(
-        Case(_shown(row), _call(row, spread, extra), chosen.get(row, default))
+        Case(_label(row), _call(row, spread, extra), chosen.get(row, default))
         for row in product(*(spread[key] for key in DIMENSIONS))
     )
     return Suite(f"{reader.source}: {at}", name, cases)
@@ -305,7 +299,7 @@ def _call(row: Combination, spread: Mapping[str, Values], extra: Values) -> Call
     return Call(principal, action, source_ip, when, (resource,), **extra)
 
 
-def _shown(row: Combination) -> str:
+def _label(row: Combination) -> str:
     principal, action, source_ip, resource, when = row
     on = "" if resource == STAR else f" on {resource}"
     return f"{principal} {action}{on} from {source_ip} at {when}"

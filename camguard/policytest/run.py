@@ -1,4 +1,4 @@
-"""Runs policy tests against a bundle, and measures which statements they reach."""
+"""Runs policy tests against a bundle, and measures which statements decide them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,10 @@ from camguard.policytest.cases import Case, Suite
 
 
 class Failure(NamedTuple):
-    """One combination that was decided otherwise than expected."""
+    """One combination with another decision than the expected one."""
 
     case: Case
     decision: Decision
-
-    def __str__(self) -> str:
-        """Return it as one line."""
-        by = f" by {', '.join(self.decision.statements)}" if self.decision.statements else ""
-        word = "allow" if self.decision else "deny"
-        return f"{self.case.shown}: expected {self.case.expected}, got {word} ({self.decision.reason}){by}"
 
 
 class Outcome(NamedTuple):
@@ -35,7 +29,7 @@ def decide_suite(suite: Suite, bundle: Bundle) -> Outcome:
     decided = ((case, bundle.decide(case.call)) for case in suite.cases)
     return Outcome(
         suite,
-        tuple(Failure(case, decision) for case, decision in decided if case.expected.is_missed_by(decision)),
+        tuple(Failure(case, decision) for case, decision in decided if case.expected.differs_from(decision)),
     )
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from camguard.request.multipart import Field, multipart_fields
-from camguard.request.params import ACTION, Lookalikes, Parameters, ambiguous_names, nest
+from camguard.request.params import ACTION, Lookalikes, Parameters, ambiguous_names, nested_parameters
 from camguard.request.rejection import Rejection, rejection
 from camguard.strict_json import TooManyValuesError, parse_json
 
@@ -42,7 +42,8 @@ _ESCAPED = b"\\u"  # JSON may write any letter of a name so, or a letter that so
 _BOM = b"\xef\xbb\xbf"
 _JSON_BLANK = " \t\r\n"
 _VALUES_PER_PARAM: Final = 30  # JSON values that are read for each form parameter that is allowed
-_MOST_ESCAPES: Final = 400_000  # in a JSON text; one costs as much as forty letters
+_MOST_LETTERS: Final = 16 << 20  # of a JSON text that is parsed, where an escape counts as much as it costs
+_LETTERS_PER_ESCAPE: Final = 40
 
 _UNSUPPORTED: Final = rejection("content_type")
 _MALFORMED: Final = rejection("body_malformed")
@@ -101,10 +102,7 @@ def read_body(  # noqa: PLR0913 - a body, and the bounds within which it is read
         fields = _read_multipart(body, form.boundary, action, resources, limit=limit)
         if fields is None or isinstance(fields, Rejection):
             return fields
-        # An element of a list is no other name: `InstanceIds.0` counts as `InstanceIds`.
-        names = list(dict.fromkeys(name.partition(".")[0] for name in fields))
-        ambiguous = ambiguous_names(names, resources)
-        return nest(tuple(fields.items())) if ambiguous is None else ambiguous
+        return nested_parameters(tuple(fields.items()), resources)
     return None
 
 
@@ -116,7 +114,7 @@ def _read_json(
         return _MALFORMED
     if not body or not (resources is not None or _may_decide(body)):
         return None
-    if b"\\" in body and body.count(b"\\") > _MOST_ESCAPES:
+    if b"\\" in body and len(body) + _LETTERS_PER_ESCAPE * body.count(b"\\") > _MOST_LETTERS:
         return _TOO_MANY
     try:
         document = parse_json(text, depth=depth, most=limit * _VALUES_PER_PARAM)

@@ -18,6 +18,7 @@ from enum import Enum, auto
 from operator import itemgetter
 from typing import Any, TypeAlias
 
+from camguard.header_names import HOP_BY_HOP, SINGLE, SINGLE_PREFIXES
 from camguard.request.rejection import Rejection, rejection
 
 Take: TypeAlias = Callable[[tuple[Any, ...]], tuple[Any, ...]]
@@ -36,36 +37,12 @@ class HeaderClass(Enum):
     UPGRADE = auto()  # refused
 
 
-# The fields of a Head that are one header each, in its order.
-FIELDS = (
-    b"host",
-    b"authorization",
-    b"x-tc-action",
-    b"x-tc-version",
-    b"x-tc-region",
-    b"x-tc-timestamp",
-    b"x-tc-token",
-    b"x-tc-content-sha256",
-    b"content-type",
-)
+# The headers that decide, and those of a signature, in the order of the fields of a `RequestHead`. The
+# identity header stands between them.
 DECIDING = (b"host", b"content-type", b"x-tc-action", b"x-tc-version", b"x-tc-region")
+SIGNING = (b"authorization", b"x-tc-timestamp", b"x-tc-token", b"x-tc-content-sha256")
 FORWARDED_FOR = b"x-forwarded-for"  # from which the proxy-header options of servers take a peer
 EXPECT = b"expect"
-_SINGLE = frozenset((*FIELDS, b"content-length", b"content-encoding", b"transfer-encoding"))
-_SINGLE_PREFIXES = (b"x-tc-", b"content-")
-_HOP = frozenset(
-    (
-        b"keep-alive",
-        b"proxy-connection",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"te",
-        b"trailer",
-        b"trailers",
-        EXPECT,
-        b"http2-settings",
-    )
-)
 # Client addresses, targets, methods and users as proxies write them and applications believe them.
 _SPOOF = frozenset(
     (
@@ -161,8 +138,8 @@ class RequiredValue:
 class HeaderLayout:
     """What a sequence of header names means before any value is looked at. Indices are places in it.
 
-    size: bytes of all names. fields: an itemgetter that takes the values, and None behind them, and returns
-    those of FIELDS and of the identity header. deciding: takes the same and returns the values of DECIDING,
+    size: bytes of all names. signing: an itemgetter that takes the values, and None behind them, and returns
+    those of SIGNING. deciding: takes the same and returns the values of DECIDING,
     of the identity header and of each line of the forwarding header. onward: takes the lines and returns
     those that go on. forwarded_for: takes the values and returns those of X-Forwarded-For. length: the place
     of the declared length, -1 where there is none. single: the places of headers that may stand once.
@@ -172,7 +149,7 @@ class HeaderLayout:
     """
 
     size: int
-    fields: Take
+    signing: Take
     deciding: Take
     onward: Take
     forwarded_for: Take
@@ -192,12 +169,11 @@ class HeaderRules:
     """
 
     def __init__(self, identity: bytes, forwarded: bytes) -> None:
-        self._fields = (*FIELDS, identity)
         self._deciding = (*DECIDING, identity)
         self._classes: dict[bytes, HeaderClass] = {
             **dict.fromkeys(_SPOOF, HeaderClass.SPOOF),
-            **dict.fromkeys(_HOP, HeaderClass.HOP),
-            **dict.fromkeys(_SINGLE, HeaderClass.SINGLE),
+            **dict.fromkeys(HOP_BY_HOP, HeaderClass.HOP),
+            **dict.fromkeys(SINGLE, HeaderClass.SINGLE),
             b"upgrade": HeaderClass.UPGRADE,
             b"connection": HeaderClass.CONNECTION,
             forwarded: HeaderClass.FORWARDED,
@@ -222,7 +198,7 @@ class HeaderRules:
             return found
         if name.startswith(_SPOOF_PREFIXES):
             return HeaderClass.SPOOF
-        return HeaderClass.SINGLE if name.startswith(_SINGLE_PREFIXES) else HeaderClass.ORDINARY
+        return HeaderClass.SINGLE if name.startswith(SINGLE_PREFIXES) else HeaderClass.ORDINARY
 
     def layout(self, names: tuple[bytes, ...]) -> HeaderLayout | Rejection:
         """Return the layout of a sequence of names, or why it is rejected."""
@@ -250,7 +226,7 @@ class HeaderRules:
         place = {name: i for i, name in enumerate(names)}
         return HeaderLayout(
             size=sum(map(len, names)),
-            fields=itemgetter(*(place.get(name, -1) for name in self._fields)),
+            signing=itemgetter(*(place.get(name, -1) for name in SIGNING)),
             deciding=itemgetter(*(place.get(name, -1) for name in self._deciding), *forwarded),
             onward=_taker(onward),
             forwarded_for=_taker(tuple(i for i, name in enumerate(names) if name == FORWARDED_FOR)),

@@ -195,12 +195,34 @@ def action_of(names: Iterable[tuple[str, str]]) -> str | Rejection | None:
     return next((value for name, value in pairs if name == ACTION), None)
 
 
-def both(body: Parameters | None, query: Sequence[tuple[str, str]]) -> ParameterSources | None:
-    """Return the parameters of body and query apart, because an upstream may read either of the two."""
-    if body is None or not query:
-        return body
-    in_query = nest(query)
-    return None if in_query is None else (in_query, body)
+def nested_parameters(
+    pairs: Sequence[tuple[str, Any]], resources: Lookalikes | None
+) -> Parameters | Rejection | None:
+    """Return flat parameters as `nest` does, or why they are rejected.
+
+    resources: where the parameters name resources, no other name may be read as such a parameter; where they
+    cannot be nested, such a name must not be there at all.
+    """
+    nested = nest(pairs)
+    if resources is None:
+        return nested
+    names = [name for name, _ in pairs] if nested is None else list(nested)
+    text = folded(names)
+    if isinstance(text, Rejection):
+        return text
+    doubtful = resources.pattern.search(text) if nested is None else misread(text, names, resources)
+    return _AMBIGUOUS if doubtful else nested
+
+
+def beside(*sources: Parameters | Rejection | None) -> ParameterSources | Rejection | None:
+    """Return the parameters of several places, because an upstream may read any of them.
+
+    The result is the rejection of one of them, or None where one could not be read.
+    """
+    for source in sources:
+        if source is None or isinstance(source, Rejection):
+            return source
+    return tuple(source for source in sources if isinstance(source, Mapping))
 
 
 def nest(pairs: Sequence[tuple[str, Any]]) -> Parameters | None:

@@ -1,4 +1,4 @@
-"""camguard.toml: what an operator may set, read whole or refused with every problem named."""
+"""The settings of camguard: camguard.toml is read completely, or refused with every problem listed."""
 
 from camguard.settings.load import load_settings
 from camguard.settings.model import (

@@ -1,6 +1,6 @@
-"""camguard.toml and its overrides -> Settings, or every problem at once.
+"""Reads camguard.toml and its overrides as Settings, or raises every problem at once.
 
-Rule 1: what is not known is an error that names the nearest known key; a misspelt setting must not vanish.
+Rule 1: an unknown key is an error that names the nearest known key. A misspelt setting is never ignored.
 Rule 2: an override is read by the same reader as the line of the file that it replaces.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,7 +22,7 @@ from camguard.settings.model import SECTIONS, Settings, default_upstream
 from camguard.settings.source import PREFIX, SettingsSource, read_source
 from camguard.settings.values import Faults
 
-# What Kubernetes sets in every pod beside a service that happens to be named camguard, or camguard-something.
+# Variables that Kubernetes sets in every pod of a namespace with a service named camguard, or camguard-….
 _SERVICE_LINK = re.compile(
     r"CAMGUARD_(?:[A-Z0-9]+_)*?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_[A-Z]+)?)?)"
 )
@@ -35,14 +35,28 @@ KNOWN: Mapping[str, tuple[str, ...]] = MappingProxyType(
     | {"upstream": ("default",)}
 )
 
+# Settings that the file may contain for a later version: which values this version does not support, and why.
+UNSUPPORTED: Mapping[str, tuple[Callable[[Settings], bool], str]] = MappingProxyType(
+    {
+        "policy.source": (
+            lambda settings: "://" in settings.policy.source,
+            "is a URL; this version reads bundles from a folder: name the folder of an unpacked archive",
+        ),
+        "gateway.authorizer": (
+            lambda settings: settings.gateway.authorizer is not None,
+            "has no listener in this version; leave it empty",
+        ),
+    }
+)
+
 Raw = dict[str, dict[str, tuple[object, str]]]  # section -> key -> value and where it was written
 
 
 def load_settings(path: str | os.PathLike[str], environ: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings in a file, overridden by `CAMGUARD_SECTION__KEY`, on top of the defaults.
 
-    An override of a setting that is text is taken as it is, any other is a TOML literal: `8`, `true`,
-    `["*"]`. Relative paths start from the file's folder, those of overrides too.
+    The override of a setting that is text is used as it is; any other override is a TOML literal: `8`,
+    `true`, `["*"]`. Relative paths, also those of overrides, start from the folder of the file.
 
     Raises SettingsError with every problem found.
     """
@@ -50,7 +64,7 @@ def load_settings(path: str | os.PathLike[str], environ: Mapping[str, str] = os.
 
 
 def parse_settings(source: SettingsSource) -> Settings:
-    """Return the settings that a source makes, as `load_settings` does. Raises SettingsError."""
+    """Return the settings of a source, as `load_settings` does. Raises SettingsError."""
     file = source.file
     problems: list[Problem] = []
     raw = _read_document(source, problems)
@@ -67,18 +81,32 @@ def parse_settings(source: SettingsSource) -> Settings:
     return settings
 
 
+def require_supported(settings: Settings, *names: str) -> None:
+    """Raise SettingsError if one of these settings has a value that this version does not support.
+
+    names: keys of UNSUPPORTED; only the ones that the caller uses, all of them without names.
+    """
+    problems = [
+        _problem(name, why)
+        for name, (unsupported, why) in UNSUPPORTED.items()
+        if (not names or name in names) and unsupported(settings)
+    ]
+    if problems:
+        raise SettingsError(*problems)
+
+
 def _problem(where: str, message: str) -> Problem:
     return Problem(where, "SettingsError", message)
 
 
 def _pointer(*keys: str | int) -> str:
-    """Return a JSON Pointer (RFC 6901), a key's control characters as repr has them."""
+    """Return a JSON Pointer (RFC 6901), in which control characters are spelled as `repr` spells them."""
     keys = tuple(key if isinstance(key, int) or key.isprintable() else repr(key)[1:-1] for key in keys)
     return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in keys)
 
 
 def _read_document(source: SettingsSource, problems: list[Problem]) -> Raw:
-    """Return what the file says of known sections and keys."""
+    """Return the values of known sections and keys; each unknown one adds a problem."""
     file = source.file
     try:
         document = tomllib.loads(source.text.decode())
@@ -86,8 +114,8 @@ def _read_document(source: SettingsSource, problems: list[Problem]) -> Raw:
         raise SettingsError(_problem(file.name, "is not UTF-8")) from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         at = _LINE.search(str(error))
-        where, said = (f"{file.name}:{at[1]}", str(error)) if at else (file.name, str(error))
-        raise SettingsError(_problem(where, f"is not TOML: {said}")) from None
+        where = f"{file.name}:{at[1]}" if at else file.name
+        raise SettingsError(_problem(where, f"is not TOML: {error}")) from None
     raw: Raw = {}
     for section, content in document.items():
         where = f"{file.name}#{_pointer(section)}"
@@ -107,16 +135,16 @@ def _read_document(source: SettingsSource, problems: list[Problem]) -> Raw:
 
 
 def _override(raw: Raw, name: str, value: str, problems: list[Problem]) -> None:
-    """Put one variable of the environment in the place of what the file says."""
+    """Replace the value of the file with that of one environment variable."""
     section, parted, key = (part.lower() for part in name.removeprefix(PREFIX).partition("__"))
     if not parted:
         known = [f"{PREFIX}{each}__{key}".upper() for each, keys in KNOWN.items() for key in keys]
         nearest = get_close_matches(name, known, 1, 0)[0]
-        problems.append(_problem(name, f"names no setting; did you mean {nearest}"))
+        problems.append(_problem(name, f"is not the name of a setting; did you mean {nearest}"))
         return
-    said = _unknown_section(section, {key: value}) if section not in KNOWN else _unknown_key(section, key)
-    if said:
-        problems.append(_problem(name, said))
+    unknown = _unknown_section(section, {key: value}) if section not in KNOWN else _unknown_key(section, key)
+    if unknown:
+        problems.append(_problem(name, unknown))
         return
     literal: object = value
     if section != "upstream" and not isinstance(default := _default(section, key), str):
@@ -133,7 +161,7 @@ def _default(section: str, key: str) -> object:
 
 
 def _literal(written: str) -> object:
-    """Return the value of one TOML literal, None if it is none. TOML itself has no null."""
+    """Return the value of one TOML literal, or None for other text. TOML itself has no null."""
     if "\n" in written or "\r" in written:
         return None
     try:
@@ -143,12 +171,12 @@ def _literal(written: str) -> object:
 
 
 def _unknown_section(section: str, content: object) -> str:
-    """Return the message about a section that does not exist; its keys help to find what was meant."""
+    """Return the message about a section that does not exist. content: its value in the file."""
     nearest = get_close_matches(section, KNOWN, 1, 0)[0]
     if not isinstance(content, dict):
         homes = [name for name, keys in KNOWN.items() if section in keys]
         if homes:
-            return f"unknown section; {section} belongs into [{homes[0]}]"
+            return f"unknown section; {section} belongs to [{homes[0]}]"
     return f"unknown section; did you mean [{nearest}]"
 
 
@@ -171,7 +199,7 @@ def _unknown_key(section: str, key: str) -> str | None:
 
 
 def _build(raw: Raw, base: Path, problems: list[Problem]) -> Settings:
-    """Return the settings, with a default in the place of each value that was refused."""
+    """Return the settings. A value that its reader refuses adds a problem and is replaced by the default."""
     sections: dict[str, Any] = {}
     for name, kind in SECTIONS.items():
         written = raw.get(name, {})
@@ -197,13 +225,14 @@ def _inside(where: str, place: tuple[str | int, ...]) -> str:
 
 
 def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield pointer and message for settings that are good alone and wrong together."""
+    """Yield pointer and message for settings that are valid alone and contradict each other."""
     limits, gateway, client_ip = settings.limits, settings.gateway, settings.client_ip
     every = values.family_whole(client_ip.trusted_proxies)
     if every and not client_ip.allow_any_proxy:  # T111
+        permit = "set allow_any_proxy = true to permit this"
         yield (
             "client_ip/trusted_proxies",
-            f"holds all of {every}: anyone could claim any address; allow_any_proxy = true says it is meant",
+            f"contains all of {every}, so every client could claim any address; {permit}",
         )
     if (
         settings.identity.mode == "header"
@@ -212,7 +241,7 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     ):
         yield (
             "identity/mode",
-            '"header" believes trusted proxies only, and client_ip.trusted_proxies names none',
+            '"header" accepts identity from trusted proxies only, and client_ip.trusted_proxies is empty',
         )
     if 0 < settings.policy.max_age_seconds < settings.policy.poll_seconds:
         yield "policy/max_age_seconds", "is below poll_seconds: every call would be refused between two polls"

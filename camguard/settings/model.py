@@ -1,8 +1,9 @@
-"""Every setting: its name, its default as the file would spell it, and who reads it.
+"""Every setting: its name, its default as the file would spell it, and its reader.
 
-Rule 1: a default goes through the same reader as a written value: it cannot be one that a file may not hold.
-Rule 2: the attribute path is the key path of camguard.toml: `settings.gateway.listen` is `[gateway] listen`.
-Rule 3: a setting whose default is text takes an override as it is; any other takes a TOML literal.
+Rule 1: a default is read by the same reader as a written value, so that no default is a value that the reader
+        would refuse.
+Rule 2: the path of an attribute is the path of the key: `settings.gateway.listen` is `[gateway] listen`.
+Rule 3: if the default of a setting is text, an override is used as it is; else an override is a TOML literal.
 """
 
 # ruff: noqa: RUF009 - setting() returns a field, not a value
@@ -18,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, cast
 
-from camguard.engine.known_actions import IpSupport, UnknownAction
+from camguard.engine.action_index import IpSupport, UnknownAction
 from camguard.ipset import IpSet
 from camguard.settings import values
 from camguard.settings.values import Address, Reader
@@ -35,20 +36,20 @@ _MIB = 1 << 20
 
 
 def setting(raw: object, read: Reader[T]) -> T:
-    """Return the field of one setting. raw: its default as TOML holds it; its paths start where one runs."""
+    """Return the field of one setting. raw: its default as TOML has it; its paths start from `.`."""
     return field(default_factory=partial(read, raw, Path()), metadata={"raw": raw, "read": read})
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogSettings:
-    """Which actions exist."""
+    """Where the catalog is, which lists the actions that exist."""
 
     path: Path = setting("catalog", values.path)
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
-    """Where the bundle comes from and how old it may grow. max_age_seconds: 0 means no limit."""
+    """Where the bundle comes from and how old it may become. max_age_seconds: 0 means no limit."""
 
     source: str = setting("bundle", values.source)  # absolute folder, or URL
     poll_seconds: float = setting(2.0, values.seconds(0.1, _DAY))
@@ -57,14 +58,14 @@ class PolicySettings:
 
 @dataclass(frozen=True, slots=True)
 class HostsSettings:
-    """Domains under which a host name names its service."""
+    """The domains under which a host name names a service."""
 
     roots: tuple[str, ...] = setting(["tencentcloudapi.com"], values.domains)
 
 
 @dataclass(frozen=True, slots=True)
 class IdentitySettings:
-    """How a call says who calls, and what of it is believed."""
+    """How a request names its principal, and which of these ways are accepted."""
 
     mode: IdentityMode = setting("signature", values.choice(IdentityMode))
     keys_file: Path = setting("keys.json", values.path)
@@ -76,7 +77,7 @@ class IdentitySettings:
 
 @dataclass(frozen=True, slots=True)
 class ClientIpSettings:
-    """Whose word is taken for the client's address."""
+    """Which peers may name the address of the client, and in which header."""
 
     trusted_proxies: IpSet = setting([], values.networks)
     header: ClientIpHeader = setting("x-forwarded-for", values.choice(ClientIpHeader))
@@ -86,7 +87,7 @@ class ClientIpSettings:
 
 @dataclass(frozen=True, slots=True)
 class EnforcementSettings:
-    """What follows from a decision."""
+    """What camguard does with a decision."""
 
     mode: EnforcementMode = setting("enforce", values.choice(EnforcementMode))
     status_style: StatusStyle = setting("sdk", values.choice(StatusStyle))
@@ -98,21 +99,21 @@ class EnforcementSettings:
 
 @dataclass(frozen=True, slots=True)
 class DecisionLogSettings:
-    """Where decisions are written: `-` is stdout, empty is off, else an absolute path."""
+    """Where decisions are written. path: `-` for stdout, empty for no log, else an absolute path."""
 
     path: str = setting("-", values.log_path)
 
 
 @dataclass(frozen=True, slots=True)
 class MetricsSettings:
-    """Which actions get a counter of their own."""
+    """Which actions have their own counters."""
 
     actions: tuple[str, ...] = setting(["*"], values.action_patterns)
 
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
-    """What `camguard serve` opens. An empty address leaves that listener closed."""
+    """The listeners and processes of `camguard serve`. An empty address opens no listener."""
 
     listen: Address = setting("127.0.0.1:8080", values.listen)
     authorizer: Address | None = setting("", values.listen_or_none)
@@ -123,7 +124,7 @@ class GatewaySettings:
 
 @dataclass(frozen=True, slots=True)
 class LimitsSettings:
-    """How much of anything a client may make camguard hold, and for how long (THREATS 3.2.5, THREATS 3.5)."""
+    """How much memory and time the requests of clients may take (THREATS 3.2.5, THREATS 3.5)."""
 
     header_lines: int = setting(128, values.whole(8, 10_000))
     header_bytes: int = setting(65_536, values.whole(1024, 16 * _MIB))
@@ -145,7 +146,7 @@ class LimitsSettings:
 
 
 def default_upstream() -> Mapping[str, str]:
-    """Return where calls go when the file does not say."""
+    """Return where calls are forwarded if the file has no section `upstream`."""
     return MappingProxyType({"default": "http://127.0.0.1:8081"})
 
 
@@ -153,7 +154,7 @@ def default_upstream() -> Mapping[str, str]:
 class Settings:
     """All of camguard.toml.
 
-    upstream: service, or `default` for all others -> `http(s)://host[:port]` or `echo`.
+    upstream: by service, or `default` for all others: `http(s)://host[:port]` or `echo`.
     """
 
     catalog: CatalogSettings = field(default_factory=CatalogSettings)
@@ -169,11 +170,11 @@ class Settings:
     limits: LimitsSettings = field(default_factory=LimitsSettings)
 
     def effective(self) -> dict[str, dict[str, Any]]:
-        """Return what is in force as section -> key -> a value that JSON can hold; no secret is in it."""
+        """Return the values in force by section and key, as JSON can contain them, without secrets."""
         return {section.name: _section(getattr(self, section.name)) for section in fields(self)}
 
     def digest(self) -> str:
-        """Return the hex SHA-256 of what is in force: equal where two processes run by the same settings."""
+        """Return the hex SHA-256 of the values in force: two processes with equal settings have the same."""
         return sha256(json.dumps(self.effective(), sort_keys=True).encode()).hexdigest()
 
 

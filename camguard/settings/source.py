@@ -1,7 +1,7 @@
-"""What settings are read from, held still: whoever reads the same source gets the same settings.
+"""The text and the overrides that settings are read from, as they were when the process started.
 
-A worker process that takes another's place reads the source that the supervisor started with, never the file,
-which may have been edited since and not been applied by anybody.
+A worker that replaces another one reads the source with which the supervisor was started, never the file: the
+file may have been edited since, and no running process uses the edited settings.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ def read_source(path: str | os.PathLike[str], environ: Mapping[str, str] = os.en
 
 
 def pack_source(source: SettingsSource) -> bytes:
-    """Return a source as bytes, for another process of ours."""
+    """Return a source as bytes, for another process of camguard."""
     parts = (str(source.file), source.text.decode("latin-1"), dict(source.environ))
     return json.dumps(parts).encode()
 
 
 def unpack_source(packed: bytes) -> SettingsSource:
-    """Return what `pack_source` packed."""
+    """Return the source that `pack_source` packed."""
     file, text, environ = json.loads(packed)
     return SettingsSource(Path(file), text.encode("latin-1"), environ)
 
 
 def state_of_file(source: SettingsSource) -> Literal["unchanged", "changed", "unreadable"]:
-    """Return whether the file still holds what the source holds. Reads the file: it may take its time."""
+    """Return whether the file still has the content of the source. It reads the file, so it may block."""
     try:
         return "unchanged" if read_file(source.file, SETTINGS_BYTES) == source.text else "changed"
     except OSError:

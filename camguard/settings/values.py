@@ -1,8 +1,8 @@
-"""One raw value of camguard.toml -> what the program uses, or what is wrong with it.
+"""Readers of single values: each converts one value of camguard.toml, or raises what is wrong with it.
 
-Rule 1: a reader takes the value as TOML has it and the folder that relative paths start from.
-Rule 2: it raises Faults with everything it found, each with its place inside the value; nobody else reports.
-Rule 3: nothing is guessed: a number in quotes is text, `true` is no number, `127.1` is no address.
+Rule 1: a reader takes the value as TOML has it, and the folder from which relative paths start.
+Rule 2: a reader raises Faults that list every problem, each with its place inside the value.
+Rule 3: a reader guesses nothing: a number in quotes is text, `true` is no number, `127.1` is no address.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import Any, NamedTuple, TypeVar, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from camguard.errors import AddressError
+from camguard.header_names import is_reserved
 from camguard.ipset import IpSet, parse_address
+from camguard.strict_json import Fault
 
 T = TypeVar("T")
 Reader = Callable[[object, Path], T]
@@ -22,35 +24,23 @@ Reader = Callable[[object, Path], T]
 _PORT = re.compile(r"0|[1-9][0-9]{0,4}")
 _PORT_MOST = 65535
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_DOMAIN = re.compile(
-    rf"(?:{_LABEL}\.)*(?!\d+$){_LABEL}"
-)  # a last label of digits would be an address (WHATWG URL)
+_DOMAIN = re.compile(rf"(?:{_LABEL}\.)*(?!\d+$){_LABEL}")  # a last label of digits: an address (WHATWG URL)
 _DOMAIN_LENGTH = 253
-_HEADER = re.compile(
-    r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?"
-)  # no `_`: it is the twin of `-` (THREATS 3.2)
+_HEADER = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")  # `_` and `-` are twins (THREATS 3.2)
 _PATTERN = re.compile(r"\*|[A-Za-z0-9_*-]+:[A-Za-z0-9_*]+")
 _SHOWN = 64
 
-RESERVED_HEADERS = frozenset((
-    "accept", "accept-encoding", "authorization", "connection", "content-encoding", "content-length",
-    "content-type", "cookie", "date", "expect", "forwarded", "host",
-    "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "user-agent",
-    "via",
-))  # fmt: skip
-RESERVED_PREFIXES = ("x-tc-", "x-forwarded-", "proxy-")
-
 
 class Faults(ValueError):  # noqa: N818 - several, and no error until the loader has given them a place
-    """What is wrong with one value: pairs of the place inside it (`()` for the whole) and a message."""
+    """Everything that is wrong with one value."""
 
-    def __init__(self, *found: tuple[tuple[str | int, ...], str]) -> None:
+    def __init__(self, *found: Fault) -> None:
         super().__init__(*found)
         self.found = found
 
 
 class Address(NamedTuple):
-    """Where to listen. host: an address without brackets, or a name. port: 0 lets the system choose."""
+    """An address to listen at. host: an IP address without brackets, or a name. port: 0 for any free port."""
 
     host: str
     port: int
@@ -60,7 +50,7 @@ class Address(NamedTuple):
 
 
 def shown(value: object) -> str:
-    """Return a value as the message about it quotes it: cut, without control characters."""
+    """Return a value as messages quote it: cut, and without control characters."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
@@ -73,12 +63,12 @@ def shown(value: object) -> str:
 
 
 def wrong(value: object, rule: str) -> Faults:
-    """Return the one fault that a value is not what `rule` says."""
+    """Return the fault that a value is not what `rule` describes."""
     return Faults(((), f"{shown(value)} is not {rule}"))
 
 
 def text(value: object, _base: Path) -> str:
-    """Text without control characters, not even a line break."""
+    """Read text without control characters; a line break is one."""
     if not isinstance(value, str):
         raise wrong(value, "text")
     if not value.isprintable():
@@ -87,14 +77,14 @@ def text(value: object, _base: Path) -> str:
 
 
 def flag(value: object, _base: Path) -> bool:
-    """True or false, and nothing that Python takes for them."""
+    """Read true or false, and nothing else that Python treats as true or false."""
     if not isinstance(value, bool):
         raise wrong(value, "true or false")
     return value
 
 
 def choice(kind: Any) -> Reader[Any]:
-    """Return a reader of the words that a Literal lists."""
+    """Return a reader of the words of a `Literal`."""
     words = get_args(kind)
     rule = " or ".join(f'"{word}"' for word in words)
 
@@ -107,7 +97,7 @@ def choice(kind: Any) -> Reader[Any]:
 
 
 def whole(least: int, most: int) -> Reader[int]:
-    """Return a reader of whole numbers, both ends included."""
+    """Return a reader of whole numbers from `least` to `most`, both included."""
 
     def read(value: object, _base: Path) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
@@ -118,7 +108,7 @@ def whole(least: int, most: int) -> Reader[int]:
 
 
 def seconds(least: float, most: float) -> Reader[float]:
-    """Return a reader of durations in seconds, both ends included."""
+    """Return a reader of durations in seconds from `least` to `most`, both included."""
 
     def read(value: object, _base: Path) -> float:
         if isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most:
@@ -129,24 +119,24 @@ def seconds(least: float, most: float) -> Reader[float]:
 
 
 def path(value: object, base: Path) -> Path:
-    """A path, taken from the folder of the settings file unless it is absolute."""
+    """Read a path. A relative one starts from the folder of the settings file."""
     if not text(value, base):
         raise wrong(value, "a path")
     return base / str(value)
 
 
 def path_or_none(value: object, base: Path) -> Path | None:
-    """A path, or None where the text is empty."""
+    """Read a path, or None if the text is empty."""
     return None if value == "" else path(value, base)
 
 
 def log_path(value: object, base: Path) -> str:
-    """`-` for stdout, empty for off, else a path."""
+    """Read `-` (stdout), empty text (no log), or a path."""
     return str(value) if value in ("", "-") else str(path(value, base))
 
 
 def source(value: object, base: Path) -> str:
-    """A folder, or the URL of an archive, which is left as it is written."""
+    """Read a folder, or the URL of an archive, which stays as it is written."""
     if "://" not in text(value, base):
         return str(path(value, base))
     url = _split(str(value))
@@ -177,7 +167,7 @@ def _is_host(host: str) -> bool:
 
 
 def upstream(value: object, base: Path) -> str:
-    """`echo`, or where the calls of a service go: scheme, host and port, without a slash at the end."""
+    """Read `echo`, or the scheme, host and port to which the calls of a service are forwarded."""
     if text(value, base) == "echo":
         return "echo"
     url = _split(str(value))
@@ -193,7 +183,7 @@ def upstream(value: object, base: Path) -> str:
 
 
 def listen(value: object, base: Path) -> Address:
-    """Where to listen: `127.0.0.1:8080`, `[::1]:8080` or `localhost:8080`."""
+    """Read an address to listen at: `127.0.0.1:8080`, `[::1]:8080` or `localhost:8080`."""
     host, colon, port = text(value, base).rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") and ":" in host else host
     port_good = _PORT.fullmatch(port) is not None and int(port) <= _PORT_MOST
@@ -203,25 +193,25 @@ def listen(value: object, base: Path) -> Address:
 
 
 def listen_or_none(value: object, base: Path) -> Address | None:
-    """Where to listen, or None where the text is empty."""
+    """Read an address to listen at, or None if the text is empty."""
     return None if value == "" else listen(value, base)
 
 
 def header_name(value: object, base: Path) -> str:
-    """A header that carries identity, in lower case; never one that has another meaning."""
+    """Read the name of the header that carries identity; it is returned in lower case."""
     name = text(value, base).lower()
     if not _HEADER.fullmatch(name):
         raise wrong(value, "a header name of letters, digits and `-`")
-    if name in RESERVED_HEADERS or name.startswith(RESERVED_PREFIXES):
-        raise wrong(value, "free for identity: that header has a meaning of its own")
+    if is_reserved(name):
+        raise Faults(((), f"{shown(value)} is a reserved header; choose another name"))
     return name
 
 
 def _items(value: object, read: Callable[[str], T]) -> Iterator[T]:
-    """Yield each text of a list as `read` returns it; raise Faults for all that it refuses."""
+    """Yield each text of a list as `read` returns it. Raises Faults that list every bad element."""
     if not isinstance(value, list):
         raise wrong(value, "a list")
-    found: list[tuple[tuple[str | int, ...], str]] = []
+    found: list[Fault] = []
     good: list[T] = []
     for index, item in enumerate(value):
         try:
@@ -236,7 +226,7 @@ def _items(value: object, read: Callable[[str], T]) -> Iterator[T]:
 
 
 def networks(value: object, _base: Path) -> IpSet:
-    """CIDR ranges and addresses, as one set."""
+    """Read CIDR ranges and addresses as one set."""
     return IpSet.of_ranges(
         pair for each in _items(value, lambda item: IpSet.of((item,))) for pair in _pairs(each)
     )
@@ -247,7 +237,7 @@ def _pairs(addresses: IpSet) -> Iterable[tuple[int, int]]:
 
 
 def host_names(value: object, _base: Path) -> tuple[str, ...]:
-    """Domain names in lower case, none twice."""
+    """Read domain names, in lower case and without repetitions."""
 
     def read(item: str) -> str:
         if len(item) > _DOMAIN_LENGTH or not _DOMAIN.fullmatch(item):
@@ -258,15 +248,15 @@ def host_names(value: object, _base: Path) -> tuple[str, ...]:
 
 
 def domains(value: object, base: Path) -> tuple[str, ...]:
-    """Domain names in lower case, at least one, none twice."""
+    """Read at least one domain name, in lower case and without repetitions."""
     names = host_names(value, base)
     if not names:
-        raise wrong(value, "of use when empty: no host name would name a service")
+        raise Faults(((), "must list at least one domain"))
     return names
 
 
 def action_patterns(value: object, _base: Path) -> tuple[str, ...]:
-    """Action names in which `*` stands for anything: `aiart:*`, `*:TerminateInstances`, `*`."""
+    """Read action names with wildcards: `aiart:*`, `*:TerminateInstances`, `*`."""
 
     def read(item: str) -> str:
         if not _PATTERN.fullmatch(item):
@@ -277,7 +267,7 @@ def action_patterns(value: object, _base: Path) -> tuple[str, ...]:
 
 
 def printable(value: object) -> object:
-    """Return a settings value as JSON can hold it, without what a URL may hide."""
+    """Return a value of the settings as JSON can contain it, without the query of a URL."""
     if isinstance(value, IpSet):
         return list(value.cidrs())
     if isinstance(value, Address | Path):
@@ -290,7 +280,7 @@ def printable(value: object) -> object:
 
 
 def family_whole(addresses: IpSet) -> str | None:
-    """Return "0.0.0.0/0" or "::/0" if the set holds a whole family, however it was cut up; else None."""
+    """Return "0.0.0.0/0" or "::/0" if the set contains the whole family, else None."""
     whole_v4, whole_v6 = IpSet.of(("0.0.0.0/0",)), IpSet.of(("::/0",))
     for whole_family in (whole_v4, whole_v6):
         if set(_pairs(whole_family)) <= set(_pairs(addresses)):

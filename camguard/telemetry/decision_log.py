@@ -1,11 +1,21 @@
-"""The decision log: one line a judged request, written beside the calls.
+"""The decision log: one line for each judged request, written by a thread of its own.
 
-Rule 1: a call adds its record to a queue and goes on; one thread makes the lines and writes them (T116).
-Rule 2: a full queue loses allows before denials, except for a reserved quarter of it: denials cost a stranger
-        nothing, so they must not push out all evidence of what was allowed. Every loss is counted.
-Rule 3: whole lines are written, at most BLOCK_BYTES at once, which no pipe parts. Where the system took
-        only a part, the next line starts on a line of its own and the one cut off is written again.
-Rule 4: trouble with the file is no trouble for a call: the writer tries again until it works or is stopped.
+Theory of operation. `conclude` runs in the event loop, once for each request. It appends the record to one of
+two queues, allows or denials, and returns; it neither formats nor writes. The writer thread sleeps for
+TICK_SECONDS, then takes the oldest records of both queues, formats them as lines and writes blocks of whole
+lines until the queues are empty. Requests never wake the writer, because that would cost more than the rest
+of `conclude`; a record therefore waits for up to one tick. The queues are bounded together. When they are
+full, a new record replaces a waiting one, or is dropped. The sink opens its file again when the name of the
+file means another file, so that log rotation needs no signal.
+
+Rule 1: a request only appends its record to a queue; one thread formats and writes the lines (T116).
+Rule 2: a full queue drops allows before denials, but a quarter of it is reserved for allows: anybody can send
+        requests that are denied, and they must not displace all evidence of allowed requests. Every dropped
+        record is counted.
+Rule 3: only whole lines are written, at most BLOCK_BYTES at once, which a pipe never splits. If the system
+        writes only a part of a block, the incomplete line is ended and written again as a whole.
+Rule 4: a file that cannot be written never delays or fails a request: the writer retries until it succeeds or
+        is stopped.
 """
 
 from __future__ import annotations
@@ -29,13 +39,13 @@ from camguard.telemetry.log_line import log_line
 from camguard.telemetry.record import Record
 
 QUEUE = 10_000  # records
-ALLOWED_SHARE = 4  # one in so many places of the queue is reserved for allowed calls
-BLOCK_BYTES = 4096  # PIPE_BUF: processes that share a pipe do not part each other's writes of this size
-YIELD_ABOVE = 256  # records waiting, above which
-YIELD_EVERY = 16  # every so many calls let the writer in
-TICK_SECONDS = 0.05  # how long a record may wait for its writer: calls never wake it, since that costs them
+ALLOWED_SHARE = 4  # one place in this many of the queue is reserved for allowed calls
+BLOCK_BYTES = 4096  # PIPE_BUF: the system does not interleave writes of this size to a shared pipe
+YIELD_ABOVE = 256  # waiting records; above this,
+YIELD_EVERY = 16  # one call in this many lets the writer thread run
+TICK_SECONDS = 0.05  # for which the writer sleeps
 RETRY_SECONDS = 1.0  # after a failed write
-LOOK_SECONDS = 1.0  # between two looks at whether the file was moved away
+CHECK_SECONDS = 1.0  # between two checks whether the file was moved away
 SETTLE_SECONDS = 0.02  # longer than a write takes
 STOP_SECONDS = 5.0
 _STDOUT = 1
@@ -46,9 +56,9 @@ Waiting = tuple[Record, int | None]
 
 
 class Sink:
-    """A file, or stdout, that takes whole lines. Used by one thread.
+    """Writes whole lines to a file or to stdout. Only one thread may use it.
 
-    path: `-` for stdout, else a file, created if absent, opened when it is first needed.
+    path: `-` for stdout, else a file, which is created if absent and opened when it is first needed.
     """
 
     def __init__(
@@ -62,23 +72,23 @@ class Sink:
         self._write = write
         self._monotonic = monotonic
         self._fd: int | None = None
-        self._looked = 0.0
-        self._torn = False  # whether what was written last has no line break
+        self._checked = 0.0
+        self._incomplete = False  # whether the last line of the file lacks its line break
 
     def write(self, lines: deque[bytes]) -> None:
-        """Write the first lines, as many as make one block, in one call to the system, and take them off.
+        """Write the first lines, as many as fit into one block, with one system call, and remove them.
 
-        Raises OSError; the lines that are left are then to be written again.
+        Raises OSError; the lines that remain were not written.
         """
         fd = self._open()
-        head = b"\n" if self._torn else b""
+        head = b"\n" if self._incomplete else b""
         ends = accumulate(map(len, lines), initial=len(head))
         count = max(1, sum(1 for end in ends if end <= BLOCK_BYTES) - 1)
         block = head + b"".join(islice(lines, count))
         written = self._write_some(fd, block)
         if written:
-            self._torn = block[written - 1 : written] != b"\n"
-            # A line that lacks its line break alone is written: the next block begins with one.
+            self._incomplete = block[written - 1 : written] != b"\n"
+            # A line that lacks only its line break counts as written, because the next block begins with one.
             for _ in range(block.count(b"\n", len(head), written + 1)):
                 lines.popleft()
         if written < len(block):
@@ -88,31 +98,31 @@ class Sink:
         while True:
             try:
                 return self._write(fd, block)
-            except BlockingIOError:  # somebody made our stdout non-blocking: wait as a blocking one would
+            except BlockingIOError:  # another process made the shared stdout non-blocking
                 select.select([], [fd], [], RETRY_SECONDS)
 
     def close(self) -> None:
-        """Let the file go; the next line opens it again."""
+        """Close the file. The next write opens it again."""
         fd, self._fd = self._fd, None
         if fd is not None and self._path != "-":
             os.close(fd)
 
     def _open(self) -> int:
-        """Return where to write: the open file, unless its name means another file by now."""
+        """Return the descriptor to write to. A file whose name means another file now is opened again."""
         if self._path == "-":
             return _STDOUT
         now = self._monotonic()
-        if self._fd is not None and now - self._looked < LOOK_SECONDS:
+        if self._fd is not None and now - self._checked < CHECK_SECONDS:
             return self._fd
-        self._looked = now
+        self._checked = now
         if self._fd is not None and not self._moved(self._fd):
             return self._fd
         self.close()
-        # O_NONBLOCK: a FIFO that nobody reads is an error, and is tried again, instead of waiting in open().
+        # O_NONBLOCK: opening a FIFO without a reader fails, and is retried, instead of blocking the writer.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
         self._fd = os.open(self._path, flags, _MODE)
         os.set_blocking(self._fd, True)
-        self._torn = self._ends_torn(self._fd)
+        self._incomplete = self._ends_incomplete(self._fd)
         return self._fd
 
     def _moved(self, fd: int) -> bool:
@@ -121,19 +131,19 @@ class Sink:
         except FileNotFoundError:
             return True
 
-    def _ends_torn(self, fd: int) -> bool:
-        """Tell whether a file ends within a line, as one does whose writer was killed."""
+    def _ends_incomplete(self, fd: int) -> bool:
+        """Return whether a file ends within a line, for example because its writer was killed."""
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return self._torn  # a pipe: all that is known is what was written to it
+            return self._incomplete  # a pipe: only this process's own writes are known
         try:
             with Path(self._path).open("rb", buffering=0) as file:
-                return self._stays_torn(file)
-        except OSError:  # may be written and not read
-            return self._torn
+                return self._stays_incomplete(file)
+        except OSError:  # the file may be writable and not readable
+            return self._incomplete
 
     @staticmethod
-    def _stays_torn(file: BinaryIO) -> bool:
-        """Look twice: what another process is writing just now looks torn for a moment."""
+    def _stays_incomplete(file: BinaryIO) -> bool:
+        """Return whether a line stays incomplete: while another process writes, it is so for a moment."""
         size = -1
         while (now := file.seek(0, os.SEEK_END)) != size:
             if not now:
@@ -147,9 +157,9 @@ class Sink:
 
 
 class DecisionLog:
-    """Writes records as lines. `conclude` is told of each; `start` and `stop` are called once.
+    """Writes each record that `conclude` receives as one line, between `start` and `stop`.
 
-    path: `-` for stdout, empty for no log at all, else a file. queue: records that wait at most.
+    path: `-` for stdout, empty for no log, else a file. queue: the largest number of waiting records.
     """
 
     def __init__(
@@ -166,19 +176,19 @@ class DecisionLog:
         self._share = queue // ALLOWED_SHARE
         self._allows: deque[Waiting] = deque()
         self._denials: deque[Waiting] = deque()
-        self._counts = {"written": 0, "dropped": 0, "error": 0, "left": 0}
+        self._counts = {"written": 0, "dropped": 0, "error": 0, "unwritten": 0}
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._failing = False
-        self._lines: deque[bytes] = deque()  # made of records, not yet written
+        self._lines: deque[bytes] = deque()  # formatted, not yet written
 
     @property
     def enabled(self) -> bool:
-        """Whether anything is written."""
+        """Whether there is a log."""
         return self._sink is not None
 
     def conclude(self, record: Record, upstream_status: int | None) -> None:
-        """Have one record written, sometime. upstream_status: None where nothing was forwarded."""
+        """Queue one record. upstream_status: None if the request was not forwarded."""
         allows, denials = self._allows, self._denials
         denied = record.decision.reason is not Reason.ALLOWED
         length = len(allows) + len(denials)
@@ -187,11 +197,11 @@ class DecisionLog:
             if not self._make_room(denied=denied):
                 return
         elif length > YIELD_ABOVE and not length % YIELD_EVERY:
-            time.sleep(0)  # a busy event loop lets no other thread in for 5 ms at a time
+            time.sleep(0)  # without this, a busy event loop lets another thread run only every 5 ms
         (denials if denied else allows).append((record, upstream_status))
 
     def _make_room(self, *, denied: bool) -> bool:
-        """Drop a record for another one. Tell whether there was one to drop.
+        """Drop a waiting record in favour of a new one. Return whether there was one to drop.
 
         A denial takes the place of the oldest allow, as long as allows hold more than their share. An allow
         takes the place of the newest denial, as long as allows hold less.
@@ -201,38 +211,38 @@ class DecisionLog:
             return False
         try:
             self._allows.popleft() if denied else self._denials.pop()
-        except IndexError:  # the writer was quicker
+        except IndexError:  # the writer has taken the record meanwhile
             return False
         return True
 
     def counts(self) -> tuple[int, int, int]:
         """Return how many records were written and dropped, and how many writes failed."""
         counts = self._counts
-        return counts["written"], counts["dropped"] + counts["left"], counts["error"]
+        return counts["written"], counts["dropped"] + counts["unwritten"], counts["error"]
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start the writer thread."""
         if self._sink is not None and self._thread is None:
             self._stopping.clear()
             self._thread = threading.Thread(
                 target=self._run, args=(self._sink,), name="camguard-log", daemon=True
             )
             self._thread.start()
-            atexit.register(self.stop)  # an application may end without saying so
+            atexit.register(self.stop)  # an application may end without calling `stop`
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """Write what waits, for so long at most; what is left then is dropped."""
+        """Write the waiting records. Those not written after `seconds` are dropped and counted."""
         atexit.unregister(self.stop)
         thread, self._thread = self._thread, None
         if thread is not None:
             self._stopping.set()
             thread.join(seconds)
-        self._counts["left"] += len(self._allows) + len(self._denials) + len(self._lines)
+        self._counts["unwritten"] += len(self._allows) + len(self._denials) + len(self._lines)
         self._allows.clear()
         self._denials.clear()
 
     def _run(self, sink: Sink) -> None:
-        """Write until stopped, and then what still waits."""
+        """Write until stopped; then write the records that still wait."""
         while True:
             stopping = self._stopping.is_set()
             while self._fill():
@@ -243,31 +253,31 @@ class DecisionLog:
         sink.close()
 
     def _fill(self) -> bool:
-        """Make lines of what waits, enough for one block. Tell whether there are any."""
+        """Format waiting records, as many as fill one block. Return whether there are lines to write."""
         size = 0
         while size < BLOCK_BYTES and (waiting := self._first()) is not None:
             try:
                 line = log_line(*waiting)
-            except Exception:  # noqa: BLE001 - whatever it is, the records behind it shall be written
+            except Exception:  # noqa: BLE001 - one bad record must not stop the records behind it
                 _log.warning("a record cannot be written as a line", exc_info=True)
-                self._counts["left"] += 1
+                self._counts["unwritten"] += 1
             else:
                 self._lines.append(line)
                 size += len(line)
         return bool(self._lines)
 
     def _first(self) -> Waiting | None:
-        """Return what waits longest, None where nothing does."""
+        """Remove and return the oldest waiting record, or return None."""
         allows, denials = self._allows, self._denials
         try:
             if not denials or (allows and allows[0][0].time <= denials[0][0].time):
                 return allows.popleft()
-        except IndexError:  # a call dropped the last allow meanwhile, or nothing waits
+        except IndexError:  # a call has dropped the last allow meanwhile, or no record waits
             pass
         return denials.popleft() if denials else None
 
     def _empty(self, sink: Sink) -> None:
-        """Write the lines that were made, again and again if need be; drop them if a last try fails."""
+        """Write all formatted lines, with retries. After `stop`, a failure drops the remaining lines."""
         lines = self._lines
         while lines:
             stopping = self._stopping.is_set()
@@ -277,18 +287,18 @@ class DecisionLog:
             except OSError as error:
                 self._counts["error"] += 1
                 sink.close()
-                self._say(error)
+                self._report(error)
                 self._counts["written"] += before - len(lines)
                 if stopping:
-                    self._counts["left"] += len(lines)
+                    self._counts["unwritten"] += len(lines)
                     lines.clear()
                 self._stopping.wait(self._retry_seconds)
             else:
                 self._counts["written"] += before - len(lines)
-                self._say(None)
+                self._report(None)
 
-    def _say(self, error: OSError | None) -> None:
-        """Tell the operator when writing begins to fail and when it works again."""
+    def _report(self, error: OSError | None) -> None:
+        """Log when writing begins to fail, and when it works again."""
         if error is not None and not self._failing:
             _log.warning("the decision log cannot be written, trying again: %s", error)
         elif error is None and self._failing:

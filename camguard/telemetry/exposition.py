@@ -61,6 +61,7 @@ _FAMILIES = (
            "Time from frozen headers to decision, body and signature included, upstream excluded.",
            bounds=DECISION_BOUNDS),
     Family("camguard_requests_in_flight", "gauge", ("listener",), "Requests that are being served."),
+    Family("camguard_requests_waiting", "gauge", ("listener",), "Requests whose body is not complete."),
     Family("camguard_client_ip_total", "counter", ("method",), "How the address of the client was found."),
     Family("camguard_signature_checks_total", "counter", ("result",), "Checked signatures by result."),
     Family("camguard_shadow_comparisons_total", "counter", ("result", "access"),

@@ -1,8 +1,8 @@
-"""Counts requests and reloads for Prometheus. An observer that is handed in, never reached for.
+"""Counts requests and reloads for Prometheus. The guard and the store receive it as an observer.
 
-Theory of operation. A request adds to plain numbers in dictionaries, whose keys are what a record has at
-hand: the listener, the id of the action, the reason. `snapshot` turns these keys into labels when a scrape
-asks. An `Exposition` shows the snapshots of all guards in one registry as their sum.
+Theory of operation. A request adds to plain numbers in dictionaries, whose keys are fields of its
+record: the listener, the id of the action, the reason. `snapshot` turns these keys into labels at a scrape.
+An `Exposition` shows the snapshots of all guards in one registry as their sum.
 
 Rule 1: a request looks up no label, creates no child metric and takes no lock.
 Rule 2: text from a request is never a label: an action has its own counter only if a loaded catalog lists it
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import platform
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 from typing import NamedTuple
@@ -27,7 +28,7 @@ from camguard.bundle.model import Bundle
 from camguard.bundle.store import ReloadOutcome
 from camguard.catalog.model import Access, Catalog
 from camguard.engine.decision import Decision, Reason
-from camguard.policy.star import star_match
+from camguard.policy.patterns import star_match
 from camguard.request.rejection import Rejection
 from camguard.telemetry.exposition import (
     CLIENT_IP,
@@ -114,10 +115,11 @@ class Metrics:
         self._checks: dict[tuple[str | None, str | None], int] = {}  # client_ip, signature
         self._checks |= dict.fromkeys(product((*CLIENT_IP, None), (*SIGNATURE, None)), 0)
         self._timed = {listener: _new_timed(DECISION_BOUNDS) for listener in listeners}
-        self._compared = dict.fromkeys(product(COMPARISON, (*(each.value for each in Access), UNKNOWN)), 0)
+        self._compared = _zeros(product(COMPARISON, (*Access, UNKNOWN)))
         self._upstream: dict[str, list[float]] = {}
-        self._upstream_errors: dict[tuple[str, str], int] = {}
+        self._upstream_errors: Counter[Labels] = Counter()
         self._in_flight: tuple[tuple[str, Callable[[], int]], ...] = ()
+        self._waiting: tuple[tuple[str, Callable[[], int]], ...] = ()
         self._log: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
         self._policy = _Policy()
         self._catalog = _Catalog()
@@ -189,8 +191,7 @@ class Metrics:
     def upstream_error(self, service: str, kind: str) -> None:
         """Count one request whose upstream failed. kind: one of UPSTREAM_ERROR."""
         label = service if service in self._catalog.services else UNKNOWN
-        key = (label, kind if kind in UPSTREAM_ERROR else UNKNOWN)
-        self._upstream_errors[key] = self._upstream_errors.get(key, 0) + 1
+        self._upstream_errors[label, kind if kind in UPSTREAM_ERROR else UNKNOWN] += 1
 
     # Per reload, start, stop and scrape.
 
@@ -216,6 +217,10 @@ class Metrics:
     def follow_in_flight(self, listener: str, count: Callable[[], int]) -> None:
         """Show how many requests a listener is serving. Each scrape calls `count`."""
         self._in_flight = (*self._in_flight, (listener, count))
+
+    def follow_waiting(self, listener: str, count: Callable[[], int]) -> None:
+        """Show how many requests of a listener wait for their body. Each scrape calls `count`."""
+        self._waiting = (*self._waiting, (listener, count))
 
     def follow_log(self, counts: Callable[[], tuple[int, int, int]]) -> None:
         """Show the records of a decision log. counts: returns those written, dropped and failed so far."""
@@ -263,43 +268,43 @@ class Metrics:
         """Return the current numbers. Any thread may call it while requests are counted."""
         return {**self._of_requests(), **self._of_policy()}
 
-    def _of_requests(self) -> dict[str, dict[Labels, Value]]:
+    def _of_requests(self) -> Snapshot:
         calls, timed, upstream = self._calls.copy(), self._timed.copy(), self._upstream.copy()
         catalog = self._catalog  # read after the copies, so that it has every action that they count
-        decisions: dict[Labels, float] = {
-            (listener, service, access, _decision(reason), reason.value): 0
+        decisions: Counter[Labels] = _zeros(
+            (listener, service, access, _decision(reason), reason.value)
             for listener, (service, access), reason in product(timed, catalog.accesses, _FIRST_REASONS)
-        }
-        actions: dict[Labels, float] = {}
+        )
+        actions: Counter[Labels] = Counter()
         for (listener, action_id, reason), count in calls.items():
             service, access, action = catalog.actions[action_id]
-            _add(decisions, (listener, service, access, _decision(reason), str(reason)), count)
-            _add(actions, (service, action, _decision(reason)), count)
-        methods: dict[Labels, float] = {(word,): 0 for word in CLIENT_IP}
-        results: dict[Labels, float] = {(word,): 0 for word in SIGNATURE}
+            decisions[listener, service, access, _decision(reason), str(reason)] += count
+            actions[service, action, _decision(reason)] += count
+        methods, results = _zeros(product(CLIENT_IP)), _zeros(product(SIGNATURE))
         for (client_ip, signature), count in self._checks.copy().items():
             for numbers, word in ((methods, client_ip), (results, signature)):
                 if word is not None and (count or word != UNKNOWN):
-                    _add(numbers, (word,), count)
-        in_flight: dict[Labels, float] = {(listener,): 0 for listener in timed}
-        for listener, current in self._in_flight:
-            _add(in_flight, (listener,), current())
-        errors = dict.fromkeys(product(upstream, UPSTREAM_ERROR), 0) | self._upstream_errors.copy()
-        log = zip(LOG_RESULT, self._log(), strict=True)
+                    numbers[word,] += count
+        in_flight, waiting = _zeros(product(timed)), _zeros(product(timed))
+        for numbers, followed in ((in_flight, self._in_flight), (waiting, self._waiting)):
+            for listener, current in followed:
+                numbers[listener,] += current()
+        no_errors = _zeros(product(upstream, UPSTREAM_ERROR))
         return {
-            "camguard_decisions_total": {**decisions},
-            "camguard_action_decisions_total": {**actions},
+            "camguard_decisions_total": decisions,
+            "camguard_action_decisions_total": actions,
             "camguard_decision_duration_seconds": _histograms(timed),
-            "camguard_requests_in_flight": {**in_flight},
-            "camguard_client_ip_total": {**methods},
-            "camguard_signature_checks_total": {**results},
-            "camguard_shadow_comparisons_total": dict(self._compared.items()),
-            "camguard_decision_log_records_total": {(result,): count for result, count in log},
+            "camguard_requests_in_flight": in_flight,
+            "camguard_requests_waiting": waiting,
+            "camguard_client_ip_total": methods,
+            "camguard_signature_checks_total": results,
+            "camguard_shadow_comparisons_total": self._compared.copy(),
+            "camguard_decision_log_records_total": dict(zip(product(LOG_RESULT), self._log(), strict=True)),
             "camguard_upstream_duration_seconds": _histograms(upstream),
-            "camguard_upstream_errors_total": dict(errors.items()),
+            "camguard_upstream_errors_total": {**no_errors, **self._upstream_errors.copy()},
         }
 
-    def _of_policy(self) -> dict[str, dict[Labels, Value]]:
+    def _of_policy(self) -> Snapshot:
         policy = self._policy
         bundle = policy.bundle
         hits, misses, entries = bundle.table_stats() if bundle else (0, 0, 0)
@@ -329,8 +334,8 @@ def _decision(reason: str) -> str:
     return "allow" if reason == Reason.ALLOWED else "deny"
 
 
-def _add(numbers: dict[Labels, float], labels: Labels, count: float) -> None:
-    numbers[labels] = numbers.get(labels, 0) + count
+def _zeros(labels: Iterable[Labels]) -> Counter[Labels]:
+    return Counter(dict.fromkeys(labels, 0))
 
 
 def _new_timed(bounds: tuple[float, ...]) -> list[float]:

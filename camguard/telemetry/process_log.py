@@ -1,10 +1,11 @@
-"""The process log: what the gateway reports about itself, written beside the calls.
+"""The process log: what the gateway reports about itself on stderr, written by a thread of its own.
 
-Rule 1: whoever logs adds a line to a bounded queue and goes on. One thread writes, so that a reader who stops
-        reading stderr stops that thread and nothing else.
-Rule 2: a full queue loses the new line. Every loss is counted, and reported as soon as the log flows again.
-Rule 3: a record begins on a line of its own. Its further lines are indented, and control characters are
-        escaped, so that no name of a policy, key or file can pass for a record.
+Rule 1: logging only appends a line to a bounded queue. One thread writes, so that a stderr that no process
+        reads blocks this thread and nothing else.
+Rule 2: a full queue drops the new line. Every dropped line is counted, and reported once lines are written
+        again.
+Rule 3: a record begins on a new line. Its further lines are indented, and control characters are escaped, so
+        that no name of a policy, key or file looks like a record.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from typing import TextIO
 
 from camguard.printable import printable
 
-LINES = 1000  # that wait at most
-CHARS = 4 << 20  # of all lines that wait
-LINE_CHARS = 1 << 20  # of one record; what is longer is cut
+LINES = 1000  # the largest number of waiting lines
+CHARS = 4 << 20  # of all waiting lines
+LINE_CHARS = 1 << 20  # of one record; a longer record is cut
 STOP_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
 
 
 class ProcessLog(logging.Handler):
-    """A log handler that never blocks whoever logs. dropped: lines lost so far.
+    """A log handler that never blocks its caller. dropped: the number of lines lost so far.
 
-    stream: stderr, as a rule; None where it was closed. lines: that wait at most.
+    stream: normally stderr; None if it was closed. lines: the largest number of waiting lines.
     """
 
     def __init__(self, stream: TextIO | None, form: str, *, lines: int = LINES) -> None:
@@ -47,7 +48,7 @@ class ProcessLog(logging.Handler):
         self._thread = threading.Thread(target=self._run, name="camguard-process-log", daemon=True)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Have one record written, escaped and with its further lines indented."""
+        """Queue one record, escaped and with its further lines indented."""
         try:
             text = self.format(record)
         except Exception as error:  # noqa: BLE001 - a record that cannot be formatted must not end the caller
@@ -55,7 +56,7 @@ class ProcessLog(logging.Handler):
         self.write("\n  ".join(map(printable, text[:LINE_CHARS].split("\n"))))
 
     def write(self, line: str) -> None:
-        """Have one line written as it is."""
+        """Queue one line, which is written as it is."""
         self.acquire()
         try:
             if self._waiting.qsize() >= self._lines or self._queued - self._taken + len(line) > CHARS:
@@ -77,11 +78,11 @@ class ProcessLog(logging.Handler):
         return f"WARNING: {lost} lines of this log were lost, because stderr was not read fast enough"
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start the writer thread."""
         self._thread.start()
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """Write what waits, for so long at most. A thread that cannot write is left behind."""
+        """Write the waiting lines, for at most `seconds`. A writer thread that blocks is abandoned."""
         if self._unreported:
             self._queue(self._report())
         self._waiting.put(None)
@@ -107,7 +108,7 @@ class ProcessLog(logging.Handler):
             elif self._stream is not None:
                 self._stream.write(text)
                 self._stream.flush()
-        except (OSError, ValueError):  # nobody reads any more, or the stream was closed
+        except (OSError, ValueError):  # the reader has ended, or the stream was closed
             self.dropped += 1
 
     @staticmethod
@@ -115,12 +116,12 @@ class ProcessLog(logging.Handler):
         while data:
             try:
                 data = data[os.write(descriptor, data) :]
-            except BlockingIOError:  # somebody made our stderr non-blocking: wait as a blocking one would
+            except BlockingIOError:  # another process made the shared stderr non-blocking
                 select.select([], [descriptor], [], _RETRY_SECONDS)
 
 
 def _descriptor(stream: TextIO | None) -> int | None:
-    """Return the descriptor behind a stream; None where it has none, as in a test."""
+    """Return the descriptor of a stream; None if it has none, as in tests."""
     try:
         return None if stream is None else stream.fileno()
     except (OSError, ValueError):
@@ -129,7 +130,7 @@ def _descriptor(stream: TextIO | None) -> int | None:
 
 @contextmanager
 def process_log(stream: TextIO | None, form: str) -> Iterator[ProcessLog]:
-    """Let everything that logs, warns or fails in a thread write here while the block runs.
+    """Write log records, warnings and exceptions of threads to `stream` while the block runs.
 
     form: as `logging.Formatter` takes it.
     """
@@ -152,7 +153,7 @@ def process_log(stream: TextIO | None, form: str) -> Iterator[ProcessLog]:
 
 
 def lost_lines() -> int:
-    """Return how many lines the process log of this process has lost; 0 where there is none."""
+    """Return how many lines the process log of this process has lost; 0 without a process log."""
     return sum(handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, ProcessLog))
 
 

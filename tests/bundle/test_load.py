@@ -9,34 +9,23 @@ from typing import Any, Literal
 import pytest
 
 from camguard.bundle import load_bundle
-from camguard.catalog import save_service
-from camguard.catalog.model import Access, Action, Granularity, IpRestriction, Service
+from camguard.catalog import save_all
 from camguard.errors import BundleError
+from tests.company import OWNER, document, service
 
-PEOPLE = {"owner": {"uin": "100100", "app_id": "125"}}
+PEOPLE = {"owner": OWNER}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    entry = Action("aiart", "TextToImage", Access.READ, Granularity.OPERATION, ("*",), ip_restriction=True)
-    service = Service(
-        "aiart",
-        "Image",
-        console=True,
-        tag_authorization=False,
-        granularity=Granularity.OPERATION,
-        ip_restriction=IpRestriction.SUPPORTED,
-        actions={entry.name: entry},
-    )
-    save_service(service, tmp_path / "catalog")
+    save_all([service("aiart", "TextToImage")], tmp_path / "catalog")
     (tmp_path / "bundle/policies").mkdir(parents=True)
     (tmp_path / "bundle/principals.json").write_text(json.dumps(PEOPLE))
     return tmp_path
 
 
 def write(folder: Path, effect: str, action: str) -> None:
-    statement: dict[str, Any] = {"effect": effect, "action": action, "resource": "*"}
-    text = json.dumps({"version": "2.0", "statement": [statement]})
+    text = document({"effect": effect, "action": action})
     (folder / "bundle/policies/one.json").write_text(text)
 
 

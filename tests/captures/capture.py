@@ -404,7 +404,7 @@ def main(client: str, folder: Path) -> None:
 
 
 def run_node(recorder: Recorder, path: Path) -> None:
-    """Let capture.js run its scenarios one by one: it lists them, then runs the one it is asked for."""
+    """Let capture.js run its scenarios one by one: it lists them, then runs the one that is requested."""
     script = [os.environ.get("NODE", "node"), str(HERE / "capture.js")]
     listed = json.loads(subprocess.run([*script, "list"], check=True, capture_output=True).stdout)
 

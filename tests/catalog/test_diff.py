@@ -7,19 +7,11 @@ from dataclasses import replace
 import pytest
 
 from camguard.catalog.diff import Change, compare
-from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Page, Service
+from camguard.catalog.model import Access, Action, Catalog, IpRestriction, Page, Service
+from tests.company import action, service
 
-ADD = Action("toybox", "AddToy", Access.WRITE, Granularity.OPERATION, ("*",), ip_restriction=True)
-BUY = Action("toybox", "BuyToy", Access.WRITE, Granularity.OPERATION, ("*",), ip_restriction=True)
-TOYBOX = Service(
-    name="toybox",
-    title="Toys",
-    console=True,
-    tag_authorization=False,
-    granularity=Granularity.OPERATION,
-    ip_restriction=IpRestriction.SUPPORTED,
-    actions={"AddToy": ADD},
-)
+ADD, BUY = action("toybox:AddToy", access=Access.WRITE), action("toybox:BuyToy", access=Access.WRITE)
+TOYBOX = service("toybox", ADD)
 
 
 def catalog(*actions: Action, service: Service = TOYBOX) -> Catalog:

@@ -19,7 +19,6 @@ from camguard.catalog import (
     Service,
     load_catalog,
     save_all,
-    save_service,
     to_json,
 )
 from camguard.errors import CatalogError
@@ -62,7 +61,7 @@ def plain() -> dict[str, Any]:
 
 
 def test_what_is_saved_is_loaded_again(tmp_path: Path) -> None:
-    file = save_service(TOYBOX, tmp_path / "new" / "folder")
+    (file,) = save_all([TOYBOX], tmp_path / "new" / "folder")
     assert file.name == "toybox.json"
     assert load_catalog(file) == Catalog({"toybox": TOYBOX})
     assert load_catalog(str(file.parent)) == load_catalog(file)
@@ -103,7 +102,7 @@ def test_ids_are_over_all_services(tmp_path: Path) -> None:
 
 
 def test_only_json_files_that_are_not_hidden_count(tmp_path: Path) -> None:
-    save_service(TOYBOX, tmp_path)
+    save_all([TOYBOX], tmp_path)
     (tmp_path / "README.md").write_text("words", encoding="utf-8")
     (tmp_path / ".toybox.json.1.tmp").write_text("{", encoding="utf-8")
     (tmp_path / ".half.json").write_text("{", encoding="utf-8")
@@ -113,7 +112,7 @@ def test_only_json_files_that_are_not_hidden_count(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_no_file_behind(tmp_path: Path) -> None:
     (tmp_path / "toybox.json").mkdir()
     with pytest.raises(OSError, match="toybox"):
-        save_service(TOYBOX, tmp_path)
+        save_all([TOYBOX], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["toybox.json"]
 
 
@@ -137,7 +136,7 @@ def _drop(*path: str | int) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-# a change to a good file, where it is told, a part of what is said
+# a change to a good file, the place of the problem, a part of its message
 WRONG = [
     pytest.param(
         _set("service", to="attic"), "/service", "does not belong in toybox.json", id="another service"
@@ -232,7 +231,7 @@ WRONG = [
     pytest.param(
         _set("actions", 2, "resources", to=["*"]),
         "/actions/2/unreadable",
-        "must be empty",
+        "only where `resources` is empty",
         id="unreadable and read",
     ),
     pytest.param(
@@ -263,7 +262,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("change", "at", "says"), WRONG)
-def test_a_wrong_fact_is_told_where_it_stands(
+def test_a_wrong_fact_is_reported_with_its_place(
     change: Callable[[dict[str, Any]], None], at: str, says: str, tmp_path: Path
 ) -> None:
     tree = plain()
@@ -280,7 +279,7 @@ def test_a_wrong_fact_is_told_where_it_stands(
 BROKEN = [
     pytest.param(b"{", "not JSON", id="half a document"),
     pytest.param(b"[]", "must be an object", id="a list"),
-    pytest.param(b'{"service": "a", "service": "b"}', "'service' stands twice", id="a key twice"),
+    pytest.param(b'{"service": "a", "service": "b"}', "'service' appears twice", id="a key twice"),
     pytest.param(b'{"title": NaN}', "NaN is not JSON", id="no number"),
     pytest.param(b"\xff", "not UTF-8", id="no UTF-8"),
     pytest.param(b"[" * 100_000, "nested", id="nested without end"),
@@ -295,7 +294,7 @@ def test_a_file_that_is_no_strict_json_is_refused(raw: bytes, says: str, tmp_pat
         load_catalog(file)
 
 
-def test_every_problem_of_every_file_is_told(tmp_path: Path) -> None:
+def test_every_problem_of_every_file_is_reported(tmp_path: Path) -> None:
     tree = plain()
     tree["title"] = None
     tree["actions"][0]["access"] = None
@@ -316,17 +315,17 @@ def test_every_problem_of_every_file_is_told(tmp_path: Path) -> None:
     ]
 
 
-def test_a_missing_file_and_an_empty_folder_are_told(tmp_path: Path) -> None:
+def test_a_missing_file_and_an_empty_folder_are_reported(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="No such file"):
         load_catalog(tmp_path / "toybox.json")
-    with pytest.raises(CatalogError, match="holds no catalog file"):
+    with pytest.raises(CatalogError, match="contains no catalog file"):
         load_catalog(tmp_path)
     (tmp_path / "toybox.json").mkdir()
     with pytest.raises(CatalogError, match="is a folder, not a regular file"):
         load_catalog(tmp_path)
 
 
-def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_listed_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: Path) -> None:
         raise PermissionError(13, "Permission denied")
 

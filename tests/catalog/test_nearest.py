@@ -1,24 +1,15 @@
-"""What somebody may have meant."""
+"""The actions of the catalog whose names are near a name that it lacks."""
 
 from __future__ import annotations
 
 import pytest
 
-from camguard.catalog import Access, Action, Catalog, Granularity, IpRestriction, Service, nearest_actions
+from camguard.catalog import nearest_actions
+from tests.company import catalog, service
 
-
-def service(name: str, *actions: str) -> Service:
-    rows = {
-        a: Action(name, a, Access.READ, Granularity.OPERATION, ("*",), ip_restriction=True) for a in actions
-    }
-    return Service(name, name, True, False, Granularity.OPERATION, IpRestriction.SUPPORTED, rows)
-
-
-CATALOG = Catalog(
-    {
-        "toybox": service("toybox", "AddToy", "DeleteToys", "Deletetoys", "ActivateService"),
-        "attic": service("attic", "ActivateService", "AddBox"),
-    }
+CATALOG = catalog(
+    service("toybox", "AddToy", "DeleteToys", "Deletetoys", "ActivateService"),
+    service("attic", "ActivateService", "AddBox"),
 )
 
 # what was written, what is near
@@ -47,5 +38,5 @@ def test_near(written: str, near: tuple[str, ...]) -> None:
     assert nearest_actions(CATALOG, written) == near
 
 
-def test_no_more_than_asked_for() -> None:
+def test_no_more_names_than_requested() -> None:
     assert len(nearest_actions(CATALOG, "toybox:deletetoys", most=1)) == 1

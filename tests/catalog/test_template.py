@@ -7,7 +7,8 @@ import importlib
 
 import pytest
 
-from camguard.catalog.template import bindable, segments, split_cell
+from camguard.catalog.model import bindable, segments
+from camguard.catalog_import.words import split_cell
 
 SIX = [
     pytest.param("qcs::cam::uin/${uin}:roleName/${roleName}", "roleName/${roleName}", id="no region"),
@@ -71,7 +72,7 @@ def test_what_a_call_does_not_take_from_its_parameters_cannot_be_bound() -> None
     assert bindable(["qcs::${ApiModule}:$region:$account:*", "*", "qcs::five:segments"]) == frozenset()
 
 
-@pytest.mark.parametrize("module", ["catalog.template", "catalog_import.lines"])
+@pytest.mark.parametrize("module", ["catalog.model", "catalog_import.lines", "catalog_import.words"])
 def test_the_examples_in_the_docstrings_hold(module: str) -> None:
     results = doctest.testmod(importlib.import_module(f"camguard.{module}"))
     assert results.attempted > 0

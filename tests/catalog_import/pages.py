@@ -128,7 +128,7 @@ def read(text: str) -> ParsedPage:
     return read_page(text.encode(), "toy.txt")
 
 
-class Seen(NamedTuple):
+class WrittenRow(NamedTuple):
     """A row as a test compares it: the cells that were written, the section, and whether it was guessed."""
 
     cells: Cells
@@ -139,10 +139,10 @@ class Seen(NamedTuple):
 _LEVELS: Final = {"service": "Service level", "operation": "Operation level", "resource": "Resource level"}
 
 
-def rows_of(reading: ParsedPage) -> list[Seen]:
+def rows_of(reading: ParsedPage) -> list[WrittenRow]:
     """Return the rows of a page, spelt as in the English layouts."""
     return [
-        Seen(
+        WrittenRow(
             (
                 row.name,
                 row.description,
@@ -161,7 +161,7 @@ def names(reading: ParsedPage) -> list[str]:
     return [row.name for row in reading.rows]
 
 
-def told(reading: ParsedPage) -> list[tuple[str, str]]:
+def reported(reading: ParsedPage) -> list[tuple[str, str]]:
     """Return every problem and note as (line, code)."""
     return [(p.where.rpartition(":")[2], p.code) for p in (*reading.problems, *reading.notes)]
 

@@ -68,7 +68,7 @@ def test_what_people_added_outlives_a_rebuild(tmp_path: Path) -> None:
     assert update.difference.changed == {}
 
 
-def test_a_binding_of_a_placeholder_that_is_gone_is_dropped_and_told(tmp_path: Path) -> None:
+def test_a_binding_of_a_placeholder_that_is_gone_is_dropped_and_reported(tmp_path: Path) -> None:
     build(tmp_path, ADD, BUY)
     annotate(tmp_path, "AddToy", bind={"toyId": "ToyIds", "toy": "Kind"})
     later = (*ADD[:3], TEMPLATE.replace("toyId", "boxId"), ADD[4])

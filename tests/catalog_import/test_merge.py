@@ -46,7 +46,7 @@ def test_rows_of_all_editions_are_there_and_the_newest_product_holds() -> None:
     assert [p.last_updated for p in service.pages] == ["2025-01-01 00:00:00", "2024-01-01 00:00:00"]
 
 
-def test_what_editions_disagree_on_is_told_at_the_older_one() -> None:
+def test_what_editions_disagree_on_is_reported_at_the_older_one() -> None:
     later = ("later.txt", edition("2026-01-01", ("AddToy", "x", OP, "*", "Supported")))
     service, notes = unite_pages([OLD, later])
     assert service.actions["AddToy"].resources == ("*",)
@@ -54,13 +54,13 @@ def test_what_editions_disagree_on_is_told_at_the_older_one() -> None:
     assert [note.message.split(" is ")[0] for note in notes] == [
         *("AddToy: granularity", "AddToy: resources", "AddToy: ip_restriction"),
     ]
-    assert all("later.txt says" in note.message for note in notes)
+    assert all("in later.txt, which" in note.message for note in notes)
 
 
-def test_a_product_fact_that_differs_is_told() -> None:
+def test_a_product_fact_that_differs_is_reported() -> None:
     _, notes = unite_pages([OLD, NEW])
     assert [note.message for note in notes] == [
-        "tag_authorization is False here; new.txt says True and is taken"
+        "tag_authorization is False here, but True in new.txt, which takes precedence"
     ]
 
 

@@ -54,7 +54,7 @@ DAMAGED = [
     pytest.param(
         [f"AddToy | x | {OP} | * | Supported |", GOOD], ["BuyToy"], [(1, "UnreadRow")], id="another layout"
     ),
-    pytest.param(["A", "B", "C", GOOD], ["BuyToy"], [(1, "UnreadRow")], id="neighbours are told once"),
+    pytest.param(["A", "B", "C", GOOD], ["BuyToy"], [(1, "UnreadRow")], id="neighbours are reported once"),
     pytest.param(
         [f"AddToy x {RES} qcs::a::u:t", "qcs::b Operation level * Supported"],
         [],
@@ -65,7 +65,7 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize(("lines", "come_out", "problems"), DAMAGED)
-def test_damaged_flat_rows_are_told_and_whole_ones_come_out(
+def test_damaged_flat_rows_are_reported_and_whole_ones_come_out(
     lines: list[str], come_out: list[str], problems: list[tuple[int, str]]
 ) -> None:
     start = table().count("\n")
@@ -117,7 +117,7 @@ DAMAGED_BORDERED = [
 
 
 @pytest.mark.parametrize(("lines", "come_out", "problems"), DAMAGED_BORDERED)
-def test_damaged_bordered_rows_are_told_and_whole_ones_come_out(
+def test_damaged_bordered_rows_are_reported_and_whole_ones_come_out(
     lines: list[str], come_out: list[str], problems: list[int]
 ) -> None:
     start = bordered().count("\n")
@@ -148,7 +148,7 @@ DAMAGED_CELLED = [
 
 
 @pytest.mark.parametrize(("lines", "come_out", "problems"), DAMAGED_CELLED)
-def test_damaged_cells_are_told_and_whole_rows_come_out(
+def test_damaged_cells_are_reported_and_whole_rows_come_out(
     lines: list[str], come_out: list[str], problems: list[int]
 ) -> None:
     start = celled().count("\n")
@@ -193,7 +193,7 @@ CUT_BETWEEN = [
 
 
 @pytest.mark.parametrize("rest", CUT_BETWEEN)
-def test_a_page_cut_between_its_tables_is_told(rest: str) -> None:
+def test_a_page_cut_between_its_tables_is_reported(rest: str) -> None:
     reading = read(table() + "\n" + rest)
     assert names(reading) == ["Zip"]
     assert [p.code for p in reading.problems] == ["CutPage"]

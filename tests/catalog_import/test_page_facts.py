@@ -21,8 +21,8 @@ from tests.catalog_import.pages import (
     page,
     pipe,
     read,
+    reported,
     table,
-    told,
 )
 
 
@@ -30,7 +30,7 @@ def test_names_that_differ_by_case_only_are_two_actions() -> None:
     reading = read(table(f"DeleteToys a {OP} * Supported", f"Deletetoys b {OP} * Supported"))
     assert reading.service is not None
     assert {"DeleteToys", "Deletetoys"} <= set(reading.service.actions)
-    assert told(reading) == []
+    assert reported(reading) == []
 
 
 def test_a_name_that_begins_another_is_its_own() -> None:
@@ -108,7 +108,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize(("level", "template"), MALFORMED)
-def test_a_malformed_template_is_told_and_kept_and_lets_nothing_pass(level: str, template: str) -> None:
+def test_a_malformed_template_is_reported_and_kept_and_lets_nothing_pass(level: str, template: str) -> None:
     reading = read(table(f"AddToy x {level} {template} Supported"))
     assert reading.service is not None
     action = reading.service.actions["AddToy"]
@@ -147,7 +147,7 @@ def test_a_resource_level_product_without_such_rows_is_doubtful() -> None:
 
 def test_an_operation_level_product_may_hold_resource_level_rows() -> None:
     rows = [FILLER, ("Do2", "", OP, "*", "Supported")]
-    assert told(read(page(("Write operations", rows), product=(*PRODUCT[:4], OP, PRODUCT[5])))) == []
+    assert reported(read(page(("Write operations", rows), product=(*PRODUCT[:4], OP, PRODUCT[5])))) == []
 
 
 # a text, the code and a part of what is said
@@ -240,7 +240,7 @@ def test_a_product_row_may_break_between_cells() -> None:
     assert service.name == "toybox"
 
 
-def test_a_page_without_rows_is_told() -> None:
+def test_a_page_without_rows_is_reported() -> None:
     reading = read(page())
     assert reading.service is not None
     assert [problem.code for problem in reading.problems] == ["NoRows"]
@@ -249,7 +249,7 @@ def test_a_page_without_rows_is_told() -> None:
 def test_a_service_level_product_needs_no_rows() -> None:
     reading = read(page(product=(*PRODUCT[:4], "Service level", PRODUCT[5])))
     assert reading.service is not None
-    assert told(reading) == []
+    assert reported(reading) == []
 
 
 def test_nothing_is_read_below_a_second_product_row() -> None:
@@ -258,11 +258,11 @@ def test_nothing_is_read_below_a_second_product_row() -> None:
     assert [problem.code for problem in reading.problems] == ["SecondProduct"]
 
 
-def test_bytes_that_are_no_utf8_are_told_where_they_stand() -> None:
+def test_bytes_that_are_no_utf8_are_reported_with_their_place() -> None:
     raw = table(f"AddToy x {OP} * Supported").encode().replace(b"AddToy x", b"AddToy \xff")
     reading = read_page(raw, "toy.txt")
     assert names(reading) == ["Zip", "AddToy"]
-    assert told(reading) == [(str(raw[: raw.index(b"\xff")].count(b"\n") + 1), "NotUtf8")]
+    assert reported(reading) == [(str(raw[: raw.index(b"\xff")].count(b"\n") + 1), "NotUtf8")]
 
 
 def test_long_lines_are_quoted_in_part() -> None:

@@ -11,12 +11,12 @@ from tests.catalog_import.pages import (
     PRODUCT,
     Cells,
     Lay,
-    Seen,
+    WrittenRow,
     flat,
     page,
     read,
+    reported,
     rows_of,
-    told,
 )
 
 STAR = ("AddToy", "Add a toy", "Operation level", "*", "Supported")
@@ -45,8 +45,8 @@ layouts = pytest.mark.parametrize("lay", LAYOUTS.values(), ids=LAYOUTS)
 @layouts
 def test_every_layout_gives_the_same_rows(lay: Lay) -> None:
     reading = read(page(("Write operations", ROWS), lay=lay))
-    assert rows_of(reading) == [Seen(row, "write", guessed=False) for row in ROWS]
-    assert told(reading) == []
+    assert rows_of(reading) == [WrittenRow(row, "write", guessed=False) for row in ROWS]
+    assert reported(reading) == []
 
 
 @layouts
@@ -73,14 +73,14 @@ def test_chinese_pages_give_the_same_facts(lay: Lay) -> None:
         page(("写操作", rows[:1]), ("其他操作", rows[1:]), lay=lay, product=product, heads=CHINESE)
     )
     assert rows_of(reading) == [
-        Seen(("AddToy", "支持api调用", "Operation level", "*", "Supported"), "write", guessed=False),
-        Seen(
+        WrittenRow(("AddToy", "支持api调用", "Operation level", "*", "Supported"), "write", guessed=False),
+        WrittenRow(
             ("BendToy", "", "Resource level", "qcs::toybox::uin/${uin}:toy/$id", "not supported"),
             "other",
             guessed=False,
         ),
     ]
-    assert told(reading) == []
+    assert reported(reading) == []
 
 
 # headings in the order of the page, the access of each table's only row
@@ -122,7 +122,7 @@ def test_without_headings_the_section_is_guessed_and_marked(lay: Lay) -> None:
         ("list", True),
         ("read", True),
     ]
-    assert [code for _, code in told(reading)] == ["GuessedAccess", "GuessedAccess"]
+    assert [code for _, code in reported(reading)] == ["GuessedAccess", "GuessedAccess"]
     assert reading.service is not None
     assert reading.service.actions["DescribeToy"].access_guessed
 
@@ -144,7 +144,7 @@ def test_a_heading_without_rows_is_noted_and_the_next_holds(lay: Lay) -> None:
     text = page(("Write operations", ()), ("Read operations", ROWS), lay=lay)
     reading = read(text.replace("Write operations\n", "Write operations\n\n"))
     assert {row.access.value for row in reading.rows} == {"read"}
-    assert [code for _, code in told(reading)] == ["EmptySection"]
+    assert [code for _, code in reported(reading)] == ["EmptySection"]
 
 
 def test_a_heading_needs_no_header_row() -> None:
@@ -165,7 +165,7 @@ LEAKED = '<blockquote class="rno-tip"><p class="rno-title">Note:</p><p>Operation
 def test_html_of_the_note_does_not_hurt() -> None:
     reading = read(page(("Write operations", ROWS), note=LEAKED))
     assert [seen.cells for seen in rows_of(reading)] == [*ROWS]
-    assert told(reading) == []
+    assert reported(reading) == []
 
 
 # what stands between two lines of a page, and does not change what it says
@@ -249,4 +249,4 @@ FOOTERS = [
 @pytest.mark.parametrize("footer", FOOTERS)
 def test_a_footer_is_no_row_and_no_problem(footer: str, lay: Lay) -> None:
     text = page(("Write operations", ROWS), lay=lay).rstrip("\n") + "\n"
-    assert told(read(text + footer)) == []
+    assert reported(read(text + footer)) == []

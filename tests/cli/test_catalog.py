@@ -59,7 +59,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     return Desk(tmp_path, capsys)
 
 
-def test_a_build_says_what_it_wrote_and_then_that_nothing_changed(desk: Desk) -> None:
+def test_a_build_prints_what_it_wrote_and_then_that_nothing_changed(desk: Desk) -> None:
     build = ("build", desk.page(PAGE), "--out", "catalog")
     assert desk.run(*build) == (0, "toybox  2 actions (2 write)  catalog/toybox.json (new)\n", "")
     before = (desk.folder / "catalog" / "toybox.json").read_bytes()
@@ -81,7 +81,7 @@ def test_a_rebuild_lists_what_changed(desk: Desk) -> None:
     ]
 
 
-def test_a_build_that_loses_rows_writes_nothing_unless_told_to(desk: Desk) -> None:
+def test_a_build_that_loses_rows_writes_nothing_without_the_option(desk: Desk) -> None:
     desk.built(PAGE + READ)
     before = (desk.folder / "catalog" / "toybox.json").read_bytes()
     code, out, err = desk.run("build", desk.page(PAGE), "--out", "catalog")
@@ -113,7 +113,7 @@ def test_a_cut_page_gives_its_complete_rows_and_exit_code_3(desk: Desk) -> None:
     assert code == 3
     assert out == "toybox  2 actions (2 write)  catalog/toybox.json (new)\n"
     assert err.splitlines()[-1].startswith(
-        "camguard: toys.txt:16: 'GetToy gets it Operation level *': is not read"
+        "camguard: toys.txt:16: 'GetToy gets it Operation level *': is skipped"
     )
     assert (desk.folder / "catalog" / "toybox.json").exists()
 
@@ -123,7 +123,7 @@ def test_a_refused_page_stops_the_whole_build(desk: Desk) -> None:
     assert code == 3
     assert "(not written)" in out
     assert err.splitlines() == [
-        "camguard: words.txt: is no CAM-Enabled API page: it has no table of products [NoCatalogPage]",
+        "camguard: words.txt: is not a CAM-Enabled API page: it has no table of products [NoCatalogPage]",
         "camguard: words.txt: nothing was written: this page gives no service [Refused]",
     ]
     assert not (desk.folder / "catalog").exists()
@@ -142,11 +142,11 @@ def test_notes_go_to_stderr_and_are_no_failure(desk: Desk) -> None:
 def test_a_build_in_json(desk: Desk) -> None:
     desk.built(PAGE + READ)
     code, out, err = desk.run("build", desk.page(PAGE), "--out", "catalog", "--format", "json")
-    told = json.loads(out)
-    assert (code, told["written"], told["notes"]) == (3, False, [])
-    assert [problem["code"] for problem in told["problems"]] == ["Shrinks"]
+    report = json.loads(out)
+    assert (code, report["written"], report["notes"]) == (3, False, [])
+    assert [problem["code"] for problem in report["problems"]] == ["Shrinks"]
     assert "nothing was written" in err
-    (service,) = told["services"]
+    (service,) = report["services"]
     assert service["state"] == "not written"
     assert service["actions"] == {"write": 2, "read": 0, "list": 0, "other": 0}
     assert [row["name"] for row in service["removed"]] == ["GetToy"]
@@ -249,7 +249,7 @@ def test_without_catalog_show_takes_the_settings_or_what_camguard_carries(desk: 
     assert "toybox" in desk.run("show")[1]
 
 
-# what is asked for, what is said
+# the name that is requested, a part of what is printed
 UNKNOWN = [
     pytest.param("toybox:AddTo", "no such action (did you mean 'toybox:AddToy'?)", id="a near action"),
     pytest.param("toybox:Zzzz", "no such action\n", id="an action like no other"),
@@ -259,13 +259,13 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize(("what", "says"), UNKNOWN)
-def test_what_is_not_there_is_said_with_what_is_near(what: str, says: str, desk: Desk) -> None:
+def test_what_does_not_exist_is_reported_with_what_is_near(what: str, says: str, desk: Desk) -> None:
     code, out, err = desk.run("show", what, "--catalog", desk.built())
     assert (code, out) == (2, "")
     assert says in err
 
 
-def test_diff_lists_rows_and_fails_only_when_asked(desk: Desk) -> None:
+def test_diff_lists_rows_and_fails_only_with_the_option(desk: Desk) -> None:
     old = desk.built()
     changed = PAGE.replace("AddToy adds a toy Operation level * Supported\n", "").replace(
         "qcs::toybox::uin/${uin}:toy/${toyId} not supported", "* Supported"
@@ -291,9 +291,9 @@ def test_diff_of_whole_services(desk: Desk) -> None:
 
 def test_diff_in_json(desk: Desk) -> None:
     old, new = desk.built(), desk.built(PAGE.replace("adds a toy", "adds") + READ, out="later")
-    told = json.loads(desk.run("diff", old, new, "--format", "json")[1])
-    assert [row["name"] for row in told.pop("added")] == ["GetToy"]
-    assert told == {
+    report = json.loads(desk.run("diff", old, new, "--format", "json")[1])
+    assert [row["name"] for row in report.pop("added")] == ["GetToy"]
+    assert report == {
         "services_added": [],
         "services_removed": [],
         "removed": [],
@@ -301,7 +301,7 @@ def test_diff_in_json(desk: Desk) -> None:
     }
 
 
-def test_diff_tells_the_problems_of_both_sides(desk: Desk) -> None:
+def test_diff_reports_the_problems_of_both_sides(desk: Desk) -> None:
     (desk.folder / "old.json").write_text("{", encoding="utf-8")
     code, out, err = desk.run("diff", "old.json", "new.json")
     assert (code, out) == (3, "")

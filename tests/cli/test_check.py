@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from camguard.cli import main
-from camguard.cli.check import document_why, report_why
-from camguard.engine.call import Call
+from camguard.cli.check import describe_why, render
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.explain import Explanation
 
@@ -32,7 +31,7 @@ CALLS = [
         id="IPv6",
     ),
     pytest.param("alice", "aiart:TextToImage", HOME, [], 6, "no_allow", [], id="from home"),
-    pytest.param("alice", "aiart:TextToImage", None, [], 6, "no_allow", [], id="from nobody knows where"),
+    pytest.param("alice", "aiart:TextToImage", None, [], 6, "no_allow", [], id="from an unknown address"),
     pytest.param(
         "dalia", "aiart:SetPayMode", OFFICE, [], 6, "explicit_deny", ["aiart-settings-locked#0"], id="a deny"
     ),
@@ -119,7 +118,7 @@ def test_check(
 
 
 @pytest.mark.usefixtures("folder")
-def test_json_says_all_that_was_asked_and_answered(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_holds_the_whole_call_and_the_whole_answer(capsys: pytest.CaptureFixture[str]) -> None:
     argv = [
         "check",
         "--principal",
@@ -191,7 +190,7 @@ EXPLAINED = [
         "identity: no statement names intlpartnersmgt:BindClient",
         id="a principal without a statement",
     ),
-    pytest.param("nobody", "aiart:TextToImage", "no statement was looked at", id="an unknown principal"),
+    pytest.param("nobody", "aiart:TextToImage", "no statement was evaluated", id="an unknown principal"),
 ]
 
 
@@ -220,7 +219,7 @@ def test_explain_names_a_policy_that_is_missing(folder: Path, capsys: pytest.Cap
         ("name/aiart:TextToImage", "action_invalid: no action"),
     ],
 )
-def test_what_somebody_may_have_meant_is_on_stderr(
+def test_names_that_are_near_are_printed_on_stderr(
     action: str, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["check", "--principal", "alice", "--action", action]) == 6
@@ -268,10 +267,10 @@ NAMED = [
         "100000000001", "100000000001", "uin/100000000001", id="the owner's uin, which is a name too"
     ),
     pytest.param("mallory", "mallory", OTHER, id="a name"),
-    pytest.param("4711", "4711", OTHER, id="a name of digits that is nobody's uin"),
-    pytest.param("alice", "alice", "alice", id="a name of two users, which names nobody"),
+    pytest.param("4711", "4711", OTHER, id="a name of digits that is no uin of a user"),
+    pytest.param("alice", "alice", "alice", id="a name of two users, which names neither"),
     pytest.param("mallory", "100000000105", OTHER, id="a uin alone"),
-    pytest.param("mallory", "100000000999", "100000000999", id="a uin that nobody has"),
+    pytest.param("mallory", "100000000999", "100000000999", id="a uin that does not exist"),
 ]
 
 
@@ -295,8 +294,21 @@ def test_a_uin_is_that_user_whatever_others_are_called(
 
 def test_explain_names_what_the_owner_does_not_own() -> None:
     theirs = "qcs::cvm:ap-guangzhou:uin/200:instance/ins-1"
-    call = Call("uin/100", "cvm:Reboot", None, None, (theirs,))
     why = Explanation(Decision(Reason.NO_ALLOW, layer="identity"), None, (), (), (theirs,))
-    line = f"{theirs}: another account's; the owner is allowed what it owns, and no more"
-    assert line in list(report_why(call, why, ()))
-    assert document_why(why, ())["foreign"] == [theirs]
+    explanation = describe_why(why, ())
+    assert explanation["foreign"] == [theirs]
+    document = {
+        "decision": "deny",
+        "reason": "no_allow",
+        "layer": "identity",
+        "statements": [],
+        "principal": "uin/100",
+        "action": "cvm:Reboot",
+        "resources": [theirs],
+        "source_ip": None,
+        "time": None,
+        "revision": "",
+        "explanation": explanation,
+    }
+    line = f"{theirs}: belongs to another account; the owner is allowed only its own resources"
+    assert line in list(render(document, "no statement allows it"))

@@ -21,7 +21,9 @@ def test_a_new_folder_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     folder = tmp_path / "deep" / "camguard"
     assert main(["init", str(folder), "--format", "json"]) == 0
     written = json.loads(capsys.readouterr().out)["written"]
-    assert [Path(path).name for path in written] == ["camguard.toml", "catalog", "bundle", "keys.json"]
+    assert [Path(path).name for path in written] == [
+        *("camguard.toml", "catalog", "bundle", "requests.sh", "keys.json"),
+    ]
     assert load_settings(folder / "camguard.toml", {}).identity.mode == "either"
     assert main(["test", "--config", str(folder / "camguard.toml")]) == 0
 

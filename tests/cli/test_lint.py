@@ -10,6 +10,7 @@ import pytest
 from camguard.bundle import load_bundle
 from camguard.cli import main
 from camguard.errors import BundleError
+from tests.company import allow, document, inside
 
 BAD_EFFECT = '{"version": "2.0", "statement": {"effect": "maybe", "action": "aiart:*", "resource": "*"}}'
 
@@ -67,7 +68,7 @@ def test_a_policy_that_is_attached_but_missing_stops_its_principals(
     assert finding["message"].endswith(" and 3 more")
 
 
-def test_a_policy_of_nobody_is_a_warning(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unattached_policy_is_a_warning(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "bundle/policies/spare.json").write_text(
         (folder / "bundle/policies/aiart-read.json").read_text()
     )
@@ -105,18 +106,8 @@ def test_what_stops_activation_stops_the_load_too(folder: Path, capsys: pytest.C
 
 
 def test_the_setting_for_addresses_is_heeded(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    policy = {
-        "version": "2.0",
-        "statement": [
-            {
-                "effect": "allow",
-                "action": "intlpartnersmgt:*",
-                "resource": "*",
-                "condition": {"ip_equal": {"qcs:ip": "10.1.0.0/16"}},
-            }
-        ],
-    }
-    (folder / "bundle/policies/aiart-read.json").write_text(json.dumps(policy))
+    text = document(allow("intlpartnersmgt:*", **inside("10.1.0.0/16")))
+    (folder / "bundle/policies/aiart-read.json").write_text(text)
     assert main(["lint", "--format", "json"]) == 5
     assert [finding["code"] for finding in found(capsys)] == ["CG403"]
     settings = folder / "camguard.toml"
@@ -155,7 +146,7 @@ def test_sarif_names_rule_file_line_and_pointer(capsys: pytest.CaptureFixture[st
     assert location["logicalLocations"][0]["fullyQualifiedName"] == "/statement/0/action"
 
 
-def test_sarif_of_what_does_not_load_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sarif_reports_what_does_not_load(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "bundle/policies/aiart-full.json").write_text(BAD_EFFECT)
     assert main(["lint", "--format", "sarif", "bundle/policies/aiart-full.json"]) == 5
     (run,) = json.loads(capsys.readouterr().out)["runs"]

@@ -37,12 +37,12 @@ USAGE = [
     pytest.param([*ALICE, "--form", "json"], "unrecognized arguments: --form", id="an option cut short"),
     pytest.param([*ALICE, "--ip", "10.1.2"], "'10.1.2': is not an IP address", id="no address"),
     pytest.param([*ALICE, "--time", "noon"], "'noon' is not a time", id="no time"),
-    pytest.param([*ALICE, "--context", "qcs:ip=1.2.3.4"], "said by --ip", id="context for an option's key"),
+    pytest.param([*ALICE, "--context", "qcs:ip=1.2.3.4"], "supplied by --ip", id="context of an option"),
     pytest.param([*ALICE, "--context", "qcs:mffa=true"], "did you mean 'qcs:mfa'", id="no such context"),
     pytest.param([*ALICE, "--tag", "dept"], "'dept' is not KEY=VALUE", id="a tag without a value"),
-    pytest.param(["test", "--run", "("], "'(' is no regular expression", id="no pattern"),
-    pytest.param(["test", "--min-coverage", "101"], "'101' is no percentage", id="more than all"),
-    pytest.param(["test", "--min-coverage", "all"], "'all' is no percentage", id="no percentage"),
+    pytest.param(["test", "--run", "("], "'(' is not a regular expression", id="no pattern"),
+    pytest.param(["test", "--min-coverage", "101"], "'101' is not a percentage", id="more than all"),
+    pytest.param(["test", "--min-coverage", "all"], "'all' is not a percentage", id="no percentage"),
 ]
 
 
@@ -104,12 +104,32 @@ def test_a_bundle_without_settings_is_judged_by_the_shipped_catalog(
     assert main([*ALICE, "--bundle", str(folder / "bundle")]) == 0
 
 
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        pytest.param("POLICY__SOURCE", "https://a.example/b.tar.gz", "policy.source: is a URL", id="a URL"),
+        pytest.param("GATEWAY__AUTHORIZER", "h:1", "gateway.authorizer: has no listener", id="an authorizer"),
+    ],
+)
+def test_the_check_of_a_gateway_refuses_what_this_version_does_not_support(
+    name: str,
+    value: str,
+    problem: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(f"CAMGUARD_{name}", value)
+    assert main(["serve", "--check"]) == 3
+    assert problem in capsys.readouterr().err
+
+
 def test_a_bundle_behind_a_url_has_to_be_unpacked_first(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CAMGUARD_POLICY__SOURCE", "https://policies.example/bundle.tar.gz")
     assert main(ALICE) == 3
-    assert "name an unpacked one with --bundle" in capsys.readouterr().err
+    assert "name the folder of an unpacked archive" in capsys.readouterr().err
     assert main([*ALICE, "--bundle", str(folder / "bundle")]) == 0
 
 
@@ -137,7 +157,7 @@ def test_what_stops_a_verb_leaves_no_traceback(
     assert capsys.readouterr().err == says
 
 
-def test_an_installation_without_its_files_says_so(
+def test_an_installation_without_its_files_is_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("camguard.__file__", str(tmp_path / "camguard/__init__.py"))

@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
-from camguard.bundle import make_bundle
-from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
-from camguard.engine import action_index
 from camguard.engine.action_index import ActionIndex, StatementIndex
-from camguard.engine.layers import SECOND_FACTOR
-from camguard.policy.actions import action_match
-from camguard.policy.document import parse_policy
-from camguard.policy.model import ActionPattern, Effect, Policy
-from camguard.policy.truth import Truth
+from tests.company import action, catalog, policy, service
 
-LISTED = {"art": ("Draw", "Erase"), "vm": ("Stop", "Unread"), "account": ("BindToken",)}
-
-
-def action(service: str, name: str) -> Action:
-    return Action(service, name, Access.WRITE, Granularity.OPERATION, ("*",), ip_restriction=True)
-
-
-CATALOG = Catalog(
-    {
-        service: Service(
-            service, service, console=True, tag_authorization=False, granularity=Granularity.OPERATION,
-            ip_restriction=IpRestriction.SUPPORTED, actions={name: action(service, name) for name in names},
-        )
-        for service, names in LISTED.items()
-    }
-)  # fmt: skip
-
-
-def policy(*statements: dict[str, Any]) -> Policy:
-    full = [{"effect": "allow", "action": "*", "resource": "*"} | each for each in statements]
-    return parse_policy(json.dumps({"version": "2.0", "statement": full}), "one.json")
+CATALOG = catalog(
+    service("art", "Draw", "Erase"), service("vm", "Stop", "Unread"), service("account", "BindToken")
+)
 
 
 EVERY = "account:BindToken art:Draw art:Erase vm:Stop vm:Unread"
@@ -70,12 +44,12 @@ NAMED = [
 @pytest.mark.parametrize(("effect", "actions", "certain", "possible"), NAMED)
 def test_a_statement_names_actions(effect: str, actions: Any, certain: str, possible: str) -> None:
     index = ActionIndex(CATALOG)
-    (statement,) = policy({"effect": effect, "action": actions}).statements
+    (statement,) = policy("one", {"effect": effect, "action": actions}).statements
     named = index.named_by_statement(statement)
     assert [" ".join(one.id for one in index.members(found)) for found in named] == [certain, possible]
     assert named.either == named.certain | named.possible
     statements = StatementIndex(index, [])  # a session's statement: nothing was looked up before the call
-    known = StatementIndex(index, [policy({"effect": effect, "action": actions})])
+    known = StatementIndex(index, [policy("one", {"effect": effect, "action": actions})])
     (listed,) = known.named
     for one in CATALOG.actions.values():
         truth = True if one.id in certain.split() else None if one.id in possible.split() else False
@@ -84,33 +58,6 @@ def test_a_statement_names_actions(effect: str, actions: Any, certain: str, poss
 
 
 def test_an_action_that_the_catalog_lacks_is_compared_with_the_patterns() -> None:
-    found = policy({"action": "art:N*"}, {"action": "art:n*", "effect": "deny"})
+    found = policy("one", {"action": "art:N*"}, {"action": "art:n*", "effect": "deny"})
     statements = StatementIndex(ActionIndex(CATALOG), [found])
-    assert [statements.truth(each, action("art", "New")) for each in found.statements] == [True, None]
-
-
-def test_a_pattern_is_compared_once_and_with_what_it_could_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    compared = []
-
-    def noted(pattern: ActionPattern, effect: Effect, product: str, name: str) -> Truth:
-        compared.append(f"{pattern.text} {product}:{name}")
-        return action_match(pattern, effect, product, name)
-
-    monkeypatch.setattr(action_index, "action_match", noted)
-    found = policy({"action": "art:draw"}, *[{"action": ["art:draw", "vm:*"]}] * 2)
-    index = ActionIndex(CATALOG)
-    first, second, third = StatementIndex(index, [found]).named.values()
-    assert compared == ["art:draw art:Draw", "vm:* vm:Stop", "vm:* vm:Unread"]
-    assert second is third
-    assert first is not second
-    StatementIndex(index, [policy({"action": "vm:*"})])
-    assert len(compared) == 3
-
-
-def test_what_the_statements_of_a_bundle_name_is_determined_when_it_is_loaded() -> None:
-    found = policy({"action": "art:Draw"}, {"action": "vm:*", "effect": "deny"})
-    principals = {"owner": {"uin": "100000000001", "app_id": "1250000001"}}
-    bundle = make_bundle({"one": found}, principals, CATALOG)
-    every = [statement for each in (found, SECOND_FACTOR) for statement in each.statements]
-    (index,) = (each for each in vars(bundle.evaluator).values() if isinstance(each, StatementIndex))
-    assert list(index.named) == every
+    assert [statements.truth(each, action("art:New")) for each in found.statements] == [True, None]

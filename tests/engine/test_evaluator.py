@@ -1,125 +1,116 @@
-"""What the decision keeps, shares and forgets. What it decides is in tests/cases and against the oracle."""
+"""The evaluator: whom it refuses, what sessions, times and addresses change, and what principals share."""
 
 from __future__ import annotations
 
 import gc
-import json
 import threading
 import weakref
-from dataclasses import replace
-from itertools import combinations
 from math import inf, nan, nextafter
 from typing import Any
 
 import pytest
 
-from camguard.bundle import Bundle, make_bundle
-from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
-from camguard.engine import evaluator as evaluator_module
+from camguard.bundle import Bundle
+from camguard.engine.action_index import ACTION_UNKNOWN
 from camguard.engine.call import Call
-from camguard.engine.decision import Decision, Reason
-from camguard.engine.row import NO_RANGES, ActionRules
-from camguard.ipset import parse_address
-from camguard.policy.document import parse_policy
+from camguard.engine.decision import Reason
+from camguard.engine.evaluator import PRINCIPAL_UNKNOWN
+from camguard.engine.row import NO_ALLOW
 from camguard.policy.model import Policy
+from tests import company
+from tests.company import OFFICE, USER, action, call, catalog, policy, principals, service
 
-NAMES = ("TextToImage", "ImageToImage", "SetPayMode")
-OFFICE = {"ip_equal": {"qcs:ip": "10.0.0.0/8"}}
+CATALOG = catalog(service("aiart", "TextToImage", "ImageToImage", "SetPayMode"))
 SPRING = {
     "date_greater_than_equal": {"qcs:current_time": "1970-01-01T00:01:40Z"},
     "date_less_than": {"qcs:current_time": "1970-01-01T00:03:20Z"},
 }
+
+
 LATER = {"date_greater_than": {"qcs:current_time": "1970-01-01T00:01:40Z"}}
 
 
-def catalog() -> Catalog:
-    actions = {
-        name: Action("aiart", name, Access.READ, Granularity.OPERATION, ("*",), ip_restriction=True)
-        for name in NAMES
-    }
-    service = Service(
-        "aiart",
-        "Image",
-        console=True,
-        tag_authorization=False,
-        granularity=Granularity.OPERATION,
-        ip_restriction=IpRestriction.SUPPORTED,
-        actions=actions,
-    )
-    return Catalog({"aiart": service})
-
-
-def policy(name: str, *statements: dict[str, Any]) -> Policy:
-    full = [{"effect": "allow", "action": "aiart:*", "resource": "*", **each} for each in statements]
-    return parse_policy(json.dumps({"version": "2.0", "statement": full}), name)
-
-
 def bundle(*policies: Policy, users: dict[str, list[str]] | None = None, **settings: Any) -> Bundle:
-    people = users or {"100200": [each.id for each in policies]}
-    principals = {
-        "owner": {"uin": "100100", "app_id": "125"},
-        "users": {uin: {"policies": ids} for uin, ids in people.items()},
-    }
-    return make_bundle({each.id: each for each in policies}, principals, catalog(), **settings)
+    return company.bundle(policies, CATALOG, principals(users=users) if users else None, **settings)
 
 
-def call(action: str = "aiart:TextToImage", source: str | None = "10.0.0.1", **more: Any) -> Call:
-    place = None if source is None else parse_address(source)
-    return Call(**{"principal": "uin/100200", "action": action, "source_ip": place, "time": 0.0} | more)
+def one_policy(*statements: dict[str, Any], **settings: Any) -> Bundle:
+    """Return a bundle of one user with the statements, one who has nothing, and four more like the first."""
+    users = {str(uin): [] if uin == 100201 else ["one"] for uin in range(100200, 100206)}
+    return bundle(policy("one", *statements), users=users, **settings)
 
 
-def row(found: Bundle, action: str = "aiart:TextToImage") -> ActionRules | Decision | None:
-    table = found.evaluator.table("uin/100200")
-    assert table is not None
-    return table.row(action)
+def at(principal: str = USER, place: int | None = 1, time: float | None = 0.0, **more: Any) -> Call:
+    return call(principal=principal, time=time)._replace(source_ip=place, **more)
 
 
-def test_without_conditions_a_row_is_one_ready_decision() -> None:
-    found = bundle(policy("one", {}))
-    assert row(found) == Decision(Reason.ALLOWED, ("one#0",), "identity")
-    assert found.decide(call()) is row(found), "the decision is found, not made"
+FIRST = {"condition": {"ip_equal": {"qcs:ip": "0.0.0.0/24"}}}
 
 
-def test_an_address_condition_makes_ranges_with_ready_decisions() -> None:
-    found = bundle(policy("one", {"condition": OFFICE}))
-    rules = row(found)
-    assert isinstance(rules, ActionRules)
-    assert rules.rangeable
-    inside, again, outside = (found.decide(call(source=s)) for s in ("10.0.0.1", "10.9.9.9", "11.0.0.0"))
-    assert inside is again
-    assert (bool(inside), outside.reason) == (True, Reason.NO_ALLOW)
-    assert len(rules.ranges.decisions) == 3, "below, inside and above the range"
+UNJUDGED = [
+    pytest.param(Call("uin/9", "aiart:TextToImage", 0, 0.0), PRINCIPAL_UNKNOWN, id="an unknown principal"),
+    pytest.param(Call("uin/9", "aiart:Nope", 0, 0.0), PRINCIPAL_UNKNOWN, id="and an unknown action"),
+    pytest.param(Call("uin/100200", "aiart:Nope", 0, 0.0), ACTION_UNKNOWN, id="an unknown action"),
+]
 
 
-def test_actions_of_which_the_same_rules_speak_share_a_row() -> None:
-    found = bundle(policy("one", {"condition": OFFICE}))
-    assert row(found, "aiart:TextToImage") is row(found, "aiart:SetPayMode")
+@pytest.mark.parametrize(("call", "decision"), UNJUDGED)
+def test_judging_refuses_what_deciding_refuses(call: Call, decision: object) -> None:
+    tables = one_policy({}).evaluator
+    assert (tables.decide(call), tables.judge(call)) == (decision, decision)
 
 
-def test_actions_that_share_a_row_share_its_range_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = bundle(policy("one", {"condition": SPRING}))
-    first = found.decide(call(time=100.0))
-    assert first
-    monkeypatch.setattr(ActionRules, "rebuild", None)
-    assert found.decide(call("aiart:SetPayMode", time=100.0)) is first
+def test_a_call_that_names_no_resource_passes_nowhere() -> None:
+    for found in (one_policy({}), one_policy(FIRST)):
+        assert found.decide(at())
+        assert found.decide(at(resources=())) == NO_ALLOW
 
 
-def test_the_owners_row_of_an_action_with_resources_is_judged_and_shared_with_no_other() -> None:
-    listed = catalog().services["aiart"]
-    entry = listed.actions["SetPayMode"]
-    actions = {**listed.actions, "SetPayMode": replace(entry, granularity=Granularity.RESOURCE)}
-    principals = {"owner": {"uin": "100100", "app_id": "125"}}
-    found = make_bundle({}, principals, Catalog({"aiart": replace(listed, actions=actions)}))
-    table = found.evaluator.table("uin/100100")
-    assert table is not None
-    assert isinstance(table.row("aiart:TextToImage"), Decision), "without resources all is ready"
-    mine = table.row("aiart:SetPayMode")
-    assert isinstance(mine, ActionRules)
-    assert not mine.rangeable
-    for account, allowed in (("uin/100100", True), ("uin/100200", False), ("", True)):
-        query = call("aiart:SetPayMode", principal="uin/100100", resources=(f"qcs::aiart::{account}:x",))
-        assert bool(found.decide(query)) is allowed
-        assert found.decide(query._replace(action="aiart:TextToImage"))
+def test_a_call_is_about_everything_if_it_does_not_say() -> None:
+    assert at().resources == ("*",)
+
+
+def test_a_session_opens_no_other_principals_table() -> None:
+    found, session = one_policy({}), policy("session", {})
+    assert found.decide(at("uin/100200", session=session))
+    assert not found.decide(at("uin/100201", session=session))
+    assert found.decide(at("uin/100200", session=session))
+
+
+def test_a_session_leaves_the_principals_own_table_alone() -> None:
+    found, session = one_policy({}), policy("session", {"action": "aiart:Other"})
+    assert not found.decide(at(session=session))
+    assert found.decide(at())
+    assert not found.decide(at(session=session))
+
+
+NOT_FOLDED = [
+    pytest.param({"place": None}, id="no address"),
+    pytest.param({"time": None}, id="no time"),
+    pytest.param({"resources": ()}, id="no resource"),
+    pytest.param({"resource_tags": {}}, id="tags of the resource"),
+    pytest.param({"request_tags": {}}, id="tags of the request"),
+    pytest.param({"context": {}}, id="further keys"),
+    pytest.param({"session": policy("session", {"action": "aiart:Other"})}, id="a session"),
+]
+
+
+@pytest.mark.parametrize("more", NOT_FOLDED)
+def test_a_call_that_supplies_more_or_less_is_evaluated_by_its_rules(more: dict[str, Any]) -> None:
+    found = one_policy(FIRST)
+    query = at(**more)
+    expected = one_policy(FIRST).explain(query).decision
+    assert found.decide(at())
+    assert [found.decide(query), found.decide(query)] == [expected, expected]
+    assert found.decide(at())
+
+
+def test_only_the_first_call_of_a_principal_looks_into_the_cache_of_tables() -> None:
+    found = one_policy(FIRST)
+    query = (at(), at(), at(time=1e9), at(context={}), at(place=None), at("uin/100202"))
+    for each in query:
+        found.decide(each)
+    assert found.table_stats() == (1, 1, 1)
 
 
 def test_principals_with_the_same_policies_share_a_table() -> None:
@@ -132,13 +123,6 @@ def test_principals_with_the_same_policies_share_a_table() -> None:
     assert found.table_stats() == (1, 2, 2)
 
 
-def test_only_the_first_call_of_a_principal_looks_into_the_cache() -> None:
-    found = bundle(policy("one", {}), users={"100200": ["one"], "100201": ["one"]})
-    for uin in (100200, 100200, 100200, 100201, 100201):
-        found.decide(call(principal=f"uin/{uin}"))
-    assert found.table_stats() == (1, 1, 1)
-
-
 def test_the_cache_of_tables_is_bounded() -> None:
     many = [policy(f"p{i}", {}) for i in range(8)]
     users = {str(100200 + i): [f"p{i}"] for i in range(8)}
@@ -148,33 +132,14 @@ def test_the_cache_of_tables_is_bounded() -> None:
     assert small.stats()[2] == 3
 
 
-def test_the_recent_principals_keep_no_more_tables_than_the_cache() -> None:
-    many = [policy(f"p{i}", {}) for i in range(40)]
-    small = bundle(*many, users={str(100200 + i): [f"p{i}"] for i in range(40)}, tables=4).evaluator
-    most = 0
-    for i in range(40):
-        for each in (*range(max(0, i - 3), i), i):  # those that the cache has, then one that it lacks
-            small.table(f"uin/{100200 + each}")
-        held = (*small._tables.values(), *small._recent.values())  # noqa: SLF001 - nothing else tells
-        most = max(most, len(set(map(id, held))))
-    assert 4 < most <= 8, "four in the cache, and four that it lost since the recent ones were forgotten"
-
-
-def test_the_recent_principals_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluator_module, "MAX_RECENT", 2)
-    found = bundle(policy("one", {}), users={str(100200 + i): ["one"] for i in range(5)}, tables=1)
-    assert all(found.decide(call(principal=f"uin/{100200 + i}")) for i in range(5))
-    assert found.table_stats()[1:] == (1, 1), "forgetting a principal compiles nothing again"
-
-
 def test_tables_die_with_the_last_that_holds_them() -> None:
     limited = policy("one", {"condition": OFFICE}, {"resource": "qcs::aiart:::job/1"})
     found = bundle(
         limited, policy("two", {}), users={"100200": ["one"], "100201": ["two"]}, unknown_action="judge"
     )
     for uin in ("100200", "100201", "9"):
-        for action in ("aiart:TextToImage", "aiart:BrandNew", "aiart:!", "other:Nope"):
-            query = call(principal=f"uin/{uin}", action=action)
+        for name in ("aiart:TextToImage", "aiart:BrandNew", "aiart:!", "other:Nope"):
+            query = call(name, principal=f"uin/{uin}")
             found.decide(query)
             found.decide(query._replace(session=limited))
             found.nearest_changes(query, found.explain(query))
@@ -185,51 +150,6 @@ def test_tables_die_with_the_last_that_holds_them() -> None:
         assert released() is None, "they hold themselves in a circle, which only a collection ends"
     finally:
         gc.enable()
-
-
-def test_names_that_the_catalog_lacks_are_not_kept() -> None:
-    letters = [{"action": f"aiart:*{letter}*"} for letter in "abcdef"]
-    found = bundle(policy("one", *letters), unknown_action="judge")
-    for size in range(1, 5):
-        for name in combinations("abcdef", size):  # each is named by statements of its own
-            assert found.decide(call(action=f"aiart:{''.join(name)}"))
-    table = found.evaluator.table("uin/100200")
-    assert table is not None
-    assert table.rows == {}
-    assert table._shared == {}  # noqa: SLF001 - what callers must not fill
-
-
-def test_names_that_the_catalog_lacks_have_range_tables_that_are_not_kept() -> None:
-    found = bundle(policy("one", {"condition": OFFICE}), unknown_action="judge", ip_support="gateway")
-    for i in range(5):
-        assert found.decide(call(action=f"aiart:New{i}"))
-        assert not found.decide(call(action=f"aiart:New{i}", source="11.0.0.1"))
-    table = found.evaluator.table("uin/100200")
-    assert table is not None
-    assert (table.rows, table.ranges) == ({}, {}), "callers choose these names; they may not fill the table"
-
-
-JUDGED = [
-    pytest.param("aiart:BrandNew", Reason.ALLOWED, id="an ordinary name of a known service is judged"),
-    pytest.param("aiart:texttoimage", Reason.ALLOWED, id="a name in another letter case is another name"),
-    pytest.param("aiart:New*", Reason.ACTION_INVALID, id="T33 a star is no name"),
-    pytest.param("aiart:", Reason.ACTION_INVALID, id="no name"),
-    pytest.param("other:BrandNew", Reason.SERVICE_UNKNOWN, id="a service that the catalog lacks"),
-]
-
-
-@pytest.mark.parametrize(("action", "reason"), JUDGED)
-def test_unknown_actions_may_be_judged(action: str, reason: Reason) -> None:
-    tables = bundle(policy("one", {}), unknown_action="judge").evaluator
-    assert tables.decide(call(action=action)).reason is reason
-    assert tables.judge(call(action=action)).reason is reason
-
-
-def test_an_unknown_action_has_no_ip_support_unless_the_gateway_gives_it() -> None:
-    office = policy("one", {"condition": OFFICE})
-    new = call(action="aiart:BrandNew")
-    assert not bundle(office, unknown_action="judge").decide(new)
-    assert bundle(office, unknown_action="judge", ip_support="gateway").decide(new)
 
 
 TIMES = [
@@ -307,11 +227,8 @@ def test_a_session_has_a_table_of_its_own() -> None:
 
 
 def test_an_action_whose_resources_could_not_be_read_is_granted_by_nothing() -> None:
-    listed = catalog().services["aiart"]
-    unread = {name: replace(entry, resources=()) for name, entry in listed.actions.items()}
-    one = policy("one", {})
-    principals = {"owner": {"uin": "100100", "app_id": "125"}, "users": {"100200": {"policies": ["one"]}}}
-    found = make_bundle({"one": one}, principals, Catalog({"aiart": replace(listed, actions=unread)}))
+    unread = catalog(service("aiart", action("aiart:TextToImage", resources=())))
+    found = company.bundle([policy("one", {})], unread)
     assert found.decide(call()).reason is Reason.NO_ALLOW
     words = [clause.why for note in found.explain(call()).statements for clause in note.clauses]
     assert (
@@ -340,14 +257,3 @@ def test_many_threads_may_decide_at_once() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
-
-
-def test_another_thread_with_another_time_takes_no_range_table_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = bundle(policy("spring", {"condition": SPRING}))
-    overtaken = property(lambda _: NO_RANGES, lambda _row, _ranges: None)
-    monkeypatch.setattr(ActionRules, "ranges", overtaken)
-    assert [bool(found.decide(call(time=time))) for time in (99.0, 150.0, 200.0)] == [False, True, False]
-
-
-def test_a_decision_is_true_only_for_allow() -> None:
-    assert [reason for reason in Reason if Decision(reason)] == [Reason.ALLOWED]

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from camguard.bundle import Bundle, make_bundle
-from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
+from camguard.bundle import Bundle
+from camguard.catalog.model import Action, Granularity
 from camguard.engine.call import Call
 from camguard.engine.decision import Reason
 from camguard.engine.explain import Explanation, format_moment
-from camguard.ipset import parse_address
-from camguard.policy.document import parse_policy
+from tests import company
+from tests.company import action, allow, catalog, deny, policy, principals, service
 
 OFFICE = {"ip_equal": {"qcs:ip": ["10.9.0.0/21", "2001:db8::/32"]}}
 NOT_OFFICE = {"ip_not_equal": {"qcs:ip": ["10.9.0.0/21"]}}
@@ -27,77 +25,34 @@ SECURE = {"bool_equal": {"cos:secure-transport": "true"}}
 NOT_PREFIX = {"string_not_equal": {"cos:prefix": "secret"}}
 
 
-def service(name: str, actions: tuple[Action, ...], *, tags: bool) -> Service:
-    return Service(
-        name,
-        name,
-        console=True,
-        tag_authorization=tags,
-        granularity=Granularity.RESOURCE,
-        ip_restriction=IpRestriction.PARTIAL,
-        actions={each.name: each for each in actions},
-    )
-
-
-def action(product: str, name: str, granularity: Granularity, *, ip: bool = True) -> Action:
-    resources = ("qcs::cvm:${region}:uin/:instance/${Id}",) if granularity is Granularity.RESOURCE else ("*",)
-    return Action(product, name, Access.READ, granularity, resources, ip_restriction=ip)
-
-
-CATALOG = Catalog(
-    {
-        "aiart": service(
-            "aiart",
-            (
-                action("aiart", "TextToImage", Granularity.OPERATION),
-                action("aiart", "QueryUser", Granularity.OPERATION, ip=False),
-                replace(action("aiart", "Unread", Granularity.OPERATION), resources=()),
-            ),
-            tags=False,
-        ),
-        "cvm": service(
-            "cvm",
-            (
-                action("cvm", "Reboot", Granularity.RESOURCE),
-                action("cvm", "Regions", Granularity.OPERATION),
-            ),
-            tags=True,
-        ),
-        "svcx": service("svcx", (action("svcx", "DoThing", Granularity.SERVICE),), tags=False),
-    },
+ON_INSTANCES = "qcs::cvm:${region}:uin/:instance/${Id}"
+CATALOG = catalog(
+    service(
+        "aiart",
+        "TextToImage",
+        action("aiart:QueryUser", ip_restriction=False),
+        action("aiart:Unread", resources=()),
+    ),
+    service("cvm", action("cvm:Reboot", ON_INSTANCES), "Regions", tag_authorization=True),
+    service("svcx", action("svcx:DoThing", granularity=Granularity.SERVICE)),
 )
 
 
 def statement(effect: str, actions: str, resource: object = "*", **condition: Any) -> dict[str, Any]:
-    return {"effect": effect, "action": actions, "resource": resource, "condition": condition}
-
-
-def allow(actions: str, resource: object = "*", **condition: Any) -> dict[str, Any]:
-    return statement("allow", actions, resource, **condition)
-
-
-def deny(actions: str, resource: object = "*", **condition: Any) -> dict[str, Any]:
-    return statement("deny", actions, resource, **condition)
+    return {**allow(actions, resource, **condition), "effect": effect}
 
 
 def bundle(*statements: dict[str, Any], boundary: str | None = None, more: tuple[str, ...] = ()) -> Bundle:
-    documents = {
-        "one": list(statements) or [allow("cvm:Regions")],
-        "describe": [allow("aiart:Describe*")],
-        "full": [allow("*")],
-    }
-    policies = {
-        name: parse_policy(json.dumps({"version": "2.0", "statement": each}), name)
-        for name, each in documents.items()
-    }
-    user = {"policies": ["one", *more], "boundary": boundary}
-    return make_bundle(
-        policies, {"owner": {"uin": "100100", "app_id": "125"}, "users": {"100200": user}}, CATALOG
-    )
+    policies = [
+        policy("one", *(statements or [allow("cvm:Regions")])),
+        policy("describe", allow("aiart:Describe*")),
+        policy("full", allow("*")),
+    ]
+    return company.bundle(policies, CATALOG, principals("one", *more, boundary=boundary))
 
 
 def call(name: str = "aiart:TextToImage", source: str = "10.9.8.7", time: float = 0.0, **more: Any) -> Call:
-    return Call("uin/100200", name, parse_address(source), time, **more)
+    return company.call(name, source, time=time, **more)
 
 
 def reboot(**more: Any) -> Call:
@@ -142,7 +97,7 @@ def test_of_several_resources_one_makes_a_statement_count(
     assert set(found.decision.statements) <= set(counting)
 
 
-def test_half_an_allow_can_be_asked_for_alone() -> None:
+def test_half_an_allow_can_be_requested_alone() -> None:
     found = bundle(allow("cvm:*", ON_ONE))
     query = call("cvm:Reboot", resources=(ON_ONE, ON_TWO))
     texts = [change.text for change in found.nearest_changes(query, found.explain(query))]

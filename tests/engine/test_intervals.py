@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left, bisect_right
 from fractions import Fraction
 from math import inf, nextafter
@@ -13,8 +12,8 @@ from hypothesis import strategies as st
 from camguard.engine.intervals import interval_at, partition_addresses, partition_time
 from camguard.ipset import LINE_END, V4_END, IpSet
 from camguard.policy.conditions import clause_truth
-from camguard.policy.document import parse_policy
 from camguard.policy.model import Clause
+from tests.company import allow, policy
 
 EDGES = st.sampled_from((0, 1, V4_END - 1, V4_END, V4_END + 1, LINE_END - 1))
 PLACES = st.one_of(EDGES, st.integers(0, 300), st.integers(0, LINE_END - 1))
@@ -41,16 +40,8 @@ INSTANTS = st.sampled_from(
 
 
 def clause(operator: str, values: list[str]) -> Clause:
-    document = {
-        "version": "2.0",
-        "statement": {
-            "effect": "allow",
-            "action": "*",
-            "resource": "*",
-            "condition": {f"date_{operator}": {"qcs:current_time": values}},
-        },
-    }
-    return parse_policy(json.dumps(document)).statements[0].condition[0]
+    condition = {f"date_{operator}": {"qcs:current_time": values}}
+    return policy("one", allow("*", **condition)).statements[0].condition[0]
 
 
 CLAUSES = st.builds(clause, st.sampled_from(OPERATORS), st.lists(INSTANTS, min_size=1, max_size=3))
@@ -70,3 +61,8 @@ def test_a_moment_has_the_bits_of_the_clauses_that_hold_then(clauses: list[Claus
         assert span.mask == expected
         assert span == interval_at(cuts, masks, span.begin), "the same clauses hold all along"
         assert span == interval_at(cuts, masks, nextafter(span.end, -inf))
+
+
+def test_the_families_are_no_bound_where_nothing_changes() -> None:
+    bounds, masks = partition_addresses({IpSet.of(["0.0.0.0/0", "::/0"]): 1})
+    assert (bounds, masks) == ([0, LINE_END], [0, 1, 0])

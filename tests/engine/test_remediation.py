@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -10,28 +9,13 @@ import pytest
 from camguard.bundle import Bundle
 from camguard.engine.call import Call
 from camguard.engine.remediation import allowed_from, nearest_changes
-from camguard.ipset import LINE_END, IpSet, parse_address
-from camguard.policy.document import parse_policy
-from tests.bridge import to_bundle, to_catalog
-from tests.casebook import OWNER, catalogs
+from camguard.ipset import LINE_END, IpSet
+from tests import company
+from tests.bridge import to_catalog
+from tests.casebook import catalogs
+from tests.company import OWNER, Statement, allow, deny, inside, outside, policy, principals
 
-Statement = dict[str, Any]
-
-
-def allow(action: str = "aiart:*", resource: Any = "*", **condition: Any) -> Statement:
-    return {"effect": "allow", "action": action, "resource": resource, "condition": condition}
-
-
-def deny(action: str = "aiart:*", resource: Any = "*", **condition: Any) -> Statement:
-    return {**allow(action, resource, **condition), "effect": "deny"}
-
-
-def office(*ranges: str) -> dict[str, Any]:
-    return {"ip_equal": {"qcs:ip": list(ranges)}}
-
-
-def outside(*ranges: str) -> dict[str, Any]:
-    return {"ip_not_equal": {"qcs:ip": list(ranges)}}
+CATALOG = to_catalog(catalogs()["main"])
 
 
 def at(operator: str, moment: str) -> dict[str, Any]:
@@ -44,13 +28,11 @@ def tag(operator: str, key: str, value: str) -> dict[str, Any]:
 
 def bundle(*statements: Statement, more: dict[str, list[Statement]] | None = None) -> Bundle:
     policies = {"p": list(statements), **(more or {})}
-    texts = {name: json.dumps({"version": "2.0", "statement": found}) for name, found in policies.items()}
-    principals = {"owner": OWNER, "users": {"100101": {"policies": ["p"]}}}
-    return to_bundle(to_catalog(catalogs()["main"]), texts, principals)
+    return company.bundle([policy(name, *each) for name, each in policies.items()], CATALOG, principals("p"))
 
 
 def call(source: str = "9.9.9.9", action: str = "aiart:TextToImage", **more: Any) -> Call:
-    return Call("uin/100101", action, parse_address(source), time=0.0)._replace(**more)
+    return company.call(action, source)._replace(**more)
 
 
 def reboot(*resources: str | None, **more: Any) -> Call:
@@ -63,14 +45,14 @@ def changes(found: Bundle, query: Call) -> list[tuple[int, str]]:
 
 HOUR, NEXT, LAST = "1970-01-01T01:00:00Z", "1970-01-01T02:00:00Z", "1970-01-01T03:00:00Z"
 INS = "qcs::cvm:ap-guangzhou:uin/100100:instance/ins-1"
-HERE = parse_policy(json.dumps({"version": "2.0", "statement": allow("cvm:*", "qcs::cvm:ap-guangzhou::*")}))
+HERE = policy("session", allow("cvm:*", "qcs::cvm:ap-guangzhou::*"))
 EDGE = IpSet.of_ranges(((0, 2**31 - 1), (2**31 + 1, LINE_END - 1))).cidrs()  # all but 128.0.0.0
 NOT_FIRST = IpSet.of_ranges(((1, LINE_END - 1),)).cidrs()
 NOT_LAST = IpSet.of_ranges(((0, LINE_END - 2),)).cidrs()
 
 ROWS = [
     pytest.param(
-        [allow(**office("0.0.0.0/1"))],
+        [allow(**inside("0.0.0.0/1"))],
         call("200.0.0.1"),
         [(1, "call from 0.0.0.0/1")],
         id="a range that begins where the line does",
@@ -85,7 +67,7 @@ ROWS = [
         id="everywhere but in one range",
     ),
     pytest.param(
-        [allow(**office("1.0.0.0/24", "3.0.0.0/24", "5.0.0.0/24", "7.0.0.0/24"))],
+        [allow(**inside("1.0.0.0/24", "3.0.0.0/24", "5.0.0.0/24", "7.0.0.0/24"))],
         call(),
         [(1, "call from 1.0.0.0/24, 3.0.0.0/24, 5.0.0.0/24, 7.0.0.0/24")],
         id="as many ranges as are named",
@@ -130,7 +112,7 @@ ROWS = [
         id="the last address alone",
     ),
     pytest.param(
-        [allow(**office("1.0.0.0/8", "3.0.0.0/8", "5.0.0.0/8")), deny(**office("3.0.0.0/8", "5.0.0.0/8"))],
+        [allow(**inside("1.0.0.0/8", "3.0.0.0/8", "5.0.0.0/8")), deny(**inside("3.0.0.0/8", "5.0.0.0/8"))],
         call(),
         [(1, "call from 1.0.0.0/8"), (1, "call from 1.0.0.0/8, 3.0.0.0/8, 5.0.0.0/8")],
         id="the first of the ranges where others are denied",
@@ -217,21 +199,21 @@ ROWS = [
         id="a call without a time",
     ),
     pytest.param(
-        [allow(**office("1.0.0.0/8"), **tag("bool_equal", "cos:secure-transport", "true"))],
+        [allow(**inside("1.0.0.0/8"), **tag("bool_equal", "cos:secure-transport", "true"))],
         call("1.2.3.4"),
         [(1, "supply cos:secure-transport = true")],
         id="only the clause that does not hold",
     ),
     pytest.param(
-        [allow(**office("1.0.0.0/8")),
-         deny(**office("1.0.0.0/8"), **tag("null_equal", "cos:prefix", "true"))],
+        [allow(**inside("1.0.0.0/8")),
+         deny(**inside("1.0.0.0/8"), **tag("null_equal", "cos:prefix", "true"))],
         call(context={"cos:prefix": ()}),
         [],
         id="nothing is done to make a deny hold",
     ),
     pytest.param(
-        [allow(**office("1.0.0.0/8")),
-         deny(**office("1.0.0.0/8"), **at("less_than", HOUR), **at("greater_than", NEXT))],
+        [allow(**inside("1.0.0.0/8")),
+         deny(**inside("1.0.0.0/8"), **at("less_than", HOUR), **at("greater_than", NEXT))],
         call(),
         [(1, "call from 1.0.0.0/8")],
         id="nothing is done to make a deny hold that never does",
@@ -307,13 +289,13 @@ ROWS = [
         id="a resource that is allowed and denied",
     ),
     pytest.param(
-        [allow("cvm:*", ["*", "qcs::cvm:::instance/ins-2"], **office("1.0.0.0/8")), deny("cvm:*", INS)],
+        [allow("cvm:*", ["*", "qcs::cvm:::instance/ins-2"], **inside("1.0.0.0/8")), deny("cvm:*", INS)],
         reboot(INS),
         [],
         id="no other resource where the statement is about all",
     ),
     pytest.param(
-        [allow("cvm:*", "qcs::cvm:::instance/*", **office("1.0.0.0/8"))],
+        [allow("cvm:*", "qcs::cvm:::instance/*", **inside("1.0.0.0/8"))],
         reboot(INS),
         [(1, "call from 1.0.0.0/8")],
         id="no other resource where this one will do",
@@ -326,7 +308,7 @@ ROWS = [
     ),
     pytest.param(
         [allow("cvm:*", "qcs:::*::instance/x"), deny("cvm:*", "qcs::cvm:ap-beijing::*"),
-         deny("cvm:*", "qcs::cvm:::*", **office("1.0.0.0/8"))],
+         deny("cvm:*", "qcs::cvm:::*", **inside("1.0.0.0/8"))],
         reboot(INS),
         [(1, "call it on a resource of qcs:::*::instance/x")],
         id="any region means the call's own, and no product the action's",
@@ -387,7 +369,7 @@ ROWS = [
         id="a call whose resource could not be read",
     ),
     pytest.param(
-        [allow(), deny(**office("9.0.0.0/8")), deny("*", **tag("string_equal", "cos:a", "1"))],
+        [allow(), deny(**inside("9.0.0.0/8")), deny("*", **tag("string_equal", "cos:a", "1"))],
         call(context={"cos:a": ("1",)}),
         [(2, "narrow or remove the deny p#1, p#2")],
         id="two denies",
@@ -423,39 +405,36 @@ def test_other_policies_are_proposed_and_not_too_many() -> None:
 
 def test_what_the_caller_can_do_comes_first_and_less_before_more() -> None:
     more = {"full": [allow("*")]}
-    statements = (allow(**office("1.0.0.0/8"), **tag("string_equal", "cos:a", "1")), allow("cos:*"))
+    statements = (allow(**inside("1.0.0.0/8"), **tag("string_equal", "cos:a", "1")), allow("cos:*"))
     assert changes(bundle(*statements, more=more), call()) == [
         (1, "attach the policy full"),
         (2, "call from 1.0.0.0/8 and supply cos:a = 1"),
     ]
-    assert changes(bundle(allow(**office("1.0.0.0/8")), more=more), call()) == [
+    assert changes(bundle(allow(**inside("1.0.0.0/8")), more=more), call()) == [
         (1, "call from 1.0.0.0/8"),
         (1, "attach the policy full"),
     ]
 
 
 def test_policies_are_attached_to_the_principal_not_to_the_account() -> None:
-    policies = {"p": [allow("cvm:*")], "full": [allow("*")], "lift": [allow()]}
-    texts = {name: json.dumps({"version": "2.0", "statement": each}) for name, each in policies.items()}
-    principals = {"owner": OWNER, "users": {"100101": {"policies": ["p"]}}, "account": [["full"]]}
-    found = to_bundle(to_catalog(catalogs()["main"]), texts, principals)
+    policies = [policy("p", allow("cvm:*")), policy("full", allow("*")), policy("lift", allow())]
+    found = company.bundle(policies, CATALOG, principals("p", account=[["full"]]))
     assert changes(found, call()) == [(1, "attach the policy full"), (1, "attach the policy lift")]
 
 
 def test_the_same_is_proposed_once() -> None:
-    twice = bundle(allow(**office("1.0.0.0/8")), allow("aiart:Text*", **office("1.0.0.0/8")))
+    twice = bundle(allow(**inside("1.0.0.0/8")), allow("aiart:Text*", **inside("1.0.0.0/8")))
     assert changes(twice, call()) == [(1, "call from 1.0.0.0/8")]
 
 
 def test_nothing_can_be_attached_to_the_owner() -> None:
-    policies = {"p": [allow()], "lift": [allow("*")]}
-    texts = {name: json.dumps({"version": "2.0", "statement": each}) for name, each in policies.items()}
-    found = to_bundle(to_catalog(catalogs()["main"]), texts, {"owner": OWNER, "account": [["gone"]]})
+    policies = [policy("p", allow()), policy("lift", allow("*"))]
+    found = company.bundle(policies, CATALOG, {"owner": OWNER, "account": [["gone"]]})
     assert changes(found, call(principal="uin/100100")) == []
 
 
 def test_the_addresses_from_which_a_call_passes() -> None:
-    tables = bundle(allow(**office("1.0.0.0/8"))).evaluator
+    tables = bundle(allow(**inside("1.0.0.0/8"))).evaluator
     assert allowed_from(tables, call()).cidrs() == ("1.0.0.0/8",)
     assert allowed_from(tables, call(principal="uin/9")).cidrs() == ()
     assert allowed_from(bundle(allow()).evaluator, call()).cidrs() == ("0.0.0.0/0", "::/0")

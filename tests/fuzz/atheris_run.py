@@ -60,7 +60,7 @@ def turn(name: str, seconds: int, out: Path) -> tuple[int, bool]:
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder, "corpus")
         corpus.mkdir()
-        told = subprocess.run(
+        done = subprocess.run(
             [
                 *(sys.executable, __file__, "--one", name, "--corpus", str(corpus)),
                 *("--seconds", str(seconds), "--out", str(out)),
@@ -71,10 +71,10 @@ def turn(name: str, seconds: int, out: Path) -> tuple[int, bool]:
             check=False,
             env={**os.environ, "PYTHONHASHSEED": "0"},
         )
-    runs = [int(one or other) for one, other in DONE.findall(told.stderr)]
-    if told.returncode:
-        sys.stderr.write(told.stderr[-3000:])
-    return max(runs, default=0), told.returncode == 0
+    runs = [int(one or other) for one, other in DONE.findall(done.stderr)]
+    if done.returncode:
+        sys.stderr.write(done.stderr[-3000:])
+    return max(runs, default=0), done.returncode == 0
 
 
 def main() -> int:
@@ -85,21 +85,21 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("fuzz-findings"))
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--corpus", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.one:
-        fuzz(asked.one, asked.corpus, asked.seconds, str(asked.out))
+    options = parser.parse_args()
+    if options.one:
+        fuzz(options.one, options.corpus, options.seconds, str(options.out))
     known = list(importlib.import_module("tests.fuzz.targets").TARGETS)
-    names = asked.targets or known
+    names = options.targets or known
     if strange := set(names) - set(known):
         parser.error(f"no such target: {', '.join(sorted(strange))}; there are: {', '.join(known)}")
-    asked.out.mkdir(exist_ok=True)
+    options.out.mkdir(exist_ok=True)
     total, bad = 0, []
     for name in names:
-        runs, good = turn(name, max(1, asked.seconds // len(names)), asked.out)
+        runs, good = turn(name, max(1, options.seconds // len(names)), options.out)
         total += runs
         bad += [] if good else [name]
         print(json.dumps({"target": name, "inputs": runs, "good": good}), flush=True)  # noqa: T201
-    print(json.dumps({"inputs": total, "seconds": asked.seconds, "findings": bad}))  # noqa: T201
+    print(json.dumps({"inputs": total, "seconds": options.seconds, "findings": bad}))  # noqa: T201
     return bool(bad)
 
 

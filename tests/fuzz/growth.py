@@ -8,7 +8,7 @@ import tracemalloc
 from collections.abc import Callable
 
 NOISE = 0.002  # seconds below which a clock on a busy machine says nothing
-ENOUGH = 0.05  # seconds of the smaller run, from which on a ratio can be told
+ENOUGH = 0.05  # seconds of the smaller run, from which on a ratio is meaningful
 
 
 def seconds(read: Callable[[bytes], object], data: bytes, tries: int = 3) -> float:
@@ -22,7 +22,7 @@ def seconds(read: Callable[[bytes], object], data: bytes, tries: int = 3) -> flo
 
 
 def ratio(read: Callable[[bytes], object], make: Callable[[int], bytes], start: int, most: int) -> float:
-    """Return time of twice the input over time of the input, where that can be told.
+    """Return time of twice the input over time of the input, where that can be measured.
 
     make: an input of so many pieces. start, most: pieces to begin with, and not to go beyond.
     Returns 1 where even the largest input is read in no time.

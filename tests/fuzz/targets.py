@@ -132,8 +132,8 @@ def multipart_body(data: bytes) -> object:
 
 def authorization(data: bytes) -> object:
     """Authorization of a TC3 call."""
-    said = SIGNED._replace(authorization=data)
-    return IDENTIFY.caller(said, "aiart", BODY, (), False, NOW)
+    head = SIGNED._replace(authorization=data)
+    return IDENTIFY.caller(head, "aiart", BODY, (), False, NOW)
 
 
 def v1_form(data: bytes) -> object:
@@ -148,9 +148,9 @@ def v1_form(data: bytes) -> object:
 
 
 def identity_header(data: bytes) -> object:
-    """Caller header of a trusted proxy."""
-    said = SIGNED._replace(authorization=None, identity=data)
-    return IDENTIFY.caller(said, "aiart", b"{}", (), True, NOW)
+    """Identity header of a trusted proxy."""
+    head = SIGNED._replace(authorization=None, identity=data)
+    return IDENTIFY.caller(head, "aiart", b"{}", (), True, NOW)
 
 
 def forwarded_for(data: bytes) -> object:
@@ -249,10 +249,10 @@ def request(data: bytes) -> object:
     block, _, body = data.partition(b"\n\n")
     query, _, head = block.partition(b"\n")
     play = stage.Play(authentication=IDENTIFY, clock=lambda: NOW)
-    asked = stage.Request(
+    request = stage.Request(
         lines=tuple(lines_of(head)), query=query, chunks=(body,), client=(stage.OFFICE, 1), length=False
     )
-    reply = RUNNER.run(play.serve(asked))
+    reply = RUNNER.run(play.serve(request))
     assert len(reply.records) == 1
     assert not (reply.reached and not reply.records[0].decision)
     assert reply.detail != "internal_error", "an exception was caught on the way"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from camguard.authn.authenticator import authenticator
@@ -52,7 +52,7 @@ def principals(scope: dict[str, Any], body: bytes) -> Iterator[str]:
         (folded(name.decode("latin-1")), value.decode("latin-1")) for name, value in scope["headers"]
     ):
         if name in SAID:
-            yield f"said by {name}: {value}"
+            yield f"claimed by {name}: {value}"
         if name == "authorization":
             yield from (OWNERS.get(found[1], "nobody") for found in _CREDENTIAL.finditer(value))
         if name == "content-type" and "urlencoded" in value.lower():
@@ -140,9 +140,9 @@ def v1_call(fields: list[tuple[str, str]], key: str, *, get: bool) -> tuple[str,
     method = "GET" if get else "POST"
     params = [("Action", ACTION), ("SecretId", key), ("Timestamp", str(NOW)), ("Nonce", "1"), *fields]
     signature = v1(method, params, digest="sha1").replace("+", "%2B").replace("/", "%2F").replace("=", "%3D")
-    said = joined([*params, ("Signature", signature)])
+    form = joined([*params, ("Signature", signature)])
     lines = [(b"host", HOST.encode()), (b"content-type", FORM.encode())]
-    return method, b"" if get else said.encode(), said if get else "", lines
+    return method, b"" if get else form.encode(), form if get else "", lines
 
 
 def test_what_reaches_the_application_names_one_call() -> None:
@@ -152,22 +152,24 @@ def test_what_reaches_the_application_names_one_call() -> None:
     @given(
         kind=st.sampled_from(["json", "json", "form", "multipart", "get", "v1 form", "v1 get"]),
         fields=pairs,
-        asked=st.one_of(st.just([]), pairs),
+        in_query=st.one_of(st.just([]), pairs),
         extra=usually_nothing,
         key=st.sampled_from([SECRET_ID, SECRET_ID, OTHER_ID]),
         service=st.sampled_from(["aiart", "aiart", "aiart", "partners"]),
         peer=st.sampled_from([OFFICE, PROXY]),
     )
+    @example("v1 form", [("secretid", OTHER_ID)], [], [], SECRET_ID, "aiart", OFFICE)
+    @example("v1 get", [("SECRETID", OTHER_ID)], [], [], SECRET_ID, "aiart", OFFICE)
     def agree(
         kind: str,
         fields: list[tuple[str, str]],
-        asked: list[tuple[str, str]],
+        in_query: list[tuple[str, str]],
         extra: list[Line],
         key: str,
         service: str,
         peer: str,
     ) -> None:
-        query = joined(asked)
+        query = joined(in_query)
         if kind.startswith("v1"):
             method, body, query, lines = v1_call(fields, key, get=kind == "v1 get")
         else:
@@ -203,5 +205,5 @@ def test_the_second_reader_is_lenient() -> None:
             (b"host", b"aiart.x"),
         ],
     }
-    assert set(principals(scope, b"")) == {ALICE, OTHER, "said by x-camguard-principal: 1"}
+    assert set(principals(scope, b"")) == {ALICE, OTHER, "claimed by x-camguard-principal: 1"}
     assert products({**scope, "headers": [*scope["headers"], (b"X-TC-Service", b"cvm")]}) == {"aiart", "cvm"}

@@ -17,6 +17,7 @@ from camguard.gateway.echo import echo
 from camguard.gateway.protocol import Bounds
 from camguard.gateway.relay import Relay
 from camguard.gateway.server import listening
+from tests.asgi import http_scope, request
 
 T = TypeVar("T")
 Reader = asyncio.StreamReader
@@ -155,7 +156,7 @@ def reset(writer: Writer) -> None:
 
 
 class Heard:
-    """What the relay told of its upstreams."""
+    """The replies and errors of upstreams that the relay reported."""
 
     def __init__(self) -> None:
         self.replies: list[str] = []
@@ -242,28 +243,8 @@ def post(body: bytes = b"{}", *lines: bytes, close: bool = True) -> bytes:
 async def call(
     app: ASGIApp, method: str, path: str, headers: dict[str, str] | None = None
 ) -> tuple[int, dict[str, str], bytes]:
-    """Ask an application in process; return status, headers and body."""
-    sent: list[Message] = []
-    scope: Scope = {
-        "type": "http",
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(name.encode(), value.encode()) for name, value in (headers or {}).items()],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 9090),
-    }
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    await app(scope, receive, send)
-    fields = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return sent[0]["status"], fields, b"".join(message.get("body", b"") for message in sent[1:])
+    """Send a request without a body to an application in process; return status, headers and body."""
+    lines = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+    found = await request(app, http_scope(method, path, lines))
+    fields = {name.decode(): value.decode() for name, value in found.headers.items()}
+    return found.status, fields, found.body

@@ -1,4 +1,4 @@
-"""What the admin listener answers, asked in process."""
+"""What the admin listener answers to requests in process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from starlette.types import ASGIApp
 
 from camguard.bundle.store import ReloadOutcome, Result
 from camguard.errors import Problem
-from camguard.gateway.admin import Sources, admin, apart
+from camguard.gateway.admin import Sources, admin, in_daemon_thread
+from tests.asgi import http_scope, request
 from tests.gateway.stage import call, play
 
 
@@ -113,8 +114,8 @@ def test_reload_answers_with_what_came_of_it(
 ) -> None:
     house = House()
     house.result, house.problems = result, problems
-    said = {"result": result, "revision": "ab12", "problems": [problem._asdict() for problem in problems]}
-    assert house.answer("POST", "/-/reload") == (status, said)
+    expected = {"result": result, "revision": "ab12", "problems": [problem._asdict() for problem in problems]}
+    assert house.answer("POST", "/-/reload") == (status, expected)
 
 
 REFUSED = [
@@ -126,7 +127,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("method", "headers", "status"), REFUSED)
-def test_who_may_reload(method: str, headers: dict[str, str], status: int) -> None:
+def test_which_requests_may_reload(method: str, headers: dict[str, str], status: int) -> None:
     assert House().answer(method, "/-/reload", headers)[0] == status
 
 
@@ -178,51 +179,32 @@ JUDGED = [
 FREE = [("GET", "/metrics"), ("GET", "/-/healthy"), ("GET", "/-/ready"), ("HEAD", "/-/ready")]
 
 
-def asked(house: House, method: str, path: str, hosts: list[str]) -> int:
-    async def ask() -> int:
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "query_string": b"",
-            "headers": [(b"host", host.encode()) for host in hosts],
-        }
-        statuses: list[int] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        async def send(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                statuses.append(message["status"])
-
-        await house.app()(scope, receive, send)
-        return statuses[0]
-
-    return play(ask())
+def status_of(house: House, method: str, path: str, hosts: list[str]) -> int:
+    headers = [(b"host", host.encode()) for host in hosts]
+    return play(request(house.app(), http_scope(method, path, headers))).status
 
 
 @pytest.mark.parametrize(("hosts", "may"), ASKED)
 def test_t118_only_an_address_or_a_known_name_reads_and_reloads(hosts: list[str], *, may: bool) -> None:
     house = House()
     house.hosts = HOSTS
-    refused = {(method, path): asked(house, method, path, hosts) == 403 for method, path in JUDGED}
+    refused = {(method, path): status_of(house, method, path, hosts) == 403 for method, path in JUDGED}
     assert refused == dict.fromkeys(JUDGED, not may)
     assert house.looks == int(may)
-    assert [asked(house, method, path, hosts) for method, path in FREE] == [200] * len(FREE)
+    assert [status_of(house, method, path, hosts) for method, path in FREE] == [200] * len(FREE)
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/-/healthy", "/-/ready"])
 def test_what_is_free_to_read_is_judged_for_anything_else(path: str) -> None:
-    assert asked(House(), "POST", path, ["evil.example"]) == 403
-    assert asked(House(), "POST", path, ["127.0.0.1"]) == 405
+    assert status_of(House(), "POST", path, ["evil.example"]) == 403
+    assert status_of(House(), "POST", path, ["127.0.0.1"]) == 405
 
 
 def test_a_name_is_of_the_settings_alone_and_a_refusal_says_where() -> None:
     house = House()
-    status, told = house.answer("GET", "/api/status", {"host": "gateway.internal"})
+    status, found = house.answer("GET", "/api/status", {"host": "gateway.internal"})
     assert status == 403
-    assert "gateway.admin_hosts" in told["problems"][0]["message"]
+    assert "gateway.admin_hosts" in found["problems"][0]["message"]
 
 
 def test_names_in_an_answer_are_escaped() -> None:
@@ -253,7 +235,7 @@ def test_a_reload_that_hangs_is_answered_and_not_joined_by_others(monkeypatch: p
     play(scene())
 
 
-def test_whoever_asks_during_a_look_gets_a_look_of_his_own() -> None:
+def test_a_reload_requested_during_another_one_is_done_after_it() -> None:
     house = House()
     house.hanging.clear()
 
@@ -276,4 +258,4 @@ def test_what_fails_apart_fails_where_it_is_awaited() -> None:
         raise ValueError("apart")
 
     with pytest.raises(ValueError, match="apart"):
-        play(apart(fail))
+        play(in_daemon_thread(fail))

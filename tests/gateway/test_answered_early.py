@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from camguard.gateway import protocol
 from camguard.gateway.protocol import Bounds
 from camguard.gateway.server import listen
+from tests.asgi import respond
 from tests.gateway.stage import BOUNDS, POST, Writer, ask, play, post, serving
 
 MIB = 1 << 20
@@ -35,8 +36,7 @@ def refusing(after: int = 0, *lines: tuple[bytes, bytes]) -> ASGIApp:
         read = 0
         while read < after:
             read += len((await receive())["body"])
-        await send({"type": "http.response.start", "status": 200, "headers": [LENGTH, *lines]})
-        await send({"type": "http.response.body", "body": NO})
+        await respond(send, NO, LENGTH, *lines)
 
     return app
 
@@ -94,7 +94,7 @@ def test_a_client_library_that_sends_all_before_it_reads_has_the_answer() -> Non
     play(scene())
 
 
-def test_a_client_that_asked_to_close_hears_an_early_answer_too() -> None:
+def test_a_client_that_requested_to_close_receives_an_early_answer_too() -> None:
     async def scene() -> None:
         async with serving(refusing(), ROOMY) as port:
             answer = await asyncio.to_thread(sends_all, port, post(b"x" * (10 * MIB)))
@@ -224,7 +224,7 @@ def test_a_client_that_hangs_on_to_its_answer_is_cut(
     play(scene())
 
 
-def test_stopping_waits_for_nobody_who_has_his_answer() -> None:
+def test_stopping_does_not_wait_for_clients_that_have_their_answer() -> None:
     async def scene() -> None:
         listener = await listen(REFUSED, socket.create_server(("127.0.0.1", 0)), ROOMY)
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
@@ -255,7 +255,7 @@ def test_an_answer_that_is_cut_short_ends_at_once() -> None:
 
 
 @pytest.mark.heavy
-def test_many_refused_uploads_at_once_are_all_told() -> None:
+def test_many_refused_uploads_at_once_all_receive_the_refusal() -> None:
     async def scene() -> None:
         async with serving(REFUSED, ROOMY) as port:
 

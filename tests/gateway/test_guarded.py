@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import pytest
 
-from camguard.assembly import Parts, assemble
 from camguard.cli import main
 from camguard.gateway.protocol import Bounds
 from camguard.gateway.run import LISTENER, guarded_relay
 from camguard.gateway.server import listening
 from camguard.settings import load_settings
+from camguard.wiring import Components, assemble
 from tests.gateway.stage import OK, Upstream, ask, hangs, play, says, says_and_resets, until
 
 LINES = {
@@ -46,7 +46,7 @@ class House(NamedTuple):
     """A gateway in this process. port: of calls."""
 
     port: int
-    parts: Parts
+    parts: Components
 
 
 @pytest.fixture
@@ -58,8 +58,8 @@ def folder(tmp_path: Path) -> Path:
 @asynccontextmanager
 async def gateway(folder: Path, upstream: Upstream, **overrides: str) -> AsyncIterator[House]:
     """Serve the shipped company before an upstream. overrides: settings as SECTION__KEY."""
-    told = {"DECISION_LOG__PATH": "", "UPSTREAM__DEFAULT": upstream.url, **overrides}
-    environ = {f"CAMGUARD_{name}": value for name, value in told.items()}
+    changed = {"DECISION_LOG__PATH": "", "UPSTREAM__DEFAULT": upstream.url, **overrides}
+    environ = {f"CAMGUARD_{name}": value for name, value in changed.items()}
     settings = load_settings(folder / "camguard.toml", environ)
     parts = assemble(settings, listeners=(LISTENER,), drains=True)
     sock = socket.create_server(("127.0.0.1", 0))
@@ -74,8 +74,8 @@ def code(answer: bytes) -> str | None:
     """Return the error's code in an answer, None for an answer of the upstream."""
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 "), answer
-    said = json.loads(body)
-    found: str | None = said["Response"]["Error"]["Code"] if said else None
+    content = json.loads(body)
+    found: str | None = content["Response"]["Error"]["Code"] if content else None
     return found
 
 
@@ -195,16 +195,16 @@ def test_a_body_that_outgrows_its_bounds_on_the_way_is_refused_and_never_whole_u
     play(scene())
 
 
-def in_chunks(body: bytes) -> bytes:
+def in_chunks(body: bytes, *extra: str) -> bytes:
     part = 1 << 16
     pieces = [body[start : start + part] for start in range(0, len(body), part)]
     framed = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
-    return spell(b"", "transfer-encoding: chunked") + framed + b"0\r\n\r\n"
+    return spell(b"", "transfer-encoding: chunked", *extra) + framed + b"0\r\n\r\n"
 
 
 FULL = {"LIMITS__BUFFERED_BYTES": "5000000", "LIMITS__BODY_BYTES": "5000000"}
 UPLOADS = [
-    pytest.param(spell, 0, 10 * MIB, {}, None, id="nobody, of as much as is allowed"),
+    pytest.param(spell, 0, 10 * MIB, {}, None, id="no refusal of a body of the allowed size"),
     pytest.param(spell, 0, 4 * MIB, FULL, "RequestLimitExceeded", id="one too many, declared"),
     pytest.param(in_chunks, 0, 4 * MIB, FULL, "RequestLimitExceeded", id="one too many, in chunks"),
     pytest.param(spell, 0, 20 * MIB, {}, "RequestSizeLimitExceeded", id="too large, declared"),
@@ -216,7 +216,7 @@ UPLOADS = [
 
 
 @pytest.mark.parametrize(("spelled", "pause", "size", "limits", "refusal"), UPLOADS)
-def test_whoever_is_refused_while_he_sends_all_is_told(
+def test_a_client_that_is_refused_while_it_sends_receives_the_refusal(
     folder: Path,
     spelled: Callable[[bytes], bytes],
     pause: float,
@@ -251,16 +251,15 @@ def test_whoever_is_refused_while_he_sends_all_is_told(
 
 
 @pytest.mark.parametrize("spelled", [spell, in_chunks], ids=["declared", "in chunks"])
-def test_a_body_whose_last_byte_is_held_back_makes_room(
-    folder: Path, spelled: Callable[[bytes], bytes]
-) -> None:
+def test_a_body_whose_last_byte_is_held_back_makes_room(folder: Path, spelled: Callable[..., bytes]) -> None:
     async def scene() -> tuple[str | None, str | None]:
         async with Upstream(says(OK)) as upstream, gateway(folder, upstream, **FULL) as house:
             guard = house.parts.guard
             waiting, held = await asyncio.open_connection("127.0.0.1", house.port)
             held.write(spell(b"x" * 4_900_000)[:-1])
             await until(lambda: guard.held >= 4_000_000)
-            served = await ask(house.port, spelled(b'"' + b"x" * (4 * MIB - 2) + b'"'))
+            body = b'"' + b"x" * (4 * MIB - 2) + b'"'
+            served = await ask(house.port, spelled(body, "connection: close"))
             yielded = await waiting.readuntil(b"}}")
             held.close()
             return code(served), code(yielded)
@@ -284,13 +283,13 @@ def test_a_failing_upstream_is_an_envelope_with_a_request_id(
             got = await ask(house.port, spell(b"{}", "connection: close"))
             assert code(got) == refusal
             assert len(json.loads(got.partition(b"\r\n\r\n")[2])["Response"]["RequestId"]) == 36
-            told = f'camguard_upstream_errors_total{{kind="{kind}",service="aiart"}} 1.0'.encode()
-            assert told in house.parts.metrics.render()
+            line = f'camguard_upstream_errors_total{{kind="{kind}",service="aiart"}} 1.0'.encode()
+            assert line in house.parts.metrics.render()
 
     play(scene())
 
 
-def test_http_style_says_it_by_status(folder: Path) -> None:
+def test_http_style_shows_a_failure_by_the_status(folder: Path) -> None:
     async def scene() -> tuple[bytes, bytes]:
         answers = []
         for answer in (says_and_resets(), hangs):

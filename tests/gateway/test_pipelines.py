@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import random
 import re
 import socket
@@ -19,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from camguard.gateway.parsing import QUANTUM, TURN
-from camguard.gateway.protocol import BoundedProtocol, Bounds, bound
+from camguard.gateway.protocol import READ_PART_BYTES, READ_PARTS, BoundedProtocol, Bounds, bound
 from camguard.gateway.server import listen
 from tests.gateway.stage import BOUNDS, POST, ask, play, post, serving, until
 
@@ -236,7 +237,11 @@ def test_two_messages_of_one_slice_end_the_connection(monkeypatch: pytest.Monkey
 HELD = [
     pytest.param(b"", TINY * (MIB // len(TINY)), id="heads"),
     pytest.param(b"", post(b"x" * 100_000, close=False) * 10, id="large bodies"),
-    pytest.param(CHUNKED, b"1\r\nx\r\n" * 200_000, id="one-byte chunks that the application does not take"),
+    pytest.param(
+        CHUNKED,
+        (b"100\r\n" + b"x" * 256 + b"\r\n") * 9000,
+        id="small chunks that the application does not take",
+    ),
     pytest.param(
         CHUNKED, b"4000\r\n" + b"x" * 0x4000 + b"\r\n", id="chunks that the application does not take"
     ),
@@ -260,9 +265,9 @@ def test_what_one_connection_holds_is_bounded(head: bytes, more: bytes) -> None:
                 assert isinstance(connection, BoundedProtocol)
                 body = len(connection.cycle.body) if connection.cycle else 0
                 most = max(most, len(connection.held) + body)
-        assert 64 * KIB < most <= 320 * KIB
         writer.transport.abort()
         await listener.stop(0)
+        assert 64 * KIB < most <= 320 * KIB
 
     play(scene())
 
@@ -271,7 +276,7 @@ def test_one_byte_chunks_are_gathered() -> None:
     async def scene() -> None:
         app = App()
         async with serving(app) as port:
-            body = bytes(RANDOM.choices(b"ab\r\n0;", k=100_000))
+            body = bytes(RANDOM.choices(b"ab\r\n0;", k=30_000))
             chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
             answer = await ask(
                 port, CHUNKED.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n") + chunks + b"0\r\n\r\n"
@@ -279,6 +284,87 @@ def test_one_byte_chunks_are_gathered() -> None:
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert app.bodies == [body]
         assert app.messages < len(body) / 500
+
+    play(scene())
+
+
+def chunked(size: int, count: int) -> bytes:
+    head = POST + b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+    return head + b"%x\r\n%b\r\n" % (size, b"x" * size) * count + b"0\r\n\r\n"
+
+
+CHUNKINGS = [
+    pytest.param(1, READ_PARTS + 3000, False, id="more one-byte chunks than may be read"),
+    pytest.param(READ_PART_BYTES - 2, READ_PARTS + 3000, False, id="more small chunks than may be read"),
+    pytest.param(1, READ_PARTS - 3000, True, id="as many one-byte chunks as may be read"),
+    pytest.param(READ_PART_BYTES + 9, READ_PARTS + 3000, True, id="many chunks that are not small"),
+]
+
+
+@pytest.mark.parametrize(("size", "count", "taken"), CHUNKINGS)
+def test_a_body_of_too_many_small_chunks_is_refused(size: int, count: int, *, taken: bool) -> None:
+    async def scene() -> None:
+        app = App()
+        async with serving(app) as port:
+            answer = await ask(port, chunked(size, count))
+            await until(lambda: not app.open)
+        assert answer.startswith(b"HTTP/1.1 200 " if taken else b"HTTP/1.1 400 ")
+        assert app.bodies == ([b"x" * size * count] if taken else [])
+        assert app.left == (not taken)
+
+    play(scene())
+
+
+def test_an_answer_that_has_begun_is_cut_where_the_chunks_turn_out_small() -> None:
+    async def begins(_scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"100")]})
+        await send({"type": "http.response.body", "body": b"part", "more_body": True})
+        while (await receive())["type"] == "http.request":
+            pass
+
+    async def scene() -> None:
+        (connection,) = connections(begins)
+        await connection.take(CHUNKED + b"2\r\n{}\r\n")
+        for _ in range(READ_PARTS // 10_000 + 1):
+            await connection.take(b"1\r\nx\r\n" * 10_000, 80)
+        assert connection.transport.closed
+        assert connection.transport.written.endswith(b"part")
+
+    play(scene())
+
+
+LARGE = [
+    pytest.param(64 * KIB, 1, id="64 KiB"),
+    pytest.param(MIB, 1, id="1 MiB"),
+    pytest.param(KIB, 32, id="1 KiB"),
+]
+
+
+@pytest.mark.parametrize(("size", "most"), LARGE)
+@pytest.mark.parametrize("framed", ["declared", "chunked"])
+def test_few_large_bodies_are_complete_in_one_turn(size: int, most: int, framed: str) -> None:
+    """Whoever judges a body reads all of it at once, in the turn after the one that parsed its last byte."""
+
+    async def scene() -> None:
+        app = App()
+        many = connections(app, 40)
+        head = (
+            CHUNKED + b"%x\r\n" % size if framed == "chunked" else POST + b"content-length: %d\r\n\r\n" % size
+        )
+        last = b"x\r\n0\r\n\r\n" if framed == "chunked" else b"x"
+        for connection in many:
+            await connection.take(head)
+            for start in range(0, size - 1, 32 * KIB):
+                await connection.take(b"x" * min(32 * KIB, size - 1 - start), 3)
+        assert app.bodies == []
+        for connection in many:
+            connection.protocol.data_received(last)
+        judged = [0]
+        while judged[-1] < len(many):
+            await asyncio.sleep(0)
+            judged.append(len(app.bodies))
+        assert max(after - before for before, after in itertools.pairwise(judged)) <= most + 1
 
     play(scene())
 
@@ -299,12 +385,17 @@ HOSTILE = {
 }
 
 
+async def refuses(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": OK})
+    await send({"type": "http.response.body", "body": b"no"})
+
+
+@pytest.mark.parametrize("app", [App(), refuses], ids=["read", "refused by its head"])
 @pytest.mark.parametrize(("head", "part"), HOSTILE.values(), ids=HOSTILE)
-def test_no_turn_of_the_event_loop_is_long_whoever_sends_what(head: bytes, part: bytes) -> None:
+def test_no_turn_of_the_event_loop_is_long_whoever_sends_what(head: bytes, part: bytes, app: ASGIApp) -> None:
     """Fifty connections bring a full read each, and go on in turns of at most `TURN`."""
 
     async def scene() -> None:
-        app = App()
         gc.collect()
         gc.freeze()  # as the gateway does; a collection of this process's heap is not what is measured
         many = connections(app, 50, Bounds(50, 50, 106_000, 1000, head_lines=256))
@@ -345,10 +436,6 @@ def test_a_quiet_connection_is_served_beside_a_hundred_that_never_rest() -> None
 
 
 def test_refused_tiny_chunks_are_discarded_and_not_parsed() -> None:
-    async def refuses(_scope: Scope, _receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": OK})
-        await send({"type": "http.response.body", "body": b"no"})
-
     async def scene() -> None:
         (connection,) = connections(refuses, 1, BOUNDS._replace(drain_bytes=8 * MIB))
         await connection.take(CHUNKED)

@@ -37,7 +37,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 def answered(
     answer: Answer, request: bytes, seconds: float = 5
 ) -> tuple[bytes, Upstream, list[tuple[str, str]]]:
-    """Send one request through the relay; return the client's bytes, the upstream, the errors told."""
+    """Send one request through the relay; return the bytes of the client, the upstream and the errors."""
 
     async def scene() -> tuple[bytes, Upstream, list[tuple[str, str]]]:
         async with Upstream(answer) as upstream, relaying(upstream.url, seconds=seconds) as (port, heard):
@@ -185,7 +185,7 @@ FAILURES = [
     pytest.param(
         says_and_closes(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n"),
         "protocol",
-        id="an upgrade nobody asked for",
+        id="an upgrade that no client requested",
     ),
     pytest.param(
         says_and_closes(b"HTTP/1.1 999 What\r\ncontent-length: 2\r\n\r\n{}"),
@@ -356,7 +356,7 @@ def test_bytes_behind_a_request_do_not_hide_that_its_client_left(
             await asyncio.sleep(0.05)
 
     play(scene())
-    gc.collect()  # a task whose exception nobody retrieved complains when it is collected
+    gc.collect()  # a task whose exception was not retrieved complains when it is collected
     assert problems == []
     assert [record.getMessage() for record in caplog.records if record.exc_info] == []
 
@@ -416,12 +416,12 @@ def test_the_answer_streams() -> None:
 
 def test_the_request_streams() -> None:
     async def scene() -> None:
-        seen = asyncio.Event()
+        reached = asyncio.Event()
 
         async def front_of_body(_up: Upstream, head: bytes, reader: Reader, writer: Writer) -> None:
             del head
             assert await reader.readexactly(7) == b"2\r\nab\r\n"
-            seen.set()
+            reached.set()
             assert await reader.readexactly(12) == b"2\r\ncd\r\n0\r\n\r\n"
             writer.write(OK)
 
@@ -429,7 +429,7 @@ def test_the_request_streams() -> None:
         async with upstream, relaying(upstream.url) as (port, _):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(POST + b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n2\r\nab\r\n")
-            await seen.wait()
+            await reached.wait()
             writer.write(b"2\r\ncd\r\n0\r\n\r\n")
             assert (await reader.read()).endswith(b"{}")
             writer.close()

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from camguard.cli import main
-from tests.running import ANY_PORT, Gateway, running
+from tests.running import ANY_PORT, BREAKAGES, FAILED, SUCCESSFUL, Gateway, running
 
 OFFICE = "10.1.2.3"
 CALL = {
@@ -54,9 +54,9 @@ def outcome(connection: HTTPConnection, **headers: str) -> str:
     """Send one call; return `allowed`, or the code of the refusal."""
     connection.request("POST", "/", b"{}", CALL | headers)
     answer = connection.getresponse()
-    said = json.loads(answer.read())["Response"]
+    printed = json.loads(answer.read())["Response"]
     assert answer.status == 200
-    code: str = said["Error"]["Code"] if "Error" in said else ALLOWED
+    code: str = printed["Error"]["Code"] if "Error" in printed else ALLOWED
     return code
 
 
@@ -83,7 +83,7 @@ class Load:
             try:
                 connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
                 connection.connect()
-            except OSError:  # nobody listens any more: that is no failed request
+            except OSError:  # the gateway has stopped listening: that is no failed request
                 return
             try:
                 while not self._ending.is_set() and connection.sock is not None:
@@ -140,23 +140,6 @@ def test_an_edit_under_load_changes_decisions_at_once_and_for_all(folder: Path, 
     assert sum(1 for _ in records(log)) == load.outcomes.total()
 
 
-def puts_a_folder_there(policy: Path) -> None:
-    policy.unlink()
-    policy.mkdir()
-
-
-BREAKAGES: dict[str, Callable[[Path], object]] = {
-    "a policy cut short": lambda policy: policy.write_text(policy.read_text()[:-20]),
-    "an emptied policy": lambda policy: policy.write_text(""),
-    "a misspelt element": lambda policy: policy.write_text('{"version": "2.0", "statment": []}'),
-    "a folder in a policy's place": puts_a_folder_there,
-    "all policies gone": lambda policy: shutil.rmtree(policy.parent),
-    "no principals": lambda policy: (policy.parents[1] / "principals.json").unlink(),
-}
-FAILED = 'camguard_policy_reloads_total{result="failure"}'
-SUCCESSFUL = "camguard_policy_last_reload_successful"
-
-
 def test_breaking_the_bundle_changes_nothing_but_log_and_metrics(company: Path, folder: Path) -> None:
     with running(folder, **QUICK) as gateway, Load(gateway.calls, callers=2) as load:
         for break_it in BREAKAGES.values():
@@ -168,7 +151,7 @@ def test_breaking_the_bundle_changes_nothing_but_log_and_metrics(company: Path, 
             wait_for(lambda: SUCCESSFUL in gateway.metrics(), 5)
     assert set(load.outcomes) == {ALLOWED}
     assert load.failures == []
-    assert sum("stays" in line for line in gateway.said) >= len(BREAKAGES)
+    assert sum("stays" in line for line in gateway.stderr_lines) >= len(BREAKAGES)
 
 
 def test_a_bundle_broken_at_the_start_leaves_the_gateway_up_and_refusing(company: Path, folder: Path) -> None:
@@ -178,15 +161,15 @@ def test_a_bundle_broken_at_the_start_leaves_the_gateway_up_and_refusing(company
         assert ask(gateway.calls) == "ServiceUnavailable"
         assert gateway.get("/-/healthy")[0] == 200
         assert gateway.get("/-/ready") == (503, '{"ready":false,"missing":["bundle"]}')
-        status, told = gateway.reload()
-        assert (status, json.loads(told)["result"]) == (500, "failure")
-        assert "aiart-create.json" in told
+        status, body = gateway.reload()
+        assert (status, json.loads(body)["result"]) == (500, "failure")
+        assert "aiart-create.json" in body
         shutil.copyfile(company / "bundle" / "policies" / "aiart-create.json", policy)
         wait_for(lambda: gateway.get("/-/ready")[0] == 200, 5)
         assert ask(gateway.calls) == ALLOWED
 
 
-def test_a_reload_that_is_asked_for_is_done_when_it_is_answered(folder: Path) -> None:
+def test_a_requested_reload_is_done_when_it_is_answered(folder: Path) -> None:
     with running(folder, POLICY__POLL_SECONDS="3600.0") as gateway:
         assert ask(gateway.calls) == ALLOWED
         move_the_office(folder)
@@ -210,7 +193,7 @@ def test_a_signal_under_load_loses_no_request(folder: Path, number: signal.Signa
         assert gateway.stop(number) == 0
     assert load.failures == []
     assert set(load.outcomes) == {ALLOWED}
-    assert "camguard has finished what was in flight" in gateway.said
+    assert "camguard has finished what was in flight" in gateway.stderr_lines
 
 
 def test_a_request_in_flight_outlives_the_signal(folder: Path) -> None:
@@ -260,14 +243,14 @@ WRONG = [
 ]
 
 
-def said_by(folder: Path, capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str]:
-    """Run `serve` here, where it is going to end by itself; return exit code and what it says."""
+def printed_by(folder: Path, capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str]:
+    """Run `serve` here, where it is going to end by itself; return the exit code and stderr."""
     code = main(["serve", "--config", str(folder / "camguard.toml"), *options])
     return code, capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("overrides", "part"), WRONG)
-def test_what_cannot_be_served_says_why(
+def test_what_cannot_be_served_is_reported_with_the_reason(
     folder: Path,
     overrides: dict[str, str],
     part: str,
@@ -276,49 +259,54 @@ def test_what_cannot_be_served_says_why(
 ) -> None:
     for name, value in (ANY_PORT | {f"CAMGUARD_{name}": value for name, value in overrides.items()}).items():
         monkeypatch.setenv(name, value)
-    code, said = said_by(folder, capsys)
-    assert (code, part in said) == (3, True)
+    code, printed = printed_by(folder, capsys)
+    assert (code, part in printed) == (3, True)
 
 
-def test_an_address_in_use_is_said(
+def test_an_address_in_use_is_reported(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         monkeypatch.setenv("CAMGUARD_GATEWAY__LISTEN", "127.0.0.1:0")
         monkeypatch.setenv("CAMGUARD_GATEWAY__ADMIN", address)
-        code, said = said_by(folder, capsys)
+        code, printed = printed_by(folder, capsys)
     assert code == 3
-    assert f"gateway.admin: cannot listen on {address}: Address already in use" in said
+    assert f"gateway.admin: cannot listen on {address}: Address already in use" in printed
 
 
 def test_check_serves_nothing(
     folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    code, said = said_by(folder, capsys, "--check")
-    assert (code, "good: revision" in said) == (0, True)
+    code, printed = printed_by(folder, capsys, "--check")
+    assert (code, "good: revision" in printed) == (0, True)
     (folder / "bundle" / "principals.json").write_text("{}")
-    assert said_by(folder, capsys, "--check")[0] == 3
+    assert printed_by(folder, capsys, "--check")[0] == 3
     assert "principals.json" in caplog.text
 
 
 @pytest.mark.heavy
-def test_claimed_identity_is_said_loudly(folder: Path) -> None:
+def test_trust_in_claimed_identities_is_logged_as_a_warning(folder: Path) -> None:
     with running(folder, IDENTITY__MODE="claimed") as gateway:
-        wait_for(lambda: any("BELIEVED" in line for line in gateway.said), 5)
+        wait_for(lambda: any("BELIEVED" in line for line in gateway.stderr_lines), 5)
 
 
 @pytest.mark.heavy
-def test_the_greeting_s_requests_do_what_they_say(folder: Path) -> None:
+def test_the_requests_that_the_greeting_names_do_what_they_say(folder: Path) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not here")
     with running(folder) as gateway:
-        wait_for(lambda: any("camguard_decisions" in line for line in gateway.said), 5)
-        commands = [line for line in gateway.said if line.startswith("curl ")]
-        answers = [subprocess.check_output(["sh", "-c", command], text=True) for command in commands]  # noqa: S607
-    codes = [json.loads(answer)["Response"].get("Error", {}).get("Code") for answer in answers[:3]]
+        wait_for(lambda: any(line.startswith("  next ") for line in gateway.stderr_lines), 5)
+        (command,) = [
+            line.removeprefix("  next ") for line in gateway.stderr_lines if line.startswith("  next ")
+        ]
+        answers = subprocess.check_output(["sh", "-c", command], text=True).splitlines()  # noqa: S607
+    titles = [line.split(":")[0] for line in answers if line.startswith("# ")]
+    assert titles == ["# allowed", "# refused", "# refused", "# the decisions that the gateway has counted"]
+    envelopes = [json.loads(line)["Response"] for line in answers if line.startswith("{")]
+    codes = [envelope.get("Error", {}).get("Code") for envelope in envelopes]
     assert codes == [None, "AuthFailure.UnauthorizedOperation", "AuthFailure.UnauthorizedOperation"]
-    assert answers[3].count("camguard_decisions_total") == 3
+    assert sum(line.startswith("camguard_decisions_total") for line in answers) == 3
 
 
 def test_a_missing_extra_is_named(
@@ -357,10 +345,10 @@ def test_workers_share_calls_and_add_up_their_metrics(folder: Path) -> None:
         with Load(gateway.calls) as load:
             wait_for(lambda: load.outcomes[ALLOWED] > 400, 20)
         time.sleep(1.2)  # each worker carries its numbers over once a second
-        told = sum(
+        counted = sum(
             value for name, value in gateway.metrics().items() if name.startswith("camguard_decisions_total")
         )
-        assert told == load.outcomes.total()
+        assert counted == load.outcomes.total()
         assert gateway.get("/-/ready")[0] == 200
         assert gateway.stop() == 0
     assert load.failures == []
@@ -375,8 +363,8 @@ def test_a_killed_worker_is_replaced_and_only_its_own_requests_fail(folder: Path
         os.kill(pids[0], signal.SIGKILL)
         took = wait_for(lambda: len(set(children(gateway.process.pid)) - set(pids)) == 1, 10)
         assert took < 5
-        seen = load.outcomes[ALLOWED]
-        wait_for(lambda: load.outcomes[ALLOWED] > seen + 100, 20)
+        before = load.outcomes[ALLOWED]
+        wait_for(lambda: load.outcomes[ALLOWED] > before + 100, 20)
         assert gateway.get("/-/ready")[0] == 200
     assert len(load.failures) <= 4
     assert set(load.outcomes) == {ALLOWED}

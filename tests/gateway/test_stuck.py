@@ -1,4 +1,4 @@
-"""What is stuck beside the calls stops neither them nor the end: pipes that nobody reads, files that hang."""
+"""Pipes without a reader and files that hang stop neither the calls nor the end of the process."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Unread(NamedTuple):
-    """A gateway whose stdout and stderr nobody reads any more."""
+    """A gateway whose stdout and stderr are not read any more."""
 
     process: subprocess.Popen[bytes]
     calls: int
@@ -98,7 +98,7 @@ def faulty_policy(number: int) -> str:
 
 
 @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.heavy)])
-def test_pipes_that_nobody_reads_stop_neither_calls_nor_the_end(company: Path, workers: str) -> None:
+def test_pipes_without_a_reader_stop_neither_calls_nor_the_end(company: Path, workers: str) -> None:
     faulty = company / "bundle" / "policies" / "faulty.json"
     with unread(company, GATEWAY__WORKERS=workers) as gateway:
         wait_for(lambda: len(accepting(gateway.admin)) == int(workers), 20)
@@ -124,7 +124,7 @@ def test_pipes_that_nobody_reads_stop_neither_calls_nor_the_end(company: Path, w
 
 
 @pytest.mark.heavy
-def test_a_stderr_that_is_read_again_says_how_much_was_lost(company: Path) -> None:
+def test_a_stderr_that_is_read_again_shows_how_much_was_lost(company: Path) -> None:
     faulty = company / "bundle" / "policies" / "faulty.json"
     lines = ""
     with unread(company) as gateway:
@@ -143,9 +143,15 @@ def test_a_stderr_that_is_read_again_says_how_much_was_lost(company: Path) -> No
         assert lines.startswith("WARNING: ")
 
 
-@pytest.mark.parametrize("asked", [False, True], ids=["the poll hangs", "the poll and a reload hang"])
+@pytest.mark.parametrize(
+    "reloading",
+    [
+        pytest.param(False, marks=pytest.mark.heavy, id="the poll hangs"),
+        pytest.param(True, id="the poll and a reload hang"),
+    ],
+)
 def test_files_that_hang_stop_neither_calls_nor_the_end(
-    company: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, asked: bool
+    company: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, reloading: bool
 ) -> None:
     hang = tmp_path / "hang"
     monkeypatch.setenv("HANG", str(hang))
@@ -153,7 +159,7 @@ def test_files_that_hang_stop_neither_calls_nor_the_end(
     with run.running(company, **QUICK) as gateway:
         hang.touch()
         time.sleep(0.5)
-        if asked:
+        if reloading:
             threading.Thread(target=quietly, args=(gateway,), daemon=True).start()
             time.sleep(0.3)
         assert ask(gateway.calls) == ALLOWED
@@ -196,7 +202,7 @@ def accepting(admin: int) -> set[int]:
     }
 
 
-def test_status_says_what_runs_and_that_the_file_is_another_one(company: Path) -> None:
+def test_status_shows_the_running_settings_and_that_the_file_has_changed(company: Path) -> None:
     config = company / "camguard.toml"
     written = config.read_text()
     with run.running(company) as gateway:

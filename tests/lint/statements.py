@@ -6,60 +6,37 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from camguard.catalog.model import (
-    Access,
-    Action,
-    Catalog,
-    Granularity,
-    IpRestriction,
-    Service,
-)
+from camguard.catalog.model import Granularity
 from camguard.engine.action_index import ActionIndex
 from camguard.lint import CatalogView, Finding, lint
 from camguard.policy.document import parse_document
+from tests import company
+from tests.company import action, catalog, service
 
-OPERATION, RESOURCE, SERVICE = Granularity.OPERATION, Granularity.RESOURCE, Granularity.SERVICE
+RESOURCE, SERVICE = Granularity.RESOURCE, Granularity.SERVICE
 INSTANCE = "qcs::vm:${region}:uin/${uin}:instance/${instanceId}"
 DISK = "qcs::vm:$region:$account:disk/{diskId}"
 EVERY_INSTANCE = "qcs::vm:${region}:uin/${uin}:instance/*"
 
 
-def service(name: str, granularity: Granularity, *rows: Action, tags: bool = False) -> Service:
-    return Service(
-        name, name, console=True, tag_authorization=tags, granularity=granularity,
-        ip_restriction=IpRestriction.PARTIAL, actions={row.name: row for row in rows},
-    )  # fmt: skip
-
-
-def row(action: str, level: Granularity = OPERATION, *resources: str, ip: bool = True) -> Action:
-    product, _, name = action.partition(":")
-    return Action(product, name, Access.READ, level, resources or ("*",), ip_restriction=ip)
-
-
-CATALOG = Catalog(
-    {
-        one.name: one
-        for one in (
-            service(
-                "art",
-                OPERATION,
-                row("art:TextToImage"),
-                row("art:ImageToImage"),
-                row("art:DescribeJob"),
-            ),
-            service("desk", OPERATION, row("desk:QueryUser", ip=False), row("desk:QueryUserList")),
-            service(
-                "vm",
-                RESOURCE,
-                row("vm:Reboot", RESOURCE, INSTANCE),
-                row("vm:Attach", RESOURCE, INSTANCE, DISK),
-                row("vm:Run", RESOURCE, EVERY_INSTANCE, ip=False),
-                row("vm:DescribeZones"),
-                tags=True,
-            ),
-            service("whole", SERVICE, row("whole:Do", SERVICE), row("whole:Undo", SERVICE)),
-        )
-    }
+CATALOG = catalog(
+    service("art", "TextToImage", "ImageToImage", "DescribeJob"),
+    service("desk", action("desk:QueryUser", ip_restriction=False), "QueryUserList"),
+    service(
+        "vm",
+        action("vm:Reboot", INSTANCE),
+        action("vm:Attach", INSTANCE, DISK),
+        action("vm:Run", EVERY_INSTANCE, ip_restriction=False),
+        "DescribeZones",
+        granularity=RESOURCE,
+        tag_authorization=True,
+    ),
+    service(
+        "whole",
+        action("whole:Do", granularity=SERVICE),
+        action("whole:Undo", granularity=SERVICE),
+        granularity=SERVICE,
+    ),
 )
 
 VIEW = CatalogView(ActionIndex(CATALOG))
@@ -68,20 +45,11 @@ Statement = Mapping[str, Any]
 
 
 def allow(action: Any = "art:TextToImage", resource: Any = "*", **condition: Any) -> Statement:
-    found = {"effect": "allow", "action": action, "resource": resource}
-    return {**found, "condition": condition} if condition else found
+    return company.allow(action, resource, **condition)
 
 
 def deny(action: Any = "art:TextToImage", resource: Any = "*", **condition: Any) -> Statement:
-    return {**allow(action, resource, **condition), "effect": "deny"}
-
-
-def office(*ranges: str) -> Mapping[str, Any]:
-    return {"ip_equal": {"qcs:ip": list(ranges)}}
-
-
-def outside(*ranges: str) -> Mapping[str, Any]:
-    return {"ip_not_equal": {"qcs:ip": list(ranges)}}
+    return company.deny(action, resource, **condition)
 
 
 def hours(start: str, end: str) -> Mapping[str, Any]:

@@ -6,21 +6,18 @@ from types import MappingProxyType
 
 import pytest
 
-from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
+from camguard.catalog.model import Action, Granularity
 from camguard.engine.action_index import ActionIndex
-from camguard.lint import catalog_view
 from camguard.lint.catalog_view import CatalogView
 from camguard.policy.model import Effect, ResourcePattern
 from camguard.policy.resources import read_resource
+from tests.company import action, catalog, service
 
 ALLOW, DENY = Effect.ALLOW, Effect.DENY
 
 
 def row(name: str, *templates: str, **bind: str) -> Action:
-    level = Granularity.RESOURCE
-    return Action(
-        "db", name, Access.WRITE, level, templates, ip_restriction=True, bind=MappingProxyType(bind)
-    )
+    return action(f"db:{name}", *templates, granularity=Granularity.RESOURCE, bind=MappingProxyType(bind))
 
 
 ROWS = (
@@ -33,11 +30,7 @@ ROWS = (
 )
 
 
-def catalog() -> Catalog:
-    actions = {one.name: one for one in ROWS}
-    return Catalog(
-        {"db": Service("db", "db", True, False, Granularity.RESOURCE, IpRestriction.SUPPORTED, actions)}
-    )
+CATALOG = catalog(service("db", *ROWS))
 
 
 def pattern(text: str) -> ResourcePattern:
@@ -76,13 +69,13 @@ MEETS = [
 
 @pytest.mark.parametrize(("text", "effect", "names"), MEETS)
 def test_which_actions_a_pattern_may_meet(text: str, effect: Effect, names: str) -> None:
-    view = CatalogView(ActionIndex(catalog()))
+    view = CatalogView(ActionIndex(CATALOG))
     found = view.index.members(view.reached(pattern(text), effect))
     assert " ".join(one.name for one in found) == names
 
 
 def test_how_resources_look() -> None:
-    view = CatalogView(ActionIndex(catalog()))
+    view = CatalogView(ActionIndex(CATALOG))
     everything = view.services["db"]
     star = view.index.set_of([ROWS[1]])
     assert view.resource_shapes(everything, 2) == "qcs::db:::box/…, qcs::db:::fixed/…"
@@ -92,22 +85,6 @@ def test_how_resources_look() -> None:
 
 
 def test_a_few_ids_represent_many() -> None:
-    view = CatalogView(ActionIndex(catalog()))
+    view = CatalogView(ActionIndex(CATALOG))
     assert view.some(view.index.set_of([ROWS[0]])) == "db:Bare"
     assert view.some(view.services["db"], 2) == "db:Bare, db:Fixed and 4 more"
-
-
-def test_suggestions_are_looked_up_for_a_bounded_number_of_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog_view, "_MAX_SUGGESTIONS", 1)
-    view = CatalogView(ActionIndex(catalog()))
-    for _ in range(2):
-        assert view.near_actions("db", "Bear") == ("db:Bare",)
-        assert view.near_actions("db", "Sta") == ()  # one word more than suggestions are looked up for
-        assert view.near_actions("ghost", "Bear") == ()
-
-
-def test_a_pattern_is_compared_with_the_templates_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    view = CatalogView(ActionIndex(catalog()))
-    first = view.reached(pattern("qcs::db:::box/1"), ALLOW)
-    monkeypatch.setattr(catalog_view, "_may_match", None)
-    assert view.reached(pattern("qcs::db:::box/1"), ALLOW) == first == view.index.set_of([ROWS[0]])

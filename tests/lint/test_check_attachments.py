@@ -17,20 +17,14 @@ from camguard.lint import CatalogView, Finding, Severity, lint, lint_attachments
 from camguard.policy.document import Document, parse_document
 from tests.bridge import to_catalog
 from tests.casebook import catalogs, decision_cases
+from tests.company import OWNER, allow, deny, document
 
-ALLOW = {"effect": "allow", "action": "aiart:*", "resource": "*"}
-DENY = {"effect": "deny", "action": "aiart:TextToImage", "resource": "*"}
-OWNER = {"uin": "100100", "app_id": "125"}
+ALLOW, DENY = allow(), deny("aiart:TextToImage")
 CATALOG = to_catalog(catalogs()["main"])
 
 
 def of_vm(resource: str, effect: str = "allow", **condition: Any) -> Mapping[str, Any]:
-    return {
-        "effect": effect,
-        "action": "cvm:RebootInstances",
-        "resource": resource,
-        "condition": condition,
-    }
+    return {**allow("cvm:RebootInstances", resource, **condition), "effect": effect}
 
 
 def user(*policies: str, boundary: str | None = None) -> Mapping[str, Any]:
@@ -45,9 +39,7 @@ def attachments(documents: Mapping[str, Document], principals: Any, catalog: Cat
 
 def findings(policies: Mapping[str, Any], **principals: Any) -> list[Finding]:
     parsed = {
-        name: parse_document(
-            json.dumps({"version": "2.0", "statement": [statement]}), f"policies/{name}.json"
-        )
+        name: parse_document(document(statement), f"policies/{name}.json")
         for name, statement in policies.items()
     }
     return attachments(parsed, {"owner": OWNER, **principals}, CATALOG)
@@ -60,7 +52,7 @@ BOT = {"bot": {"policies": ["p"], "boundary": None}}
 ROWS = [
     pytest.param("CG601", "policies/q.json", {"p": ALLOW, "q": ALLOW}, {"users": {"100101": user("p")}},
                  {"p": ALLOW, "q": ALLOW}, {"users": {"100101": user("p", boundary="q")}},
-                 id="a policy of nobody"),
+                 id="a policy that is attached to no principal"),
     pytest.param("CG602", "principals.json#/users/100101",
                  {"p": ALLOW}, {"users": {"100101": user("p", "gone")}},
                  {"p": ALLOW, "gone": ALLOW}, {"users": {"100101": user("p", "gone")}},
@@ -129,11 +121,9 @@ def test_an_account_number_that_the_catalog_prints_is_not_foreign() -> None:
         "resources": ["qcs::cvm:${region}:uin/100200:instance/${instanceId}"],
     }
     catalog["cvm"] = {**catalog["cvm"], "actions": [page]}
-    document = parse_document(
-        json.dumps({"version": "2.0", "statement": of_vm("qcs::cvm::uin/100200:*")}), "policies/p.json"
-    )
+    parsed = parse_document(document(of_vm("qcs::cvm::uin/100200:*")), "policies/p.json")
     people = {"owner": OWNER, "users": {"100101": user("p")}}
-    assert attachments({"p": document}, people, to_catalog(catalog)) == []
+    assert attachments({"p": parsed}, people, to_catalog(catalog)) == []
 
 
 def test_the_shipped_bundle_has_no_errors(repository: Path) -> None:
@@ -144,7 +134,7 @@ def test_the_shipped_bundle_has_no_errors(repository: Path) -> None:
     principals = json.loads((folder / "principals.json").read_text(encoding="utf-8"))
     assert attachments(documents, principals, catalog) == []
     view = CatalogView(ActionIndex(catalog))
-    found = [finding for document in documents.values() for finding in lint(document, view)]
+    found = [finding for parsed in documents.values() for finding in lint(parsed, view)]
     assert [finding for finding in found if finding.severity is Severity.ERROR] == []
 
 

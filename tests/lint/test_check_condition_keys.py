@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lint.statements import (
-    ANY,
-    TAG,
-    Statement,
-    allow,
-    deny,
-    findings,
-    office,
-    outside,
-    pointers,
-    tagged,
-)
+from tests.company import inside, outside
+from tests.lint.statements import ANY, TAG, Statement, allow, deny, findings, pointers, tagged
 
 # code, where in the statement, statements that have it, statements that almost have it
 ROWS = [
-    pytest.param("CG403", "/condition/ip_equal/qcs:ip", [allow("desk:*", **office("10.0.0.0/8"))],
-                 [allow("desk:QueryUserList", **office("10.0.0.0/8"))],
+    pytest.param("CG403", "/condition/ip_equal/qcs:ip", [allow("desk:*", **inside("10.0.0.0/8"))],
+                 [allow("desk:QueryUserList", **inside("10.0.0.0/8"))],
                  id="an address where it cannot be restricted"),
     pytest.param("CG403", "/condition/ip_not_equal/qcs:ip", [deny("*", **outside("10.0.0.0/8"))],
                  [deny("art:*", **outside("10.0.0.0/8"))],
@@ -28,7 +18,7 @@ ROWS = [
     pytest.param("CG404", "/condition/for_any_value:string_equal/qcs:resource_tag", [allow("art:*", **ANY)],
                  [allow("vm:Reboot", **ANY)], id="tags of a product without tags"),
     pytest.param("CG405", "/condition/string_equal/cos:prefix", [allow(string_equal={"cos:prefix": "a"})],
-                 [allow(**office("10.0.0.0/8"))], id="a key of a service"),
+                 [allow(**inside("10.0.0.0/8"))], id="a key of a service"),
     pytest.param("CG406", "/condition/ip_not_equal/qcs:ip", [deny(**outside("10.1.0.0/16", "10.3.0.0/16"))],
                  [deny(**outside("10.1.0.0/16"))], id="a negated list"),
     pytest.param("CG407", f"/condition/string_not_equal/{TAG.replace('/', '~1')}",
@@ -73,12 +63,12 @@ def test_a_statement_has_the_finding_or_almost(
 
 
 def test_with_the_gateway_judging_addresses_nothing_is_unsupported() -> None:
-    statement = allow("desk:*", **office("10.0.0.0/8"))
+    statement = allow("desk:*", **inside("10.0.0.0/8"))
     assert pointers(findings(statement, ip_support="gateway"), "CG403") == []
 
 
 def test_what_another_allow_grants_without_the_address_is_not_held_against_one() -> None:
-    from_office = allow("desk:*", **office("10.0.0.0/8"))
+    from_office = allow("desk:*", **inside("10.0.0.0/8"))
     assert pointers(findings(from_office, allow("desk:QueryUser")), "CG403") == []
     assert pointers(findings(from_office, deny("desk:QueryUser")), "CG403") != []
 

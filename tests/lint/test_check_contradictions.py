@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lint.statements import (
-    TAG,
-    Statement,
-    allow,
-    any_value,
-    deny,
-    findings,
-    hours,
-    office,
-    outside,
-    pointers,
-)
+from tests.company import inside, outside
+from tests.lint.statements import TAG, Statement, allow, any_value, deny, findings, hours, pointers
 
 # code, where in the statement, statements that have it, statements that almost have it
 ROWS = [
-    pytest.param("CG401", "/condition", [allow(**office("10.0.0.0/8"), **outside("10.0.0.0/7"))],
-                 [allow(**office("10.0.0.0/7"), **outside("10.0.0.0/8"))],
+    pytest.param("CG401", "/condition", [allow(**inside("10.0.0.0/8"), **outside("10.0.0.0/7"))],
+                 [allow(**inside("10.0.0.0/7"), **outside("10.0.0.0/8"))],
                  id="an address inside and outside"),
     pytest.param("CG401", "/condition",
                  [allow(**hours("06-01", "05-01"))], [allow(**hours("05-01", "06-01"))],
@@ -41,8 +31,8 @@ ROWS = [
                  [allow(bool_equal={"qcs:mfa": "true"}, bool_equal_if_exist={"qcs:mfa": "true"})],
                  id="a second factor that was and was not used"),
     pytest.param("CG402", "/condition",
-                 [deny(**office("10.0.0.0/8"), ip_equal_if_exist={"qcs:ip": "192.168.0.0/16"})],
-                 [deny(**office("10.0.0.0/8"), ip_equal_if_exist={"qcs:ip": "10.9.0.0/16"})],
+                 [deny(**inside("10.0.0.0/8"), ip_equal_if_exist={"qcs:ip": "192.168.0.0/16"})],
+                 [deny(**inside("10.0.0.0/8"), ip_equal_if_exist={"qcs:ip": "10.9.0.0/16"})],
                  id="a deny from two places at once"),
     pytest.param("CG402", "/condition", [deny(**hours("06-01", "06-01"))], [deny(**hours("06-01", "06-02"))],
                  id="a deny during no time"),

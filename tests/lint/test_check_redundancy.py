@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lint.statements import (
-    TAG,
-    VM,
-    Statement,
-    allow,
-    deny,
-    findings,
-    office,
-    outside,
-    pointers,
-)
+from tests.company import inside, outside
+from tests.lint.statements import TAG, VM, Statement, allow, deny, findings, pointers
 
 # code, where in the statement, statements that have it, statements that almost have it
 ROWS = [
@@ -23,7 +14,7 @@ ROWS = [
     pytest.param("CG210", "/action/1", [allow(["art:*", "name/art:*"])], [allow(["art:*", "vm:*"])],
                  id="an action that stands twice"),
     pytest.param("CG210", "/action/1", [allow(["art:*", "art:**"])], [allow(["art:*"])],
-                 id="two patterns that say the same, reported once"),
+                 id="two patterns that name the same actions, reported once"),
     pytest.param("CG308", "/resource/1",
                  [allow("vm:Reboot", ["qcs::vm:::instance/*", "qcs::vm:::instance/ins-1"])],
                  [allow("vm:Reboot", ["qcs::vm:bj::instance/*", "qcs::vm:sh::instance/ins-1"])],
@@ -32,7 +23,7 @@ ROWS = [
                  id="a resource that stands twice"),
     pytest.param("CG309", "/resource", [deny("vm:Reboot", "qcs::vm:::instance/")],
                  [deny("vm:Reboot", "qcs::vm:::instance/*")], id="a resource that ends in a slash"),
-    pytest.param("CG501", "", [allow(["art:*", "*"])], [allow("*", **office("10.0.0.0/8"))],
+    pytest.param("CG501", "", [allow(["art:*", "*"])], [allow("*", **inside("10.0.0.0/8"))],
                  id="everything on everything"),
     pytest.param("CG501", "", [allow("name/*:*")], [deny("*")], id="everything, otherwise spelt"),
 ]  # fmt: skip
@@ -51,11 +42,11 @@ ACROSS = [
     pytest.param("CG502", 1, [allow("art:*"), allow("art:TextToImage")],
                  [allow("art:Text*"), allow("art:ImageToImage")], id="a narrower allow"),
     pytest.param("CG502", 0, [allow("art:TextToImage"), allow("art:*")],
-                 [allow("art:TextToImage"), allow("art:*", **office("10.0.0.0/8"))],
+                 [allow("art:TextToImage"), allow("art:*", **inside("10.0.0.0/8"))],
                  id="a narrower allow before"),
     pytest.param("CG502", 1, [allow(), allow()], [allow(), deny()], id="the same statement again"),
-    pytest.param("CG502", 1, [allow(**office("10.0.0.0/8")), allow(**office("10.1.0.0/16", "10.2.0.0/16"))],
-                 [allow(**office("10.0.0.0/8")), allow(**office("10.1.0.0/16", "11.0.0.0/16"))],
+    pytest.param("CG502", 1, [allow(**inside("10.0.0.0/8")), allow(**inside("10.1.0.0/16", "10.2.0.0/16"))],
+                 [allow(**inside("10.0.0.0/8")), allow(**inside("10.1.0.0/16", "11.0.0.0/16"))],
                  id="an allow from fewer addresses"),
     pytest.param("CG502", 1, [deny(**outside("10.1.0.0/16")), deny(**outside("10.0.0.0/8"))],
                  [deny(**outside("10.1.0.0/16")), deny(**outside("10.2.0.0/16"))],
@@ -68,7 +59,7 @@ ACROSS = [
                  id="an allow of a resource beside one of all"),
     pytest.param("CG502", 1, [allow(["art:TextToImage", "art:ImageToImage"]), allow("art:TextToImage")],
                  [allow(["art:TextToImage", "art:ImageToImage", "art:DescribeJob"]),
-                  allow("art:*", **office("10.0.0.0/8"))],
+                  allow("art:*", **inside("10.0.0.0/8"))],
                  id="by its text, not by what the catalog happens to hold"),
     pytest.param("CG502", 1, [allow(string_equal={TAG: ["1", "2"]}), allow(string_equal={TAG: ["2", "1"]})],
                  [allow(string_equal={TAG: ["1", "2"]}), allow(string_equal={TAG: "1"})],
@@ -77,11 +68,11 @@ ACROSS = [
                  [deny("vm:*", VM), deny("vm:DescribeZones", VM)], id="the same deny of a resource"),
     pytest.param("CG503", 0, [allow("art:TextToImage"), deny("art:*")],
                  [allow("art:*"), deny("art:TextToImage")], id="an allow that a deny takes back"),
-    pytest.param("CG503", 1, [deny("*"), allow("art:*", **office("10.0.0.0/8"))],
-                 [deny("*", **office("10.0.0.0/8")), allow("art:*")],
+    pytest.param("CG503", 1, [deny("*"), allow("art:*", **inside("10.0.0.0/8"))],
+                 [deny("*", **inside("10.0.0.0/8")), allow("art:*")],
                  id="an allow under a deny of everything"),
-    pytest.param("CG503", 1, [deny(**office("10.0.0.0/8")), allow(**office("10.1.0.0/16"))],
-                 [deny(**office("10.1.0.0/16")), allow(**office("10.0.0.0/8"))],
+    pytest.param("CG503", 1, [deny(**inside("10.0.0.0/8")), allow(**inside("10.1.0.0/16"))],
+                 [deny(**inside("10.1.0.0/16")), allow(**inside("10.0.0.0/8"))],
                  id="an allow from where everything is denied"),
 ]  # fmt: skip
 

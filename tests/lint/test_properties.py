@@ -92,27 +92,27 @@ def take_out(worlds: int, seed: int) -> Counter[str]:
 
     Raises AssertionError for the first decision that changes.
     """
-    seen: Counter[str] = Counter()
+    taken_out: Counter[str] = Counter()
     for world, calls in islice(stream(seed, CALLS), worlds):
         catalog = to_catalog(world.catalog)
         # Time and address are always known of a call that came over HTTP.
-        asked = [
+        queries = [
             to_call(call) for call in calls if call["time"] is not None and call["source_ip"] is not None
         ]
         bundle = to_bundle(catalog, world.policies, world.principals, **world.settings)
-        before = [bundle.decide(call).reason for call in asked]
+        before = [bundle.decide(call).reason for call in queries]
         for name, finding in pointless(world, catalog):
-            seen[finding.code] += 1
+            taken_out[finding.code] += 1
             shorter = {**world.policies, name: without(world.policies[name], finding)}
             bundle = to_bundle(catalog, shorter, world.principals, **world.settings)
-            after = [bundle.decide(call).reason for call in asked]
+            after = [bundle.decide(call).reason for call in queries]
             assert after == before, (finding, world.policies[name], shorter[name])
-    return seen
+    return taken_out
 
 
 def test_what_is_pointless_can_be_taken_out() -> None:
-    seen = take_out(200, seed=7)
-    assert {code for code in POINTLESS if not seen[code]} == set()
+    taken_out = take_out(200, seed=7)
+    assert {code for code in POINTLESS if not taken_out[code]} == set()
 
 
 @pytest.mark.heavy

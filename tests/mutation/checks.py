@@ -23,8 +23,11 @@ from tests.casebook import catalogs, decision_cases, document_cases
 from tests.generators import a_broken_document, a_catalog, seeded, stream
 
 WORLDS, CALLS, DOCUMENTS = 150, 20, 1000  # seeded bundles, calls of each, and documents
-POLICY = tuple(f"tests/policy/test_{name}.py" for name in ("elements", "values", "document", "star"))
-SUITE = ("tests/engine", *POLICY, "tests/test_ipset.py")
+POLICY = tuple(
+    f"tests/policy/test_{name}.py"
+    for name in ("actions", "resources", "values", "operators", "keys", "document", "patterns")
+)
+SUITE = ("tests/engine", "tests/internals/test_evaluator_caches.py", *POLICY, "tests/test_ipset.py")
 FIRST = {  # where a module's own tests are, if not in tests/engine
     "camguard.policy": POLICY,
     "camguard.ipset": ("tests/test_ipset.py",),
@@ -112,7 +115,7 @@ def suite(module: str) -> str | None:
     paths = dict.fromkeys((*first, *SUITE))
     options = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--hypothesis-profile=mutation"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning", "--deselect"]
-    options.append("tests/engine/test_decide.py::test_many_threads_may_decide_at_once")
+    options.append("tests/engine/test_evaluator.py::test_many_threads_may_decide_at_once")
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         code = pytest.main([*options, *paths], [Listener()])
     if code == pytest.ExitCode.OK:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from random import Random
 from urllib.parse import quote
 
@@ -10,9 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camguard.enforcement.resource_binding import ambiguous_parameters, bind_resources, cut_templates
+from camguard.enforcement.resource_binding import bind_resources, cut_templates
 from camguard.request.body_formats import _read_json, _read_multipart
-from camguard.request.params import NAMES_LENGTH, action_of, ambiguous_names, nest, parse_params
+from camguard.request.params import (
+    NAMES_LENGTH,
+    action_of,
+    ambiguous_names,
+    nest,
+    nested_parameters,
+    parse_params,
+)
 from camguard.request.rejection import Rejection, rejection
 from tests.request.readers import QUERY_READERS, plainest
 from tests.stage import BUNDLE, CATALOG, QUIET
@@ -155,11 +163,11 @@ BOUND = ("qcs::cvm:ap-guangzhou:uin/100000000001:instance/ins-1",)
 def test_a_call_with_a_name_that_some_reader_takes_for_a_resource_s_is_rejected(pattern: str) -> None:
     for spelled in ("InstanceIds", "instanceids", "InstanceId"):
         pairs = (("InstanceIds.0", "ins-1"), (pattern % spelled, "ins-2"))
-        parameters = nest(pairs)
-        if parameters is not None and ambiguous_parameters(TEMPLATES, parameters) is not AMBIGUOUS:
+        parameters = nested_parameters(pairs, TEMPLATES.lookalikes)
+        if parameters is not AMBIGUOUS:
+            assert isinstance(parameters, Mapping)
             assert "instance/ins-2" in str(bind_resources(TEMPLATES, parameters, "ap-guangzhou"))
         member = {"InstanceIds": ["ins-1"], pattern % spelled: "ins-2"}
-        assert ambiguous_parameters(TEMPLATES, member) is AMBIGUOUS
         assert ambiguous_names(list(member), TEMPLATES.lookalikes) is AMBIGUOUS
 
 
@@ -225,8 +233,8 @@ def judged(query: bytes) -> tuple[dict[str, str], bool] | None:
     params = parse_params(query, 100, MALFORMED)
     if isinstance(params, Rejection) or isinstance(action_of(params), Rejection):
         return None
-    parameters = nest(params)
-    if parameters is not None and ambiguous_parameters(TEMPLATES, parameters) is not None:
+    parameters = nested_parameters(params, TEMPLATES.lookalikes)
+    if isinstance(parameters, Rejection):
         return None
     bound = None not in bind_resources(TEMPLATES, parameters, "ap-guangzhou")
     return {name: value for name, value in params if name in {"Action", "Version", "Region"}}, bound

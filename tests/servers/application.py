@@ -12,6 +12,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from camguard import CamguardMiddleware
+from tests.asgi import read_body, respond
 
 END = {"lifespan.startup": "lifespan.startup.complete", "lifespan.shutdown": "lifespan.shutdown.complete"}
 
@@ -22,19 +23,7 @@ def named(headers: Any) -> list[str]:
 
 async def answer(send: Any, found: dict[str, Any]) -> None:
     body = json.dumps(found).encode()
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": 200, "headers": [length]})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def read(receive: Any) -> int:
-    """Return how many bytes the body has."""
-    size, more = 0, True
-    while more:
-        message = await receive()
-        size += len(message.get("body", b""))
-        more = message.get("more_body", False)
-    return size
+    await respond(send, body, (b"content-length", str(len(body)).encode()))
 
 
 async def guarded(scope: Any, receive: Any, send: Any) -> None:
@@ -44,7 +33,7 @@ async def guarded(scope: Any, receive: Any, send: Any) -> None:
             if message["type"] == "lifespan.shutdown":
                 return
     principal = scope["camguard.record"].principal
-    await answer(send, {"principal": principal, "size": await read(receive)})
+    await answer(send, {"principal": principal, "size": len(await read_body(receive))})
 
 
 middleware = CamguardMiddleware(guarded, config=os.environ["SERVED_CONFIG"], registry=CollectorRegistry())
@@ -55,6 +44,6 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         await middleware(scope, receive, send)
         return
     before = named(scope["headers"])
-    size = await read(receive)
+    size = len(await read_body(receive))
     found = {"before": before, "after": named(scope["headers"]), "size": size}
     await answer(send, {**found, "version": scope["http_version"]})

@@ -45,8 +45,8 @@ def _uvicorn(*options: str) -> tuple[str, ...]:
 
 
 def _gunicorn(worker: str) -> tuple[str, ...]:
-    nobody = "--forwarded-allow-ips", "192.0.2.1"  # else the worker replaces the address of the peer (T05)
-    return "gunicorn", APP, "-b", "127.0.0.1:{port}", "-k", worker, "--log-level", "critical", *nobody
+    no_proxy = "--forwarded-allow-ips", "192.0.2.1"  # else the worker replaces the address of the peer (T05)
+    return "gunicorn", APP, "-b", "127.0.0.1:{port}", "-k", worker, "--log-level", "critical", *no_proxy
 
 
 def _granian(http: str) -> tuple[str, ...]:

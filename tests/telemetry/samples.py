@@ -8,39 +8,31 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from camguard.bundle.load import make_bundle
 from camguard.bundle.model import Bundle
 from camguard.bundle.store import ReloadOutcome, Result
-from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
+from camguard.catalog.model import Access, Action, Catalog
 from camguard.engine.decision import Decision, Reason
 from camguard.ipset import parse_address
-from camguard.policy.document import parse_policy
 from camguard.telemetry.record import Record
-
-PRINCIPALS = {
-    "owner": {"uin": "100000000001", "app_id": "1250000001"},
-    "users": {"100000000101": {"name": "alice", "policies": ["all"]}},
-}
-POLICY = '{"version": "2.0", "statement": [{"effect": "allow", "action": "*", "resource": "*"}]}'
+from tests.company import action, bundle, catalog, policy, service
 
 
 def catalog_of(**services: int) -> Catalog:
     """Return a catalog whose services have so many actions each: `Act0`, `Act1` and so on, writing ones."""
-    return Catalog({name: _service(name, count) for name, count in services.items()})
-
-
-def _service(name: str, count: int) -> Service:
-    rows = (action_of(name, f"Act{at}") for at in range(count))
-    actions = {row.name: row for row in rows}
-    return Service(name, name, True, False, Granularity.OPERATION, IpRestriction.SUPPORTED, actions)
+    return catalog(
+        *(
+            service(name, *(action_of(name, f"Act{at}") for at in range(count)))
+            for name, count in services.items()
+        )
+    )
 
 
 def action_of(service: str, name: str, access: Access = Access.WRITE) -> Action:
-    return Action(service, name, access, Granularity.OPERATION, ("*",), ip_restriction=True)
+    return action(f"{service}:{name}", access=access)
 
 
 def bundle_of(catalog: Catalog, revision: str) -> Bundle:
-    return make_bundle({"all": parse_policy(POLICY, "all")}, PRINCIPALS, catalog, revision=revision)
+    return bundle([policy("all", {})], catalog, revision=revision)
 
 
 def outcome_of(result: Result, bundle: Bundle | None = None, time: float = 1000.0) -> ReloadOutcome:

@@ -298,7 +298,7 @@ def test_a_line_cut_off_in_a_pipe_never_runs_into_the_next(tmp_path: Path) -> No
     os.close(reader)
 
 
-def test_a_fifo_that_nobody_reads_is_tried_again_and_does_not_keep_the_log_from_stopping(
+def test_a_fifo_without_a_reader_is_tried_again_and_does_not_keep_the_log_from_stopping(
     tmp_path: Path, make: Maker, caplog: pytest.LogCaptureFixture
 ) -> None:
     fifo = tmp_path / "pipe"
@@ -410,7 +410,7 @@ def test_a_folder_that_is_missing_may_come(tmp_path: Path, make: Maker) -> None:
     assert ids_of(path) == [1]
 
 
-def test_a_stdout_that_somebody_made_non_blocking_is_waited_for(tmp_path: Path, make: Maker) -> None:
+def test_a_stdout_that_another_program_made_non_blocking_is_waited_for(tmp_path: Path, make: Maker) -> None:
     fifo = tmp_path / "pipe"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
@@ -428,7 +428,7 @@ def test_a_stdout_that_somebody_made_non_blocking_is_waited_for(tmp_path: Path, 
     os.close(reader)
 
 
-def test_trouble_is_told_once_and_its_end_too(
+def test_trouble_is_logged_once_and_its_end_too(
     path: Path, make: Maker, caplog: pytest.LogCaptureFixture
 ) -> None:
     disk = Disk(0)

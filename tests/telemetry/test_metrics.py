@@ -19,6 +19,7 @@ from camguard.engine.decision import Decision, Reason
 from camguard.errors import SettingsError
 from camguard.telemetry.exposition import DECISION_BOUNDS, FAMILIES, SIGNATURE
 from camguard.telemetry.metrics import OWN_COUNTERS, Metrics
+from tests.company import USER
 from tests.telemetry.samples import (
     action_of,
     bundle_of,
@@ -39,6 +40,7 @@ CONTRACT = [
     ("camguard_action_decisions_total", "counter", "service action decision"),
     ("camguard_decision_duration_seconds", "histogram", "listener"),
     ("camguard_requests_in_flight", "gauge", "listener"),
+    ("camguard_requests_waiting", "gauge", "listener"),
     ("camguard_client_ip_total", "counter", "method"),
     ("camguard_signature_checks_total", "counter", "result"),
     ("camguard_shadow_comparisons_total", "counter", "result access"),
@@ -79,6 +81,7 @@ def busy() -> bytes:
     metrics.upstream("aiart", 0.1)
     metrics.upstream_error("aiart", "timeout")
     metrics.follow_in_flight("gateway", lambda: 3)
+    metrics.follow_waiting("gateway", lambda: 7)
     metrics.follow_log(lambda: (5, 2, 1))
     return metrics.render()
 
@@ -351,7 +354,7 @@ def test_a_thousand_reloads_leave_few_series() -> None:
 
 def test_lookups_of_tables_never_fall() -> None:
     metrics = metrics_of()
-    call = Call("uin/100000000101", "aiart:Act0", None, None)
+    call = Call(USER, "aiart:Act0", None, None)
     total = 0.0
     for at in range(3):
         bundle = bundle_of(CATALOG, f"{at}" * 64)
@@ -435,7 +438,7 @@ def test_a_guard_that_starts_again_goes_on_counting() -> None:
         assert number_in(shown, "camguard_decision_duration_seconds_sum") == pytest.approx(turn * 20e-6)
 
 
-def test_a_metric_of_somebody_else_under_our_name_is_named() -> None:
+def test_a_foreign_metric_under_a_name_of_camguard_is_named() -> None:
     registry = CollectorRegistry()
     Counter("camguard_decisions", "Not ours.", registry=registry)
     with pytest.raises(SettingsError, match="camguard_decisions"):

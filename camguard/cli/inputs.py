@@ -1,0 +1,111 @@
+"""Finds the settings file, the bundle and the catalog that a verb works with.
+
+camguard carries settings, a catalog and a sample bundle: in a wheel inside of the package, in a checkout in
+`config/`. `camguard init` copies them, and verbs without a settings file use their catalog.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import NamedTuple
+
+import camguard
+from camguard.bundle import Bundle, load_bundle
+from camguard.errors import Problem, SettingsError
+from camguard.settings import EnforcementSettings, Settings, load_settings
+from camguard.settings.load import require_supported
+
+PLACES = (Path("camguard.toml"), Path("config/camguard.toml"))
+
+
+class Inputs(NamedTuple):
+    """The folder of a bundle, its catalog, and the settings that change its decisions."""
+
+    bundle: Path
+    catalog: Path
+    enforcement: EnforcementSettings
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Give a verb `--config`."""
+    places = " or ".join(map(str, PLACES))
+    parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings (default: {places})")
+
+
+def add_catalog(
+    parser: argparse.ArgumentParser, text: str = "with these actions (default: the settings')"
+) -> None:
+    """Give a verb `--catalog`. text: its help."""
+    parser.add_argument("--catalog", type=Path, metavar="PATH", help=text)
+
+
+def add_inputs(parser: argparse.ArgumentParser) -> None:
+    """Give a verb `--config`, `--bundle` and `--catalog`."""
+    add_config(parser)
+    parser.add_argument(
+        "--bundle", type=Path, metavar="DIR", help="judge by this bundle (default: the settings')"
+    )
+    add_catalog(parser)
+
+
+def sample_folder() -> Path:
+    """Return the folder that camguard carries. Raises SettingsError if the installation lacks it."""
+    package = Path(camguard.__file__).parent
+    for folder in (package / "_starter", package.parent / "config"):
+        if (folder / "camguard.toml").is_file():
+            return folder
+    problem = Problem(str(package / "_starter"), "SettingsError", "is missing: install camguard again")
+    raise SettingsError(problem)
+
+
+def find_config(named: Path | None) -> Path | None:
+    """Return the named settings file, else the first of PLACES that exists, else None."""
+    return named or next((place for place in PLACES if place.is_file()), None)
+
+
+def require_config(named: Path | None) -> Path:
+    """Return the named settings file, else the first of PLACES that exists. Raises SettingsError."""
+    found = find_config(named)
+    if found is None:
+        places = " nor ".join(map(str, PLACES))
+        problem = (
+            f"neither {places} is here; name one with --config, or make a folder with `camguard init DIR`"
+        )
+        raise SettingsError(Problem("--config", "SettingsError", problem))
+    return found
+
+
+def find_settings(named: Path | None) -> Settings | None:
+    """Return the settings in the named file, else in the first of PLACES that exists, else None."""
+    found = find_config(named)
+    return None if found is None else load_settings(found)
+
+
+def find_inputs(args: argparse.Namespace) -> Inputs:
+    """Return what `--config`, `--bundle` and `--catalog` name.
+
+    A bundle that is named where no settings file exists is judged by the catalog that camguard carries.
+    Raises SettingsError, also if the settings name a bundle that is not a folder.
+    """
+    config = find_config(args.config)
+    if config is None and args.bundle:
+        return Inputs(args.bundle, args.catalog or sample_folder() / "catalog", EnforcementSettings())
+    settings = load_settings(require_config(config))
+    if not args.bundle:
+        require_supported(settings, "policy.source")
+    return Inputs(
+        args.bundle or Path(settings.policy.source),
+        args.catalog or settings.catalog.path,
+        settings.enforcement,
+    )
+
+
+def read_bundle(inputs: Inputs) -> Bundle:
+    """Return the bundle. Raises CatalogError or BundleError that lists every problem."""
+    return load_bundle(
+        inputs.bundle,
+        catalog=inputs.catalog,
+        ip_support=inputs.enforcement.ip_support,
+        unknown_action=inputs.enforcement.unknown_action,
+    )

@@ -1,0 +1,170 @@
+"""Sockets that send a well-formed head of a known secret id and hold back the last byte of the body."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from tests.authn.signing import authorization, tc3
+from tests.faults.callers import ALLOWED, Broken, Load, answer, ask, load, outcome, perform, until
+from tests.faults.report import Report, files, resident, status
+from tests.faults.upstreams import IN_FLIGHT
+from tests.running import Gateway, running
+
+SOCKETS = 1500
+CALLERS = 8
+KEPT = 0.9  # of their rate, by healthy callers
+ROUNDS = 3
+RETURN_SECONDS = 10.0  # after which a socket that was answered comes back
+HOST = "aiart.tencentcloudapi.com"
+
+
+class Rate(NamedTuple):
+    """Calls by the second, and by the second of the gateway's CPU, on which other work has less influence."""
+
+    by_clock: float
+    by_cpu: float
+
+
+def inject_waiting(report: Report, *, quick: bool) -> None:
+    """1,500 requests whose body never ends, of one address and of fifty, beside healthy signed traffic."""
+    perform(_scenes(report, 1.5 if quick else 6.0))
+
+
+async def _scenes(report: Report, seconds: float) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        overrides = {"IDENTITY__MODE": "signature", "LIMITS__BODY_SECONDS": "30.0"}
+        with running(Path(place, "config"), **overrides) as gateway:
+            await ask(gateway.calls, _signed(gateway))
+            before = resident(gateway.process.pid)
+            for addresses in (1, 50):
+                await _scene(report, gateway, addresses, seconds)
+            report.memory(before, resident(gateway.process.pid), status(gateway.process.pid, "VmHWM"))
+
+
+async def _scene(report: Report, gateway: Gateway, addresses: int, seconds: float) -> None:
+    request, held = _signed(gateway, "x-forwarded-for: 10.1.2.3"), _signed(gateway)[:-1]
+    pid = gateway.process.pid
+    without: list[Rate] = []
+    during: list[Rate] = []
+    last, opened = set(), 0
+    answered: Counter[str] = Counter()
+    async with load(gateway.calls, CALLERS, request) as calls:
+        await asyncio.sleep(1)
+        for _ in range(ROUNDS):
+            without.append(await _rate(calls, pid, seconds))
+            async with _waiters(gateway.calls, held, addresses, answered):
+                await _settled(answered)
+                during.append(await _rate(calls, pid, seconds))
+                opened = files(pid)
+                last.add(await ask(gateway.calls, request))
+            await asyncio.sleep(1)
+        without.append(await _rate(calls, pid, seconds))
+    refused = calls.outcomes.total() - calls.outcomes[ALLOWED]
+    back = await until(lambda: IN_FLIGHT not in gateway.metrics())
+    kept = _kept(without, during, "by_clock"), _kept(without, during, "by_cpu")
+    report.says(
+        addresses=addresses, sockets=SOCKETS, rounds=ROUNDS, files=opened, answered=dict(answered),
+        sent=calls.sent, failed=len(calls.failures), misjudged=refused,
+    )  # fmt: skip
+    report.says(
+        without=median(rate.by_clock for rate in without), during=median(rate.by_clock for rate in during),
+        kept_by_clock=kept[0], kept_by_cpu=kept[1],
+    )  # fmt: skip
+    where = "one address" if addresses == 1 else f"{addresses} addresses"
+    report.holds(f"{where}: no healthy call is refused or lost", true=not refused and not calls.failures)
+    report.holds(f"{where}: healthy calls keep {KEPT:.0%} of their rate", true=max(kept) >= KEPT)
+    report.holds(f"{where}: a newcomer is served", true=last == {ALLOWED})
+    report.holds(
+        f"{where}: a socket that yields is refused",
+        true=set(answered) <= {"RequestLimitExceeded"},
+    )
+    report.holds(f"{where}: nothing is in flight afterwards", true=back < 5)
+
+
+async def _settled(answered: Counter[str]) -> None:
+    """Return when all sockets have been there for a moment, and those that yield have yielded."""
+    before = -1
+    while before != answered.total():
+        before = answered.total()
+        await asyncio.sleep(1)
+
+
+def _kept(without: list[Rate], during: list[Rate], name: str) -> float:
+    """Return the share of its rate that is kept, each against what stood before and after it."""
+    plain = [(getattr(one, name) + getattr(other, name)) / 2 for one, other in pairwise(without)]
+    shares: list[float] = [getattr(rate, name) / each for rate, each in zip(during, plain, strict=True)]
+    return median(shares)
+
+
+async def _rate(calls: Load, pid: int, seconds: float) -> Rate:
+    """Take the rate of allowed calls over some seconds."""
+    allowed, spent, began = calls.outcomes[ALLOWED], _cpu(pid), time.monotonic()
+    await asyncio.sleep(seconds)
+    count = calls.outcomes[ALLOWED] - allowed
+    return Rate(count / (time.monotonic() - began), count / (_cpu(pid) - spent))
+
+
+def _cpu(pid: int) -> float:
+    """Return the CPU seconds that a process has taken so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.asynccontextmanager
+async def _waiters(port: int, request: bytes, addresses: int, answered: Counter[str]) -> AsyncIterator[None]:
+    """Hold sockets open that have sent all but the last byte; count the answers that they get."""
+    tasks = []
+    for number in range(SOCKETS):
+        place = number % addresses
+        address = f"127.0.{place // 250 + 1}.{place % 250 + 1}"
+        tasks.append(asyncio.create_task(_waiter(port, request, address, answered)))
+        if number % 50 == 49:
+            await asyncio.sleep(0.02)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _waiter(port: int, request: bytes, address: str, answered: Counter[str]) -> None:
+    while True:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+        try:
+            writer.write(request)
+            answered[outcome(await answer(reader))] += 1
+        except (Broken, OSError) as error:
+            answered[type(error).__name__] += 1
+        finally:
+            writer.close()
+        await asyncio.sleep(RETURN_SECONDS)
+
+
+def _signed(gateway: Gateway, *more: str) -> bytes:
+    """Return alice's signed call. more: further lines; from the office the shipped policies allow it."""
+    secret_id, secret = gateway.key("uin/100000000101")
+    now = int(time.time())
+    signature = tc3(payload=b"{}", timestamp=now, secret=secret)
+    date = time.strftime("%Y-%m-%d", time.gmtime(now))
+    lines = (
+        f"host: {HOST}",
+        "content-type: application/json",
+        "x-tc-action: TextToImage",
+        "x-tc-version: 2022-12-29",
+        f"x-tc-timestamp: {now}",
+        f"authorization: {authorization(signature, secret_id=secret_id, date=date)}",
+        "content-length: 2",
+        *more,
+    )
+    return "\r\n".join(("POST / HTTP/1.1", *lines, "", "{}")).encode()

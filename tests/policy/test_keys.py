@@ -1,0 +1,50 @@
+"""Condition keys: which operators each takes, and which belong to the language."""
+
+from __future__ import annotations
+
+import pytest
+
+from camguard.policy.keys import OWN, known_keys, operators_of
+from camguard.policy.operators import OPERATORS
+
+STRINGS = frozenset(
+    f"string_{name}"
+    for name in ("equal", "not_equal", "equal_ignore_case", "not_equal_ignore_case", "like", "not_like")
+)
+
+
+ORDERS = ("equal", "not_equal", "less_than", "less_than_equal", "greater_than", "greater_than_equal")
+KEYS = [
+    pytest.param("qcs:ip", {"ip_equal", "ip_not_equal"}, id="the address"),
+    pytest.param("qcs:current_time", {f"date_{name}" for name in ORDERS}, id="the time"),
+    *(pytest.param(key, STRINGS, id=key) for key in ("qcs:resource_tag", "qcs:request_tag", "qcs:tag")),
+    *(pytest.param(f"{key}/a/b", STRINGS | {"null_equal"}, id=f"a key of {key}")
+      for key in ("qcs:resource_tag", "qcs:request_tag")),
+    pytest.param("qcs:tag/a", STRINGS, id="a key of the old name of tags"),
+    *(pytest.param(key, {"bool_equal"}, id=key) for key in ("qcs:mfa", "qcs:BindToken")),
+    pytest.param("mfa", {"numeric_equal", "string_equal"}, id="the old key of the second factor"),
+    *(pytest.param(key, STRINGS, id=key) for key in ("qcs:uin", "qcs:owner_uin")),
+    *(pytest.param(key, {"string_equal"}, id=key)
+      for key in ("qcs:create_uin", "qcs:vpc", "vpc:requester_vpc")),
+    *(pytest.param(key, OPERATORS.keys(), id=f"a service's own key, {key}")
+      for key in ("cos:prefix", "cos:x-cos-acl", "bmvpc:unVpcId", "cos:a.b_c/d e\n", "6:7",
+                  "cvm_system_disk_size", "product")),
+    *(pytest.param(key, None, id=f"no key, {key!r}")
+      for key in ("", "ip", "qcs:", "qcs:ips", "QCS:ip", "qcs:ip ", " qcs:ip", "qcs:resource_tag/",
+                  "Cos:prefix", "cos:", ":prefix", "cos:pre fix", "cos:prefix/", "cos:prefix ",
+                  "cos_x:prefix", "disk", "mfa/a", "products", "qcs:resource_tag/${uin}", "cos:${uin}",
+                  "qcs:resource_tags/a", "cos:a:b", "cos", "cos:/a", "qcs:ip/a")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "operators"), KEYS)
+def test_which_operators_may_meet_a_key(key: str, operators: set[str] | None) -> None:
+    assert operators_of(key) == operators
+
+
+def test_which_keys_are_the_languages_own() -> None:
+    assert set(known_keys()) == {
+        *("qcs:ip", "qcs:current_time", "qcs:resource_tag", "qcs:request_tag", "qcs:tag", "qcs:mfa", "mfa"),
+        *("qcs:BindToken", "qcs:uin", "qcs:owner_uin", "qcs:create_uin", "qcs:vpc", "vpc:requester_vpc"),
+    }
+    assert {"qcs:ip", "qcs:current_time", "qcs:resource_tag", "qcs:request_tag", "qcs:tag"} == OWN
