@@ -56,7 +56,7 @@ def cut_templates(entry: Action, owner: Owner) -> ResourceTemplates:
     names = frozenset(spelling for name in first for spelling in _spellings(name))
     # Some readers fold `.` into `_` (`InstanceIds_0`, `Instance_Id`), others `_` into `.`.
     spelled = sorted({spelling.replace("_", sign) for spelling in names for sign in "._"})
-    alike = look_alike(spelled, behind="_[^&]*+")
+    alike = look_alike(spelled, suffix="_[^&]*+")
     return ResourceTemplates(templates, entry.match == "any", Lookalikes(names, alike) if names else None)
 
 
@@ -100,7 +100,7 @@ def bind_resources(
         values = [_values(path, parameters) for path in template.paths]
         filled = list(_filled(head, template.literals, values)) if all(values) else [None]
         if templates.match_any and len(filled) > 1:
-            filled = [None]  # which of several alternatives they belong to cannot be told
+            filled = [None]  # which of several alternatives they belong to is not known
         found += filled
     return tuple(dict.fromkeys(found)) if len(found) <= MOST else (None,)
 
@@ -109,7 +109,7 @@ def _filled(head: str, literals: Sequence[str], values: Sequence[Sequence[str]])
     size = 1
     for each in values:
         size *= len(each)
-    # A slash before the last placeholder would shift what the following ones mean.
+    # A slash before the last placeholder would shift the following ones.
     if (
         size > MOST
         or any(len(value) > _LONGEST for each in values for value in each)
@@ -125,7 +125,7 @@ def _filled(head: str, literals: Sequence[str], values: Sequence[Sequence[str]])
 
 
 def _values(path: Path, parameters: ParameterSources | None) -> list[str]:
-    """Return the texts that a placeholder may stand for, none where they cannot be told."""
+    """Return the texts that a placeholder may stand for, none where they are not known."""
     level: list[Any] = [parameters]
     for name in path:
         level = [value for node in level for value in _members(node, name)]

@@ -47,11 +47,15 @@ ROWS = (
     Row("camguard/request/body.py", ("tests/request/test_body.py", "tests/request/test_waiting.py"), _CALLS),
     Row(
         "camguard/request/deadline.py",
-        ("tests/request/test_body.py", "tests/request/test_waiting.py"),
+        ("tests/request/test_deadline.py", "tests/request/test_waiting.py"),
+        _CALLS,
+    ),
+    Row(
+        "camguard/request/header_rules.py",
+        ("tests/request/test_header_rules.py", "tests/request/test_head_lines.py"),
         _CALLS,
     ),
     Row("camguard/request/*.py", ("tests/request/test_{stem}.py",), _CALLS),
-    Row("camguard/authn/replay_guard.py", ("tests/authn/test_authenticator.py",), _CALLS),
     Row("camguard/authn/*.py", ("tests/authn/test_{stem}.py",), _CALLS),
     Row(
         "camguard/enforcement/target.py",

@@ -17,7 +17,7 @@ from camguard.request.multipart import multipart_fields
 from camguard.request.params import Lookalikes
 from camguard.request.rejection import Rejection, rejection
 from camguard.strict_json import Number
-from tests.stage import OFFICE, QUIET, Known, Line, Play, Reply, ask, limits, sdk
+from tests.stage import OFFICE, QUIET, FixedCaller, Line, Play, Reply, limits, reply_to, sdk
 
 NAMES = Lookalikes(frozenset(), re.compile("(?!)"))  # the parameters are wanted, whatever their names
 
@@ -28,7 +28,7 @@ JSON_TYPE = b"application/json"
 
 
 def post(body: bytes, content_type: bytes = b"application/json") -> Reply:
-    return ask(lines=sdk(FROM_OFFICE, content_type=content_type), chunks=(body,))
+    return reply_to(lines=sdk(FROM_OFFICE, content_type=content_type), chunks=(body,))
 
 
 # content type, detail
@@ -192,10 +192,10 @@ def test_what_of_a_json_body_is_known(body: bytes, wanted: bool, limit: int, fou
         assert result == (rejection(found) if isinstance(found, str) else found)
 
 
-def test_a_post_says_what_its_body_is_and_a_get_need_not() -> None:
+def test_a_post_has_a_content_type_and_a_get_need_not_have_one() -> None:
     lines = sdk(FROM_OFFICE, without=[b"content-type"])
-    assert ask(lines=lines).detail == "content_type"
-    assert ask(lines=lines, method="GET", chunks=(b"",)).detail == "allowed"
+    assert reply_to(lines=lines).detail == "content_type"
+    assert reply_to(lines=lines, method="GET", chunks=(b"",)).detail == "allowed"
 
 
 # body, detail
@@ -441,8 +441,8 @@ def test_t64_reading_stays_linear() -> None:
 
 def test_depth_and_count_are_settings() -> None:
     body = b'{"Action": "QueryArea", "A": [[[1]]]}'
-    assert ask(limits(json_depth=3), lines=sdk(FROM_OFFICE), chunks=(body,)).detail == "body_malformed"
-    assert ask(limits(json_depth=4), lines=sdk(FROM_OFFICE), chunks=(body,)).detail == "allowed"
+    assert reply_to(limits(json_depth=3), lines=sdk(FROM_OFFICE), chunks=(body,)).detail == "body_malformed"
+    assert reply_to(limits(json_depth=4), lines=sdk(FROM_OFFICE), chunks=(body,)).detail == "allowed"
 
 
 keys_ = st.one_of(
@@ -512,7 +512,7 @@ def test_resources_come_from_the_parameters(body: bytes, detail: str) -> None:
         x_tc_action=b"StopInstances",
         x_tc_region=b"ap-guangzhou",
     )
-    reply = Play(who=Known("uin/100000000103")).ask(lines=lines, chunks=(body,))
+    reply = Play(authentication=FixedCaller("uin/100000000103")).reply_to(lines=lines, chunks=(body,))
     assert reply.detail == detail
     assert reply.passed == (detail == "allowed")
 
@@ -523,18 +523,18 @@ def test_resources_come_from_query_form_and_parts_too() -> None:
         "x_tc_action": b"StopInstances",
         "x_tc_region": b"ap-guangzhou",
     }
-    play = Play(who=Known("uin/100000000103"))
+    play = Play(authentication=FixedCaller("uin/100000000103"))
     form = b"application/x-www-form-urlencoded"
-    assert play.ask(
+    assert play.reply_to(
         lines=sdk(FROM_OFFICE, **base), method="GET", query=b"InstanceIds.0=ins-1", chunks=(b"",)
     ).passed
-    assert play.ask(
+    assert play.reply_to(
         lines=sdk(FROM_OFFICE, **base, content_type=form), chunks=(b"InstanceIds.0=ins-1",)
     ).passed
-    assert play.ask(
+    assert play.reply_to(
         lines=sdk(FROM_OFFICE, **base, content_type=MULTIPART), chunks=(part(b"InstanceIds", b"ins-1") + END,)
     ).passed
-    denied = play.ask(
+    denied = play.reply_to(
         lines=sdk(FROM_OFFICE, **base), method="GET", query=b"InstanceIds.0=ins-%22", chunks=(b"",)
     )
     assert denied.records[0].resources == ('qcs::cvm:ap-guangzhou:uin/100000000001:instance/ins-"',)
@@ -555,19 +555,19 @@ LISTS = [
 def test_a_part_that_holds_json_names_what_is_in_it(value: bytes, detail: str) -> None:
     body = part(b"InstanceIds", value) + END
     lines = stop(content_type=MULTIPART)
-    reply = Play(who=Known("uin/100000000103")).ask(lines=lines, chunks=(body,))
+    reply = Play(authentication=FixedCaller("uin/100000000103")).reply_to(lines=lines, chunks=(body,))
     assert reply.detail == detail
 
 
 def test_parts_with_dots_are_nested_as_a_form_s_are() -> None:
-    play = Play(who=Known("uin/100000000103"))
+    play = Play(authentication=FixedCaller("uin/100000000103"))
     first, second = part(b"InstanceIds.0", b"ins-1"), part(b"InstanceIds.1", b"ins-2")
     whole = part(b"InstanceIds", b"ins-1")
     lines = stop(content_type=MULTIPART)
-    assert play.ask(lines=lines, chunks=(first + END,)).detail == "allowed"
-    assert play.ask(lines=lines, chunks=(first + second + END,)).detail == "no_allow"
+    assert play.reply_to(lines=lines, chunks=(first + END,)).detail == "allowed"
+    assert play.reply_to(lines=lines, chunks=(first + second + END,)).detail == "no_allow"
     for body in (whole + second, whole + part(b"InstanceIds[0]", b"ins-2")):
-        assert play.ask(lines=lines, chunks=(body + END,)).detail == "param_ambiguous"
+        assert play.reply_to(lines=lines, chunks=(body + END,)).detail == "param_ambiguous"
 
 
 # content type, body, query, detail
@@ -590,5 +590,5 @@ BESIDE = [
 def test_a_query_beside_a_body_names_resources_too(
     kind: bytes, body: bytes, query: bytes, detail: str
 ) -> None:
-    play = Play(who=Known("uin/100000000103"))
-    assert play.ask(lines=stop(content_type=kind), query=query, chunks=(body,)).detail == detail
+    play = Play(authentication=FixedCaller("uin/100000000103"))
+    assert play.reply_to(lines=stop(content_type=kind), query=query, chunks=(body,)).detail == detail

@@ -19,7 +19,7 @@ from camguard.request.client_address import (
 )
 from camguard.request.head import REWRITTEN, peer_address
 from camguard.request.rejection import Rejection, rejection
-from tests.stage import ELSEWHERE, OFFICE, PROXY, QUIET, SETTINGS, Play, Reply, ask, changed, sdk
+from tests.stage import ELSEWHERE, OFFICE, PROXY, QUIET, SETTINGS, Play, Reply, changed, reply_to, sdk
 
 TRUSTED = SETTINGS.client_ip.trusted_proxies
 RULES = AddressRules(SETTINGS.client_ip)
@@ -30,12 +30,12 @@ def through(
     *values: str | bytes, client: Any = (PROXY, 40000), name: bytes = b"x-forwarded-for", **more: Any
 ) -> Reply:
     lines = [(name, value.encode("latin-1") if isinstance(value, str) else value) for value in values]
-    return ask(lines=sdk(*lines), client=client, **more)
+    return reply_to(lines=sdk(*lines), client=client, **more)
 
 
 # client of the socket, lines of x-forwarded-for, detail
 ADDRESSES = [
-    pytest.param((OFFICE, 1), (), "allowed", id="a direct client is who it is"),
+    pytest.param((OFFICE, 1), (), "allowed", id="a direct client is its own address"),
     pytest.param((ELSEWHERE, 1), (OFFICE,), "no_allow", id="T01 a direct client forwards for the office"),
     pytest.param((PROXY, 1), (f"{OFFICE}, {ELSEWHERE}",), "no_allow", id="T02 the office on the left"),
     pytest.param((PROXY, 1), (OFFICE, ELSEWHERE), "no_allow", id="T03 the office in a first line"),
@@ -161,9 +161,9 @@ def test_forwarded(values: tuple[str, ...], detail: str) -> None:
 )
 def test_t06_other_headers_are_never_read_and_never_passed_on(name: bytes) -> None:
     lines = sdk((name, OFFICE.encode()), (b"x-forwarded-for", ELSEWHERE.encode()))
-    assert ask(lines=lines).detail == "no_allow"
+    assert reply_to(lines=lines).detail == "no_allow"
     lines = sdk((name, ELSEWHERE.encode()), (b"x-forwarded-for", OFFICE.encode()))
-    reply = ask(lines=lines)
+    reply = reply_to(lines=lines)
     assert reply.detail == "allowed"
     names = {line[0] for line in reply.reached[0][0]["headers"]}
     assert names & {name, b"x-forwarded-for"} == set()
@@ -183,19 +183,19 @@ def test_t13_long_text_is_refused_by_its_length(text: str) -> None:
 def test_t19_an_address_belongs_to_one_request() -> None:
     play = Play()
     for value, detail in ((OFFICE, "allowed"), (ELSEWHERE, "no_allow"), (OFFICE, "allowed")):
-        assert play.ask(lines=sdk((b"x-forwarded-for", value.encode()))).detail == detail
+        assert play.reply_to(lines=sdk((b"x-forwarded-for", value.encode()))).detail == detail
 
 
 @pytest.mark.parametrize(
     "value", [b"X-Forwarded-For", b"close, x-forwarded-for", b"keep-alive,\tX-FORWARDED-FOR "]
 )
 def test_t20_hop_by_hop_cannot_take_the_evidence_away(value: bytes) -> None:
-    reply = ask(lines=sdk((b"x-forwarded-for", ELSEWHERE.encode()), connection=value))
+    reply = reply_to(lines=sdk((b"x-forwarded-for", ELSEWHERE.encode()), connection=value))
     assert reply.detail == "header_hop_by_hop"
     assert not reply.passed
 
 
-def test_the_record_says_how_the_address_was_found() -> None:
+def test_the_record_holds_how_the_address_was_found() -> None:
     assert [
         (record.client_ip, record.peer, record.source_ip)
         for record in (
@@ -212,7 +212,7 @@ def test_the_record_says_how_the_address_was_found() -> None:
     ]
 
 
-def test_a_unix_socket_is_a_proxy_only_where_the_settings_say_so() -> None:
+def test_a_unix_socket_is_a_proxy_only_by_a_setting() -> None:
     trusting = changed("client_ip", trust_unix_socket=True)
     assert through(OFFICE, client=None, settings=trusting).detail == "allowed"
     assert through(client=None, settings=trusting).detail == "client_ip_invalid"
@@ -360,7 +360,7 @@ def test_t19_a_long_header_is_not_remembered() -> None:
 
 def test_t05_no_other_header_betrays_a_rewritten_peer() -> None:
     lines = sdk(user_agent=f"{PROXY}:42".encode())
-    assert ask(lines=lines, client=(PROXY, 42)).detail == "no_allow"
+    assert reply_to(lines=lines, client=(PROXY, 42)).detail == "no_allow"
 
 
 def test_the_lines_of_a_header_have_4096_bytes_and_32_elements_at_most() -> None:
@@ -404,5 +404,5 @@ def test_an_element_is_an_address_or_nothing(text: str) -> None:
 
 def test_t05_a_rewritten_peer_is_found_out_whichever_header_counts() -> None:
     lines = sdk((b"x-forwarded-for", f"{PROXY}:42".encode()))
-    assert ask(FORWARDED, lines=lines, client=(PROXY, 42)).detail == "client_ip_invalid"
-    assert ask(FORWARDED, lines=lines, client=(PROXY, 43)).detail == "no_allow"
+    assert reply_to(FORWARDED, lines=lines, client=(PROXY, 42)).detail == "client_ip_invalid"
+    assert reply_to(FORWARDED, lines=lines, client=(PROXY, 43)).detail == "no_allow"

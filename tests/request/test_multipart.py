@@ -40,7 +40,7 @@ GOOD = [
     pytest.param(
         part(b'name="A"', b"[1]", b"Content-Type: application/json"),
         Field("A", b"[1]"),
-        id="JSON, as the SDKs say",
+        id="JSON, as the SDKs send it",
     ),
     pytest.param(
         part(b'name="A"', b"v", b"Content-Type: text/plain; charset=UTF-8", b"Content-Length: 1"),
@@ -518,14 +518,14 @@ def differences(found: Parameters | None, pairs: list[tuple[str, str]]) -> list[
 
     Where camguard did not read all fields, or holds one for a file, the call is judged on every resource.
     """
-    known = {plainest(name): value for name, value in (found or {}).items()}
+    by_name = {plainest(name): value for name, value in (found or {}).items()}
     different = []
     for name, text in pairs:
         plain = plainest(name)
         if plain == "action":
             different += [(name, text)] if text != ACTION else []
         elif plain in DECIDING and found is not None:
-            value = known.get(plain, MISSING)  # empty where it is no text in UTF-8, which binds nothing
+            value = by_name.get(plain, MISSING)  # empty where it is no text in UTF-8, which binds nothing
             different += [(name, text)] if isinstance(value, str) and value not in {"", text} else []
     return different
 

@@ -337,7 +337,7 @@ def differences(query: bytes, pairs: list[tuple[str, str]]) -> list[tuple[str, s
     found = judged(query)
     assert found is not None
     deciding, bound = found
-    known = {plainest(name): value for name, value in deciding.items()}
+    by_name = {plainest(name): value for name, value in deciding.items()}
     params = parse_params(query, 100, MALFORMED)
     assert not isinstance(params, Rejection)
     texts = {value for name, value in params if plainest(name).partition(".")[0].startswith("instanceid")}
@@ -345,7 +345,7 @@ def differences(query: bytes, pairs: list[tuple[str, str]]) -> list[tuple[str, s
     for name, value in pairs:
         plain = plainest(name)
         if plain in {"action", "version", "region"}:
-            different += [(name, value)] if known.get(plain) != value else []
+            different += [(name, value)] if by_name.get(plain) != value else []
         elif plain in {"instanceid", "instanceids"} and bound:
             different += [(name, value)] if value not in texts else []
     return different
