@@ -142,8 +142,19 @@ ELEMENTS = [
     pytest.param(("for=unknown",), "client_ip_invalid", id="unknown"),
     pytest.param(("for=_hidden",), "client_ip_invalid", id="an obfuscated node"),
     pytest.param(("proto=https",), "client_ip_invalid", id="no for at all"),
-    pytest.param((f"for={OFFICE};",), "client_ip_invalid", id="an empty parameter"),
-    pytest.param((f"for={OFFICE} ;by=x",), "client_ip_invalid", id="a blank inside"),
+    pytest.param((f"for={OFFICE};",), "allowed", id="T126 an empty pair at the end"),
+    pytest.param(
+        (f"; ;for={OFFICE} ;\tby=x",), "allowed", id="T126 empty pairs and blanks around semicolons"
+    ),
+    pytest.param(
+        (f"for={OFFICE}, ;",), "client_ip_invalid", id="T126 an element of an empty pair is no proxy"
+    ),
+    pytest.param((f"for={OFFICE},",), "client_ip_invalid", id="T126 an empty element is not skipped"),
+    pytest.param((f"for={OFFICE}, ,for=10.0.0.2",), "client_ip_invalid", id="T126 an empty element between"),
+    pytest.param((f"for={OFFICE}, proto=http;",), "client_ip_invalid", id="T126 an element without for"),
+    pytest.param(
+        (f"for={ELSEWHERE};;for={OFFICE}",), "client_ip_invalid", id="T126 two for around an empty pair"
+    ),
     pytest.param(("",), "client_ip_invalid", id="present and empty"),
 ]
 
@@ -297,8 +308,19 @@ FORWARDED_ELEMENTS = [
     pytest.param("=1.2.3.4", None, id="no name"),
     pytest.param("for", None, id="a name alone"),
     pytest.param("for =1.2.3.4", None, id="a blank before the equals sign"),
-    pytest.param("for=1.2.3.4;", None, id="a semicolon at the end"),
-    pytest.param(";for=1.2.3.4", None, id="a semicolon at the beginning"),
+    pytest.param("for=1.2.3.4;", "1.2.3.4", id="T126 a semicolon at the end"),
+    pytest.param(";for=1.2.3.4", "1.2.3.4", id="T126 a semicolon at the beginning"),
+    pytest.param("; \t;for=1.2.3.4;;; by=x ;", "1.2.3.4", id="T126 many empty pairs"),
+    pytest.param("for=1.2.3.4 \t;\t by=x", "1.2.3.4", id="T126 blanks and tabs around a semicolon"),
+    pytest.param('for="1.2.3.4" ; by=x', "1.2.3.4", id="T126 a blank behind a quote"),
+    pytest.param("for= 1.2.3.4", None, id="T126 a blank behind the equals sign"),
+    pytest.param("for=1.2.3.4;x =y", None, id="T126 a blank before another equals sign"),
+    pytest.param("for=1.2.3.4;\u00a0by=x", None, id="T126 a no-break space"),
+    pytest.param("for=1.2.3.4\n;by=x", None, id="T126 a line break"),
+    pytest.param("for=1.2.3.4\n", None, id="T126 a line break at the end"),
+    pytest.param(";", None, id="T126 an empty pair alone"),
+    pytest.param("", None, id="T126 nothing"),
+    pytest.param('for=1.2.3.4;x=";";;for=5.6.7.8', None, id="T126 twice, around a quoted semicolon"),
     pytest.param("for=1.2.3.4 ", None, id="a blank behind it"),
     pytest.param("for=1.2.3.4 by=x", None, id="a blank between parameters"),
     pytest.param("for=1.2.3.4;x", None, id="another parameter without a value"),
