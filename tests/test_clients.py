@@ -161,7 +161,10 @@ def altered(capture: Capture) -> Iterator[tuple[str, Capture]]:
                 changed = body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
                 yield f"byte {at} of the body", capture._replace(body=changed)
         yield "action", with_lines(capture, b"x-tc-action", lambda value: other_letter(value, 3))
-        yield "signature", with_lines(capture, b"authorization", lambda value: other_letter(value, len(value) - 1))
+        yield (
+            "signature",
+            with_lines(capture, b"authorization", lambda value: other_letter(value, len(value) - 1)),
+        )
         return
     for name in (b"Action=", b"Signature="):
         yield (
