@@ -1,7 +1,7 @@
 """Requests that the vendor's clients write in a way of their own, and what only resembles them.
 
-Each request is signed by the second signer and goes through the whole middleware, once under `bind_signatures`
-and once without. What is accepted must reach the application byte for byte.
+Each request is signed by the second signer and goes through the whole middleware, once under
+`bind_signatures` and once without. What is accepted must reach the application byte for byte.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def detail(call: Call) -> str:
     return one.detail
 
 
-def signed(  # noqa: PLR0913 - what a client may write differently
+def signed(
     *,
     method: str = "POST",
     query: str = "",
@@ -113,8 +113,12 @@ def form(*params: tuple[str, str], after: str = "", raw: str = "", get: bool = F
 
 def multipart(disposition: str, kind: str = BOUNDED, **how: Any) -> Call:
     """Return a call whose one part has this disposition, as the .NET client writes the rest."""
-    part = f"Content-Type: text/plain; charset=utf-8\r\nContent-Disposition: form-data; {disposition}\r\n\r\nx\r\n"
-    return signed(kind=kind, body=f"--b\r\n{part}--b--\r\n".encode(), **how)
+    lines = (
+        "--b",
+        "Content-Type: text/plain; charset=utf-8",
+        f"Content-Disposition: form-data; {disposition}",
+    )
+    return signed(kind=kind, body="\r\n".join((*lines, "", "x", "--b--", "")).encode(), **how)
 
 
 def region(value: str) -> tuple[tuple[str, str], ...]:

@@ -115,7 +115,7 @@ DENIED = [
 
 @pytest.mark.parametrize("package", PACKAGES)
 @pytest.mark.parametrize(("how", "address", "code"), DENIED)
-def test_a_denied_call_of_the_node_sdk_fails_once_with_its_code(  # noqa: PLR0913, PLR0917 - fixtures and a row
+def test_a_denied_call_of_the_node_sdk_fails_once_with_its_code(
     gateway: Gateway, front: Front, package: str, how: dict[str, Any], address: str, code: str
 ) -> None:
     front.address = address

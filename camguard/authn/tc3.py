@@ -6,12 +6,12 @@ needs no body. `verify_tc3` then compares the signature, when the body is there.
 A signature covers the text of some headers, and clients do not agree on how that text is written. The
 documentation has values in lower case and the host as it was sent. Some clients sign a content type as they
 send it, because a multipart boundary must keep its case (DEC-51); the Node SDK signs the host without its
-port; the Ruby SDK signs `multipart/form-data` without the boundary that it sends, and the .NET SDK signs `%7E`
-in a query where it sends `~` (T134). Nearly every client signs `content-type;host` in the documented form,
-which is tried first, with a SHA-256 that has already taken in everything but the digest of the payload. If it
-does not fit, the other forms are tried, each that differs once: four for most requests, eight at most. To
-accept any of them is safe: all of them say the same of the same request, and none can be made without the
-secret. THREATS says of T134 why an unsigned boundary says nothing else.
+port; the Ruby SDK signs `multipart/form-data` without the boundary that it sends, and the .NET SDK signs
+`%7E` in a query where it sends `~` (T134). Nearly every client signs `content-type;host` in the documented
+form, which is tried first, with a SHA-256 that has already taken in everything but the digest of the payload.
+If it does not fit, the other forms are tried, each that differs once: four for most requests, eight at most.
+To accept any of them is safe: all of them say the same of the same request, and none can be made without the
+secret. T134 says why this holds where the boundary is not signed.
 
 Rule 1: the bytes that are hashed are the bytes that go on. The query counts as received, and nothing is
         sorted anew.
@@ -45,8 +45,8 @@ SKEW: Final = 300  # seconds, both ways, inclusive
 UNSIGNED: Final = b"UNSIGNED-PAYLOAD"
 SIGNATURE_LENGTH: Final = 64  # hexadecimal digits, the end of `Authorization`
 
-# Blanks after the scheme and around commas as RFC 9110 11.4 has them, but at most eight, and no tab (T121). The
-# .NET SDK writes two after the scheme.
+# Blanks after the scheme and around commas as RFC 9110 section 11.4 has them, but at most eight, and no tab
+# (T121): the .NET SDK writes two after the scheme.
 _CREDENTIAL = re.compile(
     rb"TC3-HMAC-SHA256 {1,8}Credential=(" + of_bytes(SECRET_ID).pattern + rb")/([0-9]{4}-[0-9]{2}-[0-9]{2})/"
     rb"([A-Za-z0-9][A-Za-z0-9-]{0,62})/tc3_request {0,8}, {0,8}"

@@ -106,7 +106,7 @@ class Relay:
                 await self._exchange(origin, service, scope, caller, send)
         except asyncio.CancelledError:
             if not watch.done():  # the server ends this request, not the client
-                if not caller.answered:  # the call may have been executed: its client must not repeat it (T135)
+                if not caller.answered:  # the call may have been executed, and must not be repeated (T135)
                     caller.answered = True
                     self._observer.upstream_error(service, "internal")
                     await self._fail(scope, "internal", send)

@@ -56,8 +56,8 @@ class Listener:
     async def stop(self, seconds: float) -> None:
         """Accept nothing more; give requests in flight these seconds to finish, then end them.
 
-        The relay answers a call whose upstream has not answered until then (T135). An answer that has begun is
-        cut.
+        The relay answers a call whose upstream has not answered until then (T135). An answer that has begun
+        is cut.
         """
         await asyncio.sleep(
             0

@@ -1,9 +1,9 @@
 """What the vendor's clients really sent, read into ASGI scopes, and how they took answers.
 
-capture.py recorded Python, Node and tccli. The files that name a repository under `about` were recorded in the
-same way with clients of other languages; http2.json holds header lists, because HTTP/2 sends no such bytes.
-answers.json says for each client and answer: the requests that arrived, whether each had the same bytes as the
-one before, and what each call of the client came to.
+capture.py recorded Python, Node and tccli. The files that name a repository under `about` were recorded in
+the same way with clients of other languages; http2.json holds header lists, because HTTP/2 sends no such
+bytes. answers.json says for each client and answer: the requests that arrived, whether each had the same
+bytes as the one before, and what each call of the client came to.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Capture(NamedTuple):
     def form(self) -> bool:
         """Whether its body is a form."""
         kind = dict(self.scope["headers"]).get(b"content-type", b"")
-        return self.scope["method"] == "POST" and kind.startswith(b"application/x-www-form-urlencoded")
+        return bool(self.scope["method"] == "POST" and kind.startswith(b"application/x-www-form-urlencoded"))
 
     def params(self) -> bytes:
         """Return the bytes that hold its parameters: the query, or the form."""

@@ -94,7 +94,7 @@ def signature_of(scope: dict[str, Any], body: bytes) -> str:
     pairs = parse_qsl(scope["query_string"].decode("latin-1")) + parse_qsl(body.decode("latin-1"))
     for name, value in scope["headers"]:
         if name == b"authorization":
-            return value.decode("latin-1").rpartition("=")[2].strip()
+            return str(value.decode("latin-1").rpartition("=")[2].strip())
     return next(value.strip() for name, value in pairs if name == "Signature")
 
 
@@ -149,7 +149,7 @@ def joined(found: list[tuple[str, str]]) -> str:
     return "&".join(f"{name}={value}" for name, value in found)
 
 
-def tc3_call(  # noqa: PLR0913, PLR0917 - what a caller chooses
+def tc3_call(
     kind: str, fields: list[tuple[str, str]], query: str, key: str, service: str, habit: str
 ) -> tuple[str, bytes, list[Line]]:
     """Return method, body and lines of a call signed with TC3. habit: one of HABITS."""
