@@ -95,7 +95,7 @@ def signature_of(scope: dict[str, Any], body: bytes) -> str:
     for name, value in scope["headers"]:
         if name == b"authorization":
             return str(value.decode("latin-1").rpartition("=")[2].strip())
-    return next(value.strip() for name, value in pairs if name == "Signature")
+    return str(next(value.strip() for name, value in pairs if name == "Signature"))
 
 
 ACTION = "TextToImage"
