@@ -60,6 +60,7 @@ _USUAL_END: Final = b", SignedHeaders=content-type;host, Signature="
 # What the Ruby SDK sends and what it signs of it. body_formats.py decides which boundaries are accepted.
 _BOUNDED = re.compile(rb"(multipart/form-data)[ \t]*;[ \t]*boundary=[^;]+")
 _CONTENT_TYPE: Final = b"content-type"
+_NAME_WITH_TILDE = re.compile(rb"(?:^|&)[^&=~]*+~")
 _BLANK: Final = b" \t"
 _TIMESTAMP_LENGTH: Final = 12
 _DAY: Final = 86_400
@@ -258,12 +259,11 @@ _USUAL_REQUESTS: Final = BoundedCache(_usual_request, size=lambda key: len(key[1
 
 
 def _canonical_queries(head: RequestHead) -> tuple[bytes, ...]:
-    """Return the canonical query: as received and, for a GET whose values hold `~`, with `%7E` (T134)."""
-    if head.method != "GET" or b"~" not in head.query:
-        return (head.query,)
-    pairs = [pair.partition(b"=") for pair in head.query.split(b"&")]
-    escaped = b"&".join([name + sign + value.replace(b"~", b"%7E") for name, sign, value in pairs])
-    return (head.query, escaped) if escaped != head.query else (head.query,)
+    """Return the canonical query: as received and, for a GET whose values alone hold `~`, with `%7E` (T134)."""
+    query = head.query
+    if head.method != "GET" or b"~" not in query or _NAME_WITH_TILDE.search(query):
+        return (query,)
+    return query, query.replace(b"~", b"%7E")
 
 
 def _canonical_forms(names: bytes, head: RequestHead) -> Iterator[bytes]:

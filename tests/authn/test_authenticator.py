@@ -433,6 +433,15 @@ def test_replay_with_another_unsigned_body() -> None:
     assert identified(authn, head, body=b"two") is rejection("signature_replay")
 
 
+@pytest.mark.parametrize("blanks", [1, 2, 8])
+def test_t121_the_secret_id_of_a_refused_request_is_found_behind_blanks(blanks: int) -> None:
+    auth = WRONG.replace("SHA256 ", "SHA256" + " " * blanks)
+    assert named_secret_id(tc3_head(auth), ()) == "AKIDz8…MPLE"
+    assert named_secret_id(tc3_head(auth.replace("SHA256 ", "SHA256" + " " * 8)), ()) == (
+        "AKIDz8…MPLE" if blanks == 1 else None
+    )
+
+
 # One signature over `multipart/form-data`; content types with which it comes, the last one's answer
 UNBOUNDED = "multipart/form-data"
 TYPES = [

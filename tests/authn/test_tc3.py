@@ -441,6 +441,7 @@ TILDES = [
     pytest.param("A=%7E", "A=~", "GET", "signature_invalid", id="T134 the reverse"),
     pytest.param("A=~", "A=%7e", "GET", "signature_invalid", id="T134 in small letters"),
     pytest.param("A~=1", "A%7E=1", "GET", "signature_invalid", id="T134 in a name"),
+    pytest.param("A=~&B~=~", "A=%7E&B~=%7E", "GET", "signature_invalid", id="T134 in a name beside values"),
     pytest.param("A~", "A%7E", "GET", "signature_invalid", id="T134 in a name without a value"),
     pytest.param("A=~", "A=%7E", "POST", "signature_invalid", id="T134 the query of a POST"),
     pytest.param("A=!", "A=%21", "GET", "signature_invalid", id="T134 another sign"),
