@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 import time
 from typing import Any
 
@@ -295,6 +296,72 @@ def test_an_element_names_an_address(element: str, address: str | None) -> None:
     quoted = f'for="{element}"'
     bare = ":" in element and not element.startswith("[") and element.count(":") > 1
     assert forwarded_place(quoted) == (None if bare else element_place(element))
+
+
+TOKEN = "!#$%&'*+-.^_`|~" + string.ascii_letters + string.digits
+
+
+def cut_at_semicolons(element: str) -> list[str] | None:
+    """Return what stands between semicolons outside of quotes; None where a quote does not end."""
+    pieces, quoted, skip = [""], False, False
+    for sign in element:
+        if sign == ";" and not quoted:
+            pieces.append("")
+            continue
+        pieces[-1] += sign
+        escaped, skip = skip, quoted and sign == "\\" and not skip
+        if sign == '"' and not escaped:
+            quoted = not quoted
+    return None if quoted else [piece.strip(" \t") for piece in pieces]
+
+
+def is_quoted(value: str) -> bool:
+    """Tell whether a value is one quoted text (RFC 9110 section 5.6.4)."""
+    inner = value[1:-1].replace("\\\\", "").replace('\\"', "")
+    return len(value) > 1 and value[0] + value[-1] == '""' and '"' not in inner and not inner.endswith("\\")
+
+
+def read_by_signs(element: str) -> str | None:
+    """Return the value of the one `for` (RFC 7239 section 4), None for anything else.
+
+    A second reader, which shares neither code nor method with camguard.
+    """
+    named = []
+    for piece in cut_at_semicolons(element) or ["no pair"]:
+        if not piece:
+            continue
+        name, _, value = piece.partition("=")
+        if not name or not value or name.strip(TOKEN) or (value.strip(TOKEN) and not is_quoted(value)):
+            return None
+        if name.lower() == "for":
+            named.append(value)
+    return named[0] if len(named) == 1 else None
+
+
+PIECES = st.sampled_from(
+    [
+        "for=1.2.3.4",
+        'for="1.2.3.4:80"',
+        "FOR=5.6.7.8",
+        "by=x",
+        'x=";"',
+        'x="\\""',
+        "",
+        "x",
+        "=",
+        "for",
+        "for=",
+    ]
+)
+BETWEEN = st.sampled_from([";", " ;", "; ", "\t;\t", ";;", "; ;", " ", ""])
+
+
+@QUIET
+@given(st.lists(st.tuples(PIECES, BETWEEN), max_size=5))
+def test_t126_another_reader_of_forwarded_finds_the_same_client(pieces: list[tuple[str, str]]) -> None:
+    element = "".join(piece + between for piece, between in pieces).strip(" \t")
+    found = read_by_signs(element)
+    assert forwarded_place(element) == (None if found is None else element_place(found.strip('"')))
 
 
 # element of Forwarded, the address that it names; None for anything else
