@@ -68,7 +68,8 @@ def test_no_key_is_packed(wheel: Path) -> None:
     assert "camguard/_starter/bundle/tests/art.toml" in names
     assert "camguard/_starter/catalog/aiart.json" in names
     assert "camguard/py.typed" in names
-    assert {"camguard/policy/SEMANTICS.md", "camguard/request/THREATS.md"} <= {*names}, "comments cite them"
+    pages = {f"camguard/{page}.md" for page in ("policy/SEMANTICS", "request/THREATS", "request/CLIENTS")}
+    assert pages <= {*names}, "comments cite them"
 
 
 def test_the_distribution_has_a_name_of_its_own(wheel: Path, repository: Path) -> None:
