@@ -259,7 +259,7 @@ _USUAL_REQUESTS: Final = BoundedCache(_usual_request, size=lambda key: len(key[1
 
 
 def _canonical_queries(head: RequestHead) -> tuple[bytes, ...]:
-    """Return the canonical query: as received and, for a GET whose values alone hold `~`, with `%7E` (T134)."""
+    """Return the canonical query: as received and, for a GET with `~` in values alone, with `%7E` (T134)."""
     query = head.query
     if head.method != "GET" or b"~" not in query or _NAME_WITH_TILDE.search(query):
         return (query,)
