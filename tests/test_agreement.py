@@ -222,7 +222,7 @@ def less(found: Difference) -> Iterator[tuple[World, Json]]:
     for smaller in without(world.policies, depth=1):
         yield world._replace(policies=smaller), call
     for name, text in world.policies.items():
-        for document in without(json.loads(text)):
+        for document in without(json.loads(text.removeprefix("\ufeff"))):
             yield world._replace(policies={**world.policies, name: json.dumps(document)}), call
     for principals in without(world.principals):
         yield world._replace(principals=principals), call

@@ -16,7 +16,7 @@ _PREFIX = "name/"
 
 def whole(document: Document) -> Iterator[Finding]:
     """Find obsolete spellings of the document itself."""
-    yield from _capitals(f"{document.policy.source}#", document.tree)
+    yield from _capitals(document.at, document.tree)
     where, statements = statement_element(document)
     if isinstance(statements, dict):
         message = "the statement is an object instead of a list"

@@ -86,7 +86,7 @@ def statement_views(
 def statement_element(document: Document) -> tuple[str, Any]:
     """Return the pointer and the value of the statement element, which is a list or an object."""
     name, value = next(member for member in document.tree.items() if member[0].lower() == "statement")
-    return child(f"{document.policy.source}#", name), value
+    return child(document.at, name), value
 
 
 def texts_with_variables(statement: Statement) -> Iterator[tuple[str, str]]:
