@@ -7,9 +7,19 @@ programming languages that write `True`. `json` reports all of them as an unexpe
 from __future__ import annotations
 
 _WINDOW = 200  # characters around the fault that are looked at
-_QUOTATION_MARKS = "“”„‟«»‘’‚＂＇"
-_WIDE = {"，": ",", "：": ":", "｛": "{", "｝": "}", "［": "[", "］": "]", "、": ","}
-_WORDS = {"True": "true", "False": "false", "None": "null", "undefined": "null"}
+_QUOTATION_MARKS = "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u00ab\u00bb\uff02\uff07"
+# Full-width signs of East Asian keyboards, and the signs of JSON that are meant.
+_WIDE = dict(zip("\uff0c\uff1a\uff5b\uff5d\uff3b\uff3d\u3001", ",:{}[],", strict=True))
+_BEGINNINGS = {
+    **dict.fromkeys(("//", "/*", "#"), "JSON has no comments; remove the comment"),
+    "'": "JSON has no single quotation marks; write \" instead of '",
+    "True": "True is no value of JSON; write true",
+    "False": "False is no value of JSON; write false",
+    "None": "None is no value of JSON; write null",
+    "undefined": "undefined is no value of JSON; write null",
+    **{sign: f'{sign} is no quotation mark of JSON; write "' for sign in _QUOTATION_MARKS},
+    **{sign: f"{sign} is a full-width sign; write {meant}" for sign, meant in _WIDE.items()},
+}
 
 
 def json_advice(text: str, at: int) -> str:
@@ -43,21 +53,12 @@ def _of_comma(before: str, here: str) -> str:
 
 
 def _of_sign(before: str, here: str) -> str:
-    if here.startswith(("//", "/*", "#")):
-        return "JSON has no comments; remove the comment"
-    sign = here[:1]
-    if sign and sign in _QUOTATION_MARKS:
-        return f'{sign} is no quotation mark of JSON; write "'
-    if sign in _WIDE:
-        return f"{sign} is a full-width sign; write {_WIDE[sign]}"
-    if sign == "'":
-        return "JSON has no single quotation marks; write \" instead of '"
-    for word, instead in _WORDS.items():
-        if here.startswith(word):
-            return f"{word} is no value of JSON; write {instead}"
+    for beginning, advice in _BEGINNINGS.items():
+        if here.startswith(beginning):
+            return advice
     if here.startswith("{") and before.endswith("}"):
         return "a second document begins here; write each document into a file of its own"
-    if sign and sign.isalpha() and before[-1:] in ("{", ","):
+    if here[:1].isalpha() and before[-1:] in ("{", ","):
         return 'JSON writes names in quotation marks; write "name"'
     return ""
 

@@ -181,7 +181,9 @@ def a_pattern(dice: Dice, catalog: Json) -> str:
     if dice.chance(12):
         return "*"
     named = dice.pick(tuple(catalog))
-    service = dice.pick((named, named, named, "", "*", "other", named.upper(), f"{named[:1]}*", f"{named[:1].upper()}*"))
+    service = dice.pick(
+        (named, named, named, "", "*", "other", named.upper(), f"{named[:1]}*", f"{named[:1].upper()}*")
+    )
     wanted = dice.pick(WANTED)
     if service == "cos" and "${" in wanted:  # not in the path of an object (9)
         wanted = "*"
@@ -430,7 +432,9 @@ def a_resource(dice: Dice, world: World) -> str | None:
         wanted = wanted.replace("*", dice.pick(("", "x", "*", "a/b")))
         wanted = wanted.removesuffix("/") if dice.chance(20) else wanted
         region = dice.pick(("ap-guangzhou", "", region)) if "*" in region or dice.chance(30) else region
-        account = dice.pick(("uin/100100", "uin/100200", "")) if "*" in account or dice.chance(20) else account
+        account = (
+            dice.pick(("uin/100100", "uin/100200", "")) if "*" in account or dice.chance(20) else account
+        )
         service = dice.pick(tuple(world.catalog)) if "*" in service or not service else service
         service = service.swapcase() if dice.chance(10) else service
         region = region.swapcase() if dice.chance(10) else region

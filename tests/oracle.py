@@ -275,7 +275,7 @@ def truth_for(text: str, have: Sequence[Value], wanted: tuple[str, ...], query: 
     return each[0] if len(set(each)) == 1 else None
 
 
-def supplied(key: str, query: Query) -> Sequence[Value] | None:
+def supplied(key: str, query: Query) -> Sequence[Value] | None:  # noqa: PLR0911 - one key after the other
     """The values that a call has for a key; None: it does not supply the key (CAM 8.2, DEC-30)."""
     base, slash, tag = key.partition("/")
     if base in TAGS:

@@ -179,7 +179,7 @@ def as_list(found: Any) -> list[Any]:
 
 
 def inner(found: Any) -> Any:
-    """The document inside of an answer of the API, as text or as an object; None: it is no such answer (3.5)."""
+    """The document inside of an answer of the API, text or object; None: it is no such answer (CAM 3.5)."""
     if not isinstance(found, dict) or {"version", "statement"} & {key.lower() for key in found}:
         return None
     answer = found["Response"] if isinstance(found.get("Response"), dict) else found

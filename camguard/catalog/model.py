@@ -105,9 +105,13 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All services by abbreviation, and all actions by id (`service:Name`)."""
+    """All services by abbreviation, and all actions by id (`service:Name`).
+
+    regions: the known regions, for findings only (DEC-60); empty where the catalog has no list of them.
+    """
 
     services: Mapping[str, Service]
+    regions: frozenset[str] = frozenset()
     actions: Mapping[str, Action] = field(init=False)
 
     def __post_init__(self) -> None:

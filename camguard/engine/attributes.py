@@ -26,7 +26,7 @@ from camguard.policy.values import Truth
 
 # First words of actions that only read, wherever the page lists them under read or list (DEC-56).
 READING_WORDS = frozenset(
-    "Describe Get List Query Search Check Inquire Count Export Download".split(),
+    ["Describe", "Get", "List", "Query", "Search", "Check", "Inquire", "Count", "Export", "Download"],
 )
 _FIRST_WORD = re.compile(r"[A-Z]?[a-z]*")
 

@@ -13,9 +13,9 @@ every such condition has the same truth. `ActionRules` decides in four ways, eac
 
 The first three ways use bit masks. `camguard.engine.intervals` gives every range and every interval of time a
 mask: one bit per condition on address or time, set where the condition holds. A `Rule` keeps the bits that it
-requires, the bits that it forbids, and those that leave it unknown. Ranges whose masks differ only in bits that no rule uses have the same
-decision, so decisions are computed once per used mask, and neighbouring ranges with equal decisions are
-merged.
+requires, the bits that it forbids, and those that leave it unknown. Ranges whose masks differ only in bits
+that no rule uses have the same decision, so decisions are computed once per used mask, and neighbouring
+ranges with equal decisions are merged.
 
 Rule 1: the four ways agree. `judge` evaluates the same rules without masks; tests compare the results.
 Rule 2: no layer may deny, and every limiting layer must allow. A deny that is TRUE takes precedence over a
@@ -68,8 +68,8 @@ class ActionRules:
     checks_owner: the identity layer of root allows every resource of root's own account, so the account of
         the resource matters (CAM 10.3).
     rangeable: address and time are all that can matter to a call without tags and context.
-    names_caller: a clause on a key that the catalog supplies contains a variable, so that every call is judged
-        rule by rule.
+    names_caller: a clause on a key that the catalog supplies contains a variable, so that every call is
+        judged rule by rule.
     ranges: the table for the time of the last call. It is one attribute that is replaced as a whole, because
         threads share it.
     """

@@ -44,10 +44,10 @@ class MaskBits(NamedTuple):
 class Rule(NamedTuple):
     """A statement, reduced to one action.
 
-    layer: index of its layer in the table. settled: Rule 2. bits: of the mask of address and time. clauses: the
-    whole condition; residual: those of its clauses that neither the action nor a mask determines. patterns:
-    six-segment patterns of which one must match; empty where the action determines whether the resource
-    matches.
+    layer: index of its layer in the table. settled: Rule 2. bits: of the mask of address and time.
+    clauses: the whole condition; residual: those of its clauses that neither the action nor a mask
+    determines. patterns: six-segment patterns of which one must match; empty where the action determines
+    whether the resource matches.
     """
 
     id: str
@@ -108,9 +108,7 @@ def rules_of(  # noqa: PLR0913 - everything that a rule depends on
         if settled is not False:
             mask_bits = MaskBits(required, forbidden, unknown_without, unknown_with)
             conditions = statement.condition, tuple(residual)
-            yield Rule(
-                statement.id, at, statement.effect, settled, mask_bits, *conditions, reach.patterns
-            )
+            yield Rule(statement.id, at, statement.effect, settled, mask_bits, *conditions, reach.patterns)
 
 
 class Reach(NamedTuple):

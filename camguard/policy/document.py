@@ -36,8 +36,9 @@ class Document(NamedTuple):
     """A policy, and the JSON tree that it was read from.
 
     tree: for lint, which reports capital letters and single values. No decision needs it, so the policy does
-        not keep it. at: the place of the tree, `source#`, and behind it the pointer of the answer of GetPolicy
-        that the policy was found in.
+        not keep it.
+    at: the place of the tree: `source#`, and behind it the pointer into the answer of GetPolicy that the
+        policy was found in.
     """
 
     policy: Policy

@@ -30,8 +30,8 @@ _TRUST = (
     " and keep the policies that are attached to the role"
 )
 _BUCKET = (
-    "this is a bucket policy, which COS itself evaluates; it has no place here: remove the file, or write what"
-    " it allows as a policy without principal and attach it to the callers"
+    "this is a bucket policy, which COS itself evaluates; it has no place here: remove the file, or write"
+    " what it allows as a policy without principal and attach it to the callers"
 )
 _OF_RESOURCE = (
     "this policy names a principal, so it belongs to a resource or a role; it has no place here: remove the"
@@ -84,7 +84,9 @@ def mistaken(tree: Mapping[str, Any]) -> Mistaken | None:
         message = f"this is a policy of {_VERSIONS[version]}, which CAM does not read: {_REWRITE}"
         return Mistaken((names["version"],), "VersionError", message)
     if "response" in names and not _ELEMENTS & names.keys():
-        message = "this is an answer of the API without a policy; save the answer of GetPolicy, or the document"
+        message = (
+            "this is an answer of the API without a policy; save the answer of GetPolicy, or the document"
+        )
         return Mistaken((), "PolicyDocumentError", message)
     return _of_principal(tree, names)
 

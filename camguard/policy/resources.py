@@ -171,7 +171,7 @@ def resource_match(
     return all_of(
         (
             service_match(pattern.service, resource.service, mismatch),
-            _region_match(pattern.region, resource.region, mismatch),
+            region_match(pattern.region, resource.region, mismatch),
             _account_match(owner.account(pattern.account), owner.account(resource.account), mismatch),
             _path_match(pieces, effect, resource.path),
         ),
@@ -189,7 +189,8 @@ def service_match(pattern: str, service: str, mismatch: Truth) -> Truth:
     return mismatch if mismatch is None and star_match(pattern.lower(), service.lower()) else False
 
 
-def _region_match(pattern: str, region: str, mismatch: Truth) -> Truth:
+def region_match(pattern: str, region: str, mismatch: Truth) -> Truth:
+    """Compare a region segment of a policy with a region (CAM 5.3). mismatch: as for `service_match`."""
     if pattern in ("", STAR):
         return True
     if not region:
@@ -317,7 +318,7 @@ class Targets:
             service = service_match(pattern.service, place.service, mismatch)
             if service is False:
                 continue
-            region = _region_match(pattern.region, place.region, mismatch)
+            region = region_match(pattern.region, place.region, mismatch)
             owned = _account_match(account, place.account, mismatch)
             if region is False or owned is False:
                 continue
