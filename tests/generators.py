@@ -335,6 +335,14 @@ def a_file(dice: Dice, document: Json) -> str:
     return dice.pick(answers) if dice.chance(6) else text
 
 
+def written_in(text: str) -> Json:
+    """The document in a text that `a_file` returned."""
+    found: Json = json.loads(text.removeprefix("\ufeff"))
+    inside = found.get("Response", found).get("PolicyDocument", found)
+    document: Json = json.loads(inside) if isinstance(inside, str) else inside
+    return document
+
+
 def mentioned_by(documents: Iterable[Json]) -> dict[str, list[str]]:
     """The values of each condition key, and the resources, of some documents."""
     mentioned: dict[str, list[str]] = {}

@@ -119,8 +119,9 @@ def bind_resources(
         if templates.match_any and any(len(each) > 1 for each in values):
             found.append(None)  # which of several alternatives they belong to cannot be told
             continue
-        own = [[value for value in each if _belongs(value, template.forms)] for each in values]
-        found += _filled(head, template.literals, own)
+        if template.forms:
+            values = [[value for value in each if _belongs(value, template.forms)] for each in values]
+        found += _filled(head, template.literals, values)
     return tuple(dict.fromkeys(found)) if len(found) <= MOST else (None,)
 
 

@@ -52,7 +52,7 @@ class CatalogView:
         )
         self.regions = index.catalog.regions | REGION_ALIASES.keys() if index.catalog.regions else frozenset()
         self._shapes: dict[str, list[str]] = {}  # id -> how its resources look
-        self.several_templates = 0  # a call needs an allow of each template, alternatives aside
+        self.perhaps_alternatives = 0  # templates of two services have the same placeholder (DEC-61)
         self._shapeless = 0  # resource level, but printed with `*`: only the literal `*` surely matches them
         self._templates: dict[str, list[_Template]] = {}  # by service
         self._read_templates()
@@ -70,8 +70,8 @@ class CatalogView:
                 gathered[key] = gathered.get(key, 0) | bit
             if len(shapes) < len(row.resources):
                 self._shapeless |= bit
-            if len(shapes) > 1 and row.match == "all":
-                self.several_templates |= bit
+            if row.match == "all" and _shares_placeholder(row):
+                self.perhaps_alternatives |= bit
         for (service, region, path), actions in gathered.items():
             self._templates.setdefault(service, []).append(_Template(region, path, actions))
 
@@ -164,6 +164,15 @@ class CatalogView:
 
 def _has_placeholder(segment: str) -> bool:
     return any(placeholders(segment))
+
+
+def _shares_placeholder(row: Action) -> bool:
+    services: dict[str, set[str]] = {}
+    for text in row.resources:
+        parts = text.split(":", SEGMENTS - 1)
+        for hole in placeholders(parts[-1], row.bind):
+            services.setdefault(row.bind.get(hole.name, hole.name), set()).add(parts[2 % len(parts)])
+    return any(len(each) > 1 for each in services.values())
 
 
 def _with_holes(path: str, row: Action) -> str:

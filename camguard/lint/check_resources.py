@@ -142,7 +142,7 @@ def alternatives(views: Sequence[StatementView]) -> Iterator[Finding]:
     allowing = [view for view in views if view.allows]
     for view in allowing:
         catalog = view.catalog
-        for entry in catalog.index.members(view.touched & catalog.several_templates):
+        for entry in catalog.index.members(view.touched & catalog.perhaps_alternatives):
             others = [other for other in allowing if other.named.either & catalog.index.set_of([entry])]
             if any(other.statement.any_resource for other in others):
                 continue

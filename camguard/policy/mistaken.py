@@ -81,7 +81,9 @@ def mistaken(tree: Mapping[str, Any]) -> Mistaken | None:
     names = {name.lower(): name for name in tree}
     version = tree.get(names.get("version", ""))
     if is_text(version) and version in _VERSIONS:
-        message = f"this is a policy of {_VERSIONS[version]}, which CAM does not read: {_REWRITE}"
+        message = (
+            f"this version is that of a policy of {_VERSIONS[version]}, which CAM does not read: {_REWRITE}"
+        )
         return Mistaken((names["version"],), "VersionError", message)
     if "response" in names and not _ELEMENTS & names.keys():
         message = (

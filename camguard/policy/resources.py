@@ -195,14 +195,13 @@ def region_match(pattern: str, region: str, mismatch: Truth) -> Truth:
         return True
     if not region:
         return mismatch
-    if star_match(_long_region(pattern), _long_region(region)):
+    wanted, found = REGION_ALIASES.get(pattern, pattern), REGION_ALIASES.get(region, region)
+    if wanted == found or star_match(wanted, found):
         return True
-    low = mismatch is None and star_match(_long_region(pattern.lower()), _long_region(region.lower()))
-    return mismatch if low else False  # DEC-60
-
-
-def _long_region(region: str) -> str:
-    return REGION_ALIASES.get(region, region)
+    if mismatch is False:
+        return False
+    low, asked = pattern.lower(), region.lower()  # DEC-60
+    return None if star_match(REGION_ALIASES.get(low, low), REGION_ALIASES.get(asked, asked)) else False
 
 
 def _account_match(pattern: str | None, account: str | None, mismatch: Truth) -> Truth:

@@ -175,7 +175,11 @@ WORDS = [
     pytest.param(
         [allow("aiart:*", **OFFICE)],
         call("aiart:QueryUser"),
-        (None, "condition: aiart:QueryUser does not support limits by source address"),
+        (
+            False,
+            "condition: qcs:ip is 10.9.8.7, and CAM may not receive it: aiart:QueryUser does not support limits"
+            " by source address",
+        ),
         id="an address condition on an action without address support",
     ),
     pytest.param(

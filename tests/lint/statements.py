@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from camguard.catalog.model import Granularity
+from camguard.catalog.model import Catalog, Granularity
 from camguard.engine.action_index import ActionIndex
 from camguard.lint import CatalogView, Finding, lint
 from camguard.policy.document import parse_document
@@ -19,7 +19,7 @@ DISK = "qcs::vm:$region:$account:disk/{diskId}"
 EVERY_INSTANCE = "qcs::vm:${region}:uin/${uin}:instance/*"
 
 
-CATALOG = catalog(
+_SERVICES = catalog(
     service("art", "TextToImage", "ImageToImage", "DescribeJob"),
     service("desk", action("desk:QueryUser", ip_restriction=False), "QueryUserList"),
     service(
@@ -39,6 +39,7 @@ CATALOG = catalog(
     ),
 )
 
+CATALOG = Catalog(_SERVICES.services, frozenset(("ap-guangzhou", "ap-beijing")))
 VIEW = CatalogView(ActionIndex(CATALOG))
 
 Statement = Mapping[str, Any]

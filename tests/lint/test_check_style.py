@@ -34,6 +34,8 @@ ROWS = [
     pytest.param("CG107", "/resource", [allow("vm:Reboot", "qcs:id/0:vm:::instance/*")],
                  [allow("vm:Reboot", "qcs::vm:::instance/*")], id="a project segment"),
     pytest.param("CG108", "/condition", [{**allow(), "condition": {}}], [allow()], id="an empty condition"),
+    pytest.param("CG108", "/condition", [{**allow(), "condition": []}], [allow()],
+                 id="DEC-58 an empty list as condition"),
 ]  # fmt: skip
 
 
