@@ -202,7 +202,7 @@ def document_of(text: str) -> Any:
 
 
 def another_kind(document: Mapping[str, Any]) -> list[str]:
-    """The code of a document that is no identity policy at all (3.5)."""
+    """The code of a document that is no identity policy at all (CAM 3.5)."""
     version = document.get("version")
     if isinstance(version, str) and version in {"2012-10-17", "2008-10-17", "1"}:
         return ["VersionError"]

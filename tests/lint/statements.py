@@ -16,6 +16,11 @@ from tests.company import action, catalog, service
 RESOURCE, SERVICE = Granularity.RESOURCE, Granularity.SERVICE
 INSTANCE = "qcs::vm:${region}:uin/${uin}:instance/${instanceId}"
 DISK = "qcs::vm:$region:$account:disk/{diskId}"
+MACHINES = (
+    "qcs::tat:${region}:uin/${uin}:command/${commandId}",
+    "qcs::cvm:${region}:uin/${uin}:instance/${instanceId}",
+    "qcs::lighthouse:${region}:uin/${uin}:instance/${instanceId}",
+)
 EVERY_INSTANCE = "qcs::vm:${region}:uin/${uin}:instance/*"
 
 
@@ -30,6 +35,13 @@ _SERVICES = catalog(
         "DescribeZones",
         granularity=RESOURCE,
         tag_authorization=True,
+    ),
+    service(
+        "tat",
+        action("tat:Run", *MACHINES),
+        action("tat:Either", *MACHINES, alternatives=({"cvm": "ins-*", "lighthouse": "lhins-*"},)),
+        action("tat:Any", *MACHINES, match="any"),
+        granularity=RESOURCE,
     ),
     service(
         "whole",
