@@ -58,7 +58,7 @@ class Owner:
         owner's APPID without `uid/`, which reads as the uin of somebody else.
         """
         own = f"uin/{self.uin}"
-        if text in _OWN_ACCOUNT or text in (own, f"uid/{self.app_id}"):
+        if text == own or text in _OWN_ACCOUNT or text == f"uid/{self.app_id}":
             return own
         if _BARE_ACCOUNT.fullmatch(text):
             return None if text == self.app_id else f"uin/{text}"
@@ -314,10 +314,13 @@ class Targets:
         true = 0
         unknown = 0 if mismatch is False else self._shapeless
         for at, place in enumerate(self._places):
-            service = service_match(pattern.service, place.service, mismatch)
+            # What is equal or left open is found without a call, because this runs for each pattern.
+            service = pattern.service == place.service or service_match(
+                pattern.service, place.service, mismatch
+            )
             if service is False:
                 continue
-            region = region_match(pattern.region, place.region, mismatch)
+            region = not pattern.region or region_match(pattern.region, place.region, mismatch)
             owned = _account_match(account, place.account, mismatch)
             if region is False or owned is False:
                 continue
