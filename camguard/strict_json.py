@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final, NoReturn, TypeAlias, TypeGuard
 
 from camguard.errors import CamguardError, Problem
+from camguard.json_advice import json_advice
 from camguard.suggest import nearest
 
 MAX_DEPTH = 64
@@ -144,9 +145,13 @@ def read_json(
             parse_constant=_no_constant,
         )
     except UnicodeDecodeError as exc:
-        raise wrong((), f"not UTF-8 at byte {exc.start}") from None
+        wide = isinstance(raw, bytes) and raw.startswith((b"\xff\xfe", b"\xfe\xff"))
+        cure = ": this is UTF-16; save the file as UTF-8" if wide else ""
+        raise wrong((), f"not UTF-8 at byte {exc.start}{cure}") from None
     except json.JSONDecodeError as exc:
-        raise wrong((), f"not JSON: {exc.msg} at line {exc.lineno} column {exc.colno}") from None
+        place, advice = f"line {exc.lineno} column {exc.colno}", json_advice(exc.doc, exc.pos)
+        why = f"not JSON at {place}: {advice}" if advice else f"not JSON: {exc.msg} at {place}"
+        raise wrong((), why) from None
     except ValueError as exc:
         raise wrong((), str(exc)) from None
     except RecursionError:

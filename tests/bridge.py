@@ -31,6 +31,9 @@ def to_service(found: Mapping[str, Any]) -> Service:
             resources=tuple(row["resources"]),
             ip_restriction=row["ip_restriction"],
             match=row.get("match", "all"),
+            alternatives=tuple(row.get("alternatives", ())),
+            read_only=row.get("read_only", False),
+            access_guessed=row.get("access_guessed", False),
         )
         for row in found["actions"]
     }

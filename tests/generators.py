@@ -112,6 +112,8 @@ def an_action(dice: Dice, name: str) -> Json:
         "resources": ["qcs::x:${region}:uin/${uin}:instance/${id}" if granularity == "resource" else "*"],
         "ip_restriction": dice.chance(70),
         "match": "any" if dice.chance(25) else "all",
+        "read_only": dice.chance(10),
+        "access_guessed": dice.chance(10),
     }
 
 
@@ -124,7 +126,7 @@ def actions_of(catalog: Json) -> list[str]:
 
 
 def a_document(dice: Dice, catalog: Json, *, low: int = 1, high: int = 4) -> Json:
-    """A document that loads. Denies name no exact action that the catalog lacks (DEC-11)."""
+    """A document that loads."""
     statements: list[Json] = [a_statement(dice, catalog) for _ in range(dice.number(low, high))]
     statement = statements[0] if len(statements) == 1 and dice.chance(30) else statements
     document = {"version": "2.0", "statement": statement}
@@ -143,7 +145,7 @@ def a_statement(dice: Dice, catalog: Json) -> Json:
         else bracketed(dice, [a_pattern(dice, catalog) for _ in range(dice.number(1, 3))]),
     }
     if dice.chance(60):
-        found["condition"] = a_condition(dice)
+        found["condition"] = a_condition(dice) or ([] if dice.chance(30) else {})
     if dice.chance(5):
         found = {key.upper(): value for key, value in found.items()} | {"sid": "x"}
     return found
@@ -178,7 +180,10 @@ def a_pattern(dice: Dice, catalog: Json) -> str:
     """A resource of a policy."""
     if dice.chance(12):
         return "*"
-    service = dice.pick((*catalog, "", "*", "other", "CVM"))
+    named = dice.pick(tuple(catalog))
+    service = dice.pick(
+        (named, named, named, "", "*", "other", named.upper(), f"{named[:1]}*", f"{named[:1].upper()}*")
+    )
     wanted = dice.pick(WANTED)
     if service == "cos" and "${" in wanted:  # not in the path of an object (9)
         wanted = "*"
@@ -209,7 +214,8 @@ def a_value(dice: Dice, operator: str, key: str) -> Any:
     if family in {"bool", "null"}:
         return dice.pick(("true", "false", True, False))
     if family == "numeric":
-        return dice.pick((*NUMBERS, 1, 10, 0.1, "1.5e1", *VARIABLES[:3]))
+        ordinary = (*NUMBERS, 1, 10, 0.1, "1.5e1", *VARIABLES[:3])
+        return dice.pick((1, 0, "1") if key == "qcs:read_only_action" and dice.chance(70) else ordinary)
     if operator.endswith("like") or key in {"qcs:resource_tag", "qcs:request_tag", "qcs:tag"}:
         return dice.pick(LIKES if operator.endswith("like") else TAG_VALUES)
     return (
@@ -279,10 +285,9 @@ def a_misspelling(dice: Dice, texts: Sequence[str]) -> str:
 def a_world(dice: Dice) -> World:
     """A bundle with every layer; sometimes a policy is attached but missing (DEC-40)."""
     catalog = a_catalog(dice)
-    policies = {name: json.dumps(a_document(dice, catalog)) for name in "abcd"[: dice.number(1, 4)]}
-    policies["all"] = json.dumps(
-        {"version": "2.0", "statement": {"effect": "allow", "action": "*", "resource": "*"}}
-    )
+    written = {name: a_document(dice, catalog) for name in "abcd"[: dice.number(1, 4)]}
+    written["all"] = {"version": "2.0", "statement": {"effect": "allow", "action": "*", "resource": "*"}}
+    policies = {name: a_file(dice, document) for name, document in written.items()}
     names = (*policies, "all")
 
     def carried(low: int) -> list[str]:
@@ -304,7 +309,8 @@ def a_world(dice: Dice) -> World:
     }
     if dice.chance(30):
         principals["account"] = [dice.several(names, 1, 2) for _ in range(dice.number(1, 2))]
-    sessions = (json.dumps(a_document(dice, catalog, high=2)), policies["all"])
+    limited = a_document(dice, catalog, high=2)
+    sessions = (json.dumps(limited), policies["all"])
     return World(
         catalog=catalog,
         policies=policies,
@@ -314,8 +320,27 @@ def a_world(dice: Dice) -> World:
             "unknown_action": "judge" if dice.chance(20) else "refuse",
         },
         sessions=sessions,
-        mentioned=mentioned_by(map(json.loads, (*policies.values(), *sessions))),
+        mentioned=mentioned_by((*written.values(), limited)),
     )
+
+
+def a_file(dice: Dice, document: Json) -> str:
+    """A document as people bring it: seldom with a byte order mark, or as GetPolicy returns it (CAM 3.5)."""
+    text = json.dumps(document)
+    answers = (
+        f"\ufeff{text}",
+        json.dumps({"Response": {"PolicyName": "x", "PolicyDocument": text, "RequestId": "1"}}),
+        json.dumps({"PolicyDocument": document}),
+    )
+    return dice.pick(answers) if dice.chance(6) else text
+
+
+def written_in(text: str) -> Json:
+    """The document in a text that `a_file` returned."""
+    found: Json = json.loads(text.removeprefix("\ufeff"))
+    inside = found.get("Response", found).get("PolicyDocument", found)
+    document: Json = json.loads(inside) if isinstance(inside, str) else inside
+    return document
 
 
 def mentioned_by(documents: Iterable[Json]) -> dict[str, list[str]]:
@@ -329,7 +354,7 @@ def mentioned_by(documents: Iterable[Json]) -> dict[str, list[str]]:
         statements = plain(document)["statement"]
         for statement in map(plain, statements if isinstance(statements, list) else [statements]):
             mentioned.setdefault("resource", []).extend(listed(statement["resource"]))
-            for keys in statement.get("condition", {}).values():
+            for keys in (statement.get("condition") or {}).values():
                 for key, values in keys.items():
                     mentioned.setdefault(key, []).extend(listed(values))
     return mentioned
@@ -415,11 +440,15 @@ def a_resource(dice: Dice, world: World) -> str | None:
         wanted = wanted.replace("*", dice.pick(("", "x", "*", "a/b")))
         wanted = wanted.removesuffix("/") if dice.chance(20) else wanted
         region = dice.pick(("ap-guangzhou", "", region)) if "*" in region or dice.chance(30) else region
-        account = dice.pick(("uin/100100", "uin/100200", "")) if "*" in account else account
-        service = dice.pick(tuple(world.catalog)) if service in {"", "*"} else service
+        account = (
+            dice.pick(("uin/100100", "uin/100200", "")) if "*" in account or dice.chance(20) else account
+        )
+        service = dice.pick(tuple(world.catalog)) if "*" in service or not service else service
+        service = service.swapcase() if dice.chance(10) else service
+        region = region.swapcase() if dice.chance(10) else region
     else:
         service = dice.pick((*world.catalog, *world.catalog, "other", ""))
-        region, account, wanted = dice.pick(REGIONS), dice.pick(ACCOUNTS[:8]), dice.pick(REQUESTED)
+        region, account, wanted = dice.pick(REGIONS), dice.pick(ACCOUNTS), dice.pick(REQUESTED)
     return f"qcs:{dice.pick(('', 'id/0', '7'))}:{service}:{region}:{account}:{wanted}"
 
 

@@ -13,7 +13,10 @@ Where SEMANTICS.md leaves room, the stricter reading was taken:
 * An action is any text around one colon without blanks, `?` and `${`, its service without a slash; `name/*`
   is none. A service in capitals loads, grants nothing, and blocks in a deny (DEC-7).
 * Segment 6 may not be empty; the other segments of a pattern are not checked for sense, and compared as
-  CAM 5.3 says: a service by equality, an account by equality after its few spellings of "own".
+  CAM 5.3 says. Letters (DEC-60) and accounts (DEC-59) are as doubtful in a call as in a policy. A star in the
+  service of a resource is no wildcard for an allow, and a deny may mean one (DEC-60).
+* In CAM 11.3 doubtful letters decide a pattern at once, before any of the three cases.
+* An access that was guessed supplies no `qcs:read_only_action` (DEC-56).
 * `${` always opens one of the five variables, or the document is refused, also in a condition's keys.
   In a `cos` resource a variable is misplaced, bucket and object path alike (CAM 9).
 * A number with variables must be one with a digit for each; it may still be none with their values.
@@ -50,13 +53,14 @@ from tests.oracle_documents import (
     validate,
 )
 
-__all__ = ["Answer", "decide", "misspelt_denies", "validate"]
+__all__ = ["Answer", "decide", "validate"]
 
 Truth: TypeAlias = bool | None
 Value: TypeAlias = str | Fraction | Address
 Answer: TypeAlias = tuple[str, tuple[str, ...]]
 
-OWN = frozenset({"", "uin/", "*", "uin/*"})
+OWN = frozenset({"", "uin/", "*", "uin/*", "uid/", "uid/*"})
+READING = ("Describe", "Get", "List", "Query", "Search", "Check", "Inquire", "Count", "Export", "Download")
 REGIONS = {
     "gz": "ap-guangzhou",
     "sh": "ap-shanghai",
@@ -119,6 +123,7 @@ class Query(NamedTuple):
     ip: bool
     tags: bool
     rows: tuple[tuple[str, str], ...]  # name and granularity of each action of the service
+    read_only: str | None  # "1", "0", or None where the catalog does not say (DEC-56)
     owner: str
     app_id: str
     variables: Mapping[str, str]
@@ -168,8 +173,11 @@ def resources_truth(statement: Statement, query: Query, resource: str | None) ->
 
 def unaddressed_truth(pattern: str, statement: Statement, query: Query, _: str | None) -> Truth:
     """A six-segment pattern on an action without resources (CAM 11.2, CAM 11.3)."""
-    if statement.effect == "allow" or pattern.split(":", 5)[2] not in {"", "*", query.service}:
+    if statement.effect == "allow":
         return False
+    of_service = service_truth(pattern.split(":", 5)[2], query.service, None)
+    if of_service is not True:
+        return of_service
     aimed = any(
         action_truth(action, statement.effect, query.service, name) is True
         for action in statement.actions
@@ -191,23 +199,47 @@ def pattern_truth(pattern: str, statement: Statement, query: Query, resource: st
         return unclear
     return all_of(
         (
-            service in {"", "*"} or service == parts[2],
+            service_truth(service, parts[2], unclear),
             region_truth(region, parts[3], unclear),
-            own_account(account, query) == own_account(parts[4], query),
+            account_truth(account, parts[4], query, unclear),
             segment_truth(literal, parts[5], unclear),
         )
     )
 
 
+def service_truth(pattern: str, service: str, unclear: Truth) -> Truth:
+    if pattern in {"", "*", service}:
+        return True
+    return unclear if star(pattern.lower(), service.lower()) else False  # DEC-60
+
+
 def region_truth(pattern: str, region: str, unclear: Truth) -> Truth:
     if pattern in {"", "*"}:
         return True
-    return unclear if region == "" else star(REGIONS.get(pattern, pattern), REGIONS.get(region, region))
+    if region == "":
+        return unclear
+    if star(REGIONS.get(pattern, pattern), REGIONS.get(region, region)):
+        return True
+    low, asked = pattern.lower(), region.lower()
+    return unclear if star(REGIONS.get(low, low), REGIONS.get(asked, asked)) else False  # DEC-60
 
 
-def own_account(account: str, query: Query) -> str:
+def account_truth(pattern: str, account: str, query: Query, unclear: Truth) -> Truth:
+    wanted, found = named_account(pattern, query), named_account(account, query)
+    return unclear if None in {wanted, found} else wanted == found
+
+
+def named_account(account: str, query: Query) -> str | None:
+    """The account that a segment names; None: it does not say which (DEC-59)."""
     own = account in OWN or (query.app_id != "" and account == f"uid/{query.app_id}")
-    return f"uin/{query.owner}" if own else account
+    if own or account == f"uin/{query.owner}":
+        return f"uin/{query.owner}"
+    kind, slash, digits = account.rpartition("/")
+    if re.fullmatch("[0-9]+", digits) is None or kind + slash not in {"", "uin/", "uid/"}:
+        return None
+    if kind:
+        return account
+    return None if digits == query.app_id else f"uin/{digits}"
 
 
 def segment_truth(pattern: str, resource: str, unclear: Truth) -> Truth:
@@ -220,10 +252,18 @@ def segment_truth(pattern: str, resource: str, unclear: Truth) -> Truth:
 
 def clause_truth(text: str, key: str, wanted: tuple[str, ...], query: Query) -> Truth:
     """One key under one operator (CAM 7.4, CAM 7.5, CAM 7.6)."""
-    qualifier, operator, if_exist = operator_of(text) or ("", "", False)
     have = supplied(key, query)
     if have is None:
         return None
+    told = truth_for(text, have, wanted, query)
+    if key == "qcs:ip" and not query.ip and told is not truth_for(text, [], wanted, query):
+        return None  # the world in which the cloud passes the address, and the one in which it does not
+    return told
+
+
+def truth_for(text: str, have: Sequence[Value], wanted: tuple[str, ...], query: Query) -> Truth:
+    """One clause for the values of its key, which is supplied (CAM 7.4, CAM 7.5)."""
+    qualifier, operator, if_exist = operator_of(text) or ("", "", False)
     if operator == "null_equal":
         return any((not have) == (word == "true") for word in wanted)
     if not have:
@@ -235,7 +275,7 @@ def clause_truth(text: str, key: str, wanted: tuple[str, ...], query: Query) -> 
     return each[0] if len(set(each)) == 1 else None
 
 
-def supplied(key: str, query: Query) -> Sequence[Value] | None:
+def supplied(key: str, query: Query) -> Sequence[Value] | None:  # noqa: PLR0911 - one key after the other
     """The values that a call has for a key; None: it does not supply the key (CAM 8.2, DEC-30)."""
     base, slash, tag = key.partition("/")
     if base in TAGS:
@@ -247,8 +287,10 @@ def supplied(key: str, query: Query) -> Sequence[Value] | None:
         return None if "&" in "".join([*tags, *tags.values()]) else [f"{k}&{v}" for k, v in tags.items()]
     if key == "qcs:ip":
         source = query.call.get("source_ip")
-        place = address(source) if source is not None and query.ip else None
+        place = address(source) if source is not None else None
         return None if place is None else [place]
+    if key == "qcs:read_only_action":
+        return None if query.read_only is None else [query.read_only]
     if key == "qcs:current_time":
         time = query.call.get("time")
         moment = instant(time) if isinstance(time, str) else None
@@ -388,7 +430,7 @@ def owned(resource: str | None, query: Query) -> bool:
     """Whether a resource is the owner's: unless it names another account (CAM 10.3)."""
     parts = (resource or "").split(":", 5)
     named = len(parts) == 6 and parts[0] == "qcs"
-    return not named or own_account(parts[4], query) == own_account("", query)
+    return not named or named_account(parts[4], query) == f"uin/{query.owner}"
 
 
 def judge(layers: Layers, query: Query) -> Answer:
@@ -447,7 +489,7 @@ def decide(
     if row is None:
         if unknown_action != "judge":
             return "action_unknown", ()
-        row = {"granularity": "operation", "ip_restriction": False}
+        row = {"granularity": "operation", "ip_restriction": False, "access": "other"}
     if not call["resources"]:
         return "no_allow", ()
     query = Query(
@@ -458,6 +500,7 @@ def decide(
         ip=row["ip_restriction"] or ip_support == "gateway",
         tags=product["tag_authorization"],
         rows=tuple((other["name"], other["granularity"]) for other in rows.values()),
+        read_only=read_only(name, row),
         owner=principals["owner"]["uin"],
         app_id=principals["owner"].get("app_id") or "",
         variables=variables_of(principals, call["principal"]),
@@ -466,15 +509,11 @@ def decide(
     return judge(layers, query)
 
 
-def misspelt_denies(catalog: Mapping[str, Any], policies: Mapping[str, Any]) -> list[str]:
-    """Exact action names in denies that nothing in the catalog has, letter case aside (DEC-11, DEC-7)."""
-    known = {f"{service}:{row['name']}".lower() for service in catalog for row in catalog[service]["actions"]}
-    return [
-        action
-        for document in policies.values()
-        for statement in statements_of(as_text(document))
-        for action in statement.actions
-        if statement.effect == "deny"
-        and "*" not in action
-        and action.removeprefix("name/").lower() not in known
-    ]
+def read_only(name: str, row: Mapping[str, Any]) -> str | None:
+    """What the catalog says of an action (DEC-56)."""
+    if row.get("access_guessed") or row["access"] == "other":
+        return None
+    if row["access"] == "write":
+        return "0"
+    words = any(re.match(f"{word}(?![a-z])", name) for word in READING)
+    return "1" if words or row.get("read_only") else None

@@ -27,17 +27,18 @@ OPERATORS = STRING | NUMERIC | DATE | IP | {"bool_equal", "binary_equal", "null_
 KEYS = {  # CAM 8.1: which operators a key takes
     "qcs:ip": IP,
     "qcs:current_time": DATE,
-    "qcs:resource_tag": STRING,
-    "qcs:request_tag": STRING,
-    "qcs:tag": STRING,
+    "qcs:resource_tag": STRING | {"null_equal", "binary_equal"},  # DEC-57
+    "qcs:request_tag": STRING | {"null_equal", "binary_equal"},
+    "qcs:tag": STRING | {"null_equal", "binary_equal"},
+    "qcs:read_only_action": NUMERIC,  # DEC-56
     "qcs:BindToken": frozenset({"bool_equal"}),
     "qcs:mfa": frozenset({"bool_equal"}),
-    "mfa": frozenset({"numeric_equal", "string_equal"}),
+    "mfa": NUMERIC | {"string_equal", "string_not_equal"},
     "qcs:uin": STRING,
     "qcs:owner_uin": STRING,
     "qcs:create_uin": frozenset({"string_equal"}),
-    "qcs:vpc": frozenset({"string_equal"}),
-    "vpc:requester_vpc": frozenset({"string_equal"}),
+    "qcs:vpc": STRING | {"null_equal"},
+    "vpc:requester_vpc": STRING | {"null_equal"},
     "cvm_system_disk_size": OPERATORS,
     "product": OPERATORS,
 }
@@ -177,17 +178,56 @@ def as_list(found: Any) -> list[Any]:
     return found if isinstance(found, list) else [found]
 
 
+def inner(found: Any) -> Any:
+    """The document inside of an answer of the API, text or object; None: it is no such answer (CAM 3.5)."""
+    if not isinstance(found, dict) or {"version", "statement"} & {key.lower() for key in found}:
+        return None
+    answer = found["Response"] if isinstance(found.get("Response"), dict) else found
+    version, role = answer.get("PolicyVersion"), answer.get("RoleInfo")
+    places = (
+        answer.get("PolicyDocument"),
+        version.get("Document") if isinstance(version, dict) else None,
+        role.get("PolicyDocument") if isinstance(role, dict) else None,
+    )
+    return next((place for place in places if isinstance(place, str | dict)), None)
+
+
+def document_of(text: str) -> Any:
+    """The tree of a document, wherever it stands. Raises as `read_json`."""
+    found = read_json(text.removeprefix("\ufeff"))
+    inside = inner(found)
+    if isinstance(inside, str):
+        return read_json(inside)
+    return found if inside is None else inside
+
+
+def another_kind(document: Mapping[str, Any]) -> list[str]:
+    """The code of a document that is no identity policy at all (CAM 3.5)."""
+    version = document.get("version")
+    if isinstance(version, str) and version in {"2012-10-17", "2008-10-17", "1"}:
+        return ["VersionError"]
+    if "response" in document and not document.keys() & {"version", "statement"}:
+        return ["PolicyDocumentError"]
+    statements = as_list(document.get("statement"))
+    if not statements or not all(isinstance(one, dict) for one in statements):
+        return []
+    having = ["principal" in {key.lower() for key in one} for one in statements]
+    return ["PrincipalError"] if "principal" in document or all(having) else []
+
+
 def validate(text: str) -> list[str]:
     """The codes of 17 for what is wrong with a document, none if it loads."""
-    if len(re.sub(r"\s", "", text)) > 6144:
+    if len(re.sub(r"\s", "", text.removeprefix("\ufeff"))) > 6144:
         return ["PolicyDocumentLengthOverLimit"]
     try:
-        found = read_json(text)
+        found = document_of(text)
     except (ValueError, RecursionError):
         return ["PolicyDocumentError"]
     document = elements(found) if isinstance(found, dict) else None
     if document is None:
         return ["PolicyDocumentError"]
+    if other := another_kind(document):
+        return other
     codes = [] if document.get("version") == "2.0" else ["VersionError"]
     if "principal" in document:
         codes.append("PrincipalError")
@@ -257,7 +297,7 @@ def operators_for(key: str) -> frozenset[str]:
     if "${" in key:
         return frozenset()
     if base in TAGS and tag:
-        return STRING if base == "qcs:tag" else STRING | {"null_equal"}
+        return KEYS[base]
     if key in KEYS:
         return KEYS[key]
     known = re.fullmatch(r"(?!qcs:)[a-z0-9]+:[A-Za-z0-9_.-]+(/.+)?", key, re.DOTALL)
@@ -265,6 +305,8 @@ def operators_for(key: str) -> frozenset[str]:
 
 
 def wrong_condition(condition: Any) -> list[str]:
+    if condition == []:  # DEC-58
+        return []
     if not isinstance(condition, dict):
         return ["ConditionError"]
     codes = []
@@ -321,7 +363,7 @@ def value_text(value: str | bool | Number) -> str:
 @lru_cache(maxsize=4096)
 def statements_of(text: str) -> tuple[Statement, ...]:
     """The statements of a document that loads."""
-    document = elements(read_json(text)) or {}
+    document = elements(document_of(text)) or {}
     return tuple(map(read_statement, as_list(document["statement"])))
 
 
@@ -329,7 +371,7 @@ def read_statement(found: Mapping[str, Any]) -> Statement:
     statement = elements(found) or {}
     condition = (
         (operator, key, tuple(value_text(value) for value in as_list(wanted)))
-        for operator, keys in statement.get("condition", {}).items()
+        for operator, keys in (statement.get("condition") or {}).items()
         for key, wanted in keys.items()
     )
     actions, resources = as_list(statement["action"]), as_list(statement["resource"])

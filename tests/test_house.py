@@ -31,6 +31,7 @@ ORDER = (
     "grammar",
     "header_names",
     "exit_codes",
+    "json_advice",
     "strict_json",
     "ipset",
     "catalog",
@@ -62,9 +63,9 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "enforcement": ("resource_binding", "target", "outcome", "late", "guard"),
     "policy": (
         *("patterns", "values", "operators", "keys", "model"),
-        *("actions", "resources", "conditions", "document"),
+        *("actions", "resources", "conditions", "mistaken", "document"),
     ),
-    "catalog": ("model", "files", "diff"),
+    "catalog": ("model", "alternatives", "files", "diff"),
     "catalog_import": ("lines", "words", "tables", "merge", "page", "build"),
     "engine": (
         *("call", "decision", "attributes", "action_index", "layers", "principals", "intervals"),

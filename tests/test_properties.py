@@ -11,7 +11,7 @@ import pytest
 from camguard import Reason
 from camguard.engine.explain import Explanation
 from tests.bridge import to_bundle, to_call, to_catalog
-from tests.generators import Dice, Json, World, a_statement, plain, seeded, stream
+from tests.generators import Dice, Json, World, a_statement, plain, seeded, stream, written_in
 
 BUNDLES, CALLS = 60, 15
 
@@ -23,7 +23,7 @@ def reasons(world: World, calls: list[Json]) -> list[Reason]:
 
 
 def statements_of(text: str) -> list[Json]:
-    statement = plain(json.loads(text))["statement"]
+    statement = plain(written_in(text))["statement"]
     return statement if isinstance(statement, list) else [statement]
 
 

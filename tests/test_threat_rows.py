@@ -103,11 +103,18 @@ DECIDED = [
         [{"condition": UNSUPPORTED}], "partners:QueryUser", {}, Reason.NO_ALLOW, id="T92 an allow by address"
     ),
     pytest.param(
-        [{}, deny(condition={"ip_equal": {"qcs:ip": "192.0.2.1"}})],
+        [{}, deny(condition={"ip_not_equal": {"qcs:ip": "192.0.2.1"}})],
         "partners:QueryUser",
         {},
         Reason.UNDETERMINED_DENY,
         id="T92 a deny by address stays armed",
+    ),
+    pytest.param(
+        [{}, deny(condition={"ip_equal": {"qcs:ip": "192.0.2.1"}})],
+        "partners:QueryUser",
+        {},
+        Reason.ALLOWED,
+        id="T92 a deny by address that neither reading applies does not apply",
     ),
     pytest.param(
         [{"condition": EMPTY}],

@@ -17,7 +17,10 @@ NAMES = (
     "Run2",
     "X",
 )
-REGIONS = ("", "ap-guangzhou", "gz", "*", "ap-*", "bj", "ap-beijing", "*-guangzhou", "g*", "shjr", "**", "cq")
+REGIONS = (
+    *("", "ap-guangzhou", "gz", "*", "ap-*", "bj", "ap-beijing", "*-guangzhou", "g*", "shjr", "**", "cq"),
+    *("GZ", "AP-guangzhou", "AP-*", "Bj", "*-Guangzhou"),
+)
 ACCOUNTS = (
     "",
     "uin/100100",
@@ -30,6 +33,7 @@ ACCOUNTS = (
     "uin/1*",
     "uid/100100",
     "uid/",
+    *("uid/*", "100100", "100200", "125", "$account", "Uin/100100", "owner", "uin/x", "uin"),
 )
 WANTED = (
     *("*", "instance/*", "instance/ins-1", "instance/ins-1/*", "instance/", "inst*", "*/ins-*", "i*/i*-1*"),
@@ -138,19 +142,20 @@ EVERY = (*STRING, *CASELESS, *NUMERIC, *DATE, *IP, "bool_equal", "binary_equal",
 KEYS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("qcs:ip", IP),
     ("qcs:current_time", DATE),
-    ("qcs:resource_tag", (*STRING, *CASELESS)),
-    ("qcs:request_tag", (*STRING, *CASELESS)),
-    ("qcs:tag", STRING),
-    ("qcs:resource_tag/dept", (*STRING, *CASELESS, "null_equal")),
-    ("qcs:request_tag/dept", (*STRING, "null_equal")),
-    ("qcs:tag/a/b", (*STRING, *CASELESS)),
-    ("mfa", ("numeric_equal", "string_equal")),
+    ("qcs:read_only_action", NUMERIC),
+    ("qcs:resource_tag", (*STRING, *CASELESS, "null_equal", "binary_equal")),
+    ("qcs:request_tag", (*STRING, *CASELESS, "null_equal", "binary_equal")),
+    ("qcs:tag", (*STRING, "null_equal", "binary_equal")),
+    ("qcs:resource_tag/dept", (*STRING, *CASELESS, "null_equal", "binary_equal")),
+    ("qcs:request_tag/dept", (*STRING, "null_equal", "binary_equal")),
+    ("qcs:tag/a/b", (*STRING, *CASELESS, "null_equal", "binary_equal")),
+    ("mfa", (*NUMERIC, "string_equal", "string_not_equal")),
     ("qcs:mfa", ("bool_equal",)),
     ("qcs:BindToken", ("bool_equal",)),
     ("qcs:uin", STRING),
     ("qcs:create_uin", ("string_equal",)),
-    ("qcs:vpc", ("string_equal",)),
-    ("vpc:requester_vpc", ("string_equal",)),
+    ("qcs:vpc", (*STRING, *CASELESS, "null_equal")),
+    ("vpc:requester_vpc", (*STRING, *CASELESS, "null_equal")),
     ("product", EVERY),
     ("cvm_system_disk_size", NUMERIC),
     ("cos:prefix", EVERY),
@@ -171,13 +176,14 @@ CONTEXT_KEYS = (
         "cos:b",
         "qcs:tag",
         "qcs:resource_tag/dept",
+        "qcs:read_only_action",
     ),
 )
 
 # Where a fault is put, and what is put there: an element, an operator, a key, a value of an operator, or an
 # operator under a key that may not take it (CAM 8.1).
 FAULTS: dict[str, tuple[Any, ...]] = {
-    "version": (None, [], 7, "x", 2.0, "1.0"),
+    "version": (None, [], 7, "x", 2.0, "1.0", "1", "2012-10-17"),
     "statement": (None, [], 7, "x", {}),
     "effect": (None, [], 7, "x", "ALLOW", "Deny ", True),
     "action": (
@@ -188,7 +194,7 @@ FAULTS: dict[str, tuple[Any, ...]] = {
         *(None, [], 7, "x", "qcs::a:b", "qcs::a:b:c:", "qcs:1:a:b:c:d", "qcs::${uin}:::x", "qcs:::::${x}"),
         *("", "**", "qcs::cos:::a/${uin}", "qcs::b:::${uin"),
     ),
-    "condition": (None, [], "x", {"string_equal": {}}, {"ip_equal": []}),
+    "condition": (None, [1], [[]], "x", {"string_equal": {}}, {"ip_equal": []}),
     "principal": ("*",),
     "notAction": ("*",),
     "Effect": ("allow",),

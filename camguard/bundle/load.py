@@ -148,14 +148,15 @@ def load_bundle(
     *,
     ip_support: IpSupport = "catalog",
     unknown_action: UnknownAction = "refuse",
+    strict: bool = False,
 ) -> Bundle:
     """Return the bundle in a folder.
 
-    catalog: the folder of catalog files, or one of them.
+    catalog: the folder of catalog files, or one of them. strict: as for `build_bundle`.
     Raises BundleError that lists every problem of every file, or CatalogError.
     """
     content = read_content(Path(path), Path(catalog))
-    return build_bundle(content, ip_support=ip_support, unknown_action=unknown_action)
+    return build_bundle(content, ip_support=ip_support, unknown_action=unknown_action, strict=strict)
 
 
 @contextmanager
@@ -176,11 +177,20 @@ def _uncollected() -> Iterator[None]:
 
 @_uncollected()
 def build_bundle(
-    content: Content, *, ip_support: IpSupport, unknown_action: UnknownAction, tables: int = MAX_TABLES
+    content: Content,
+    *,
+    ip_support: IpSupport,
+    unknown_action: UnknownAction,
+    tables: int = MAX_TABLES,
+    strict: bool = False,
 ) -> Bundle:
-    """Return the bundle that a content describes. Raises BundleError or CatalogError."""
+    """Return the bundle that a content describes. Raises BundleError or CatalogError.
+
+    strict: a finding of severity error prevents activation. Otherwise every valid document loads, because one
+    old typo must not hold up an urgent revocation (DEC-55).
+    """
     index = ActionIndex(parse_catalog(content.catalog))
-    stopping = _stopping(index, ip_support, unknown_action)
+    stopping = _stopping(index, ip_support, unknown_action) if strict else None
     problems: list[Problem] = []
     policies: dict[str, Policy] = {}
     people: Principals | tuple[Problem, ...] = ()
@@ -191,7 +201,7 @@ def build_bundle(
             else:
                 document = parse_document(raw, source=name)
                 policies[document.policy.id] = document.policy
-                problems += stopping(document)
+                problems += stopping(document) if stopping else ()
         except CamguardError as exc:
             problems += exc.problems
     if not isinstance(people, Principals):

@@ -1,5 +1,7 @@
 """Catalog files: one JSON document per service, `<service>.json`, always the same bytes for the same facts.
 
+Beside them may stand `regions.json`, the list of known regions.
+
 Rule 1: a folder loads whole or not at all, and every problem of every file is listed at once.
 Rule 2: a field that equals its default is not written, so that a file contains facts only.
 """
@@ -16,6 +18,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from camguard import grammar
+from camguard.catalog.alternatives import MIN_FORMS, shipped, wrong_group
 from camguard.catalog.model import (
     ANY,
     Access,
@@ -46,6 +49,7 @@ from camguard.strict_json import (
 from camguard.suggest import nearest
 
 SUFFIX: Final = ".json"
+REGIONS: Final = "regions.json"  # no service can have this file: it has no pages
 CODE: Final = "CatalogError"
 _LIST: Final = must(lambda value: isinstance(value, list), "a list")
 
@@ -57,6 +61,16 @@ def _binding(value: Any) -> Iterator[Fault]:
     for name, parameter in value.items():
         if not grammar.PARAMETER.fullmatch(parameter):
             yield (name,), f"{parameter!r} is not {grammar.PARAMETER_RULE}"
+
+
+def _groups(value: Any) -> Iterator[Fault]:
+    if not isinstance(value, list):
+        yield (), "must be a list of objects of service: form"
+        return
+    for index, group in enumerate(value):
+        forms = list(group.values()) if isinstance(group, dict) else []
+        if len(set(map(str, forms))) != len(forms) or len(forms) < MIN_FORMS or not all(map(is_text, forms)):
+            yield (index,), "must be an object of two or more services, each with a form of its own"
 
 
 _SERVICE: Final[Mapping[str, Check]] = {
@@ -88,6 +102,8 @@ _FURTHER: Final[Mapping[str, Check]] = {
     "version": shaped(grammar.VERSION, grammar.VERSION_RULE),
     "bind": _binding,
     "match": one_of("all", "any"),
+    "alternatives": _groups,
+    "read_only": flag,
 }
 
 
@@ -117,11 +133,17 @@ def parse_catalog(files: Mapping[str, bytes]) -> Catalog:
     """Return the catalog of some files. Raises CatalogError with every problem of every file."""
     services: dict[str, Service] = {}
     problems: list[Problem] = []
+    regions: frozenset[str] = frozenset()
     for name, raw in files.items():
         try:
             tree = read_json(raw, name, CatalogError, CODE)
         except CatalogError as error:
             problems += error.problems
+            continue
+        if Path(name).name == REGIONS:
+            reader = ObjectReader(name, CODE)
+            regions = frozenset(reader.members(tree, "", {"regions": texts}).get("regions", ()))
+            problems += reader.problems
             continue
         service, found = read_service(tree, name, expected=Path(name).stem)
         problems += found
@@ -129,7 +151,7 @@ def parse_catalog(files: Mapping[str, bytes]) -> Catalog:
             services[service.name] = service
     if problems:
         raise CatalogError(*problems)
-    return Catalog(dict(sorted(services.items())))
+    return Catalog(dict(sorted(services.items())), regions)
 
 
 def _files(path: Path) -> list[Path]:
@@ -139,7 +161,7 @@ def _files(path: Path) -> list[Path]:
         found = [f for f in list_folder(path) if f.suffix == SUFFIX and not f.name.startswith(".")]
     except OSError as error:
         raise CatalogError(Problem(str(path), CODE, error.strerror or str(error))) from None
-    if not found:
+    if not [file for file in found if file.name != REGIONS]:
         raise CatalogError(Problem(str(path), CODE, f"contains no catalog file (<service>{SUFFIX})"))
     return found
 
@@ -169,6 +191,8 @@ def read_service(tree: Any, source: str, expected: str) -> tuple[Service | None,
             reader.wrong(f"{at}/name", f"{action['name']} is already at /actions/{first}")
         if reader.passes(action, at, _wrong_resources):
             reader.passes(action, at, _wrong_bindings)
+            reader.passes({**action, "service": top["service"]}, at, _wrong_alternatives)
+        reader.passes(action, at, _wrong_read_only)
     return (None if reader.problems else _service(tree)), reader.problems
 
 
@@ -177,6 +201,20 @@ def _wrong_bindings(action: Mapping[str, Any]) -> Iterator[Fault]:
     for name in action.get("bind", {}):
         if name not in known:
             yield ("bind", name), f"no last segment has this placeholder{nearest(name, known)}"
+
+
+def _wrong_alternatives(action: Mapping[str, Any]) -> Iterator[Fault]:
+    if action.get("alternatives") and action.get("match") == "any":
+        yield ("alternatives",), 'has no use beside match = "any", by which one template is enough'
+    for index, group in enumerate(action.get("alternatives", ())):
+        why = wrong_group(group, action["service"], action["resources"], action.get("bind", {}))
+        if why:
+            yield ("alternatives", index), why
+
+
+def _wrong_read_only(action: Mapping[str, Any]) -> Iterator[Fault]:
+    if action.get("read_only") and action["access"] not in {Access.READ, Access.LIST}:
+        yield ("read_only",), f"must not be true where the page lists the action under {action['access']}"
 
 
 def _wrong_resources(action: Mapping[str, Any]) -> Iterator[Fault]:
@@ -216,12 +254,20 @@ _TYPES: Final[Mapping[str, Callable[[Any], Any]]] = {
     "resources": tuple,
     "unreadable": tuple,
     "bind": MappingProxyType,
+    "alternatives": lambda groups: tuple(map(MappingProxyType, groups)),
 }
 
 
 def _action(service: str, row: Mapping[str, Any]) -> Action:
     facts = {name: _TYPES[name](value) if name in _TYPES else value for name, value in row.items()}
+    facts.setdefault("alternatives", _shipped(service, row))
     return Action(service, **facts)
+
+
+def _shipped(service: str, row: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
+    if row.get("match") == "any":
+        return ()
+    return shipped(service, row["name"], row["resources"], row.get("bind", {}))
 
 
 def save_all(services: Iterable[Service], folder: Path) -> list[Path]:
@@ -271,11 +317,13 @@ def action_tree(action: Action) -> Mapping[str, Any]:
     """Return one action as its catalog file contains it (Rule 2)."""
     facts = {name: plain(getattr(action, name)) for name in (*_ACTION, *_FURTHER)}
     given = {name for name, value in facts.items() if value and (name, value) != ("match", "all")}
+    if _shipped(action.service, facts):
+        given.add("alternatives")  # an empty list is a fact here: every template must be allowed
     return {name: value for name, value in facts.items() if name in _ACTION or name in given}
 
 
 def plain(value: Any) -> Any:
     """Return a fact as JSON has it."""
     if isinstance(value, tuple):
-        return list(value)
+        return list(map(plain, value))
     return dict(value) if isinstance(value, Mapping) else value

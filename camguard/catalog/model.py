@@ -53,6 +53,9 @@ class Action:
     resources: the templates as printed, `("*",)` or six segments each with placeholders.
     bind: placeholder -> request parameter, where their names differ.
     match: whether a call must be allowed on all templates or on any one of them.
+    alternatives: templates that exclude each other, by the form of the value that their placeholder takes
+        (DEC-61). Each group maps the service of a template to that form: `{"cvm": "ins-*"}`.
+    read_only: somebody who knows the action confirms that it only reads (DEC-56).
     unreadable: the templates as printed, if some of them are not six segments. `resources` is empty then,
         and a call without resources is denied.
     """
@@ -67,6 +70,8 @@ class Action:
     version: str | None = None
     bind: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     match: Literal["all", "any"] = "all"
+    alternatives: tuple[Mapping[str, str], ...] = ()
+    read_only: bool = False
     access_guessed: bool = False  # the headings of the page are missing
     unreadable: tuple[str, ...] = ()
     id: str = field(init=False)  # "aiart:TextToImage"
@@ -100,9 +105,13 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All services by abbreviation, and all actions by id (`service:Name`)."""
+    """All services by abbreviation, and all actions by id (`service:Name`).
+
+    regions: the known regions, for findings only (DEC-60); empty where the catalog has no list of them.
+    """
 
     services: Mapping[str, Service]
+    regions: frozenset[str] = frozenset()
     actions: Mapping[str, Action] = field(init=False)
 
     def __post_init__(self) -> None:

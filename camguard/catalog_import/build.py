@@ -1,7 +1,8 @@
 """A build of catalog files from pages: everything is read and compared before the first byte is written.
 
 Rule 1: no row is lost unnoticed. A row that the present catalog file has and the pages lack stops the build.
-Rule 2: a rebuild keeps what was added to a file by hand (`version`, `bind`, `match`).
+Rule 2: a rebuild keeps what was added to a file by hand (`version`, `bind`, `match`, `alternatives`,
+        `read_only`).
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from camguard.catalog.alternatives import shipped, wrong_group
 from camguard.catalog.diff import Difference, compare
 from camguard.catalog.files import SUFFIX, load_catalog, to_json
-from camguard.catalog.model import Action, Catalog, Service, bindable
+from camguard.catalog.model import Access, Action, Catalog, Service, bindable
 from camguard.catalog_import.merge import unite_pages
 from camguard.catalog_import.page import read_page
 from camguard.errors import CatalogError, Problem
@@ -102,12 +104,30 @@ def keep_annotations(old: Service, new: Service, source: str) -> tuple[Service, 
     for name, action in new.actions.items():
         known = old.actions.get(name)
         if known is None:
-            actions[name] = action
+            groups = shipped(action.service, name, action.resources, action.bind)
+            actions[name] = replace(action, alternatives=groups)
             continue
         bind = {p: parameter for p, parameter in known.bind.items() if p in bindable(action.resources)}
         unbound = ", ".join(name for name in known.bind if name not in bind)
         if unbound:
             message = f"{name}: no template has {unbound} any more, so its binding is dropped"
             dropped.append(Problem(source, "BindingDropped", message))
-        actions[name] = replace(action, version=known.version, match=known.match, bind=MappingProxyType(bind))
+        groups = tuple(
+            group for group in known.alternatives if not wrong_group(group, old.name, action.resources, bind)
+        )
+        if groups != known.alternatives:
+            message = f"{name}: alternatives that do not suit its templates any more are dropped"
+            dropped.append(Problem(source, "AlternativesDropped", message))
+        reads = action.access in {Access.READ, Access.LIST}
+        if known.read_only and not reads:
+            message = f"{name}: its page lists it under {action.access} now, so read_only is dropped"
+            dropped.append(Problem(source, "ReadOnlyDropped", message))
+        actions[name] = replace(
+            action,
+            version=known.version,
+            match=known.match,
+            bind=MappingProxyType(bind),
+            alternatives=groups,
+            read_only=known.read_only and reads,
+        )
     return replace(new, actions=MappingProxyType(actions)), dropped

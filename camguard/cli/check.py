@@ -222,7 +222,8 @@ def _supplied(text: str) -> tuple[str, str]:
     """Read one `--context`. A key that no call can supply is an error: it would have no effect."""
     key, value = _pair(text)
     if key.partition("/")[0] in OWN:
-        raise argparse.ArgumentTypeError(f"{key} is supplied by --ip, --time, --tag or --request-tag")
+        message = f"{key} is supplied by --ip, --time, --tag, --request-tag or the catalog"
+        raise argparse.ArgumentTypeError(message)
     if operators_of(key) is None:
         raise argparse.ArgumentTypeError(f"unknown condition key {key!r}{nearest(key, known_keys())}")
     return key, value

@@ -4,7 +4,9 @@ Rule 1: what cannot be bound is None, which only the literal `*` matches; it nev
 Rule 2: a template is cut once, when its action is first called; a call only fills it.
 Rule 3: every parameter that could be the one is taken: a decoy beside the real one adds a resource that
         must be allowed too, it never replaces one.
-Rule 4: a call is rejected where another name is one that some reader takes for the parameter (`?InstanceIds`,
+Rule 4: of templates that exclude each other, the form of a value tells which one it belongs to; where it does
+        not, the value belongs to all of them.
+Rule 5: a call is rejected where another name is one that some reader takes for the parameter (`?InstanceIds`,
         `InstanceIds_0`, `[InstanceIds]`).
 """
 
@@ -16,8 +18,10 @@ from functools import cache
 from itertools import product
 from typing import Any, NamedTuple, TypeAlias
 
+from camguard.catalog.alternatives import forms_of
 from camguard.catalog.model import Action
 from camguard.grammar import placeholders
+from camguard.policy.patterns import star_match
 from camguard.policy.resources import SEGMENTS, Owner
 from camguard.request.params import Lookalikes, ParameterSources, look_alike
 from camguard.strict_json import Number
@@ -30,11 +34,16 @@ Path: TypeAlias = tuple[str, ...]  # of a parameter: ("Namespace", "Name")
 
 
 class Template(NamedTuple):
-    """One template, cut. `literals` stand around `paths`: one more of them."""
+    """One template, cut. `literals` stand around `paths`: one more of them.
+
+    forms: the form of its values, then those of the templates that it excludes (DEC-61); empty where it
+    excludes none.
+    """
 
     head: str  # the first five segments with their colons; `{region}` stands for the call's region
     literals: tuple[str, ...]
     paths: tuple[Path, ...]
+    forms: tuple[str, ...] = ()
 
 
 class ResourceTemplates(NamedTuple):
@@ -51,7 +60,10 @@ class ResourceTemplates(NamedTuple):
 
 def cut_templates(entry: Action, owner: Owner) -> ResourceTemplates:
     """Return the templates of an action, ready to be filled. Raises nothing: the catalog was checked."""
-    templates = tuple(_cut(text, entry, owner) for text in entry.resources)
+    forms = forms_of(entry)
+    templates = tuple(
+        _cut(text, entry, owner)._replace(forms=forms.get(text, ())) for text in entry.resources
+    )
     first = {path[0] for template in templates for path in template.paths}
     names = frozenset(spelling for name in first for spelling in _spellings(name))
     # Some readers fold `.` into `_` (`InstanceIds_0`, `Instance_Id`), others `_` into `.`.
@@ -98,11 +110,24 @@ def bind_resources(
     for template in templates.templates:
         head = template.head.replace("{region}", region)
         values = [_values(path, parameters) for path in template.paths]
-        filled = list(_filled(head, template.literals, values)) if all(values) else [None]
-        if templates.match_any and len(filled) > 1:
-            filled = [None]  # which of several alternatives they belong to is not known
-        found += filled
+        if not all(values):
+            found.append(None)
+        elif templates.match_any and any(len(each) > 1 for each in values):
+            found.append(None)  # which of several alternatives they belong to is not known
+        else:
+            if template.forms:
+                values = [[value for value in each if _belongs(value, template.forms)] for each in values]
+            found += _filled(head, template.literals, values)
     return tuple(dict.fromkeys(found)) if len(found) <= MOST else (None,)
+
+
+def _belongs(value: str, forms: Sequence[str]) -> bool:
+    """Tell whether a value is judged as the template whose forms these are (DEC-61).
+
+    A value that fits none of the forms, or several, belongs to every template of the group.
+    """
+    fitting = [star_match(form, value) for form in forms]
+    return sum(fitting) != 1 or fitting[0]
 
 
 def _filled(head: str, literals: Sequence[str], values: Sequence[Sequence[str]]) -> Iterator[str | None]:

@@ -3,21 +3,32 @@
 Rule 1: None means that the call does not supply the key, and makes the clause unknown. An empty sequence
         means that the call supplies the key and that it is absent.
 Rule 2: a time that is not an instant (nan, an infinity) is not supplied (U2).
-Rule 3: address, time and tags come from the call's own fields, never from its `context`.
+Rule 3: address, time and tags come from the call's own fields, and `qcs:read_only_action` from the catalog,
+        never from the `context` of the call.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from camguard.catalog.model import Action
+from camguard.catalog.model import Access, Action
 from camguard.engine.call import Call
-from camguard.policy.keys import IP, REQUEST_TAG, TAGS, TIME
+from camguard.policy.conditions import clause_truth
+from camguard.policy.keys import IP, READ_ONLY, REQUEST_TAG, TAGS, TIME
+from camguard.policy.model import Clause
 from camguard.policy.patterns import Bindings
 from camguard.policy.resources import Owner
+from camguard.policy.values import Truth
+
+# First words of actions that only read, wherever the page lists them under read or list (DEC-56).
+READING_WORDS = frozenset(
+    ["Describe", "Get", "List", "Query", "Search", "Check", "Inquire", "Count", "Export", "Download"],
+)
+_FIRST_WORD = re.compile(r"[A-Z]?[a-z]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +36,32 @@ class ActionTraits:
     """An action's catalog entry, and which condition keys a call of it can supply."""
 
     entry: Action
-    supports_ip: bool  # qcs:ip is evaluated for the action
+    supports_ip: bool  # the cloud surely evaluates qcs:ip for the action, or camguard is told to do so
     supports_tags: bool  # the service supports authorization by tag
     in_catalog: bool  # False: the name is well-formed, and the catalog does not list it
 
 
-def values_of(key: str, call: Call, traits: ActionTraits) -> Sequence[Any] | None:
+def clause_truth_of(clause: Clause, call: Call, traits: ActionTraits, bindings: Bindings) -> Truth:
+    """Return whether one clause holds for a call.
+
+    A clause on the address of an action whose page does not support address restriction is judged in two
+    worlds: the cloud passes the address, or the key is absent. Where they differ, it is unknown (DEC-62).
+    """
+    have = values_of(clause.key, call, traits)
+    truth = clause_truth(clause, have, bindings)
+    if have is None or clause.key != IP or traits.supports_ip:
+        return truth
+    return truth if truth is clause.if_exist else None
+
+
+def values_of(key: str, call: Call, traits: ActionTraits) -> Sequence[Any] | None:  # noqa: PLR0911 - one key each
     """Return the values of a key, or None if this call does not supply it."""
     if key == IP:
-        return (call.source_ip,) if traits.supports_ip and call.source_ip is not None else None
+        return None if call.source_ip is None else (call.source_ip,)
     if key == TIME:
         return (call.time,) if call.time is not None and -inf < call.time < inf else None
+    if key == READ_ONLY:
+        return read_only_values(traits.entry)
     base, slash, name = key.partition("/")
     if base in TAGS:
         tags = call.request_tags if base == REQUEST_TAG else call.resource_tags
@@ -45,6 +71,21 @@ def values_of(key: str, call: Call, traits: ActionTraits) -> Sequence[Any] | Non
             return (tags[name],) if name in tags else ()
         return _pairs(tags)
     return None if call.context is None else call.context.get(key)
+
+
+def read_only_values(entry: Action) -> tuple[str] | None:
+    """Return the value of `qcs:read_only_action` for an action, or None if the catalog does not supply it.
+
+    "1" where the page lists the action under read or list, and the first word of its name, or `read_only` in
+    its entry, confirms it; "0" where the page lists it under write. A guessed access confirms nothing
+    (DEC-48, DEC-56).
+    """
+    if entry.access_guessed or entry.access is Access.OTHER:
+        return None
+    if entry.access is Access.WRITE:
+        return ("0",)
+    word = _FIRST_WORD.match(entry.name)
+    return ("1",) if entry.read_only or (word and word[0] in READING_WORDS) else None
 
 
 def _pairs(tags: Mapping[str, str]) -> tuple[str, ...] | None:

@@ -114,7 +114,7 @@ class Evaluator:
         place, moment = call.source_ip, call.time
         plain = call.resource_tags is None and call.request_tags is None and call.context is None
         # A time that is not an instant is evaluated rule by rule, as unknown.
-        if not plain or place is None or moment is None or not -inf < moment < inf:
+        if not plain or row.names_caller or place is None or moment is None or not -inf < moment < inf:
             return self._judge(table, call, row)
         if row.rangeable and call.resources:
             ranges = table.fill_ranges(call.action, row, moment)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 from camguard.catalog.model import Action
-from camguard.engine.attributes import ActionTraits, bindings_of, values_of
+from camguard.engine.attributes import ActionTraits, bindings_of, clause_truth_of, values_of
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.engine.evaluator import Evaluator
@@ -19,8 +19,7 @@ from camguard.engine.layers import Layer
 from camguard.engine.rules import resource_reach
 from camguard.ipset import format_address
 from camguard.policy.actions import action_match
-from camguard.policy.conditions import clause_truth
-from camguard.policy.keys import IP, TIME
+from camguard.policy.keys import IP, READ_ONLY, TIME
 from camguard.policy.model import Clause, Effect, Statement
 from camguard.policy.resources import Resource, resource_match
 from camguard.policy.values import Truth, all_of, any_of
@@ -138,17 +137,18 @@ def _resource_notes(
 
 def _condition_note(evaluator: Evaluator, clause: Clause, call: Call, traits: ActionTraits) -> ClauseNote:
     have = values_of(clause.key, call, traits)
-    truth = clause_truth(clause, have, bindings_of(call.principal, evaluator.owner))
+    truth = clause_truth_of(clause, call, traits, bindings_of(call.principal, evaluator.owner))
     text = f"{clause.text} {clause.key} {', '.join(clause.values)}"
-    if have is None:
-        if clause.key == IP and not traits.supports_ip:
-            why = f"{traits.entry.id} does not support limits by source address"
-        else:
-            why = f"this call does not supply {clause.key}"
+    if have is None and clause.key == READ_ONLY:
+        why = f"the catalog does not say for sure whether {traits.entry.id} only reads"
+    elif have is None:
+        why = f"this call does not supply {clause.key}"
     elif not have:
         why = f"{clause.key} is absent"
     else:
         why = f"{clause.key} is {', '.join(_shown(clause.key, value) for value in have)}"
+    if clause.key == IP and not traits.supports_ip:
+        why += f", and CAM may not receive it: {traits.entry.id} does not support limits by source address"
     return ClauseNote("condition", text, truth, why)
 
 

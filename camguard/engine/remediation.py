@@ -14,7 +14,7 @@ from itertools import islice, pairwise
 from math import inf, nextafter
 from typing import Any, NamedTuple
 
-from camguard.engine.attributes import ActionTraits, bindings_of, values_of
+from camguard.engine.attributes import ActionTraits, bindings_of, clause_truth_of
 from camguard.engine.call import Call
 from camguard.engine.evaluator import Evaluator
 from camguard.engine.explain import Explanation, format_moment
@@ -115,7 +115,7 @@ def _satisfy(refused: _RefusedCall, statement: Statement) -> tuple[Call, list[st
     bindings = bindings_of(call.principal, owner)
     texts = []
     for clause in statement.condition:
-        if clause_truth(clause, values_of(clause.key, call, refused.traits), bindings) is not True:
+        if clause_truth_of(clause, call, refused.traits, bindings) is not True:
             call, text = _SATISFY.get(clause.key, _satisfy_supplied)(call, clause)
             texts.append(text)
     if not statement.any_resource and not refused.evaluator.decide(call):
@@ -178,7 +178,7 @@ def _example_resource(pattern: ResourcePattern, call: Call, owner: Owner, servic
     segments = (
         service if pattern.service in ("", STAR) else pattern.service,
         region if pattern.region in ("", STAR) else pattern.region,
-        owner.account(pattern.account),
+        owner.account(pattern.account) or pattern.account,
         path,
     )
     return f"qcs::{':'.join(segments)}".replace(STAR, "x")

@@ -13,9 +13,9 @@ every such condition has the same truth. `ActionRules` decides in four ways, eac
 
 The first three ways use bit masks. `camguard.engine.intervals` gives every range and every interval of time a
 mask: one bit per condition on address or time, set where the condition holds. A `Rule` keeps the bits that it
-requires and the bits that it forbids. Ranges whose masks differ only in bits that no rule uses have the same
-decision, so decisions are computed once per used mask, and neighbouring ranges with equal decisions are
-merged.
+requires, the bits that it forbids, and those that leave it unknown. Ranges whose masks differ only in bits
+that no rule uses have the same decision, so decisions are computed once per used mask, and neighbouring
+ranges with equal decisions are merged.
 
 Rule 1: the four ways agree. `judge` evaluates the same rules without masks; tests compare the results.
 Rule 2: no layer may deny, and every limiting layer must allow. A deny that is TRUE takes precedence over a
@@ -29,13 +29,13 @@ from math import inf
 from types import MappingProxyType
 from typing import NamedTuple
 
-from camguard.engine.attributes import ActionTraits, bindings_of, values_of
+from camguard.engine.attributes import ActionTraits, bindings_of, clause_truth_of
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.intervals import TimeInterval
 from camguard.engine.layers import IDENTITY, Layer
 from camguard.engine.rules import Rule
-from camguard.policy.conditions import clause_truth
+from camguard.policy.keys import READ_ONLY
 from camguard.policy.model import Effect
 from camguard.policy.patterns import Bindings
 from camguard.policy.resources import Found, Owner, mask_of, match_resources
@@ -68,13 +68,15 @@ class ActionRules:
     checks_owner: the identity layer of root allows every resource of root's own account, so the account of
         the resource matters (CAM 10.3).
     rangeable: address and time are all that can matter to a call without tags and context.
+    names_caller: a clause on a key that the catalog supplies contains a variable, so that every call is
+        judged rule by rule.
     ranges: the table for the time of the last call. It is one attribute that is replaced as a whole, because
         threads share it.
     """
 
     __slots__ = (
         "_by_mask", "_has_variables", "_used_bits",
-        "checks_owner", "layers", "match_any", "rangeable", "ranges", "rules", "uses_masks",
+        "checks_owner", "layers", "match_any", "names_caller", "rangeable", "ranges", "rules", "uses_masks",
     )  # fmt: skip
 
     def __init__(
@@ -88,9 +90,10 @@ class ActionRules:
         patterns = [pattern for rule in rules for pattern in rule.patterns]
         self.rangeable = not self.checks_owner and not patterns
         self._has_variables = any(not isinstance(pattern.path, str) for pattern in patterns)
+        self.names_caller = any(clause.key == READ_ONLY for rule in rules for clause in rule.residual)
         self._used_bits = 0
         for rule in rules:
-            self._used_bits |= rule.required_bits | rule.forbidden_bits
+            self._used_bits |= rule.bits.every
         self.uses_masks = self._used_bits != 0  # whether address or time matters
         self._by_mask: dict[int, Decision] = {}
 
@@ -138,8 +141,8 @@ class ActionRules:
         bindings = bindings_of(call.principal, owner)
 
         def truth_of(rule: Rule) -> Truth:
-            clauses = ((clause, values_of(clause.key, call, traits)) for clause in rule.clauses)
-            return all_of((rule.settled, *(clause_truth(clause, have, bindings) for clause, have in clauses)))
+            truths = (clause_truth_of(clause, call, traits, bindings) for clause in rule.clauses)
+            return all_of((rule.settled, *truths))
 
         return self._combined(call, owner, bindings, truth_of)
 
@@ -160,9 +163,12 @@ class ActionRules:
 
 def _truth_under(rule: Rule, mask: int) -> Truth:
     """Return whether the conditions of a rule hold for a call of this mask that supplies nothing else."""
-    if mask & rule.required_bits != rule.required_bits or mask & rule.forbidden_bits:
+    bits = rule.bits
+    if mask & bits.required != bits.required or mask & bits.forbidden:
         return False
-    return None if rule.residual else rule.settled
+    if rule.residual or bits.unknown_without & ~mask or bits.unknown_with & mask:
+        return None
+    return rule.settled
 
 
 _ALONE: Mapping[Truth, Found] = MappingProxyType({True: Found(1, 0), None: Found(0, 1), False: Found(0, 0)})

@@ -13,30 +13,48 @@ from typing import NamedTuple
 
 from camguard.catalog.model import Action, Catalog, Granularity
 from camguard.engine.action_index import StatementIndex
-from camguard.engine.attributes import ActionTraits
+from camguard.engine.attributes import ActionTraits, read_only_values
 from camguard.engine.layers import Layer
 from camguard.policy.actions import action_match, covers_service
-from camguard.policy.keys import IP, TIME
+from camguard.policy.conditions import clause_truth
+from camguard.policy.keys import IP, READ_ONLY, TIME
 from camguard.policy.model import Clause, Effect, ResourcePattern, Statement
-from camguard.policy.patterns import STAR
-from camguard.policy.values import Truth, all_of
+from camguard.policy.resources import service_match
+from camguard.policy.values import Truth, all_of, any_of
+
+
+class MaskBits(NamedTuple):
+    """What a rule needs of the mask of address and time.
+
+    required, forbidden: the rule is False where one of these bits is missing, or is set. unknown_without,
+    unknown_with: it is unknown there (DEC-62).
+    """
+
+    required: int = 0
+    forbidden: int = 0
+    unknown_without: int = 0
+    unknown_with: int = 0
+
+    @property
+    def every(self) -> int:
+        """All bits that matter to the rule."""
+        return self.required | self.forbidden | self.unknown_without | self.unknown_with
 
 
 class Rule(NamedTuple):
     """A statement, reduced to one action.
 
-    layer: index of its layer in the table. settled: Rule 2. required_bits, forbidden_bits: the bits that the
-    mask of address and time must have and must not have. clauses: the whole condition; residual: those of its
-    clauses that no mask determines. patterns: six-segment patterns of which one must match; empty where the
-    action determines whether the resource matches.
+    layer: index of its layer in the table. settled: Rule 2. bits: of the mask of address and time.
+    clauses: the whole condition; residual: those of its clauses that neither the action nor a mask
+    determines. patterns: six-segment patterns of which one must match; empty where the action determines
+    whether the resource matches.
     """
 
     id: str
     layer: int
     effect: Effect
     settled: Truth
-    required_bits: int
-    forbidden_bits: int
+    bits: MaskBits
     clauses: tuple[Clause, ...]
     residual: tuple[Clause, ...]
     patterns: tuple[ResourcePattern, ...]
@@ -60,7 +78,7 @@ def rules_of(  # noqa: PLR0913 - everything that a rule depends on
     for statement in layer.parts:
         if isinstance(statement, str):
             # An attached policy that does not exist is a deny that cannot be evaluated (DEC-40).
-            yield Rule(statement, at, Effect.DENY, None, 0, 0, (), (), ())
+            yield Rule(statement, at, Effect.DENY, None, MaskBits(), (), (), ())
             continue
         named = statements.truth(statement, entry)
         if named is False:
@@ -68,29 +86,29 @@ def rules_of(  # noqa: PLR0913 - everything that a rule depends on
         reach = resource_reach(statement, entry, catalog)
         if reach.truth is False:
             continue
-        required_bits = forbidden_bits = 0
+        required = forbidden = unknown_without = unknown_with = 0
         truths: list[Truth] = [named, reach.truth]
         residual = []
         for clause in statement.condition:
-            if clause.key == IP and not traits.supports_ip:
-                truths.append(None)  # CAM 11.4
-            elif clause.key in (IP, TIME):
-                negated_address = clause.key == IP and clause.operator.negated
-                forbidden_bits |= bits[clause] if negated_address else 0
-                required_bits |= 0 if negated_address else bits[clause]
+            if clause.key in (IP, TIME):
+                bit, negated_address = bits[clause], clause.key == IP and clause.operator.negated
+                in_doubt = clause.key == IP and not traits.supports_ip  # DEC-62
+                if in_doubt and clause.if_exist:
+                    unknown_with |= bit if negated_address else 0
+                    unknown_without |= 0 if negated_address else bit
+                else:
+                    forbidden |= bit if negated_address else 0
+                    required |= 0 if negated_address else bit
+                    truths.append(None if in_doubt else True)
+            elif clause.key == READ_ONLY and not any(isinstance(each, tuple) for each in clause.wanted):
+                truths.append(clause_truth(clause, read_only_values(entry), {}))
             else:
                 residual.append(clause)
-        yield Rule(
-            statement.id,
-            at,
-            statement.effect,
-            all_of(truths),
-            required_bits,
-            forbidden_bits,
-            statement.condition,
-            tuple(residual),
-            reach.patterns,
-        )
+        settled = all_of(truths)
+        if settled is not False:
+            mask_bits = MaskBits(required, forbidden, unknown_without, unknown_with)
+            conditions = statement.condition, tuple(residual)
+            yield Rule(statement.id, at, statement.effect, settled, mask_bits, *conditions, reach.patterns)
 
 
 class Reach(NamedTuple):
@@ -117,6 +135,10 @@ _NOT_ANY = Reach(
     truth=False, why="the action is authorized at operation level: only the resource '*' grants it"
 )
 _ELSEWHERE = Reach(truth=False, why="names resources of other actions or services")
+_OTHER_LETTERS = Reach(
+    truth=None,
+    why="names the service in another letter case, or by a star, so the deny may be meant for it",
+)
 _MISPLACED = Reach(
     truth=None,
     why="names a resource, but the action has no resources; write '*' (until then the deny applies)",
@@ -142,8 +164,11 @@ def resource_reach(statement: Statement, entry: Action, catalog: Catalog) -> Rea
 
 
 def _misplaced_deny(statement: Statement, entry: Action, catalog: Catalog) -> Reach:
-    """Return whether a deny on resources applies to an action that has none (CAM 11.3, DEC-47)."""
-    if all(pattern.service not in ("", STAR, entry.service) for pattern in statement.patterns):
+    """Return whether a deny on resources applies to an action that has none (CAM 11.3, DEC-47, DEC-60)."""
+    services = [service_match(pattern.service, entry.service, None) for pattern in statement.patterns]
+    if None in services:
+        return _OTHER_LETTERS
+    if not any_of(services):
         return _ELSEWHERE
     rows = catalog.services[entry.service].actions.values()
     aimed_elsewhere = any(

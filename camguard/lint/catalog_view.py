@@ -5,16 +5,18 @@ Rule 1: a resource pattern is compared with the templates of the catalog once, w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from camguard.catalog.model import Action, Granularity
+from camguard.catalog.alternatives import forms_of
+from camguard.catalog.model import Access, Action, Granularity
 from camguard.engine.action_index import ActionIndex
+from camguard.engine.attributes import read_only_values
 from camguard.grammar import placeholders
 from camguard.policy.model import Effect, ResourcePattern
-from camguard.policy.patterns import STAR, star_match
-from camguard.policy.resources import REGION_ALIASES, SEGMENTS
+from camguard.policy.patterns import STAR
+from camguard.policy.resources import REGION_ALIASES, SEGMENTS, region_match, service_match
 from camguard.suggest import few, nearest_names
 
 _HOLE = "\0"  # replaces a placeholder, which any text can take
@@ -43,7 +45,14 @@ class CatalogView:
         self.without_tags = sum(
             actions for name, actions in self.services.items() if not listed[name].tag_authorization
         )
+        self.perhaps_read_only = index.set_of(
+            row
+            for row in index.actions
+            if row.access in {Access.READ, Access.LIST} and read_only_values(row) is None
+        )
+        self.regions = index.catalog.regions | REGION_ALIASES.keys() if index.catalog.regions else frozenset()
         self._shapes: dict[str, list[str]] = {}  # id -> how its resources look
+        self.perhaps_alternatives = 0  # templates of two services have the same placeholder (DEC-61)
         self._shapeless = 0  # resource level, but printed with `*`: only the literal `*` surely matches them
         self._templates: dict[str, list[_Template]] = {}  # by service
         self._read_templates()
@@ -55,16 +64,14 @@ class CatalogView:
         for row in self.index.members(self.resource_level):
             bit = self.index.set_of([row])
             shapes = self._shapes[row.id] = []
-            for text in row.resources:
-                parts = text.split(":", SEGMENTS - 1)
-                if len(parts) != SEGMENTS:
-                    self._shapeless |= bit
-                    continue
-                service = row.service if _has_placeholder(parts[2]) else parts[2]
-                region = _HOLE if _has_placeholder(parts[3]) else parts[3]
-                path = _with_holes(parts[5], row)
-                shapes.append(f"qcs::{service}:::{path.replace(_HOLE, '…')}")
-                gathered[service, region, path] = gathered.get((service, region, path), 0) | bit
+            for _, shape, (region, path, _) in self._shaped(row):
+                shapes.append(shape)
+                key = shape.split(":")[2], region, path
+                gathered[key] = gathered.get(key, 0) | bit
+            if len(shapes) < len(row.resources):
+                self._shapeless |= bit
+            if row.match == "all" and _shares_placeholder(row):
+                self.perhaps_alternatives |= bit
         for (service, region, path), actions in gathered.items():
             self._templates.setdefault(service, []).append(_Template(region, path, actions))
 
@@ -109,8 +116,12 @@ class CatalogView:
         key = (pattern.service, pattern.region, pattern.path, effect)
         reached = self._reached.get(key)
         if reached is None:
-            anywhere = pattern.service in ("", STAR)
-            groups = self._templates.values() if anywhere else [self._templates.get(pattern.service, [])]
+            doubt = None if effect is Effect.DENY else False
+            groups = [
+                templates
+                for service, templates in self._templates.items()
+                if service_match(pattern.service, service, doubt) is not False
+            ]
             # Whether a deny matches a resource without a template is undetermined (CAM 5.3).
             reached = self._shapeless if effect is Effect.DENY else 0
             for template in (template for group in groups for template in group):
@@ -119,9 +130,49 @@ class CatalogView:
             self._reached[key] = reached
         return reached
 
+    def unreached(self, entry: Action, patterns: Sequence[ResourcePattern]) -> tuple[str, ...]:
+        """Return the templates of an action that none of the patterns of its allows may match.
+
+        Of templates that exclude each other one is enough.
+        """
+        missing = {
+            text: shape
+            for text, shape, template in self._shaped(entry)
+            if not any(
+                service_match(pattern.service, shape.split(":")[2], mismatch=False)
+                and _may_match(pattern, template, Effect.ALLOW)
+                for pattern in patterns
+            )
+        }
+        forms = forms_of(entry)
+        reached = {form for text, each in forms.items() if text not in missing for form in each}
+        return tuple(
+            shape for text, shape in missing.items() if not reached.intersection(forms.get(text, ()))
+        )
+
+    def _shaped(self, row: Action) -> Iterator[tuple[str, str, _Template]]:
+        """Yield each template of six segments: as printed, how its resources look, and with holes."""
+        for text in row.resources:
+            parts = text.split(":", SEGMENTS - 1)
+            if len(parts) == SEGMENTS:
+                service = row.service if _has_placeholder(parts[2]) else parts[2]
+                region = _HOLE if _has_placeholder(parts[3]) else parts[3]
+                path = _with_holes(parts[5], row)
+                shape = f"qcs::{service}:::{path.replace(_HOLE, '…')}"
+                yield text, shape, _Template(region, path, self.index.set_of([row]))
+
 
 def _has_placeholder(segment: str) -> bool:
     return any(placeholders(segment))
+
+
+def _shares_placeholder(row: Action) -> bool:
+    services: dict[str, set[str]] = {}
+    for text in row.resources:
+        parts = text.split(":", SEGMENTS - 1)
+        for hole in placeholders(parts[-1], row.bind):
+            services.setdefault(row.bind.get(hole.name, hole.name), set()).add(parts[2 % len(parts)])
+    return any(len(each) > 1 for each in services.values())
 
 
 def _with_holes(path: str, row: Action) -> str:
@@ -136,12 +187,9 @@ def _with_holes(path: str, row: Action) -> str:
 
 def _may_match(pattern: ResourcePattern, template: _Template, effect: Effect) -> bool:
     deny = effect is Effect.DENY
-    if pattern.region not in ("", STAR) and template.region != _HOLE:
-        region = REGION_ALIASES.get(pattern.region, pattern.region)
-        if not template.region:
-            return deny
-        if not star_match(region, REGION_ALIASES.get(template.region, template.region)):
-            return False
+    doubt = None if deny else False
+    if template.region != _HOLE and region_match(pattern.region, template.region, doubt) is False:
+        return False
     # A variable can have any value.
     path = pattern.path if isinstance(pattern.path, str) else STAR.join(pattern.path[::2])
     if deny and path.endswith(("/", "/*")):  # X/* against X, and X/ as a prefix, are undetermined (DEC-15)

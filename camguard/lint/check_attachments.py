@@ -116,10 +116,16 @@ def _foreign_accounts(document: Document, owner: Owner, catalog: Catalog) -> Ite
     statements = document.policy.statements
     if all(owner.account(p.account) == own for s in statements for p in s.patterns):
         return
+    for statement in statements:
+        for pattern in statement.patterns:
+            if pattern.account == owner.app_id:
+                message = f"the account {pattern.account!r} is the APPID of the owner, which reads as a uin,"
+                message += f" so {OUTCOMES[statement.effect]}"
+                yield found("CG620", pattern.where, message, f"uid/{owner.app_id}, or an empty segment")
     templates = {text for row in catalog.actions.values() for text in row.resources if text != STAR}
     printed = {text.split(":", SEGMENTS - 1)[4] for text in templates}
     for pattern in (pattern for statement in statements for pattern in statement.patterns):
-        if owner.account(pattern.account) != own and pattern.account not in printed:
+        if owner.account(pattern.account) not in (own, None) and pattern.account not in printed:
             message = f"{pattern.account!r} is not the owner {own}, so this pattern matches no resource"
             yield found("CG606", pattern.where, message, "an empty account segment, which means the owner")
 

@@ -14,16 +14,18 @@ from camguard.ipset import LINE_END, V4_END, IpSet
 from camguard.lint.codes import Finding, found
 from camguard.lint.statement_view import StatementView, texts_with_variables
 from camguard.policy.conditions import clause_truth
-from camguard.policy.keys import IP, OWN, TAGS, TIME
+from camguard.policy.keys import IP, OWN, READ_ONLY, TAGS, TIME
 from camguard.policy.model import Clause, Qualifier
 from camguard.policy.operators import Kind, Like
 
 _PRINCIPAL_TAG = "${qcs:principal_tag"
 # Keys that are present whenever they are supplied.
-_NEVER_ABSENT = frozenset((IP, TIME, "qcs:uin", "qcs:owner_uin", "qcs:mfa", "qcs:BindToken", "mfa"))
+_NEVER_ABSENT = frozenset(
+    (IP, TIME, READ_ONLY, "qcs:uin", "qcs:owner_uin", "qcs:mfa", "qcs:BindToken", "mfa")
+)
 # Keys of which a call has at most one value, so that all clauses are about the same value.
 _SINGLE = frozenset(
-    (IP, TIME, "qcs:uin", "qcs:owner_uin", "qcs:create_uin", "qcs:vpc", "qcs:mfa", "qcs:BindToken")
+    (IP, TIME, READ_ONLY, "qcs:uin", "qcs:owner_uin", "qcs:create_uin", "qcs:vpc", "qcs:mfa", "qcs:BindToken")
 )
 _ALWAYS = {IP: "address", TIME: "moment"}  # never absent where they are supplied
 
@@ -43,8 +45,11 @@ def unsupplied(views: Sequence[StatementView]) -> Iterator[Finding]:
                 without = touched & view.unjudged_address
                 if without:
                     some = catalog.some(without, 6)
-                    message = f"CAM cannot restrict the source address of {some}, so {view.outcome}"
-                    yield found("CG403", where, message, "a separate statement for them without qcs:ip")
+                    message = f"CAM cannot surely restrict the source address of {some}, so "
+                    instead = "a separate statement for them without qcs:ip"
+                    yield found("CG403", where, message + _outcome(clause, view), instead)
+            elif key == READ_ONLY:
+                yield from _left_out(view, clause, touched)
             elif _is_tag(clause):
                 without = touched & catalog.without_tags
                 if without:
@@ -54,6 +59,24 @@ def unsupplied(views: Sequence[StatementView]) -> Iterator[Finding]:
             elif key not in OWN:
                 message = f"camguard does not supply {key!r}: unless the application does, {view.outcome}"
                 yield found("CG405", where, message)
+
+
+def _outcome(clause: Clause, view: StatementView) -> str:
+    """Return what becomes of a statement where the cloud may not pass the address (DEC-62)."""
+    if view.allows:
+        return "this allow grants only where the address meets it" if clause.if_exist else view.outcome
+    return "this deny applies from every address" if clause.if_exist else "CAM may not apply this deny"
+
+
+def _left_out(view: StatementView, clause: Clause, touched: int) -> Iterator[Finding]:
+    """Find the actions that read by their page, and of which the catalog is not sure (DEC-56)."""
+    catalog = view.catalog
+    left_out = touched & catalog.perhaps_read_only
+    if left_out:
+        does = "does not grant" if view.allows else "blocks"
+        message = f"the page lists {catalog.some(left_out, 6)} as reading, and their names do not confirm it,"
+        message += f" so this {view.statement.effect} {does} them"
+        yield found("CG430", clause.where, message, '"read_only": true in the catalog entry, where it is so')
 
 
 def _is_tag(clause: Clause) -> bool:
@@ -154,12 +177,14 @@ def contradictions(view: StatementView) -> Iterator[Finding]:
         where, _ = view.element("condition")
         written = " and ".join(dict.fromkeys(clause.text for clause in clauses))
         message = f"no {_ALWAYS.get(key, 'value')} of {key} satisfies {written} together"
-        certain = key == TIME or (key == IP and view.judges_address)
+        # Where the address cannot surely be restricted, a clause with _if_exist is unknown and never false.
+        in_doubt = key == IP and any(clause.if_exist for clause in clauses)
+        certain = key == TIME or (key == IP and (view.judges_address or not in_doubt))
         if certain and not view.allows:
-            partly = key == IP and view.touched & view.unjudged_address
+            partly = in_doubt and view.touched & view.unjudged_address
             message += ", so nothing is denied" + (" where the address can be restricted" if partly else "")
             yield found("CG402", where, message, "a separate statement for each clause")
-        elif certain or key != IP:
+        elif view.allows or key != IP:
             yield found("CG401", where, message, "a separate statement for each clause")
 
 

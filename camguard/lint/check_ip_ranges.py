@@ -52,7 +52,7 @@ def _whole_families(
 ) -> Iterator[Finding]:
     """Find clauses that are true for all addresses of a family, or for none."""
     ends = dict(zip(addresses.starts, addresses.ends, strict=True))
-    judged = clause.key == IP and view.judges_address
+    judged = clause.key == IP and view.turns_on_address(clause)
     for family, low, high in _FAMILIES:
         if ends.get(low) != high:
             continue

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
 from camguard.lint.codes import Finding, found
 from camguard.lint.statement_view import StatementView, blocked_without_resource
-from camguard.policy.model import ActionPattern
+from camguard.policy.model import ActionPattern, ResourcePattern
 from camguard.policy.patterns import STAR
+from camguard.policy.resources import region_match, service_match
+from camguard.suggest import nearest_names
 
+_BARE_ACCOUNT = re.compile(r"[0-9]+")
+ACCOUNT = re.compile(r"|\*|(?:uin|uid)/(?:[0-9]+|\*)?")
 _OF_ITS_OWN = 'a separate statement with "resource": "*"'
 
 
@@ -46,10 +51,47 @@ def _of_other_services(view: StatementView) -> bool:
     statement = view.statement
     if view.allows or view.touched or any(STAR in action.service for action in statement.actions):
         return False
-    services = view.catalog.services_of(view.named.either) | {"", STAR}
+    services = view.catalog.services_of(view.named.either)
     return all(
-        isinstance(pattern.path, str) and pattern.service not in services for pattern in statement.patterns
+        isinstance(pattern.path, str)
+        and all(service_match(pattern.service, service, None) is False for service in services)
+        for pattern in statement.patterns
     )
+
+
+def doubtful_segments(view: StatementView) -> Iterator[Finding]:
+    """Find segments that do not surely say what they name (DEC-59, DEC-60), and unknown regions."""
+    catalog = view.catalog
+    services = catalog.services_of(view.named.either)
+    for pattern in view.statement.patterns:
+        where, account = pattern.where, pattern.account
+        if not any(service_match(pattern.service, service, mismatch=False) for service in services):
+            near = [each for each in sorted(services) if service_match(pattern.service, each, None) is None]
+            if near:
+                message = (
+                    f"{pattern.service!r} is {near[0]!r} only if letter case is ignored or '*' is a wildcard"
+                )
+                yield found("CG321", where, f"{message}, so {view.outcome}", near[0])
+        if _BARE_ACCOUNT.fullmatch(account):
+            message = f"the account {account!r} lacks its kind and is read as 'uin/{account}'"
+            yield found("CG121", where, message, f"uin/{account}")
+        elif not ACCOUNT.fullmatch(account):
+            message = f"the account segment {account!r} names no account, so {view.outcome}"
+            yield found("CG320", where, message, "an empty segment, which means the owner, or uin/<digits>")
+        yield from _region(view, pattern)
+
+
+def _region(view: StatementView, pattern: ResourcePattern) -> Iterator[Finding]:
+    known, region = view.catalog.regions, pattern.region
+    if not known or any(region_match(region, each, mismatch=False) for each in known):
+        return
+    near = next((each for each in sorted(known) if region_match(region, each, mismatch=None) is None), "")
+    if near:
+        message = f"{region!r} is {near!r} only if letter case is ignored, so {view.outcome}"
+        yield found("CG321", pattern.where, message, near)
+    else:
+        message = f"the list of known regions does not contain {region!r}"
+        yield found("CG322", pattern.where, message, " or ".join(nearest_names(region, known, 2)))
 
 
 def _resources_without_action(view: StatementView) -> Iterator[Finding]:
@@ -93,3 +135,26 @@ def _not_denied(view: StatementView, pattern: ActionPattern) -> Finding:
         return found("CG303", pattern.where, f"{message}: {why}", _OF_ITS_OWN)
     instead = catalog.resource_shapes(named) or 'a statement with "resource": "*"'
     return found("CG304", pattern.where, f"{message}: {pattern.text!r} has none of these resources", instead)
+
+
+def alternatives(views: Sequence[StatementView]) -> Iterator[Finding]:
+    """Find actions of whose templates the allows of a document reach some and not all (DEC-61)."""
+    allowing = [view for view in views if view.allows]
+    for view in allowing:
+        catalog = view.catalog
+        for entry in catalog.index.members(view.touched & catalog.perhaps_alternatives):
+            others = [other for other in allowing if other.named.either & catalog.index.set_of([entry])]
+            if any(other.statement.any_resource for other in others):
+                continue
+            patterns = [pattern for other in others for pattern in other.statement.patterns]
+            without = catalog.unreached(entry, patterns)
+            if without:
+                where, _ = view.element("resource")
+                message = (
+                    f"{entry.id} also needs an allow of {', '.join(without)}, so nothing is granted here"
+                )
+                instead = (
+                    "an allow of these, or alternatives in the catalog entry where they exclude each other"
+                )
+                yield found("CG323", where, message, instead)
+                break

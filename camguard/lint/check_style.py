@@ -16,7 +16,10 @@ _PREFIX = "name/"
 
 def whole(document: Document) -> Iterator[Finding]:
     """Find obsolete spellings of the document itself."""
-    yield from _capitals(f"{document.policy.source}#", document.tree)
+    if document.in_answer:
+        message = "the policy stands inside of an answer of the API, from which it is read"
+        yield found("CG120", document.at, message, "a file that contains the policy alone")
+    yield from _capitals(document.at, document.tree)
     where, statements = statement_element(document)
     if isinstance(statements, dict):
         message = "the statement is an object instead of a list"
@@ -37,7 +40,7 @@ def elements(view: StatementView) -> Iterator[Finding]:
     if effect != effect.lower():
         yield found("CG102", where, f"the effect {effect!r} has capital letters", effect.lower())
     where, condition = view.element("condition")
-    if condition == {}:
+    if condition in ({}, []):
         message = "the condition is empty, so the statement applies to every call"
         yield found("CG108", where, message, "remove it")
 

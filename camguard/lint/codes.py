@@ -67,7 +67,11 @@ _ROWS = (
     Code("CG107", _W, "project segment that is not empty",
          "The project segment is obsolete; the current syntax leaves it empty (CAM 5.2, DEC-13)."),
     Code("CG108", _W, "empty condition",
-         "An empty condition restricts nothing: the statement applies to every call (CAM 17, DEC-54)."),
+         "An empty condition restricts nothing: the statement applies to every call (DEC-54, DEC-58)."),
+    Code("CG120", _W, "policy inside of an answer of the API",
+         "The answer of GetPolicy was saved instead of the policy that it contains (CAM 3.5)."),
+    Code("CG121", _W, "account in bare digits",
+         "Digits alone are read as the uin of an account; documented is `uin/` before them (DEC-59)."),
     Code("CG201", _E, "deny of an action that does not exist",
          "A misspelled deny protects nothing: the intended action stays open (CAM 4, DEC-11)."),
     Code("CG202", _W, "allow of an action that does not exist",
@@ -108,13 +112,22 @@ _ROWS = (
          "Redundant: another pattern in the list already covers it. Remove it."),
     Code("CG309", _W, "resource that ends with a slash",
          "An allow reaches exactly this resource; a deny blocks everything below it (CAM 5.3, DEC-15)."),
+    Code("CG320", _W, "account segment that names no account",
+         "Whether it matches is undetermined: an allow is ignored, a deny applies (CAM 5.3, DEC-59)."),
+    Code("CG321", _W, "service or region of a resource in the wrong letter case",
+         "Whether it matches is undetermined: an allow is ignored, a deny applies (CAM 5.3, DEC-60)."),
+    Code("CG322", _W, "region that no list contains",
+         "The region is misspelled, or missing in `regions.json` of the catalog (CAM 5.3, DEC-60)."),
+    Code("CG323", _W, "allow of some of the resources that an action needs",
+         "Every template of the action must be allowed, unless its catalog entry says which of them exclude"
+         " each other (CAM 5.5, DEC-61)."),
     Code("CG401", _W, "condition that is never true",
          "All clauses of a condition must be true, and these clauses exclude each other (CAM 7.4)."),
     Code("CG402", _E, "condition of a deny that is never true",
          "All clauses must be true, and these exclude each other, so nothing is denied (CAM 7.4)."),
     Code("CG403", _W, "source address of an action that CAM cannot restrict",
-         "For these actions qcs:ip is undetermined: an allow is ignored, a deny applies to every address."
-         ' With `ip_support = "gateway"` camguard judges it for every action (CAM 11.4, DEC-30).'),
+         "CAM may not receive the address for these actions, so what depends on it is undetermined: an allow"
+         ' is ignored, a deny applies. With `ip_support = "gateway"` camguard judges it (CAM 11.4, DEC-62).'),
     Code("CG404", _W, "tags of a service without tag authorization",
          "Tag keys are undetermined there: an allow is ignored, a deny always applies (CAM 11.5, DEC-30)."),
     Code("CG405", _W, "condition key that camguard does not supply",
@@ -152,6 +165,9 @@ _ROWS = (
          "Adjacent ranges are easier to read and to change when they are written as one."),
     Code("CG421", _W, "pattern that every value matches",
          "`*` matches every value, also the empty one: the clause tests only whether the key is present."),
+    Code("CG430", _W, "reading actions that qcs:read_only_action leaves out",
+         "The key is 1 only where the first word of the action, or its catalog entry, confirms that it only"
+         " reads; else it is undetermined (CAM 8.1, DEC-56)."),
     Code("CG501", _W, "everything is allowed",
          "`*` on `*` without a condition allows every action of every service."),
     Code("CG502", _W, "statement that another statement covers",
@@ -173,6 +189,9 @@ _ROWS = (
          "Every resource here belongs to the owner, so this pattern matches nothing (CAM 5.3, DEC-14)."),
     Code("CG607", _W, "variable that has no value for a role",
          "`${uin}` is undetermined for a role: an allow is ignored, a deny applies (CAM 9, DEC-34)."),
+    Code("CG620", _W, "account that is the owner's APPID",
+         "Without `uid/` before it an APPID reads as the uin of somebody else: an allow is ignored, a deny"
+         " applies (CAM 5.3, DEC-59)."),
 )
 # fmt: on
 CODES: Mapping[str, Code] = MappingProxyType({row.id: row for row in _ROWS})

@@ -33,6 +33,7 @@ CHECKS: tuple[Callable[[StatementView], Iterator[Finding]], ...] = (
     check_resources.beside_star,
     check_redundancy.resources,
     check_resources.reach,
+    check_resources.doubtful_segments,
     check_conditions.negations,
     check_conditions.absences,
     check_conditions.tags,
@@ -45,6 +46,7 @@ CHECKS: tuple[Callable[[StatementView], Iterator[Finding]], ...] = (
 )
 ACROSS: tuple[Callable[[Sequence[StatementView]], Iterator[Finding]], ...] = (
     check_conditions.unsupplied,
+    check_resources.alternatives,
     check_redundancy.statements,
 )
 # The checks that may find an error. An activation runs no others.

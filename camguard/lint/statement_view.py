@@ -14,8 +14,8 @@ from camguard.engine.action_index import NamedActions
 from camguard.lint.catalog_view import CatalogView
 from camguard.policy.actions import covers_service
 from camguard.policy.document import Document
-from camguard.policy.model import ActionPattern, Effect, Statement
-from camguard.policy.patterns import STAR
+from camguard.policy.model import ActionPattern, Clause, Effect, Statement
+from camguard.policy.resources import service_match
 from camguard.strict_json import child
 
 # What becomes of a statement for which it cannot be determined whether it applies.
@@ -65,6 +65,14 @@ class StatementView:
         """Whether the source address is judged for some action that the statement can apply to."""
         return self.every_address or bool(self.touched & ~self.unjudged_address)
 
+    def turns_on_address(self, clause: Clause) -> bool:
+        """Whether an address clause decides about some action that the statement can apply to.
+
+        Where the page does not support it, a clause without _if_exist is still false for an address that does
+        not meet it, and one with _if_exist still true for an address that meets it (DEC-62).
+        """
+        return self.judges_address or clause.if_exist is self.allows
+
     def names(self, pattern: ActionPattern) -> NamedActions:
         """Return the actions that one of the action patterns names."""
         return self.catalog.index.named_by_pattern(pattern, self.statement.effect)
@@ -86,7 +94,7 @@ def statement_views(
 def statement_element(document: Document) -> tuple[str, Any]:
     """Return the pointer and the value of the statement element, which is a list or an object."""
     name, value = next(member for member in document.tree.items() if member[0].lower() == "statement")
-    return child(f"{document.policy.source}#", name), value
+    return child(document.at, name), value
 
 
 def texts_with_variables(statement: Statement) -> Iterator[tuple[str, str]]:
@@ -122,15 +130,14 @@ def _single_actions(statement: Statement, actions: int, catalog: CatalogView) ->
 
 def blocked_without_resource(statement: Statement, named: NamedActions, catalog: CatalogView) -> int:
     """Return the actions without resources that a deny on specific resources blocks (CAM 11.3, DEC-47)."""
-    services = {pattern.service for pattern in statement.patterns}
-    everywhere = bool(services & {"", STAR})
     blocked = 0
     of_resources = named.certain & catalog.resource_level
     without = named.either & ~catalog.resource_level
     while without:
         service = next(catalog.index.members(without)).service
         actions = catalog.services[service]
-        if (everywhere or service in services) and not of_resources & actions:
+        truths = {service_match(pattern.service, service, None) for pattern in statement.patterns}
+        if None in truths or (True in truths and not of_resources & actions):
             blocked |= without & actions
         without &= ~actions
     return blocked

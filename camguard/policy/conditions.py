@@ -28,6 +28,8 @@ _VARIABLES = (Kind.STRING, Kind.BINARY, Kind.NUMERIC)  # operators that take a v
 
 def read_condition(raw: Any, at: str) -> Iterator[Clause | Problem]:
     """Yield each clause of a condition, or a problem in its place. at: the place of the condition."""
+    if raw == []:
+        return  # an empty list is no condition, as an empty object is (DEC-58)
     if not isinstance(raw, dict):
         yield Problem(at, "ConditionError", "condition is not an object")
         return
@@ -131,7 +133,7 @@ def clause_truth(clause: Clause, have: Sequence[Any] | None, bindings: Bindings)
     if clause.operator.kind is Kind.NULL:
         return any_of(clause.operator.holds(not have, wanted) for wanted in clause.wanted)
     if not have:
-        return clause.if_exist  # for_all_value of no value is False, not vacuously True (DEC-29)
+        return clause.if_exist  # for_all_value of no value is False, not vacuously True (DEC-29, DEC-63)
     each = [_value_truth(clause, value, bindings) for value in have]
     if clause.qualifier is Qualifier.ANY:
         return any_of(each)

@@ -8,13 +8,15 @@ Rule 2: every problem is listed, each with its JSON Pointer and with the code th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import reduce
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from camguard.errors import PolicyError, Problem
 from camguard.policy.actions import read_action
 from camguard.policy.conditions import read_condition
+from camguard.policy.mistaken import mistaken, policy_inside
 from camguard.policy.model import ActionPattern, Clause, Effect, Policy, ResourcePattern, Statement
 from camguard.policy.patterns import STAR
 from camguard.policy.resources import read_resource
@@ -22,6 +24,8 @@ from camguard.strict_json import Number, child, is_text, read_json
 from camguard.suggest import nearest
 
 MAX_CHARACTERS = 6144  # white space not counted (CAM 3.4, DEC-5)
+_CODE = "PolicyDocumentError"
+_MARK = "\ufeff"
 _EFFECTS = {"allow": Effect.ALLOW, "Allow": Effect.ALLOW, "deny": Effect.DENY, "Deny": Effect.DENY}
 _POLICY_ELEMENTS = ("version", "statement", "principal", "id", "sid")
 _STATEMENT_ELEMENTS = ("effect", "action", "resource", "condition", "principal", "id", "sid")
@@ -33,10 +37,18 @@ class Document(NamedTuple):
 
     tree: for lint, which reports capital letters and single values. No decision needs it, so the policy does
         not keep it.
+    at: the place of the tree: `source#`, and behind it the pointer into the answer of GetPolicy that the
+        policy was found in.
     """
 
     policy: Policy
     tree: dict[str, Any]
+    at: str
+
+    @property
+    def in_answer(self) -> bool:
+        """Whether the policy was found in an answer of the API, and not as a document of its own."""
+        return not self.at.endswith("#")
 
 
 def parse_policy(text: str | bytes, source: str = "policy") -> Policy:
@@ -50,10 +62,31 @@ def parse_policy(text: str | bytes, source: str = "policy") -> Policy:
 
 
 def parse_document(text: str | bytes, source: str = "policy") -> Document:
-    """Return the policy that one CAM document describes, and its tree. Otherwise as `parse_policy`."""
-    tree = read_json(text, source, PolicyError, "PolicyDocumentError")
-    plain = text.decode() if isinstance(text, bytes) else text
-    return Document(_policy(tree, source, len("".join(plain.split()))), tree)
+    """Return the policy that one CAM document describes, and its tree. Otherwise as `parse_policy`.
+
+    A byte order mark before the document is passed over, and the answer of GetPolicy is read as the document
+    that it holds (CAM 3.5).
+    """
+    plain = text.removeprefix(_MARK) if isinstance(text, str) else text.removeprefix(_MARK.encode())
+    tree = read_json(plain, source, PolicyError, _CODE)
+    inside = policy_inside(tree)
+    if inside is None:
+        shown = plain if isinstance(plain, str) else plain.decode()
+        return Document(_policy(tree, source, f"{source}#", _size(shown)), tree, f"{source}#")
+    at, tree = f"{source}#{inside.pointer}", inside.document
+    size = _characters(tree)
+    if isinstance(tree, str):
+        size, tree = _size(tree), read_json(tree, at, _placed(at), _CODE)
+    return Document(_policy(tree, source, at, size), tree, at)
+
+
+def _size(text: str) -> int:
+    return len("".join(text.split()))
+
+
+def _placed(at: str) -> Callable[[Problem], PolicyError]:
+    """Return the error of a text inside of a document. at: the place of the text, with its `#`."""
+    return lambda problem: PolicyError(problem._replace(where=problem.where.replace(f"{at}#", at)))
 
 
 def policy_from_tree(tree: Any, source: str = "policy") -> Policy:
@@ -61,16 +94,16 @@ def policy_from_tree(tree: Any, source: str = "policy") -> Policy:
 
     Arguments, errors and bounds are those of `parse_policy`.
     """
-    return _policy(tree, source, _characters(tree))
+    return _policy(tree, source, f"{source}#", _characters(tree))
 
 
-def _policy(tree: Any, source: str, size: int) -> Policy:
+def _policy(tree: Any, source: str, at: str, size: int) -> Policy:
     identity = PurePath(source).stem
-    found = list(_read_document(tree, identity, source))
+    found = list(_read_document(tree, identity, at))
     problems = [item for item in found if isinstance(item, Problem)]
     if size > MAX_CHARACTERS:
         message = f"has {size} characters besides white space; {MAX_CHARACTERS} are allowed"
-        problems.insert(0, Problem(source, "PolicyDocumentLengthOverLimit", message))
+        problems.insert(0, Problem(at.removesuffix("#"), "PolicyDocumentLengthOverLimit", message))
     if problems:
         raise PolicyError(*problems)
     return Policy(identity, source, tuple(item for item in found if isinstance(item, Statement)))
@@ -138,11 +171,15 @@ class _Members:
             self.wrong(place, code, f"{name} is missing, empty or not a string")
 
 
-def _read_document(raw: Any, identity: str, source: str) -> Iterator[Statement | Problem]:
+def _read_document(raw: Any, identity: str, document: str) -> Iterator[Statement | Problem]:
     if not isinstance(raw, dict):
-        yield Problem(source, "PolicyDocumentError", "the document is not an object")
+        yield Problem(document.removesuffix("#"), _CODE, "the document is not an object")
         return
-    members = _Members(raw, f"{source}#", _POLICY_ELEMENTS)
+    other = mistaken(raw)
+    if other is not None:
+        yield Problem(reduce(child, other.at, document).removesuffix("#"), other.code, other.message)
+        return
+    members = _Members(raw, document, _POLICY_ELEMENTS)
     at, version = members.element("version")
     if version != "2.0" or isinstance(version, Number):
         members.wrong(at, "VersionError", 'version is not "2.0"')

@@ -1,4 +1,4 @@
-"""The condition keys, and the operators that each may be combined with (CAM 8.1, DEC-32).
+"""The condition keys, and the operators that each may be combined with (CAM 8.1, DEC-32, DEC-57).
 
 Rule 1: a key under `qcs:`, or without a prefix, that this file does not list is an error: it is misspelled.
 Rule 2: a well-formed key of a service (`cos:prefix`) is accepted. Its clauses are unknown for a call that
@@ -18,9 +18,10 @@ TIME = "qcs:current_time"
 RESOURCE_TAG = "qcs:resource_tag"
 REQUEST_TAG = "qcs:request_tag"
 LEGACY_TAG = "qcs:tag"  # the former name of the resource's tags
+READ_ONLY = "qcs:read_only_action"  # 1 or 0, from the catalog entry of the action (DEC-56)
 TAGS = frozenset((RESOURCE_TAG, REQUEST_TAG, LEGACY_TAG))
-# Keys that the fields of a call supply; its `context` never supplies them.
-OWN = TAGS | {IP, TIME}
+# Keys that the fields of a call or the catalog supply; the `context` of a call never supplies them.
+OWN = TAGS | {IP, TIME, READ_ONLY}
 
 _SERVICE_KEY = re.compile(r"[a-z0-9]+:[A-Za-z0-9_.-]+(?:/.+)?", re.DOTALL)
 _BARE_SERVICE_KEYS = frozenset(("cvm_system_disk_size", "product"))
@@ -31,28 +32,24 @@ def _of(*kinds: Kind) -> frozenset[str]:
 
 
 _STRINGS = _of(Kind.STRING)
-_EQUAL = frozenset(("string_equal",))
+_NUMBERS = _of(Kind.NUMERIC)
+_OF_TAGS = _STRINGS | _of(Kind.NULL, Kind.BINARY)  # all three names, with and without a tag key (DEC-57)
+_OF_VPC = _STRINGS | _of(Kind.NULL)
 _ALL = frozenset(OPERATORS)
 _GENERAL: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         IP: _of(Kind.IP),
         TIME: _of(Kind.DATE),
-        **dict.fromkeys(TAGS, _STRINGS),
+        **dict.fromkeys(TAGS, _OF_TAGS),
+        READ_ONLY: _NUMBERS,
         "qcs:mfa": _of(Kind.BOOL),
         "qcs:BindToken": _of(Kind.BOOL),
-        "mfa": frozenset(("numeric_equal", "string_equal")),
+        "mfa": _NUMBERS | {"string_equal", "string_not_equal"},
         "qcs:uin": _STRINGS,
         "qcs:owner_uin": _STRINGS,
-        "qcs:create_uin": _EQUAL,
-        "qcs:vpc": _EQUAL,
-        "vpc:requester_vpc": _EQUAL,
-    },
-)
-_OF_ONE_TAG: Mapping[str, frozenset[str]] = MappingProxyType(
-    {  # null_equal is documented for the current tag keys, not for the former one
-        RESOURCE_TAG: _STRINGS | _of(Kind.NULL),
-        REQUEST_TAG: _STRINGS | _of(Kind.NULL),
-        LEGACY_TAG: _STRINGS,
+        "qcs:create_uin": frozenset(("string_equal",)),
+        "qcs:vpc": _OF_VPC,
+        "vpc:requester_vpc": _OF_VPC,
     },
 )
 
@@ -67,7 +64,7 @@ def operators_of(key: str) -> frozenset[str] | None:
     if "${" in key:
         return None  # variables are allowed in values, not in keys (DEC-33)
     if base in TAGS:
-        return _OF_ONE_TAG[base] if name else None
+        return _OF_TAGS if name else None
     return _ALL if _SERVICE_KEY.fullmatch(key) and not key.startswith("qcs:") else None
 
 

@@ -1,13 +1,15 @@
 """The resource element: six segments, compared segment by segment (CAM 5 and CAM 11.3).
 
 Rule 1: the resource of a call is literal text, never a pattern (CAM 5.3).
-Rule 2: where the vendor's documents disagree, an allow does not match and a deny is unknown (DEC-15).
+Rule 2: where the vendor's documents disagree, or a segment does not say what it names, an allow does not
+        match and a deny is unknown (DEC-15, DEC-59, DEC-60).
 Rule 3: a call of a thousand resources is compared with a pattern at once, as `Targets`. `resource_match`
         compares one resource; both give the same answer.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,7 +25,9 @@ from camguard.policy.values import Truth, all_of
 SEGMENTS = 6
 _END = "\n"  # marks the end of a path in a search; a path that contains it is compared as a whole
 _PROJECTS = frozenset(("", "0", "id/0"))  # DEC-13
-_OWN_ACCOUNT = frozenset(("", "uin/", STAR, "uin/*"))  # DEC-14
+_OWN_ACCOUNT = frozenset(("", STAR, "uin/", "uin/*", "uid/", "uid/*"))  # DEC-14, DEC-59
+_OTHER_ACCOUNT = re.compile(r"(?:uin|uid)/[0-9]+")
+_BARE_ACCOUNT = re.compile(r"[0-9]+")
 # The vendor documents these codes; which region each one means is general knowledge (DEC-16).
 REGION_ALIASES = MappingProxyType(
     {
@@ -47,11 +51,18 @@ class Owner:
     uin: str
     app_id: str
 
-    def account(self, text: str) -> str:
-        """Return the canonical spelling of an account segment (CAM 5.3)."""
-        if text in _OWN_ACCOUNT or text == f"uid/{self.app_id}":
-            return f"uin/{self.uin}"
-        return text
+    def account(self, text: str) -> str | None:
+        """Return the canonical spelling of an account segment (CAM 5.3, DEC-59).
+
+        None where the segment does not say which account it names: words, another letter case, and the
+        owner's APPID without `uid/`, which reads as the uin of somebody else.
+        """
+        own = f"uin/{self.uin}"
+        if text == own or text in _OWN_ACCOUNT or text == f"uid/{self.app_id}":
+            return own
+        if _BARE_ACCOUNT.fullmatch(text):
+            return None if text == self.app_id else f"uin/{text}"
+        return text if _OTHER_ACCOUNT.fullmatch(text) else None
 
     def owns(self, resource: str | None) -> bool:
         """Return whether a call's resource belongs to this account (CAM 10.3).
@@ -159,21 +170,43 @@ def resource_match(
         return mismatch
     return all_of(
         (
-            pattern.service in ("", STAR) or pattern.service == resource.service,
-            _region_match(pattern.region, resource.region, mismatch),
-            owner.account(pattern.account) == owner.account(resource.account),
+            service_match(pattern.service, resource.service, mismatch),
+            region_match(pattern.region, resource.region, mismatch),
+            _account_match(owner.account(pattern.account), owner.account(resource.account), mismatch),
             _path_match(pieces, effect, resource.path),
         ),
     )
 
 
-def _region_match(pattern: str, region: str, mismatch: Truth) -> Truth:
+def service_match(pattern: str, service: str, mismatch: Truth) -> Truth:
+    """Compare a service segment of a policy with a service (CAM 5.3).
+
+    mismatch: the result where the two are equal only if letter case is ignored, or only if a star in the
+    segment is a wildcard (DEC-60): False for an allow, None for a deny.
+    """
+    if pattern in ("", STAR) or pattern == service:
+        return True
+    return mismatch if mismatch is None and star_match(pattern.lower(), service.lower()) else False
+
+
+def region_match(pattern: str, region: str, mismatch: Truth) -> Truth:
+    """Compare a region segment of a policy with a region (CAM 5.3). mismatch: as for `service_match`."""
     if pattern in ("", STAR):
         return True
     if not region:
         return mismatch
     wanted, found = REGION_ALIASES.get(pattern, pattern), REGION_ALIASES.get(region, region)
-    return wanted == found or star_match(wanted, found)
+    if wanted == found or star_match(wanted, found):
+        return True
+    if mismatch is False:
+        return False
+    low, asked = pattern.lower(), region.lower()  # DEC-60
+    return None if star_match(REGION_ALIASES.get(low, low), REGION_ALIASES.get(asked, asked)) else False
+
+
+def _account_match(pattern: str | None, account: str | None, mismatch: Truth) -> Truth:
+    """Compare canonical accounts. None: the segment does not say which account it names (DEC-59)."""
+    return mismatch if pattern is None or account is None else pattern == account
 
 
 # Work of comparing the patterns of one call with its resources, in units of some 30 ns.
@@ -200,10 +233,13 @@ def mask_of(flags: Iterable[bool]) -> int:
 class _Place(NamedTuple):
     """The resources of a call that share service, region and account.
 
-    paths: sorted. masks: of the first i of them, for each i. text: all of them, a NUL between two.
+    account: as `Owner.account` returns it. paths: sorted. masks: of the first i of them, for each i.
+    text: all of them, a NUL between two.
     """
 
-    resource: Resource
+    service: str
+    region: str
+    account: str | None
     paths: list[str]
     masks: list[int]
     text: str
@@ -247,7 +283,7 @@ class Targets:
         self._tails: dict[int, list[str]] = {}
         self._found: dict[tuple[str, ...], list[int]] = {}
         self._work_left = MOST_WORK
-        bound: dict[tuple[str, str, str], list[tuple[str, int]]] = {}
+        bound: dict[tuple[str, str, str | None], list[tuple[str, int]]] = {}
         for at, place in enumerate(places):
             if place is not None:
                 key = place.service, place.region, owner.account(place.account)
@@ -278,12 +314,17 @@ class Targets:
         true = 0
         unknown = 0 if mismatch is False else self._shapeless
         for at, place in enumerate(self._places):
-            resource = place.resource
-            if account != resource.account or pattern.service not in ("", STAR, resource.service):
+            # What is equal or left open is found without a call, because this runs for each pattern.
+            service = pattern.service == place.service or service_match(
+                pattern.service, place.service, mismatch
+            )
+            if service is False:
                 continue
-            reached = _region_match(pattern.region, resource.region, mismatch)
-            if reached is False:
+            region = not pattern.region or region_match(pattern.region, place.region, mismatch)
+            owned = _account_match(account, place.account, mismatch)
+            if region is False or owned is False:
                 continue
+            reached = service and region and owned
             fitting = self._fitting(at, pieces)
             near = 0 if near_pieces is None else self._fitting(at, near_pieces)
             if self._work_left < 0:
@@ -341,7 +382,7 @@ class Targets:
         return self._work_left >= 0
 
 
-def _place(key: tuple[str, str, str], paths: list[tuple[str, int]]) -> _Place:
+def _place(key: tuple[str, str, str | None], paths: list[tuple[str, int]]) -> _Place:
     texts = [path for path, _ in paths]
     masks = [0, *accumulate(1 << 8 * at for _, at in paths)]
-    return _Place(Resource(*key, ""), texts, masks, "\0".join(texts))
+    return _Place(*key, texts, masks, "\0".join(texts))

@@ -94,7 +94,7 @@ def test_a_policy_that_does_not_load_is_not_called_missing(
     assert [finding["code"] for finding in found(capsys)] == ["EffectError"]
 
 
-def test_what_stops_activation_stops_the_load_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_weakens_a_deny_stops_a_strict_load(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     deny = BAD_EFFECT.replace("maybe", "deny").replace("aiart:*", "aiart:TextToImages")
     (folder / "bundle/policies/aiart-settings-locked.json").write_text(deny)
     assert main(["lint", "--fail-on", "error", "--format", "json"]) == 5
@@ -102,7 +102,8 @@ def test_what_stops_activation_stops_the_load_too(folder: Path, capsys: pytest.C
     assert finding["code"] == "CG201"
     assert finding["instead"].startswith("aiart:TextToImage or ")
     with pytest.raises(BundleError, match="CG201"):
-        load_bundle(folder / "bundle", folder / "catalog")
+        load_bundle(folder / "bundle", folder / "catalog", strict=True)
+    assert load_bundle(folder / "bundle", folder / "catalog").statement_count, "DEC-55"
 
 
 def test_the_setting_for_addresses_is_heeded(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

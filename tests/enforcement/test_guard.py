@@ -98,7 +98,10 @@ SHADOWS = [
     pytest.param({"lines": sdk(FROM_ELSEWHERE)}, "no_allow", True, id="no allow"),
     pytest.param({"lines": sdk(FROM_OFFICE, x_tc_action=b"PayOrders")}, "explicit_deny", True, id="a deny"),
     pytest.param(
-        {"lines": sdk(FROM_OFFICE, x_tc_action=b"QueryUser")}, "undetermined_deny", True, id="an unclear deny"
+        {"lines": sdk((b"x-forwarded-for", b"203.0.113.6"), x_tc_action=b"QueryUser")},
+        "undetermined_deny",
+        True,
+        id="an unclear deny",
     ),
     pytest.param(
         {"lines": sdk(FROM_OFFICE, x_tc_action=b"New")}, "action_unknown", True, id="an unknown action"

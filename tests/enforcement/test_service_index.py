@@ -239,7 +239,7 @@ WORDS = [
     pytest.param({"x_tc_version": b"latest"}, "version_invalid", id="DEC-50 no version"),
     pytest.param(
         {"x_tc_version": b"2018-01-01", "x_tc_action": b"QueryUser", "host": b"partners.gw.example"},
-        "undetermined_deny",
+        "no_allow",
         id="a version where none is listed",
     ),
 ]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from camguard.catalog.model import Granularity
+from camguard.catalog.model import Catalog, Granularity
 from camguard.engine.action_index import ActionIndex
 from camguard.lint import CatalogView, Finding, lint
 from camguard.policy.document import parse_document
@@ -16,10 +16,15 @@ from tests.company import action, catalog, service
 RESOURCE, SERVICE = Granularity.RESOURCE, Granularity.SERVICE
 INSTANCE = "qcs::vm:${region}:uin/${uin}:instance/${instanceId}"
 DISK = "qcs::vm:$region:$account:disk/{diskId}"
+MACHINES = (
+    "qcs::tat:${region}:uin/${uin}:command/${commandId}",
+    "qcs::cvm:${region}:uin/${uin}:instance/${instanceId}",
+    "qcs::lighthouse:${region}:uin/${uin}:instance/${instanceId}",
+)
 EVERY_INSTANCE = "qcs::vm:${region}:uin/${uin}:instance/*"
 
 
-CATALOG = catalog(
+_SERVICES = catalog(
     service("art", "TextToImage", "ImageToImage", "DescribeJob"),
     service("desk", action("desk:QueryUser", ip_restriction=False), "QueryUserList"),
     service(
@@ -32,6 +37,13 @@ CATALOG = catalog(
         tag_authorization=True,
     ),
     service(
+        "tat",
+        action("tat:Run", *MACHINES),
+        action("tat:Either", *MACHINES, alternatives=({"cvm": "ins-*", "lighthouse": "lhins-*"},)),
+        action("tat:Any", *MACHINES, match="any"),
+        granularity=RESOURCE,
+    ),
+    service(
         "whole",
         action("whole:Do", granularity=SERVICE),
         action("whole:Undo", granularity=SERVICE),
@@ -39,6 +51,7 @@ CATALOG = catalog(
     ),
 )
 
+CATALOG = Catalog(_SERVICES.services, frozenset(("ap-guangzhou", "ap-beijing")))
 VIEW = CatalogView(ActionIndex(CATALOG))
 
 Statement = Mapping[str, Any]

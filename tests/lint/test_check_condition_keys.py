@@ -7,6 +7,7 @@ import pytest
 from tests.company import inside, outside
 from tests.lint.statements import ANY, TAG, Statement, allow, deny, findings, pointers, tagged
 
+READ_ONLY = {"numeric_equal": {"qcs:read_only_action": 1}}
 # code, where in the statement, statements that have it, statements that almost have it
 ROWS = [
     pytest.param("CG403", "/condition/ip_equal/qcs:ip", [allow("desk:*", **inside("10.0.0.0/8"))],
@@ -15,6 +16,18 @@ ROWS = [
     pytest.param("CG403", "/condition/ip_not_equal/qcs:ip", [deny("*", **outside("10.0.0.0/8"))],
                  [deny("art:*", **outside("10.0.0.0/8"))],
                  id="a deny by address where it cannot be restricted"),
+    pytest.param("CG403", "/condition/ip_equal_if_exist/qcs:ip",
+                 [deny("desk:*", ip_equal_if_exist={"qcs:ip": "10.0.0.0/8"})],
+                 [deny("desk:QueryUserList", ip_equal_if_exist={"qcs:ip": "10.0.0.0/8"})],
+                 id="DEC-62 a deny by address that applies from everywhere"),
+    pytest.param("CG403", "/condition/ip_equal_if_exist/qcs:ip",
+                 [allow("desk:*", ip_equal_if_exist={"qcs:ip": "10.0.0.0/8"})],
+                 [allow("desk:QueryUserList", ip_equal_if_exist={"qcs:ip": "10.0.0.0/8"})],
+                 id="DEC-62 an allow by address with _if_exist"),
+    pytest.param("CG430", "/condition/numeric_equal/qcs:read_only_action", [allow("art:*", **READ_ONLY)],
+                 [allow("art:DescribeJob", **READ_ONLY)], id="DEC-56 reading actions that are left out"),
+    pytest.param("CG430", "/condition/numeric_equal/qcs:read_only_action", [deny("art:*", **READ_ONLY)],
+                 [deny("art:DescribeJob", **READ_ONLY)], id="DEC-56 reading actions that a deny blocks"),
     pytest.param("CG404", "/condition/for_any_value:string_equal/qcs:resource_tag", [allow("art:*", **ANY)],
                  [allow("vm:Reboot", **ANY)], id="tags of a product without tags"),
     pytest.param("CG405", "/condition/string_equal/cos:prefix", [allow(string_equal={"cos:prefix": "a"})],
@@ -75,4 +88,4 @@ def test_what_another_allow_grants_without_the_address_is_not_held_against_one()
 
 def test_a_finding_names_a_few_actions_and_counts_the_others() -> None:
     (finding,) = (f for f in findings(allow("*", **ANY)) if f.code == "CG404")
-    assert "art:DescribeJob, art:ImageToImage, art:TextToImage and 4 more" in finding.message
+    assert "art:DescribeJob, art:ImageToImage, art:TextToImage and 7 more" in finding.message

@@ -27,8 +27,9 @@ ROWS = [
                  id="a deny of a resource that the action does not have"),
     pytest.param("CG305", "/resource", [deny("art:*", "qcs::vm:::instance/*")],
                  [deny("*", "qcs::vm:::instance/*")], id="a deny on the resources of another product"),
-    pytest.param("CG305", "/resource", [deny("vm:Reboot", ["qcs::VM:::*", "qcs::disk:::*"])],
-                 [deny("vm:Reboot", ["qcs::VM:::*", "qcs::vm:::*"])], id="a deny on a product in capitals"),
+    pytest.param("CG305", "/resource", [deny("vm:Reboot", ["qcs::art:::*", "qcs::disk:::*"])],
+                 [deny("vm:Reboot", ["qcs::VM:::*", "qcs::disk:::*"])],
+                 id="a deny on other products, unless one is the product in capitals"),
     pytest.param("CG306", "/resource/1", [allow("vm:Reboot", [VM, "qcs::vm:::disk/d-1"])],
                  [allow("vm:Attach", [VM, "qcs::vm:::disk/d-1"])], id="a resource of no named action"),
     pytest.param("CG306", "/resource", [deny("vm:Reboot", "qcs::vm:::instnace/*")],
@@ -39,6 +40,21 @@ ROWS = [
                  [allow("vm:Run", "qcs::vm:::instance/*")], id="one instance where none exists yet"),
     pytest.param("CG307", "/resource/0", [allow("vm:Reboot", [VM, "*"])], [allow("vm:Reboot", [VM])],
                  id="a resource beside the star"),
+    pytest.param("CG121", "/resource", [allow("vm:Reboot", "qcs::vm::100100:instance/*")],
+                 [allow("vm:Reboot", "qcs::vm::uin/100100:instance/*")], id="DEC-59 bare digits"),
+    pytest.param("CG320", "/resource/1", [deny("vm:Reboot", [VM, "qcs::vm::$account:instance/*"])],
+                 [deny("vm:Reboot", [VM, "qcs::vm::uid/*:instance/*"])], id="DEC-59 a placeholder"),
+    pytest.param("CG320", "/resource", [allow("vm:Reboot", "qcs::vm::Uin/1:instance/*")],
+                 [allow("vm:Reboot", "qcs::vm::uin/1:instance/*")], id="DEC-59 an account in capitals"),
+    pytest.param("CG321", "/resource", [deny("vm:Reboot", "qcs::VM:::instance/*")],
+                 [deny("vm:Reboot", "qcs::vm:::instance/*")], id="DEC-60 a product in capitals"),
+    pytest.param("CG321", "/resource", [allow("art:*", "qcs::a*:::*")],
+                 [allow("art:*", "qcs::b*:::*")], id="DEC-60 a star in the product"),
+    pytest.param("CG321", "/resource", [deny("vm:Reboot", "qcs::vm:AP-Guangzhou::instance/*")],
+                 [deny("vm:Reboot", "qcs::vm:ap-guangzhou::instance/*")], id="DEC-60 a region in capitals"),
+    pytest.param("CG322", "/resource", [allow("vm:Reboot", "qcs::vm:ap-guangzou::instance/*")],
+                 [allow("vm:Reboot", ["qcs::vm:gz::instance/*", "qcs::vm:ap-*::instance/*"])],
+                 id="DEC-60 a region that no list contains"),
 ]  # fmt: skip
 
 
@@ -47,6 +63,31 @@ def test_a_statement_has_the_finding_or_almost(
     code: str, where: str, has: list[Statement], almost: list[Statement]
 ) -> None:
     assert pointers(findings(*has), code) == [f"/statement/0{where}"]
+    assert pointers(findings(*almost), code) == []
+
+
+COMMAND, CVM = "qcs::tat:::command/*", "qcs::cvm:::instance/*"
+LIGHTHOUSE = "qcs::lighthouse:::instance/*"
+# code, statements that have it in the first one, statements that almost have it
+ACROSS = [
+    pytest.param("CG323", [allow("tat:Run", [COMMAND, CVM])], [allow("tat:Run", [COMMAND, CVM, LIGHTHOUSE])],
+                 id="DEC-61 an allow of one of two templates with one placeholder"),
+    pytest.param("CG323", [allow("tat:*", CVM)], [allow("tat:*", CVM), allow("tat:*", [COMMAND, LIGHTHOUSE])],
+                 id="DEC-61 an allow of one template of three"),
+    pytest.param("CG323", [allow("tat:Run", COMMAND)], [allow("tat:Either", [COMMAND, CVM])],
+                 id="DEC-61 an action whose entry has alternatives"),
+    pytest.param("CG323", [allow("tat:Either", [CVM, LIGHTHOUSE])], [allow("tat:Any", [CVM])],
+                 id="DEC-61 an allow of both alternatives without the third template"),
+    pytest.param("CG323", [allow("tat:Run", CVM)], [allow("tat:Run", CVM), allow("tat:*")],
+                 id="DEC-61 an allow of every resource beside it"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "has", "almost"), ACROSS)
+def test_a_document_has_the_finding_or_almost(
+    code: str, has: list[Statement], almost: list[Statement]
+) -> None:
+    assert pointers(findings(*has), code) == ["/statement/0/resource"]
     assert pointers(findings(*almost), code) == []
 
 

@@ -34,6 +34,8 @@ ROWS = [
     pytest.param("CG107", "/resource", [allow("vm:Reboot", "qcs:id/0:vm:::instance/*")],
                  [allow("vm:Reboot", "qcs::vm:::instance/*")], id="a project segment"),
     pytest.param("CG108", "/condition", [{**allow(), "condition": {}}], [allow()], id="an empty condition"),
+    pytest.param("CG108", "/condition", [{**allow(), "condition": []}], [allow()],
+                 id="DEC-58 an empty list as condition"),
 ]  # fmt: skip
 
 
@@ -66,3 +68,12 @@ def test_a_statement_that_is_an_object() -> None:
     listed = findings(whole=text % json.dumps([allow("name/art:TextToImage")]))
     assert pointers(listed, "CG103") == []
     assert pointers(listed, "CG101") == ["/Statement/0/action"]
+
+
+def test_a_policy_inside_of_an_answer_is_found_there() -> None:
+    """CAM 3.5."""
+    inside = json.dumps({"version": "2.0", "statement": [allow("name/art:TextToImage")]})
+    answer = findings(whole=json.dumps({"Response": {"PolicyDocument": inside}}))
+    assert pointers(answer, "CG120") == ["/Response/PolicyDocument"]
+    assert pointers(answer, "CG101") == ["/Response/PolicyDocument/statement/0/action"]
+    assert pointers(findings(whole=inside), "CG120") == []

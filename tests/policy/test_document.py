@@ -79,7 +79,7 @@ STATEMENTS = [
                  id="a resource without segments"),
     pytest.param(statement(resource=["*", "qcs:9:cvm:::a"]), "/resource/1", "ResourceProjectError",
                  "'qcs:9:cvm:::a' has '9' as its project segment; leave that segment empty", id="a project"),
-    pytest.param(statement(condition=[]), "/condition", "ConditionError", "condition is not an object",
+    pytest.param(statement(condition=[1]), "/condition", "ConditionError", "condition is not an object",
                  id="a condition that is a list"),
     pytest.param(condition(ip_equals={"qcs:ip": "::1"}), "/condition/ip_equals", "ConditionTypeError",
                  "unknown operator 'ip_equals' (did you mean 'ip_equal' or 'ip_not_equal'?)",
@@ -160,8 +160,9 @@ DOCUMENTS = [
     pytest.param({"version": "2.0", "statement": statement(effect="x")}, "p.json#/statement/effect",
                  "EffectError", "effect is 'x', not 'allow' or 'deny'",
                  id="the one statement without a list"),
-    pytest.param({"version": "2.0", "statement": [GOOD], "principal": "*"}, "p.json#/principal",
-                 "PrincipalError", PRINCIPAL, id="a principal of all statements"),
+    pytest.param({"version": "2.0", "statement": [GOOD, GOOD | {"principal": "*"}]},
+                 "p.json#/statement/1/principal", "PrincipalError", PRINCIPAL,
+                 id="a principal of one statement among others"),
     pytest.param({"version": "2.0", "statement": [GOOD], "effect": "allow"}, "p.json#/effect",
                  "StatementError", "unknown element 'effect'",
                  id="an element of statements"),
@@ -180,11 +181,11 @@ def test_every_problem_is_listed_in_the_order_of_the_document() -> None:
         "effect": "x",
         "action": ["y", "*"],
         "resource": "z",
-        "condition": [],
+        "condition": [1],
         "sids": "",
         "principal": 1,
     }
-    found = problems({"version": "1", "statement": [wrong, 1], "x": 1})
+    found = problems({"version": "3.0", "statement": [wrong, 1], "x": 1})
     assert [(each.where.removeprefix("p.json#"), each.code) for each in found] == [
         ("/x", "StatementError"),
         ("/version", "VersionError"),
@@ -283,7 +284,7 @@ def test_every_part_of_a_policy_knows_its_place_as_the_document_spells_it() -> N
 
 
 def test_a_problem_is_placed_as_the_document_spells_it() -> None:
-    statement = {"Effect": "grant", "Action": ["x"], "Resource": 1, "Condition": []}
+    statement = {"Effect": "grant", "Action": ["x"], "Resource": 1, "Condition": 1}
     written = {"Version": "3.0", "Statement": statement}
     with pytest.raises(PolicyError) as caught:
         parse_policy(json.dumps(written))

@@ -17,15 +17,16 @@ ORDERS = ("equal", "not_equal", "less_than", "less_than_equal", "greater_than", 
 KEYS = [
     pytest.param("qcs:ip", {"ip_equal", "ip_not_equal"}, id="the address"),
     pytest.param("qcs:current_time", {f"date_{name}" for name in ORDERS}, id="the time"),
-    *(pytest.param(key, STRINGS, id=key) for key in ("qcs:resource_tag", "qcs:request_tag", "qcs:tag")),
-    *(pytest.param(f"{key}/a/b", STRINGS | {"null_equal"}, id=f"a key of {key}")
-      for key in ("qcs:resource_tag", "qcs:request_tag")),
-    pytest.param("qcs:tag/a", STRINGS, id="a key of the old name of tags"),
+    pytest.param("qcs:read_only_action", {f"numeric_{name}" for name in ORDERS}, id="DEC-56 reading actions"),
+    *(pytest.param(key, STRINGS | {"null_equal", "binary_equal"}, id=f"DEC-57 {key}")
+      for base in ("qcs:resource_tag", "qcs:request_tag", "qcs:tag") for key in (base, f"{base}/a/b")),
     *(pytest.param(key, {"bool_equal"}, id=key) for key in ("qcs:mfa", "qcs:BindToken")),
-    pytest.param("mfa", {"numeric_equal", "string_equal"}, id="the old key of the second factor"),
+    pytest.param("mfa", {*(f"numeric_{name}" for name in ORDERS), "string_equal", "string_not_equal"},
+                 id="DEC-57 the old key of the second factor"),
     *(pytest.param(key, STRINGS, id=key) for key in ("qcs:uin", "qcs:owner_uin")),
-    *(pytest.param(key, {"string_equal"}, id=key)
-      for key in ("qcs:create_uin", "qcs:vpc", "vpc:requester_vpc")),
+    pytest.param("qcs:create_uin", {"string_equal"}, id="the creator"),
+    *(pytest.param(key, STRINGS | {"null_equal"}, id=f"DEC-57 {key}")
+      for key in ("qcs:vpc", "vpc:requester_vpc")),
     *(pytest.param(key, OPERATORS.keys(), id=f"a service's own key, {key}")
       for key in ("cos:prefix", "cos:x-cos-acl", "bmvpc:unVpcId", "cos:a.b_c/d e\n", "6:7",
                   "cvm_system_disk_size", "product")),
@@ -45,6 +46,15 @@ def test_which_operators_may_meet_a_key(key: str, operators: set[str] | None) ->
 def test_which_keys_are_the_languages_own() -> None:
     assert set(known_keys()) == {
         *("qcs:ip", "qcs:current_time", "qcs:resource_tag", "qcs:request_tag", "qcs:tag", "qcs:mfa", "mfa"),
-        *("qcs:BindToken", "qcs:uin", "qcs:owner_uin", "qcs:create_uin", "qcs:vpc", "vpc:requester_vpc"),
+        *(
+            "qcs:read_only_action",
+            "qcs:BindToken",
+            "qcs:uin",
+            "qcs:owner_uin",
+            "qcs:create_uin",
+            "qcs:vpc",
+            "vpc:requester_vpc",
+        ),
     }
-    assert {"qcs:ip", "qcs:current_time", "qcs:resource_tag", "qcs:request_tag", "qcs:tag"} == OWN
+    tags = {"qcs:resource_tag", "qcs:request_tag", "qcs:tag"}
+    assert tags | {"qcs:ip", "qcs:current_time", "qcs:read_only_action"} == OWN
