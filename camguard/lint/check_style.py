@@ -39,7 +39,7 @@ def elements(view: StatementView) -> Iterator[Finding]:
     where, condition = view.element("condition")
     if condition == {}:
         message = "the condition is empty, so the statement applies to every call"
-        yield found("CG108", where, message, "remove it")
+        yield found("CG108", where, message)
 
 
 def prefixes(view: StatementView) -> Iterator[Finding]:

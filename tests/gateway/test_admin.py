@@ -114,7 +114,13 @@ def test_reload_answers_with_what_came_of_it(
 ) -> None:
     house = House()
     house.result, house.problems = result, problems
-    expected = {"result": result, "revision": "ab12", "problems": [problem._asdict() for problem in problems]}
+    expected = {
+        "result": result,
+        "revision": "ab12",
+        "problems": [problem._asdict() for problem in problems],
+        "findings": None,
+        "new_errors": [],
+    }
     assert house.answer("POST", "/-/reload") == (status, expected)
 
 

@@ -6,11 +6,10 @@ import pytest
 
 from tests.lint.statements import (
     VM,
-    Statement,
     allow,
     deny,
-    findings,
-    pointers,
+    table_of_findings,
+    table_of_questions,
 )
 
 # code, where in the statement, statements that have it, statements that almost have it
@@ -31,9 +30,9 @@ ROWS = [
                  [deny("vm:Reboot", ["qcs::VM:::*", "qcs::vm:::*"])], id="a deny on a product in capitals"),
     pytest.param("CG306", "/resource/1", [allow("vm:Reboot", [VM, "qcs::vm:::disk/d-1"])],
                  [allow("vm:Attach", [VM, "qcs::vm:::disk/d-1"])], id="a resource of no named action"),
-    pytest.param("CG306", "/resource", [deny("vm:Reboot", "qcs::vm:::instnace/*")],
+    pytest.param("CG320", "/resource", [deny("vm:Reboot", "qcs::vm:::instnace/*")],
                  [deny("vm:Reboot", "qcs::vm:::inst*")], id="a misspelt type of resource"),
-    pytest.param("CG306", "/resource/1", [deny(["vm:Reboot", "art:*"], [VM, "qcs::disk:::d-1"])],
+    pytest.param("CG320", "/resource/1", [deny(["vm:Reboot", "art:*"], [VM, "qcs::disk:::d-1"])],
                  [deny(["vm:Reboot", "art:*"], [VM, "qcs::art:::d-1"])], id="a resource of no named product"),
     pytest.param("CG306", "/resource", [allow("vm:Run", "qcs::vm:::instance/ins-1")],
                  [allow("vm:Run", "qcs::vm:::instance/*")], id="one instance where none exists yet"),
@@ -42,12 +41,7 @@ ROWS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("code", "where", "has", "almost"), ROWS)
-def test_a_statement_has_the_finding_or_almost(
-    code: str, where: str, has: list[Statement], almost: list[Statement]
-) -> None:
-    assert pointers(findings(*has), code) == [f"/statement/0{where}"]
-    assert pointers(findings(*almost), code) == []
+test_a_statement_has_the_finding_or_almost = table_of_findings(ROWS)
 
 
 # statement, code, what is proposed
@@ -57,7 +51,4 @@ INSTEAD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("statement", "code", "instead"), INSTEAD)
-def test_what_to_write_instead(statement: Statement, code: str, instead: str) -> None:
-    (finding,) = (f for f in findings(statement) if f.code == code)
-    assert instead in finding.instead
+test_a_finding_asks_what_was_meant = table_of_questions(INSTEAD)
