@@ -50,7 +50,7 @@ from tests.oracle_documents import (
     validate,
 )
 
-__all__ = ["Answer", "decide", "misspelt_denies", "validate"]
+__all__ = ["Answer", "decide", "validate"]
 
 Truth: TypeAlias = bool | None
 Value: TypeAlias = str | Fraction | Address
@@ -464,17 +464,3 @@ def decide(
         call=call,
     )
     return judge(layers, query)
-
-
-def misspelt_denies(catalog: Mapping[str, Any], policies: Mapping[str, Any]) -> list[str]:
-    """Exact action names in denies that nothing in the catalog has, letter case aside (DEC-11, DEC-7)."""
-    known = {f"{service}:{row['name']}".lower() for service in catalog for row in catalog[service]["actions"]}
-    return [
-        action
-        for document in policies.values()
-        for statement in statements_of(as_text(document))
-        for action in statement.actions
-        if statement.effect == "deny"
-        and "*" not in action
-        and action.removeprefix("name/").lower() not in known
-    ]

@@ -13,7 +13,7 @@ import pytest
 
 from camguard import Reason
 from tests import oracle
-from tests.casebook import CALL, FOLDER, catalogs, decision_cases, document_cases, raw_cases, rule_of
+from tests.casebook import CALL, FOLDER, decision_cases, document_cases, raw_cases, rule_of
 
 # Sections and decisions of SEMANTICS.md that a case of policies and calls can show. Left out: DEC-38
 # (camguard reads no resource policies) and DEC-49 to DEC-53 (freshness, the wire).
@@ -115,7 +115,6 @@ def test_policies_of_decisions_load() -> None:
     for case in decision_cases():
         for text in [*case.policies.values(), case.call["session"]]:
             assert text is None or oracle.validate(text) == [], case.id
-        assert oracle.misspelt_denies(catalogs()["main"], case.policies) == [], case.id
 
 
 def test_every_file_describes_itself_and_is_read() -> None:

@@ -26,7 +26,7 @@ def sarif(
     """Return the log of one run.
 
     texts: the text of each file, by its name in `Finding.where`; a file without one gets no line.
-    accepted: findings that the log shows as suppressed (SARIF section 3.35).
+    accepted: findings that the log shows as suppressed (`suppressions`).
     """
     used = sorted({finding.code for finding in (*findings, *(each.finding for each in accepted))})
     results = [_result(finding, used.index(finding.code), texts) for finding in findings]

@@ -27,7 +27,6 @@ from camguard.suggest import nearest
 _FILE: Final = "lint.toml"
 _OF_ACCEPTANCES: Final = "CG7"
 _LINE = re.compile(r"\(at line (\d+), column \d+\)")
-_AT_STATEMENT = re.compile(r"/statement(?:/(\d+))?(?:/|$)", re.IGNORECASE)
 
 
 class Acceptance(NamedTuple):
@@ -234,11 +233,12 @@ def _place(finding: Finding, documents: Mapping[str, Document], principals: str)
     policy = PurePath(file).stem
     if policy not in documents or documents[policy].policy.source != file:
         return None
-    inside = _AT_STATEMENT.match(pointer)
-    _, written = statement_element(documents[policy])
-    if inside is None or (inside[1] is None and isinstance(written, list)):
+    where, written = statement_element(documents[policy])
+    inside = f"{finding.where}/".startswith(f"{where}/")
+    number = finding.where.removeprefix(where).partition("/")[2].partition("/")[0]
+    if not inside or (isinstance(written, list) and not number):
         return _Place(policy, frozenset(), None)
-    number = int(inside[1] or 0)
-    statement = written[number] if isinstance(written, list) else written
+    statement = written[int(number)] if isinstance(written, list) else written
     sid = next((value for name, value in statement.items() if name.lower() == "sid"), None)
-    return _Place(policy, frozenset((number, sid) if is_text(sid) else (number,)), None)
+    at = int(number) if isinstance(written, list) else 0
+    return _Place(policy, frozenset((at, sid) if is_text(sid) else (at,)), None)

@@ -269,3 +269,43 @@ def test_a_suggestion_is_a_question(folder: Path, capsys: pytest.CaptureFixture[
     policy(folder, "one", deny("aiart:TextToImages"))
     assert main(["lint", str(folder / "bundle/policies/one.json")]) == 5
     assert capsys.readouterr().out.splitlines()[1] == "        did you mean aiart:TextToImage?"
+
+
+# Policies as the vendor prints them in its console and its manuals: what each is about, statements.
+PRESETS = [
+    pytest.param([{"effect": "allow", "action": "*", "resource": "*"}], id="an administrator"),
+    pytest.param(
+        [{"action": ["name/aiart:*", "aiart:Describe*"], "resource": "*", "effect": "allow"}],
+        id="full access, with the old prefix and an entry too many",
+    ),
+    pytest.param(
+        {"Effect": "Allow", "Action": "name/aiart:Query*", "Resource": ["*"]}, id="one statement in capitals"
+    ),
+    pytest.param(
+        [{"effect": "allow", "action": "aiart:*", "resource": "*", "condition": {}}], id="an empty condition"
+    ),
+    pytest.param(
+        [{"effect": "allow", "action": "aiart:*", "resource": "*",
+          "condition": {"ip_equal": {"qcs:ip": ["10.1.0.0/24", "10.1.1.0/24", "10.1.1.0/24"]}}}],
+        id="ranges that are adjacent, and one twice",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("statement", PRESETS)
+def test_no_style_code_counts(statement: object, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("preset.json").write_text(json.dumps({"version": "2.0", "statement": statement}))
+    assert main(["lint", "preset.json", "--ignore", "CG206,CG501"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 1, "no finding of style is printed"
+    assert main(["lint", "preset.json", "--fail-on", "style", "--format", "json"]) == 5
+    assert json.loads(capsys.readouterr().out)["findings"] != []
+
+
+def test_serve_check_prints_the_findings(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    policy(folder, "one", deny("aiart:TextToImages"))
+    assert main(["serve", "--check"]) == 0
+    assert "findings: error 1, warning 3, style 1, accepted 0; errors that this" in caplog.text
+    assert "policies/one.json#/statement/0/action: the catalog does not contain" in caplog.text
+    assert "(did you mean aiart:TextToImage?) [CG201]" in caplog.text
