@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from camguard.engine.principals import Principals, read_principals
-from camguard.lint import Finding, Findings, lint_bundle
+from camguard.lint import Finding, Findings, found, lint_bundle
+from camguard.lint.acceptances import accept, read_acceptances
 from camguard.policy.document import parse_document
 from tests.company import OWNER
 from tests.lint.statements import VIEW, allow, deny
@@ -129,6 +130,8 @@ ROWS = [
                  id="an unknown key of an entry"),
     pytest.param("CG701", entry("CG999", "policy = 'open'"), "/accept/0/code",
                  "there is no lint code 'CG999'", id="an unknown code"),
+    pytest.param("CG701", entry("CG501", "policy = 'open'").replace("'CG501'", "501"), "/accept/0/code",
+                 "must be a string", id="a number as code"),
     pytest.param("CG701", entry("CG5", "policy = 'open'"), "/accept/0/code",
                  "there is no lint code 'CG5'", id="the beginning of a code"),
     pytest.param("CG701", entry("CG703", "policy = 'open'"), "/accept/0/code", "cannot be accepted",
@@ -172,6 +175,14 @@ def test_a_fault_of_the_file_is_a_finding_with_its_place(
     assert [(finding.code, finding.where) for finding in found] == [(code, place)]
     assert message in found[0].message
     assert whole.accepted == (), "nothing is accepted by half a file"
+
+
+def test_a_finding_elsewhere_is_never_accepted() -> None:
+    acceptances, problems = read_acceptances(entry("CG501", "policy = 'open'").encode())
+    assert problems == ()
+    elsewhere = found("CG501", "other/open.json", "one")
+    result = accept([elsewhere], acceptances, {}, TODAY, unread=["open"])
+    assert (result.open, result.accepted) == ((elsewhere,), ())
 
 
 def test_a_file_that_is_no_utf_8_is_a_finding() -> None:

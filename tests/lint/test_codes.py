@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from camguard.lint import CODES, Code, Severity
+from camguard.lint import CODES, Code, Severity, found
 from camguard.lint import codes as codes_module
 from tests.lint import (
     test_acceptances,
@@ -106,3 +106,9 @@ def test_no_code_gives_orders(code: Code) -> None:
 )
 def test_severities_are_ordered(severity: Severity, least: Severity, *, reached: bool) -> None:
     assert severity.reaches(least) is reached
+
+
+def test_a_finding_asks_what_was_meant() -> None:
+    finding = found("CG201", "a.json", "there is no such action", "art:TextToImage")
+    assert finding.advice == "there is no such action (did you mean art:TextToImage?)"
+    assert found("CG201", "a.json", "there is no such action").advice == "there is no such action"
