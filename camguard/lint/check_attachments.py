@@ -129,7 +129,7 @@ def _foreign_accounts(document: Document, owner: Owner, printed: Collection[str]
     for statement in document.policy.statements:
         for pattern in statement.patterns:
             if owner.account(pattern.account) != own and pattern.account not in printed:
-                code = "CG606" if statement.effect is Effect.ALLOW else "CG620"
+                code = "CG606" if statement.effect is Effect.ALLOW else "CG621"
                 message = f"{pattern.account!r} is not the owner {own}, so this pattern matches no resource"
                 yield found(code, pattern.where, message, "an empty account segment, which means the owner")
 

@@ -113,7 +113,7 @@ def tags(view: StatementView) -> Iterator[Finding]:
             if "&" not in text and not open_ended and not isinstance(wanted, tuple):
                 message = f"{text!r} does not have the form key&value, so it equals no tag"
                 harmless = clause.operator.negated != view.allows  # it grants nothing, or blocks more
-                yield found("CG411" if harmless else "CG430", place, message, f"{text}&…")
+                yield found("CG411" if harmless else "CG431", place, message, f"{text}&…")
 
 
 def variables(view: StatementView) -> Iterator[Finding]:

@@ -60,7 +60,7 @@ def _resources_without_action(view: StatementView) -> Iterator[Finding]:
     for pattern in view.statement.patterns:
         if not catalog.reached(pattern, view.statement.effect) & named and pattern.service not in services:
             message = f"none of the named actions has a resource like {pattern.text!r}"
-            code = "CG306" if view.allows else "CG320"
+            code = "CG306" if view.allows else "CG324"
             yield found(code, pattern.where, message, catalog.resource_shapes(named) or STAR)
 
 

@@ -125,7 +125,7 @@ _ROWS = (
          "Redundant: another pattern in the list already covers it."),
     Code("CG309", _W, "resource that ends with a slash",
          "An allow reaches exactly this resource; a deny blocks everything below it (CAM 5.3, DEC-15)."),
-    Code("CG320", _E, "resource of a deny that no action of the statement has",
+    Code("CG324", _E, "resource of a deny that no action of the statement has",
          "The service, the resource type or the letter case differs from the catalog, so what was meant stays"
          " open (CAM 5.3, T89)."),
     Code("CG401", _W, "condition that is never true",
@@ -172,7 +172,7 @@ _ROWS = (
          "Adjacent ranges are easier to read and to change when they are written as one."),
     Code("CG421", _W, "pattern that every value matches",
          "`*` matches every value, also the empty one: the clause tests only whether the key is present."),
-    Code("CG430", _E, "tag value without & that leaves a statement open",
+    Code("CG431", _E, "tag value without & that leaves a statement open",
          "It equals no tag, so such a deny denies nothing, and such a negated allow excludes nothing"
          " (CAM 8.1, DEC-31)."),
     Code("CG501", _W, "everything is allowed",
@@ -196,7 +196,7 @@ _ROWS = (
          "Every resource here belongs to the owner, so this pattern grants nothing (CAM 5.3, DEC-14)."),
     Code("CG607", _W, "variable that has no value for a role",
          "`${uin}` is undetermined for a role: an allow is ignored, a deny applies (CAM 9, DEC-34)."),
-    Code("CG620", _E, "deny of a resource of another account",
+    Code("CG621", _E, "deny of a resource of another account",
          "Every resource here belongs to the owner, so this pattern protects nothing (CAM 5.3, DEC-14)."),
     Code("CG701", _E, "lint.toml that cannot be used",
          "No finding is accepted until every entry of the file can be read (DEC-55)."),

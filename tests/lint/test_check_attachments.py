@@ -79,7 +79,7 @@ ROWS = [
                  {"users": {"100101": user("p")}}, {"p": of_vm("qcs::cvm::uin/100100:*")},
                  {"users": {"100101": user("p")}},
                  id="a resource of another account"),
-    pytest.param("CG620", "policies/p.json#/statement/0/resource",
+    pytest.param("CG621", "policies/p.json#/statement/0/resource",
                  {"p": of_vm("qcs::cvm::uid/126:*", "deny")}, {"users": {"100101": user("p")}},
                  {"p": of_vm("qcs::cvm::uid/125:*", "deny")},
                  {"users": {"100101": user("p")}}, id="a resource of another APPID"),

@@ -56,12 +56,12 @@ ERRORS = [
     "CG303",
     "CG304",
     "CG305",
-    "CG320",
+    "CG324",
     "CG402",
     "CG415",
     "CG416",
-    "CG430",
-    "CG620",
+    "CG431",
+    "CG621",
     "CG701",
 ]
 # What no decision depends on.
