@@ -2,6 +2,8 @@
 
 Rule 1: only this module decides which characters are printed, and how the other ones are spelled.
 Rule 2: safe text is returned unchanged, so that ordinary names and paths stay readable.
+Rule 3: a character that the encoding of a terminal lacks is spelled like an unsafe one. In text, the error
+        handler `backslashreplace` of a stream does so; JSON has escapes of its own.
 """
 
 from __future__ import annotations
@@ -29,15 +31,33 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(map(_shown, text))
 
 
-def printable_json(document: str) -> str:
+def printable_json(document: str, encoding: str | None = None) -> str:
     r"""Return an equal JSON document without unsafe characters other than line breaks between its values.
+
+    encoding: of the stream; a character that it lacks is escaped. None: the stream takes every character.
 
     >>> printable_json('{"name": "\x7f\u202e"}')
     '{"name": "\\u007f\\u202e"}'
+    >>> printable_json('{"name": "é"}', "ascii")
+    '{"name": "\\u00e9"}'
     """
-    return "\n".join(
-        line if line.isprintable() else "".join(map(_in_json, line)) for line in document.split("\n")
+    lines = (
+        line if line.isprintable() else "".join(_in_json(char) if _unsafe(char) else char for char in line)
+        for line in document.split("\n")
     )
+    whole = "\n".join(lines)
+    if encoding is None or encodable(whole, encoding):
+        return whole
+    return "".join(char if encodable(char, encoding) else _in_json(char) for char in whole)
+
+
+def encodable(text: str, encoding: str) -> bool:
+    """Return whether an encoding has every character of a text."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _unsafe(char: str) -> bool:
@@ -57,8 +77,6 @@ def _shown(char: str) -> str:
 
 def _in_json(char: str) -> str:
     """Return a character as RFC 8259 section 7 escapes it: above U+FFFF as a pair of surrogates."""
-    if not _unsafe(char):
-        return char
     place = ord(char)
     if place < _PLANE:
         return f"\\u{place:04x}"

@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -27,12 +28,15 @@ from camguard.bundle.model import Bundle
 from camguard.bundle.store import ReloadObserver, ReloadOutcome, Store
 from camguard.enforcement.guard import Guard
 from camguard.errors import CamguardError, Problem
+from camguard.printable import printable
 from camguard.settings import Settings
 from camguard.settings.load import require_supported
 from camguard.telemetry.decision_log import DecisionLog
 from camguard.telemetry.metrics import Metrics
 
 STOP_SECONDS = 4.0  # less than the time that the supervisor leaves its workers to end
+
+NAMED_ERRORS = 50  # findings that one activation logs by name
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -164,6 +168,8 @@ def _open_store(
             ip_support=settings.enforcement.ip_support,
             unknown_action=settings.enforcement.unknown_action,
             tables=settings.limits.tables,
+            strict=settings.policy.strict,
+            today=datetime.fromtimestamp(clock(), UTC).date(),
         )
 
     store = Store(
@@ -187,7 +193,7 @@ def _poll_keys(keys: KeyStore) -> None:
 
 
 class _ReloadLog:
-    """Logs the outcome of each reload; the same problems are logged once."""
+    """Logs the outcome of each reload and the findings of a new bundle; the same problems are logged once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -199,4 +205,22 @@ class _ReloadLog:
             _LOGGER.error("bundle %s: %s:\n%s", self._folder, stays, CamguardError(*outcome.problems))
         elif outcome.result == "success":
             _LOGGER.info("bundle %s: revision %s is in force", self._folder, outcome.revision[:12])
+            self._log_findings(outcome)
         self._problems = outcome.problems
+
+    def _log_findings(self, outcome: ReloadOutcome) -> None:
+        """Log how many findings the bundle has, and the errors that this activation brought (DEC-55)."""
+        findings = outcome.bundle.findings if outcome.bundle else None
+        if findings is None or not (findings.open or findings.accepted):
+            return
+        counts = ", ".join(f"{name} {count}" for name, count in findings.counts().items())
+        if not outcome.new_errors:
+            _LOGGER.info("bundle %s: findings: %s", self._folder, counts)
+            return
+        lines = [f"{each.where}: {each.advice} [{each.code}]" for each in outcome.new_errors[:NAMED_ERRORS]]
+        if len(outcome.new_errors) > len(lines):
+            lines.append(
+                f"and {len(outcome.new_errors) - len(lines)} more; `camguard lint` lists all of them"
+            )
+        text = "bundle %s: findings: %s; errors that this activation brought:\n%s"
+        _LOGGER.warning(text, self._folder, counts, "\n".join(map(printable, lines)))

@@ -88,7 +88,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "lint": (
         *("codes", "catalog_view", "statement_view", "check_style", "check_actions", "check_resources"),
-        *("check_conditions", "check_ip_ranges", "check_redundancy", "check_attachments", "run"),
+        *("check_conditions", "check_ip_ranges", "check_redundancy", "check_attachments"),
+        *("acceptances", "run"),
     ),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,26 @@ def test_asking_in_python(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_policy_test(checkout: Path) -> None:
-    (test,) = blocks("toml")
+    (test,) = (block for block in blocks("toml") if "[[test]]" in block)
     (checkout / "mine.toml").write_text(test)
     assert main(["test", "mine.toml"]) == 0
+
+
+def test_the_acceptance(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (accepting,) = (block for block in blocks("toml") if "[[accept]]" in block)
+    accepting = re.sub(r"(?<=expires = )[0-9-]+", "9999-12-31", accepting)
+    (checkout / "config/bundle/lint.toml").write_text(accepting)
+    assert main(["lint", "--select", "CG5,CG7"]) == 0
+    assert "1 accepted" in capsys.readouterr().out
+
+
+def test_the_finding(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    deny = {"effect": "deny", "action": "aiart:TextToImages", "resource": "*"}
+    lock = json.dumps({"version": "2.0", "statement": [deny]})
+    (checkout / "config/bundle/policies/lock.json").write_text(lock)
+    assert main(["lint", "--fail-on", "error"]) == 5
+    printed = capsys.readouterr().out.replace("config/", "")
+    assert next(block for block in blocks("text") if "[CG201]" in block) in printed
 
 
 def test_every_verb_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ import pytest
 from camguard import Call
 from camguard.errors import SettingsError
 from camguard.settings import Settings, load_settings
-from camguard.wiring import assemble
+from camguard.wiring import NAMED_ERRORS, assemble
 
 KEYS = {"AKIDEXAMPLE": {"secret_key": "EXAMPLE-SECRET-KEY-0000000000000", "principal": "uin/100000000101"}}
 
@@ -126,3 +126,73 @@ def test_keys_are_looked_at_whenever_policies_are(folder: Path, caplog: pytest.L
     parts.store.reload()
     assert "the last good keys stay in use" in caplog.text
     assert KEYS["AKIDEXAMPLE"]["secret_key"] not in caplog.text
+
+
+DENY = {"version": "2.0", "statement": [{"effect": "deny", "action": "aiart:TextToImages", "resource": "*"}]}
+ENTRY = """[[accept]]
+code = "CG201"
+policy = "{}"
+statement = 0
+reason = "the action is announced"
+expires = 9999-12-31
+"""
+
+
+def test_dec_55_an_activation_logs_its_findings_and_names_the_errors_that_it_brought(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "camguard"):
+        parts = assemble(settings(folder))
+        assert "findings: error 0, warning 2, style 1, accepted 0" in caplog.text
+        for name, brought in (("one", ["one"]), ("two", ["two"])):
+            caplog.clear()
+            (folder / f"bundle/policies/{name}.json").write_text(json.dumps(DENY))
+            outcome = parts.store.reload()
+            assert outcome.result == "success"
+            wheres = [f"policies/{each}.json#/statement/0/action" for each in brought]
+            assert [finding.where for finding in outcome.new_errors] == wheres
+            (record,) = (record for record in caplog.records if record.levelno == logging.WARNING)
+            lines = record.getMessage().splitlines()
+            assert lines[0].endswith("errors that this activation brought:")
+            assert [line.partition(": ")[0] for line in lines[1:]] == wheres
+            assert lines[1].endswith("(did you mean aiart:TextToImage?) [CG201]")
+        caplog.clear()
+        (folder / "bundle/lint.toml").write_text(ENTRY.format("one") + ENTRY.format("two"))
+        assert parts.store.reload().new_errors == ()
+        assert "findings: error 0, warning 4, style 1, accepted 2" in caplog.text
+        assert {record.levelno for record in caplog.records} == {logging.INFO}
+    text = parts.metrics.render().decode()
+    assert 'camguard_policy_findings{severity="error"} 0.0' in text
+    assert 'camguard_policy_findings{severity="warning"} 4.0' in text
+    assert 'camguard_policy_findings{severity="style"} 1.0' in text
+
+
+def test_dec_55_many_errors_are_named_up_to_a_bound(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    deny = {**DENY["statement"][0], "action": [f"aiart:TextToImages{i}" for i in range(NAMED_ERRORS + 2)]}  # type: ignore[dict-item]
+    (folder / "bundle/policies/one.json").write_text(json.dumps({"version": "2.0", "statement": [deny]}))
+    assemble(settings(folder))
+    lines = caplog.records[-1].getMessage().splitlines()
+    assert len(lines) == NAMED_ERRORS + 2
+    assert lines[-1] == "and 2 more; `camguard lint` lists all of them"
+
+
+def test_dec_55_a_strict_gateway_keeps_the_last_bundle(folder: Path) -> None:
+    parts = assemble(settings(folder, policy__strict="true"))
+    good = parts.store.bundle
+    assert good is not None
+    (folder / "bundle/policies/one.json").write_text(json.dumps(DENY))
+    outcome = parts.store.reload()
+    assert (outcome.result, [problem.code for problem in outcome.problems]) == ("failure", ["CG201"])
+    assert parts.store.bundle is good
+    (folder / "bundle/lint.toml").write_text(ENTRY.format("one"))
+    assert parts.store.reload().result == "success"
+
+
+def test_an_acceptance_holds_on_the_day_that_the_clock_shows(folder: Path) -> None:
+    (folder / "bundle/policies/one.json").write_text(json.dumps(DENY))
+    (folder / "bundle/lint.toml").write_text(ENTRY.format("one").replace("9999-12-31", "2026-06-30"))
+    for moment, accepted in ((1782863999.0, 1), (1782864000.0, 0)):  # the last second of the day, in UTC
+        bundle = assemble(settings(folder), clock=lambda moment=moment: moment).store.bundle  # type: ignore[misc]
+        assert bundle is not None
+        assert bundle.findings is not None
+        assert bundle.findings.counts()["accepted"] == accepted

@@ -2,6 +2,8 @@
 
 Rule 1: each file is read once, and the digested bytes are the parsed bytes (T107).
 Rule 2: every problem of every file is listed; with any problem nothing is activated.
+Rule 3: a finding of lint is no problem. Only with `policy.strict` does a finding of severity error that
+        lint.toml does not accept keep a bundle from being activated (DEC-55).
 """
 
 from __future__ import annotations
@@ -9,9 +11,10 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -30,7 +33,7 @@ from camguard.strict_json import read_json
 
 PRINCIPALS = "principals.json"
 POLICIES = "policies"
-_UNLISTED = frozenset(("CG201", "CG207"))  # a deny names an action that the catalog does not list
+ACCEPTANCES = "lint.toml"  # optional
 MIN_FILES = 2  # principals.json and one policy
 
 
@@ -51,14 +54,15 @@ def read_content(folder: Path, catalog: Path) -> Content:
     files: dict[str, bytes] = {}
     problems: list[Problem] = []
     folder = folder.resolve()  # once: a symlink swapped meanwhile must not mix two bundles
-    principals, policies = folder / PRINCIPALS, folder / POLICIES
+    principals, policies, acceptances = folder / PRINCIPALS, folder / POLICIES, folder / ACCEPTANCES
     try:
         entries = list_folder(policies) if policies.is_dir() else []
     except OSError as exc:
         raise BundleError(Problem(POLICIES, "BundleError", f"cannot be read: {exc.strerror}")) from None
     problems += _misplaced(entries)
     for path, read in read_folder(
-        _paths(principals, entries), lambda path: FOLDER_BYTES if path == principals else DOCUMENT_BYTES
+        _paths((principals, acceptances), entries),
+        lambda path: FOLDER_BYTES if path == principals else DOCUMENT_BYTES,
     ):
         name = path.relative_to(folder).as_posix()
         if isinstance(read, OSError):
@@ -68,7 +72,7 @@ def read_content(folder: Path, catalog: Path) -> Content:
     if PRINCIPALS not in files and not problems:
         problems.append(Problem(str(folder), "BundleError", f"there is no {PRINCIPALS} in this folder"))
     # An empty folder is a mistake, not a policy that denies everything (T108).
-    if len(files) < MIN_FILES and not problems:
+    if len(files.keys() - {ACCEPTANCES}) < MIN_FILES and not problems:
         problems.append(Problem(str(folder / POLICIES), "BundleError", "holds no policy (<id>.json)"))
     if problems:
         raise BundleError(*problems)
@@ -82,10 +86,12 @@ def read_content(folder: Path, catalog: Path) -> Content:
     return Content(MappingProxyType(files), listed, digest.hexdigest())
 
 
-def _paths(principals: Path, policies: list[Path]) -> Iterator[Path]:
-    """Yield the files that belong to a bundle: dot files and files of editors do not."""
-    if principals.exists() or principals.is_symlink():
-        yield principals
+def _paths(single: tuple[Path, ...], policies: list[Path]) -> Iterator[Path]:
+    """Yield the files that belong to a bundle: dot files and files of editors do not.
+
+    single: those beside the folder of policies.
+    """
+    yield from (path for path in single if path.exists() or path.is_symlink())
     yield from (path for path in policies if path.suffix == ".json" and not path.name.startswith("."))
 
 
@@ -152,7 +158,8 @@ def load_bundle(
 ) -> Bundle:
     """Return the bundle in a folder.
 
-    catalog: the folder of catalog files, or one of them. strict: as for `build_bundle`.
+    catalog: the folder of catalog files, or one of them. strict: refuse a bundle with findings of severity
+    error that its lint.toml does not accept.
     Raises BundleError that lists every problem of every file, or CatalogError.
     """
     content = read_content(Path(path), Path(catalog))
@@ -176,57 +183,51 @@ def _uncollected() -> Iterator[None]:
 
 
 @_uncollected()
-def build_bundle(
+def build_bundle(  # noqa: PLR0913 - the settings that a bundle depends on
     content: Content,
     *,
     ip_support: IpSupport,
     unknown_action: UnknownAction,
     tables: int = MAX_TABLES,
     strict: bool = False,
+    today: date | None = None,
 ) -> Bundle:
-    """Return the bundle that a content describes. Raises BundleError or CatalogError.
+    """Return the bundle that a content describes, with its findings.
 
-    strict: a finding of severity error prevents activation. Otherwise every valid document loads, because one
-    old typo must not hold up an urgent revocation (DEC-55).
+    strict: as for `load_bundle`. today: the day, in UTC, on which acceptances must hold; None for now.
+    Raises BundleError or CatalogError.
     """
     index = ActionIndex(parse_catalog(content.catalog))
-    stopping = _stopping(index, ip_support, unknown_action) if strict else None
     problems: list[Problem] = []
-    policies: dict[str, Policy] = {}
+    documents: dict[str, Document] = {}
     people: Principals | tuple[Problem, ...] = ()
     for name, raw in content.files.items():
         try:
             if name == PRINCIPALS:
                 people = read_principals(read_json(raw, name, BundleError, "PrincipalsError"), name)
-            else:
+            elif name != ACCEPTANCES:
                 document = parse_document(raw, source=name)
-                policies[document.policy.id] = document.policy
-                problems += stopping(document) if stopping else ()
+                documents[document.policy.id] = document
         except CamguardError as exc:
             problems += exc.problems
     if not isinstance(people, Principals):
         raise BundleError(*problems, *people)
     if problems:
         raise BundleError(*problems)
-    return _bundle(policies, people, index, ip_support, unknown_action, tables, content.digest)
-
-
-def _stopping(
-    index: ActionIndex, ip_support: IpSupport, unknown_action: UnknownAction
-) -> Callable[[Document], Iterator[Problem]]:
-    """Return a function that yields, for one document, the findings that prevent activation.
-
-    Such a finding widens an allow or weakens a deny.
-    """
     # Imported here, because lint is needed for an activation only: `import camguard` does not load it.
-    from camguard.lint import CatalogView, errors  # noqa: PLC0415
+    from camguard.lint import CatalogView, lint_bundle  # noqa: PLC0415
 
-    catalog = CatalogView(index)
-
-    def problems(document: Document) -> Iterator[Problem]:
-        for finding in errors(document, catalog, ip_support=ip_support):
-            if unknown_action == "judge" and finding.code in _UNLISTED:
-                continue  # calls of such names are evaluated, so the deny applies
-            yield Problem(finding.where, finding.code, finding.advice)
-
-    return problems
+    findings = lint_bundle(
+        documents,
+        people,
+        CatalogView(index),
+        today=today or datetime.now(UTC).date(),
+        acceptances=content.files.get(ACCEPTANCES),
+        ip_support=ip_support,
+        unknown_action=unknown_action,
+    )
+    if strict and findings.errors:
+        raise BundleError(*(Problem(each.where, each.code, each.advice) for each in findings.errors))
+    policies = {name: document.policy for name, document in documents.items()}
+    bundle = _bundle(policies, people, index, ip_support, unknown_action, tables, content.digest)
+    return replace(bundle, findings=findings)

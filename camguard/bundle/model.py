@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from camguard.catalog.model import Catalog
 from camguard.engine.call import Call
@@ -15,6 +16,9 @@ from camguard.engine.remediation import Change, nearest_changes
 from camguard.policy.model import Policy
 from camguard.policy.resources import Owner
 
+if TYPE_CHECKING:  # at run time only an activation loads lint
+    from camguard.lint import Findings
+
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Bundle:
@@ -23,6 +27,7 @@ class Bundle:
     revision: hex SHA-256 of the content that the bundle was built from.
     decide: returns whether a call passes, and why; raises nothing. It is the bound method of the evaluator,
         so that a decision costs one function call.
+    findings: what lint found when the bundle was loaded; None if it was made of policies without documents.
     """
 
     revision: str
@@ -30,6 +35,7 @@ class Bundle:
     policies: Mapping[str, Policy]
     people: Principals
     evaluator: Evaluator
+    findings: Findings | None = None
     decide: Callable[[Call], Decision] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -24,11 +24,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from camguard.bundle.load import Content
 from camguard.bundle.model import Bundle
 from camguard.errors import CamguardError, Problem
+
+if TYPE_CHECKING:  # at run time only an activation loads lint
+    from camguard.lint import Finding
 
 SETTLE_SECONDS = 0.05  # between two readings that must agree
 BETWEEN_SECONDS = 0.5  # between two activations, so that many reloads in a row become one
@@ -39,13 +42,18 @@ Result = Literal["success", "unchanged", "failure"]
 
 
 class ReloadOutcome(NamedTuple):
-    """The outcome of one poll. time: seconds since the epoch; revision, bundle: those active afterwards."""
+    """The outcome of one poll.
+
+    time: seconds since the epoch. revision, bundle: those that are active afterwards. new_errors: the
+    findings of severity error that this activation brought (DEC-55).
+    """
 
     result: Result
     time: float
     revision: str
     problems: tuple[Problem, ...]
     bundle: Bundle | None
+    new_errors: tuple[Finding, ...] = ()
 
 
 ReloadObserver: TypeAlias = Callable[[ReloadOutcome], None]
@@ -122,8 +130,12 @@ class Store:
         self._sleep(max(0.0, self._activated + BETWEEN_SECONDS - self._monotonic()))
         self._activated = self._monotonic()
         self._digest = content.digest
-        self._replaced, self.bundle = self.bundle, bundle
-        return self._confirm("success")
+        before = self.bundle
+        self._replaced, self.bundle = before, bundle
+        outcome = self._confirm("success")
+        if bundle.findings is None:
+            return outcome
+        return outcome._replace(new_errors=bundle.findings.new_errors(before.findings if before else None))
 
     def _settled(self, digest: str) -> Content:
         """Return the content once two readings agree, because a folder may be half written.

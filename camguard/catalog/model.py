@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from camguard.grammar import placeholders, words
-from camguard.suggest import nearest_names
+from camguard.suggest import nearest_action_names, nearest_names
 
 ANY: Final = "*"
 SEGMENTS: Final = 6  # of a resource template: qcs:project:service:region:account:resource
@@ -151,7 +151,7 @@ def bindable(templates: Iterable[str]) -> frozenset[str]:
 
 
 def nearest_actions(catalog: Catalog, action: str, most: int = 3) -> tuple[str, ...]:
-    """Return up to `most` ids (`service:Name`) near `action`, best first, letter case aside.
+    """Return up to `most` ids (`service:Name`) of the same verb near `action`, best first, letter case aside.
 
     action: an id, with or without `name/`, or a bare name, which is looked for in every service. Where the
     service does not exist, the name is looked for in the services that read alike, then in all.
@@ -164,8 +164,10 @@ def nearest_actions(catalog: Catalog, action: str, most: int = 3) -> tuple[str, 
         places = (list(nearest_names(service, known)) if colon else []) or list(known)
     # Several services may have the same name, and one service may have names that differ in case only.
     ids: dict[str, list[str]] = {}
+    spelled: dict[str, str] = {}
     for place in places:
         for listed in known[place].actions:
             ids.setdefault(listed.lower(), []).append(f"{place}:{listed}")
-    near = nearest_names(name, ids, most)
-    return tuple(found for match in near for found in ids[match])[:most]
+            spelled.setdefault(listed.lower(), listed)
+    near = nearest_action_names(name, spelled.values(), most)
+    return tuple(found for match in near for found in ids[match.lower()])[:most]

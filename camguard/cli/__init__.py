@@ -7,7 +7,6 @@ Rule 2: an expected failure ends in a line that names its place, never in a trac
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from typing import Any, NoReturn
 
 from camguard._version import __version__
 from camguard.cli import catalog, check, init, lint, serve, test
-from camguard.cli.output import complain
+from camguard.cli.output import OutputError, complain, flush_streams, prepare_streams
 from camguard.errors import CamguardError
 from camguard.exit_codes import Exit
 from camguard.printable import printable
@@ -48,26 +47,38 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code. argv: without the name of the program."""
+    prepare_streams()
+    code = _run(argv)
+    try:
+        flush_streams()
+    except OutputError as error:
+        return _lost(error)
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         args = parser().parse_args(argv)
-        code = int(args.run(args))
-        if sys.stdout is not None:  # the calling process may have closed it
-            sys.stdout.flush()
+        return int(args.run(args))
     except SystemExit as end:  # argparse, after --help or a usage error
         return end.code if isinstance(end.code, int) else Exit.OK
     except CamguardError as error:
         complain(*map(str, error.problems))
         return Exit.INVALID
-    except BrokenPipeError:
-        # The reader of stdout has ended. The flush at exit must not raise the same error again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.UNEXPECTED
+    except OutputError as error:
+        return _lost(error)
     except OSError as error:
         complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         return Exit.INVALID if error.filename else Exit.UNEXPECTED
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    return code
+
+
+def _lost(error: OutputError) -> Exit:
+    """Return the exit code of a verb whose result was not written. A reader that ended needs no message."""
+    if not isinstance(error.cause, BrokenPipeError):
+        complain(f"the result cannot be written to stdout: {error.cause.strerror}")
+    return Exit.UNEXPECTED
 
 
 def run() -> None:

@@ -25,6 +25,7 @@ class Inputs(NamedTuple):
     bundle: Path
     catalog: Path
     enforcement: EnforcementSettings
+    strict: bool = False  # findings of severity error refuse the bundle
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -103,6 +104,7 @@ def find_inputs(args: argparse.Namespace) -> Inputs:
         args.bundle or Path(settings.policy.source),
         args.catalog or catalog_of(settings),
         settings.enforcement,
+        settings.policy.strict,
     )
 
 
@@ -113,4 +115,5 @@ def read_bundle(inputs: Inputs) -> Bundle:
         catalog=inputs.catalog,
         ip_support=inputs.enforcement.ip_support,
         unknown_action=inputs.enforcement.unknown_action,
+        strict=inputs.strict,
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
-from camguard.bundle.load import POLICIES, PRINCIPALS
+from camguard.bundle.load import ACCEPTANCES, POLICIES, PRINCIPALS
 from camguard.catalog import load_catalog
 from camguard.cli.inputs import add_catalog, add_config, catalog_of, find_settings
 from camguard.cli.output import Document, add_format, note, paint, show
@@ -18,14 +19,14 @@ from camguard.engine.principals import Principals, read_principals
 from camguard.errors import BundleError, PolicyError, Problem
 from camguard.exit_codes import Exit
 from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, display_path, read_file
-from camguard.lint import CatalogView, Finding, Severity, lint, lint_attachments
+from camguard.lint import CODES, Accepted, CatalogView, Finding, Severity, lint, lint_bundle
 from camguard.policy.document import Document as Policy
 from camguard.policy.document import parse_document
 from camguard.settings import EnforcementSettings
 from camguard.settings.load import require_supported
 from camguard.strict_json import read_json
 
-_STYLES = {Severity.ERROR: "bad", Severity.WARNING: "doubtful"}
+_STYLES = {Severity.ERROR: "bad", Severity.WARNING: "doubtful", Severity.STYLE: "dim"}
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -41,15 +42,40 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--fail-on",
         choices=[*Severity],
+        type=_severity,
         default=Severity.WARNING,
         help="least severity for exit code 5 (default: warning)",
     )
+    parser.add_argument(
+        "--severity",
+        choices=[*Severity],
+        type=_severity,
+        help="least severity that is printed (default: warning, or that of --fail-on if it is less)",
+    )
+    codes = "codes, or how codes begin, separated by commas; what does not load is always listed"
+    for option, text in (("--select", "consider only these"), ("--ignore", "leave out these")):
+        parser.add_argument(
+            option, type=_codes, action="extend", default=[], metavar="CODE", help=f"{text} {codes}"
+        )
     add_format(parser, "sarif")
     parser.set_defaults(run=run)
 
 
+def _severity(text: str) -> Severity | str:
+    return Severity(text) if text in [*Severity] else text  # argparse reports other text with the choices
+
+
+def _codes(text: str) -> list[str]:
+    """Read codes and beginnings of codes. One that no code has is an error: it would select nothing."""
+    prefixes = [part.strip().upper() for part in text.split(",")]
+    for prefix in prefixes:
+        if not prefix or not any(code.startswith(prefix) for code in CODES):
+            raise argparse.ArgumentTypeError(f"no lint code begins with {prefix!r}")
+    return prefixes
+
+
 def run(args: argparse.Namespace) -> Exit:
-    """Print every finding of every policy."""
+    """Print the findings of every policy that are severe enough."""
     settings = find_settings(args.config)
     if settings and not args.paths:
         require_supported(settings, "policy.source")
@@ -58,21 +84,45 @@ def run(args: argparse.Namespace) -> Exit:
     files = _Files(CatalogView(ActionIndex(load_catalog(args.catalog or catalog_of(settings)))), enforcement)
     for path in paths:
         files.lint(path)
-    findings = files.findings
-    listed = {"findings": [asdict(finding) for finding in findings]}
-    document = sarif(findings, files.texts) if args.format == "sarif" else listed
-    show(args.format, document, lambda document: render(document, files.policies))
+    considered = [each for each in files.findings if _considered(each.code, args.select, args.ignore)]
+    accepted = [each for each in files.accepted if _considered(each.finding.code, args.select, args.ignore)]
+    least = args.severity or max(args.fail_on, Severity.WARNING, key=[*Severity].index)
+    printed = [finding for finding in considered if finding.severity.reaches(least)]
+    count = Counter(finding.severity for finding in considered)
+    document = {
+        "findings": [asdict(finding) for finding in printed],
+        "accepted": [_describe(each) for each in accepted],
+        "policies": files.policies,
+        "counts": {**{str(each): count[each] for each in Severity}, "accepted": len(accepted)},
+    }
+    if args.format == "sarif":
+        document = sarif(printed, files.texts, accepted)
+    show(args.format, document, render)
     if not files.policies:
         note("no policy was found")
         return Exit.USAGE
-    fatal = {Severity.ERROR} if args.fail_on == Severity.ERROR else set(Severity)
-    return Exit.FINDINGS if any(finding.severity in fatal for finding in findings) else Exit.OK
+    fails = any(finding.severity.reaches(args.fail_on) for finding in considered)
+    return Exit.FINDINGS if fails else Exit.OK
+
+
+def _considered(code: str, select: list[str], ignore: list[str]) -> bool:
+    """Tell whether `--select` and `--ignore` leave a finding in. What does not load has no code of lint."""
+    return code not in CODES or (
+        (not select or code.startswith(tuple(select))) and not code.startswith(tuple(ignore))
+    )
+
+
+def _describe(accepted: Accepted) -> dict[str, str]:
+    acceptance = accepted.acceptance
+    reason, expires = acceptance.reason, acceptance.expires.isoformat()
+    return {**asdict(accepted.finding), "reason": reason, "expires": expires, "acceptance": acceptance.where}
 
 
 class _Files:
     """The files that were read so far, and the findings in them.
 
-    policies: the number of policies among the files. texts: the text of each file, by its name in findings.
+    policies: the number of policies among the files. texts: the text of each JSON file, by its name in
+    findings.
     """
 
     def __init__(self, catalog: CatalogView, enforcement: EnforcementSettings) -> None:
@@ -80,16 +130,22 @@ class _Files:
         self.enforcement = enforcement
         self.policies = 0
         self.findings: list[Finding] = []
+        self.accepted: list[Accepted] = []
         self.texts: dict[str, str] = {}
 
     def lint(self, path: Path) -> None:
-        """Lint a policy, a bundle with its principals, or every *.json file in and below another folder."""
+        """Lint a policy, a bundle as a whole, or every *.json file in and below another folder."""
         if path.is_dir() and (path / PRINCIPALS).exists():
-            files = sorted(p for p in (path / POLICIES).glob("*.json") if not p.name.startswith("."))
-            self._attachments(path / PRINCIPALS, {file.stem: self._policy(file) for file in files})
-        else:
-            for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
-                self._policy(file)
+            self._bundle(path)
+            return
+        for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
+            policy = self._policy(file)
+            if policy is not None:
+                self.findings += lint(policy, self.catalog, **self._settings())
+
+    def _settings(self) -> dict[str, str]:
+        enforcement = self.enforcement
+        return {"ip_support": enforcement.ip_support, "unknown_action": enforcement.unknown_action}
 
     def _read(self, path: Path, limit: int = DOCUMENT_BYTES) -> tuple[str, bytes]:
         raw, name = read_file(path, limit), display_path(path)
@@ -97,38 +153,46 @@ class _Files:
         return name, raw
 
     def _policy(self, path: Path) -> Policy | None:
+        """Return a policy, or None after adding what prevents it from loading to the findings."""
         self.policies += 1
         name, raw = self._read(path)
         try:
-            policy = parse_document(raw, source=name)
+            return parse_document(raw, source=name)
         except PolicyError as error:
             self.findings += map(broken, error.problems)
             return None
-        self.findings += lint(
-            policy,
-            self.catalog,
-            ip_support=self.enforcement.ip_support,
-            unknown_action=self.enforcement.unknown_action,
-        )
-        return policy
 
-    def _attachments(self, path: Path, policies: Mapping[str, Policy | None]) -> None:
+    def _bundle(self, folder: Path) -> None:
+        files = sorted(p for p in (folder / POLICIES).glob("*.json") if not p.name.startswith("."))
+        policies = {file.stem: self._policy(file) for file in files}
+        place, people = self._principals(folder / PRINCIPALS)
+        accepting = folder / ACCEPTANCES
+        acceptances = read_file(accepting, DOCUMENT_BYTES) if accepting.exists() else None
+        good = {name: policy for name, policy in policies.items() if policy is not None}
+        findings = lint_bundle(
+            good,
+            people,
+            self.catalog,
+            today=datetime.now(UTC).date(),
+            acceptances=acceptances,
+            unreadable=policies.keys() - good.keys(),
+            places=(place, display_path(accepting)),
+            **self._settings(),
+        )
+        self.findings += findings.open
+        self.accepted += findings.accepted
+
+    def _principals(self, path: Path) -> tuple[str, Principals | None]:
+        """Return the name of the file, and the principals or None, as `_policy` does."""
         place, raw = self._read(path, FOLDER_BYTES)
         try:
             people = read_principals(read_json(raw, place, BundleError, "PrincipalsError"), place)
         except BundleError as error:
             people = error.problems
-        if not isinstance(people, Principals):
-            self.findings += map(broken, people)
-            return
-        good = {name: policy for name, policy in policies.items() if policy}
-        self.findings += lint_attachments(
-            people,
-            good,
-            self.catalog.index.catalog,
-            unreadable=policies.keys() - good.keys(),
-            place=place,
-        )
+        if isinstance(people, Principals):
+            return place, people
+        self.findings += map(broken, people)
+        return place, None
 
 
 def broken(problem: Problem) -> Finding:
@@ -136,12 +200,23 @@ def broken(problem: Problem) -> Finding:
     return Finding(problem.code, Severity.ERROR, problem.where, problem.message)
 
 
-def render(document: Document, policies: int) -> Iterator[str]:
-    """Yield a line for each finding, what to write instead below it, then the totals."""
+def render(document: Document) -> Iterator[str]:
+    """Yield a line for each finding with the question what was meant below it, then the totals."""
     for finding in document["findings"]:
         word = paint(f"{finding['severity']:<7}", _STYLES[finding["severity"]])
         yield f"{word} {finding['where']}: {finding['message']} [{finding['code']}]"
         if finding["instead"]:
-            yield f"        instead: {finding['instead']}"
-    count = Counter(finding["severity"] for finding in document["findings"])
-    yield f"{policies} policies: {count[Severity.ERROR]} errors, {count[Severity.WARNING]} warnings"
+            yield f"        did you mean {finding['instead']}?"
+    counts, printed = document["counts"], Counter(each["severity"] for each in document["findings"])
+    total = [_counted(counts["error"], "error"), _counted(counts["warning"], "warning")]
+    total.append(f"{counts['style']} of style")
+    if counts["accepted"]:
+        total.append(f"{counts['accepted']} accepted")
+    hidden = [each for each in Severity if counts[each] > printed[each]]
+    shown = f" (--severity {hidden[-1]} prints all of them)" if hidden else ""
+    yield f"{_counted(document['policies'], 'policy')}: {', '.join(total)}{shown}"
+
+
+def _counted(count: int, noun: str) -> str:
+    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count} {noun if count == 1 else several}"

@@ -1,16 +1,20 @@
 """Prints what verbs return: results on stdout, everything else on stderr, colours only on a terminal.
 
-Rule: a result is one document of plain values, which JSON shows as it is. Text is rendered from the same
-      document, so that both forms tell the same.
+Rule 1: a result is one document of plain values, which JSON shows as it is. Text is rendered from the same
+        document, so that both forms show the same.
+Rule 2: every character can be printed to every stream. One that the encoding of the stream lacks is escaped.
+Rule 3: a result that cannot be written raises OutputError. A line on stderr that cannot be written is lost.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from secrets import token_hex
 from typing import Any, Final, TextIO, TypeAlias
 
@@ -23,6 +27,53 @@ Document: TypeAlias = Mapping[str, Any]
 _MARK: Final = f"\x1b{token_hex(8)}"
 _PRINTED_MARK: Final = printable(_MARK)
 STYLES: Final = {"good": "32", "bad": "31", "doubtful": "33", "dim": "2", "strong": "1"}
+
+
+class OutputError(Exception):
+    """A result could not be written to stdout. cause: why."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def prepare_streams() -> None:
+    """Let stdout and stderr escape the characters that their encodings lack (Rule 2)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def flush_streams() -> None:
+    """Write what is buffered. Raises OutputError if that fails for stdout.
+
+    What a stream could not write is discarded, because Python writes it again when the process ends, and
+    would change the exit code.
+    """
+    with suppress(OSError):
+        _flush(sys.stderr)
+    try:
+        _flush(sys.stdout)
+    except OSError as error:
+        raise OutputError(error) from None
+
+
+def _flush(stream: TextIO | None) -> None:
+    try:
+        if stream is not None:  # the calling process may have closed it
+            stream.flush()
+    except OSError:
+        discard(stream)
+        raise
+
+
+def discard(stream: TextIO | None) -> None:
+    """Let a stream write to nowhere from now on, what it has buffered included."""
+    with suppress(OSError, ValueError):  # a stream without a descriptor, or a closed one
+        if stream is not None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
 
 
 def add_format(parser: argparse.ArgumentParser, *further: str) -> None:
@@ -61,17 +112,32 @@ def finished(line: str) -> str:
 
 
 def show(form: str, document: Document, render: Callable[[Document], Iterable[str]]) -> None:
-    """Print a result: for `text` the lines that `render` makes of the document, else the document as JSON."""
+    """Print a result: for `text` the lines that `render` makes of the document, else the document as JSON.
+
+    Raises OutputError.
+    """
+    lines: Iterable[str]
     if form == "text":
-        for line in render(document):
-            print(finished(line))
+        lines = map(finished, render(document))
     else:
-        print(printable_json(json.dumps(document, ensure_ascii=False, indent=2)))
+        encoding = getattr(sys.stdout, "encoding", None)
+        lines = [printable_json(json.dumps(document, ensure_ascii=False, indent=2), encoding)]
+    for line in lines:
+        try:
+            print(line)
+        except OSError as error:
+            discard(sys.stdout)
+            raise OutputError(error) from None
 
 
 def note(line: str) -> None:
     """Print to stderr one line that is not part of the result."""
-    print(finished(line), file=sys.stderr)
+    if sys.stderr is None:  # `print` would write to stdout instead
+        return
+    try:
+        print(finished(line), file=sys.stderr)
+    except OSError:
+        discard(sys.stderr)
 
 
 def complain(*lines: str) -> None:

@@ -13,18 +13,27 @@ from urllib.parse import quote
 
 from camguard._version import __version__
 from camguard.cli.json_position import line_of
-from camguard.lint import CODES, Finding
+from camguard.lint import CODES, Accepted, Finding, Severity
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.STYLE: "note"}
 _LARGEST = 1 << 20  # characters of a file whose lines are determined; each finding scans the file once
 
 
-def sarif(findings: Sequence[Finding], texts: Mapping[str, str]) -> dict[str, Any]:
+def sarif(
+    findings: Sequence[Finding], texts: Mapping[str, str], accepted: Sequence[Accepted] = ()
+) -> dict[str, Any]:
     """Return the log of one run.
 
     texts: the text of each file, by its name in `Finding.where`; a file without one gets no line.
+    accepted: findings that the log shows as suppressed (`suppressions`).
     """
-    used = sorted({finding.code for finding in findings})
+    used = sorted({finding.code for finding in (*findings, *(each.finding for each in accepted))})
+    results = [_result(finding, used.index(finding.code), texts) for finding in findings]
+    for finding, acceptance in accepted:
+        reason = f"{acceptance.reason} (until {acceptance.expires})"
+        suppression = {"kind": "external", "status": "accepted", "justification": reason}
+        results.append({**_result(finding, used.index(finding.code), texts), "suppressions": [suppression]})
     return {
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -38,7 +47,7 @@ def sarif(findings: Sequence[Finding], texts: Mapping[str, str]) -> dict[str, An
                     }
                 },
                 "columnKind": "unicodeCodePoints",
-                "results": [_result(finding, used.index(finding.code), texts) for finding in findings],
+                "results": results,
             }
         ],
     }
@@ -50,7 +59,7 @@ def _rules(codes: Iterable[str]) -> Iterable[dict[str, Any]]:
         if row is None:  # a name of the cloud for an error that prevents a document from loading (CAM 17)
             title, text, level = code, "The document does not load, and nothing of it is used.", "error"
         else:
-            title, text, level = row.title, row.help, str(row.severity)
+            title, text, level = row.title, row.help, _LEVELS[row.severity]
         yield {
             "id": code,
             "shortDescription": {"text": title},
@@ -70,7 +79,7 @@ def _result(finding: Finding, rule: int, texts: Mapping[str, str]) -> dict[str, 
     return {
         "ruleId": finding.code,
         "ruleIndex": rule,
-        "level": str(finding.severity),
+        "level": _LEVELS[finding.severity],
         "message": {"text": finding.advice},
         "locations": [location],
     }

@@ -221,11 +221,18 @@ def status(sources: Sources) -> Endpoint:
 
 
 def outcome_document(outcome: ReloadOutcome) -> dict[str, Any]:
-    """Return the outcome of a poll as JSON contains it."""
+    """Return the outcome of a poll as JSON contains it, with the findings of the active bundle (DEC-55).
+
+    findings: counts by severity; None without a bundle. new_errors: those that this poll activated.
+    """
+    findings = outcome.bundle.findings if outcome.bundle else None
+    new = [Problem(each.where, each.code, each.advice)._asdict() for each in outcome.new_errors]
     return {
         "result": outcome.result,
         "revision": outcome.revision,
         "problems": [problem._asdict() for problem in outcome.problems],
+        "findings": None if findings is None else findings.counts(),
+        "new_errors": new,
     }
 
 

@@ -103,6 +103,7 @@ class ServerStatus:
             "statements": bundle.statement_count if bundle else 0,
             "principals": len(bundle.people.layers) if bundle else 0,
             "actions": len(bundle.catalog.actions) if bundle else 0,
+            "findings": bundle.findings.counts() if bundle and bundle.findings else None,
             "settings_digest": self.settings.digest(),
             "settings_file": state_of_file(self.source),
             "workers": self.workers(),

@@ -3,19 +3,21 @@
 Loaded for an activation and by the command line only, never on the path of a call.
 """
 
+from camguard.lint.acceptances import Acceptance, Accepted, Findings
 from camguard.lint.catalog_view import CatalogView
-from camguard.lint.check_attachments import lint_attachments
 from camguard.lint.codes import CODES, Code, Finding, Severity, found
-from camguard.lint.run import errors, lint
+from camguard.lint.run import lint, lint_bundle
 
 __all__ = [
     "CODES",
+    "Acceptance",
+    "Accepted",
     "CatalogView",
     "Code",
     "Finding",
+    "Findings",
     "Severity",
-    "errors",
     "found",
     "lint",
-    "lint_attachments",
+    "lint_bundle",
 ]

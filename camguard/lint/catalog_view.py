@@ -5,7 +5,7 @@ Rule 1: a resource pattern is compared with the templates of the catalog once, w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from camguard.grammar import placeholders
 from camguard.policy.model import Effect, ResourcePattern
 from camguard.policy.patterns import STAR
 from camguard.policy.resources import REGION_ALIASES, SEGMENTS, region_match, service_match
-from camguard.suggest import few, nearest_names
+from camguard.suggest import few, nearest_action_names, nearest_names
 
 _HOLE = "\0"  # replaces a placeholder, which any text can take
 _MAX_SUGGESTIONS = 500  # words that suggestions are looked up for; comparing words is slow
@@ -82,18 +82,24 @@ class CatalogView:
 
     def near_services(self, word: str) -> tuple[str, ...]:
         """Return the services whose names look like a word."""
-        return self._nearest("", word, self.services)
+        return self._nearest("", word, self.services, nearest_names)
 
     def near_actions(self, service: str, word: str) -> tuple[str, ...]:
-        """Return the ids of a service whose names look like a word."""
+        """Return the ids of a service whose names look like a word and have its verb."""
         row = self.index.catalog.services.get(service)
-        names = self._nearest(service, word, row.actions) if row else ()
+        names = self._nearest(service, word, row.actions, nearest_action_names) if row else ()
         return tuple(f"{service}:{name}" for name in names)
 
-    def _nearest(self, service: str, word: str, names: Iterable[str]) -> tuple[str, ...]:
+    def _nearest(
+        self,
+        service: str,
+        word: str,
+        names: Iterable[str],
+        find: Callable[[str, Iterable[str]], tuple[str, ...]],
+    ) -> tuple[str, ...]:
         key = (service, word)
         if key not in self._near:
-            self._near[key] = nearest_names(word, names) if len(self._near) < _MAX_SUGGESTIONS else ()
+            self._near[key] = find(word, names) if len(self._near) < _MAX_SUGGESTIONS else ()
         return self._near[key]
 
     def resource_shapes(self, actions: int, most: int = 3) -> str:

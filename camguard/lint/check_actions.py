@@ -45,20 +45,27 @@ def _wrong_case(view: StatementView, pattern: ActionPattern) -> Finding:
     some = view.catalog.some(named)
     exact = STAR not in pattern.name and named.bit_count() == 1
     message = f"{pattern.text!r} matches {some} only if letter case is ignored; the deny applies nevertheless"
-    return found("CG205", pattern.where, message, some if exact else "the letter case of the catalog")
+    return found("CG205", pattern.where, message, some if exact else "")
 
 
 def _no_service(view: StatementView, pattern: ActionPattern) -> Finding:
     service, where = pattern.service, pattern.where
-    near = " or ".join(f"{name}:{pattern.name}" for name in view.catalog.near_services(service))
+    near = " or ".join(_in_near_services(view, pattern))
     missing = f"the catalog does not contain the service {service!r}"
     if view.allows:
         return found("CG204", where, f"{missing}, so this entry grants nothing", near)
     if not near and pattern.name == STAR:  # calls of a service that the catalog lacks are refused anyway
         message = f"{missing}, so camguard refuses every call of it, whatever the policies say"
-        return found("CG211", where, message, "add the catalog page of the service if it is to be used")
-    near = near or "a service of the catalog, or add the catalog page of this one"
+        return found("CG211", where, message)
     return found("CG203", where, f"{missing}, so this entry denies nothing", near)
+
+
+def _in_near_services(view: StatementView, pattern: ActionPattern) -> Iterator[str]:
+    """Yield the pattern in each service that looks like its own, or that service if it lacks the action."""
+    for name in view.catalog.near_services(pattern.service):
+        listed = view.catalog.index.catalog.services[name].actions
+        exists = STAR in pattern.name or pattern.name in listed
+        yield f"{name}:{pattern.name}" if exists else f"the service {name}"
 
 
 def _no_action(view: StatementView, pattern: ActionPattern) -> Finding:
@@ -68,19 +75,20 @@ def _no_action(view: StatementView, pattern: ActionPattern) -> Finding:
     if view.allows:
         granted = "only as an unlisted action" if view.judges_unlisted else "nothing"
         return found("CG202", where, f"{missing}, so this entry grants {granted}", near)
-    near = near or "an action of the catalog, or remove the entry"
+    if view.judges_unlisted:
+        return found("CG220", where, f"{missing}, so this entry denies calls of exactly this name only", near)
     return found("CG201", where, f"{missing}, so this entry denies nothing", near)
 
 
 def nothing_denied(view: StatementView) -> Iterator[Finding]:
     """Find a deny of patterns none of which names anything. For exact names there are other codes."""
-    if view.allows or view.named.either:
+    if view.allows or view.named.either or view.judges_unlisted:
         return
     known = view.catalog.services
     if all(STAR in p.name and (STAR in p.service or p.service in known) for p in view.statement.actions):
         where, _ = view.element("action")
         message = "no action of the catalog matches, so this deny protects nothing"
-        yield found("CG207", where, message, "actions of the catalog")
+        yield found("CG207", where, message)
 
 
 def single_actions(view: StatementView) -> Iterator[Finding]:

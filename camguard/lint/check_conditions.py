@@ -27,7 +27,8 @@ _NEVER_ABSENT = frozenset(
 _SINGLE = frozenset(
     (IP, TIME, READ_ONLY, "qcs:uin", "qcs:owner_uin", "qcs:create_uin", "qcs:vpc", "qcs:mfa", "qcs:BindToken")
 )
-_ALWAYS = {IP: "address", TIME: "moment"}  # never absent where they are supplied
+# Keys that fields of a call supply, with exactly one value, and what a value of each is called.
+_FIELDS = {IP: "address", TIME: "moment"}
 
 
 def unsupplied(views: Sequence[StatementView]) -> Iterator[Finding]:
@@ -113,7 +114,7 @@ def absences(view: StatementView) -> Iterator[Finding]:
             yield found("CG408", where, message if optional else never, text.removesuffix("_if_exist"))
         elif not view.allows and not clause.if_exist and optional:
             message = f"a call without {key} is not denied, because {text} is false for it"
-            yield found("CG407", where, message, f"{text}_if_exist, if such calls are to be denied")
+            yield found("CG407", where, message, f"{text}_if_exist")
 
 
 def tags(view: StatementView) -> Iterator[Finding]:
@@ -134,7 +135,8 @@ def tags(view: StatementView) -> Iterator[Finding]:
             open_ended = isinstance(wanted, Like) and (wanted.lead or wanted.trail)
             if "&" not in text and not open_ended and not isinstance(wanted, tuple):
                 message = f"{text!r} does not have the form key&value, so it equals no tag"
-                yield found("CG411", place, message, f"{text}&…")
+                harmless = clause.operator.negated != view.allows  # it grants nothing, or blocks more
+                yield found("CG411" if harmless else "CG431", place, message, f"{text}&…")
 
 
 def variables(view: StatementView) -> Iterator[Finding]:
@@ -151,7 +153,7 @@ def listed_twice(view: StatementView) -> Iterator[Finding]:
         listed: set[object] = set()
         for text, wanted, place in clause.placed() if clause.operator.kind is not Kind.IP else ():
             if wanted in listed:
-                yield found("CG418", place, f"{text!r} is already listed", "remove it")
+                yield found("CG418", place, f"{text!r} is already listed")
             listed.add(wanted)
 
 
@@ -176,7 +178,7 @@ def contradictions(view: StatementView) -> Iterator[Finding]:
             continue
         where, _ = view.element("condition")
         written = " and ".join(dict.fromkeys(clause.text for clause in clauses))
-        message = f"no {_ALWAYS.get(key, 'value')} of {key} satisfies {written} together"
+        message = f"no {_FIELDS.get(key, 'value')} of {key} satisfies {written} together"
         # Where the address cannot surely be restricted, a clause with _if_exist is unknown and never false.
         in_doubt = key == IP and any(clause.if_exist for clause in clauses)
         certain = key == TIME or (key == IP and (view.judges_address or not in_doubt))
@@ -201,7 +203,7 @@ def _can_be_true(key: str, clauses: Sequence[Clause]) -> bool:
     tries = _values(clauses)
     if tries is None or any(_all_true(clauses, values) for values in tries):
         return True
-    return key not in _ALWAYS and _all_true(clauses, ())
+    return key not in _FIELDS and _all_true(clauses, ())
 
 
 def _all_true(clauses: Sequence[Clause], values: tuple[Any, ...]) -> bool:

@@ -13,7 +13,6 @@ from camguard.policy.model import Clause
 from camguard.suggest import few
 
 _FAMILIES = (("IPv4", 0, V4_END - 1), ("IPv6", V4_END, LINE_END - 1))
-_INTENDED = "the intended ranges"
 
 
 class _Range(NamedTuple):
@@ -41,7 +40,7 @@ def ranges(view: StatementView) -> Iterator[Finding]:
         listed = [_Range(ends[0], ends[1], text, place) for text, ends, place in clause.placed()]
         if view.allows and clause.operator.negated:
             message = f"this allows every address except {few(clause.values)}"
-            yield found("CG413", clause.where, message, f"ip_equal with {_INTENDED}")
+            yield found("CG413", clause.where, message, "ip_equal")
         yield from _whole_families(view, clause, clause.addresses, listed)
         yield from _host_bits(listed)
         yield from _redundant(listed, clause.where)
@@ -58,7 +57,7 @@ def _whole_families(
             continue
         whole = next((one for one in listed if (one.first, one.last) == (low, high)), None)
         where = whole.where if whole else clause.where
-        code, instead = "CG414", _INTENDED
+        code, instead = "CG414", ""
         if judged and not view.allows and clause.operator.negated:
             code = "CG416"
         elif judged and view.allows and not clause.operator.negated and whole and whole.has_host_bits:
@@ -87,7 +86,7 @@ def _redundant(listed: Sequence[_Range], where: str) -> Iterator[Finding]:
         wide = apart[-1]  # blocks never overlap in part: this one is inside
         same = (one.first, one.last) == (wide.first, wide.last)
         message = f"{one.text!r} is {'the same range as' if same else 'contained in'} {wide.text!r}"
-        yield found("CG418" if same else "CG419", one.where, message, "remove it")
+        yield found("CG418" if same else "CG419", one.where, message)
     for group in _adjacent(apart):
         blocks = IpSet((group[0].first,), (group[-1].last,)).cidrs()
         if len(blocks) < len(group):

@@ -27,11 +27,11 @@ def actions(view: StatementView) -> Iterator[Finding]:
     for i, pattern in enumerate(patterns):
         where = pattern.where
         if first[pattern.service, pattern.name] != i:
-            yield found("CG210", where, f"{pattern.text!r} is already listed", "remove it")
+            yield found("CG210", where, f"{pattern.text!r} is already listed")
             continue
         for j, wide in broad:
             if i != j and _names_all(wide, pattern) and (j < i or not _names_all(pattern, wide)):
-                yield found("CG210", where, f"{wide.text!r} already covers {pattern.text!r}", "remove it")
+                yield found("CG210", where, f"{wide.text!r} already covers {pattern.text!r}")
                 break
 
 
@@ -42,12 +42,12 @@ def resources(view: StatementView) -> Iterator[Finding]:
     for pattern in patterns:
         text, where = pattern.text, pattern.where
         if text in listed:
-            yield found("CG308", where, f"{text!r} is already listed", "remove it")
+            yield found("CG308", where, f"{text!r} is already listed")
             continue
         listed.add(text)
         wide = next((p for p in patterns if p.text != text and _reaches_all(p, pattern)), None)
         if wide:
-            yield found("CG308", where, f"{wide.text!r} already covers {text!r}", "remove it")
+            yield found("CG308", where, f"{wide.text!r} already covers {text!r}")
         if text.endswith("/"):
             reach = "only exactly this resource is allowed" if view.allows else "everything below is denied"
             yield found("CG309", where, f"{text!r} ends with a slash, so {reach}", f"{text}*")
@@ -59,7 +59,7 @@ def everything(view: StatementView) -> Iterator[Finding]:
     star = any((p.service, p.name) == (STAR, STAR) for p in statement.actions)
     if view.allows and star and statement.any_resource and not statement.condition:
         message = "every action is allowed on every resource, without a condition"
-        yield found("CG501", view.statement.where, message, "the required actions, or a condition")
+        yield found("CG501", view.statement.where, message)
 
 
 def statements(views: Sequence[StatementView]) -> Iterator[Finding]:
@@ -80,7 +80,7 @@ def statements(views: Sequence[StatementView]) -> Iterator[Finding]:
                 continue
             does, same = _VERBS[wide.effect], _VERBS[narrow.effect]
             message = f"{wide.id} already {does} everything that this statement {same}"
-            yield found("CG503" if cancels else "CG502", view.statement.where, message, "remove it")
+            yield found("CG503" if cancels else "CG502", view.statement.where, message)
             break
 
 

@@ -22,7 +22,7 @@ def beside_star(view: StatementView) -> Iterator[Finding]:
     if view.statement.any_resource:
         for pattern in view.statement.patterns:
             message = f"the list contains '*', so {pattern.text!r} restricts nothing"
-            yield found("CG307", pattern.where, message, "either '*' or the intended resources")
+            yield found("CG307", pattern.where, message)
 
 
 def reach(view: StatementView) -> Iterator[Finding]:
@@ -102,7 +102,8 @@ def _resources_without_action(view: StatementView) -> Iterator[Finding]:
     for pattern in view.statement.patterns:
         if not catalog.reached(pattern, view.statement.effect) & named and pattern.service not in services:
             message = f"none of the named actions has a resource like {pattern.text!r}"
-            yield found("CG306", pattern.where, message, catalog.resource_shapes(named) or STAR)
+            code = "CG306" if view.allows else "CG324"
+            yield found(code, pattern.where, message, catalog.resource_shapes(named) or STAR)
 
 
 def _actions_without_resource(view: StatementView) -> Iterator[Finding]:

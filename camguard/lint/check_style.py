@@ -42,7 +42,7 @@ def elements(view: StatementView) -> Iterator[Finding]:
     where, condition = view.element("condition")
     if condition in ({}, []):
         message = "the condition is empty, so the statement applies to every call"
-        yield found("CG108", where, message, "remove it")
+        yield found("CG108", where, message)
 
 
 def prefixes(view: StatementView) -> Iterator[Finding]:

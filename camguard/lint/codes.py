@@ -1,10 +1,13 @@
 """The findings of lint: one table of codes, each with its severity, its title and its explanation.
 
-Rule 1: what weakens a deny, or widens an allow beyond what its author can have intended, is an error and
-        stops an activation; everything else is a warning (T89).
+Rule 1: a finding is an error if a deny protects less, or an allow grants more, than the statement seems to
+        say (T89). It is a warning if something is doubtful without that: it grants nothing, blocks more than
+        it seems to, or has a meaning that surprises. It is of style if no decision depends on it.
 Rule 2: a code keeps its meaning and its severity. A code that is no longer reported is not used again.
+Rule 3: a finding asks what was meant. It gives no orders, because only the author knows the intention.
 
-The hundreds: 1 style, 2 actions, 3 resources, 4 conditions, 5 whole statements, 6 the bundle as a whole.
+The hundreds: 1 style, 2 actions, 3 resources, 4 conditions, 5 whole statements, 6 the bundle as a whole,
+7 the acceptances in lint.toml.
 """
 
 from __future__ import annotations
@@ -17,15 +20,21 @@ from typing import NamedTuple
 
 
 class Severity(StrEnum):
-    """Whether a finding stops an activation."""
+    """How much a finding matters (Rule 1), the most severe first."""
 
     ERROR = "error"
     WARNING = "warning"
+    STYLE = "style"
+
+    def reaches(self, least: Severity) -> bool:
+        """Return whether this severity is at least as severe as `least`."""
+        order = [*Severity]
+        return order.index(self) <= order.index(least)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One doubtful place. where: file and JSON Pointer. instead: what to write there, or empty."""
+    """One doubtful place. where: file and JSON Pointer. instead: what may have been meant, or empty."""
 
     code: str
     severity: Severity
@@ -34,9 +43,14 @@ class Finding:
     instead: str = ""
 
     @property
+    def question(self) -> str:
+        """The question what was meant, or empty."""
+        return f"did you mean {self.instead}?" if self.instead else ""
+
+    @property
     def advice(self) -> str:
-        """The message, and what to write instead."""
-        return f"{self.message}; instead: {self.instead}" if self.instead else self.message
+        """The message, and the question what was meant."""
+        return f"{self.message} ({self.question})" if self.instead else self.message
 
 
 class Code(NamedTuple):
@@ -48,29 +62,29 @@ class Code(NamedTuple):
     help: str
 
 
-_E, _W = Severity.ERROR, Severity.WARNING
+_E, _W, _S = Severity.ERROR, Severity.WARNING, Severity.STYLE
 
 # fmt: off
 _ROWS = (
-    Code("CG101", _W, "action with the obsolete prefix name/",
+    Code("CG101", _S, "action with the obsolete prefix name/",
          "CAM ignores `name/` before an action. New documents omit it (CAM 4)."),
-    Code("CG102", _W, "element or effect with capital letters",
+    Code("CG102", _S, "element or effect with capital letters",
          "CAM writes elements and effects in lower case; other tools use capitals (CAM 3.3, DEC-4)."),
-    Code("CG103", _W, "statement that is an object instead of a list",
+    Code("CG103", _S, "statement that is an object instead of a list",
          "The grammar requires a list. Old samples write a single object (CAM 3.2, DEC-3)."),
-    Code("CG104", _W, "obsolete region code",
+    Code("CG104", _S, "obsolete region code",
          "Codes such as `gz` are obsolete, and camguard knows only nine of them (CAM 5.2, DEC-16)."),
-    Code("CG105", _W, "obsolete key for the tags of the resource",
+    Code("CG105", _S, "obsolete key for the tags of the resource",
          "`qcs:tag` is the obsolete name of `qcs:resource_tag` (CAM 8.1)."),
-    Code("CG106", _W, "obsolete key for multi-factor authentication",
+    Code("CG106", _S, "obsolete key for multi-factor authentication",
          "`mfa` was used before 2022. The current form is `qcs:mfa` with bool_equal (CAM 8.1)."),
-    Code("CG107", _W, "project segment that is not empty",
+    Code("CG107", _S, "project segment that is not empty",
          "The project segment is obsolete; the current syntax leaves it empty (CAM 5.2, DEC-13)."),
-    Code("CG108", _W, "empty condition",
+    Code("CG108", _S, "empty condition",
          "An empty condition restricts nothing: the statement applies to every call (DEC-54, DEC-58)."),
-    Code("CG120", _W, "policy inside of an answer of the API",
+    Code("CG120", _S, "policy inside of an answer of the API",
          "The answer of GetPolicy was saved instead of the policy that it contains (CAM 3.5)."),
-    Code("CG121", _W, "account in bare digits",
+    Code("CG121", _S, "account in bare digits",
          "Digits alone are read as the uin of an account; documented is `uin/` before them (DEC-59)."),
     Code("CG201", _E, "deny of an action that does not exist",
          "A misspelled deny protects nothing: the intended action stays open (CAM 4, DEC-11)."),
@@ -90,26 +104,29 @@ _ROWS = (
          "Whether it matches is undetermined: an allow is ignored, a deny applies (CAM 4, DEC-8)."),
     Code("CG209", _W, "single action of a service-level product",
          "CAM grants such a product as a whole, by `service:*`, or not at all (CAM 11.2, DEC-46)."),
-    Code("CG210", _W, "action that another entry of the list covers",
-         "Redundant: another pattern in the list already covers it. Remove it."),
+    Code("CG210", _S, "action that another entry of the list covers",
+         "Redundant: another pattern in the list already covers it."),
     Code("CG211", _W, "deny of a whole service that the catalog lacks",
          "camguard refuses every call of this service until the catalog contains its page (CAM 4, DEC-2)."),
+    Code("CG220", _W, "deny of an action that the catalog does not list",
+         'With `unknown_action = "judge"` it denies calls of exactly this name, which may be misspelled'
+         " (CAM 4, DEC-11)."),
     Code("CG301", _W, "allow of a resource for actions without resources",
          "CAM authorizes an operation-level action on `*` only, so this grants nothing (CAM 11.2, DEC-45)."),
     Code("CG302", _W, "deny of a resource that blocks the whole action",
          "The action has no resources, so the deny applies to every call of it (CAM 11.3, DEC-47)."),
-    Code("CG303", _W, "deny of a resource that does not apply to an action of the list",
+    Code("CG303", _E, "deny of a resource that does not apply to an action of the list",
          "The resource is taken to belong to the resource-level actions of the list (CAM 11.3, DEC-47)."),
-    Code("CG304", _W, "deny of a resource that the action does not have",
+    Code("CG304", _E, "deny of a resource that the action does not have",
          "No resource of the statement can belong to this action: it is not denied (CAM 5.3, DEC-47)."),
     Code("CG305", _E, "deny whose resources match none of its actions",
          "No call can match both the actions and the resources, so nothing is denied (T89)."),
-    Code("CG306", _W, "resource that no action of the statement has",
+    Code("CG306", _W, "resource of an allow that no action of the statement has",
          "The service, the resource type or the letter case differs from the catalog (CAM 5.3)."),
     Code("CG307", _W, "resource beside the wildcard",
          "A list that contains `*` means all resources. The other entries have no effect (CAM 11.2)."),
-    Code("CG308", _W, "resource that another entry of the list covers",
-         "Redundant: another pattern in the list already covers it. Remove it."),
+    Code("CG308", _S, "resource that another entry of the list covers",
+         "Redundant: another pattern in the list already covers it."),
     Code("CG309", _W, "resource that ends with a slash",
          "An allow reaches exactly this resource; a deny blocks everything below it (CAM 5.3, DEC-15)."),
     Code("CG320", _W, "account segment that names no account",
@@ -121,6 +138,9 @@ _ROWS = (
     Code("CG323", _W, "allow of some of the resources that an action needs",
          "Every template of the action must be allowed, unless its catalog entry says which of them exclude"
          " each other (CAM 5.5, DEC-61)."),
+    Code("CG324", _E, "resource of a deny that no action of the statement has",
+         "The service, the resource type or the letter case differs from the catalog, so what was meant stays"
+         " open (CAM 5.3, T89)."),
     Code("CG401", _W, "condition that is never true",
          "All clauses of a condition must be true, and these clauses exclude each other (CAM 7.4)."),
     Code("CG402", _E, "condition of a deny that is never true",
@@ -148,7 +168,7 @@ _ROWS = (
          "What contains it is undetermined: an allow is ignored, a deny applies (CAM 9, DEC-34)."),
     Code("CG413", _W, "allow from every address except some",
          "`ip_not_equal` in an allow opens the rest of the internet, the other address family included."
-         " Use a deny to block addresses (CAM 7.4)."),
+         " Only a deny blocks addresses (CAM 7.4)."),
     Code("CG414", _W, "range of all addresses",
          "The clause does not restrict this address family."),
     Code("CG415", _E, "allow from all addresses by a mistyped prefix length",
@@ -157,21 +177,24 @@ _ROWS = (
          "No address of this family is outside the range, so nothing is denied."),
     Code("CG417", _W, "range with host bits set",
          "The bits behind the prefix length are ignored: the whole range is meant (CAM 7.3)."),
-    Code("CG418", _W, "value that is listed twice",
-         "Redundant: the same value is already listed. Remove it."),
-    Code("CG419", _W, "range inside another range",
-         "Redundant: the range is contained in another one. Remove it."),
-    Code("CG420", _W, "ranges that can be merged",
+    Code("CG418", _S, "value that is listed twice",
+         "Redundant: the same value is already listed."),
+    Code("CG419", _S, "range inside another range",
+         "Redundant: the range is contained in another one."),
+    Code("CG420", _S, "ranges that can be merged",
          "Adjacent ranges are easier to read and to change when they are written as one."),
     Code("CG421", _W, "pattern that every value matches",
          "`*` matches every value, also the empty one: the clause tests only whether the key is present."),
     Code("CG430", _W, "reading actions that qcs:read_only_action leaves out",
          "The key is 1 only where the first word of the action, or its catalog entry, confirms that it only"
          " reads; else it is undetermined (CAM 8.1, DEC-56)."),
+    Code("CG431", _E, "tag value without & that leaves a statement open",
+         "It equals no tag, so such a deny denies nothing, and such a negated allow excludes nothing"
+         " (CAM 8.1, DEC-31)."),
     Code("CG501", _W, "everything is allowed",
          "`*` on `*` without a condition allows every action of every service."),
     Code("CG502", _W, "statement that another statement covers",
-         "Redundant: another statement of the document already covers it. Remove it."),
+         "Redundant: another statement of the document already covers it."),
     Code("CG503", _W, "allow that a deny cancels",
          "A deny of the document denies everything that this allows; a deny always wins (CAM 10.1)."),
     Code("CG601", _W, "policy that is not attached",
@@ -185,13 +208,21 @@ _ROWS = (
          "Each account level must allow a call, so every call is denied, also by the owner (CAM 10.3)."),
     Code("CG605", _W, "principal that is allowed nothing",
          "None of the policies attached to the principal allows anything (CAM 10.1)."),
-    Code("CG606", _W, "resource of another account",
-         "Every resource here belongs to the owner, so this pattern matches nothing (CAM 5.3, DEC-14)."),
+    Code("CG606", _W, "allow of a resource of another account",
+         "Every resource here belongs to the owner, so this pattern grants nothing (CAM 5.3, DEC-14)."),
     Code("CG607", _W, "variable that has no value for a role",
          "`${uin}` is undetermined for a role: an allow is ignored, a deny applies (CAM 9, DEC-34)."),
     Code("CG620", _W, "account that is the owner's APPID",
          "Without `uid/` before it an APPID reads as the uin of somebody else: an allow is ignored, a deny"
          " applies (CAM 5.3, DEC-59)."),
+    Code("CG621", _E, "deny of a resource of another account",
+         "Every resource here belongs to the owner, so this pattern protects nothing (CAM 5.3, DEC-14)."),
+    Code("CG701", _E, "lint.toml that cannot be used",
+         "No finding is accepted until every entry of the file can be read (DEC-55)."),
+    Code("CG702", _W, "acceptance that has expired",
+         "It accepts nothing any more: the findings that it accepted count again (DEC-55)."),
+    Code("CG703", _W, "acceptance that accepts nothing",
+         "No finding has this code at this place. A later finding there would be accepted unseen (DEC-55)."),
 )
 # fmt: on
 CODES: Mapping[str, Code] = MappingProxyType({row.id: row for row in _ROWS})

@@ -1,4 +1,4 @@
-"""Runs the checks of one policy.
+"""Runs the checks of one policy, and those of a whole bundle.
 
 Rule 1: a check is one row of CHECKS (of a statement) or of ACROSS (of all statements of a document).
 Rule 2: no check raises for a document that loads.
@@ -6,8 +6,10 @@ Rule 2: no check raises for a document that loads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import date
 
+from camguard.engine.principals import Principals
 from camguard.lint import (
     check_actions,
     check_conditions,
@@ -16,8 +18,10 @@ from camguard.lint import (
     check_resources,
     check_style,
 )
+from camguard.lint.acceptances import Findings, accept, read_acceptances
 from camguard.lint.catalog_view import CatalogView
-from camguard.lint.codes import Finding, Severity
+from camguard.lint.check_attachments import lint_attachments
+from camguard.lint.codes import Finding
 from camguard.lint.statement_view import StatementView, statement_views
 from camguard.policy.document import Document
 
@@ -49,14 +53,6 @@ ACROSS: tuple[Callable[[Sequence[StatementView]], Iterator[Finding]], ...] = (
     check_resources.alternatives,
     check_redundancy.statements,
 )
-# The checks that may find an error. An activation runs no others.
-STOPPING = (
-    check_actions.names,
-    check_actions.nothing_denied,
-    check_resources.reach,
-    check_ip_ranges.ranges,
-    check_conditions.contradictions,
-)
 
 
 def lint(
@@ -76,8 +72,34 @@ def lint(
         yield from check_all(views)
 
 
-def errors(document: Document, catalog: CatalogView, *, ip_support: str = "catalog") -> Iterator[Finding]:
-    """Yield only those findings of `lint` that stop an activation, in a fraction of the time."""
-    for view in statement_views(document, catalog, ip_support):
-        for check in STOPPING:
-            yield from (finding for finding in check(view) if finding.severity is Severity.ERROR)
+def lint_bundle(  # noqa: PLR0913 - the parts of a bundle, and the settings that change what it means
+    documents: Mapping[str, Document],
+    people: Principals | None,
+    catalog: CatalogView,
+    *,
+    today: date,
+    acceptances: bytes | None = None,
+    ip_support: str = "catalog",
+    unknown_action: str = "refuse",
+    unreadable: Collection[str] = (),
+    places: tuple[str, str] = ("principals.json", "lint.toml"),
+) -> Findings:
+    """Return the findings of a whole bundle: of each policy, of the attachments, and of the acceptances.
+
+    documents: by the id of the policy. people: None if principals.json does not load. today: in UTC.
+    acceptances: the bytes of lint.toml. unreadable: ids of policies that do not load; what is wrong with them
+    is reported elsewhere. places: the names of principals.json and lint.toml in findings.
+    """
+    principals, accepting = places
+    findings = [
+        finding
+        for document in documents.values()
+        for finding in lint(document, catalog, ip_support=ip_support, unknown_action=unknown_action)
+    ]
+    if people is not None:
+        listed = catalog.index.catalog
+        findings += lint_attachments(people, documents, listed, unreadable=unreadable, place=principals)
+    accepted, problems = ((), ()) if acceptances is None else read_acceptances(acceptances, accepting)
+    unread = {*unreadable, *(() if people is not None else (None,))}
+    found = accept(findings, accepted, documents, today, principals=principals, unread=unread)
+    return Findings((*found.open, *problems), found.accepted)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from camguard.bundle import Bundle
+from camguard.catalog import nearest_actions
 from camguard.catalog.model import Granularity
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
@@ -27,7 +28,7 @@ from camguard.ipset import format_address, parse_range
 from camguard.policy.patterns import STAR, star_match
 from camguard.policy.values import read_moment
 from camguard.strict_json import Check, Fault, ObjectReader, is_text, must
-from camguard.suggest import nearest
+from camguard.suggest import meant, nearest
 
 CODE = "TestError"
 DIMENSIONS = ("principals", "actions", "ips", "resources", "times")
@@ -252,7 +253,8 @@ def _actions(reader: _Reader, _text: str, value: Any, at: str) -> Iterator[tuple
     found = [action for action in actions if star_match(value, action)]
     if not found:
         what = "action fits" if STAR in value else "action is called"
-        reader.wrong(at, f"no {what} {value!r}{nearest(value, actions)}")
+        near = nearest_actions(reader.bundle.catalog, value.replace(STAR, ""), 2)
+        reader.wrong(at, f"no {what} {value!r}{meant(near)}")
     yield from zip(found, found, strict=True)
 
 

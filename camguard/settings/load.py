@@ -142,7 +142,7 @@ def _override(raw: Raw, name: str, value: str, problems: list[Problem]) -> None:
     if not parted:
         known = [f"{PREFIX}{each}__{key}".upper() for each, keys in KNOWN.items() for key in keys]
         nearest = get_close_matches(name, known, 1, 0)[0]
-        problems.append(_problem(name, f"is not the name of a setting; did you mean {nearest}"))
+        problems.append(_problem(name, f"is not the name of a setting; did you mean {nearest}?"))
         return
     unknown = _unknown_section(section, {key: value}) if section not in KNOWN else _unknown_key(section, key)
     if unknown:
@@ -179,7 +179,7 @@ def _unknown_section(section: str, content: object) -> str:
         homes = [name for name, keys in KNOWN.items() if section in keys]
         if homes:
             return f"unknown section; {section} belongs to [{homes[0]}]"
-    return f"unknown section; did you mean [{nearest}]"
+    return f"unknown section; did you mean [{nearest}]?"
 
 
 def _unknown_key(section: str, key: str) -> str | None:
@@ -192,11 +192,11 @@ def _unknown_key(section: str, key: str) -> str | None:
     if section == "upstream":
         if _SERVICE.fullmatch(key) is None:
             return f"{values.shown(key)} is neither default nor the name of a service"
-        return f"did you mean {nearest}" if get_close_matches(key, known, 1, _ALIKE) else None
+        return f"did you mean {nearest}?" if get_close_matches(key, known, 1, _ALIKE) else None
     return (
-        f"unknown key; did you mean {homes[0]}.{key}"
+        f"unknown key; did you mean {homes[0]}.{key}?"
         if homes
-        else f"unknown key; did you mean {section}.{nearest}"
+        else f"unknown key; did you mean {section}.{nearest}?"
     )
 
 

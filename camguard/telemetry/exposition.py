@@ -33,6 +33,7 @@ SIGNATURE = ("valid", "invalid", "expired", "malformed", "unknown_key", "replaye
 COMPARISON = ("same", "newly_denied", "newly_allowed", "error")
 RELOAD = ("success", "unchanged", "failure")
 LOG_RESULT = ("written", "dropped", "error")
+SEVERITY = ("error", "warning", "style")
 UPSTREAM_ERROR = ("connect", "timeout", "reset", "protocol", "truncated", "internal")
 
 DECISION_BOUNDS = (5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 1e-2, 5e-2)  # seconds
@@ -76,6 +77,8 @@ _FAMILIES = (
     Family("camguard_policy_info", "gauge", ("revision",),
            "1 for the active revision (12 hex digits), 0 for a replaced one.", "livemax"),
     Family("camguard_policy_statements", "gauge", (), "Statements in the active bundle.", "livemax"),
+    Family("camguard_policy_findings", "gauge", ("severity",),
+           "Findings of lint in the active bundle that its lint.toml does not accept.", "livemax"),
     Family("camguard_policy_principals", "gauge", (), "Principals in the active bundle.", "livemax"),
     Family("camguard_catalog_actions", "gauge", (), "Actions in the catalog.", "livemax"),
     Family("camguard_table_cache_lookups_total", "counter", ("result",),

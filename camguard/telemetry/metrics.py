@@ -38,6 +38,7 @@ from camguard.telemetry.exposition import (
     LOG_RESULT,
     OTHER,
     RELOAD,
+    SEVERITY,
     SIGNATURE,
     UNKNOWN,
     UPSTREAM_BOUNDS,
@@ -308,6 +309,7 @@ class Metrics:
         policy = self._policy
         bundle = policy.bundle
         hits, misses, entries = bundle.table_stats() if bundle else (0, 0, 0)
+        found = bundle.findings.counts() if bundle and bundle.findings else {}
         revisions: dict[Labels, Value] = {(revision[:REVISION_DIGITS],): 0 for revision in policy.old}
         if bundle:
             revisions[bundle.revision[:REVISION_DIGITS],] = 1
@@ -318,6 +320,7 @@ class Metrics:
             "camguard_policy_activation_timestamp_seconds": {(): policy.activated},
             "camguard_policy_info": revisions,
             "camguard_policy_statements": {(): bundle.statement_count if bundle else 0},
+            "camguard_policy_findings": {(each,): found.get(each, 0) for each in SEVERITY},
             "camguard_policy_principals": {(): len(bundle.people.layers) if bundle else 0},
             "camguard_catalog_actions": {(): len(bundle.catalog.actions) if bundle else 0},
             "camguard_table_cache_lookups_total": {

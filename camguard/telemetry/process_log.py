@@ -42,6 +42,7 @@ class ProcessLog(logging.Handler):
         self._unreported = 0
         self._stream = stream
         self._descriptor = _descriptor(stream)
+        self._encoding = getattr(stream, "encoding", None) or "utf-8"
         self._lines = lines
         self._queued = self._taken = 0  # characters, since the start
         self._waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -104,7 +105,7 @@ class ProcessLog(logging.Handler):
     def _put(self, text: str) -> None:
         try:
             if self._descriptor is not None:
-                self._write_all(self._descriptor, text.encode(errors="backslashreplace"))
+                self._write_all(self._descriptor, text.encode(self._encoding, "backslashreplace"))
             elif self._stream is not None:
                 self._stream.write(text)
                 self._stream.flush()

@@ -1,4 +1,4 @@
-"""What a bundle refuses to activate, and what it loads: findings of lint that stop it."""
+"""What a bundle refuses to activate, and what it loads with a finding."""
 
 from __future__ import annotations
 
@@ -29,27 +29,75 @@ def write(folder: Path, effect: str, action: str) -> None:
     (folder / "bundle/policies/one.json").write_text(text)
 
 
-STOPS = [
+ERRORS = [
     pytest.param("TextToImages", "CG201", "aiart:TextToImage", id="DEC-11 an action that is misspelt"),
     pytest.param("Sketch*", "CG207", "", id="T89 a pattern that fits no action"),
 ]
+ACCEPTANCE = """[[accept]]
+code = "{code}"
+policy = "one"
+statement = 0
+reason = "the action is announced and not listed yet"
+expires = {expires}
+"""
 
 
-@pytest.mark.parametrize(("name", "code", "words"), STOPS)
-def test_a_deny_that_denies_nothing_stops_a_strict_activation_only(
+@pytest.mark.parametrize(("name", "code", "words"), ERRORS)
+def test_dec_55_a_deny_that_denies_nothing_is_a_finding_and_loads(
     folder: Path, name: str, code: str, words: str
 ) -> None:
     write(folder, "deny", f"aiart:{name}")
-    assert load_bundle(folder / "bundle", folder / "catalog").statement_count == 1, "DEC-55"
-    with pytest.raises(BundleError) as caught:
+    findings = load_bundle(folder / "bundle", folder / "catalog").findings
+    assert findings is not None
+    (finding,) = findings.errors
+    assert (finding.code, finding.instead) == (code, words)
+    assert finding.where.startswith("policies/one.json#/statement/0/action")
+
+
+@pytest.mark.parametrize(("name", "code", "words"), ERRORS)
+def test_dec_55_a_strict_load_refuses_errors_that_lint_toml_does_not_accept(
+    folder: Path, name: str, code: str, words: str
+) -> None:
+    write(folder, "deny", f"aiart:{name}")
+    accepting = folder / "bundle/lint.toml"
+    for expires in (None, "2000-01-01"):
+        if expires:
+            accepting.write_text(ACCEPTANCE.format(code=code, expires=expires))
+        with pytest.raises(BundleError) as caught:
+            load_bundle(folder / "bundle", folder / "catalog", strict=True)
+        assert [problem.code for problem in caught.value.problems] == [code]
+        assert words in caught.value.problems[0].message
+    accepting.write_text(ACCEPTANCE.format(code=code, expires="9999-12-31"))
+    findings = load_bundle(folder / "bundle", folder / "catalog", strict=True).findings
+    assert findings is not None
+    assert [each.finding.code for each in findings.accepted] == [code]
+
+
+def test_dec_55_a_strict_load_takes_warnings(folder: Path) -> None:
+    write(folder, "allow", "aiart:Nothing")
+    findings = load_bundle(folder / "bundle", folder / "catalog", strict=True).findings
+    assert findings is not None
+    assert {finding.code for finding in findings.open} == {"CG202", "CG601"}
+
+
+def test_dec_55_a_lint_toml_that_cannot_be_read_holds_up_only_a_strict_load(folder: Path) -> None:
+    write(folder, "allow", "aiart:*")
+    (folder / "bundle/lint.toml").write_text("[[accept]]\ncode = 5\n")
+    findings = load_bundle(folder / "bundle", folder / "catalog").findings
+    assert findings is not None
+    assert {finding.code for finding in findings.errors} == {"CG701"}
+    with pytest.raises(BundleError, match="CG701"):
         load_bundle(folder / "bundle", folder / "catalog", strict=True)
-    assert [problem.code for problem in caught.value.problems] == [code]
-    assert words in caught.value.problems[0].message
-    assert caught.value.problems[0].where.startswith("policies/one.json#/statement/0/action")
+
+
+def test_acceptances_alone_are_no_policy(folder: Path) -> None:
+    (folder / "bundle/lint.toml").write_text("")
+    with pytest.raises(BundleError, match="holds no policy"):
+        load_bundle(folder / "bundle", folder / "catalog")
 
 
 @pytest.mark.parametrize("name", ["SketchToImage", "Sketch*"])
-def test_a_deny_of_names_that_are_judged_does_deny(folder: Path, name: str) -> None:
+def test_a_deny_of_names_that_are_judged_is_no_error(folder: Path, name: str) -> None:
     write(folder, "deny", f"aiart:{name}")
     bundle = load_bundle(folder / "bundle", folder / "catalog", unknown_action="judge", strict=True)
     assert bundle.statement_count == 1

@@ -22,6 +22,8 @@ NEAR = [
     ),
     pytest.param("toibox:AddToy", ("toybox:AddToy",), id="a misspelt service"),
     pytest.param("AddToy", ("toybox:AddToy", "attic:AddBox"), id="no service"),
+    pytest.param("toybox:AddToyss", ("toybox:AddToy",), id="no action of another verb"),
+    pytest.param("toybox:DestroyToys", (), id="a verb that no action has"),
     pytest.param(
         "warehouse:ActivateService",
         ("toybox:ActivateService", "attic:ActivateService"),

@@ -24,7 +24,7 @@ def test_rules_are_named_once_and_results_refer_to_them() -> None:
     assert [rule["help"]["text"] for rule in rules] == [CODES["CG201"].help, CODES["CG501"].help]
     assert [rules[result["ruleIndex"]]["id"] for result in run["results"]] == ["CG501", "CG201", "CG501"]
     assert [result["level"] for result in run["results"]] == ["warning", "error", "warning"]
-    assert run["results"][1]["message"]["text"] == "two; instead: three"
+    assert run["results"][1]["message"]["text"] == "two (did you mean three?)"
     places = [result["locations"][0]["physicalLocation"] for result in run["results"]]
     assert places == [
         {"artifactLocation": {"uri": "a.json"}, "region": {"startLine": 3}},

@@ -6,15 +6,20 @@ import asyncio
 import json
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from starlette.types import ASGIApp
 
+from camguard.bundle import make_bundle
 from camguard.bundle.store import ReloadOutcome, Result
+from camguard.catalog.model import Catalog
 from camguard.errors import Problem
-from camguard.gateway.admin import Sources, admin, in_daemon_thread
+from camguard.gateway.admin import Sources, admin, in_daemon_thread, outcome_document
+from camguard.lint import Findings, found
 from tests.asgi import http_scope, request
+from tests.company import OWNER
 from tests.gateway.stage import call, play
 
 
@@ -114,7 +119,13 @@ def test_reload_answers_with_what_came_of_it(
 ) -> None:
     house = House()
     house.result, house.problems = result, problems
-    expected = {"result": result, "revision": "ab12", "problems": [problem._asdict() for problem in problems]}
+    expected = {
+        "result": result,
+        "revision": "ab12",
+        "problems": [problem._asdict() for problem in problems],
+        "findings": None,
+        "new_errors": [],
+    }
     assert house.answer("POST", "/-/reload") == (status, expected)
 
 
@@ -259,3 +270,17 @@ def test_what_fails_apart_fails_where_it_is_awaited() -> None:
 
     with pytest.raises(ValueError, match="apart"):
         play(in_daemon_thread(fail))
+
+
+def test_dec_55_the_answer_to_a_reload_has_the_findings() -> None:
+    error = found("CG201", "policies/a.json#/statement/0/action", "no such action", "aiart:TextToImage")
+    bundle = replace(make_bundle({}, {"owner": OWNER}, Catalog({})), findings=Findings((error,)))
+    document = outcome_document(ReloadOutcome("success", 1.0, "ab12", (), bundle, (error,)))
+    assert document["findings"] == {"error": 1, "warning": 0, "style": 0, "accepted": 0}
+    assert document["new_errors"] == [
+        {
+            "where": "policies/a.json#/statement/0/action",
+            "code": "CG201",
+            "message": "no such action (did you mean aiart:TextToImage?)",
+        }
+    ]

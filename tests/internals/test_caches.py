@@ -52,9 +52,9 @@ def test_suggestions_are_looked_up_for_a_bounded_number_of_words(monkeypatch: py
     monkeypatch.setattr(catalog_view, "_MAX_SUGGESTIONS", 1)
     view = CatalogView(ActionIndex(DATABASE))
     for _ in range(2):
-        assert view.near_actions("db", "Bear") == ("db:Bare",)
+        assert view.near_actions("db", "Baree") == ("db:Bare",)
         assert view.near_actions("db", "Sta") == ()  # one word more than suggestions are looked up for
-        assert view.near_actions("ghost", "Bear") == ()
+        assert view.near_actions("ghost", "Baree") == ()
 
 
 def test_a_pattern_is_compared_with_the_templates_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import pytest
 
 from camguard.catalog.model import Catalog, Granularity
 from camguard.engine.action_index import ActionIndex
@@ -92,3 +94,30 @@ VM = "qcs::vm:ap-guangzhou::instance/ins-1"
 
 def pointers(found: list[Finding], code: str) -> list[str]:
     return [finding.where.removeprefix("p.json#") for finding in found if finding.code == code]
+
+
+def table_of_findings(rows: Sequence[Any]) -> Callable[..., None]:
+    """Return the test of a table.
+
+    rows: code, pointer below the first statement, statements that have the finding, statements that almost
+    have it.
+    """
+
+    @pytest.mark.parametrize(("code", "where", "has", "almost"), rows)
+    def test(code: str, where: str, has: list[Statement], almost: list[Statement]) -> None:
+        assert pointers(findings(*has), code) == [f"/statement/0{where}"]
+        assert pointers(findings(*almost), code) == []
+
+    return test
+
+
+def table_of_questions(rows: Sequence[Any]) -> Callable[..., None]:
+    """Return the test of a table. rows: a statement, code, what its finding asks for."""
+
+    @pytest.mark.parametrize(("statement", "code", "instead"), rows)
+    def test(statement: Statement, code: str, instead: str) -> None:
+        (finding,) = (f for f in findings(statement) if f.code == code)
+        assert instead in finding.instead
+        assert finding.question == f"did you mean {finding.instead}?"
+
+    return test

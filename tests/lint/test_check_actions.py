@@ -10,6 +10,8 @@ from tests.lint.statements import (
     deny,
     findings,
     pointers,
+    table_of_findings,
+    table_of_questions,
 )
 
 # code, where in the statement, statements that have it, statements that almost have it
@@ -48,12 +50,7 @@ ROWS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("code", "where", "has", "almost"), ROWS)
-def test_a_statement_has_the_finding_or_almost(
-    code: str, where: str, has: list[Statement], almost: list[Statement]
-) -> None:
-    assert pointers(findings(*has), code) == [f"/statement/0{where}"]
-    assert pointers(findings(*almost), code) == []
+test_a_statement_has_the_finding_or_almost = table_of_findings(ROWS)
 
 
 # statement, code, what is proposed
@@ -62,13 +59,36 @@ INSTEAD = [
     pytest.param(deny("art:texttoimage"), "CG205", "art:TextToImage", id="the right letter case"),
     pytest.param(allow("atr:*"), "CG204", "art:*", id="the nearest service"),
     pytest.param(allow("whole:Do"), "CG209", "whole:*", id="the whole service"),
+    pytest.param(deny("atr:TextToImage"), "CG203", "art:TextToImage", id="the action of the nearest service"),
+    pytest.param(deny("atr:Nothing"), "CG203", "the service art", id="a service that lacks the action"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("statement", "code", "instead"), INSTEAD)
-def test_what_to_write_instead(statement: Statement, code: str, instead: str) -> None:
-    (finding,) = (f for f in findings(statement) if f.code == code)
-    assert instead in finding.instead
+test_a_finding_asks_what_was_meant = table_of_questions(INSTEAD)
+
+
+def test_no_action_of_another_verb_is_suggested() -> None:
+    (finding,) = findings(deny("art:DeleteJob"))
+    assert (finding.code, finding.instead, finding.question) == ("CG201", "", "")
+
+
+# code, where in the statement, statements that have it, statements that almost have it
+JUDGED = [
+    pytest.param("CG220", "/action", [deny("art:TextToImages")], [deny("art:TextToImage")],
+                 id="a deny of an unlisted action"),
+    pytest.param("CG206", "/action/0", [deny(["art:List*", "art:Get*"])], [deny("art:Describe*")],
+                 id="a deny of a pattern that unlisted actions only may match"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "where", "has", "almost"), JUDGED)
+def test_a_deny_of_unlisted_actions_that_are_judged_is_no_error(
+    code: str, where: str, has: list[Statement], almost: list[Statement]
+) -> None:
+    judged = findings(*has, unknown_action="judge")
+    assert f"/statement/0{where}" in pointers(judged, code)
+    assert {finding.severity for finding in judged} == {"warning"}
+    assert pointers(findings(*almost, unknown_action="judge"), code) == []
 
 
 # an allow, its finding where unlisted actions are refused, and where they are judged

@@ -13,7 +13,8 @@ from camguard.catalog import load_catalog
 from camguard.catalog.model import Catalog
 from camguard.engine.action_index import ActionIndex
 from camguard.engine.principals import Principals, read_principals
-from camguard.lint import CatalogView, Finding, Severity, lint, lint_attachments
+from camguard.lint import CatalogView, Finding, Severity, lint
+from camguard.lint.check_attachments import lint_attachments
 from camguard.policy.document import Document, parse_document
 from tests.bridge import to_catalog
 from tests.casebook import catalogs, decision_cases
@@ -78,7 +79,7 @@ ROWS = [
                  {"users": {"100101": user("p")}}, {"p": of_vm("qcs::cvm::uin/100100:*")},
                  {"users": {"100101": user("p")}},
                  id="a resource of another account"),
-    pytest.param("CG606", "policies/p.json#/statement/0/resource",
+    pytest.param("CG621", "policies/p.json#/statement/0/resource",
                  {"p": of_vm("qcs::cvm::uid/126:*", "deny")}, {"users": {"100101": user("p")}},
                  {"p": of_vm("qcs::cvm::uid/125:*", "deny")},
                  {"users": {"100101": user("p")}}, id="a resource of another APPID"),

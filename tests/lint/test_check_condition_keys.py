@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.company import inside, outside
-from tests.lint.statements import ANY, TAG, Statement, allow, deny, findings, pointers, tagged
+from tests.lint.statements import ANY, TAG, allow, deny, findings, pointers, table_of_findings, tagged
 
 READ_ONLY = {"numeric_equal": {"qcs:read_only_action": 1}}
 # code, where in the statement, statements that have it, statements that almost have it
@@ -52,6 +52,18 @@ ROWS = [
                  [allow("vm:Reboot", **tagged("for_any_value:string_equal", "a&b", "ab"))],
                  [allow("vm:Reboot", **tagged("for_any_value:string_like", "a&b", "ab*"))],
                  id="a tag without its value"),
+    pytest.param("CG411", "/condition/for_any_value:string_not_equal/qcs:resource_tag/0",
+                 [deny("vm:Reboot", **tagged("for_any_value:string_not_equal", "ab"))],
+                 [deny("vm:Reboot", **tagged("for_any_value:string_not_equal", "a&b"))],
+                 id="a tag without its value that blocks more"),
+    pytest.param("CG431", "/condition/for_any_value:string_equal/qcs:resource_tag/1",
+                 [deny("vm:Reboot", **tagged("for_any_value:string_equal", "a&b", "ab"))],
+                 [deny("vm:Reboot", **tagged("for_any_value:string_equal", "a&b"))],
+                 id="a deny of a tag without its value"),
+    pytest.param("CG431", "/condition/for_any_value:string_not_equal/qcs:resource_tag/0",
+                 [allow("vm:Reboot", **tagged("for_any_value:string_not_equal", "ab"))],
+                 [allow("vm:Reboot", **tagged("for_any_value:string_equal", "ab"))],
+                 id="an allow of everything but a tag without its value"),
     pytest.param("CG412", "/resource", [allow("vm:Reboot", "qcs::vm:::instance/${qcs:principal_tag_value}")],
                  [allow("vm:Reboot", "qcs::vm:::instance/${uin}")],
                  id="a variable in a resource without a value"),
@@ -67,12 +79,7 @@ ROWS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("code", "where", "has", "almost"), ROWS)
-def test_a_statement_has_the_finding_or_almost(
-    code: str, where: str, has: list[Statement], almost: list[Statement]
-) -> None:
-    assert pointers(findings(*has), code) == [f"/statement/0{where}"]
-    assert pointers(findings(*almost), code) == []
+test_a_statement_has_the_finding_or_almost = table_of_findings(ROWS)
 
 
 def test_with_the_gateway_judging_addresses_nothing_is_unsupported() -> None:

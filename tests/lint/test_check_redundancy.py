@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.company import inside, outside
-from tests.lint.statements import TAG, VM, Statement, allow, deny, findings, pointers
+from tests.lint.statements import TAG, VM, Statement, allow, deny, findings, pointers, table_of_findings
 
 # code, where in the statement, statements that have it, statements that almost have it
 ROWS = [
@@ -29,12 +29,7 @@ ROWS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("code", "where", "has", "almost"), ROWS)
-def test_a_statement_has_the_finding_or_almost(
-    code: str, where: str, has: list[Statement], almost: list[Statement]
-) -> None:
-    assert pointers(findings(*has), code) == [f"/statement/0{where}"]
-    assert pointers(findings(*almost), code) == []
+test_a_statement_has_the_finding_or_almost = table_of_findings(ROWS)
 
 
 # code, index of the statement that is reported, statements that have it, statements that almost have it

@@ -6,11 +6,10 @@ import pytest
 
 from tests.lint.statements import (
     VM,
-    Statement,
     allow,
     deny,
-    findings,
-    pointers,
+    table_of_findings,
+    table_of_questions,
 )
 
 # code, where in the statement, statements that have it, statements that almost have it
@@ -32,9 +31,9 @@ ROWS = [
                  id="a deny on other products, unless one is the product in capitals"),
     pytest.param("CG306", "/resource/1", [allow("vm:Reboot", [VM, "qcs::vm:::disk/d-1"])],
                  [allow("vm:Attach", [VM, "qcs::vm:::disk/d-1"])], id="a resource of no named action"),
-    pytest.param("CG306", "/resource", [deny("vm:Reboot", "qcs::vm:::instnace/*")],
+    pytest.param("CG324", "/resource", [deny("vm:Reboot", "qcs::vm:::instnace/*")],
                  [deny("vm:Reboot", "qcs::vm:::inst*")], id="a misspelt type of resource"),
-    pytest.param("CG306", "/resource/1", [deny(["vm:Reboot", "art:*"], [VM, "qcs::disk:::d-1"])],
+    pytest.param("CG324", "/resource/1", [deny(["vm:Reboot", "art:*"], [VM, "qcs::disk:::d-1"])],
                  [deny(["vm:Reboot", "art:*"], [VM, "qcs::art:::d-1"])], id="a resource of no named product"),
     pytest.param("CG306", "/resource", [allow("vm:Run", "qcs::vm:::instance/ins-1")],
                  [allow("vm:Run", "qcs::vm:::instance/*")], id="one instance where none exists yet"),
@@ -58,37 +57,29 @@ ROWS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("code", "where", "has", "almost"), ROWS)
-def test_a_statement_has_the_finding_or_almost(
-    code: str, where: str, has: list[Statement], almost: list[Statement]
-) -> None:
-    assert pointers(findings(*has), code) == [f"/statement/0{where}"]
-    assert pointers(findings(*almost), code) == []
+test_a_statement_has_the_finding_or_almost = table_of_findings(ROWS)
 
 
 COMMAND, CVM = "qcs::tat:::command/*", "qcs::cvm:::instance/*"
 LIGHTHOUSE = "qcs::lighthouse:::instance/*"
-# code, statements that have it in the first one, statements that almost have it
+# as ROWS, where several statements matter together
 ACROSS = [
-    pytest.param("CG323", [allow("tat:Run", [COMMAND, CVM])], [allow("tat:Run", [COMMAND, CVM, LIGHTHOUSE])],
+    pytest.param("CG323", "/resource", [allow("tat:Run", [COMMAND, CVM])],
+                 [allow("tat:Run", [COMMAND, CVM, LIGHTHOUSE])],
                  id="DEC-61 an allow of one of two templates with one placeholder"),
-    pytest.param("CG323", [allow("tat:*", CVM)], [allow("tat:*", CVM), allow("tat:*", [COMMAND, LIGHTHOUSE])],
+    pytest.param("CG323", "/resource", [allow("tat:*", CVM)],
+                 [allow("tat:*", CVM), allow("tat:*", [COMMAND, LIGHTHOUSE])],
                  id="DEC-61 an allow of one template of three"),
-    pytest.param("CG323", [allow("tat:Run", COMMAND)], [allow("tat:Either", [COMMAND, CVM])],
+    pytest.param("CG323", "/resource", [allow("tat:Run", COMMAND)], [allow("tat:Either", [COMMAND, CVM])],
                  id="DEC-61 an action whose entry has alternatives"),
-    pytest.param("CG323", [allow("tat:Either", [CVM, LIGHTHOUSE])], [allow("tat:Any", [CVM])],
+    pytest.param("CG323", "/resource", [allow("tat:Either", [CVM, LIGHTHOUSE])], [allow("tat:Any", [CVM])],
                  id="DEC-61 an allow of both alternatives without the third template"),
-    pytest.param("CG323", [allow("tat:Run", CVM)], [allow("tat:Run", CVM), allow("tat:*")],
+    pytest.param("CG323", "/resource", [allow("tat:Run", CVM)], [allow("tat:Run", CVM), allow("tat:*")],
                  id="DEC-61 an allow of every resource beside it"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("code", "has", "almost"), ACROSS)
-def test_a_document_has_the_finding_or_almost(
-    code: str, has: list[Statement], almost: list[Statement]
-) -> None:
-    assert pointers(findings(*has), code) == ["/statement/0/resource"]
-    assert pointers(findings(*almost), code) == []
+test_statements_together_have_the_finding_or_almost = table_of_findings(ACROSS)
 
 
 # statement, code, what is proposed
@@ -98,7 +89,4 @@ INSTEAD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("statement", "code", "instead"), INSTEAD)
-def test_what_to_write_instead(statement: Statement, code: str, instead: str) -> None:
-    (finding,) = (f for f in findings(statement) if f.code == code)
-    assert instead in finding.instead
+test_a_finding_asks_what_was_meant = table_of_questions(INSTEAD)

@@ -9,10 +9,11 @@ import pytest
 from tests.lint.statements import (
     ANY,
     VM,
-    Statement,
     allow,
     findings,
     pointers,
+    table_of_findings,
+    table_of_questions,
     tagged,
 )
 
@@ -39,12 +40,7 @@ ROWS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("code", "where", "has", "almost"), ROWS)
-def test_a_statement_has_the_finding_or_almost(
-    code: str, where: str, has: list[Statement], almost: list[Statement]
-) -> None:
-    assert pointers(findings(*has), code) == [f"/statement/0{where}"]
-    assert pointers(findings(*almost), code) == []
+test_a_statement_has_the_finding_or_almost = table_of_findings(ROWS)
 
 
 # statement, code, what is proposed
@@ -53,10 +49,7 @@ INSTEAD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("statement", "code", "instead"), INSTEAD)
-def test_what_to_write_instead(statement: Statement, code: str, instead: str) -> None:
-    (finding,) = (f for f in findings(statement) if f.code == code)
-    assert instead in finding.instead
+test_a_finding_asks_what_was_meant = table_of_questions(INSTEAD)
 
 
 def test_a_statement_that_is_an_object() -> None:

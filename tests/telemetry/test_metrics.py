@@ -50,6 +50,7 @@ CONTRACT = [
     ("camguard_policy_activation_timestamp_seconds", "gauge", ""),
     ("camguard_policy_info", "gauge", "revision"),
     ("camguard_policy_statements", "gauge", ""),
+    ("camguard_policy_findings", "gauge", "severity"),
     ("camguard_policy_principals", "gauge", ""),
     ("camguard_catalog_actions", "gauge", ""),
     ("camguard_table_cache_lookups_total", "counter", "result"),
