@@ -6,23 +6,26 @@ Rule 2: the application gets a scope and a `receive` that hold what was judged, 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable
 
 from prometheus_client import REGISTRY, CollectorRegistry
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from camguard.enforcement.guard import Guard
-from camguard.enforcement.outcome import UPSTREAM_KEY
+from camguard.enforcement.outcome import UPSTREAM_ERROR_KEY, UPSTREAM_KEY
 from camguard.errors import Problem, SettingsError
 from camguard.request.head import new_request_id
 from camguard.request.rejection import Refusal, refusal, rejection
 from camguard.settings import Settings, load_settings
-from camguard.telemetry.record import Record
+from camguard.telemetry.record import NO_REPLY, REPLY_INCOMPLETE, Record
 from camguard.wiring import Components, assemble
 
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
+_BODIES = frozenset(("http.response.body", "http.response.pathsend", "http.response.zerocopysend"))
 _DENIAL = "websocket.http.response"  # the ASGI extension
 
 
@@ -89,19 +92,27 @@ class CamguardMiddleware:
             guard.release(outcome)
 
     async def _conclude(self, record: Record, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the application, and hand the status of its answer to the conclusions."""
+        """Call the application, and hand status and failure of its answer to the conclusions (T130)."""
         status: int | None = None
+        whole = False
 
         async def noting_status(message: Message) -> None:
-            nonlocal status
+            nonlocal status, whole
+            await send(message)  # first: a status that could not be sent is not claimed
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+            elif message["type"] in _BODIES and not message.get("more_body", False):
+                whole = True
 
         try:
             await self.app(scope, receive, noting_status)
+        except (asyncio.CancelledError, ClientDisconnect):
+            whole = True  # the client has left, or the server ends: no failure of the application
+            raise
         finally:
-            self._guard.conclude(record, scope.get(UPSTREAM_KEY, status))
+            error = None if whole else NO_REPLY if status is None else REPLY_INCOMPLETE
+            status = scope.get(UPSTREAM_KEY, status)
+            self._guard.conclude(record, status, scope.get(UPSTREAM_ERROR_KEY, error))
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what is no request: the application's own start and end. All else is refused."""

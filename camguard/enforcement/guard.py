@@ -367,11 +367,16 @@ class Guard:
         self.in_flight -= 1
         self._bodies.kept -= outcome.body_bytes
 
-    def conclude(self, record: Record, upstream_status: int | None) -> None:
-        """Give the end of a request to the conclusions. upstream_status: None where no upstream answered."""
+    def conclude(
+        self, record: Record, upstream_status: int | None, upstream_error: str | None = None
+    ) -> None:
+        """Give the end of a request to the conclusions.
+
+        upstream_status: None where the caller got no status of an upstream. upstream_error: as `Conclusion`.
+        """
         for conclude in self.conclusions:
             try:
-                conclude(record, upstream_status)
+                conclude(record, upstream_status, upstream_error)
             except Exception as error:  # noqa: BLE001 - the answer is on its way
                 self._failed(error)
 

@@ -134,7 +134,12 @@ def refuser(style: Style) -> Callable[[Scope, Failure], Refusal]:
 @asynccontextmanager
 async def guarded_relay(settings: Settings, components: Components) -> AsyncIterator[ASGIApp]:
     """Yield the application of the callers' listener."""
-    client = AiohttpClient(seconds=settings.limits.upstream_seconds, connections=settings.limits.concurrency)
+    limits = settings.limits
+    client = AiohttpClient(
+        seconds=limits.upstream_seconds,
+        connections=limits.concurrency,
+        idle_seconds=limits.upstream_idle_seconds,
+    )
     refuse = refuser(settings.enforcement.status_style)
     try:
         relay = Relay(settings.upstream, client, echo, refuse, components.metrics)

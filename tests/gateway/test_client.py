@@ -93,6 +93,22 @@ def test_a_body_in_parts_without_a_length_is_chunked() -> None:
     play(scene())
 
 
+@pytest.mark.parametrize("body", [None, b"\xc3\xa9", b"\xc3\xa9" * MIB], ids=["none", "short", "long"])
+def test_t130_header_values_are_opaque_bytes(body: bytes | None) -> None:
+    async def scene() -> None:
+        every = bytes([*range(0x20, 0x7F), *range(0x80, 0x100)]).strip()
+        async with Upstream(says(OK)) as upstream:
+            for streamed in (False, True) if body else (False,):
+                given = parts(body[:2], body[2:]) if streamed and body else body
+                await fetch(upstream, body=given, headers=[(b"x-odd", every), (b"x-even", b"1")])
+                request = upstream.requests[-1]
+                assert b"\r\nx-odd: " + every + b"\r\nx-even: 1\r\n" in request
+                if body and not streamed:
+                    assert request.endswith(b"\r\n\r\n" + body)
+
+    play(scene())
+
+
 def test_an_upstream_that_takes_no_body_is_given_up() -> None:
     async def scene() -> None:
         async def deaf(_up: Upstream, _head: bytes, _reader: Reader, _writer: Writer) -> None:
