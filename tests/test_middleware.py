@@ -224,9 +224,10 @@ def test_t130_a_status_that_could_not_be_sent_is_not_claimed() -> None:
         async def broken(_message: Any) -> None:
             raise OSError("gone")
 
-        scope = Raw(lines=sdk(HERE)).scope()
+        request = Raw(lines=sdk(HERE))
+        body = body_of(*(chunk for chunk in request.chunks if chunk is not None))
         with pytest.raises(OSError, match="gone"):
-            await play.middleware(scope, receive_of(body_of(b"{}")), broken)
+            await play.middleware(request.scope(), receive_of(body), broken)
 
     asyncio.run(scene())
     assert play.concluded == [(play.records[0], None, "internal")]

@@ -3,27 +3,22 @@
 Rule 1: what is handed in goes out: target, names, values, body, byte for byte. Only framing is added.
 Rule 2: a request is never repeated. In this API a GET pays orders, so no method is safe to send twice. A
         request of which no byte was written is no repetition: it goes to another connection.
-Rule 3: a connection on which a byte arrives that no request waits for is closed and never used again.
-        Otherwise the next caller would get what was left of another caller's answer.
-Rule 4: only this module uses aiohttp. The relay sees `Client`, `Reply` and `UpstreamError` only.
+Rule 3: only this module and `connection.py` use aiohttp. The relay sees `Client`, `Reply` and `UpstreamError`
+        only.
 """
 
 from __future__ import annotations
 
 import asyncio
-import select
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any, Literal, Protocol
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection as ConnectorConnection
-from aiohttp.http import RawResponseMessage
-from aiohttp.streams import StreamReader
 from yarl import URL
+
+from camguard.gateway.connection import ATTEMPT, Attempt, Connection, OpaqueRequest
 
 Headers = Sequence[tuple[bytes, bytes]]
 Body = bytes | AsyncIterator[bytes] | None
@@ -77,150 +72,6 @@ class Client(Protocol):
 
     async def close(self) -> None:
         """Cut what is left."""
-
-
-class Attempt:
-    """One attempt to send a request on one connection.
-
-    reused: whether the connection has carried a request before. written: whether a byte of this one was
-    handed to the kernel, or may have been.
-    """
-
-    __slots__ = ("reused", "written")
-
-    def __init__(self) -> None:
-        self.reused = self.written = False
-
-
-_ATTEMPT: ContextVar[Attempt] = ContextVar("attempt")  # how `Connection` learns for whom aiohttp uses it
-
-
-class Wire:
-    """The transport of a `Connection`, as aiohttp writes to it.
-
-    Before the first byte of a request is written to a connection that was used before, the kernel is asked
-    once more whether the peer has ended it. Between aiohttp's choice of a connection and its first write lies
-    a turn of the event loop, and the body of a request may even come seconds later.
-    """
-
-    def __init__(self, transport: asyncio.Transport, connection: Connection) -> None:
-        self._transport = transport
-        self._connection = connection
-        self.opaque = False  # whether the head that comes next holds bytes that are no ASCII
-
-    def __getattr__(self, name: str) -> Any:
-        """Return what the transport has."""
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        """Write bytes. Raises ConnectionResetError, and writes nothing, where the peer has ended."""
-        self._begin()
-        self._transport.write(self._as_received(data))
-
-    def writelines(self, parts: Iterable[bytes | bytearray | memoryview[Any]]) -> None:
-        """Write several parts, as `write` does."""
-        self._begin()
-        first, *rest = parts
-        self._transport.writelines((self._as_received(first), *rest))
-
-    def _begin(self) -> None:
-        attempt = self._connection.attempt
-        if attempt.written:
-            return
-        if attempt.reused and self._connection.ended():
-            self._transport.abort()
-            raise ConnectionResetError
-        attempt.written = True
-
-    def _as_received(self, data: bytes | bytearray | memoryview[Any]) -> bytes | bytearray | memoryview[Any]:
-        """Return the first bytes of a request, whose head aiohttp has written as UTF-8, as Latin-1."""
-        if not self.opaque:
-            return data
-        self.opaque = False
-        head, end, body = bytes(data).partition(b"\r\n\r\n")
-        return head.decode().encode("latin-1") + end + body
-
-
-class Connection(ResponseHandler):
-    """aiohttp's connection, for one reply a request and not a byte more.
-
-    aiohttp's parser says that a reply has ended, not where. Each read is therefore fed in two parts, all but
-    its last byte and that byte: a reply that has ended before the last byte was followed by something.
-
-    awaited: whether a request waits for bytes of its reply. reply: the body of the final reply, once there.
-    poll: asks the kernel whether bytes, the end, or an error of the connection wait to be read. attempt: the
-    last one. used: whether there was one.
-    """
-
-    awaited = False
-    reply: StreamReader | None = None
-    attempt: Attempt
-    used = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a new connection."""
-        super().connection_made(transport)
-        self.poll = select.poll()
-        self.poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-        self.wire = Wire(transport, self)  # type: ignore[arg-type]  # of a connection, it can be written to
-        self.transport = self.wire  # type: ignore[assignment]  # it has everything that a transport has
-
-    def set_response_params(self, **params: Any) -> None:
-        """Begin a request; aiohttp says so before it writes."""
-        self.awaited = True
-        self.reply = None
-        self.attempt = _ATTEMPT.get()
-        self.attempt.reused, self.used = self.used, True
-        super().set_response_params(**params)
-
-    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
-        """Take the head of a reply."""
-        message, body = data
-        if self.reply is None and (message.code >= 200 or message.code == 101):  # noqa: PLR2004 - RFC 9110 section 15
-            self.reply = body
-        super().feed_data(data, size)
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes from the upstream, or none, where aiohttp goes on with what it held back of a reply."""
-        if self.awaited:
-            super().data_received(data[:-1])
-            if not self._replied():
-                if data:
-                    super().data_received(data[-1:])
-                    self.awaited = not self._replied()
-                return
-        elif not data:
-            return
-        # Bytes follow the reply, or may follow because aiohttp holds some back, or no request awaits a reply.
-        self.awaited = False
-        self.close()
-
-    def is_connected(self) -> bool:
-        """Say whether the connection may be used: while idle, only if the kernel holds nothing to be read."""
-        if not super().is_connected():
-            return False
-        if not self.awaited and self.ended():
-            self.close()
-            return False
-        return True
-
-    def ended(self) -> bool:
-        """Tell whether the kernel holds anything of the peer, be it its end; asked while no reply is due."""
-        return bool(self.poll.poll(0))
-
-    def _replied(self) -> bool:
-        return self.reply is not None and self.reply.is_eof()
-
-
-class OpaqueRequest(aiohttp.ClientRequest):
-    """aiohttp's request, whose header values are bytes, spelled as Latin-1 (RFC 9110 section 5.5)."""
-
-    async def send(self, conn: ConnectorConnection) -> aiohttp.ClientResponse:
-        """Write the request. aiohttp writes UTF-8, which `Wire` turns back where it makes a difference."""
-        if not "".join(self.headers.values()).isascii():
-            assert isinstance(conn.protocol, Connection)  # noqa: S101 - for mypy: the connector makes no other
-            conn.protocol.wire.opaque = True
-        return await super().send(conn)
 
 
 class AiohttpReply:
@@ -343,7 +194,7 @@ class AiohttpClient:
         """
         while True:
             attempt = Attempt()
-            _ATTEMPT.set(attempt)
+            ATTEMPT.set(attempt)
             try:
                 return await self._session.request(
                     method, url, headers=lines, data=data(), allow_redirects=False
