@@ -59,7 +59,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         *("params", "multipart", "body_formats", "deadline", "waiting", "body"),
     ),
     "authn": ("credentials", "key_store", "tc3", "hmac_v1", "replay_guard", "authenticator"),
-    "enforcement": ("resource_binding", "target", "outcome", "late", "guard"),
+    "enforcement": ("server_setup", "resource_binding", "target", "outcome", "late", "guard"),
     "policy": (
         *("patterns", "values", "operators", "keys", "model"),
         *("actions", "resources", "conditions", "document"),
