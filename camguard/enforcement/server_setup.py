@@ -1,7 +1,7 @@
 """Set-ups of a server under which every call is refused: said once in the log, with the cure (T127, T128).
 
-A refusal tells its caller nothing of the cause, and callers can send requests that look like these. So the log
-says what was seen once, and what to change if every call is refused.
+A refusal tells its caller nothing of the cause, and callers can send requests that look like these. So the
+log says what was seen once, and what to change if every call is refused.
 """
 
 from __future__ import annotations
@@ -19,25 +19,27 @@ from camguard.request.rejection import Rejection
 _LOGGER = logging.getLogger(__name__)
 
 _PEER_REWRITTEN: Final = (
-    "the server has replaced the address of the connection by text from a header, so every request behind a proxy "
-    "is refused (client_ip_invalid). camguard reads the forwarding header itself (client_ip.trusted_proxies). Turn "
-    "the server's own reading off: uvicorn --no-proxy-headers, or, where gunicorn starts uvicorn's worker, "
-    "--forwarded-allow-ips 192.0.2.1 (an address that never connects); remove ProxyHeadersMiddleware"
+    "the server has replaced the address of the connection by text from a header, so every request behind"
+    " a proxy is refused (client_ip_invalid). camguard reads the forwarding header itself "
+    "(client_ip.trusted_proxies). Turn the server's own reading off: uvicorn --no-proxy-headers, or, "
+    "where gunicorn starts uvicorn's worker, --forwarded-allow-ips 192.0.2.1 (an address that never "
+    "connects); remove ProxyHeadersMiddleware"
 )
 _NO_PEER: Final = (
     "the server names no address of the connection, as behind a Unix socket, so every request is refused "
-    "(client_ip_invalid). If only your own proxy can open that socket, set client_ip.trust_unix_socket = true"
+    "(client_ip_invalid). If only your own proxy can open that socket, set client_ip.trust_unix_socket = "
+    "true"
 )
 _ROOT_PATH: Final = (
-    "the server or a framework says that the application is mounted under a root_path, and the path of a request "
-    "does not begin with it, so every request is refused (path_not_allowed). Let the proxy pass the path on whole, or "
-    "take root_path away from the server (--root-path) or the framework"
+    "the server or a framework says that the application is mounted under a root_path, and the path of a "
+    "request does not begin with it, so every request is refused (path_not_allowed). Let the proxy pass "
+    "the path on whole, or take root_path away from the server (--root-path) or the framework"
 )
 
 
 NO_ASYNCIO: Final = (
-    "camguard runs under asyncio and event loops made for it (uvloop), and this server runs another one, so nothing "
-    "is served. Choose such an event loop: hypercorn --worker-class asyncio"
+    "camguard runs under asyncio and event loops made for it (uvloop), and this server runs another one, "
+    "so nothing is served. Choose such an event loop: hypercorn --worker-class asyncio"
 )
 
 
