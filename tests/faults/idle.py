@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
 def inject_idle_upstreams(report: Report, *, quick: bool) -> None:
     """Upstreams that close idle connections after 5 ms."""
     for seconds in (4.0, 0.003, 0):
-        perform(_called(report, 100 if quick else 1000, seconds))
+        perform(_called(report, 100 if quick else 600, seconds))
 
 
 async def _called(report: Report, each: int, seconds: float) -> None:
