@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 import aiohttp
 from yarl import URL
 
-from camguard.gateway.connection import ATTEMPT, Attempt, Connection, OpaqueRequest
+from camguard.gateway.connection import ATTEMPT, Attempt, Connection
 
 Headers = Sequence[tuple[bytes, bytes]]
 Body = bytes | AsyncIterator[bytes] | None
@@ -138,7 +138,6 @@ class AiohttpClient:
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
-            request_class=OpaqueRequest,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=UNTOUCHED,
             timeout=aiohttp.ClientTimeout(total=None),
@@ -169,7 +168,8 @@ class AiohttpClient:
                 def data() -> Body:
                     return body if upload is None else self._paced(upload, deadline)
 
-                response = await self._request(method, target(origin, query), lines, data, upload)
+                url, opaque = target(origin, query), not b"".join([value for _, value in headers]).isascii()
+                response = await self._request(method, url, lines, data, upload, opaque=opaque)
         except TimeoutError as exc:
             raise UpstreamError("timeout", exc) from None
         except aiohttp.ClientConnectorError as exc:
@@ -180,20 +180,23 @@ class AiohttpClient:
             raise UpstreamError("reset", exc) from None
         return AiohttpReply(response, self._seconds)
 
-    async def _request(
+    async def _request(  # noqa: PLR0913 - the parts of a request
         self,
         method: str,
         url: URL,
         lines: list[tuple[str, str]],
         data: Callable[[], Body],
         upload: Upload | None,
+        *,
+        opaque: bool,
     ) -> aiohttp.ClientResponse:
         """Send a request, and once more for each kept connection that its peer had ended (Rule 2).
 
         data: returns the body, anew for each attempt. upload: what it is taken from, where it is in parts.
+        opaque: as `Attempt`.
         """
         while True:
-            attempt = Attempt()
+            attempt = Attempt(opaque=opaque)
             ATTEMPT.set(attempt)
             try:
                 return await self._session.request(
@@ -265,7 +268,7 @@ def target(origin: URL, query: bytes) -> URL:
 
 
 def text_headers(headers: Headers) -> list[tuple[str, str]]:
-    """Return headers as aiohttp takes them: each byte of a value is one character (`OpaqueRequest`)."""
+    """Return headers as aiohttp takes them: each byte of a value is one character (`Wire`)."""
     return [(name.decode("ascii"), value.decode("latin-1")) for name, value in headers]
 
 

@@ -1,4 +1,4 @@
-"""aiohttp's connections and requests, made strict.
+"""aiohttp's connections, made strict.
 
 Rule 1: a connection on which a byte arrives that no request waits for is closed and never used again.
         Otherwise the next caller would get what was left of another caller's answer.
@@ -13,25 +13,27 @@ import asyncio
 import select
 from collections.abc import Iterable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeAlias
 
-import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection as ConnectorConnection
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
+
+Data: TypeAlias = "bytes | bytearray | memoryview[Any]"  # as text: Python 3.11 cannot evaluate it
 
 
 class Attempt:
     """One attempt to send a request on one connection.
 
-    reused: whether the connection has carried a request before. written: whether a byte of this one was
-    handed to the kernel, or may have been.
+    opaque: whether the head that is still to be written holds bytes that are no ASCII. reused: whether the
+    connection has carried a request before. written: whether a byte of this one was handed to the kernel, or
+    may have been.
     """
 
-    __slots__ = ("reused", "written")
+    __slots__ = ("opaque", "reused", "written")
 
-    def __init__(self) -> None:
+    def __init__(self, *, opaque: bool) -> None:
+        self.opaque = opaque
         self.reused = self.written = False
 
 
@@ -49,39 +51,44 @@ class Wire:
     def __init__(self, transport: asyncio.Transport, connection: Connection) -> None:
         self._transport = transport
         self._connection = connection
-        self.opaque = False  # whether the head that comes next holds bytes that are no ASCII
+        # What aiohttp calls for each request, found without `__getattr__`.
+        self.is_closing = transport.is_closing
+        self.resume_reading = transport.resume_reading
 
     def __getattr__(self, name: str) -> Any:
         """Return what the transport has."""
         return getattr(self._transport, name)
 
-    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+    def write(self, data: Data) -> None:
         """Write bytes. Raises ConnectionResetError, and writes nothing, where the peer has ended."""
-        self._begin()
-        self._transport.write(self._as_received(data))
-
-    def writelines(self, parts: Iterable[bytes | bytearray | memoryview[Any]]) -> None:
-        """Write several parts, as `write` does."""
-        self._begin()
-        first, *rest = parts
-        self._transport.writelines((self._as_received(first), *rest))
-
-    def _begin(self) -> None:
         attempt = self._connection.attempt
-        if attempt.written:
-            return
+        if not attempt.written:
+            self._begin(attempt)
+            if attempt.opaque:
+                data = as_received(data)
+        self._transport.write(data)
+
+    def writelines(self, parts: Iterable[Data]) -> None:
+        """Write several parts, as `write` does."""
+        attempt = self._connection.attempt
+        if not attempt.written:
+            self._begin(attempt)
+            if attempt.opaque:
+                head, *rest = parts
+                parts = (as_received(head), *rest)
+        self._transport.writelines(parts)
+
+    def _begin(self, attempt: Attempt) -> None:
         if attempt.reused and self._connection.ended():
             self._transport.abort()
             raise ConnectionResetError
-        attempt.written = True
+        attempt.written = self._connection.awaited = True
 
-    def _as_received(self, data: bytes | bytearray | memoryview[Any]) -> bytes | bytearray | memoryview[Any]:
-        """Return the first bytes of a request, whose head aiohttp has written as UTF-8, as Latin-1."""
-        if not self.opaque:
-            return data
-        self.opaque = False
-        head, end, body = bytes(data).partition(b"\r\n\r\n")
-        return head.decode().encode("latin-1") + end + body
+
+def as_received(data: Data) -> bytes:
+    """Return the first bytes of a request with a head in Latin-1, which aiohttp has written in UTF-8."""
+    head, end, body = bytes(data).partition(b"\r\n\r\n")
+    return head.decode().encode("latin-1") + end + body
 
 
 class Connection(ResponseHandler):
@@ -90,9 +97,9 @@ class Connection(ResponseHandler):
     aiohttp's parser says that a reply has ended, not where. Each read is therefore fed in two parts, all but
     its last byte and that byte: a reply that has ended before the last byte was followed by something.
 
-    awaited: whether a request waits for bytes of its reply. reply: the body of the final reply, once there.
-    poll: asks the kernel whether bytes, the end, or an error of the connection wait to be read. attempt: the
-    last one. used: whether there was one.
+    awaited: whether a request was written, in part at least, and waits for bytes of its reply. reply: the
+    body of the final reply, once there. poll: asks the kernel whether bytes, the end, or an error of the
+    connection wait to be read. attempt: the last one. used: whether there was one.
     """
 
     awaited = False
@@ -110,7 +117,6 @@ class Connection(ResponseHandler):
 
     def set_response_params(self, **params: Any) -> None:
         """Begin a request; aiohttp says so before it writes."""
-        self.awaited = True
         self.reply = None
         self.attempt = ATTEMPT.get()
         self.attempt.reused, self.used = self.used, True
@@ -153,14 +159,3 @@ class Connection(ResponseHandler):
 
     def _replied(self) -> bool:
         return self.reply is not None and self.reply.is_eof()
-
-
-class OpaqueRequest(aiohttp.ClientRequest):
-    """aiohttp's request, whose header values are bytes, spelled as Latin-1 (RFC 9110 section 5.5)."""
-
-    async def send(self, conn: ConnectorConnection) -> aiohttp.ClientResponse:
-        """Write the request. aiohttp writes UTF-8, which `Wire` turns back where it makes a difference."""
-        if not "".join(self.headers.values()).isascii():
-            assert isinstance(conn.protocol, Connection)  # noqa: S101 - for mypy: the connector makes no other
-            conn.protocol.wire.opaque = True
-        return await super().send(conn)
