@@ -6,23 +6,28 @@ Rule 2: the application gets a scope and a `receive` that hold what was judged, 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable
 
 from prometheus_client import REGISTRY, CollectorRegistry
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from camguard.enforcement.guard import Guard
-from camguard.enforcement.outcome import UPSTREAM_KEY
+from camguard.enforcement.outcome import UPSTREAM_ERROR_KEY, UPSTREAM_KEY
+from camguard.enforcement.server_setup import NO_ASYNCIO, SetupAdvice, under_asyncio
 from camguard.errors import Problem, SettingsError
 from camguard.request.head import new_request_id
 from camguard.request.rejection import Refusal, refusal, rejection
 from camguard.settings import Settings, load_settings
-from camguard.telemetry.record import Record
+from camguard.telemetry.record import NO_REPLY, REPLY_INCOMPLETE, Record
 from camguard.wiring import Components, assemble
 
+_UNAVAILABLE = rejection("policy_unavailable")
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
+_BODIES = frozenset(("http.response.body", "http.response.pathsend", "http.response.zerocopysend"))
 _DENIAL = "websocket.http.response"  # the ASGI extension
 
 
@@ -34,7 +39,8 @@ class CamguardMiddleware:
     An allowed request's scope carries `camguard.decision`, `camguard.service` and `camguard.record`.
 
     Raises SettingsError where settings or keys cannot be used. A bundle that cannot be used raises nothing:
-    calls are refused until it is repaired.
+    calls are refused until it is repaired. Under an event loop that is not asyncio the start is refused, or
+    every call where the server says nothing of a start.
 
     >>> from starlette.applications import Starlette
     >>> app = Starlette()
@@ -61,15 +67,17 @@ class CamguardMiddleware:
             self._components = assemble(settings, clock=clock, registry=registry or REGISTRY)
             guard = self._components.guard
         self._guard = guard
+        self._advise = SetupAdvice()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
         if scope["type"] != "http":
             await self._other(scope, receive, send)
             return
-        if not self._started:
-            self._start()
         guard = self._guard
+        if not self._started and not self._start():
+            await send_refusal(refusal(_UNAVAILABLE, new_request_id(), style=guard.style), send)
+            return
         outcome = await guard.handle(scope, receive)
         if outcome is None:
             return
@@ -78,6 +86,7 @@ class CamguardMiddleware:
             if onward is None or replayed is None:
                 assert refused is not None  # noqa: S101 - for mypy: an outcome is either of the two
                 try:
+                    self._advise(scope, record.decision)
                     await send_refusal(refused, send)
                 finally:  # a client that has left, or a server that ends, must not lose the record
                     guard.conclude(record, None)
@@ -89,24 +98,35 @@ class CamguardMiddleware:
             guard.release(outcome)
 
     async def _conclude(self, record: Record, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the application, and hand the status of its answer to the conclusions."""
+        """Call the application, and hand status and failure of its answer to the conclusions (T130)."""
         status: int | None = None
+        whole = False
 
         async def noting_status(message: Message) -> None:
-            nonlocal status
+            nonlocal status, whole
+            await send(message)  # first: a status that could not be sent is not claimed
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+            elif message["type"] in _BODIES and not message.get("more_body", False):
+                whole = True
 
         try:
             await self.app(scope, receive, noting_status)
+        except (asyncio.CancelledError, ClientDisconnect):
+            whole = True  # the client has left, or the server ends: no failure of the application
+            raise
         finally:
-            self._guard.conclude(record, scope.get(UPSTREAM_KEY, status))
+            error = None if whole else NO_REPLY if status is None else REPLY_INCOMPLETE
+            status = scope.get(UPSTREAM_KEY, status)
+            self._guard.conclude(record, status, scope.get(UPSTREAM_ERROR_KEY, error))
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what is no request: the application's own start and end. All else is refused."""
         if scope["type"] == "lifespan":
-            self._start()
+            if not self._start():
+                await receive()  # lifespan.startup
+                await send({"type": "lifespan.startup.failed", "message": NO_ASYNCIO})
+                return
             try:
                 await self.app(scope, receive, send)
             finally:
@@ -129,11 +149,18 @@ class CamguardMiddleware:
         await send({"type": f"{_DENIAL}.start", "status": 403, "headers": headers})
         await send({"type": f"{_DENIAL}.body", "body": answer.body})
 
-    def _start(self) -> None:
-        """Start the parts once: with the application, or with the first request where no server says when."""
+    def _start(self) -> bool:
+        """Start the parts once: with the application, or with the first request where no server says when.
+
+        Return False, and start nothing, under an event loop that is not asyncio (T127).
+        """
+        if not self._started and not under_asyncio():
+            self._advise.no_asyncio()
+            return False
         if self._components is not None and not self._started:
             self._components.start()
         self._started = True
+        return True
 
 
 async def send_refusal(answer: Refusal, send: Send) -> None:

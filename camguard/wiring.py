@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry
 
 from camguard._version import __version__
 from camguard.authn.authenticator import authenticator
-from camguard.authn.credentials import KeyStore
+from camguard.authn.key_store import KeyStore
 from camguard.bundle.load import Content, build_bundle, read_content
 from camguard.bundle.model import Bundle
 from camguard.bundle.store import ReloadObserver, ReloadOutcome, Store
@@ -32,7 +32,7 @@ from camguard.printable import printable
 from camguard.settings import Settings
 from camguard.settings.load import require_supported
 from camguard.telemetry.decision_log import DecisionLog
-from camguard.telemetry.metrics import Metrics
+from camguard.telemetry.metrics import KeysState, Metrics
 
 STOP_SECONDS = 4.0  # less than the time that the supervisor leaves its workers to end
 
@@ -101,8 +101,13 @@ def assemble(
     metrics = Metrics(registry, listeners=listeners, actions=settings.metrics.actions, version=__version__)
     log = DecisionLog(settings.decision_log.path)
     metrics.follow_log(log.counts)
-    keys = _open_keys(settings)
-    authentication = authenticator(settings.identity, keys)
+    keys = _open_keys(settings, clock)
+    if keys is not None:
+        metrics.follow_keys(partial(_keys_state, keys, clock))
+    limited = keys is not None and settings.identity.keys_max_age_seconds > 0
+    authentication = authenticator(
+        settings.identity, keys, partial(getattr, keys, "stale") if limited else None
+    )
     store = _open_store(settings, _bundle_folder(settings), keys, clock, (metrics.policy,))
     candidate = None
     if settings.enforcement.candidate is not None:
@@ -127,19 +132,26 @@ def assemble(
     return Components(MappingProxyType(guards), store, candidate, keys, metrics, log)
 
 
-def open_store(settings: Settings) -> Store:
-    """Return the store of the active bundle alone, for a process that judges no calls. Raises SettingsError.
+def open_store(settings: Settings) -> tuple[Store, KeyStore | None]:
+    """Return the store of the active bundle and the keys, for a process that judges no calls.
 
     The process that supervises workers reports on bundle and keys, and needs no other component.
+    Raises SettingsError.
     """
-    return _open_store(settings, _bundle_folder(settings), _open_keys(settings), time.time, ())
+    keys = _open_keys(settings, time.time)
+    return _open_store(settings, _bundle_folder(settings), keys, time.time, ()), keys
 
 
-def _open_keys(settings: Settings) -> KeyStore | None:
+def _open_keys(settings: Settings, clock: Callable[[], float]) -> KeyStore | None:
     """Return the keys; None if only proxies name the caller and there is no file. Raises SettingsError."""
-    if settings.identity.mode == "header" and not settings.identity.keys_file.exists():
+    identity = settings.identity
+    if identity.mode == "header" and not identity.keys_file.exists():
         return None
-    return KeyStore(settings.identity.keys_file)
+    return KeyStore(identity.keys_file, max_age_seconds=identity.keys_max_age_seconds, clock=clock)
+
+
+def _keys_state(keys: KeyStore, clock: Callable[[], float]) -> KeysState:
+    return KeysState(keys.keys.states(clock()), not keys.problems, keys.confirmed)
 
 
 def _bundle_folder(settings: Settings) -> Path:
@@ -187,7 +199,10 @@ def _open_store(
 def _poll_keys(keys: KeyStore) -> None:
     outcome = keys.poll()
     if outcome.result == "failure":
-        _LOGGER.error("the last good keys stay in use:\n%s", CamguardError(*outcome.problems))
+        effect = "the last good keys stay in use"
+        if outcome.dropped:
+            effect = f"{outcome.dropped} keys that the file does not hold any more are revoked, none is added"
+        _LOGGER.error("%s:\n%s", effect, CamguardError(*outcome.problems))
     elif outcome.result == "success":
         _LOGGER.info("keys were replaced")
 

@@ -269,7 +269,7 @@ def test_metrics_count_signatures_and_addresses(gateway: Gateway, front: Front) 
 
 def test_the_gateway_prints_its_addresses(gateway: Gateway) -> None:
     assert gateway.get("/-/healthy") == (200, "healthy\n")
-    assert gateway.get("/-/ready") == (200, '{"ready":true,"missing":[]}')
+    assert gateway.get("/-/ready") == (200, '{"ready":true,"missing":[],"failing":[]}')
     status = json.loads(gateway.get("/api/status")[1])
     assert status["actions"] == 281
     assert gateway.key(ALICE)[1] not in json.dumps(status)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from camguard.authn.credentials import load_keys
+from camguard.authn.key_store import load_keys
 from camguard.bundle import load_bundle
 from camguard.catalog import load_catalog
 from camguard.cli import main

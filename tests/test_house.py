@@ -59,8 +59,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
         *("rejection", "header_rules", "head", "client_address"),
         *("params", "multipart", "body_formats", "deadline", "waiting", "body"),
     ),
-    "authn": ("credentials", "tc3", "hmac_v1", "replay_guard", "authenticator"),
-    "enforcement": ("resource_binding", "target", "outcome", "late", "guard"),
+    "authn": ("credentials", "key_store", "tc3", "hmac_v1", "replay_guard", "authenticator"),
+    "enforcement": ("server_setup", "resource_binding", "target", "outcome", "late", "guard"),
     "policy": (
         *("patterns", "values", "operators", "keys", "model"),
         *("actions", "resources", "conditions", "mistaken", "document"),
@@ -79,7 +79,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         *("exposition", "multiprocess", "metrics"),
     ),
     "gateway": (
-        *("client", "parsing", "protocol", "server", "relay"),
+        *("connection", "client", "parsing", "protocol", "server", "relay"),
         *("echo", "admin", "run", "worker", "workers"),
     ),
     "cli": (
@@ -246,6 +246,7 @@ TESTED_IN = {
     "engine/call": ("engine/test_evaluator.py", "a call is what the evaluator takes"),
     "engine/row": ("engine/test_layers.py", "a row combines the layers"),
     "engine/rules": ("engine/test_explain.py", "a rule is what an explanation explains"),
+    "gateway/connection": ("gateway/test_client.py", "the client is tested by its connections"),
     "gateway/echo": ("gateway/test_relay.py", "stands in for an upstream there"),
     "gateway/parsing": ("gateway/test_protocol.py", "the protocol feeds it"),
     "gateway/run": ("gateway/test_serve.py", "the gateway is tested as a process"),

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -22,6 +22,7 @@ from camguard.authn.authenticator import authenticator
 from camguard.enforcement.outcome import UPSTREAM_KEY
 from camguard.errors import SettingsError
 from camguard.settings import IdentitySettings, load_settings
+from tests.asgi import body_of, receive_of
 from tests.stage import Line, Play, sdk
 from tests.stage import Request as Raw
 
@@ -179,6 +180,57 @@ def test_t117_a_relay_s_own_answer_is_not_logged_as_its_upstream_s(config: Path,
     asyncio.run(scene())
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert [(line["decision"], line["upstream_status"]) for line in lines] == [("allow", None)]
+
+
+START = {"type": "http.response.start", "status": 201, "headers": []}
+PART = {"type": "http.response.body", "body": b"{", "more_body": True}
+LAST = {"type": "http.response.body", "body": b"}"}
+# What an application sends, how it ends, and what the record says of it.
+ENDINGS = [
+    pytest.param([START, PART, LAST], None, 201, None, id="a whole reply"),
+    pytest.param([START, LAST], LookupError(), 201, None, id="an error behind a whole reply"),
+    pytest.param([START, PART], None, 201, "reply_incomplete", id="a part of a reply"),
+    pytest.param([START], LookupError(), 201, "reply_incomplete", id="an error behind the head"),
+    pytest.param([START, PART], ClientDisconnect(), 201, None, id="a client that left within the reply"),
+    pytest.param([], None, None, "internal", id="no reply"),
+    pytest.param([], LookupError(), None, "internal", id="an error before the reply"),
+    pytest.param([], ClientDisconnect(), None, None, id="a client that left before the reply"),
+    pytest.param([], asyncio.CancelledError(), None, None, id="a server that ends"),
+]
+
+
+@pytest.mark.parametrize(("messages", "error", "status", "failure"), ENDINGS)
+def test_t130_the_record_says_how_an_allowed_call_ended(
+    messages: list[Any], error: BaseException | None, status: int | None, failure: str | None
+) -> None:
+    play = Play()
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        for message in messages:
+            await send(message)
+        if error is not None:
+            raise error
+
+    play.middleware.app = app
+    with contextlib.suppress(LookupError, ClientDisconnect, asyncio.CancelledError):
+        play.reply_to(lines=sdk(HERE))
+    assert play.concluded == [(play.records[0], status, failure)]
+
+
+def test_t130_a_status_that_could_not_be_sent_is_not_claimed() -> None:
+    play = Play()
+
+    async def scene() -> None:
+        async def broken(_message: Any) -> None:
+            raise OSError("gone")
+
+        request = Raw(lines=sdk(HERE))
+        body = body_of(*(chunk for chunk in request.chunks if chunk is not None))
+        with pytest.raises(OSError, match="gone"):
+            await play.middleware(request.scope(), receive_of(body), broken)
+
+    asyncio.run(scene())
+    assert play.concluded == [(play.records[0], None, "internal")]
 
 
 def test_t51_nothing_is_exempt(config: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,30 @@ def test_a_bundle_that_breaks_is_logged_once_and_the_last_good_one_stays(
     assert len(messages) == 1
     assert good.revision[:12] in messages[0]
     assert "aiart-full.json" in messages[0]
+
+
+def test_t131_a_keys_file_that_breaks_is_told_by_metrics_and_refuses_signed_calls_in_time(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    parts = assemble(settings(folder, identity__keys_max_age_seconds="0.05"))
+    assert parts.keys is not None
+    before = parts.metrics.snapshot()
+    assert before["camguard_keys_last_reload_successful"] == {(): 1}
+    assert before["camguard_keys"]["enabled",] == len(parts.keys.keys)
+    (folder / "keys.json").write_text("{")
+    parts.store.reload()
+    after = parts.metrics.snapshot()
+    assert after["camguard_keys_last_reload_successful"] == {(): 0}
+    confirmed = "camguard_keys_last_success_timestamp_seconds"
+    assert (after["camguard_keys"], after[confirmed]) == (before["camguard_keys"], before[confirmed])
+    assert "the last good keys stay in use" in caplog.text
+    time.sleep(0.06)
+    assert parts.keys.stale
+    (folder / "keys.json").write_text("{}")
+    (folder / "keys.json").chmod(0o666)
+    parts.store.reload()
+    assert f"{before['camguard_keys']['enabled',]} keys that the file does not hold" in caplog.text
+    assert len(parts.keys.keys) == 0
 
 
 def test_keys_are_looked_at_whenever_policies_are(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,7 +7,9 @@ must be refused are refused there. What it returns is given to `Authenticator.ca
 Rule 1: there is no anonymous principal. A request that names no caller is rejected.
 Rule 2: a signature that is present must be good, even if a trusted proxy names the caller, and both must name
         the same principal.
-Rule 3: the identity header counts only if a trusted proxy sent it. A request of another peer that has it is
+Rule 3: where `identity.keys_max_age_seconds` is set, keys that were not confirmed for so long prove nothing
+        (T131).
+Rule 4: the identity header counts only if a trusted proxy sent it. A request of another peer that has it is
         rejected.
 
 mode        the caller is                            a signature                  a trusted proxy's header
@@ -25,6 +27,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
@@ -68,6 +71,7 @@ _HEADER_INVALID: Final = rejection("identity_header_invalid")
 _MALFORMED: Final = rejection("auth_malformed")
 _V1_OFF: Final = rejection("signature_v1_disabled")
 _REPLAYED: Final = rejection("signature_replay")
+_UNAVAILABLE: Final = rejection("policy_unavailable")
 
 
 class KeySource(Protocol):
@@ -100,20 +104,27 @@ Claim: TypeAlias = Caller | SigningKey | None
 class Authenticator:
     """Identifies the caller of each request by one set of settings and the keys in use.
 
+    stale: tells whether the keys are too old to prove anything; None where the settings allow any age.
     replay_guard: None where signatures are not bound to calls.
     """
 
-    __slots__ = ("_header_callers", "_keys", "_needs_header", "_needs_signature", "_settings", "replay_guard")
+    __slots__ = (
+        *("_header_callers", "_keys", "_needs_header", "_needs_signature", "_settings", "_stale"),
+        "replay_guard",
+    )
 
-    def __init__(self, settings: IdentitySettings, keys: KeySource | None) -> None:
+    def __init__(
+        self, settings: IdentitySettings, keys: KeySource | None, stale: Callable[[], bool] | None = None
+    ) -> None:
         self._settings = settings
         self._keys = keys
+        self._stale = stale
         self._needs_header = settings.mode == "header"
         self._needs_signature = settings.mode in {"signature", "claimed"}
         self._header_callers: BoundedCache[bytes, Caller | Rejection] = BoundedCache(_header_caller)
         self.replay_guard = ReplayGuard(_BINDINGS) if settings.bind_signatures else None
 
-    def claim(  # noqa: C901, PLR0911, PLR0913, PLR0917 - one check after the other, as caller
+    def claim(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0917 - one check after the other, as caller
         self,
         head: RequestHead,
         service: str,
@@ -147,6 +158,8 @@ class Authenticator:
             return None if in_form else _MISSING
         if in_query:
             return _MALFORMED
+        if self._stale is not None and self._stale():
+            return _UNAVAILABLE
         if settings.mode == "claimed":
             access_key = claim_tc3(head, service, self._keys.keys, now)
             return access_key if isinstance(access_key, Rejection) else None
@@ -185,6 +198,8 @@ class Authenticator:
         named = None if head.identity is None else self._named_by_proxy(head.identity, peer_trusted)
         if isinstance(named, Rejection):
             return named
+        if self._stale is not None and self._stale():
+            return _UNAVAILABLE
         signer = self._signer(head, service, body, params, self._keys.keys, now, claim)
         if isinstance(signer, Rejection):
             return signer
@@ -299,10 +314,13 @@ def _binding(head: RequestHead, service: str, body: bytes | None) -> Binding:
     return service, head.action, head.version, head.region, head.content_type, unsigned_body
 
 
-def authenticator(settings: IdentitySettings, keys: KeySource | None) -> Authenticator:
+def authenticator(
+    settings: IdentitySettings, keys: KeySource | None, stale: Callable[[], bool] | None = None
+) -> Authenticator:
     """Return the authenticator for these settings.
 
-    keys: None only in mode `header` (see the module's table). Logs a warning in mode `claimed`.
+    keys: None only in mode `header` (see the module's table). stale: as for `Authenticator`. Logs a warning
+    in mode `claimed`.
     Raises SettingsError where the mode needs keys and there are none.
     """
     if keys is None and settings.mode != "header":
@@ -313,7 +331,7 @@ def authenticator(settings: IdentitySettings, keys: KeySource | None) -> Authent
         )
     if settings.mode == "claimed":
         _LOGGER.warning(CLAIMED)
-    return Authenticator(settings, keys)
+    return Authenticator(settings, keys, stale)
 
 
 def signature_label(cause: Rejection) -> str | None:

@@ -10,30 +10,24 @@ signing key makes. Signing keys of known and unknown ids are cached apart, so th
 cannot push out the signing keys of real callers.
 
 Rule 1: a secret leaves this file only as a keyed hash or for a comparison. No repr, error or log shows one.
-Rule 2: the file belongs to the user of this process or to root, and no other user has any right to it. A file
-        that breaks this rule is refused whole.
-Rule 3: signing keys are cached in the `KeyRing` whose secrets they came from. When keys are rotated, the ring
+Rule 2: signing keys are cached in the `KeyRing` whose secrets they came from. When keys are rotated, the ring
         is replaced and its signing keys with it (T82).
-Rule 4: an unknown or disabled secret id costs what a known one costs (T81).
+Rule 3: an unknown or disabled secret id costs what a known one costs (T81).
 """
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 from hashlib import sha256
 from hmac import digest as hmac_digest
-from pathlib import Path
 from secrets import token_bytes
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from camguard.bounded_cache import BoundedCache
-from camguard.errors import PolicyError, Problem, SettingsError
-from camguard.files import read_file
+from camguard.errors import PolicyError, SettingsError
 from camguard.grammar import PRINCIPAL, PRINCIPAL_RULE, SECRET_ID, SECRET_ID_RULE
 from camguard.policy.document import policy_from_tree
 from camguard.policy.model import Policy
@@ -48,7 +42,6 @@ _SECRET_LENGTH = range(16, 1025)
 _TOKEN_LENGTH = range(1, 4097)  # the documented bound of a temporary credential's token
 _EPOCH = re.compile(r"(?:0|[1-9]\d{0,11})(?:\.\d{1,6})?", re.ASCII)
 
-_FILE_BYTES = 16 << 20
 _LONGEST_CACHED = 512  # bytes of a cached `Authorization`; an official client sends some 130
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _BLOCK = 64  # of SHA-256, RFC 2104
@@ -123,6 +116,25 @@ class KeyRing:
         """Return the access key in use under that id; None where there is none, or it is disabled."""
         return self._access_keys.get(secret_id)
 
+    def states(self, now: float) -> dict[str, int]:
+        """Return how many entries of the file are `enabled`, `disabled` and `expired`.
+
+        now: seconds since the epoch.
+        """
+        expired = sum(
+            1 for key in self._access_keys.values() if key.expires is not None and now >= key.expires
+        )
+        return {"enabled": len(self) - expired, "disabled": self.disabled, "expired": expired}
+
+    def kept_by(self, other: KeyRing) -> KeyRing:
+        """Return the access keys that `other` holds in use just as this ring does."""
+        kept = {
+            key.secret_id: key
+            for secret_id, key in self._access_keys.items()
+            if (found := other.find(secret_id)) is not None and _same(key, found)
+        }
+        return KeyRing(kept, other.disabled)
+
     def secret_of(self, access_key: AccessKey | None) -> bytes:
         """Return the secret of an access key, or the decoy for an unknown id."""
         return self._decoy_key if access_key is None else access_key.secret
@@ -157,6 +169,13 @@ class KeyRing:
         ids[credential] = signing_key
 
 
+def _same(one: AccessKey, other: AccessKey) -> bool:
+    """Tell whether two access keys agree in everything. Policies are compared by what they say."""
+    return repr(one.session) == repr(other.session) and all(
+        getattr(one, each.name) == getattr(other, each.name) for each in fields(one) if each.name != "session"
+    )
+
+
 def shorten(secret_id: str) -> str:
     """Return enough of a secret id to recognise it.
 
@@ -164,11 +183,6 @@ def shorten(secret_id: str) -> str:
     ('AKIDz8…EXAM', 'AKID…')
     """
     return f"{secret_id[:6]}…{secret_id[-4:]}" if len(secret_id) > 15 else f"{secret_id[:4]}…"  # noqa: PLR2004
-
-
-def load_keys(path: Path) -> KeyRing:
-    """Read `keys.json`. Raises SettingsError that lists every problem; none of them quotes a value."""
-    return parse_keys(_read(path), str(path))
 
 
 def parse_keys(raw: bytes, source: str) -> KeyRing:
@@ -249,68 +263,3 @@ def _session_policy(tree: object, at: str, wrong: Callable[[str, str], None]) ->
         for problem in error.problems:
             wrong(at + problem.where.partition("#")[2], f"{problem.message} [{problem.code}]")
     return None
-
-
-def _read(path: Path) -> bytes:
-    """Return the content of the file. The owner and mode are those of the file that was opened and read."""
-
-    def wrong(message: str) -> SettingsError:
-        return SettingsError(Problem(str(path), "KeysError", message))
-
-    def check_owner(facts: os.stat_result) -> None:
-        if facts.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            mode = stat.S_IMODE(facts.st_mode)
-            raise wrong(f"other users may read or change this file (mode {mode:04o}); run: chmod 600 {path}")
-        if facts.st_uid not in (0, os.geteuid()):
-            owner = f"belongs to user {facts.st_uid}, neither the user of this process nor root"
-            raise wrong(f"{owner}; run: chown {os.geteuid()} {path}")
-
-    try:
-        return read_file(path, _FILE_BYTES, check_owner)
-    except OSError as error:
-        raise wrong(f"cannot be read: {error.strerror}") from None
-
-
-class KeysPoll(NamedTuple):
-    """The result of reading the file once more. problems: new ones only, so that one fault is logged once."""
-
-    result: Literal["success", "unchanged", "failure"]
-    problems: tuple[Problem, ...] = ()
-
-
-class KeyStore:
-    """The key ring in use. A request reads `keys` once; `poll` replaces it when the file's content changed.
-
-    keys: from the last good content. problems: of the file now; empty where it is good.
-    """
-
-    __slots__ = ("_digest", "_path", "keys", "problems")
-
-    def __init__(self, path: Path) -> None:
-        """Load the keys. Raises SettingsError."""
-        raw = _read(path)
-        self._path = path
-        self._digest = sha256(raw).digest()
-        self.keys = parse_keys(raw, str(path))
-        self.problems: tuple[Problem, ...] = ()
-
-    def __repr__(self) -> str:
-        return f"<KeyStore {str(self._path)!r}: {self.keys!r}>"
-
-    def poll(self) -> KeysPoll:
-        """Read the file once more. A file with problems changes nothing but `problems`. Raises nothing."""
-        try:
-            raw = _read(self._path)
-            digest = sha256(raw).digest()
-            if digest != self._digest:
-                self.keys = parse_keys(raw, str(self._path))
-                self._digest = digest
-            elif not self.problems:
-                return KeysPoll("unchanged")
-        except SettingsError as error:
-            if error.problems == self.problems:
-                return KeysPoll("unchanged")
-            self.problems = error.problems
-            return KeysPoll("failure", error.problems)
-        self.problems = ()
-        return KeysPoll("success")

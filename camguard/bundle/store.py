@@ -84,6 +84,7 @@ class Store:
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
+        self.failing = False  # whether the last poll failed
         self.fresh_until = inf  # monotonic time in seconds; later the bundle counts as stale
         self._activated = float("-inf")
         self._digest = ""
@@ -160,6 +161,7 @@ class Store:
         return self._outcome("failure", problems)
 
     def _outcome(self, result: Result, problems: tuple[Problem, ...]) -> ReloadOutcome:
+        self.failing = result == "failure"
         revision = self.bundle.revision if self.bundle else ""
         return ReloadOutcome(result, self._clock(), revision, problems, self.bundle)
 

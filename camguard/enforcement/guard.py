@@ -367,13 +367,13 @@ class Guard:
         self.in_flight -= 1
         self._bodies.kept -= outcome.body_bytes
 
-    def conclude(self, record: Record, upstream_status: int | None) -> None:
-        """Give the end of a request to the conclusions. upstream_status: None where no upstream answered."""
+    def conclude(self, record: Record, status: int | None, error: str | None = None) -> None:
+        """Give the end of a request to the conclusions: status and failure as `Conclusion` names them."""
         for conclude in self.conclusions:
             try:
-                conclude(record, upstream_status)
-            except Exception as error:  # noqa: BLE001 - the answer is on its way
-                self._failed(error)
+                conclude(record, status, error)
+            except Exception as failure:  # noqa: BLE001 - the answer is on its way
+                self._failed(failure)
 
     @property
     def held(self) -> int:

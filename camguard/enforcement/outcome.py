@@ -35,6 +35,7 @@ DECISION_KEY: Final = "camguard.decision"
 SERVICE_KEY: Final = "camguard.service"
 RECORD_KEY: Final = "camguard.record"
 UPSTREAM_KEY: Final = "camguard.upstream_status"  # set by a relay whose answer is not its upstream's
+UPSTREAM_ERROR_KEY: Final = "camguard.upstream_error"  # set by a relay: how the upstream failed, or None
 
 
 class Policies(Protocol):

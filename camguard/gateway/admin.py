@@ -45,12 +45,14 @@ _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{1,5})?"
 class Sources:
     """Where the admin listener gets its answers from.
 
-    render: returns the exposition. missing: returns why calls cannot be judged now, empty when ready. reload:
-    polls policies and keys, in the calling thread. status: returns the content of `/api/status`; may block.
+    render: returns the exposition. missing: returns why calls cannot be judged now, empty when ready.
+    failing: returns what could not be read anew, so that its last good content is in use. reload: polls
+    policies and keys, in the calling thread. status: returns the content of `/api/status`; may block.
     """
 
     render: Callable[[], bytes]
     missing: Callable[[], Sequence[str]]
+    failing: Callable[[], Sequence[str]]
     reload: Callable[[], ReloadOutcome]
     status: Callable[[], Mapping[str, Any]]
 
@@ -165,11 +167,15 @@ async def healthy(_: Request) -> Response:
 
 
 def ready(sources: Sources) -> Endpoint:
-    """Return the endpoint for load balancers: it answers 200, or 503 with what is missing."""
+    """Return the endpoint for load balancers: it answers 200, or 503 with what is missing.
+
+    What only failed to be read anew is named, too, and changes no status.
+    """
 
     async def endpoint(_: Request) -> Response:
         missing = list(sources.missing())
-        return AdminResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
+        content = {"ready": not missing, "missing": missing, "failing": list(sources.failing())}
+        return AdminResponse(content, 503 if missing else 200)
 
     return endpoint
 

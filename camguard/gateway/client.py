@@ -1,32 +1,29 @@
 """One HTTP/1.1 exchange with an upstream, sent at most once.
 
 Rule 1: what is handed in goes out: target, names, values, body, byte for byte. Only framing is added.
-Rule 2: a request is never repeated. In this API a GET pays orders, so no method is safe to send twice.
-Rule 3: a connection on which a byte arrives that no request waits for is closed and never used again.
-        Otherwise the next caller would get what was left of another caller's answer.
-Rule 4: only this module uses aiohttp. The relay sees `Client`, `Reply` and `UpstreamError` only.
+Rule 2: a request is never repeated. In this API a GET pays orders, so no method is safe to send twice. A
+        request of which no byte was written is no repetition: it goes to another connection.
+Rule 3: only this module and `connection.py` use aiohttp. The relay sees `Client`, `Reply` and `UpstreamError`
+        only.
 """
 
 from __future__ import annotations
 
 import asyncio
-import select
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any, Literal, Protocol
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.http import RawResponseMessage
-from aiohttp.streams import StreamReader
 from yarl import URL
+
+from camguard.gateway.connection import ATTEMPT, Attempt, Connection
 
 Headers = Sequence[tuple[bytes, bytes]]
 Body = bytes | AsyncIterator[bytes] | None
 Kind = Literal["connect", "timeout", "reset", "protocol", "truncated"]
 
-IDLE_SECONDS = 4.0  # below the 5 s after which uvicorn and Node close: a request must not meet a closing peer
 PULSE_SECONDS = 0.25  # how often a silent connection is looked at
 SLICE = 1 << 16  # bytes written at once, so that a large body waits for the upstream and not in memory
 HEAD_BYTES = 1 << 16  # one line of an upstream's reply head
@@ -75,66 +72,6 @@ class Client(Protocol):
 
     async def close(self) -> None:
         """Cut what is left."""
-
-
-class Connection(ResponseHandler):
-    """aiohttp's connection, for one reply a request and not a byte more.
-
-    aiohttp's parser says that a reply has ended, not where. Each read is therefore fed in two parts, all but
-    its last byte and that byte: a reply that has ended before the last byte was followed by something.
-
-    awaited: whether a request waits for bytes of its reply. reply: the body of the final reply, once there.
-    poll: asks the kernel whether bytes, the end, or an error of the connection wait to be read.
-    """
-
-    awaited = False
-    reply: StreamReader | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a new connection."""
-        super().connection_made(transport)
-        self.poll = select.poll()
-        self.poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-
-    def set_response_params(self, **params: Any) -> None:
-        """Begin a request; aiohttp says so before it writes."""
-        self.awaited = True
-        self.reply = None
-        super().set_response_params(**params)
-
-    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
-        """Take the head of a reply."""
-        message, body = data
-        if self.reply is None and (message.code >= 200 or message.code == 101):  # noqa: PLR2004 - RFC 9110 section 15
-            self.reply = body
-        super().feed_data(data, size)
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes from the upstream, or none, where aiohttp goes on with what it held back of a reply."""
-        if self.awaited:
-            super().data_received(data[:-1])
-            if not self._replied():
-                if data:
-                    super().data_received(data[-1:])
-                    self.awaited = not self._replied()
-                return
-        elif not data:
-            return
-        # Bytes follow the reply, or may follow because aiohttp holds some back, or no request awaits a reply.
-        self.awaited = False
-        self.close()
-
-    def is_connected(self) -> bool:
-        """Say whether the connection may be used: while idle, only if the kernel holds nothing to be read."""
-        if not super().is_connected():
-            return False
-        if not self.awaited and self.poll.poll(0):
-            self.close()
-            return False
-        return True
-
-    def _replied(self) -> bool:
-        return self.reply is not None and self.reply.is_eof()
 
 
 class AiohttpReply:
@@ -187,13 +124,13 @@ class AiohttpClient:
     """`Client` over aiohttp. Made inside a running loop.
 
     seconds: how long a reply's head may take, and any silence within its body. connections: the pool's bound.
+    idle_seconds: how long a connection is kept for the next request; 0: a connection for each request.
     """
 
-    def __init__(self, *, seconds: float, connections: int) -> None:
+    def __init__(self, *, seconds: float, connections: int, idle_seconds: float = 4.0) -> None:
         self._seconds = seconds
-        connector = aiohttp.TCPConnector(
-            limit=connections, keepalive_timeout=IDLE_SECONDS, socket_factory=impatient(seconds)
-        )
+        kept: dict[str, Any] = {"keepalive_timeout": idle_seconds} if idle_seconds else {"force_close": True}
+        connector = aiohttp.TCPConnector(limit=connections, socket_factory=impatient(seconds), **kept)
         # aiohttp offers no public way to name the class of its connections.
         # tests/gateway/test_client.py holds this against every version.
         connector._factory = partial(  # type: ignore[assignment]  # noqa: SLF001
@@ -218,19 +155,21 @@ class AiohttpClient:
         self, origin: URL, method: str, query: bytes, headers: Headers, body: Body
     ) -> AiohttpReply:
         lines = text_headers(headers)
+        upload = None
         if isinstance(body, bytes) and len(body) > SLICE:
             lines = [line for line in lines if line[0] != "content-length"]
             lines.append(("content-length", str(len(body))))
-            body = slices(body)
+            upload = Upload(slices(body))
+        elif body is not None and not isinstance(body, bytes):
+            upload = Upload(body)
         try:
             async with asyncio.timeout(self._seconds) as deadline:
-                response = await self._session.request(
-                    method,
-                    target(origin, query),
-                    headers=lines,
-                    data=body if body is None or isinstance(body, bytes) else self._paced(body, deadline),
-                    allow_redirects=False,
-                )
+
+                def data() -> Body:
+                    return body if upload is None else self._paced(upload, deadline)
+
+                url, opaque = target(origin, query), not b"".join([value for _, value in headers]).isascii()
+                response = await self._request(method, url, lines, data, upload, opaque=opaque)
         except TimeoutError as exc:
             raise UpstreamError("timeout", exc) from None
         except aiohttp.ClientConnectorError as exc:
@@ -241,15 +180,71 @@ class AiohttpClient:
             raise UpstreamError("reset", exc) from None
         return AiohttpReply(response, self._seconds)
 
-    async def _paced(self, body: AsyncIterator[bytes], deadline: asyncio.Timeout) -> AsyncIterator[bytes]:
+    async def _request(  # noqa: PLR0913 - the parts of a request
+        self,
+        method: str,
+        url: URL,
+        lines: list[tuple[str, str]],
+        data: Callable[[], Body],
+        upload: Upload | None,
+        *,
+        opaque: bool,
+    ) -> aiohttp.ClientResponse:
+        """Send a request, and once more for each kept connection that its peer had ended (Rule 2).
+
+        data: returns the body, anew for each attempt. upload: what it is taken from, where it is in parts.
+        opaque: as `Attempt`.
+        """
+        while True:
+            attempt = Attempt(opaque=opaque)
+            ATTEMPT.set(attempt)
+            try:
+                return await self._session.request(
+                    method, url, headers=lines, data=data(), allow_redirects=False
+                )
+            except (aiohttp.ClientError, OSError):
+                if attempt.written or not attempt.reused or not (upload is None or upload.restarts):
+                    raise
+
+    async def _paced(self, upload: Upload, deadline: asyncio.Timeout) -> AsyncIterator[bytes]:
         """Give the upstream its full time again with each part that the client took its own time to send."""
         clock = asyncio.get_running_loop().time
-        async for chunk in body:
+        async for chunk in upload.parts():
             deadline.reschedule(clock() + self._seconds)
             yield chunk
 
     async def close(self) -> None:  # noqa: D102 - Client says it
         await self._session.close()
+
+
+class Upload:
+    """A body in parts, which can be begun again while none but its first part was taken."""
+
+    def __init__(self, body: AsyncIterator[bytes]) -> None:
+        self._body = body
+        self._first = b""
+        self._taken = 0
+        self._waits = False
+
+    @property
+    def restarts(self) -> bool:
+        """Whether `parts` may be called again, and would give the whole body."""
+        return self._taken < 2 and not self._waits  # noqa: PLR2004 - the first part is kept, no other
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        """Give the body."""
+        if self._taken:
+            yield self._first
+        while True:
+            self._waits = True  # and stays so where the wait is cancelled, which ends the iterator
+            chunk = await anext(self._body, None)
+            self._waits = False
+            if chunk is None:
+                return
+            self._taken += 1
+            if self._taken == 1:
+                self._first = chunk
+            yield chunk
 
 
 def impatient(seconds: float) -> Callable[[aiohttp.AddrInfoType], socket.socket]:
@@ -273,11 +268,8 @@ def target(origin: URL, query: bytes) -> URL:
 
 
 def text_headers(headers: Headers) -> list[tuple[str, str]]:
-    """Return headers as aiohttp takes them; it writes UTF-8, so these bytes come out as they are.
-
-    Raises UnicodeDecodeError for a value that is no UTF-8: it could not be forwarded unchanged.
-    """
-    return [(name.decode("ascii"), value.decode("utf-8")) for name, value in headers]
+    """Return headers as aiohttp takes them: each byte of a value is one character (`Wire`)."""
+    return [(name.decode("ascii"), value.decode("latin-1")) for name, value in headers]
 
 
 async def slices(body: bytes) -> AsyncIterator[bytes]:

@@ -2,8 +2,10 @@
 
 Rule 1: the scope is already what was judged. Nothing here reads or changes a name, a value or the query.
 Rule 2: a failure before the answer began is an envelope of our own; after that the connection ends, so that
-        the client sees a cut answer and never one that looks complete.
+        the client sees a cut answer and never one that looks complete. Both are counted, and the record of
+        the request names them (T130).
 Rule 3: a client that left takes its upstream call with it.
+Rule 4: what camguard writes itself on the way back, nobody behind it can write (T138).
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ from typing import Literal, Protocol
 from starlette.types import ASGIApp, Receive, Scope, Send
 from yarl import URL
 
-from camguard.enforcement.outcome import SERVICE_KEY, UPSTREAM_KEY
+from camguard.enforcement.outcome import SERVICE_KEY, UPSTREAM_ERROR_KEY, UPSTREAM_KEY
 from camguard.gateway.client import Body, Client, Headers, Kind, Reply, UpstreamError
 from camguard.middleware import send_refusal
 from camguard.request.rejection import Refusal
+from camguard.telemetry.record import REPLY_INCOMPLETE
 
 LOG = logging.getLogger("camguard.relay")
 
@@ -39,6 +42,8 @@ HOP_BY_HOP = frozenset(
     )
 )
 CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
+OWN = b"x-camguard-"
 BODILESS = frozenset((204, 304))
 STATUSES = range(200, 600)
 
@@ -121,6 +126,7 @@ class Relay:
 
     async def _exchange(self, origin: URL, service: str, scope: Scope, caller: Caller, send: Send) -> None:
         started = time.monotonic()
+        scope[UPSTREAM_ERROR_KEY] = None
         failure: Failure
         try:
             reply = await self._client.send(
@@ -130,16 +136,15 @@ class Relay:
             if caller.left:
                 return
             failure = error.kind
-        except UnicodeDecodeError:
-            return  # a header that could not go on as it is
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller hears of it in an envelope
-            LOG.error("a request could not be sent: %s", type(error).__name__)  # noqa: TRY400 - may quote it
-            failure = "internal"
+            failure = _unexpected("a request could not be sent", error)
         else:
             try:
                 await self._answer(reply, caller, send)
             except UpstreamError as error:
                 failure = error.kind
+            except Exception as error:  # noqa: BLE001 - as above, while nothing was sent
+                failure = _unexpected("a reply could not be passed on", error)
             else:
                 self._observer.upstream(service, time.monotonic() - started)
                 return
@@ -147,7 +152,10 @@ class Relay:
                 reply.close()
         self._observer.upstream_error(service, failure)
         # Rule 2: to return without the last message makes the server cut the connection.
-        if not caller.answered:
+        if caller.answered:
+            scope[UPSTREAM_ERROR_KEY] = REPLY_INCOMPLETE
+        else:
+            scope[UPSTREAM_ERROR_KEY] = failure
             caller.answered = True
             await self._fail(scope, failure, send)
 
@@ -165,6 +173,12 @@ class Relay:
             async for chunk in reply.chunks():
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": body or b""})
+
+
+def _unexpected(event: str, error: Exception) -> Failure:
+    """Log a fault of ours and return its kind. Only the type is logged: the text may quote the request."""
+    LOG.error("%s: %s", event, type(error).__name__)
+    return "internal"
 
 
 class Caller:
@@ -221,9 +235,12 @@ class Caller:
 def end_to_end(status: int, headers: Headers) -> list[tuple[bytes, bytes]]:
     """Return what of an upstream's headers goes on, in order, repeats included.
 
-    Raises UpstreamError for what no server may send.
+    Raises UpstreamError for what no server may send. A name with a blank before its colon is such a name
+    (RFC 9112 section 5.1): one reader takes the line for a length, and another does not.
     """
     if status not in STATUSES or CONTROL.search(b"".join([value for _, value in headers])):
+        raise UpstreamError("protocol", ValueError())
+    if not all(NAME.fullmatch(name) for name, _ in headers):
         raise UpstreamError("protocol", ValueError())
     gone = HOP_BY_HOP
     lower = [(name.lower(), value) for name, value in headers]
@@ -232,4 +249,4 @@ def end_to_end(status: int, headers: Headers) -> list[tuple[bytes, bytes]]:
         gone |= {token.strip() for token in named.lower().split(b",")}
     if status in BODILESS:
         gone |= {b"content-length"}  # legal there, and yet nothing follows: a server would wait for the bytes
-    return [line for line in lower if line[0] not in gone]
+    return [line for line in lower if line[0] not in gone and not line[0].replace(b"_", b"-").startswith(OWN)]

@@ -27,6 +27,7 @@ import uvloop
 from starlette.types import ASGIApp, Scope
 
 from camguard._version import __version__
+from camguard.authn.key_store import KeyStore
 from camguard.bundle import Bundle, Store
 from camguard.enforcement.outcome import RECORD_KEY
 from camguard.exit_codes import Exit
@@ -75,12 +76,14 @@ class Sockets:
 class ServerStatus:
     """What a running gateway reports about itself on the admin listener.
 
-    source: what the settings were read from. workers: returns the rows that `/api/status` shows.
-    also_missing: returns what is missing besides a valid bundle. begun: Unix time.
+    source: what the settings were read from. keys: None where no signature is ever verified. workers: returns
+    the rows that `/api/status` shows. also_missing: returns what is missing besides a valid bundle. begun:
+    Unix time.
     """
 
     settings: Settings
     store: Store
+    keys: KeyStore | None
     source: SettingsSource
     workers: Callable[[], list[dict[str, Any]]]
     also_missing: Callable[[], list[str]] = list
@@ -88,9 +91,23 @@ class ServerStatus:
     stopping: bool = False
 
     def missing(self) -> list[str]:
-        """Return why calls cannot be judged now: `bundle`, `stale`, `stopping`; empty when ready."""
-        facts = {"bundle": self.store.bundle is None, "stale": self.store.stale, "stopping": self.stopping}
+        """Return why calls cannot be judged now: `bundle`, `stale`, `keys`, `stopping`; empty when ready.
+
+        `keys`: each call must be signed, and the keys are older than `identity.keys_max_age_seconds`.
+        """
+        signed = self.settings.identity.mode in {"signature", "claimed"}
+        facts = {
+            "bundle": self.store.bundle is None,
+            "stale": self.store.stale,
+            "keys": signed and self.keys is not None and self.keys.stale,
+            "stopping": self.stopping,
+        }
         return [name for name, true in facts.items() if true] + self.also_missing()
+
+    def failing(self) -> list[str]:
+        """Return what could not be read anew, so that the last good one is in use: `bundle`, `keys`."""
+        facts = {"bundle": self.store.failing, "keys": self.keys is not None and bool(self.keys.problems)}
+        return [name for name, true in facts.items() if true]
 
     def report(self) -> dict[str, Any]:
         """Return the content of `/api/status`. It reads the settings file, so it may block."""
@@ -99,11 +116,13 @@ class ServerStatus:
             "version": __version__,
             "begun": self.begun,
             "missing": self.missing(),
+            "failing": self.failing(),
             "revision": bundle.revision if bundle else None,
             "statements": bundle.statement_count if bundle else 0,
             "principals": len(bundle.people.layers) if bundle else 0,
             "actions": len(bundle.catalog.actions) if bundle else 0,
             "findings": bundle.findings.counts() if bundle and bundle.findings else None,
+            "keys": self.keys.report() if self.keys else None,
             "settings_digest": self.settings.digest(),
             "settings_file": state_of_file(self.source),
             "workers": self.workers(),
@@ -135,7 +154,12 @@ def refuser(style: Style) -> Callable[[Scope, Failure], Refusal]:
 @asynccontextmanager
 async def guarded_relay(settings: Settings, components: Components) -> AsyncIterator[ASGIApp]:
     """Yield the application of the callers' listener."""
-    client = AiohttpClient(seconds=settings.limits.upstream_seconds, connections=settings.limits.concurrency)
+    limits = settings.limits
+    client = AiohttpClient(
+        seconds=limits.upstream_seconds,
+        connections=limits.concurrency,
+        idle_seconds=limits.upstream_idle_seconds,
+    )
     refuse = refuser(settings.enforcement.status_style)
     try:
         relay = Relay(settings.upstream, client, echo, refuse, components.metrics)
@@ -163,7 +187,9 @@ async def serve(
 ) -> None:
     """Serve until `stop` is set, then let requests in flight finish. Listeners end in reverse order."""
     settings = status.settings
-    sources = Sources(components.metrics.render, status.missing, components.store.reload, status.report)
+    sources = Sources(
+        components.metrics.render, status.missing, status.failing, components.store.reload, status.report
+    )
     bounds = Bounds.of(settings.limits, raise_file_limit())
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(admin_listener(sources, settings, sockets))
@@ -225,7 +251,7 @@ def serve_alone(
         if orphaned is not None:
             asyncio.get_running_loop().add_reader(orphaned, stop.set)
         row = {"pid": os.getpid(), "accepting": True, "settings_digest": settings.digest()}
-        status = ServerStatus(settings, components.store, source, lambda: [row])
+        status = ServerStatus(settings, components.store, components.keys, source, lambda: [row])
         await serve(status, components, sockets, stop, started)
 
     try:

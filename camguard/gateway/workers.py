@@ -167,13 +167,13 @@ def supervise(
         os.environ.setdefault(FOLDER, folder)
         for file in Path(os.environ[FOLDER]).glob("*.db"):
             file.unlink()  # of an earlier run, whose numbers would be added to those of this run
-        store = open_store(settings)
+        store, keys = open_store(settings)
         store.start()
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 supervisor = Supervisor(packed.fileno(), settings, sockets)
                 status = ServerStatus(
-                    settings, store, source, supervisor.workers, also_missing=supervisor.missing
+                    settings, store, keys, source, supervisor.workers, also_missing=supervisor.missing
                 )
                 runner.run(_supervise(status, supervisor, sockets, started))
         finally:
@@ -200,7 +200,7 @@ async def _supervise(
 
     stop = handle_signals(reload_soon, settings.limits.shutdown_seconds + LAST_SECONDS)
     first = asyncio.Event()
-    sources = Sources(render_all_processes, status.missing, reload, status.report)
+    sources = Sources(render_all_processes, status.missing, status.failing, reload, status.report)
     async with admin_listener(sources, settings, sockets):
         keeping = asyncio.gather(*(supervisor.keep(first) for _ in range(settings.gateway.workers)))
         stopped, begun = asyncio.create_task(stop.wait()), asyncio.create_task(first.wait())

@@ -45,7 +45,7 @@ _METHODS: Final = frozenset(("GET", "POST"))
 _HTTP_1: Final = frozenset(("1.0", "1.1"))
 
 _METHOD: Final = rejection("method_not_allowed")
-_PATH: Final = rejection("path_not_allowed")
+PATH: Final = rejection("path_not_allowed")
 _MALFORMED: Final = rejection("header_malformed")
 _TOO_LARGE: Final = rejection("headers_too_large")
 _QUERY_TOO_LARGE: Final = rejection("query_too_large")
@@ -115,8 +115,9 @@ def read_head(  # noqa: C901, PLR0911, PLR0912 - one check after the other; call
     method, query = scope["method"], scope["query_string"]
     if method not in _METHODS:
         return _METHOD
-    if scope["path"] != "/" or (scope.get("raw_path") or b"/") != b"/":
-        return _PATH
+    apart = scope["path"] != "/" or (scope.get("raw_path") or b"/") != b"/" or scope.get("root_path")
+    if apart and not _is_root_of_mount(scope):
+        return PATH
     if len(query) > rules.query_bytes:
         return _QUERY_TOO_LARGE
     if len(lines) > rules.lines:
@@ -169,6 +170,17 @@ def read_head(  # noqa: C901, PLR0911, PLR0912 - one check after the other; call
             *layout.signing(values),
         )
     )
+
+
+def _is_root_of_mount(scope: Mapping[str, Any]) -> bool:
+    """Tell whether the path is the `root_path` of a mounted application, with `/` behind it or not (T128).
+
+    Both spellings of the path must be it, byte for byte; one that is escaped or no ASCII never is.
+    """
+    root, path, raw = scope.get("root_path"), scope["path"], scope.get("raw_path")
+    if not root or path not in {root, f"{root}/"}:
+        return False
+    return not raw or (path.isascii() and raw == path.encode())
 
 
 def _only_harmless_tabs(values: tuple[bytes, ...], layout: HeaderLayout) -> bool:

@@ -70,7 +70,10 @@ class HostsSettings:
 
 @dataclass(frozen=True, slots=True)
 class IdentitySettings:
-    """How a request names its principal, and which of these ways are accepted."""
+    """How a request names its principal, and which of these ways are accepted.
+
+    keys_max_age_seconds: how old the last good reading of keys_file may become; 0 means no limit.
+    """
 
     mode: IdentityMode = setting("signature", values.choice(IdentityMode))
     keys_file: Path = setting("keys.json", values.path)
@@ -78,6 +81,7 @@ class IdentitySettings:
     allow_v1: bool = setting(raw=False, read=values.flag)
     allow_unsigned_payload: bool = setting(raw=False, read=values.flag)
     bind_signatures: bool = setting(raw=False, read=values.flag)
+    keys_max_age_seconds: float = setting(0.0, values.seconds(0, 3650 * _DAY))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,11 @@ class GatewaySettings:
 
 @dataclass(frozen=True, slots=True)
 class LimitsSettings:
-    """How much memory and time the requests of clients may take (THREATS 3.2.5, THREATS 3.5)."""
+    """How much memory and time the requests of clients may take (THREATS 3.2.5, THREATS 3.5).
+
+    upstream_idle_seconds: how long a connection to an upstream is kept for the next call. The default is
+    below the 5 s after which uvicorn and Node close one. 0: each call has a connection of its own.
+    """
 
     header_lines: int = setting(128, values.whole(8, 10_000))
     header_bytes: int = setting(65_536, values.whole(1024, 16 * _MIB))
@@ -142,6 +150,7 @@ class LimitsSettings:
     header_seconds: float = setting(10.0, values.seconds(0.01, 3600))
     body_seconds: float = setting(30.0, values.seconds(0.01, 3600))
     upstream_seconds: float = setting(60.0, values.seconds(0.01, 3600))
+    upstream_idle_seconds: float = setting(4.0, values.seconds(0, 3600))
     shutdown_seconds: float = setting(30.0, values.seconds(0, 3600))
     concurrency: int = setting(1000, values.whole(1, 1_000_000))
     waiting: int = setting(1000, values.whole(1, 1_000_000))

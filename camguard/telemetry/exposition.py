@@ -31,6 +31,7 @@ OTHER = "other"  # an action without a counter of its own
 CLIENT_IP = ("peer", "forwarded", "invalid")
 SIGNATURE = ("valid", "invalid", "expired", "malformed", "unknown_key", "replayed", "claimed")
 COMPARISON = ("same", "newly_denied", "newly_allowed", "error")
+KEY_STATE = ("enabled", "disabled", "expired")
 RELOAD = ("success", "unchanged", "failure")
 LOG_RESULT = ("written", "dropped", "error")
 SEVERITY = ("error", "warning", "style")
@@ -76,6 +77,12 @@ _FAMILIES = (
            "Unix time at which the active bundle was activated.", "livemin"),
     Family("camguard_policy_info", "gauge", ("revision",),
            "1 for the active revision (12 hex digits), 0 for a replaced one.", "livemax"),
+    Family("camguard_keys", "gauge", ("state",),
+           "Access keys in use, by state, and those that the keys file disables.", "livemax"),
+    Family("camguard_keys_last_reload_successful", "gauge", (),
+           "1 if the keys file was good when it was last read, else 0.", "livemin"),
+    Family("camguard_keys_last_success_timestamp_seconds", "gauge", (),
+           "Unix time at which the keys file was last read and good, changed or not.", "livemin"),
     Family("camguard_policy_statements", "gauge", (), "Statements in the active bundle.", "livemax"),
     Family("camguard_policy_findings", "gauge", ("severity",),
            "Findings of lint in the active bundle that its lint.toml does not accept.", "livemax"),

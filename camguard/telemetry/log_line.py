@@ -24,7 +24,7 @@ CUT = "..."  # ends a text or a list that was cut
 KEYS = (
     *("time", "id", "listener", "mode", "decision", "reason", "principal", "secret_id", "service", "action"),
     *("access", "resources", "source_ip", "peer", "statements", "revision", "candidate", "duration_us"),
-    *("upstream_status", "request_id"),
+    *("upstream_status", "upstream_error", "request_id"),
 )
 _TEMPLATE = "{" + ",".join(f'"{key}":%s' for key in KEYS) + "}\n"
 _REVISION_DIGITS = 12
@@ -32,8 +32,11 @@ _REVISION_DIGITS = 12
 _second: tuple[int, str] = (-1, "")  # the second of the last line, and its text
 
 
-def log_line(record: Record, upstream_status: int | None) -> bytes:
-    """Return the line for one record, line break included."""
+def log_line(record: Record, upstream_status: int | None, upstream_error: str | None = None) -> bytes:
+    """Return the line for one record, line break included.
+
+    upstream_status, upstream_error: as `camguard.telemetry.record.Conclusion` is given them.
+    """
     decision, entry, candidate = record.decision, record.entry, record.candidate
     request_id = _text(record.request_id)
     return (
@@ -58,6 +61,7 @@ def log_line(record: Record, upstream_status: int | None) -> bytes:
             _text(candidate.reason if candidate is not None else None),
             f"{record.duration * 1e6:.1f}",
             "null" if upstream_status is None else "%d" % upstream_status,  # noqa: UP031 - `%d` also formats an IntEnum as a number
+            _text(upstream_error),
             request_id,
         )
     ).encode("ascii")

@@ -35,6 +35,7 @@ from camguard.telemetry.exposition import (
     COMPARISON,
     DECISION_BOUNDS,
     FAMILIES,
+    KEY_STATE,
     LOG_RESULT,
     OTHER,
     RELOAD,
@@ -89,6 +90,18 @@ class _Catalog(NamedTuple):
     accesses: frozenset[tuple[str, str]] = frozenset()
 
 
+class KeysState(NamedTuple):
+    """The access keys at one moment.
+
+    counts: entries by their state, of KEY_STATE. successful: whether the file was good when it was last read.
+    confirmed: Unix time at which it was last read and good.
+    """
+
+    counts: Mapping[str, int]
+    successful: bool
+    confirmed: float
+
+
 class Metrics:
     """The numbers of one guard or of one process's guards.
 
@@ -122,6 +135,7 @@ class Metrics:
         self._in_flight: tuple[tuple[str, Callable[[], int]], ...] = ()
         self._waiting: tuple[tuple[str, Callable[[], int]], ...] = ()
         self._log: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
+        self._keys: Callable[[], KeysState] | None = None
         self._policy = _Policy()
         self._catalog = _Catalog()
         if catalog is not None:
@@ -227,6 +241,10 @@ class Metrics:
         """Show the records of a decision log. counts: returns those written, dropped and failed so far."""
         self._log = counts
 
+    def follow_keys(self, state: Callable[[], KeysState]) -> None:
+        """Show the access keys. Each scrape calls `state`. Without it, there are no series of keys."""
+        self._keys = state
+
     def start(self) -> None:
         """Show the current numbers, also after `stop`; among several processes, begin to flush."""
         self._exposition.show(self._owner, self.snapshot)
@@ -267,7 +285,7 @@ class Metrics:
 
     def snapshot(self) -> Snapshot:
         """Return the current numbers. Any thread may call it while requests are counted."""
-        return {**self._of_requests(), **self._of_policy()}
+        return {**self._of_requests(), **self._of_policy(), **self._of_keys()}
 
     def _of_requests(self) -> Snapshot:
         calls, timed, upstream = self._calls.copy(), self._timed.copy(), self._upstream.copy()
@@ -303,6 +321,16 @@ class Metrics:
             "camguard_decision_log_records_total": dict(zip(product(LOG_RESULT), self._log(), strict=True)),
             "camguard_upstream_duration_seconds": _histograms(upstream),
             "camguard_upstream_errors_total": {**no_errors, **self._upstream_errors.copy()},
+        }
+
+    def _of_keys(self) -> Snapshot:
+        if self._keys is None:
+            return {}
+        state = self._keys()
+        return {
+            "camguard_keys": {(name,): state.counts[name] for name in KEY_STATE},
+            "camguard_keys_last_reload_successful": {(): int(state.successful)},
+            "camguard_keys_last_success_timestamp_seconds": {(): state.confirmed},
         }
 
     def _of_policy(self) -> Snapshot:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from camguard.catalog.model import Action
 from camguard.engine.decision import Decision
@@ -43,4 +43,9 @@ class Record(NamedTuple):
 
 
 Observer = Callable[[Record], None]  # called once per request, right after the decision
-Conclusion = Callable[[Record, int | None], None]  # called after the answer, with the status of the upstream
+
+# Called after the answer, with the status that the upstream or the application gave and the caller got, and
+# with the failure behind the decision: None, a kind of upstream error, or REPLY_INCOMPLETE (T130).
+Conclusion = Callable[[Record, int | None, str | None], None]
+REPLY_INCOMPLETE: Final = "reply_incomplete"  # a part of the reply was sent, and the rest is missing
+NO_REPLY: Final = "internal"  # the application, or camguard itself, failed before it sent anything

@@ -357,6 +357,27 @@ def test_two_signatures_in_one_request_are_refused() -> None:
     )
 
 
+@pytest.mark.parametrize("mode", ["signature", "either", "claimed"])
+def test_t131_stale_keys_prove_nothing(mode: IdentityMode) -> None:
+    now = [False]
+    authn = authenticator(IdentitySettings(mode=mode), SOURCE, lambda: now[0])
+    assert answer(identified(authn, tc3_head())) == ALICE
+    now[0] = True
+    assert identified(authn, tc3_head()) is rejection("policy_unavailable")
+    early = authn.claim(tc3_head(), "aiart", (), True, False, NOW)
+    assert early is rejection("policy_unavailable")
+    head = tc3_head("", x_camguard_principal=ALICE, authorization=None)
+    assert answer(identified(authn, head)) == (ALICE if mode == "either" else "principal_missing")
+
+
+def test_t131_stale_keys_prove_no_v1_signature() -> None:
+    params = (("Signature", "x"), ("SecretId", SECRET_ID))
+    rules = IdentitySettings(mode="signature", allow_v1=True)
+    authn = authenticator(rules, SOURCE, lambda: True)
+    head = tc3_head("", authorization=None)
+    assert identified(authn, head, params=params) is rejection("policy_unavailable")
+
+
 def test_t82_revoked_key_is_refused_at_once() -> None:
     source = Keys(keys())
     authn = authenticator_of(source=source)

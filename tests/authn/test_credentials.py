@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import traceback
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from camguard.authn.credentials import AccessKey, KeyRing, KeyStore, load_keys, parse_keys, shorten
+from camguard.authn.credentials import AccessKey, KeyRing, parse_keys, shorten
+from camguard.authn.key_store import KeysPoll, KeyStore, load_keys
 from camguard.errors import SettingsError
 from tests.authn.signing import SECRET, SECRET_ID
 
@@ -233,12 +235,12 @@ def written(folder: Path, raw: bytes, mode: int = 0o600) -> Path:
     return path
 
 
-@pytest.mark.parametrize("mode", [0o600, 0o400, 0o700], ids=oct)
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o700, 0o640, 0o440], ids=oct)
 def test_file_that_is_ours_alone_is_read(tmp_path: Path, mode: int) -> None:
     assert len(load_keys(written(tmp_path, text(AKIDx=ENTRY), mode))) == 1
 
 
-@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o606, 0o666, 0o610, 0o602], ids=oct)
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o660, 0o606, 0o666, 0o610, 0o602, 0o620, 0o601], ids=oct)
 def test_file_that_others_may_use_is_refused_with_the_cure(tmp_path: Path, mode: int) -> None:
     path = written(tmp_path, text(AKIDx=ENTRY), mode)
     with pytest.raises(SettingsError) as caught:
@@ -247,6 +249,50 @@ def test_file_that_others_may_use_is_refused_with_the_cure(tmp_path: Path, mode:
         f"{path}: other users may read or change this file (mode {mode:04o}); "
     )
     assert f"run: chmod 600 {path} [" in str(caught.value)
+
+
+ME, MY_GROUP, OTHER = 12345, 23456, 34567
+# Owner and group of the file, its mode, and what is wrong for a process of user ME in the group MY_GROUP.
+RIGHTS = [
+    pytest.param(ME, OTHER, 0o600, None, id="its own file"),
+    pytest.param(ME, OTHER, 0o640, None, id="its own file, which a group reads that it is not in"),
+    pytest.param(0, MY_GROUP, 0o440, None, id="root's file, read through its group: a Kubernetes Secret"),
+    pytest.param(0, MY_GROUP, 0o640, None, id="root's file, which root may change"),
+    pytest.param(0, OTHER, 0o600, None, id="root's file that nobody else reads"),
+    pytest.param(0, OTHER, 0o440, "is not in that group; run: chgrp 23456 ", id="read by another group"),
+    pytest.param(0, MY_GROUP, 0o460, "may read or change", id="root's file, which the group may write"),
+    pytest.param(0, MY_GROUP, 0o444, "may read or change", id="root's file, which everybody reads"),
+    pytest.param(ME, MY_GROUP, 0o660, "may read or change", id="its own file, which the group may write"),
+    pytest.param(OTHER, MY_GROUP, 0o440, "belongs to user 34567", id="the file of somebody else"),
+]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("in_group", ["effective", "supplementary"])
+@pytest.mark.parametrize(("owner", "group", "mode", "problem"), RIGHTS)
+def test_t129_who_may_read_the_file(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: int,
+    group: int,
+    mode: int,
+    problem: str | None,
+    in_group: str,
+) -> None:
+    path = written(tmp_path, text(AKIDx=ENTRY), mode)
+    os.chown(path, owner, group)
+    path.chmod(mode)
+    monkeypatch.setattr(os, "geteuid", lambda: ME)
+    monkeypatch.setattr(os, "getegid", lambda: MY_GROUP)
+    monkeypatch.setattr(os, "getgroups", list)
+    if in_group == "supplementary" and problem is None:
+        monkeypatch.setattr(os, "getegid", lambda: 45678)
+        monkeypatch.setattr(os, "getgroups", lambda: [1, MY_GROUP])
+    if problem is None:
+        assert len(load_keys(path)) == 1
+        return
+    with pytest.raises(SettingsError, match=re.escape(problem)):
+        load_keys(path)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
@@ -287,7 +333,7 @@ def test_link_is_judged_by_the_file_behind_it(tmp_path: Path) -> None:
 def test_t82_rotation_and_revocation_hold_from_the_next_poll(tmp_path: Path) -> None:
     store = KeyStore(written(tmp_path, text(AKIDx=ENTRY, AKIDy=ENTRY)))
     before = store.keys
-    assert store.poll() == ("unchanged", ())
+    assert store.poll() == KeysPoll("unchanged")
     assert store.keys is before
     written(
         tmp_path, text(AKIDx={**ENTRY, "secret_key": "another-secret-00"}, AKIDy={**ENTRY, "enabled": False})
@@ -328,14 +374,97 @@ def test_f2_bad_change_keeps_the_last_good_keys_and_is_reported_once(tmp_path: P
     assert first.result == "failure"
     assert first.problems == store.problems
     assert str(path) in first.problems[0].where
-    assert store.poll() == ("unchanged", ())
+    assert store.poll() == KeysPoll("unchanged")
     assert store.keys is before
     if path.is_dir():
         path.rmdir()
     written(tmp_path, text(AKIDx=ENTRY))
-    assert store.poll() == ("success", ())
+    assert store.poll() == KeysPoll("success")
     assert store.problems == ()
-    assert store.poll() == ("unchanged", ())
+    assert store.poll() == KeysPoll("unchanged")
+
+
+OTHER_SESSION = {
+    "version": "2.0",
+    "statement": [{"effect": "allow", "action": ["aiart:TextToImage"], "resource": ["*"]}],
+}
+WITH_SESSION = {**ENTRY, "session_policy": SESSION}
+# What the file holds after its mode went wrong, besides AKIDa, which stays as it is; what becomes of AKIDx.
+REVOKED = [
+    pytest.param({}, False, id="missing"),
+    pytest.param({"AKIDx": {**WITH_SESSION, "enabled": False}}, False, id="disabled"),
+    pytest.param({"AKIDx": {**WITH_SESSION, "secret_key": "another-secret-00"}}, False, id="another secret"),
+    pytest.param({"AKIDx": {**WITH_SESSION, "principal": "uin/100000000102"}}, False, id="another owner"),
+    pytest.param({"AKIDx": {**WITH_SESSION, "expires": 1}}, False, id="an end"),
+    pytest.param({"AKIDx": ENTRY}, False, id="without its session policy"),
+    pytest.param({"AKIDx": {**ENTRY, "session_policy": OTHER_SESSION}}, False, id="another session policy"),
+    pytest.param({"AKIDx": WITH_SESSION}, True, id="unchanged"),
+    pytest.param({"AKIDx": WITH_SESSION, "AKIDy": ENTRY}, True, id="unchanged, with a new key beside it"),
+]
+
+
+@pytest.mark.parametrize(("entries", "stays"), REVOKED)
+def test_t131_a_file_with_a_wrong_mode_revokes_and_adds_nothing(
+    tmp_path: Path, entries: dict[str, Any], stays: bool
+) -> None:
+    store = KeyStore(written(tmp_path, text(AKIDa=ENTRY, AKIDx=WITH_SESSION)))
+    before = store.keys
+    written(tmp_path, text(AKIDa=ENTRY, **entries), 0o644)
+    first = store.poll()
+    assert (first.result, first.dropped) == ("failure", 0 if stays else 1)
+    assert "chmod 600" in first.problems[0].message
+    assert [store.keys.find(name) is not None for name in (b"AKIDa", b"AKIDx", b"AKIDy")] == [
+        True,
+        stays,
+        False,
+    ]
+    assert (store.keys is before) == stays
+    assert store.poll() == KeysPoll("unchanged")
+    written(tmp_path, text(AKIDa=ENTRY, **entries))
+    assert store.poll() == KeysPoll("success")
+    assert (store.keys.find(b"AKIDy") is not None) == ("AKIDy" in entries)
+
+
+def test_t131_a_key_that_a_wrong_mode_revoked_comes_back_with_the_old_file(tmp_path: Path) -> None:
+    store = KeyStore(written(tmp_path, text(AKIDx=ENTRY)))
+    written(tmp_path, text(), 0o644)
+    assert store.poll().dropped == 1
+    assert len(store.keys) == 0
+    written(tmp_path, text(AKIDx=ENTRY))
+    assert store.poll() == KeysPoll("success")
+    assert len(store.keys) == 1
+
+
+def test_t131_keys_grow_stale_by_the_monotonic_clock_alone(tmp_path: Path) -> None:
+    path = written(tmp_path, text(AKIDx=ENTRY))
+    now = [1000.0, 50.0]  # wall clock, monotonic clock
+    store = KeyStore(path, max_age_seconds=10, clock=lambda: now[0], monotonic=lambda: now[1])
+    assert (store.stale, store.confirmed) == (False, 1000.0)
+    now[:] = 1e9, 60.0
+    assert not store.stale
+    now[1] = 60.1
+    assert store.stale
+    assert store.poll() == KeysPoll("unchanged")
+    assert (store.stale, store.confirmed) == (False, 1e9)
+    path.write_bytes(b"{")
+    now[:] = 2e9, 70.2
+    store.poll()
+    assert (store.stale, store.confirmed) == (True, 1e9)
+    assert len(store.keys) == 1
+
+
+def test_t131_the_report_names_states_and_problems(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        text(AKIDx=ENTRY, AKIDy={**ENTRY, "enabled": False}, AKIDz={**ENTRY, "expires": 1000}),
+    )
+    store = KeyStore(path, clock=lambda: 1000.0)
+    counts = {"enabled": 1, "disabled": 1, "expired": 1}
+    assert store.report() == {**counts, "confirmed": 1000.0, "problems": []}
+    path.write_bytes(b"{")
+    store.poll()
+    assert store.report()["problems"] == [problem._asdict() for problem in store.problems] != []
+    assert SECRET not in json.dumps(store.report())
 
 
 def test_signing_keys_of_unknown_ids_push_out_none_of_a_known_id() -> None:

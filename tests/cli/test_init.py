@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from camguard.authn.credentials import load_keys
+from camguard.authn.key_store import load_keys
 from camguard.cli import main
 from camguard.settings import load_settings
 

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from camguard.authn.authenticator import authenticator
-from camguard.authn.credentials import KeyStore
+from camguard.authn.key_store import KeyStore
 from camguard.settings import IdentitySettings
 from tests.authn.signing import SECRET, SECRET_ID, authorization
 from tests.stage import (

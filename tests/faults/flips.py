@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 from camguard import Bundle, Call, CamguardError, load_bundle, parse_address
-from camguard.authn.credentials import load_keys
+from camguard.authn.key_store import load_keys
 from camguard.settings import load_settings
 from tests.faults.report import Report, resident
 from tests.running import camguard

@@ -28,6 +28,7 @@ class House:
 
     def __init__(self) -> None:
         self.missing: list[str] = []
+        self.failing: list[str] = []
         self.result: Result = "success"
         self.problems: tuple[Problem, ...] = ()
         self.rendering = 0
@@ -55,7 +56,13 @@ class House:
 
     def app(self) -> ASGIApp:
         """Return the application over this house."""
-        sources = Sources(self.render, lambda: self.missing, self.reload, lambda: {"revision": "ab12"})
+        sources = Sources(
+            self.render,
+            lambda: self.missing,
+            lambda: self.failing,
+            self.reload,
+            lambda: {"revision": "ab12"},
+        )
         return admin(sources, self.hosts)
 
     def answer(self, method: str, path: str, headers: dict[str, str] | None = None) -> tuple[int, Any]:
@@ -83,10 +90,15 @@ def test_one_scrape_is_rendered_at_a_time() -> None:
 
 
 READY = [
-    pytest.param([], 200, {"ready": True, "missing": []}, id="nothing is missing"),
-    pytest.param(["bundle"], 503, {"ready": False, "missing": ["bundle"]}, id="no bundle was ever good"),
+    pytest.param([], 200, {"ready": True, "missing": [], "failing": []}, id="nothing is missing"),
     pytest.param(
-        ["stale", "stopping"], 503, {"ready": False, "missing": ["stale", "stopping"]}, id="two things"
+        ["bundle"], 503, {"ready": False, "missing": ["bundle"], "failing": []}, id="no bundle was ever good"
+    ),
+    pytest.param(
+        ["stale", "stopping"],
+        503,
+        {"ready": False, "missing": ["stale", "stopping"], "failing": []},
+        id="two things",
     ),
 ]
 
@@ -96,6 +108,12 @@ def test_ready(missing: list[str], status: int, body: dict[str, Any]) -> None:
     house = House()
     house.missing = missing
     assert house.answer("GET", "/-/ready") == (status, body)
+
+
+def test_t131_what_could_not_be_read_anew_is_named_and_calls_go_on() -> None:
+    house = House()
+    house.failing = ["keys"]
+    assert house.answer("GET", "/-/ready") == (200, {"ready": True, "missing": [], "failing": ["keys"]})
 
 
 def test_healthy_is_healthy_without_a_bundle() -> None:

@@ -7,13 +7,15 @@ import gc
 import os
 import resource
 import socket
-from collections.abc import AsyncIterator
+import struct
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import pytest
 from yarl import URL
 
-from camguard.gateway.client import AiohttpClient, Body, Headers, UpstreamError
+from camguard.gateway.client import AiohttpClient, Body, Headers, Upload, UpstreamError
+from camguard.gateway.connection import Connection
 from tests.gateway.stage import OK, Reader, Upstream, Writer, play, says, says_and_closes, says_and_resets
 
 MIB = 1 << 20
@@ -89,6 +91,22 @@ def test_a_body_in_parts_without_a_length_is_chunked() -> None:
         async with Upstream(says(OK)) as upstream:
             await fetch(upstream, body=parts(b"ab", b"cd"))
             assert upstream.requests[0].endswith(b"\r\n\r\n2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n")
+
+    play(scene())
+
+
+@pytest.mark.parametrize("body", [None, b"\xc3\xa9", b"\xc3\xa9" * MIB], ids=["none", "short", "long"])
+def test_t130_header_values_are_opaque_bytes(body: bytes | None) -> None:
+    async def scene() -> None:
+        every = bytes([*range(0x20, 0x7F), *range(0x80, 0x100)]).strip()
+        async with Upstream(says(OK)) as upstream:
+            for streamed in (False, True) if body else (False,):
+                given = parts(body[:2], body[2:]) if streamed and body else body
+                await fetch(upstream, body=given, headers=[(b"x-odd", every), (b"x-even", b"1")])
+                request = upstream.requests[-1]
+                assert b"\r\nx-odd: " + every + b"\r\nx-even: 1\r\n" in request
+                if body and not streamed:
+                    assert request.endswith(b"\r\n\r\n" + body)
 
     play(scene())
 
@@ -324,6 +342,127 @@ def test_a_reply_that_ends_with_the_connection_is_the_last_one_there() -> None:
                 assert b"".join([chunk async for chunk in reply.chunks()]) == b"{}"
                 reply.close()
             assert upstream.connections == 2
+            await client.close()
+
+    play(scene())
+
+
+BODIES: dict[str, Callable[[], Body]] = {
+    "no body": lambda: None,
+    "a short body": lambda: b"abcd",
+    "a body in slices": lambda: b"abcd" * 50_000,
+    "a body in parts": lambda: parts(b"abcd" * 10, b"efgh"),
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize("reset", [False, True], ids=["closes", "resets"])
+def test_what_was_not_written_goes_to_a_new_connection(
+    body: Callable[[], Body], reset: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The upstream ends a kept connection between the choice of the client and its first byte."""
+
+    async def scene() -> None:
+        usable = Connection.is_connected
+
+        def chosen(connection: Connection) -> bool:
+            found = usable(connection)
+            if found and len(upstream.requests) == 1 and upstream.connections == 1:
+                (writer,) = upstream._open  # noqa: SLF001 - the upstream's side of the one connection
+                with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as sock:
+                    if reset:
+                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                        writer.transport.abort()
+                    sock.shutdown(socket.SHUT_WR)
+            return found
+
+        monkeypatch.setattr(Connection, "is_connected", chosen)
+        async with Upstream(says(OK)) as upstream:
+            client = AiohttpClient(seconds=5, connections=1)
+            for at in (1, 2, 3):
+                reply = await client.send(URL(upstream.url), "POST", b"", (), body())
+                assert b"".join([chunk async for chunk in reply.chunks()]) == b"{}"
+                assert len(upstream.requests) == at
+            assert upstream.connections == 2
+            assert upstream.requests[0] == upstream.requests[1] == upstream.requests[2]
+            await client.close()
+
+    play(scene())
+
+
+def test_what_was_written_in_part_is_not_sent_again() -> None:
+    async def scene() -> None:
+        async def first_part_ends(up: Upstream, head: bytes, reader: Reader, writer: Writer) -> None:
+            if len(up.requests) == 1:
+                await says(OK)(up, head, reader, writer)
+                return
+            await reader.readexactly(2)
+            writer.close()
+
+        async def slow_body() -> AsyncIterator[bytes]:
+            yield b"ab"
+            await asyncio.sleep(0.1)
+            yield b"cd"
+
+        async with Upstream(first_part_ends, reads_bodies=False) as upstream:
+            client = AiohttpClient(seconds=5, connections=1)
+            reply = await client.send(URL(upstream.url), "POST", b"", (), None)
+            assert reply.whole() == b"{}"
+            with pytest.raises(UpstreamError) as caught:
+                await client.send(URL(upstream.url), "POST", b"", [(b"content-length", b"4")], slow_body())
+            assert caught.value.kind == "reset"
+            assert (upstream.connections, len(upstream.requests)) == (1, 2)
+            await client.close()
+
+    play(scene())
+
+
+def test_a_body_that_cannot_be_begun_again_is_never_sent_without_its_beginning() -> None:
+    async def scene() -> None:
+        upload = Upload(parts(b"ab", b"cd"))
+        assert upload.restarts
+        async for part in upload.parts():
+            assert part == b"ab"
+            break
+        assert upload.restarts
+        assert [part async for part in upload.parts()] == [b"ab", b"cd"]
+        assert not upload.restarts
+        hanging = Upload(never())
+        waiting = asyncio.ensure_future(anext(hanging.parts()))
+        await asyncio.sleep(0)
+        assert not hanging.restarts
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert not hanging.restarts
+
+    async def never() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+    play(scene())
+
+
+@pytest.mark.parametrize(
+    ("idle_seconds", "pause", "connections"),
+    [
+        pytest.param(4.0, 0.05, 1, id="kept"),
+        pytest.param(0.2, 0.5, 3, id="kept for too short a time"),
+        pytest.param(0, 0, 3, id="not kept at all"),
+    ],
+)
+def test_an_idle_connection_is_kept_for_as_long_as_the_settings_say(
+    idle_seconds: float, pause: float, connections: int
+) -> None:
+    async def scene() -> None:
+        async with Upstream(says(OK)) as upstream:
+            client = AiohttpClient(seconds=5, connections=1, idle_seconds=idle_seconds)
+            for _ in range(3):
+                reply = await client.send(URL(upstream.url), "GET", b"", (), None)
+                assert reply.whole() == b"{}"
+                reply.close()
+                await asyncio.sleep(pause)
+            assert upstream.connections == connections
             await client.close()
 
     play(scene())

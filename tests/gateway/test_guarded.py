@@ -7,10 +7,10 @@ import json
 import resource
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -20,7 +20,18 @@ from camguard.gateway.run import LISTENER, guarded_relay
 from camguard.gateway.server import listening
 from camguard.settings import load_settings
 from camguard.wiring import Components, assemble
-from tests.gateway.stage import OK, Upstream, ask, hangs, play, says, says_and_resets, until
+from tests.gateway.stage import (
+    OK,
+    Answer,
+    Upstream,
+    ask,
+    hangs,
+    play,
+    says,
+    says_and_closes,
+    says_and_resets,
+    until,
+)
 
 LINES = {
     "host": "aiart.tencentcloudapi.com",
@@ -101,6 +112,50 @@ def test_what_reaches_the_upstream_is_what_was_judged(folder: Path) -> None:
     for gone in (b"x-camguard-principal", b"forwarded", b"x-real-ip", b"evil", b"connection:"):
         assert gone not in request
     assert request.endswith(b'\r\n\r\n{"prompt":"\xc3\xa4"}')
+
+
+LENGTH_100 = b"HTTP/1.1 201 Created\r\ncontent-length: 100\r\n\r\n{"
+# What the upstream does; the status and the failure in the record, and the kind that is counted.
+ENDINGS = [
+    pytest.param(says(OK), 200, None, None, id="answers"),
+    pytest.param(says_and_closes(b""), None, "reset", "reset", id="closes before the head"),
+    pytest.param(
+        says_and_closes(b"HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\n{}"),
+        None,
+        "protocol",
+        "protocol",
+        id="writes a blank before a colon",
+    ),
+    pytest.param(hangs, None, "timeout", "timeout", id="hangs"),
+    pytest.param(says_and_closes(LENGTH_100), 201, "reply_incomplete", "truncated", id="closes in the body"),
+    pytest.param(says(LENGTH_100), 201, "reply_incomplete", "timeout", id="hangs in the body"),
+]
+
+
+@pytest.mark.parametrize(("answer", "status", "failure", "kind"), ENDINGS)
+def test_t130_record_and_metrics_say_what_came_of_an_allowed_call(
+    folder: Path, answer: Answer, status: int | None, failure: str | None, kind: str | None
+) -> None:
+    log = folder / "log"
+
+    async def scene() -> Mapping[tuple[str, ...], Any]:
+        changed = {"DECISION_LOG__PATH": str(log), "LIMITS__UPSTREAM_SECONDS": "0.3"}
+        async with Upstream(answer) as upstream, gateway(folder, upstream, **changed) as house:
+            house.parts.log.start()
+            got = await ask(house.port, spell(b"{}", "Connection: close"))
+            if status is None:
+                assert code(got) == "InternalError"
+            else:
+                assert got.startswith(b"HTTP/1.1 %d " % status)
+            house.parts.log.stop()
+            return house.parts.metrics.snapshot()["camguard_upstream_errors_total"]
+
+    errors = play(scene())
+    assert {labels: count for labels, count in errors.items() if count} == (
+        {("aiart", kind): 1} if kind else {}
+    )
+    (line,) = (json.loads(line) for line in log.read_text().splitlines())
+    assert (line["decision"], line["upstream_status"], line["upstream_error"]) == ("allow", status, failure)
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.1], ids=["in one packet", "later"])

@@ -61,6 +61,16 @@ SENT = [
         id="UTF-8 in a value stays",
     ),
     pytest.param(
+        post(b"{}", b"x-odd: \x80\xff\xe9 \xc3"),
+        b"x-odd: \x80\xff\xe9 \xc3\r\n",
+        id="T130 a value that is no UTF-8 goes on byte for byte",
+    ),
+    pytest.param(
+        post(b"\xc3\xa9\xff" * 100_000, b"x-odd: \xc3\xff"),
+        b"x-odd: \xc3\xff\r\ncontent-length: 300000\r\n\r\n" + b"\xc3\xa9\xff" * 100_000,
+        id="T130 the body behind such a value stays as it is",
+    ),
+    pytest.param(
         post(b"{}", b"x-twice: 1", b"x-twice: 2"),
         b"x-twice: 1\r\nx-twice: 2\r\n",
         id="repeats stay, in order",
@@ -140,6 +150,11 @@ GIVEN = [
         b"HTTP/1.1 200 OK\r\n",
         id="interim replies are passed over",
     ),
+    pytest.param(
+        HEAD + b"x-odd: \x80\xff\xe9\r\ncontent-length: 2\r\n\r\n{}",
+        b"x-odd: \x80\xff\xe9\r\n",
+        id="T130 a value that is no UTF-8 comes back byte for byte",
+    ),
     pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 204 No Content\r\n", id="204 has no body"),
     pytest.param(
         b"HTTP/1.1 304 Not Modified\r\ncontent-length: 9\r\n\r\n",
@@ -168,6 +183,19 @@ def test_hop_by_hop_headers_of_a_reply_end_here() -> None:
     assert b"keep-alive" not in answer
 
 
+@pytest.mark.parametrize(
+    "name", [b"x-camguard-request-id", b"X-Camguard-Decision", b"x_camguard_code", b"X-CAMGUARD_anything"]
+)
+def test_t138_what_camguard_writes_itself_comes_from_no_upstream(name: bytes) -> None:
+    answer, _, errors = answered(
+        says(HEAD + name + b": evil\r\nx-kept: 1\r\ncontent-length: 2\r\n\r\n{}"), post()
+    )
+    assert answer.endswith(b"{}")
+    assert b"x-kept: 1" in answer
+    assert b"evil" not in answer
+    assert errors == []
+
+
 FAILURES = [
     pytest.param(says_and_resets(), "reset", id="a reset before the head"),
     pytest.param(says_and_closes(b""), "reset", id="a close before the head"),
@@ -192,6 +220,26 @@ FAILURES = [
         says_and_closes(b"HTTP/1.1 999 What\r\ncontent-length: 2\r\n\r\n{}"),
         "protocol",
         id="a status outside of HTTP",
+    ),
+    *(
+        pytest.param(
+            says_and_closes(b"HTTP/1.1 200 OK\r\n" + line + b"\r\n\r\n{}"),
+            "protocol",
+            id=f"T130 a blank before the colon of {line.partition(b' ')[0].decode()}",
+        )
+        for line in (
+            b"Content-Length : 2",
+            b"Transfer-Encoding : chunked",
+            b"Connection : close",
+            b"Upgrade : h2c",
+            b"Proxy-Connection : close",
+            b"X-Other : 1",
+        )
+    ),
+    pytest.param(
+        says_and_closes(b"HTTP/1.1 200 OK\r\nX-Other\t: 1\r\ncontent-length: 2\r\n\r\n{}"),
+        "protocol",
+        id="T130 a tab before the colon",
     ),
     pytest.param(hangs, "timeout", id="silence"),
 ]

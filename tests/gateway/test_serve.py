@@ -160,7 +160,7 @@ def test_a_bundle_broken_at_the_start_leaves_the_gateway_up_and_refusing(company
     with running(folder, **QUICK) as gateway:
         assert ask(gateway.calls) == "ServiceUnavailable"
         assert gateway.get("/-/healthy")[0] == 200
-        assert gateway.get("/-/ready") == (503, '{"ready":false,"missing":["bundle"]}')
+        assert gateway.get("/-/ready") == (503, '{"ready":false,"missing":["bundle"],"failing":["bundle"]}')
         status, body = gateway.reload()
         assert (status, json.loads(body)["result"]) == (500, "failure")
         assert "aiart-create.json" in body
@@ -208,7 +208,7 @@ def test_a_request_in_flight_outlives_the_signal(folder: Path) -> None:
             time.sleep(0.3)
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", gateway.calls))
-            assert gateway.get("/-/ready") == (503, '{"ready":false,"missing":["stopping"]}')
+            assert gateway.get("/-/ready") == (503, '{"ready":false,"missing":["stopping"],"failing":[]}')
             server.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone")
             assert caller.getresponse().read() == b"done"
             assert gateway.process.wait(10) == 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -13,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple
 
 import h2.config
 import h2.connection
@@ -72,6 +74,14 @@ SERVERS = {
 }
 
 
+class Running(NamedTuple):
+    """One running server. versions: of HTTP that it speaks here."""
+
+    name: str
+    port: int
+    versions: tuple[str, ...]
+
+
 def installed(server: Server) -> bool:
     """Tell whether a server and the protocol it is started with are here."""
     with contextlib.suppress(ModuleNotFoundError):
@@ -80,8 +90,11 @@ def installed(server: Server) -> bool:
 
 
 @contextlib.contextmanager
-def serving(server: Server, folder: Path) -> Iterator[int]:
-    """Serve the application of this folder with the settings in `folder`; yield the port."""
+def serving(server: Server, folder: Path, stderr: IO[str] | int = subprocess.DEVNULL) -> Iterator[int]:
+    """Serve the application of this folder with the settings in `folder`; yield the port.
+
+    stderr: where the server writes its errors and the log.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -89,9 +102,8 @@ def serving(server: Server, folder: Path) -> Iterator[int]:
     name, *options = server.command
     command = [shutil.which(name, path=binaries) or name, *(each.format(port=port) for each in options)]
     overrides = {"SERVED_CONFIG": str(folder / "camguard.toml"), "PYTHONPATH": f"{HERE}:{ROOT}"}
-    quiet = subprocess.DEVNULL
     process = subprocess.Popen(
-        command, cwd=HERE, env={**environment({}), **overrides}, stdout=quiet, stderr=quiet
+        command, cwd=HERE, env={**environment({}), **overrides}, stdout=subprocess.DEVNULL, stderr=stderr
     )
     try:
         _wait_for(process, port)
@@ -129,7 +141,10 @@ def ask_http1(port: int, *parts: bytes, pause: float = 0.0) -> bytes:
 
 
 def ask_http2(port: int, method: str, path: str, lines: Lines, body: bytes, trailers: Lines = ()) -> bytes:
-    """Send one request over HTTP/2 without TLS, all in one write, and return the body of the answer."""
+    """Send one request over HTTP/2 without TLS and return the body of the answer.
+
+    All of it that the server's first window takes is sent in one write.
+    """
     connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
     pseudo = ((":method", method), (":scheme", "http"), (":authority", dict(lines)["host"]), (":path", path))
     rest = tuple(line for line in lines if line[0] != "host")
@@ -137,15 +152,45 @@ def ask_http2(port: int, method: str, path: str, lines: Lines, body: bytes, trai
     with socket.create_connection(("127.0.0.1", port), 10) as sock:
         connection.initiate_connection()
         connection.send_headers(1, (*pseudo, *rest), end_stream=not (body or trailers))
-        if body:
-            connection.send_data(1, body, end_stream=not trailers)
-        if trailers:
-            connection.send_headers(1, trailers, end_stream=True)
+        left = _send_body(connection, body, trailers)
         sock.sendall(connection.data_to_send())
         while data := sock.recv(65536):
             events = connection.receive_data(data)
+            left = _send_body(connection, left, trailers) if left else left
             answer += b"".join(each.data for each in events if isinstance(each, h2.events.DataReceived))
             if any(isinstance(each, h2.events.StreamEnded | h2.events.StreamReset) for each in events):
                 break
             sock.sendall(connection.data_to_send())
     return answer
+
+
+def _send_body(connection: h2.connection.H2Connection, body: bytes, trailers: Lines) -> bytes:
+    """Send what the server takes of a body, and the trailers behind its end; return what is left of it."""
+    window = connection.local_flow_control_window(1)
+    while body and window:
+        part = body[: min(window, connection.max_outbound_frame_size)]
+        body = body[len(part) :]
+        window -= len(part)
+        connection.send_data(1, part, end_stream=not (body or trailers))
+    if trailers and not body:
+        connection.send_headers(1, trailers, end_stream=True)
+    return body
+
+
+def spell(*lines: tuple[str, str], path: str = "/", method: str = "POST") -> bytes:
+    """Return the head of a request over HTTP/1.1."""
+    written = "".join(f"{name}: {value}\r\n" for name, value in (*lines, ("connection", "close")))
+    return f"{method} {path} HTTP/1.1\r\n{written}\r\n".encode()
+
+
+def chunks(trailers: Lines) -> bytes:
+    """Return a body in one chunk with trailers behind it."""
+    return (
+        b"2\r\n{}\r\n0\r\n" + "".join(f"{name}: {value}\r\n" for name, value in trailers).encode() + b"\r\n"
+    )
+
+
+def content_of(answer: bytes) -> Any:
+    """Return what the application answered, or the code of the refusal."""
+    found = json.loads(gzip.decompress(answer) if answer.startswith(b"\x1f\x8b") else answer)
+    return found["Response"]["Error"]["Code"] if "Response" in found else found

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
-
 import pytest
 
-from tests.running import camguard
-from tests.servers.serving import SERVERS, Lines, ask_http1, ask_http2, installed, serving
+from tests.servers.serving import (
+    Lines,
+    Running,
+    ask_http1,
+    ask_http2,
+    chunks,
+    content_of,
+    spell,
+)
 
 OWNER, ALICE = "100000000001", "100000000101"
 HEAD: Lines = (
@@ -26,57 +28,6 @@ TRAILERS: Lines = (("x-camguard-principal", OWNER), ("x-forwarded-for", "10.1.2.
 ALLOWED = {"principal": f"uin/{ALICE}", "size": 2}
 # Whether trailers that arrive with the head, or later, are among the headers.
 MERGES = {"uvicorn, httptools": (True, True), "gunicorn, uvicorn's worker": (True, True)}
-
-
-class Running(NamedTuple):
-    """One running server."""
-
-    name: str
-    port: int
-    versions: tuple[str, ...]
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped company, which trusts loopback as a proxy that names callers."""
-    path = tmp_path_factory.mktemp("servers") / "config"
-    camguard("init", str(path)).check_returncode()
-    return path
-
-
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(name, marks=pytest.mark.heavy if server.heavy else ())
-        for name, server in SERVERS.items()
-    ],
-)
-def server(request: pytest.FixtureRequest, folder: Path) -> Iterator[Running]:
-    """Each server in turn."""
-    found = SERVERS[request.param]
-    if not installed(found):
-        pytest.skip(f"{request.param} is not installed")
-    with serving(found, folder) as port:
-        yield Running(request.param, port, found.versions)
-
-
-def spell(*lines: tuple[str, str], path: str = "/", method: str = "POST") -> bytes:
-    """Return the head of a request over HTTP/1.1."""
-    written = "".join(f"{name}: {value}\r\n" for name, value in (*lines, ("connection", "close")))
-    return f"{method} {path} HTTP/1.1\r\n{written}\r\n".encode()
-
-
-def chunks(trailers: Lines) -> bytes:
-    """Return a body in one chunk with trailers behind it."""
-    return (
-        b"2\r\n{}\r\n0\r\n" + "".join(f"{name}: {value}\r\n" for name, value in trailers).encode() + b"\r\n"
-    )
-
-
-def content_of(answer: bytes) -> Any:
-    """Return what the application answered, or the code of the refusal."""
-    found = json.loads(answer)
-    return found["Response"]["Error"]["Code"] if "Response" in found else found
 
 
 def test_which_servers_merge_trailers(server: Running) -> None:

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from camguard.catalog.model import Action
 from camguard.engine.decision import Decision, Reason
+from camguard.telemetry.exposition import UPSTREAM_ERROR
 from camguard.telemetry.log_line import LINE_BYTES, TEXT_BYTES, log_line
+from camguard.telemetry.record import NO_REPLY, REPLY_INCOMPLETE
 from tests.telemetry.samples import action_of, record_of
 
 KEYS = [
     *("time", "id", "listener", "mode", "decision", "reason", "principal", "secret_id", "service", "action"),
     *("access", "resources", "source_ip", "peer", "statements", "revision", "candidate", "duration_us"),
-    *("upstream_status", "request_id"),
+    *("upstream_status", "upstream_error", "request_id"),
 ]
 
 ACT = action_of("aiart", "TextToImage")
@@ -54,8 +56,15 @@ def test_an_allowed_call() -> None:
         "candidate": None,
         "duration_us": 20.0,
         "upstream_status": 200,
+        "upstream_error": None,
         "request_id": "0f8fad5b-d9cb-469f-a165-70867728950e",
     }
+
+
+@pytest.mark.parametrize("error", [NO_REPLY, REPLY_INCOMPLETE, *UPSTREAM_ERROR])
+def test_t130_the_failure_behind_an_allow_is_named(error: str) -> None:
+    found = read(log_line(record_of(ACT), None, error))
+    assert (found["decision"], found["upstream_status"], found["upstream_error"]) == ("allow", None, error)
 
 
 def test_a_request_that_could_not_be_read_has_the_same_keys() -> None:
@@ -66,7 +75,7 @@ def test_a_request_that_could_not_be_read_has_the_same_keys() -> None:
     assert (found["decision"], found["reason"]) == ("deny", "malformed")
     assert {key for key, value in found.items() if value is None} == {
         *("principal", "secret_id", "service", "action", "access", "source_ip", "peer", "revision"),
-        *("candidate", "upstream_status"),
+        *("candidate", "upstream_status", "upstream_error"),
     }
 
 
@@ -153,7 +162,7 @@ def test_the_worst_of_all_is_one_short_line() -> None:
     changes: dict[str, Any] = dict.fromkeys(FIELDS, worst)
     changes |= {"source_ip": (1 << 32) + (1 << 128) - 1, "resources": (worst,) * 1000, "revision": worst}
     record = record_of(entry, decision=decision, candidate=decision, duration=1e9, **changes)
-    found = read(log_line(record, 599))
+    found = read(log_line(record, 599, REPLY_INCOMPLETE))
     assert len(found["principal"].encode("ascii", "backslashreplace")) <= TEXT_BYTES
 
 

@@ -18,7 +18,7 @@ from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.errors import SettingsError
 from camguard.telemetry.exposition import DECISION_BOUNDS, FAMILIES, SIGNATURE
-from camguard.telemetry.metrics import OWN_COUNTERS, Metrics
+from camguard.telemetry.metrics import OWN_COUNTERS, KeysState, Metrics
 from tests.company import USER
 from tests.telemetry.samples import (
     action_of,
@@ -49,6 +49,9 @@ CONTRACT = [
     ("camguard_policy_last_success_timestamp_seconds", "gauge", ""),
     ("camguard_policy_activation_timestamp_seconds", "gauge", ""),
     ("camguard_policy_info", "gauge", "revision"),
+    ("camguard_keys", "gauge", "state"),
+    ("camguard_keys_last_reload_successful", "gauge", ""),
+    ("camguard_keys_last_success_timestamp_seconds", "gauge", ""),
     ("camguard_policy_statements", "gauge", ""),
     ("camguard_policy_findings", "gauge", "severity"),
     ("camguard_policy_principals", "gauge", ""),
@@ -84,6 +87,9 @@ def busy() -> bytes:
     metrics.follow_in_flight("gateway", lambda: 3)
     metrics.follow_waiting("gateway", lambda: 7)
     metrics.follow_log(lambda: (5, 2, 1))
+    metrics.follow_keys(
+        lambda: KeysState({"enabled": 4, "disabled": 2, "expired": 1}, successful=False, confirmed=1e9)
+    )
     return metrics.render()
 
 
@@ -101,6 +107,15 @@ def test_a_metric_is_as_promised(busy: bytes, name: str, kind: str, labels: str)
     assert {label for sample in family.samples for label in sample.labels} - beside == set(labels.split())
     ends = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}[kind]
     assert {sample.name for sample in family.samples} == {family.name + end for end in ends}
+
+
+def test_t131_keys_are_counted_by_state_and_their_last_reading_is_shown(busy: bytes) -> None:
+    assert [
+        number_in(busy, "camguard_keys", state=state) for state in ("enabled", "disabled", "expired")
+    ] == [*(4, 2, 1)]
+    assert number_in(busy, "camguard_keys_last_reload_successful") == 0
+    assert number_in(busy, "camguard_keys_last_success_timestamp_seconds") == 1e9
+    assert b"\ncamguard_keys" not in metrics_of().render()
 
 
 def test_no_series_tells_when_it_was_created(busy: bytes) -> None:
