@@ -22,16 +22,19 @@ from camguard.catalog.model import Catalog
 from camguard.engine.action_index import ActionIndex, IpSupport, UnknownAction
 from camguard.engine.evaluator import MAX_TABLES, Evaluator
 from camguard.engine.principals import Principals, read_principals
+from camguard.engine.resource_tags import CODE as TAGS_CODE
+from camguard.engine.resource_tags import Inventory, read_inventory
 from camguard.errors import BundleError, CamguardError, Problem
 from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, list_folder, read_folder
 from camguard.policy.document import Document, parse_document
 from camguard.policy.model import Policy
+from camguard.policy.resources import Owner
 from camguard.strict_json import read_json
 
 PRINCIPALS = "principals.json"
 POLICIES = "policies"
+RESOURCE_TAGS = "resource_tags.json"  # optional (DEC-66)
 _UNLISTED = frozenset(("CG201", "CG207"))  # a deny names an action that the catalog does not list
-MIN_FILES = 2  # principals.json and one policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +54,15 @@ def read_content(folder: Path, catalog: Path) -> Content:
     files: dict[str, bytes] = {}
     problems: list[Problem] = []
     folder = folder.resolve()  # once: a symlink swapped meanwhile must not mix two bundles
-    principals, policies = folder / PRINCIPALS, folder / POLICIES
+    principals, policies, tags = folder / PRINCIPALS, folder / POLICIES, folder / RESOURCE_TAGS
     try:
         entries = list_folder(policies) if policies.is_dir() else []
     except OSError as exc:
         raise BundleError(Problem(POLICIES, "BundleError", f"cannot be read: {exc.strerror}")) from None
     problems += _misplaced(entries)
+    whole = (principals, tags)
     for path, read in read_folder(
-        _paths(principals, entries), lambda path: FOLDER_BYTES if path == principals else DOCUMENT_BYTES
+        _paths(whole, entries), lambda path: FOLDER_BYTES if path in whole else DOCUMENT_BYTES
     ):
         name = path.relative_to(folder).as_posix()
         if isinstance(read, OSError):
@@ -68,7 +72,7 @@ def read_content(folder: Path, catalog: Path) -> Content:
     if PRINCIPALS not in files and not problems:
         problems.append(Problem(str(folder), "BundleError", f"there is no {PRINCIPALS} in this folder"))
     # An empty folder is a mistake, not a policy that denies everything (T108).
-    if len(files) < MIN_FILES and not problems:
+    if not files.keys() - {PRINCIPALS, RESOURCE_TAGS} and not problems:
         problems.append(Problem(str(folder / POLICIES), "BundleError", "holds no policy (<id>.json)"))
     if problems:
         raise BundleError(*problems)
@@ -82,10 +86,9 @@ def read_content(folder: Path, catalog: Path) -> Content:
     return Content(MappingProxyType(files), listed, digest.hexdigest())
 
 
-def _paths(principals: Path, policies: list[Path]) -> Iterator[Path]:
+def _paths(whole: tuple[Path, ...], policies: list[Path]) -> Iterator[Path]:
     """Yield the files that belong to a bundle: dot files and files of editors do not."""
-    if principals.exists() or principals.is_symlink():
-        yield principals
+    yield from (path for path in whole if path.exists() or path.is_symlink())
     yield from (path for path in policies if path.suffix == ".json" and not path.name.startswith("."))
 
 
@@ -108,17 +111,22 @@ def make_bundle(  # noqa: PLR0913 - the parts of a bundle
     *,
     ip_support: IpSupport = "catalog",
     unknown_action: UnknownAction = "refuse",
+    resource_tags: Any = None,
     tables: int = MAX_TABLES,
     revision: str = "",
 ) -> Bundle:
     """Return a bundle of parsed policies and the tree of a principals.json. Raises BundleError.
 
-    tables: how many compiled tables the evaluator keeps.
+    resource_tags: the tree of a resource_tags.json, None without one. tables: how many compiled tables the
+    evaluator keeps.
     """
     people = read_principals(principals, PRINCIPALS)
     if not isinstance(people, Principals):
         raise BundleError(*people)
-    return _bundle(policies, people, ActionIndex(catalog), ip_support, unknown_action, tables, revision)
+    tags = None if resource_tags is None else read_inventory(resource_tags, RESOURCE_TAGS, people.owner)
+    if isinstance(tags, tuple):
+        raise BundleError(*tags)
+    return _bundle(policies, people, ActionIndex(catalog), ip_support, unknown_action, tables, revision, tags)
 
 
 def _bundle(  # noqa: PLR0913, PLR0917 - the parts of a bundle
@@ -129,6 +137,7 @@ def _bundle(  # noqa: PLR0913, PLR0917 - the parts of a bundle
     unknown_action: UnknownAction,
     tables: int,
     revision: str,
+    inventory: Inventory | None,
 ) -> Bundle:
     evaluator = Evaluator(
         index=index,
@@ -137,6 +146,7 @@ def _bundle(  # noqa: PLR0913, PLR0917 - the parts of a bundle
         owner=people.owner,
         ip_support=ip_support,
         unknown_action=unknown_action,
+        inventory=inventory,
         size=tables,
     )
     return Bundle(revision, index.catalog, MappingProxyType(dict(policies)), people, evaluator)
@@ -184,10 +194,17 @@ def build_bundle(
     problems: list[Problem] = []
     policies: dict[str, Policy] = {}
     people: Principals | tuple[Problem, ...] = ()
+    inventory = None
     for name, raw in content.files.items():
         try:
             if name == PRINCIPALS:
                 people = read_principals(read_json(raw, name, BundleError, "PrincipalsError"), name)
+            elif name == RESOURCE_TAGS:
+                tree = read_json(raw, name, BundleError, TAGS_CODE)
+                owner = people.owner if isinstance(people, Principals) else Owner("", "")
+                read = read_inventory(tree, name, owner)
+                inventory = read if isinstance(read, Inventory) else None
+                problems += () if isinstance(read, Inventory) else read
             else:
                 document = parse_document(raw, source=name)
                 policies[document.policy.id] = document.policy
@@ -198,7 +215,7 @@ def build_bundle(
         raise BundleError(*problems, *people)
     if problems:
         raise BundleError(*problems)
-    return _bundle(policies, people, index, ip_support, unknown_action, tables, content.digest)
+    return _bundle(policies, people, index, ip_support, unknown_action, tables, content.digest, inventory)
 
 
 def _stopping(

@@ -15,7 +15,7 @@ from camguard.catalog.model import Action, Catalog, Service
 _FACTS: Final[Mapping[type, tuple[str, ...]]] = {
     Action: (
         *("access", "access_guessed", "granularity", "resources", "ip_restriction", "unreadable"),
-        *("match", "bind", "version", "description"),
+        *("match", "bind", "version", "description", "request_tags", "parameters"),
     ),
     Service: ("title", "console", "tag_authorization", "granularity", "ip_restriction"),
 }

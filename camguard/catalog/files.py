@@ -36,6 +36,7 @@ from camguard.strict_json import (
     ObjectReader,
     flag,
     is_text,
+    list_of,
     must,
     one_of,
     read_json,
@@ -88,6 +89,12 @@ _FURTHER: Final[Mapping[str, Check]] = {
     "version": shaped(grammar.VERSION, grammar.VERSION_RULE),
     "bind": _binding,
     "match": one_of("all", "any"),
+    "request_tags": list_of(
+        lambda value: is_text(value) and grammar.TAG_PATH.fullmatch(value),
+        grammar.TAG_PATH_RULE,
+        "paths of tag parameters",
+    ),
+    "parameters": list_of(lambda value: is_text(value) and value == "Region", '"Region"', '"Region"'),
 }
 
 
@@ -216,6 +223,8 @@ _TYPES: Final[Mapping[str, Callable[[Any], Any]]] = {
     "resources": tuple,
     "unreadable": tuple,
     "bind": MappingProxyType,
+    "request_tags": tuple,
+    "parameters": tuple,
 }
 
 

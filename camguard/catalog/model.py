@@ -53,6 +53,9 @@ class Action:
     resources: the templates as printed, `("*",)` or six segments each with placeholders.
     bind: placeholder -> request parameter, where their names differ.
     match: whether a call must be allowed on all templates or on any one of them.
+    request_tags: the parameters that carry the tags of a request: `TagSpecification[].Tags` (DEC-65).
+    parameters: the action's own parameters that are spelled like a common one, which `Region` alone may be
+        (DEC-64).
     unreadable: the templates as printed, if some of them are not six segments. `resources` is empty then,
         and a call without resources is denied.
     """
@@ -69,6 +72,8 @@ class Action:
     match: Literal["all", "any"] = "all"
     access_guessed: bool = False  # the headings of the page are missing
     unreadable: tuple[str, ...] = ()
+    request_tags: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
     id: str = field(init=False)  # "aiart:TextToImage"
 
     def __post_init__(self) -> None:

@@ -1,7 +1,8 @@
 """A build of catalog files from pages: everything is read and compared before the first byte is written.
 
 Rule 1: no row is lost unnoticed. A row that the present catalog file has and the pages lack stops the build.
-Rule 2: a rebuild keeps what was added to a file by hand (`version`, `bind`, `match`).
+Rule 2: a rebuild keeps what was added to a file by hand (`version`, `bind`, `match`, `request_tags`,
+        `parameters`).
 """
 
 from __future__ import annotations
@@ -109,5 +110,12 @@ def keep_annotations(old: Service, new: Service, source: str) -> tuple[Service, 
         if unbound:
             message = f"{name}: no template has {unbound} any more, so its binding is dropped"
             dropped.append(Problem(source, "BindingDropped", message))
-        actions[name] = replace(action, version=known.version, match=known.match, bind=MappingProxyType(bind))
+        actions[name] = replace(
+            action,
+            version=known.version,
+            match=known.match,
+            bind=MappingProxyType(bind),
+            request_tags=known.request_tags,
+            parameters=known.parameters,
+        )
     return replace(new, actions=MappingProxyType(actions)), dropped

@@ -288,8 +288,10 @@ def test_all_carriers_of_the_action_carry_the_same_region_and_version(
     assert reply_to(lines=lines, query=query, chunks=(body,)).detail == detail
 
 
-def test_a_region_beside_an_action_header_is_a_parameter_of_the_action_s_own() -> None:
-    assert reply_to(lines=sdk(FROM_OFFICE, x_tc_region=b"ap-b"), query=b"Region=ap-a").detail == "allowed"
+def test_dec_64_a_region_beside_that_of_the_header_is_rejected() -> None:
+    lines = sdk(FROM_OFFICE, x_tc_region=b"ap-b")
+    assert reply_to(lines=lines, query=b"Region=ap-a").detail == "region_invalid"
+    assert reply_to(lines=lines, query=b"Region=ap-b").detail == "allowed"
 
 
 def test_a_version_in_a_query_beside_a_form_is_judged() -> None:
