@@ -64,6 +64,8 @@ def write_bundle(folder: Path, case: DecisionCase) -> None:
     for name, text in case.policies.items():
         (folder / "policies" / f"{name}.json").write_text(text, encoding="utf-8")
     (folder / "principals.json").write_text(json.dumps(case.principals), encoding="utf-8")
+    if case.inventory is not None:
+        (folder / "resource_tags.json").write_text(json.dumps(case.inventory), encoding="utf-8")
 
 
 @pytest.mark.heavy

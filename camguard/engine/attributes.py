@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from camguard.catalog.model import Action
+from camguard.catalog.model import Action, Granularity
 from camguard.engine.call import Call
 from camguard.policy.keys import IP, REQUEST_TAG, TAGS, TIME
 from camguard.policy.patterns import Bindings
@@ -28,6 +28,11 @@ class ActionTraits:
     supports_ip: bool  # qcs:ip is evaluated for the action
     supports_tags: bool  # the service supports authorization by tag
     in_catalog: bool  # False: the name is well-formed, and the catalog does not list it
+
+    @property
+    def lists_tags(self) -> bool:
+        """Whether an inventory may list the tags of the resources of a call (DEC-66)."""
+        return self.supports_tags and self.entry.granularity is Granularity.RESOURCE
 
 
 def values_of(key: str, call: Call, traits: ActionTraits) -> Sequence[Any] | None:

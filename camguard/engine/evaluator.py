@@ -140,7 +140,7 @@ class Evaluator:
         One variant stands for all resources, unless an inventory lists tags and the call supplies none.
         Source: DEC-66.
         """
-        if self.inventory is None or call.resource_tags is not None or not traits.supports_tags:
+        if self.inventory is None or call.resource_tags is not None or not traits.lists_tags:
             return (call,)
         tags = map(self.inventory.tags_of, call.resources)
         return tuple(call._replace(resource_tags=each) for each in tags) or (call,)

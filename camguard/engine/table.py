@@ -125,7 +125,7 @@ class Table:
             self._rules(traits),
             match_any=traits.entry.match == "any",
             resource_level=resource_level,
-            listed_tags=self._listed_tags and traits.supports_tags,
+            listed_tags=self._listed_tags and traits.lists_tags,
         )
 
     def _rules(self, traits: ActionTraits) -> tuple[Rule, ...]:
