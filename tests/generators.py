@@ -80,7 +80,7 @@ class World(NamedTuple):
     catalog: Json
     policies: dict[str, str]
     principals: Json
-    settings: dict[str, str]
+    settings: Json
     sessions: tuple[str, ...]
     mentioned: dict[str, list[str]]
     inventory: dict[str, dict[str, str]] | None = None

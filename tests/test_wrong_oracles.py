@@ -306,9 +306,9 @@ def test_a_wrong_reader_is_found(
         for call in calls:
             ask = (world.catalog, world.policies, world.principals, call)
             more = {**world.settings, "inventory": world.inventory}
-            right = oracle.decide(*ask, **more)  # type: ignore[arg-type]
+            right = oracle.decide(*ask, **more)
             with monkeypatch.context() as patch:
                 patch.setattr(oracle, function, instead)
-                if oracle.decide(*ask, **more) != right:  # type: ignore[arg-type]
+                if oracle.decide(*ask, **more) != right:
                     return
     pytest.fail("no random bundle is decided otherwise than by the right oracle")

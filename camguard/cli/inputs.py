@@ -13,7 +13,8 @@ from typing import NamedTuple
 import camguard
 from camguard.bundle import Bundle, load_bundle
 from camguard.errors import Problem, SettingsError
-from camguard.settings import EnforcementSettings, Settings, load_settings
+from camguard.ipset import NO_MAP, AddressMap
+from camguard.settings import AttributesSettings, EnforcementSettings, Settings, load_settings
 from camguard.settings.load import require_supported
 
 PLACES = (Path("camguard.toml"), Path("config/camguard.toml"))
@@ -25,6 +26,8 @@ class Inputs(NamedTuple):
     bundle: Path
     catalog: Path
     enforcement: EnforcementSettings
+    egress: AddressMap = NO_MAP
+    attributes: AttributesSettings = AttributesSettings()
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -103,6 +106,8 @@ def find_inputs(args: argparse.Namespace) -> Inputs:
         args.bundle or Path(settings.policy.source),
         args.catalog or catalog_of(settings),
         settings.enforcement,
+        settings.client_ip.egress,
+        settings.attributes,
     )
 
 

@@ -8,19 +8,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from camguard.bundle.load import POLICIES, PRINCIPALS
+from camguard.bundle.load import POLICIES, PRINCIPALS, RESOURCE_TAGS
 from camguard.catalog import load_catalog
 from camguard.cli.inputs import add_catalog, add_config, catalog_of, find_settings
 from camguard.cli.output import Document, add_format, note, paint, show
 from camguard.cli.sarif import sarif
 from camguard.engine.action_index import ActionIndex
 from camguard.engine.principals import Principals, read_principals
+from camguard.engine.resource_tags import CODE as TAGS_CODE
+from camguard.engine.resource_tags import Inventory, read_inventory
 from camguard.errors import BundleError, PolicyError, Problem
 from camguard.exit_codes import Exit
 from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, display_path, read_file
-from camguard.lint import CatalogView, Finding, Severity, lint, lint_attachments
+from camguard.lint import CatalogView, Finding, Severity, Supplies, lint, lint_attachments
 from camguard.policy.document import Document as Policy
 from camguard.policy.document import parse_document
+from camguard.policy.resources import Owner
 from camguard.settings import EnforcementSettings
 from camguard.settings.load import require_supported
 from camguard.strict_json import read_json
@@ -55,7 +58,9 @@ def run(args: argparse.Namespace) -> Exit:
         require_supported(settings, "policy.source")
     paths = args.paths or ([Path(settings.policy.source)] if settings else [])
     enforcement = settings.enforcement if settings else EnforcementSettings()
-    files = _Files(CatalogView(ActionIndex(load_catalog(args.catalog or catalog_of(settings)))), enforcement)
+    supplies = Supplies(settings.client_ip.egress, settings.attributes.keys) if settings else Supplies()
+    catalog = load_catalog(args.catalog or catalog_of(settings))
+    files = _Files(CatalogView(ActionIndex(catalog)), enforcement, supplies)
     for path in paths:
         files.lint(path)
     findings = files.findings
@@ -75,8 +80,9 @@ class _Files:
     policies: the number of policies among the files. texts: the text of each file, by its name in findings.
     """
 
-    def __init__(self, catalog: CatalogView, enforcement: EnforcementSettings) -> None:
+    def __init__(self, catalog: CatalogView, enforcement: EnforcementSettings, supplies: Supplies) -> None:
         self.catalog = catalog
+        self.supplies = supplies
         self.enforcement = enforcement
         self.policies = 0
         self.findings: list[Finding] = []
@@ -85,9 +91,12 @@ class _Files:
     def lint(self, path: Path) -> None:
         """Lint a policy, a bundle with its principals, or every *.json file in and below another folder."""
         if path.is_dir() and (path / PRINCIPALS).exists():
+            tags = path / RESOURCE_TAGS
+            self.supplies = self.supplies._replace(listed_tags=tags.exists())
             files = sorted(p for p in (path / POLICIES).glob("*.json") if not p.name.startswith("."))
             self._attachments(path / PRINCIPALS, {file.stem: self._policy(file) for file in files})
         else:
+            self.supplies = self.supplies._replace(listed_tags=None)
             for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
                 self._policy(file)
 
@@ -109,6 +118,7 @@ class _Files:
             self.catalog,
             ip_support=self.enforcement.ip_support,
             unknown_action=self.enforcement.unknown_action,
+            supplies=self.supplies,
         )
         return policy
 
@@ -121,6 +131,7 @@ class _Files:
         if not isinstance(people, Principals):
             self.findings += map(broken, people)
             return
+        self._resource_tags(path.with_name(RESOURCE_TAGS), people.owner)
         good = {name: policy for name, policy in policies.items() if policy}
         self.findings += lint_attachments(
             people,
@@ -129,6 +140,17 @@ class _Files:
             unreadable=policies.keys() - good.keys(),
             place=place,
         )
+
+    def _resource_tags(self, path: Path, owner: Owner) -> None:
+        """Add what is wrong with the inventory of resource tags, where the bundle has one (DEC-66)."""
+        if not path.exists():
+            return
+        place, raw = self._read(path, FOLDER_BYTES)
+        try:
+            read = read_inventory(read_json(raw, place, BundleError, TAGS_CODE), place, owner)
+        except BundleError as error:
+            read = error.problems
+        self.findings += () if isinstance(read, Inventory) else map(broken, read)
 
 
 def broken(problem: Problem) -> Finding:

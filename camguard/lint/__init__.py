@@ -7,6 +7,7 @@ from camguard.lint.catalog_view import CatalogView
 from camguard.lint.check_attachments import lint_attachments
 from camguard.lint.codes import CODES, Code, Finding, Severity, found
 from camguard.lint.run import errors, lint
+from camguard.lint.statement_view import Supplies
 
 __all__ = [
     "CODES",
@@ -14,6 +15,7 @@ __all__ = [
     "Code",
     "Finding",
     "Severity",
+    "Supplies",
     "errors",
     "found",
     "lint",

@@ -18,7 +18,7 @@ from camguard.lint import (
 )
 from camguard.lint.catalog_view import CatalogView
 from camguard.lint.codes import Finding, Severity
-from camguard.lint.statement_view import StatementView, statement_views
+from camguard.lint.statement_view import NOTHING_KNOWN, StatementView, Supplies, statement_views
 from camguard.policy.document import Document
 
 CHECKS: tuple[Callable[[StatementView], Iterator[Finding]], ...] = (
@@ -40,6 +40,7 @@ CHECKS: tuple[Callable[[StatementView], Iterator[Finding]], ...] = (
     check_conditions.listed_twice,
     check_conditions.bare_wildcards,
     check_ip_ranges.ranges,
+    check_ip_ranges.mapped,
     check_conditions.contradictions,
     check_redundancy.everything,
 )
@@ -58,15 +59,21 @@ STOPPING = (
 
 
 def lint(
-    document: Document, catalog: CatalogView, *, ip_support: str = "catalog", unknown_action: str = "refuse"
+    document: Document,
+    catalog: CatalogView,
+    *,
+    ip_support: str = "catalog",
+    unknown_action: str = "refuse",
+    supplies: Supplies = NOTHING_KNOWN,
 ) -> Iterator[Finding]:
     """Yield the findings of one policy: of the document, of each statement, then of all statements together.
 
     ip_support: the setting; with "gateway" the source address is judged for every action. unknown_action: the
-    setting; with "judge" a policy may grant actions that the catalog does not list.
+    setting; with "judge" a policy may grant actions that the catalog does not list. supplies: what else
+    supplies attributes to calls.
     """
     yield from check_style.whole(document)
-    views = statement_views(document, catalog, ip_support, unknown_action)
+    views = statement_views(document, catalog, ip_support, unknown_action, supplies)
     for view in views:
         for check in CHECKS:
             yield from check(view)
