@@ -14,7 +14,7 @@ from camguard.authn.authenticator import Caller
 from camguard.bundle.model import Bundle
 from camguard.enforcement.outcome import Authentication, Judgement, new_judgement, rejected
 from camguard.enforcement.request_tags import plainly_numbered, read_request_tags
-from camguard.enforcement.resource_binding import bind_resources
+from camguard.enforcement.resource_binding import ResourceTemplates, bind_resources
 from camguard.enforcement.target import Target, Targets, agreed_action
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
@@ -23,6 +23,7 @@ from camguard.request.body import HeldBody
 from camguard.request.body_formats import read_body
 from camguard.request.params import (
     NOTHING_ALIKE,
+    Lookalikes,
     ParameterSources,
     Params,
     beside,
@@ -108,7 +109,7 @@ class LateJudge:
                     caller.session,
                 )
             )
-            tags = target.asks_tags or bool(target.tag_paths and caller.session)
+            tags = target.asks_tags or (caller.session is not None and bool(target.tag_paths))
             if target.resources is None and not tags:
                 decision = bundle.decide(call)
         if decision is None or self._passes(decision):
@@ -139,22 +140,29 @@ class LateJudge:
         """
         form, templates = target.body, target.resources
         wanted = templates is not None or tags
-        names = None if templates is None else templates.lookalikes
-        if names is None and tags:
-            names = NOTHING_ALIKE
         if form is None or form.kind == "form":
             if not wanted:
                 return None
+            names = _lookalikes(templates, tags=tags)
             found = nested_parameters(params, names)
-            return beside(nested_parameters(beside_form, names), found) if beside_form else found
+            if not beside_form or beside_form is params:
+                return found
+            return beside(nested_parameters(beside_form, names), found)
         if body is None or (body.plain and not target.reads_plain):
             return None
         depth, limit = self._limits.json_depth, self._limits.params
+        names = _lookalikes(templates, tags=tags)
         action, region = target.action or "", target.fixed_region
         found = read_body(form, body.data, action, names, depth=depth, limit=limit, region=region)
         if not wanted or not params or found is None:
             return found
         return beside(nested_parameters(params, names), found)
+
+
+def _lookalikes(templates: ResourceTemplates | None, *, tags: bool) -> Lookalikes | None:
+    """Return the parameters that are looked for, None where a body is only searched for names that decide."""
+    names = None if templates is None else templates.lookalikes
+    return NOTHING_ALIKE if names is None and tags else names
 
 
 def request_tags(

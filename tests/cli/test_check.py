@@ -142,6 +142,7 @@ def test_json_holds_the_whole_call_and_the_whole_answer(capsys: pytest.CaptureFi
         "action": "aiart:TextToImage",
         "resources": ["*"],
         "source_ip": OFFICE,
+        "egress_ip": None,
         "time": 1795000000.0,
     }
 
@@ -306,6 +307,7 @@ def test_explain_names_what_the_owner_does_not_own() -> None:
         "action": "cvm:Reboot",
         "resources": [theirs],
         "source_ip": None,
+        "egress_ip": None,
         "time": None,
         "revision": "",
         "explanation": explanation,
