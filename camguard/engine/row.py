@@ -39,13 +39,16 @@ from camguard.engine.resource_tags import Inventory, Tags
 from camguard.engine.rules import Rule
 from camguard.policy.conditions import clause_truth
 from camguard.policy.keys import RESOURCE_TAGS
-from camguard.policy.model import Effect
+from camguard.policy.model import Clause, Effect
 from camguard.policy.patterns import Bindings
 from camguard.policy.resources import Found, Owner, mask_of, match_resources
 from camguard.policy.values import Truth, all_of
 
 NO_ALLOW = Decision(Reason.NO_ALLOW, layer=IDENTITY)
-MOST_TAG_RULES = 20_000  # rules of one call, each counted for every different set of tags of its resources
+# Work of comparing the different sets of tags of one call's resources with rules, in units of about a
+# microsecond.
+MOST_TAG_WORK = 32_000
+_UNITS_PER_CLAUSE = 3  # besides one for each value that is compared
 
 
 class RangeTable(NamedTuple):
@@ -177,13 +180,16 @@ class ActionRules:
             call.resources, [(rule.patterns, rule.effect) for rule in self.rules], owner, bindings
         )
         groups = _by_tags(call, inventory)
-        # A call that asks too much is undetermined in its rules on tags: it is denied, never allowed.
-        affordable = len(groups) * len(self.rules) <= MOST_TAG_RULES
+        tagged = [any(map(_on_resource_tags, rule.residual)) for rule in self.rules]
+        clauses = [c for rule, own in zip(self.rules, tagged, strict=True) if own for c in rule.clauses]
+        values = sum(len(clause.wanted) for clause in clauses)
+        sizes = sum(len(variant.resource_tags or "?") for variant, _ in groups)
+        # Where the work would exceed its bound, rules on tags are undetermined: they deny, and allow nothing.
+        affordable = len(groups) * len(clauses) * _UNITS_PER_CLAUSE + sizes * values <= MOST_TAG_WORK
         judged = []
-        for rule, each in zip(self.rules, found, strict=True):
+        for rule, own, each in zip(self.rules, tagged, found, strict=True):
             true = unknown = 0
-            tagged = any(clause.key.partition("/")[0] in RESOURCE_TAGS for clause in rule.residual)
-            for variant, mask in groups if tagged and affordable else [(call, every)]:
+            for variant, mask in groups if own and affordable else [(call, every)]:
                 truth = truth_of(rule, variant)
                 true |= mask if truth else 0
                 unknown |= mask if truth is None else 0
@@ -205,6 +211,10 @@ class ActionRules:
         ]
         owned = mask_of(map(owner.owns, call.resources)) if self.checks_owner else every
         return combine(self, judged, every, owned)
+
+
+def _on_resource_tags(clause: Clause) -> bool:
+    return clause.key.partition("/")[0] in RESOURCE_TAGS
 
 
 def _by_tags(call: Call, inventory: Inventory) -> list[tuple[Call, int]]:
