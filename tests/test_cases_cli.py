@@ -23,8 +23,8 @@ VAIN = {"CG203", "CG207", "CG305", "CG415", "CG416"}
 def has_options(call: dict[str, Any]) -> bool:
     """Tell whether arguments can say a call.
 
-    What has none: no time, a session, nothing supplied as absent, no resource or an unbound one, and a
-    context that speaks of what other arguments say.
+    What has none: no time, a session, a key supplied as absent, no resource or an unbound one, and a context
+    that speaks of what other arguments say.
     """
     return (
         not any(key.partition("/")[0] in OWN for key in call["context"] or {})
@@ -32,8 +32,6 @@ def has_options(call: dict[str, Any]) -> bool:
         and call["session"] is None
         and bool(call["resources"])
         and None not in call["resources"]
-        and call["resource_tags"] != {}
-        and call["request_tags"] != {}
         and all((call["context"] or {"": "x"}).values())
     )
 
@@ -45,6 +43,8 @@ def arguments(call: dict[str, Any]) -> Iterator[str]:
         yield f"--ip={call['source_ip']}"
     yield from (f"--resource={resource}" for resource in call["resources"])
     for name, option in (("resource_tags", "tag"), ("request_tags", "request-tag")):
+        if call[name] == {}:
+            yield f"--no-{option}s"
         yield from (f"--{option}={key}={value}" for key, value in (call[name] or {}).items())
     for key, values in (call["context"] or {}).items():
         yield from (f"--context={key}={value}" for value in values)

@@ -152,3 +152,24 @@ def test_sarif_reports_what_does_not_load(folder: Path, capsys: pytest.CaptureFi
     (run,) = json.loads(capsys.readouterr().out)["runs"]
     assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["EffectError"]
     assert [result["level"] for result in run["results"]] == ["error"]
+
+
+def test_dec_66_the_inventory_of_resource_tags_is_read_too(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = folder / "bundle/resource_tags.json"
+    for text, where in (('{"x": {}}', "#/x"), ("{", ""), ('{"qcs::cvm:::i": {}}', None)):
+        file.write_text(text)
+        assert main(["lint", "--format", "json"]) == 5
+        wanted = [] if where is None else [("ResourceTagsError", f"bundle/resource_tags.json{where}")]
+        assert [(finding["code"], finding["where"]) for finding in found(capsys)] == wanted
+
+
+def test_t132_the_settings_tell_which_addresses_are_mapped(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = folder / "camguard.toml"
+    text = settings.read_text().replace("egress = {} ", 'egress = {"10.1.0.0/16" = "203.0.113.7"} ')
+    settings.write_text(text)
+    assert main(["lint", "--format", "json"]) == 5
+    assert {finding["code"] for finding in found(capsys)} == {"CG432"}
