@@ -134,6 +134,9 @@ def test_dec_66_a_proposal_adds_to_the_tags_that_are_listed() -> None:
     one = call(ONE)
     changes = bundle.nearest_changes(one, bundle.explain(one))
     assert "have the tag dept=rd on the resource" in [change.text for change in changes]
+    two = call(ONE, TWO)  # whose tags differ, so that one proposal must name both tags
+    texts = [change.text for change in bundle.nearest_changes(two, bundle.explain(two))]
+    assert "have the tag dept=rd on the resource and have the tag env=prod on the resource" in texts
 
 
 def test_dec_66_a_call_of_very_many_different_tags_is_denied_in_bounded_time() -> None:
