@@ -1,4 +1,4 @@
-"""The conditions of a statement, source addresses aside (CG401 to CG412, CG418, CG421, CG430, CG431).
+"""The conditions of a statement, source addresses aside (CG401 to CG412, CG418, CG421, CG432, CG433).
 
 Sources: CAM 7, CAM 8, CAM 11.
 
@@ -79,12 +79,12 @@ def _unlisted_tags(view: StatementView, clause: Clause, tagged: int) -> Iterator
             message = (
                 f"the bundle has no resource_tags.json that lists the tags of resources, so {view.outcome}"
             )
-            yield found("CG430", where, message, "list the tags of the resources in resource_tags.json")
+            yield found("CG432", where, message, "list the tags of the resources in resource_tags.json")
         return
     unnamed = tagged & ~catalog.with_request_tags
     if unnamed:
         message = f"the catalog does not name the tag parameter of {catalog.some(unnamed)}, so {view.outcome}"
-        yield found("CG431", where, message, "name it as `request_tags` in the entry of the action")
+        yield found("CG433", where, message, "name it as `request_tags` in the entry of the action")
 
 
 def _is_tag(clause: Clause) -> bool:

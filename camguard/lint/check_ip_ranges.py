@@ -1,4 +1,4 @@
-"""The address ranges of a condition (codes CG413 to CG420, CG432, CG433; CAM 7.3, CAM 7.4)."""
+"""The address ranges of a condition (codes CG413 to CG420, CG434, CG435; CAM 7.3, CAM 7.4)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def mapped(view: StatementView) -> Iterator[Finding]:
             if pair is None:
                 continue
             (key, address), positive = pair, not clause.operator.negated
-            code = "CG433" if positive and not view.allows else "CG432"
+            code = "CG435" if positive and not view.allows else "CG434"
             message = f"{text!r} overlaps {key}, whose addresses are judged as {address}"
             yield found(code, where, message, f"{address}, if the clients of {key} are meant")
 

@@ -152,16 +152,16 @@ _ROWS = (
          "Adjacent ranges are easier to read and to change when they are written as one."),
     Code("CG421", _W, "pattern that every value matches",
          "`*` matches every value, also the empty one: the clause tests only whether the key is present."),
-    Code("CG430", _W, "resource tags that nothing lists",
+    Code("CG432", _W, "resource tags that nothing lists",
          "The bundle has no resource_tags.json, so the tags of resources are not supplied over HTTP: an allow"
          " grants nothing, a deny always applies (DEC-66)."),
-    Code("CG431", _W, "request tags of an action whose tag parameter is not known",
+    Code("CG433", _W, "request tags of an action whose tag parameter is not known",
          "Its catalog entry has no `request_tags`, so the tags of a request are not supplied: an allow grants"
          " nothing, a deny always applies (DEC-65)."),
-    Code("CG432", _W, "range that overlaps addresses which are mapped to another one",
+    Code("CG434", _W, "range that overlaps addresses which are mapped to another one",
          "client_ip.egress maps these client addresses: policies are compared with the address that it names,"
          " never with the client's own (T132)."),
-    Code("CG433", _E, "deny of addresses that are mapped to another one",
+    Code("CG435", _E, "deny of addresses that are mapped to another one",
          "client_ip.egress maps these client addresses, so the deny does not reach their clients (T132)."),
     Code("CG501", _W, "everything is allowed",
          "`*` on `*` without a condition allows every action of every service."),

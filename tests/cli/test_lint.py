@@ -172,4 +172,4 @@ def test_t132_the_settings_tell_which_addresses_are_mapped(
     text = settings.read_text().replace("egress = {} ", 'egress = {"10.1.0.0/16" = "203.0.113.7"} ')
     settings.write_text(text)
     assert main(["lint", "--format", "json"]) == 5
-    assert {finding["code"] for finding in found(capsys)} == {"CG432"}
+    assert {finding["code"] for finding in found(capsys)} == {"CG434"}

@@ -67,10 +67,10 @@ ROWS = [
     pytest.param("CG405", "/condition/string_equal/cos:y", [allow("art:*", string_equal={"cos:y": "a"})],
                  [allow("art:*", string_equal={"cos:x": "a"})],
                  id="T137 a key that the attributes header may supply"),
-    pytest.param("CG430", "/condition/for_any_value:string_equal/qcs:resource_tag",
+    pytest.param("CG432", "/condition/for_any_value:string_equal/qcs:resource_tag",
                  [allow("vm:Reboot", **ANY)], [allow("art:*", **ANY)],
                  id="DEC-66 resource tags without an inventory"),
-    pytest.param("CG431", "/condition/for_any_value:string_equal/qcs:request_tag",
+    pytest.param("CG433", "/condition/for_any_value:string_equal/qcs:request_tag",
                  [deny("vm:Reboot", **ANY_REQUEST_TAG)], [deny("vm:Run", **ANY_REQUEST_TAG)],
                  id="DEC-65 request tags of an action whose tag parameter is not known"),
     pytest.param("CG421", "/condition/string_like/qcs:resource_tag~1env",
@@ -90,11 +90,11 @@ def test_a_statement_has_the_finding_or_almost(
 def test_dec_66_what_resource_tags_without_an_inventory_mean() -> None:
     """An allow grants nothing, a deny blocks. Nothing is said where an inventory is there, or may be."""
     for statement, outcome in ((allow, "this allow grants nothing"), (deny, "this deny always applies")):
-        (finding,) = (each for each in findings(statement("vm:Reboot", **ANY)) if each.code == "CG430")
+        (finding,) = (each for each in findings(statement("vm:Reboot", **ANY)) if each.code == "CG432")
         assert finding.message.endswith(outcome)
     for listed in (True, None):
         supplies = SUPPLIES._replace(listed_tags=listed)
-        assert pointers(findings(allow("vm:Reboot", **ANY), supplies=supplies), "CG430") == []
+        assert pointers(findings(allow("vm:Reboot", **ANY), supplies=supplies), "CG432") == []
 
 
 def test_with_the_gateway_judging_addresses_nothing_is_unsupported() -> None:
