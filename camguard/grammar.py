@@ -28,6 +28,9 @@ SECRET_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,1024}")
 # The path of a request parameter: `InstanceIds`, `Namespace.Name`. No element is a number: where a list
 # stands, each of its elements is taken.
 PARAMETER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(?:\.[A-Za-z][A-Za-z0-9_-]*)*")
+# The path of the parameter that carries the tags of a request: `Tags`, `TagSpecification[].Tags`. `[]` stands
+# behind a list of objects, of which each may have the next name (DEC-65).
+TAG_PATH: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:(?:\[\])?\.[A-Za-z][A-Za-z0-9_]*)*")
 
 # What each shape is called in an error: "must be {...}".
 ACTION_NAME_RULE: Final = "a letter followed by up to 63 letters and digits"
@@ -38,6 +41,7 @@ APP_ID_RULE: Final = "1 to 20 digits"
 ROLE_RULE: Final = "1 to 128 letters, digits and characters of _+=,.@-"
 PRINCIPAL_RULE: Final = "`uin/` and 5 to 20 digits, or `role/` and the role's name"
 SECRET_ID_RULE: Final = "1 to 1024 letters, digits, `-` and `_`"  # noqa: S105 - a rule, not a secret
+TAG_PATH_RULE: Final = "the path of a tag parameter, such as Tags or TagSpecification[].Tags"
 PARAMETER_RULE: Final = "the name of a request parameter, such as InstanceIds or Namespace.Name"
 
 # Braces hold any text but braces, blanks around it aside; a bare `$` takes letters, digits and `_`, and `-`

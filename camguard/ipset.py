@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 import socket
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from camguard.errors import AddressError
 
@@ -155,3 +156,63 @@ class IpSet:
         """Return the set as the fewest CIDR blocks, in the order of the line."""
         pairs = zip(self.starts, self.ends, strict=True)
         return tuple(text for first, last in pairs for text in _cidrs(first, last))
+
+
+@dataclass(frozen=True, slots=True)
+class AddressMap:
+    """Addresses that stand for those of ranges: `starts[i]` to `ends[i]` map to `targets[i]`.
+
+    keys: the ranges as they were given. The other three are disjoint and sorted: where ranges overlap, the
+    longest prefix has been cut out of the others.
+    """
+
+    keys: IpSet
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+    targets: tuple[int, ...]
+    pairs: tuple[tuple[str, str], ...]  # as written, for people
+
+    @classmethod
+    def of(cls, pairs: Mapping[str, str]) -> AddressMap:
+        """Return the map of CIDR ranges to addresses.
+
+        Raises AddressError if a text is no range or no address, if a range and its address are of different
+        families, and if two ranges are equal after their host bits are masked (T132).
+        """
+        read: dict[tuple[int, int], int] = {}
+        for text, address in pairs.items():
+            ends, target = parse_range(text), parse_address(address)
+            if (ends[0] < V4_END) != (target < V4_END):
+                raise AddressError(text, f"is not of the address family of {address}")
+            if ends in read:
+                raise AddressError(text, "is the same range as another key")
+            read[ends] = target
+        # CIDR blocks contain each other or are disjoint, so the narrowest one that contains a place wins.
+        narrow_first = sorted(read, key=lambda ends: ends[1] - ends[0])
+        cuts = sorted({cut for first, last in read for cut in (first, last + 1)})
+        parts = [
+            (first, end - 1, read[block])
+            for first, end in pairwise(cuts)
+            for block in [next((ends for ends in narrow_first if ends[0] <= first <= ends[1]), None)]
+            if block is not None
+        ]
+        return cls(
+            IpSet.of_ranges(read),
+            tuple(first for first, _, _ in parts),
+            tuple(last for _, last, _ in parts),
+            tuple(target for _, _, target in parts),
+            tuple(pairs.items()),
+        )
+
+    def get(self, place: int) -> int | None:
+        """Return the address that stands for another one, or None where no range contains it.
+
+        >>> office = AddressMap.of({"10.0.0.0/8": "203.0.113.7"})
+        >>> format_address(office.get(parse_address("10.1.2.3"))), office.get(parse_address("11.0.0.0"))
+        ('203.0.113.7', None)
+        """
+        at = bisect_right(self.starts, place) - 1
+        return self.targets[at] if at >= 0 and place <= self.ends[at] else None
+
+
+NO_MAP = AddressMap(IpSet((), ()), (), (), (), ())

@@ -181,6 +181,8 @@ def _open_store(
             unknown_action=settings.enforcement.unknown_action,
             tables=settings.limits.tables,
             strict=settings.policy.strict,
+            egress=settings.client_ip.egress,
+            attribute_keys=settings.attributes.keys,
             today=datetime.fromtimestamp(clock(), UTC).date(),
         )
 

@@ -71,6 +71,7 @@ def to_bundle(
     *,
     ip_support: str = "catalog",
     unknown_action: str = "refuse",
+    inventory: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Bundle:
     """One bundle; policies are text. Raises PolicyError and BundleError."""
     return make_bundle(
@@ -79,6 +80,7 @@ def to_bundle(
         catalog,
         ip_support=cast("Literal['catalog', 'gateway']", ip_support),
         unknown_action=cast("Literal['refuse', 'judge']", unknown_action),
+        resource_tags=inventory,
     )
 
 

@@ -6,7 +6,8 @@ There are three kinds of cases:
 
 * a decision: `policies` (id -> document, or the list of its statements), `call`, and `expect` with decision,
   reason and statements. What most cases share is left out: see `principals_of` and `CALL`. `settings` may
-  hold `ip_support` and `unknown_action`. The actions are those of catalog "main" in `cases/catalogs.json`.
+  hold `ip_support` and `unknown_action`, and `inventory` is what a resource_tags.json says. The actions are
+  those of catalog "main" in `cases/catalogs.json`.
 * a document: `document`, a text, and `expect` with the `codes` of what is wrong with it, none if it loads.
 * a bundle: `policies`, and `expect` with `loads`, whether camguard may take them as a whole.
 """
@@ -42,6 +43,7 @@ class DecisionCase(NamedTuple):
     policies: dict[str, str]
     principals: dict[str, Any]
     settings: dict[str, str]
+    inventory: dict[str, dict[str, str]] | None
     call: dict[str, Any]
     decision: str
     reason: str
@@ -127,6 +129,7 @@ def decision_case(file: str, case: dict[str, Any]) -> DecisionCase:
         policies=policies_of(case),
         principals=principals_of(case),
         settings=case.get("settings", {}),
+        inventory=case.get("inventory"),
         call=call,
         decision=case["expect"]["decision"],
         reason=case["expect"]["reason"],

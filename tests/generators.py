@@ -9,12 +9,14 @@ from __future__ import annotations
 import ipaddress
 import json
 import random
+import re
 from collections.abc import Callable, Iterable, Sequence
 from math import inf, nan
 from typing import Any, NamedTuple, TypeVar
 
 from hypothesis import strategies as st
 
+from tests.oracle import REGIONS as REGION_CODES
 from tests.oracle_documents import instant
 from tests.vocabulary import (
     ACCOUNTS,
@@ -28,6 +30,8 @@ from tests.vocabulary import (
     NAMES,
     NUMBERS,
     OWNER,
+    REGION_LIKES,
+    REGION_NAMES,
     REGIONS,
     REQUESTED,
     SERVICES,
@@ -70,14 +74,16 @@ class World(NamedTuple):
     """A bundle as plain data, and session policies to call it with; documents are text.
 
     mentioned: condition key, or "resource" -> what the documents say of it, for calls to come close to.
+    inventory: what a resource_tags.json says.
     """
 
     catalog: Json
     policies: dict[str, str]
     principals: Json
-    settings: dict[str, str]
+    settings: Json
     sessions: tuple[str, ...]
     mentioned: dict[str, list[str]]
+    inventory: dict[str, dict[str, str]] | None = None
 
 
 # --- catalogs ----------------------------------------------------------------------------------------
@@ -204,7 +210,7 @@ def a_condition(dice: Dice) -> Json:
     return condition
 
 
-def a_value(dice: Dice, operator: str, key: str) -> Any:
+def a_value(dice: Dice, operator: str, key: str) -> Any:  # noqa: PLR0911 - one family after the other
     """A value that the operator takes."""
     family = operator.partition("_")[0]
     if family == "ip":
@@ -216,6 +222,8 @@ def a_value(dice: Dice, operator: str, key: str) -> Any:
     if family == "numeric":
         ordinary = (*NUMBERS, 1, 10, 0.1, "1.5e1", *VARIABLES[:3])
         return dice.pick((1, 0, "1") if key == "qcs:read_only_action" and dice.chance(70) else ordinary)
+    if key.endswith(":region") and family in {"string", "binary"} and dice.chance(85):
+        return dice.pick(REGION_LIKES if operator.endswith("like") else REGION_NAMES)
     if operator.endswith("like") or key in {"qcs:resource_tag", "qcs:request_tag", "qcs:tag"}:
         return dice.pick(LIKES if operator.endswith("like") else TAG_VALUES)
     return (
@@ -311,7 +319,7 @@ def a_world(dice: Dice) -> World:
         principals["account"] = [dice.several(names, 1, 2) for _ in range(dice.number(1, 2))]
     limited = a_document(dice, catalog, high=2)
     sessions = (json.dumps(limited), policies["all"])
-    return World(
+    world = World(
         catalog=catalog,
         policies=policies,
         principals=principals,
@@ -322,6 +330,26 @@ def a_world(dice: Dice) -> World:
         sessions=sessions,
         mentioned=mentioned_by((*written.values(), limited)),
     )
+    return world._replace(inventory=an_inventory(dice, world)) if dice.chance(50) else world
+
+
+def an_inventory(dice: Dice, world: World) -> dict[str, dict[str, str]]:
+    """The tags of some resources that calls may name, each listed in one spelling only."""
+    found: dict[str, dict[str, str]] = {}
+    spelled = set()
+    for _ in range(dice.number(0, 8)):
+        parts = (a_resource(dice, world) or "").split(":", 5)
+        if len(parts) < 6 or "*" in ":".join(parts) or parts[0] != "qcs" or not parts[5]:
+            continue
+        account = "" if parts[4] in {"uin/", f"uid/{APP_ID}", f"uin/{OWNER}"} else parts[4]
+        plain = re.fullmatch(r"[a-z0-9]+", parts[2]) and re.fullmatch(r"[a-z0-9-]*", parts[3])
+        if not plain or not re.fullmatch(r"((uin|uid)/[0-9]+)?", account):
+            continue
+        one = (parts[2], REGION_CODES.get(parts[3], parts[3]), account, parts[5])
+        if one not in spelled:
+            spelled.add(one)
+            found[":".join(parts)] = dict(dice.pick(TAG_SETS))
+    return found
 
 
 def a_file(dice: Dice, document: Json) -> str:
@@ -432,6 +460,8 @@ def a_resource(dice: Dice, world: World) -> str | None:
     """What a call is about, half of the time made from what a policy says."""
     if dice.chance(8):
         return dice.pick(("*", None, "qcs::cvm:gz:instance/1", "nonsense", "acs::cvm:::x"))
+    if world.inventory and dice.chance(40):
+        return dice.pick(tuple(world.inventory))
     mentioned = [one for one in world.mentioned["resource"] if one != "*"]
     if mentioned and dice.chance(60):
         _, _, service, region, account, wanted = dice.pick(mentioned).split(":", 5)
@@ -464,7 +494,12 @@ def a_context(dice: Dice, world: World) -> dict[str, list[str]]:
 
 def a_context_value(dice: Dice, key: str, mentioned: list[str] | None) -> str:
     """A value of a key."""
-    liked = {"mfa": ("0", "1"), "qcs:mfa": ("true", "false"), "qcs:BindToken": ("true", "false")}
+    liked = {
+        "cvm:region": REGION_NAMES,
+        "mfa": ("0", "1"),
+        "qcs:mfa": ("true", "false"),
+        "qcs:BindToken": ("true", "false"),
+    }
     if dice.chance(50):
         return dice.pick(
             liked.get(key, (*WORDS, *NUMBERS, *DATES, "true", "false", "10.0.0.0", "::1", *STRANGE))

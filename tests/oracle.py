@@ -128,6 +128,7 @@ class Query(NamedTuple):
     app_id: str
     variables: Mapping[str, str]
     call: Mapping[str, Any]
+    inventory: Mapping[str, Mapping[str, str]] | None
 
 
 def statement_truth(statement: Statement, query: Query, resource: str | None) -> Truth:
@@ -136,7 +137,7 @@ def statement_truth(statement: Statement, query: Query, resource: str | None) ->
         (
             actions_truth(statement, query),
             resources_truth(statement, query, resource),
-            all_of(clause_truth(*clause, query) for clause in statement.condition),
+            all_of(clause_truth(*clause, query, resource) for clause in statement.condition),
         )
     )
 
@@ -250,18 +251,18 @@ def segment_truth(pattern: str, resource: str, unclear: Truth) -> Truth:
     return unclear if bare or directory else False  # DEC-15
 
 
-def clause_truth(text: str, key: str, wanted: tuple[str, ...], query: Query) -> Truth:
+def clause_truth(text: str, key: str, wanted: tuple[str, ...], query: Query, resource: str | None) -> Truth:
     """One key under one operator (CAM 7.4, CAM 7.5, CAM 7.6)."""
-    have = supplied(key, query)
+    have = supplied(key, query, resource)
     if have is None:
         return None
-    told = truth_for(text, have, wanted, query)
-    if key == "qcs:ip" and not query.ip and told is not truth_for(text, [], wanted, query):
+    told = truth_for(text, key, have, wanted, query)
+    if key == "qcs:ip" and not query.ip and told is not truth_for(text, key, [], wanted, query):
         return None  # the world in which the cloud passes the address, and the one in which it does not
     return told
 
 
-def truth_for(text: str, have: Sequence[Value], wanted: tuple[str, ...], query: Query) -> Truth:
+def truth_for(text: str, key: str, have: Sequence[Value], wanted: tuple[str, ...], query: Query) -> Truth:
     """One clause for the values of its key, which is supplied (CAM 7.4, CAM 7.5)."""
     qualifier, operator, if_exist = operator_of(text) or ("", "", False)
     if operator == "null_equal":
@@ -269,17 +270,58 @@ def truth_for(text: str, have: Sequence[Value], wanted: tuple[str, ...], query: 
     if not have:
         return if_exist
     values = [filled(value, query.variables) for value in wanted]
-    each = [value_truth(operator, one, values) for one in have]
+    regional = key.partition(":")[2] == "region"
+    truth_of = region_value_truth if regional else value_truth
+    each = [truth_of(operator, one, values) for one in have]
     if qualifier:
         return any_of(each) if qualifier == "for_any_value" else all_of(each)
     return each[0] if len(set(each)) == 1 else None
 
 
-def supplied(key: str, query: Query) -> Sequence[Value] | None:  # noqa: PLR0911 - one key after the other
+def region_value_truth(operator: str, have: Value, wanted: Sequence[str | None]) -> Truth:
+    """DEC-64: what holds for another spelling of the region alone counts as a whole text only."""
+    names = [code for code, region in REGIONS.items() if region == REGIONS.get(str(have), have)]
+    others = {REGIONS.get(str(have), str(have)), *names} - {str(have)}
+    positive = operator.replace("_not_", "_")
+
+    def one(value: str | None) -> Truth:
+        plain = None if value is None else holds(positive, have, value)
+        if plain is not False or value is None:
+            return plain
+        if not any(holds(positive, other, value) is not False for other in others):
+            return False
+        return (
+            any_of(holds(positive, other, value) for other in others) if positive == "string_equal" else None
+        )
+
+    truth = any_of(one(value) for value in wanted)
+    return truth if positive == operator else opposite(truth)
+
+
+def listed_tags(query: Query, resource: str | None) -> Mapping[str, str] | None:
+    """The tags that the inventory has for one resource, DEC-66; None where it does not list it."""
+
+    def parts_of(text: str) -> tuple[str | None, ...] | None:
+        parts = text.split(":", 5)
+        if len(parts) < 6 or parts[0] != "qcs":
+            return None
+        return parts[2], REGIONS.get(parts[3], parts[3]), named_account(parts[4], query), parts[5]
+
+    wanted = parts_of(resource or "")
+    if wanted is None:
+        return None
+    return next((tags for text, tags in (query.inventory or {}).items() if parts_of(text) == wanted), None)
+
+
+def supplied(  # noqa: PLR0911 - one key after the other
+    key: str, query: Query, resource: str | None
+) -> Sequence[Value] | None:
     """The values that a call has for a key; None: it does not supply the key (CAM 8.2, DEC-30)."""
     base, slash, tag = key.partition("/")
     if base in TAGS:
         tags: Mapping[str, str] | None = query.call.get(TAGS[base])
+        if tags is None and TAGS[base] == "resource_tags":
+            tags = listed_tags(query, resource)
         if tags is None or not query.tags:
             return None
         if slash:
@@ -468,11 +510,13 @@ def decide(
     *,
     ip_support: str = "catalog",
     unknown_action: str = "refuse",
+    inventory: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Answer:
     """Reason and deciding statements of one call.
 
     catalog: service -> its file's JSON. policies: id -> document, as JSON or text.
     principals: the JSON of principals.json.
+    inventory: the JSON of resource_tags.json.
     call: the fields of a call; source_ip and dates in text, time also in seconds; session a document.
     """
     layers = layers_of(principals, policies, call)
@@ -505,6 +549,7 @@ def decide(
         app_id=principals["owner"].get("app_id") or "",
         variables=variables_of(principals, call["principal"]),
         call=call,
+        inventory=inventory,
     )
     return judge(layers, query)
 

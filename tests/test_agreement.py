@@ -63,12 +63,25 @@ class Difference(NamedTuple):
 
 def of_oracle(world: World, call: Json) -> oracle.Answer:
     """What the oracle says."""
-    return oracle.decide(world.catalog, world.policies, world.principals, call, **world.settings)
+    return oracle.decide(
+        world.catalog,
+        world.policies,
+        world.principals,
+        call,
+        inventory=world.inventory,
+        **world.settings,
+    )
 
 
 def differences(world: World, calls: list[Json]) -> Iterator[Difference]:
     """Every call on which table, explanation, or the table on the second call, differ from the oracle."""
-    bundle = to_bundle(to_catalog(world.catalog), world.policies, world.principals, **world.settings)
+    bundle = to_bundle(
+        to_catalog(world.catalog),
+        world.policies,
+        world.principals,
+        inventory=world.inventory,
+        **world.settings,
+    )
     queries = [(call, to_call(call), of_oracle(world, call)) for call in calls]
     for ask in (bundle.decide, lambda call: bundle.explain(call).decision):
         for call, ready, wanted in queries:

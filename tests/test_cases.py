@@ -34,7 +34,7 @@ def catalog() -> Catalog:
 
 
 def bundle_of(case: DecisionCase) -> Bundle:
-    return to_bundle(catalog(), case.policies, case.principals, **case.settings)
+    return to_bundle(catalog(), case.policies, case.principals, inventory=case.inventory, **case.settings)
 
 
 @pytest.mark.parametrize("case", DECISIONS)
@@ -52,7 +52,9 @@ def test_the_explanation_comes_to_the_same(case: DecisionCase) -> None:
 
 @pytest.mark.parametrize("case", DECISIONS)
 def test_the_oracle_decides(case: DecisionCase) -> None:
-    found = oracle.decide(MAIN, case.policies, case.principals, case.call, **case.settings)
+    found = oracle.decide(
+        MAIN, case.policies, case.principals, case.call, inventory=case.inventory, **case.settings
+    )
     assert found == (case.reason, case.statements)
 
 

@@ -20,8 +20,8 @@ CASES = decision_cases()
 def has_options(call: dict[str, Any]) -> bool:
     """Tell whether arguments can say a call.
 
-    What has none: no time, a session, nothing supplied as absent, no resource or an unbound one, and a
-    context that speaks of what other arguments say.
+    What has none: no time, a session, a key supplied as absent, no resource or an unbound one, and a context
+    that speaks of what other arguments say.
     """
     return (
         not any(key.partition("/")[0] in OWN for key in call["context"] or {})
@@ -29,8 +29,6 @@ def has_options(call: dict[str, Any]) -> bool:
         and call["session"] is None
         and bool(call["resources"])
         and None not in call["resources"]
-        and call["resource_tags"] != {}
-        and call["request_tags"] != {}
         and all((call["context"] or {"": "x"}).values())
     )
 
@@ -42,6 +40,8 @@ def arguments(call: dict[str, Any]) -> Iterator[str]:
         yield f"--ip={call['source_ip']}"
     yield from (f"--resource={resource}" for resource in call["resources"])
     for name, option in (("resource_tags", "tag"), ("request_tags", "request-tag")):
+        if call[name] == {}:
+            yield f"--no-{option}s"
         yield from (f"--{option}={key}={value}" for key, value in (call[name] or {}).items())
     for key, values in (call["context"] or {}).items():
         yield from (f"--context={key}={value}" for value in values)
@@ -61,6 +61,8 @@ def write_bundle(folder: Path, case: DecisionCase) -> None:
     for name, text in case.policies.items():
         (folder / "policies" / f"{name}.json").write_text(text, encoding="utf-8")
     (folder / "principals.json").write_text(json.dumps(case.principals), encoding="utf-8")
+    if case.inventory is not None:
+        (folder / "resource_tags.json").write_text(json.dumps(case.inventory), encoding="utf-8")
 
 
 @pytest.mark.heavy

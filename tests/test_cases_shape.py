@@ -40,7 +40,7 @@ _NUMBERS = (
     *("9", "10.1", "10.2", "10.3", "11.2", "11.3", "11.4", "11.5", "17"),
 )
 SECTIONS = tuple(f"CAM {number}" for number in _NUMBERS)
-DECISIONS = tuple(f"DEC-{number}" for number in (*range(1, 38), *range(39, 49), *range(54, 64)))
+DECISIONS = tuple(f"DEC-{number}" for number in (*range(1, 38), *range(39, 49), *range(54, 65), 66))
 UNKNOWNS = tuple(f"U{number}" for number in range(1, 10))
 
 CASES = raw_cases()
@@ -62,7 +62,10 @@ def test_every_case_is_of_one_kind_and_has_nothing_unknown() -> None:
     for file, case in CASES:
         kind = case.keys() & {"call", "policies", "document"}
         assert kind in KINDS, (file, case)
-        assert case.keys() - kind <= {"rule", "id", "expect", "principals", "settings"}, (file, case)
+        assert case.keys() - kind <= {"rule", "id", "expect", "principals", "settings", "inventory"}, (
+            file,
+            case,
+        )
         assert case.get("call", {}).keys() <= CALL.keys(), (file, case)
         assert case.get("settings", {}).keys() <= {"ip_support", "unknown_action"}, (file, case)
 

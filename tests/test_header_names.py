@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from camguard.header_names import HOP_BY_HOP, SINGLE, is_reserved
+from camguard.header_names import HOP_BY_HOP, SINGLE, has_meaning, is_reserved
 from camguard.request.header_rules import HeaderClass, HeaderRules
 
 RULES = HeaderRules(b"x-identity", b"forwarded")
@@ -29,4 +29,22 @@ def test_a_name_that_the_rules_of_requests_treat_apart_is_reserved(name: bytes) 
 
 @pytest.mark.parametrize("name", ["x-camguard-principal", "x-auth-request-user", "remote-user", "x-user"])
 def test_a_name_that_proxies_use_for_identity_is_not_reserved(name: str) -> None:
+    assert not is_reserved(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *sorted(name.decode() for name, each in CLASSES.items() if each is HeaderClass.SPOOF),
+        *("x-original-host", "x-remote-group", "x-auth-request-email", "x-webauth-user", "x-envoy-peer"),
+        *("x-camguard-principal", "x-camguard-service", "x-camguard-request-id"),
+    ],
+)
+def test_t137_a_header_with_another_meaning_carries_no_attributes(name: str) -> None:
+    assert has_meaning(name)
+
+
+@pytest.mark.parametrize("name", ["x-camguard-attributes", "x-corp-attributes", "x-origin", "attributes"])
+def test_t137_other_names_may_carry_attributes(name: str) -> None:
+    assert not has_meaning(name)
     assert not is_reserved(name)

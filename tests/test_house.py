@@ -56,11 +56,13 @@ ORDER = (
 # which imports only names to its left. In a package without a row no import may lead back to its beginning.
 INSIDE: dict[str, tuple[str, ...]] = {
     "request": (
-        *("rejection", "header_rules", "head", "client_address"),
+        *("rejection", "header_rules", "head", "client_address", "attributes_header"),
         *("params", "multipart", "body_formats", "deadline", "waiting", "body"),
     ),
     "authn": ("credentials", "key_store", "tc3", "hmac_v1", "replay_guard", "authenticator"),
-    "enforcement": ("server_setup", "resource_binding", "target", "outcome", "late", "guard"),
+    "enforcement": (
+        *("server_setup", "resource_binding", "request_tags", "target", "outcome", "late", "guard"),
+    ),
     "policy": (
         *("patterns", "values", "operators", "keys", "model"),
         *("actions", "resources", "conditions", "mistaken", "document"),
@@ -69,7 +71,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "catalog_import": ("lines", "words", "tables", "merge", "page", "build"),
     "engine": (
         *("call", "decision", "attributes", "action_index", "layers", "principals", "intervals"),
-        *("rules", "row", "table", "evaluator", "explain", "remediation"),
+        *("rules", "resource_tags", "row", "table", "evaluator", "explain", "remediation"),
     ),
     "bundle": ("model", "load", "store"),
     "policytest": ("cases", "run"),

@@ -13,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camguard.errors import AddressError
-from camguard.ipset import LINE_END, V4_END, IpSet, format_address, parse_address, parse_range
+from camguard.ipset import (
+    LINE_END,
+    NO_MAP,
+    V4_END,
+    AddressMap,
+    IpSet,
+    format_address,
+    parse_address,
+    parse_range,
+)
 
 GOOD = [
     pytest.param("0.0.0.0", 0, id="the first address of all"),
@@ -222,3 +231,49 @@ def test_any_text_is_an_address_or_an_error(text: str) -> None:
             read(text)
         except AddressError:
             continue
+
+
+# pairs, an address, the address that stands for it
+PAIRS = {
+    "10.0.0.0/8": "192.0.2.1",
+    "10.1.0.0/16": "192.0.2.2",
+    "10.1.2.3": "192.0.2.3",
+    "fd00::/8": "2001:db8::1",
+}
+MAPS = [
+    pytest.param("10.0.0.0", "192.0.2.1", id="T132 the first address of a range"),
+    pytest.param("10.255.255.255", "192.0.2.1", id="T132 the last one"),
+    pytest.param("10.0.255.255", "192.0.2.1", id="T132 below the narrower range"),
+    pytest.param("10.1.0.0", "192.0.2.2", id="T132 the narrower range"),
+    pytest.param("10.1.2.3", "192.0.2.3", id="T132 the narrowest one"),
+    pytest.param("10.1.2.4", "192.0.2.2", id="T132 behind the narrowest one"),
+    pytest.param("10.2.0.0", "192.0.2.1", id="T132 behind the narrower range"),
+    pytest.param("9.255.255.255", None, id="T132 below all ranges"),
+    pytest.param("11.0.0.0", None, id="T132 above the range"),
+    pytest.param("fd12::1", "2001:db8::1", id="T132 IPv6"),
+    pytest.param("fe00::", None, id="T132 IPv6 above the range"),
+    pytest.param("::ffff:10.1.2.3", "192.0.2.3", id="T132 a mapped spelling"),
+]
+
+
+@pytest.mark.parametrize(("address", "target"), MAPS)
+def test_an_address_map(address: str, target: str | None) -> None:
+    found = AddressMap.of(PAIRS).get(parse_address(address))
+    assert (None if found is None else format_address(found)) == target
+    assert NO_MAP.get(parse_address(address)) is None
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        pytest.param({"10.0.0.1/8": "192.0.2.1", "10.0.0.0/8": "192.0.2.1"}, id="T132 equal after masking"),
+        pytest.param({"10.0.0.0/8": "::1"}, id="T132 another family"),
+        pytest.param({"::/8": "192.0.2.1"}, id="T132 the other way round"),
+        pytest.param({"10.0.0.0/8": "192.0.2.0/24"}, id="T132 a range as target"),
+        pytest.param({"10.0.0.0/33": "192.0.2.1"}, id="T132 no range"),
+        pytest.param({"x": "192.0.2.1"}, id="T132 no address"),
+    ],
+)
+def test_pairs_that_are_no_map(pairs: dict[str, str]) -> None:
+    with pytest.raises(AddressError):
+        AddressMap.of(pairs)

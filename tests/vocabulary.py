@@ -130,6 +130,9 @@ TAG_SETS: tuple[dict[str, str], ...] = (
     *({}, {"dept": "rd"}, {"dept": "rd", "env": "prod"}, {"dept": "RD"}, {"env": ""}, {"dept": "a&b"}),
     *({"a&b": ""}, {"dept": "rd", "note": "a&b"}, {"a/b": "x"}, {"owner": "100101", "dept": "rd"}),
 )
+# Values of a region key: names, old codes, and what matches one of both only (DEC-64).
+REGION_NAMES = ("ap-guangzhou", "gz", "ap-shanghai", "ap-shanghai-fsi", "shjr", "sh", "GZ", "ap-tokyo", "")
+REGION_LIKES = (*REGION_NAMES, "g*", "*z", "*zhou", "ap-*", "sh*", "*")
 TAG_VALUES = ("dept&rd", "env&prod", "dept&RD", "env&", "dept&a&b", "a&b&", "owner&${uin}", "a/b&x")
 
 STRING = ("string_equal", "string_not_equal", "string_like", "string_not_like")
@@ -160,6 +163,7 @@ KEYS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("cvm_system_disk_size", NUMERIC),
     ("cos:prefix", EVERY),
     ("cos:x", EVERY),
+    ("cvm:region", EVERY),
     ("cos:x/y z", EVERY),
     ("cos:b", ("binary_equal",)),
 )
@@ -171,6 +175,7 @@ CONTEXT_KEYS = (
         "cvm_system_disk_size",
         "cos:prefix",
         "cos:x",
+        "cvm:region",
         "cos:x/y z",
         "qcs:ip",
         "cos:b",

@@ -25,16 +25,20 @@ from camguard.catalog.model import Catalog
 from camguard.engine.action_index import ActionIndex, IpSupport, UnknownAction
 from camguard.engine.evaluator import MAX_TABLES, Evaluator
 from camguard.engine.principals import Principals, read_principals
+from camguard.engine.resource_tags import CODE as TAGS_CODE
+from camguard.engine.resource_tags import Inventory, read_inventory
 from camguard.errors import BundleError, CamguardError, Problem
 from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, list_folder, read_folder
+from camguard.ipset import NO_MAP, AddressMap
 from camguard.policy.document import Document, parse_document
 from camguard.policy.model import Policy
+from camguard.policy.resources import Owner
 from camguard.strict_json import read_json
 
 PRINCIPALS = "principals.json"
 POLICIES = "policies"
 ACCEPTANCES = "lint.toml"  # optional
-MIN_FILES = 2  # principals.json and one policy
+RESOURCE_TAGS = "resource_tags.json"  # optional (DEC-66)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +58,17 @@ def read_content(folder: Path, catalog: Path) -> Content:
     files: dict[str, bytes] = {}
     problems: list[Problem] = []
     folder = folder.resolve()  # once: a symlink swapped meanwhile must not mix two bundles
-    principals, policies, acceptances = folder / PRINCIPALS, folder / POLICIES, folder / ACCEPTANCES
+    principals, policies = folder / PRINCIPALS, folder / POLICIES
+    tags, acceptances = folder / RESOURCE_TAGS, folder / ACCEPTANCES
     try:
         entries = list_folder(policies) if policies.is_dir() else []
     except OSError as exc:
         raise BundleError(Problem(POLICIES, "BundleError", f"cannot be read: {exc.strerror}")) from None
     problems += _misplaced(entries)
+    whole = (principals, tags)
     for path, read in read_folder(
-        _paths((principals, acceptances), entries),
-        lambda path: FOLDER_BYTES if path == principals else DOCUMENT_BYTES,
+        _paths((*whole, acceptances), entries),
+        lambda path: FOLDER_BYTES if path in whole else DOCUMENT_BYTES,
     ):
         name = path.relative_to(folder).as_posix()
         if isinstance(read, OSError):
@@ -72,7 +78,7 @@ def read_content(folder: Path, catalog: Path) -> Content:
     if PRINCIPALS not in files and not problems:
         problems.append(Problem(str(folder), "BundleError", f"there is no {PRINCIPALS} in this folder"))
     # An empty folder is a mistake, not a policy that denies everything (T108).
-    if len(files.keys() - {ACCEPTANCES}) < MIN_FILES and not problems:
+    if not files.keys() - {PRINCIPALS, RESOURCE_TAGS, ACCEPTANCES} and not problems:
         problems.append(Problem(str(folder / POLICIES), "BundleError", "holds no policy (<id>.json)"))
     if problems:
         raise BundleError(*problems)
@@ -114,17 +120,22 @@ def make_bundle(  # noqa: PLR0913 - the parts of a bundle
     *,
     ip_support: IpSupport = "catalog",
     unknown_action: UnknownAction = "refuse",
+    resource_tags: Any = None,
     tables: int = MAX_TABLES,
     revision: str = "",
 ) -> Bundle:
     """Return a bundle of parsed policies and the tree of a principals.json. Raises BundleError.
 
-    tables: how many compiled tables the evaluator keeps.
+    resource_tags: the tree of a resource_tags.json, None without one. tables: how many compiled tables the
+    evaluator keeps.
     """
     people = read_principals(principals, PRINCIPALS)
     if not isinstance(people, Principals):
         raise BundleError(*people)
-    return _bundle(policies, people, ActionIndex(catalog), ip_support, unknown_action, tables, revision)
+    tags = None if resource_tags is None else read_inventory(resource_tags, RESOURCE_TAGS, people.owner)
+    if isinstance(tags, tuple):
+        raise BundleError(*tags)
+    return _bundle(policies, people, ActionIndex(catalog), ip_support, unknown_action, tables, revision, tags)
 
 
 def _bundle(  # noqa: PLR0913, PLR0917 - the parts of a bundle
@@ -135,6 +146,7 @@ def _bundle(  # noqa: PLR0913, PLR0917 - the parts of a bundle
     unknown_action: UnknownAction,
     tables: int,
     revision: str,
+    inventory: Inventory | None,
 ) -> Bundle:
     evaluator = Evaluator(
         index=index,
@@ -143,27 +155,38 @@ def _bundle(  # noqa: PLR0913, PLR0917 - the parts of a bundle
         owner=people.owner,
         ip_support=ip_support,
         unknown_action=unknown_action,
+        inventory=inventory,
         size=tables,
     )
     return Bundle(revision, index.catalog, MappingProxyType(dict(policies)), people, evaluator)
 
 
-def load_bundle(
+def load_bundle(  # noqa: PLR0913 - the settings that a bundle and its findings depend on
     path: str | Path,
     catalog: str | Path,
     *,
     ip_support: IpSupport = "catalog",
     unknown_action: UnknownAction = "refuse",
     strict: bool = False,
+    egress: AddressMap = NO_MAP,
+    attribute_keys: frozenset[str] = frozenset(),
 ) -> Bundle:
     """Return the bundle in a folder.
 
     catalog: the folder of catalog files, or one of them. strict: refuse a bundle with findings of severity
-    error that its lint.toml does not accept.
+    error that its lint.toml does not accept. egress, attribute_keys: the settings `client_ip.egress` and
+    `attributes.keys`; only findings depend on them.
     Raises BundleError that lists every problem of every file, or CatalogError.
     """
     content = read_content(Path(path), Path(catalog))
-    return build_bundle(content, ip_support=ip_support, unknown_action=unknown_action, strict=strict)
+    return build_bundle(
+        content,
+        ip_support=ip_support,
+        unknown_action=unknown_action,
+        strict=strict,
+        egress=egress,
+        attribute_keys=attribute_keys,
+    )
 
 
 @contextmanager
@@ -190,21 +213,31 @@ def build_bundle(  # noqa: PLR0913 - the settings that a bundle depends on
     unknown_action: UnknownAction,
     tables: int = MAX_TABLES,
     strict: bool = False,
+    egress: AddressMap = NO_MAP,
+    attribute_keys: frozenset[str] = frozenset(),
     today: date | None = None,
 ) -> Bundle:
     """Return the bundle that a content describes, with its findings.
 
-    strict: as for `load_bundle`. today: the day, in UTC, on which acceptances must hold; None for now.
+    strict, egress, attribute_keys: as for `load_bundle`. today: the day, in UTC, on which acceptances must
+    hold; None for now.
     Raises BundleError or CatalogError.
     """
     index = ActionIndex(parse_catalog(content.catalog))
     problems: list[Problem] = []
     documents: dict[str, Document] = {}
     people: Principals | tuple[Problem, ...] = ()
+    inventory = None
     for name, raw in content.files.items():
         try:
             if name == PRINCIPALS:
                 people = read_principals(read_json(raw, name, BundleError, "PrincipalsError"), name)
+            elif name == RESOURCE_TAGS:
+                tree = read_json(raw, name, BundleError, TAGS_CODE)
+                owner = people.owner if isinstance(people, Principals) else Owner("", "")
+                read = read_inventory(tree, name, owner)
+                inventory = read if isinstance(read, Inventory) else None
+                problems += () if isinstance(read, Inventory) else read
             elif name != ACCEPTANCES:
                 document = parse_document(raw, source=name)
                 documents[document.policy.id] = document
@@ -215,7 +248,7 @@ def build_bundle(  # noqa: PLR0913 - the settings that a bundle depends on
     if problems:
         raise BundleError(*problems)
     # Imported here, because lint is needed for an activation only: `import camguard` does not load it.
-    from camguard.lint import CatalogView, lint_bundle  # noqa: PLC0415
+    from camguard.lint import CatalogView, Supplies, lint_bundle  # noqa: PLC0415
 
     findings = lint_bundle(
         documents,
@@ -225,9 +258,10 @@ def build_bundle(  # noqa: PLR0913 - the settings that a bundle depends on
         acceptances=content.files.get(ACCEPTANCES),
         ip_support=ip_support,
         unknown_action=unknown_action,
+        supplies=Supplies(egress, attribute_keys, RESOURCE_TAGS in content.files),
     )
     if strict and findings.errors:
         raise BundleError(*(Problem(each.where, each.code, each.advice) for each in findings.errors))
     policies = {name: document.policy for name, document in documents.items()}
-    bundle = _bundle(policies, people, index, ip_support, unknown_action, tables, content.digest)
+    bundle = _bundle(policies, people, index, ip_support, unknown_action, tables, content.digest, inventory)
     return replace(bundle, findings=findings)

@@ -15,7 +15,16 @@ from camguard.catalog.model import Action, Catalog, Service
 _FACTS: Final[Mapping[type, tuple[str, ...]]] = {
     Action: (
         *("access", "access_guessed", "granularity", "resources", "ip_restriction", "unreadable"),
-        *("match", "bind", "alternatives", "read_only", "version", "description"),
+        *(
+            "match",
+            "bind",
+            "alternatives",
+            "read_only",
+            "version",
+            "description",
+            "request_tags",
+            "parameters",
+        ),
     ),
     Service: ("title", "console", "tag_authorization", "granularity", "ip_restriction"),
 }

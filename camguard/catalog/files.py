@@ -39,6 +39,7 @@ from camguard.strict_json import (
     ObjectReader,
     flag,
     is_text,
+    list_of,
     must,
     one_of,
     read_json,
@@ -104,6 +105,12 @@ _FURTHER: Final[Mapping[str, Check]] = {
     "match": one_of("all", "any"),
     "alternatives": _groups,
     "read_only": flag,
+    "request_tags": list_of(
+        lambda value: is_text(value) and grammar.TAG_PATH.fullmatch(value),
+        grammar.TAG_PATH_RULE,
+        "paths of tag parameters",
+    ),
+    "parameters": list_of(lambda value: is_text(value) and value == "Region", '"Region"', '"Region"'),
 }
 
 
@@ -255,6 +262,8 @@ _TYPES: Final[Mapping[str, Callable[[Any], Any]]] = {
     "unreadable": tuple,
     "bind": MappingProxyType,
     "alternatives": lambda groups: tuple(map(MappingProxyType, groups)),
+    "request_tags": tuple,
+    "parameters": tuple,
 }
 
 

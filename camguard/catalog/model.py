@@ -56,6 +56,9 @@ class Action:
     alternatives: templates that exclude each other, by the form of the value that their placeholder takes
         (DEC-61). Each group maps the service of a template to that form: `{"cvm": "ins-*"}`.
     read_only: somebody who knows the action confirms that it only reads (DEC-56).
+    request_tags: the parameters that carry the tags of a request: `TagSpecification[].Tags` (DEC-65).
+    parameters: the action's own parameters that are spelled like a common one, which `Region` alone may be
+        (DEC-64).
     unreadable: the templates as printed, if some of them are not six segments. `resources` is empty then,
         and a call without resources is denied.
     """
@@ -74,6 +77,8 @@ class Action:
     read_only: bool = False
     access_guessed: bool = False  # the headings of the page are missing
     unreadable: tuple[str, ...] = ()
+    request_tags: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
     id: str = field(init=False)  # "aiart:TextToImage"
 
     def __post_init__(self) -> None:

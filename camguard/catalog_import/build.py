@@ -2,7 +2,7 @@
 
 Rule 1: no row is lost unnoticed. A row that the present catalog file has and the pages lack stops the build.
 Rule 2: a rebuild keeps what was added to a file by hand (`version`, `bind`, `match`, `alternatives`,
-        `read_only`).
+        `read_only`, `request_tags`, `parameters`).
 """
 
 from __future__ import annotations
@@ -129,5 +129,7 @@ def keep_annotations(old: Service, new: Service, source: str) -> tuple[Service, 
             bind=MappingProxyType(bind),
             alternatives=groups,
             read_only=known.read_only and reads,
+            request_tags=known.request_tags,
+            parameters=known.parameters,
         )
     return replace(new, actions=MappingProxyType(actions)), dropped

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC
+from types import MappingProxyType
 
 from camguard.bundle import Bundle
 from camguard.catalog import nearest_actions
 from camguard.catalog.model import Granularity
-from camguard.cli.inputs import add_inputs, find_inputs, read_bundle
+from camguard.cli.inputs import Inputs, add_inputs, find_inputs, read_bundle
 from camguard.cli.output import Document, add_format, complain, note, paint, show
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
@@ -19,10 +20,13 @@ from camguard.engine.explain import Explanation, format_moment
 from camguard.engine.remediation import Change
 from camguard.errors import AddressError
 from camguard.exit_codes import Exit
-from camguard.ipset import format_address, parse_address
-from camguard.policy.keys import OWN, known_keys, operators_of
+from camguard.grammar import REGION
+from camguard.ipset import AddressMap, format_address, parse_address
+from camguard.policy.keys import OWN, known_keys, operators_of, region_key
 from camguard.policy.values import read_moment
 from camguard.policytest.cases import find_principal
+from camguard.request.attributes_header import read_attributes
+from camguard.request.rejection import Rejection
 from camguard.suggest import meant, nearest
 
 _SECONDS = re.compile(r"[0-9]{1,11}(?:\.[0-9]+)?")
@@ -63,26 +67,47 @@ def add_call(parser: argparse.ArgumentParser) -> None:
     option("--action", required=True, metavar="SERVICE:NAME")
     option("--resource", action="append", metavar="QCS", help="six segments; may be repeated")
     option("--ip", type=_address, metavar="ADDRESS", help="where the call comes from")
+    text = "judge the addresses of a range as another one, as client_ip.egress does; may be repeated"
+    option("--egress", type=_pair, action="append", metavar="CIDR=ADDRESS", help=text)
+    option("--region", type=_region, metavar="REGION", help="region of the call, as X-TC-Region names it")
     option("--time", type=_instant, metavar="WHEN", help="ISO 8601, or seconds since 1970 (default: now)")
     pair = "KEY=VALUE"
-    option("--tag", type=_pair, action="append", metavar=pair, help="tag of the resource")
-    option("--request-tag", type=_pair, action="append", metavar=pair, help="tag in the request")
+    tags = parser.add_mutually_exclusive_group()
+    text = "tag of every resource, in place of those in resource_tags.json; may be repeated"
+    tags.add_argument("--tag", type=_pair, action="append", metavar=pair, help=text)
+    tags.add_argument("--no-tags", action="store_true", help="the resources have no tags")
+    tags = parser.add_mutually_exclusive_group()
+    text = "tag in the request; may be repeated"
+    tags.add_argument("--request-tag", type=_pair, action="append", metavar=pair, help=text)
+    tags.add_argument("--no-request-tags", action="store_true", help="the request has no tags")
+    text = "condition keys as a trusted proxy sends them, a JSON object of the keys of attributes.keys"
+    option("--attributes", type=str, metavar="JSON", help=text)
     text = "further condition key; may be repeated"
     option("--context", type=_supplied, action="append", metavar=pair, help=text)
 
 
 def run(args: argparse.Namespace) -> Exit:
     """Print the decision about the call that the arguments describe."""
-    bundle = read_bundle(find_inputs(args))
+    inputs = find_inputs(args)
+    bundle = read_bundle(inputs)
     entry = bundle.catalog.actions.get(args.action)
     if entry and entry.granularity is Granularity.RESOURCE and entry.resources and not args.resource:
         complain(f"{args.action} is authorized per resource: give --resource like {entry.resources[0]}")
         return Exit.USAGE
-    call = read_call(args, bundle)
+    egress = _egress(args, inputs)
+    attributes = _attributes(args, inputs)
+    if isinstance(egress, str) or isinstance(attributes, str):
+        complain(egress if isinstance(egress, str) else str(attributes))
+        return Exit.USAGE
+    judged = None if args.ip is None else egress.get(args.ip)
+    call = read_call(args, bundle, attributes)
+    call = call if judged is None else call._replace(source_ip=judged)
     decision = bundle.decide(call)
     if decision.reason in NO_ACTION:
         note(f"no action {call.action!r}{meant(nearest_actions(bundle.catalog, call.action, 2))}")
     document = describe(bundle, call, decision)
+    if judged is not None:
+        document |= {"source_ip": format_address(args.ip), "egress_ip": format_address(judged)}
     if args.explain:
         why = bundle.explain(call)
         document["explanation"] = describe_why(why, bundle.nearest_changes(call, why))
@@ -92,18 +117,50 @@ def run(args: argparse.Namespace) -> Exit:
     return Exit.OK if decision else Exit.DENY
 
 
-def read_call(args: argparse.Namespace, bundle: Bundle) -> Call:
-    """Return the call of the options of `add_call`. An option that is not given supplies nothing."""
+def _egress(args: argparse.Namespace, inputs: Inputs) -> AddressMap | str:
+    """Return which addresses are judged as another one (T132), or what is wrong with `--egress`."""
+    try:
+        return AddressMap.of(dict(inputs.egress.pairs) | dict(args.egress or ()))
+    except AddressError as error:
+        return f"--egress: {error.problems[0].where} {error.problems[0].message}"
+
+
+def _attributes(args: argparse.Namespace, inputs: Inputs) -> Mapping[str, tuple[str, ...]] | str:
+    """Return the keys that `--attributes` supplies (T137), or what is wrong with it."""
+    if args.attributes is None:
+        return {}
+    found = read_attributes(args.attributes.encode(), inputs.attributes.keys, peer_trusted=True)
+    if not isinstance(found, Rejection):
+        return found
+    listed = ", ".join(sorted(inputs.attributes.keys)) or "none"
+    return f"--attributes: must be a JSON object of texts or lists of texts; attributes.keys lists {listed}"
+
+
+def read_call(
+    args: argparse.Namespace, bundle: Bundle, attributes: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+) -> Call:
+    """Return the call of the options of `add_call`. An option that is not given supplies nothing.
+
+    attributes: further condition keys.
+    """
+    context = {**attributes, **_gathered(args.context or ())}
+    if args.region:
+        context[region_key(args.action)] = (args.region,)
     return Call(
         principal=find_principal(bundle, args.principal),
         action=args.action,
         source_ip=args.ip,
         time=time.time() if args.time is None else args.time,
         resources=tuple(args.resource or "*"),
-        resource_tags=dict(args.tag) if args.tag else None,
-        request_tags=dict(args.request_tag) if args.request_tag else None,
-        context=_gathered(args.context) if args.context else None,
+        resource_tags=_tags(args.tag, none=args.no_tags),
+        request_tags=_tags(args.request_tag, none=args.no_request_tags),
+        context=context or None,
     )
+
+
+def _tags(pairs: Iterable[tuple[str, str]] | None, *, none: bool) -> dict[str, str] | None:
+    """Return tags by key, None where they are not supplied. none: whether there are none."""
+    return {} if none else dict(pairs) if pairs else None
 
 
 def describe(bundle: Bundle, call: Call, decision: Decision) -> dict[str, object]:
@@ -117,6 +174,7 @@ def describe(bundle: Bundle, call: Call, decision: Decision) -> dict[str, object
         "action": call.action,
         "resources": list(call.resources),
         "source_ip": None if call.source_ip is None else format_address(call.source_ip),
+        "egress_ip": None,
         "time": call.time,
         "revision": bundle.revision,
     }
@@ -146,6 +204,7 @@ _ROWS = (
     ("action", "action", str),
     ("resource", "resources", ", ".join),
     ("from", "source_ip", lambda address: address or "not given: every qcs:ip is unknown"),
+    ("judged as", "egress_ip", lambda address: address or ""),
     ("at", "time", lambda moment: "" if moment is None else format_moment(moment)),
     ("by", "statements", ", ".join),
     ("revision", "revision", lambda revision: revision[:12]),
@@ -227,6 +286,12 @@ def _supplied(text: str) -> tuple[str, str]:
     if operators_of(key) is None:
         raise argparse.ArgumentTypeError(f"unknown condition key {key!r}{nearest(key, known_keys())}")
     return key, value
+
+
+def _region(text: str) -> str:
+    if not REGION.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a region such as ap-guangzhou")
+    return text
 
 
 def _gathered(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:

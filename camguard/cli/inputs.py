@@ -13,7 +13,8 @@ from typing import NamedTuple
 import camguard
 from camguard.bundle import Bundle, load_bundle
 from camguard.errors import Problem, SettingsError
-from camguard.settings import EnforcementSettings, Settings, load_settings
+from camguard.ipset import NO_MAP, AddressMap
+from camguard.settings import AttributesSettings, EnforcementSettings, Settings, load_settings
 from camguard.settings.load import require_supported
 
 PLACES = (Path("camguard.toml"), Path("config/camguard.toml"))
@@ -26,6 +27,8 @@ class Inputs(NamedTuple):
     catalog: Path
     enforcement: EnforcementSettings
     strict: bool = False  # findings of severity error refuse the bundle
+    egress: AddressMap = NO_MAP
+    attributes: AttributesSettings = AttributesSettings()
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -105,6 +108,8 @@ def find_inputs(args: argparse.Namespace) -> Inputs:
         args.catalog or catalog_of(settings),
         settings.enforcement,
         settings.policy.strict,
+        settings.client_ip.egress,
+        settings.attributes,
     )
 
 
@@ -115,5 +120,7 @@ def read_bundle(inputs: Inputs) -> Bundle:
         catalog=inputs.catalog,
         ip_support=inputs.enforcement.ip_support,
         unknown_action=inputs.enforcement.unknown_action,
+        egress=inputs.egress,
+        attribute_keys=inputs.attributes.keys,
         strict=inputs.strict,
     )

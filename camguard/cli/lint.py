@@ -9,19 +9,22 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from camguard.bundle.load import ACCEPTANCES, POLICIES, PRINCIPALS
+from camguard.bundle.load import ACCEPTANCES, POLICIES, PRINCIPALS, RESOURCE_TAGS
 from camguard.catalog import load_catalog
 from camguard.cli.inputs import add_catalog, add_config, catalog_of, find_settings
 from camguard.cli.output import Document, add_format, note, paint, show
 from camguard.cli.sarif import sarif
 from camguard.engine.action_index import ActionIndex
 from camguard.engine.principals import Principals, read_principals
+from camguard.engine.resource_tags import CODE as TAGS_CODE
+from camguard.engine.resource_tags import Inventory, read_inventory
 from camguard.errors import BundleError, PolicyError, Problem
 from camguard.exit_codes import Exit
 from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, display_path, read_file
-from camguard.lint import CODES, Accepted, CatalogView, Finding, Severity, lint, lint_bundle
+from camguard.lint import CODES, Accepted, CatalogView, Finding, Severity, Supplies, lint, lint_bundle
 from camguard.policy.document import Document as Policy
 from camguard.policy.document import parse_document
+from camguard.policy.resources import Owner
 from camguard.settings import EnforcementSettings
 from camguard.settings.load import require_supported
 from camguard.strict_json import read_json
@@ -81,7 +84,9 @@ def run(args: argparse.Namespace) -> Exit:
         require_supported(settings, "policy.source")
     paths = args.paths or ([Path(settings.policy.source)] if settings else [])
     enforcement = settings.enforcement if settings else EnforcementSettings()
-    files = _Files(CatalogView(ActionIndex(load_catalog(args.catalog or catalog_of(settings)))), enforcement)
+    supplies = Supplies(settings.client_ip.egress, settings.attributes.keys) if settings else Supplies()
+    catalog = load_catalog(args.catalog or catalog_of(settings))
+    files = _Files(CatalogView(ActionIndex(catalog)), enforcement, supplies)
     for path in paths:
         files.lint(path)
     considered = [each for each in files.findings if _considered(each.code, args.select, args.ignore)]
@@ -125,8 +130,9 @@ class _Files:
     findings.
     """
 
-    def __init__(self, catalog: CatalogView, enforcement: EnforcementSettings) -> None:
+    def __init__(self, catalog: CatalogView, enforcement: EnforcementSettings, supplies: Supplies) -> None:
         self.catalog = catalog
+        self.supplies = supplies
         self.enforcement = enforcement
         self.policies = 0
         self.findings: list[Finding] = []
@@ -136,12 +142,14 @@ class _Files:
     def lint(self, path: Path) -> None:
         """Lint a policy, a bundle as a whole, or every *.json file in and below another folder."""
         if path.is_dir() and (path / PRINCIPALS).exists():
+            self.supplies = self.supplies._replace(listed_tags=(path / RESOURCE_TAGS).exists())
             self._bundle(path)
             return
+        self.supplies = self.supplies._replace(listed_tags=None)
         for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
             policy = self._policy(file)
             if policy is not None:
-                self.findings += lint(policy, self.catalog, **self._settings())
+                self.findings += lint(policy, self.catalog, supplies=self.supplies, **self._settings())
 
     def _settings(self) -> dict[str, str]:
         enforcement = self.enforcement
@@ -177,6 +185,7 @@ class _Files:
             acceptances=acceptances,
             unreadable=policies.keys() - good.keys(),
             places=(place, display_path(accepting)),
+            supplies=self.supplies,
             **self._settings(),
         )
         self.findings += findings.open
@@ -190,9 +199,21 @@ class _Files:
         except BundleError as error:
             people = error.problems
         if isinstance(people, Principals):
+            self._resource_tags(path.with_name(RESOURCE_TAGS), people.owner)
             return place, people
         self.findings += map(broken, people)
         return place, None
+
+    def _resource_tags(self, path: Path, owner: Owner) -> None:
+        """Add what is wrong with the inventory of resource tags, where the bundle has one (DEC-66)."""
+        if not path.exists():
+            return
+        place, raw = self._read(path, FOLDER_BYTES)
+        try:
+            read = read_inventory(read_json(raw, place, BundleError, TAGS_CODE), place, owner)
+        except BundleError as error:
+            read = error.problems
+        self.findings += () if isinstance(read, Inventory) else map(broken, read)
 
 
 def broken(problem: Problem) -> Finding:

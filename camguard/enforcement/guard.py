@@ -51,13 +51,7 @@ from camguard.enforcement.outcome import (
     refusal_of,
     rejected,
 )
-from camguard.enforcement.target import (
-    NO_TARGET,
-    VERSION_UNKNOWN,
-    ServiceIndex,
-    Targets,
-    agreed_action,
-)
+from camguard.enforcement.target import NO_TARGET, VERSION_UNKNOWN, Targets, agreed_action, targets_under
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.fast_tuple import constructor_of
@@ -113,7 +107,7 @@ class Guard:
         self.conclusions = conclusions
         self._mode = settings.enforcement.mode
         self._shadow = settings.enforcement.mode == "shadow"
-        self._roots = settings.hosts.roots
+        self._settings = settings
         self._limits = limits
         self._concurrency = limits.concurrency
         self._policies = policies
@@ -257,7 +251,7 @@ class Guard:
         caller = target.caller if isinstance(target.caller, Caller) else None
         if isinstance(start, Rejection):
             return new_judgement((head, target, (), None, caller, None, start, True))
-        call = new_call((*start, now, WHOLE, None, None, None, None))
+        call = new_call((*start, now, WHOLE, None, None, target.context, None))
         return new_judgement((head, target, (), None, caller, call, bundle.decide(call), True))
 
     def _passes(self, decision: Decision | Rejection) -> bool:
@@ -347,6 +341,7 @@ class Guard:
                 # A rejected request never became a call.
                 () if call is None or isinstance(decision, Rejection) else call.resources,
                 target.source_ip,
+                target.egress_ip,
                 target.peer,
                 target.address_method,
                 signature,
@@ -389,9 +384,10 @@ class Guard:
         """Return the targets under a bundle; resolved ones are kept as long as the bundle is in force."""
         kept = self._targets_of
         if kept is None or kept[0]() is not bundle:
-            services = ServiceIndex(bundle.catalog, bundle.owner, self._roots, self._limits)
-            kept = ref(bundle), Targets(services, self._addresses, self._authentication)
-            self._targets_of = kept
+            parts = self._settings, self._addresses, self._authentication
+            # The policies of a candidate may name keys that those in force do not name.
+            targets = targets_under(bundle, *parts, every_key=self._candidate is not None)
+            kept = self._targets_of = ref(bundle), targets
         return kept[1]
 
     def _failed(self, error: Exception) -> None:

@@ -7,20 +7,29 @@ before the body is read further, except for an action whose resources the body n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from camguard.authn.authenticator import Caller
 from camguard.bundle.model import Bundle
 from camguard.enforcement.outcome import Authentication, Judgement, new_judgement, rejected
-from camguard.enforcement.resource_binding import bind_resources
+from camguard.enforcement.request_tags import plainly_numbered, read_request_tags
+from camguard.enforcement.resource_binding import ResourceTemplates, bind_resources
 from camguard.enforcement.target import Target, Targets, agreed_action
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.fast_tuple import constructor_of
 from camguard.request.body import HeldBody
 from camguard.request.body_formats import read_body
-from camguard.request.params import ParameterSources, Params, beside, nested_parameters, parse_params
+from camguard.request.params import (
+    NOTHING_ALIKE,
+    Lookalikes,
+    ParameterSources,
+    Params,
+    beside,
+    nested_parameters,
+    parse_params,
+)
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings.model import LimitsSettings
 
@@ -46,7 +55,7 @@ class LateJudge:
         self._authentication = authentication
         self._passes = passes
 
-    def judge(  # noqa: C901 - one order (T38); the values of one request
+    def judge(  # noqa: C901, PLR0912 - one order (T38); the values of one request
         self,
         judged: Judgement,
         body: HeldBody | None,
@@ -82,7 +91,7 @@ class LateJudge:
         if isinstance(caller, Rejection):
             return rejected(head, target, caller)
         decision: Decision | Rejection | None = None
-        call = None
+        call, tags = None, False
         if isinstance(target.action_id, Rejection):
             decision = target.action_id
         else:
@@ -90,44 +99,79 @@ class LateJudge:
                 (
                     caller.principal,
                     target.action_id,
-                    target.source_ip,
+                    target.judged_ip,
                     now,
                     WHOLE,
                     None,
                     None,
-                    None,
+                    # A session policy may ask for keys that no policy of the bundle asks for.
+                    target.context if caller.session is None else target.attributes,
                     caller.session,
                 )
             )
-            if target.resources is None:
+            tags = target.asks_tags or (caller.session is not None and bool(target.tag_paths))
+            if target.resources is None and not tags:
                 decision = bundle.decide(call)
         if decision is None or self._passes(decision):
-            content = self.content(target, body, params, query)
+            content = self.content(target, body, params, query, tags=tags)
             if isinstance(content, Rejection):
                 decision, call = content, None
-            elif decision is None and target.resources is not None and call is not None:
-                call = call._replace(resources=bind_resources(target.resources, content, target.region))
+            elif decision is None and call is not None:
+                if tags:
+                    call = call._replace(request_tags=request_tags(target, content, params + query))
+                if target.resources is not None:
+                    call = call._replace(resources=bind_resources(target.resources, content, target.region))
                 decision = bundle.decide(call)
         return new_judgement((head, target, params, None, caller, call, decision, False))
 
     def content(
-        self, target: Target, body: HeldBody | None, params: Params, beside_form: Params = ()
+        self,
+        target: Target,
+        body: HeldBody | None,
+        params: Params,
+        beside_form: Params = (),
+        *,
+        tags: bool = False,
     ) -> ParameterSources | Rejection | None:
-        """Return the parameters that name resources, None if they were not read, or a rejection.
+        """Return the parameters that name resources or tags, None if they were not read, or a rejection.
 
-        params: of the form where the body is one, else of the query. beside_form: of the query.
+        params: of the form where the body is one, else of the query. beside_form: of the query. tags: whether
+        tags are wanted, so that the parameters are read for an action without resources, too.
         """
         form, templates = target.body, target.resources
-        names = None if templates is None else templates.lookalikes
+        wanted = templates is not None or tags
         if form is None or form.kind == "form":
-            if templates is None:
+            if not wanted:
                 return None
+            names = _lookalikes(templates, tags=tags)
             found = nested_parameters(params, names)
-            return beside(nested_parameters(beside_form, names), found) if beside_form else found
+            if not beside_form or beside_form is params:
+                return found
+            return beside(nested_parameters(beside_form, names), found)
         if body is None or (body.plain and not target.reads_plain):
             return None
         depth, limit = self._limits.json_depth, self._limits.params
-        found = read_body(form, body.data, target.action or "", names, depth=depth, limit=limit)
-        if templates is None or not params or found is None:
+        names = _lookalikes(templates, tags=tags)
+        action, region = target.action or "", target.fixed_region
+        found = read_body(form, body.data, action, names, depth=depth, limit=limit, region=region)
+        if not wanted or not params or found is None:
             return found
         return beside(nested_parameters(params, names), found)
+
+
+def _lookalikes(templates: ResourceTemplates | None, *, tags: bool) -> Lookalikes | None:
+    """Return the parameters that are looked for, None where a body is only searched for names that decide."""
+    names = None if templates is None else templates.lookalikes
+    return NOTHING_ALIKE if names is None and tags else names
+
+
+def request_tags(
+    target: Target, parameters: ParameterSources | None, flat: Params
+) -> Mapping[str, str] | None:
+    """Return the tags of a request by key, or None if they are not supplied (DEC-65).
+
+    parameters: what `LateJudge.content` returned. flat: the parameters of query and form.
+    """
+    if (target.body is not None and target.body.kind == "multipart") or not plainly_numbered(flat):
+        return None
+    return read_request_tags(target.tag_paths, parameters)

@@ -21,21 +21,26 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from dataclasses import fields as fields_of
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from camguard import grammar
 from camguard.authn.authenticator import Caller
 from camguard.bounded_cache import BoundedCache
+from camguard.bundle.model import Bundle
 from camguard.catalog.model import Action, Catalog, Granularity
+from camguard.enforcement.request_tags import TagPath, cut_tag_paths
 from camguard.enforcement.resource_binding import ResourceTemplates, cut_templates
+from camguard.policy.keys import REQUEST_TAG, region_key
 from camguard.policy.resources import Owner
+from camguard.request.attributes_header import Attributes, read_attributes
 from camguard.request.body_formats import BodyFormat, body_format
 from camguard.request.client_address import AddressKey, ClientAddress
 from camguard.request.client_address import Method as AddressMethod
 from camguard.request.head import RequestHead, TargetKey
 from camguard.request.params import ACTION, Params, action_of
+from camguard.request.params import REGION as REGION_PARAMETER
 from camguard.request.rejection import Rejection, rejection
-from camguard.settings.model import LimitsSettings
+from camguard.settings.model import LimitsSettings, Settings
 
 ACTION_NAME: Final = grammar.of_bytes(grammar.ACTION_NAME)
 REGION: Final = grammar.of_bytes(grammar.REGION)
@@ -65,7 +70,7 @@ VERSION_UNKNOWN: Final = rejection("version_unknown")
 _NO_REGION: Final = b"null"  # in X-TC-Region, from the Node SDK of the international site (T133)
 _ILL_FORMED: Final = b"&"  # fits no shape
 
-# The beginning of a Call: principal, action (`service:Name`) and source address.
+# The beginning of a Call: principal, action (`service:Name`), and the address that policies judge.
 CallStart: TypeAlias = tuple[str, str, int | None]
 # Method, host, content type, action, version and region, as a head has them.
 Naming: TypeAlias = tuple[str, bytes, bytes | None, bytes | None, bytes | None, bytes | None]
@@ -98,7 +103,11 @@ class Target:
     be signed. start: the beginning of the call, or why it is refused, where the head alone tells the call
     (nothing signed, nothing in a query or form, no resources); else None. reads_plain: whether also a plain
     body (`HeldBody.plain`) must be read. octets: whether the body passes through unread unless a signature
-    covers it.
+    covers it. judged_ip: the address that policies are compared with; egress_ip: the same where it is another
+    than source_ip, else None (T132). fixed_region: the region that no parameter `Region` may contradict, None
+    where there is none (DEC-64). attributes: the condition keys that headers supply; context: those of them
+    that the bundle's policies ask for, None where there is none. tag_paths: where the request's tags stand
+    (DEC-65); asks_tags: whether the bundle's policies ask for them.
     """
 
     rejection: Rejection | None = None
@@ -118,6 +127,13 @@ class Target:
     start: CallStart | Rejection | None = None
     reads_plain: bool = True
     octets: bool = False
+    egress_ip: int | None = None
+    judged_ip: int | None = None
+    fixed_region: str | None = None
+    attributes: Attributes | None = None
+    context: Attributes | None = None
+    tag_paths: tuple[TagPath, ...] = ()
+    asks_tags: bool = False
 
 
 NO_TARGET: Final = Target()
@@ -227,15 +243,34 @@ class ServiceIndex:
         return found
 
 
+class Conditions(NamedTuple):
+    """The condition keys that matter. listed: those that the attributes header may supply (T137).
+
+    asked: the keys that the policies in force name; None stands for every key.
+    """
+
+    listed: frozenset[str] = frozenset()
+    asked: frozenset[str] | None = frozenset()
+
+    def asks(self, key: str) -> bool:
+        """Tell whether a policy names a key."""
+        return self.asked is None or key in self.asked
+
+
 class Targets:
     """The targets of requests under one bundle. known: the resolved targets by `TargetKey`."""
 
     def __init__(
-        self, services: ServiceIndex, addresses: Mapping[AddressKey, ClientAddress], callers: UnsignedCallers
+        self,
+        services: ServiceIndex,
+        addresses: Mapping[AddressKey, ClientAddress],
+        callers: UnsignedCallers,
+        conditions: Conditions,
     ) -> None:
         self._services = services
         self._addresses = addresses
         self._callers = callers
+        self._conditions = conditions
         self.known: BoundedCache[TargetKey, Target] = BoundedCache(
             self._resolve,
             entries=_KEYS,
@@ -252,21 +287,36 @@ class Targets:
         version, region = head.version, head.region
         if head.action is None or any(name == ACTION for name, _ in params):
             # A query or form that names the action names these, too (CAM 14.2), whatever else names them.
-            version, region = _common(params, "Version", version), _common(params, "Region", region)
+            version = _common(params, "Version", version)
+            if head.authorization is None:  # under TC3 only the header names the region (DEC-64)
+                region = _common(params, REGION_PARAMETER, region)
         key = head.target_key
-        return self.known[(*key[:4], action, version, region, *key[7:])]
+        target = self.known[(*key[:4], action, version, region, *key[7:])]
+        fixed = target.fixed_region
+        if fixed is not None and any(name == REGION_PARAMETER and value != fixed for name, value in params):
+            return replace(target, rejection=_REGION_INVALID)
+        return target
 
     def _resolve(self, key: TargetKey) -> Target:
-        method, peer, host, content_type, action, version, region, identity, *forwarded = key
+        method, peer, host, content_type, action, version, region, identity, attributes, *forwarded = key
         address = self._addresses[peer, tuple(forwarded)]
         client: Any = {
             "peer": address.peer,
             "peer_trusted": address.trusted,
             "source_ip": address.place,
+            "egress_ip": address.egress,
+            "judged_ip": address.place if address.egress is None else address.egress,
             "address_method": address.method,
         }
         naming = (method, host, content_type, action, version, region)
-        named = self._services.named[naming] if address.rejection is None else address.rejection
+        supplied = read_attributes(attributes, self._conditions.listed, peer_trusted=address.trusted)
+        named: _Named | Rejection
+        if address.rejection is not None:
+            named = address.rejection
+        elif isinstance(supplied, Rejection):
+            named = supplied
+        else:
+            named = self._services.named[naming]
         if isinstance(named, Rejection):
             service = self._services.service(host)
             name = service.name if isinstance(service, Service) else None
@@ -274,22 +324,51 @@ class Targets:
         form = named.body is not None and named.body.kind == "form"
         caller = None if form else self._callers.unsigned(identity, address.trusted)
         fields = {each.name: getattr(named, each.name) for each in fields_of(named)}
-        target = Target(caller=caller, **client, **fields)
+        assert not isinstance(supplied, Rejection)  # noqa: S101 - for mypy: it was returned above
+        if named.region and isinstance(named.action_id, str):
+            supplied = {**supplied, region_key(named.action_id): (named.region,)}  # DEC-64
+        entry = named.entry
+        tag_paths = () if entry is None else cut_tag_paths(entry.request_tags)
+        own_region = entry is not None and REGION_PARAMETER in entry.parameters
+        target = Target(
+            fixed_region=None if own_region else named.region or None,
+            caller=caller,
+            attributes=supplied or None,
+            context={key: each for key, each in supplied.items() if self._conditions.asks(key)} or None,
+            tag_paths=tag_paths,
+            asks_tags=bool(tag_paths) and self._conditions.asks(REQUEST_TAG),
+            **client,
+            **fields,
+        )
         json = named.body is not None and named.body.kind == "json"
-        reads_plain = named.resources is not None or not json
+        reads_plain = named.resources is not None or not json or bool(tag_paths)
         octets = named.body is not None and named.body.kind == "octets"
         return replace(target, start=_start(target), reads_plain=reads_plain, octets=octets)
 
 
+def targets_under(
+    bundle: Bundle,
+    settings: Settings,
+    addresses: Mapping[AddressKey, ClientAddress],
+    callers: UnsignedCallers,
+    *,
+    every_key: bool,
+) -> Targets:
+    """Return the targets under a bundle. every_key: whether calls supply keys that its policies lack."""
+    services = ServiceIndex(bundle.catalog, bundle.owner, settings.hosts.roots, settings.limits)
+    asked = None if every_key else bundle.evaluator.asked
+    return Targets(services, addresses, callers, Conditions(settings.attributes.keys, asked))
+
+
 def _start(target: Target) -> CallStart | Rejection | None:
     """Return the beginning of a call that the head alone tells, or why that call is refused."""
-    if target.resources is not None or target.caller is None:
+    if target.resources is not None or target.caller is None or target.asks_tags:
         return None
     if isinstance(target.caller, Rejection):
         return target.caller
     if isinstance(target.action_id, Rejection):
         return target.action_id
-    return target.caller.principal, target.action_id, target.source_ip
+    return target.caller.principal, target.action_id, target.judged_ip
 
 
 def agreed_action(carried: bytes | None, params: Params) -> bytes | Rejection | None:

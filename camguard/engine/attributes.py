@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from camguard.catalog.model import Access, Action
+from camguard.catalog.model import Access, Action, Granularity
 from camguard.engine.call import Call
 from camguard.policy.conditions import clause_truth
 from camguard.policy.keys import IP, READ_ONLY, REQUEST_TAG, TAGS, TIME
@@ -39,6 +39,11 @@ class ActionTraits:
     supports_ip: bool  # the cloud surely evaluates qcs:ip for the action, or camguard is told to do so
     supports_tags: bool  # the service supports authorization by tag
     in_catalog: bool  # False: the name is well-formed, and the catalog does not list it
+
+    @property
+    def lists_tags(self) -> bool:
+        """Whether an inventory may list the tags of the resources of a call (DEC-66)."""
+        return self.supports_tags and self.entry.granularity is Granularity.RESOURCE
 
 
 def clause_truth_of(clause: Clause, call: Call, traits: ActionTraits, bindings: Bindings) -> Truth:

@@ -22,11 +22,14 @@ from cachetools import LRUCache
 
 from camguard.bounded_cache import BoundedCache
 from camguard.engine.action_index import ActionIndex, IpSupport, KnownActions, StatementIndex, UnknownAction
+from camguard.engine.attributes import ActionTraits
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.layers import SECOND_FACTOR, Layer, Layers, resolve
+from camguard.engine.resource_tags import Inventory
 from camguard.engine.row import NO_ALLOW, ActionRules
 from camguard.engine.table import Table
+from camguard.policy.keys import TAGS
 from camguard.policy.model import Policy
 from camguard.policy.resources import Owner
 
@@ -48,12 +51,14 @@ class Evaluator:
         owner: Owner,
         ip_support: IpSupport = "catalog",
         unknown_action: UnknownAction = "refuse",
+        inventory: Inventory | None = None,
         size: int = MAX_TABLES,
     ) -> None:
         self.catalog = catalog = index.catalog
         self._policies = policies
         self._principals = principals
         self.owner = owner
+        self.inventory = inventory
         self._statements = StatementIndex(index, (*policies.values(), SECOND_FACTOR))
         self._tables: LRUCache[object, Table] = LRUCache(size)
         self._lock = Lock()
@@ -65,6 +70,7 @@ class Evaluator:
         self._misses = 0
         known = KnownActions(catalog, ip_support=ip_support, unknown_action=unknown_action)
         self.traits = known.traits
+        self.asked = _keys_of(policies.values())
         self._refusals: BoundedCache[str, Decision] = BoundedCache(known.why_unknown)
 
     def decide(self, call: Call) -> Decision:
@@ -112,7 +118,13 @@ class Evaluator:
         if isinstance(row, Decision):
             return row if call.resources else NO_ALLOW
         place, moment = call.source_ip, call.time
-        plain = call.resource_tags is None and call.request_tags is None and call.context is None
+        # What the call supplies matters only to a row with conditions on it.
+        plain = not row.residual or (
+            call.resource_tags is None
+            and call.request_tags is None
+            and call.context is None
+            and not row.reads_tags
+        )
         # A time that is not an instant is evaluated rule by rule, as unknown.
         if not plain or row.names_caller or place is None or moment is None or not -inf < moment < inf:
             return self._judge(table, call, row)
@@ -122,6 +134,17 @@ class Evaluator:
         mask = table.mask_at(place, moment) if row.uses_masks else 0
         return row.judge_resources(call, mask, self.owner)
 
+    def variants(self, call: Call, traits: ActionTraits) -> tuple[Call, ...]:
+        """Return the call with the tags of each of its resources, or alone where those are not listed.
+
+        One variant stands for all resources, unless an inventory lists tags and the call supplies none.
+        Source: DEC-66.
+        """
+        if self.inventory is None or call.resource_tags is not None or not traits.lists_tags:
+            return (call,)
+        tags = map(self.inventory.tags_of, call.resources)
+        return tuple(call._replace(resource_tags=each) for each in tags) or (call,)
+
     def judge(self, call: Call) -> Decision:
         """Return what `decide` returns, computed rule by rule (Rule 3)."""
         table = self.table(call.principal, call.session)
@@ -129,14 +152,19 @@ class Evaluator:
 
     def judge_with(self, layers: Iterable[Layer], call: Call) -> Decision:
         """Return the decision of a call under other layers than its principal's."""
-        return self._judge(Table(layers, self.traits, self.catalog, self._statements), call)
+        return self._judge(self._table(layers), call)
+
+    def _table(self, layers: Iterable[Layer]) -> Table:
+        listed = self.inventory is not None
+        return Table(layers, self.traits, self.catalog, self._statements, listed_tags=listed)
 
     def _judge(self, table: Table, call: Call, row: ActionRules | None = None) -> Decision:
         """Evaluate rule by rule. row: the row that the table keeps; a new one is compiled without it."""
         traits = self.traits(call.action)
         if traits is None:
             return self._refusals[call.action]
-        return (table.compile_row(traits) if row is None else row).judge(call, traits, self.owner)
+        rules = table.compile_row(traits) if row is None else row
+        return rules.judge(call, traits, self.owner, self.inventory)
 
     def table(self, principal: str, session: Policy | None = None) -> Table | None:
         """Return the table of a principal, compiling it if need be; None for an unknown principal."""
@@ -150,9 +178,7 @@ class Evaluator:
             table = self._tables.get(key)
             if table is None:
                 self._misses += 1
-                table = Table(
-                    resolve(layers, self._policies, session), self.traits, self.catalog, self._statements
-                )
+                table = self._table(resolve(layers, self._policies, session))
                 self._tables[key] = table
             else:
                 self._hits += 1
@@ -169,3 +195,9 @@ class Evaluator:
         Only the first call of a principal, and every call with a session policy, looks into the cache.
         """
         return self._hits, self._misses, len(self._tables)
+
+
+def _keys_of(policies: Iterable[Policy]) -> frozenset[str]:
+    """Return every condition key that some policies name; of tag keys the part before the slash."""
+    keys = {clause.key for policy in policies for each in policy.statements for clause in each.condition}
+    return frozenset(base if (base := key.partition("/")[0]) in TAGS else key for key in keys)

@@ -19,7 +19,7 @@ from camguard.engine.layers import Layer
 from camguard.engine.rules import resource_reach
 from camguard.ipset import format_address
 from camguard.policy.actions import action_match
-from camguard.policy.keys import IP, READ_ONLY, TIME
+from camguard.policy.keys import IP, READ_ONLY, RESOURCE_TAGS, TIME
 from camguard.policy.model import Clause, Effect, Statement
 from camguard.policy.resources import Resource, resource_match
 from camguard.policy.values import Truth, all_of, any_of
@@ -97,10 +97,22 @@ def _note(
         else "names the action in another letter case, or by a star in the service"
     )
     places = tuple(_resource_notes(evaluator, statement, call, entry))
-    conditions = tuple(_condition_note(evaluator, clause, call, traits) for clause in statement.condition)
-    # One resource is enough: an allow grants it, and a deny of one resource refuses the whole call.
-    reached = any_of(note.truth for note in places)
-    met = all_of((truth, reached, *(note.truth for note in conditions)))
+    tagged = any(_of_resource(clause) for clause in statement.condition)
+    variants = evaluator.variants(call, traits) if tagged else (call,)
+    notes = [
+        [_condition_note(evaluator, clause, variant, traits) for clause in statement.condition]
+        for variant in variants
+    ]
+    # One resource is enough: an allow grants it, and a deny of one resource refuses the whole call. Each
+    # resource is judged with its own tags (DEC-66).
+    reached = [any_of(note.truth for note in places)] * len(variants)
+    if len(places) == len(variants):
+        reached = [place.truth for place in places]
+    met = any_of(
+        all_of((truth, place, *(note.truth for note in each)))
+        for place, each in zip(reached, notes, strict=True)
+    )
+    conditions = tuple(dict.fromkeys(note for of_clause in zip(*notes, strict=True) for note in of_clause))
     counts = met is True if statement.effect is Effect.ALLOW else met is not False
     yield StatementNote(
         statement.id,
@@ -135,6 +147,10 @@ def _resource_notes(
         yield ClauseNote("resource", texts, truth, f"{words} {shown}")
 
 
+def _of_resource(clause: Clause) -> bool:
+    return clause.key.partition("/")[0] in RESOURCE_TAGS
+
+
 def _condition_note(evaluator: Evaluator, clause: Clause, call: Call, traits: ActionTraits) -> ClauseNote:
     have = values_of(clause.key, call, traits)
     truth = clause_truth_of(clause, call, traits, bindings_of(call.principal, evaluator.owner))
@@ -143,6 +159,8 @@ def _condition_note(evaluator: Evaluator, clause: Clause, call: Call, traits: Ac
         why = f"the catalog does not say for sure whether {traits.entry.id} only reads"
     elif have is None:
         why = f"this call does not supply {clause.key}"
+        if _of_resource(clause) and evaluator.inventory is not None:
+            why += ": resource_tags.json does not list the resource"
     elif not have:
         why = f"{clause.key} is absent"
     else:

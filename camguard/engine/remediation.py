@@ -114,6 +114,9 @@ def _satisfy(refused: _RefusedCall, statement: Statement) -> tuple[Call, list[st
     call, owner = refused.call, refused.evaluator.owner
     bindings = bindings_of(call.principal, owner)
     texts = []
+    variants = refused.evaluator.variants(call, refused.traits)
+    if len({id(each.resource_tags) for each in variants}) == 1:
+        call = variants[0]  # the tags that all resources have, to which a proposal adds one
     for clause in statement.condition:
         if clause_truth_of(clause, call, refused.traits, bindings) is not True:
             call, text = _SATISFY.get(clause.key, _satisfy_supplied)(call, clause)

@@ -9,7 +9,8 @@ every such condition has the same truth. `ActionRules` decides in four ways, eac
    address ranges and one ready `Decision` per range. A call costs one bisection. A call at another time
    replaces the table by that of its own interval.
 3. Resources matter too: `judge_resources` compares the patterns of those rules whose conditions hold.
-4. The call has tags or other keys, or lacks its address or time: `judge` evaluates every rule on the call.
+4. The call has tags or other keys, or lacks its address or time, or rules depend on the tags of resources
+   that the inventory lists: `judge` evaluates every rule on the call.
 
 The first three ways use bit masks. `camguard.engine.intervals` gives every range and every interval of time a
 mask: one bit per condition on address or time, set where the condition holds. A `Rule` keeps the bits that it
@@ -34,14 +35,19 @@ from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.intervals import TimeInterval
 from camguard.engine.layers import IDENTITY, Layer
+from camguard.engine.resource_tags import Inventory, Tags
 from camguard.engine.rules import Rule
-from camguard.policy.keys import READ_ONLY
-from camguard.policy.model import Effect
+from camguard.policy.keys import READ_ONLY, RESOURCE_TAGS
+from camguard.policy.model import Clause, Effect
 from camguard.policy.patterns import Bindings
 from camguard.policy.resources import Found, Owner, mask_of, match_resources
 from camguard.policy.values import Truth, all_of
 
 NO_ALLOW = Decision(Reason.NO_ALLOW, layer=IDENTITY)
+# Work of comparing the different sets of tags of one call's resources with rules, in units of about a
+# microsecond.
+MOST_TAG_WORK = 32_000
+_UNITS_PER_CLAUSE = 3  # besides one for each value that is compared
 
 
 class RangeTable(NamedTuple):
@@ -67,6 +73,8 @@ class ActionRules:
     match_any: an allow for one of the call's resources is enough (`match` in the catalog).
     checks_owner: the identity layer of root allows every resource of root's own account, so the account of
         the resource matters (CAM 10.3).
+    reads_tags: a rule depends on the tags of the call's resources, which the inventory lists (DEC-66).
+    residual: a rule depends on more than resources, address and time.
     rangeable: address and time are all that can matter to a call without tags and context.
     names_caller: a clause on a key that the catalog supplies contains a variable, so that every call is
         judged rule by rule.
@@ -76,11 +84,18 @@ class ActionRules:
 
     __slots__ = (
         "_by_mask", "_has_variables", "_used_bits",
-        "checks_owner", "layers", "match_any", "names_caller", "rangeable", "ranges", "rules", "uses_masks",
+        "checks_owner", "layers", "match_any", "names_caller", "rangeable", "ranges", "reads_tags",
+        "residual", "rules", "uses_masks",
     )  # fmt: skip
 
     def __init__(
-        self, layers: tuple[Layer, ...], rules: tuple[Rule, ...], *, match_any: bool, resource_level: bool
+        self,
+        layers: tuple[Layer, ...],
+        rules: tuple[Rule, ...],
+        *,
+        match_any: bool,
+        resource_level: bool,
+        listed_tags: bool,
     ) -> None:
         self.layers = layers
         self.rules = rules
@@ -88,7 +103,10 @@ class ActionRules:
         self.checks_owner = resource_level and any(layer.open for layer in layers)
         self.ranges = NO_RANGES
         patterns = [pattern for rule in rules for pattern in rule.patterns]
-        self.rangeable = not self.checks_owner and not patterns
+        keys = {clause.key.partition("/")[0] for rule in rules for clause in rule.residual}
+        self.residual = bool(keys)
+        self.reads_tags = listed_tags and not keys.isdisjoint(RESOURCE_TAGS)
+        self.rangeable = not self.checks_owner and not patterns and not self.reads_tags
         self._has_variables = any(not isinstance(pattern.path, str) for pattern in patterns)
         self.names_caller = any(clause.key == READ_ONLY for rule in rules for clause in rule.residual)
         self._used_bits = 0
@@ -100,7 +118,7 @@ class ActionRules:
     @property
     def constant(self) -> Decision | None:
         """The decision of every call, or None where it depends on the call."""
-        if self._used_bits or not self.rangeable or any(rule.residual for rule in self.rules):
+        if self._used_bits or not self.rangeable or self.residual:
             return None
         return self.decision_for(0)
 
@@ -136,15 +154,53 @@ class ActionRules:
         bindings = bindings_of(call.principal, owner) if self._has_variables else {}
         return self._combined(call, owner, bindings, lambda rule: _truth_under(rule, mask))
 
-    def judge(self, call: Call, traits: ActionTraits, owner: Owner) -> Decision:
-        """Return the decision by evaluating every rule on the call."""
+    def judge(
+        self, call: Call, traits: ActionTraits, owner: Owner, inventory: Inventory | None = None
+    ) -> Decision:
+        """Return the decision by evaluating every rule on the call.
+
+        inventory: the tags of the resources, where the call itself does not supply them (DEC-66).
+        """
         bindings = bindings_of(call.principal, owner)
 
-        def truth_of(rule: Rule) -> Truth:
+        def truth_of(rule: Rule, call: Call = call) -> Truth:
             truths = (clause_truth_of(clause, call, traits, bindings) for clause in rule.clauses)
             return all_of((rule.settled, *truths))
 
+        if inventory is not None and self.reads_tags and call.resource_tags is None:
+            return self._judge_by_tags(call, owner, bindings, truth_of, inventory)
         return self._combined(call, owner, bindings, truth_of)
+
+    def _judge_by_tags(
+        self,
+        call: Call,
+        owner: Owner,
+        bindings: Bindings,
+        truth_of: Callable[[Rule, Call], Truth],
+        inventory: Inventory,
+    ) -> Decision:
+        """Return the decision of a call each of whose resources is judged with its own tags (DEC-66)."""
+        every, found = match_resources(
+            call.resources, [(rule.patterns, rule.effect) for rule in self.rules], owner, bindings
+        )
+        groups = _by_tags(call, inventory)
+        tagged = [any(map(_on_resource_tags, rule.residual)) for rule in self.rules]
+        clauses = [c for rule, own in zip(self.rules, tagged, strict=True) if own for c in rule.clauses]
+        values = sum(len(clause.wanted) for clause in clauses)
+        sizes = sum(len(variant.resource_tags or "?") for variant, _ in groups)
+        # Where the work would exceed its bound, rules on tags are undetermined: they deny, and allow nothing.
+        affordable = len(groups) * len(clauses) * _UNITS_PER_CLAUSE + sizes * values <= MOST_TAG_WORK
+        judged = []
+        for rule, own, each in zip(self.rules, tagged, found, strict=True):
+            true = unknown = 0
+            for variant, mask in groups if own and affordable else [(call, every)]:
+                truth = truth_of(rule, variant)
+                true |= mask if truth else 0
+                unknown |= mask if truth is None else 0
+            certain = each.true & true
+            judged.append((rule, Found(certain, (each.true | each.unknown) & (true | unknown) & ~certain)))
+        owned = mask_of(map(owner.owns, call.resources)) if self.checks_owner else every
+        return combine(self, judged, every, owned)
 
     def _combined(
         self, call: Call, owner: Owner, bindings: Bindings, truth_of: Callable[[Rule], Truth]
@@ -159,6 +215,19 @@ class ActionRules:
         ]
         owned = mask_of(map(owner.owns, call.resources)) if self.checks_owner else every
         return combine(self, judged, every, owned)
+
+
+def _on_resource_tags(clause: Clause) -> bool:
+    return clause.key.partition("/")[0] in RESOURCE_TAGS
+
+
+def _by_tags(call: Call, inventory: Inventory) -> list[tuple[Call, int]]:
+    """Return a call for each different set of tags, and the mask of the resources that have it."""
+    masks: dict[int, tuple[Tags | None, int]] = {}
+    for at, resource in enumerate(call.resources):
+        tags = inventory.tags_of(resource)
+        masks[id(tags)] = tags, masks.get(id(tags), (tags, 0))[1] | 1 << 8 * at
+    return [(call._replace(resource_tags=tags), mask) for tags, mask in masks.values()]
 
 
 def _truth_under(rule: Rule, mask: int) -> Truth:

@@ -29,11 +29,15 @@ TraitsOf: TypeAlias = Callable[[str], ActionTraits | None]  # action -> its trai
 
 
 class Table:
-    """Layers, compiled for the calls of the principals that have them."""
+    """Layers, compiled for the calls of the principals that have them.
+
+    listed_tags: whether an inventory lists the tags of resources (DEC-66).
+    """
 
     __slots__ = (
         "_bits",
         "_catalog",
+        "_listed_tags",
         "_masks",
         "_shared",
         "_statements",
@@ -52,6 +56,8 @@ class Table:
         traits_of: TraitsOf,
         catalog: Catalog,
         statements: StatementIndex,
+        *,
+        listed_tags: bool = False,
     ) -> None:
         self.layers = tuple(layers)
         self.rows: dict[str, ActionRules | Decision] = {}
@@ -59,7 +65,8 @@ class Table:
         self._traits_of = traits_of
         self._catalog = catalog
         self._statements = statements
-        self._shared: dict[tuple[bool, bool, tuple[Rule, ...]], ActionRules | Decision] = {}
+        self._listed_tags = listed_tags
+        self._shared: dict[tuple[bool, bool, bool, tuple[Rule, ...]], ActionRules | Decision] = {}
         sets: dict[IpSet, int] = {}
         times: dict[tuple[str, tuple[str, ...]], tuple[Clause, int]] = {}
         self._bits: dict[Clause, int] = {}
@@ -100,7 +107,7 @@ class Table:
         if traits is None:
             return None
         made = self.compile_row(traits)
-        key = (made.match_any, made.checks_owner, made.rules)
+        key = (made.match_any, made.checks_owner, made.reads_tags, made.rules)
         found = self._shared.get(key)
         if found is None:
             constant = made.constant
@@ -118,6 +125,7 @@ class Table:
             self._rules(traits),
             match_any=traits.entry.match == "any",
             resource_level=resource_level,
+            listed_tags=self._listed_tags and traits.lists_tags,
         )
 
     def _rules(self, traits: ActionTraits) -> tuple[Rule, ...]:

@@ -7,6 +7,7 @@ from camguard.lint.acceptances import Acceptance, Accepted, Findings
 from camguard.lint.catalog_view import CatalogView
 from camguard.lint.codes import CODES, Code, Finding, Severity, found
 from camguard.lint.run import lint, lint_bundle
+from camguard.lint.statement_view import Supplies
 
 __all__ = [
     "CODES",
@@ -17,6 +18,7 @@ __all__ = [
     "Finding",
     "Findings",
     "Severity",
+    "Supplies",
     "found",
     "lint",
     "lint_bundle",

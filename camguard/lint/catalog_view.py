@@ -41,6 +41,7 @@ class CatalogView:
         }
         self.resource_level = self.by_granularity[Granularity.RESOURCE]
         self.without_address = index.set_of(row for row in index.actions if not row.ip_restriction)
+        self.with_request_tags = index.set_of(row for row in index.actions if row.request_tags)
         listed = index.catalog.services
         self.without_tags = sum(
             actions for name, actions in self.services.items() if not listed[name].tag_authorization

@@ -1,4 +1,6 @@
-"""The conditions of a statement, source addresses aside (codes CG401 to CG412, CG418, CG421; CAM 7, 8, 11).
+"""The conditions of a statement, source addresses aside (CG401 to CG412, CG418, CG421, CG432, CG433).
+
+Sources: CAM 7, CAM 8, CAM 11.
 
 Rule 1: only a proven contradiction is reported. One value of each kind that the clauses distinguish is tried,
         and a clause that is undetermined for a value counts as true.
@@ -14,7 +16,7 @@ from camguard.ipset import LINE_END, V4_END, IpSet
 from camguard.lint.codes import Finding, found
 from camguard.lint.statement_view import StatementView, texts_with_variables
 from camguard.policy.conditions import clause_truth
-from camguard.policy.keys import IP, OWN, READ_ONLY, TAGS, TIME
+from camguard.policy.keys import IP, OWN, READ_ONLY, REGION, REQUEST_TAG, TAGS, TIME
 from camguard.policy.model import Clause, Qualifier
 from camguard.policy.operators import Kind, Like
 
@@ -57,9 +59,38 @@ def unsupplied(views: Sequence[StatementView]) -> Iterator[Finding]:
                     some = catalog.some(without)
                     message = f"CAM does not support tags for {some}, so {view.outcome}"
                     yield found("CG404", where, message, f"a separate statement for them without {key}")
-            elif key not in OWN:
-                message = f"camguard does not supply {key!r}: unless the application does, {view.outcome}"
-                yield found("CG405", where, message)
+                yield from _unlisted_tags(view, clause, touched & ~catalog.without_tags)
+            elif key not in OWN | view.supplies.keys:  # the latter may come from a trusted proxy (T137)
+                yield from _unsupplied_key(view, clause, touched)
+
+
+def _unsupplied_key(view: StatementView, clause: Clause, touched: int) -> Iterator[Finding]:
+    """Find a key that no call supplies, and the region of another service than the one that is called."""
+    key, catalog = clause.key, view.catalog
+    if not key.endswith(REGION):
+        message = f"camguard does not supply {key!r}: unless the application does, {view.outcome}"
+        yield found("CG405", clause.where, message)
+        return
+    foreign = touched & ~catalog.services.get(key.removesuffix(REGION), 0)
+    if foreign:
+        message = f"calls of {catalog.some(foreign)} do not supply {key!r}, so {view.outcome}"
+        yield found("CG405", clause.where, message, "the region key of the service that is called")
+
+
+def _unlisted_tags(view: StatementView, clause: Clause, tagged: int) -> Iterator[Finding]:
+    """Find tags that neither the bundle nor the catalog supplies. tagged: actions with tag support."""
+    key, where, catalog = clause.key, clause.where, view.catalog
+    if key.partition("/")[0] != REQUEST_TAG:
+        if tagged and view.supplies.listed_tags is False:
+            message = (
+                f"the bundle has no resource_tags.json that lists the tags of resources, so {view.outcome}"
+            )
+            yield found("CG432", where, message, "list the tags of the resources in resource_tags.json")
+        return
+    unnamed = tagged & ~catalog.with_request_tags
+    if unnamed:
+        message = f"the catalog does not name the tag parameter of {catalog.some(unnamed)}, so {view.outcome}"
+        yield found("CG433", where, message, "name it as `request_tags` in the entry of the action")
 
 
 def _outcome(clause: Clause, view: StatementView) -> str:

@@ -1,11 +1,11 @@
-"""The address ranges of a condition (codes CG413 to CG420; CAM 7.3, CAM 7.4)."""
+"""The address ranges of a condition (codes CG413 to CG420, CG434, CG435; CAM 7.3, CAM 7.4)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from camguard.ipset import LINE_END, V4_END, IpSet, parse_address
+from camguard.ipset import LINE_END, V4_END, IpSet, parse_address, parse_range
 from camguard.lint.codes import Finding, found
 from camguard.lint.statement_view import StatementView
 from camguard.policy.keys import IP
@@ -44,6 +44,24 @@ def ranges(view: StatementView) -> Iterator[Finding]:
         yield from _whole_families(view, clause, clause.addresses, listed)
         yield from _host_bits(listed)
         yield from _redundant(listed, clause.where)
+
+
+def mapped(view: StatementView) -> Iterator[Finding]:
+    """Find ranges that overlap client addresses which policies never see, because they are mapped (T132)."""
+    egress = view.supplies.egress
+    for clause in view.statement.condition if egress.starts else ():
+        for text, ends, where in clause.placed() if clause.key == IP else ():
+            pair = next((each for each in egress.pairs if _overlaps(ends, parse_range(each[0]))), None)
+            if pair is None:
+                continue
+            (key, address), positive = pair, not clause.operator.negated
+            code = "CG435" if positive and not view.allows else "CG434"
+            message = f"{text!r} overlaps {key}, whose addresses are judged as {address}"
+            yield found(code, where, message, f"{address}, if the clients of {key} are meant")
+
+
+def _overlaps(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[0] <= other[1] and other[0] <= one[1]
 
 
 def _whole_families(

@@ -191,6 +191,17 @@ _ROWS = (
     Code("CG431", _E, "tag value without & that leaves a statement open",
          "It equals no tag, so such a deny denies nothing, and such a negated allow excludes nothing"
          " (CAM 8.1, DEC-31)."),
+    Code("CG432", _W, "resource tags that nothing lists",
+         "The bundle has no resource_tags.json, so the tags of resources are not supplied over HTTP: an allow"
+         " grants nothing, a deny always applies (DEC-66)."),
+    Code("CG433", _W, "request tags of an action whose tag parameter is not known",
+         "Its catalog entry has no `request_tags`, so the tags of a request are not supplied: an allow grants"
+         " nothing, a deny always applies (DEC-65)."),
+    Code("CG434", _W, "range that overlaps addresses which are mapped to another one",
+         "client_ip.egress maps these client addresses: policies are compared with the address that it names,"
+         " never with the client's own (T132)."),
+    Code("CG435", _E, "deny of addresses that are mapped to another one",
+         "client_ip.egress maps these client addresses, so the deny does not reach their clients (T132)."),
     Code("CG501", _W, "everything is allowed",
          "`*` on `*` without a condition allows every action of every service."),
     Code("CG502", _W, "statement that another statement covers",

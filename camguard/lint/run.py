@@ -22,7 +22,7 @@ from camguard.lint.acceptances import Findings, accept, read_acceptances
 from camguard.lint.catalog_view import CatalogView
 from camguard.lint.check_attachments import lint_attachments
 from camguard.lint.codes import Finding
-from camguard.lint.statement_view import StatementView, statement_views
+from camguard.lint.statement_view import NOTHING_KNOWN, StatementView, Supplies, statement_views
 from camguard.policy.document import Document
 
 CHECKS: tuple[Callable[[StatementView], Iterator[Finding]], ...] = (
@@ -45,6 +45,7 @@ CHECKS: tuple[Callable[[StatementView], Iterator[Finding]], ...] = (
     check_conditions.listed_twice,
     check_conditions.bare_wildcards,
     check_ip_ranges.ranges,
+    check_ip_ranges.mapped,
     check_conditions.contradictions,
     check_redundancy.everything,
 )
@@ -56,15 +57,21 @@ ACROSS: tuple[Callable[[Sequence[StatementView]], Iterator[Finding]], ...] = (
 
 
 def lint(
-    document: Document, catalog: CatalogView, *, ip_support: str = "catalog", unknown_action: str = "refuse"
+    document: Document,
+    catalog: CatalogView,
+    *,
+    ip_support: str = "catalog",
+    unknown_action: str = "refuse",
+    supplies: Supplies = NOTHING_KNOWN,
 ) -> Iterator[Finding]:
     """Yield the findings of one policy: of the document, of each statement, then of all statements together.
 
     ip_support: the setting; with "gateway" the source address is judged for every action. unknown_action: the
-    setting; with "judge" a policy may grant actions that the catalog does not list.
+    setting; with "judge" a policy may grant actions that the catalog does not list. supplies: what else
+    supplies attributes to calls.
     """
     yield from check_style.whole(document)
-    views = statement_views(document, catalog, ip_support, unknown_action)
+    views = statement_views(document, catalog, ip_support, unknown_action, supplies)
     for view in views:
         for check in CHECKS:
             yield from check(view)
@@ -81,6 +88,7 @@ def lint_bundle(  # noqa: PLR0913 - the parts of a bundle, and the settings that
     acceptances: bytes | None = None,
     ip_support: str = "catalog",
     unknown_action: str = "refuse",
+    supplies: Supplies = NOTHING_KNOWN,
     unreadable: Collection[str] = (),
     places: tuple[str, str] = ("principals.json", "lint.toml"),
 ) -> Findings:
@@ -94,7 +102,9 @@ def lint_bundle(  # noqa: PLR0913 - the parts of a bundle, and the settings that
     findings = [
         finding
         for document in documents.values()
-        for finding in lint(document, catalog, ip_support=ip_support, unknown_action=unknown_action)
+        for finding in lint(
+            document, catalog, ip_support=ip_support, unknown_action=unknown_action, supplies=supplies
+        )
     ]
     if people is not None:
         listed = catalog.index.catalog

@@ -7,10 +7,11 @@ does, to point at the exact element.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from camguard.catalog.model import Granularity
 from camguard.engine.action_index import NamedActions
+from camguard.ipset import NO_MAP, AddressMap
 from camguard.lint.catalog_view import CatalogView
 from camguard.policy.actions import covers_service
 from camguard.policy.document import Document
@@ -22,6 +23,22 @@ from camguard.strict_json import child
 OUTCOMES = {Effect.ALLOW: "this allow grants nothing", Effect.DENY: "this deny always applies"}
 
 
+class Supplies(NamedTuple):
+    """What else than the catalog supplies attributes to calls: settings, and the inventory of the bundle.
+
+    egress: which client addresses are judged as another one (T132). keys: those that a trusted proxy may
+    supply (T137). listed_tags: whether the bundle lists the tags of resources; None where that is not known
+    (DEC-66).
+    """
+
+    egress: AddressMap = NO_MAP
+    keys: frozenset[str] = frozenset()
+    listed_tags: bool | None = None
+
+
+NOTHING_KNOWN = Supplies()
+
+
 class StatementView:
     """One statement, compared with the catalog.
 
@@ -29,7 +46,7 @@ class StatementView:
     the actions of which some call may match both the action element and the resource element.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a statement, and what it is compared with
         self,
         statement: Statement,
         written: Mapping[str, Any],
@@ -37,7 +54,9 @@ class StatementView:
         *,
         every_address: bool,
         judges_unlisted: bool,
+        supplies: Supplies = NOTHING_KNOWN,
     ) -> None:
+        self.supplies = supplies
         self.statement = statement
         self.written = written
         self.catalog = catalog
@@ -79,14 +98,24 @@ class StatementView:
 
 
 def statement_views(
-    document: Document, catalog: CatalogView, ip_support: str, unknown_action: str = "refuse"
+    document: Document,
+    catalog: CatalogView,
+    ip_support: str,
+    unknown_action: str = "refuse",
+    supplies: Supplies = NOTHING_KNOWN,
 ) -> list[StatementView]:
     """Return the views of all statements of a document. ip_support, unknown_action: the settings."""
     every_address, judges_unlisted = ip_support == "gateway", unknown_action == "judge"
     _, value = statement_element(document)
     pairs = zip(document.policy.statements, value if isinstance(value, list) else [value], strict=True)
     return [
-        StatementView(*pair, catalog, every_address=every_address, judges_unlisted=judges_unlisted)
+        StatementView(
+            *pair,
+            catalog,
+            every_address=every_address,
+            judges_unlisted=judges_unlisted,
+            supplies=supplies,
+        )
         for pair in pairs
     ]
 

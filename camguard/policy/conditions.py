@@ -7,15 +7,17 @@ Rule 2: a comparison with a value that is not of the operator's type is unknown 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from camguard.errors import Problem
 from camguard.ipset import IpSet
-from camguard.policy.keys import known_keys, operators_of
+from camguard.policy.keys import REGION, known_keys, operators_of
 from camguard.policy.model import Clause, Qualifier
 from camguard.policy.operators import OPERATORS, Kind, Operator
 from camguard.policy.patterns import Bindings, fill, read_template
+from camguard.policy.resources import REGION_ALIASES
 from camguard.policy.values import Truth, all_of, any_of, negate
 from camguard.strict_json import Number, child
 from camguard.suggest import nearest
@@ -23,6 +25,7 @@ from camguard.suggest import nearest
 _IF_EXIST = "_if_exist"
 _BOOLEANS = (Kind.BOOL, Kind.NULL)  # operators that take a JSON boolean (DEC-23)
 _NUMBERS = (Kind.NUMERIC, Kind.STRING)  # operators that take a JSON number, as its text
+_WHOLE_TEXTS = ("string_equal", "string_not_equal")
 _VARIABLES = (Kind.STRING, Kind.BINARY, Kind.NUMERIC)  # operators that take a variable (DEC-33)
 
 
@@ -151,7 +154,10 @@ def _value_truth(clause: Clause, value: Any, bindings: Bindings) -> Truth:
         return None
     # The union of all address ranges, so that one bisection is enough for any number of them.
     each = clause.wanted if clause.addresses is None else (clause.addresses,)
-    truth = any_of(_holds(operator, value, wanted, bindings) for wanted in each)
+    if clause.key.endswith(REGION) and value in _OTHER_SPELLINGS:
+        truth = any_of(_holds_in_region(operator, value, wanted, bindings) for wanted in each)
+    else:
+        truth = any_of(_holds(operator, value, wanted, bindings) for wanted in each)
     return negate(truth) if operator.negated else truth  # NOR: DEC-27
 
 
@@ -162,3 +168,26 @@ def _holds(operator: Operator, value: Any, wanted: Any, bindings: Bindings) -> T
         if wanted is None:
             return None  # DEC-34
     return operator.holds(value, wanted)
+
+
+# A region by each of its spellings -> the others: `ap-guangzhou` -> `gz`, and the reverse (DEC-16).
+_LONG_NAMES = dict(REGION_ALIASES) | {region: region for region in REGION_ALIASES.values()}
+_OTHER_SPELLINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        one: tuple(other for other, long in _LONG_NAMES.items() if long == region and other != one)
+        for one, region in _LONG_NAMES.items()
+    }
+)
+
+
+def _holds_in_region(operator: Operator, region: str, wanted: Any, bindings: Bindings) -> Truth:
+    """Compare a region with one wanted value, which may be an old code or match one (DEC-64).
+
+    An old code stands for its region as a whole value of `string_equal` and `string_not_equal`. In another
+    operator it is not known whether it does.
+    """
+    truth = _holds(operator, region, wanted, bindings)
+    if truth is not False:
+        return truth
+    found = any_of(_holds(operator, other, wanted, bindings) for other in _OTHER_SPELLINGS[region])
+    return found if found is False or operator.name in _WHOLE_TEXTS else None

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from camguard.policy.operators import OPERATORS, Kind
+from camguard.suggest import nearest
 
 IP = "qcs:ip"
 TIME = "qcs:current_time"
@@ -20,8 +21,13 @@ REQUEST_TAG = "qcs:request_tag"
 LEGACY_TAG = "qcs:tag"  # the former name of the resource's tags
 READ_ONLY = "qcs:read_only_action"  # 1 or 0, from the catalog entry of the action (DEC-56)
 TAGS = frozenset((RESOURCE_TAG, REQUEST_TAG, LEGACY_TAG))
+RESOURCE_TAGS = frozenset((RESOURCE_TAG, LEGACY_TAG))
 # Keys that the fields of a call or the catalog supply; the `context` of a call never supplies them.
 OWN = TAGS | {IP, TIME, READ_ONLY}
+
+REGION = ":region"  # ends the key of a service's region, such as `cvm:region` (DEC-64)
+# Keys that a proxy cannot supply, because camguard knows them itself (T137).
+_NOT_FOR_PROXIES = OWN | {"qcs:uin", "qcs:owner_uin", "qcs:read_only_action"}
 
 _SERVICE_KEY = re.compile(r"[a-z0-9]+:[A-Za-z0-9_.-]+(?:/.+)?", re.DOTALL)
 _BARE_SERVICE_KEYS = frozenset(("cvm_system_disk_size", "product"))
@@ -71,3 +77,15 @@ def operators_of(key: str) -> frozenset[str] | None:
 def known_keys() -> tuple[str, ...]:
     """Return the keys that the language itself defines, for suggestions."""
     return tuple(_GENERAL)
+
+
+def region_key(action: str) -> str:
+    """Return the condition key of the region for an action, `service:Name` (DEC-64)."""
+    return action.partition(":")[0] + REGION
+
+
+def attribute_fault(key: str) -> str | None:
+    """Return why a trusted proxy may not supply a condition key in its header, or None if it may (T137)."""
+    if key.partition("/")[0] in _NOT_FOR_PROXIES or key.endswith(REGION):
+        return "is a condition key that camguard supplies itself, never a header"
+    return f"is not a condition key{nearest(key, _GENERAL)}" if operators_of(key) is None else None

@@ -24,10 +24,12 @@ from camguard.engine.decision import Decision, Reason
 from camguard.engine.explain import format_moment
 from camguard.errors import AddressError, BundleError, Problem
 from camguard.files import DOCUMENT_BYTES, display_path, read_file
-from camguard.ipset import format_address, parse_range
+from camguard.grammar import REGION
+from camguard.ipset import NO_MAP, AddressMap, format_address, parse_range
+from camguard.policy.keys import region_key
 from camguard.policy.patterns import STAR, star_match
 from camguard.policy.values import read_moment
-from camguard.strict_json import Check, Fault, ObjectReader, is_text, must
+from camguard.strict_json import Check, Fault, ObjectReader, is_text, must, shaped
 from camguard.suggest import meant, nearest
 
 CODE = "TestError"
@@ -129,12 +131,19 @@ def _tables(key: str) -> Check:
     return must(lambda value: isinstance(value, list), f"a list of tables: write [[{key}]]")
 
 
-_FILE = {"name": _ANY, "now": _ANY, **dict.fromkeys(_NAMED, _TABLE), "test": _tables("test")}
+_FILE = {
+    "name": _ANY,
+    "now": _ANY,
+    "egress": _PAIRS,
+    **dict.fromkeys(_NAMED, _TABLE),
+    "test": _tables("test"),
+}
 _TEST = {
     **dict.fromkeys(("name", *DIMENSIONS, "default", "reason"), _ANY),
     "resource_tags": _PAIRS,
     "request_tags": _PAIRS,
     "context": _LISTS,
+    "region": shaped(REGION, "a region such as ap-guangzhou"),
     "expect": _tables("expect"),
 }
 _EXPECT = dict.fromkeys((*DIMENSIONS, "decision", "reason", "statements"), _ANY)
@@ -152,8 +161,9 @@ def read_suites(path: Path, bundle: Bundle) -> tuple[Suite, ...]:
         raise BundleError(Problem(reader.source, CODE, f"is not TOML: {error}")) from None
     top = reader.members(raw, "top level", optional=_FILE)
     names = {key: top.get(key, {}) for key in _NAMED}
+    egress = _read_egress(reader, top.get("egress", {}))
     suites = [
-        _read_test(reader, table, f"[[test]] {i}", names, top.get("now"))
+        _read_test(reader, table, f"[[test]] {i}", names, top.get("now"), egress)
         for i, table in enumerate(top.get("test", []), start=1)
     ]
     if reader.problems:
@@ -161,7 +171,18 @@ def read_suites(path: Path, bundle: Bundle) -> tuple[Suite, ...]:
     return tuple(suites)
 
 
-def _read_test(reader: _Reader, raw: Any, at: str, names: Mapping[str, Values], now: Any) -> Suite:
+def _read_egress(reader: _Reader, pairs: Mapping[str, str]) -> AddressMap:
+    """Return which addresses of the tests are judged as another one, as by client_ip.egress (T132)."""
+    try:
+        return AddressMap.of(pairs)
+    except AddressError as error:
+        reader.wrong("egress", f"{error.problems[0].where} {error.problems[0].message}")
+        return NO_MAP
+
+
+def _read_test(  # noqa: PLR0913, PLR0917 - a test, and what its file gives to all tests
+    reader: _Reader, raw: Any, at: str, names: Mapping[str, Values], now: Any, egress: AddressMap
+) -> Suite:
     name = str(raw["name"]) if isinstance(raw, dict) and "name" in raw else at
     at = at if name == at else f"{at} {name!r}"
     table = reader.members(raw, at, optional=_TEST)
@@ -186,14 +207,18 @@ def _read_test(reader: _Reader, raw: Any, at: str, names: Mapping[str, Values], 
             if combination in chosen:
                 reader.wrong(here, f"{' '.join(combination)} is named by {chosen[combination].where} too")
             chosen[combination] = wanted
-    context = table.get("context")
-    extra = {
-        "resource_tags": table.get("resource_tags"),
-        "request_tags": table.get("request_tags"),
-        "context": None if context is None else {key: tuple(values) for key, values in context.items()},
-    }
+    context = {key: tuple(values) for key, values in table.get("context", {}).items()}
+    tags = {"resource_tags": table.get("resource_tags"), "request_tags": table.get("request_tags")}
+
+    def call(row: Combination) -> Call:
+        found = _call(row, spread, tags)
+        region = {region_key(found.action): (table["region"],)} if "region" in table else {}
+        judged = None if found.source_ip is None else egress.get(found.source_ip)
+        address = found.source_ip if judged is None else judged
+        return found._replace(context={**context, **region} or None, source_ip=address)
+
     cases = tuple(
-        Case(_label(row), _call(row, spread, extra), chosen.get(row, default))
+        Case(_label(row), call(row), chosen.get(row, default))
         for row in product(*(spread[key] for key in DIMENSIONS))
     )
     return Suite(f"{reader.source}: {at}", name, cases)

@@ -16,7 +16,14 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from camguard.request.multipart import Field, multipart_fields
-from camguard.request.params import ACTION, Lookalikes, Parameters, ambiguous_names, nested_parameters
+from camguard.request.params import (
+    ACTION,
+    REGION,
+    Lookalikes,
+    Parameters,
+    ambiguous_names,
+    nested_parameters,
+)
 from camguard.request.rejection import Rejection, rejection
 from camguard.strict_json import TooManyValuesError, parse_json
 
@@ -48,6 +55,7 @@ _UNSUPPORTED: Final = rejection("content_type")
 _MALFORMED: Final = rejection("body_malformed")
 _CONFLICT: Final = rejection("action_conflict")
 _TOO_MANY: Final = rejection("too_many_params")
+_REGION: Final = rejection("region_invalid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +95,22 @@ def read_body(  # noqa: PLR0913 - a body, and the bounds within which it is read
     *,
     depth: int,
     limit: int,
+    region: str | None = None,
 ) -> Parameters | Rejection | None:
     """Return the parameters in a JSON or multipart body, None if they were not read, or a rejection.
 
     action: the name that was judged. resources: the parameters that name resources; None where the body is
     only searched for a name that decides. depth: of nesting in JSON, at most. limit: how many parameters
-    there may be; each is counted as some JSON values.
+    there may be; each is counted as some JSON values. region: the call's, which a parameter `Region` must
+    not contradict (DEC-64); None where the call names none, or `Region` is a parameter of the action's own.
     """
     if form.kind == "json":
-        return _read_json(body, action, resources, depth=depth, limit=limit)
+        found = _read_json(body, action, resources, depth=depth, limit=limit)
+        if region is not None and isinstance(found, dict) and found.get(REGION, region) != region:
+            return _REGION
+        return found
     if form.kind == "multipart":
-        fields = _read_multipart(body, form.boundary, action, resources, limit=limit)
+        fields = _read_multipart(body, form.boundary, action, resources, limit=limit, region=region)
         if fields is None or isinstance(fields, Rejection):
             return fields
         return nested_parameters(tuple(fields.items()), resources)
@@ -157,8 +170,14 @@ def _utf8(body: bytes) -> str | None:
         return None
 
 
-def _read_multipart(
-    body: bytes, boundary: bytes, action: str, resources: Lookalikes | None, *, limit: int
+def _read_multipart(  # noqa: PLR0913 - as read_body
+    body: bytes,
+    boundary: bytes,
+    action: str,
+    resources: Lookalikes | None,
+    *,
+    limit: int,
+    region: str | None = None,
 ) -> Parameters | Rejection | None:
     if not body:
         return None
@@ -171,6 +190,8 @@ def _read_multipart(
     actions = [value for name, value in fields if name == ACTION]
     if actions and actions[0] != action.encode():
         return _CONFLICT
+    if region is not None and any(name == REGION and value != region.encode() for name, value in fields):
+        return _REGION
     return None if resources is None else _parameters(fields, limit)
 
 

@@ -5,13 +5,14 @@ Rule 1: only the socket's peer is a fact. A header counts if that peer is a trus
 Rule 2: a visited element that cannot be read refuses the request; it is never skipped (T09). What stands
         left of the client is never read (T10).
 Rule 3: the answer belongs to one request. Nothing of it is kept for a connection (T19).
+Rule 4: the address that was found is mapped once, at the end, and only for policies (T132).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
@@ -21,7 +22,7 @@ from camguard.ipset import IpSet, parse_address
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings.model import ClientIpSettings
 
-Method = Literal["peer", "forwarded", "invalid"]
+Method = Literal["peer", "forwarded", "mapped", "invalid"]
 
 MOST_ELEMENTS: Final = 32
 MOST_BYTES: Final = 4096
@@ -47,7 +48,8 @@ class ClientAddress:
 
     peer: the address of the socket as text, None behind a unix socket or where it is not an address. trusted:
     whether the peer may say who the client is. place: the client's address on the number line, None where it
-    cannot be determined; rejection says why.
+    cannot be determined; rejection says why. egress: the address that policies are compared with instead of
+    it (T132), None where the settings map it to no other one.
     """
 
     peer: str | None
@@ -55,6 +57,7 @@ class ClientAddress:
     place: int | None
     method: Method
     rejection: Rejection | None = None
+    egress: int | None = None
 
 
 AddressKey: TypeAlias = tuple[str | None, tuple[bytes, ...]]  # peer as text, lines of the forwarding header
@@ -67,12 +70,18 @@ class AddressRules:
         self._trusted_proxies = settings.trusted_proxies
         self._trust_unix_socket = settings.trust_unix_socket
         self._header = settings.header
+        self._egress = settings.egress
         self.known: BoundedCache[AddressKey, ClientAddress] = BoundedCache(
             self.find, size=lambda key: sum(map(len, key[1]))
         )
 
     def find(self, key: AddressKey) -> ClientAddress:
-        """Return the address of a client, or why it cannot be determined."""
+        """Return the address of a client and the one that policies mean, or why it cannot be determined."""
+        found = self._found(key)
+        egress = None if found.place is None else self._egress.get(found.place)
+        return found if egress is None else replace(found, method="mapped", egress=egress)
+
+    def _found(self, key: AddressKey) -> ClientAddress:
         peer, forwarded = key
         own = None if peer is None else socket_place(peer)
         if own is None and (peer is not None or not self._trust_unix_socket):

@@ -54,8 +54,8 @@ _TRAILERS: Final = rejection("trailers_possible")
 _FRAMING: Final = rejection("framing")
 
 Line: TypeAlias = tuple[bytes, bytes]
-# Method, the peer's address as text, host, content type, action, version, region and identity as the headers
-# have them (None where absent), then the lines of the forwarding header.
+# Method, the peer's address as text, host, content type, action, version, region, identity and attributes as
+# the headers have them (None where absent), then the lines of the forwarding header.
 TargetKey: TypeAlias = tuple[Any, ...]
 
 
@@ -100,7 +100,11 @@ class HeadRules:
         self.value_bytes = limits.header_value_bytes
         self.query_bytes = limits.query_bytes
         self.merged_trailers_allowed = settings.enforcement.allow_merged_trailers
-        rules = HeaderRules(settings.identity.header.encode(), settings.client_ip.header.encode())
+        rules = HeaderRules(
+            settings.identity.header.encode(),
+            settings.client_ip.header.encode(),
+            settings.attributes.header.encode(),
+        )
         self.layouts: BoundedCache[tuple[bytes, ...], HeaderLayout | Rejection] = BoundedCache(
             rules.layout, entries=_LAYOUTS, longest=_LAYOUT_BYTES, size=lambda each: sum(map(len, each))
         )

@@ -18,7 +18,7 @@ from enum import Enum, auto
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from camguard.header_names import HOP_BY_HOP, SINGLE, SINGLE_PREFIXES
+from camguard.header_names import HOP_BY_HOP, SINGLE, SINGLE_PREFIXES, SPOOF, SPOOF_PREFIXES
 from camguard.request.rejection import Rejection, rejection
 
 Take: TypeAlias = Callable[[tuple[Any, ...]], tuple[Any, ...]]
@@ -29,7 +29,7 @@ class HeaderClass(Enum):
 
     ORDINARY = auto()  # goes on as it is
     SINGLE = auto()  # decides or frames: stands once, goes on
-    IDENTITY = auto()  # as SINGLE, and ends here
+    IDENTITY = auto()  # as SINGLE, and ends here; so does the header of attributes
     FORWARDED = auto()  # the one header that names the client; ends here
     CONNECTION = auto()  # may name others; ends here
     HOP = auto()  # of this connection alone; ends here
@@ -38,70 +38,11 @@ class HeaderClass(Enum):
 
 
 # The headers that decide, and those of a signature, in the order of the fields of a `RequestHead`. The
-# identity header stands between them.
+# headers of identity and of attributes stand between them.
 DECIDING = (b"host", b"content-type", b"x-tc-action", b"x-tc-version", b"x-tc-region")
 SIGNING = (b"authorization", b"x-tc-timestamp", b"x-tc-token", b"x-tc-content-sha256")
 FORWARDED_FOR = b"x-forwarded-for"  # from which the proxy-header options of servers take a peer
 EXPECT = b"expect"
-# Client addresses, targets, methods and users as proxies write them and applications believe them.
-_SPOOF = frozenset(
-    (
-        b"forwarded",
-        b"x-forwarded-for",
-        b"x-real-ip",
-        b"x-client-ip",
-        b"client-ip",
-        b"x-cluster-client-ip",
-        b"true-client-ip",
-        b"cf-connecting-ip",
-        b"cf-connecting-ipv6",
-        b"cf-pseudo-ipv4",
-        b"fastly-client-ip",
-        b"fly-client-ip",
-        b"do-connecting-ip",
-        b"x-appengine-user-ip",
-        b"x-azure-clientip",
-        b"x-azure-socketip",
-        b"x-proxyuser-ip",
-        b"proxy-client-ip",
-        b"wl-proxy-client-ip",
-        b"http-client-ip",
-        b"http-x-forwarded-for",
-        b"x-originating-ip",
-        b"x-forwarded",
-        b"forwarded-for",
-        b"x-remote-ip",
-        b"x-remote-addr",
-        b"remote-addr",
-        b"x-host",
-        b"x-rewrite-url",
-        b"x-override-url",
-        b"x-tc-service",
-        b"x-http-method",
-        b"x-http-method-override",
-        b"x-method-override",
-        b"remote-user",
-        b"remote-name",
-        b"remote-email",
-        b"remote-groups",
-        b"x-user",
-        b"x-userinfo",
-        b"x-authenticated-user",
-        b"x-authenticated-userid",
-        b"x-credential-username",
-        b"ssl-client-s-dn",
-        b"ssl-client-verify",
-    )
-)
-_SPOOF_PREFIXES = (
-    b"x-forwarded-",
-    b"x-original-",
-    b"x-remote-",
-    b"x-auth-request-",
-    b"x-webauth-",
-    b"x-envoy-",
-    b"x-camguard-",
-)
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]{1,256}")  # a token (RFC 9110 5.6.2) as ASGI spells it
 # Letters and digits stay, all else becomes `-`.
 _CGI = bytes(byte if byte in b"0123456789abcdefghijklmnopqrstuvwxyz" else 0x2D for byte in range(256))
@@ -139,13 +80,13 @@ class HeaderLayout:
     """What a sequence of header names means before any value is looked at. Indices are places in it.
 
     size: bytes of all names. signing: an itemgetter that takes the values, and None behind them, and returns
-    those of SIGNING. deciding: takes the same and returns the values of DECIDING,
-    of the identity header and of each line of the forwarding header. onward: takes the lines and returns
-    those that go on. forwarded_for: takes the values and returns those of X-Forwarded-For. length: the place
-    of the declared length, -1 where there is none. single: the places of headers that may stand once.
-    connection: the places of Connection lines. chunked: whether the body comes without a declared length.
-    signed: whether there is an `Authorization`. awaits_continue: whether the client waits for `100 Continue`
-    before it sends its body (`Expect`).
+    those of SIGNING. deciding: takes the same and returns the values of DECIDING, of the headers of identity
+    and of attributes, and of each line of the forwarding header. onward: takes the lines and returns those
+    that go on. forwarded_for: takes the values and returns those of X-Forwarded-For. length: the place of the
+    declared length, -1 where there is none. single: the places of headers that may stand once. connection:
+    the places of Connection lines. chunked: whether the body comes without a declared length. signed: whether
+    there is an `Authorization`. awaits_continue: whether the client waits for `100 Continue` before it sends
+    its body (`Expect`).
     """
 
     size: int
@@ -163,15 +104,15 @@ class HeaderLayout:
 
 
 class HeaderRules:
-    """The class of every header name, settled by which headers carry identity and client address.
+    """The class of every header name, settled by which headers carry identity, client address and attributes.
 
-    identity, forwarded: the names of these headers in lower case.
+    identity, forwarded, attributes: the names of these headers in lower case; attributes may be empty.
     """
 
-    def __init__(self, identity: bytes, forwarded: bytes) -> None:
-        self._deciding = (*DECIDING, identity)
+    def __init__(self, identity: bytes, forwarded: bytes, attributes: bytes = b"") -> None:
+        self._deciding = (*DECIDING, identity, attributes)
         self._classes: dict[bytes, HeaderClass] = {
-            **dict.fromkeys(_SPOOF, HeaderClass.SPOOF),
+            **dict.fromkeys(SPOOF, HeaderClass.SPOOF),
             **dict.fromkeys(HOP_BY_HOP, HeaderClass.HOP),
             **dict.fromkeys(SINGLE, HeaderClass.SINGLE),
             b"upgrade": HeaderClass.UPGRADE,
@@ -179,6 +120,8 @@ class HeaderRules:
             forwarded: HeaderClass.FORWARDED,
             identity: HeaderClass.IDENTITY,
         }
+        if attributes:
+            self._classes[attributes] = HeaderClass.IDENTITY
         self._twins = {_as_cgi(name): each for name, each in self._classes.items()}
 
     def header_class(self, name: bytes) -> HeaderClass | Rejection:
@@ -196,7 +139,7 @@ class HeaderRules:
         found = classes.get(name)
         if found is not None:
             return found
-        if name.startswith(_SPOOF_PREFIXES):
+        if name.startswith(SPOOF_PREFIXES):
             return HeaderClass.SPOOF
         return HeaderClass.SINGLE if name.startswith(SINGLE_PREFIXES) else HeaderClass.ORDINARY
 

@@ -31,7 +31,8 @@ Parameters: TypeAlias = Mapping[str, Any]  # as JSON has them: text, lists, obje
 ParameterSources: TypeAlias = Parameters | Sequence[Parameters]  # of the body, or of query and body apart
 
 ACTION: Final = "Action"
-DECIDING: Final = (ACTION, "Version", "Region")
+REGION: Final = "Region"
+DECIDING: Final = (ACTION, "Version", REGION)
 _EXACT: Final = frozenset(DECIDING)
 # Printable ASCII without `#` and `;`. Escapes are checked where they are decoded.
 _TEXT: Final = bytes(byte for byte in range(0x21, 0x7F) if byte not in b"#;")
@@ -147,6 +148,10 @@ class Lookalikes(NamedTuple):
 
     names: frozenset[str]
     pattern: re.Pattern[str]
+
+
+# Of an action whose parameters are read, but name no resource.
+NOTHING_ALIKE: Final = Lookalikes(frozenset(), re.compile("(?!)"))
 
 
 def ambiguous_names(names: Sequence[str], resources: Lookalikes | None = None) -> Rejection | None:

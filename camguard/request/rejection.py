@@ -114,6 +114,8 @@ _ROWS = (
     Rejection("principal_conflict", Reason.PRINCIPAL_CONFLICT, 403, _UNPROVEN, _IDENTITY),
     Rejection("identity_header_untrusted", Reason.IDENTITY_UNTRUSTED, 403, _UNPROVEN, _IDENTITY),
     Rejection("identity_header_invalid", Reason.IDENTITY_UNTRUSTED, 403, _UNPROVEN, _IDENTITY),
+    Rejection("attributes_header_untrusted", Reason.IDENTITY_UNTRUSTED, 403, _UNPROVEN, _IDENTITY),
+    Rejection("attributes_header_invalid", Reason.IDENTITY_UNTRUSTED, 403, _UNPROVEN, _IDENTITY),
     Rejection("auth_malformed", Reason.SIGNATURE_MALFORMED, 403, _UNPROVEN, _IDENTITY),
     Rejection("unsigned_payload", Reason.SIGNATURE_MALFORMED, 403, _UNPROVEN, _IDENTITY),
     Rejection("signature_v1_disabled", Reason.SIGNATURE_MALFORMED, 403, _UNPROVEN, _IDENTITY),

@@ -2,6 +2,7 @@
 
 from camguard.settings.load import load_settings
 from camguard.settings.model import (
+    AttributesSettings,
     CatalogSettings,
     ClientIpSettings,
     DecisionLogSettings,
@@ -18,6 +19,7 @@ from camguard.settings.values import Address
 
 __all__ = [
     "Address",
+    "AttributesSettings",
     "CatalogSettings",
     "ClientIpSettings",
     "DecisionLogSettings",

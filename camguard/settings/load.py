@@ -236,15 +236,18 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
             "client_ip/trusted_proxies",
             f"contains all of {every}, so every client could claim any address; {permit}",
         )
-    if (
-        settings.identity.mode == "header"
-        and not client_ip.trusted_proxies.starts
-        and not client_ip.trust_unix_socket
-    ):
+    mapped = values.family_whole(client_ip.egress.keys)
+    if mapped and not client_ip.allow_any_egress:  # T132
+        permit = "set allow_any_egress = true to permit this"
+        message = f"maps all of {mapped}, so no policy could tell two addresses of it apart; {permit}"
+        yield "client_ip/egress", message
+    proxied = client_ip.trusted_proxies.starts or client_ip.trust_unix_socket
+    if settings.identity.mode == "header" and not proxied:
         yield (
             "identity/mode",
             '"header" accepts identity from trusted proxies only, and client_ip.trusted_proxies is empty',
         )
+    yield from _attributes(settings, proxied=bool(proxied))
     if 0 < settings.policy.max_age_seconds < settings.policy.poll_seconds:
         yield "policy/max_age_seconds", "is below poll_seconds: every call would be refused between two polls"
     for small, large in (
@@ -261,3 +264,19 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
             yield f"gateway/{name}", f"{address} is already taken by gateway.{taken[address]}"
         elif address:
             taken[address] = name
+
+
+def _attributes(settings: Settings, *, proxied: bool) -> Iterator[tuple[str, str]]:
+    """Yield what contradicts the attributes header (T137). proxied: whether any peer is a trusted proxy."""
+    header, keys = settings.attributes.header, settings.attributes.keys
+    if header and header == settings.identity.header:
+        yield "attributes/header", f"{header} is the header of identity.header; choose another name"
+    if header and not keys:
+        yield "attributes/keys", "lists no condition key, so every request with the header would be rejected"
+    if keys and not header:
+        yield "attributes/header", "names no header, so no request could supply the keys of attributes.keys"
+    if header and not proxied:
+        yield (
+            "attributes/header",
+            "attributes are accepted from trusted proxies only, and client_ip.trusted_proxies is empty",
+        )

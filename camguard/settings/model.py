@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeVar, cast
 
 from camguard.engine.action_index import IpSupport, UnknownAction
-from camguard.ipset import IpSet
+from camguard.ipset import AddressMap, IpSet
 from camguard.settings import values
 from camguard.settings.values import Address, Reader
 
@@ -86,12 +86,25 @@ class IdentitySettings:
 
 @dataclass(frozen=True, slots=True)
 class ClientIpSettings:
-    """Which peers may name the address of the client, and in which header."""
+    """Which peers may name the address of the client, in which header, and which address policies mean.
+
+    egress: the address that policies are compared with, by range of client addresses.
+    """
 
     trusted_proxies: IpSet = setting([], values.networks)
     header: ClientIpHeader = setting("x-forwarded-for", values.choice(ClientIpHeader))
     allow_any_proxy: bool = setting(raw=False, read=values.flag)
     trust_unix_socket: bool = setting(raw=False, read=values.flag)
+    egress: AddressMap = setting({}, values.egress)
+    allow_any_egress: bool = setting(raw=False, read=values.flag)
+
+
+@dataclass(frozen=True, slots=True)
+class AttributesSettings:
+    """Which condition keys a trusted proxy may supply, and in which header. An empty name: in none."""
+
+    header: str = setting("", values.attributes_header)
+    keys: frozenset[str] = setting([], values.attribute_keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +189,7 @@ class Settings:
     hosts: HostsSettings = field(default_factory=HostsSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     client_ip: ClientIpSettings = field(default_factory=ClientIpSettings)
+    attributes: AttributesSettings = field(default_factory=AttributesSettings)
     enforcement: EnforcementSettings = field(default_factory=EnforcementSettings)
     decision_log: DecisionLogSettings = field(default_factory=DecisionLogSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)

@@ -8,14 +8,15 @@ Rule 3: a reader guesses nothing: a number in quotes is text, `true` is no numbe
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from camguard.errors import AddressError
-from camguard.header_names import is_reserved
-from camguard.ipset import IpSet, parse_address, parse_range
+from camguard.header_names import has_meaning, is_reserved
+from camguard.ipset import AddressMap, IpSet, parse_address, parse_range
+from camguard.policy.keys import attribute_fault
 from camguard.strict_json import Fault
 
 T = TypeVar("T")
@@ -207,6 +208,48 @@ def header_name(value: object, base: Path) -> str:
     return name
 
 
+def attributes_header(value: object, base: Path) -> str:
+    """Read the name of the header that carries condition keys, or empty text for no such header (T137)."""
+    if value == "":
+        return ""
+    name = header_name(value, base)
+    if has_meaning(name):
+        raise Faults(((), f"{shown(value)} is a header with another meaning; choose another name"))
+    return name
+
+
+def attribute_keys(value: object, _base: Path) -> frozenset[str]:
+    """Read the condition keys that a trusted proxy may supply (T137)."""
+
+    def read(item: str) -> str:
+        fault = attribute_fault(item)
+        if fault is not None:
+            raise Faults(((), f"{shown(item)} {fault}"))
+        return item
+
+    return frozenset(_items(value, read))
+
+
+def egress(value: object, _base: Path) -> AddressMap:
+    """Read a table of CIDR ranges and the one address that policies mean for each (T132)."""
+    if not isinstance(value, dict):
+        raise wrong(value, 'a table such as {"10.0.0.0/8" = "203.0.113.7"}')
+    found: list[Fault] = []
+    for key, address in value.items():
+        try:
+            AddressMap.of({key: text(address, Path())})
+        except AddressError as error:
+            found.append(((key,), f"{error.problems[0].where} {error.problems[0].message}"))
+        except Faults as faults:
+            found += (((key, *place), message) for place, message in faults.found)
+    if found:
+        raise Faults(*found)
+    try:
+        return AddressMap.of(value)
+    except AddressError as error:  # two keys that are one range
+        raise Faults(((), f"{error.problems[0].where} {error.problems[0].message}")) from None
+
+
 def _items(value: object, read: Callable[[str], T]) -> Iterator[T]:
     """Yield each text of a list as `read` returns it. Raises Faults that list every bad element."""
     if not isinstance(value, list):
@@ -260,17 +303,21 @@ def action_patterns(value: object, _base: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_items(value, read)))
 
 
+_PRINTED: Mapping[type, Callable[[Any], object]] = {
+    IpSet: lambda addresses: list(addresses.cidrs()),
+    AddressMap: lambda addresses: dict(addresses.pairs),
+    frozenset: sorted,
+    tuple: list,
+}
+
+
 def printable(value: object) -> object:
     """Return a value of the settings as JSON can contain it, without the query of a URL."""
-    if isinstance(value, IpSet):
-        return list(value.cidrs())
     if isinstance(value, Address | Path):
         return str(value)
-    if isinstance(value, tuple):
-        return list(value)
     if isinstance(value, str) and "://" in value and "?" in value:
         return value.partition("?")[0] + "?..."  # a signed URL's query is a credential
-    return value
+    return _PRINTED[type(value)](value) if type(value) in _PRINTED else value
 
 
 def family_whole(addresses: IpSet) -> str | None:

@@ -28,7 +28,7 @@ from camguard.errors import Problem, SettingsError
 UNKNOWN = "_unknown"  # a value of a request that neither the catalog nor a list contains
 OTHER = "other"  # an action without a counter of its own
 
-CLIENT_IP = ("peer", "forwarded", "invalid")
+CLIENT_IP = ("peer", "forwarded", "mapped", "invalid")
 SIGNATURE = ("valid", "invalid", "expired", "malformed", "unknown_key", "replayed", "claimed")
 COMPARISON = ("same", "newly_denied", "newly_allowed", "error")
 KEY_STATE = ("enabled", "disabled", "expired")

@@ -23,8 +23,8 @@ LIST_BYTES = 768  # of an escaped list, with brackets
 CUT = "..."  # ends a text or a list that was cut
 KEYS = (
     *("time", "id", "listener", "mode", "decision", "reason", "principal", "secret_id", "service", "action"),
-    *("access", "resources", "source_ip", "peer", "statements", "revision", "candidate", "duration_us"),
-    *("upstream_status", "upstream_error", "request_id"),
+    *("access", "resources", "source_ip", "egress_ip", "peer", "statements", "revision", "candidate"),
+    *("duration_us", "upstream_status", "upstream_error", "request_id"),
 )
 _TEMPLATE = "{" + ",".join(f'"{key}":%s' for key in KEYS) + "}\n"
 _REVISION_DIGITS = 12
@@ -54,7 +54,8 @@ def log_line(record: Record, upstream_status: int | None, upstream_error: str | 
             _text(record.action),
             _text(entry.access if entry is not None else None),
             _list(record.resources),
-            "null" if record.source_ip is None else f'"{format_address(record.source_ip)}"',
+            _address(record.source_ip),
+            _address(record.egress_ip),
             _text(record.peer),
             _list(decision.statements),
             _text(record.revision[:_REVISION_DIGITS] or None),
@@ -76,6 +77,10 @@ def _moment(seconds: float) -> str:
         text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
         _second = (whole, text)
     return f'"{text}.{micros:06d}Z"'
+
+
+def _address(place: int | None) -> str:
+    return "null" if place is None else f'"{format_address(place)}"'
 
 
 def _text(value: str | None) -> str:

@@ -16,10 +16,11 @@ class Record(NamedTuple):
     time: seconds since the epoch. duration: seconds from frozen headers to decision. entry: the catalog's
     action, or None if the catalog lists none; labels of metrics come from it only. action, service,
     principal: text from the request, or None if it could not be read; never a label. secret_id: already
-    shortened. source_ip: place on the number line of `camguard.ipset`. peer: the address of the socket, as
-    text. client_ip: how the address was found (`peer`, `forwarded`, `invalid`), or None if the request was
-    refused before. signature: the result of the signature check, a word of a closed list, or None without a
-    check. candidate: the decision of the candidate bundle, or None without one.
+    shortened. source_ip: place of the client on the number line of `camguard.ipset`. egress_ip: the place
+    that policies were compared with instead, or None where that is the same (T132). peer: the address of the
+    socket, as text. client_ip: how the address was found (`peer`, `forwarded`, `mapped`, `invalid`), or None
+    if the request was refused before. signature: the result of the signature check, a word of a closed list,
+    or None without a check. candidate: the decision of the candidate bundle, or None without one.
     """
 
     time: float
@@ -34,6 +35,7 @@ class Record(NamedTuple):
     action: str | None
     resources: tuple[str | None, ...]
     source_ip: int | None
+    egress_ip: int | None
     peer: str | None
     client_ip: str | None
     signature: str | None

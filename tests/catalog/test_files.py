@@ -36,6 +36,8 @@ BUY = Action(
     version="2022-12-29",
     bind={"toyId": "ToyIds", "instanceId": "Id"},
     match="any",
+    request_tags=("TagSpecification[].Tags",),
+    parameters=("Region",),
 )
 ADD = Action(
     "toybox", "AddToy", Access.OTHER, Granularity.OPERATION, ("*",), ip_restriction=True, access_guessed=True
@@ -254,6 +256,27 @@ WRONG = [
         "/actions/1/bind/toyID",
         "did you mean 'toyId' or",
         id="a binding of no placeholder",
+    ),
+    pytest.param(
+        _set("actions", 1, "request_tags", to="Tags"),
+        "/actions/1/request_tags",
+        "a list of paths",
+        id="DEC-65 tag parameters that are no list",
+    ),
+    *(
+        pytest.param(
+            _set("actions", 1, "request_tags", to=[path]),
+            "/actions/1/request_tags/0",
+            "the path of a tag parameter",
+            id=f"DEC-65 {path!r} is no path",
+        )
+        for path in ("", "Tags[]", "A[].", ".A", "A.0.B", "[]", "A[0].B", 7)
+    ),
+    pytest.param(
+        _set("actions", 1, "parameters", to=["Action"]),
+        "/actions/1/parameters/0",
+        'must be "Region"',
+        id="DEC-64 another common parameter",
     ),
     pytest.param(
         _set("actions", 1, "note", to="x"), "/actions/1/note", "unknown key", id="an unknown key of an action"

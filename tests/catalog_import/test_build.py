@@ -60,10 +60,12 @@ def test_lost_rows_are_known_before_anything_is_written(tmp_path: Path) -> None:
 
 def test_what_people_added_outlives_a_rebuild(tmp_path: Path) -> None:
     build(tmp_path, ADD, BUY)
-    annotate(tmp_path, "AddToy", version="2022-12-29", match="any", bind={"toyId": "ToyIds"})
+    own = {"request_tags": ["Tags"], "parameters": ["Region"]}
+    annotate(tmp_path, "AddToy", version="2022-12-29", match="any", bind={"toyId": "ToyIds"}, **own)
     (update,) = plan_build([toys(ADD, BUY, CUT)], tmp_path).updates
     action = update.service.actions["AddToy"]
     assert (action.version, action.match, action.bind) == ("2022-12-29", "any", {"toyId": "ToyIds"})
+    assert (action.request_tags, action.parameters) == (("Tags",), ("Region",))
     assert [added.id for added in update.difference.added] == ["toybox:CutToy"]
     assert update.difference.changed == {}
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from camguard.catalog.files import save_all
 from camguard.cli import main
 from camguard.cli.check import describe_why, render
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.explain import Explanation
+from tests.company import OWNER, action, allow, catalog, document, service
 
 OFFICES = ["10.1.0.0/16", "10.2.0.0/16", "203.0.113.0/26", "2001:db8:1::/48", "2001:db8:2::/48"]
 OFFICE, HOME = "10.1.2.3", "198.51.100.7"
@@ -142,6 +145,7 @@ def test_json_holds_the_whole_call_and_the_whole_answer(capsys: pytest.CaptureFi
         "action": "aiart:TextToImage",
         "resources": ["*"],
         "source_ip": OFFICE,
+        "egress_ip": None,
         "time": 1795000000.0,
     }
 
@@ -306,9 +310,82 @@ def test_explain_names_what_the_owner_does_not_own() -> None:
         "action": "cvm:Reboot",
         "resources": [theirs],
         "source_ip": None,
+        "egress_ip": None,
         "time": None,
         "revision": "",
         "explanation": explanation,
     }
     line = f"{theirs}: belongs to another account; the owner is allowed only its own resources"
     assert line in list(render(document, "no statement allows it"))
+
+
+# --- what a call supplies besides address and time --------------------------------------------------------
+
+INSTANCE = "qcs::vm:ap-guangzhou:uin/100100:instance/ins-1"
+SUPPLIED = catalog(
+    service(
+        "vm", action("vm:Stop", "qcs::vm:${region}:uin/${uin}:instance/${InstanceId}"), tag_authorization=True
+    )
+)
+PROXY_KEYS = """
+[client_ip]
+trusted_proxies = ["10.0.0.1"]
+egress = {"10.9.0.0/16" = "203.0.113.7"}
+[attributes]
+header = "x-a"
+keys = ["qcs:mfa", "qcs:vpc"]
+"""
+NOT_TAGGED = {"null_equal": {"qcs:resource_tag/dept": "true"}}
+NOT_REQUESTED = {"null_equal": {"qcs:request_tag/dept": "true"}}
+
+# condition of the only allow, options, exit code
+OPTIONS = [
+    pytest.param({"string_equal": {"vm:region": "gz"}}, ["--region=ap-guangzhou"], 0, id="DEC-64 a region"),
+    pytest.param({"string_equal": {"vm:region": "gz"}}, ["--region=ap-tokyo"], 6, id="DEC-64 another one"),
+    pytest.param({"string_equal": {"vm:region": "gz"}}, [], 6, id="DEC-64 no region"),
+    pytest.param({"string_equal": {"qcs:tag/dept": "rd"}}, [], 0, id="DEC-66 the inventory"),
+    pytest.param({"string_equal": {"qcs:tag/dept": "rd"}}, ["--tag=dept=hr"], 6, id="DEC-66 other tags"),
+    pytest.param(NOT_TAGGED, ["--no-tags"], 0, id="DEC-66 no tags"),
+    pytest.param(NOT_REQUESTED, [], 6, id="DEC-65 tags in the request are not supplied"),
+    pytest.param(NOT_REQUESTED, ["--no-request-tags"], 0, id="DEC-65 no tags in the request"),
+    pytest.param(NOT_REQUESTED, ["--request-tag=dept=rd"], 6, id="DEC-65 a tag in the request"),
+    pytest.param({"ip_equal": {"qcs:ip": "203.0.113.7"}}, ["--ip=10.9.1.1"], 0, id="T132 by the settings"),
+    pytest.param({"ip_equal": {"qcs:ip": "203.0.113.7"}}, ["--ip=10.8.1.1"], 6, id="T132 not mapped"),
+    pytest.param(
+        {"ip_equal": {"qcs:ip": "203.0.113.7"}},
+        ["--ip=10.8.1.1", "--egress=10.8.0.0/16=203.0.113.7"],
+        0,
+        id="T132 by an option",
+    ),
+    pytest.param(
+        {"bool_equal": {"qcs:mfa": "true"}}, ['--attributes={"qcs:mfa": "true"}'], 0, id="T137 an attribute"
+    ),
+    pytest.param(
+        {"string_equal_if_exist": {"qcs:vpc": "v"}}, ['--attributes={"qcs:vpc": []}'], 0, id="T137 absent"
+    ),
+    pytest.param({}, ['--attributes={"qcs:uin": "1"}'], 2, id="T137 a key that is not listed"),
+    pytest.param({}, ["--attributes=x"], 2, id="T137 no JSON"),
+    pytest.param({}, ["--ip=10.8.1.1", "--egress=10.8.0.0/16=::1"], 2, id="T132 two families"),
+]
+
+
+@pytest.mark.parametrize(("condition", "options", "code"), OPTIONS)
+def test_options_supply_what_requests_supply(
+    condition: dict[str, Any],
+    options: list[str],
+    code: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    save_all(SUPPLIED.services.values(), tmp_path / "catalog")
+    (tmp_path / "bundle" / "policies").mkdir(parents=True)
+    (tmp_path / "bundle" / "policies" / "p.json").write_text(document(allow("vm:*", "*", **condition)))
+    people = {"owner": OWNER, "users": {"100200": {"policies": ["p"]}}}
+    (tmp_path / "bundle" / "principals.json").write_text(json.dumps(people))
+    (tmp_path / "bundle" / "resource_tags.json").write_text(json.dumps({INSTANCE: {"dept": "rd"}}))
+    (tmp_path / "camguard.toml").write_text(PROXY_KEYS)
+    call = ["--principal=100200", "--action=vm:Stop", f"--resource={INSTANCE}"]
+    assert main(["check", f"--config={tmp_path / 'camguard.toml'}", *call, *options]) == code
+    out, err = capsys.readouterr()
+    assert ("judged as 203.0.113.7" in out) is (code == 0 and "ip_equal" in condition)
+    assert bool(err) is (code == 2)

@@ -309,3 +309,24 @@ def test_serve_check_prints_the_findings(folder: Path, caplog: pytest.LogCapture
     assert "findings: error 1, warning 3, style 1, accepted 0; errors that this" in caplog.text
     assert "policies/one.json#/statement/0/action: the catalog does not contain" in caplog.text
     assert "(did you mean aiart:TextToImage?) [CG201]" in caplog.text
+
+
+def test_dec_66_the_inventory_of_resource_tags_is_read_too(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = folder / "bundle/resource_tags.json"
+    for text, where in (('{"x": {}}', "#/x"), ("{", ""), ('{"qcs::cvm:::i": {}}', None)):
+        file.write_text(text)
+        assert main(["lint", "--format", "json"]) == 5
+        wanted = [] if where is None else [("ResourceTagsError", f"bundle/resource_tags.json{where}")]
+        assert [(finding["code"], finding["where"]) for finding in found(capsys)] == wanted
+
+
+def test_t132_the_settings_tell_which_addresses_are_mapped(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = folder / "camguard.toml"
+    text = settings.read_text().replace("egress = {} ", 'egress = {"10.1.0.0/16" = "203.0.113.7"} ')
+    settings.write_text(text)
+    assert main(["lint", "--format", "json"]) == 5
+    assert {finding["code"] for finding in found(capsys)} == {"CG434"}

@@ -58,7 +58,7 @@ class BrokenStore:
 class BrokenBundle:
     """A bundle that cannot decide."""
 
-    catalog, owner, revision = BUNDLE.catalog, BUNDLE.owner, "broken"
+    catalog, owner, revision, evaluator = BUNDLE.catalog, BUNDLE.owner, "broken", BUNDLE.evaluator
 
     def __init__(self, error: BaseException) -> None:
         self.decide = Broken(error)

@@ -356,8 +356,10 @@ def test_t122_t133_no_region_binds_no_region_to_a_resource(region: bytes | None)
     assert [found and found.split(":")[3] for found in reply.records[0].resources] == [""]
 
 
-def test_a_region_beside_an_action_header_is_a_parameter_of_the_action_s_own() -> None:
-    assert reply_to(lines=sdk(FROM_OFFICE, x_tc_region=b"ap-b"), query=b"Region=ap-a").detail == "allowed"
+def test_dec_64_a_region_beside_that_of_the_header_is_rejected() -> None:
+    lines = sdk(FROM_OFFICE, x_tc_region=b"ap-b")
+    assert reply_to(lines=lines, query=b"Region=ap-a").detail == "region_invalid"
+    assert reply_to(lines=lines, query=b"Region=ap-b").detail == "allowed"
 
 
 def test_a_version_in_a_query_beside_a_form_is_judged() -> None:

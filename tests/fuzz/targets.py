@@ -19,14 +19,17 @@ from camguard.authn.authenticator import authenticator
 from camguard.authn.credentials import parse_keys
 from camguard.catalog import load_catalog, parse_catalog
 from camguard.catalog_import.page import read_page
+from camguard.enforcement.request_tags import cut_tag_paths, read_request_tags
 from camguard.enforcement.resource_binding import bind_resources
 from camguard.enforcement.target import ServiceIndex
 from camguard.engine.action_index import ActionIndex
 from camguard.engine.principals import read_principals
+from camguard.engine.resource_tags import Inventory, read_inventory
 from camguard.errors import AddressError, BundleError, CatalogError, PolicyError, SettingsError
 from camguard.ipset import IpSet, format_address, parse_address, parse_range
 from camguard.lint import CatalogView, lint
 from camguard.policy.document import parse_document
+from camguard.request.attributes_header import read_attributes
 from camguard.request.body_formats import _read_json, _read_multipart, body_format
 from camguard.request.client_address import forwarded_client, socket_place
 from camguard.request.head import RequestHead, read_head
@@ -56,6 +59,8 @@ TRUSTED = IpSet.of(("10.0.0.0/8", "2001:db8::/32"))
 CATALOG = load_catalog(ROOT / "config" / "catalog")
 VIEW = CatalogView(ActionIndex(CATALOG))
 SERVICES = ServiceIndex(stage.CATALOG, stage.BUNDLE.owner, stage.SETTINGS.hosts.roots, stage.SETTINGS.limits)
+ATTRIBUTE_KEYS = frozenset(("qcs:mfa", "qcs:vpc", "cos:prefix"))
+TAG_PATHS = cut_tag_paths(("TagSpecification[].Tags", "Tags"))
 SIGNED = tc3_head()
 FORM_HEAD = head_of("POST", b"", [("host", HOST), ("content-type", FORM)])
 
@@ -151,6 +156,30 @@ def identity_header(data: bytes) -> object:
     """Identity header of a trusted proxy."""
     head = SIGNED._replace(authorization=None, identity=data)
     return IDENTIFY.caller(head, "aiart", b"{}", (), True, NOW)
+
+
+def attributes_header(data: bytes) -> object:
+    """Attributes header of a trusted proxy (T137)."""
+    return read_attributes(data, ATTRIBUTE_KEYS, peer_trusted=True)
+
+
+def inventory(data: bytes) -> object:
+    """resource_tags.json: what is read finds the tags of every resource that it lists (DEC-66)."""
+    with contextlib.suppress(BundleError):
+        tree = read_json(data, "t", BundleError, "ResourceTagsError")
+        found = read_inventory(tree, "t", stage.BUNDLE.owner)
+        if isinstance(found, Inventory):
+            assert all(found.tags_of(resource) == tags for resource, tags in tree.items())
+        return found
+    return None
+
+
+def request_tags(data: bytes) -> object:
+    """Tags in a JSON body (DEC-65)."""
+    found = _read_json(data, "RunInstances", NAMES, depth=64, limit=1000)
+    tags = None if isinstance(found, Rejection) else read_request_tags(TAG_PATHS, found)
+    assert tags is None or all(key and isinstance(value, str) for key, value in tags.items())
+    return found
 
 
 def forwarded_for(data: bytes) -> object:
@@ -402,6 +431,27 @@ TARGETS: Mapping[str, Target] = {
     ),
     "identity header": Target(
         identity_header, (b"100000000101", b"role/bot"), (b"uin/", b"*", b",", b"role/")
+    ),
+    "attributes header": Target(
+        attributes_header,
+        (b'{"qcs:mfa": "true", "cos:prefix": ["a", "b"], "qcs:vpc": []}', b"{}"),
+        (*JSON_WORDS, b'"qcs:mfa"', b'"qcs:ip"', b'["a"]'),
+    ),
+    "resource_tags.json": Target(
+        inventory,
+        (
+            b'{"qcs::cvm:gz::instance/ins-1": {"dept": "rd"}}',
+            b'{"qcs:id/0:cvm:ap-guangzhou:uid/1250000001:instance/2": {}, "qcs::cvm:::x": {"a": ""}}',
+        ),
+        (*JSON_WORDS, b"qcs:", b":", b"uin/", b"uid/", b"*", b"id/0", b"gz", b"ap-guangzhou"),
+    ),
+    "tags in a request": Target(
+        request_tags,
+        (
+            b'{"TagSpecification":[{"Tags":[{"Key":"dept","Value":"rd"}]}],"Limit":1}',
+            b'{"Tags":[{"TagKey":"a","TagValue":""}]}',
+        ),
+        (*JSON_WORDS, b'"Tags"', b'"Key"', b'"Value"', b'"TagKey"', b'"tags"', b"[]"),
     ),
     "X-Forwarded-For": Target(
         forwarded_for, (b"203.0.113.7, 10.0.0.1",), (*ADDRESS_WORDS, b",", b"\n", b" ")

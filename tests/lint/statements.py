@@ -10,7 +10,8 @@ import pytest
 
 from camguard.catalog.model import Catalog, Granularity
 from camguard.engine.action_index import ActionIndex
-from camguard.lint import CatalogView, Finding, lint
+from camguard.ipset import AddressMap
+from camguard.lint import CatalogView, Finding, Supplies, lint
 from camguard.policy.document import parse_document
 from tests import company
 from tests.company import action, catalog, service
@@ -33,7 +34,7 @@ _SERVICES = catalog(
         "vm",
         action("vm:Reboot", INSTANCE),
         action("vm:Attach", INSTANCE, DISK),
-        action("vm:Run", EVERY_INSTANCE, ip_restriction=False),
+        action("vm:Run", EVERY_INSTANCE, ip_restriction=False, request_tags=("Tags",)),
         "DescribeZones",
         granularity=RESOURCE,
         tag_authorization=True,
@@ -82,8 +83,13 @@ def any_value(**condition: Any) -> Mapping[str, Any]:
     return {f"for_any_value:{operator}": keys for operator, keys in condition.items()}
 
 
-def findings(*statements: Any, whole: str | None = None, **settings: str) -> list[Finding]:
+# A bundle without an inventory, a network whose addresses are mapped, and a key that a proxy may supply.
+SUPPLIES = Supplies(AddressMap.of({"172.16.0.0/12": "203.0.113.7"}), frozenset({"cos:x"}), listed_tags=False)
+
+
+def findings(*statements: Any, whole: str | None = None, **settings: Any) -> list[Finding]:
     text = whole or json.dumps({"version": "2.0", "statement": list(statements)})
+    settings = {"supplies": SUPPLIES, **settings}
     return list(lint(parse_document(text, source="p.json"), VIEW, **settings))
 
 

@@ -5,7 +5,19 @@ from __future__ import annotations
 import pytest
 
 from tests.company import inside, outside
-from tests.lint.statements import ANY, TAG, allow, deny, findings, pointers, table_of_findings, tagged
+from tests.lint.statements import (
+    ANY,
+    SUPPLIES,
+    TAG,
+    allow,
+    deny,
+    findings,
+    pointers,
+    table_of_findings,
+    tagged,
+)
+
+ANY_REQUEST_TAG = tagged("for_any_value:string_equal", "dept&rd", key="qcs:request_tag")
 
 READ_ONLY = {"numeric_equal": {"qcs:read_only_action": 1}}
 # code, where in the statement, statements that have it, statements that almost have it
@@ -73,6 +85,19 @@ ROWS = [
     pytest.param("CG418", "/condition/string_equal/qcs:resource_tag~1env/1",
                  [allow("vm:Reboot", string_equal={TAG: ["a", "a"]})],
                  [allow("vm:Reboot", string_equal={TAG: ["a", "A"]})], id="a value that stands twice"),
+    pytest.param("CG405", "/condition/string_equal/vm:region",
+                 [allow("*", string_equal={"vm:region": "ap-guangzhou"})],
+                 [allow("vm:*", string_equal={"vm:region": "ap-guangzhou"})],
+                 id="DEC-64 the region of another service"),
+    pytest.param("CG405", "/condition/string_equal/cos:y", [allow("art:*", string_equal={"cos:y": "a"})],
+                 [allow("art:*", string_equal={"cos:x": "a"})],
+                 id="T137 a key that the attributes header may supply"),
+    pytest.param("CG432", "/condition/for_any_value:string_equal/qcs:resource_tag",
+                 [allow("vm:Reboot", **ANY)], [allow("art:*", **ANY)],
+                 id="DEC-66 resource tags without an inventory"),
+    pytest.param("CG433", "/condition/for_any_value:string_equal/qcs:request_tag",
+                 [deny("vm:Reboot", **ANY_REQUEST_TAG)], [deny("vm:Run", **ANY_REQUEST_TAG)],
+                 id="DEC-65 request tags of an action whose tag parameter is not known"),
     pytest.param("CG421", "/condition/string_like/qcs:resource_tag~1env",
                  [allow("vm:Reboot", string_like={TAG: "*"})], [allow("vm:Reboot", string_like={TAG: "a*"})],
                  id="a pattern that everything fits"),
@@ -80,6 +105,16 @@ ROWS = [
 
 
 test_a_statement_has_the_finding_or_almost = table_of_findings(ROWS)
+
+
+def test_dec_66_what_resource_tags_without_an_inventory_mean() -> None:
+    """An allow grants nothing, a deny blocks. Nothing is said where an inventory is there, or may be."""
+    for statement, outcome in ((allow, "this allow grants nothing"), (deny, "this deny always applies")):
+        (finding,) = (each for each in findings(statement("vm:Reboot", **ANY)) if each.code == "CG432")
+        assert finding.message.endswith(outcome)
+    for listed in (True, None):
+        supplies = SUPPLIES._replace(listed_tags=listed)
+        assert pointers(findings(allow("vm:Reboot", **ANY), supplies=supplies), "CG432") == []
 
 
 def test_with_the_gateway_judging_addresses_nothing_is_unsupported() -> None:

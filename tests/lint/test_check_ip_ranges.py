@@ -45,6 +45,12 @@ ROWS = [
     pytest.param("CG420", "/condition/ip_equal/qcs:ip",
                  [allow(**inside("10.0.0.0/8", "11.0.0.0/9", "11.128.0.0/9"))],
                  [allow(**inside("255.255.255.255", "::"))], id="three ranges that make one"),
+    pytest.param("CG434", "/condition/ip_equal/qcs:ip/1", [allow(**inside("10.0.0.0/8", "172.20.1.0/24"))],
+                 [allow(**inside("10.0.0.0/8", "172.32.0.0/24"))], id="T132 an allow from mapped addresses"),
+    pytest.param("CG434", "/condition/ip_not_equal/qcs:ip/0", [deny(**outside("172.0.0.0/8"))],
+                 [deny(**outside("203.0.113.7"))], id="T132 a deny from outside of mapped addresses"),
+    pytest.param("CG435", "/condition/ip_equal/qcs:ip/0", [deny(**inside("172.20.1.0/24"))],
+                 [deny(**outside("172.20.1.0/24"))], id="T132 a deny from mapped addresses"),
 ]  # fmt: skip
 
 

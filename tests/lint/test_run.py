@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from camguard.lint import Supplies
 from tests.company import inside, outside
 from tests.lint.statements import ANY, VM, Statement, allow, deny, findings, hours
 
@@ -21,4 +22,4 @@ CLEAN = [
 
 @pytest.mark.parametrize("statements", CLEAN)
 def test_plain_policies_have_no_findings(statements: list[Statement]) -> None:
-    assert findings(*statements) == []
+    assert findings(*statements, supplies=Supplies(listed_tags=True)) == []

@@ -39,6 +39,11 @@ ROWS = (
         ("tests/test_grammar.py",),
         ("tests/test_grammar.py", "tests/catalog", "tests/bundle/test_load.py", *_CALLS),
     ),
+    Row(
+        "camguard/header_names.py",
+        ("tests/test_header_names.py", "tests/request/test_header_rules.py"),
+        ("tests/test_header_names.py", "tests/settings", *_CALLS),
+    ),
     Row("camguard/strict_json.py", ("tests/test_strict_json.py",), ("tests/test_strict_json.py", *_CALLS)),
     *(
         Row(f"camguard/catalog/{name}.py", ("tests/catalog",), ("tests/catalog", *_CALLS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from camguard.policy.keys import OWN, known_keys, operators_of
+from camguard.policy.keys import OWN, attribute_fault, known_keys, operators_of, region_key
 from camguard.policy.operators import OPERATORS
 
 STRINGS = frozenset(
@@ -58,3 +58,24 @@ def test_which_keys_are_the_languages_own() -> None:
     }
     tags = {"qcs:resource_tag", "qcs:request_tag", "qcs:tag"}
     assert tags | {"qcs:ip", "qcs:current_time", "qcs:read_only_action"} == OWN
+
+
+@pytest.mark.parametrize(
+    ("key", "fault"),
+    [
+        pytest.param("qcs:mfa", None, id="T137 a key that camguard does not know"),
+        pytest.param("cos:prefix", None, id="T137 a key of a service"),
+        pytest.param("qcs:ip", "supplies itself", id="T137 the address"),
+        pytest.param("qcs:tag/dept", "supplies itself", id="T137 a tag"),
+        pytest.param("cvm:region", "supplies itself", id="T137 a region"),
+        pytest.param("qcs:mfaa", "is not a condition key (did you mean 'qcs:mfa'", id="T137 a misspelt key"),
+    ],
+)
+def test_which_keys_a_proxy_may_supply(key: str, fault: str | None) -> None:
+    found = attribute_fault(key)
+    assert (fault is None) is (found is None)
+    assert (fault or "") in (found or "")
+
+
+def test_dec_64_the_region_key_of_an_action() -> None:
+    assert region_key("cvm:RunInstances") == "cvm:region"

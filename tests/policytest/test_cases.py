@@ -55,6 +55,8 @@ WRONG = [
         "list of",
         id="a context of the wrong shape",
     ),
+    pytest.param(TEST + 'region = "gz"', "region", "must be a region such as", id="DEC-64 an old code"),
+    pytest.param('egress = {"10.0.0.0/8" = "::1"}' + TEST, "egress", "family of ::1", id="T132 two families"),
     pytest.param(TEST + "context = 1", "context", "must be a table", id="a context that is none"),
     pytest.param(
         TEST + "request_tags = {a = 1}", "request_tags, a", "must be a string", id="tags that are no text"
@@ -121,4 +123,22 @@ def test_tags_and_context_reach_the_call(folder: Path) -> None:
     write_test(
         folder, TEST + 'context = {"qcs:mfa" = ["true"]}\nresource_tags = {a = "b"}\nrequest_tags = {}\n'
     )
+    assert main(["test"]) == 0
+
+
+def test_dec_64_a_region_reaches_the_call(folder: Path) -> None:
+    text = document(allow("aiart:TextToImage", string_equal={"aiart:region": "gz"}))
+    (folder / "bundle/policies/aiart-create.json").write_text(text)
+    write_test(folder, TEST)
+    assert main(["test"]) == 4
+    write_test(folder, TEST + 'region = "ap-guangzhou"\n')
+    assert main(["test"]) == 0
+
+
+def test_t132_addresses_of_tests_are_mapped_by_the_egress_of_their_file(folder: Path) -> None:
+    text = document(allow("aiart:TextToImage", ip_equal={"qcs:ip": "203.0.113.7"}))
+    (folder / "bundle/policies/aiart-create.json").write_text(text)
+    write_test(folder, TEST)
+    assert main(["test"]) == 4
+    write_test(folder, 'egress = {"10.0.0.0/8" = "203.0.113.7"}\n' + TEST)
     assert main(["test"]) == 0

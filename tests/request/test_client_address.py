@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camguard.ipset import IpSet, format_address, parse_address
+from camguard.ipset import AddressMap, IpSet, format_address, parse_address
 from camguard.request.client_address import (
     AddressRules,
     ClientAddress,
@@ -495,3 +495,50 @@ def test_t05_a_rewritten_peer_is_found_out_whichever_header_counts() -> None:
     lines = sdk((b"x-forwarded-for", f"{PROXY}:42".encode()))
     assert reply_to(FORWARDED, lines=lines, client=(PROXY, 42)).detail == "client_ip_invalid"
     assert reply_to(FORWARDED, lines=lines, client=(PROXY, 43)).detail == "no_allow"
+
+
+# --- the address that policies mean (T132) ----------------------------------------------------------------
+
+EGRESS = changed("client_ip", egress=AddressMap.of({"192.168.0.0/16": OFFICE, "192.168.9.0/24": ELSEWHERE}))
+
+# client of the socket, lines of x-forwarded-for, detail, address found, address judged if it is another one
+MAPPED = [
+    pytest.param("192.168.1.1", (), "allowed", "192.168.1.1", OFFICE, id="T132 a client of a mapped range"),
+    pytest.param("192.168.9.1", (), "no_allow", "192.168.9.1", ELSEWHERE, id="T132 the longest range wins"),
+    pytest.param(
+        PROXY, ("192.168.1.1",), "allowed", "192.168.1.1", OFFICE, id="T132 what a trusted proxy forwards"
+    ),
+    pytest.param(OFFICE, (), "allowed", OFFICE, None, id="T132 a client of no mapped range"),
+    pytest.param("192.167.0.1", (), "no_allow", "192.167.0.1", None, id="T132 one address below the range"),
+    pytest.param("192.169.0.0", (), "no_allow", "192.169.0.0", None, id="T132 one address above the range"),
+]
+
+
+@pytest.mark.parametrize(("client", "forwarded", "detail", "found", "judged"), MAPPED)
+def test_the_address_that_policies_are_compared_with(
+    client: str, forwarded: tuple[str, ...], detail: str, found: str, judged: str | None
+) -> None:
+    for signed in (False, True):
+        extra = ((b"authorization", b"TC3"),) if signed else ()
+        lines = sdk(*((b"x-forwarded-for", value.encode()) for value in forwarded), *extra)
+        reply = Play(EGRESS).reply_to(lines=lines, client=(client, 1))
+        record = reply.records[0]
+        assert reply.detail == detail
+        assert record.source_ip == parse_address(found)
+        assert record.egress_ip == (None if judged is None else parse_address(judged))
+        assert (record.client_ip == "mapped") is (judged is not None)
+
+
+def test_t132_trust_is_decided_by_the_address_that_was_found() -> None:
+    """A mapped client does not become a proxy, nor does a proxy cease to be one."""
+    toproxy = changed("client_ip", egress=AddressMap.of({"192.168.0.0/16": PROXY, "10.0.0.0/8": ELSEWHERE}))
+    lines = sdk((b"x-forwarded-for", OFFICE.encode()))
+    stranger = Play(toproxy).reply_to(lines=lines, client=("192.168.1.1", 1))
+    assert (stranger.detail, stranger.records[0].egress_ip) == ("no_allow", parse_address(PROXY))
+    assert Play(toproxy).reply_to(lines=lines, client=(PROXY, 1)).detail == "allowed"
+
+
+def test_t132_the_address_is_mapped_once() -> None:
+    chain = AddressMap.of({"192.168.0.0/16": "172.16.0.1", "172.16.0.0/12": OFFICE})
+    reply = Play(changed("client_ip", egress=chain)).reply_to(lines=sdk(), client=("192.168.1.1", 1))
+    assert reply.records[0].egress_ip == parse_address("172.16.0.1")

@@ -83,7 +83,7 @@ def test_a_layout_takes_values_by_their_places() -> None:
     found = layout(*names)
     values = (*names, None)  # each value is the name itself, and None stands behind them
     assert found.signing(values) == (None,) * len(SIGNING)
-    deciding = (b"host", None, b"x-tc-action", None, None, IDENTITY)
+    deciding = (b"host", None, b"x-tc-action", None, None, IDENTITY, None)
     assert found.deciding(values) == (*deciding, FORWARDED, FORWARDED)
     assert found.forwarded_for(values) == (FORWARDED, FORWARDED)
     assert found.onward(names) == (b"x-tc-action", b"host", b"x-note", b"content-length")

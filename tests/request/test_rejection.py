@@ -39,6 +39,8 @@ auth_malformed 403 AuthFailure.InvalidAuthorization
 principal_conflict 403 AuthFailure.InvalidAuthorization
 identity_header_untrusted 403 AuthFailure.InvalidAuthorization
 identity_header_invalid 403 AuthFailure.InvalidAuthorization
+attributes_header_untrusted 403 AuthFailure.InvalidAuthorization
+attributes_header_invalid 403 AuthFailure.InvalidAuthorization
 unsigned_payload 403 AuthFailure.InvalidAuthorization
 secret_id_unknown 403 AuthFailure.SecretIdNotFound
 signature_invalid 403 AuthFailure.SignatureFailure

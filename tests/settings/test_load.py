@@ -59,7 +59,7 @@ def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
     "switch",
     [
         *("identity.allow_v1", "identity.allow_unsigned_payload", "identity.bind_signatures"),
-        *("client_ip.allow_any_proxy", "client_ip.trust_unix_socket"),
+        *("client_ip.allow_any_proxy", "client_ip.trust_unix_socket", "client_ip.allow_any_egress"),
     ],
 )
 def test_what_loosens_is_off_by_default(tmp_path: Path, switch: str) -> None:
@@ -85,6 +85,9 @@ def test_the_shipped_file_names_every_setting() -> None:
     ]
     assert missing == []
 
+
+PROXIED = '[client_ip]\ntrusted_proxies = ["10.0.0.1"]\n'
+ATTRIBUTES = PROXIED + '[attributes]\nheader = "x-a"\nkeys = '
 
 GOOD = [
     pytest.param('[catalog]\npath = "/etc/c"', "catalog.path", "/etc/c", id="an absolute path stays"),
@@ -113,6 +116,30 @@ GOOD = [
         "client_ip.trusted_proxies",
         ["0.0.0.0/0"],
         id="every address may be a proxy if two settings agree",
+    ),
+    pytest.param(
+        '[client_ip]\negress = {"10.0.0.0/8" = "203.0.113.7"}',
+        "client_ip.egress",
+        {"10.0.0.0/8": "203.0.113.7"},
+        id="T132 a range and the address that policies mean",
+    ),
+    pytest.param(
+        '[client_ip]\negress = {"0.0.0.0/0" = "203.0.113.7"}\nallow_any_egress = true',
+        "client_ip.egress",
+        {"0.0.0.0/0": "203.0.113.7"},
+        id="T132 every address may be mapped if two settings agree",
+    ),
+    pytest.param(
+        f'{PROXIED}[attributes]\nheader = "X-Camguard-Attributes"\nkeys = ["qcs:mfa"]',
+        "attributes.header",
+        "x-camguard-attributes",
+        id="T137 an attributes header in lower case",
+    ),
+    pytest.param(
+        f'{PROXIED}[attributes]\nheader = "x-a"\nkeys = ["qcs:vpc", "cos:prefix", "qcs:vpc"]',
+        "attributes.keys",
+        ["cos:prefix", "qcs:vpc"],
+        id="T137 keys without repetitions",
     ),
     pytest.param('[enforcement]\ncandidate = ""', "enforcement.candidate", None, id="no candidate"),
     pytest.param('[decision_log]\npath = ""', "decision_log.path", "", id="no log"),
@@ -363,6 +390,79 @@ BAD = [
 ]
 
 
+BAD += [
+    pytest.param(f"[client_ip]\negress = {value}", f"#/client_ip/egress{message}", id=f"T132 egress {value}")
+    for value, message in (
+        ("[]", ": a list is not a table such as"),
+        ('"x"', ": 'x' is not a table such as"),
+        ('{"10.0.0.0/8" = 1}', "/10.0.0.0~18: 1 is not text"),
+        ('{"10.0.0.0/8" = "::1"}', "/10.0.0.0~18: '10.0.0.0/8' is not of the address family of ::1"),
+        ('{"10.0.0.0/8" = "1.2.3.0/24"}', "/10.0.0.0~18: '1.2.3.0/24' is not an IP address"),
+        ('{"x" = "1.2.3.4"}', "/x: 'x' is not an IP address"),
+        (
+            '{"10.0.0.0/8" = "1.2.3.4", "10.9.9.9/8" = "1.2.3.4"}',
+            ": '10.9.9.9/8' is the same range as another",
+        ),
+        ('{"0.0.0.0/0" = "1.2.3.4"}', ": maps all of 0.0.0.0/0"),
+        ('{"0.0.0.0/1" = "1.2.3.4", "128.0.0.0/1" = "1.2.3.4"}', ": maps all of 0.0.0.0/0"),
+        ('{"::/0" = "::1"}', ": maps all of ::/0"),
+    )
+]
+BAD += [
+    pytest.param(
+        f'{ATTRIBUTES}["{key}"]', f"#/attributes/keys/0: '{key}' is a condition key that", id=f"T137 {key}"
+    )
+    for key in (
+        *(
+            "qcs:ip",
+            "qcs:current_time",
+            "qcs:resource_tag",
+            "qcs:resource_tag/dept",
+            "qcs:request_tag",
+            "qcs:tag/a",
+        ),
+        *("qcs:uin", "qcs:owner_uin", "qcs:read_only_action", "cvm:region", "vpc:region"),
+    )
+]
+BAD += [
+    pytest.param(f"{PROXIED}[attributes]\n{text}", f"#/attributes/{message}", id=f"T137 {text}")
+    for text, message in (
+        ('header = "x-a"', "keys: lists no condition key"),
+        ('keys = ["qcs:mfa"]', "header: names no header"),
+        ('header = "x-a"\nkeys = ["qcs:mfaa"]', "keys/0: 'qcs:mfaa' is not a condition key (did you mean"),
+        ('header = "x_a"\nkeys = ["qcs:mfa"]', "header: 'x_a' is not a header name"),
+        *(
+            (f'header = "{name}"\nkeys = ["qcs:mfa"]', f"header: {end}")
+            for name, end in (
+                *(("x-camguard-principal", "'x-camguard-principal' is a header with another meaning"),),
+                *(("X-Camguard-Service", "'X-Camguard-Service' is a header with another meaning"),),
+                *(("x-camguard-request-id", "'x-camguard-request-id' is a header with another meaning"),),
+                *(("x-real-ip", "'x-real-ip' is a header with another meaning"),),
+                *(("x-original-url", "'x-original-url' is a header with another meaning"),),
+                *(("remote-user", "'remote-user' is a header with another meaning"),),
+                *(
+                    (name, f"'{name}' is a reserved header")
+                    for name in ("host", "x-tc-action", "x-forwarded-for")
+                ),
+                *((name, f"'{name}' is a reserved header") for name in ("forwarded", "connection", "cookie")),
+            )
+        ),
+    )
+]
+BAD += [
+    pytest.param(
+        '[identity]\nheader = "x-a"\n' + ATTRIBUTES + '["qcs:mfa"]',
+        "#/attributes/header: x-a is the header of identity.header",
+        id="T137 the identity header",
+    ),
+    pytest.param(
+        '[attributes]\nheader = "x-a"\nkeys = ["qcs:mfa"]',
+        "#/attributes/header: attributes are accepted from trusted proxies only",
+        id="T137 no trusted proxy",
+    ),
+]
+
+
 @pytest.mark.parametrize(("toml", "message"), BAD)
 def test_a_bad_value(tmp_path: Path, toml: str, message: str) -> None:
     problems = problems_of(tmp_path, toml)
@@ -407,6 +507,13 @@ OVERRIDES = [
     pytest.param("IDENTITY__ALLOW_V1", "true", "identity.allow_v1", True, id="a switch"),
     pytest.param("GATEWAY__ADMIN_HOSTS", '["A.example"]', "gateway.admin_hosts", ["a.example"], id="names"),
     pytest.param("HOSTS__ROOTS", '["a.example"]', "hosts.roots", ["a.example"], id="a list"),
+    pytest.param(
+        "CLIENT_IP__EGRESS",
+        '{"10.0.0.0/8" = "203.0.113.7"}',
+        "client_ip.egress",
+        {"10.0.0.0/8": "203.0.113.7"},
+        id="a table",
+    ),
     pytest.param("UPSTREAM__DEFAULT", "echo", "upstream.default", "echo", id="an upstream"),
     pytest.param(
         "UPSTREAM__AIART", "http://h:1", "upstream.aiart", "http://h:1", id="an upstream of a service"

@@ -54,6 +54,7 @@ def record_of(entry: Action | None = None, reason: Reason = Reason.ALLOWED, **ch
         action=entry.name if entry else None,
         resources=("*",),
         source_ip=parse_address("10.1.2.3"),
+        egress_ip=None,
         peer="127.0.0.1",
         client_ip="peer",
         signature="valid",

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from camguard.catalog.model import Action
 from camguard.engine.decision import Decision, Reason
+from camguard.ipset import parse_address
 from camguard.telemetry.exposition import UPSTREAM_ERROR
 from camguard.telemetry.log_line import LINE_BYTES, TEXT_BYTES, log_line
 from camguard.telemetry.record import NO_REPLY, REPLY_INCOMPLETE
@@ -19,8 +20,8 @@ from tests.telemetry.samples import action_of, record_of
 
 KEYS = [
     *("time", "id", "listener", "mode", "decision", "reason", "principal", "secret_id", "service", "action"),
-    *("access", "resources", "source_ip", "peer", "statements", "revision", "candidate", "duration_us"),
-    *("upstream_status", "upstream_error", "request_id"),
+    *("access", "resources", "source_ip", "egress_ip", "peer", "statements", "revision", "candidate"),
+    *("duration_us", "upstream_status", "upstream_error", "request_id"),
 ]
 
 ACT = action_of("aiart", "TextToImage")
@@ -50,6 +51,7 @@ def test_an_allowed_call() -> None:
         "access": "write",
         "resources": ["*"],
         "source_ip": "10.1.2.3",
+        "egress_ip": None,
         "peer": "127.0.0.1",
         "statements": ["all#0"],
         "revision": "0123456789ab",
@@ -74,8 +76,8 @@ def test_a_request_that_could_not_be_read_has_the_same_keys() -> None:
     found = read(log_line(record_of(None, Reason.MALFORMED, resources=(), revision="", **unread), None))
     assert (found["decision"], found["reason"]) == ("deny", "malformed")
     assert {key for key, value in found.items() if value is None} == {
-        *("principal", "secret_id", "service", "action", "access", "source_ip", "peer", "revision"),
-        *("candidate", "upstream_status", "upstream_error"),
+        *("principal", "secret_id", "service", "action", "access", "source_ip", "egress_ip", "peer"),
+        *("revision", "candidate", "upstream_status", "upstream_error"),
     }
 
 
@@ -160,7 +162,8 @@ def test_the_worst_of_all_is_one_short_line() -> None:
     entry = Action("aiart", worst, ACT.access, ACT.granularity, ("*",), ip_restriction=True)
     decision = Decision(Reason.UNDETERMINED_DENY, (worst,) * 1000)
     changes: dict[str, Any] = dict.fromkeys(FIELDS, worst)
-    changes |= {"source_ip": (1 << 32) + (1 << 128) - 1, "resources": (worst,) * 1000, "revision": worst}
+    place = (1 << 32) + (1 << 128) - 1
+    changes |= {"source_ip": place, "egress_ip": place, "resources": (worst,) * 1000, "revision": worst}
     record = record_of(entry, decision=decision, candidate=decision, duration=1e9, **changes)
     found = read(log_line(record, 599, REPLY_INCOMPLETE))
     assert len(found["principal"].encode("ascii", "backslashreplace")) <= TEXT_BYTES
@@ -174,3 +177,8 @@ def test_the_worst_of_all_is_one_short_line() -> None:
 def test_any_line_can_be_read(texts: dict[str, Any], resources: list[str | None], status: int | None) -> None:
     found = read(log_line(record_of(ACT, resources=tuple(resources), **texts), status))
     assert found["upstream_status"] == status
+
+
+def test_t132_the_address_that_was_judged_stands_beside_the_one_that_was_found() -> None:
+    found = read(log_line(record_of(ACT, egress_ip=parse_address("203.0.113.7")), None))
+    assert (found["source_ip"], found["egress_ip"]) == ("10.1.2.3", "203.0.113.7")
