@@ -73,12 +73,58 @@ def no_alias(pattern: str, region: str, unclear: Any) -> Any:
     return plain if region else RIGHT["region_truth"](pattern, region, unclear)
 
 
-def every_account(account: str, query: Any) -> str:
-    return str(RIGHT["own_account"]("" if account == "uin/100200" else account, query))
+def every_account(account: str, query: Any) -> Any:
+    return RIGHT["named_account"]("" if account == "uin/100200" else account, query)
 
 
-def no_app_id(account: str, query: Any) -> str:
-    return str(RIGHT["own_account"](account, query._replace(app_id="")))
+def no_app_id(account: str, query: Any) -> Any:
+    return RIGHT["named_account"](account, query._replace(app_id=""))
+
+
+def bare_is_word(account: str, query: Any) -> Any:
+    return None if account.isdigit() else RIGHT["named_account"](account, query)
+
+
+def words_are_own(account: str, query: Any) -> Any:
+    return RIGHT["named_account"](account, query) or RIGHT["named_account"]("", query)
+
+
+def words_are_foreign(pattern: str, account: str, query: Any, _: Any) -> Any:
+    return RIGHT["account_truth"](pattern, account, query, False)
+
+
+def exact_service(pattern: str, service: str, _: Any) -> Any:
+    return pattern in {"", "*", service}
+
+
+def starred_service(pattern: str, service: str, unclear: Any) -> Any:
+    return RIGHT["star"](pattern, service) or RIGHT["service_truth"](pattern, service, unclear)
+
+
+def caseless_region(pattern: str, region: str, unclear: Any) -> Any:
+    return RIGHT["region_truth"](pattern.lower(), region.lower(), unclear)
+
+
+def exact_region(pattern: str, region: str, unclear: Any) -> Any:
+    found = RIGHT["region_truth"](pattern, region, unclear)
+    return False if region and found is not True else found
+
+
+def address_passed(text: str, key: str, wanted: Any, query: Any) -> Any:
+    return RIGHT["clause_truth"](text, key, wanted, query._replace(ip=True))
+
+
+def address_unknown(text: str, key: str, wanted: Any, query: Any) -> Any:
+    in_doubt_always = key == "qcs:ip" and not query.ip
+    return None if in_doubt_always else RIGHT["clause_truth"](text, key, wanted, query)
+
+
+def reads_by_table(name: str, row: Any) -> Any:
+    return RIGHT["read_only"](name, {**row, "read_only": True})
+
+
+def reads_by_guess(name: str, row: Any) -> Any:
+    return RIGHT["read_only"](name, {**row, "access_guessed": False})
 
 
 def all_is_owned(*_: Any) -> bool:
@@ -255,8 +301,8 @@ WRONG: dict[str, tuple[str, Callable[..., Any]]] = {
     "six segments that end in a star are the star (DEC-45)": ("unaddressed_truth", six_stars),
     "a request without a region is in every region (CAM 5.3)": ("region_truth", no_region),
     "short regions are words of their own (DEC-16)": ("region_truth", no_alias),
-    "another account is known by another name (DEC-14)": ("own_account", every_account),
-    "an APPID is no account (CAM 5.3)": ("own_account", no_app_id),
+    "another account is known by another name (DEC-14)": ("named_account", every_account),
+    "an APPID is no account (CAM 5.3)": ("named_account", no_app_id),
     "the owner may use anybody's resources (CAM 10.3)": ("owned", all_is_owned),
     "X/* and a trailing slash say nothing (DEC-15)": ("segment_truth", only_stars),
     "X/* and a trailing slash match (DEC-15)": ("segment_truth", prefixes),
@@ -284,7 +330,17 @@ WRONG: dict[str, tuple[str, Callable[..., Any]]] = {
     "a mapped address is IPv6 (DEC-24)": ("address", unmapped),
     "a role has a number (DEC-34)": ("variables_of", role_number),
     "a variable without a value is empty (DEC-34)": ("filled", empty_value),
-    "every action knows its address (U1)": ("supplied", query_with(ip=True)(oracle.supplied)),
+    "the cloud always passes the address (DEC-62)": ("clause_truth", address_passed),
+    "an address without support is always unknown (DEC-62)": ("clause_truth", address_unknown),
+    "bare digits are no account (DEC-59)": ("named_account", bare_is_word),
+    "words name the owner (DEC-59)": ("named_account", words_are_own),
+    "words name somebody else (DEC-59)": ("account_truth", words_are_foreign),
+    "letters of a service are exact (DEC-60)": ("service_truth", exact_service),
+    "a star in a service is a wildcard (DEC-60)": ("service_truth", starred_service),
+    "letters of a region do not matter (DEC-60)": ("region_truth", caseless_region),
+    "letters of a region are exact (DEC-60)": ("region_truth", exact_region),
+    "an action reads by its table alone (DEC-56)": ("read_only", reads_by_table),
+    "a guessed access is one (DEC-56)": ("read_only", reads_by_guess),
     "every product knows its tags (CAM 11.5)": ("supplied", query_with(tags=True)(oracle.supplied)),
     "general policies are forgotten (DEC-42)": ("layers_of", layers_without(general=())),
     "account levels are forgotten (CAM 10.3)": ("layers_of", layers_without(account=())),

@@ -157,7 +157,7 @@ class _Files:
 
     def _read(self, path: Path, limit: int = DOCUMENT_BYTES) -> tuple[str, bytes]:
         raw, name = read_file(path, limit), display_path(path)
-        self.texts[name] = raw.decode(errors="replace")
+        self.texts[name] = raw.decode(errors="replace").removeprefix("\ufeff")
         return name, raw
 
     def _policy(self, path: Path) -> Policy | None:

@@ -71,14 +71,21 @@ def doubtful_segments(view: StatementView) -> Iterator[Finding]:
                 message = (
                     f"{pattern.service!r} is {near[0]!r} only if letter case is ignored or '*' is a wildcard"
                 )
-                yield found("CG321", where, f"{message}, so {view.outcome}", near[0])
+                yield found("CG321", where, f"{message}, so {_in_doubt(view)}", near[0])
         if _BARE_ACCOUNT.fullmatch(account):
             message = f"the account {account!r} lacks its kind and is read as 'uin/{account}'"
             yield found("CG121", where, message, f"uin/{account}")
         elif not ACCOUNT.fullmatch(account):
-            message = f"the account segment {account!r} names no account, so {view.outcome}"
+            message = f"the account segment {account!r} names no account, so {_in_doubt(view)}"
             yield found("CG320", where, message, "an empty segment, which means the owner, or uin/<digits>")
         yield from _region(view, pattern)
+
+
+def _in_doubt(view: StatementView) -> str:
+    """Return what becomes of a resource of which one segment is in doubt."""
+    if view.allows:
+        return "this resource grants nothing"
+    return "the deny applies wherever the rest of the resource matches"
 
 
 def _region(view: StatementView, pattern: ResourcePattern) -> Iterator[Finding]:
@@ -87,7 +94,7 @@ def _region(view: StatementView, pattern: ResourcePattern) -> Iterator[Finding]:
         return
     near = next((each for each in sorted(known) if region_match(region, each, mismatch=None) is None), "")
     if near:
-        message = f"{region!r} is {near!r} only if letter case is ignored, so {view.outcome}"
+        message = f"{region!r} is {near!r} only if letter case is ignored, so {_in_doubt(view)}"
         yield found("CG321", pattern.where, message, near)
     else:
         message = f"the list of known regions does not contain {region!r}"

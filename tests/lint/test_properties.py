@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
+from math import isfinite
 from typing import Any
 
 import pytest
@@ -97,7 +98,9 @@ def take_out(worlds: int, seed: int) -> Counter[str]:
         catalog = to_catalog(world.catalog)
         # Time and address are always known of a call that came over HTTP.
         queries = [
-            to_call(call) for call in calls if call["time"] is not None and call["source_ip"] is not None
+            to_call(call)
+            for call in calls
+            if call["time"] is not None and isfinite(call["time"]) and call["source_ip"] is not None
         ]
         bundle = to_bundle(catalog, world.policies, world.principals, **world.settings)
         before = [bundle.decide(call).reason for call in queries]
