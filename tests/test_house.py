@@ -58,7 +58,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         *("patterns", "values", "operators", "keys", "model"),
         *("actions", "resources", "conditions", "document"),
     ),
-    "catalog": ("model", "files", "diff"),
+    "catalog": ("known_services", "model", "labels", "files", "diff"),
     "catalog_import": ("lines", "words", "tables", "merge", "page", "build"),
     "engine": (
         *("call", "decision", "attributes", "action_index", "layers", "principals", "intervals"),
