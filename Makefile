@@ -29,9 +29,13 @@ coverage: $(VENV)/installed-dev
 heavy: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest -n 0 -m heavy
 
-# Every small fault put into what decides must make a test fail: some forty minutes.
+# Every small fault put into what decides must make a test fail: one to two hours, in two processes. What was
+# judged is kept in ~/.cache/camguard, so that an interrupted run continues.
 mutation: $(VENV)/installed-dev
-	$(VENV)/bin/python -m tests.mutation
+	$(MAKE) --jobs=2 --keep-going mutation-shard-1 mutation-shard-2
+
+mutation-shard-%: $(VENV)/installed-dev
+	$(VENV)/bin/python -m tests.mutation --shard $*/2
 
 bench: $(VENV)/installed-dev
 	$(PIP) install --group bench

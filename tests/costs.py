@@ -166,7 +166,7 @@ REQUESTS: Mapping[str, ClientRequest] = {
 def guarded() -> stage.Play:
     """Return a middleware with empty caches that accepts v1 and TC3 signatures."""
     rules = IdentitySettings(mode="either", allow_v1=True)
-    return stage.Play(who=authenticator(rules, Held()), clock=lambda: float(signing.NOW))
+    return stage.Play(authentication=authenticator(rules, Held()), clock=lambda: float(signing.NOW))
 
 
 async def _application(scope: Mapping[str, Any], receive: Any, send: Any) -> None:

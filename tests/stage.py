@@ -1,4 +1,4 @@
-"""What the edge's tests are played on: a small company, one call that passes, and ways to spoil it."""
+"""The stage of the request tests: a small company, one call that passes, and ways to change it."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def enforcement(**values: Any) -> Settings:
     return replace(SETTINGS, enforcement=EnforcementSettings(**values))
 
 
-class Held:
+class FixedPolicies:
     """A store that never changes."""
 
     def __init__(self, bundle: Bundle | None = BUNDLE, *, stale: bool = False) -> None:
@@ -166,8 +166,8 @@ class Held:
         self.fresh_until = -inf if stale else inf
 
 
-class Known:
-    """An identity that is never in doubt: of one principal, whatever the request says."""
+class FixedCaller:
+    """An authentication that finds one caller, whatever the request holds."""
 
     def __init__(self, principal: str = ALICE, *, body: bool = False) -> None:
         self.found: Caller | Rejection = Caller(principal, None, None, None)
@@ -202,6 +202,19 @@ class Known:
     def needs_body(self, head: RequestHead) -> bool:
         assert head.method == "POST"
         return self.body
+
+
+class Broken:
+    """A stand-in that raises an error when it is called or read."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        raise self.error
+
+    def __getitem__(self, _: Any) -> Any:
+        raise self.error
 
 
 @dataclass
@@ -301,13 +314,13 @@ class Play:
         self.records: list[Record] = []
         self.concluded: list[tuple[Record, int | None]] = []
         self.reached: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
-        self.who = parts.pop("who", Known())
+        self.authentication = parts.pop("authentication", FixedCaller())
         observers = parts.pop("observers", ())
-        conclusions = parts.pop("conclusions", (lambda *told: self.concluded.append(told),))
+        conclusions = parts.pop("conclusions", (lambda *args: self.concluded.append(args),))
         self.guard = Guard(
             settings,
-            parts.pop("policies", Held()),
-            self.who,
+            parts.pop("policies", FixedPolicies()),
+            self.authentication,
             observers=(self.records.append, *observers),
             conclusions=conclusions,
             clock=parts.pop("clock", lambda: NOW),
@@ -352,12 +365,12 @@ class Play:
             self.guard,
         )
 
-    def ask(self, **request: Any) -> Reply:
+    def reply_to(self, **request: Any) -> Reply:
         """Serve one request in an event loop of its own."""
         return asyncio.run(self.serve(Request(**request)))
 
 
-def ask(settings: Settings = SETTINGS, *, who: Any = None, **request: Any) -> Reply:
+def reply_to(settings: Settings = SETTINGS, *, authentication: Any = None, **request: Any) -> Reply:
     """Return what comes of one request to a fresh middleware."""
     request.setdefault("lines", sdk((b"x-forwarded-for", OFFICE.encode())))
-    return Play(settings, who=who or Known()).ask(**request)
+    return Play(settings, authentication=authentication or FixedCaller()).reply_to(**request)

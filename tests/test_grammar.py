@@ -39,7 +39,7 @@ from camguard.policy.model import Effect
 from camguard.policy.resources import Owner, read_resource
 from camguard.settings import IdentitySettings
 from tests.company import allow, bundle, policy
-from tests.stage import NOW, QUIET, SETTINGS, Held, Play, sdk
+from tests.stage import NOW, QUIET, SETTINGS, FixedPolicies, Play, sdk
 
 OWNER = {"uin": "100000000001", "app_id": "1250000001"}
 
@@ -200,7 +200,7 @@ def test_whatever_loads_can_be_called_over_http(service: str, name: str, uin: st
     }
     found = bundle([ALLOW_ALL], catalog, {"owner": OWNER, **kept})
     rules = IdentitySettings(mode="header")
-    play = Play(SETTINGS, policies=Held(found), who=Authenticator(rules, None))
+    play = Play(SETTINGS, policies=FixedPolicies(found), authentication=Authenticator(rules, None))
     for principal in callers:
         assert found.decide(Call(principal, f"{service}:{name}", 0, NOW))
         lines = sdk(
@@ -208,7 +208,7 @@ def test_whatever_loads_can_be_called_over_http(service: str, name: str, uin: st
             host=f"{service}.tencentcloudapi.com".encode(),
             x_tc_action=name.encode(),
         )
-        reply = play.ask(lines=lines)
+        reply = play.reply_to(lines=lines)
         assert reply.passed, (principal, service, name, reply.detail)
 
 
@@ -247,11 +247,11 @@ def test_what_a_hyphen_names_is_bound_in_a_call() -> None:
     wanted = "qcs::cvm:ap-guangzhou:uin/100000000001:instance/ins-1"
     people = {"owner": OWNER, "users": {"100000000101": {"policies": ["one"]}}}
     found = bundle([policy("one", allow("cvm:*", wanted))], catalog_of("cvm", row), people)
-    play = Play(policies=Held(found))
+    play = Play(policies=FixedPolicies(found))
     lines = sdk(host=b"cvm.tencentcloudapi.com", x_tc_action=b"StopInstances")
     lines = (*lines, (b"x-tc-region", b"ap-guangzhou"))
-    assert play.ask(lines=lines, chunks=(b'{"InstanceId": "ins-1"}',)).passed
-    assert not play.ask(lines=lines, chunks=(b'{"InstanceId": "ins-2"}',)).passed
+    assert play.reply_to(lines=lines, chunks=(b'{"InstanceId": "ins-1"}',)).passed
+    assert not play.reply_to(lines=lines, chunks=(b'{"InstanceId": "ins-2"}',)).passed
 
 
 # A row of a catalog file that no request could call as it stands, the place and words of the error.

@@ -54,6 +54,12 @@ ORDER = (
 # The same inside a package, for its modules: a package that has a row here lists all of its modules, each of
 # which imports only names to its left. In a package without a row no import may lead back to its beginning.
 INSIDE: dict[str, tuple[str, ...]] = {
+    "request": (
+        *("rejection", "header_rules", "head", "client_address"),
+        *("params", "multipart", "body_formats", "deadline", "waiting", "body"),
+    ),
+    "authn": ("credentials", "tc3", "hmac_v1", "replay_guard", "authenticator"),
+    "enforcement": ("resource_binding", "target", "outcome", "late", "guard"),
     "policy": (
         *("patterns", "values", "operators", "keys", "model"),
         *("actions", "resources", "conditions", "document"),

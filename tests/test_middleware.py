@@ -49,7 +49,7 @@ async def echo(request: Request) -> Response:
     return JSONResponse({"Response": {"Echo": await request.json(), "By": decision.statements}})
 
 
-class Told(NamedTuple):
+class Reply(NamedTuple):
     """What an application answered."""
 
     status: int
@@ -57,7 +57,7 @@ class Told(NamedTuple):
     response: dict[str, Any]
 
 
-async def call(app: ASGIApp, path: str = "/", body: bytes = b"{}", source: str = OFFICE) -> Told:
+async def call(app: ASGIApp, path: str = "/", body: bytes = b"{}", source: str = OFFICE) -> Reply:
     """Call TextToImage as alice, through the proxy on 127.0.0.1."""
     request = Raw(
         lines=sdk(
@@ -82,19 +82,19 @@ async def call(app: ASGIApp, path: str = "/", body: bytes = b"{}", source: str =
 
     await app(request.scope(), receive, send)
     whole = b"".join(message.get("body", b"") for message in sent)
-    return Told(sent[0]["status"], dict(sent[0]["headers"]), json.loads(whole)["Response"])
+    return Reply(sent[0]["status"], dict(sent[0]["headers"]), json.loads(whole)["Response"])
 
 
 @contextlib.asynccontextmanager
 async def alive(app: ASGIApp) -> AsyncIterator[None]:
     """Run the application's lifespan, as a server does."""
-    asked, told = asyncio.Queue[Any](), asyncio.Queue[Any]()
-    running = asyncio.ensure_future(app({"type": "lifespan", "state": {}}, asked.get, told.put))
-    await asked.put({"type": "lifespan.startup"})
-    assert (await told.get())["type"] == "lifespan.startup.complete"
+    received, sent = asyncio.Queue[Any](), asyncio.Queue[Any]()
+    running = asyncio.ensure_future(app({"type": "lifespan", "state": {}}, received.get, sent.put))
+    await received.put({"type": "lifespan.startup"})
+    assert (await sent.get())["type"] == "lifespan.startup.complete"
     yield
-    await asked.put({"type": "lifespan.shutdown"})
-    assert (await told.get())["type"] == "lifespan.shutdown.complete"
+    await received.put({"type": "lifespan.shutdown"})
+    assert (await sent.get())["type"] == "lifespan.shutdown.complete"
     await running
 
 
@@ -117,7 +117,7 @@ def test_one_line_guards_an_application(config: Path, tmp_path: Path) -> None:
     registry = CollectorRegistry()
     app = guarded(config, registry)
 
-    async def scene() -> tuple[Told, Told]:
+    async def scene() -> tuple[Reply, Reply]:
         async with alive(app):
             return await call(app, body=b'{"Prompt": "a cat"}'), await call(app, source="192.0.2.1")
 
@@ -146,14 +146,14 @@ HERE = (b"x-forwarded-for", b"203.0.113.7")
         pytest.param(sdk(ELSEWHERE, (b"expect", b"100-Continue")), {}, 1, id="denied, spelled otherwise"),
         pytest.param(sdk(ELSEWHERE, EXPECT), {"target": "/x"}, 1, id="a head that is read no further"),
         pytest.param(sdk(ELSEWHERE, EXPECT, upgrade=b"h2c"), {}, 1, id="an answer that closes anyway"),
-        pytest.param(sdk(ELSEWHERE), {}, 0, id="denied, and nobody waits"),
-        pytest.param(sdk(HERE, EXPECT), {"chunks": (b"\xff",)}, 0, id="asked for the body, and refused it"),
+        pytest.param(sdk(ELSEWHERE), {}, 0, id="denied, and the client does not wait"),
+        pytest.param(sdk(HERE, EXPECT), {"chunks": (b"\xff",)}, 0, id="its body was taken and rejected"),
     ],
 )
-def test_a_client_that_waits_to_be_asked_for_its_body_and_is_not_sends_nothing_else_here(
+def test_the_connection_ends_where_a_client_waits_for_100_continue_in_vain(
     lines: tuple[Line, ...], request_: dict[str, Any], closes: int
 ) -> None:
-    reply = Play(who=authenticator(IdentitySettings(mode="header"), None)).ask(
+    reply = Play(authentication=authenticator(IdentitySettings(mode="header"), None)).reply_to(
         lines=(*lines, (b"x-camguard-principal", ALICE)), **request_
     )
     assert not reply.passed
@@ -186,8 +186,8 @@ def test_t51_nothing_is_exempt(config: Path) -> None:
 
     async def scene() -> list[str]:
         async with alive(app):
-            told = [await call(app, path) for path in ("/healthz", "/metrics", "/docs", "//")]
-        return [each.response["Error"]["Code"] for each in told]
+            replies = [await call(app, path) for path in ("/healthz", "/metrics", "/docs", "//")]
+        return [each.response["Error"]["Code"] for each in replies]
 
     assert asyncio.run(scene()) == ["UnsupportedProtocol"] * 4
 
@@ -260,7 +260,7 @@ def test_a_lifespan_passes_and_starts_and_stops_the_parts(config: Path) -> None:
     assert events == ["start", "stop"]
 
 
-def test_parts_start_with_the_first_request_where_no_server_says_when(config: Path, tmp_path: Path) -> None:
+def test_parts_start_with_the_first_request_where_no_lifespan_runs(config: Path, tmp_path: Path) -> None:
     app = Starlette(routes=[Route("/", echo, methods=["POST"])])
     middleware = CamguardMiddleware(app, config, registry=CollectorRegistry())
     assert not (tmp_path / "log").exists()
@@ -311,9 +311,9 @@ def test_t67_a_debugging_application_shows_nothing_of_the_guard(
     monkeypatch.setattr("camguard.enforcement.guard.read_head", broken)
     app = guarded(config, CollectorRegistry())
 
-    async def scene() -> Told:
+    async def scene() -> Reply:
         async with alive(app):
             return await call(app)
 
-    told = asyncio.run(scene())
-    assert told.response["Error"] == {"Code": "InternalError", "Message": "An internal error has occurred."}
+    reply = asyncio.run(scene())
+    assert reply.response["Error"] == {"Code": "InternalError", "Message": "An internal error has occurred."}

@@ -24,7 +24,7 @@ from camguard.enforcement.guard import Guard
 from tests import company
 from tests.asgi import body_of, discard, receive_of
 from tests.company import allow, call, catalog, inside, policy, service
-from tests.stage import NOW, SETTINGS, Held, Known, Request, sdk
+from tests.stage import NOW, SETTINGS, FixedCaller, FixedPolicies, Request, sdk
 from tests.stage import OFFICE as OFFICE_ADDRESS
 
 NAMES = [f"Describe{i}" for i in range(200)]
@@ -110,7 +110,7 @@ def test_a_guarded_request_costs_a_few_bare_ones() -> None:
         return responses.Response(b"{}", media_type="application/json")
 
     bare = Starlette(routes=[Route("/", endpoint, methods=["POST"])])
-    guard = Guard(SETTINGS, Held(), Known(), clock=lambda: NOW)
+    guard = Guard(SETTINGS, FixedPolicies(), FixedCaller(), clock=lambda: NOW)
     guarded = CamguardMiddleware(bare, guard=guard)
 
     async def ratios() -> list[float]:

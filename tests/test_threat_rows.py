@@ -29,7 +29,7 @@ class Held:
     keys = keys()
 
 
-WHO = "uin/100000000101"
+PRINCIPAL = "uin/100000000101"
 NOON = 1773144000.0  # 2026-03-10T12:00:00Z
 TIME = {"date_less_than": {"qcs:current_time": "2026-03-10T12:00:01Z"}}
 
@@ -44,7 +44,7 @@ def of(*statements: Mapping[str, Any], **settings: Any) -> Bundle:
 
 
 def reason_of(found: Bundle, action: str = "partners:QueryArea", **facts: Any) -> Reason:
-    usual: dict[str, Any] = {"principal": WHO, "source_ip": parse_address(OFFICE), "time": NOON}
+    usual: dict[str, Any] = {"principal": PRINCIPAL, "source_ip": parse_address(OFFICE), "time": NOON}
     usual |= {"resources": ("*",), "resource_tags": None, "request_tags": None, "context": None}
     return found.decide(Call(action=action, session=None, **{**usual, **facts})).reason
 
@@ -260,12 +260,12 @@ def test_t113_nothing_secret_is_logged_counted_or_answered(tmp_path: Any) -> Non
     metrics = Metrics(None, listeners=("middleware",), actions=("*",), version="0")
     log = DecisionLog(str(tmp_path / "log"))
     log.start()
-    who = authenticator(IdentitySettings(mode="either"), Held())
-    play = Play(who=who, observers=(metrics.observe,), conclusions=(log.conclude,))
+    authentication = authenticator(IdentitySettings(mode="either"), Held())
+    play = Play(authentication=authentication, observers=(metrics.observe,), conclusions=(log.conclude,))
     for action in ("QueryArea", "PayOrders", "Nothing"):
         extra = [(name.encode(), text.encode()) for name, text in lines.items()]
         kept = sdk(*extra, without=[name for name, _ in extra], x_tc_action=action.encode())
-        reply = play.ask(
+        reply = play.reply_to(
             lines=kept, client=(OFFICE, 1), query=b"A=QU3RY-MARK", chunks=(b'{"A":"B0DY-MARK"}',)
         )
         assert not any(secret.encode() in reply.body for secret in secrets)
@@ -296,5 +296,5 @@ def test_t118_admin_is_another_listener_on_loopback() -> None:
 
 @pytest.mark.parametrize("path", ["/metrics", "/-/reload", "/-/status", "/-/healthy", "/api/check"])
 def test_t118_callers_reach_no_admin_path(path: str) -> None:
-    reply = Play().ask(lines=sdk(), target=path, raw_path=path.encode())
+    reply = Play().reply_to(lines=sdk(), target=path, raw_path=path.encode())
     assert (reply.detail, reply.passed) == ("path_not_allowed", False)

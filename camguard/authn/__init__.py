@@ -1,1 +1,1 @@
-"""Who calls: access keys, signatures, the identity header of a trusted proxy."""
+"""Authentication: access keys, signatures, and the identity header of a trusted proxy."""

@@ -1,11 +1,20 @@
-"""Access keys: `keys.json` read strictly, and the signing keys that are derived from a secret for one day.
+"""Access keys: `keys.json` read strictly, and the signing keys that are derived from their secrets.
 
-Rule 1: a secret leaves this file only as a keyed hash or for a comparison: no repr, error or log shows one.
-Rule 2: the file belongs to the user of this process or to root, and no other user has any right to it; a
-        file with other rights is refused whole.
-Rule 3: what is derived lives in the `Keys` it came from: a rotation leaves nothing of it (T82).
-Rule 4: an unknown or disabled secret id costs what a known one costs (T81): a random key stands in for
-        the missing one. The signing keys derived from it are remembered, too, in a cache of their own.
+A signature is made with a signing key, which is derived from a secret for one day and one service in four
+HMACs. Clients sign many requests a day, so a `KeyRing` caches the signing keys it has derived.
+
+An attacker must not learn from the time of a refusal which secret ids exist. A request with an unknown or
+disabled id therefore does the same work as one with a known id: its signing key is derived from a decoy, 32
+random bytes that are no one's secret, is cached in the same way, and the signature is compared with what that
+signing key makes. Signing keys of known and unknown ids are cached apart, so that requests with invented ids
+cannot push out the signing keys of real callers.
+
+Rule 1: a secret leaves this file only as a keyed hash or for a comparison. No repr, error or log shows one.
+Rule 2: the file belongs to the user of this process or to root, and no other user has any right to it. A file
+        that breaks this rule is refused whole.
+Rule 3: signing keys are cached in the `KeyRing` whose secrets they came from. When keys are rotated, the ring
+        is replaced and its signing keys with it (T82).
+Rule 4: an unknown or disabled secret id costs what a known one costs (T81).
 """
 
 from __future__ import annotations
@@ -22,6 +31,7 @@ from pathlib import Path
 from secrets import token_bytes
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from camguard.bounded_cache import BoundedCache
 from camguard.errors import PolicyError, Problem, SettingsError
 from camguard.files import read_file
 from camguard.grammar import PRINCIPAL, PRINCIPAL_RULE, SECRET_ID, SECRET_ID_RULE
@@ -39,7 +49,7 @@ _TOKEN_LENGTH = range(1, 4097)  # the documented bound of a temporary credential
 _EPOCH = re.compile(r"(?:0|[1-9]\d{0,11})(?:\.\d{1,6})?", re.ASCII)
 
 _FILE_BYTES = 16 << 20
-_REMEMBERED = 4096  # a few hundred bytes each
+_LONGEST_CACHED = 512  # bytes of a cached `Authorization`; an official client sends some 130
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _BLOCK = 64  # of SHA-256, RFC 2104
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
@@ -47,11 +57,11 @@ _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Key:
-    """One credential that is in use.
+class AccessKey:
+    """One access key in use: a secret id, its secret, and the principal who owns them.
 
     label: the secret id as the log shows it. token: what `X-TC-Token` must be, empty for a permanent key.
-    expires: seconds since the epoch; None: never. session: what a temporary credential may do at most.
+    expires: seconds since the epoch; None: never. session: the policy that limits a temporary key.
     """
 
     secret_id: str
@@ -66,14 +76,15 @@ class Key:
         object.__setattr__(self, "label", shorten(self.secret_id))
 
 
-class Credential(NamedTuple):
-    """What a key signs with on one day for one service.
+class SigningKey(NamedTuple):
+    """What an access key signs with on one day for one service.
 
-    key: None where the secret id is unknown. day: days since the epoch. scope: as the string to sign has it.
+    access_key: None where the secret id is unknown or disabled; the signing key is then that of the decoy.
+    day: days since the epoch. scope: the credential scope as the string to sign has it.
     inner, outer: SHA-256 that has taken in the padded key, so that an HMAC is two copies (RFC 2104).
     """
 
-    key: Key | None
+    access_key: AccessKey | None
     day: int
     service: str
     scope: bytes
@@ -81,48 +92,56 @@ class Credential(NamedTuple):
     outer: HASH
 
 
-class Keys:
-    """All keys in use, by secret id, and the credentials derived from them so far."""
+def _signing_keys() -> BoundedCache[bytes, SigningKey]:
+    """Return an empty cache from `Authorization` without its signature to the signing key it names."""
+    return BoundedCache(longest=_LONGEST_CACHED)
 
-    __slots__ = ("_by_id", "_known", "_nobody", "_strangers", "disabled")
 
-    def __init__(self, keys: Mapping[str, Key], disabled: int = 0) -> None:
-        self._by_id = {secret_id.encode(): key for secret_id, key in keys.items()}
+class KeyRing:
+    """All access keys in use, by secret id, and the signing keys derived from them so far.
+
+    disabled: how many entries of the file are not in use.
+    """
+
+    __slots__ = ("_access_keys", "_decoy_key", "_known_ids", "_unknown_ids", "disabled")
+
+    def __init__(self, access_keys: Mapping[str, AccessKey], disabled: int = 0) -> None:
+        self._access_keys = {secret_id.encode(): key for secret_id, key in access_keys.items()}
         self.disabled = disabled
-        self._nobody = token_bytes(32)
-        self._known: dict[bytes, Credential] = {}
-        self._strangers: dict[bytes, Credential] = {}
+        self._decoy_key = token_bytes(32)
+        self._known_ids = _signing_keys()
+        self._unknown_ids = _signing_keys()
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return len(self._access_keys)
 
     def __repr__(self) -> str:
-        return f"<Keys: {len(self)} in use, {self.disabled} disabled>"
+        return f"<KeyRing: {len(self)} in use, {self.disabled} disabled>"
 
-    def find(self, secret_id: bytes) -> Key | None:
-        """Return the key in use under that id; None where there is none, or it is disabled."""
-        return self._by_id.get(secret_id)
+    def find(self, secret_id: bytes) -> AccessKey | None:
+        """Return the access key in use under that id; None where there is none, or it is disabled."""
+        return self._access_keys.get(secret_id)
 
-    def secret_of(self, key: Key | None) -> bytes:
-        """Return the secret of `key`, or of the random key that stands in for an unknown one."""
-        return self._nobody if key is None else key.secret
+    def secret_of(self, access_key: AccessKey | None) -> bytes:
+        """Return the secret of an access key, or the decoy for an unknown id."""
+        return self._decoy_key if access_key is None else access_key.secret
 
-    def recall(self, said: bytes) -> Credential | None:
-        """Return the credential that stands behind this text, if it was derived before."""
-        return self._known.get(said) or self._strangers.get(said)
+    def cached(self, credential: bytes) -> SigningKey | None:
+        """Return the signing key that was cached for this text, None where there is none."""
+        return self._known_ids.get(credential) or self._unknown_ids.get(credential)
 
-    def derive(self, secret_id: bytes, day: str, service: str) -> Credential:
-        """Return the credential of a secret id for `day` (YYYY-MM-DD) and service.
+    def derive(self, secret_id: bytes, day: str, service: str) -> SigningKey:
+        """Return the signing key of a secret id for `day` (YYYY-MM-DD) and service.
 
         Raises ValueError if there is no such day. Source: CAM 14.3.
         """
-        key = self._by_id.get(secret_id)
-        signing = b"TC3" + self.secret_of(key)
+        access_key = self._access_keys.get(secret_id)
+        signing = b"TC3" + self.secret_of(access_key)
         for part in (day, service, "tc3_request"):
             signing = hmac_digest(signing, part.encode(), "sha256")
         padded = signing.ljust(_BLOCK, b"\0")
-        return Credential(
-            key=key,
+        return SigningKey(
+            access_key=access_key,
             day=date.fromisoformat(day).toordinal() - _EPOCH_DAY,
             service=service,
             scope=f"{day}/{service}/tc3_request".encode(),
@@ -130,12 +149,10 @@ class Keys:
             outer=sha256(padded.translate(_OUTER)),
         )
 
-    def remember(self, said: bytes, credential: Credential) -> None:
-        """Keep a credential for `recall`. What strangers say cannot push out what is known."""
-        memory = self._strangers if credential.key is None else self._known
-        if len(memory) >= _REMEMBERED:
-            memory.clear()
-        memory[said] = credential
+    def cache(self, credential: bytes, signing_key: SigningKey) -> None:
+        """Keep a signing key for `cached`. credential: `Authorization` without its signature."""
+        ids = self._unknown_ids if signing_key.access_key is None else self._known_ids
+        ids[credential] = signing_key
 
 
 def shorten(secret_id: str) -> str:
@@ -147,32 +164,32 @@ def shorten(secret_id: str) -> str:
     return f"{secret_id[:6]}…{secret_id[-4:]}" if len(secret_id) > 15 else f"{secret_id[:4]}…"  # noqa: PLR2004
 
 
-def load_keys(path: Path) -> Keys:
+def load_keys(path: Path) -> KeyRing:
     """Read `keys.json`. Raises SettingsError that lists every problem; none of them quotes a value."""
     return parse_keys(_read(path), str(path))
 
 
-def parse_keys(raw: bytes, source: str) -> Keys:
+def parse_keys(raw: bytes, source: str) -> KeyRing:
     """Read the content of `keys.json`.
 
     source: the file's name, for messages. Raises SettingsError that lists every problem.
     """
     reader = ObjectReader(source, "KeysError")
     tree = read_json(raw, source, SettingsError, "KeysError")
-    keys: dict[str, Key] = {}
+    access_keys: dict[str, AccessKey] = {}
     disabled = 0
     for secret_id, entry in reader.object(tree, "").items():
         at = child("", secret_id)
         if not SECRET_ID.fullmatch(secret_id):
             reader.wrong(at, f"a secret id has {SECRET_ID_RULE}")
-        key = _read_key(secret_id, entry, at, reader)
-        if key is None or entry.get("enabled", True) is False:
-            disabled += key is not None
+        access_key = _read_access_key(secret_id, entry, at, reader)
+        if access_key is None or entry.get("enabled", True) is False:
+            disabled += access_key is not None
         else:
-            keys[secret_id] = key
+            access_keys[secret_id] = access_key
     if reader.problems:
         raise SettingsError(*reader.problems)
-    return Keys(keys, disabled)
+    return KeyRing(access_keys, disabled)
 
 
 def _visible(length: range) -> Check:
@@ -199,20 +216,20 @@ _OPTIONAL = {
         lambda value: _instant(value) is not None,
         "a UTC time such as 2026-01-31T12:00:00Z, or seconds since 1970",
     ),
-    "session_policy": must(lambda _value: True, "a policy"),  # read by the language itself
+    "session_policy": must(lambda _value: True, "a policy"),  # `_session_policy` reads it
 }
 
 
-def _read_key(secret_id: str, entry: Any, at: str, reader: ObjectReader) -> Key | None:
-    """Return one entry as a Key, or None after adding everything that is wrong with it."""
+def _read_access_key(secret_id: str, entry: Any, at: str, reader: ObjectReader) -> AccessKey | None:
+    """Return one entry of the file, or None after adding all of its problems to the reader."""
     before = len(reader.problems)
     found = reader.members(entry, at, _REQUIRED, _OPTIONAL)
     session = None
     if "session_policy" in found:
-        session = _session(found["session_policy"], f"{at}/session_policy", reader.wrong)
+        session = _session_policy(found["session_policy"], f"{at}/session_policy", reader.wrong)
     if len(reader.problems) > before:
         return None
-    return Key(
+    return AccessKey(
         secret_id,
         principal=found["principal"],
         secret=found["secret_key"].encode(),
@@ -222,7 +239,8 @@ def _read_key(secret_id: str, entry: Any, at: str, reader: ObjectReader) -> Key 
     )
 
 
-def _session(tree: object, at: str, wrong: Callable[[str, str], None]) -> Policy | None:
+def _session_policy(tree: object, at: str, wrong: Callable[[str, str], None]) -> Policy | None:
+    """Return a policy within the file, or None after giving each of its problems to `wrong`."""
     try:
         return policy_from_tree(tree, "session")
     except PolicyError as error:
@@ -232,36 +250,36 @@ def _session(tree: object, at: str, wrong: Callable[[str, str], None]) -> Policy
 
 
 def _read(path: Path) -> bytes:
-    """Return the content of the file, and of the very file whose owner and rights were looked at."""
+    """Return the content of the file. The owner and mode are those of the file that was opened and read."""
 
     def wrong(message: str) -> SettingsError:
         return SettingsError(Problem(str(path), "KeysError", message))
 
-    def judge(facts: os.stat_result) -> None:
+    def check_owner(facts: os.stat_result) -> None:
         if facts.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             mode = stat.S_IMODE(facts.st_mode)
-            raise wrong(f"others may use these keys (mode {mode:04o}); run: chmod 600 {path}")
+            raise wrong(f"other users may read or change this file (mode {mode:04o}); run: chmod 600 {path}")
         if facts.st_uid not in (0, os.geteuid()):
-            owner = f"belongs to user {facts.st_uid}, neither us nor root"
+            owner = f"belongs to user {facts.st_uid}, neither the user of this process nor root"
             raise wrong(f"{owner}; run: chown {os.geteuid()} {path}")
 
     try:
-        return read_file(path, _FILE_BYTES, judge)
+        return read_file(path, _FILE_BYTES, check_owner)
     except OSError as error:
         raise wrong(f"cannot be read: {error.strerror}") from None
 
 
 class KeysPoll(NamedTuple):
-    """What one look at the file found. problems: new ones only, so that no log fills with one fault."""
+    """The result of reading the file once more. problems: new ones only, so that one fault is logged once."""
 
     result: Literal["success", "unchanged", "failure"]
     problems: tuple[Problem, ...] = ()
 
 
 class KeyStore:
-    """The keys in use: a request reads `keys` once, `poll` replaces it whole when the file's content changed.
+    """The key ring in use. A request reads `keys` once; `poll` replaces it when the file's content changed.
 
-    A file that became unusable changes nothing: the last good keys stay, `problems` says why.
+    keys: from the last good content. problems: of the file now; empty where it is good.
     """
 
     __slots__ = ("_digest", "_path", "keys", "problems")
@@ -278,7 +296,7 @@ class KeyStore:
         return f"<KeyStore {str(self._path)!r}: {self.keys!r}>"
 
     def poll(self) -> KeysPoll:
-        """Look at the file once. Raises nothing."""
+        """Read the file once more. A file with problems changes nothing but `problems`. Raises nothing."""
         try:
             raw = _read(self._path)
             digest = sha256(raw).digest()

@@ -1,9 +1,11 @@
-"""HmacSHA1 and HmacSHA256, signatures among the parameters (CAM 14.4). Off unless it is allowed.
+"""HmacSHA1 and HmacSHA256: signatures among the parameters (CAM 14.4). Off unless it is allowed.
 
-Rule 1: the signed text has no escapes, so one text may fit two sets of parameters: what could be read
-        differently is refused (THREATS 3.4.3, T80).
-Rule 2: what this signature leaves out may not be there: a query beside a form, a body beside a query,
-        and the headers of TC3.
+The signed text is the method, the host, `/?` and all parameters but the signature, sorted by name and joined
+without escapes. Two sets of parameters can therefore have the same signed text, and so the same signature.
+
+Rule 1: parameters whose signed text could be split in another way are rejected (THREATS 3.4.3, T80).
+Rule 2: parts of a request that the signature does not cover are rejected: a query beside a form, a body
+        beside a query, and the headers of TC3.
 Rule 3: a request costs the same whether its secret id is known or not (T81).
 """
 
@@ -16,8 +18,8 @@ from hmac import compare_digest
 from hmac import digest as hmac_digest
 from typing import Final
 
-from camguard.authn.credentials import Key, Keys
-from camguard.authn.tc3 import judge_key, timely
+from camguard.authn.credentials import AccessKey, KeyRing
+from camguard.authn.tc3 import check_key, timely
 from camguard.grammar import SECRET_ID
 from camguard.request.head import RequestHead
 from camguard.request.params import Params
@@ -31,10 +33,9 @@ _SIGNATURES: Final = {
     "sha256": re.compile(r"[A-Za-z0-9+/]{43}="),
 }
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,256}")
-_PAIR_INSIDE = re.compile(
-    r"&[A-Za-z0-9_.-]{1,256}="
-)  # `&`, what may be a name, `=`: a second parameter to some
-_MOST_SIGNED: Final = 3 << 20  # characters of all values, as often as they are signed in one form or another
+# `&`, what may be a name, `=`: some readers split a value that holds these into two parameters.
+_PAIR_INSIDE = re.compile(r"&[A-Za-z0-9_.-]{1,256}=")
+_MOST_SIGNED: Final = 3 << 20  # characters of all values, counted once for each form that is signed
 _FORM: Final = b"application/x-www-form-urlencoded"
 
 _MALFORMED: Final = rejection("auth_malformed")
@@ -43,18 +44,18 @@ _INVALID: Final = rejection("signature_invalid")
 _UNKNOWN: Final = rejection("secret_id_unknown")
 
 
-def signs_v1(params: Params) -> bool:
-    """Tell whether the parameters carry anything of a v1 signature, so that it must be a good one.
+def carries_v1(params: Params) -> bool:
+    """Tell whether the parameters hold any part of a v1 signature, which must then be a good one.
 
-    In whatever case: a reader behind us may fold names, and find another caller than the one we found.
+    Names are compared without case: an upstream may fold them, and find a caller that camguard did not.
     """
     return not _CREDENTIAL.isdisjoint([name.casefold() for name, _ in params])
 
 
 def check_v1(
-    head: RequestHead, body: bytes | None, params: Params, keys: Keys, now: float
-) -> Key | Rejection:
-    """Return the key that signed these parameters, or the refusal.
+    head: RequestHead, body: bytes | None, params: Params, keys: KeyRing, now: float
+) -> AccessKey | Rejection:
+    """Return the access key that signed these parameters, or why the request is rejected.
 
     params: of the query (GET) or of the form (POST), decoded once. now: seconds since the epoch.
     """
@@ -62,36 +63,36 @@ def check_v1(
     if isinstance(read, Rejection):
         return read
     values, digest = read
-    key = keys.find(values["SecretId"].encode())
-    secret = keys.secret_of(key)
+    access_key = keys.find(values["SecretId"].encode())
+    secret = keys.secret_of(access_key)
     signature = values.pop("Signature").encode()
     good = False
-    for text in _texts(head, values):
+    for text in _signed_texts(head, values):
         good |= compare_digest(b64encode(hmac_digest(secret, text, digest)), signature)
-    if key is None:
+    if access_key is None:
         return _UNKNOWN
-    return judge_key(key, values.get("Token", "").encode(), now) if good else _INVALID
+    return check_key(access_key, values.get("Token", "").encode(), now) if good else _INVALID
 
 
 def claim_v1(
-    head: RequestHead, body: bytes | None, params: Params, keys: Keys, now: float
-) -> Key | Rejection:
-    """Return the key that these parameters say they were signed with, believed unverified, or the refusal."""
+    head: RequestHead, body: bytes | None, params: Params, keys: KeyRing, now: float
+) -> AccessKey | Rejection:
+    """Return the access key that these parameters name, without verifying the signature, or a rejection."""
     read = _read(head, body, params, now)
     if isinstance(read, Rejection):
         return read
     values, _ = read
-    key = keys.find(values["SecretId"].encode())
-    return judge_key(key, values.get("Token", "").encode(), now) if key else _UNKNOWN
+    access_key = keys.find(values["SecretId"].encode())
+    return check_key(access_key, values.get("Token", "").encode(), now) if access_key else _UNKNOWN
 
 
 def _read(
     head: RequestHead, body: bytes | None, params: Params, now: float
 ) -> tuple[dict[str, str], str] | Rejection:
-    """Return the parameters by name and the digest, if they can be read in one way only."""
+    """Return the parameters by name and the digest, or why the request is rejected."""
     kind = (head.content_type or b"").partition(b";")[0].strip(b" \t").lower()
     form = head.method == "POST"
-    if (form and kind != _FORM) or any(value is not None for value in _tc3(head)):
+    if (form and kind != _FORM) or any(value is not None for value in _tc3_headers(head)):
         return _MALFORMED
     if (head.query if form else body) or not _unambiguous(params):
         return _AMBIGUOUS
@@ -103,8 +104,8 @@ def _read(
         or not _SIGNATURES[digest].fullmatch(values.get("Signature", ""))
     ):
         return _MALFORMED
-    then = timely(values.get("Timestamp", "").encode(), now)
-    return then if isinstance(then, Rejection) else (values, digest)
+    signed_at = timely(values.get("Timestamp", "").encode(), now)
+    return signed_at if isinstance(signed_at, Rejection) else (values, digest)
 
 
 def _unambiguous(params: Params) -> bool:
@@ -122,17 +123,17 @@ def _unambiguous(params: Params) -> bool:
     )
 
 
-def _tc3(head: RequestHead) -> tuple[bytes | None, ...]:
-    """Return what belongs to TC3 alone: the two sets of parameters exclude each other (DEC-50)."""
+def _tc3_headers(head: RequestHead) -> tuple[bytes | None, ...]:
+    """Return the headers of TC3: a request has them or the parameters of v1, never both (DEC-50)."""
     common = head.action, head.version, head.region
     return head.authorization, head.timestamp, head.token, head.content_sha256, *common
 
 
-def _texts(head: RequestHead, values: Mapping[str, str]) -> Iterator[bytes]:
-    """Yield the text to sign as each client writes it.
+def _signed_texts(head: RequestHead, values: Mapping[str, str]) -> Iterator[bytes]:
+    """Yield the signed text as each client writes it.
 
     Names with `_` turned into `.` (the Python SDK), or as sent (the Node SDK); the host as sent, in lower
-    case, or without its port. Of a form so large that to sign all of them costs too much, there is none.
+    case, or without its port. Nothing is yielded for a form so large that to sign every text costs too much.
     """
     sent = head.host
     hosts = dict.fromkeys((sent, sent.lower(), sent.partition(b":")[0], sent.lower().partition(b":")[0]))

@@ -1,9 +1,21 @@
-"""TC3-HMAC-SHA256: the owner of this secret id signed this very request, just now (CAM 14.3).
+"""TC3-HMAC-SHA256: verifies that the owner of a secret id signed this very request, just now (CAM 14.3).
 
-Rule 1: the bytes hashed are the bytes that go on; the query counts as received, nothing is re-sorted.
+`read_authorization` reads the header, once for each request, and finds the signing key that it names; it
+needs no body. `verify_tc3` then compares the signature, when the body is there.
+
+A signature covers the text of some headers, and clients do not agree on how that text is written. The
+documentation has values in lower case and the host as it was sent. Some clients sign a content type as they
+send it, because a multipart boundary must keep its case (DEC-51); the Node SDK signs the host without its
+port. So there are up to four canonical forms of one request. Nearly every client signs `content-type;host` in
+the documented form, which is tried first, with a SHA-256 that has already taken in everything but the digest
+of the payload. If it does not fit, the other forms are tried, each that differs once. To accept any of them
+is safe: all of them say the same of the same request, and none can be made without the secret.
+
+Rule 1: the bytes that are hashed are the bytes that go on. The query counts as received, and nothing is
+        sorted anew.
 Rule 2: a request costs the same whether its secret id is known or not (T81).
-Rule 3: only what is derived from a key is remembered, never that a signature was good (T83).
-Rule 4: token and expiry are judged after the signature: only who holds the secret learns of them.
+Rule 3: what is cached comes from keys and header texts, never from the fact that a signature was good (T83).
+Rule 4: token and expiry are checked after the signature: only a caller who has the secret learns of them.
 """
 
 from __future__ import annotations
@@ -14,27 +26,31 @@ from collections.abc import Iterator
 from hashlib import sha256
 from hmac import compare_digest
 from itertools import pairwise
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from camguard.authn.credentials import Credential, Key, Keys
+from camguard.authn.credentials import AccessKey, KeyRing, SigningKey
 from camguard.bounded_cache import BoundedCache
 from camguard.grammar import SECRET_ID, of_bytes
 from camguard.request.head import RequestHead
 from camguard.request.rejection import Rejection, rejection
 
+if TYPE_CHECKING:
+    from _hashlib import HASH
+
 SKEW: Final = 300  # seconds, both ways, inclusive
 UNSIGNED: Final = b"UNSIGNED-PAYLOAD"
+SIGNATURE_LENGTH: Final = 64  # hexadecimal digits, the end of `Authorization`
 
-_SAID = re.compile(
+_CREDENTIAL = re.compile(
     rb"TC3-HMAC-SHA256 Credential=(" + of_bytes(SECRET_ID).pattern + rb")/([0-9]{4}-[0-9]{2}-[0-9]{2})/"
     rb"([a-z0-9][a-z0-9-]{0,62})/tc3_request, SignedHeaders=([a-z0-9!#$%&'*+.^_`|~;-]{1,2048}), Signature="
 )
-_HEX = re.compile(rb"[0-9a-f]{64}")
-_HEX_LENGTH: Final = 64
 _HEX_DIGITS: Final = b"0123456789abcdef"
-_USUAL: Final = b"content-type;host"  # what every official client signs
+_USUAL_NAMES: Final = b"content-type;host"  # what every official client signs
 _ALGORITHM: Final = b"TC3-HMAC-SHA256"
-_USUAL_END: Final = b" SignedHeaders=" + _USUAL + b", Signature="
+_SIGNED_HEADERS: Final = b" SignedHeaders="
+_SIGNATURE: Final = b", Signature="
+_USUAL_END: Final = _SIGNED_HEADERS + _USUAL_NAMES + _SIGNATURE
 _BLANK: Final = b" \t"
 _TIMESTAMP_LENGTH: Final = 12
 _DAY: Final = 86_400
@@ -51,7 +67,7 @@ _KEY_EXPIRED: Final = rejection("key_expired")
 
 
 def signed_payload(head: RequestHead, body: bytes | None, *, unsigned_allowed: bool) -> bytes | Rejection:
-    """Return what the signature must cover of the body, or the refusal.
+    """Return the payload that the signature must cover, or why the request is rejected.
 
     body: the exact bytes that go on; None where they were not delivered.
     unsigned_allowed: whether a client may leave its body out of the signature, as `UNSIGNED-PAYLOAD` says.
@@ -65,104 +81,94 @@ def signed_payload(head: RequestHead, body: bytes | None, *, unsigned_allowed: b
     return body
 
 
-def check_tc3(head: RequestHead, service: str, payload: bytes, keys: Keys, now: float) -> Key | Rejection:
-    """Return the key that signed this request, or the refusal.
+def read_authorization(  # noqa: PLR0911 - one check after the other
+    head: RequestHead, service: str, keys: KeyRing, now: float
+) -> SigningKey | Rejection:
+    """Return the signing key that `Authorization` names, or why the request is rejected whatever its body is.
 
-    service: what the host names. payload: as `signed_payload` returns it. now: seconds since the epoch.
+    The grammar, the timestamp, the day and the service are checked here. The signature of a known id is not:
+    it covers the body. The signature of an unknown id is verified as if the body were empty, so that its
+    rejection takes as long as that of a known id (T81). service: of the host. now: seconds since the epoch.
     """
-    credential = _credential(head, service, keys, now)
-    if isinstance(credential, Rejection):
-        return credential
-    return verify_tc3(head, credential, payload, now)
-
-
-def verify_tc3(head: RequestHead, credential: Credential, payload: bytes, now: float) -> Key | Rejection:
-    """Return the key of the credential that `Authorization` names, if it signed this request.
-
-    credential: as `named_credential` returned it for this head. payload, now: as for `check_tc3`.
-    """
-    said: bytes = head.authorization  # type: ignore[assignment]  # _credential found it to be there
-    if _signed_by(credential, head, said, sha256(payload).hexdigest().encode()):
-        return _judge(credential.key, head, now)
-    if not _HEX.fullmatch(said, len(said) - _HEX_LENGTH):
+    authorization = head.authorization
+    if authorization is None or head.timestamp is None or head.content_type is None:
         return _MALFORMED
-    return _INVALID if credential.key else _UNKNOWN
-
-
-def named_credential(head: RequestHead, service: str, keys: Keys, now: float) -> Credential | Rejection:
-    """Return the credential that `Authorization` names, or the refusal that needs no body.
-
-    Refused are another grammar, timestamp, day or service, and an unknown secret id. The signature of an
-    unknown id is verified as if the body were empty, so that its refusal takes as long as for a known id
-    (T81).
-    """
-    credential = _credential(head, service, keys, now)
-    if isinstance(credential, Rejection):
-        return credential
-    if credential.key is None:
-        refusal = verify_tc3(head, credential, b"", now)
-        return refusal if isinstance(refusal, Rejection) else _UNKNOWN
-    said: bytes = head.authorization  # type: ignore[assignment]  # _credential found it to be there
-    return _MALFORMED if said[-_HEX_LENGTH:].translate(None, _HEX_DIGITS) else credential
-
-
-def claim_tc3(head: RequestHead, service: str, keys: Keys, now: float) -> Key | Rejection:
-    """Return the key that this request says it was signed with, believed unverified, or the refusal."""
-    credential = _credential(head, service, keys, now)
-    if isinstance(credential, Rejection):
-        return credential
-    said: bytes = head.authorization  # type: ignore[assignment]  # _credential found it to be there
-    if not _HEX.fullmatch(said, len(said) - _HEX_LENGTH):
+    credential = authorization[:-SIGNATURE_LENGTH]
+    cached = keys.cached(credential)
+    signing_key = cached or _derive(credential, head, keys)
+    signed_at = timely(head.timestamp, now)
+    if signing_key is None:
         return _MALFORMED
-    return _judge(credential.key, head, now)
-
-
-def _judge(key: Key | None, head: RequestHead, now: float) -> Key | Rejection:
-    return _UNKNOWN if key is None else judge_key(key, head.token or b"", now)
-
-
-def judge_key(key: Key, token: bytes, now: float) -> Key | Rejection:
-    """Return `key` unless its token is not this one (an empty one is none) or it has expired."""
-    if not compare_digest(token, key.token):
-        return _TOKEN
-    if key.expires is not None and now >= key.expires:
-        return _KEY_EXPIRED
-    return key
-
-
-def timely(text: bytes, now: float) -> int | Rejection:
-    """Return a timestamp in seconds, or the refusal: not canonical decimal, or too far from `now`."""
-    if not text.isdigit() or len(text) > _TIMESTAMP_LENGTH or text.startswith(b"0"):
-        return _MALFORMED
-    then = int(text)
-    return then if -SKEW <= now - then <= SKEW else _EXPIRED
-
-
-def _credential(head: RequestHead, service: str, keys: Keys, now: float) -> Credential | Rejection:
-    """Return what `Authorization` names, if it fits the grammar, the clock, the day and the service."""
-    if head.authorization is None or head.timestamp is None or head.content_type is None:
-        return _MALFORMED
-    said = head.authorization[:-_HEX_LENGTH]
-    recalled = keys.recall(said)
-    credential = recalled or _derive(said, head, keys)
-    then = timely(head.timestamp, now)
-    if credential is None:
-        return _MALFORMED
-    if isinstance(then, Rejection):
-        return then
-    if credential.service != service:
+    if isinstance(signed_at, Rejection):
+        return signed_at
+    if signing_key.service != service:
         return _SERVICE
-    if credential.day != then // _DAY:
+    if signing_key.day != signed_at // _DAY:
         return _INVALID
-    if recalled is None and said.endswith(_USUAL_END):
-        keys.remember(said, credential)
-    return credential
+    if cached is None and credential.endswith(_USUAL_END):
+        keys.cache(credential, signing_key)
+    if authorization[-SIGNATURE_LENGTH:].translate(None, _HEX_DIGITS):
+        return _MALFORMED
+    if signing_key.access_key is None:
+        verify_tc3(head, signing_key, b"", now)  # for the time that it takes
+        return _UNKNOWN
+    return signing_key
 
 
-def _derive(said: bytes, head: RequestHead, keys: Keys) -> Credential | None:
-    """Return the credential of an `Authorization` up to its signature, None where the grammar is not kept."""
-    match = _SAID.fullmatch(said)
-    if match is None or not _names_fit(match[4], head):
+def verify_tc3(
+    head: RequestHead, signing_key: SigningKey, payload: bytes, now: float
+) -> AccessKey | Rejection:
+    """Return the access key that signed this request, or why the request is rejected.
+
+    signing_key: as `read_authorization` returned it for this head. payload: as `signed_payload` returned it.
+    now: seconds since the epoch.
+    """
+    # read_authorization found all three.
+    authorization, content_type, host = head.authorization or b"", head.content_type or b"", head.host
+    payload_digest = sha256(payload).hexdigest().encode()
+    usual = authorization.endswith(_USUAL_END, 0, -SIGNATURE_LENGTH)
+    good = False
+    if usual:
+        if head.query:
+            canonical = _canonical(head.method, head.query, _usual_lines(content_type, host), _USUAL_NAMES)
+        else:
+            canonical = _USUAL_REQUESTS[head.method, content_type, host].copy()
+        good = _fits(signing_key, head, canonical, payload_digest, authorization[-SIGNATURE_LENGTH:])
+    good = good or _fits_another_form(signing_key, head, payload_digest, authorization, tried=usual)
+    access_key = signing_key.access_key
+    return check_key(access_key, head.token or b"", now) if good and access_key is not None else _INVALID
+
+
+def claim_tc3(head: RequestHead, service: str, keys: KeyRing, now: float) -> AccessKey | Rejection:
+    """Return the access key that `Authorization` names, without verifying the signature, or a rejection."""
+    signing_key = read_authorization(head, service, keys, now)
+    if isinstance(signing_key, Rejection):
+        return signing_key
+    access_key = signing_key.access_key
+    return _UNKNOWN if access_key is None else check_key(access_key, head.token or b"", now)
+
+
+def check_key(access_key: AccessKey, token: bytes, now: float) -> AccessKey | Rejection:
+    """Return an access key unless it has another token or has expired. token: empty where there is none."""
+    if not compare_digest(token, access_key.token):
+        return _TOKEN
+    if access_key.expires is not None and now >= access_key.expires:
+        return _KEY_EXPIRED
+    return access_key
+
+
+def timely(timestamp: bytes, now: float) -> int | Rejection:
+    """Return a timestamp in seconds, or why it is rejected: not canonical decimal, or too far from `now`."""
+    if not timestamp.isdigit() or len(timestamp) > _TIMESTAMP_LENGTH or timestamp.startswith(b"0"):
+        return _MALFORMED
+    seconds = int(timestamp)
+    return seconds if -SKEW <= now - seconds <= SKEW else _EXPIRED
+
+
+def _derive(credential: bytes, head: RequestHead, keys: KeyRing) -> SigningKey | None:
+    """Return the signing key for `Authorization` without its signature, None where it is not well formed."""
+    match = _CREDENTIAL.fullmatch(credential)
+    if match is None or not _names_are_signed_once(match[4], head):
         return None
     try:
         return keys.derive(match[1], match[2].decode(), match[3].decode())
@@ -170,10 +176,10 @@ def _derive(said: bytes, head: RequestHead, keys: Keys) -> Credential | None:
         return None
 
 
-def _names_fit(names: bytes, head: RequestHead) -> bool:
-    """Tell whether `SignedHeaders` is sorted, unique and has what it must, each once in the request."""
-    if names == _USUAL:
-        return True  # the head has no more than one of either, and both were looked for
+def _names_are_signed_once(names: bytes, head: RequestHead) -> bool:
+    """Tell whether `SignedHeaders` is sorted, without duplicates, complete, and each name stands once."""
+    if names == _USUAL_NAMES:
+        return True  # the head has at most one of either, and both were looked for
     listed = names.split(b";")
     if any(one >= other for one, other in pairwise(listed)):
         return False
@@ -181,47 +187,60 @@ def _names_fit(names: bytes, head: RequestHead) -> bool:
     return {b"content-type", b"host"} <= set(listed) and all(present[name] == 1 for name in listed)
 
 
-def _signed_by(credential: Credential, head: RequestHead, said: bytes, payload_digest: bytes) -> bool:
-    """Tell whether the signature is that of one of the forms in which clients write the signed headers."""
-    usual = said.endswith(_USUAL_END, 0, -_HEX_LENGTH)
-    names = _USUAL if usual else said[said.index(b"SignedHeaders=") + 14 : said.index(b", Signature=")]
-    first = None
-    if usual:
-        first = _USUAL_LINES[head.content_type, head.host]  # type: ignore[index]  # _credential found both
-        if _fits(credential, head, said, first, names, payload_digest):
-            return True
+def _fits(
+    signing_key: SigningKey, head: RequestHead, canonical: HASH, payload_digest: bytes, signature: bytes
+) -> bool:
+    """Tell whether a signature is that of one canonical request (CAM 14.3).
+
+    canonical: SHA-256 of the request up to its last line, which is the digest of the payload.
+    """
+    canonical.update(payload_digest)
+    text = (_ALGORITHM, head.timestamp or b"", signing_key.scope, canonical.hexdigest().encode())
+    inner, outer = signing_key.inner.copy(), signing_key.outer.copy()
+    inner.update(b"\n".join(text))
+    outer.update(inner.digest())
+    return compare_digest(outer.hexdigest().encode(), signature)
+
+
+def _fits_another_form(
+    signing_key: SigningKey, head: RequestHead, payload_digest: bytes, authorization: bytes, *, tried: bool
+) -> bool:
+    """Tell whether the signature is that of any canonical form. tried: the usual form was tried already."""
+    signature = authorization[-SIGNATURE_LENGTH:]
+    start = authorization.index(_SIGNED_HEADERS) + len(_SIGNED_HEADERS)
+    names = authorization[start : authorization.index(_SIGNATURE, start)]
+    usual = _usual_lines(head.content_type, head.host) if tried else None  # type: ignore[arg-type]  # found
     return any(
-        lines != first and _fits(credential, head, said, lines, names, payload_digest)
-        for lines in _forms(names, head)
+        _fits(signing_key, head, _canonical(head.method, head.query, lines, names), payload_digest, signature)
+        for lines in _canonical_forms(names, head)
+        if lines != usual
     )
 
 
-def _fits(  # noqa: PLR0913, PLR0917 - what a signature is made of
-    credential: Credential, head: RequestHead, said: bytes, lines: bytes, names: bytes, payload_digest: bytes
-) -> bool:
-    """Tell whether the signature is that of these canonical header lines (CAM 14.3)."""
-    canonical = b"\n".join((head.method.encode(), b"/", head.query, lines, names, payload_digest))
-    digest = sha256(canonical).hexdigest().encode()
-    inner, outer = credential.inner.copy(), credential.outer.copy()
-    inner.update(b"\n".join((_ALGORITHM, head.timestamp or b"", credential.scope, digest)))
-    outer.update(inner.digest())
-    return compare_digest(outer.hexdigest().encode(), said[-_HEX_LENGTH:])
+def _canonical(method: str, query: bytes, lines: bytes, names: bytes) -> HASH:
+    """Return the SHA-256 of a canonical request up to its last line."""
+    return sha256(b"\n".join((method.encode(), b"/", query, lines, names, b"")))
 
 
-def _usual_lines(said: tuple[bytes, bytes]) -> bytes:
-    """Return content-type and host as signed by nearly every client, and as the documentation has them."""
-    content_type, host = said
+def _usual_lines(content_type: bytes, host: bytes) -> bytes:
+    """Return content-type and host as nearly every client signs them, and as the documentation has them."""
     return b"content-type:%b\nhost:%b\n" % (content_type.strip(_BLANK).lower(), host.lower())
 
 
-_USUAL_LINES: Final = BoundedCache(_usual_lines, size=lambda said: len(said[0]) + len(said[1]))
+def _usual_request(key: tuple[str, bytes, bytes]) -> HASH:
+    """Return `_canonical` of a request without a query in its usual form. key: method, content type, host."""
+    method, content_type, host = key
+    return _canonical(method, b"", _usual_lines(content_type, host), _USUAL_NAMES)
 
 
-def _forms(names: bytes, head: RequestHead) -> Iterator[bytes]:
-    """Yield the canonical headers as clients write them: 1, 2 or 4 forms that differ.
+_USUAL_REQUESTS: Final = BoundedCache(_usual_request, size=lambda key: len(key[1]) + len(key[2]))
 
-    Values in lower case (the documentation), or as sent (a multipart boundary, DEC-51); the host as sent,
-    or without its port (the Node SDK).
+
+def _canonical_forms(names: bytes, head: RequestHead) -> Iterator[bytes]:
+    """Yield the canonical header lines as clients write them: 1, 2 or 4 forms that differ.
+
+    Values are in lower case (the documentation) or as sent (DEC-51); the host is as sent or without its port
+    (the Node SDK).
     """
     sent = {name.lower(): value.strip(_BLANK) for name, value in head.lines}
     lines = [(name, sent[name]) for name in names.split(b";")]
@@ -231,4 +250,5 @@ def _forms(names: bytes, head: RequestHead) -> Iterator[bytes]:
 
 
 def _written(lines: list[tuple[bytes, bytes]], *, lower: bool) -> bytes:
+    """Return header lines as a canonical request has them."""
     return b"".join(b"%b:%b\n" % (name, value.lower() if lower else value) for name, value in lines)

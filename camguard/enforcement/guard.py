@@ -6,11 +6,11 @@
     -> Record -> Outcome
 
 Most requests are decided early: where nothing is signed and the action is judged as a whole, the head alone
-tells the call, and policies are asked before a byte of the body is taken. The body is then only searched for
-a second action. All other requests need the body for their decision: a signature covers it, a form names the
-action, JSON names the resources. A request is not being served while its body is awaited: it counts as
-waiting. When the body is complete, everything is judged again, under the bundle, the keys and the clock of
-that moment.
+determines the call, and the policies decide before a byte of the body is taken. The body is then only
+searched for a second action. All other requests need the body for their decision: a signature covers it, a
+form names the action, JSON names the resources. While a body is awaited, its request counts as waiting and
+not as being served. When the body is complete, everything is judged again, under the bundle, the keys and the
+clock of that moment.
 
 Rule 1: one request, one frozen head, one bundle, one record. Nothing of a request stays in the guard but
         counts.
@@ -368,7 +368,7 @@ class Guard:
         self._bodies.kept -= outcome.body_bytes
 
     def conclude(self, record: Record, upstream_status: int | None) -> None:
-        """Tell those who wait for the end of a request. upstream_status: None where none was reached."""
+        """Give the end of a request to the conclusions. upstream_status: None where no upstream answered."""
         for conclude in self.conclusions:
             try:
                 conclude(record, upstream_status)

@@ -1,8 +1,8 @@
 """The late decision: of requests whose call is known only with their body.
 
 A form may name the action and carry the signature, a signature covers the body, JSON and multipart name
-resources. The order is fixed (T38): form, caller, policies, content, resources. Policies are asked before the
-body is read further, but for an action whose resources the body names.
+resources. The order is fixed (T38): form, caller, policies, content, resources. The policies decide
+before the body is read further, except for an action whose resources the body names.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class LateJudge:
     ) -> Judgement:
         """Decide with the body: form, caller, policies, content, resources, in this order (T38).
 
-        Policies are asked before the body is read further, but for an action whose resources the body names.
+        The policies decide before the body is read further, except for an action whose resources it names.
         """
         head, target, params, query = judged.head, judged.target, judged.params, judged.params
         assert head is not None  # noqa: S101 - for mypy: without a head the decision was a rejection
@@ -83,13 +83,13 @@ class LateJudge:
             return rejected(head, target, caller)
         decision: Decision | Rejection | None = None
         call = None
-        if isinstance(target.asked, Rejection):
-            decision = target.asked
+        if isinstance(target.action_id, Rejection):
+            decision = target.action_id
         else:
             call = new_call(
                 (
                     caller.principal,
-                    target.asked,
+                    target.action_id,
                     target.source_ip,
                     now,
                     WHOLE,

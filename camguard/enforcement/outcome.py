@@ -99,8 +99,8 @@ class Judgement(NamedTuple):
     """How far a request was judged: head, target, caller, call, and the decision on it.
 
     head: None where it was not read or is rejected. decision: None while the body is needed for it. params:
-    of the query. claim: what the head claims about the caller. of_head: whether the head alone told the whole
-    call.
+    of the query. claim: what the head claims about the caller. of_head: whether the head alone determined
+    the call.
     """
 
     head: RequestHead | None

@@ -56,7 +56,7 @@ def cut_templates(entry: Action, owner: Owner) -> ResourceTemplates:
     names = frozenset(spelling for name in first for spelling in _spellings(name))
     # Some readers fold `.` into `_` (`InstanceIds_0`, `Instance_Id`), others `_` into `.`.
     spelled = sorted({spelling.replace("_", sign) for spelling in names for sign in "._"})
-    alike = look_alike(spelled, behind="_[^&]*+")
+    alike = look_alike(spelled, suffix="_[^&]*+")
     return ResourceTemplates(templates, entry.match == "any", Lookalikes(names, alike) if names else None)
 
 
@@ -97,16 +97,10 @@ def bind_resources(
     found: list[str | None] = []
     for template in templates.templates:
         head = template.head.replace("{region}", region)
-        if not template.paths:
-            found.append(head + template.literals[0])
-            continue
         values = [_values(path, parameters) for path in template.paths]
-        if any(not value for value in values):
-            found.append(None)
-            continue
-        filled = list(_filled(head, template.literals, values))
+        filled = list(_filled(head, template.literals, values)) if all(values) else [None]
         if templates.match_any and len(filled) > 1:
-            filled = [None]  # which of several alternatives they belong to cannot be told
+            filled = [None]  # which of several alternatives they belong to is not known
         found += filled
     return tuple(dict.fromkeys(found)) if len(found) <= MOST else (None,)
 
@@ -115,7 +109,7 @@ def _filled(head: str, literals: Sequence[str], values: Sequence[Sequence[str]])
     size = 1
     for each in values:
         size *= len(each)
-    # A slash before the last placeholder would shift what the following ones mean.
+    # A slash before the last placeholder would shift the following ones.
     if (
         size > MOST
         or any(len(value) > _LONGEST for each in values for value in each)
@@ -131,7 +125,7 @@ def _filled(head: str, literals: Sequence[str], values: Sequence[Sequence[str]])
 
 
 def _values(path: Path, parameters: ParameterSources | None) -> list[str]:
-    """Return the texts that a placeholder may stand for, none where they cannot be told."""
+    """Return the texts that a placeholder may stand for, none where they are not known."""
     level: list[Any] = [parameters]
     for name in path:
         level = [value for node in level for value in _members(node, name)]
@@ -156,8 +150,15 @@ def _members(node: Any, name: str) -> Iterator[Any]:
 
 @cache
 def _spellings(name: str) -> frozenset[str]:
-    """Return a name, its plural and its singular, in lower case."""
+    """Return a name, its plurals and its singulars, in lower case: as `-s`, `-es` and `-ies` are written.
+
+    A spelling too many adds a resource that must be allowed too. A spelling that lacks would leave out the
+    parameter that the service reads, beside a decoy that is allowed.
+    """
     low = name.lower()
-    singular = low[:-3] + "y" if low.endswith("ies") else low.removesuffix("s")
-    plural = low[:-1] + "ies" if low.endswith("y") else low + "s"
-    return frozenset((low, singular, plural))
+    stems = {low.removesuffix("s"), low.removesuffix("es")}
+    if low.endswith("ies"):
+        stems.add(low[:-3] + "y")
+    plurals = {stem + ending for stem in stems for ending in ("s", "es")}
+    plurals.update(stem[:-1] + "ies" for stem in stems if stem.endswith("y"))
+    return frozenset(stems | plurals)

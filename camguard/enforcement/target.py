@@ -3,14 +3,14 @@
 Few headers decide a request: method, host, content type, action, version, region, the identity header, the
 socket's peer and the forwarding header. Callers send the same combinations again and again. `Targets`
 resolves a combination once under one bundle to a `Target`: the client's address, the service, the action and
-its catalog entry, how the body must be read, who calls where nothing is signed, and, where the head alone
-tells the whole call, the beginning of that call. A request then finds its target with one look-up.
+its catalog entry, how the body must be read, the caller where nothing is signed, and, where the head alone
+determines the call, the beginning of that call. A request then finds its target with one look-up.
 
 Rule 1: the host names the service, nothing else does. Its port selects nothing, so any port is accepted.
 Rule 2: grammars are closed and matched whole; nothing is trimmed, folded or decoded twice. Carriers that name
         the same action all go on as they came: no reader can find another action, and a signature over them
         stays whole.
-Rule 3: a target holds no part of a decision: policies, clock and signatures are asked for each request.
+Rule 3: a target holds no part of a decision: policies, clock and signatures are consulted for each request.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ class Target:
     rejection: why the request is not well formed or names nothing that is served; the other fields then hold
     what was found until there. body: the format of the body, None where there must be no body; body_limit:
     its bytes at most. action: a name; None where only a form may name it. entry: of the catalog, None where
-    it has none. asked: what policies are asked for, `service:Name`, or why they are not asked. resources:
-    None where the action is judged as a whole. caller: who calls if nothing is signed; None where a form may
+    it has none. action_id: `service:Name`, by which policies are consulted, or why they are not. resources:
+    None where the action is judged as a whole. caller: the caller if nothing is signed; None where a form may
     be signed. start: the beginning of the call, or why it is refused, where the head alone tells the call
     (nothing signed, nothing in a query or form, no resources); else None. reads_plain: whether also a plain
     body (`HeldBody.plain`) must be read. octets: whether the body passes through unread unless a signature
@@ -106,7 +106,7 @@ class Target:
     body_limit: int = 0
     action: str | None = None
     entry: Action | None = None
-    asked: str | Rejection = ""
+    action_id: str | Rejection = ""
     resources: ResourceTemplates | None = None
     region: str = ""
     caller: Caller | Rejection | None = None
@@ -127,7 +127,7 @@ class _Named:
     body_limit: int
     action: str | None
     entry: Action | None
-    asked: str | Rejection
+    action_id: str | Rejection
     resources: ResourceTemplates | None
     region: str
 
@@ -197,12 +197,12 @@ class ServiceIndex:
             limit,
             name,
             entry,
-            self._asked(service.name, name, entry, _text(version)),
+            self._action_id(service.name, name, entry, _text(version)),
             self.templates(entry),
             _text(region) or "",
         )
 
-    def _asked(
+    def _action_id(
         self, service: str, action: str | None, entry: Action | None, version: str | None
     ) -> str | Rejection:
         if entry is None:
@@ -221,7 +221,7 @@ class ServiceIndex:
 
 
 class Targets:
-    """The targets of requests under one bundle. known: the target by `TargetKey`, remembered."""
+    """The targets of requests under one bundle. known: the resolved targets by `TargetKey`."""
 
     def __init__(
         self, services: ServiceIndex, addresses: Mapping[AddressKey, ClientAddress], callers: UnsignedCallers
@@ -280,9 +280,9 @@ def _start(target: Target) -> CallStart | Rejection | None:
         return None
     if isinstance(target.caller, Rejection):
         return target.caller
-    if isinstance(target.asked, Rejection):
-        return target.asked
-    return target.caller.principal, target.asked, target.source_ip
+    if isinstance(target.action_id, Rejection):
+        return target.action_id
+    return target.caller.principal, target.action_id, target.source_ip
 
 
 def agreed_action(carried: bytes | None, params: Params) -> bytes | Rejection | None:

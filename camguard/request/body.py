@@ -1,9 +1,14 @@
-"""Bodies: taken whole where they are judged, passed through within bounds where they are not (THREATS 3.5).
+"""Bodies: buffered where they must be judged, passed through within bounds elsewhere (THREATS 3.5).
 
-Rule 1: the bytes that were judged are the bytes that go on, once; after them only a disconnect (T59).
-Rule 2: what is held is bounded: each by a limit and a deadline, all together by a budget (T60, T61). Where
-        the budget is used up, incomplete bodies make room for complete ones.
-Rule 3: a declared length is a promise: neither more nor fewer bytes go on.
+Most bodies arrive together with their head, so `BodyBuffer.take` first asks the server for one message
+without awaiting it: it runs the first step of the awaitable by hand. If that step returns the whole body, no
+deadline is set and no coroutine is made. If not, `take` returns a coroutine that goes on with the same
+awaitable (`resumed`), under a deadline and counted as waiting.
+
+Rule 1: the bytes that were judged are the bytes that go on, once. Only a disconnect follows them (T59).
+Rule 2: buffered bytes are bounded: one body by a limit and a deadline, all bodies by a budget (T60, T61).
+        When the budget is used up, incomplete bodies are given up for complete ones.
+Rule 3: exactly as many bytes go on as the declared length says.
 """
 
 from __future__ import annotations
@@ -26,19 +31,19 @@ _FRAMING: Final = rejection("framing")
 TOO_LARGE: Final = rejection("body_too_large")
 _TIMED_OUT: Final = rejection("request_timeout")
 _OVERLOADED: Final = rejection("overloaded")
-Begun: TypeAlias = Iterator[Any]  # the iterator of an awaitable, asked for its first element
+Begun: TypeAlias = Iterator[Any]  # the iterator of an awaitable, after its first step
 
 _LARGE: Final = 65_536
-# Letters in lower case; a NUL and a backslash, which can hide a name from a search, become no ASCII.
-_FOLDED: Final = bytes(0x80 if byte in b"\0\\" else byte for byte in bytes(range(256)).lower())
+# Letters in lower case. A NUL or a backslash can hide a name from a search, and becomes a non-ASCII byte.
+_LOWER_CASE: Final = bytes(0x80 if byte in b"\0\\" else byte for byte in bytes(range(256)).lower())
 
 
 class HeldBody(NamedTuple):
     """A body that was received whole.
 
-    receive: gives the application these bytes once, then tells when the client leaves. plain: whether the
-    bytes are short ASCII text that holds no name that decides (`Action`, `Version`, `Region`) in any spelling
-    of JSON.
+    receive: gives the application these bytes once, then a disconnect when the client leaves. plain: whether
+    the bytes are short ASCII text that holds no name that decides (`Action`, `Version`, `Region`) in any
+    spelling of JSON.
     """
 
     data: bytes
@@ -53,10 +58,10 @@ _held = constructor_of(HeldBody)
 
 
 class BodyBuffer:
-    """Holds the bodies of a listener while they are judged.
+    """The bodies of a listener while they are judged.
 
-    kept: bytes of those that are complete; the caller of `take` subtracts them again. waiting: the requests
-    whose body is not complete.
+    kept: bytes of complete bodies; the caller of `take` subtracts them when a request ends. waiting: the
+    requests whose body is not complete.
     """
 
     def __init__(self, budget: int, seconds: float, waiting: Waiting | None = None) -> None:
@@ -67,31 +72,30 @@ class BodyBuffer:
 
     @property
     def held(self) -> int:
-        """Bytes of all bodies that are held now, complete or not."""
+        """The bytes of all buffered bodies, complete or not."""
         return self.kept + self.waiting.size
 
     def take(
         self, receive: Receive, declared: int | None, limit: int, place: int | None = None
     ) -> Taken | Coroutine[Any, Any, Taken]:
-        """Return a body and count it as kept; or the refusal; or None when the client has left.
+        """Return a body and count it as kept; or why it is rejected; or None when the client has left.
 
-        Or, where it is not all there yet, what is to be awaited for it.
+        For a body that is not complete yet, return a coroutine that returns one of these.
 
-        declared: its length if that is known, at most limit. limit: bytes it may have. place: of the client's
-        address on the number line, by which a request that waits is counted.
+        declared: the length of the body in bytes, at most limit; None where it is not declared. limit: bytes.
+        place: of the client's address on the number line, by which a waiting request is counted.
         """
         if declared is not None and self.kept + declared > self._budget:
             return _OVERLOADED
-        # Most bodies came with their head. Only one that must be waited for is put under the deadline, which
-        # would cost every other request 0.6 of some 10 µs.
-        waiting = receive().__await__()
+        # A deadline costs 0.6 µs of some 10 µs, so only a body that must be awaited is put under one.
+        begun = receive().__await__()
         try:
-            awaited = next(waiting)
+            awaited = next(begun)
         except StopIteration as done:
             message: Message = done.value
         else:
             return self._wait(
-                partial(self._later, waiting, awaited, receive, limit), receive, declared, limit, place
+                partial(self._later, begun, awaited, receive, limit), receive, declared, limit, place
             )
         if message["type"] != "http.request":
             return None
@@ -112,40 +116,40 @@ class BodyBuffer:
         limit: int,
         place: int | None,
     ) -> Taken:
-        """Return what is taken; or the refusal, at the deadline too, and where the request made room.
+        """Return the body; or a rejection, also at the deadline and when the request yielded; or None.
 
-        taking: gathers the parts; returns the refusal, or None at the end.
+        taking: gathers the parts; returns a rejection, or None at the end of the body.
         """
         watch = self._deadline.watch()
         task = watch.enter()
         waiter = self.waiting.enter(place, task, watch)
         try:
-            refusal = await taking(waiter)
+            failure = await taking(waiter)
         except asyncio.CancelledError:
             if watch.waits(task) or task.cancelling() > 1:
-                raise  # the cancellation came from elsewhere: from the server or the application
-            refusal = _TIMED_OUT
+                raise  # another part of the program cancelled the task
+            failure = _TIMED_OUT
         finally:
             body = self.waiting.leave(waiter)
             watch.leave(task)
         if waiter.yielded:
             return _OVERLOADED
-        if refusal is not None:
-            return refusal
+        if failure is not None:
+            return failure
         return None if waiter.left else self._checked(body, receive, declared, limit)
 
     async def _later(
         self, begun: Begun, awaited: Any, receive: Receive, limit: int, waiter: Waiter
     ) -> Rejection | None:
-        """Gather a body whose first message is still to come."""
+        """Gather a body whose first message has not arrived yet."""
         return await self._parts(await resumed(begun, awaited), receive, limit, waiter)
 
     async def _parts(
         self, message: Message, receive: Receive, limit: int, waiter: Waiter
     ) -> Rejection | None:
-        """Gather a body that comes in several messages, of which this is the first."""
+        """Gather a body of several messages. message: the first of them."""
         while message["type"] == "http.request":
-            if waiter.yielded:  # and the server caught the cancellation
+            if waiter.yielded:  # the server caught the cancellation
                 return None
             self.waiting.grow(waiter, message.get("body", b""))
             if not message.get("more_body", False):
@@ -170,29 +174,30 @@ class BodyBuffer:
         if over > 0 and not self.waiting.free(over):
             return _OVERLOADED
         body = _held((data, resend(data, receive), is_plain(data)))
-        self.kept += size  # last: a body that was not returned must not be counted
+        self.kept += size  # last: only a body that is returned counts
         return body
 
 
 def is_plain(data: bytes) -> bool:
-    """Tell whether a body is short ASCII that holds no name that decides, as nearly all bodies are.
+    """Tell whether a body is short ASCII text without a name that decides. Nearly all bodies are.
 
-    A long body is not looked at: each look at it would cost milliseconds, and `body_formats` looks once.
+    A long body is not searched here, because one search takes milliseconds and `body_formats` searches it.
     """
     if len(data) > _LARGE:
         return False
-    low = data.translate(_FOLDED)
-    if not low.isascii():
+    lower = data.translate(_LOWER_CASE)
+    if not lower.isascii():
         return False
-    # All three names end alike, so that one search answers for nearly every body.
-    return b"ion" not in low or not (b"action" in low or b"version" in low or b"region" in low)
+    # All three names end in "ion", so one search is enough for nearly every body.
+    return b"ion" not in lower or not (b"action" in lower or b"version" in lower or b"region" in lower)
 
 
 @types.coroutine
 def resumed(begun: Begun, awaited: Any) -> Generator[Any, Any, Message]:
-    """Go on awaiting what was begun and asked for `awaited`, as `await` would (PEP 380, `yield from`).
+    """Await the rest of an awaitable whose first step was run by hand, as `yield from` would (PEP 380).
 
-    begun: an iterator; it need not have the `send` and `throw` of a generator (PEP 492).
+    begun: its iterator, which need not have the `send` and `throw` of a generator (PEP 492). awaited: what
+    the first step yielded.
     """
     while True:
         try:
@@ -217,17 +222,17 @@ def resumed(begun: Begun, awaited: Any) -> Generator[Any, Any, Message]:
 
 
 def resend(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives a body once and then tells when the client leaves."""
+    """Return a `receive` that gives a body once, and then a disconnect when the client leaves."""
     message: Message | None = {"type": "http.request", "body": body, "more_body": False}
 
     async def resent() -> Message:
         nonlocal message
         if message is not None:
-            once, message = message, None
-            return once
-        after = await receive()
-        # Further body bytes of the server would reach the application without having been judged.
-        return after if after["type"] == "http.disconnect" else {"type": "http.disconnect"}
+            whole, message = message, None
+            return whole
+        following = await receive()
+        # Further body bytes from the server would reach the application without being judged.
+        return following if following["type"] == "http.disconnect" else {"type": "http.disconnect"}
 
     return resent
 
@@ -235,10 +240,11 @@ def resend(body: bytes, receive: Receive) -> Receive:
 def stream(
     receive: Receive, declared: int | None, limit: int, seconds: float, holds: Callable[[], bool]
 ) -> Receive:
-    """Return a `receive` that passes a body through; where it leaves its bounds the client has left.
+    """Return a `receive` that passes a body through. Past its bounds the application gets a disconnect.
 
-    holds: tells, once all of the body is here, whether the call may still be made. If not, the last part does
-    not go on.
+    declared: the length in bytes, None where it is not declared. limit: bytes. seconds: for the whole body.
+    holds: tells, when the body is complete, whether the call may still be made; if not, the application gets
+    a disconnect in place of the last part.
     """
     taken = 0
     ended = cut = whole = False

@@ -1,11 +1,11 @@
-"""What a body is, and whether it names an action of its own (THREATS 3.2.7).
+"""The format of a body, its parameters, and whether it names another action (THREATS 3.2.7).
 
-Rule 1: a JSON member or multipart field `Action` is no carrier; but an upstream may read it, so it must
-        agree with the action that was judged, and stand once, spelled one way (T36).
-Rule 2: most bodies cannot hold such a name: the bytes are searched, and parsed only where they could.
-Rule 3: what two readers could take apart differently is refused: a second encoding, a name that some reader
-        takes for the action's, or what `multipart` refuses.
-Rule 4: the work is bounded over a whole body: its values, its names and their length, never each alone.
+Rule 1: camguard takes no action from a JSON member or multipart field `Action`. An upstream may, so it must
+        be the action that was judged, and stand once, spelled one way (T36).
+Rule 2: most bodies cannot hold such a name. The bytes are searched first, and parsed only if they may.
+Rule 3: a body that two readers could read differently is rejected: a second encoding, a name that some reader
+        takes for `Action`, and whatever `multipart` rejects.
+Rule 4: the work is bounded for a body as a whole: the number of its values, of its names, and their length.
 """
 
 from __future__ import annotations
@@ -29,19 +29,18 @@ _KINDS: Final[dict[bytes, Kind]] = {
     b"application/octet-stream": "octets",  # the vendor's SDK sends it
 }
 _TYPE = re.compile(rb"([a-z/-]{1,64})(.*)", re.IGNORECASE)
-# A boundary that is not quoted is a token: some readers end it at `,`, `/` or another sign that is none. What
-# programs that write quotes put into a boundary is letters, digits and a few signs (RFC 2046 5.1.1 has more).
+# A boundary without quotes is a token: some readers end it at `,`, `/` or another sign that no token has. A
+# quoted boundary is letters, digits and the signs that programs use (RFC 2046 section 5.1.1 allows more).
 _PARAMETER = re.compile(
     rb"[ \t]*;[ \t]*(charset|boundary)=(?:([0-9a-z'+_.-]{1,70})|\"([0-9a-z'+_./:=-]{1,70})\")",
     re.IGNORECASE,
 )
 _UTF8 = (b"utf-8", b"utf8")
 
-_NEEDLES = (b"action", b"version", b"region")
-_ESCAPED = b"\\u"  # how JSON may write any letter of a name, or one that some reader takes for it
-_BOM = b"\xef\xbb\xbf"
+_NAMES = (b"action", b"version", b"region")
+_ESCAPED = b"\\u"  # JSON may write any letter of a name so, or a letter that some reader takes for it
 _JSON_BLANK = " \t\r\n"
-_VALUES_PER_PARAM: Final = 30  # JSON values that are read where form parameters could be one
+_VALUES_PER_PARAM: Final = 30  # JSON values that are read for each form parameter that is allowed
 _MOST_LETTERS: Final = 16 << 20  # of a JSON text that is parsed, where an escape counts as much as it costs
 _LETTERS_PER_ESCAPE: Final = 40
 
@@ -53,19 +52,18 @@ _TOO_MANY: Final = rejection("too_many_params")
 
 @dataclass(frozen=True, slots=True)
 class BodyFormat:
-    """What a Content-Type announces. boundary: of multipart, else empty."""
+    """The format that a Content-Type announces. boundary: of multipart, else empty."""
 
     kind: Kind
     boundary: bytes = b""
 
 
 def body_format(content_type: bytes) -> BodyFormat | Rejection:
-    """Return what a Content-Type value announces, or the refusal (THREATS 3.5.6)."""
+    """Return the format that a Content-Type value announces, or why it is rejected (THREATS 3.5.6)."""
     match = _TYPE.fullmatch(content_type)
-    kind = _KINDS.get(match[1].lower()) if match else None
-    if match is None or kind is None:
+    if match is None or match[1].lower() not in _KINDS:
         return _UNSUPPORTED
-    rest, at = match[2], 0
+    kind, rest, at = _KINDS[match[1].lower()], match[2], 0
     found: dict[bytes, bytes] = {}
     while at < len(rest):
         parameter = _PARAMETER.match(rest, at)
@@ -81,7 +79,7 @@ def body_format(content_type: bytes) -> BodyFormat | Rejection:
     return BodyFormat(kind, boundary)
 
 
-def read_body(  # noqa: PLR0913 - a body, and by which bounds it is read
+def read_body(  # noqa: PLR0913 - a body, and the bounds within which it is read
     form: BodyFormat,
     body: bytes,
     action: str,
@@ -128,29 +126,30 @@ def _read_json(
 def _members(
     document: dict[str, Any], action: str, resources: Lookalikes | None, limit: int
 ) -> Parameters | Rejection | None:
-    """Return the members of an object that names no other action than the one that was judged."""
+    """Return the members of an object that names no action but the one that was judged, or a rejection."""
     if len(document) > limit:
         return _TOO_MANY
-    refusal = ambiguous_names(list(document), resources)
-    if refusal is not None:
-        return refusal
+    ambiguous = ambiguous_names(list(document), resources)
+    if ambiguous is not None:
+        return ambiguous
     return _CONFLICT if document.get(ACTION, action) != action else document
 
 
 def _may_decide(body: bytes) -> bool:
-    """Tell whether a JSON text may hold a name that decides, or a letter or an escape that may hide one."""
+    """Tell whether a JSON text may hold a name that decides, plain, escaped or in letters that look alike."""
     if not body.isascii() or (b"\\" in body and _ESCAPED in body):
         return True
-    low = body.lower()
-    return any(needle in low for needle in _NEEDLES)
+    lower = body.lower()
+    return any(name in lower for name in _NAMES)
 
 
 def _utf8(body: bytes) -> str | None:
-    """Return a text that every reader takes for UTF-8, else None.
+    """Return the text of a body that every reader decodes as UTF-8, else None.
 
-    Some readers detect UTF-16 and UTF-32, and some drop a byte order mark.
+    Some readers detect UTF-16 and UTF-32, which hold a NUL in every name of ASCII letters. A byte order mark,
+    which some readers drop, is no JSON to `parse_json`.
     """
-    if b"\0" in body or body.startswith(_BOM):
+    if b"\0" in body:
         return None
     try:
         return body.decode()
@@ -166,24 +165,24 @@ def _read_multipart(
     fields = multipart_fields(body, boundary, limit)
     if isinstance(fields, Rejection):
         return fields
-    refusal = ambiguous_names([name for name, _ in fields])
-    if refusal is not None:
-        return refusal
-    named = [value for name, value in fields if name == ACTION]
-    if named and named[0] != action.encode():
+    ambiguous = ambiguous_names([name for name, _ in fields])
+    if ambiguous is not None:
+        return ambiguous
+    actions = [value for name, value in fields if name == ACTION]
+    if actions and actions[0] != action.encode():
         return _CONFLICT
     return None if resources is None else _parameters(fields, limit)
 
 
 def _parameters(fields: Sequence[Field], limit: int) -> Parameters | None:
-    """Return the parameters that fields hold, unread where they could be read in two ways."""
+    """Return the parameters in fields, None where they could be read in two ways."""
     found: dict[str, Any] = {}
     most = limit * _VALUES_PER_PARAM
     for name, value in fields:
         if name in found:
             return None
         if value is None:
-            found[name] = None  # a file is no text that could name a resource
+            found[name] = None  # a file names no resource
             continue
         try:
             text = value.decode()
@@ -193,10 +192,10 @@ def _parameters(fields: Sequence[Field], limit: int) -> Parameters | None:
         if not text.lstrip(_JSON_BLANK).startswith(("[", "{")):
             found[name] = text
             continue
-        # The vendor's clients write lists and objects as JSON. All of a request are counted together.
-        most -= sum(map(text.count, ",[{"))
+        # The vendor's clients write lists and objects as JSON. The values of all fields are counted together.
         try:
-            found[name] = parse_json(text, most=max(most, 0))
+            found[name] = parse_json(text, most=most)
         except ValueError:
             return None
+        most -= sum(map(text.count, ",[{"))
     return found

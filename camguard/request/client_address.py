@@ -113,9 +113,7 @@ def forwarded_client(lines: tuple[bytes, ...], trusted: IpSet, header: str) -> i
     place = None
     for element in reversed(elements):
         place = _READ[header](element.strip(_BLANK))
-        if place is None:
-            return INVALID
-        if place not in trusted:
+        if place is None or place not in trusted:
             break
     return INVALID if place is None else place
 
@@ -188,11 +186,10 @@ def forwarded_place(element: str) -> int | None:
             node = pair[1]
     if node is None:
         return None
-    quoted = node.startswith('"')
-    node = node[1:-1] if quoted else node
-    if ":" in node and (not quoted or (node.count(":") > 1 and not node.startswith("["))):
-        return None  # a colon must be quoted, and IPv6 be in brackets (RFC 7239 section 6)
-    return element_place(node)
+    if node.startswith('"'):
+        node = node[1:-1]
+    # A token holds no colon. Between quotes IPv6 must be in brackets (RFC 7239 section 6).
+    return None if node.count(":") > 1 and not node.startswith("[") else element_place(node)
 
 
 _SPLIT: Mapping[str, Callable[[str], list[str] | None]] = MappingProxyType(

@@ -1,7 +1,7 @@
-"""One deadline for many waits, with one timer for all of them. For asyncio and its like (uvloop).
+"""One deadline for many waits, with one timer for all of them. For asyncio and compatible loops (uvloop).
 
-All waits last equally long, so the oldest ends first. A timer for each would cost 4 µs (`asyncio.timeout`),
-a place in this line 0.6.
+All waits may last equally long, so the oldest one ends first, and one timer set for the oldest is enough. An
+`asyncio.timeout` for each wait would cost 4 µs; an entry in this queue costs 0.6 µs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Watch:
         self._armed = False
 
     def enter(self) -> asyncio.Task[object]:
-        """Begin to wait; return what `leave` takes."""
+        """Begin a wait of the current task, and return that task."""
         task = asyncio.current_task(self.loop)
         assert task is not None  # noqa: S101 - for mypy: a coroutine that runs is in a task
         self._due[task] = self.loop.time() + self.seconds
@@ -31,16 +31,16 @@ class Watch:
         return task
 
     def waits(self, task: asyncio.Task[object]) -> bool:
-        """Tell whether a task is still in time. If not, it has been cancelled."""
+        """Tell whether a task is still waiting. If not, it has been cancelled."""
         return task in self._due
 
     def end(self, task: asyncio.Task[object]) -> None:
-        """Cancel a task before its time, as at the deadline. It must be waiting."""
+        """Cancel a waiting task before its deadline, in the same way as at the deadline."""
         del self._due[task]
         task.cancel()
 
     def leave(self, task: asyncio.Task[object]) -> None:
-        """End the wait. A cancellation at the deadline is taken back, come to effect or not."""
+        """End the wait of a task. A cancellation at the deadline is withdrawn, delivered or not."""
         if self._due.pop(task, None) is None:
             task.uncancel()
 
@@ -56,7 +56,7 @@ class Watch:
 
 
 class Deadline:
-    """The watch of whichever event loop is running. seconds: how long a wait may take."""
+    """A watch for the event loop that is running. seconds: how long a wait may last."""
 
     __slots__ = ("_seconds", "_watch")
 

@@ -4,8 +4,8 @@ A server hands over a list of header lines and may go on writing to it: trailers
 while the body is read. So the list is copied once, before the first `receive`, and everything that is decided
 and everything that goes on is taken from the copy. Clients send the same header names in the same order call
 after call; what a sequence of names means is therefore settled once, as a `HeaderLayout` (header_rules.py),
-and a request only picks its values by position. The values that decide together who calls what from where
-form the `target_key`, by which `enforcement.target` remembers what they mean.
+and a request only picks its values by position. The values that together name client, service, action and
+caller form the `target_key`, by which `enforcement.target` caches the resolved `Target`.
 
 Rule 1: the copy is taken before the first `receive` (T26).
 Rule 2: nothing is trimmed or folded. Servers differ in whether a value keeps its trailing blanks, so a blank

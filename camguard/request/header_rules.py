@@ -33,7 +33,7 @@ class HeaderClass(Enum):
     FORWARDED = auto()  # the one header that names the client; ends here
     CONNECTION = auto()  # may name others; ends here
     HOP = auto()  # of this connection alone; ends here
-    SPOOF = auto()  # names who, whence or whither, and is never believed; ends here
+    SPOOF = auto()  # names a client, user or destination and is never believed; ends here
     UPGRADE = auto()  # refused
 
 

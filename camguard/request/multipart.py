@@ -1,13 +1,12 @@
 """Multipart bodies (RFC 7578), read only where every common reader finds the same fields (T36, T64).
 
-Rule 1: a part is named by one `name`, quoted or a token, with `filename` and `filename*` at most once each
-        (T125). Any other parameter, and any backslash, is refused: readers unescape and split them in
-        different ways.
-Rule 2: delimiters stand on lines of their own that end in CRLF. There is nothing before the first one and
-        nothing but a line end behind the last one.
-Rule 3: what would make a reader decode a part (a transfer encoding, another charset, a nested multipart) is
-        refused.
-Rule 4: parts and the bytes of all their heads are bounded together. Values are copied once.
+Rule 1: a part has one `name`, quoted or a token, and at most one `filename` and one `filename*` (T125). Any
+        other parameter, and any backslash, is rejected, because readers unescape and split them differently.
+Rule 2: a delimiter stands on a line of its own that ends in CRLF. Nothing stands before the first delimiter,
+        and nothing but the end of the line follows the last one.
+Rule 3: a part that a reader would decode (a transfer encoding, another charset, a nested multipart) is
+        rejected.
+Rule 4: the number of parts, and the bytes of all their heads together, are bounded. Values are copied once.
 """
 
 from __future__ import annotations
@@ -19,37 +18,34 @@ from camguard.request.rejection import Rejection, rejection
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 5.6.2
 _LINE = re.compile(rb"(%b):[ \t]*([\t -~\x80-\xff]*)" % _TOKEN)
-_DISPOSITION = re.compile(
-    rb'form-data((?:[ \t]*;[ \t]*(?:name|filename\*?)=(?:"[^"\\]*+"|%b)){1,3})[ \t]*' % _TOKEN
-)
-_PARAMETER = re.compile(rb'(name|filename\*?)=(?:"([^"\\]*+)"|(%b))' % _TOKEN)
-_EXTENDED = re.compile(rb"(?i:utf-8)'[A-Za-z-]*'(?:[!#$&+\-.^_`|~0-9A-Za-z]|%[0-9A-Fa-f]{2})*+")  # RFC 8187
+_DISPOSITION = re.compile(rb'form-data(?:[ \t]*;[ \t]*(?:name|filename\*?)=(?:"[^"\\]*"|%b))+[ \t]*' % _TOKEN)
+_PARAMETER = re.compile(rb'(name|filename\*?)=(?:"([^"\\]*)"|(%b))' % _TOKEN)
+_EXTENDED = re.compile(rb"(?i:utf-8)'[A-Za-z-]*'(?:[!#$&+\-.^_`|~0-9A-Za-z]|%[0-9A-Fa-f]{2})*")  # RFC 8187
 _PART_TYPE = re.compile(
-    rb'(?!multipart/|message/)(%b/%b)(?:[ \t]*;[ \t]*charset=("?)([0-9A-Za-z_-]+)\2)?[ \t]*'
-    % (_TOKEN, _TOKEN),
+    rb'(?!multipart/|message/)(%b/%b)(?:[ \t]*;[ \t]*charset=("?)([\w-]+)\2)?[ \t]*' % (_TOKEN, _TOKEN),
     re.IGNORECASE,
 )
 _OCTETS: Final = b"application/octet-stream"
 _UTF8: Final = frozenset((b"utf-8", b"utf8"))
-_ASCII_ALIKE: Final = frozenset((b"us-ascii", b"ascii", b"iso-8859-1", b"latin1"))
-_NOT_ENCODED: Final = frozenset((b"7bit", b"8bit", b"binary"))
+_ASCII_COMPATIBLE: Final = frozenset((b"us-ascii", b"ascii", b"iso-8859-1", b"latin1"))
+_IDENTITY_ENCODINGS: Final = frozenset((b"7bit", b"8bit", b"binary"))
 _CHARSET_FIELD: Final = b"_charset_"  # HTML: names the encoding of all other fields
 _LONGEST_HEAD: Final = 8192
-_HEAD_PER_PART: Final = 512  # bytes, in the mean over as many parts as there may be
+_HEAD_PER_PART: Final = 512  # bytes, on average over the largest number of parts
 
 _MALFORMED: Final = rejection("body_malformed")
 _TOO_MANY: Final = rejection("too_many_params")
 
 
 class Field(NamedTuple):
-    """One part. value: None for a file, which is no parameter to most readers."""
+    """One part. value: None for a file, which most readers do not take for a parameter."""
 
     name: str
     value: bytes | None
 
 
-class _Head(NamedTuple):
-    """What the head of a part says. ascii_only: its value must be ASCII, or charsets would decide."""
+class _PartHead(NamedTuple):
+    """The head of a part. file: whether the part is one. ascii_only: whether another value is ambiguous."""
 
     name: bytes
     file: bool
@@ -57,9 +53,9 @@ class _Head(NamedTuple):
 
 
 def multipart_fields(body: bytes, boundary: bytes, limit: int) -> tuple[Field, ...] | Rejection:
-    """Return the fields in order, or why the body is refused. limit: how many there may be."""
+    """Return the fields in order, or why the body is rejected. limit: how many there may be."""
     delimiter = b"--" + boundary
-    # A body may be all hyphens: to look for the delimiter once costs 26 ms of 10 MiB, so it is done once.
+    # In a body of 10 MiB of hyphens one search for the delimiter takes 26 ms, so the body is searched once.
     preamble, *parts = body.split(delimiter, limit + 1)
     last = parts.pop() if parts else b""
     if preamble or last not in {b"--", b"--\r\n"}:
@@ -81,8 +77,8 @@ def multipart_fields(body: bytes, boundary: bytes, limit: int) -> tuple[Field, .
 
 
 def _field(text: bytes, value: bytes) -> Field | None:
-    """Return the field that a part is, None where two readers could read it differently. text: its head."""
-    head = _head(text)
+    """Return the field in a part, None where two readers could read it differently. text: its head."""
+    head = _part_head(text)
     if head is None or (head.ascii_only and not head.file and not value.isascii()):
         return None
     if head.name == _CHARSET_FIELD and value.lower() not in _UTF8:
@@ -93,41 +89,40 @@ def _field(text: bytes, value: bytes) -> Field | None:
         return None
 
 
-def _head(text: bytes) -> _Head | None:
-    """Return what the head of a part says, None where two readers could read it differently."""
+def _part_head(text: bytes) -> _PartHead | None:
+    """Return the head of a part, None where two readers could read it differently."""
     lines: dict[bytes, bytes] = {}
     for line in text.split(b"\r\n"):
         match = _LINE.fullmatch(line)
         if match is None or match[1].lower() in lines:
             return None
         lines[match[1].lower()] = match[2]
-    if lines.get(b"content-transfer-encoding", b"binary").lower() not in _NOT_ENCODED:
+    if lines.get(b"content-transfer-encoding", b"binary").lower() not in _IDENTITY_ENCODINGS:
         return None
     kind = _PART_TYPE.fullmatch(lines.get(b"content-type", b"text/plain"))
     if kind is None:
         return None
     charset = (kind[3] or b"utf-8").lower()
-    if charset not in _UTF8 and charset not in _ASCII_ALIKE:
+    if charset not in _UTF8 and charset not in _ASCII_COMPATIBLE:
         return None
-    said = _disposition(lines.get(b"content-disposition", b""))
-    if said is None:
+    disposition = _disposition(lines.get(b"content-disposition", b""))
+    if disposition is None:
         return None
-    name, named_file = said
-    return _Head(name, named_file or kind[1].lower() == _OCTETS, charset not in _UTF8)
+    name, named_file = disposition
+    return _PartHead(name, named_file or kind[1].lower() == _OCTETS, charset not in _UTF8)
 
 
 def _disposition(text: bytes) -> tuple[bytes, bool] | None:
-    """Return the name that a disposition gives and whether it names a file, None where it is not plain."""
-    match = _DISPOSITION.fullmatch(text)
-    if match is None:
+    """Return the name in a disposition and whether it names a file, None where readers could differ."""
+    if not _DISPOSITION.fullmatch(text):
         return None
-    said: dict[bytes, bytes] = {}
-    for key, quoted, token in _PARAMETER.findall(match[1]):
-        # A reader that knows no quotes would find one more parameter, one that knows RFC 2047 another text.
-        if key in said or b"=?" in quoted or (b";" in quoted and b"=" in quoted):
+    found: dict[bytes, bytes] = {}
+    for key, quoted, token in _PARAMETER.findall(text):
+        # A reader that ignores quotes would find one more parameter, a reader of RFC 2047 another text.
+        if key in found or b"=?" in quoted or (b";" in quoted and b"=" in quoted):
             return None
-        said[key] = quoted or token
-    extended = said.get(b"filename*")
-    if not said.get(b"name") or (extended is not None and not _EXTENDED.fullmatch(extended)):
+        found[key] = quoted or token
+    extended = found.get(b"filename*")
+    if not found.get(b"name") or (extended is not None and not _EXTENDED.fullmatch(extended)):
         return None
-    return said[b"name"], b"filename" in said or extended is not None
+    return found[b"name"], b"filename" in found or extended is not None

@@ -1,11 +1,18 @@
-"""Parameters of a query or a form, read so that no other reader can read them differently (THREATS 3.2.5).
+"""Parameters of a query or a form, accepted only where every common reader finds the same (THREATS 3.2.5).
 
-Rule 1: `&` alone parts them; a raw `;`, `#`, blank, control or non-ASCII byte refuses the whole (T28, T29).
-Rule 2: each is percent-decoded once, as UTF-8. A control character in a name refuses the whole.
+An upstream may use any of a dozen parsers, and an attacker chooses the text on which two of them differ.
+`parse_params` therefore rejects what is not plain, and `ambiguous_names` rejects every name that some reader
+may take for a parameter that decides. It does not ask each reader: it folds all names as the most lenient
+readers together would (`folded`), and searches the result once with one pattern (`look_alike`).
+
+
+Rule 1: only `&` separates parameters. A text with a raw `;`, `#`, blank, control or non-ASCII byte is
+        rejected (T28, T29).
+Rule 2: names and values are percent-decoded once, as UTF-8. A control character in a name is rejected.
 Rule 3: `Action`, `Version` and `Region` are spelled one way and stand once. A name that some reader takes
-        for one of them refuses the request (T27, T32). The readers that are provided for are PHP, qs, Rack,
+        for one of them is rejected (T27, T32). The readers that are provided for are PHP, qs, Rack,
         URLSearchParams, Python's parse_qs, Django and Go, and any that ignores case or Unicode forms.
-Rule 4: all names of a request are judged in one pass over their joined text, and that text is bounded.
+Rule 4: all names of a request are searched in one pass over their joined text, and that text is bounded.
 """
 
 from __future__ import annotations
@@ -21,7 +28,7 @@ from camguard.request.rejection import Rejection, rejection
 
 Params: TypeAlias = tuple[tuple[str, str], ...]
 Parameters: TypeAlias = Mapping[str, Any]  # as JSON has them: text, lists, objects
-ParameterSources: TypeAlias = Parameters | Sequence[Parameters]  # of one place, or of each of several places
+ParameterSources: TypeAlias = Parameters | Sequence[Parameters]  # of the body, or of query and body apart
 
 ACTION: Final = "Action"
 DECIDING: Final = (ACTION, "Version", "Region")
@@ -32,10 +39,12 @@ _QUOTED: Final = bytes.maketrans(b"%", b"=")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 NAMES_LENGTH: Final = 131_072  # characters of all names of one request
-_ODD_LENGTH: Final = 256  # characters of the names in it that are not plain ASCII, or hold a `%`
-_ODD_NAME_LENGTH: Final = 64  # to normalise a run of combining marks takes time that grows with its square
-_DECODED_AGAIN: Final = 2  # times that a name is percent-decoded by readers that decode too often
-_DEEPEST: Final = 16  # levels of a flat parameter name
+_UNUSUAL_LENGTH: Final = 256  # characters of those names that are not printable ASCII, or hold a `%`
+_UNUSUAL_NAME_LENGTH: Final = (
+    64  # normalising combining marks takes time that grows with the square of their number
+)
+_EXTRA_DECODINGS: Final = 2  # times that a name is percent-decoded by readers that decode too often
+_MAX_LEVELS: Final = 16  # levels of a flat parameter name
 _SEPARATORS: Final = str.maketrans(";,", "&&")
 
 _TOO_MANY: Final = rejection("too_many_params")
@@ -45,9 +54,9 @@ _AMBIGUOUS: Final = rejection("param_ambiguous")
 
 
 def parse_params(raw: bytes, limit: int, malformed: Rejection) -> Params | Rejection:
-    """Return names and values in order, or why they are refused.
+    """Return names and values in order, or why they are rejected.
 
-    limit: how many there may be. malformed: the decision for what is not well formed.
+    limit: how many there may be. malformed: the rejection of a text that is not well formed.
     """
     if not raw:
         return ()
@@ -72,69 +81,68 @@ def parse_params(raw: bytes, limit: int, malformed: Rejection) -> Params | Rejec
 
 
 def _decoded(raw: bytes) -> str:
-    """Return the text of percent-encoded UTF-8. Raises ValueError where an escape or a byte is none."""
+    """Return the text of percent-encoded UTF-8. Raises ValueError for an invalid escape or byte."""
     escapes = raw.count(b"%")
     if not escapes:
         return raw.decode("ascii")
     # `%41` as the `=41` of quoted-printable (RFC 2045 6.7), which is decoded in C. A Python step for each
     # escape, as in unquote_to_bytes, would make a form of a mebibyte cost 40 ms more and thirty times its
-    # memory. What is no escape is left as it is, so that the length tells.
+    # memory. An invalid escape stays as it is, and shows in the length.
     signs = raw.count(b"=")
-    if signs:
-        raw = raw.replace(b"=", b"=3D")
+    raw = raw.replace(b"=", b"=3D")
     found = a2b_qp(raw.translate(_QUOTED))
     if len(found) != len(raw) - 2 * (escapes + signs):
         raise ValueError
     return found.decode()
 
 
-def look_alike(names: Iterable[str], behind: str = r"_[0-9]*+") -> re.Pattern[str]:
-    """Return a pattern that finds in what `folded` returns each name that a reader may take for one of these.
+def look_alike(names: Iterable[str], suffix: str = r"_[0-9]*+") -> re.Pattern[str]:
+    """Return a pattern that finds, in what `folded` returns, names that a reader may take for one of these.
 
-    names: in lower case. behind: what may follow `_`, as which some readers know a dot or a bracket.
+    names: in lower case. suffix: a pattern of what may follow; some readers turn a dot or bracket into `_`.
     Leading signs are dropped by some readers (`?Action`, `[Action]`, ` Action`); others end a name at a
     bracket, a dot, a blank or another sign.
     """
     either = "|".join(re.escape(name) for name in names)
-    return re.compile(rf"(?:^|&)[^a-z0-9&]*+({either})(?=(?:[^a-z0-9_&-][^&]*+|{behind})?+(?:&|$))")
+    return re.compile(rf"(?:^|&)[^a-z0-9&]*+({either})(?=(?:[^a-z0-9_&-][^&]*+|{suffix})?+(?:&|$))")
 
 
-_LOW = tuple(name.lower() for name in DECIDING)
-_LOOK_ALIKE = look_alike(_LOW)
+_LOWER_CASE = tuple(name.lower() for name in DECIDING)
+_LOOK_ALIKE = look_alike(_LOWER_CASE)
 
 
 def folded(names: Sequence[str]) -> str | Rejection:
-    """Return all names as lenient readers know them, in lower case with `&` between them, or why not.
+    """Return all names as lenient readers read them, in lower case and joined by `&`, or a rejection.
 
-    A name that holds `&`, `;` or `,` counts as several. The result is refused where the names are longer than
-    any request needs them, or where what is not plain ASCII in them is.
+    A name that holds `&`, `;` or `,` counts as several. Names that together are longer than any request needs
+    are rejected; for names that are not printable ASCII that length is shorter.
     """
     text = "&".join(names)
     if len(text) > NAMES_LENGTH:
         return _TOO_MANY
     if text.isascii() and text.isprintable() and "%" not in text:
         return text.lower().translate(_SEPARATORS)
-    odd = [name for name in names if "%" in name or not (name.isascii() and name.isprintable())]
-    if sum(map(len, odd)) > _ODD_LENGTH or max(map(len, odd)) > _ODD_NAME_LENGTH:
-        return _ALIAS  # no parameter has such a name, so it is not found out what it may stand for
-    return "&".join([text.lower(), *map(_plain, odd)]).translate(_SEPARATORS)
+    unusual = [name for name in names if "%" in name or not (name.isascii() and name.isprintable())]
+    if sum(map(len, unusual)) > _UNUSUAL_LENGTH or max(map(len, unusual)) > _UNUSUAL_NAME_LENGTH:
+        return _ALIAS  # no parameter has such a name, so its possible readings are not computed
+    return "&".join([text.lower(), *map(_most_lenient, unusual)]).translate(_SEPARATORS)
 
 
-def _plain(name: str) -> str:
-    """Return a name as the most lenient readers know it: decoded again, normalised, cut at a NUL, folded."""
-    for _ in range(_DECODED_AGAIN):
+def _most_lenient(name: str) -> str:
+    """Return a name as the most lenient readers read it: decoded again, normalised, cut at a NUL, folded."""
+    for _ in range(_EXTRA_DECODINGS):
         name = unquote(name)
     name = unicodedata.normalize("NFKC", name)
-    if not name.isprintable():  # a reader may end a name at a NUL, or pass over what it cannot show
-        name = "".join(filter(str.isprintable, name.partition("\0")[0]))
-    # Java compares by capitals, too, in which the dotless i is an i; and drops the dot that `İ` has.
-    return name.strip().casefold().replace("\u0131", "i").replace("i\u0307", "i")
+    # A reader may end a name at a NUL, or skip characters that do not print.
+    name = "".join(filter(str.isprintable, name.partition("\0")[0]))
+    # Java also compares in upper case, where the dotless i is an i, and drops the dot of `İ`.
+    return name.casefold().replace("\u0131", "i").replace("i\u0307", "i")
 
 
 class Lookalikes(NamedTuple):
     """The parameters of an action that name its resources, and what lenient readers take for one of them.
 
-    names: every spelling that is read as the parameter, in lower case. pattern: see `look_alike`.
+    names: every spelling that camguard reads as the parameter, in lower case. pattern: see `look_alike`.
     """
 
     names: frozenset[str]
@@ -157,7 +165,7 @@ def ambiguous_names(names: Sequence[str], resources: Lookalikes | None = None) -
         return text
     if resources is not None and misread(text, others, resources):
         return _AMBIGUOUS
-    if not any(name in text for name in _LOW):  # as nearly always, and a fifth of the pattern's time
+    if not any(name in text for name in _LOWER_CASE):  # nearly always, in a fifth of the time of the pattern
         return None
     found = _LOOK_ALIKE.search(text)
     if found is None:
@@ -166,23 +174,23 @@ def ambiguous_names(names: Sequence[str], resources: Lookalikes | None = None) -
 
 
 def misread(text: str, names: Sequence[str], resources: Lookalikes) -> bool:
-    """Tell whether a reader may take a name for a parameter that names resources and is spelled otherwise.
+    """Tell whether a reader may take another name for a parameter that names resources.
 
     text: what `folded` returns for these names.
     """
     if resources.pattern.search(text) is None:
         return False
-    # The parameters themselves look like themselves; only other names count.
+    # The parameters themselves fit the pattern; only other names count.
     text_of_others = folded([name for name in names if name.casefold() not in resources.names])
     return isinstance(text_of_others, Rejection) or resources.pattern.search(text_of_others) is not None
 
 
 def action_of(names: Iterable[tuple[str, str]]) -> str | Rejection | None:
-    """Return the value of the one `Action`, None where there is none, or why the names are refused."""
+    """Return the value of the one `Action`, None where there is none, or why the names are rejected."""
     pairs = tuple(names)
-    refusal = ambiguous_names([name for name, _ in pairs])
-    if refusal is not None:
-        return refusal
+    ambiguous = ambiguous_names([name for name, _ in pairs])
+    if ambiguous is not None:
+        return ambiguous
     return next((value for name, value in pairs if name == ACTION), None)
 
 
@@ -206,7 +214,7 @@ def nested_parameters(
 
 
 def beside(*sources: Parameters | Rejection | None) -> ParameterSources | Rejection | None:
-    """Return the parameters of several places, for it is not known which of them an upstream reads.
+    """Return the parameters of several places, because an upstream may read any of them.
 
     The result is the rejection of one of them, or None where one could not be read.
     """
@@ -219,15 +227,15 @@ def beside(*sources: Parameters | Rejection | None) -> ParameterSources | Reject
 def nest(pairs: Sequence[tuple[str, Any]]) -> Parameters | None:
     """Return flat parameters (`Filters.0.Values.1=x`) as JSON would hold them (CAM 14.1).
 
-    Returns None where two of them cannot both be meant: `A` beside `A.0`, or the same name twice; and where
-    one is written as only others nest (`A[0]`), or has a level without a name (`.A`).
+    Returns None where two of them contradict each other (`A` beside `A.0`, or the same name twice), and where
+    a name has brackets (`A[0]`), which only some readers nest, or a level without a name (`.A`).
     """
     top: dict[str, Any] = {}
     for name, value in pairs:
         if "[" in name:
             return None
         *path, last = name.split(".")
-        if len(path) > _DEEPEST or (path and not all((*path, last))):
+        if len(path) > _MAX_LEVELS or (path and not all((*path, last))):
             return None
         node = top
         for step in path:
@@ -237,12 +245,12 @@ def nest(pairs: Sequence[tuple[str, Any]]) -> Parameters | None:
         if last in node:
             return None
         node[last] = value
-    return {key: _listed(value) for key, value in top.items()}
+    return {key: _with_lists(value) for key, value in top.items()}
 
 
-def _listed(node: Any) -> Any:
-    """Turn objects whose keys are all numbers into lists."""
+def _with_lists(node: Any) -> Any:
+    """Return a tree in which each object whose keys are all numbers is a list."""
     if not isinstance(node, dict):
         return node
-    values = [_listed(value) for value in node.values()]
+    values = [_with_lists(value) for value in node.values()]
     return values if all(map(str.isdecimal, node)) else dict(zip(node, values, strict=True))

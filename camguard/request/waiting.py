@@ -1,11 +1,14 @@
-"""The requests whose body is not complete: bounded, counted by client address, and first to make room.
+"""The requests whose body is not complete: bounded, counted by client address, and given up first.
 
-Rule 1: a waiting request is not being served. It takes no place of one that is, and where a bound is reached
-        a waiting request yields, never the newcomer.
-Rule 2: the client address that holds most yields its oldest request. So an address that waits often takes
-        nothing from the others, whatever its requests claim.
-Rule 3: the counted address is the socket's, or the one that a trusted proxy wrote; an IPv6 client counts by
-        its /64 network, for one subscriber has all of it (RFC 6177).
+A client that opens many requests and sends their bodies slowly, or never, must not keep others from being
+served. Such requests are therefore counted here and not among those that are served. Where a bound is
+reached, one of them yields: its bytes are freed at once, its task is cancelled, and its client is refused.
+
+Rule 1: a waiting request yields to a newcomer, never the other way round.
+Rule 2: the client address that holds most yields its oldest request. An address with many waiting requests
+        therefore costs other addresses nothing.
+Rule 3: the counted address is that of the socket, or the one that a trusted proxy wrote. An IPv6 client is
+        counted by its /64 network, because one subscriber has all of it (RFC 6177).
 """
 
 from __future__ import annotations
@@ -20,14 +23,14 @@ _INTERFACE_BITS: Final = 64
 
 
 def client_key(place: int | None) -> int | None:
-    """Return what an address is counted by: itself (IPv4), or a negative number for its network (IPv6)."""
+    """Return the key of a client: its address (IPv4), or a negative number for its network (IPv6)."""
     if place is None or place < _IPV6:
         return place
     return -1 - ((place - _IPV6) >> _INTERFACE_BITS)
 
 
 class Share:
-    """What one client address holds. waiters: oldest first. size: bytes of their bodies."""
+    """The waiting requests of one client address. waiters: oldest first. size: bytes of their bodies."""
 
     __slots__ = ("client", "size", "waiters")
 
@@ -40,7 +43,7 @@ class Share:
 class Waiter:
     """One waiting request.
 
-    body: what has arrived. left: whether the client has gone. yielded: whether it made room for another.
+    body: the bytes that have arrived. left: whether the client has left. yielded: whether it was given up.
     """
 
     __slots__ = ("body", "left", "share", "task", "watch", "yielded")
@@ -54,9 +57,10 @@ class Waiter:
 
 
 class Waiting:
-    """All waiting requests of one guard. most: of them; most_per_client: of one client address.
+    """All waiting requests of one guard.
 
-    count: how many there are. size: bytes of their bodies. yields: how many have made room so far.
+    most: how many there may be; most_per_client: of one client address. count: how many there are. size:
+    bytes of their bodies. yields: how many have yielded so far.
     """
 
     def __init__(self, most: int, most_per_client: int) -> None:
@@ -70,7 +74,7 @@ class Waiting:
     def enter(self, place: int | None, task: asyncio.Task[object], watch: Watch) -> Waiter:
         """Count one more request; where that is one too many, another one yields.
 
-        place: of the client's address on the number line. task: what waits, watched by `watch`.
+        place: of the client's address on the number line. task: waits, under the deadline of `watch`.
         """
         client = client_key(place)
         share = self._shares.get(client)
@@ -92,9 +96,9 @@ class Waiting:
         self.size += len(part)
 
     def free(self, size: int, keeps: Waiter | None = None) -> bool:
-        """Make incomplete bodies yield until `size` bytes are free. Tell whether that came about.
+        """Make incomplete bodies yield until `size` bytes are free. Return False where they cannot be freed.
 
-        keeps: the request that needs the room. It yields no sooner than it holds most itself.
+        keeps: the request that needs the bytes; where it would have to yield itself, nothing more is freed.
         """
         most = self.size - size
         if most < 0:
@@ -107,14 +111,14 @@ class Waiting:
         return True
 
     def leave(self, waiter: Waiter) -> bytes:
-        """End a wait, and return what arrived."""
+        """End a wait, and return the bytes that arrived."""
         body = bytes(waiter.body)
         if not waiter.yielded:
             self._remove(waiter)
         return body
 
     def _end(self, share: Share, *, with_bytes: bool = False) -> None:
-        """Make the oldest request of a client address yield: its bytes are free at once, its task soon."""
+        """Make the oldest request of a client address yield: free its bytes now and cancel its task."""
         waiter = self._first_with_bytes(share) if with_bytes else next(iter(share.waiters))
         self._remove(waiter)
         waiter.body.clear()

@@ -10,8 +10,10 @@ from collections.abc import Iterable
 from json import dumps
 from typing import Any
 
-from camguard.authn.credentials import Keys, parse_keys
+from camguard.authn.credentials import AccessKey, KeyRing, parse_keys
+from camguard.authn.tc3 import read_authorization, verify_tc3
 from camguard.request.head import HeadRules, RequestHead, read_head
+from camguard.request.rejection import Rejection
 from camguard.settings.model import Settings
 
 RULES = HeadRules(Settings())
@@ -24,14 +26,14 @@ FORM = "application/x-www-form-urlencoded"
 BODY = b'{"Prompt":"a cat"}'
 
 
-def keys(**fields: Any) -> Keys:
+def keys(**fields: Any) -> KeyRing:
     """Return the keys of one entry; further fields as keys.json has them, e.g. token="T"."""
     entry = {"secret_key": SECRET, "principal": "uin/100000000101", **fields}
     return parse_keys(dumps({SECRET_ID: entry}).encode(), "keys.json")
 
 
 def head_of(method: str, query: bytes, lines: Iterable[tuple[str, str | bytes]]) -> RequestHead:
-    """Return the head as camguard reads it; lines that it refuses are a mistake of the test."""
+    """Return the head as camguard reads it; a line that camguard rejects is a mistake of the test."""
     headers = [(n.lower().encode(), v if isinstance(v, bytes) else v.encode()) for n, v in lines]
     scope = {
         "http_version": "1.1",
@@ -90,22 +92,30 @@ def authorization(
 
 
 def tc3_head(
-    said: str | bytes | None = None, *, method: str = "POST", query: str = "", **lines: str | bytes | None
+    auth: str | bytes | None = None, *, method: str = "POST", query: str = "", **lines: str | bytes | None
 ) -> RequestHead:
     """Return the head of a well-signed call, with lines changed (`content_type="x"`) or left out (None)."""
     date = {"GET": {"payload": b"", "signed": (("content-type", FORM), ("host", HOST))}}.get(method, {})
-    if said is None:
-        said = authorization(tc3(method=method, query=query, **date))  # type: ignore[arg-type]
+    if auth is None:
+        auth = authorization(tc3(method=method, query=query, **date))  # type: ignore[arg-type]
     usual: dict[str, str | bytes | None] = {
         "host": HOST,
         "content-type": FORM if method == "GET" else JSON,
         "x-tc-action": "TextToImage",
         "x-tc-version": "2022-12-29",
         "x-tc-timestamp": str(NOW),
-        "authorization": said,
+        "authorization": auth,
     }
     usual |= {name.replace("_", "-"): value for name, value in lines.items()}
     return head_of(method, query.encode(), [(n, v) for n, v in usual.items() if v is not None])
+
+
+def check_tc3(
+    head: RequestHead, service: str, payload: bytes, keys: KeyRing, now: float
+) -> AccessKey | Rejection:
+    """Return the access key that signed a request, or the rejection: the two steps of camguard in one."""
+    signing_key = read_authorization(head, service, keys, now)
+    return signing_key if isinstance(signing_key, Rejection) else verify_tc3(head, signing_key, payload, now)
 
 
 def v1(

@@ -16,8 +16,7 @@ from camguard.authn.authenticator import (
     named_secret_id,
     signature_label,
 )
-from camguard.authn.credentials import Keys
-from camguard.authn.replay_guard import SignatureLog
+from camguard.authn.credentials import KeyRing
 from camguard.errors import SettingsError
 from camguard.request.head import RequestHead, read_head
 from camguard.request.params import parse_params
@@ -43,22 +42,24 @@ ALICE, BOB = "uin/100000000101", "uin/100000000102"
 HEADER = "x-camguard-principal"
 
 
-class Source:
-    """Keys that a test may replace."""
+class Keys:
+    """A key source whose keys a test may replace."""
 
-    def __init__(self, held: Keys) -> None:
+    def __init__(self, held: KeyRing) -> None:
         self.keys = held
 
 
-SOURCE = Source(keys())
+SOURCE = Keys(keys())
 
 
-def made(mode: IdentityMode = "signature", source: Source | None = SOURCE, **rules: Any) -> Authenticator:
+def authenticator_of(
+    mode: IdentityMode = "signature", source: Keys | None = SOURCE, **rules: Any
+) -> Authenticator:
     return authenticator(IdentitySettings(mode=mode, **rules), source)
 
 
-def ask(
-    identify: Authenticator,
+def identified(
+    authn: Authenticator,
     head: RequestHead,
     *,
     body: bytes | None = BODY,
@@ -66,17 +67,17 @@ def ask(
     trusted: bool = True,
     now: float = NOW,
 ) -> Caller | Rejection:
-    return identify.caller(head, "aiart", body, params, trusted, now)
+    return authn.caller(head, "aiart", body, params, trusted, now)
 
 
-def word(found: Caller | Rejection) -> str | None:
-    """Return what a table says of an answer: the detail of a refusal, or the principal."""
+def answer(found: Caller | Rejection) -> str | None:
+    """Return how a table writes an answer: the detail of a refusal, or the principal."""
     return found.detail if isinstance(found, Rejection) else found.principal
 
 
 GOOD = authorization(tc3())
 WRONG = authorization("0" * 64)
-STRANGER = GOOD.replace(SECRET_ID, "AKIDunknown")
+UNKNOWN_ID = GOOD.replace(SECRET_ID, "AKIDunknown")
 
 
 class Row(NamedTuple):
@@ -109,10 +110,10 @@ REQUESTS = [
         id="a wrong signature alone",
     ),
     pytest.param(
-        STRANGER,
+        UNKNOWN_ID,
         None,
         Row("secret_id_unknown", "secret_id_unknown", "secret_id_unknown", "secret_id_unknown"),
-        id="a secret id that nobody has",
+        id="an unknown secret id",
     ),
     pytest.param(GOOD, ALICE, Row(ALICE, ALICE, ALICE, ALICE), id="both, and they agree"),
     pytest.param(
@@ -128,7 +129,7 @@ REQUESTS = [
         id="T73 a wrong signature beside the header",
     ),
     pytest.param(
-        STRANGER,
+        UNKNOWN_ID,
         ALICE,
         Row("secret_id_unknown", "secret_id_unknown", "secret_id_unknown", "secret_id_unknown"),
         id="T73 an unknown key beside the header",
@@ -148,23 +149,23 @@ REQUESTS = [
 ]
 
 
-@pytest.mark.parametrize(("said", "header", "expected"), REQUESTS)
+@pytest.mark.parametrize(("auth", "header", "expected"), REQUESTS)
 @pytest.mark.parametrize("mode", Row._fields)
-def test_modes(mode: IdentityMode, said: str | None, header: str | None, expected: Row) -> None:
-    head = tc3_head("", x_camguard_principal=header, authorization=said)
-    assert word(ask(made(mode), head)) == getattr(expected, mode)
+def test_modes(mode: IdentityMode, auth: str | None, header: str | None, expected: Row) -> None:
+    head = tc3_head("", x_camguard_principal=header, authorization=auth)
+    assert answer(identified(authenticator_of(mode), head)) == getattr(expected, mode)
 
 
 @pytest.mark.parametrize("mode", Row._fields)
-@pytest.mark.parametrize("said", [None, GOOD], ids=["alone", "beside a good signature"])
-def test_t69_header_of_an_untrusted_peer_is_refused(mode: IdentityMode, said: str | None) -> None:
-    head = tc3_head("", x_camguard_principal=ALICE, authorization=said)
-    assert ask(made(mode), head, trusted=False) is rejection("identity_header_untrusted")
+@pytest.mark.parametrize("auth", [None, GOOD], ids=["alone", "beside a good signature"])
+def test_t69_header_of_an_untrusted_peer_is_refused(mode: IdentityMode, auth: str | None) -> None:
+    head = tc3_head("", x_camguard_principal=ALICE, authorization=auth)
+    assert identified(authenticator_of(mode), head, trusted=False) is rejection("identity_header_untrusted")
 
 
 @pytest.mark.parametrize("mode", ["signature", "either", "claimed"])
 def test_signature_of_an_untrusted_peer_is_as_good_as_any(mode: IdentityMode) -> None:
-    assert word(ask(made(mode), tc3_head(), trusted=False)) == ALICE
+    assert answer(identified(authenticator_of(mode), tc3_head(), trusted=False)) == ALICE
 
 
 SPELLINGS = [
@@ -195,7 +196,7 @@ def test_t70_identity_header_ends_here_whoever_sent_it() -> None:
 
 
 def test_t76_wall_clock_that_steps_is_followed() -> None:
-    identify = made(bind_signatures=True)
+    authn = authenticator_of(bind_signatures=True)
     for now, expected in (
         (NOW, ALICE),
         (NOW + 3600, "signature_expired"),
@@ -203,20 +204,20 @@ def test_t76_wall_clock_that_steps_is_followed() -> None:
         (NOW - 10, ALICE),
         (NOW + 10, ALICE),
     ):
-        assert word(ask(identify, tc3_head(), now=now)) == expected
+        assert answer(identified(authn, tc3_head(), now=now)) == expected
 
 
 HEADERS = [
     pytest.param("uin/100000000101", "uin/100000000101", id="a user"),
-    pytest.param("100000000101", "uin/100000000101", id="bare digits mean a user"),
+    pytest.param("100000000101", "uin/100000000101", id="bare digits are a user"),
     pytest.param("12345", "uin/12345", id="five digits"),
     pytest.param("1" * 20, "uin/" + "1" * 20, id="twenty digits"),
     pytest.param("role/billing-bot", "role/billing-bot", id="a role"),
     pytest.param("role/A_b+c=d,e.f@g-h", "role/A_b+c=d,e.f@g-h", id="every sign a role's name may have"),
     pytest.param("role/" + "r" * 128, "role/" + "r" * 128, id="a role of 128 letters"),
     *(
-        pytest.param(said, "identity_header_invalid", id=f"T72 {what}")
-        for said, what in (
+        pytest.param(identity, "identity_header_invalid", id=f"T72 {what}")
+        for identity, what in (
             ("", "empty"),
             ("1234", "four digits"),
             ("1" * 21, "21 digits"),
@@ -242,32 +243,25 @@ HEADERS = [
 ]
 
 
-@pytest.mark.parametrize(("said", "expected"), HEADERS)
-def test_grammar_of_the_identity_header(said: str, expected: str) -> None:
-    head = tc3_head("", x_camguard_principal=said, authorization=None)
-    identify = made("header")
-    assert word(ask(identify, head)) == expected
-    assert word(ask(identify, head)) == expected, "the second time it is remembered"
+@pytest.mark.parametrize(("identity", "expected"), HEADERS)
+def test_grammar_of_the_identity_header(identity: str, expected: str) -> None:
+    head = tc3_head("", x_camguard_principal=identity, authorization=None)
+    authn = authenticator_of("header")
+    assert answer(identified(authn, head)) == expected
+    assert answer(identified(authn, head)) == expected, "the second time it is cached"
 
 
-def test_what_is_remembered_of_headers_is_bounded() -> None:
-    identify = made("header")
-    for i in range(10_000, 20_000):
-        ask(identify, tc3_head("", x_camguard_principal=str(i), authorization=None))
-    assert len(identify._header_callers) <= 4096  # noqa: SLF001 - the bound is what is tested
-
-
-def test_header_is_remembered_for_trusted_peers_alone() -> None:
-    identify = made("header")
+def test_header_is_cached_for_trusted_peers_only() -> None:
+    authn = authenticator_of("header")
     head = tc3_head("", x_camguard_principal=ALICE, authorization=None)
-    assert word(ask(identify, head)) == ALICE
-    assert ask(identify, head, trusted=False) is rejection("identity_header_untrusted")
+    assert answer(identified(authn, head)) == ALICE
+    assert identified(authn, head, trusted=False) is rejection("identity_header_untrusted")
 
 
-def test_proved_identity_says_how() -> None:
+def test_proved_identity_has_the_result_of_the_check() -> None:
     session = {"version": "2.0", "statement": {"effect": "allow", "action": "aiart:*", "resource": "*"}}
-    source = Source(keys(token="T", session_policy=session))
-    found = ask(made(source=source), tc3_head(x_tc_token="T"))
+    source = Keys(keys(token="T", session_policy=session))
+    found = identified(authenticator_of(source=source), tc3_head(x_tc_token="T"))
     assert isinstance(found, Caller)
     assert (found.secret_id, found.signature) == ("AKIDz8…MPLE", "valid")
     assert found.session is not None
@@ -275,41 +269,43 @@ def test_proved_identity_says_how() -> None:
 
 def test_session_of_a_temporary_key_holds_beside_the_header_too() -> None:
     session = {"version": "2.0", "statement": {"effect": "allow", "action": "aiart:*", "resource": "*"}}
-    source = Source(keys(session_policy=session))
+    source = Keys(keys(session_policy=session))
     for mode in ("header", "either"):
-        found = ask(made(mode, source), tc3_head(x_camguard_principal=ALICE))
+        found = identified(authenticator_of(mode, source), tc3_head(x_camguard_principal=ALICE))
         assert isinstance(found, Caller)
         assert found.session is not None
 
 
-def test_said_identity_has_neither_key_nor_signature() -> None:
-    found = ask(made("either"), tc3_head("", x_camguard_principal=ALICE, authorization=None))
+def test_caller_named_by_a_header_has_neither_key_nor_signature() -> None:
+    found = identified(
+        authenticator_of("either"), tc3_head("", x_camguard_principal=ALICE, authorization=None)
+    )
     assert found == Caller(ALICE, None, None, None)
 
 
 def test_without_keys_the_header_mode_leaves_signatures_to_others() -> None:
-    identify = made("header", None)
-    assert word(ask(identify, tc3_head(WRONG, x_camguard_principal=ALICE))) == ALICE
-    assert ask(identify, tc3_head()) is rejection("principal_missing")
-    assert not identify.needs_body(tc3_head())
+    authn = authenticator_of("header", None)
+    assert answer(identified(authn, tc3_head(WRONG, x_camguard_principal=ALICE))) == ALICE
+    assert identified(authn, tc3_head()) is rejection("principal_missing")
+    assert not authn.needs_body(tc3_head())
 
 
 @pytest.mark.parametrize("mode", ["signature", "either", "claimed"])
 def test_other_modes_need_keys(mode: IdentityMode) -> None:
     with pytest.raises(SettingsError, match=f'identity.mode "{mode}" needs a keys file'):
-        made(mode, None)
+        authenticator_of(mode, None)
 
 
-def test_claimed_mode_warns_loudly_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_claimed_mode_warns_loudly_and_marks_its_callers(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         for mode in ("signature", "header", "either"):
-            made(mode)
-        identify = made("claimed")
+            authenticator_of(mode)
+        authn = authenticator_of("claimed")
     assert caplog.messages == [CLAIMED]
-    found = ask(identify, tc3_head(WRONG), body=None)
+    found = identified(authn, tc3_head(WRONG), body=None)
     assert isinstance(found, Caller)
     assert found.signature == "claimed"
-    assert ask(identify, tc3_head(WRONG), now=NOW + 301) is rejection("signature_expired")
+    assert identified(authn, tc3_head(WRONG), now=NOW + 301) is rejection("signature_expired")
 
 
 COMMON = (("Action", "TextToImage"), ("Nonce", "1"), ("SecretId", SECRET_ID), ("Timestamp", str(NOW)))
@@ -318,9 +314,9 @@ FORM_HEAD = head_of("POST", b"", [("host", HOST), ("content-type", FORM)])
 
 
 def test_v1_is_off_unless_allowed() -> None:
-    assert ask(made(), FORM_HEAD, params=V1) is rejection("signature_v1_disabled")
-    assert word(ask(made(allow_v1=True), FORM_HEAD, params=V1)) == ALICE
-    assert word(ask(made("claimed", allow_v1=True), FORM_HEAD, params=V1)) == ALICE
+    assert identified(authenticator_of(), FORM_HEAD, params=V1) is rejection("signature_v1_disabled")
+    assert answer(identified(authenticator_of(allow_v1=True), FORM_HEAD, params=V1)) == ALICE
+    assert answer(identified(authenticator_of("claimed", allow_v1=True), FORM_HEAD, params=V1)) == ALICE
 
 
 @pytest.mark.parametrize("mode", Row._fields)
@@ -333,42 +329,44 @@ def test_t73_half_a_v1_signature_is_no_reason_to_look_away(
 ) -> None:
     params = tuple(pair for pair in V1 if pair[0] != left)
     lines = [("host", HOST), ("content-type", FORM), (HEADER, ALICE)]
-    found = ask(made(mode, allow_v1=allowed), head_of("POST", b"", lines), params=params)
+    found = identified(authenticator_of(mode, allow_v1=allowed), head_of("POST", b"", lines), params=params)
     assert found is rejection("auth_malformed" if allowed else "signature_v1_disabled")
 
 
 @pytest.mark.parametrize("query", [b"SecretId=x", b"%53ignature=x", b"Limit=1&SecretId=x"])
-def test_t73_v1_signature_in_the_query_beside_a_form_is_seen(query: bytes) -> None:
+def test_t73_v1_signature_in_the_query_beside_a_form_is_found(query: bytes) -> None:
     head = head_of("POST", query, [("host", HOST), ("content-type", FORM), (HEADER, ALICE)])
     for params in ((("Limit", "1"),), V1):
-        found = ask(made("header", allow_v1=True), head, params=params)
+        found = identified(authenticator_of("header", allow_v1=True), head, params=params)
         assert found is rejection("signature_v1_ambiguous")
     harmless = head_of("POST", b"Limit=1", [("host", HOST), ("content-type", FORM), (HEADER, ALICE)])
-    assert word(ask(made("header"), harmless)) == ALICE
+    assert answer(identified(authenticator_of("header"), harmless)) == ALICE
 
 
 def test_ordinary_parameters_are_no_signature() -> None:
     params = (("Limit", "1"), ("SecretIds", "x"))
     head = tc3_head("", x_camguard_principal=ALICE, authorization=None)
-    assert word(ask(made("header"), head, params=params)) == ALICE
-    assert word(ask(made(), tc3_head(), params=params)) == ALICE
+    assert answer(identified(authenticator_of("header"), head, params=params)) == ALICE
+    assert answer(identified(authenticator_of(), tc3_head(), params=params)) == ALICE
 
 
 def test_two_signatures_in_one_request_are_refused() -> None:
-    assert ask(made(allow_v1=True), tc3_head(), params=V1) is rejection("auth_malformed")
-    assert ask(made(allow_v1=True), tc3_head(), params=(("SecretId", "x"),)) is rejection("auth_malformed")
+    assert identified(authenticator_of(allow_v1=True), tc3_head(), params=V1) is rejection("auth_malformed")
+    assert identified(authenticator_of(allow_v1=True), tc3_head(), params=(("SecretId", "x"),)) is rejection(
+        "auth_malformed"
+    )
 
 
 def test_t82_revoked_key_is_refused_at_once() -> None:
-    source = Source(keys())
-    identify = made(source=source)
-    assert word(ask(identify, tc3_head())) == ALICE
+    source = Keys(keys())
+    authn = authenticator_of(source=source)
+    assert answer(identified(authn, tc3_head())) == ALICE
     source.keys = keys(enabled=False)
-    assert ask(identify, tc3_head()) is rejection("secret_id_unknown")
+    assert identified(authn, tc3_head()) is rejection("secret_id_unknown")
     source.keys = keys(secret_key="another secret".replace(" ", "-") + "-00")
-    assert ask(identify, tc3_head()) is rejection("signature_invalid")
+    assert identified(authn, tc3_head()) is rejection("signature_invalid")
     source.keys = keys(principal=BOB)
-    assert word(ask(identify, tc3_head())) == BOB
+    assert answer(identified(authn, tc3_head())) == BOB
 
 
 @pytest.mark.parametrize(
@@ -377,7 +375,7 @@ def test_t82_revoked_key_is_refused_at_once() -> None:
 )
 def test_t84_no_header_switches_the_check_off(line: str) -> None:
     lines = [("host", HOST), ("content-type", JSON), (line, "true")]
-    assert ask(made(), head_of("POST", b"", lines)) is rejection("principal_missing")
+    assert identified(authenticator_of(), head_of("POST", b"", lines)) is rejection("principal_missing")
 
 
 BODIES = [
@@ -393,17 +391,17 @@ BODIES = [
 
 
 @pytest.mark.parametrize(("mode", "head", "needed"), BODIES)
-def test_body_is_asked_for_where_a_signature_covers_it(
+def test_body_is_needed_where_a_signature_covers_it(
     mode: IdentityMode,
     head: RequestHead,
     needed: bool,
 ) -> None:
-    assert made(mode).needs_body(head) is needed
+    assert authenticator_of(mode).needs_body(head) is needed
 
 
 def test_bound_signature_needs_an_unsigned_body_too() -> None:
     head = tc3_head(x_tc_content_sha256="UNSIGNED-PAYLOAD")
-    assert made(bind_signatures=True, allow_unsigned_payload=True).needs_body(head)
+    assert authenticator_of(bind_signatures=True, allow_unsigned_payload=True).needs_body(head)
 
 
 REPLAYS = [
@@ -417,63 +415,44 @@ REPLAYS = [
 
 @pytest.mark.parametrize(("change", "fits"), REPLAYS)
 def test_replay_of_a_bound_signature(change: dict[str, str], fits: bool) -> None:
-    identify = made(bind_signatures=True)
-    assert word(ask(identify, tc3_head())) == ALICE
-    found = ask(identify, tc3_head(**change), now=NOW + 1)
-    assert word(found) == ALICE if fits else found is rejection("signature_replay")
-    unbound = made()
-    assert word(ask(unbound, tc3_head())) == ALICE
-    assert word(ask(unbound, tc3_head(**change))) == ALICE, "off by default: honest clients do this"
+    authn = authenticator_of(bind_signatures=True)
+    assert answer(identified(authn, tc3_head())) == ALICE
+    found = identified(authn, tc3_head(**change), now=NOW + 1)
+    assert answer(found) == ALICE if fits else found is rejection("signature_replay")
+    unbound = authenticator_of()
+    assert answer(identified(unbound, tc3_head())) == ALICE
+    assert answer(identified(unbound, tc3_head(**change))) == ALICE, "off by default: honest clients do this"
 
 
 def test_replay_with_another_unsigned_body() -> None:
-    identify = made(bind_signatures=True, allow_unsigned_payload=True)
+    authn = authenticator_of(bind_signatures=True, allow_unsigned_payload=True)
     head = tc3_head(authorization(tc3(payload=b"UNSIGNED-PAYLOAD")), x_tc_content_sha256="UNSIGNED-PAYLOAD")
-    assert word(ask(identify, head, body=b"one")) == ALICE
-    assert word(ask(identify, head, body=b"one")) == ALICE
-    assert ask(identify, head, body=b"two") is rejection("signature_replay")
+    assert answer(identified(authn, head, body=b"one")) == ALICE
+    assert answer(identified(authn, head, body=b"one")) == ALICE
+    assert identified(authn, head, body=b"two") is rejection("signature_replay")
 
 
 def test_only_good_signatures_are_bound() -> None:
-    identify = made(bind_signatures=True)
-    ask(identify, tc3_head(WRONG))
-    ask(identify, tc3_head(STRANGER))
-    assert identify.signatures is not None
-    assert len(identify.signatures) == 0
-    ask(identify, tc3_head())
-    assert len(identify.signatures) == 1
+    authn = authenticator_of(bind_signatures=True)
+    identified(authn, tc3_head(WRONG))
+    identified(authn, tc3_head(UNKNOWN_ID))
+    assert authn.replay_guard is not None
+    assert len(authn.replay_guard) == 0
+    identified(authn, tc3_head())
+    assert len(authn.replay_guard) == 1
 
 
-def test_full_log_of_signatures_drops_the_oldest_and_counts_it() -> None:
-    log = SignatureLog(2)
-    assert log.bound(b"a", (1,), 0.0)
-    assert log.bound(b"b", (1,), 1.0)
-    assert log.bound(b"c", (1,), 2.0)
-    assert (len(log), log.lost) == (2, 1)
-    assert not log.bound(b"b", (2,), 3.0)
-    assert log.bound(b"d", (1,), 700.0), "what is dropped is of no use to anybody any more"
-    assert log.lost == 1
-
-
-def test_signature_that_is_seen_again_much_later_is_bound_anew() -> None:
-    log = SignatureLog(8)
-    assert log.bound(b"a", (1,), 0.0)
-    assert not log.bound(b"a", (2,), 600.0)
-    assert log.bound(b"a", (2,), 601.0)
-    assert not log.bound(b"a", (1,), 602.0)
-
-
-def test_every_refusal_of_a_signature_has_its_label() -> None:
+def test_every_rejection_of_a_signature_has_its_label() -> None:
     labels = {signature_label(rejection(detail)) for detail in REJECTIONS} - {None}
     assert labels == set(SIGNATURE_LABELS) - {"valid", "claimed"}
     assert signature_label(rejection("principal_missing")) is None
 
 
 @pytest.mark.parametrize(
-    ("said", "params", "shown"),
+    ("auth", "params", "shown"),
     [
         pytest.param(GOOD, (), "AKIDz8…MPLE", id="in Authorization"),
-        pytest.param(STRANGER, (), "AKID…", id="unknown"),
+        pytest.param(UNKNOWN_ID, (), "AKID…", id="unknown"),
         pytest.param("SKIP", (), None, id="SKIP"),
         pytest.param('TC3-HMAC-SHA256 Credential=a"b/', (), None, id="out of grammar"),
         pytest.param(None, V1, "AKIDz8…MPLE", id="among the parameters"),
@@ -482,18 +461,18 @@ def test_every_refusal_of_a_signature_has_its_label() -> None:
     ],
 )
 def test_secret_id_for_the_record_of_a_refusal(
-    said: str | None, params: tuple[tuple[str, str], ...], shown: str | None
+    auth: str | None, params: tuple[tuple[str, str], ...], shown: str | None
 ) -> None:
-    assert named_secret_id(tc3_head("", authorization=said), params) == shown
+    assert named_secret_id(tc3_head("", authorization=auth), params) == shown
 
 
-# Authorization, lines beside it: what a head may say of a signature
-SAYS: list[tuple[str | None, dict[str, str | None]]] = [
+# Authorization, further lines of the head
+CREDENTIALS: list[tuple[str | None, dict[str, str | None]]] = [
     (None, {}),
     ("x", {}),
     (GOOD, {}),
     (WRONG, {}),
-    (STRANGER, {}),
+    (UNKNOWN_ID, {}),
     (GOOD[:-1] + "x", {}),
     (GOOD, {"x_tc_timestamp": str(NOW - 301)}),
     (GOOD, {"x_tc_timestamp": "now"}),
@@ -503,7 +482,7 @@ SAYS: list[tuple[str | None, dict[str, str | None]]] = [
     (GOOD, {"x_tc_content_sha256": "0" * 64}),
     (GOOD, {"x_tc_token": "token"}),
 ]
-RESTS: list[tuple[bytes, tuple[tuple[str, str], ...]]] = [
+BODIES_AND_PARAMS: list[tuple[bytes, tuple[tuple[str, str], ...]]] = [
     (BODY, ()),
     (b"", ()),
     (b"a=1", (("a", "1"),)),
@@ -517,34 +496,34 @@ QUERIES = [b"", b"Limit=1", b"SecretId=x", "&".join(f"{name}={value}" for name, 
 @pytest.mark.parametrize("rules", [{}, {"allow_v1": True}, {"allow_unsigned_payload": True}], ids=str)
 @pytest.mark.parametrize("header", [None, ALICE, BOB, "?"])
 @pytest.mark.parametrize("method", ["POST", "GET"])
-def test_what_the_head_says_of_the_caller_holds_whatever_the_body_is(
+def test_what_the_head_shows_of_the_caller_holds_whatever_the_body_is(
     mode: IdentityMode, rules: dict[str, Any], header: str | None, method: str
 ) -> None:
     """A refusal by the head is one for every body; nothing else changes what the whole request comes to."""
-    identify = made(mode, **rules)
-    told = {"refusal": 0, "identity": 0, "open": 0}
-    for said, lines in SAYS:
+    authn = authenticator_of(mode, **rules)
+    counts = {"refusal": 0, "identity": 0, "open": 0}
+    for auth, lines in CREDENTIALS:
         for query in QUERIES:
             for form in (False, True):
                 if form and method == "GET":
                     continue
                 extra = {"content_type": FORM} if form else {}
-                every = {"x_camguard_principal": header, "authorization": said, **lines, **extra}
+                every = {"x_camguard_principal": header, "authorization": auth, **lines, **extra}
                 head = tc3_head("", method=method, query=query.decode(), **every)
                 in_query = parse_params(query, 100, rejection("query_malformed"))
                 assert isinstance(in_query, tuple)
                 for trusted in (True, False):
-                    claim = identify.claim(head, "aiart", in_query, trusted, form, NOW)
-                    for body, in_form in RESTS if method == "POST" else [(b"", ())]:
+                    claim = authn.claim(head, "aiart", in_query, trusted, form, NOW)
+                    for body, in_form in BODIES_AND_PARAMS if method == "POST" else [(b"", ())]:
                         params = in_form if form else in_query
-                        plain = identify.caller(head, "aiart", body, params, trusted, NOW)
+                        plain = authn.caller(head, "aiart", body, params, trusted, NOW)
                         if isinstance(claim, Rejection):
-                            told["refusal"] += 1
+                            counts["refusal"] += 1
                             assert isinstance(plain, Rejection)
                             continue
-                        told["identity" if isinstance(claim, Caller) else "open"] += 1
-                        assert identify.caller(head, "aiart", body, params, trusted, NOW, claim) == plain
-    assert told["refusal"] > 0
+                        counts["identity" if isinstance(claim, Caller) else "open"] += 1
+                        assert authn.caller(head, "aiart", body, params, trusted, NOW, claim) == plain
+    assert counts["refusal"] > 0
 
 
 # Authorization, further lines, whether the body is a form, mode, v1 allowed, refusal (None: a body is needed)
@@ -581,8 +560,8 @@ BEFORE_THE_BODY = [
         "service_conflict",
         id="another service",
     ),
-    pytest.param(STRANGER, {}, False, "signature", False, "secret_id_unknown", id="an unknown id"),
-    pytest.param(STRANGER, {}, False, "claimed", False, "secret_id_unknown", id="an unknown id, claimed"),
+    pytest.param(UNKNOWN_ID, {}, False, "signature", False, "secret_id_unknown", id="an unknown id"),
+    pytest.param(UNKNOWN_ID, {}, False, "claimed", False, "secret_id_unknown", id="an unknown id, claimed"),
     pytest.param(
         GOOD,
         {"x_tc_content_sha256": "UNSIGNED-PAYLOAD"},
@@ -596,7 +575,7 @@ BEFORE_THE_BODY = [
         GOOD, {}, False, "header", False, "principal_missing", id="no header where it must be there"
     ),
     pytest.param(None, {}, True, "signature", False, "principal_missing", id="a form that cannot be signed"),
-    pytest.param(None, {}, True, "either", False, "principal_missing", id="a form of nobody"),
+    pytest.param(None, {}, True, "either", False, "principal_missing", id="a form without a caller"),
     pytest.param(None, {}, True, "header", True, "principal_missing", id="a form, and no header"),
     pytest.param(None, {}, True, "signature", True, None, id="a form that may be signed"),
     pytest.param(None, {"x_camguard_principal": ALICE}, True, "either", False, None, id="a form of alice"),
@@ -608,31 +587,33 @@ BEFORE_THE_BODY = [
 ]
 
 
-@pytest.mark.parametrize(("said", "lines", "form", "mode", "v1_allowed", "detail"), BEFORE_THE_BODY)
+@pytest.mark.parametrize(("auth", "lines", "form", "mode", "v1_allowed", "detail"), BEFORE_THE_BODY)
 def test_what_is_refused_before_the_body(
-    said: str | None,
+    auth: str | None,
     lines: dict[str, Any],
     form: bool,
     mode: IdentityMode,
     v1_allowed: bool,
     detail: str | None,
 ) -> None:
-    every = {"authorization": said, **({"content_type": FORM} if form else {}), **lines}
-    claim = made(mode, allow_v1=v1_allowed).claim(tc3_head("", **every), "aiart", (), True, form, NOW)
+    every = {"authorization": auth, **({"content_type": FORM} if form else {}), **lines}
+    claim = authenticator_of(mode, allow_v1=v1_allowed).claim(
+        tc3_head("", **every), "aiart", (), True, form, NOW
+    )
     assert (claim.detail if isinstance(claim, Rejection) else None) == detail
 
 
 def test_a_disabled_key_is_refused_before_the_body_as_an_unknown_one() -> None:
-    source = Source(keys(enabled=False))
-    claim = made(source=source).claim(tc3_head(), "aiart", (), False, False, NOW)
+    source = Keys(keys(enabled=False))
+    claim = authenticator_of(source=source).claim(tc3_head(), "aiart", (), False, False, NOW)
     assert claim is rejection("secret_id_unknown")
 
 
-def test_a_key_that_expired_or_wants_a_token_is_known_to_its_owner_alone() -> None:
+def test_only_the_owner_of_a_key_learns_that_it_expired_or_needs_a_token() -> None:
     for fields in ({"expires": NOW - 1}, {"token": "T"}):
-        identify = made(source=Source(keys(**fields)))
-        claim = identify.claim(tc3_head(WRONG), "aiart", (), False, False, NOW)
+        authn = authenticator_of(source=Keys(keys(**fields)))
+        claim = authn.claim(tc3_head(WRONG), "aiart", (), False, False, NOW)
         assert not isinstance(claim, Rejection)
-        assert identify.caller(tc3_head(WRONG), "aiart", BODY, (), False, NOW, claim) is rejection(
+        assert authn.caller(tc3_head(WRONG), "aiart", BODY, (), False, NOW, claim) is rejection(
             "signature_invalid"
         )

@@ -1,4 +1,4 @@
-"""What the vendor's clients were seen to send: what they signed verifies, no part of it can be changed."""
+"""Captured requests of the vendor's clients: each signature verifies, and no signed part can be changed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TC3 = [each for each in SIGNED if each not in V1]
 
 
 class Source:
-    """Keys that never change."""
+    """A key source whose keys never change."""
 
     keys = parse_keys(KEYS, "keys.json")
 
@@ -61,7 +61,7 @@ def test_every_client_declares_the_length_of_its_body() -> None:
 
 
 @pytest.mark.parametrize("capture", AT_IDENTITY, ids=str)
-def test_what_the_head_of_a_capture_says_of_its_caller_changes_nothing(capture: Capture) -> None:
+def test_the_claim_of_a_captured_head_changes_no_result(capture: Capture) -> None:
     head = read_head(capture.scope, RULES)
     assert isinstance(head, RequestHead)
     identify = authenticator(IdentitySettings(allow_v1=True, allow_unsigned_payload=True), Source())
@@ -155,8 +155,8 @@ def later(capture: Capture) -> Capture:
 
 
 def other_signature(capture: Capture) -> Capture:
-    said = line(capture, b"authorization")
-    return with_line(capture, b"authorization", said[:-1] + (b"0" if said[-1:] != b"0" else b"1"))
+    auth = line(capture, b"authorization")
+    return with_line(capture, b"authorization", auth[:-1] + (b"0" if auth[-1:] != b"0" else b"1"))
 
 
 CHANGES = [
@@ -178,7 +178,7 @@ def test_tc3_call_with_a_change_is_refused(capture: Capture, change: Any) -> Non
     unsigned = capture.expected == "unsigned_payload"
     found = judge(change(capture), allow_unsigned_payload=True)
     if unsigned and change in {longer_body, changed_body}:
-        assert isinstance(found, Caller), "the literal stands for the body: that is what the setting means"
+        assert isinstance(found, Caller), "the literal stands for the body: the setting allows exactly that"
     else:
         assert isinstance(found, Rejection)
         assert found in {

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from camguard.authn.credentials import Key, Keys, parse_keys
-from camguard.authn.tc3 import check_tc3, claim_tc3, signed_payload
+from camguard.authn.credentials import AccessKey, KeyRing, SigningKey, parse_keys
+from camguard.authn.tc3 import claim_tc3, read_authorization, signed_payload, verify_tc3
 from camguard.request.head import RequestHead
 from camguard.request.rejection import Rejection, rejection
 from tests.authn.signing import (
@@ -19,6 +19,7 @@ from tests.authn.signing import (
     NOW,
     SECRET_ID,
     authorization,
+    check_tc3,
     head_of,
     keys,
     tc3,
@@ -37,30 +38,30 @@ def check(
     head: RequestHead,
     body: bytes | None = BODY,
     *,
-    held: Keys = KEYS,
+    held: KeyRing = KEYS,
     now: float = NOW,
     unsigned: bool = False,
-) -> Key | Rejection:
+) -> AccessKey | Rejection:
     payload = signed_payload(head, body, unsigned_allowed=unsigned)
     return payload if isinstance(payload, Rejection) else check_tc3(head, "aiart", payload, held, now)
 
 
-def detail(found: Key | Rejection) -> str | None:
+def detail(found: AccessKey | Rejection) -> str | None:
     return found.detail if isinstance(found, Rejection) else "verified"
 
 
 def test_v1_the_documentation_sample_verifies() -> None:
     signature = "5da7a33f6993f0614b047e5df4582db9e9bf4672ba50567dba16c6ccf174c474"
-    said = authorization(signature, date="2018-10-09", service="cvm")
+    auth = authorization(signature, date="2018-10-09", service="cvm")
     lines = {
         "host": "cvm.tencentcloudapi.com",
         "content-type": FORM,
         "x-tc-timestamp": "1539084154",
-        "authorization": said,
+        "authorization": auth,
     }
     head = head_of("GET", b"Limit=10&Offset=0", lines.items())
     found = check_tc3(head, "cvm", b"", SAMPLE_KEYS, 1539084154.0)
-    assert isinstance(found, Key)
+    assert isinstance(found, AccessKey)
     assert found.principal == "uin/100000000101"
 
 
@@ -90,7 +91,7 @@ VECTORS = [
 def test_vector_verifies_and_a_changed_digit_does_not(signature: str, names: str, sha256: str | None) -> None:
     """The vectors of CAM 14.3."""
     good = tc3_head(authorization(signature, names=names), x_tc_content_sha256=sha256)
-    assert isinstance(check(good, unsigned=True), Key)
+    assert isinstance(check(good, unsigned=True), AccessKey)
     other = signature[:-1] + ("0" if signature[-1] != "0" else "1")
     bad = tc3_head(authorization(other, names=names), x_tc_content_sha256=sha256)
     assert check(bad, unsigned=True) is rejection("signature_invalid")
@@ -145,10 +146,101 @@ MALFORMED = [
 ]
 
 
-@pytest.mark.parametrize("said", MALFORMED)
-def test_authorization_out_of_grammar_is_malformed(said: str | bytes) -> None:
+@pytest.mark.parametrize("auth", MALFORMED)
+def test_authorization_out_of_grammar_is_malformed(auth: str | bytes) -> None:
+    assert check(tc3_head(auth)) is rejection("auth_malformed")
+    assert claim_tc3(tc3_head(auth), "aiart", KEYS, NOW) is rejection("auth_malformed")
+
+
+# a line that keeps the grammar, the detail of the refusal that only a line of good grammar meets
+IN_GRAMMAR = [
+    pytest.param(GOOD.replace("/aiart/", "/a/"), "service_conflict", id="a service of one letter"),
+    pytest.param(GOOD.replace("/aiart/", "/0a-z9/"), "service_conflict", id="every sign of a service"),
+    pytest.param(GOOD.replace("/aiart/", f"/{'a' * 63}/"), "service_conflict", id="63 letters"),
+    pytest.param(GOOD.replace(SECRET_ID, "azAZ09_-"), "secret_id_unknown", id="every sign of a secret id"),
+    pytest.param(GOOD.replace(SECRET_ID, "A" * 1024), "secret_id_unknown", id="a secret id of 1024 letters"),
+    pytest.param(GOOD.replace(SECRET_ID, "A"), "secret_id_unknown", id="a secret id of one letter"),
+    pytest.param(GOOD.replace("2023-11-14", "2023-11-13"), "signature_invalid", id="another day"),
+    pytest.param(GOOD.replace("2023-11-14", "0001-01-01"), "signature_invalid", id="the first day"),
+    pytest.param(GOOD.replace("2023-11-14", "9999-12-31"), "signature_invalid", id="the last day"),
+    pytest.param(GOOD[:-64] + "0123456789abcdef" * 4, "signature_invalid", id="every digit"),
+]
+
+
+@pytest.mark.parametrize(("said", "expected"), IN_GRAMMAR)
+def test_authorization_in_its_grammar_is_judged_further(said: str, expected: str) -> None:
+    assert check(tc3_head(said)) is rejection(expected)
+
+
+OUT_OF_GRAMMAR = [
+    pytest.param(GOOD.replace("/aiart/", f"/{'a' * 64}/"), id="a service of 64 letters"),
+    pytest.param(GOOD.replace("/aiart/", "/-a/"), id="a service that begins with a hyphen"),
+    pytest.param(GOOD.replace("/aiart/", "/a_b/"), id="a service with an underscore"),
+    pytest.param(GOOD.replace("2023-11-14", "0000-01-01"), id="no such year"),
+    pytest.param(GOOD.replace("2023-11-14", "02023-11-14"), id="a year of five digits"),
+    pytest.param(GOOD.replace("2023-11-14", "2023-11-014"), id="a day of three digits"),
+    pytest.param(GOOD.replace("2023-11-14", "2023-011-14"), id="a month of three digits"),
+    pytest.param(GOOD.replace("TC3-HMAC-SHA256", "TC3-HMAC-SHA25"), id="a letter of the scheme less"),
+    pytest.param(GOOD.replace("Signature=", "signature="), id="Signature in lower case"),
+    pytest.param(GOOD.replace(";host", ";host;x(a)"), id="a sign that no header name has"),
+    pytest.param(GOOD.replace(";host", ";host; x"), id="a blank between names"),
+    pytest.param(GOOD.replace(";host", ",host"), id="a comma between names"),
+]
+
+
+@pytest.mark.parametrize("said", OUT_OF_GRAMMAR)
+def test_authorization_a_little_out_of_its_grammar_is_malformed(said: str) -> None:
     assert check(tc3_head(said)) is rejection("auth_malformed")
     assert claim_tc3(tc3_head(said), "aiart", KEYS, NOW) is rejection("auth_malformed")
+    assert read_authorization(tc3_head(said), "aiart", KEYS, NOW) is rejection("auth_malformed")
+
+
+def test_a_name_of_every_sign_may_be_signed() -> None:
+    name = "x-!#$%&'*+.^_`|~09az"
+    signed = (("content-type", JSON), ("host", HOST), (name, "1"))
+    said = authorization(tc3(signed=signed), names=";".join(each for each, _ in signed))
+    lines = {"host": HOST, "content-type": JSON, name: "1", "x-tc-timestamp": str(NOW), "authorization": said}
+    assert isinstance(check(head_of("POST", b"", lines.items())), AccessKey)
+    lines[name] = "2"
+    assert check(head_of("POST", b"", lines.items())) is rejection("signature_invalid")
+
+
+@pytest.mark.parametrize(("last", "good"), [(252, True), (253, False)], ids=["2048 bytes", "2049 bytes"])
+def test_the_names_of_the_signed_headers_have_2048_bytes_at_most(last: int, good: bool) -> None:
+    names = [f"x-{at}-".ljust(253, "a") for at in range(7)] + ["x-7-".ljust(last, "a")]
+    signed = (("content-type", JSON), ("host", HOST), *((name, "1") for name in names))
+    said = authorization(tc3(signed=signed), names=";".join(name for name, _ in signed))
+    found = check(head_of("POST", b"", [*signed, ("x-tc-timestamp", str(NOW)), ("authorization", said)]))
+    assert isinstance(found, AccessKey) if good else found is rejection("auth_malformed")
+
+
+@pytest.mark.parametrize("missing", ["authorization", "x_tc_timestamp", "content_type"])
+def test_a_call_without_what_a_signature_needs_is_malformed(missing: str) -> None:
+    lines: dict[str, Any] = {missing: None}
+    head = tc3_head(GOOD, **lines)
+    for found in (
+        check(head),
+        claim_tc3(head, "aiart", KEYS, NOW),
+        read_authorization(head, "aiart", KEYS, NOW),
+    ):
+        assert found is rejection("auth_malformed")
+
+
+def test_the_credential_is_named_before_the_body_is_there() -> None:
+    found = read_authorization(tc3_head(), "aiart", KEYS, NOW)
+    assert isinstance(found, SigningKey)
+    assert isinstance(verify_tc3(tc3_head(), found, BODY, NOW), AccessKey)
+    assert verify_tc3(tc3_head(), found, b"other", NOW) is rejection("signature_invalid")
+    stranger = tc3_head(GOOD.replace(SECRET_ID, "AKIDunknown"))
+    assert read_authorization(stranger, "aiart", KEYS, NOW) is rejection("secret_id_unknown")
+    odd = tc3_head(GOOD.replace(SECRET_ID, "AKIDunknown")[:-1] + "g")
+    assert read_authorization(odd, "aiart", KEYS, NOW) is rejection("auth_malformed")
+    for digit in "gGAX-":
+        assert read_authorization(tc3_head(GOOD[:-1] + digit), "aiart", KEYS, NOW) is rejection(
+            "auth_malformed"
+        )
+    assert read_authorization(tc3_head(), "cvm", KEYS, NOW) is rejection("service_conflict")
+    assert read_authorization(tc3_head(), "aiart", KEYS, NOW + 301) is rejection("signature_expired")
 
 
 def test_t78_header_that_is_signed_but_there_twice_is_malformed() -> None:
@@ -161,7 +253,7 @@ def test_t78_header_that_is_signed_but_there_twice_is_malformed() -> None:
         ("x-tc-timestamp", str(NOW)),
         ("authorization", authorization(tc3(signed=signed), names=names)),
     ]
-    assert isinstance(check(head_of("POST", b"", lines)), Key)
+    assert isinstance(check(head_of("POST", b"", lines)), AccessKey)
     assert check(head_of("POST", b"", [*lines, ("x-note", "a")])) is rejection("auth_malformed")
 
 
@@ -194,32 +286,32 @@ def test_timestamp(timestamp: str | None, now: float, expected: str) -> None:
 def test_credential_of_another_day_than_the_timestamp_is_invalid() -> None:
     midnight = 1700006400  # 2023-11-15T00:00:00Z
     just_before = authorization(tc3(timestamp=midnight - 1))
-    assert isinstance(check(tc3_head(just_before, x_tc_timestamp=str(midnight - 1)), now=midnight), Key)
+    assert isinstance(check(tc3_head(just_before, x_tc_timestamp=str(midnight - 1)), now=midnight), AccessKey)
     day_before = authorization(tc3(timestamp=midnight, date="2023-11-14"), date="2023-11-14")
     assert check(tc3_head(day_before, x_tc_timestamp=str(midnight)), now=midnight) is rejection(
         "signature_invalid"
     )
     day_after = authorization(tc3(timestamp=midnight), date="2023-11-15")
-    assert isinstance(check(tc3_head(day_after, x_tc_timestamp=str(midnight)), now=midnight), Key)
+    assert isinstance(check(tc3_head(day_after, x_tc_timestamp=str(midnight)), now=midnight), AccessKey)
 
 
-def test_only_the_usual_form_is_remembered_and_only_once_it_fits() -> None:
+def test_a_signing_key_is_cached_for_the_usual_headers_only_and_after_all_checks() -> None:
     held = keys()
     for head in (tc3_head(x_tc_timestamp=str(NOW + 400)), tc3_head(GOOD.replace("/aiart/", "/cvm/"))):
         check(head, held=held)
-        assert held.recall((head.authorization or b"")[:-64]) is None
+        assert held.cached((head.authorization or b"")[:-64]) is None
     signed = (("content-type", JSON), ("host", HOST), ("x-tc-action", "texttoimage"))
     unusual = tc3_head(authorization(tc3(signed=signed), names="content-type;host;x-tc-action"))
-    assert isinstance(check(unusual, held=held), Key)
-    assert held.recall((unusual.authorization or b"")[:-64]) is None
-    assert isinstance(check(tc3_head(), held=held), Key)
-    assert held.recall(GOOD[:-64].encode()) is not None
+    assert isinstance(check(unusual, held=held), AccessKey)
+    assert held.cached((unusual.authorization or b"")[:-64]) is None
+    assert isinstance(check(tc3_head(), held=held), AccessKey)
+    assert held.cached(GOOD[:-64].encode()) is not None
 
 
 def test_t41_scope_of_another_service_is_a_conflict() -> None:
-    said = authorization(tc3(service="cvm"), service="cvm")
-    assert check(tc3_head(said)) is rejection("service_conflict")
-    assert claim_tc3(tc3_head(said), "aiart", KEYS, NOW) is rejection("service_conflict")
+    auth = authorization(tc3(service="cvm"), service="cvm")
+    assert check(tc3_head(auth)) is rejection("service_conflict")
+    assert claim_tc3(tc3_head(auth), "aiart", KEYS, NOW) is rejection("service_conflict")
 
 
 CHANGED = [
@@ -245,7 +337,7 @@ def test_call_that_is_not_what_was_signed_is_invalid(call: Callable[[], tuple[Re
 
 def test_query_counts_as_received_not_sorted() -> None:
     signed = tc3_head(method="GET", query="B=2&A=1")
-    assert isinstance(check(signed, b""), Key)
+    assert isinstance(check(signed, b""), AccessKey)
     assert check(tc3_head(signed.authorization, method="GET", query="A=1&B=2"), b"") is rejection(
         "signature_invalid"
     )
@@ -264,13 +356,13 @@ PAYLOADS = [
 
 @pytest.mark.parametrize(("sha256", "allowed", "expected"), PAYLOADS)
 def test_unsigned_payload(sha256: str, allowed: bool, expected: str) -> None:
-    said = authorization(tc3(payload=b"UNSIGNED-PAYLOAD"))
-    assert detail(check(tc3_head(said, x_tc_content_sha256=sha256), unsigned=allowed)) == expected
+    auth = authorization(tc3(payload=b"UNSIGNED-PAYLOAD"))
+    assert detail(check(tc3_head(auth, x_tc_content_sha256=sha256), unsigned=allowed)) == expected
 
 
 def test_signature_over_the_literal_is_no_signature_over_a_body() -> None:
-    said = authorization(tc3(payload=b"UNSIGNED-PAYLOAD"))
-    assert check(tc3_head(said), unsigned=True) is rejection("signature_invalid")
+    auth = authorization(tc3(payload=b"UNSIGNED-PAYLOAD"))
+    assert check(tc3_head(auth), unsigned=True) is rejection("signature_invalid")
     assert check(tc3_head(GOOD, x_tc_content_sha256="UNSIGNED-PAYLOAD"), unsigned=True) is rejection(
         "signature_invalid"
     )
@@ -278,7 +370,7 @@ def test_signature_over_the_literal_is_no_signature_over_a_body() -> None:
 
 def test_body_that_was_not_delivered_verifies_nothing() -> None:
     assert check(tc3_head(), None) is rejection("body_unavailable")
-    assert isinstance(check(tc3_head(method="GET"), None), Key)
+    assert isinstance(check(tc3_head(method="GET"), None), AccessKey)
 
 
 BOUNDARY = "multipart/form-data; boundary=Ab3"
@@ -302,22 +394,22 @@ def test_forms_in_which_clients_sign_headers(
     if (more and kind != kind.lower()) or (more and host != host.lower()):
         more = (("x-tc-action", "TextToImage"),)
     signed = (("content-type", kind), ("host", host), *more)
-    said = authorization(tc3(signed=signed), names=";".join(name for name, _ in signed))
-    head = tc3_head(said, **{"content_type": kind, **sent})
-    assert isinstance(check(head), Key)
+    auth = authorization(tc3(signed=signed), names=";".join(name for name, _ in signed))
+    head = tc3_head(auth, **{"content_type": kind, **sent})
+    assert isinstance(check(head), AccessKey)
 
 
 @pytest.mark.parametrize("content_type", [JSON, BOUNDARY.lower()], ids=["JSON", "multipart"])
 def test_dec_51_header_values_are_signed_in_lower_case_or_as_sent_all_of_them(content_type: str) -> None:
     sent = {"content_type": content_type.upper(), "accept": "Text/Plain"}
 
-    def found(*signed: str) -> Key | Rejection:
+    def found(*signed: str) -> AccessKey | Rejection:
         lines = tuple(zip(("accept", "content-type", "host"), (*signed, HOST), strict=True))
-        said = authorization(tc3(signed=lines), names="accept;content-type;host")
-        return check(tc3_head(said, **sent))
+        auth = authorization(tc3(signed=lines), names="accept;content-type;host")
+        return check(tc3_head(auth, **sent))
 
-    assert isinstance(found("text/plain", content_type.lower()), Key)
-    assert isinstance(found("Text/Plain", content_type.upper()), Key)
+    assert isinstance(found("text/plain", content_type.lower()), AccessKey)
+    assert isinstance(found("Text/Plain", content_type.upper()), AccessKey)
     assert found("Text/Plain", content_type.lower()) is rejection("signature_invalid")
     assert found("text/plain", content_type.upper()) is rejection("signature_invalid")
     assert found("TEXT/PLAIN", content_type.lower()) is rejection("signature_invalid")
@@ -326,31 +418,31 @@ def test_dec_51_header_values_are_signed_in_lower_case_or_as_sent_all_of_them(co
 def test_t78_header_that_is_signed_before_the_usual_ones_counts() -> None:
     held = keys()
     signed = (("accept", "*/*"), ("content-type", JSON), ("host", HOST))
-    said = authorization(tc3(signed=signed), names="accept;content-type;host")
-    assert isinstance(check(tc3_head(said, accept="*/*"), held=held), Key)
-    assert check(tc3_head(said, accept="text/plain"), held=held) is rejection("signature_invalid")
-    assert check(tc3_head(said), held=held) is rejection("auth_malformed"), "signed, and not there"
+    auth = authorization(tc3(signed=signed), names="accept;content-type;host")
+    assert isinstance(check(tc3_head(auth, accept="*/*"), held=held), AccessKey)
+    assert check(tc3_head(auth, accept="text/plain"), held=held) is rejection("signature_invalid")
+    assert check(tc3_head(auth), held=held) is rejection("auth_malformed"), "a signed header is missing"
     unsigned = authorization(tc3(), names="accept;content-type;host")
     assert check(tc3_head(unsigned, accept="*/*"), held=held) is rejection("signature_invalid")
 
 
 def test_t74_signature_over_the_action_binds_it() -> None:
     signed = (("content-type", JSON), ("host", HOST), ("x-tc-action", "texttoimage"))
-    said = authorization(tc3(signed=signed), names="content-type;host;x-tc-action")
-    assert isinstance(check(tc3_head(said)), Key)
-    assert check(tc3_head(said, x_tc_action="DeleteBudget")) is rejection("signature_invalid")
+    auth = authorization(tc3(signed=signed), names="content-type;host;x-tc-action")
+    assert isinstance(check(tc3_head(auth)), AccessKey)
+    assert check(tc3_head(auth, x_tc_action="DeleteBudget")) is rejection("signature_invalid")
 
 
 def test_t81_unknown_key_and_disabled_key_read_alike() -> None:
-    stranger = tc3_head(GOOD.replace(SECRET_ID, "AKIDunknown"))
-    assert check(stranger) is rejection("secret_id_unknown")
+    unknown = tc3_head(GOOD.replace(SECRET_ID, "AKIDunknown"))
+    assert check(unknown) is rejection("secret_id_unknown")
     assert check(tc3_head(), held=keys(enabled=False)) is rejection("secret_id_unknown")
-    assert claim_tc3(stranger, "aiart", KEYS, NOW) is rejection("secret_id_unknown")
+    assert claim_tc3(unknown, "aiart", KEYS, NOW) is rejection("secret_id_unknown")
 
 
 def test_t83_good_signature_is_never_remembered() -> None:
     held = keys()
-    assert isinstance(check(tc3_head(), held=held), Key)
+    assert isinstance(check(tc3_head(), held=held), AccessKey)
     assert check(tc3_head(), b"other", held=held) is rejection("signature_invalid")
     assert check(tc3_head(), held=held, now=NOW + 301) is rejection("signature_expired")
 

@@ -1,6 +1,6 @@
 """What must hold for any request: what is signed verifies, what was changed does not, nothing raises.
 
-CAMGUARD_EXAMPLES says how many requests each property is asked for.
+CAMGUARD_EXAMPLES is the number of requests for which each property is tried.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from camguard.authn.authenticator import Caller, authenticator, named_secret_id, signature_label
-from camguard.authn.credentials import Key
+from camguard.authn.credentials import AccessKey
 from camguard.authn.hmac_v1 import check_v1
-from camguard.authn.tc3 import check_tc3
 from camguard.engine.decision import Reason
 from camguard.request.head import RequestHead
 from camguard.request.rejection import Rejection
@@ -28,6 +27,7 @@ from tests.authn.signing import (
     NOW,
     SECRET_ID,
     authorization,
+    check_tc3,
     head_of,
     keys,
     tc3,
@@ -90,12 +90,12 @@ def sign(call: dict[str, Any]) -> tuple[list[tuple[str, str]], int]:
         timestamp=call["time"],
     )
     date = datetime.fromtimestamp(call["time"], UTC).strftime("%Y-%m-%d")
-    said = authorization(signature, date=date, names=";".join(name for name, _ in signed))
+    auth = authorization(signature, date=date, names=";".join(name for name, _ in signed))
     sent = {"content-type": call["kind"], "host": call["host"], **call["notes"]}
-    return [*sent.items(), ("x-tc-timestamp", str(call["time"])), ("authorization", said)], len(said) - 64
+    return [*sent.items(), ("x-tc-timestamp", str(call["time"])), ("authorization", auth)], len(auth) - 64
 
 
-def judged(call: dict[str, Any], lines: list[tuple[str, str]], after: int = 0) -> Key | Rejection:
+def judged(call: dict[str, Any], lines: list[tuple[str, str]], after: int = 0) -> AccessKey | Rejection:
     head = head_of(call["method"], call["query"].encode(), lines)
     return check_tc3(head, "aiart", call["body"], KEYS, call["time"] + after)
 
@@ -104,7 +104,7 @@ def judged(call: dict[str, Any], lines: list[tuple[str, str]], after: int = 0) -
 @given(call=calls(), after=st.integers(min_value=-300, max_value=300))
 def test_what_the_second_signer_signs_verifies(call: dict[str, Any], after: int) -> None:
     lines, _ = sign(call)
-    assert isinstance(judged(call, lines, after), Key)
+    assert isinstance(judged(call, lines, after), AccessKey)
 
 
 @QUIET
@@ -180,7 +180,7 @@ def test_v1_verifies_as_signed_and_not_otherwise(
     signature = v1(verb, spelled, digest=method)
     head = head_of(verb, b"", [("host", HOST), ("content-type", FORM)])
 
-    def check(pairs: dict[str, str]) -> Key | Rejection:
+    def check(pairs: dict[str, str]) -> AccessKey | Rejection:
         return check_v1(head, None, (*pairs.items(), ("Signature", signature)), KEYS, NOW)
 
     found = check(params)
@@ -193,21 +193,21 @@ def test_v1_verifies_as_signed_and_not_otherwise(
 
 
 class Source:
-    """Keys that never change."""
+    """A key source whose keys never change."""
 
     keys = KEYS
 
 
 header_bytes = st.binary(max_size=80).map(lambda raw: raw.translate(None, bytes(range(32)) + b"\x7f"))
 maybe = st.none() | header_bytes
-said_parts = st.sampled_from(
+authorization_parts = st.sampled_from(
     (
         *("TC3-HMAC-SHA256", " ", "Credential=", SECRET_ID, "/", "2023-11-14", "aiart", "tc3_request", ", "),
         *(";", "SignedHeaders=", "content-type;host", "host", "Signature=", tc3(), "0" * 64, "SKIP"),
         *("\u00e9", "e\u0301", "\u00b2", "\u0663"),
     )
 )
-saids = st.none() | st.lists(said_parts, max_size=14).map("".join).map(str.encode) | header_bytes
+auths = st.none() | st.lists(authorization_parts, max_size=14).map("".join).map(str.encode) | header_bytes
 pairs = st.tuples(
     st.sampled_from(["SecretId", "Signature", "SignatureMethod", "Timestamp", "Token", "Nonce", "A_B", "A.B"])
     | st.text(max_size=8),
@@ -220,7 +220,7 @@ pairs = st.tuples(
 @given(
     mode=st.sampled_from(["signature", "header", "either", "claimed"]),
     flags=st.tuples(st.booleans(), st.booleans(), st.booleans()),
-    said=saids,
+    auth=auths,
     timestamp=maybe | st.sampled_from([str(NOW).encode(), b"0", b"1" * 5000]),
     token=maybe,
     identity=maybe | st.sampled_from([b"uin/100000000101", b"100000000102"]),
@@ -235,7 +235,7 @@ pairs = st.tuples(
 @example(
     mode="signature",
     flags=(True, True, True),
-    said=authorization(tc3()).encode(),
+    auth=authorization(tc3()).encode(),
     timestamp=str(NOW).encode(),
     token=None,
     identity=b"uin/100000000101",
@@ -250,7 +250,7 @@ pairs = st.tuples(
 def test_any_head_is_answered_and_nothing_raises(
     mode: IdentityMode,
     flags: tuple[bool, bool, bool],
-    said: bytes | None,
+    auth: bytes | None,
     timestamp: bytes | None,
     token: bytes | None,
     identity: bytes | None,
@@ -263,7 +263,7 @@ def test_any_head_is_answered_and_nothing_raises(
     now: float,
 ) -> None:
     lines = {"content_sha256": sha256, "content_type": kind, "host": host, "identity": identity}
-    head = tc3_head()._replace(authorization=said, timestamp=timestamp, token=token, **lines)  # type: ignore[arg-type]
+    head = tc3_head()._replace(authorization=auth, timestamp=timestamp, token=token, **lines)  # type: ignore[arg-type]
     head = head._replace(lines=_lines(head), method="POST" if body else "GET")
     allow_v1, unsigned, bind = flags
     rules = IdentitySettings(
@@ -279,7 +279,7 @@ def test_any_head_is_answered_and_nothing_raises(
         signature_label(found)
     elif found.signature == "valid":
         assert found == Caller("uin/100000000101", "AKIDz8…MPLE", None, "valid")
-        assert said == authorization(tc3()).encode(), "nothing but the one good signature verifies"
+        assert auth == authorization(tc3()).encode(), "nothing but the one good signature verifies"
 
 
 def _lines(head: RequestHead) -> tuple[tuple[bytes, bytes], ...]:

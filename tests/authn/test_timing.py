@@ -1,4 +1,4 @@
-"""T81: the time of a refusal does not tell whether a secret id exists. Marked heavy: it takes seconds."""
+"""T81: the time of a refusal does not show whether a secret id exists. Marked heavy: it takes seconds."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from time import perf_counter_ns
 
 import pytest
 
-from camguard.authn.credentials import Key, Keys, parse_keys
+from camguard.authn.credentials import AccessKey, KeyRing, parse_keys
 from camguard.authn.hmac_v1 import check_v1
-from camguard.authn.tc3 import check_tc3, named_credential, verify_tc3
+from camguard.authn.tc3 import read_authorization, verify_tc3
 from camguard.request.head import RequestHead
 from camguard.request.rejection import Rejection, rejection
 from tests.authn.signing import (
@@ -22,6 +22,7 @@ from tests.authn.signing import (
     NOW,
     SECRET_ID,
     authorization,
+    check_tc3,
     head_of,
     keys,
     tc3_head,
@@ -32,7 +33,7 @@ TRIES = 10_000
 ROUNDS = 7  # a leak shows in each of them, a busy machine in some
 MOST = 0.05
 
-Check = Callable[[], Key | Rejection]
+Check = Callable[[], AccessKey | Rejection]
 
 
 def difference(one: Check, other: Check) -> float:
@@ -47,7 +48,7 @@ def difference(one: Check, other: Check) -> float:
     return abs(means[0] - means[1]) / fmean(means)
 
 
-def with_strangers(secret_ids: list[str]) -> Keys:
+def ring_of(secret_ids: list[str]) -> KeyRing:
     entries = ",".join(
         f'"{each}":{{"secret_key":"EXAMPLE-SECRET-KEY-0000000000000","principal":"uin/100000000101"}}'
         for each in secret_ids
@@ -60,11 +61,11 @@ def wrong(secret_id: str = SECRET_ID) -> RequestHead:
 
 
 KEYS = keys()
-STRANGER = SECRET_ID[::-1]
+UNKNOWN_ID = SECRET_ID[::-1]
 
 
 def tc3_pair() -> tuple[Check, Check]:
-    known, unknown = wrong(), wrong(STRANGER)
+    known, unknown = wrong(), wrong(UNKNOWN_ID)
     assert check_tc3(known, "aiart", BODY, KEYS, NOW) is rejection("signature_invalid")
     assert check_tc3(unknown, "aiart", BODY, KEYS, NOW) is rejection("secret_id_unknown")
     return (
@@ -82,9 +83,9 @@ def disabled_pair() -> tuple[Check, Check]:
 
 
 def first_time_pair() -> tuple[Check, Check]:
-    """Secret ids not asked for yet that day: what is derived for one is derived for a stranger too."""
+    """Secret ids without a cached signing key: it is derived for known and unknown ids alike."""
     ids = [f"AKID{i:032d}" for i in range(2 * TRIES)]
-    held = with_strangers(ids[::2])
+    held = ring_of(ids[::2])
     heads = [wrong(each) for each in ids]
     known, unknown = cycle(heads[::2]), cycle(heads[1::2])
     return (
@@ -94,18 +95,18 @@ def first_time_pair() -> tuple[Check, Check]:
 
 
 def before_the_body_pair() -> tuple[Check, Check]:
-    """A known id is verified when the body is there; an unknown one is refused before, and as slowly."""
-    known, unknown, small = wrong(), wrong(STRANGER), b""
+    """A known id is verified when the body is there; an unknown one is rejected before that, as slowly."""
+    known, unknown, small = wrong(), wrong(UNKNOWN_ID), b""
 
-    def whole() -> Key | Rejection:
-        credential = named_credential(known, "aiart", KEYS, NOW)
-        assert not isinstance(credential, Rejection)
-        return verify_tc3(known, credential, small, NOW)
+    def whole() -> AccessKey | Rejection:
+        signing_key = read_authorization(known, "aiart", KEYS, NOW)
+        assert not isinstance(signing_key, Rejection)
+        return verify_tc3(known, signing_key, small, NOW)
 
-    def early() -> Key | Rejection:
-        refusal = named_credential(unknown, "aiart", KEYS, NOW)
-        assert isinstance(refusal, Rejection)
-        return refusal
+    def early() -> AccessKey | Rejection:
+        cause = read_authorization(unknown, "aiart", KEYS, NOW)
+        assert isinstance(cause, Rejection)
+        return cause
 
     return whole, early
 
@@ -117,7 +118,7 @@ def v1_pair() -> tuple[Check, Check]:
         return (("SecretId", secret_id), ("Timestamp", str(NOW)), ("Signature", "A" * 27 + "="))
 
     assert v1("POST", params(SECRET_ID)[:2], digest="sha1") != "A" * 27 + "="
-    known, unknown = params(SECRET_ID), params(STRANGER)
+    known, unknown = params(SECRET_ID), params(UNKNOWN_ID)
     return (
         lambda: check_v1(head, b"", known, KEYS, NOW),
         lambda: check_v1(head, b"", unknown, KEYS, NOW),

@@ -5,17 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from camguard.authn.authenticator import authenticator
-from camguard.enforcement import guard as guard_module
 from camguard.enforcement import late as late_module
 from camguard.engine.decision import Decision, Reason
-from camguard.request import body as body_module
-from camguard.request import client_address
 from camguard.request.rejection import rejection
 from camguard.settings import IdentitySettings
 from tests.authn.signing import FORM, authorization, keys
@@ -26,15 +22,16 @@ from tests.stage import (
     ELSEWHERE,
     NOW,
     OFFICE,
-    Held,
-    Known,
+    Broken,
+    FixedCaller,
+    FixedPolicies,
     Play,
     Reply,
     Request,
-    ask,
     bundle,
     enforcement,
     limits,
+    reply_to,
     sdk,
 )
 
@@ -42,21 +39,11 @@ FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
 FROM_ELSEWHERE = (b"x-forwarded-for", ELSEWHERE.encode())
 
 
-class Broken:
-    """A stand-in for anything that raises whatever is done with it."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-    def __call__(self, *_: Any, **__: Any) -> Any:
-        raise self.error
-
-    def __getitem__(self, _: Any) -> Any:
-        raise self.error
+SIGNED = (b"authorization", b"TC3-HMAC-SHA256 ...")
 
 
 class BrokenStore:
-    """A store that cannot even be asked."""
+    """A store whose bundle cannot be read."""
 
     stale = False
 
@@ -77,133 +64,17 @@ class BrokenBundle:
         self.decide = Broken(error)
 
 
-def in_parse(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    del play
-    patch.setattr(guard_module, "read_head", Broken(error))
-
-
-def in_address(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    del play
-    patch.setattr(client_address, "socket_place", Broken(error))
-
-
-def in_catalog(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(play.guard, "_targets", Broken(error))
-
-
-def in_body(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(play.guard._bodies, "take", Broken(error))  # noqa: SLF001
-
-
-def in_inspection(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    del play
-    patch.setattr(body_module, "is_plain", Broken(error))
-
-
-def in_claim(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(type(play.who), "claim", Broken(error))
-
-
-def in_identity(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(type(play.who), "unsigned", Broken(error))
-
-
-def in_proof(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(type(play.who), "caller", Broken(error))
-
-
-def in_clock(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(play.guard, "_clock", Broken(error))
-
-
-def in_store(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(play.guard, "_policies", BrokenStore(error))
-
-
-def in_evaluation(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(play.guard, "_policies", Held(BrokenBundle(error)))  # type: ignore[arg-type]
-
-
-def in_handing_over(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    del play
-    patch.setattr(body_module, "resend", Broken(error))
-
-
-STAGES = (
-    *(in_clock, in_store, in_catalog, in_parse, in_address, in_body, in_inspection, in_identity),
-    *(in_claim, in_proof, in_evaluation, in_handing_over),
-)
-SIGNED = (b"authorization", b"TC3-HMAC-SHA256 ...")
-# What a request must say to come to a stage.
-NEEDED: dict[Any, tuple[tuple[bytes, bytes], ...]] = {
-    in_claim: (FROM_OFFICE, SIGNED),
-    in_proof: (FROM_OFFICE, SIGNED),
-}
-
-
-def lines_to(stage: Any) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the header lines of a request that comes to a stage and, where nothing fails there, passes."""
-    return sdk(*NEEDED.get(stage, (FROM_OFFICE,)))
-
-
-Break = Callable[[Play, BaseException, pytest.MonkeyPatch], None]
-
-
-@pytest.mark.parametrize("style", ["sdk", "http"])
-@pytest.mark.parametrize("mode", ["enforce", "shadow"])
-@pytest.mark.parametrize(
-    "error", [ValueError("secret"), MemoryError(), RecursionError(), AssertionError()], ids=repr
-)
-@pytest.mark.parametrize("stage", STAGES)
-def test_t66_an_exception_before_the_decision_is_a_refusal(
-    stage: Break, error: Exception, mode: Any, style: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
-) -> None:
-    play = Play(enforcement(mode=mode, status_style=style))
-    with monkeypatch.context() as patch:
-        stage(play, error, patch)
-        reply = play.ask(lines=lines_to(stage))
-    assert reply.reached == []
-    assert reply.records[0].decision is rejection("internal_error")
-    assert reply.status == (200 if style == "sdk" else 500)
-    assert reply.error["Code"] == "InternalError"
-    assert play.guard.faults == 1
-    assert b"secret" not in reply.body  # T67, T113
-    assert "secret" not in caplog.text
-    assert type(error).__name__ in caplog.text
-    assert play.ask(lines=sdk(FROM_OFFICE)).passed
-
-
-async def ended_by(play: Play, stage: Break) -> BaseException | None:
-    try:
-        await play.serve(Request(lines=lines_to(stage)))
-    except BaseException as error:  # noqa: BLE001 - asyncio would end the test for KeyboardInterrupt
-        return error
-    return None
-
-
-@pytest.mark.parametrize("error", [asyncio.CancelledError(), KeyboardInterrupt(), SystemExit()], ids=repr)
-@pytest.mark.parametrize("stage", STAGES)
-def test_t65_what_ends_the_task_ends_it_and_reaches_nothing(
-    stage: Break, error: BaseException, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    play = Play()
-    with monkeypatch.context() as patch:
-        stage(play, error, patch)
-        assert asyncio.run(ended_by(play, stage)) is error
-    assert (play.reached, play.records) == ([], [])
-    assert (play.guard.in_flight, play.guard.held) == (0, 0)
-    assert play.ask(lines=sdk(FROM_OFFICE)).passed
-
-
 @pytest.mark.parametrize("line", [FROM_OFFICE, FROM_ELSEWHERE])
 def test_observers_and_conclusions_that_raise_change_nothing(line: Any) -> None:
-    told: list[Any] = []
+    observed: list[Any] = []
     broken = Broken(RuntimeError("secret"))
-    play = Play(observers=(broken, told.append), conclusions=(broken, lambda *each: told.append(each)))
-    reply = play.ask(lines=sdk(line))
+    play = Play(
+        observers=(broken, observed.append), conclusions=(broken, lambda *each: observed.append(each))
+    )
+    reply = play.reply_to(lines=sdk(line))
     assert reply.passed == (line is FROM_OFFICE)
     assert reply.status == 200
-    assert told == [reply.records[0], (reply.records[0], 200 if reply.passed else None)]
+    assert observed == [reply.records[0], (reply.records[0], 200 if reply.passed else None)]
     assert play.guard.faults == 2
 
 
@@ -217,7 +88,7 @@ def test_the_application_may_fail_in_its_own_way() -> None:
 
     play.middleware.app = app
     with pytest.raises(LookupError):
-        play.ask(lines=sdk(FROM_OFFICE))
+        play.reply_to(lines=sdk(FROM_OFFICE))
     assert (play.guard.in_flight, play.guard.held) == (0, 0)
     assert play.concluded == [(play.records[0], 503)]
 
@@ -263,57 +134,59 @@ SHADOWS = [
 def test_shadow_lets_pass_what_policy_denies_and_nothing_else(
     request_: dict[str, Any], detail: str, passes: bool
 ) -> None:
-    shadowed = ask(enforcement(mode="shadow"), **request_)
+    shadowed = reply_to(enforcement(mode="shadow"), **request_)
     assert shadowed.detail == detail
     assert shadowed.passed == passes
     assert shadowed.records[0].mode == "shadow"
     assert not shadowed.records[0].decision
-    assert not ask(**request_).passed
+    assert not reply_to(**request_).passed
     if passes:
         assert shadowed.reached[0][0]["camguard.decision"] is shadowed.records[0].decision
 
 
 @pytest.mark.parametrize("detail", ["signature_invalid", "principal_missing", "identity_header_untrusted"])
-def test_shadow_refuses_who_is_not_known(detail: str) -> None:
-    who = Known()
-    who.found = rejection(detail)
-    reply = ask(enforcement(mode="shadow"), who=who)
+def test_shadow_refuses_a_caller_who_is_not_authenticated(detail: str) -> None:
+    authentication = FixedCaller()
+    authentication.found = rejection(detail)
+    reply = reply_to(enforcement(mode="shadow"), authentication=authentication)
     assert (reply.detail, reply.passed) == (detail, False)
 
 
-def test_t38_a_body_is_not_read_of_a_caller_who_is_not_known() -> None:
-    who = Known()
-    who.found = rejection("principal_missing")
+def test_t38_the_body_of_a_caller_who_is_not_authenticated_is_not_read() -> None:
+    authentication = FixedCaller()
+    authentication.found = rejection("principal_missing")
     bodies = (b'{"Action": "DeleteBudget"}', b'{"action": [[], []]}', b"{")
-    assert {ask(who=who, chunks=(body,)).detail for body in bodies} == {"principal_missing"}
-    assert {ask(chunks=(body,)).detail for body in bodies} == {
+    assert {reply_to(authentication=authentication, chunks=(body,)).detail for body in bodies} == {
+        "principal_missing"
+    }
+    assert {reply_to(chunks=(body,)).detail for body in bodies} == {
         "action_conflict",
         "action_alias",
         "allowed",  # a body that cannot name an action is the upstream's to read
     }
 
 
-def test_t119_a_stranger_is_told_what_one_without_permission_is_told() -> None:
-    def told(principal: str) -> bytes:
-        reply = ask(who=Known(principal))
+def test_t119_an_unknown_principal_gets_the_answer_of_one_without_permission() -> None:
+    def answer_to(principal: str) -> bytes:
+        reply = reply_to(authentication=FixedCaller(principal))
         return reply.body.replace(reply.records[0].request_id.encode(), b"ID")
 
-    assert told("uin/999999999999") == told("uin/100000000102")
+    assert answer_to("uin/999999999999") == answer_to("uin/100000000102")
 
 
 def test_without_a_bundle_nothing_passes() -> None:
-    for policies in (Held(None), Held(stale=True)):
+    for policies in (FixedPolicies(None), FixedPolicies(stale=True)):
         for mode in ("enforce", "shadow"):
-            reply = Play(enforcement(mode=mode), policies=policies).ask(lines=sdk(FROM_OFFICE))
+            reply = Play(enforcement(mode=mode), policies=policies).reply_to(lines=sdk(FROM_OFFICE))
             assert reply.detail == "policy_unavailable"
             assert reply.error["Code"] == "ServiceUnavailable"
             assert not reply.passed
 
 
-def test_a_bundle_that_was_left_is_not_held_by_who_judged_by_it() -> None:
-    store = Held(bundle())
+def test_a_replaced_bundle_is_freed_although_the_guard_judged_by_it() -> None:
+    store = FixedPolicies(bundle())
     play = Play(policies=store)
-    assert play.ask(lines=sdk(FROM_OFFICE)).passed
+    assert play.reply_to(lines=sdk(FROM_OFFICE)).passed
     assert store.bundle is not None
     left = weakref.ref(store.bundle.evaluator)
     gc.disable()
@@ -327,7 +200,7 @@ def test_a_bundle_that_was_left_is_not_held_by_who_judged_by_it() -> None:
 def test_one_request_is_judged_by_one_bundle() -> None:
     """T107: the store swaps its bundle while the body is on its way."""
     closed = bundle({"office": {"version": "2.0", "statement": []} | DENY_ALL, "instances": DENY_ALL})
-    store = Held()
+    store = FixedPolicies()
     play = Play(policies=store)
 
     async def scene() -> None:
@@ -345,7 +218,7 @@ def test_one_request_is_judged_by_one_bundle() -> None:
     asyncio.run(scene())
     assert play.records[0].decision
     assert play.records[0].revision == BUNDLE.revision
-    assert play.ask(lines=sdk(FROM_OFFICE)).detail == "explicit_deny"
+    assert play.reply_to(lines=sdk(FROM_OFFICE)).detail == "explicit_deny"
 
 
 DENY_ALL = {"version": "2.0", "statement": {"effect": "deny", "action": "*", "resource": "*"}}
@@ -361,9 +234,7 @@ BY_THE_HEAD = [
         "secret_id_unknown",
         id="an unknown secret id",
     ),
-    pytest.param(
-        (b"x-a", b"1"), FORM.encode(), {}, "principal_missing", id="a form that nobody can have signed"
-    ),
+    pytest.param((b"x-a", b"1"), FORM.encode(), {}, "principal_missing", id="a form that cannot be signed"),
     pytest.param(
         (b"x-a", b"1"),
         FORM.encode(),
@@ -383,19 +254,21 @@ BY_THE_HEAD = [
 
 @pytest.mark.parametrize(("line", "kind", "rules", "detail"), BY_THE_HEAD)
 @pytest.mark.parametrize("drains", [True, False], ids=["gateway", "middleware"])
-def test_what_the_head_can_refuse_is_refused_before_the_body_is_asked_for(
+def test_what_the_head_can_refuse_is_refused_before_the_body_is_taken(
     line: Any, kind: bytes, rules: dict[str, Any], detail: str, drains: bool
 ) -> None:
     sent: list[Any] = []
-    keys_known = IdentitySettings(**rules)
-    play = Play(who=authenticator(keys_known, Signers()), clock=lambda: float(SIGNED_AT), drains=drains)
+    identity = IdentitySettings(**rules)
+    play = Play(
+        authentication=authenticator(identity, Signers()), clock=lambda: float(SIGNED_AT), drains=drains
+    )
 
     async def send(message: Any) -> None:
         sent.append(message)
 
     lines = sdk(line, content_type=kind, host=b"aiart.tencentcloudapi.com", x_tc_timestamp=b"%d" % SIGNED_AT)
     scope = Request(lines=(*lines, (b"content-length", b"1000")), length=False, client=(OFFICE, 1)).scope()
-    asyncio.run(play.middleware(scope, Broken(AssertionError("the body was asked for")), send))
+    asyncio.run(play.middleware(scope, Broken(AssertionError("the body was taken")), send))
     assert play.records[0].decision is rejection(detail)
     assert sent[1]["body"]
 
@@ -419,12 +292,12 @@ BEFORE_INSPECTION = [
     "body", [b'{"A":1}', b'{"Action":"X"}', b'{"action":'], ids=["good", "two actions", "bad"]
 )
 @pytest.mark.parametrize(("principal", "action", "reason"), BEFORE_INSPECTION)
-def test_policies_that_refuse_are_asked_before_a_body_is_inspected(
+def test_policies_deny_before_a_body_is_inspected(
     principal: str, action: bytes, reason: str, body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(late_module, "read_body", Broken(AssertionError("the body was inspected")))
     lines = sdk(FROM_OFFICE, SIGNED, x_tc_action=action)
-    reply = ask(who=Known(principal, body=True), lines=lines, chunks=(body,))
+    reply = reply_to(authentication=FixedCaller(principal, body=True), lines=lines, chunks=(body,))
     assert reply.records[0].decision.reason.value == reason
     assert reply.records[0].principal == principal
     assert not reply.passed
@@ -434,9 +307,9 @@ def test_a_body_of_a_caller_who_may_call_is_inspected_before_the_call_goes_on() 
     for mode in ("enforce", "shadow"):
         for body, detail in ((b'{"Action":"X"}', "action_conflict"), (b'{"action":1}', "action_alias")):
             for action in (b"QueryArea", b"PayOrders"):
-                reply = ask(
+                reply = reply_to(
                     enforcement(mode=mode),
-                    who=Known(body=True),
+                    authentication=FixedCaller(body=True),
                     lines=sdk(FROM_OFFICE, SIGNED, x_tc_action=action),
                     chunks=(body,),
                 )
@@ -465,31 +338,32 @@ def test_requests_above_the_limit_are_refused_with_a_code_that_is_not_repeated_b
     assert play.records[0].decision.reason is Reason.OVERLOADED
     assert play.guard.in_flight == 2
     play.guard.in_flight = 0
-    reply = play.ask(lines=sdk(FROM_OFFICE))
+    reply = play.reply_to(lines=sdk(FROM_OFFICE))
     assert reply.passed
 
 
-def test_a_candidate_is_asked_beside_and_never_obeyed() -> None:
-    candidate = Held(bundle({"office": DENY_ALL, "instances": DENY_ALL}))
-    reply = Play(candidate=candidate).ask(lines=sdk(FROM_OFFICE))
+def test_a_candidate_decides_the_same_call_and_changes_no_outcome() -> None:
+    candidate = FixedPolicies(bundle({"office": DENY_ALL, "instances": DENY_ALL}))
+    reply = Play(candidate=candidate).reply_to(lines=sdk(FROM_OFFICE))
     assert reply.passed
     record = reply.records[0]
     assert record.candidate is not None
     assert record.candidate.reason is Reason.EXPLICIT_DENY
     assert (
-        Play(candidate=candidate).ask(lines=sdk(FROM_OFFICE, x_tc_action=b"?")).records[0].candidate is None
+        Play(candidate=candidate).reply_to(lines=sdk(FROM_OFFICE, x_tc_action=b"?")).records[0].candidate
+        is None
     )
-    for broken in (BrokenStore(ValueError()), Held(BrokenBundle(ValueError()))):  # type: ignore[arg-type]
-        reply = Play(candidate=broken).ask(lines=sdk(FROM_OFFICE))
+    for broken in (BrokenStore(ValueError()), FixedPolicies(BrokenBundle(ValueError()))):  # type: ignore[arg-type]
+        reply = Play(candidate=broken).reply_to(lines=sdk(FROM_OFFICE))
         assert reply.passed
         assert reply.records[0].candidate == rejection("internal_error")
-    assert Play(candidate=Held(None)).ask(lines=sdk(FROM_OFFICE)).records[0].candidate == rejection(
-        "policy_unavailable"
-    )
+    assert Play(candidate=FixedPolicies(None)).reply_to(lines=sdk(FROM_OFFICE)).records[
+        0
+    ].candidate == rejection("policy_unavailable")
 
 
-def test_the_record_says_what_was_judged() -> None:
-    reply = ask(lines=sdk(FROM_OFFICE, x_tc_region=b"ap-guangzhou"))
+def test_the_record_holds_what_was_judged() -> None:
+    reply = reply_to(lines=sdk(FROM_OFFICE, x_tc_region=b"ap-guangzhou"))
     record = reply.records[0]
     assert record.time == NOW
     assert record.principal == ALICE
@@ -505,8 +379,8 @@ def test_the_record_says_what_was_judged() -> None:
     assert reply.reached[0][0]["camguard.record"] is record
 
 
-def test_t117_one_id_is_told_to_everybody() -> None:
-    reply = ask(lines=sdk(FROM_ELSEWHERE))
+def test_t117_answer_record_and_conclusion_have_one_request_id() -> None:
+    reply = reply_to(lines=sdk(FROM_ELSEWHERE))
     assert reply.records[0].request_id.encode() in reply.body
     assert reply.concluded == [(reply.records[0], None)]
 
@@ -521,27 +395,36 @@ def test_the_scope_of_the_server_is_left_alone() -> None:
 
 def test_t58_each_request_is_judged_anew() -> None:
     play = Play()
-    outcomes = [play.ask(lines=sdk(line)).passed for line in (FROM_OFFICE, FROM_ELSEWHERE, FROM_OFFICE)]
+    outcomes = [play.reply_to(lines=sdk(line)).passed for line in (FROM_OFFICE, FROM_ELSEWHERE, FROM_OFFICE)]
     assert outcomes == [True, False, True]
 
 
-def test_the_identity_is_asked_with_what_goes_on() -> None:
-    who = Known()
-    ask(who=who, lines=sdk(FROM_OFFICE, SIGNED), chunks=(b'{"a"', b":1}"))
-    head, service, body, params, trusted = who.requests[0]
+def test_authentication_is_given_what_goes_on() -> None:
+    authentication = FixedCaller()
+    reply_to(authentication=authentication, lines=sdk(FROM_OFFICE, SIGNED), chunks=(b'{"a"', b":1}"))
+    head, service, body, params, trusted = authentication.requests[0]
     assert (service, body, params, trusted) == ("partners", b'{"a":1}', (), True)
     assert dict(head.onward)[b"x-tc-action"] == b"QueryArea"
-    ask(who=who, lines=sdk(), client=(OFFICE, 1), method="GET", query=b"A=1&B=%20", chunks=(b"",))
-    assert who.requests[1][2:] == (b"", (("A", "1"), ("B", " ")), False)
+    reply_to(
+        authentication=authentication,
+        lines=sdk(),
+        client=(OFFICE, 1),
+        method="GET",
+        query=b"A=1&B=%20",
+        chunks=(b"",),
+    )
+    assert authentication.requests[1][2:] == (b"", (("A", "1"), ("B", " ")), False)
 
 
 def test_a_refused_caller_is_in_the_record() -> None:
-    who = Known()
-    who.found = rejection("signature_expired")
+    authentication = FixedCaller()
+    authentication.found = rejection("signature_expired")
     auth = (
         b"TC3-HMAC-SHA256 Credential=AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE/2026-03-10/partners/tc3_request, x"
     )
-    record = ask(who=who, lines=sdk(FROM_OFFICE, (b"authorization", auth))).records[0]
+    record = reply_to(
+        authentication=authentication, lines=sdk(FROM_OFFICE, (b"authorization", auth))
+    ).records[0]
     assert record.signature == "expired"
     assert record.secret_id is not None
     assert "krbsJ5yKBZQpn74WFkmLP" not in record.secret_id

@@ -20,7 +20,7 @@ from camguard.authn.authenticator import authenticator
 from camguard.enforcement.guard import Guard
 from camguard.middleware import CamguardMiddleware
 from camguard.settings.model import IdentitySettings
-from tests.stage import OFFICE, SETTINGS, Held, Line, Request, sdk
+from tests.stage import OFFICE, SETTINGS, FixedPolicies, Line, Request, sdk
 
 HOUSE = f"{Path(camguard.__file__).parent}/"
 
@@ -55,7 +55,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 def served(lines: tuple[Line, ...], body: bytes) -> list[str]:
     """Return the files that a call passes when the same call was served before."""
-    guard = Guard(SETTINGS, Held(), authenticator(IdentitySettings(mode="header"), None))
+    guard = Guard(SETTINGS, FixedPolicies(), authenticator(IdentitySettings(mode="header"), None))
     middleware = CamguardMiddleware(application, guard=guard)
     answers: list[Any] = []
 

@@ -1,7 +1,7 @@
-"""Two readers, one request: what reaches the application means to another reader what was judged.
+"""Two readers, one request: another reader finds in what reaches the application what was judged.
 
 The reader below is lenient where upstreams are: it folds names, takes the last of several, decodes what it
-can. It shares no code with camguard. Whatever it finds must be what the record says (T69, T70).
+can. It shares no code with camguard. Whatever it finds must be what is in the record (T69, T70).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.stage import (
     QUIET,
     SDK,
     SETTINGS,
-    Known,
+    FixedCaller,
     Line,
     Play,
     Reply,
@@ -161,7 +161,7 @@ def test_whatever_reaches_the_application_names_one_action() -> None:
         request = sdk(
             *extra, (b"x-forwarded-for", OFFICE.encode()), without=[b"x-tc-action"], content_type=kind
         )
-        reply = Play().ask(
+        reply = Play().reply_to(
             lines=request, method=method, query=query, chunks=(b"" if method == "GET" else body,)
         )
         if not reply.passed:
@@ -200,10 +200,10 @@ UNTRUSTED = [
 def test_stripping_untrusted_headers_changes_no_decision_of_an_untrusted_peer(
     spoofed: list[Line], client: str, action: bytes
 ) -> None:
-    def asked(*extra: Line) -> Reply:
-        return Play().ask(lines=sdk(*extra, x_tc_action=action), client=(client, 1))
+    def reply_with(*extra: Line) -> Reply:
+        return Play().reply_to(lines=sdk(*extra, x_tc_action=action), client=(client, 1))
 
-    with_, without = asked(*spoofed), asked()
+    with_, without = reply_with(*spoofed), reply_with()
     assert with_.records[0].decision == without.records[0].decision
     assert with_.records[0].source_ip == without.records[0].source_ip
     if with_.passed:
@@ -216,32 +216,35 @@ def test_stripping_untrusted_headers_changes_no_decision_of_an_untrusted_peer(
 )
 def test_a_trusted_proxy_relays_them_in_vain(spoofed: list[Line], client: str) -> None:
     forwarded = (b"x-forwarded-for", client.encode())
-    with_ = Play().ask(lines=sdk(*spoofed, forwarded))
-    without = Play().ask(lines=sdk(forwarded))
+    with_ = Play().reply_to(lines=sdk(*spoofed, forwarded))
+    without = Play().reply_to(lines=sdk(forwarded))
     assert with_.records[0].decision == without.records[0].decision
 
 
 # client of the socket, identity lines, detail
 IDENTITIES = [
-    pytest.param(PROXY, [b"100000000101"], "allowed", id="the proxy says who calls"),
-    pytest.param(OFFICE, [b"100000000101"], "identity_header_untrusted", id="T69 the client says so itself"),
-    pytest.param(PROXY, [], "principal_missing", id="THREATS 3.4.5 nobody says"),
+    pytest.param(PROXY, [b"100000000101"], "allowed", id="the proxy names the caller"),
+    pytest.param(OFFICE, [b"100000000101"], "identity_header_untrusted", id="T69 the client names itself"),
+    pytest.param(PROXY, [], "principal_missing", id="THREATS 3.4.5 no caller is named"),
     pytest.param(
-        PROXY, [b"100000000101", b"100000000101"], "header_duplicate", id="T70 client and proxy say"
+        PROXY,
+        [b"100000000101", b"100000000101"],
+        "header_duplicate",
+        id="T70 both client and proxy name a caller",
     ),
     pytest.param(PROXY, [b"100000000101,100000000102"], "identity_header_invalid", id="T72 a list"),
     pytest.param(PROXY, [b"*"], "identity_header_invalid", id="T72 a wildcard"),
     pytest.param(PROXY, [b""], "identity_header_invalid", id="T72 empty"),
-    pytest.param(PROXY, [b"999999999999"], "principal_unknown", id="a stranger"),
+    pytest.param(PROXY, [b"999999999999"], "principal_unknown", id="an unknown principal"),
 ]
 
 
-@pytest.mark.parametrize(("client", "said", "detail"), IDENTITIES)
-def test_identity_headers(client: str, said: list[bytes], detail: str) -> None:
-    who = authenticator(IdentitySettings(mode="header"), None)
-    extra = [(b"x-camguard-principal", each) for each in said]
+@pytest.mark.parametrize(("client", "identities", "detail"), IDENTITIES)
+def test_identity_headers(client: str, identities: list[bytes], detail: str) -> None:
+    authentication = authenticator(IdentitySettings(mode="header"), None)
+    extra = [(b"x-camguard-principal", each) for each in identities]
     forwarded = [(b"x-forwarded-for", OFFICE.encode())] if client == PROXY else []
-    reply = Play(who=who).ask(lines=sdk(*extra, *forwarded), client=(client, 1))
+    reply = Play(authentication=authentication).reply_to(lines=sdk(*extra, *forwarded), client=(client, 1))
     assert reply.detail == detail
     assert reply.passed == (detail == "allowed")
     if reply.passed:
@@ -253,20 +256,20 @@ def test_t41_the_product_that_was_signed_is_the_one_of_the_host(tmp_path: Path) 
     file = tmp_path / "keys.json"
     file.write_text(json.dumps({SECRET_ID: {"secret_key": SECRET, "principal": ALICE}}))
     file.chmod(0o600)
-    who = authenticator(IdentitySettings(mode="signature"), KeyStore(file))
+    authentication = authenticator(IdentitySettings(mode="signature"), KeyStore(file))
     auth = authorization("0" * 64, date="2026-03-10", service="aiart")
     lines = sdk((b"authorization", auth.encode()), (b"x-forwarded-for", OFFICE.encode()))
-    reply = Play(who=who).ask(lines=lines)
+    reply = Play(authentication=authentication).reply_to(lines=lines)
     assert (reply.detail, reply.passed) == ("service_conflict", False)
 
 
 def test_what_goes_on_is_judged_the_same_again() -> None:
     """Normalising twice changes nothing: a second guard behind the first sees the same call."""
-    first = Play().ask(
+    first = Play().reply_to(
         lines=sdk((b"x-forwarded-for", OFFICE.encode()), (b"connection", b"x-note"), (b"x-note", b"1"))
     )
     scope = {**first.reached[0][0], "client": (OFFICE, 1)}
-    second = Play(who=Known())
+    second = Play(authentication=FixedCaller())
     request = Request(chunks=(first.taken,))
     reply = asyncio.run(second.serve(request, scope))
     assert reply.reached[0][0]["headers"] == first.reached[0][0]["headers"]

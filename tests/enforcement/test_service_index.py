@@ -17,8 +17,8 @@ from camguard.policy.resources import Owner
 from camguard.request.params import parse_params
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings import LimitsSettings
-from tests.stage import CATALOG, OFFICE, QUIET, Play, Reply, ask, bundle, enforcement, limits, sdk
-from tests.stage import Held as Store
+from tests.stage import CATALOG, OFFICE, QUIET, Play, Reply, bundle, enforcement, limits, reply_to, sdk
+from tests.stage import FixedPolicies as Store
 
 FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
 FORM = b"application/x-www-form-urlencoded"
@@ -27,13 +27,13 @@ FORM = b"application/x-www-form-urlencoded"
 def get(query: bytes, action: bytes | None = None, **named: bytes) -> Reply:
     lines = sdk(FROM_OFFICE, without=[b"x-tc-action"], content_type=FORM, **named)
     lines += ((b"x-tc-action", action),) if action is not None else ()
-    return ask(lines=lines, method="GET", query=query, chunks=(b"",))
+    return reply_to(lines=lines, method="GET", query=query, chunks=(b"",))
 
 
 def form(body: bytes, action: bytes | None = None, query: bytes = b"") -> Reply:
     lines = sdk(FROM_OFFICE, without=[b"x-tc-action"], content_type=FORM)
     lines += ((b"x-tc-action", action),) if action is not None else ()
-    return ask(lines=lines, chunks=(body,), query=query)
+    return reply_to(lines=lines, chunks=(body,), query=query)
 
 
 # action header, query of a GET, detail
@@ -160,7 +160,7 @@ HOSTS = [
     pytest.param(b"partners.tencentcloudapi.com", "allowed", id="the service's host"),
     pytest.param(b"partners.tencentcloudapi.com:443", "allowed", id="a port"),
     pytest.param(b"partners.gw.example:8080", "allowed", id="the gateway's own domain, with its port"),
-    pytest.param(b"PARTNERS.TencentCloudAPI.com", "allowed", id="T44 case means nothing"),
+    pytest.param(b"PARTNERS.TencentCloudAPI.com", "allowed", id="T44 case does not matter"),
     pytest.param(b"partners.ap-guangzhou.tencentcloudapi.com", "allowed", id="a regional host"),
     pytest.param(b"partners.ap-shanghai-fsi.tencentcloudapi.com", "allowed", id="a finance zone"),
     pytest.param(b"partners.internal.tencentcloudapi.com", "allowed", id="the internal host"),
@@ -195,13 +195,18 @@ HOSTS = [
     pytest.param(b"127.0.0.1", "service_unknown", id="T45 an address"),
     pytest.param(b"[::1]:8080", "service_unknown", id="T45 an IPv6 address"),
     pytest.param(b"169.254.169.254", "service_unknown", id="T45 a metadata service"),
+    pytest.param(b"[09af:AF.]", "service_unknown", id="T45 every sign in brackets"),
+    pytest.param(b"[g]", "host_invalid", id="T45 a letter in brackets that is no digit"),
+    pytest.param(b"azAZ09._-", "service_unknown", id="every sign of a name"),
+    pytest.param(b"a" * 253, "service_unknown", id="253 letters"),
+    pytest.param(b"a" * 254, "host_invalid", id="254 letters"),
 ]
 
 
 @pytest.mark.parametrize(("host", "detail"), HOSTS)
 def test_hosts(host: bytes, detail: str) -> None:
     """The hosts of CAM 14.1, and what only resembles them."""
-    reply = ask(lines=sdk(FROM_OFFICE, host=host))
+    reply = reply_to(lines=sdk(FROM_OFFICE, host=host))
     assert reply.detail == detail
     assert reply.passed == (detail == "allowed")
     if reply.passed:
@@ -231,7 +236,7 @@ WORDS = [
 
 @pytest.mark.parametrize(("named", "detail"), WORDS)
 def test_region_and_version(named: dict[str, Any], detail: str) -> None:
-    reply = ask(lines=sdk(FROM_OFFICE, **named))
+    reply = reply_to(lines=sdk(FROM_OFFICE, **named))
     assert reply.detail == detail
     assert reply.passed == (detail == "allowed")
 
@@ -255,12 +260,12 @@ VERSION_ONE = [
 def test_version_and_region_stand_where_the_action_stands(query: bytes, detail: str) -> None:
     """CAM 14.2."""
     lines = sdk(FROM_OFFICE, without=[b"x-tc-action", b"x-tc-version"], content_type=FORM)
-    assert ask(lines=lines, method="GET", query=query, chunks=(b"",)).detail == detail
-    assert ask(lines=lines, chunks=(query,)).detail == detail
+    assert reply_to(lines=lines, method="GET", query=query, chunks=(b"",)).detail == detail
+    assert reply_to(lines=lines, chunks=(query,)).detail == detail
     beside = (*lines, (b"x-tc-region", b"ap-beijing"))
     if b"Region" in query:
         twice = "param_ambiguous" if query.count(b"Region") > 1 else "region_invalid"
-        assert ask(lines=beside, method="GET", query=query, chunks=(b"",)).detail == twice
+        assert reply_to(lines=beside, method="GET", query=query, chunks=(b"",)).detail == twice
 
 
 REGIONS = [
@@ -276,31 +281,31 @@ REGIONS = [
 
 @pytest.mark.parametrize(("query", "body", "kind", "detail"), REGIONS)
 @pytest.mark.parametrize("without", [(), (b"x-tc-action",)], ids=["action header", "none"])
-def test_all_who_name_the_action_name_the_same_region_and_version(
+def test_all_carriers_of_the_action_carry_the_same_region_and_version(
     query: bytes, body: bytes, kind: bytes | None, detail: str, without: tuple[bytes, ...]
 ) -> None:
     lines = sdk(FROM_OFFICE, without=without, x_tc_region=b"ap-b", **({"content_type": kind} if kind else {}))
-    assert ask(lines=lines, query=query, chunks=(body,)).detail == detail
+    assert reply_to(lines=lines, query=query, chunks=(body,)).detail == detail
 
 
 def test_a_region_beside_an_action_header_is_a_parameter_of_the_action_s_own() -> None:
-    assert ask(lines=sdk(FROM_OFFICE, x_tc_region=b"ap-b"), query=b"Region=ap-a").detail == "allowed"
+    assert reply_to(lines=sdk(FROM_OFFICE, x_tc_region=b"ap-b"), query=b"Region=ap-a").detail == "allowed"
 
 
 def test_a_version_in_a_query_beside_a_form_is_judged() -> None:
     lines = sdk(FROM_OFFICE, without=[b"x-tc-action", b"x-tc-version"], content_type=FORM)
     query = b"Action=QueryArea&Version=2018-01-01"
-    assert ask(lines=lines, query=query, chunks=(b"A=1",)).detail == "version_unknown"
+    assert reply_to(lines=lines, query=query, chunks=(b"A=1",)).detail == "version_unknown"
 
 
 def test_t34_an_unknown_action_meets_no_policy() -> None:
     fresh = bundle()
-    reply = Play(policies=Store(fresh)).ask(lines=sdk(FROM_OFFICE, x_tc_action=b"NotListed"))
+    reply = Play(policies=Store(fresh)).reply_to(lines=sdk(FROM_OFFICE, x_tc_action=b"NotListed"))
     assert reply.records[0].decision.reason is Reason.ACTION_UNKNOWN
     assert fresh.table_stats() == (0, 0, 0)
 
 
-def test_unlisted_actions_are_judged_where_the_settings_say_so() -> None:
+def test_unlisted_actions_are_judged_by_a_setting_only() -> None:
     store = Store(
         bundle(
             {
@@ -317,16 +322,16 @@ def test_unlisted_actions_are_judged_where_the_settings_say_so() -> None:
         )
     )
     play = Play(enforcement(unknown_action="judge"), policies=store)
-    reply = play.ask(lines=sdk(FROM_OFFICE, x_tc_action=b"NotListed"))
+    reply = play.reply_to(lines=sdk(FROM_OFFICE, x_tc_action=b"NotListed"))
     assert reply.passed
     assert (reply.records[0].entry, reply.records[0].action) == (None, "NotListed")
-    assert play.ask(lines=sdk(FROM_OFFICE, x_tc_action=b"Not,Listed")).detail == "action_invalid"
+    assert play.reply_to(lines=sdk(FROM_OFFICE, x_tc_action=b"Not,Listed")).detail == "action_invalid"
 
 
 def test_what_was_named_is_in_the_record_even_if_it_was_refused() -> None:
-    record = ask(lines=sdk(FROM_OFFICE, x_tc_action=b"NotListed")).records[0]
+    record = reply_to(lines=sdk(FROM_OFFICE, x_tc_action=b"NotListed")).records[0]
     assert (record.service, record.action, record.entry) == ("partners", "NotListed", None)
-    record = ask(lines=sdk(FROM_OFFICE, x_tc_action=b"")).records[0]
+    record = reply_to(lines=sdk(FROM_OFFICE, x_tc_action=b"")).records[0]
     assert (record.service, record.action) == ("partners", None)
 
 
@@ -335,7 +340,9 @@ def test_t38_parameters_are_read_in_time() -> None:
     for raw in (b"a=1&" * 8000, b"%41" * 10_000, b"&" * 32_000, b"a" * 32_000, b"+" * 32_000):
         parse_params(raw, 1000, rejection("query_malformed"))
     assert time.perf_counter() - began < 2
-    assert ask(limits(params=3), method="GET", chunks=(b"",), query=b"a&b&c&d").detail == "too_many_params"
+    assert (
+        reply_to(limits(params=3), method="GET", chunks=(b"",), query=b"a&b&c&d").detail == "too_many_params"
+    )
 
 
 @QUIET
@@ -385,6 +392,21 @@ def test_names_are_understood_or_refused_and_never_raise(naming: Any) -> None:
     if not isinstance(named, Rejection):
         assert named.service in CATALOG.services
         assert named.action is None or ACTION_NAME.fullmatch(named.action.encode())
+
+
+def test_domains_are_compared_without_their_letter_case() -> None:
+    directory = ServiceIndex(CATALOG, Owner("1", "2"), ("TencentCloudAPI.com",), LimitsSettings())
+    assert not isinstance(directory.service(b"aiart.tencentcloudapi.com"), Rejection)
+
+
+def test_what_is_longer_than_any_call_needs_is_not_remembered() -> None:
+    directory = ServiceIndex(CATALOG, Owner("1", "2"), ("tencentcloudapi.com",), LimitsSettings())
+    host = b"x.tencentcloudapi.com"
+    rest = 512 - len(host) - len("GET")
+    directory.named["GET", host, None, b"A" * rest, None, None]
+    assert len(directory.named) == 1
+    directory.named["GET", host, None, b"A" * (rest + 1), None, None]
+    assert len(directory.named) == 1
 
 
 def test_the_directory_is_bounded() -> None:

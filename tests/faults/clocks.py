@@ -62,7 +62,7 @@ class Stage:
         bundle = stage.bundle({"office": policy, "instances": PLAIN})
         self.guard = Guard(
             stage.SETTINGS,
-            stage.Held(bundle),
+            stage.FixedPolicies(bundle),
             authenticator(IdentitySettings(mode="signature"), Held()),
             observers=(self.metrics.observe, lambda record: self.decisions.append(record.decision)),
             clock=lambda: self.now,
@@ -72,7 +72,7 @@ class Stage:
     async def _app(self, _scope: Any, _receive: Any, _send: Any) -> None:
         self.reached += 1
 
-    async def ask(self) -> Decision | Rejection:
+    async def reply_to(self) -> Decision | Rejection:
         """Ask at this moment."""
         request = stage.Request(lines=LINES, chunks=(BODY,), client=(stage.OFFICE, 1))
         await self.middleware(request.scope(), receive_of(body_of(BODY)), discard)
@@ -91,7 +91,7 @@ async def _steps(report: Report, rounds: int) -> None:
         timed.now = plain.now = float(NOW + step)
         for _ in range(3):  # the clock stops
             fresh = abs(step) <= SKEW
-            allowed = bool(await plain.ask()), bool(await timed.ask())
+            allowed = bool(await plain.reply_to()), bool(await timed.reply_to())
             misjudged += allowed != (fresh, fresh and 0 <= step <= 5)
             sent += 2
     shown = plain.metrics.render().decode() + timed.metrics.render().decode()

@@ -10,9 +10,9 @@ from typing import Any, Literal, get_args
 
 import pytest
 
-from tests.enforcement.test_guard import STAGES, Broken, lines_to
 from tests.faults.report import Report, resident
-from tests.stage import ELSEWHERE, OFFICE, Known, Play, Reply, enforcement, sdk
+from tests.internals.test_guard import STAGES, lines_to
+from tests.stage import ELSEWHERE, OFFICE, Broken, FixedCaller, Play, Reply, enforcement, sdk
 
 Mode = Literal["enforce", "shadow"]
 ORDINARY = (Exception, ValueError, MemoryError, RecursionError, KeyError)
@@ -33,7 +33,7 @@ def inject_exceptions(report: Report, *, quick: bool) -> None:
 
 
 def _call(play: Play, address: str = OFFICE) -> Reply:
-    return play.ask(lines=sdk((b"x-forwarded-for", address.encode())))
+    return play.reply_to(lines=sdk((b"x-forwarded-for", address.encode())))
 
 
 def _before(report: Report) -> None:
@@ -42,10 +42,10 @@ def _before(report: Report) -> None:
     for stage in STAGES:
         for mode in get_args(Mode):
             for error in (*ORDINARY, *ENDING):
-                play = Play(enforcement(mode=mode), who=Known(body=True))
+                play = Play(enforcement(mode=mode), authentication=FixedCaller(body=True))
                 with pytest.MonkeyPatch.context() as patch, contextlib.suppress(*ENDING):
                     stage(play, error("secret"), patch)
-                    reply = play.ask(lines=lines_to(stage))
+                    reply = play.reply_to(lines=lines_to(stage))
                     unanswered += reply.error["Code"] != "InternalError"
                 sent += 1
                 reached += len(play.reached)

@@ -248,7 +248,7 @@ def request(data: bytes) -> object:
     """A whole request, from head and body to a decision: the query, the head, an empty line, the body."""
     block, _, body = data.partition(b"\n\n")
     query, _, head = block.partition(b"\n")
-    play = stage.Play(who=IDENTIFY, clock=lambda: NOW)
+    play = stage.Play(authentication=IDENTIFY, clock=lambda: NOW)
     request = stage.Request(
         lines=tuple(lines_of(head)), query=query, chunks=(body,), client=(stage.OFFICE, 1), length=False
     )

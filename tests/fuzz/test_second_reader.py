@@ -42,7 +42,7 @@ class Held:
     )
 
 
-WHO = authenticator(IdentitySettings(mode="either", allow_v1=True), Held())
+AUTHENTICATION = authenticator(IdentitySettings(mode="either", allow_v1=True), Held())
 
 
 def principals(scope: dict[str, Any], body: bytes) -> Iterator[str]:
@@ -175,7 +175,7 @@ def test_what_reaches_the_application_names_one_call() -> None:
         else:
             method, body, lines = tc3_call(kind, fields, query, key, service)
         forwarded = [(b"x-forwarded-for", OFFICE.encode())]
-        reply = Play(who=WHO, clock=lambda: NOW).ask(
+        reply = Play(authentication=AUTHENTICATION, clock=lambda: NOW).reply_to(
             lines=(*lines, *extra, *forwarded),
             method=method,
             query=query.encode(),

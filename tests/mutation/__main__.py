@@ -1,156 +1,176 @@
-"""Mutation testing of the decision path: every mutant must be killed by a test, or argued to be no fault.
+"""Mutation testing of what decides: every mutant must be killed by a test, or argued to be no fault.
 
-`python -m tests.mutation [module …] [--sample n]`; a module is `camguard.engine.row`, or a part of it.
-Exits 1 for a survivor that `argued.toml` does not name, or a name there that survives no more.
-
-Each mutant gets a process of its own: forked, told to take the mutant's code for the module, and only then
-made to import camguard. What it may cost is limited; running out of time or memory kills it too.
+`python -m tests.mutation [module …] [--shard 1/4] [--sample n] [--first] [--again] [--argued]`; a module is
+`camguard.engine.row`, or a part of it. What was judged is in a file outside of the repository: an interrupted
+run continues where it stopped. Exits 1 for a survivor that `argued.toml` does not name, for a name there that
+is killed, and for a module of which less than 95 % are killed.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import importlib
 import os
 import random
-import resource
-import signal
 import sys
 import time
 import tomllib
 from collections.abc import Iterator
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import CodeType, ModuleType
+from typing import NamedTuple
 
-from tests.mutation.checks import Check, checks, forget, suite
+from tests.mutation import results
+from tests.mutation.checks import Check, checks
+from tests.mutation.judge import SURVIVED, Judge, timed
 from tests.mutation.mutants import Mutant, mutants
+from tests.mutation.subjects import ROOT, Subject, subjects
 
-ROOT = Path(__file__).resolve().parents[2]
-PATHS = (
-    *sorted((ROOT / "camguard/policy").glob("*.py")),
-    *sorted((ROOT / "camguard/engine").glob("*.py")),
-    ROOT / "camguard/ipset.py",
-)
-CPU_SECONDS = 15  # of processor time; what survives takes about three
-WALL_SECONDS = 180
-MEMORY = 2 << 30  # bytes
-SURVIVED = "survived"
-LIMIT = "a limit"
+ARGUED = ROOT / "tests/mutation/argued.toml"
+ENOUGH = 0.95  # of the mutants of a module that must be killed
+
+
+class Report(NamedTuple):
+    """What became of one module. new: survivors without an argument. stale: arguments that are killed."""
+
+    module: str
+    made: int
+    killed: int
+    new: list[str]
+    stale: list[str]
+    seconds: float
+
+    @property
+    def argued(self) -> int:
+        return self.made - self.killed - len(self.new)
+
+    def __str__(self) -> str:
+        share = f"{100 * self.killed / self.made:.1f} %" if self.made else "-"
+        counts = f"{self.made:5} made {self.killed:5} killed {share:>8}"
+        return f"{self.module:32} {counts} {self.argued:4} argued {len(self.new):4} new {self.seconds:6.0f} s"
+
+
+def argued() -> list[str]:
+    """Return the names of all mutants that are argued to be no fault."""
+    groups = tomllib.loads(ARGUED.read_text(encoding="utf-8"))["argued"]
+    return [name for group in groups for name in group["mutants"]]
+
+
+def _parsed(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation")
+    parser.add_argument("modules", nargs="*", help="modules, or parts of their names; default: all")
+    parser.add_argument("--shard", type=_shard, default=(1, 1), help="`2/4`: the second of four parts")
+    parser.add_argument("--sample", type=int, help="so many mutants of each module, drawn by lot")
+    parser.add_argument(
+        "--first",
+        action="store_true",
+        help="only the quick checks and the module's own tests; what survives these is not kept",
+    )
+    parser.add_argument("--argued", action="store_true", help="only the mutants that are argued")
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="after a change of tests: judge the survivors; what was killed counts as killed",
+    )
+    parser.add_argument("--results", type=Path, default=results.default_path(), help="the file of results")
+    return parser.parse_args(arguments)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    number, _, of = text.partition("/")
+    if not 1 <= int(number) <= int(of):
+        raise ValueError(text)
+    return int(number), int(of)
+
+
+def chosen(parts: list[str], shard: tuple[int, int]) -> list[tuple[Subject, list[Mutant]]]:
+    """Return the modules of one shard: the largest is dealt first, to the shard that has least so far."""
+    found = []
+    for subject in subjects():
+        if not parts or any(part in subject.module for part in parts):
+            made = list(mutants(subject.path.read_text(encoding="utf-8"), str(subject.path)))
+            if made:
+                found.append((subject, made))
+    loads = [0] * shard[1]
+    mine = []
+    for each in sorted(found, key=lambda pair: -len(pair[1])):
+        least = loads.index(min(loads))
+        loads[least] += len(each[1])
+        if least == shard[0] - 1:
+            mine.append(each[0].module)
+    return [each for each in found if each[0].module in mine]
 
 
 def main(arguments: list[str]) -> int:
     """Judge the mutants of the modules asked for, print the report, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.mutation")
-    parser.add_argument("modules", nargs="*", help="modules, or parts of their names; default: all")
-    parser.add_argument("--sample", type=int, help="so many mutants of each module, drawn by lot")
-    asked = parser.parse_args(arguments)
-    argued = tomllib.loads((ROOT / "tests/mutation/argued.toml").read_text(encoding="utf-8"))["argued"]
-    known = {name for each in argued for name in each["mutants"]}
-    ready = checks()
+    options = _parsed(arguments)
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    names = set(argued())
+    options.tree = results.digest_of_tree()  # once: a change during the run is not part of it
+    parts = chosen(options.modules, options.shard)
+    ready = checks() if any(subject.cases for subject, _ in parts) else []
     importlib.import_module("tests.bridge")  # what it imports besides camguard stays imported
-    forget("camguard", "tests.bridge")
-    gc.freeze()
-    new: list[str] = []
-    gone: list[str] = []
-    totals = [0, 0, 0]
-    for path in PATHS:
-        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        if asked.modules and not any(part in module for part in asked.modules):
-            continue
-        source = path.read_text(encoding="utf-8")
-        found = list(mutants(source, module, str(path)))
-        if not found:
-            continue
-        for tests_first in (False, True):
-            killer = _killer(compile(source, path, "exec"), module, ready, tests_first=tests_first)
-            if killer != SURVIVED:
-                parser.error(f"{module} does not pass unchanged: {killer}")
-        if asked.sample and asked.sample < len(found):
-            found = random.Random(1).sample(found, asked.sample)  # noqa: S311 - a sample, no secret
-        survivors = {mutant.name for mutant, killer in _judged(found, module, ready) if killer == SURVIVED}
-        new += sorted(survivors - known)
-        gone += sorted((known & {mutant.name for mutant in found}) - survivors)
-        if not asked.sample:
-            here = {name for name in known if name.startswith(f"{module} ")}
-            gone += sorted(here - {mutant.name for mutant in found})
-        counts = (len(found), len(found) - len(survivors), len(survivors & known))
-        totals = [total + count for total, count in zip(totals, counts, strict=True)]
-        print(_row(module, *counts), flush=True)
-    print(_row("all", *totals))
-    for words, names in (("survived, and nobody argued why:", new), ("argued, but killed or gone:", gone)):
-        if names:
-            print(f"\n{words}", *names, sep="\n  ")
-    return 1 if new or gone else 0
+    reports = []
+    for subject, found in parts:
+        asked = [mutant for mutant in found if mutant.name in names] if options.argued else found
+        if options.sample and options.sample < len(asked):
+            asked = random.Random(1).sample(asked, options.sample)  # noqa: S311 - a sample, no secret
+        if asked:
+            reports.append(_report(subject, asked, names, ready, options))
+            print(reports[-1], flush=True)
+    made, killed = (sum(getattr(each, field) for each in reports) for field in ("made", "killed"))
+    new = [f"{each.module}: {name}" for each in reports for name in each.new]
+    stale = [f"{each.module}: {name}" for each in reports for name in each.stale]
+    few = [] if options.argued else [each.module for each in reports if each.killed < ENOUGH * each.made]
+    print(Report("all", made, killed, new, stale, sum(each.seconds for each in reports)))
+    for words, lines in (
+        ("survived, and no argument says why that is no fault:", new),
+        ("argued, but killed:", stale),
+        (f"killed less than {ENOUGH:.0%}:", few),
+    ):
+        if lines:
+            print(f"\n{words}", *lines, sep="\n  ")
+    return 1 if new or stale or few else 0
 
 
-def _row(module: str, made: int, killed: int, argued: int) -> str:
-    share = f"{100 * killed / made:.1f} %" if made else "-"
-    new = made - killed - argued
-    return f"{module:32} {made:5} made {killed:5} killed {share:>8} {argued:4} argued {new:4} new"
+def _report(
+    subject: Subject, asked: list[Mutant], names: set[str], ready: list[Check], options: argparse.Namespace
+) -> Report:
+    began = time.monotonic()
+    killers = dict(_judged(subject, asked, ready, options))
+    survivors = {name for name, killer in killers.items() if killer == SURVIVED}
+    return Report(
+        subject.module,
+        len(killers),
+        len(killers) - len(survivors),
+        sorted(survivors - names),
+        sorted((names & killers.keys()) - survivors),
+        time.monotonic() - began,
+    )
 
 
-def _judged(found: list[Mutant], module: str, ready: list[Check]) -> Iterator[tuple[Mutant, str]]:
-    """Judge each mutant. What killed one - a check, or the tests - is the first that the next has to pass."""
-    order = list(ready)
-    tests_first = False
-    verbose = bool(os.environ.get("VERBOSE"))
-    for mutant in found:
-        begin = time.monotonic()
-        killer = _killer(mutant.code, module, order, tests_first=tests_first)
-        if verbose:
-            print(f"{time.monotonic() - begin:6.2f} s  {killer[:60]:60}  {mutant.name}", flush=True)
-        at = next((i for i, check in enumerate(order) if check.name == killer), None)
-        tests_first = at is None
-        order.insert(0, order.pop(at or 0))
-        yield mutant, killer
-
-
-def _killer(code: CodeType, module: str, order: list[Check], *, tests_first: bool) -> str:
-    """Return what kills a mutant: a check, a test, a limit; or `SURVIVED`."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.close(reader)
-            _confine(code, module)
-            found = suite(module) or _failing(order) if tests_first else _failing(order) or suite(module)
-            os.write(writer, (found or SURVIVED).encode()[:4000])
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        told = pipe.read().decode(errors="replace")
-    os.waitpid(pid, 0)
-    return told or LIMIT
-
-
-def _confine(code: CodeType, module: str) -> None:
-    """Limit what this process may cost, and let it import a mutant in place of its module."""
-    signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    genuine = SourceFileLoader.get_code
-
-    def get_code(self: SourceFileLoader, name: str) -> CodeType | None:
-        return code if name == module else genuine(self, name)
-
-    SourceFileLoader.get_code = get_code  # type: ignore[method-assign, assignment]
-    # camguard imports its middleware too; nothing that is judged here needs it, and it takes a while.
-    unused = ModuleType("camguard.middleware")
-    unused.CamguardMiddleware = None  # type: ignore[attr-defined]
-    sys.modules[unused.__name__] = unused
-
-
-def _failing(order: list[Check]) -> str | None:
-    for check in order:
-        try:
-            if not check.holds():
-                return check.name
-        except BaseException:  # noqa: BLE001 - whatever is raised where nothing may be
-            return check.name
-    return None
+def _judged(
+    subject: Subject, asked: list[Mutant], ready: list[Check], options: argparse.Namespace
+) -> Iterator[tuple[str, str]]:
+    source = results.digest_of(subject)
+    known = results.known(results.read(options.results), subject, options.tree, keep_kills=options.again)
+    judge = None
+    for mutant in asked:
+        if mutant.name not in known:
+            if judge is None:
+                judge = Judge(subject, ready)
+                killer = judge.prepare(only_first=options.first)
+                if killer is not None:
+                    sys.exit(f"{subject.module} does not pass unchanged: {killer}")
+            killer, seconds = timed(judge, mutant.compiled())
+            known[mutant.name] = killer
+            line = results.Result(
+                subject.module, source, options.tree, mutant.name, killer, round(seconds, 2)
+            )
+            if killer != SURVIVED or not options.first:
+                results.append(options.results, line)
+            if os.environ.get("VERBOSE"):
+                print(f"{seconds:6.2f} s  {killer[:60]:60}  {mutant.name}", flush=True)
+        yield mutant.name, known[mutant.name]
 
 
 if __name__ == "__main__":

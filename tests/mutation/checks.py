@@ -1,4 +1,4 @@
-"""What judges a mutant: quick checks first, and it is killed by the first that fails.
+"""The quick checks of the language and the engine: they run in the process of the mutant, before any test.
 
 Everything that the checks expect is settled before a mutant is imported: the cases as written, and what
 the oracle says of seeded bundles, calls and documents.
@@ -7,34 +7,15 @@ the oracle says of seeded bundles, calls and documents.
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from itertools import islice
-from pathlib import Path
 from typing import Any, NamedTuple
-
-import pytest
-from hypothesis import settings
 
 from tests import oracle
 from tests.casebook import catalogs, decision_cases, document_cases
 from tests.generators import a_broken_document, a_catalog, seeded, stream
 
 WORLDS, CALLS, DOCUMENTS = 150, 20, 1000  # seeded bundles, calls of each, and documents
-POLICY = tuple(
-    f"tests/policy/test_{name}.py"
-    for name in ("actions", "resources", "values", "operators", "keys", "document", "patterns")
-)
-SUITE = ("tests/engine", "tests/internals/test_evaluator_caches.py", *POLICY, "tests/test_ipset.py")
-FIRST = {  # where a module's own tests are, if not in tests/engine
-    "camguard.policy": POLICY,
-    "camguard.ipset": ("tests/test_ipset.py",),
-}
-
-# The same examples for every mutant, and no limit on time but the runner's own.
-settings.register_profile("mutation", deadline=None, derandomize=True, database=None)
 
 
 class Check(NamedTuple):
@@ -96,34 +77,3 @@ def _world(
         return True
 
     return holds
-
-
-def suite(module: str) -> str | None:
-    """Run the tests of the decision path, a module's own first; return which failed, or None."""
-    failed: list[str] = []
-
-    class Listener:
-        def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-            if report.failed:
-                failed.append(report.nodeid)
-
-        def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-            if report.failed:
-                failed.append(f"{report.nodeid} cannot be read")
-
-    first = next((paths for part, paths in FIRST.items() if module.startswith(part)), SUITE)
-    paths = dict.fromkeys((*first, *SUITE))
-    options = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--hypothesis-profile=mutation"]
-    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning", "--deselect"]
-    options.append("tests/engine/test_evaluator.py::test_many_threads_may_decide_at_once")
-    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        code = pytest.main([*options, *paths], [Listener()])
-    if code == pytest.ExitCode.OK:
-        return None
-    return failed[0] if failed else "pytest does not start"
-
-
-def forget(*prefixes: str) -> None:
-    """Forget modules, so that the next import makes them anew."""
-    for name in [name for name in sys.modules if name.startswith(prefixes)]:
-        del sys.modules[name]

@@ -10,11 +10,13 @@ from __future__ import annotations
 import ast
 import copy
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any, AnyStr, NamedTuple
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
@@ -54,41 +56,71 @@ _FORM = {"slots", "strict", "repr"}  # keyword arguments on which no decision re
 
 
 class Mutant(NamedTuple):
-    """One changed module. name: where and what, without line numbers, unique in its module."""
+    """One change of a module. `compiled` returns the code of the module with the change in it.
+
+    name: `scope | operator | expression | before -> after`. The scope is a function with its class, or the
+    name that a module assigns; the module is no part of it. The expression is printed anew from the syntax
+    tree. Neither a renamed module nor another layout of the source therefore changes a name. `#2` at the end
+    tells equal changes of one function apart.
+    """
 
     name: str
-    code: CodeType
+    compiled: Callable[[], CodeType]
 
 
 class _Place(NamedTuple):
-    """Where a node hangs, and in which function or class."""
+    """Where a node hangs, and in which function, class or assignment of the module."""
 
     node: Any
     parent: Any
     field: str
     at: int | None  # in a list
     scope: str
+    pattern: bool  # inside of what is given to `re.compile`
 
 
-def mutants(source: str, module: str, path: str) -> Iterator[Mutant]:
-    """Yield every mutant of a module, compiled."""
+_LONGEST = 100  # characters of an expression, and of each side of the arrow, in a name
+_SMALL = (ast.Constant, ast.Name, ast.Attribute, ast.UnaryOp, ast.Slice)  # named with what is around them
+_TOO_LARGE = (ast.arguments, ast.Dict, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
+
+
+def mutants(source: str, path: str = "module.py") -> Iterator[Mutant]:
+    """Yield every mutant of a module. Each is compiled when it is asked for."""
     tree = ast.parse(source)
-    lines = source.splitlines()
     seen: Counter[str] = Counter()
     for place in list(_places(tree, "")):
-        for changed in _variants(place):
-            _put(place, ast.copy_location(changed, place.node))
-            code = compile(ast.fix_missing_locations(tree), path, "exec")
-            _put(place, place.node)
+        for operator, changed in _variants(place):
             was, now = _differing(ast.unparse(place.node), _text(changed))
-            line = lines[place.node.lineno - 1].strip()
-            name = f"{module} {place.scope or '-'} | {line} | {was} -> {now}"
+            name = f"{place.scope or '-'} | {operator} | {_around(place)} | {was} -> {now}"
             seen[name] += 1
-            yield Mutant(name if seen[name] == 1 else f"{name} #{seen[name]}", code)
+            yield Mutant(
+                name if seen[name] == 1 else f"{name} #{seen[name]}",
+                partial(_compiled, tree, place, ast.copy_location(changed, place.node), path),
+            )
+
+
+def _compiled(tree: ast.Module, place: _Place, changed: Any, path: str) -> CodeType:
+    _put(place, changed)
+    code = compile(ast.fix_missing_locations(tree), path, "exec")
+    _put(place, place.node)
+    return code
 
 
 def _text(node: ast.AST) -> str:
     return "(nothing)" if isinstance(node, ast.Pass) else ast.unparse(node)
+
+
+def _around(place: _Place) -> str:
+    """Return the expression that names a place: the changed one, or the one around it where that is small."""
+    outer = isinstance(place.node, _SMALL) and not isinstance(place.parent, _TOO_LARGE)
+    node = place.parent if outer else place.node
+    body = getattr(node, "body", None)
+    text = ast.unparse(node).splitlines()[0] if isinstance(body, list) else ast.unparse(node)
+    return _short(" ".join(text.split()))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}\u2026"
 
 
 def _differing(was: str, now: str) -> tuple[str, str]:
@@ -98,7 +130,7 @@ def _differing(was: str, now: str) -> tuple[str, str]:
         del old[0], new[0]
     while old and new and old[-1] == new[-1]:
         del old[-1], new[-1]
-    return " ".join(old)[:100] or "(nothing)", " ".join(new)[:100] or "(nothing)"
+    return _short(" ".join(old)) or "(nothing)", _short(" ".join(new)) or "(nothing)"
 
 
 def _put(place: _Place, node: ast.AST) -> None:
@@ -108,38 +140,53 @@ def _put(place: _Place, node: ast.AST) -> None:
         getattr(place.parent, place.field)[place.at] = node
 
 
-def _places(parent: ast.AST, scope: str) -> Iterator[_Place]:
+def _places(parent: ast.AST, scope: str, *, pattern: bool = False) -> Iterator[_Place]:
     """Yield every node that may be changed, the outermost first."""
+    pattern = pattern or (isinstance(parent, ast.Call) and ast.unparse(parent.func) == "re.compile")
     for field, value in ast.iter_fields(parent):
         if field in ("annotation", "returns", "op", "ops", "ctx"):
             continue
         for i, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
             if isinstance(node, ast.AST) and not _spared(node, parent):
                 if hasattr(node, "lineno"):
-                    yield _Place(node, parent, field, i, scope)
-                named = isinstance(node, (ast.FunctionDef, ast.ClassDef))
-                yield from _places(node, f"{scope}.{vars(node)['name']}".lstrip(".") if named else scope)
+                    yield _Place(node, parent, field, i, scope, pattern)
+                yield from _places(node, _inner(node, scope), pattern=pattern)
+
+
+def _inner(node: ast.AST, scope: str) -> str:
+    """Return the scope of what a node holds: a function, a class, or the name that a module assigns."""
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return f"{scope}.{name}".lstrip(".")
+        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)) if not scope:
+            return name
+    return scope
 
 
 def _spared(node: ast.AST, parent: ast.AST) -> bool:
+    call = ast.unparse(parent.func) if isinstance(parent, ast.Call) else ""
     match node:
         case ast.Expr(value=ast.Constant(value=str())) | ast.Import() | ast.ImportFrom():  # a docstring
-            return True
-        case ast.AnnAssign(annotation=ast.Name(id="TypeAlias")):
-            return True
-        case ast.keyword(arg=name) if name in _FORM:
-            return True
-        case ast.Subscript(value=ast.Name(id=name)):
-            return name in _TYPES
+            spared = True
+        case ast.AnnAssign(annotation=ast.Name(id="TypeAlias")) | ast.Call(func=ast.Name(id="TypeVar")):
+            spared = True
+        case ast.keyword(arg=name):
+            spared = name in _FORM
+        case ast.Subscript(value=ast.Name(id=name)):  # of a base class, too: `LRUCache[bytes, Entry]`
+            spared = name in _TYPES or isinstance(parent, ast.ClassDef)
         case ast.Constant(value=None):
-            return isinstance(parent, ast.Compare)  # `is` and `is not` are changed instead
-    return False
+            spared = isinstance(parent, ast.Compare)  # `is` and `is not` are changed instead
+        case ast.Constant(value=str()):
+            spared = call == "cast"
+        case _:
+            spared = False
+    return spared
 
 
-def _variants(place: _Place) -> Iterator[ast.AST]:
-    for kind, make in _MAKERS:
+def _variants(place: _Place) -> Iterator[tuple[str, ast.AST]]:
+    for operator, kind, make in _OPERATORS:
         if isinstance(place.node, kind):
-            yield from make(place)
+            yield from ((operator, changed) for changed in make(place))
 
 
 def _changed(node: Any, **fields: Any) -> Any:
@@ -179,22 +226,29 @@ def _of_constant(place: _Place) -> Iterator[ast.AST]:
             others = (True, False)
         case int() | float():
             others = (node.value + 1, node.value - 1)
-        case str() as text if _is_pattern(place):
-            shorter = {text[:i] + text[i + 1 :] for i in range(len(text))}
-            others = tuple(one for one in sorted(shorter - {text}) if _compiles(one))
+        case str() as text if place.pattern:
+            others = tuple(_shorter(text, whole=isinstance(place.parent, ast.Call)))
+        case bytes() as text if place.pattern:
+            others = tuple(_shorter(text, whole=isinstance(place.parent, ast.Call)))
         case str() as text if " " not in text:
             others = (text + "X", "") if text else ("X",)
+        case bytes() as text if b" " not in text:
+            others = (text + b"X", b"") if text else (b"X",)
     for other in others:
         yield _changed(node, value=other)
 
 
-def _is_pattern(place: _Place) -> bool:
-    return isinstance(place.parent, ast.Call) and ast.unparse(place.parent.func) == "re.compile"
+def _shorter(text: AnyStr, *, whole: bool) -> list[AnyStr]:
+    """Return a pattern without each of its letters. whole: it is a pattern, and no piece of one."""
+    found = sorted({text[:i] + text[i + 1 :] for i in range(len(text))} - {text})
+    return [one for one in found if not whole or _compiles(one)]
 
 
-def _compiles(pattern: str) -> bool:
+def _compiles(pattern: str | bytes) -> bool:
     try:
-        re.compile(pattern)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            re.compile(pattern)
     except (re.error, FutureWarning):
         return False
     return True
@@ -265,20 +319,20 @@ def _nothing(_: _Place) -> Iterator[ast.AST]:
     yield ast.Pass()
 
 
-_MAKERS: tuple[tuple[Any, Callable[[_Place], Iterator[ast.AST]]], ...] = (
-    (ast.Compare, _of_compare),
-    (ast.BoolOp, _of_bool_op),
-    (ast.BinOp, _of_binary),
-    (ast.UnaryOp, lambda place: iter([place.node.operand])),
-    (ast.Constant, _of_constant),
-    ((ast.Name, ast.Attribute), _of_name),
-    (ast.Call, _of_call),
-    ((ast.If, ast.IfExp, ast.While), _of_if),
-    ((ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp), _of_comprehension),
-    (ast.Return, _of_return),
-    ((ast.Tuple, ast.List, ast.Set), _of_sequence),
-    (ast.Dict, lambda place: _less(place.node, "keys", "values")),
-    (ast.Slice, _of_slice),
-    ((ast.Assign, ast.AugAssign), _of_assignment),
-    ((ast.Expr, ast.Raise, ast.Continue, ast.Break), _nothing),
+_OPERATORS: tuple[tuple[str, Any, Callable[[_Place], Iterator[ast.AST]]], ...] = (
+    ("comparison", ast.Compare, _of_compare),
+    ("logic", ast.BoolOp, _of_bool_op),
+    ("arithmetic", ast.BinOp, _of_binary),
+    ("unary", ast.UnaryOp, lambda place: iter([place.node.operand])),
+    ("constant", ast.Constant, _of_constant),
+    ("name", (ast.Name, ast.Attribute), _of_name),
+    ("call", ast.Call, _of_call),
+    ("branch", (ast.If, ast.IfExp, ast.While), _of_if),
+    ("filter", (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp), _of_comprehension),
+    ("return", ast.Return, _of_return),
+    ("element", (ast.Tuple, ast.List, ast.Set), _of_sequence),
+    ("entry", ast.Dict, lambda place: _less(place.node, "keys", "values")),
+    ("slice", ast.Slice, _of_slice),
+    ("assignment", (ast.Assign, ast.AugAssign), _of_assignment),
+    ("statement", (ast.Expr, ast.Raise, ast.Continue, ast.Break), _nothing),
 )

@@ -55,7 +55,7 @@ def _php(raw: bytes) -> Pairs:
 
 
 def _qs(raw: bytes) -> Pairs:
-    """Read as qs of Node.js: `a[b]` nests, and `[a]` is `a`; a leading `?` goes where qs is asked for it."""
+    """Read as qs of Node.js: `a[b]` nests, and `[a]` is `a`; an option drops a leading `?`."""
     found = []
     for name, value in _decoded(raw.removeprefix(b"?")):
         inner = re.match(r"\[([^\[\]]*)\]", name)

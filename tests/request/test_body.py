@@ -16,7 +16,7 @@ from camguard.request.body import BodyBuffer, HeldBody, Receive, resumed, stream
 from camguard.request.deadline import Watch
 from camguard.request.head import TRAILERS_APART
 from camguard.request.rejection import Rejection, rejection
-from tests.stage import OFFICE, Known, Play, Request, ask, enforcement, limits, sdk
+from tests.stage import OFFICE, FixedCaller, Play, Request, enforcement, limits, reply_to, sdk
 
 
 async def take(
@@ -58,7 +58,7 @@ FRAMES = [
 @pytest.mark.parametrize(("declared", "chunks", "detail"), FRAMES)
 def test_frames(declared: bytes | None, chunks: tuple[bytes, ...], detail: str) -> None:
     lines = LINES if declared is None else (*LINES, (b"content-length", declared))
-    reply = ask(lines=lines, chunks=chunks, length=False)
+    reply = reply_to(lines=lines, chunks=chunks, length=False)
     assert reply.detail == detail
     assert reply.passed == (detail == "allowed")
     if reply.passed:
@@ -77,13 +77,13 @@ def test_frames(declared: bytes | None, chunks: tuple[bytes, ...], detail: str) 
     ],
 )
 def test_transfer_encoding(extra: tuple[bytes, bytes], detail: str) -> None:
-    reply = ask(lines=(*LINES, extra), length=False, extensions=VOUCHED)
+    reply = reply_to(lines=(*LINES, extra), length=False, extensions=VOUCHED)
     assert reply.detail == detail
     if reply.passed:
         assert b"transfer-encoding" not in dict(reply.reached[0][0]["headers"])
 
 
-# version of HTTP, method, further headers, what the server says of itself, detail
+# version of HTTP, method, further headers, extensions of the server, detail
 UNDECLARED = [
     pytest.param("1.1", "POST", (CHUNKED,), {}, "trailers_possible", id="chunks"),
     pytest.param("1.0", "POST", (CHUNKED,), {}, "trailers_possible", id="chunks under HTTP/1.0"),
@@ -115,8 +115,13 @@ def test_t139_a_body_without_a_length(
     version: str, method: str, extra: Any, extensions: dict[str, Any], detail: str
 ) -> None:
     chunks = (b"",) if method == "GET" else (b"{}",)
-    asked: dict[str, Any] = {"lines": (*LINES, *extra), "length": False, "version": version, "method": method}
-    reply = ask(**asked, chunks=chunks, extensions=extensions)
+    request_: dict[str, Any] = {
+        "lines": (*LINES, *extra),
+        "length": False,
+        "version": version,
+        "method": method,
+    }
+    reply = reply_to(**request_, chunks=chunks, extensions=extensions)
     assert reply.detail == detail
     assert reply.passed == (detail == "allowed")
     if not reply.passed:
@@ -124,11 +129,13 @@ def test_t139_a_body_without_a_length(
         assert reply.headers[b"connection"] == b"close"
         assert reply.records[0].principal is None  # nothing that may be a trailer is believed
         merged = enforcement(allow_merged_trailers=True)
-        assert ask(merged, **asked, chunks=chunks).detail == ("body_on_get" if method == "GET" else "allowed")
-    assert ask(lines=LINES, chunks=(b"{}",), version=version).detail == "allowed"  # with a length
+        assert reply_to(merged, **request_, chunks=chunks).detail == (
+            "body_on_get" if method == "GET" else "allowed"
+        )
+    assert reply_to(lines=LINES, chunks=(b"{}",), version=version).detail == "allowed"  # with a length
 
 
-def test_t139_a_server_that_says_nothing_of_extensions_does_not_vouch() -> None:
+def test_t139_a_server_without_extensions_does_not_vouch_for_its_headers() -> None:
     scope = Request(lines=(*LINES, CHUNKED), length=False).scope()
     nothing: tuple[Any, ...] = (None, {})
     for extensions in nothing:
@@ -146,28 +153,28 @@ GETS = [
     pytest.param(
         ((b"transfer-encoding", b"chunked"),), (b"",), "body_on_get", id="T40 chunks, even of nothing"
     ),
-    pytest.param((), (b"Action=PayOrders",), "body_on_get", id="T40 a body that nobody declared (HTTP/2)"),
+    pytest.param((), (b"Action=PayOrders",), "body_on_get", id="T40 a body of undeclared length (HTTP/2)"),
     pytest.param((), (b"", b"x"), "body_on_get", id="T40 a body in a second message"),
 ]
 
 
 @pytest.mark.parametrize(("extra", "chunks", "detail"), GETS)
 def test_t40_a_get_has_no_body(extra: Any, chunks: tuple[bytes, ...], detail: str) -> None:
-    reply = ask(lines=(*LINES, *extra), method="GET", chunks=chunks, extensions=VOUCHED)
+    reply = reply_to(lines=(*LINES, *extra), method="GET", chunks=chunks, extensions=VOUCHED)
     assert reply.detail == detail
     assert reply.passed == (detail == "allowed")
 
 
 def test_t60_a_body_at_its_limit_and_above() -> None:
     bounded = limits(body_bytes=100)
-    assert ask(bounded, chunks=(b"x" * 100,), length=False).detail == "allowed"
-    assert ask(bounded, chunks=(b"x" * 101,), length=False).detail == "body_too_large"
+    assert reply_to(bounded, chunks=(b"x" * 100,), length=False).detail == "allowed"
+    assert reply_to(bounded, chunks=(b"x" * 101,), length=False).detail == "body_too_large"
     assert (
-        ask(bounded, chunks=(b"x" * 60, b"x" * 60, b"never asked for"), length=False).detail
+        reply_to(bounded, chunks=(b"x" * 60, b"x" * 60, b"never taken"), length=False).detail
         == "body_too_large"
     )
-    assert ask(bounded, chunks=(b"x" * 101,)).detail == "body_too_large"
-    assert dict(ask(bounded, chunks=(b"x" * 101,)).sent[0]["headers"])[b"connection"] == b"close"
+    assert reply_to(bounded, chunks=(b"x" * 101,)).detail == "body_too_large"
+    assert dict(reply_to(bounded, chunks=(b"x" * 101,)).sent[0]["headers"])[b"connection"] == b"close"
 
 
 def test_t60_many_messages_take_linear_time() -> None:
@@ -216,7 +223,7 @@ def test_t59_the_judged_bytes_go_on_once_and_then_the_client_leaves() -> None:
     ]
 
 
-def test_t59_a_server_with_more_to_say_is_not_heard() -> None:
+def test_t59_further_messages_of_a_server_are_not_passed_on() -> None:
     """After the last message of a body nothing but a disconnect can follow; nothing else is passed on."""
     play = Play()
     got: list[Any] = []
@@ -238,14 +245,14 @@ def test_t59_a_server_with_more_to_say_is_not_heard() -> None:
 
 @pytest.mark.parametrize("chunks", [(None,), (b"{", None), (b"", b"", None)])
 def test_t65_a_client_that_leaves_reaches_nothing(chunks: tuple[bytes | None, ...]) -> None:
-    reply = ask(lines=(*LINES, (b"content-length", b"7")), chunks=chunks)
+    reply = reply_to(lines=(*LINES, (b"content-length", b"7")), chunks=chunks)
     assert (reply.sent, reply.reached, reply.records) == ([], [], [])
 
 
 def test_t61_a_slow_body_is_refused_at_the_deadline() -> None:
     play = Play(limits(body_seconds=0.05))
     began = time.perf_counter()
-    reply = play.ask(lines=(*LINES, (b"content-length", b"7")), chunks=(b"{", b"}"), length=False)
+    reply = play.reply_to(lines=(*LINES, (b"content-length", b"7")), chunks=(b"{", b"}"), length=False)
     assert reply.detail == "framing"
     for chunks in ((), (b"",)):
         reply = asyncio.run(dribble(play, chunks))
@@ -339,17 +346,17 @@ async def served(play: Play, request: Request) -> None:
 
 
 def test_a_stream_of_bytes_passes_through_as_it_comes() -> None:
-    reply = ask(lines=OCTETS, chunks=(b"ab", b"", b"cd"))
+    reply = reply_to(lines=OCTETS, chunks=(b"ab", b"", b"cd"))
     assert [message["body"] for message in reply.reached[0][1]] == [b"ab", b"", b"cd"]
     assert reply.records[0].decision
 
 
 def test_a_stream_of_bytes_is_held_where_a_signature_covers_it() -> None:
-    who = Known(body=True)
+    authentication = FixedCaller(body=True)
     signed = (*OCTETS, (b"authorization", b"TC3-HMAC-SHA256 ..."))
-    reply = ask(lines=signed, chunks=(b"ab", b"cd"), who=who)
+    reply = reply_to(lines=signed, chunks=(b"ab", b"cd"), authentication=authentication)
     assert [message["body"] for message in reply.reached[0][1]] == [b"abcd"]
-    assert who.requests[0][2] == b"abcd"
+    assert authentication.requests[0][2] == b"abcd"
 
 
 # declared length, chunks, what the application reads
@@ -366,7 +373,7 @@ STREAMS = [
 @pytest.mark.parametrize(("declared", "chunks", "read"), STREAMS)
 def test_streams(declared: bytes | None, chunks: tuple[bytes | None, ...], read: list[bytes | None]) -> None:
     lines = OCTETS if declared is None else (*OCTETS, (b"content-length", declared))
-    reply = ask(limits(body_bytes=100, form_bytes=100), lines=lines, chunks=chunks, length=False)
+    reply = reply_to(limits(body_bytes=100, form_bytes=100), lines=lines, chunks=chunks, length=False)
     assert [message.get("body") for message in reply.reached[0][1]] == read
     assert bool(reply.sent) == (None not in read)
 
@@ -399,7 +406,7 @@ def test_a_stream_has_the_deadline_too() -> None:
     assert asyncio.run(scene()) == ["http.request", "http.disconnect", "http.disconnect"]
 
 
-def test_a_stream_that_ended_has_no_more_to_say() -> None:
+def test_a_stream_that_ended_passes_on_a_disconnect_only() -> None:
     async def scene() -> list[str]:
         receive = stream(messages((b"ab", False), (b"cd", False)), None, 100, 5.0, lambda: True)
         return [(await receive())["type"] for _ in range(2)]
@@ -407,7 +414,78 @@ def test_a_stream_that_ended_has_no_more_to_say() -> None:
     assert asyncio.run(scene()) == ["http.request", "http.disconnect"]
 
 
-def test_one_timer_serves_all_waits_and_none_where_nobody_waits() -> None:
+# declared length, parts, what the application reads of each, how often `holds` was asked until then
+JUDGED_STREAMS = [
+    pytest.param(
+        4, [(b"ab", True), (b"cd", True), (b"", False)], [2, 2, 0], [0, 1, 1], id="an empty last part"
+    ),
+    pytest.param(4, [(b"ab", True), (b"cd", False)], [2, 2], [0, 1], id="two parts"),
+    pytest.param(None, [(b"ab", True), (b"cd", True), (b"", False)], [2, 2, 0], [0, 0, 1], id="no length"),
+    pytest.param(3, [(b"ab", True), (b"cd", True)], [2, None], [0, 0], id="more than was declared"),
+    pytest.param(5, [(b"ab", True), (b"cd", False)], [2, None], [0, 0], id="less than was declared"),
+    pytest.param(0, [(b"", False)], [0], [1], id="nothing"),
+    pytest.param(4, [(b"abcd", True), (b"x", False)], [4, None], [1, 1], id="a part behind the last one"),
+]
+
+
+@pytest.mark.parametrize(("declared", "parts", "read", "asked"), JUDGED_STREAMS)
+def test_a_stream_is_asked_about_once_when_all_of_it_is_here(
+    declared: int | None, parts: list[tuple[bytes, bool]], read: list[int | None], asked: list[int]
+) -> None:
+    async def scene() -> tuple[list[int | None], list[int]]:
+        calls: list[bool] = []
+
+        def holds() -> bool:
+            calls.append(True)
+            return True
+
+        receive = stream(messages(*parts), declared, 100, 5.0, holds)
+        found, counts = [], []
+        for _ in parts:
+            message = await receive()
+            found.append(len(message["body"]) if message["type"] == "http.request" else None)
+            counts.append(len(calls))
+        return found, counts
+
+    assert asyncio.run(scene()) == (read, asked)
+
+
+def test_the_last_part_of_a_stream_stays_here_where_the_call_does_not_hold() -> None:
+    async def scene() -> list[str]:
+        receive = stream(messages((b"ab", True), (b"cd", True), (b"", False)), 4, 100, 5.0, lambda: False)
+        return [(await receive())["type"] for _ in range(3)]
+
+    assert asyncio.run(scene()) == ["http.request", "http.disconnect", "http.disconnect"]
+
+
+def test_the_deadline_of_a_stream_is_one_for_all_of_its_parts() -> None:
+    async def paced() -> Any:
+        await asyncio.sleep(0.1)
+        return {"type": "http.request", "body": b"a", "more_body": True}
+
+    async def scene() -> list[str]:
+        receive = stream(paced, None, 100, 0.25, lambda: True)
+        return [(await receive())["type"] for _ in range(4)]
+
+    assert asyncio.run(scene())[-1] == "http.disconnect"
+
+
+def test_a_message_without_fields_is_an_empty_last_part() -> None:
+    """The ASGI specification gives `body` and `more_body` these defaults."""
+
+    async def bare() -> Any:
+        return {"type": "http.request"}
+
+    async def scene() -> tuple[bytes | Rejection | None, bytes | Rejection | None, int, str]:
+        intake = BodyBuffer(1000, 5.0)
+        receive = stream(bare, 0, 100, 5.0, lambda: True)
+        found = await take(intake, bare, 0, 10), await take(intake, bare, None, 10)
+        return *found, intake.kept, (await receive())["type"]
+
+    assert asyncio.run(scene()) == (b"", b"", 0, "http.request")
+
+
+def test_one_timer_serves_all_waits_and_none_is_set_without_a_wait() -> None:
     async def scene() -> None:
         loop = asyncio.get_running_loop()
         watch = Watch(loop, 0.03)
@@ -524,7 +602,7 @@ def test_a_receive_may_be_any_awaitable() -> None:
 
 
 class Plain:
-    """An awaitable of which the language asks no more (PEP 492): it gives its message after some turns."""
+    """An awaitable with no more than PEP 492 asks for: its message comes after some turns."""
 
     def __init__(self, message: dict[str, Any], turns: int, error: Exception | None = None) -> None:
         self.message = message

@@ -12,11 +12,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from camguard.request.body import is_plain
-from camguard.request.body_formats import _read_json, _read_multipart, body_format
+from camguard.request.body_formats import BodyFormat, _read_json, _read_multipart, body_format
 from camguard.request.multipart import multipart_fields
 from camguard.request.params import Lookalikes
-from camguard.request.rejection import Rejection
-from tests.stage import OFFICE, QUIET, Known, Line, Play, Reply, ask, limits, sdk
+from camguard.request.rejection import Rejection, rejection
+from camguard.strict_json import Number
+from tests.stage import OFFICE, QUIET, FixedCaller, Line, Play, Reply, limits, reply_to, sdk
 
 NAMES = Lookalikes(frozenset(), re.compile("(?!)"))  # the parameters are wanted, whatever their names
 
@@ -27,7 +28,7 @@ JSON_TYPE = b"application/json"
 
 
 def post(body: bytes, content_type: bytes = b"application/json") -> Reply:
-    return ask(lines=sdk(FROM_OFFICE, content_type=content_type), chunks=(body,))
+    return reply_to(lines=sdk(FROM_OFFICE, content_type=content_type), chunks=(body,))
 
 
 # content type, detail
@@ -62,10 +63,139 @@ def test_content_types(content_type: bytes, detail: str) -> None:
     assert reply.passed == (detail == "allowed")
 
 
-def test_a_post_says_what_its_body_is_and_a_get_need_not() -> None:
+SIGNS = b"0az'+_.-"  # every sign of a charset or of a boundary without quotes
+
+# content type, what it announces; None where it is refused
+ANNOUNCED = [
+    pytest.param(b"application/json", BodyFormat("json"), id="JSON"),
+    pytest.param(b"application/x-www-form-urlencoded", BodyFormat("form"), id="a form"),
+    pytest.param(b"application/octet-stream", BodyFormat("octets"), id="bytes"),
+    pytest.param(
+        b"APPLICATION/JSON \t; \tCharset=UTF8", BodyFormat("json"), id="capitals, blanks, tabs, utf8"
+    ),
+    pytest.param(b'application/json;charset="utf-8"', BodyFormat("json"), id="a quoted charset"),
+    pytest.param(b"multipart/form-data; boundary=" + SIGNS, BodyFormat("multipart", SIGNS), id="every sign"),
+    pytest.param(
+        b'multipart/form-data; boundary="' + SIGNS + b'/:="',
+        BodyFormat("multipart", SIGNS + b"/:="),
+        id="every sign in quotes",
+    ),
+    pytest.param(
+        b"multipart/form-data; BOUNDARY=AZ; charset=utf-8",
+        BodyFormat("multipart", b"AZ"),
+        id="a boundary first",
+    ),
+    pytest.param(
+        b"multipart/form-data; boundary=" + b"a" * 70, BodyFormat("multipart", b"a" * 70), id="70 characters"
+    ),
+    pytest.param(
+        b'multipart/form-data; boundary="' + b"a" * 70 + b'"',
+        BodyFormat("multipart", b"a" * 70),
+        id="70 characters in quotes",
+    ),
+    pytest.param(b'multipart/form-data; boundary="' + b"a" * 71 + b'"', None, id="71 characters in quotes"),
+    pytest.param(b"multipart/form-data; boundary=", None, id="an empty boundary"),
+    pytest.param(b'multipart/form-data; boundary=""', None, id="an empty boundary in quotes"),
+    pytest.param(b'multipart/form-data; boundary="a', None, id="a quote that does not end"),
+    pytest.param(b'multipart/form-data; boundary=a"', None, id="a quote that does not begin"),
+    pytest.param(b"multipart/form-data; boundary = a", None, id="blanks around the equals sign"),
+    pytest.param(b"multipart/form-data, boundary=a", None, id="a comma before the boundary"),
+    pytest.param(b"multipart/form-data; boundary=a; BOUNDARY=a", None, id="a boundary twice, in capitals"),
+    pytest.param(b"multipart/form-data; boundary=a; x=y", None, id="another parameter"),
+    pytest.param(b"application/json charset=utf-8", None, id="no semicolon"),
+    pytest.param(b"application/json; charset=utf-8 ", None, id="a blank at the end"),
+    pytest.param(b"application/json; charset=utf-7", None, id="another charset"),
+    pytest.param(b"application/json; charset=", None, id="an empty charset"),
+    pytest.param(b"application/json; charset", None, id="a charset without a value"),
+    pytest.param(b"json", None, id="half a type"),
+    pytest.param(b"multipart/form-data", None, id="multipart without a boundary"),
+    pytest.param(b"application/json; boundary=x", None, id="JSON with a boundary"),
+    pytest.param(b'application/json; boundary=""', None, id="JSON with an empty boundary"),
+    pytest.param(b'multipart/form-data; boundary="a?b"', None, id="a quoted question mark"),
+    pytest.param(b'multipart/form-data; boundary="a@b"', None, id="a quoted at sign"),
+    pytest.param(b" application/json", None, id="a blank at the beginning"),
+    pytest.param(b"application/json\n", None, id="a line feed at the end"),
+    pytest.param(b"application/" + b"x" * 60, None, id="a long type"),
+]
+
+
+@pytest.mark.parametrize(("content_type", "content"), ANNOUNCED)
+def test_what_a_content_type_announces(content_type: bytes, content: BodyFormat | None) -> None:
+    """THREATS 3.5.6."""
+    assert body_format(content_type) == (content or rejection("content_type"))
+
+
+# JSON body, whether it is plain: short ASCII without a name that decides
+PLAIN = [
+    pytest.param(b"{}", True, id="an empty object"),
+    pytest.param(b"", True, id="nothing"),
+    pytest.param(b'{"Prompt": "a\\nb"}', False, id="any escape"),
+    pytest.param(b'{"Prompt": "x"}' + b" " * 65_521, True, id="64 KiB"),
+    pytest.param(b'{"Prompt": "x"}' + b" " * 65_522, False, id="more than 64 KiB"),
+    pytest.param(b'{"acTion": 1}', False, id="action in any letter case"),
+    pytest.param(b'{"veRsion": 1}', False, id="version"),
+    pytest.param(b'{"regIon": 1}', False, id="region"),
+    pytest.param(b'{"a\\nb": "Action"}', False, id="action beside an escape"),
+    pytest.param(b'{"\\u0041": 1}', False, id="a letter written as an escape"),
+    pytest.param(b'{"a": "\0"}', False, id="a NUL"),
+    pytest.param(b'{"a": "\xc3\xa9"}', False, id="a letter beyond ASCII"),
+]
+
+
+@pytest.mark.parametrize(("body", "plain"), PLAIN)
+def test_a_plain_body_is_one_that_cannot_name_what_decides(body: bytes, plain: bool) -> None:
+    assert is_plain(body) is plain
+
+
+# Two letters and forty more for each escape, nine around them, and as many blanks as make it 16 MiB.
+ESCAPES = b'{"A": "' + b"\\n" * 399_457 + b'"}' + b" " * 13
+
+# JSON body, whether parameters are wanted, limit, what is found or the detail of the refusal
+INSPECTED = [
+    pytest.param(b'{"A": 1}', False, 9, None, id="nothing wanted, nothing that decides"),
+    pytest.param(b'{"A": "b"}', True, 9, {"A": "b"}, id="parameters wanted"),
+    pytest.param(b"", True, 9, None, id="no body"),
+    pytest.param(b"[1]", True, 9, None, id="a list"),
+    pytest.param(b'"x"', True, 9, None, id="a text"),
+    pytest.param(b'{"A": 1', False, 9, None, id="no JSON that is not read"),
+    pytest.param(b'{"A": 1', True, 9, "body_malformed", id="no JSON"),
+    pytest.param(b'{"Region": "x"}', False, 9, {"Region": "x"}, id="a region"),
+    pytest.param(b'{"Version": "x"}', False, 9, {"Version": "x"}, id="a version"),
+    pytest.param(b'{"Action": "QueryArea"}', False, 9, {"Action": "QueryArea"}, id="the same action"),
+    pytest.param(b'{"Action": "X"}', False, 9, "action_conflict", id="another action"),
+    pytest.param(b'{"region": "x"}', False, 9, "param_ambiguous", id="a twin of the region"),
+    pytest.param(b'{"\\u0041": 1}', False, 9, {"A": Number("1")}, id="an escaped letter is read"),
+    pytest.param(b'{"A": "\xc3\xa9"}', False, 9, {"A": "\u00e9"}, id="a letter beyond ASCII is read"),
+    pytest.param(b'{"A": "\xff"}', False, 9, "body_malformed", id="no UTF-8, though nothing is wanted"),
+    pytest.param(b'{"A": "\0"}', False, 9, "body_malformed", id="a NUL, though nothing is wanted"),
+    pytest.param(b"\xef\xbb\xbf{}", False, 9, "body_malformed", id="a byte order mark"),
+    pytest.param(b'{"A": 1, "B": 2}', True, 2, {"A": Number("1"), "B": Number("2")}, id="as many as may be"),
+    pytest.param(b'{"A": 1, "B": 2}', True, 1, "too_many_params", id="a member too many"),
+    pytest.param(b'{"A": [' + b"1," * 28 + b"1]}", True, 1, 29, id="thirty values for each parameter"),
+    pytest.param(b'{"A": [' + b"1," * 29 + b"1]}", True, 1, "too_many_params", id="more values than that"),
+    pytest.param(b'{"A": "' + b"x" * (17 << 20) + b'"}', True, 9, 17 << 20, id="17 MiB without an escape"),
+    pytest.param(ESCAPES, True, 9, 399_457, id="16 MiB, where an escape counts as forty letters more"),
+    pytest.param(ESCAPES + b" ", True, 9, "too_many_params", id="a letter too many beside escapes"),
+    pytest.param(
+        ESCAPES[:-15] + b'\\n"}', True, 9, "too_many_params", id="an escape too many in a shorter text"
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "wanted", "limit", "found"), INSPECTED)
+def test_what_of_a_json_body_is_known(body: bytes, wanted: bool, limit: int, found: object) -> None:
+    result = _read_json(body, "QueryArea", NAMES if wanted else None, depth=9, limit=limit)
+    if isinstance(found, int):  # so many elements, or letters
+        assert isinstance(result, dict)
+        assert len(result["A"]) == found
+    else:
+        assert result == (rejection(found) if isinstance(found, str) else found)
+
+
+def test_a_post_has_a_content_type_and_a_get_need_not_have_one() -> None:
     lines = sdk(FROM_OFFICE, without=[b"content-type"])
-    assert ask(lines=lines).detail == "content_type"
-    assert ask(lines=lines, method="GET", chunks=(b"",)).detail == "allowed"
+    assert reply_to(lines=lines).detail == "content_type"
+    assert reply_to(lines=lines, method="GET", chunks=(b"",)).detail == "allowed"
 
 
 # body, detail
@@ -219,6 +349,74 @@ def test_multipart(body: bytes, detail: str) -> None:
         assert reply.taken == body
 
 
+# parts, whether parameters are wanted, what is found or the detail of the refusal
+FOUND = [
+    pytest.param([(b"A", b"b")], False, None, id="nothing wanted"),
+    pytest.param([(b"A", b"b"), (b"C", b"")], True, {"A": "b", "C": ""}, id="two texts"),
+    pytest.param([(b"A", b"[1, 2]")], True, {"A": [Number("1"), Number("2")]}, id="a list"),
+    pytest.param([(b"A", b' \t\r\n{"b": "c"}')], True, {"A": {"b": "c"}}, id="an object behind blanks"),
+    pytest.param([(b"A", b"x[1]")], True, {"A": "x[1]"}, id="a text that is no list"),
+    pytest.param([(b"A", b"\xff")], True, {"A": ""}, id="no text"),
+    pytest.param([(b"A", b"[1")], True, None, id="a list that does not end"),
+    pytest.param([(b"A", b"1"), (b"A", b"1")], True, None, id="a name twice"),
+    pytest.param([(b"A", b"1"), (b"A", b"1")], False, None, id="a name twice, nothing wanted"),
+    pytest.param([(b"A", b"[" + b"1," * 267 + b"1]")], True, 268, id="thirty values for each field"),
+    pytest.param([(b"A", b"[" + b"1," * 300 + b"1]")], True, None, id="more values than that"),
+    pytest.param(
+        [(b"B", b"[" + b"1," * 140 + b"1]"), (b"A", b"[" + b"1," * 140 + b"1]")],
+        True,
+        None,
+        id="more values than that in two fields together",
+    ),
+    pytest.param(
+        [(b"B", b'["' + b"X" * 280 + b'"]'), (b"A", b"[1]")],
+        True,
+        {"B": ["X" * 280], "A": [Number("1")]},
+        id="a long text is one value",
+    ),
+    pytest.param(
+        [(b"B", b"[" + b"1," * 269 + b"1]"), (b"A", b"[]")],
+        True,
+        None,
+        id="no value is left for a second list",
+    ),
+    pytest.param(
+        [(b"B", b'["' + b"," * 280 + b'"]'), (b"A", b"[]")], True, None, id="nor behind a text of commas"
+    ),
+    pytest.param(
+        [(b"Action", b"QueryArea"), (b"A", b"b")],
+        True,
+        {"Action": "QueryArea", "A": "b"},
+        id="the same action",
+    ),
+    pytest.param([(b"A", b"b"), (b"Action", b"X")], False, "action_conflict", id="another action"),
+    pytest.param([(b"region", b"X")], False, "param_ambiguous", id="a twin of the region"),
+]
+
+
+@pytest.mark.parametrize(("parts", "wanted", "found"), FOUND)
+def test_what_of_a_multipart_body_is_known(
+    parts: list[tuple[bytes, bytes]], wanted: bool, found: object
+) -> None:
+    body = b"".join(part(name, value) for name, value in parts) + END
+    result = _read_multipart(body, b"b0undary", "QueryArea", NAMES if wanted else None, limit=9)
+    if isinstance(found, int):  # so many elements
+        assert isinstance(result, dict)
+        assert len(result["A"]) == found
+    else:
+        assert result == (rejection(found) if isinstance(found, str) else found)
+
+
+def test_a_file_is_no_text_and_no_action() -> None:
+    file = part(b"A", b"[1]", b'Content-Disposition: form-data; name="%s"; filename=x')
+    found = _read_multipart(file + END, b"b0undary", "QueryArea", NAMES, limit=9)
+    assert found == {"A": None}
+    action = part(b"Action", b"QueryArea", b'Content-Disposition: form-data; name="%s"; filename=x')
+    found = _read_multipart(action + END, b"b0undary", "QueryArea", NAMES, limit=9)
+    assert found is rejection("action_conflict")
+    assert _read_multipart(b"", b"b0undary", "QueryArea", NAMES, limit=9) is None
+
+
 def test_t64_reading_stays_linear() -> None:
     began = time.perf_counter()
     for body in (
@@ -243,8 +441,8 @@ def test_t64_reading_stays_linear() -> None:
 
 def test_depth_and_count_are_settings() -> None:
     body = b'{"Action": "QueryArea", "A": [[[1]]]}'
-    assert ask(limits(json_depth=3), lines=sdk(FROM_OFFICE), chunks=(body,)).detail == "body_malformed"
-    assert ask(limits(json_depth=4), lines=sdk(FROM_OFFICE), chunks=(body,)).detail == "allowed"
+    assert reply_to(limits(json_depth=3), lines=sdk(FROM_OFFICE), chunks=(body,)).detail == "body_malformed"
+    assert reply_to(limits(json_depth=4), lines=sdk(FROM_OFFICE), chunks=(body,)).detail == "allowed"
 
 
 keys_ = st.one_of(
@@ -314,7 +512,7 @@ def test_resources_come_from_the_parameters(body: bytes, detail: str) -> None:
         x_tc_action=b"StopInstances",
         x_tc_region=b"ap-guangzhou",
     )
-    reply = Play(who=Known("uin/100000000103")).ask(lines=lines, chunks=(body,))
+    reply = Play(authentication=FixedCaller("uin/100000000103")).reply_to(lines=lines, chunks=(body,))
     assert reply.detail == detail
     assert reply.passed == (detail == "allowed")
 
@@ -325,18 +523,18 @@ def test_resources_come_from_query_form_and_parts_too() -> None:
         "x_tc_action": b"StopInstances",
         "x_tc_region": b"ap-guangzhou",
     }
-    play = Play(who=Known("uin/100000000103"))
+    play = Play(authentication=FixedCaller("uin/100000000103"))
     form = b"application/x-www-form-urlencoded"
-    assert play.ask(
+    assert play.reply_to(
         lines=sdk(FROM_OFFICE, **base), method="GET", query=b"InstanceIds.0=ins-1", chunks=(b"",)
     ).passed
-    assert play.ask(
+    assert play.reply_to(
         lines=sdk(FROM_OFFICE, **base, content_type=form), chunks=(b"InstanceIds.0=ins-1",)
     ).passed
-    assert play.ask(
+    assert play.reply_to(
         lines=sdk(FROM_OFFICE, **base, content_type=MULTIPART), chunks=(part(b"InstanceIds", b"ins-1") + END,)
     ).passed
-    denied = play.ask(
+    denied = play.reply_to(
         lines=sdk(FROM_OFFICE, **base), method="GET", query=b"InstanceIds.0=ins-%22", chunks=(b"",)
     )
     assert denied.records[0].resources == ('qcs::cvm:ap-guangzhou:uin/100000000001:instance/ins-"',)
@@ -357,19 +555,19 @@ LISTS = [
 def test_a_part_that_holds_json_names_what_is_in_it(value: bytes, detail: str) -> None:
     body = part(b"InstanceIds", value) + END
     lines = stop(content_type=MULTIPART)
-    reply = Play(who=Known("uin/100000000103")).ask(lines=lines, chunks=(body,))
+    reply = Play(authentication=FixedCaller("uin/100000000103")).reply_to(lines=lines, chunks=(body,))
     assert reply.detail == detail
 
 
 def test_parts_with_dots_are_nested_as_a_form_s_are() -> None:
-    play = Play(who=Known("uin/100000000103"))
+    play = Play(authentication=FixedCaller("uin/100000000103"))
     first, second = part(b"InstanceIds.0", b"ins-1"), part(b"InstanceIds.1", b"ins-2")
     whole = part(b"InstanceIds", b"ins-1")
     lines = stop(content_type=MULTIPART)
-    assert play.ask(lines=lines, chunks=(first + END,)).detail == "allowed"
-    assert play.ask(lines=lines, chunks=(first + second + END,)).detail == "no_allow"
+    assert play.reply_to(lines=lines, chunks=(first + END,)).detail == "allowed"
+    assert play.reply_to(lines=lines, chunks=(first + second + END,)).detail == "no_allow"
     for body in (whole + second, whole + part(b"InstanceIds[0]", b"ins-2")):
-        assert play.ask(lines=lines, chunks=(body + END,)).detail == "param_ambiguous"
+        assert play.reply_to(lines=lines, chunks=(body + END,)).detail == "param_ambiguous"
 
 
 # content type, body, query, detail
@@ -392,5 +590,5 @@ BESIDE = [
 def test_a_query_beside_a_body_names_resources_too(
     kind: bytes, body: bytes, query: bytes, detail: str
 ) -> None:
-    play = Play(who=Known("uin/100000000103"))
-    assert play.ask(lines=stop(content_type=kind), query=query, chunks=(body,)).detail == detail
+    play = Play(authentication=FixedCaller("uin/100000000103"))
+    assert play.reply_to(lines=stop(content_type=kind), query=query, chunks=(body,)).detail == detail

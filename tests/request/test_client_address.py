@@ -11,16 +11,18 @@ from hypothesis import strategies as st
 
 from camguard.ipset import IpSet, format_address, parse_address
 from camguard.request.client_address import (
+    AddressRules,
+    ClientAddress,
     element_place,
     forwarded_client,
     forwarded_place,
-    socket_place,
 )
-from camguard.request.head import peer_address
-from camguard.request.rejection import Rejection
-from tests.stage import ELSEWHERE, OFFICE, PROXY, QUIET, SETTINGS, Play, Reply, ask, changed, sdk
+from camguard.request.head import REWRITTEN, peer_address
+from camguard.request.rejection import Rejection, rejection
+from tests.stage import ELSEWHERE, OFFICE, PROXY, QUIET, SETTINGS, Play, Reply, changed, reply_to, sdk
 
 TRUSTED = SETTINGS.client_ip.trusted_proxies
+RULES = AddressRules(SETTINGS.client_ip)
 FORWARDED = changed("client_ip", header="forwarded")
 
 
@@ -28,12 +30,12 @@ def through(
     *values: str | bytes, client: Any = (PROXY, 40000), name: bytes = b"x-forwarded-for", **more: Any
 ) -> Reply:
     lines = [(name, value.encode("latin-1") if isinstance(value, str) else value) for value in values]
-    return ask(lines=sdk(*lines), client=client, **more)
+    return reply_to(lines=sdk(*lines), client=client, **more)
 
 
 # client of the socket, lines of x-forwarded-for, detail
 ADDRESSES = [
-    pytest.param((OFFICE, 1), (), "allowed", id="a direct client is who it is"),
+    pytest.param((OFFICE, 1), (), "allowed", id="a direct client is its own address"),
     pytest.param((ELSEWHERE, 1), (OFFICE,), "no_allow", id="T01 a direct client forwards for the office"),
     pytest.param((PROXY, 1), (f"{OFFICE}, {ELSEWHERE}",), "no_allow", id="T02 the office on the left"),
     pytest.param((PROXY, 1), (OFFICE, ELSEWHERE), "no_allow", id="T03 the office in a first line"),
@@ -121,6 +123,7 @@ ELEMENTS = [
     pytest.param(('for="[2001:db8::1]:443"',), "allowed", id="IPv6 with a port"),
     pytest.param((f"for={OFFICE}, for=10.0.0.2",), "allowed", id="proxies are skipped"),
     pytest.param((f"for={OFFICE}", f"for={ELSEWHERE}"), "no_allow", id="T03 lines are one list"),
+    pytest.param((f"for={ELSEWHERE},for={OFFICE}",), "allowed", id="no blank behind a comma"),
     pytest.param(
         (f'for={ELSEWHERE};x="a, b", for={OFFICE}',), "allowed", id="T17 a quoted comma on the left"
     ),
@@ -158,9 +161,9 @@ def test_forwarded(values: tuple[str, ...], detail: str) -> None:
 )
 def test_t06_other_headers_are_never_read_and_never_passed_on(name: bytes) -> None:
     lines = sdk((name, OFFICE.encode()), (b"x-forwarded-for", ELSEWHERE.encode()))
-    assert ask(lines=lines).detail == "no_allow"
+    assert reply_to(lines=lines).detail == "no_allow"
     lines = sdk((name, ELSEWHERE.encode()), (b"x-forwarded-for", OFFICE.encode()))
-    reply = ask(lines=lines)
+    reply = reply_to(lines=lines)
     assert reply.detail == "allowed"
     names = {line[0] for line in reply.reached[0][0]["headers"]}
     assert names & {name, b"x-forwarded-for"} == set()
@@ -180,19 +183,19 @@ def test_t13_long_text_is_refused_by_its_length(text: str) -> None:
 def test_t19_an_address_belongs_to_one_request() -> None:
     play = Play()
     for value, detail in ((OFFICE, "allowed"), (ELSEWHERE, "no_allow"), (OFFICE, "allowed")):
-        assert play.ask(lines=sdk((b"x-forwarded-for", value.encode()))).detail == detail
+        assert play.reply_to(lines=sdk((b"x-forwarded-for", value.encode()))).detail == detail
 
 
 @pytest.mark.parametrize(
     "value", [b"X-Forwarded-For", b"close, x-forwarded-for", b"keep-alive,\tX-FORWARDED-FOR "]
 )
 def test_t20_hop_by_hop_cannot_take_the_evidence_away(value: bytes) -> None:
-    reply = ask(lines=sdk((b"x-forwarded-for", ELSEWHERE.encode()), connection=value))
+    reply = reply_to(lines=sdk((b"x-forwarded-for", ELSEWHERE.encode()), connection=value))
     assert reply.detail == "header_hop_by_hop"
     assert not reply.passed
 
 
-def test_the_record_says_how_the_address_was_found() -> None:
+def test_the_record_holds_how_the_address_was_found() -> None:
     assert [
         (record.client_ip, record.peer, record.source_ip)
         for record in (
@@ -209,7 +212,7 @@ def test_the_record_says_how_the_address_was_found() -> None:
     ]
 
 
-def test_a_unix_socket_is_a_proxy_only_where_the_settings_say_so() -> None:
+def test_a_unix_socket_is_a_proxy_only_by_a_setting() -> None:
     trusting = changed("client_ip", trust_unix_socket=True)
     assert through(OFFICE, client=None, settings=trusting).detail == "allowed"
     assert through(client=None, settings=trusting).detail == "client_ip_invalid"
@@ -218,7 +221,163 @@ def test_a_unix_socket_is_a_proxy_only_where_the_settings_say_so() -> None:
 
 def test_a_peer_is_a_pair_of_text_and_port() -> None:
     assert peer_address(["10.0.0.1", 5]) == "10.0.0.1"
-    assert socket_place(peer_address((b"10.0.0.1", 5)) or "") is None
+    assert isinstance(RULES.find((peer_address((b"10.0.0.1", 5)), ())).rejection, Rejection)
+    assert peer_address((b"10.0.0.1", 5)) == REWRITTEN
+    assert peer_address(("10.0.0.1", 0)) == REWRITTEN
+    assert peer_address(("", 42), [b":42"]) is None
+    assert peer_address(("", 42)) is None
+    assert peer_address(None, [b":42"]) is None
+
+
+def test_a_peer_is_refused_by_default_where_it_has_no_address() -> None:
+    assert isinstance(RULES.find((None, ())).rejection, Rejection)
+    assert isinstance(RULES.find((f"{PROXY}%eth0", ())).rejection, Rejection)
+    refused_peer = RULES.find(("bad", ()))
+    assert (refused_peer.trusted, refused_peer.place) == (False, None)
+
+
+# element of X-Forwarded-For, the address that it names; None for anything else
+PLACES = [
+    pytest.param("1.2.3.4", "1.2.3.4", id="the shortest IPv4"),
+    pytest.param("255.255.255.255", "255.255.255.255", id="the longest IPv4"),
+    pytest.param("1.2.3.4:5", "1.2.3.4", id="the shortest IPv4 with a port"),
+    pytest.param("255.255.255.255:65535", "255.255.255.255", id="the longest IPv4 with a port"),
+    pytest.param("1.2.3.4:0", "1.2.3.4", id="port 0"),
+    pytest.param("1.2.3.4:00080", "1.2.3.4", id="a port of five digits with zeros"),
+    pytest.param("::", "::", id="the shortest IPv6"),
+    pytest.param("[::]", "::", id="the shortest IPv6 in brackets"),
+    pytest.param("[::]:0", "::", id="the shortest IPv6 with a port"),
+    pytest.param("[2001:DB8::aF]:65535", "2001:db8::af", id="capital and small digits"),
+    pytest.param(
+        "[abcd:ef01:2345:6789:abcd:ef01:2345:6789]:65535",
+        "abcd:ef01:2345:6789:abcd:ef01:2345:6789",
+        id="IPv6 in full, with a port",
+    ),
+    pytest.param("[::ffff:203.0.113.7]", "203.0.113.7", id="a mapped address in brackets"),
+    pytest.param("1.2.3.4:65536", None, id="a port above the largest"),
+    pytest.param("[::1]:65536", None, id="a port above the largest, behind IPv6"),
+    pytest.param("1.2.3.4:123456", None, id="a port of six digits"),
+    pytest.param("[::1]:123456", None, id="a port of six digits, behind IPv6"),
+    pytest.param("1.2.3.4:000080", None, id="a small port of six digits"),
+    pytest.param("[::1]:000080", None, id="a small port of six digits, behind IPv6"),
+    pytest.param("1.2.3.4:", None, id="a colon without a port"),
+    pytest.param("[::1]:", None, id="a colon without a port, behind IPv6"),
+    pytest.param("1.2.3.4:-1", None, id="a negative port"),
+    pytest.param("1.2.3.4:\u0663", None, id="a digit of another script as a port"),
+    pytest.param("[::1]80", None, id="a port without a colon"),
+    pytest.param("[1.2.3.4]:80", None, id="IPv4 in brackets"),
+    pytest.param("[12]", None, id="digits in brackets"),
+    pytest.param("[::1", None, id="a bracket that does not end"),
+    pytest.param("::1]", None, id="a bracket that does not begin"),
+    pytest.param("[]", None, id="brackets around nothing"),
+    pytest.param("[::g]", None, id="a letter that is no digit"),
+    pytest.param("[[::1]]", None, id="two brackets"),
+    pytest.param("", None, id="nothing"),
+    pytest.param(":80", None, id="a port alone"),
+]
+
+
+@pytest.mark.parametrize(("element", "address"), PLACES)
+def test_an_element_names_an_address(element: str, address: str | None) -> None:
+    """THREATS 3.1.5."""
+    assert element_place(element) == (address and parse_address(address))
+    quoted = f'for="{element}"'
+    bare = ":" in element and not element.startswith("[") and element.count(":") > 1
+    assert forwarded_place(quoted) == (None if bare else element_place(element))
+
+
+# element of Forwarded, the address that it names; None for anything else
+FORWARDED_ELEMENTS = [
+    pytest.param("for=1.2.3.4", "1.2.3.4", id="a token"),
+    pytest.param("FOR=1.2.3.4", "1.2.3.4", id="capitals"),
+    pytest.param("by=5.6.7.8;for=1.2.3.4;host=x", "1.2.3.4", id="other parameters around it"),
+    pytest.param('for=1.2.3.4;x="a;b=\\"c"', "1.2.3.4", id="a quoted semicolon and an escaped quote"),
+    pytest.param("for=1.2.3.4;!#$%&'*+-.^_`|~aZ9=!#$%&'*+-.^_`|~aZ9", "1.2.3.4", id="every sign of a token"),
+    pytest.param("for=", None, id="no value"),
+    pytest.param("=1.2.3.4", None, id="no name"),
+    pytest.param("for", None, id="a name alone"),
+    pytest.param("for =1.2.3.4", None, id="a blank before the equals sign"),
+    pytest.param("for=1.2.3.4;", None, id="a semicolon at the end"),
+    pytest.param(";for=1.2.3.4", None, id="a semicolon at the beginning"),
+    pytest.param("for=1.2.3.4 ", None, id="a blank behind it"),
+    pytest.param("for=1.2.3.4 by=x", None, id="a blank between parameters"),
+    pytest.param("for=1.2.3.4;x", None, id="another parameter without a value"),
+    pytest.param("for=1.2.3.4;for=1.2.3.4", None, id="twice the same"),
+    pytest.param("for=1.2.3.4;For=5.6.7.8", None, id="twice, in another letter case"),
+    pytest.param("for=1.2.3.4;x=a/b", None, id="a sign that no token has"),
+    pytest.param("f\u00f6r=1.2.3.4", None, id="a letter that no token has"),
+    pytest.param('for="1.2.3.4', None, id="a quote that does not end"),
+    pytest.param('for="1.2.3.4"x', None, id="something behind the quote"),
+    pytest.param("x=1.2.3.4", None, id="no for"),
+]
+
+
+@pytest.mark.parametrize(("element", "address"), FORWARDED_ELEMENTS)
+def test_an_element_of_forwarded_names_an_address(element: str, address: str | None) -> None:
+    """RFC 7239 section 4."""
+    assert forwarded_place(element) == (address and parse_address(address))
+
+
+# lines of X-Forwarded-For, whether the peer 10.0.0.1:42 was rewritten from them
+REWRITING = [
+    pytest.param(["10.0.0.1:42"], True, id="its address and port"),
+    pytest.param(["1.1.1.1", "x, 10.0.0.1:42 , y"], True, id="blanks, in the second line, in the middle"),
+    pytest.param(["[10.0.0.1]:42"], True, id="brackets"),
+    pytest.param(["10.0.0.1:042"], True, id="a zero before the port"),
+    pytest.param(["10.0.0.1, 10.0.0.1:41, 10.0.0.1:42"], True, id="the third element that names it"),
+    pytest.param(["110.0.0.1:42, 10.0.0.1:42"], True, id="behind an address that contains it"),
+    pytest.param(["10.0.0.1:42,10.0.0.1"], True, id="the first of two"),
+    pytest.param(["1.1.1.1", "10.0.0.1:42"], True, id="the second of two lines"),
+    pytest.param([",10.0.0.1:42"], True, id="behind an empty element"),
+    pytest.param(["10.0.0.1:4", "2"], False, id="its port in two lines"),
+    pytest.param(["X10.0.0.1:42"], False, id="a letter before the address"),
+    pytest.param(["10.0.0.1"], False, id="its address alone"),
+    pytest.param(["10.0.0.1:43"], False, id="another port"),
+    pytest.param(["10.0.0.1:x, 1.1.1.1:42"], False, id="no port, and another address with this port"),
+    pytest.param(["10.0.0.12:42"], False, id="an address that begins like it"),
+    pytest.param(["110.0.0.1:42"], False, id="an address that ends like it"),
+    pytest.param(["10.0.0.1:42x"], False, id="no number"),
+    pytest.param([",".join(["10.0.0.1:1"] * 999)], False, id="999 times with another port"),
+    pytest.param([",".join(["10.0.0.1:1"] * 1000)], True, id="a thousand times: more than any proxy writes"),
+]
+
+
+@pytest.mark.parametrize(("lines", "rewritten"), REWRITING)
+def test_t05_a_peer_that_a_header_names_with_its_port_was_rewritten(
+    lines: list[str], rewritten: bool
+) -> None:
+    found = peer_address((PROXY, 42), [line.encode() for line in lines])
+    assert found == (REWRITTEN if rewritten else PROXY)
+
+
+def test_t19_a_long_header_is_not_remembered() -> None:
+    rules = AddressRules(SETTINGS.client_ip)
+    rules.known[PROXY, (b"x" * 10_000,)]
+    assert len(rules.known) == 0
+    rules.known[PROXY, (OFFICE.encode(),)]
+    assert len(rules.known) == 1
+
+
+def test_t05_no_other_header_betrays_a_rewritten_peer() -> None:
+    lines = sdk(user_agent=f"{PROXY}:42".encode())
+    assert reply_to(lines=lines, client=(PROXY, 42)).detail == "no_allow"
+
+
+def test_the_lines_of_a_header_have_4096_bytes_and_32_elements_at_most() -> None:
+    """THREATS 3.1.4."""
+    allowed = ClientAddress(PROXY, trusted=True, place=parse_address(OFFICE), method="forwarded")
+    too_long = rejection("forwarded_too_long")
+    refused = ClientAddress(PROXY, trusted=True, place=None, method="invalid", rejection=too_long)
+    for header, element in (("x-forwarded-for", OFFICE), ("forwarded", f"for={OFFICE}")):
+        rules = AddressRules(changed("client_ip", header=header).client_ip)
+        whole = (b" " * (4096 - len(element)) + element.encode(),)
+        assert rules.find((PROXY, whole)) == allowed
+        assert rules.find((PROXY, (b" " + whole[0],))) == refused
+        most = (element.encode(),) * 32
+        assert rules.find((PROXY, most)) == allowed
+        more = (*most, element.encode())
+        assert rules.find((PROXY, more)) == refused
+        assert rules.find((PROXY, (*more, b'"'))) == refused
 
 
 addresses = st.one_of(st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str))
@@ -245,5 +404,5 @@ def test_an_element_is_an_address_or_nothing(text: str) -> None:
 
 def test_t05_a_rewritten_peer_is_found_out_whichever_header_counts() -> None:
     lines = sdk((b"x-forwarded-for", f"{PROXY}:42".encode()))
-    assert ask(FORWARDED, lines=lines, client=(PROXY, 42)).detail == "client_ip_invalid"
-    assert ask(FORWARDED, lines=lines, client=(PROXY, 43)).detail == "no_allow"
+    assert reply_to(FORWARDED, lines=lines, client=(PROXY, 42)).detail == "client_ip_invalid"
+    assert reply_to(FORWARDED, lines=lines, client=(PROXY, 43)).detail == "no_allow"

@@ -1,6 +1,6 @@
-"""No request holds the event loop for more than 50 ms of its thread's CPU time, whoever sends it (T62, T64).
+"""No request holds the event loop for more than 50 ms of its thread's CPU time, whatever it holds (T62, T64).
 
-Requests of strangers, who have no credential, cost 9 ms at most. Each bound is compared with the least of
+Requests of clients without a credential cost 9 ms at most. Each bound is compared with the least of
 some rounds, since other programs on the machine only ever add to a measurement.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests import costs
-from tests.stage import OFFICE, PROXY, Known, Play, Request, sdk
+from tests.stage import OFFICE, PROXY, FixedCaller, Play, Request, sdk
 
 HELD = 0.05  # seconds of the CPU time of the thread
 ROUNDS = 12
@@ -122,8 +122,8 @@ def test_a_body_holds_the_loop_for_50_ms_at_most(kind: bytes, body: bytes, *, ai
     named = {"host": b"cvm.tencentcloudapi.com", "x_tc_action": b"StopInstances"} if aimed else {}
     lines = sdk((FORWARDED, OFFICE.encode()), content_type=kind, without=[b"x-tc-version"], **named)
     request = Request(lines=lines, chunks=(body,))
-    who = Known("uin/100000000103") if aimed else Known()
-    assert within(HELD, (held(Play(who=who), request) for _ in range(ROUNDS)))
+    authentication = FixedCaller("uin/100000000103") if aimed else FixedCaller()
+    assert within(HELD, (held(Play(authentication=authentication), request) for _ in range(ROUNDS)))
 
 
 # header lines
@@ -147,7 +147,7 @@ def test_a_head_holds_the_loop_for_9_ms_at_most(lines: list[tuple[bytes, bytes]]
 
 
 @pytest.mark.parametrize("name", costs.REQUESTS)
-def test_a_request_of_a_stranger_costs_9_ms_at_most(name: str) -> None:
+def test_a_request_without_a_credential_costs_9_ms_at_most(name: str) -> None:
     assert within(costs.BOUND, (costs.cost(name, 1)[0] for _ in range(ROUNDS)))
 
 

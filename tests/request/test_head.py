@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from camguard.request.head import HeadRules, RequestHead, read_head
 from camguard.request.header_rules import DECIDING, SIGNING
+from camguard.request.rejection import Rejection, rejection
 from camguard.settings import LimitsSettings
-from tests.stage import ELSEWHERE, HOST, OFFICE, QUIET, SETTINGS, Line, Play, Request, ask, limits, sdk
+from tests.stage import ELSEWHERE, HOST, OFFICE, QUIET, SETTINGS, Line, Play, Request, limits, reply_to, sdk
 
 FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
 
@@ -109,7 +110,7 @@ HEADERS = [
 
 @pytest.mark.parametrize(("extra", "detail"), HEADERS)
 def test_headers(extra: list[Line], detail: str) -> None:
-    reply = ask(lines=sdk(FROM_OFFICE, *extra))
+    reply = reply_to(lines=sdk(FROM_OFFICE, *extra))
     assert reply.detail == detail
     assert reply.passed == (detail == "allowed")
 
@@ -156,7 +157,7 @@ LINES = [
 
 @pytest.mark.parametrize(("request_", "detail"), LINES)
 def test_request_lines(request_: dict[str, Any], detail: str) -> None:
-    reply = ask(**{"length": bool(request_.get("lines", True)), **request_})
+    reply = reply_to(**{"length": bool(request_.get("lines", True)), **request_})
     assert reply.detail == detail
     assert reply.passed == (detail == "allowed")
 
@@ -164,7 +165,7 @@ def test_request_lines(request_: dict[str, Any], detail: str) -> None:
 @pytest.mark.parametrize("agent", [b"kube-probe/1.30", b"GoogleHC/1.0", b"ELB-HealthChecker/2.0"])
 def test_t51_no_user_agent_skips_the_guard(agent: bytes) -> None:
     lines = sdk((b"x-forwarded-for", ELSEWHERE.encode()), user_agent=agent)
-    assert not ask(lines=lines).passed
+    assert not reply_to(lines=lines).passed
 
 
 @pytest.mark.parametrize("name", [b"x-camguard-mode", b"x-camguard-debug", b"x-middleware-subrequest"])
@@ -172,7 +173,7 @@ def test_t51_no_user_agent_skips_the_guard(agent: bytes) -> None:
 def test_t84_t120_nothing_in_a_request_turns_the_guard_off(name: bytes, value: bytes) -> None:
     lines = sdk((b"x-forwarded-for", ELSEWHERE.encode()), (name, value))
     query = name + b"=" + value
-    assert ask(lines=lines, query=query).detail == "no_allow"
+    assert reply_to(lines=lines, query=query).detail == "no_allow"
 
 
 DROPPED = (
@@ -195,10 +196,10 @@ DROPPED = (
 
 
 @pytest.mark.parametrize("name", DROPPED)
-def test_t46_t50_t70_what_only_a_proxy_may_say_ends_here(name: bytes) -> None:
+def test_t46_t50_t70_a_header_that_only_a_proxy_may_set_ends_here(name: bytes) -> None:
     value = b"/other" if b"ur" in name else b"close" if name == b"connection" else b"DELETE"
     lines = sdk(FROM_OFFICE, (name, value), without=[b"connection"])
-    reply = ask(lines=lines)
+    reply = reply_to(lines=lines)
     if name == b"x-forwarded-for":
         assert reply.detail == "client_ip_invalid"
         return
@@ -207,7 +208,9 @@ def test_t46_t50_t70_what_only_a_proxy_may_say_ends_here(name: bytes) -> None:
 
 
 def test_what_connection_names_is_dropped_too() -> None:
-    reply = ask(lines=sdk(FROM_OFFICE, (b"x-note", b"1"), (b"x-other", b"2"), connection=b"close, X-Note"))
+    reply = reply_to(
+        lines=sdk(FROM_OFFICE, (b"x-note", b"1"), (b"x-other", b"2"), connection=b"close, X-Note")
+    )
     names = [name for name, _ in reply.reached[0][0]["headers"]]
     assert b"x-other" in names
     assert b"x-note" not in names
@@ -215,7 +218,7 @@ def test_what_connection_names_is_dropped_too() -> None:
 
 def test_what_goes_on_is_what_came_but_for_what_was_dropped() -> None:
     request = sdk(FROM_OFFICE, (b"x-note", b"  kept as it is \t"), (b"x-note", b"again"))
-    reply = ask(lines=request)
+    reply = reply_to(lines=request)
     gone = {b"connection", b"x-forwarded-for"}
     assert reply.reached[0][0]["headers"] == [
         *(line for line in request if line[0] not in gone),
@@ -223,32 +226,32 @@ def test_what_goes_on_is_what_came_but_for_what_was_dropped() -> None:
     ]
 
 
-def test_t26_trailers_that_a_server_appends_later_are_never_seen() -> None:
+def test_t26_trailers_that_a_server_appends_later_are_not_received() -> None:
     play = Play()
     scope = Request(lines=sdk(FROM_OFFICE)).scope()
-    seen: list[list[Line]] = []
+    received: list[list[Line]] = []
 
     async def app(inner: Any, receive: Any, send: Any) -> None:
         scope["headers"].append((b"x-tc-action", b"DeleteBudget"))
         await receive()
-        seen.append(inner["headers"])
+        received.append(inner["headers"])
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
     play.middleware.app = app
     asyncio.run(play.serve(Request(), scope))
-    assert [value for name, value in seen[0] if name == b"x-tc-action"] == [b"QueryArea"]
+    assert [value for name, value in received[0] if name == b"x-tc-action"] == [b"QueryArea"]
 
 
 def test_t26_trailers_in_the_first_packet_are_duplicates() -> None:
-    assert ask(lines=sdk(FROM_OFFICE, (b"x-tc-action", b"DeleteBudget"))).detail == "header_duplicate"
+    assert reply_to(lines=sdk(FROM_OFFICE, (b"x-tc-action", b"DeleteBudget"))).detail == "header_duplicate"
 
 
 def test_a_list_in_the_scope_of_the_application_is_its_own() -> None:
     play = Play()
-    first = play.ask(lines=sdk(FROM_OFFICE)).reached[0][0]["headers"]
+    first = play.reply_to(lines=sdk(FROM_OFFICE)).reached[0][0]["headers"]
     first.clear()
-    assert play.ask(lines=sdk(FROM_OFFICE)).reached[0][0]["headers"]
+    assert play.reply_to(lines=sdk(FROM_OFFICE)).reached[0][0]["headers"]
 
 
 RULES = HeadRules(SETTINGS)
@@ -310,7 +313,23 @@ def test_shapes_and_what_they_hold_are_bounded() -> None:
 
 def test_limits_are_settings() -> None:
     lines = sdk(FROM_OFFICE, (b"x-pad", b"x" * 300))
-    assert ask(limits(header_value_bytes=256), lines=lines).detail == "headers_too_large"
-    assert ask(limits(header_lines=8), lines=lines).detail == "headers_too_large"
-    assert ask(limits(query_bytes=3), query=b"a=bc").detail == "query_too_large"
+    assert reply_to(limits(header_value_bytes=256), lines=lines).detail == "headers_too_large"
+    assert reply_to(limits(header_lines=8), lines=lines).detail == "headers_too_large"
+    assert reply_to(limits(query_bytes=3), query=b"a=bc").detail == "query_too_large"
     assert LimitsSettings().header_bytes == 65536
+
+
+def test_the_lines_of_a_head_are_bounded_together() -> None:
+    """T62: a line costs its name, its value, and four bytes for `: ` and the line's end."""
+
+    def read(lines: list[Line], limit: int) -> RequestHead | Rejection:
+        scope = {"method": "GET", "path": "/", "query_string": b"", "headers": lines}
+        return read_head(scope, HeadRules(limits(header_bytes=limit)))
+
+    host = (b"host", HOST)
+    cost = len(b"host") + len(HOST) + 4
+    assert isinstance(read([host], cost), RequestHead)
+    assert read([host], cost - 1) is rejection("headers_too_large")
+    empty = [(b"x", b"")] * 40
+    assert isinstance(read([host, *empty], cost + 300), RequestHead)
+    assert read([host, *empty], cost + 199) is rejection("headers_too_large")

@@ -28,6 +28,89 @@ from tests.stage import BUNDLE, CATALOG, QUIET
 AMBIGUOUS = rejection("param_ambiguous")
 MALFORMED = rejection("query_malformed")
 
+# a query of at most three parameters, names and values
+PARSED = [
+    pytest.param(b"", (), id="nothing"),
+    pytest.param(b"a=1", (("a", "1"),), id="a name and a value"),
+    pytest.param(b"a=1&b=2&a=3", (("a", "1"), ("b", "2"), ("a", "3")), id="three, in their order"),
+    pytest.param(b"a", (("a", ""),), id="a name without a value"),
+    pytest.param(b"=1", (("", "1"),), id="a value without a name"),
+    pytest.param(b"&", (("", ""), ("", "")), id="an ampersand alone"),
+    pytest.param(b"a=b=c", (("a", "b=c"),), id="an equals sign in a value"),
+    pytest.param(b"a=b=c%20", (("a", "b=c "),), id="an equals sign in a value with an escape"),
+    pytest.param(b"a=b=3Dc%20", (("a", "b=3Dc "),), id="what would be an escape of quoted-printable"),
+    pytest.param(b"a+b=c+d", (("a b", "c d"),), id="a plus is a blank"),
+    pytest.param(b"a+b=c+%2B", (("a b", "c +"),), id="a plus is a blank beside an escape"),
+    pytest.param(b"%61=%62%3D%26", (("a", "b=&"),), id="escapes in name and value"),
+    pytest.param(b"%c3%A9=%e4%b8%AD", (("\u00e9", "\u4e2d"),), id="UTF-8, in small and capital digits"),
+    pytest.param(b"a=%0a%00", (("a", "\n\0"),), id="control characters in a value"),
+    pytest.param(b"a=%2541", (("a", "%41"),), id="decoded once"),
+    pytest.param(b"%", MALFORMED, id="a percent sign alone"),
+    pytest.param(b"a=%4", MALFORMED, id="half an escape"),
+    pytest.param(b"a=%4=1", MALFORMED, id="half an escape before an equals sign"),
+    pytest.param(b"a=%zz", MALFORMED, id="an escape that is none"),
+    pytest.param(b"a=%41%zz%42", MALFORMED, id="an escape that is none among others"),
+    pytest.param(b"a=%ff", MALFORMED, id="bad UTF-8"),
+    pytest.param(b"%ff", MALFORMED, id="bad UTF-8 in a name"),
+    pytest.param(b"a=%ed%a0%80", MALFORMED, id="half a surrogate pair"),
+    pytest.param(b"a&b&c&d", rejection("too_many_params"), id="four"),
+]
+
+
+@pytest.mark.parametrize(("raw", "found"), PARSED)
+def test_a_query_is_read_in_one_way(raw: bytes, found: object) -> None:
+    assert parse_params(raw, 3, MALFORMED) == found
+
+
+def test_raw_bytes_are_printable_ascii_without_what_some_readers_part_at() -> None:
+    """T28, T29, T39."""
+    for before in (b"", b"a="):
+        found = {byte: parse_params(before + bytes([byte]), 3, MALFORMED) for byte in range(256)}
+        taken = {byte for byte, params in found.items() if params is not MALFORMED}
+        assert taken == {*range(0x21, 0x7F)} - {*b"#;%"}
+
+
+def test_a_name_holds_no_control_character() -> None:
+    points = range(0x180)
+    taken = {
+        at for at in points if parse_params(b"a" + quote(chr(at)).encode(), 3, MALFORMED) is not MALFORMED
+    }
+    assert taken == {*points} - {*range(0x20), *range(0x7F, 0xA0)}
+
+
+def test_the_names_of_a_request_have_131072_characters_at_most() -> None:
+    half = b"x" * 65_536
+    assert NAMES_LENGTH == 131_072
+    assert parse_params(half + b"&" + half, 3, MALFORMED) == ((half.decode(), ""), (half.decode(), ""))
+    assert parse_params(half + b"&x" + half, 3, MALFORMED) is rejection("too_many_params")
+    assert ambiguous_names(["x" * 131_072]) is None
+    assert ambiguous_names(["x" * 131_073]) is rejection("too_many_params")
+
+
+# names, whether they are refused
+ODD = [
+    pytest.param(["\u4e2d" * 64], False, id="sixty-four letters"),
+    pytest.param(["\u4e2d" * 65], True, id="sixty-five letters"),
+    pytest.param(["\u4e2d", "\u4e2d" * 65], True, id="sixty-five letters beside a short name"),
+    pytest.param([sign * 64 for sign in "\u4e2d\u4e2e\u4e2f\u4e30"], False, id="256 letters together"),
+    pytest.param([*(sign * 64 for sign in "\u4e2d\u4e2e\u4e2f\u4e30"), "%"], True, id="257 together"),
+    pytest.param(["x" * 300, "\u4e2d"], False, id="a long name in ASCII beside it"),
+]
+
+
+@pytest.mark.parametrize(("names", "is_refused"), ODD)
+def test_names_that_are_not_plain_ascii_are_bounded(names: list[str], is_refused: bool) -> None:
+    assert ambiguous_names(names) is (rejection("action_alias") if is_refused else None)
+
+
+def test_the_action_is_the_value_of_the_one_action() -> None:
+    assert action_of(()) is None
+    assert action_of((("A", "1"), ("Version", "2"))) is None
+    assert action_of((("A", "1"), ("Action", "X"), ("B", "2"))) == "X"
+    assert action_of((("Action", ""),)) == ""
+    assert action_of((("Action", "X"), ("action", "X"))) is rejection("action_alias")
+
+
 # A pattern of names that are like another one; `%s` is that name.
 ALIKE = [
     pytest.param("?%s", id="a leading question mark (URLSearchParams)"),
@@ -71,6 +154,9 @@ FOLDED = [
     pytest.param("Ver\u017fion", "param_ambiguous", id="a long s (Go)"),
     pytest.param("Act\u00adion", "action_alias", id="a soft hyphen"),
     pytest.param("Action\0x", "action_alias", id="a NUL behind it"),
+    pytest.param("\uff21ction\0x", "action_alias", id="a wide letter, and a NUL behind the name"),
+    pytest.param("Act\x01ion", "action_alias", id="a control character in it"),
+    pytest.param("-Action", "action_alias", id="a hyphen before it"),
     pytest.param("Region\t", "param_ambiguous", id="a tab behind it"),
     pytest.param("%41ction", "action_alias", id="decoded twice"),
     pytest.param("%2541ction", "action_alias", id="decoded three times"),
@@ -105,6 +191,12 @@ OTHERS = [
         "\u0410ction",
         "\u4e2d\u6587",
         "100%",
+        "0Action",
+        "5Action",
+        "Action0",
+        "Action5",
+        "Action9",
+        "%252541ction",
     ),
 ]
 
@@ -245,7 +337,7 @@ def differences(query: bytes, pairs: list[tuple[str, str]]) -> list[tuple[str, s
     found = judged(query)
     assert found is not None
     deciding, bound = found
-    known = {plainest(name): value for name, value in deciding.items()}
+    by_name = {plainest(name): value for name, value in deciding.items()}
     params = parse_params(query, 100, MALFORMED)
     assert not isinstance(params, Rejection)
     texts = {value for name, value in params if plainest(name).partition(".")[0].startswith("instanceid")}
@@ -253,7 +345,7 @@ def differences(query: bytes, pairs: list[tuple[str, str]]) -> list[tuple[str, s
     for name, value in pairs:
         plain = plainest(name)
         if plain in {"action", "version", "region"}:
-            different += [(name, value)] if known.get(plain) != value else []
+            different += [(name, value)] if by_name.get(plain) != value else []
         elif plain in {"instanceid", "instanceids"} and bound:
             different += [(name, value)] if value not in texts else []
     return different

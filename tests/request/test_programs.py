@@ -41,7 +41,7 @@ def coded(*pieces: bytes) -> str:
     return " ".join(base64.b64encode(piece).decode() for piece in pieces)
 
 
-def told(name: str, command: Sequence[str], lines: Sequence[str]) -> list[list[tuple[str, str]]]:
+def read_by(name: str, command: Sequence[str], lines: Sequence[str]) -> list[list[tuple[str, str]]]:
     """Return what a program makes of each line. Skips where the program, or what it needs, is absent."""
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
@@ -79,7 +79,7 @@ def accepted_bodies(count: int) -> list[tuple[bytes, bytes]]:
 def test_no_program_sees_a_name_in_a_query_that_camguard_does_not(name: str) -> None:
     queries = accepted_queries(20_000)
     assert len(queries) > 3000
-    found = told(name, QUERY_PROGRAMS[name], [coded(query) for query in queries])
+    found = read_by(name, QUERY_PROGRAMS[name], [coded(query) for query in queries])
     for query, pairs in zip(queries, found, strict=True):
         assert params.differences(query, pairs) == [], query
 
@@ -89,7 +89,7 @@ def test_the_rules_that_are_written_down_are_those_of_the_program(name: str) -> 
     """Each name of which a program makes a deciding one, the rules make one of, too."""
     random = Random(5)  # noqa: S311 - the same queries each time
     queries = [query for query in (params.generated(random) for _ in range(5000)) if b"&" not in query]
-    found = told(name, QUERY_PROGRAMS[name], [coded(query) for query in queries])
+    found = read_by(name, QUERY_PROGRAMS[name], [coded(query) for query in queries])
     for query, pairs in zip(queries, found, strict=True):
         ours = {plainest(key) for key, _ in QUERY_READERS[name](query)}
         theirs = {plainest(key) for key, _ in pairs}
@@ -100,7 +100,7 @@ def test_the_rules_that_are_written_down_are_those_of_the_program(name: str) -> 
 def test_no_program_sees_a_field_of_a_body_that_camguard_does_not(name: str) -> None:
     bodies = accepted_bodies(10_000)
     assert len(bodies) > 1000
-    found = told(name, FORM_PROGRAMS[name], [coded(*each) for each in bodies])
+    found = read_by(name, FORM_PROGRAMS[name], [coded(*each) for each in bodies])
     assert any(found)
     for (kind, body), pairs in zip(bodies, found, strict=True):
         fields = multipart.judged(kind, body)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -100,14 +102,14 @@ def test_no_detail_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("detail", REJECTIONS)
-def test_every_answer_in_the_sdks_style_is_200_and_plain_json(detail: str) -> None:
+def test_every_answer_in_the_sdks_style_is_200_and_is_plain(detail: str) -> None:
     """DEC-53, in the envelope of CAM 14.5."""
-    told = refusal(rejection(detail), ID)
-    assert told.status == 200
-    headers = dict(told.headers)
+    answer = refusal(rejection(detail), ID)
+    assert answer.status == 200
+    headers = dict(answer.headers)
     assert headers[b"content-type"] == b"application/json"
-    assert headers[b"content-length"] == b"%d" % len(told.body)
-    response = json.loads(told.body)["Response"]
+    assert headers[b"content-length"] == b"%d" % len(answer.body)
+    response = json.loads(answer.body)["Response"]
     assert response["RequestId"] == ID
     assert response.keys() == {"Error", "RequestId"}
     assert response["Error"].keys() == {"Code", "Message"}
@@ -139,12 +141,12 @@ def test_a_denial_of_any_other_service_has_the_first() -> None:
 
 @pytest.mark.parametrize("resource", ['"},"x":"', "%s%d%", "\u2028\x00\r\n", "x" * 10_000, None])
 def test_a_resource_is_text_whatever_it_holds(resource: str | None) -> None:
-    told = refusal(DENIED, ID, action="cvm:StopInstances", resource=resource)
-    response = json.loads(told.body)["Response"]
+    answer = refusal(DENIED, ID, action="cvm:StopInstances", resource=resource)
+    response = json.loads(answer.body)["Response"]
     assert response["RequestId"] == ID
     assert f"resource ({(resource or '*')[:256]}) has" in response["Error"]["Message"]
-    assert dict(told.headers)[b"content-length"] == b"%d" % len(told.body)
-    assert told.body.isascii()
+    assert dict(answer.headers)[b"content-length"] == b"%d" % len(answer.body)
+    assert answer.body.isascii()
 
 
 @pytest.mark.parametrize("reason", POLICY)
@@ -155,7 +157,7 @@ def test_t119_all_denials_read_the_same(reason: Reason) -> None:
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.ALLOWED])
-def test_every_reason_can_be_told_without_a_detail(reason: Reason) -> None:
+def test_every_reason_has_an_answer_without_a_detail(reason: Reason) -> None:
     assert json.loads(refusal(Decision(reason), ID, action="a:B").body)["Response"]["Error"]["Code"]
     assert json.loads(refusal(Decision(reason), ID).body)["Response"]["Error"]["Code"]
 
@@ -166,6 +168,16 @@ def test_what_cannot_be_read_further_ends_the_connection() -> None:
     }
     assert {"framing", "body_too_large", "request_timeout", "header_malformed", "upgrade_refused"} <= close
     assert close.isdisjoint({"action_conflict", "signature_invalid", "action_unknown", "client_ip_invalid"})
+
+
+def test_a_forked_process_hands_out_request_ids_of_its_own() -> None:
+    code = (
+        "import os; from camguard.request.head import new_request_id as new\n"
+        "new(); reader, writer = os.pipe()\n"
+        "if os.fork() == 0: os.write(writer, new().encode()); os._exit(0)\n"
+        "os.wait(); assert os.read(reader, 36).decode() not in {new() for _ in range(256)}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_request_ids_are_version_4_and_never_the_same() -> None:

@@ -1,4 +1,4 @@
-"""Requests whose body is not complete: who yields, and that nobody is refused because others wait."""
+"""Requests whose body is not complete: which of them yield, and that they delay no other request."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from camguard.request.waiting import Waiting, client_key
 from camguard.settings import IdentitySettings
 from tests.authn.signing import NOW as SIGNED_AT
 from tests.authn.signing import authorization, keys, tc3
-from tests.stage import NOW, OFFICE, PROXY, Held, Known, Play, Request, bundle, limits, sdk
+from tests.stage import NOW, OFFICE, PROXY, FixedCaller, FixedPolicies, Play, Request, bundle, limits, sdk
 
 OVERLOADED = rejection("overloaded")
 LINES = sdk((b"x-forwarded-for", OFFICE.encode()))
 
 
 class Uploads:
-    """Requests that wait: each is named, sends what it is told to, and has a result once it is over."""
+    """Requests that wait. Each has a name, sends what a test passes to it, and has a result at its end."""
 
     def __init__(self, intake: BodyBuffer) -> None:
         self.intake = intake
@@ -69,9 +69,9 @@ def played(scene: Callable[[Uploads], Awaitable[None]], budget: int = 1000, *bou
     asyncio.run(whole())
 
 
-# bounds: overall, of one address; the addresses in the order in which they begin to wait; who yields
+# bounds: overall, of one address; the addresses in the order in which they begin to wait; those that yield
 BOUNDS = [
-    pytest.param((3, 3), "aaa", "", id="nobody, up to the bound"),
+    pytest.param((3, 3), "aaa", "", id="none, up to the bound"),
     pytest.param((3, 3), "aaaa", "0", id="the oldest, of one address"),
     pytest.param((3, 3), "aaaaa", "01", id="the two oldest, of one address"),
     pytest.param((9, 2), "aabab", "0", id="the oldest of the address that is above its own bound"),
@@ -83,7 +83,9 @@ BOUNDS = [
 
 
 @pytest.mark.parametrize(("bounds", "addresses", "yielded"), BOUNDS)
-def test_who_yields_where_too_many_wait(bounds: tuple[int, int], addresses: str, yielded: str) -> None:
+def test_the_requests_that_yield_where_too_many_wait(
+    bounds: tuple[int, int], addresses: str, yielded: str
+) -> None:
     async def scene(uploads: Uploads) -> None:
         for number, letter in enumerate(addresses):
             await uploads.begin(str(number), f"203.0.113.{ord(letter)}")
@@ -135,13 +137,13 @@ def test_bytes_are_freed_at_once_and_only_those_that_are_needed() -> None:
         assert uploads.at_hand(b"y" * 1001, "203.0.113.3") is OVERLOADED
         assert uploads.at_hand(b"y" * 900, "203.0.113.3").data == b"y" * 900
         assert uploads.intake.held == 900
-        assert uploads.at_hand(b"y" * 101, "203.0.113.4") is OVERLOADED  # complete ones yield to nobody
+        assert uploads.at_hand(b"y" * 101, "203.0.113.4") is OVERLOADED  # complete ones never yield
         uploads.intake.kept -= 900
 
     played(scene)
 
 
-def test_who_holds_most_is_refused_itself_where_it_grows_above_the_budget() -> None:
+def test_the_largest_client_yields_itself_where_it_grows_above_the_budget() -> None:
     async def scene(uploads: Uploads) -> None:
         await uploads.begin("small", "203.0.113.1", b"x" * 100)
         await uploads.begin("large", "203.0.113.2", b"x" * 800)
@@ -250,12 +252,14 @@ def test_a_complete_body_is_refused_where_too_many_are_served_by_then() -> None:
 DENY_ALL = {"version": "2.0", "statement": {"effect": "deny", "action": "*", "resource": "*"}}
 
 
-def after_a_change(store: Held, who: Known, change: Callable[[], None], **request: Any) -> Play:
+def after_a_change(
+    store: FixedPolicies, authentication: FixedCaller, change: Callable[[], None], **request: Any
+) -> Play:
     """Serve a request whose body ends after a change."""
 
     async def scene() -> Play:
-        play = Play(policies=store, who=who, clock=lambda: NOW)
-        asked = Request(**{"lines": LINES, **request})
+        play = Play(policies=store, authentication=authentication, clock=lambda: NOW)
+        served = Request(**{"lines": LINES, **request})
         parts = [{"type": "http.request", "body": b'{"A"', "more_body": True}]
 
         async def receive() -> Any:
@@ -268,7 +272,7 @@ def after_a_change(store: Held, who: Known, change: Callable[[], None], **reques
         async def send(message: Any) -> None:
             del message
 
-        await play.middleware(asked.scope(), receive, send)
+        await play.middleware(served.scope(), receive, send)
         assert (play.guard.in_flight, play.guard.waiting, play.guard.held) == (0, 0, 0)
         return play
 
@@ -280,40 +284,42 @@ SIGNED = (*LINES, (b"authorization", b"TC3-HMAC-SHA256 ..."))
 
 
 @pytest.mark.parametrize(
-    "lines", [pytest.param(LINES, id="told by the head"), pytest.param(SIGNED, id="told by the body")]
+    "lines", [pytest.param(LINES, id="decided by the head"), pytest.param(SIGNED, id="decided with the body")]
 )
 def test_a_body_that_ends_after_a_revocation_is_judged_by_what_is_in_force(lines: Any) -> None:
-    store = Held()
+    store = FixedPolicies()
 
     def revoke() -> None:
         store.bundle = bundle({"office": DENY_ALL, "instances": DENY_ALL})
 
-    play = after_a_change(store, Known(), revoke, lines=lines)
+    play = after_a_change(store, FixedCaller(), revoke, lines=lines)
     assert play.records[0].decision.reason.value == "explicit_deny"
     assert play.reached == []
 
 
 def test_a_body_that_ends_after_a_grant_is_judged_by_what_is_in_force() -> None:
-    store = Held(bundle({"office": {"version": "2.0", "statement": []} | DENY_ALL, "instances": DENY_ALL}))
+    store = FixedPolicies(
+        bundle({"office": {"version": "2.0", "statement": []} | DENY_ALL, "instances": DENY_ALL})
+    )
     granted = bundle()
 
     def grant() -> None:
         store.bundle = granted
 
-    play = after_a_change(store, Known(), grant, lines=SIGNED)
+    play = after_a_change(store, FixedCaller(), grant, lines=SIGNED)
     assert play.records[0].decision
     assert [message["body"] for message in play.reached[0][1]] == [b'{"A":1}']
 
 
 def test_a_body_that_ends_after_its_caller_was_revoked_is_refused() -> None:
-    who = Known()
+    authentication = FixedCaller()
 
     def revoke() -> None:
-        who.found = rejection("secret_id_unknown")
+        authentication.found = rejection("secret_id_unknown")
 
     for lines in (SIGNED, (*OCTETS, SIGNED[-1])):
-        who.found = Known().found
-        play = after_a_change(Held(), who, revoke, lines=lines)
+        authentication.found = FixedCaller().found
+        play = after_a_change(FixedPolicies(), authentication, revoke, lines=lines)
         bodies = [message.get("body") for _, messages in play.reached for message in messages]
         if lines is SIGNED:
             assert (play.records[0].decision.detail, bodies) == ("secret_id_unknown", [])
@@ -346,7 +352,7 @@ def test_a_body_that_ends_after_its_key_was_revoked_is_judged_by_the_keys_in_for
     change: dict[str, Any], outcome: str, late: bool
 ) -> None:
     source = Source()
-    play = Play(who=authenticator(IdentitySettings(), source), clock=lambda: float(SIGNED_AT))
+    play = Play(authentication=authenticator(IdentitySettings(), source), clock=lambda: float(SIGNED_AT))
     signed = authorization(tc3(payload=b'{"A":1}')).encode()
     lines = sdk(
         (b"x-forwarded-for", OFFICE.encode()),
@@ -376,29 +382,29 @@ def test_a_body_that_ends_after_its_key_was_revoked_is_judged_by_the_keys_in_for
 
 
 def test_a_stream_is_cut_before_its_last_part_where_a_revocation_came_between() -> None:
-    store = Held()
+    store = FixedPolicies()
 
     def revoke() -> None:
         store.bundle = bundle({"office": DENY_ALL, "instances": DENY_ALL})
 
-    play = after_a_change(store, Known(), revoke, lines=OCTETS)
+    play = after_a_change(store, FixedCaller(), revoke, lines=OCTETS)
     assert [message.get("body") for message in play.reached[0][1]] == [b'{"A"', None]
-    kept = after_a_change(Held(), Known(), lambda: None, lines=OCTETS)
+    kept = after_a_change(FixedPolicies(), FixedCaller(), lambda: None, lines=OCTETS)
     assert [message.get("body") for message in kept.reached[0][1]] == [b'{"A"', b":1}"]
 
 
 def test_a_fault_after_the_wait_is_a_refusal_and_gives_the_bytes_back() -> None:
-    store = Held()
+    store = FixedPolicies()
     for name in ("bundle", "stale"):
-        broken = Held()
+        broken = FixedPolicies()
 
-        def breaks(name: str = name, broken: Held = broken) -> None:
+        def breaks(name: str = name, broken: FixedPolicies = broken) -> None:
             delattr(broken, name)
 
-        play = after_a_change(broken, Known(), breaks, lines=SIGNED)
+        play = after_a_change(broken, FixedCaller(), breaks, lines=SIGNED)
         assert play.records[0].decision is rejection("internal_error")
         assert play.reached == []
-    assert after_a_change(store, Known(), lambda: None, lines=SIGNED).records[0].decision
+    assert after_a_change(store, FixedCaller(), lambda: None, lines=SIGNED).records[0].decision
 
 
 def test_the_head_is_not_read_again_after_a_wait() -> None:
@@ -426,3 +432,47 @@ def test_the_head_is_not_read_again_after_a_wait() -> None:
     assert play.records[0].decision
     assert play.records[0].action == "QueryArea"
     assert play.records[0].peer == PROXY
+
+
+class Ends:
+    """A watch that notes whose wait it ends."""
+
+    def __init__(self) -> None:
+        self.ended: list[Any] = []
+
+    def end(self, task: Any) -> None:
+        self.ended.append(task)
+
+
+def entered(waiting: Waiting, watch: Any, *waits: tuple[int, str, int]) -> list[Any]:
+    """Enter waits: client address, name of the task, and bytes that have arrived."""
+    found = []
+    for place, task, size in waits:
+        found.append(waiting.enter(place, task, watch))  # type: ignore[arg-type]  # a name will do
+        waiting.grow(found[-1], b"x" * size)
+    return found
+
+
+def test_room_is_made_by_the_client_that_holds_most_and_by_its_oldest_wait_with_bytes() -> None:
+    waiting, watch = Waiting(100, 100), Ends()
+    first, *_ = entered(waiting, watch, (1, "a", 30), (1, "b", 10), (2, "c", 0), (2, "d", 15), (2, "e", 9))
+    assert waiting.leave(first) == b"x" * 30
+    assert (waiting.size, waiting.count) == (34, 4)
+    assert waiting.free(1)
+    assert watch.ended == ["d"]
+    assert (waiting.size, waiting.count, waiting.yields) == (19, 3, 1)
+    assert waiting.free(19)
+    assert watch.ended == ["d", "b", "e"]
+    assert (waiting.size, waiting.count) == (0, 1)
+
+
+def test_room_that_cannot_be_made_ends_no_wait() -> None:
+    waiting, watch = Waiting(100, 100), Ends()
+    (only,) = entered(waiting, watch, (1, "a", 5))
+    assert not waiting.free(6)
+    assert not waiting.free(5, only)
+    assert watch.ended == []
+    assert waiting.free(5)
+    assert watch.ended == ["a"]
+    assert waiting.leave(only) == b""
+    assert waiting.free(0)

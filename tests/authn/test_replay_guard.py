@@ -1,0 +1,42 @@
+"""A signature is bound to one call for as long as it can be used (T74, THREATS 3.4.4)."""
+
+from __future__ import annotations
+
+import pytest
+
+from camguard.authn.replay_guard import WINDOW, ReplayGuard
+
+# Signatures, calls and times that come one after the other; whether the last one is admitted
+SEQUENCES = [
+    pytest.param([("a", 1, 0)], True, id="a signature that is used for the first time"),
+    pytest.param([("a", 1, 0), ("a", 1, 600)], True, id="the same call again, within the window"),
+    pytest.param([("a", 1, 0), ("a", 2, 0)], False, id="T74 another call at the same time"),
+    pytest.param([("a", 1, 0), ("a", 2, 600)], False, id="T74 another call at the end of the window"),
+    pytest.param([("a", 1, 0), ("a", 2, 601)], True, id="another call after the window"),
+    pytest.param([("a", 1, 601), ("a", 2, 0)], True, id="another call after the clock stepped back far"),
+    pytest.param([("a", 1, 0), ("a", 2, 601), ("a", 1, 602)], False, id="the first call, bound anew since"),
+    pytest.param([("a", 1, 0), ("b", 2, 0)], True, id="another signature for another call"),
+    pytest.param([("a", 1, 0), ("a", 2, 1), ("a", 1, 2)], True, id="T74 a refused call does not bind"),
+]
+
+
+@pytest.mark.parametrize(("sequence", "admitted"), SEQUENCES)
+def test_a_signature_is_admitted(sequence: list[tuple[str, int, float]], *, admitted: bool) -> None:
+    guard = ReplayGuard(8)
+    found = [guard.admits(signature.encode(), (call,), now) for signature, call, now in sequence]
+    assert found[-1] is admitted
+
+
+def test_the_window_covers_every_time_at_which_a_timestamp_is_accepted() -> None:
+    assert WINDOW == 2 * 300
+
+
+def test_a_full_guard_drops_the_oldest_binding_and_counts_it_while_it_could_be_used() -> None:
+    guard = ReplayGuard(2)
+    assert guard.admits(b"a", (1,), 0.0)
+    assert guard.admits(b"b", (1,), 1.0)
+    assert guard.admits(b"c", (1,), 2.0)
+    assert (len(guard), guard.evicted) == (2, 1)
+    assert not guard.admits(b"b", (2,), 3.0)
+    assert guard.admits(b"d", (1,), 700.0), "the binding that leaves could not have been used any more"
+    assert guard.evicted == 1

@@ -1,0 +1,143 @@
+"""Fail closed, whatever fails where: an error is put into each stage of the guard (T65, T66, T67, T113)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from camguard.enforcement import guard as guard_module
+from camguard.request import body as body_module
+from camguard.request import client_address
+from camguard.request.rejection import rejection
+from tests.enforcement.test_guard import FROM_OFFICE, BrokenBundle, BrokenStore
+from tests.stage import Broken, FixedPolicies, Play, Request, enforcement, sdk
+
+
+def in_head(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
+    del play
+    patch.setattr(guard_module, "read_head", Broken(error))
+
+
+def in_client_address(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
+    del play
+    patch.setattr(client_address, "socket_place", Broken(error))
+
+
+def in_targets(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(play.guard, "_targets", Broken(error))
+
+
+def in_body(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(play.guard._bodies, "take", Broken(error))
+
+
+def in_search_of_the_body(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
+    del play
+    patch.setattr(body_module, "is_plain", Broken(error))
+
+
+def in_claim(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(type(play.authentication), "claim", Broken(error))
+
+
+def in_unsigned_caller(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(type(play.authentication), "unsigned", Broken(error))
+
+
+def in_signed_caller(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(type(play.authentication), "caller", Broken(error))
+
+
+def in_clock(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(play.guard, "_clock", Broken(error))
+
+
+def in_policies(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(play.guard, "_policies", BrokenStore(error))
+
+
+def in_evaluation(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(play.guard, "_policies", FixedPolicies(BrokenBundle(error)))  # type: ignore[arg-type]
+
+
+def in_hand_over(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
+    del play
+    patch.setattr(body_module, "resend", Broken(error))
+
+
+STAGES = (
+    *(
+        in_clock,
+        in_policies,
+        in_targets,
+        in_head,
+        in_client_address,
+        in_body,
+        in_search_of_the_body,
+        in_unsigned_caller,
+    ),
+    *(in_claim, in_signed_caller, in_evaluation, in_hand_over),
+)
+SIGNED = (b"authorization", b"TC3-HMAC-SHA256 ...")
+# Header lines without which a request does not reach a stage.
+LINES_OF: dict[Any, tuple[tuple[bytes, bytes], ...]] = {
+    in_claim: (FROM_OFFICE, SIGNED),
+    in_signed_caller: (FROM_OFFICE, SIGNED),
+}
+
+
+def lines_to(stage: Any) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the header lines of a request that reaches a stage and, if nothing fails there, passes."""
+    return sdk(*LINES_OF.get(stage, (FROM_OFFICE,)))
+
+
+Break = Callable[[Play, BaseException, pytest.MonkeyPatch], None]
+
+
+@pytest.mark.parametrize("style", ["sdk", "http"])
+@pytest.mark.parametrize("mode", ["enforce", "shadow"])
+@pytest.mark.parametrize(
+    "error", [ValueError("secret"), MemoryError(), RecursionError(), AssertionError()], ids=repr
+)
+@pytest.mark.parametrize("stage", STAGES)
+def test_t66_an_exception_before_the_decision_is_a_refusal(
+    stage: Break, error: Exception, mode: Any, style: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    play = Play(enforcement(mode=mode, status_style=style))
+    with monkeypatch.context() as patch:
+        stage(play, error, patch)
+        reply = play.reply_to(lines=lines_to(stage))
+    assert reply.reached == []
+    assert reply.records[0].decision is rejection("internal_error")
+    assert reply.status == (200 if style == "sdk" else 500)
+    assert reply.error["Code"] == "InternalError"
+    assert play.guard.faults == 1
+    assert b"secret" not in reply.body  # T67, T113
+    assert "secret" not in caplog.text
+    assert type(error).__name__ in caplog.text
+    assert play.reply_to(lines=sdk(FROM_OFFICE)).passed
+
+
+async def ended_by(play: Play, stage: Break) -> BaseException | None:
+    try:
+        await play.serve(Request(lines=lines_to(stage)))
+    except BaseException as error:  # noqa: BLE001 - asyncio would end the test for KeyboardInterrupt
+        return error
+    return None
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), KeyboardInterrupt(), SystemExit()], ids=repr)
+@pytest.mark.parametrize("stage", STAGES)
+def test_t65_what_ends_the_task_ends_it_and_reaches_nothing(
+    stage: Break, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play = Play()
+    with monkeypatch.context() as patch:
+        stage(play, error, patch)
+        assert asyncio.run(ended_by(play, stage)) is error
+    assert (play.reached, play.records) == ([], [])
+    assert (play.guard.in_flight, play.guard.held) == (0, 0)
+    assert play.reply_to(lines=sdk(FROM_OFFICE)).passed

@@ -1,0 +1,99 @@
+"""What is mutated, and which tests judge it: one row for each group of modules.
+
+A module that decides joins by a row here, or by being in a folder that a row names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_POLICY = ("tests/policy",)
+_LANGUAGE = ("tests/engine", *_POLICY, "tests/test_ipset.py")
+_CALLS = ("tests/request", "tests/authn", "tests/enforcement", "tests/test_middleware.py")
+
+
+class Row(NamedTuple):
+    """One group of modules.
+
+    files: a pattern of paths. first: the tests that are run first; `{stem}` is the name of the module, and a
+    file that does not exist is passed over. suite: all tests that judge the group. cases: whether the cases
+    and the seeded bundles of `checks.py` judge it before any test.
+    """
+
+    files: str
+    first: tuple[str, ...]
+    suite: tuple[str, ...]
+    cases: bool = False
+
+
+ROWS = (
+    Row("camguard/policy/*.py", _POLICY, _LANGUAGE, cases=True),
+    Row("camguard/engine/*.py", ("tests/engine/test_{stem}.py",), _LANGUAGE, cases=True),
+    Row("camguard/ipset.py", ("tests/test_ipset.py",), _LANGUAGE, cases=True),
+    Row(
+        "camguard/grammar.py",
+        ("tests/test_grammar.py",),
+        ("tests/test_grammar.py", "tests/catalog", "tests/bundle/test_load.py", *_CALLS),
+    ),
+    Row("camguard/strict_json.py", ("tests/test_strict_json.py",), ("tests/test_strict_json.py", *_CALLS)),
+    *(
+        Row(f"camguard/catalog/{name}.py", ("tests/catalog",), ("tests/catalog", *_CALLS))
+        for name in ("model", "files")
+    ),
+    Row("camguard/request/body.py", ("tests/request/test_body.py", "tests/request/test_waiting.py"), _CALLS),
+    Row(
+        "camguard/request/deadline.py",
+        ("tests/request/test_deadline.py", "tests/request/test_waiting.py"),
+        _CALLS,
+    ),
+    Row(
+        "camguard/request/header_rules.py",
+        ("tests/request/test_header_rules.py", "tests/request/test_head_lines.py"),
+        _CALLS,
+    ),
+    Row("camguard/request/*.py", ("tests/request/test_{stem}.py",), _CALLS),
+    Row("camguard/authn/*.py", ("tests/authn/test_{stem}.py",), _CALLS),
+    Row(
+        "camguard/enforcement/target.py",
+        ("tests/enforcement/test_service_index.py", "tests/enforcement/test_target.py"),
+        _CALLS,
+    ),
+    Row("camguard/enforcement/*.py", ("tests/enforcement/test_{stem}.py", "tests/enforcement"), _CALLS),
+)
+
+# Tests that judge nothing here: they measure time, or only threads could make them fail.
+PASSED_OVER = (
+    "tests/authn/test_timing.py",
+    "tests/request/test_costs.py",
+    "tests/engine/test_evaluator.py::test_many_threads_may_decide_at_once",
+)
+
+
+class Subject(NamedTuple):
+    """One module and the tests that judge it. first: those that are run first; empty where there are none."""
+
+    path: Path
+    module: str
+    first: tuple[str, ...]
+    suite: tuple[str, ...]
+    cases: bool
+
+
+def subjects() -> Iterator[Subject]:
+    """Yield the modules of all rows, in the order of the rows. The first row that names a module counts."""
+    seen: set[Path] = set()
+    for row in ROWS:
+        for path in sorted(set(ROOT.glob(row.files)) - seen):
+            seen.add(path)
+            first = (each.format(stem=path.stem) for each in row.first)
+            yield Subject(
+                path,
+                ".".join(path.relative_to(ROOT).with_suffix("").parts),
+                tuple(each for each in first if (ROOT / each).exists()),
+                row.suite,
+                row.cases,
+            )
