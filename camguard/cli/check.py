@@ -83,6 +83,8 @@ def run(args: argparse.Namespace) -> Exit:
     if decision.reason in NO_ACTION:
         note(f"no action {call.action!r}{meant(nearest_actions(bundle.catalog, call.action, 2))}")
     document = describe(bundle, call, decision)
+    traits = bundle.evaluator.traits(call.action)
+    document["asked"] = [asked.entry.id for asked in traits.asked] if traits else []
     if args.explain:
         why = bundle.explain(call)
         document["explanation"] = describe_why(why, bundle.nearest_changes(call, why))

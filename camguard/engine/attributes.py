@@ -22,12 +22,23 @@ from camguard.policy.resources import Owner
 
 @dataclass(frozen=True, slots=True)
 class ActionTraits:
-    """An action's catalog entry, and which condition keys a call of it can supply."""
+    """The catalog entry of a CAM name that policies are asked for, and which condition keys a call supplies.
+
+    label: the action as its host label names it, where policies are asked for other names only (DEC-68).
+    further: the other names that are asked for one call; every name must be allowed, and none denied.
+    """
 
     entry: Action
     supports_ip: bool  # qcs:ip is evaluated for the action
     supports_tags: bool  # the service supports authorization by tag
     in_catalog: bool  # False: the name is well-formed, and the catalog does not list it
+    label: Action | None = None
+    further: tuple[ActionTraits, ...] = ()
+
+    @property
+    def asked(self) -> tuple[ActionTraits, ...]:
+        """All names that policies are asked for."""
+        return (self, *self.further)
 
 
 def values_of(key: str, call: Call, traits: ActionTraits) -> Sequence[Any] | None:

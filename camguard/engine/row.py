@@ -136,9 +136,11 @@ class ActionRules:
     def judge(self, call: Call, traits: ActionTraits, owner: Owner) -> Decision:
         """Return the decision by evaluating every rule on the call."""
         bindings = bindings_of(call.principal, owner)
+        size = len(self.layers) // (1 + len(traits.further))  # layers of one name (DEC-68)
 
         def truth_of(rule: Rule) -> Truth:
-            clauses = ((clause, values_of(clause.key, call, traits)) for clause in rule.clauses)
+            asked = traits.asked[rule.layer // size] if traits.further else traits
+            clauses = ((clause, values_of(clause.key, call, asked)) for clause in rule.clauses)
             return all_of((rule.settled, *(clause_truth(clause, have, bindings) for clause, have in clauses)))
 
         return self._combined(call, owner, bindings, truth_of)
