@@ -21,6 +21,9 @@ SINGLE: Final = frozenset((
 ))  # fmt: skip
 SINGLE_PREFIXES: Final = (b"x-tc-", b"content-")
 
+# Set by camguard for requests that came over a shared host (T123). A request that brings it is refused.
+SERVICE_HEADER: Final = b"x-camguard-service"
+
 # Headers that clients and proxies send for other purposes: as identity they would be there in every request.
 _OTHER: Final = frozenset((
     b"accept", b"accept-encoding", b"cookie", b"date", b"forwarded", b"user-agent", b"via",
@@ -31,4 +34,6 @@ _OTHER_PREFIXES: Final = (b"x-forwarded-", b"proxy-")
 def is_reserved(name: str) -> bool:
     """Return whether a header of this name (lower case, ASCII) cannot carry identity."""
     raw = name.encode("ascii")
-    return raw in HOP_BY_HOP | SINGLE | _OTHER or raw.startswith((*SINGLE_PREFIXES, *_OTHER_PREFIXES))
+    return raw in HOP_BY_HOP | SINGLE | _OTHER | {SERVICE_HEADER} or raw.startswith(
+        (*SINGLE_PREFIXES, *_OTHER_PREFIXES)
+    )

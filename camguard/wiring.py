@@ -164,6 +164,7 @@ def _open_store(
             ip_support=settings.enforcement.ip_support,
             unknown_action=settings.enforcement.unknown_action,
             tables=settings.limits.tables,
+            aliases=settings.hosts.aliases,
         )
 
     store = Store(

@@ -148,14 +148,15 @@ def load_bundle(
     *,
     ip_support: IpSupport = "catalog",
     unknown_action: UnknownAction = "refuse",
+    aliases: Mapping[str, str] = MappingProxyType({}),
 ) -> Bundle:
     """Return the bundle in a folder.
 
-    catalog: the folder of catalog files, or one of them.
+    catalog: the folder of catalog files, or one of them. aliases: the setting `hosts.aliases`.
     Raises BundleError that lists every problem of every file, or CatalogError.
     """
     content = read_content(Path(path), Path(catalog))
-    return build_bundle(content, ip_support=ip_support, unknown_action=unknown_action)
+    return build_bundle(content, ip_support=ip_support, unknown_action=unknown_action, aliases=aliases)
 
 
 @contextmanager
@@ -176,10 +177,18 @@ def _uncollected() -> Iterator[None]:
 
 @_uncollected()
 def build_bundle(
-    content: Content, *, ip_support: IpSupport, unknown_action: UnknownAction, tables: int = MAX_TABLES
+    content: Content,
+    *,
+    ip_support: IpSupport,
+    unknown_action: UnknownAction,
+    tables: int = MAX_TABLES,
+    aliases: Mapping[str, str] = MappingProxyType({}),
 ) -> Bundle:
-    """Return the bundle that a content describes. Raises BundleError or CatalogError."""
-    index = ActionIndex(parse_catalog(content.catalog))
+    """Return the bundle that a content describes. Raises BundleError or CatalogError.
+
+    aliases: the setting `hosts.aliases`.
+    """
+    index = ActionIndex(parse_catalog(content.catalog, aliases))
     stopping = _stopping(index, ip_support, unknown_action)
     problems: list[Problem] = []
     policies: dict[str, Policy] = {}

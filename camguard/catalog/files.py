@@ -117,9 +117,7 @@ def read_catalog(path: str | os.PathLike[str]) -> Mapping[str, bytes]:
     return raw
 
 
-def parse_catalog(
-    files: Mapping[str, bytes], aliases: Mapping[str, str] = MappingProxyType({})
-) -> Catalog:
+def parse_catalog(files: Mapping[str, bytes], aliases: Mapping[str, str] = MappingProxyType({})) -> Catalog:
     """Return the catalog of some files. Raises CatalogError with every problem of every file.
 
     aliases: the setting `hosts.aliases`, host label -> service.

@@ -21,7 +21,18 @@ from typing import Any, Final
 from camguard import grammar
 from camguard.errors import CatalogError, Problem
 from camguard.files import DOCUMENT_BYTES, read_file
-from camguard.strict_json import Check, ObjectReader, child, flag, is_text, list_of, must, read_json, text, texts
+from camguard.strict_json import (
+    Check,
+    ObjectReader,
+    child,
+    flag,
+    is_text,
+    list_of,
+    must,
+    read_json,
+    text,
+    texts,
+)
 
 FILE: Final = "services.json"
 _CODE: Final = "CatalogError"
@@ -150,25 +161,16 @@ NOTHING_KNOWN: Final = KnownServices()
 
 
 def read_known_services(raw: bytes, source: str) -> KnownServices:
-    """Return what a `services.json` says. source: its name in problems. Raises CatalogError with all of them."""
+    """Return what a `services.json` says. Raises CatalogError with every problem.
+
+    source: the name of the file in problems.
+    """
     tree = read_json(raw, source, CatalogError, _CODE)
     reader = ObjectReader(source, _CODE)
     top = reader.members(tree, "", optional=_TOP)
     services, rows = top.get("services", {}), top.get("asks", {})
-    for name, entry in services.items():
-        at = child("/services", name)
-        if not _SERVICE.fullmatch(name):
-            reader.wrong(at, f"{name!r} is not {grammar.SERVICE_RULE}")
-        reader.members(entry, at, {"title": text}, _ENTRY)
-    for name, row in rows.items():
-        at = child("/asks", name)
-        if not _ASKED.fullmatch(name):
-            reader.wrong(at, f"{name!r} is not {_ASKED_RULE}")
-        good = reader.members(row, at, _ROW, _ROW_FURTHER)
-        if "names" in good and not 1 <= len(good["names"]) <= _MOST_NAMES:
-            reader.wrong(f"{at}/names", f"must list 1 to {_MOST_NAMES} names")
-    if not reader.problems:
-        _check_hosts(reader, services)
+    _check_services(reader, services)
+    _check_rows(reader, rows)
     if reader.problems:
         raise CatalogError(*reader.problems)
     asks = {
@@ -183,15 +185,27 @@ def read_known_services(raw: bytes, source: str) -> KnownServices:
     return KnownServices(MappingProxyType(known), MappingProxyType(asks))
 
 
-def _check_hosts(reader: ObjectReader, services: Mapping[str, Any]) -> None:
-    """Add a problem for each host label that two services list."""
+def _check_services(reader: ObjectReader, services: Mapping[str, Any]) -> None:
     owner: dict[str, str] = {}
     for name, entry in services.items():
-        for index, label in enumerate(entry.get("hosts", ())):
+        at = child("/services", name)
+        if not _SERVICE.fullmatch(name):
+            reader.wrong(at, f"{name!r} is not {grammar.SERVICE_RULE}")
+        good = reader.members(entry, at, {"title": text}, _ENTRY)
+        for index, label in enumerate(good.get("hosts", ())):
             first = owner.setdefault(label, name)
             if first != name:
-                at = f"/services/{name}/hosts/{index}"
-                reader.wrong(at, f"{label!r} is already a host label of {first}")
+                reader.wrong(f"{at}/hosts/{index}", f"{label!r} is already a host label of {first}")
+
+
+def _check_rows(reader: ObjectReader, rows: Mapping[str, Any]) -> None:
+    for name, row in rows.items():
+        at = child("/asks", name)
+        if not _ASKED.fullmatch(name):
+            reader.wrong(at, f"{name!r} is not {_ASKED_RULE}")
+        good = reader.members(row, at, _ROW, _ROW_FURTHER)
+        if "names" in good and not 1 <= len(good["names"]) <= _MOST_NAMES:
+            reader.wrong(f"{at}/names", f"must list 1 to {_MOST_NAMES} names")
 
 
 def _entry(name: str, entry: Mapping[str, Any]) -> KnownService:

@@ -146,6 +146,7 @@ def describe_why(why: Explanation, changes: Iterable[Change]) -> dict[str, objec
 # The rows of a decision in text: label, key in the document, and how the value is shown ("" hides the row).
 _ROWS = (
     ("action", "action", str),
+    ("asked for", "asked", ", ".join),
     ("resource", "resources", ", ".join),
     ("from", "source_ip", lambda address: address or "not given: every qcs:ip is unknown"),
     ("at", "time", lambda moment: "" if moment is None else format_moment(moment)),
@@ -165,7 +166,8 @@ def render(document: Document, text: str, name: str | None = None) -> Iterator[s
     yield f"{word}  {document['reason']}{layer}: {text}"
     principal = document["principal"]
     cells = [("principal", f"{principal} ({name})" if name else principal)]
-    cells += [(label, cell(document[key])) for label, key, cell in _ROWS]
+    asked = {"asked": [] if document["asked"] == [document["action"]] else document["asked"]}
+    cells += [(label, cell({**document, **asked}[key])) for label, key, cell in _ROWS]
     yield from (f"  {paint(f'{label:<10}', 'dim')}{cell}" for label, cell in cells if cell)
     if "explanation" in document:
         yield from _render_why(document, document["explanation"])

@@ -7,7 +7,9 @@ camguard carries settings, a catalog and a sample bundle: in a wheel inside of t
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import camguard
@@ -20,11 +22,15 @@ PLACES = (Path("camguard.toml"), Path("config/camguard.toml"))
 
 
 class Inputs(NamedTuple):
-    """The folder of a bundle, its catalog, and the settings that change its decisions."""
+    """The folder of a bundle, its catalog, and the settings that change its decisions.
+
+    aliases: the setting `hosts.aliases`.
+    """
 
     bundle: Path
     catalog: Path
     enforcement: EnforcementSettings
+    aliases: Mapping[str, str] = MappingProxyType({})
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -103,6 +109,7 @@ def find_inputs(args: argparse.Namespace) -> Inputs:
         args.bundle or Path(settings.policy.source),
         args.catalog or catalog_of(settings),
         settings.enforcement,
+        settings.hosts.aliases,
     )
 
 
@@ -113,4 +120,5 @@ def read_bundle(inputs: Inputs) -> Bundle:
         catalog=inputs.catalog,
         ip_support=inputs.enforcement.ip_support,
         unknown_action=inputs.enforcement.unknown_action,
+        aliases=inputs.aliases,
     )

@@ -55,7 +55,10 @@ def run(args: argparse.Namespace) -> Exit:
         require_supported(settings, "policy.source")
     paths = args.paths or ([Path(settings.policy.source)] if settings else [])
     enforcement = settings.enforcement if settings else EnforcementSettings()
-    files = _Files(CatalogView(ActionIndex(load_catalog(args.catalog or catalog_of(settings)))), enforcement)
+    aliases = settings.hosts.aliases if settings else {}
+    files = _Files(
+        CatalogView(ActionIndex(load_catalog(args.catalog or catalog_of(settings), aliases))), enforcement
+    )
     for path in paths:
         files.lint(path)
     findings = files.findings

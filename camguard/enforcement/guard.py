@@ -113,7 +113,7 @@ class Guard:
         self.conclusions = conclusions
         self._mode = settings.enforcement.mode
         self._shadow = settings.enforcement.mode == "shadow"
-        self._roots = settings.hosts.roots
+        self._hosts = settings.hosts
         self._limits = limits
         self._concurrency = limits.concurrency
         self._policies = policies
@@ -123,9 +123,8 @@ class Guard:
         self._addresses = AddressRules(settings.client_ip).known
         waiting = Waiting(limits.waiting, limits.waiting_per_client)
         self._bodies = BodyBuffer(limits.buffered_bytes, limits.body_seconds, waiting)
-        self._late = LateJudge(limits, authentication, self._passes)
-        self._clock = clock
-        self._drains = drains
+        self._late = LateJudge(settings, authentication, self._passes)
+        self._clock, self._drains = clock, drains
         # The bundle by a weak reference: the guard keeps no replaced bundle alive.
         self._targets_of: tuple[ref[Bundle], Targets] | None = None
 
@@ -235,7 +234,7 @@ class Guard:
             action = found if isinstance(found, Rejection) else agreed_action(head.action, found)
             if isinstance(action, Rejection):
                 return rejected(head, target, action)
-            params = found  # type: ignore[assignment]  # a rejection of it was returned as that of the action
+            params = found  # type: ignore[assignment]  # a rejection was returned as that of the action
             target = targets.with_parameters(head, params, action)
             if target.rejection is not None:
                 return rejected(head, target, target.rejection)
@@ -245,8 +244,8 @@ class Guard:
             return rejected(head, target, _BODY_ON_GET)
         start = target.start
         if start is None or head.layout.signed or head.query:
-            if head.layout.signed or head.query or target.caller is None:
-                service, trusted, form = target.service or "", target.peer_trusted, target.caller is None
+            if head.layout.signed or head.query or target.caller is None or target.shared:
+                service, trusted, form = target.host_service, target.peer_trusted, target.caller is None
                 claim: Claim | Rejection
                 claim = self._authentication.claim(head, service, params, trusted, form, now)
             else:
@@ -310,7 +309,7 @@ class Guard:
         """Return the scope of the application: the frozen head, and what was decided."""
         assert judged.head is not None  # noqa: S101 - for mypy: what was not read is rejected
         onward = dict(scope)  # a copy: what a middleware adds must not leak back (ASGI)
-        onward["headers"] = list(judged.head.onward)  # a list: frameworks expect one
+        onward["headers"] = [*judged.head.onward, *judged.target.added]  # a list: frameworks expect one
         onward[DECISION_KEY] = decision
         onward[SERVICE_KEY] = judged.target.service
         return onward
@@ -353,6 +352,7 @@ class Guard:
                 "" if bundle is None else bundle.revision,
                 candidate,
                 monotonic() - started,
+                target.cam_names or None,
             )
         )
         for observe in self.observers:
@@ -389,7 +389,7 @@ class Guard:
         """Return the targets under a bundle; resolved ones are kept as long as the bundle is in force."""
         kept = self._targets_of
         if kept is None or kept[0]() is not bundle:
-            services = ServiceIndex(bundle.catalog, bundle.owner, self._roots, self._limits)
+            services = ServiceIndex(bundle.catalog, bundle.owner, self._hosts, self._limits)
             kept = ref(bundle), Targets(services, self._addresses, self._authentication)
             self._targets_of = kept
         return kept[1]

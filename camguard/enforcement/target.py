@@ -6,7 +6,9 @@ resolves a combination once under one bundle to a `Target`: the client's address
 its catalog entry, how the body must be read, the caller where nothing is signed, and, where the head alone
 determines the call, the beginning of that call. A request then finds its target with one look-up.
 
-Rule 1: the host names the service, nothing else does. Its port selects nothing, so any port is accepted.
+Rule 1: the label of the host names the service, nothing else does. Its port selects nothing, so any port is
+        accepted. A shared host names none: there a verified signature does, and until then the target has no
+        service (T123).
 Rule 2: grammars are closed and matched whole; nothing is trimmed, folded or decoded twice. Carriers that name
         the same action all go on as they came: no reader can find another action, and a signature over them
         stays whole.
@@ -24,8 +26,10 @@ from typing import Any, Final, Protocol, TypeAlias
 from camguard import grammar
 from camguard.authn.authenticator import Caller
 from camguard.bounded_cache import BoundedCache
+from camguard.catalog.labels import ApiAction, api_actions
 from camguard.catalog.model import Action, Catalog, Granularity
-from camguard.enforcement.resource_binding import ResourceTemplates, cut_templates
+from camguard.enforcement.resource_binding import ResourceTemplates, cut_templates, join_templates
+from camguard.header_names import SERVICE_HEADER
 from camguard.policy.resources import Owner
 from camguard.request.body_formats import BodyFormat, body_format
 from camguard.request.client_address import AddressKey, ClientAddress
@@ -33,7 +37,7 @@ from camguard.request.client_address import Method as AddressMethod
 from camguard.request.head import RequestHead, TargetKey
 from camguard.request.params import ACTION, Params, action_of
 from camguard.request.rejection import Rejection, rejection
-from camguard.settings.model import LimitsSettings
+from camguard.settings.model import HostsSettings, LimitsSettings
 
 ACTION_NAME: Final = grammar.of_bytes(grammar.ACTION_NAME)
 REGION: Final = grammar.of_bytes(grammar.REGION)
@@ -41,8 +45,6 @@ VERSION: Final = grammar.of_bytes(grammar.VERSION)
 _HOST = re.compile(rb"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
 _HOST_LENGTH: Final = 253
 _PORTS: Final = range(1, 65536)
-_SERVICE = r"([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)"
-_BEHIND_SERVICE = rf"(?:\.intl|(?:\.internal)?(?:\.{grammar.REGION.pattern})?)"  # CAM 14.1
 
 _NAMING_LENGTH: Final = 512  # bytes of a combination of naming headers that is remembered
 _KEY_LENGTH: Final = 1536
@@ -75,10 +77,13 @@ class UnsignedCallers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service as requests name it. actions: by name, as bytes."""
+    """A service as requests name it: by the label of its host. actions: by name, as bytes."""
 
     name: str
-    actions: Mapping[bytes, Action]
+    actions: Mapping[bytes, ApiAction]
+
+
+_SHARED_HOST: Final = Service("", {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +93,14 @@ class Target:
     rejection: why the request is not well formed or names nothing that is served; the other fields then hold
     what was found until there. body: the format of the body, None where there must be no body; body_limit:
     its bytes at most. action: a name; None where only a form may name it. entry: of the catalog, None where
-    it has none. action_id: `service:Name`, by which policies are consulted, or why they are not. resources:
+    it has none. cam_names: for which policies are consulted, `cvm:CreateDisks`, several with a comma between
+    them (DEC-68). action_id: `label:Name`, by which policies are consulted, or why they are not. resources:
     None where the action is judged as a whole. caller: the caller if nothing is signed; None where a form may
     be signed. start: the beginning of the call, or why it is refused, where the head alone tells the call
     (nothing signed, nothing in a query or form, no resources); else None. reads_plain: whether also a plain
     body (`HeldBody.plain`) must be read. octets: whether the body passes through unread unless a signature
-    covers it.
+    covers it. shared: whether the request came over a shared host; service is None until its signature is
+    verified. added: headers that camguard adds to those of the request.
     """
 
     rejection: Rejection | None = None
@@ -106,13 +113,21 @@ class Target:
     body_limit: int = 0
     action: str | None = None
     entry: Action | None = None
+    cam_names: str = ""
     action_id: str | Rejection = ""
     resources: ResourceTemplates | None = None
     region: str = ""
+    shared: bool = False
     caller: Caller | Rejection | None = None
     start: CallStart | Rejection | None = None
     reads_plain: bool = True
     octets: bool = False
+    added: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def host_service(self) -> str | None:
+        """The service that the host names, None for a shared host (T123). Empty where nothing is served."""
+        return None if self.shared else self.service or ""
 
 
 NO_TARGET: Final = Target()
@@ -122,34 +137,35 @@ NO_TARGET: Final = Target()
 class _Named:
     """What the naming headers come to: the middle of a `Target`."""
 
-    service: str
+    service: str | None
     body: BodyFormat | None
     body_limit: int
     action: str | None
     entry: Action | None
+    cam_names: str
     action_id: str | Rejection
     resources: ResourceTemplates | None
     region: str
+    shared: bool
 
 
 class ServiceIndex:
     """The services of one catalog by `Host` value, and what naming headers come to.
 
-    roots: the domains below which a host names a service. owner: the account that resources belong to. named:
-    what a combination of headers names, remembered.
+    hosts: the domains below which a host names a service, and the hosts that name none. owner: the account
+    that resources belong to. named: what a combination of headers names, remembered.
     """
 
-    def __init__(
-        self, catalog: Catalog, owner: Owner, roots: tuple[str, ...], limits: LimitsSettings
-    ) -> None:
+    def __init__(self, catalog: Catalog, owner: Owner, hosts: HostsSettings, limits: LimitsSettings) -> None:
         self._owner = owner
         self._limits = limits
         self._services = {
-            name.lower(): Service(name, {entry.name.encode(): entry for entry in each.actions.values()})
-            for name, each in catalog.services.items()
+            label: Service(label, {name.encode(): action for name, action in actions.items()})
+            for label, actions in api_actions(catalog).items()
         }
-        domains = "|".join(re.escape(root.lower()) for root in roots)
-        self._pattern = re.compile(rf"{_SERVICE}{_BEHIND_SERVICE}\.(?:{domains})")
+        self._pattern = grammar.service_hosts(root.lower() for root in hosts.roots)
+        self._shared = frozenset(hosts.shared)
+        self._root = hosts.roots[0]
         self._templates: dict[str, ResourceTemplates] = {}
         self.named: BoundedCache[Naming, _Named | Rejection] = BoundedCache(
             self._name, longest=_NAMING_LENGTH, size=lambda naming: sum(len(each or b"") for each in naming)
@@ -162,9 +178,16 @@ class ServiceIndex:
         match = _HOST.fullmatch(host)
         if match is None or len(match[1]) > _HOST_LENGTH or (match[2] and int(match[2]) not in _PORTS):
             return _HOST_INVALID
-        label = self._pattern.fullmatch(match[1].decode("ascii").lower())
+        name = match[1].decode("ascii").lower()
+        if name in self._shared:
+            return _SHARED_HOST
+        label = self._pattern.fullmatch(name)
         service = self._services.get(label[1]) if label else None
         return _SERVICE_UNKNOWN if service is None else service
+
+    def host_of(self, service: str) -> bytes:
+        """Return a host that names a service. service: as a verified signature names it (T123)."""
+        return f"{service}.{self._root}".encode("ascii")
 
     def _name(self, naming: Naming) -> _Named | Rejection:
         """Return what these headers name, or the first reason why the request is rejected."""
@@ -189,17 +212,21 @@ class ServiceIndex:
         if action is None and not form:
             return _ACTION_MISSING
         limit = 0 if body is None else self._limits.form_bytes if form else self._limits.body_bytes
-        entry = service.actions.get(action) if action is not None else None
+        found = service.actions.get(action) if action is not None else None
+        entry = found.entry if found is not None else None
         name = _text(action)
+        shared = service is _SHARED_HOST
         return _Named(
-            service.name,
+            None if shared else service.name,
             body,
             limit,
             name,
             entry,
-            self._action_id(service.name, name, entry, _text(version)),
-            self.templates(entry),
+            found.names if found is not None else "",
+            _SERVICE_UNKNOWN if shared else self._action_id(service.name, name, entry, _text(version)),
+            None if found is None else self.templates(found),
             _text(region) or "",
+            shared,
         )
 
     def _action_id(
@@ -210,13 +237,21 @@ class ServiceIndex:
         fits = entry.version is None or version is None or entry.version == version
         return entry.id if fits else VERSION_UNKNOWN
 
-    def templates(self, entry: Action | None) -> ResourceTemplates | None:
-        """Return what names the resources of an action, None where the action is judged as a whole."""
-        if entry is None or entry.granularity is not Granularity.RESOURCE:
+    def templates(self, action: ApiAction) -> ResourceTemplates | None:
+        """Return what names the resources of an action, None where the action is judged as a whole.
+
+        Where policies are asked for several names, the call has the resources of all of them, and every name
+        must be allowed for every resource (DEC-68).
+        """
+        entries = [asked for asked in action.asks if asked.granularity is Granularity.RESOURCE]
+        if not entries:
             return None
-        found = self._templates.get(entry.id)
+        found = self._templates.get(action.entry.id)
         if found is None:
-            found = self._templates[entry.id] = cut_templates(entry, self._owner)
+            cut = [cut_templates(entry, self._owner) for entry in entries]
+            found = self._templates[action.entry.id] = join_templates(
+                cut, whole=len(entries) == len(action.asks)
+            )
         return found
 
 
@@ -236,18 +271,24 @@ class Targets:
             size=lambda key: sum(len(each or "") + _VALUE_COST for each in key),
         )
 
-    def with_parameters(self, head: RequestHead, params: Params, action: bytes | None) -> Target:
+    def with_parameters(
+        self, head: RequestHead, params: Params, action: bytes | None, service: str | None = None
+    ) -> Target:
         """Return the target of a request whose query or form may name the action, too.
 
         params: of query and form together. action: the name on which all carriers agree, None where there is
-        none.
+        none. service: of the verified signature, for a request over a shared host (T123).
         """
         version, region = head.version, head.region
         if head.action is None or any(name == ACTION for name, _ in params):
             # A query or form that names the action names these, too (CAM 14.2), whatever else names them.
             version, region = _common(params, "Version", version), _common(params, "Region", region)
         key = head.target_key
-        return self.known[(*key[:4], action, version, region, *key[7:])]
+        if service is None:
+            return self.known[(*key[:4], action, version, region, *key[7:])]
+        host = self._services.host_of(service)
+        target = self.known[(*key[:2], host, key[3], action, version, region, *key[7:])]
+        return replace(target, shared=True, added=((SERVICE_HEADER, service.encode()),))
 
     def _resolve(self, key: TargetKey) -> Target:
         method, peer, host, content_type, action, version, region, identity, *forwarded = key
@@ -262,7 +303,7 @@ class Targets:
         named = self._services.named[naming] if address.rejection is None else address.rejection
         if isinstance(named, Rejection):
             service = self._services.service(host)
-            name = service.name if isinstance(service, Service) else None
+            name = service.name or None if isinstance(service, Service) else None
             return Target(rejection=named, service=name, **client)
         form = named.body is not None and named.body.kind == "form"
         caller = None if form else self._callers.unsigned(identity, address.trusted)
@@ -276,7 +317,7 @@ class Targets:
 
 def _start(target: Target) -> CallStart | Rejection | None:
     """Return the beginning of a call that the head alone tells, or why that call is refused."""
-    if target.resources is not None or target.caller is None:
+    if target.resources is not None or target.caller is None or target.shared:
         return None
     if isinstance(target.caller, Rejection):
         return target.caller

@@ -177,7 +177,9 @@ _MISPLACED = Reach(
 )
 
 
-def resource_reach(statement: Statement, entry: Action, catalog: Catalog) -> Reach:
+def resource_reach(  # noqa: PLR0911 - one question after the other
+    statement: Statement, entry: Action, catalog: Catalog
+) -> Reach:
     """Return whether the resource element of a statement matches an action."""
     if statement.effect is Effect.ALLOW:
         if not entry.resources:
@@ -198,7 +200,7 @@ def resource_reach(statement: Statement, entry: Action, catalog: Catalog) -> Rea
 
 
 def _without_page(statement: Statement, entry: Action, catalog: Catalog) -> Reach:
-    """Return whether a statement on resources applies to an action of which only the name is known (DEC-67)."""
+    """Return whether a statement on resources applies to an action whose page is not known (DEC-67)."""
     if statement.effect is Effect.ALLOW:
         return _NAME_ONLY
     named = any(

@@ -114,8 +114,8 @@ class Table:
     def compile_row(self, traits: ActionTraits) -> ActionRules:
         """Return a new row of an action, without range table and shared with no other action.
 
-        Where policies are asked for several names, the row has all layers once for each name: every layer must
-        allow every name (DEC-68).
+        Where policies are asked for several names, the row has all layers once for each name: every layer
+        must allow every name (DEC-68).
         """
         entries = [asked.entry for asked in traits.asked]
         return ActionRules(

@@ -19,11 +19,21 @@ from camguard.telemetry.record import Record
 
 LINE_BYTES = 4096  # line break included; a pipe takes as many bytes in one piece (PIPE_BUF)
 TEXT_BYTES = 256  # of an escaped text, without quotes
-LIST_BYTES = 768  # of an escaped list, with brackets
+LIST_BYTES = 640  # of an escaped list, with brackets
 CUT = "..."  # ends a text or a list that was cut
 KEYS = (
     *("time", "id", "listener", "mode", "decision", "reason", "principal", "secret_id", "service", "action"),
-    *("access", "resources", "source_ip", "peer", "statements", "revision", "candidate", "duration_us"),
+    *(
+        "cam_action",
+        "access",
+        "resources",
+        "source_ip",
+        "peer",
+        "statements",
+        "revision",
+        "candidate",
+        "duration_us",
+    ),
     *("upstream_status", "request_id"),
 )
 _TEMPLATE = "{" + ",".join(f'"{key}":%s' for key in KEYS) + "}\n"
@@ -49,6 +59,7 @@ def log_line(record: Record, upstream_status: int | None) -> bytes:
             _text(record.secret_id),
             _text(record.service),
             _text(record.action),
+            _text(record.cam_action),
             _text(entry.access if entry is not None else None),
             _list(record.resources),
             "null" if record.source_ip is None else f'"{format_address(record.source_ip)}"',

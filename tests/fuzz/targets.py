@@ -18,6 +18,7 @@ from typing import NamedTuple
 from camguard.authn.authenticator import authenticator
 from camguard.authn.credentials import parse_keys
 from camguard.catalog import load_catalog, parse_catalog
+from camguard.catalog.labels import ApiAction
 from camguard.catalog_import.page import read_page
 from camguard.enforcement.resource_binding import bind_resources
 from camguard.enforcement.target import ServiceIndex
@@ -55,7 +56,7 @@ MALFORMED = rejection("query_malformed")
 TRUSTED = IpSet.of(("10.0.0.0/8", "2001:db8::/32"))
 CATALOG = load_catalog(ROOT / "config" / "catalog")
 VIEW = CatalogView(ActionIndex(CATALOG))
-SERVICES = ServiceIndex(stage.CATALOG, stage.BUNDLE.owner, stage.SETTINGS.hosts.roots, stage.SETTINGS.limits)
+SERVICES = ServiceIndex(stage.CATALOG, stage.BUNDLE.owner, stage.SETTINGS.hosts, stage.SETTINGS.limits)
 SIGNED = tc3_head()
 FORM_HEAD = head_of("POST", b"", [("host", HOST), ("content-type", FORM)])
 
@@ -119,7 +120,7 @@ def json_body(data: bytes) -> object:
     entry = stage.CATALOG.services["cvm"].actions["StopInstances"]
     _read_json(data, "StopInstances", None, depth=64, limit=1000)
     found = _read_json(data, "StopInstances", NAMES, depth=64, limit=1000)
-    templates = SERVICES.templates(entry)
+    templates = SERVICES.templates(ApiAction(entry, (entry,)))
     if isinstance(found, Rejection) or templates is None:
         return found
     return bind_resources(templates, found, "ap-guangzhou")

@@ -41,7 +41,7 @@ def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
     assert settings.catalog.path == tmp_path / "catalog"
     assert settings.policy.source == str(tmp_path / "bundle")
     assert (settings.policy.poll_seconds, settings.policy.max_age_seconds) == (2.0, 0.0)
-    assert settings.hosts.roots == ("tencentcloudapi.com",)
+    assert settings.hosts.roots == ("tencentcloudapi.com", "tencentcloudapi.cn", "tencentcloudapi.com.cn")
     assert settings.identity.mode == "signature"
     assert settings.identity.keys_file == tmp_path / "keys.json"
     assert settings.identity.header == "x-camguard-principal"

@@ -17,7 +17,17 @@ from tests.telemetry.samples import action_of, record_of
 
 KEYS = [
     *("time", "id", "listener", "mode", "decision", "reason", "principal", "secret_id", "service", "action"),
-    *("access", "resources", "source_ip", "peer", "statements", "revision", "candidate", "duration_us"),
+    *(
+        "cam_action",
+        "access",
+        "resources",
+        "source_ip",
+        "peer",
+        "statements",
+        "revision",
+        "candidate",
+        "duration_us",
+    ),
     *("upstream_status", "request_id"),
 ]
 
@@ -45,6 +55,7 @@ def test_an_allowed_call() -> None:
         "secret_id": "AKIDz8…EXAM",
         "service": "aiart",
         "action": "TextToImage",
+        "cam_action": "aiart:TextToImage",
         "access": "write",
         "resources": ["*"],
         "source_ip": "10.1.2.3",
@@ -65,7 +76,17 @@ def test_a_request_that_could_not_be_read_has_the_same_keys() -> None:
     found = read(log_line(record_of(None, Reason.MALFORMED, resources=(), revision="", **unread), None))
     assert (found["decision"], found["reason"]) == ("deny", "malformed")
     assert {key for key, value in found.items() if value is None} == {
-        *("principal", "secret_id", "service", "action", "access", "source_ip", "peer", "revision"),
+        *(
+            "principal",
+            "secret_id",
+            "service",
+            "action",
+            "cam_action",
+            "access",
+            "source_ip",
+            "peer",
+            "revision",
+        ),
         *("candidate", "upstream_status"),
     }
 
@@ -101,7 +122,17 @@ HOSTILE = [
     pytest.param("%s%d{}", id="format signs"),
     pytest.param("日本𝄞é", id="other scripts"),
 ]
-FIELDS = ("principal", "secret_id", "service", "action", "peer", "request_id", "listener", "mode")
+FIELDS = (
+    "principal",
+    "secret_id",
+    "service",
+    "action",
+    "cam_action",
+    "peer",
+    "request_id",
+    "listener",
+    "mode",
+)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
