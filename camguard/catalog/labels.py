@@ -40,17 +40,24 @@ def api_actions(catalog: Catalog) -> Mapping[str, Mapping[str, ApiAction]]:
     return rows
 
 
-def api_action(catalog: Catalog, entry: Action) -> ApiAction:
-    """Return an action of a label with the CAM names that policies are asked for. entry: of the label."""
+def api_action(catalog: Catalog, entry: Action, *, listed: bool = True) -> ApiAction:
+    """Return an action of a label with the CAM names that policies are asked for.
+
+    entry: of the label. listed: False for a name that the catalog lacks and that policies may judge.
+    """
     names = catalog.known.asked(entry.service, entry.name)
     if names == (entry.id,):
         return ApiAction(entry, (entry,))
-    return ApiAction(entry, tuple(_asked(catalog, name, entry.access) for name in names))
+    own = None if listed else entry
+    return ApiAction(entry, tuple(_asked(catalog, name, entry.access, own) for name in names))
 
 
-def _asked(catalog: Catalog, name: str, access: Access) -> Action:
-    """Return the catalog entry of a CAM name; a name-only entry where there is none (DEC-67)."""
-    found = catalog.actions.get(name)
+def _asked(catalog: Catalog, name: str, access: Access, own: Action | None) -> Action:
+    """Return the catalog entry of a CAM name; a name-only entry where there is none (DEC-67).
+
+    own: the entry of the action by its label, where it stands for its own name.
+    """
+    found = own if own is not None and own.id == name else catalog.actions.get(name)
     if found is not None:
         return found
     service, _, action = name.partition(":")

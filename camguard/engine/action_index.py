@@ -172,7 +172,7 @@ class KnownActions:
         listed = self._catalog.services.get(label)
         level = Granularity.OPERATION if listed and not listed.names_only else Granularity.UNKNOWN
         entry = Action(label, name, Access.OTHER, level, ("*",), ip_restriction=False)
-        return self._traits_of(api_action(self._catalog, entry), in_catalog=False)
+        return self._traits_of(api_action(self._catalog, entry, listed=False), in_catalog=False)
 
     def why_unknown(self, action: str) -> Decision:
         """Return the refusal of calls of a name that has no traits."""

@@ -20,7 +20,7 @@ from camguard.engine.layers import Layer
 from camguard.policy.actions import action_match, covers_service
 from camguard.policy.keys import IP, TIME
 from camguard.policy.model import ActionPattern, Clause, Effect, ResourcePattern, Statement
-from camguard.policy.patterns import STAR
+from camguard.policy.patterns import STAR, star_match
 from camguard.policy.values import Truth, all_of
 
 
@@ -109,15 +109,15 @@ def _readings(
 
 
 def read_by_label(statement: Statement, named: Truth, traits: ActionTraits) -> Statement | None:
-    """Return a deny that names the host label instead of the CAM name, rewritten to the CAM name (Rule 4).
+    """Return a deny that names the host label instead of the CAM name, read with the CAM name (Rule 4).
 
-    None for all other statements. Whether the rewritten statement applies is unknown where it matches.
-    named: whether the statement as it is written names the action.
+    It then names this one action, so that no rule takes it for a deny of other actions. Where it matches, it
+    is unknown whether it applies. None for all other statements. named: whether the statement as it is
+    written names the action.
     """
     label, entry = traits.label, traits.entry
     if label is None or statement.effect is Effect.ALLOW:
         return None
-    actions = tuple(_asking(pattern, label, entry) for pattern in statement.actions)
     patterns = tuple(
         replace(pattern, service=entry.service) if pattern.service.lower() == label.service else pattern
         for pattern in statement.patterns
@@ -129,15 +129,8 @@ def read_by_label(statement: Statement, named: Truth, traits: ActionTraits) -> S
     by_resource = named is not False and patterns != statement.patterns
     if not by_action and not by_resource:
         return None
-    return replace(statement, actions=actions, patterns=patterns)
-
-
-def _asking(pattern: ActionPattern, label: Action, entry: Action) -> ActionPattern:
-    """Return an action pattern for the CAM name where it names the host label, letter case aside."""
-    if pattern.service.lower() != label.service:
-        return pattern
-    name = entry.name if pattern.name.lower() == label.name.lower() else pattern.name
-    return replace(pattern, service=entry.service, name=name)
+    action = ActionPattern(entry.id, entry.service, entry.name, statement.where)
+    return replace(statement, actions=(action,), patterns=patterns)
 
 
 class Reach(NamedTuple):
@@ -208,8 +201,11 @@ def _without_page(statement: Statement, entry: Action, catalog: Catalog) -> Reac
         and action_match(pattern, statement.effect, entry.service, entry.name) is not False
         for pattern in statement.actions
     )
-    used = {"", STAR, entry.service, *catalog.known.uses(entry.service)}
-    touches = any(pattern.service.lower() in used for pattern in statement.patterns)
+    used = (entry.service, *catalog.known.uses(entry.service))
+    touches = any(
+        not pattern.service or any(star_match(pattern.service.lower(), service) for service in used)
+        for pattern in statement.patterns
+    )
     return _PERHAPS if named or touches else _ELSEWHERE
 
 
