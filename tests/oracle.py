@@ -162,7 +162,8 @@ def label_truth(statement: Statement, query: Query, resource: str | None) -> Tru
     ]
     own = actions_truth(statement, query)
     by_action = any_of(action_truth(action, "deny", label, name) for action in statement.actions)
-    if by_action is False and (own is False or put == list(statement.resources)):
+    instead = own is not True and by_action is not False  # `*` names both
+    if not instead and (own is False or put == list(statement.resources)):
         return False
     meant = statement._replace(actions=(f"{query.service}:{query.name}",), resources=tuple(put))
     return None if written_truth(meant, query, resource) is not False else False
@@ -507,8 +508,10 @@ def exists(catalog: Mapping[str, Any], known: Mapping[str, Any], label: str, nam
     asks = known.get("asks", {})
     if listed(label, name):
         return True
-    if f"{label}:{name}" in asks:
-        return any(listed(*asked.split(":")) for asked in asked_names(known, label, name))
+    if f"{label}:{name}" in asks and any(
+        listed(*asked.split(":")) for asked in asked_names(known, label, name)
+    ):
+        return True
     if label in catalog or f"{label}:*" not in asks:
         return False
     wholes = [found.split(":")[0] for found in asks[f"{label}:*"]["names"] if found.endswith(":*")]

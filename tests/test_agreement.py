@@ -62,12 +62,16 @@ class Difference(NamedTuple):
 
 def of_oracle(world: World, call: Json) -> oracle.Answer:
     """What the oracle says."""
-    return oracle.decide(world.catalog, world.policies, world.principals, call, **world.settings)
+    return oracle.decide(
+        world.catalog, world.policies, world.principals, call, known=world.known, **world.settings
+    )
 
 
 def differences(world: World, calls: list[Json]) -> Iterator[Difference]:
     """Every call on which table, explanation, or the table on the second call, differ from the oracle."""
-    bundle = to_bundle(to_catalog(world.catalog), world.policies, world.principals, **world.settings)
+    bundle = to_bundle(
+        to_catalog(world.catalog, world.known), world.policies, world.principals, **world.settings
+    )
     queries = [(call, to_call(call), of_oracle(world, call)) for call in calls]
     for ask in (bundle.decide, lambda call: bundle.explain(call).decision):
         for call, ready, wanted in queries:
@@ -87,7 +91,7 @@ def described(difference: Difference) -> str:
         f"oracle {wanted}\nengine {found}\ncall {json.dumps(call)}\nsettings {world.settings}\n"
         f"principals {json.dumps(world.principals)}\n"
         + "".join(f"{name}: {text}\n" for name, text in world.policies.items())
-        + f"catalog {json.dumps(world.catalog)}"
+        + f"catalog {json.dumps(world.catalog)}\nknown {json.dumps(world.known)}"
     )
 
 
@@ -226,6 +230,8 @@ def less(found: Difference) -> Iterator[tuple[World, Json]]:
             yield world._replace(policies={**world.policies, name: json.dumps(document)}), call
     for principals in without(world.principals):
         yield world._replace(principals=principals), call
+    for known in without(world.known, depth=2):
+        yield world._replace(known=known), call
     for catalog in without(world.catalog, depth=3):
         yield world._replace(catalog=catalog), call
     for smaller in less_of_call(call):

@@ -18,7 +18,9 @@ BUNDLES, CALLS = 60, 15
 
 def reasons(world: World, calls: list[Json]) -> list[Reason]:
     """Why each call passes or not."""
-    bundle = to_bundle(to_catalog(world.catalog), world.policies, world.principals, **world.settings)
+    bundle = to_bundle(
+        to_catalog(world.catalog, world.known), world.policies, world.principals, **world.settings
+    )
     return [bundle.decide(to_call(call)).reason for call in calls]
 
 
@@ -137,7 +139,9 @@ def weighed(found: Explanation) -> set[str]:
 def test_what_an_explanation_says_of_each_statement_makes_its_decision() -> None:
     apart, several = [], 0
     for world, calls in islice(stream(6_000, CALLS), 4 * BUNDLES):
-        bundle = to_bundle(to_catalog(world.catalog), world.policies, world.principals, **world.settings)
+        bundle = to_bundle(
+            to_catalog(world.catalog, world.known), world.policies, world.principals, **world.settings
+        )
         for call in calls:
             found = bundle.explain(to_call(call))
             several += len(call["resources"]) > 1 and bool(found.decision.statements)

@@ -96,7 +96,7 @@ def take_out(worlds: int, seed: int) -> Counter[str]:
     """
     taken_out: Counter[str] = Counter()
     for world, calls in islice(stream(seed, CALLS), worlds):
-        catalog = to_catalog(world.catalog)
+        catalog = to_catalog(world.catalog, world.known)
         # Time and address are always known of a call that came over HTTP.
         queries = [
             to_call(call) for call in calls if call["time"] is not None and call["source_ip"] is not None
