@@ -65,7 +65,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         *("actions", "resources", "conditions", "document"),
     ),
     "catalog": ("known_services", "model", "labels", "files", "diff"),
-    "catalog_import": ("lines", "words", "tables", "merge", "page", "build"),
+    "catalog_import": ("names", "lines", "words", "tables", "merge", "page", "build"),
     "engine": (
         *("call", "decision", "attributes", "action_index", "layers", "principals", "intervals"),
         *("rules", "row", "table", "evaluator", "explain", "remediation"),
