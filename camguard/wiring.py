@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
@@ -31,6 +32,9 @@ from camguard.settings import Settings
 from camguard.settings.load import require_supported
 from camguard.telemetry.decision_log import DecisionLog
 from camguard.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from camguard.lint import GrantsNothing
 
 STOP_SECONDS = 4.0  # less than the time that the supervisor leaves its workers to end
 
@@ -188,11 +192,12 @@ def _poll_keys(keys: KeyStore) -> None:
 
 
 class _ReloadLog:
-    """Logs the outcome of each reload; the same problems are logged once."""
+    """Logs the outcome of each reload. The same problems, and the same idle policies, are logged once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._problems: tuple[Problem, ...] = ()
+        self._idle: tuple[object, ...] = ()
 
     def __call__(self, outcome: ReloadOutcome) -> None:
         if outcome.problems and outcome.problems != self._problems:
@@ -200,4 +205,15 @@ class _ReloadLog:
             _LOGGER.error("bundle %s: %s:\n%s", self._folder, stays, CamguardError(*outcome.problems))
         elif outcome.result == "success":
             _LOGGER.info("bundle %s: revision %s is in force", self._folder, outcome.revision[:12])
+            idle = outcome.bundle.granting_nothing if outcome.bundle else ()
+            if idle and idle != self._idle:
+                _LOGGER.warning("policies that can grant nothing here:\n%s", "\n".join(_table(idle)))
+            self._idle = idle
         self._problems = outcome.problems
+
+
+def _table(idle: tuple[GrantsNothing, ...]) -> Iterator[str]:
+    # Imported here, because lint is loaded for an activation only.
+    from camguard.lint import table  # noqa: PLC0415
+
+    return table(idle)

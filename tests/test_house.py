@@ -86,8 +86,23 @@ INSIDE: dict[str, tuple[str, ...]] = {
         *("init", "serve", "check", "lint", "test", "catalog"),
     ),
     "lint": (
-        *("codes", "catalog_view", "statement_view", "check_style", "check_actions", "check_resources"),
-        *("check_conditions", "check_ip_ranges", "check_redundancy", "check_attachments", "run"),
+        *(
+            "codes",
+            "catalog_view",
+            "statement_view",
+            "check_style",
+            "check_services",
+            "check_actions",
+            "check_resources",
+        ),
+        *(
+            "check_conditions",
+            "check_ip_ranges",
+            "check_redundancy",
+            "check_attachments",
+            "granting_nothing",
+            "run",
+        ),
     ),
 }
 

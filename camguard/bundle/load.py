@@ -11,10 +11,10 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from camguard.bundle.model import Bundle
 from camguard.catalog import parse_catalog, read_catalog
@@ -27,6 +27,9 @@ from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, list_folder, read_folde
 from camguard.policy.document import Document, parse_document
 from camguard.policy.model import Policy
 from camguard.strict_json import read_json
+
+if TYPE_CHECKING:
+    from camguard.lint import CatalogView
 
 PRINCIPALS = "principals.json"
 POLICIES = "policies"
@@ -188,8 +191,12 @@ def build_bundle(
 
     aliases: the setting `hosts.aliases`.
     """
+    # Imported here, because lint is needed for an activation only: `import camguard` does not load it.
+    from camguard.lint import CatalogView, granting_nothing  # noqa: PLC0415
+
     index = ActionIndex(parse_catalog(content.catalog, aliases))
-    stopping = _stopping(index, ip_support, unknown_action)
+    view = CatalogView(index)
+    stopping = _stopping(view, ip_support, unknown_action)
     problems: list[Problem] = []
     policies: dict[str, Policy] = {}
     people: Principals | tuple[Problem, ...] = ()
@@ -207,20 +214,19 @@ def build_bundle(
         raise BundleError(*problems, *people)
     if problems:
         raise BundleError(*problems)
-    return _bundle(policies, people, index, ip_support, unknown_action, tables, content.digest)
+    bundle = _bundle(policies, people, index, ip_support, unknown_action, tables, content.digest)
+    idle = granting_nothing(policies.values(), view, ip_support=ip_support, unknown_action=unknown_action)
+    return replace(bundle, granting_nothing=idle)
 
 
 def _stopping(
-    index: ActionIndex, ip_support: IpSupport, unknown_action: UnknownAction
+    catalog: CatalogView, ip_support: IpSupport, unknown_action: UnknownAction
 ) -> Callable[[Document], Iterator[Problem]]:
     """Return a function that yields, for one document, the findings that prevent activation.
 
     Such a finding widens an allow or weakens a deny.
     """
-    # Imported here, because lint is needed for an activation only: `import camguard` does not load it.
-    from camguard.lint import CatalogView, errors  # noqa: PLC0415
-
-    catalog = CatalogView(index)
+    from camguard.lint import errors  # noqa: PLC0415 - as in build_bundle
 
     def problems(document: Document) -> Iterator[Problem]:
         for finding in errors(document, catalog, ip_support=ip_support):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from camguard.catalog.model import Catalog
 from camguard.engine.call import Call
@@ -15,12 +16,16 @@ from camguard.engine.remediation import Change, nearest_changes
 from camguard.policy.model import Policy
 from camguard.policy.resources import Owner
 
+if TYPE_CHECKING:  # lint is loaded for an activation only
+    from camguard.lint.granting_nothing import GrantsNothing
+
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Bundle:
     """One immutable state of everything that a decision depends on. One request uses one bundle.
 
     revision: hex SHA-256 of the content that the bundle was built from.
+    granting_nothing: the policies that can grant nothing here, and why; empty where that was not looked for.
     decide: returns whether a call passes, and why; raises nothing. It is the bound method of the evaluator,
         so that a decision costs one function call.
     """
@@ -30,6 +35,7 @@ class Bundle:
     policies: Mapping[str, Policy]
     people: Principals
     evaluator: Evaluator
+    granting_nothing: tuple[GrantsNothing, ...] = ()
     decide: Callable[[Call], Decision] = field(init=False)
 
     def __post_init__(self) -> None:

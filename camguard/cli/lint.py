@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,9 +18,19 @@ from camguard.engine.principals import Principals, read_principals
 from camguard.errors import BundleError, PolicyError, Problem
 from camguard.exit_codes import Exit
 from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, display_path, read_file
-from camguard.lint import CatalogView, Finding, Severity, lint, lint_attachments
+from camguard.lint import (
+    CatalogView,
+    Finding,
+    GrantsNothing,
+    Severity,
+    granting_nothing,
+    lint,
+    lint_attachments,
+    table,
+)
 from camguard.policy.document import Document as Policy
 from camguard.policy.document import parse_document
+from camguard.policy.model import Policy as PolicyDocument
 from camguard.settings import EnforcementSettings
 from camguard.settings.load import require_supported
 from camguard.strict_json import read_json
@@ -62,9 +72,20 @@ def run(args: argparse.Namespace) -> Exit:
     for path in paths:
         files.lint(path)
     findings = files.findings
-    listed = {"findings": [asdict(finding) for finding in findings]}
+    idle = granting_nothing(
+        files.documents,
+        files.catalog,
+        ip_support=enforcement.ip_support,
+        unknown_action=enforcement.unknown_action,
+    )
+    listed = {
+        "findings": [asdict(finding) for finding in findings],
+        "granting_nothing": [
+            {"policy": row.policy, "why": dict(zip(row.why, map(list, row.of), strict=True))} for row in idle
+        ],
+    }
     document = sarif(findings, files.texts) if args.format == "sarif" else listed
-    show(args.format, document, lambda document: render(document, files.policies))
+    show(args.format, document, lambda document: render(document, files.policies, idle))
     if not files.policies:
         note("no policy was found")
         return Exit.USAGE
@@ -75,13 +96,14 @@ def run(args: argparse.Namespace) -> Exit:
 class _Files:
     """The files that were read so far, and the findings in them.
 
-    policies: the number of policies among the files. texts: the text of each file, by its name in findings.
+    policies: the number of policies among the files. documents: those that load. texts: the text of each file, by its name in findings.
     """
 
     def __init__(self, catalog: CatalogView, enforcement: EnforcementSettings) -> None:
         self.catalog = catalog
         self.enforcement = enforcement
         self.policies = 0
+        self.documents: list[PolicyDocument] = []
         self.findings: list[Finding] = []
         self.texts: dict[str, str] = {}
 
@@ -107,6 +129,7 @@ class _Files:
         except PolicyError as error:
             self.findings += map(broken, error.problems)
             return None
+        self.documents.append(policy.policy)
         self.findings += lint(
             policy,
             self.catalog,
@@ -139,12 +162,14 @@ def broken(problem: Problem) -> Finding:
     return Finding(problem.code, Severity.ERROR, problem.where, problem.message)
 
 
-def render(document: Document, policies: int) -> Iterator[str]:
-    """Yield a line for each finding, what to write instead below it, then the totals."""
+def render(document: Document, policies: int, idle: Sequence[GrantsNothing] = ()) -> Iterator[str]:
+    """Yield a line for each finding, what to write instead below it, the idle policies, then the totals."""
     for finding in document["findings"]:
         word = paint(f"{finding['severity']:<7}", _STYLES[finding["severity"]])
         yield f"{word} {finding['where']}: {finding['message']} [{finding['code']}]"
         if finding["instead"]:
             yield f"        instead: {finding['instead']}"
+    if idle:
+        yield from ("policies that can grant nothing here:", *table(idle))
     count = Counter(finding["severity"] for finding in document["findings"])
     yield f"{policies} policies: {count[Severity.ERROR]} errors, {count[Severity.WARNING]} warnings"

@@ -79,6 +79,10 @@ def check(settings: Settings) -> Exit:
         f"good: revision {bundle.revision[:12]}, {bundle.statement_count} statements, "
         f"{len(bundle.people.layers)} principals, {len(bundle.catalog.actions)} actions"
     )
+    if bundle.granting_nothing:
+        from camguard.lint import table  # noqa: PLC0415 - loaded for an activation only
+
+        note("policies that can grant nothing here:", *table(bundle.granting_nothing))
     return Exit.OK
 
 

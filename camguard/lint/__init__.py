@@ -6,6 +6,7 @@ Loaded for an activation and by the command line only, never on the path of a ca
 from camguard.lint.catalog_view import CatalogView
 from camguard.lint.check_attachments import lint_attachments
 from camguard.lint.codes import CODES, Code, Finding, Severity, found
+from camguard.lint.granting_nothing import GrantsNothing, granting_nothing, table
 from camguard.lint.run import errors, lint
 
 __all__ = [
@@ -13,9 +14,12 @@ __all__ = [
     "CatalogView",
     "Code",
     "Finding",
+    "GrantsNothing",
     "Severity",
     "errors",
     "found",
+    "granting_nothing",
     "lint",
     "lint_attachments",
+    "table",
 ]
