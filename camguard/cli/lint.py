@@ -96,7 +96,8 @@ def run(args: argparse.Namespace) -> Exit:
 class _Files:
     """The files that were read so far, and the findings in them.
 
-    policies: the number of policies among the files. documents: those that load. texts: the text of each file, by its name in findings.
+    policies: the number of policies among the files. documents: those that load. texts: the text of each
+    file, by its name in findings.
     """
 
     def __init__(self, catalog: CatalogView, enforcement: EnforcementSettings) -> None:

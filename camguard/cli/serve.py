@@ -82,7 +82,8 @@ def check(settings: Settings) -> Exit:
     if bundle.granting_nothing:
         from camguard.lint import table  # noqa: PLC0415 - loaded for an activation only
 
-        note("policies that can grant nothing here:", *table(bundle.granting_nothing))
+        for line in ("policies that can grant nothing here:", *table(bundle.granting_nothing)):
+            note(line)
     return Exit.OK
 
 

@@ -47,13 +47,15 @@ def asked_instead(known: KnownServices, pattern: ActionPattern) -> tuple[str, ..
 
 def _asked_elsewhere(known: KnownServices, pattern: ActionPattern) -> list[str]:
     """Return the actions of a pattern, `label:Name`, that a deny of it blocks without naming them."""
-    found_names = []
-    for key in known.asks:
-        label, _, name = key.partition(":")
-        if label == pattern.service and name != STAR and star_match(pattern.name, name):
-            if key not in known.asked(label, name):
-                found_names.append(key)
-    return found_names
+    rows = ((key, *key.split(":")) for key in known.asks)
+    return [
+        key
+        for key, label, name in rows
+        if label == pattern.service
+        and name != STAR
+        and star_match(pattern.name, name)
+        and key not in known.asked(label, name)
+    ]
 
 
 def host_labels(view: StatementView) -> Iterator[Finding]:
@@ -79,7 +81,7 @@ def host_labels(view: StatementView) -> Iterator[Finding]:
                 yield found("CG213", pattern.where, message)
     for resource in view.statement.patterns:
         whole = known.whole(resource.service) if resource.service in labels else None
-        if whole is not None:
+        if whole is not None and known.asks[f"{resource.service}:{STAR}"].sure:
             message = f"no resource is called after {resource.service}, the host label of {whole}"
             outcome = "grants nothing" if view.allows else "blocks in doubt"
             yield found("CG213", resource.where, f"{message}, so this entry {outcome}", f"qcs::{whole}:…")

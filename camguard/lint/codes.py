@@ -93,7 +93,8 @@ _ROWS = (
     Code("CG212", _W, "service without a page",
          "The service is known, but the catalog has no page and no names of it (CAM 4, DEC-67)."),
     Code("CG213", _W, "host label instead of the CAM name",
-         "Policies are asked for the CAM name. An allow of the label is ignored, a deny of it applies (DEC-68)."),
+         "Policies are asked for the CAM name. An allow of the label is ignored, a deny of it applies"
+         " (DEC-68)."),
     Code("CG301", _W, "allow of a resource for actions without resources",
          "CAM authorizes an operation-level action on `*` only, so this grants nothing (CAM 11.2, DEC-45)."),
     Code("CG302", _W, "deny of a resource that blocks the whole action",

@@ -84,7 +84,9 @@ def _row(policy: Policy, catalog: CatalogView, ip_support: str, unknown_action: 
     return GrantsNothing(policy.id, tuple(reasons), tuple(tuple(found[why]) for why in reasons))
 
 
-def _why(view: StatementView) -> tuple[str, list[str]] | None:
+def _why(  # noqa: PLR0911 - one reason after the other
+    view: StatementView,
+) -> tuple[str, list[str]] | None:
     """Return why an allow grants nothing, and of what; None where it may grant something."""
     catalog, patterns = view.catalog, view.statement.actions
     listed = catalog.index.catalog

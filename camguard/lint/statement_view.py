@@ -138,7 +138,7 @@ def blocked_without_resource(statement: Statement, named: NamedActions, catalog:
 
 
 def blocked_without_page(statement: Statement, named: NamedActions, catalog: CatalogView) -> int:
-    """Return the actions of which only the name is known that a deny on specific resources blocks (DEC-67)."""
+    """Return the actions without a page that a deny on specific resources blocks (DEC-67)."""
     names = named.either & catalog.names_only
     if not names or statement.any_resource:
         return 0
