@@ -40,6 +40,8 @@ _NUMBERS = (
 )
 SECTIONS = tuple(f"CAM {number}" for number in _NUMBERS)
 DECISIONS = tuple(f"DEC-{number}" for number in (*range(1, 38), *range(39, 49), 54))
+LABELED = ("DEC-67", "DEC-68")
+LABELS = {key.partition(":")[0] for key in catalogs()["known"]["asks"]}  # of hosts, which a deny may name
 UNKNOWNS = tuple(f"U{number}" for number in range(1, 10))
 
 CASES = raw_cases()
@@ -47,7 +49,7 @@ COUNTED = Counter(rule_of(case) for _, case in CASES)
 KINDS = ({"call", "policies"}, {"document"}, {"policies"})
 
 
-@pytest.mark.parametrize("rule", [*SECTIONS, *DECISIONS, *UNKNOWNS])
+@pytest.mark.parametrize("rule", [*SECTIONS, *DECISIONS, *LABELED, *UNKNOWNS])
 def test_each_rule_has_several_cases(rule: str) -> None:
     assert COUNTED[rule] >= 2
 
@@ -115,7 +117,8 @@ def test_policies_of_decisions_load() -> None:
     for case in decision_cases():
         for text in [*case.policies.values(), case.call["session"]]:
             assert text is None or oracle.validate(text) == [], case.id
-        assert oracle.misspelt_denies(catalogs()["main"], case.policies) == [], case.id
+        misspelt = oracle.misspelt_denies(catalogs()["main"], case.policies)
+        assert [name for name in misspelt if name.partition(":")[0] not in LABELS] == [], case.id
 
 
 def test_every_file_describes_itself_and_is_read() -> None:

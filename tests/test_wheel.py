@@ -66,6 +66,7 @@ def test_no_key_is_packed(wheel: Path) -> None:
     assert "camguard/_starter/requests.sh" in names
     assert "camguard/_starter/bundle/tests/art.toml" in names
     assert "camguard/_starter/catalog/aiart.json" in names
+    assert "camguard/_starter/services.json" in names
     assert "camguard/py.typed" in names
     assert {"camguard/policy/SEMANTICS.md", "camguard/request/THREATS.md"} <= {*names}, "comments cite them"
 

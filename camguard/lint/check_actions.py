@@ -57,7 +57,7 @@ def _no_service(view: StatementView, pattern: ActionPattern) -> Finding:
     missing = f"the catalog does not contain the service {service!r}"
     if view.allows:
         return found("CG204", where, f"{missing}, so this entry grants nothing", near)
-    listed = view.catalog.index.catalog.known.services  # an unknown name is then a misspelt one (DEC-55)
+    listed = view.catalog.index.catalog.known.services  # an unknown name is then a misspelt one (CAM 4.7)
     if (
         not near and not listed and pattern.name == STAR
     ):  # calls of a service that the catalog lacks are refused anyway

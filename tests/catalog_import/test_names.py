@@ -1,4 +1,4 @@
-"""Name-only entries: what is read from client packages and lists, and how pages and names replace each other."""
+"""Name-only entries: what is read from client packages and lists, and what replaces what."""
 
 from __future__ import annotations
 

@@ -123,6 +123,21 @@ GOOD = [
     pytest.param('[gateway]\nlisten = "localhost:80"', "gateway.listen", "localhost:80", id="a name"),
     pytest.param('[gateway]\nadmin = ""', "gateway.admin", None, id="no admin listener"),
     pytest.param(
+        '[hosts]\naliases = {volumes = "cvm"}', "hosts.aliases", {"volumes": "cvm"}, id="DEC-68 an alias"
+    ),
+    pytest.param(
+        '[hosts]\nshared = ["Gateway.Corp.example"]\nshared_by = "header"',
+        "hosts.shared",
+        ["gateway.corp.example"],
+        id="T123 a shared host",
+    ),
+    pytest.param(
+        '[hosts]\nshared = ["gateway.corp.example"]\n[upstream]\naiart = "echo"',
+        "hosts.shared_by",
+        "upstream",
+        id="T123 a shared host and a service with an upstream of its own",
+    ),
+    pytest.param(
         '[upstream]\naiart = "https://h.example:8443/"',
         "upstream.aiart",
         "https://h.example:8443",
@@ -189,6 +204,26 @@ BAD = [
         "[policy]\npoll_seconds = -1", "#/policy/poll_seconds: -1 is not a number", id="negative seconds"
     ),
     pytest.param(
+        '[hosts]\nroots = ["corp.example"]\nshared = ["ok.example", "gateway.corp.example"]',
+        "#/hosts/shared/1: gateway.corp.example names the service gateway by hosts.roots",
+        id="T123 a shared host that names a service",
+    ),
+    pytest.param(
+        '[hosts]\nshared = ["gateway.ai.tencentcloudapi.cn"]\nshared_by = "header"',
+        "#/hosts/shared/0: gateway.ai.tencentcloudapi.cn names the service gateway",
+        id="T123 a shared host that is a form of a host of the vendor",
+    ),
+    pytest.param(
+        '[hosts]\nshared = ["gateway.corp.example"]',
+        "#/hosts/shared: needs an upstream for each service",
+        id="T123 a shared host and one upstream for all services",
+    ),
+    pytest.param(
+        '[identity]\nheader = "x-camguard-service"',
+        "#/identity/header: 'x-camguard-service' is a reserved header",
+        id="T123 the header that names the service",
+    ),
+    pytest.param(
         "[policy]\npoll_seconds = 10\nmax_age_seconds = 5",
         "#/policy/max_age_seconds: is below poll_seconds",
         id="an age that every poll exceeds",
@@ -208,6 +243,26 @@ BAD = [
     ),
     pytest.param(
         '[gateway]\nadmin_hosts = ["*"]', "#/gateway/admin_hosts/0: '*' is not a domain name", id="any name"
+    ),
+    pytest.param(
+        '[hosts]\naliases = {Volumes = "cvm"}',
+        "#/hosts/aliases/Volumes: 'Volumes' is not a host label",
+        id="DEC-68 an alias in capitals",
+    ),
+    pytest.param(
+        "[hosts]\naliases = {volumes = 1}",
+        "#/hosts/aliases/volumes: 1 is not a service",
+        id="DEC-68 an alias for a number",
+    ),
+    pytest.param(
+        '[hosts]\naliases = {cvm = "cvm"}',
+        "#/hosts/aliases/cvm: names itself",
+        id="DEC-68 an alias for itself",
+    ),
+    pytest.param(
+        "[hosts]\naliases = []",
+        "#/hosts/aliases: a list is not a table",
+        id="DEC-68 aliases that are a list",
     ),
     pytest.param("[hosts]\nroots = []", "#/hosts/roots: must list at least one domain", id="no domain"),
     pytest.param(
