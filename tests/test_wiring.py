@@ -14,6 +14,7 @@ from camguard import Call
 from camguard.errors import SettingsError
 from camguard.settings import Settings, load_settings
 from camguard.wiring import assemble
+from tests.company import document
 
 KEYS = {"AKIDEXAMPLE": {"secret_key": "EXAMPLE-SECRET-KEY-0000000000000", "principal": "uin/100000000101"}}
 
@@ -126,3 +127,16 @@ def test_keys_are_looked_at_whenever_policies_are(folder: Path, caplog: pytest.L
     parts.store.reload()
     assert "the last good keys stay in use" in caplog.text
     assert KEYS["AKIDEXAMPLE"]["secret_key"] not in caplog.text
+
+
+def test_policies_that_can_grant_nothing_are_logged_once(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    policy = folder / "bundle/policies/idle.json"
+    policy.write_text(document({"action": "cvm:*"}))
+    with caplog.at_level(logging.INFO, "camguard"):
+        store = assemble(settings(folder)).store
+        policy.write_text(document({"action": "cvm:Stop*"}))
+        store.reload()
+    tables = [each.getMessage() for each in caplog.records if "can grant nothing" in each.getMessage()]
+    assert tables == ["policies that can grant nothing here:\n  idle  no page: cvm"]

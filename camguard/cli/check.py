@@ -74,8 +74,10 @@ def add_call(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Exit:
     """Print the decision about the call that the arguments describe."""
     bundle = read_bundle(find_inputs(args))
-    entry = bundle.catalog.actions.get(args.action)
-    if entry and entry.granularity is Granularity.RESOURCE and entry.resources and not args.resource:
+    traits = bundle.evaluator.traits(args.action)
+    entries = [asked.entry for asked in traits.asked] if traits else []
+    entry = next((each for each in entries if each.granularity is Granularity.RESOURCE), None)
+    if entry and entry.resources and not args.resource:
         complain(f"{args.action} is authorized per resource: give --resource like {entry.resources[0]}")
         return Exit.USAGE
     call = read_call(args, bundle)
@@ -83,8 +85,7 @@ def run(args: argparse.Namespace) -> Exit:
     if decision.reason in NO_ACTION:
         note(f"no action {call.action!r}{meant(nearest_actions(bundle.catalog, call.action, 2))}")
     document = describe(bundle, call, decision)
-    traits = bundle.evaluator.traits(call.action)
-    document["asked"] = [asked.entry.id for asked in traits.asked] if traits else []
+    document["asked"] = [each.id for each in entries]
     if args.explain:
         why = bundle.explain(call)
         document["explanation"] = describe_why(why, bundle.nearest_changes(call, why))

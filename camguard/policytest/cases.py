@@ -171,8 +171,10 @@ def _read_test(reader: _Reader, raw: Any, at: str, names: Mapping[str, Values], 
         for key in DIMENSIONS
     }
     for action in spread["actions"] if STAR in spread["resources"] else ():
-        entry = reader.bundle.catalog.actions[action]
-        if entry.granularity is Granularity.RESOURCE and entry.resources:
+        traits = reader.bundle.evaluator.traits(action)
+        entries = [asked.entry for asked in traits.asked] if traits else []
+        entry = next((each for each in entries if each.granularity is Granularity.RESOURCE), None)
+        if entry is not None and entry.resources:
             hint = f"give the test `resources` like {entry.resources[0]}"
             reader.wrong(f"{at}, resources", f"{action} is authorized per resource: {hint}")
     default = _read_expectation(reader, {**table, "decision": table.get("default")}, at, "default")
@@ -250,6 +252,9 @@ def _principal(reader: _Reader, text: str, value: Any, at: str) -> Iterator[tupl
 def _actions(reader: _Reader, _text: str, value: Any, at: str) -> Iterator[tuple[str, str]]:
     actions = reader.bundle.catalog.actions
     found = [action for action in actions if star_match(value, action)]
+    traits = reader.bundle.evaluator.traits(value)
+    if not found and traits is not None and traits.in_catalog:  # by the label of its host (DEC-68)
+        found = [value]
     if not found:
         what = "action fits" if STAR in value else "action is called"
         reader.wrong(at, f"no {what} {value!r}{nearest(value, actions)}")
