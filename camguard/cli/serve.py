@@ -79,11 +79,6 @@ def check(settings: Settings) -> Exit:
         f"good: revision {bundle.revision[:12]}, {bundle.statement_count} statements, "
         f"{len(bundle.people.layers)} principals, {len(bundle.catalog.actions)} actions"
     )
-    if bundle.granting_nothing:
-        from camguard.lint import table  # noqa: PLC0415 - loaded for an activation only
-
-        for line in ("policies that can grant nothing here:", *table(bundle.granting_nothing)):
-            note(line)
     return Exit.OK
 
 
