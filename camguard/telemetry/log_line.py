@@ -19,7 +19,7 @@ from camguard.telemetry.record import Record
 
 LINE_BYTES = 4096  # line break included; a pipe takes as many bytes in one piece (PIPE_BUF)
 TEXT_BYTES = 256  # of an escaped text, without quotes
-LIST_BYTES = 640  # of an escaped list, with brackets
+LIST_BYTES = 608  # of an escaped list, with brackets
 CUT = "..."  # ends a text or a list that was cut
 KEYS = (
     *("time", "id", "listener", "mode", "decision", "reason", "principal", "secret_id", "service", "action"),

@@ -204,8 +204,8 @@ BAD = [
         "[policy]\npoll_seconds = -1", "#/policy/poll_seconds: -1 is not a number", id="negative seconds"
     ),
     pytest.param(
-        '[hosts]\nroots = ["corp.example"]\nshared = ["ok.example", "gateway.corp.example"]',
-        "#/hosts/shared/1: gateway.corp.example names the service gateway by hosts.roots",
+        '[hosts]\nroots = ["x.example"]\nshared = ["ok.example", "gw.x.example"]\nshared_by = "header"',
+        "#/hosts/shared/1: gw.x.example names the service gw by hosts.roots",
         id="T123 a shared host that names a service",
     ),
     pytest.param(
