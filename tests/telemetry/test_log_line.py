@@ -127,7 +127,6 @@ FIELDS = (
     "secret_id",
     "service",
     "action",
-    "cam_action",
     "peer",
     "request_id",
     "listener",
@@ -183,9 +182,11 @@ def test_the_worst_of_all_is_one_short_line() -> None:
     decision = Decision(Reason.UNDETERMINED_DENY, (worst,) * 1000)
     changes: dict[str, Any] = dict.fromkeys(FIELDS, worst)
     changes |= {"source_ip": (1 << 32) + (1 << 128) - 1, "resources": (worst,) * 1000, "revision": worst}
+    changes["cam_action"] = ",".join(["a" * 63 + ":" + "B" * 64] * 4)
     record = record_of(entry, decision=decision, candidate=decision, duration=1e9, **changes)
     found = read(log_line(record, 599))
     assert len(found["principal"].encode("ascii", "backslashreplace")) <= TEXT_BYTES
+    assert (len(found["cam_action"]), found["cam_action"][-3:]) == (192, "...")
 
 
 @given(
