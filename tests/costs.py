@@ -45,7 +45,7 @@ class Held:
 
 @dataclass(frozen=True)
 class ClientRequest:
-    """A request: header lines beside the usual ones or in their place, query and body.
+    """A request: method, header lines beside the usual ones or in their place, query and body.
 
     v1: the lines that belong to TC3 are left out.
     """
@@ -55,13 +55,16 @@ class ClientRequest:
     body: bytes = b"{}"
     client: tuple[str, int] = (_OWN.decode(), 40000)
     v1: bool = False
+    method: str = "POST"
 
     def as_received(self) -> stage.Request:
         """Return the request as a server hands it over."""
         own = {name for name, _ in self.lines}
         usual = [line for line in _WORDS.items() if not (self.v1 and line[0].startswith(b"x-tc-"))]
         lines = (*(line for line in usual if line[0] not in own), *self.lines)
-        return stage.Request(lines=lines, query=self.query, chunks=(self.body,), client=self.client)
+        return stage.Request(
+            lines=lines, query=self.query, chunks=(self.body,), client=self.client, method=self.method
+        )
 
 
 def _lines(name: bytes, value: bytes, times: int) -> tuple[tuple[bytes, bytes], ...]:
@@ -80,6 +83,13 @@ def _form_v1(more: bytes, query: bytes = b"") -> ClientRequest:
 
 def _signed(body: bytes, authorization: bytes = _UNKNOWN, kind: bytes = b"application/json") -> ClientRequest:
     return ClientRequest(((b"authorization", authorization), (b"content-type", kind)), body=body)
+
+
+def _signed_query(query: bytes) -> ClientRequest:
+    """Return a GET whose signature is not good, to a host that clients sign in four ways."""
+    host = signing.HOST.title().encode() + b":80"
+    lines = ((b"authorization", _UNKNOWN), (b"content-type", _FORM), (b"host", host))
+    return ClientRequest(lines, query, b"", method="GET")
 
 
 def _numbered(piece: bytes, count: int, between: bytes = b"&") -> bytes:
@@ -128,6 +138,12 @@ REQUESTS: Mapping[str, ClientRequest] = {
     "Authorization: 1,000 signed headers": _signed(
         b"{}", signing.authorization("0" * 64, names=";".join(f"a{at:03}" for at in range(400))).encode()
     ),
+    "Authorization: blanks": ClientRequest(
+        ((b"authorization", _UNKNOWN.replace(b", ", b" " * 8000 + b", ")),)
+    ),
+    "signed query of tildes, unknown key": _signed_query(b"A=" + b"~" * 32_000),
+    "signed query of 900 tildes, unknown key": _signed_query(_numbered(b"A#=~", 900)),
+    "signed query of names with tildes, unknown key": _signed_query(_numbered(b"A#~=~", 900)),
     "query: & 997 times": ClientRequest(query=b"&" * 997),
     "query: & 32,000 times": ClientRequest(query=b"&" * 32000),
     "query: names that expand": ClientRequest(query=_numbered(_ODD_ESCAPED * 3 + b"#", 900)[:32000]),

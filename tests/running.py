@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import socketserver
+import ssl
 import subprocess
 import sys
 import threading
@@ -162,10 +163,11 @@ def running(folder: Path, **overrides: str) -> Iterator[Gateway]:
 class Front:
     """Stand in for the company's load balancer: passes bytes on and says where they came from.
 
-    addresses: what it says, may be changed between requests. requests: heads that passed.
+    address: what it says, may be changed between requests. tls: key and certificate, where it takes https.
+    heads: those that passed.
     """
 
-    def __init__(self, address: str, gateway: int) -> None:
+    def __init__(self, address: str, gateway: int, *, tls: Path | None = None) -> None:
         self.address = address
         self.gateway = gateway
         self.heads: list[bytes] = []
@@ -177,6 +179,10 @@ class Front:
 
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Connection)
         self._server.daemon_threads = True
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.port: int = self._server.server_address[1]
 
     def passes(self, client: socketserver.StreamRequestHandler) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from camguard.authn.authenticator import Caller, authenticator
 from camguard.authn.credentials import parse_keys
+from camguard.enforcement.guard import Guard
 from camguard.middleware import CamguardMiddleware
 from camguard.request.head import HeadRules, RequestHead, read_head
 from camguard.request.params import parse_params
@@ -94,11 +96,13 @@ class Application:
         await respond(send, b"ok")
 
 
-def call(capture: Capture, parts: Components, clock: Clock) -> tuple[Application, bytes]:
+def call(
+    capture: Capture, parts: Components, clock: Clock, guard: Guard | None = None
+) -> tuple[Application, bytes]:
     """Return the application behind the guard, and the body of the answer."""
     clock.now = capture.time + 1.0
     application = Application()
-    middleware = CamguardMiddleware(application, guard=parts.guard)
+    middleware = CamguardMiddleware(application, guard=guard or parts.guard)
     scope = {**capture.scope, "headers": list(capture.scope["headers"]), "client": ("127.0.0.1", 50000)}
     return application, asyncio.run(request(middleware, scope, capture.body)).body
 
@@ -121,8 +125,7 @@ def test_signed_call_reaches_the_application_and_still_verifies_there(
     assert application.scope["query_string"] == capture.scope["query_string"]
     head = read_head(application.scope, HeadRules(settings))
     assert isinstance(head, RequestHead)
-    form = dict(capture.scope["headers"]).get(b"content-type", b"").startswith(b"application/x-www-form")
-    raw = application.body if form and head.method == "POST" else head.query
+    raw = application.body if capture.form else head.query
     params = parse_params(raw, 1000, rejection("body_malformed"))
     assert isinstance(params, tuple)
     identify = authenticator(settings.identity, parts.keys)
@@ -131,10 +134,64 @@ def test_signed_call_reaches_the_application_and_still_verifies_there(
     assert again.signature == "valid"
 
 
+def with_lines(capture: Capture, name: bytes, change: Callable[[bytes], bytes]) -> Capture:
+    lines = [(each, change(value) if each == name else value) for each, value in capture.scope["headers"]]
+    return capture._replace(scope={**capture.scope, "headers": lines})
+
+
+def with_params(capture: Capture, raw: bytes) -> Capture:
+    if capture.form:
+        return capture._replace(body=raw)
+    return capture._replace(scope={**capture.scope, "query_string": raw})
+
+
+def other_letter(value: bytes, at: int) -> bytes:
+    """Return a text with one letter or digit changed into another one."""
+    other = b"a" if value[at : at + 1] != b"a" else b"b"
+    return value[:at] + other + value[at + 1 :]
+
+
+def altered(capture: Capture) -> Iterator[tuple[str, Capture]]:
+    """Yield a capture with one byte of its body, action and signature changed."""
+    headers = dict(capture.scope["headers"])
+    if b"authorization" in headers:
+        body = capture.body
+        if body:
+            for at in (0, len(body) // 2, len(body) - 1):
+                changed = body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
+                yield f"byte {at} of the body", capture._replace(body=changed)
+        yield "action", with_lines(capture, b"x-tc-action", lambda value: other_letter(value, 3))
+        yield (
+            "signature",
+            with_lines(capture, b"authorization", lambda value: other_letter(value, len(value) - 1)),
+        )
+        return
+    raw = capture.params()
+    for name in (b"Action=", b"Signature="):
+        yield name.decode(), with_params(capture, other_letter(raw, raw.index(name) + len(name) + 3))
+
+
+@pytest.mark.parametrize("capture", [each for each in ALL if expected(each) == "signed"], ids=str)
+def test_t74_t135_a_copy_passes_as_often_as_it_comes_and_an_altered_one_never(
+    capture: Capture, parts: Components, settings: Settings, clock: Clock
+) -> None:
+    """With `bind_signatures`: no official client signs its action with TC3."""
+    identity = replace(settings.identity, bind_signatures=True)
+    guard = Guard(settings, parts.store, authenticator(identity, parts.keys), clock=clock)
+    for _ in range(3):
+        assert call(capture, parts, clock, guard)[1] == b"ok"
+    for what, copy in altered(capture):
+        application, answer = call(copy, parts, clock, guard)
+        assert application.scope is None, what
+        assert json.loads(answer)["Response"]["Error"]["Code"].startswith(("AuthFailure.", "Invalid")), what
+    assert call(capture, parts, clock, guard)[1] == b"ok"
+
+
 CODES = {
     "auth_malformed": "AuthFailure.InvalidAuthorization",
     "host_invalid": "InvalidRequest",
     "path_not_allowed": "UnsupportedProtocol",
+    "service_conflict": "InvalidParameter",
     "service_unknown": "NoSuchProduct",
     "signature_invalid": "AuthFailure.SignatureFailure",
     "signature_v1_ambiguous": "AuthFailure.SignatureFailure",
@@ -151,4 +208,4 @@ def test_call_that_is_no_good_gets_the_code_that_its_client_knows(
 
 
 def test_keys_of_the_captures_are_good() -> None:
-    assert len(parse_keys(KEYS, "keys.json")) == 2
+    assert len(parse_keys(KEYS, "keys.json")) == 4

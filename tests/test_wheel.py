@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ import pytest
 pytestmark = pytest.mark.heavy
 
 ALICE = ("--principal", "alice", "--action", "aiart:TextToImage")
-RUNTIME = {"camguard", "starlette", "cachetools", "prometheus-client"}
+RUNTIME = {"camguard-gateway", "starlette", "cachetools", "prometheus-client"}
 # What an installer brings, what starlette needs.
 BESIDE = {"pip", "setuptools", "anyio", "idna", "sniffio", "typing-extensions"}
 
@@ -68,7 +69,20 @@ def test_no_key_is_packed(wheel: Path) -> None:
     assert "camguard/_starter/catalog/aiart.json" in names
     assert "camguard/_starter/services.json" in names
     assert "camguard/py.typed" in names
-    assert {"camguard/policy/SEMANTICS.md", "camguard/request/THREATS.md"} <= {*names}, "comments cite them"
+    pages = {f"camguard/{page}.md" for page in ("policy/SEMANTICS", "request/THREATS", "request/CLIENTS")}
+    assert pages <= {*names}, "comments cite them"
+
+
+def test_the_distribution_has_a_name_of_its_own(wheel: Path, repository: Path) -> None:
+    assert wheel.name in (repository / "README.md").read_text(encoding="utf-8")
+    archive = ZipFile(wheel)
+    (path,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    facts = email.message_from_bytes(archive.read(path))
+    assert facts["Name"] == "camguard-gateway"
+    assert facts["License-Expression"] == "Apache-2.0"
+    assert facts["Author"] or facts["Author-email"]
+    assert "Typing :: Typed" in facts.get_all("Classifier", [])
+    assert facts.get_payload(), "the description is the README"
 
 
 def test_three_packages_are_enough(plain: Path) -> None:
@@ -96,7 +110,7 @@ def test_serve_without_its_extra_says_what_to_install(plain: Path, tmp_path: Pat
     argv = [str(plain / "camguard"), "serve", "--config", str(tmp_path / "camguard/camguard.toml")]
     done = subprocess.run(argv, capture_output=True, text=True, cwd="/", check=False)
     assert done.returncode not in (0, 2)
-    assert "camguard[serve]" in done.stderr
+    assert "distribution camguard-gateway" in done.stderr
     assert "Traceback" not in done.stderr
 
 

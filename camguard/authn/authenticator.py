@@ -65,7 +65,7 @@ CLAIMED: Final = (
     "principal whose secret id it knows, unless the upstream verifies the signature."
 )
 
-_NAMED_SECRET_ID = re.compile(rf"TC3-HMAC-SHA256 Credential=({SECRET_ID.pattern})/".encode())
+_NAMED_SECRET_ID = re.compile(rf"TC3-HMAC-SHA256 {{1,8}}Credential=({SECRET_ID.pattern})/".encode())
 _BINDINGS: Final = 65_536  # T105: some 36 MiB when full
 
 _MISSING: Final = rejection("principal_missing")
@@ -311,12 +311,13 @@ def _carries_v1_anywhere(head: RequestHead, params: Params) -> bool:
 
 
 def _binding(head: RequestHead, service: str | None, body: bytes | None) -> Binding:
-    """Return what a signature is bound to: everything that decides and that it does not cover.
+    """Return what a signature is bound to: everything that decides and that it does not cover (T135).
 
-    Over a shared host the service is part of the signature itself.
+    The content type is covered but for the boundary that some clients leave out (T134). Over a shared host
+    the service is part of the signature itself (T123).
     """
     unsigned_body = None if head.content_sha256 is None else sha256(body or b"").digest()
-    return service, head.action, head.version, head.region, unsigned_body
+    return service, head.action, head.version, head.region, head.content_type, unsigned_body
 
 
 def authenticator(settings: IdentitySettings, keys: KeySource | None) -> Authenticator:

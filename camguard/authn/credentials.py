@@ -80,7 +80,8 @@ class SigningKey(NamedTuple):
     """What an access key signs with on one day for one service.
 
     access_key: None where the secret id is unknown or disabled; the signing key is then that of the decoy.
-    day: days since the epoch. scope: the credential scope as the string to sign has it.
+    day: days since the epoch. service: in lower case, as hosts name it. scope: the credential scope as the
+    string to sign has it.
     inner, outer: SHA-256 that has taken in the padded key, so that an HMAC is two copies (RFC 2104).
     """
 
@@ -133,7 +134,8 @@ class KeyRing:
     def derive(self, secret_id: bytes, day: str, service: str) -> SigningKey:
         """Return the signing key of a secret id for `day` (YYYY-MM-DD) and service.
 
-        Raises ValueError if there is no such day. Source: CAM 14.3.
+        service: the text that the client signs, in any letter case (T134). Raises ValueError if there is no
+        such day. Source: CAM 14.3.
         """
         access_key = self._access_keys.get(secret_id)
         signing = b"TC3" + self.secret_of(access_key)
@@ -143,7 +145,7 @@ class KeyRing:
         return SigningKey(
             access_key=access_key,
             day=date.fromisoformat(day).toordinal() - _EPOCH_DAY,
-            service=service,
+            service=service.lower(),
             scope=f"{day}/{service}/tc3_request".encode(),
             inner=sha256(padded.translate(_INNER)),
             outer=sha256(padded.translate(_OUTER)),

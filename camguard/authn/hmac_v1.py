@@ -6,7 +6,8 @@ without escapes. Two sets of parameters can therefore have the same signed text,
 Rule 1: parameters whose signed text could be split in another way are rejected (THREATS 3.4.3, T80).
 Rule 2: parts of a request that the signature does not cover are rejected: a query beside a form, a body
         beside a query, and the headers of TC3.
-Rule 3: a request costs the same whether its secret id is known or not (T81).
+Rule 3: one line break behind the signature is no part of it: the Ruby SDK sends its Base64 so (T124).
+Rule 4: a request costs the same whether its secret id is known or not (T81).
 """
 
 from __future__ import annotations
@@ -97,11 +98,12 @@ def _read(
     if (head.query if form else body) or not _unambiguous(params):
         return _AMBIGUOUS
     values = dict(params)
+    values["Signature"] = values.get("Signature", "").removesuffix("\n")
     digest = _METHODS.get(values.get("SignatureMethod", "HmacSHA1"))
     if (
         digest is None
         or not SECRET_ID.fullmatch(values.get("SecretId", ""))
-        or not _SIGNATURES[digest].fullmatch(values.get("Signature", ""))
+        or not _SIGNATURES[digest].fullmatch(values["Signature"])
     ):
         return _MALFORMED
     signed_at = timely(values.get("Timestamp", "").encode(), now)

@@ -2,8 +2,10 @@
 
 A TC3 signature as every official client makes it covers neither action, version nor region, so anyone
 who captures a signed request can send its signature with another action. With this setting a signature is
-bound to the first call that it is good for, and is rejected with any other call. The setting is off by
-default, because an honest client that sends one body to two actions in one second sends the same signature.
+bound to the first call that it is good for, and is rejected with any other call. It is never rejected with
+the same call again, because some clients repeat a request byte for byte after a connection was reset (T135).
+The setting is off by default, because an honest client that sends one body to two actions in one second sends
+the same signature.
 
 Each process keeps its own bindings: with several workers or instances, a signature can be bound once in each.
 """

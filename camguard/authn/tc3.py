@@ -6,15 +6,19 @@ needs no body. `verify_tc3` then compares the signature, when the body is there.
 A signature covers the text of some headers, and clients do not agree on how that text is written. The
 documentation has values in lower case and the host as it was sent. Some clients sign a content type as they
 send it, because a multipart boundary must keep its case (DEC-51); the Node SDK signs the host without its
-port. So there are up to four canonical forms of one request. Nearly every client signs `content-type;host` in
-the documented form, which is tried first, with a SHA-256 that has already taken in everything but the digest
-of the payload. If it does not fit, the other forms are tried, each that differs once. To accept any of them
-is safe: all of them say the same of the same request, and none can be made without the secret.
+port; the Ruby SDK signs `multipart/form-data` without the boundary that it sends, and the .NET SDK signs
+`%7E` in a query where it sends `~` (T134). Nearly every client signs `content-type;host` in the documented
+form, which is tried first, with a SHA-256 that has already taken in everything but the digest of the payload.
+If it does not fit, the other forms are tried, each that differs once: four for most requests, eight at most.
+To accept any of them is safe: all of them say the same of the same request, and none can be made without the
+secret. T134 says why this holds where the boundary is not signed.
 
 Rule 1: the bytes that are hashed are the bytes that go on. The query counts as received, and nothing is
         sorted anew.
 Rule 2: a request costs the same whether its secret id is known or not (T81).
 Rule 3: what is cached comes from keys and header texts, never from the fact that a signature was good (T83).
+        It is kept by the fields that were read: however many blanks stand between them, one caller takes one
+        place for each day and service (T105, T121).
 Rule 4: token and expiry are checked after the signature: only a caller who has the secret learns of them.
 """
 
@@ -41,16 +45,22 @@ SKEW: Final = 300  # seconds, both ways, inclusive
 UNSIGNED: Final = b"UNSIGNED-PAYLOAD"
 SIGNATURE_LENGTH: Final = 64  # hexadecimal digits, the end of `Authorization`
 
+# Blanks after the scheme and around commas as RFC 9110 section 11.4 has them, but at most eight, and no tab
+# (T121): the .NET SDK writes two after the scheme.
 _CREDENTIAL = re.compile(
-    rb"TC3-HMAC-SHA256 Credential=(" + of_bytes(SECRET_ID).pattern + rb")/([0-9]{4}-[0-9]{2}-[0-9]{2})/"
-    rb"([a-z0-9][a-z0-9-]{0,62})/tc3_request, SignedHeaders=([a-z0-9!#$%&'*+.^_`|~;-]{1,2048}), Signature="
+    rb"TC3-HMAC-SHA256 {1,8}Credential=(" + of_bytes(SECRET_ID).pattern + rb")/([0-9]{4}-[0-9]{2}-[0-9]{2})/"
+    rb"([A-Za-z0-9][A-Za-z0-9-]{0,62})/tc3_request {0,8}, {0,8}"
+    rb"SignedHeaders=([a-z0-9!#$%&'*+.^_`|~;-]{1,2048}) {0,8}, {0,8}Signature="
 )
 _HEX_DIGITS: Final = b"0123456789abcdef"
 _USUAL_NAMES: Final = b"content-type;host"  # what every official client signs
 _ALGORITHM: Final = b"TC3-HMAC-SHA256"
-_SIGNED_HEADERS: Final = b" SignedHeaders="
-_SIGNATURE: Final = b", Signature="
-_USUAL_END: Final = _SIGNED_HEADERS + _USUAL_NAMES + _SIGNATURE
+_SIGNED_HEADERS: Final = b"SignedHeaders="
+_USUAL_END: Final = b", SignedHeaders=content-type;host, Signature="
+# What the Ruby SDK sends and what it signs of it. body_formats.py decides which boundaries are accepted.
+_BOUNDED = re.compile(rb"(multipart/form-data)[ \t]*;[ \t]*boundary=[^;]+")
+_CONTENT_TYPE: Final = b"content-type"
+_NAME_WITH_TILDE = re.compile(rb"(?:^|&)[^&=~]*+~")
 _BLANK: Final = b" \t"
 _TIMESTAMP_LENGTH: Final = 12
 _DAY: Final = 86_400
@@ -96,6 +106,9 @@ def read_authorization(  # noqa: PLR0911 - one check after the other
         return _MALFORMED
     credential = authorization[:-SIGNATURE_LENGTH]
     cached = keys.cached(credential)
+    if cached is None:
+        credential = _plainly_spaced(credential)
+        cached = keys.cached(credential)
     signing_key = cached or _derive(credential, head, keys)
     signed_at = timely(head.timestamp, now)
     if signing_key is None:
@@ -106,7 +119,7 @@ def read_authorization(  # noqa: PLR0911 - one check after the other
         return _SERVICE
     if signing_key.day != signed_at // _DAY:
         return _INVALID
-    if cached is None and credential.endswith(_USUAL_END):
+    if cached is None and credential.endswith(_USUAL_END) and signing_key.scope.islower():
         keys.cache(credential, signing_key)
     if authorization[-SIGNATURE_LENGTH:].translate(None, _HEX_DIGITS):
         return _MALFORMED
@@ -143,7 +156,7 @@ def verify_tc3(
 def scope_service(authorization: bytes) -> str | None:
     """Return the service in the credential scope, None where `Authorization` is not well formed."""
     match = _CREDENTIAL.fullmatch(authorization[:-SIGNATURE_LENGTH])
-    return None if match is None else match[3].decode()
+    return None if match is None else match[3].decode().lower()  # T134
 
 
 def claim_tc3(head: RequestHead, service: str | None, keys: KeyRing, now: float) -> AccessKey | Rejection:
@@ -170,6 +183,14 @@ def timely(timestamp: bytes, now: float) -> int | Rejection:
         return _MALFORMED
     seconds = int(timestamp)
     return seconds if -SKEW <= now - seconds <= SKEW else _EXPIRED
+
+
+def _plainly_spaced(credential: bytes) -> bytes:
+    """Return `Authorization` without its signature as the documentation spaces it; other text as it is."""
+    match = _CREDENTIAL.fullmatch(credential)
+    if match is None:
+        return credential
+    return b"TC3-HMAC-SHA256 Credential=%b/%b/%b/tc3_request, SignedHeaders=%b, Signature=" % match.groups()
 
 
 def _derive(credential: bytes, head: RequestHead, keys: KeyRing) -> SigningKey | None:
@@ -215,12 +236,13 @@ def _fits_another_form(
     """Tell whether the signature is that of any canonical form. tried: the usual form was tried already."""
     signature = authorization[-SIGNATURE_LENGTH:]
     start = authorization.index(_SIGNED_HEADERS) + len(_SIGNED_HEADERS)
-    names = authorization[start : authorization.index(_SIGNATURE, start)]
+    names = authorization[start : authorization.index(b",", start)].rstrip(b" ")
     usual = _usual_lines(head.content_type, head.host) if tried else None  # type: ignore[arg-type]  # found
     return any(
-        _fits(signing_key, head, _canonical(head.method, head.query, lines, names), payload_digest, signature)
+        _fits(signing_key, head, _canonical(head.method, query, lines, names), payload_digest, signature)
+        for query in _canonical_queries(head)
         for lines in _canonical_forms(names, head)
-        if lines != usual
+        if lines != usual or query is not head.query
     )
 
 
@@ -243,17 +265,35 @@ def _usual_request(key: tuple[str, bytes, bytes]) -> HASH:
 _USUAL_REQUESTS: Final = BoundedCache(_usual_request, size=lambda key: len(key[1]) + len(key[2]))
 
 
+def _canonical_queries(head: RequestHead) -> tuple[bytes, ...]:
+    """Return the canonical query: as received and, for a GET with `~` in values alone, with `%7E` (T134)."""
+    query = head.query
+    if head.method != "GET" or b"~" not in query or _NAME_WITH_TILDE.search(query):
+        return (query,)
+    return query, query.replace(b"~", b"%7E")
+
+
 def _canonical_forms(names: bytes, head: RequestHead) -> Iterator[bytes]:
-    """Yield the canonical header lines as clients write them: 1, 2 or 4 forms that differ.
+    """Yield the canonical header lines as clients write them: 1 to 8 forms that differ.
 
     Values are in lower case (the documentation) or as sent (DEC-51); the host is as sent or without its port
-    (the Node SDK).
+    (the Node SDK); the content type is as sent or, where the signature covers a multipart body, without the
+    boundary (the Ruby SDK, T134).
     """
     sent = {name.lower(): value.strip(_BLANK) for name, value in head.lines}
     lines = [(name, sent[name]) for name in names.split(b";")]
     portless = [(name, value.partition(b":")[0] if name == b"host" else value) for name, value in lines]
-    forms = (_written(each, lower=lower) for each in (lines, portless) for lower in (True, False))
+    written = [lines, portless]
+    bounded = _BOUNDED.fullmatch(sent[_CONTENT_TYPE])
+    if bounded is not None and head.method == "POST" and head.content_sha256 is None:
+        written += [_with_content_type(each, bounded[1]) for each in (lines, portless)]
+    forms = (_written(each, lower=lower) for each in written for lower in (True, False))
     yield from dict.fromkeys(forms)
+
+
+def _with_content_type(lines: list[tuple[bytes, bytes]], value: bytes) -> list[tuple[bytes, bytes]]:
+    """Return header lines with another content type."""
+    return [(name, value if name == _CONTENT_TYPE else sent) for name, sent in lines]
 
 
 def _written(lines: list[tuple[bytes, bytes]], *, lower: bool) -> bytes:

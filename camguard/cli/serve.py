@@ -47,7 +47,10 @@ def run(args: argparse.Namespace) -> Exit:
     except ModuleNotFoundError as missing:
         if missing.name is None or missing.name.partition(".")[0] not in EXTRA:
             raise
-        complain(f"{missing.name} is not installed; the gateway needs: pip install 'camguard[serve]'")
+        complain(
+            f"{missing.name} is not installed, and the gateway needs it. Install the extra `serve` of the "
+            "distribution camguard-gateway, from its wheel or from a source folder: pip install '.[serve]'"
+        )
         return Exit.UNEXPECTED
     config = require_config(args.config)
     source = read_source(config)

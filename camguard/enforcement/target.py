@@ -13,6 +13,8 @@ Rule 2: grammars are closed and matched whole; nothing is trimmed, folded or dec
         the same action all go on as they came: no reader can find another action, and a signature over them
         stays whole.
 Rule 3: a target holds no part of a decision: policies, clock and signatures are consulted for each request.
+Rule 4: a version or region that is there and empty says what an absent one says, and so does the text `null`
+        in `X-TC-Region` (T122, T133). It still counts as there: beside another value it is a conflict.
 """
 
 from __future__ import annotations
@@ -61,6 +63,9 @@ _VERSION_INVALID: Final = rejection("version_invalid")
 _CONTENT_TYPE: Final = rejection("content_type")
 _CONFLICT: Final = rejection("action_conflict")
 VERSION_UNKNOWN: Final = rejection("version_unknown")
+
+_NO_REGION: Final = b"null"  # in X-TC-Region, from the Node SDK of the international site (T133)
+_ILL_FORMED: Final = b"&"  # fits no shape
 
 # The beginning of a Call: principal, action (`service:Name`) and source address.
 CallStart: TypeAlias = tuple[str, str, int | None]
@@ -192,6 +197,8 @@ class ServiceIndex:
     def _name(self, naming: Naming) -> _Named | Rejection:
         """Return what these headers name, or the first reason why the request is rejected."""
         method, host, content_type, action, version, region = naming
+        if region == _NO_REGION:
+            region = None
         service = self.service(host)
         if isinstance(service, Rejection):
             return service
@@ -201,8 +208,8 @@ class ServiceIndex:
         if announced is None and method == "POST":
             return _CONTENT_TYPE
         for value, shape, refused in (
-            (version, VERSION, _VERSION_INVALID),
-            (region, REGION, _REGION_INVALID),
+            (version or None, VERSION, _VERSION_INVALID),
+            (region or None, REGION, _REGION_INVALID),
             (action, ACTION_NAME, _ACTION_INVALID if action else _ACTION_MISSING),
         ):
             if value is not None and not shape.fullmatch(value):
@@ -223,18 +230,18 @@ class ServiceIndex:
             name,
             entry,
             found.names if found is not None else "",
-            _SERVICE_UNKNOWN if shared else self._action_id(service.name, name, entry, _text(version)),
+            _SERVICE_UNKNOWN if shared else self._action_id(service.name, name, entry, _text(version) or ""),
             None if found is None else self.templates(found),
             _text(region) or "",
             shared,
         )
 
     def _action_id(
-        self, service: str, action: str | None, entry: Action | None, version: str | None
+        self, service: str, action: str | None, entry: Action | None, version: str
     ) -> str | Rejection:
         if entry is None:
             return f"{service}:{action}"  # the engine refuses it, or judges it where the settings say so
-        fits = entry.version is None or version is None or entry.version == version
+        fits = entry.version is None or not version or entry.version == version
         return entry.id if fits else VERSION_UNKNOWN
 
     def templates(self, action: ApiAction) -> ResourceTemplates | None:
@@ -343,8 +350,13 @@ def _text(value: bytes | None) -> str | None:
 
 
 def _common(params: Params, name: str, header: bytes | None) -> bytes | None:
-    """Return the value on which parameters and header agree; ill-formed text where they differ."""
+    """Return the value on which parameters and header agree; ill-formed text where they differ.
+
+    A parameter that holds the text by which a header names no region is ill-formed, too (T133).
+    """
     values = [value.encode() for each, value in params if each == name]
+    if _NO_REGION in values:
+        return _ILL_FORMED
     if header is not None and header not in values:
         values.append(header)
     return b"&".join(values) if values else None

@@ -105,8 +105,12 @@ class Relay:
             if not caller.left:
                 await self._exchange(origin, service, scope, caller, send)
         except asyncio.CancelledError:
-            if not watch.done():
-                raise  # the server ends us, not the client
+            if not watch.done():  # the server ends this request, not the client
+                if not caller.answered:  # the call may have been executed, and must not be repeated (T135)
+                    caller.answered = True
+                    self._observer.upstream_error(service, "internal")
+                    await self._fail(scope, "internal", send)
+                raise
             task.uncancel()
         finally:
             caller.served = True

@@ -30,6 +30,7 @@ BACKLOG = 2048
 RESERVED_FILES = 128  # bundle, logs, pipes, resolver
 MOST_FILES = 65_536
 STOP_POLL_SECONDS = 0.02
+LAST_ANSWER_SECONDS = 0.5  # to write an answer of some hundred bytes to each client that waits
 
 
 class Listener:
@@ -53,7 +54,11 @@ class Listener:
         self._sweeping = asyncio.create_task(sweep(lambda: self._state.connections, self._bounds))
 
     async def stop(self, seconds: float) -> None:
-        """Accept nothing more; give requests in flight these seconds to finish, then cut them."""
+        """Accept nothing more; give requests in flight these seconds to finish, then end them.
+
+        The relay answers a call whose upstream has not answered until then (T135). An answer that has begun
+        is cut.
+        """
         await asyncio.sleep(
             0
         )  # one turn of the loop accepts what the kernel has queued; closing would reset it
@@ -64,6 +69,10 @@ class Listener:
             async with asyncio.timeout(seconds):
                 while self._state.connections or self._state.tasks:  # noqa: ASYNC110 - uvicorn keeps plain sets
                     await asyncio.sleep(STOP_POLL_SECONDS)
+        for task in tuple(self._state.tasks):
+            task.cancel()
+        if self._state.tasks:
+            await asyncio.wait(tuple(self._state.tasks), timeout=LAST_ANSWER_SECONDS)
         for connection in tuple(self._state.connections):
             connection.transport.abort()
         for task in tuple(self._state.tasks):

@@ -33,7 +33,9 @@ _V6_BRACKETED = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\](?::([0-9]{1,5}))?", re.AS
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105 - RFC 9110's word for a run of name characters
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _ELEMENT = re.compile(rf'(?:[^",]|{_QUOTED})*+')
-_PAIR = re.compile(rf"({_TOKEN})=({_TOKEN}|{_QUOTED})", re.ASCII)
+# Pairs may be empty, and blanks may stand around `;` (RFC 7239 4, T126).
+_PAIR = re.compile(rf"({_TOKEN})=({_TOKEN}|{_QUOTED})(?:[ \t]*+;[ \t;]*+|\Z)", re.ASCII)
+_EMPTY_PAIRS: Final = _BLANK + ";"
 
 INVALID: Final = rejection("client_ip_invalid")
 _TOO_LONG: Final = rejection("forwarded_too_long")
@@ -161,17 +163,16 @@ def _split_quoted(text: str) -> list[str] | None:
 
 
 def _pairs(element: str) -> Iterator[tuple[str, str] | None]:
-    """Yield the parameters of an element, None where one is not well formed."""
+    """Yield the parameters of an element but for the empty ones, None where one is not well formed."""
+    element = element.lstrip(_EMPTY_PAIRS)
     at = 0
-    while True:
+    while at < len(element):
         match = _PAIR.match(element, at)
-        yield match and (match[1].lower(), match[2])
-        if match is None or match.end() == len(element):
-            return
-        if element[match.end()] != ";":
+        if match is None:
             yield None
             return
-        at = match.end() + 1
+        yield match[1].lower(), match[2]
+        at = match.end()
 
 
 def forwarded_place(element: str) -> int | None:

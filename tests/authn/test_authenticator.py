@@ -409,6 +409,7 @@ REPLAYS = [
     pytest.param({"x_tc_action": "DeleteBudget"}, False, id="T74 another action"),
     pytest.param({"x_tc_version": "2019-01-01"}, False, id="T74 another version"),
     pytest.param({"x_tc_region": "ap-guangzhou"}, False, id="T74 a region"),
+    pytest.param({}, True, id="T135 the same request, byte for byte"),
     pytest.param({"x_tc_traceid": "2"}, True, id="another trace id"),
 ]
 
@@ -430,6 +431,35 @@ def test_replay_with_another_unsigned_body() -> None:
     assert answer(identified(authn, head, body=b"one")) == ALICE
     assert answer(identified(authn, head, body=b"one")) == ALICE
     assert identified(authn, head, body=b"two") is rejection("signature_replay")
+
+
+@pytest.mark.parametrize("blanks", [1, 2, 8])
+def test_t121_the_secret_id_of_a_refused_request_is_found_behind_blanks(blanks: int) -> None:
+    auth = WRONG.replace("SHA256 ", "SHA256" + " " * blanks)
+    assert named_secret_id(tc3_head(auth), ()) == "AKIDz8…MPLE"
+    assert named_secret_id(tc3_head(auth.replace("SHA256 ", "SHA256" + " " * 8)), ()) == (
+        "AKIDz8…MPLE" if blanks == 1 else None
+    )
+
+
+# One signature over `multipart/form-data`; content types with which it comes, the last one's answer
+UNBOUNDED = "multipart/form-data"
+TYPES = [
+    pytest.param(["; boundary=a", "; boundary=a"], ALICE, id="T135 the same again"),
+    pytest.param(["; boundary=a", "; boundary=b"], "signature_replay", id="T134 another boundary"),
+    pytest.param(
+        ["; boundary=a", ";boundary=a"], "signature_replay", id="T134 the boundary spelled otherwise"
+    ),
+    pytest.param(["; boundary=a", "; boundary=b", "; boundary=a"], ALICE, id="T135 the first one again"),
+]
+
+
+@pytest.mark.parametrize(("boundaries", "expected"), TYPES)
+def test_the_received_content_type_joins_the_binding(boundaries: list[str], expected: str) -> None:
+    authn = authenticator_of(bind_signatures=True)
+    auth = authorization(tc3(signed=(("content-type", UNBOUNDED), ("host", HOST))))
+    heads = [tc3_head(auth, content_type=UNBOUNDED + each) for each in boundaries]
+    assert [answer(identified(authn, head)) for head in heads][-1] == expected
 
 
 def test_only_good_signatures_are_bound() -> None:

@@ -277,12 +277,53 @@ MALFORMED = [
     pytest.param(signed()[:-1], id="no signature"),
     pytest.param((*signed()[:-1], ("Signature", "")), id="an empty signature"),
     pytest.param((*signed()[:-1], ("Signature", "é" * 44)), id="a signature that is not ASCII"),
-    pytest.param((*signed()[:-1], ("Signature", signed()[-1][1] + "\n")), id="a line break behind it"),
+    pytest.param(
+        (*signed()[:-1], ("Signature", signed()[-1][1] + "\n\n")), id="T124 two line breaks behind it"
+    ),
+    pytest.param((*signed()[:-1], ("Signature", signed()[-1][1] + "\r\n")), id="T124 CR and LF behind it"),
+    pytest.param((*signed()[:-1], ("Signature", signed()[-1][1] + "\r")), id="T124 a CR behind it"),
+    pytest.param((*signed()[:-1], ("Signature", signed()[-1][1] + " ")), id="T124 a blank behind it"),
+    pytest.param((*signed()[:-1], ("Signature", "\n" + signed()[-1][1])), id="T124 a line break in front"),
+    pytest.param(
+        (*signed()[:-1], ("Signature", signed()[-1][1][:9] + "\n" + signed()[-1][1][9:])),
+        id="T124 a line break in the middle",
+    ),
+    pytest.param((*signed()[:-1], ("Signature", "\n")), id="T124 a line break alone"),
     pytest.param(signed(method="HmacMD5"), id="another method"),
     pytest.param(signed(method="hmacsha1"), id="a method in lower case"),
     pytest.param(signed(method=""), id="an empty method"),
     pytest.param(signed(method="TC3-HMAC-SHA256"), id="the method of TC3"),
 ]
+
+
+@pytest.mark.parametrize("method", ["HmacSHA1", "HmacSHA256"])
+def test_t124_one_line_break_behind_the_signature_is_no_part_of_it(method: str) -> None:
+    """The Base64 of the Ruby SDK ends in one."""
+    good = signed(method=method)
+    ruby = (*good[:-1], ("Signature", good[-1][1] + "\n"))
+    assert isinstance(check(ruby), AccessKey)
+    assert isinstance(claim_v1(form_head(), b"the form", ruby, KEYS, NOW), AccessKey)
+    for params in (good, ruby):
+        assert check((*params, ("Limit", "1"))) is rejection("signature_invalid")
+
+
+def test_t124_a_line_break_behind_another_value_is_signed_as_sent() -> None:
+    assert isinstance(check(signed(("Prompt", "a cat\n"))), AccessKey)
+    good = signed(("Prompt", "a cat"))
+    broken = tuple((name, value + "\n" if name == "Prompt" else value) for name, value in good)
+    assert check(broken) is rejection("signature_invalid")
+
+
+@pytest.mark.parametrize("name", ["Region", "Version", "Token", "Language"])
+def test_t122_an_empty_common_parameter_is_signed_as_it_stands(name: str) -> None:
+    assert isinstance(check(signed((name, ""), without=name)), AccessKey)
+    absent = signed(without=name)
+    assert check((*absent, (name, ""))) is rejection("signature_invalid")
+
+
+@pytest.mark.parametrize("name", ["x-tc-region", "x-tc-version", "x-tc-token"])
+def test_t122_an_empty_header_of_tc3_beside_v1_is_there(name: str) -> None:
+    assert check(signed(), head=form_head([(name, "")])) is rejection("auth_malformed")
 
 
 @pytest.mark.parametrize("params", MALFORMED)

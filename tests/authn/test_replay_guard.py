@@ -10,6 +10,7 @@ from camguard.authn.replay_guard import WINDOW, ReplayGuard
 SEQUENCES = [
     pytest.param([("a", 1, 0)], True, id="a signature that is used for the first time"),
     pytest.param([("a", 1, 0), ("a", 1, 600)], True, id="the same call again, within the window"),
+    pytest.param([("a", 1, 0)] * 5, True, id="T135 the same call again and again, byte for byte"),
     pytest.param([("a", 1, 0), ("a", 2, 0)], False, id="T74 another call at the same time"),
     pytest.param([("a", 1, 0), ("a", 2, 600)], False, id="T74 another call at the end of the window"),
     pytest.param([("a", 1, 0), ("a", 2, 601)], True, id="another call after the window"),

@@ -110,7 +110,24 @@ MALFORMED = [
     pytest.param("SKIP", id="T77 SKIP"),
     pytest.param("", id="T77 empty"),
     pytest.param(GOOD.replace("TC3-HMAC", "tc3-hmac"), id="T77 scheme in lower case"),
-    pytest.param(GOOD.replace("SHA256 ", "SHA256  "), id="T77 two blanks after the scheme"),
+    pytest.param(GOOD.replace("SHA256 ", "SHA256"), id="T121 no blank after the scheme"),
+    pytest.param(GOOD.replace("SHA256 ", "SHA256" + " " * 9), id="T121 nine blanks after the scheme"),
+    pytest.param(GOOD.replace("SHA256 ", "SHA256\u00a0").encode(), id="T121 a no-break space"),
+    *(
+        pytest.param(GOOD.replace(f", {part}=", f"{instead}{part}="), id=f"T121 {what} {part}")
+        for part in ("SignedHeaders", "Signature")
+        for instead, what in (
+            ("," + " " * 9, "nine blanks behind the comma before"),
+            (" " * 9 + ", ", "nine blanks before the comma before"),
+            ("  ", "blanks in place of the comma before"),
+            (", , ", "an empty element before"),
+            ("; ", "a semicolon in place of the comma before"),
+        )
+    ),
+    pytest.param(GOOD.replace("Credential=", "Credential= "), id="T121 a blank behind an equals sign"),
+    pytest.param(GOOD.replace("Credential=", "Credential ="), id="T121 a blank before an equals sign"),
+    pytest.param(GOOD.replace("Signature=", "Signature= "), id="T121 a blank before the signature"),
+    pytest.param(GOOD.replace("/aiart/", "/aiart /"), id="T121 a blank within the scope"),
     pytest.param(" " + GOOD, id="T77 a blank in front"),
     pytest.param(GOOD + " ", id="T77 a blank behind"),
     pytest.param(f"{GOOD}, {GOOD}", id="T77 two credentials in one line"),
@@ -129,9 +146,8 @@ MALFORMED = [
     pytest.param(GOOD.replace("2023-11-14", "2023-11-31"), id="T77 no such day"),
     pytest.param(GOOD.replace("2023-11-14", "2023-1-14"), id="T77 a short month"),
     pytest.param(GOOD.replace("2023-11-14", "20231114"), id="T77 a day without dashes"),
-    pytest.param(GOOD.replace("/aiart/", "/Aiart/"), id="T77 a service in capitals"),
+    pytest.param(GOOD.replace("/aiart/", "/A\u0130art/").encode(), id="T134 a letter that is not ASCII"),
     pytest.param(GOOD.replace("/aiart/", "//"), id="T77 no service"),
-    pytest.param(GOOD.replace(", Signed", ",Signed"), id="T77 no blank behind a comma"),
     pytest.param(GOOD.partition(", SignedHeaders")[0], id="T77 cut behind the credential"),
     pytest.param(GOOD.replace("content-type;host", "content-type"), id="T78 host not signed"),
     pytest.param(GOOD.replace("content-type;host", "host"), id="T78 content-type not signed"),
@@ -164,6 +180,8 @@ IN_GRAMMAR = [
     pytest.param(GOOD.replace("2023-11-14", "0001-01-01"), "signature_invalid", id="the first day"),
     pytest.param(GOOD.replace("2023-11-14", "9999-12-31"), "signature_invalid", id="the last day"),
     pytest.param(GOOD[:-64] + "0123456789abcdef" * 4, "signature_invalid", id="every digit"),
+    pytest.param(GOOD.replace("/aiart/", "/Aiart/"), "signature_invalid", id="T134 a service not so signed"),
+    pytest.param(GOOD.replace("/aiart/", "/CVM/"), "service_conflict", id="T134 another service in capitals"),
 ]
 
 
@@ -306,6 +324,144 @@ def test_a_signing_key_is_cached_for_the_usual_headers_only_and_after_all_checks
     assert held.cached((unusual.authorization or b"")[:-64]) is None
     assert isinstance(check(tc3_head(), held=held), AccessKey)
     assert held.cached(GOOD[:-64].encode()) is not None
+
+
+SPACED = [
+    pytest.param(GOOD.replace("SHA256 ", "SHA256  "), id="T121 two blanks, as the .NET SDK writes them"),
+    pytest.param(GOOD.replace("SHA256 ", "SHA256" + " " * 8), id="T121 eight blanks after the scheme"),
+    pytest.param(GOOD.replace(", ", ","), id="T121 no blank behind the commas"),
+    pytest.param(GOOD.replace(", ", " " * 8 + "," + " " * 8), id="T121 eight blanks around the commas"),
+    pytest.param(GOOD.replace(", Signature", " ,Signature"), id="T121 a blank before the last comma only"),
+    pytest.param(GOOD.replace(", SignedHeaders", " ,SignedHeaders"), id="T121 before the first comma only"),
+]
+
+
+@pytest.mark.parametrize("auth", SPACED)
+def test_blanks_between_the_parts_of_authorization_change_nothing(auth: str) -> None:
+    held = keys()
+    assert isinstance(check(tc3_head(auth), held=held), AccessKey)
+    assert check(tc3_head(auth), b"other", held=held) is rejection("signature_invalid")
+    unknown = tc3_head(auth.replace(SECRET_ID, "AKIDunknown"))
+    assert check(unknown, held=held) is rejection("secret_id_unknown")
+
+
+@pytest.mark.parametrize("sign", ["\t", "\n", "\r", "\0", "\x0b"])
+def test_t121_no_other_sign_stands_for_a_blank(sign: str) -> None:
+    """The head refuses them already; the grammar does not depend on it."""
+    for place in ("SHA256 ", ", SignedHeaders", ", Signature"):
+        for auth in (GOOD.replace(place, place.replace(" ", sign)), GOOD.replace(place, place + sign)):
+            head = tc3_head()._replace(authorization=auth.encode())
+            assert check(head) is rejection("auth_malformed")
+
+
+def test_t121_t105_however_it_is_spaced_a_credential_takes_one_place_in_the_cache() -> None:
+    held = keys()
+    others = [
+        GOOD.replace("SHA256 ", "SHA256" + " " * blanks).replace(", ", "," + " " * around)
+        for blanks in range(1, 9)
+        for around in range(9)
+    ]
+    others.remove(GOOD)
+    others += [authorization(tc3(service=each), service=each) for each in ("AIART", "Aiart", "aIART")]
+    for auth in others:
+        assert isinstance(check(tc3_head(auth), held=held), AccessKey)
+    assert held.cached(GOOD[:-64].encode()) is not None
+    assert all(held.cached(auth[:-64].encode()) is None for auth in others)
+
+
+def test_t134_the_service_of_the_scope_is_compared_without_its_letter_case() -> None:
+    """The signing key is derived from the text as it was sent, so no other spelling fits the signature."""
+    auth = authorization(tc3(service="AIART"), service="AIART")
+    assert isinstance(check(tc3_head(auth)), AccessKey)
+    assert isinstance(claim_tc3(tc3_head(auth), "aiart", KEYS, NOW), AccessKey)
+    for other in ("aiart", "Aiart"):
+        assert check(tc3_head(auth.replace("AIART", other))) is rejection("signature_invalid")
+
+
+# method, content type as sent and as signed, further lines, detail
+UNBOUNDED = "multipart/form-data"
+BOUNDARIES = [
+    pytest.param("POST", f"{UNBOUNDED}; boundary=Ab3", {}, "verified", id="T134 as the Ruby SDK sends it"),
+    pytest.param("POST", f"{UNBOUNDED};boundary=Ab3", {}, "verified", id="T134 without a blank"),
+    pytest.param(
+        "POST",
+        f'{UNBOUNDED}; boundary="Ab:3"',
+        {"host": f"{HOST}:8080"},
+        "verified",
+        id="T134 quoted, a port",
+    ),
+    pytest.param("POST", UNBOUNDED, {}, "verified", id="as signed, which the target refuses"),
+    pytest.param("GET", f"{UNBOUNDED}; boundary=Ab3", {}, "signature_invalid", id="T134 a GET has no body"),
+    pytest.param(
+        "POST",
+        f"{UNBOUNDED}; boundary=Ab3",
+        {"x_tc_content_sha256": "UNSIGNED-PAYLOAD"},
+        "signature_invalid",
+        id="T134 the body is not covered",
+    ),
+    pytest.param(
+        "POST",
+        f"{UNBOUNDED}; charset=utf-8; boundary=b",
+        {},
+        "signature_invalid",
+        id="T134 one more parameter",
+    ),
+    pytest.param(
+        "POST", f"{UNBOUNDED}; boundary=b; boundary=c", {}, "signature_invalid", id="T134 two boundaries"
+    ),
+    pytest.param("POST", f"{UNBOUNDED}; Boundary=b", {}, "signature_invalid", id="T134 another spelling"),
+    pytest.param("POST", f"{UNBOUNDED}; charset=utf-8", {}, "signature_invalid", id="T134 no boundary"),
+    pytest.param("POST", f"{UNBOUNDED}; boundary=", {}, "signature_invalid", id="T134 an empty boundary"),
+    pytest.param("POST", "multipart/form-datA; boundary=b", {}, "signature_invalid", id="T134 in capitals"),
+    pytest.param("POST", "multipart/mixed; boundary=b", {}, "signature_invalid", id="T134 another multipart"),
+    pytest.param("POST", f"{UNBOUNDED}x; boundary=b", {}, "signature_invalid", id="T134 a longer type"),
+    pytest.param("POST", f"text/plain; {UNBOUNDED}", {}, "signature_invalid", id="T134 as a parameter"),
+]
+
+
+@pytest.mark.parametrize(("method", "sent", "lines", "expected"), BOUNDARIES)
+def test_multipart_signed_without_its_boundary(
+    method: str, sent: str, lines: dict[str, str], expected: str
+) -> None:
+    unsigned = "x_tc_content_sha256" in lines
+    payload = b"UNSIGNED-PAYLOAD" if unsigned else b"" if method == "GET" else BODY
+    signed = (("content-type", UNBOUNDED), ("host", HOST))
+    auth = authorization(tc3(method=method, signed=signed, payload=payload))
+    head = tc3_head(auth, method=method, content_type=sent, **lines)
+    assert detail(check(head, BODY if method == "POST" else b"", unsigned=True)) == expected
+
+
+def test_t134_nothing_but_the_boundary_may_be_missing_from_the_signed_content_type() -> None:
+    for kind in ("application/json", "multipart/form", "multipart/form-data;", "multipart/form-data; "):
+        auth = authorization(tc3(signed=(("content-type", kind), ("host", HOST))))
+        head = tc3_head(auth, content_type=f"{UNBOUNDED}; boundary=b")
+        assert check(head) is rejection("signature_invalid"), kind
+
+
+# query as sent and as signed, method, detail
+TILDES = [
+    pytest.param("A=~", "A=%7E", "GET", "verified", id="T134 as the .NET SDK signs it"),
+    pytest.param("A=~&B=x~~&C=1", "A=%7E&B=x%7E%7E&C=1", "GET", "verified", id="T134 every one of them"),
+    pytest.param("A=~", "A=~", "GET", "verified", id="signed as sent"),
+    pytest.param("A=%7E", "A=%7E", "GET", "verified", id="escaped in both"),
+    pytest.param("A=~=~", "A=%7E=%7E", "GET", "verified", id="T134 an equals sign within the value"),
+    pytest.param("A=~&B=~", "A=%7E&B=~", "GET", "signature_invalid", id="T134 one of two"),
+    pytest.param("A=%7E", "A=~", "GET", "signature_invalid", id="T134 the reverse"),
+    pytest.param("A=~", "A=%7e", "GET", "signature_invalid", id="T134 in small letters"),
+    pytest.param("A~=1", "A%7E=1", "GET", "signature_invalid", id="T134 in a name"),
+    pytest.param("A=~&B~=~", "A=%7E&B~=%7E", "GET", "signature_invalid", id="T134 in a name beside values"),
+    pytest.param("A~", "A%7E", "GET", "signature_invalid", id="T134 in a name without a value"),
+    pytest.param("A=~", "A=%7E", "POST", "signature_invalid", id="T134 the query of a POST"),
+    pytest.param("A=!", "A=%21", "GET", "signature_invalid", id="T134 another sign"),
+]
+
+
+@pytest.mark.parametrize(("sent", "signed", "method", "expected"), TILDES)
+def test_a_tilde_that_was_signed_as_an_escape(sent: str, signed: str, method: str, expected: str) -> None:
+    kind, payload = (FORM, b"") if method == "GET" else (JSON, BODY)
+    lines = (("content-type", kind), ("host", HOST))
+    auth = authorization(tc3(method=method, query=signed, signed=lines, payload=payload))
+    assert detail(check(tc3_head(auth, method=method, query=sent), payload)) == expected
 
 
 def test_t41_scope_of_another_service_is_a_conflict() -> None:

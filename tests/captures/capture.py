@@ -36,7 +36,7 @@ RECORDER = "127.0.0.9"
 PORT = 8080
 ANSWER = b'{"Response":{"RequestId":"00000000-0000-4000-8000-000000000000"}}'
 KEYS = json.loads((HERE / "keys.json").read_text(encoding="utf-8"))
-PERMANENT, TEMPORARY = KEYS
+PERMANENT, TEMPORARY, *_ = KEYS  # the others signed what was recorded elsewhere
 PRODUCT, GATEWAY = "aiart.tencentcloudapi.com", "aiart.gw.example"
 
 Scenario = tuple[str, str, Callable[[], Any]]

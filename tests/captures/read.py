@@ -1,4 +1,10 @@
-"""What the vendor's clients really sent, as capture.py recorded it, read into ASGI scopes."""
+"""What the vendor's clients really sent, read into ASGI scopes, and how they took answers.
+
+capture.py recorded Python, Node and tccli. The files that name a repository under `about` were recorded in
+the same way with clients of other languages; http2.json holds header lists, because HTTP/2 sends no such
+bytes. answers.json says for each client and answer: the requests that arrived, whether each had the same
+bytes as the one before, and what each call of the client came to.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +34,16 @@ class Capture(NamedTuple):
     def __str__(self) -> str:
         return f"{self.client}: {self.name}"
 
+    @property
+    def form(self) -> bool:
+        """Whether its body is a form."""
+        kind = dict(self.scope["headers"]).get(b"content-type", b"")
+        return bool(self.scope["method"] == "POST" and kind.startswith(b"application/x-www-form-urlencoded"))
+
     def params(self) -> bytes:
         """Return the bytes that hold its parameters: the query, or the form."""
         query: bytes = self.scope["query_string"]
-        kind = dict(self.scope["headers"]).get(b"content-type", b"")
-        form = self.scope["method"] == "POST" and kind == b"application/x-www-form-urlencoded"
-        return self.body if form else query
+        return self.body if self.form else query
 
 
 def captures() -> list[Capture]:
@@ -44,7 +54,34 @@ def captures() -> list[Capture]:
         for each in document.get("captures", ()):
             scope, body = _split(each.pop("raw").encode("latin-1"))
             found.append(Capture(client=document["client"], scope=scope, body=body, **each))
+        for each in document.get("requests", ()):
+            body = each.pop("body").encode("latin-1")
+            scope = _over_http2(each.pop("headers"))
+            client = f"{each.pop('client')} {document['client']}"
+            found.append(Capture(client, service="aiart", expected="signed", scope=scope, body=body, **each))
     return found
+
+
+def answers() -> dict[str, dict[str, Any]]:
+    """Return how each client took each answer: client -> answer -> requests, same_bytes, outcome."""
+    found: dict[str, dict[str, Any]] = json.loads((HERE / "answers.json").read_text(encoding="ascii"))
+    return found
+
+
+def _over_http2(lines: list[tuple[str, str]]) -> dict[str, Any]:
+    """Return the scope of a request over HTTP/2: its `:authority` is the `host` (ASGI 3.0)."""
+    pseudo = {name: value for name, value in lines if name.startswith(":")}
+    path, _, query = pseudo[":path"].partition("?")
+    headers = [("host", pseudo[":authority"]), *(line for line in lines if line[0] not in pseudo)]
+    return {
+        "type": "http",
+        "method": pseudo[":method"],
+        "path": path,
+        "raw_path": path.encode("latin-1"),
+        "http_version": "2",
+        "query_string": query.encode("latin-1"),
+        "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers],
+    }
 
 
 def _split(raw: bytes) -> tuple[dict[str, Any], bytes]:

@@ -88,6 +88,7 @@ NAMES = [
     "connection",
     "content-type",
     "x-forwarded-host",
+    "x-tc-region",
 ]
 ACTIONS = ["QueryArea", "DeleteBudget", "queryarea", "QueryArea,DeleteBudget", "QueryArea ", ""]
 PARAMS = [
@@ -105,7 +106,7 @@ PARAMS = [
 lines = st.lists(
     st.tuples(
         st.sampled_from(NAMES),
-        st.sampled_from([*ACTIONS, "x-tc-action", "application/json", "aiart.gw.example"]),
+        st.sampled_from([*ACTIONS, "x-tc-action", "application/json", "aiart.gw.example", "null"]),
     ),
     max_size=3,
 )
@@ -121,9 +122,11 @@ members = st.lists(
 )
 
 
-def multipart(fields: list[tuple[str, str]]) -> bytes:
+def multipart(fields: list[tuple[str, str]], quote: str = '"') -> bytes:
+    """Return a body with these fields. quote: what stands around a name; the .NET client writes none."""
     parts = [
-        f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields
+        f"--b\r\nContent-Disposition: form-data; name={quote}{name}{quote}\r\n\r\n{value}\r\n"
+        for name, value in fields
     ]
     return ("".join(parts) + "--b--\r\n").encode("utf-8")
 
@@ -131,7 +134,11 @@ def multipart(fields: list[tuple[str, str]]) -> bytes:
 bodies = st.one_of(
     members.map(lambda m: (JSON, ("{" + ",".join(f'"{n}":"{v}"' for n, v in m) + "}").encode())),
     queries.map(lambda query: (FORM, query)),
-    members.map(lambda m: (b"multipart/form-data; boundary=b", multipart(m))),
+    st.builds(
+        lambda m, quote: (b"multipart/form-data; boundary=b", multipart(m, quote)),
+        members,
+        st.sampled_from(['"', ""]),
+    ),
 )
 
 

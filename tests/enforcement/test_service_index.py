@@ -216,7 +216,18 @@ def test_hosts(host: bytes, detail: str) -> None:
 # header, value, detail
 WORDS = [
     pytest.param({"x_tc_region": b"ap-guangzhou"}, "allowed", id="a region"),
-    pytest.param({"x_tc_region": b""}, "region_invalid", id="THREATS 3.3.4 an empty region"),
+    pytest.param({"x_tc_region": b""}, "allowed", id="T122 an empty region"),
+    pytest.param({"x_tc_region": b" "}, "region_invalid", id="T122 a region of a blank"),
+    pytest.param({"x_tc_version": b""}, "allowed", id="T122 an empty version"),
+    pytest.param({"x_tc_language": b""}, "allowed", id="T122 an empty language"),
+    pytest.param({"x_tc_action": b""}, "action_missing", id="T122 an action that is empty"),
+    pytest.param({"x_tc_region": b"null"}, "allowed", id="T133 the text null, as the Node SDK sends it"),
+    pytest.param({"x_tc_region": b"Null"}, "region_invalid", id="T133 in another letter case"),
+    pytest.param({"x_tc_region": b"null "}, "region_invalid", id="T133 with a blank"),
+    pytest.param({"x_tc_region": b"null,null"}, "region_invalid", id="T133 twice in one line"),
+    pytest.param({"x_tc_region": b"undefined"}, "region_invalid", id="T133 another word for nothing"),
+    pytest.param({"x_tc_version": b"null"}, "version_invalid", id="T133 in the version"),
+    pytest.param({"x_tc_action": b"null"}, "action_unknown", id="T133 as an action"),
     pytest.param({"x_tc_region": b"ap-guangzhou "}, "region_invalid", id="THREATS 3.3.4 a trailing blank"),
     pytest.param({"x_tc_region": b"AP-guangzhou"}, "region_invalid", id="THREATS 3.3.4 upper case"),
     pytest.param({"x_tc_region": b"ap-*"}, "region_invalid", id="THREATS 3.3.4 a star"),
@@ -249,6 +260,16 @@ VERSION_ONE = [
     pytest.param(b"Action=QueryArea&Version=2018-01-01", "version_unknown", id="another version"),
     pytest.param(b"Action=QueryArea&Version=latest", "version_invalid", id="no version"),
     pytest.param(b"Action=QueryArea&Region=*", "region_invalid", id="no region"),
+    pytest.param(b"Action=QueryArea&Region=", "allowed", id="T122 an empty region, as Go and Ruby send it"),
+    pytest.param(b"Action=QueryArea&Region", "allowed", id="T122 T133 a region without an equals sign"),
+    pytest.param(b"Action=QueryArea&Version=&Region=", "allowed", id="T122 an empty version"),
+    pytest.param(b"Action=QueryArea&Token=&Language=", "allowed", id="T122 an empty token and language"),
+    pytest.param(b"Action=QueryArea&Region=&Region", "param_ambiguous", id="T122 an empty region twice"),
+    pytest.param(b"Action=QueryArea&Region=&region=", "param_ambiguous", id="T122 in another letter case"),
+    pytest.param(b"Action=&Region=", "action_missing", id="T122 an empty action stays missing"),
+    pytest.param(b"Action=QueryArea&Region=null", "region_invalid", id="T133 null as a parameter"),
+    pytest.param(b"Action=QueryArea&Region=%6Eull", "region_invalid", id="T133 null as an escaped parameter"),
+    pytest.param(b"Action=QueryArea&Version=null", "version_invalid", id="T133 null as a version"),
     pytest.param(b"Action=QueryArea&Region=ap-a&Region=ap-b", "param_ambiguous", id="DEC-50 two regions"),
     pytest.param(
         b"Action=QueryArea&Region=ap-a&Region=ap-a", "param_ambiguous", id="DEC-50 one region twice"
@@ -264,7 +285,7 @@ def test_version_and_region_stand_where_the_action_stands(query: bytes, detail: 
     assert reply_to(lines=lines, chunks=(query,)).detail == detail
     beside = (*lines, (b"x-tc-region", b"ap-beijing"))
     if b"Region" in query:
-        twice = "param_ambiguous" if query.count(b"Region") > 1 else "region_invalid"
+        twice = "param_ambiguous" if query.lower().count(b"region") > 1 else "region_invalid"
         assert reply_to(lines=beside, method="GET", query=query, chunks=(b"",)).detail == twice
 
 
@@ -286,6 +307,53 @@ def test_all_carriers_of_the_action_carry_the_same_region_and_version(
 ) -> None:
     lines = sdk(FROM_OFFICE, without=without, x_tc_region=b"ap-b", **({"content_type": kind} if kind else {}))
     assert reply_to(lines=lines, query=query, chunks=(body,)).detail == detail
+
+
+# X-TC-Region, query or form, detail: both name the action
+BESIDE = [
+    pytest.param(b"", b"Action=QueryArea&Region=", "allowed", id="T122 empty in both"),
+    pytest.param(b"", b"Action=QueryArea", "allowed", id="T122 empty in the header alone"),
+    pytest.param(b"", b"Action=QueryArea&Region=ap-a", "region_invalid", id="T122 empty beside a region"),
+    pytest.param(b"ap-a", b"Action=QueryArea&Region=", "region_invalid", id="T122 a region beside empty"),
+    pytest.param(b"null", b"Action=QueryArea", "allowed", id="T133 null in the header alone"),
+    pytest.param(b"null", b"Action=QueryArea&Region=ap-a", "region_invalid", id="T133 null beside a region"),
+    pytest.param(b"null", b"Action=QueryArea&Region=", "region_invalid", id="T133 null beside empty"),
+    pytest.param(b"null", b"Action=QueryArea&Region=null", "region_invalid", id="T133 null in both"),
+]
+
+
+@pytest.mark.parametrize(("region", "params", "detail"), BESIDE)
+@pytest.mark.parametrize("without", [(), (b"x-tc-action",)], ids=["action header", "none"])
+def test_a_region_that_is_not_named_still_counts_as_there(
+    region: bytes, params: bytes, detail: str, without: tuple[bytes, ...]
+) -> None:
+    lines = sdk(FROM_OFFICE, without=without, x_tc_region=region, content_type=FORM)
+    assert reply_to(lines=lines, method="GET", query=params, chunks=(b"",)).detail == detail
+    assert reply_to(lines=lines, chunks=(params,)).detail == detail
+
+
+@pytest.mark.parametrize("region", [b"", b"null"])
+def test_t122_t133_what_names_no_region_stands_once_and_goes_on_as_it_came(region: bytes) -> None:
+    line = (b"x-tc-region", region)
+    reply = reply_to(lines=sdk(FROM_OFFICE, x_tc_region=region))
+    assert reply.passed
+    assert line in reply.reached[0][0]["headers"]
+    assert reply_to(lines=sdk(FROM_OFFICE, line, x_tc_region=region)).detail == "header_duplicate"
+    assert reply_to(lines=sdk(FROM_OFFICE, line, x_tc_region=b"ap-a")).detail == "header_duplicate"
+
+
+@pytest.mark.parametrize("region", [None, b"", b"null"])
+def test_t122_t133_no_region_binds_no_region_to_a_resource(region: bytes | None) -> None:
+    lines = sdk(
+        FROM_OFFICE,
+        without=[b"x-tc-region"],
+        host=b"cvm.tencentcloudapi.com",
+        x_tc_action=b"StopInstances",
+        x_tc_version=b"2017-03-12",
+    )
+    lines = (*lines, *([] if region is None else [(b"x-tc-region", region)]))
+    reply = reply_to(lines=lines, chunks=(b'{"InstanceIds":["ins-1"]}',))
+    assert [found and found.split(":")[3] for found in reply.records[0].resources] == [""]
 
 
 def test_a_region_beside_an_action_header_is_a_parameter_of_the_action_s_own() -> None:

@@ -172,6 +172,7 @@ SHARED = [
     pytest.param(request_of(GATEWAY.upper()), {}, "allowed", id="T123 the host in capitals"),
     pytest.param(request_of(f"{GATEWAY}:8443"), {}, "allowed", id="T123 the host with a port"),
     pytest.param(request_of(scope="cbs", called="CreateDisks"), {}, "allowed", id="DEC-68 by its label"),
+    pytest.param(request_of(scope="AIart"), {}, "allowed", id="T134 a scope in other letters"),
     pytest.param(request_of(signed=b"x"), {}, "signature_invalid", id="T123 a signature over another body"),
     pytest.param(request_of(scope="nosuch"), {}, "service_unknown", id="T123 a service that does not exist"),
     pytest.param(request_of(scope="cvm"), {}, "action_unknown", id="T123 an action of another service"),

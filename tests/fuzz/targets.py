@@ -379,8 +379,22 @@ TARGETS: Mapping[str, Target] = {
     ),
     "Authorization (TC3)": Target(
         authorization,
-        (SIGNED.authorization or b"",),
-        (b"/", b", ", b"SignedHeaders=", b";", b"Signature=", b"2023-11-14", b"0" * 64),
+        (
+            SIGNED.authorization or b"",
+            (SIGNED.authorization or b"").replace(b"SHA256 ", b"SHA256  ").replace(b", ", b" ,"),
+        ),
+        (
+            b"/",
+            b", ",
+            b"  ",
+            b" ,",
+            b"AIART",
+            b"SignedHeaders=",
+            b";",
+            b"Signature=",
+            b"2023-11-14",
+            b"0" * 64,
+        ),
     ),
     "v1 form": Target(
         v1_form,
@@ -395,7 +409,7 @@ TARGETS: Mapping[str, Target] = {
     ),
     "Forwarded": Target(
         forwarded,
-        (b'for="[2001:db9::1]:80";proto=https, for=10.0.0.1',),
+        (b'for="[2001:db9::1]:80";proto=https, for=10.0.0.1', b";for=203.0.113.7 ;; by=x;"),
         (*ADDRESS_WORDS, b"for=", b'"', b",", b";", b"\\", b"by="),
     ),
     "peer": Target(peer, (b"203.0.113.7", b"fe80::1%eth0"), ADDRESS_WORDS),
@@ -403,7 +417,10 @@ TARGETS: Mapping[str, Target] = {
     "CIDR": Target(cidr, (b"10.217.182.3/24", b"2001:db8::/32", b"::ffff:10.0.0.0/104"), ADDRESS_WORDS),
     "host, action, version, region": Target(
         naming,
-        (b"aiart.tencentcloudapi.com\napplication/json\nTextToImage\n2022-12-29\nap-guangzhou",),
+        (
+            b"aiart.tencentcloudapi.com\napplication/json\nTextToImage\n2022-12-29\nap-guangzhou",
+            b"aiart.tencentcloudapi.com\napplication/json\nTextToImage\n\nnull",
+        ),
         (b"\n", b".", b":443", b"internal", b"gw.example", b"\r"),
     ),
     "policy": Target(

@@ -67,8 +67,35 @@ def products(scope: dict[str, Any]) -> set[str]:
         if folded(name.decode("latin-1")) in {"x-tc-service", "x-forwarded-host", "x-original-host"}:
             found.add(value.decode("latin-1").partition(".")[0])
         if name == b"authorization":
-            found |= {each[3] for each in _CREDENTIAL.finditer(value.decode("latin-1")) if each[3]}
+            # Some readers fold the letter case of the scope, as they fold that of the host (T134).
+            found |= {each[3].lower() for each in _CREDENTIAL.finditer(value.decode("latin-1")) if each[3]}
     return found
+
+
+# What readers take for no region: nothing, and the words for nothing of several languages (T122, T133).
+NOWHERE = {"", "null", "none", "nil", "undefined"}
+
+
+def regions(scope: dict[str, Any], body: bytes) -> set[str]:
+    """Return every region that somebody could find beside the action, in whatever carries the action."""
+    pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    lines = [(folded(name.decode("latin-1")), value.decode("latin-1")) for name, value in scope["headers"]]
+    if any(name == "content-type" and "urlencoded" in value.lower() for name, value in lines):
+        pairs += parse_qsl(body.decode("latin-1"), keep_blank_values=True)
+    names = {folded(name) for name, _ in pairs}
+    found = {value for name, value in lines if name == "x-tc-region"}
+    if "action" in names:
+        found |= {value for name, value in pairs if folded(name) == "region"}
+    return {value.strip() for value in found if value.strip().lower() not in NOWHERE}
+
+
+def signature_of(scope: dict[str, Any], body: bytes) -> str:
+    """Return the one signature in a request as a lenient reader trims it."""
+    pairs = parse_qsl(scope["query_string"].decode("latin-1")) + parse_qsl(body.decode("latin-1"))
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            return str(value.decode("latin-1").rpartition("=")[2].strip())
+    return str(next(value.strip() for name, value in pairs if name == "Signature"))
 
 
 ACTION = "TextToImage"
@@ -83,8 +110,10 @@ NAMES = [
     "B",
     "Secret_Id",
     "\uff21ction",
+    "Region",
+    "region",
 ]
-VALUES = [ACTION, "QueryArea", "TextToImageLite", SECRET_ID, OTHER_ID, "x", ""]
+VALUES = [ACTION, "QueryArea", "TextToImageLite", SECRET_ID, OTHER_ID, "x", "", "~", "null"]
 pairs = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES)), max_size=2)
 LINES: list[Line] = [
     (b"x-tc-action", b"QueryArea"),
@@ -103,7 +132,14 @@ LINES: list[Line] = [
     (b"x-note", b"1"),
     (b"content-type", b"text/plain"),
     (b"x-tc-timestamp", b"1"),
+    (b"x-tc-region", b""),
+    (b"x-tc-region", b"null"),
+    (b"x-tc-region", b"ap-guangzhou"),
+    (b"x_tc_region", b"ap-guangzhou"),
 ]
+# How clients write what they sign: blanks in the header, letters of the scope, the boundary, a tilde, a line
+# break behind a signature of v1.
+HABITS = ("", "blanks", "commas", "capitals", "boundary", "tilde", "line break")
 usually_nothing: st.SearchStrategy[list[Line]] = st.one_of(
     st.builds(list[Line]), st.builds(list[Line]), st.lists(st.sampled_from(LINES), max_size=2)
 )
@@ -114,39 +150,48 @@ def joined(found: list[tuple[str, str]]) -> str:
 
 
 def tc3_call(
-    kind: str, fields: list[tuple[str, str]], query: str, key: str, service: str
+    kind: str, fields: list[tuple[str, str]], query: str, key: str, service: str, habit: str
 ) -> tuple[str, bytes, list[Line]]:
-    """Return method, body and lines of a call signed with TC3."""
+    """Return method, body and lines of a call signed with TC3. habit: one of HABITS."""
     content_type, body, method = {
         "json": (JSON, "{" + ",".join(f'"{name}":"{value}"' for name, value in fields) + "}", "POST"),
         "form": (FORM, joined(fields), "POST"),
         "multipart": ("multipart/form-data; boundary=b", multipart(fields).decode(), "POST"),
         "get": (FORM, "", "GET"),
     }[kind]
-    signed = (("content-type", content_type), ("host", HOST))
-    signature = tc3(method=method, query=query, signed=signed, payload=body.encode(), service=service)
+    service = service.upper() if habit == "capitals" else service
+    signed_type = content_type.partition(";")[0] if habit == "boundary" else content_type
+    signed = (("content-type", signed_type), ("host", HOST))
+    covered = query.replace("~", "%7E") if habit == "tilde" else query
+    signature = tc3(method=method, query=covered, signed=signed, payload=body.encode(), service=service)
+    auth = authorization(signature, secret_id=key, service=service)
+    auth = auth.replace("SHA256 ", "SHA256    ") if habit == "blanks" else auth
+    auth = auth.replace(", ", " ,   ") if habit == "commas" else auth
     lines = {
         "host": HOST,
         "content-type": content_type,
         "x-tc-action": ACTION,
         "x-tc-timestamp": str(NOW),
-        "authorization": authorization(signature, secret_id=key, service=service),
+        "authorization": auth,
     }
     return method, body.encode(), [(name.encode(), value.encode()) for name, value in lines.items()]
 
 
-def v1_call(fields: list[tuple[str, str]], key: str, *, get: bool) -> tuple[str, bytes, str, list[Line]]:
-    """Return method, body, query and lines of a call signed with version 1."""
+def v1_call(
+    fields: list[tuple[str, str]], key: str, habit: str, *, get: bool
+) -> tuple[str, bytes, str, list[Line]]:
+    """Return method, body, query and lines of a call signed with version 1. habit: one of HABITS."""
     method = "GET" if get else "POST"
     params = [("Action", ACTION), ("SecretId", key), ("Timestamp", str(NOW)), ("Nonce", "1"), *fields]
     signature = v1(method, params, digest="sha1").replace("+", "%2B").replace("/", "%2F").replace("=", "%3D")
-    form = joined([*params, ("Signature", signature)])
+    form = joined([*params, ("Signature", signature + ("%0A" if habit == "line break" else ""))])
     lines = [(b"host", HOST.encode()), (b"content-type", FORM.encode())]
     return method, b"" if get else form.encode(), form if get else "", lines
 
 
 def test_what_reaches_the_application_names_one_call() -> None:
     passed: list[str] = []
+    habits: set[str] = set()
 
     @settings(max_examples=600, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(
@@ -157,9 +202,17 @@ def test_what_reaches_the_application_names_one_call() -> None:
         key=st.sampled_from([SECRET_ID, SECRET_ID, OTHER_ID]),
         service=st.sampled_from(["aiart", "aiart", "aiart", "partners"]),
         peer=st.sampled_from([OFFICE, PROXY]),
+        habit=st.sampled_from(HABITS),
     )
-    @example("v1 form", [("secretid", OTHER_ID)], [], [], SECRET_ID, "aiart", OFFICE)
-    @example("v1 get", [("SECRETID", OTHER_ID)], [], [], SECRET_ID, "aiart", OFFICE)
+    @example("v1 form", [("secretid", OTHER_ID)], [], [], SECRET_ID, "aiart", OFFICE, "")
+    @example("v1 get", [("SECRETID", OTHER_ID)], [], [], SECRET_ID, "aiart", OFFICE, "")
+    @example("v1 get", [("Region", "")], [], [], SECRET_ID, "aiart", OFFICE, "line break")
+    @example("v1 form", [("Region", "null")], [], [], SECRET_ID, "aiart", OFFICE, "")
+    @example("json", [], [], [(b"x-tc-region", b"null")], SECRET_ID, "aiart", OFFICE, "blanks")
+    @example("json", [], [("Region", "null")], [(b"x-tc-region", b"")], SECRET_ID, "aiart", OFFICE, "commas")
+    @example("multipart", [("B", "x")], [], [], SECRET_ID, "aiart", OFFICE, "boundary")
+    @example("get", [], [("B", "~")], [], SECRET_ID, "aiart", OFFICE, "tilde")
+    @example("form", [("B", "~")], [], [], SECRET_ID, "aiart", OFFICE, "capitals")
     def agree(
         kind: str,
         fields: list[tuple[str, str]],
@@ -168,12 +221,13 @@ def test_what_reaches_the_application_names_one_call() -> None:
         key: str,
         service: str,
         peer: str,
+        habit: str,
     ) -> None:
         query = joined(in_query)
         if kind.startswith("v1"):
-            method, body, query, lines = v1_call(fields, key, get=kind == "v1 get")
+            method, body, query, lines = v1_call(fields, key, habit, get=kind == "v1 get")
         else:
-            method, body, lines = tc3_call(kind, fields, query, key, service)
+            method, body, lines = tc3_call(kind, fields, query, key, service, habit)
         forwarded = [(b"x-forwarded-for", OFFICE.encode())]
         reply = Play(authentication=AUTHENTICATION, clock=lambda: NOW).reply_to(
             lines=(*lines, *extra, *forwarded),
@@ -186,13 +240,17 @@ def test_what_reaches_the_application_names_one_call() -> None:
             return
         record, (scope, _) = reply.records[0], reply.reached[0]
         passed.append(kind)
+        habits.add(habit)
         assert set(actions(scope, reply.taken)) == {record.action}
         assert products(scope) == {record.service} == {scope["camguard.service"]}
         assert set(principals(scope, reply.taken)) == {record.principal}
         assert (reply.taken, scope["query_string"]) == (body, query.encode())
+        assert len(regions(scope, reply.taken)) < 2
+        assert re.fullmatch(r"[0-9a-f]{64}|[A-Za-z0-9+/]{27}=", signature_of(scope, reply.taken))
 
     agree()
     assert {"json", "form", "multipart", "get", "v1 form", "v1 get"} == set(passed)
+    assert habits == set(HABITS)
 
 
 def test_the_second_reader_is_lenient() -> None:

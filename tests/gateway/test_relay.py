@@ -14,6 +14,7 @@ from tests.gateway.stage import (
     OK,
     POST,
     Answer,
+    Heard,
     Reader,
     Upstream,
     Writer,
@@ -200,11 +201,42 @@ FAILURES = [
 def test_a_failure_before_the_answer_is_an_envelope_and_the_request_was_sent_once(
     answer: Answer, kind: str
 ) -> None:
+    """T135: a client that got no answer would send the call again."""
     got, upstream, errors = answered(answer, post(), seconds=0.5)
     assert got.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b'"Code":"InternalError"' in got
     assert errors == [("aiart", kind)]
     assert len(upstream.requests) == 1
+
+
+def test_t135_a_call_without_a_reply_is_answered_when_the_gateway_stops() -> None:
+    async def scene() -> tuple[bytes, Heard]:
+        async with Upstream(hangs) as upstream:
+            async with relaying(upstream.url) as (port, heard):
+                asked = asyncio.create_task(ask(port, post(close=False)))
+                await until(lambda: upstream.requests)
+            return await asked, heard
+
+    got, heard = play(scene())
+    assert got.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"connection: close" in got
+    assert b'"Code":"InternalError"' in got
+    assert heard.errors == [("aiart", "internal")]
+
+
+def test_an_answer_that_has_begun_is_cut_when_the_gateway_stops() -> None:
+    async def scene() -> bytes:
+        parts = says_in_parts(HEAD + b"content-length: 100\r\n\r\n{")
+        async with Upstream(parts) as upstream:
+            async with relaying(upstream.url) as (port, _):
+                asked = asyncio.create_task(ask(port, post(close=False)))
+                await until(lambda: upstream.requests)
+                await asyncio.sleep(0.3)
+            return await asked
+
+    got = play(scene())
+    assert b"InternalError" not in got
+    assert got == b"" or got.endswith(b"\r\n\r\n{")
 
 
 def test_a_refused_connection_is_an_envelope() -> None:

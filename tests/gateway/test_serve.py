@@ -317,7 +317,7 @@ def test_a_missing_extra_is_named(
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "aiohttp", None)
     assert main(["serve", "--config", str(folder / "camguard.toml")]) == 1
-    assert "pip install 'camguard[serve]'" in capsys.readouterr().err
+    assert "pip install '.[serve]'" in capsys.readouterr().err
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 import time
 from typing import Any
 
@@ -142,8 +143,19 @@ ELEMENTS = [
     pytest.param(("for=unknown",), "client_ip_invalid", id="unknown"),
     pytest.param(("for=_hidden",), "client_ip_invalid", id="an obfuscated node"),
     pytest.param(("proto=https",), "client_ip_invalid", id="no for at all"),
-    pytest.param((f"for={OFFICE};",), "client_ip_invalid", id="an empty parameter"),
-    pytest.param((f"for={OFFICE} ;by=x",), "client_ip_invalid", id="a blank inside"),
+    pytest.param((f"for={OFFICE};",), "allowed", id="T126 an empty pair at the end"),
+    pytest.param(
+        (f"; ;for={OFFICE} ;\tby=x",), "allowed", id="T126 empty pairs and blanks around semicolons"
+    ),
+    pytest.param(
+        (f"for={OFFICE}, ;",), "client_ip_invalid", id="T126 an element of an empty pair is no proxy"
+    ),
+    pytest.param((f"for={OFFICE},",), "client_ip_invalid", id="T126 an empty element is not skipped"),
+    pytest.param((f"for={OFFICE}, ,for=10.0.0.2",), "client_ip_invalid", id="T126 an empty element between"),
+    pytest.param((f"for={OFFICE}, proto=http;",), "client_ip_invalid", id="T126 an element without for"),
+    pytest.param(
+        (f"for={ELSEWHERE};;for={OFFICE}",), "client_ip_invalid", id="T126 two for around an empty pair"
+    ),
     pytest.param(("",), "client_ip_invalid", id="present and empty"),
 ]
 
@@ -286,6 +298,72 @@ def test_an_element_names_an_address(element: str, address: str | None) -> None:
     assert forwarded_place(quoted) == (None if bare else element_place(element))
 
 
+TOKEN = "!#$%&'*+-.^_`|~" + string.ascii_letters + string.digits
+
+
+def cut_at_semicolons(element: str) -> list[str] | None:
+    """Return what stands between semicolons outside of quotes; None where a quote does not end."""
+    pieces, quoted, skip = [""], False, False
+    for sign in element:
+        if sign == ";" and not quoted:
+            pieces.append("")
+            continue
+        pieces[-1] += sign
+        escaped, skip = skip, quoted and sign == "\\" and not skip
+        if sign == '"' and not escaped:
+            quoted = not quoted
+    return None if quoted else [piece.strip(" \t") for piece in pieces]
+
+
+def is_quoted(value: str) -> bool:
+    """Tell whether a value is one quoted text (RFC 9110 section 5.6.4)."""
+    inner = value[1:-1].replace("\\\\", "").replace('\\"', "")
+    return len(value) > 1 and value[0] + value[-1] == '""' and '"' not in inner and not inner.endswith("\\")
+
+
+def read_by_signs(element: str) -> str | None:
+    """Return the value of the one `for` (RFC 7239 section 4), None for anything else.
+
+    A second reader, which shares neither code nor method with camguard.
+    """
+    named = []
+    for piece in cut_at_semicolons(element) or ["no pair"]:
+        if not piece:
+            continue
+        name, _, value = piece.partition("=")
+        if not name or not value or name.strip(TOKEN) or (value.strip(TOKEN) and not is_quoted(value)):
+            return None
+        if name.lower() == "for":
+            named.append(value)
+    return named[0] if len(named) == 1 else None
+
+
+PIECES = st.sampled_from(
+    [
+        "for=1.2.3.4",
+        'for="1.2.3.4:80"',
+        "FOR=5.6.7.8",
+        "by=x",
+        'x=";"',
+        'x="\\""',
+        "",
+        "x",
+        "=",
+        "for",
+        "for=",
+    ]
+)
+BETWEEN = st.sampled_from([";", " ;", "; ", "\t;\t", ";;", "; ;", " ", ""])
+
+
+@QUIET
+@given(st.lists(st.tuples(PIECES, BETWEEN), max_size=5))
+def test_t126_another_reader_of_forwarded_finds_the_same_client(pieces: list[tuple[str, str]]) -> None:
+    element = "".join(piece + between for piece, between in pieces).strip(" \t")
+    found = read_by_signs(element)
+    assert forwarded_place(element) == (None if found is None else element_place(found.strip('"')))
+
+
 # element of Forwarded, the address that it names; None for anything else
 FORWARDED_ELEMENTS = [
     pytest.param("for=1.2.3.4", "1.2.3.4", id="a token"),
@@ -297,8 +375,19 @@ FORWARDED_ELEMENTS = [
     pytest.param("=1.2.3.4", None, id="no name"),
     pytest.param("for", None, id="a name alone"),
     pytest.param("for =1.2.3.4", None, id="a blank before the equals sign"),
-    pytest.param("for=1.2.3.4;", None, id="a semicolon at the end"),
-    pytest.param(";for=1.2.3.4", None, id="a semicolon at the beginning"),
+    pytest.param("for=1.2.3.4;", "1.2.3.4", id="T126 a semicolon at the end"),
+    pytest.param(";for=1.2.3.4", "1.2.3.4", id="T126 a semicolon at the beginning"),
+    pytest.param("; \t;for=1.2.3.4;;; by=x ;", "1.2.3.4", id="T126 many empty pairs"),
+    pytest.param("for=1.2.3.4 \t;\t by=x", "1.2.3.4", id="T126 blanks and tabs around a semicolon"),
+    pytest.param('for="1.2.3.4" ; by=x', "1.2.3.4", id="T126 a blank behind a quote"),
+    pytest.param("for= 1.2.3.4", None, id="T126 a blank behind the equals sign"),
+    pytest.param("for=1.2.3.4;x =y", None, id="T126 a blank before another equals sign"),
+    pytest.param("for=1.2.3.4;\u00a0by=x", None, id="T126 a no-break space"),
+    pytest.param("for=1.2.3.4\n;by=x", None, id="T126 a line break"),
+    pytest.param("for=1.2.3.4\n", None, id="T126 a line break at the end"),
+    pytest.param(";", None, id="T126 an empty pair alone"),
+    pytest.param("", None, id="T126 nothing"),
+    pytest.param('for=1.2.3.4;x=";";;for=5.6.7.8', None, id="T126 twice, around a quoted semicolon"),
     pytest.param("for=1.2.3.4 ", None, id="a blank behind it"),
     pytest.param("for=1.2.3.4 by=x", None, id="a blank between parameters"),
     pytest.param("for=1.2.3.4;x", None, id="another parameter without a value"),
