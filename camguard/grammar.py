@@ -20,6 +20,7 @@ REGION: Final = re.compile(r"[a-z]{2}-[a-z0-9-]{1,60}")
 VERSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 UIN: Final = re.compile(r"[0-9]{5,20}")
 APP_ID: Final = re.compile(r"[0-9]{1,20}")
+HOST_LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1035 2.3.4
 ROLE: Final = re.compile(r"[A-Za-z0-9_+=,.@-]{1,128}")
 PRINCIPAL: Final = re.compile(rf"uin/{UIN.pattern}|role/{ROLE.pattern}")
 # The id of a temporary credential is longer than that of a permanent one and holds `-` and `_`; its
@@ -81,6 +82,20 @@ def words(text: str) -> Iterator[str]:
     """
     rest = _PLACEHOLDER.sub("*", text)  # what braces hold is no part of its own
     yield from (part for part in re.split(r"[/:]", rest) if part.isidentifier())
+
+
+def service_hosts(roots: Iterable[str]) -> re.Pattern[str]:
+    """Return the pattern of the hosts below some domains that name a service by their first label (T123).
+
+    roots: the domains, in lower case. Group 1 of a match is the label.
+
+    >>> service_hosts(["example.com"]).fullmatch("cvm.ai.ap-guangzhou.example.com")[1]
+    'cvm'
+    """
+    region = REGION.pattern
+    inner = rf"\.intl|\.ai(?:\.internal|\.{region})?|(?:\.internal)?(?:\.{region})?"
+    domains = "|".join(map(re.escape, roots))
+    return re.compile(rf"({HOST_LABEL.pattern})(?:{inner})\.(?:{domains})")
 
 
 def of_bytes(shape: re.Pattern[str]) -> re.Pattern[bytes]:

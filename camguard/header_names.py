@@ -22,6 +22,9 @@ SINGLE: Final = frozenset((
 ))  # fmt: skip
 SINGLE_PREFIXES: Final = (b"x-tc-", b"content-")
 
+# Set by camguard for requests that came over a shared host (T123). A request that brings it is refused.
+SERVICE_HEADER: Final = b"x-camguard-service"
+
 # Client addresses, targets, methods and users as proxies write them and applications believe them. They are
 # removed from every request, except for the ones that the settings name.
 SPOOF: Final = frozenset((
@@ -41,7 +44,7 @@ SPOOF_PREFIXES: Final = (
 )  # fmt: skip
 
 # Headers that camguard itself sets on requests and answers.
-_OWN: Final = frozenset((b"x-camguard-principal", b"x-camguard-service", b"x-camguard-request-id"))
+_OWN: Final = frozenset((b"x-camguard-principal", SERVICE_HEADER, b"x-camguard-request-id"))
 
 # Headers that clients and proxies send for other purposes: as identity they would be there in every request.
 _OTHER: Final = frozenset((
@@ -53,7 +56,9 @@ _OTHER_PREFIXES: Final = (b"x-forwarded-", b"proxy-")
 def is_reserved(name: str) -> bool:
     """Return whether a header of this name (lower case, ASCII) cannot carry identity."""
     raw = name.encode("ascii")
-    return raw in HOP_BY_HOP | SINGLE | _OTHER or raw.startswith((*SINGLE_PREFIXES, *_OTHER_PREFIXES))
+    return raw in HOP_BY_HOP | SINGLE | _OTHER | {SERVICE_HEADER} or raw.startswith(
+        (*SINGLE_PREFIXES, *_OTHER_PREFIXES)
+    )
 
 
 def has_meaning(name: str) -> bool:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
@@ -33,6 +34,9 @@ from camguard.settings import Settings
 from camguard.settings.load import require_supported
 from camguard.telemetry.decision_log import DecisionLog
 from camguard.telemetry.metrics import KeysState, Metrics
+
+if TYPE_CHECKING:
+    from camguard.lint import GrantsNothing
 
 STOP_SECONDS = 4.0  # less than the time that the supervisor leaves its workers to end
 
@@ -184,6 +188,7 @@ def _open_store(
             egress=settings.client_ip.egress,
             attribute_keys=settings.attributes.keys,
             today=datetime.fromtimestamp(clock(), UTC).date(),
+            aliases=settings.hosts.aliases,
         )
 
     store = Store(
@@ -210,11 +215,12 @@ def _poll_keys(keys: KeyStore) -> None:
 
 
 class _ReloadLog:
-    """Logs the outcome of each reload and the findings of a new bundle; the same problems are logged once."""
+    """Logs the outcome of each reload and the findings and idle policies of a new bundle, each once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._problems: tuple[Problem, ...] = ()
+        self._idle: tuple[object, ...] = ()
 
     def __call__(self, outcome: ReloadOutcome) -> None:
         if outcome.problems and outcome.problems != self._problems:
@@ -223,6 +229,10 @@ class _ReloadLog:
         elif outcome.result == "success":
             _LOGGER.info("bundle %s: revision %s is in force", self._folder, outcome.revision[:12])
             self._log_findings(outcome)
+            idle = outcome.bundle.granting_nothing if outcome.bundle else ()
+            if idle and idle != self._idle:
+                _LOGGER.warning("policies that can grant nothing here:\n%s", "\n".join(_table(idle)))
+            self._idle = idle
         self._problems = outcome.problems
 
     def _log_findings(self, outcome: ReloadOutcome) -> None:
@@ -241,3 +251,10 @@ class _ReloadLog:
             )
         text = "bundle %s: findings: %s; errors that this activation brought:\n%s"
         _LOGGER.warning(text, self._folder, counts, "\n".join(map(printable, lines)))
+
+
+def _table(idle: tuple[GrantsNothing, ...]) -> Iterator[str]:
+    # Imported here, because lint is loaded for an activation only.
+    from camguard.lint import table  # noqa: PLC0415
+
+    return table(idle)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from camguard import Bundle, Call, PolicyError, parse_address, parse_policy
 from camguard.bundle import make_bundle
+from camguard.catalog.known_services import read_known_services
 from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
 from tests.oracle_documents import instant
 
@@ -15,9 +17,10 @@ if TYPE_CHECKING:
     from camguard import Decision
 
 
-def to_catalog(services: Mapping[str, Any]) -> Catalog:
-    """The catalog of services, each as its file has it."""
-    return Catalog(MappingProxyType({name: to_service(found) for name, found in services.items()}))
+def to_catalog(services: Mapping[str, Any], known: Mapping[str, Any] | None = None) -> Catalog:
+    """The catalog of services, each as its file has it. known: as services.json has it."""
+    listed = MappingProxyType({name: to_service(found) for name, found in services.items()})
+    return Catalog(listed, known=read_known_services(json.dumps(known or {}).encode(), "services.json"))
 
 
 def to_service(found: Mapping[str, Any]) -> Service:

@@ -70,6 +70,10 @@ def seeded(seed: int) -> Dice:
     return Dice(random.Random(seed).randint)  # noqa: S311 - it must repeat itself
 
 
+LABELS = ("cbs", "order")  # of hosts without a catalog
+NOTHING_KNOWN: Json = {"services": {}, "asks": {}}
+
+
 class World(NamedTuple):
     """A bundle as plain data, and session policies to call it with; documents are text.
 
@@ -78,6 +82,7 @@ class World(NamedTuple):
     """
 
     catalog: Json
+    known: Json  # as services.json has it
     policies: dict[str, str]
     principals: Json
     settings: Json
@@ -102,7 +107,7 @@ def a_service(dice: Dice, name: str) -> Json:
         "title": name,
         "console": True,
         "tag_authorization": dice.chance(60),
-        "granularity": dice.pick(("operation", "resource", "service")),
+        "granularity": dice.pick(("operation", "resource", "service", "unknown")),
         "ip_restriction": dice.pick(("supported", "partial", "unsupported")),
         "actions": [an_action(dice, action) for action in dict.fromkeys(dice.several(NAMES, 2, 5))],
     }
@@ -110,7 +115,7 @@ def a_service(dice: Dice, name: str) -> Json:
 
 def an_action(dice: Dice, name: str) -> Json:
     """One row."""
-    granularity = dice.pick(("operation", "resource", "resource", "operation", "service"))
+    granularity = dice.pick(("operation", "resource", "resource", "operation", "service", "unknown"))
     return {
         "name": name,
         "access": dice.pick(("read", "write", "list", "other")),
@@ -123,9 +128,36 @@ def an_action(dice: Dice, name: str) -> Json:
     }
 
 
+def known_services(dice: Dice, catalog: Json) -> Json:
+    """Services that use each other, and host labels whose calls are asked for under other names (DEC-68)."""
+    services = {
+        name: {"title": name, "uses": dice.several((*catalog, "other"), 0, 2)}
+        for name in catalog
+        if dice.chance(50)
+    }
+    asks: Json = {}
+    for _ in range(dice.number(0, 3)):
+        label, _, name = dice.pick(actions_of(catalog)).partition(":")
+        label = dice.pick((label, label, *LABELS))
+        own, other = dice.pick(actions_of(catalog)), dice.pick(tuple(catalog))
+        row = dice.pick(([f"{other}:*"], [own], [f"{other}:*", "finance:trade"], [own, f"{label}:*"]))
+        asks[f"{label}:{dice.pick((name, '*'))}"] = {"names": row, "sure": dice.chance(60)}
+    return {"services": services, "asks": asks}
+
+
 def actions_of(catalog: Json) -> list[str]:
     """Every action by its whole name."""
     return [f"{service}:{row['name']}" for service in catalog for row in catalog[service]["actions"]]
+
+
+def called_names(catalog: Json, known: Json) -> list[str]:
+    """Every name that a call may use: of the catalog, and of the host labels that are known."""
+    found = actions_of(catalog)
+    for key in known["asks"]:
+        label, _, name = key.partition(":")
+        names = [each.partition(":")[2] for each in actions_of(catalog)] if name == "*" else [name]
+        found += [f"{label}:{each}" for each in names]
+    return found
 
 
 # --- documents ---------------------------------------------------------------------------------------
@@ -177,8 +209,9 @@ def an_action_pattern(dice: Dice, catalog: Json, deny: bool) -> str:
             f"*:{name}",
         ),
         *(action.swapcase(), action.lower(), f"{service.upper()}:*", f"*{service}:{name}", f"{service}:**"),
+        *(f"{dice.pick(LABELS)}:*", f"{dice.pick(LABELS)}:{name[:cut]}*"),
     )
-    found = dice.pick(forms if deny else (*forms, "tke:Create", f"{action}x"))
+    found = dice.pick(forms if deny else (*forms, "finance:trade", "tke:Create", f"{action}x"))
     return f"name/{found}" if found != "*" and dice.chance(15) else found
 
 
@@ -187,9 +220,8 @@ def a_pattern(dice: Dice, catalog: Json) -> str:
     if dice.chance(12):
         return "*"
     named = dice.pick(tuple(catalog))
-    service = dice.pick(
-        (named, named, named, "", "*", "other", named.upper(), f"{named[:1]}*", f"{named[:1].upper()}*")
-    )
+    spelled = (named.upper(), f"{named[:1]}*", f"{named[:1].upper()}*")
+    service = dice.pick((named, named, named, "", "*", "other", "CVM", *LABELS, *spelled))
     wanted = dice.pick(WANTED)
     if service == "cos" and "${" in wanted:  # not in the path of an object (9)
         wanted = "*"
@@ -293,6 +325,7 @@ def a_misspelling(dice: Dice, texts: Sequence[str]) -> str:
 def a_world(dice: Dice) -> World:
     """A bundle with every layer; sometimes a policy is attached but missing (DEC-40)."""
     catalog = a_catalog(dice)
+    known = known_services(dice, catalog) if dice.chance(50) else NOTHING_KNOWN
     written = {name: a_document(dice, catalog) for name in "abcd"[: dice.number(1, 4)]}
     written["all"] = {"version": "2.0", "statement": {"effect": "allow", "action": "*", "resource": "*"}}
     policies = {name: a_file(dice, document) for name, document in written.items()}
@@ -321,6 +354,7 @@ def a_world(dice: Dice) -> World:
     sessions = (json.dumps(limited), policies["all"])
     world = World(
         catalog=catalog,
+        known=known,
         policies=policies,
         principals=principals,
         settings={
@@ -415,7 +449,7 @@ def a_call(dice: Dice, world: World) -> Json:
     strangers = ("uin/999", "role/101", "uin/bot", "")
     return {
         "principal": dice.pick(strangers if dice.chance(1) else callers),
-        "action": a_called_action(dice, world.catalog),
+        "action": a_called_action(dice, world),
         "source_ip": an_address(dice, world),
         "time": a_time(dice, world),
         "resources": some_resources(dice, world),
@@ -426,9 +460,9 @@ def a_call(dice: Dice, world: World) -> Json:
     }
 
 
-def a_called_action(dice: Dice, catalog: Json) -> str:
+def a_called_action(dice: Dice, world: World) -> str:
     """The name of an action, seldom one that does not exist."""
-    action = dice.pick(actions_of(catalog))
+    action = dice.pick(called_names(world.catalog, world.known))
     strange = (f"{action}s", action.lower(), "tke:Create", "nonsense", f"name/{action}", f"{action}\n", "")
     return dice.pick(strange) if dice.chance(6) else action
 

@@ -25,6 +25,9 @@ Where SEMANTICS.md leaves room, the stricter reading was taken:
 * A resource that could not be bound, or names no account, is the owner's own: no other is ever built
   (CAM 10.3).
 * A pattern whose variable has no value is UNKNOWN as a whole, also if another segment already differs.
+* Where policies are asked for several names, every layer must allow every name for every resource of the
+  call, and the statements that decide are those of all names (DEC-68). A CAM name that no catalog lists is a
+  name-only entry. A deny by the host label is read as if it named the CAM name, and as this one action.
 * The general policies deny unless there is proof of MFA (DEC-42): a value that is absent or strange is none.
 """
 
@@ -129,10 +132,17 @@ class Query(NamedTuple):
     variables: Mapping[str, str]
     call: Mapping[str, Any]
     inventory: Mapping[str, Mapping[str, str]] | None
+    uses: frozenset[str] = frozenset()  # further services whose resources the service names (DEC-67)
+    label: str = ""  # the action by its host label, where policies are asked for other names only (DEC-68)
 
 
 def statement_truth(statement: Statement, query: Query, resource: str | None) -> Truth:
     """CAM 2."""
+    return any_of((written_truth(statement, query, resource), label_truth(statement, query, resource)))
+
+
+def written_truth(statement: Statement, query: Query, resource: str | None) -> Truth:
+    """A statement as it is written."""
     return all_of(
         (
             actions_truth(statement, query),
@@ -140,6 +150,29 @@ def statement_truth(statement: Statement, query: Query, resource: str | None) ->
             all_of(clause_truth(*clause, query, resource) for clause in statement.condition),
         )
     )
+
+
+def label_truth(statement: Statement, query: Query, resource: str | None) -> Truth:
+    """A deny that names the host label where the CAM name belongs: UNKNOWN where it would apply (DEC-68)."""
+    if statement.effect == "allow" or query.label == "":
+        return False
+    label, _, name = query.label.partition(":")
+    cells = [resource.split(":", 5) for resource in statement.resources]
+    put = [
+        ":".join([*cell[:2], query.service, *cell[3:]])
+        if len(cell) > 1 and cell[2].lower() == label
+        else cell[0]
+        if len(cell) == 1
+        else ":".join(cell)
+        for cell in cells
+    ]
+    own = actions_truth(statement, query)
+    by_action = any_of(action_truth(action, "deny", label, name) for action in statement.actions)
+    instead = own is not True and by_action is not False  # `*` names both
+    if not instead and (own is False or put == list(statement.resources)):
+        return False
+    meant = statement._replace(actions=(f"{query.service}:{query.name}",), resources=tuple(put))
+    return None if written_truth(meant, query, resource) is not False else False
 
 
 def action_truth(pattern: str, effect: str, service: str, name: str) -> Truth:
@@ -165,7 +198,7 @@ def actions_truth(statement: Statement, query: Query) -> Truth:
 
 
 def resources_truth(statement: Statement, query: Query, resource: str | None) -> Truth:
-    one = pattern_truth if query.granularity == "resource" else unaddressed_truth
+    one = {"resource": pattern_truth, "unknown": unlisted_truth}.get(query.granularity, unaddressed_truth)
     return any_of(
         True if pattern == "*" else one(pattern, statement, query, resource)
         for pattern in statement.resources
@@ -186,6 +219,23 @@ def unaddressed_truth(pattern: str, statement: Statement, query: Query, _: str |
         if granularity == "resource"
     )
     return False if aimed else None
+
+
+def unlisted_truth(pattern: str, statement: Statement, query: Query, _: str | None) -> Truth:
+    """A six-segment pattern on an action of which only the name is known (DEC-67)."""
+    if statement.effect == "allow":
+        return False
+    plain = [action.removeprefix("name/") for action in statement.actions]
+    named = any(
+        action not in {"*", "*:*"} and action_truth(action, "deny", query.service, query.name) is not False
+        for action in plain
+    )
+    service = pattern.split(":", 5)[2].lower()
+    return (
+        None
+        if named or service == "" or any(star(service, own) for own in (query.service, *query.uses))
+        else False
+    )
 
 
 def pattern_truth(pattern: str, statement: Statement, query: Query, resource: str | None) -> Truth:
@@ -475,31 +525,88 @@ def owned(resource: str | None, query: Query) -> bool:
     return not named or named_account(parts[4], query) == f"uin/{query.owner}"
 
 
-def judge(layers: Layers, query: Query) -> Answer:
-    """CAM 10.2: a certain deny, an uncertain one, no allow of one's own, no allow of a limiting layer."""
-    resources = query.call["resources"] if query.granularity == "resource" else ["*"]
+def judge(layers: Layers, queries: Sequence[Query]) -> Answer:
+    """CAM 10.2: a certain deny, an uncertain one, no allow of one's own, no allow of a limiting layer.
+
+    queries: the same call for every CAM name that policies are asked for (DEC-68).
+    """
+    addressed = any(query.granularity == "resource" for query in queries)
+    resources = queries[0].call["resources"] if addressed else ["*"]
     everything = [*layers.account, layers.identity or (), *layers.limits, layers.general]
     denies = [item for layer in everything for item in layer if item.denies]
-    truths = {item.id: [item.truth(query, resource) for resource in resources] for item in denies}
+    counted = [
+        (item.id, {item.truth(query, resource) for resource in resources})
+        for query in queries
+        for item in denies
+    ]
     for certain, reason in ((True, "explicit_deny"), (None, "undetermined_deny")):
-        counting = tuple(name for name, found in truths.items() if certain in found)
+        counting = tuple(dict.fromkeys(name for name, found in counted if certain in found))
         if counting:
             return reason, counting
-    own = [
-        owned(resource, query) if layers.identity is None else bool(granted(layers.identity, query, resource))
-        for resource in resources
-    ]
+
+    def by_own(resource: str | None, query: Query) -> bool:
+        if layers.identity is None:
+            return not addressed or owned(resource, query)
+        return bool(granted(layers.identity, query, resource))
+
+    own = [all(by_own(resource, query) for query in queries) for resource in resources]
     passes = [
-        mine and all(granted(layer, query, resource) for layer in (*layers.account, *layers.limits))
+        mine
+        and all(
+            granted(layer, query, resource)
+            for query in queries
+            for layer in (*layers.account, *layers.limits)
+        )
         for mine, resource in zip(own, resources, strict=True)
     ]
-    enough = any if query.match == "any" else all
+    enough = any if all(query.match == "any" for query in queries) else all
     if not enough(own):
         return "no_allow", ()
     if not enough(passes):
         return "layer_limit", ()
-    allows = [set(granted(layers.identity or (), query, resource)) for resource in resources]
-    return "allowed", tuple(item.id for item in layers.identity or () if item.id in set().union(*allows))
+    names = [
+        item.id
+        for query in queries
+        for item in layers.identity or ()
+        if any(item.id in granted((item,), query, resource) for resource in resources)
+    ]
+    return "allowed", tuple(dict.fromkeys(names))
+
+
+def asked_names(known: Mapping[str, Any], label: str, name: str) -> list[str]:
+    """The names that policies are asked for one action of a host label (DEC-68)."""
+    asks = known.get("asks", {})
+    row = asks.get(f"{label}:{name}", asks.get(f"{label}:*"))
+    if row is None:
+        return [f"{label}:{name}"]
+    names = [found.removesuffix("*") + name if found.endswith(":*") else found for found in row["names"]]
+    return list(dict.fromkeys(names if row["sure"] else [*names, f"{label}:{name}"]))
+
+
+def exists(catalog: Mapping[str, Any], known: Mapping[str, Any], label: str, name: str) -> bool:
+    """Whether a call of a host label names an action: by the label's own page, or by that of a CAM name."""
+
+    def listed(service: str, action: str) -> bool:
+        return any(row["name"] == action for row in catalog.get(service, {"actions": []})["actions"])
+
+    asks = known.get("asks", {})
+    if listed(label, name):
+        return True
+    if f"{label}:{name}" in asks and any(
+        listed(*asked.split(":")) for asked in asked_names(known, label, name)
+    ):
+        return True
+    if label in catalog or f"{label}:*" not in asks:
+        return False
+    wholes = [found.split(":")[0] for found in asks[f"{label}:*"]["names"] if found.endswith(":*")]
+    return bool(wholes) and wholes[0] != label and listed(wholes[0], name)
+
+
+def serves(catalog: Mapping[str, Any], known: Mapping[str, Any], label: str) -> bool:
+    """Whether any action of a host label exists."""
+    names = {row["name"] for product in catalog.values() for row in product["actions"]}
+    names |= {key.split(":")[1] for key in known.get("asks", {})} - {"*"}
+    return label in catalog or any(exists(catalog, known, label, name) for name in names)
 
 
 def decide(
@@ -511,6 +618,7 @@ def decide(
     ip_support: str = "catalog",
     unknown_action: str = "refuse",
     inventory: Mapping[str, Mapping[str, str]] | None = None,
+    known: Mapping[str, Any] | None = None,
 ) -> Answer:
     """Reason and deciding statements of one call.
 
@@ -518,40 +626,56 @@ def decide(
     principals: the JSON of principals.json.
     inventory: the JSON of resource_tags.json.
     call: the fields of a call; source_ip and dates in text, time also in seconds; session a document.
+    known: the JSON of services.json.
     """
+    known = known or {}
     layers = layers_of(principals, policies, call)
-    service, _, name = call["action"].partition(":")
-    product = catalog.get(service)
-    rows = {row["name"]: row for row in product["actions"]} if product else {}
-    row = rows.get(name)
+    label, _, name = call["action"].partition(":")
     if layers is None:
         return "principal_unknown", ()
     if not re.fullmatch("[a-z0-9]{1,63}:[A-Za-z][A-Za-z0-9]{0,63}", call["action"]):
         return "action_invalid", ()
-    if product is None:
+    if not serves(catalog, known, label):
         return "service_unknown", ()
-    if row is None:
-        if unknown_action != "judge":
-            return "action_unknown", ()
-        row = {"granularity": "operation", "ip_restriction": False, "access": "other"}
+    listed = exists(catalog, known, label, name)
+    if not listed and unknown_action != "judge":
+        return "action_unknown", ()
     if not call["resources"]:
         return "no_allow", ()
-    query = Query(
-        service=service,
-        name=name,
-        granularity=row["granularity"],
-        match=row.get("match", "all"),
-        ip=row["ip_restriction"] or ip_support == "gateway",
-        tags=product["tag_authorization"],
-        rows=tuple((other["name"], other["granularity"]) for other in rows.values()),
-        read_only=read_only(name, row),
-        owner=principals["owner"]["uin"],
-        app_id=principals["owner"].get("app_id") or "",
-        variables=variables_of(principals, call["principal"]),
-        call=call,
-        inventory=inventory,
-    )
-    return judge(layers, query)
+    names = asked_names(known, label, name)
+    queries = []
+    for asked in names:
+        service, _, action = asked.partition(":")
+        product = catalog.get(service, {"actions": [], "tag_authorization": False})
+        rows = {row["name"]: row for row in product["actions"]}
+        level = "unknown"
+        if (
+            asked == call["action"]
+            and not listed
+            and catalog.get(label, {}).get("granularity", level) != level
+        ):
+            level = "operation"
+        row = rows.get(action, {"granularity": level, "ip_restriction": False, "access": "other"})
+        queries.append(
+            Query(
+                service=service,
+                name=action,
+                granularity=row["granularity"],
+                match=row.get("match", "all"),
+                ip=row["ip_restriction"] or ip_support == "gateway",
+                tags=product["tag_authorization"],
+                rows=tuple((other["name"], other["granularity"]) for other in rows.values()),
+                read_only=read_only(action, row),
+                owner=principals["owner"]["uin"],
+                app_id=principals["owner"].get("app_id") or "",
+                variables=variables_of(principals, call["principal"]),
+                call=call,
+                inventory=inventory,
+                uses=frozenset(known.get("services", {}).get(service, {}).get("uses", ())),
+                label="" if call["action"] in names else call["action"],
+            )
+        )
+    return judge(layers, queries)
 
 
 def read_only(name: str, row: Mapping[str, Any]) -> str | None:

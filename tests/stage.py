@@ -172,12 +172,12 @@ class FixedCaller:
     def __init__(self, principal: str = ALICE, *, body: bool = False) -> None:
         self.found: Caller | Rejection = Caller(principal, None, None, None)
         self.body = body
-        self.requests: list[tuple[RequestHead, str, bytes | None, Params, bool]] = []
+        self.requests: list[tuple[RequestHead, str | None, bytes | None, Params, bool]] = []
 
     def caller(
         self,
         head: RequestHead,
-        service: str,
+        service: str | None,
         body: bytes | None,
         params: Params,
         peer_trusted: bool,
@@ -190,9 +190,19 @@ class FixedCaller:
         return self.found
 
     def claim(
-        self, head: RequestHead, service: str, params: Params, peer_trusted: bool, form: bool, now: float
+        self,
+        head: RequestHead,
+        service: str | None,
+        params: Params,
+        peer_trusted: bool,
+        form: bool,
+        now: float,
     ) -> Claim | Rejection:
         del head, service, params, peer_trusted, form, now
+        return None
+
+    def signed_service(self, head: RequestHead) -> str | None:
+        del head
         return None
 
     def unsigned(self, identity: bytes | None, peer_trusted: bool) -> Caller | Rejection:

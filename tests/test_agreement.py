@@ -68,6 +68,7 @@ def of_oracle(world: World, call: Json) -> oracle.Answer:
         world.policies,
         world.principals,
         call,
+        known=world.known,
         inventory=world.inventory,
         **world.settings,
     )
@@ -76,7 +77,7 @@ def of_oracle(world: World, call: Json) -> oracle.Answer:
 def differences(world: World, calls: list[Json]) -> Iterator[Difference]:
     """Every call on which table, explanation, or the table on the second call, differ from the oracle."""
     bundle = to_bundle(
-        to_catalog(world.catalog),
+        to_catalog(world.catalog, world.known),
         world.policies,
         world.principals,
         inventory=world.inventory,
@@ -101,7 +102,7 @@ def described(difference: Difference) -> str:
         f"oracle {wanted}\nengine {found}\ncall {json.dumps(call)}\nsettings {world.settings}\n"
         f"principals {json.dumps(world.principals)}\n"
         + "".join(f"{name}: {text}\n" for name, text in world.policies.items())
-        + f"catalog {json.dumps(world.catalog)}"
+        + f"catalog {json.dumps(world.catalog)}\nknown {json.dumps(world.known)}"
     )
 
 
@@ -240,6 +241,8 @@ def less(found: Difference) -> Iterator[tuple[World, Json]]:
             yield world._replace(policies={**world.policies, name: json.dumps(document)}), call
     for principals in without(world.principals):
         yield world._replace(principals=principals), call
+    for known in without(world.known, depth=2):
+        yield world._replace(known=known), call
     for catalog in without(world.catalog, depth=3):
         yield world._replace(catalog=catalog), call
     for smaller in less_of_call(call):

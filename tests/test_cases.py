@@ -22,7 +22,7 @@ from tests.casebook import (
     document_cases,
 )
 
-MAIN = catalogs()["main"]
+MAIN, KNOWN = catalogs()["main"], catalogs()["known"]
 DECISIONS = [pytest.param(case, id=f"{case.rule} {case.id}") for case in decision_cases()]
 DOCUMENTS = [pytest.param(case, id=f"{case.rule} {case.id}") for case in document_cases()]
 BUNDLES = [pytest.param(case, id=f"{case.rule} {case.id}") for case in bundle_cases()]
@@ -30,7 +30,7 @@ BUNDLES = [pytest.param(case, id=f"{case.rule} {case.id}") for case in bundle_ca
 
 @cache
 def catalog() -> Catalog:
-    return to_catalog(MAIN)
+    return to_catalog(MAIN, KNOWN)
 
 
 def bundle_of(case: DecisionCase) -> Bundle:
@@ -53,7 +53,13 @@ def test_the_explanation_comes_to_the_same(case: DecisionCase) -> None:
 @pytest.mark.parametrize("case", DECISIONS)
 def test_the_oracle_decides(case: DecisionCase) -> None:
     found = oracle.decide(
-        MAIN, case.policies, case.principals, case.call, inventory=case.inventory, **case.settings
+        MAIN,
+        case.policies,
+        case.principals,
+        case.call,
+        known=KNOWN,
+        inventory=case.inventory,
+        **case.settings,
     )
     assert found == (case.reason, case.statements)
 
@@ -73,6 +79,7 @@ def test_the_bundle_loads_or_not(case: BundleCase, tmp_path: Path) -> None:
     for name, product in MAIN.items():
         (tmp_path / "catalog").mkdir(exist_ok=True)
         (tmp_path / "catalog" / f"{name}.json").write_text(json.dumps(product), encoding="utf-8")
+    (tmp_path / "catalog" / "services.json").write_text(json.dumps(KNOWN), encoding="utf-8")
     for name, text in case.policies.items():
         (tmp_path / "bundle" / "policies").mkdir(parents=True, exist_ok=True)
         (tmp_path / "bundle" / "policies" / f"{name}.json").write_text(text, encoding="utf-8")

@@ -53,6 +53,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("catalog")
     for name, product in catalogs()["main"].items():
         (folder / f"{name}.json").write_text(json.dumps(product), encoding="utf-8")
+    (folder / "services.json").write_text(json.dumps(catalogs()["known"]), encoding="utf-8")
     return folder
 
 

@@ -41,6 +41,7 @@ _NUMBERS = (
 )
 SECTIONS = tuple(f"CAM {number}" for number in _NUMBERS)
 DECISIONS = tuple(f"DEC-{number}" for number in (*range(1, 38), *range(39, 49), *range(54, 65), 66))
+LABELED = ("DEC-67", "DEC-68")
 UNKNOWNS = tuple(f"U{number}" for number in range(1, 10))
 
 CASES = raw_cases()
@@ -48,7 +49,7 @@ COUNTED = Counter(rule_of(case) for _, case in CASES)
 KINDS = ({"call", "policies"}, {"document"}, {"policies"})
 
 
-@pytest.mark.parametrize("rule", [*SECTIONS, *DECISIONS, *UNKNOWNS])
+@pytest.mark.parametrize("rule", [*SECTIONS, *DECISIONS, *LABELED, *UNKNOWNS])
 def test_each_rule_has_several_cases(rule: str) -> None:
     assert COUNTED[rule] >= 2
 

@@ -18,7 +18,9 @@ BUNDLES, CALLS = 60, 15
 
 def reasons(world: World, calls: list[Json]) -> list[Reason]:
     """Why each call passes or not."""
-    bundle = to_bundle(to_catalog(world.catalog), world.policies, world.principals, **world.settings)
+    bundle = to_bundle(
+        to_catalog(world.catalog, world.known), world.policies, world.principals, **world.settings
+    )
     return [bundle.decide(to_call(call)).reason for call in calls]
 
 
@@ -59,6 +61,9 @@ def with_one_more(effect: str) -> Callable[[Dice, World], World]:
         added = plain(a_statement(dice, world.catalog)) | {"effect": effect}
         if effect == "deny":  # an exact name that the catalog lacks is no deny (DEC-11)
             added["action"] = "*" if dice.chance(50) else f"{dice.pick(sorted(world.catalog))}:*"
+        elif dice.chance(50):  # a random statement seldom reaches the calls
+            everything = "*" if dice.chance(50) else f"{dice.pick(sorted(world.catalog))}:*"
+            added = {"effect": effect, "action": everything, "resource": "*"}
         statements = statements_of(world.policies[name])
         at = dice.number(0, len(statements))
         changed = document([*statements[:at], added, *statements[at:]])
@@ -137,7 +142,9 @@ def weighed(found: Explanation) -> set[str]:
 def test_what_an_explanation_says_of_each_statement_makes_its_decision() -> None:
     apart, several = [], 0
     for world, calls in islice(stream(6_000, CALLS), 4 * BUNDLES):
-        bundle = to_bundle(to_catalog(world.catalog), world.policies, world.principals, **world.settings)
+        bundle = to_bundle(
+            to_catalog(world.catalog, world.known), world.policies, world.principals, **world.settings
+        )
         for call in calls:
             found = bundle.explain(to_call(call))
             several += len(call["resources"]) > 1 and bool(found.decision.statements)

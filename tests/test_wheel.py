@@ -67,6 +67,7 @@ def test_no_key_is_packed(wheel: Path) -> None:
     assert "camguard/_starter/requests.sh" in names
     assert "camguard/_starter/bundle/tests/art.toml" in names
     assert "camguard/_starter/catalog/aiart.json" in names
+    assert "camguard/_starter/services.json" in names
     assert "camguard/py.typed" in names
     pages = {f"camguard/{page}.md" for page in ("policy/SEMANTICS", "request/THREATS", "request/CLIENTS")}
     assert pages <= {*names}, "comments cite them"

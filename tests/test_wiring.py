@@ -15,6 +15,7 @@ from camguard import Call
 from camguard.errors import SettingsError
 from camguard.settings import Settings, load_settings
 from camguard.wiring import NAMED_ERRORS, assemble
+from tests.company import document
 
 KEYS = {"AKIDEXAMPLE": {"secret_key": "EXAMPLE-SECRET-KEY-0000000000000", "principal": "uin/100000000101"}}
 
@@ -221,3 +222,16 @@ def test_an_acceptance_holds_on_the_day_that_the_clock_shows(folder: Path) -> No
         assert bundle is not None
         assert bundle.findings is not None
         assert bundle.findings.counts()["accepted"] == accepted
+
+
+def test_policies_that_can_grant_nothing_are_logged_once(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    policy = folder / "bundle/policies/idle.json"
+    policy.write_text(document({"action": "cvm:*"}))
+    with caplog.at_level(logging.INFO, "camguard"):
+        store = assemble(settings(folder)).store
+        policy.write_text(document({"action": "cvm:Stop*"}))
+        store.reload()
+    tables = [each.getMessage() for each in caplog.records if "can grant nothing" in each.getMessage()]
+    assert tables == ["policies that can grant nothing here:\n  idle  no page: cvm"]

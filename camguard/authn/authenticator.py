@@ -34,7 +34,14 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 from camguard.authn.credentials import AccessKey, KeyRing, SigningKey, shorten
 from camguard.authn.hmac_v1 import carries_v1, check_v1, claim_v1
 from camguard.authn.replay_guard import Binding, ReplayGuard
-from camguard.authn.tc3 import SIGNATURE_LENGTH, claim_tc3, read_authorization, signed_payload, verify_tc3
+from camguard.authn.tc3 import (
+    SIGNATURE_LENGTH,
+    claim_tc3,
+    read_authorization,
+    scope_service,
+    signed_payload,
+    verify_tc3,
+)
 from camguard.bounded_cache import BoundedCache
 from camguard.engine.decision import Reason
 from camguard.errors import Problem, SettingsError
@@ -72,6 +79,7 @@ _MALFORMED: Final = rejection("auth_malformed")
 _V1_OFF: Final = rejection("signature_v1_disabled")
 _REPLAYED: Final = rejection("signature_replay")
 _UNAVAILABLE: Final = rejection("policy_unavailable")
+_SERVICE_UNKNOWN: Final = rejection("service_unknown")
 
 
 class KeySource(Protocol):
@@ -127,7 +135,7 @@ class Authenticator:
     def claim(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0917 - one check after the other, as caller
         self,
         head: RequestHead,
-        service: str,
+        service: str | None,
         params: Params,
         peer_trusted: bool,  # noqa: FBT001 - as caller
         form: bool,  # noqa: FBT001 - as peer_trusted
@@ -136,8 +144,11 @@ class Authenticator:
         """Return what the head alone shows of the caller, or the rejection for which no body is needed.
 
         params: of the query. form: whether the body is a form, which may carry a v1 signature. The other
-        arguments are those of `caller`.
+        arguments are those of `caller`. Over a shared host, a request without a TC3 signature that will be
+        verified names no service.
         """
+        if service is None and not self._verifies(head):
+            return _SERVICE_UNKNOWN
         if self._keys is None:
             return self.unsigned(head.identity, peer_trusted)
         named: Caller | Rejection | None = None
@@ -175,7 +186,7 @@ class Authenticator:
     def caller(  # noqa: PLR0911, PLR0913, PLR0917 - as many values decide; keywords cost time per request
         self,
         head: RequestHead,
-        service: str,
+        service: str | None,
         body: bytes | None,
         params: Params,
         peer_trusted: bool,  # noqa: FBT001 - as above
@@ -184,9 +195,10 @@ class Authenticator:
     ) -> Caller | Rejection:
         """Return the caller, or why the request is rejected.
 
-        service: of the host. body: the bytes that go on, None where they were not delivered. params: of the
-        form where the body is one, else of the query. now: seconds since the epoch. claim: what `claim`
-        returned for the same head at the same moment.
+        service: of the host; None over a shared host, where only the signature names one (T123). body: the
+        bytes that go on, None where they were not delivered. params: of the form where the body is one, else
+        of the query. now: seconds since the epoch. claim: what `claim` returned for the same head at the same
+        moment.
         """
         kind = type(claim)
         if kind is Caller:
@@ -217,6 +229,14 @@ class Authenticator:
             return named
         return _MISSING if named is None or self._needs_signature else named
 
+    def _verifies(self, head: RequestHead) -> bool:
+        """Tell whether the request has a TC3 signature that will be verified, and not only believed."""
+        return head.authorization is not None and self._keys is not None and self._settings.mode != "claimed"
+
+    def signed_service(self, head: RequestHead) -> str | None:
+        """Return the service in the scope of a TC3 signature that was verified (T123)."""
+        return None if head.authorization is None else scope_service(head.authorization)
+
     def needs_body(self, head: RequestHead) -> bool:
         """Tell whether the caller cannot be identified without the body: a signature covers it."""
         if head.authorization is None or head.method != "POST" or self._keys is None:
@@ -232,7 +252,7 @@ class Authenticator:
     def _signer(  # noqa: PLR0913, PLR0917 - as caller
         self,
         head: RequestHead,
-        service: str,
+        service: str | None,
         body: bytes | None,
         params: Params,
         keys: KeyRing,
@@ -265,7 +285,7 @@ class Authenticator:
         return Caller(access_key.principal, access_key.label, access_key.session, label)
 
     def _verified(
-        self, head: RequestHead, service: str, body: bytes | None, signing_key: SigningKey, now: float
+        self, head: RequestHead, service: str | None, body: bytes | None, signing_key: SigningKey, now: float
     ) -> Caller | Rejection:
         """Return the caller of a TC3 signature that is good and not bound to another call, or a rejection.
 
@@ -305,10 +325,11 @@ def _carries_v1_anywhere(head: RequestHead, params: Params) -> bool:
     return False
 
 
-def _binding(head: RequestHead, service: str, body: bytes | None) -> Binding:
+def _binding(head: RequestHead, service: str | None, body: bytes | None) -> Binding:
     """Return what a signature is bound to: everything that decides and that it does not cover (T135).
 
-    The content type is covered but for the boundary that some clients leave out (T134).
+    The content type is covered but for the boundary that some clients leave out (T134). Over a shared host
+    the service is part of the signature itself (T123).
     """
     unsigned_body = None if head.content_sha256 is None else sha256(body or b"").digest()
     return service, head.action, head.version, head.region, head.content_type, unsigned_body

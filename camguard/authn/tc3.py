@@ -92,13 +92,14 @@ def signed_payload(head: RequestHead, body: bytes | None, *, unsigned_allowed: b
 
 
 def read_authorization(  # noqa: PLR0911 - one check after the other
-    head: RequestHead, service: str, keys: KeyRing, now: float
+    head: RequestHead, service: str | None, keys: KeyRing, now: float
 ) -> SigningKey | Rejection:
     """Return the signing key that `Authorization` names, or why the request is rejected whatever its body is.
 
     The grammar, the timestamp, the day and the service are checked here. The signature of a known id is not:
     it covers the body. The signature of an unknown id is verified as if the body were empty, so that its
-    rejection takes as long as that of a known id (T81). service: of the host. now: seconds since the epoch.
+    rejection takes as long as that of a known id (T81). service: of the host, None over a shared host, which
+    names none (T123). now: seconds since the epoch.
     """
     authorization = head.authorization
     if authorization is None or head.timestamp is None or head.content_type is None:
@@ -114,7 +115,7 @@ def read_authorization(  # noqa: PLR0911 - one check after the other
         return _MALFORMED
     if isinstance(signed_at, Rejection):
         return signed_at
-    if signing_key.service != service:
+    if service is not None and signing_key.service != service:
         return _SERVICE
     if signing_key.day != signed_at // _DAY:
         return _INVALID
@@ -152,7 +153,13 @@ def verify_tc3(
     return check_key(access_key, head.token or b"", now) if good and access_key is not None else _INVALID
 
 
-def claim_tc3(head: RequestHead, service: str, keys: KeyRing, now: float) -> AccessKey | Rejection:
+def scope_service(authorization: bytes) -> str | None:
+    """Return the service in the credential scope, None where `Authorization` is not well formed."""
+    match = _CREDENTIAL.fullmatch(authorization[:-SIGNATURE_LENGTH])
+    return None if match is None else match[3].decode().lower()  # T134
+
+
+def claim_tc3(head: RequestHead, service: str | None, keys: KeyRing, now: float) -> AccessKey | Rejection:
     """Return the access key that `Authorization` names, without verifying the signature, or a rejection."""
     signing_key = read_authorization(head, service, keys, now)
     if isinstance(signing_key, Rejection):

@@ -170,12 +170,13 @@ def load_bundle(  # noqa: PLR0913 - the settings that a bundle and its findings 
     strict: bool = False,
     egress: AddressMap = NO_MAP,
     attribute_keys: frozenset[str] = frozenset(),
+    aliases: Mapping[str, str] = MappingProxyType({}),
 ) -> Bundle:
     """Return the bundle in a folder.
 
     catalog: the folder of catalog files, or one of them. strict: refuse a bundle with findings of severity
     error that its lint.toml does not accept. egress, attribute_keys: the settings `client_ip.egress` and
-    `attributes.keys`; only findings depend on them.
+    `attributes.keys`; only findings depend on them. aliases: the setting `hosts.aliases`.
     Raises BundleError that lists every problem of every file, or CatalogError.
     """
     content = read_content(Path(path), Path(catalog))
@@ -186,6 +187,7 @@ def load_bundle(  # noqa: PLR0913 - the settings that a bundle and its findings 
         strict=strict,
         egress=egress,
         attribute_keys=attribute_keys,
+        aliases=aliases,
     )
 
 
@@ -215,15 +217,16 @@ def build_bundle(  # noqa: PLR0913 - the settings that a bundle depends on
     strict: bool = False,
     egress: AddressMap = NO_MAP,
     attribute_keys: frozenset[str] = frozenset(),
+    aliases: Mapping[str, str] = MappingProxyType({}),
     today: date | None = None,
 ) -> Bundle:
     """Return the bundle that a content describes, with its findings.
 
-    strict, egress, attribute_keys: as for `load_bundle`. today: the day, in UTC, on which acceptances must
-    hold; None for now.
+    strict, egress, attribute_keys, aliases: as for `load_bundle`. today: the day, in UTC, on which
+    acceptances must hold; None for now.
     Raises BundleError or CatalogError.
     """
-    index = ActionIndex(parse_catalog(content.catalog))
+    index = ActionIndex(parse_catalog(content.catalog, aliases))
     problems: list[Problem] = []
     documents: dict[str, Document] = {}
     people: Principals | tuple[Problem, ...] = ()
@@ -248,12 +251,13 @@ def build_bundle(  # noqa: PLR0913 - the settings that a bundle depends on
     if problems:
         raise BundleError(*problems)
     # Imported here, because lint is needed for an activation only: `import camguard` does not load it.
-    from camguard.lint import CatalogView, Supplies, lint_bundle  # noqa: PLC0415
+    from camguard.lint import CatalogView, Supplies, granting_nothing, lint_bundle  # noqa: PLC0415
 
+    view = CatalogView(index)
     findings = lint_bundle(
         documents,
         people,
-        CatalogView(index),
+        view,
         today=today or datetime.now(UTC).date(),
         acceptances=content.files.get(ACCEPTANCES),
         ip_support=ip_support,
@@ -264,4 +268,5 @@ def build_bundle(  # noqa: PLR0913 - the settings that a bundle depends on
         raise BundleError(*(Problem(each.where, each.code, each.advice) for each in findings.errors))
     policies = {name: document.policy for name, document in documents.items()}
     bundle = _bundle(policies, people, index, ip_support, unknown_action, tables, content.digest, inventory)
-    return replace(bundle, findings=findings)
+    idle = granting_nothing(policies.values(), view, ip_support=ip_support, unknown_action=unknown_action)
+    return replace(bundle, findings=findings, granting_nothing=idle)

@@ -17,7 +17,7 @@ from camguard.policy.model import Policy
 from camguard.policy.resources import Owner
 
 if TYPE_CHECKING:  # at run time only an activation loads lint
-    from camguard.lint import Findings
+    from camguard.lint import Findings, GrantsNothing
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -25,6 +25,7 @@ class Bundle:
     """One immutable state of everything that a decision depends on. One request uses one bundle.
 
     revision: hex SHA-256 of the content that the bundle was built from.
+    granting_nothing: the policies that can grant nothing here, and why; empty where that was not looked for.
     decide: returns whether a call passes, and why; raises nothing. It is the bound method of the evaluator,
         so that a decision costs one function call.
     findings: what lint found when the bundle was loaded; None if it was made of policies without documents.
@@ -36,6 +37,7 @@ class Bundle:
     people: Principals
     evaluator: Evaluator
     findings: Findings | None = None
+    granting_nothing: tuple[GrantsNothing, ...] = ()
     decide: Callable[[Call], Decision] = field(init=False)
 
     def __post_init__(self) -> None:

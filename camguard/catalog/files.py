@@ -4,6 +4,7 @@ Beside them may stand `regions.json`, the list of known regions.
 
 Rule 1: a folder loads whole or not at all, and every problem of every file is listed at once.
 Rule 2: a field that equals its default is not written, so that a file contains facts only.
+Rule 3: `services.json` in a folder of catalog files is none of them: it extends the known services.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from camguard import grammar
+from camguard.catalog import known_services
 from camguard.catalog.alternatives import MIN_FORMS, shipped, wrong_group
+from camguard.catalog.known_services import read_known_services
 from camguard.catalog.model import (
     ANY,
     Access,
@@ -114,12 +117,13 @@ _FURTHER: Final[Mapping[str, Check]] = {
 }
 
 
-def load_catalog(path: str | os.PathLike[str]) -> Catalog:
+def load_catalog(path: str | os.PathLike[str], aliases: Mapping[str, str] = MappingProxyType({})) -> Catalog:
     """Return the services of a folder of `<service>.json`, or of one such file.
 
+    aliases: the setting `hosts.aliases`.
     Raises CatalogError with every problem found, each with its file and JSON Pointer.
     """
-    return parse_catalog(read_catalog(path))
+    return parse_catalog(read_catalog(path), aliases)
 
 
 def read_catalog(path: str | os.PathLike[str]) -> Mapping[str, bytes]:
@@ -136,13 +140,20 @@ def read_catalog(path: str | os.PathLike[str]) -> Mapping[str, bytes]:
     return raw
 
 
-def parse_catalog(files: Mapping[str, bytes]) -> Catalog:
-    """Return the catalog of some files. Raises CatalogError with every problem of every file."""
+def parse_catalog(files: Mapping[str, bytes], aliases: Mapping[str, str] = MappingProxyType({})) -> Catalog:
+    """Return the catalog of some files. Raises CatalogError with every problem of every file.
+
+    aliases: the setting `hosts.aliases`, host label -> service.
+    """
     services: dict[str, Service] = {}
+    known = known_services.carried()
     problems: list[Problem] = []
     regions: frozenset[str] = frozenset()
     for name, raw in files.items():
         try:
+            if Path(name).name == known_services.FILE:
+                known = known.extended(read_known_services(raw, name))
+                continue
             tree = read_json(raw, name, CatalogError, CODE)
         except CatalogError as error:
             problems += error.problems
@@ -158,7 +169,8 @@ def parse_catalog(files: Mapping[str, bytes]) -> Catalog:
             services[service.name] = service
     if problems:
         raise CatalogError(*problems)
-    return Catalog(dict(sorted(services.items())), regions)
+    known = known.with_aliases(aliases, services, "hosts.aliases")
+    return Catalog(dict(sorted(services.items())), regions, known)
 
 
 def _files(path: Path) -> list[Path]:
@@ -168,7 +180,7 @@ def _files(path: Path) -> list[Path]:
         found = [f for f in list_folder(path) if f.suffix == SUFFIX and not f.name.startswith(".")]
     except OSError as error:
         raise CatalogError(Problem(str(path), CODE, error.strerror or str(error))) from None
-    if not [file for file in found if file.name != REGIONS]:
+    if all(file.name in {REGIONS, known_services.FILE} for file in found):
         raise CatalogError(Problem(str(path), CODE, f"contains no catalog file (<service>{SUFFIX})"))
     return found
 

@@ -3,6 +3,8 @@
 Rule 1: a fact comes from the row of the action itself and is never inferred from its service (DEC-44).
 Rule 2: `access` is the table in which the page lists an action, never a safety class (DEC-48).
 Rule 3: an action that the catalog does not list does not exist for camguard (DEC-2).
+Rule 4: of a service without a page only names are known. Its granularity is unknown, which is not the same as
+        operation level (DEC-67).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Literal
 
+from camguard.catalog.known_services import NOTHING_KNOWN, KnownServices
 from camguard.grammar import placeholders, words
 from camguard.suggest import nearest_action_names, nearest_names
 
@@ -36,6 +39,7 @@ class Granularity(StrEnum):
     SERVICE = "service"
     OPERATION = "operation"
     RESOURCE = "resource"
+    UNKNOWN = "unknown"  # only the name of the action is known (DEC-67)
 
 
 class IpRestriction(StrEnum):
@@ -75,7 +79,7 @@ class Action:
     match: Literal["all", "any"] = "all"
     alternatives: tuple[Mapping[str, str], ...] = ()
     read_only: bool = False
-    access_guessed: bool = False  # the headings of the page are missing
+    access_guessed: bool = False  # the page has no headings, or there is no page (guessed from the verb)
     unreadable: tuple[str, ...] = ()
     request_tags: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
@@ -107,16 +111,23 @@ class Service:
     actions: Mapping[str, Action]
     pages: tuple[Page, ...] = ()
 
+    @property
+    def names_only(self) -> bool:
+        """Whether no page of the service was read, so that only names of its actions are known (DEC-67)."""
+        return self.granularity is Granularity.UNKNOWN
+
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """All services by abbreviation, and all actions by id (`service:Name`).
 
     regions: the known regions, for findings only (DEC-60); empty where the catalog has no list of them.
+    known: what is known of services by name, those without catalog entries included.
     """
 
     services: Mapping[str, Service]
     regions: frozenset[str] = frozenset()
+    known: KnownServices = NOTHING_KNOWN
     actions: Mapping[str, Action] = field(init=False)
 
     def __post_init__(self) -> None:

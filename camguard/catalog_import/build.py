@@ -3,11 +3,13 @@
 Rule 1: no row is lost unnoticed. A row that the present catalog file has and the pages lack stops the build.
 Rule 2: a rebuild keeps what was added to a file by hand (`version`, `bind`, `match`, `alternatives`,
         `read_only`, `request_tags`, `parameters`).
+Rule 3: a page replaces name-only entries, whatever it lists, and names never replace the rows of a page
+        (DEC-67).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -16,11 +18,14 @@ from typing import NamedTuple
 from camguard.catalog.alternatives import shipped, wrong_group
 from camguard.catalog.diff import Difference, compare
 from camguard.catalog.files import SUFFIX, load_catalog, to_json
+from camguard.catalog.known_services import carried
 from camguard.catalog.model import Access, Action, Catalog, Service, bindable
 from camguard.catalog_import.merge import unite_pages
+from camguard.catalog_import.names import NameSource, name_services
 from camguard.catalog_import.page import read_page
 from camguard.errors import CatalogError, Problem
 from camguard.files import DOCUMENT_BYTES, read_file
+from camguard.suggest import few
 
 
 class Update(NamedTuple):
@@ -34,8 +39,9 @@ class Update(NamedTuple):
 
     @property
     def lost(self) -> tuple[Action, ...]:
-        """The rows that the file has and the pages do not."""
-        return self.difference.removed
+        """The rows that the file has and the sources do not. A page may drop names (Rule 3)."""
+        by_page = self.before is not None and self.before.names_only and not self.service.names_only
+        return () if by_page else self.difference.removed
 
 
 class Plan(NamedTuple):
@@ -51,9 +57,10 @@ class Plan(NamedTuple):
     refused: tuple[str, ...]
 
 
-def plan_build(pages: Iterable[tuple[str, bytes]], folder: Path) -> Plan:
-    """Return what a build of pages (file, content) into `folder` would do. Writes nothing.
+def plan_build(pages: Iterable[tuple[str, bytes]], folder: Path, names: Iterable[NameSource] = ()) -> Plan:
+    """Return what a build of pages (file, content) and name-only sources into `folder` would do.
 
+    Writes nothing.
     Raises CatalogError if a file that is to be replaced cannot be read: its rows would be lost unnoticed.
     """
     by_service: dict[str, list[tuple[str, Service]]] = {}
@@ -80,9 +87,28 @@ def plan_build(pages: Iterable[tuple[str, bytes]], folder: Path) -> Plan:
         else:
             updates.append(update)
             notes += dropped
+    named = [*names]
+    problems += (problem for source in named for problem in source.problems)
+    for service in name_services(named, carried()):
+        try:
+            _add_names(service, folder / (service.name + SUFFIX), by_service, updates, notes)
+        except CatalogError as error:
+            unreadable += error.problems
     if unreadable:
         raise CatalogError(*unreadable)
     return Plan(tuple(updates), tuple(problems), tuple(notes), tuple(refused))
+
+
+def _add_names(
+    service: Service, file: Path, by_page: Container[str], updates: list[Update], notes: list[Problem]
+) -> None:
+    """Add the update of a name-only service, or a note where a page is known (Rule 3)."""
+    update, _ = _update(service, file)
+    if service.name in by_page or (update.before is not None and not update.before.names_only):
+        message = f"{service.name} has a page: its {len(service.actions)} names were not used"
+        notes.append(Problem(str(file), "NamesNotUsed", message))
+    else:
+        updates.append(update)
 
 
 def _update(service: Service, file: Path) -> tuple[Update, list[Problem]]:
@@ -93,6 +119,10 @@ def _update(service: Service, file: Path) -> tuple[Update, list[Problem]]:
     before = catalog.services[service.name]
     service, dropped = keep_annotations(before, service, str(file))
     difference = compare(catalog, Catalog({service.name: service}))
+    if before.names_only and not service.names_only and difference.removed:
+        gone = few([action.name for action in difference.removed])
+        message = f"{len(difference.removed)} names that the page does not list are dropped ({gone})"
+        dropped.append(Problem(str(file), "NamesReplaced", message))
     same = read_file(file, DOCUMENT_BYTES) == to_json(service).encode()
     return Update(service, file, before, difference, same), dropped
 

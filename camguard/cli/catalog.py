@@ -32,9 +32,19 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="read CAM-Enabled API pages, write <service>.json",
         description="Read saved CAM-Enabled API pages and write one <service>.json each. Every page is read, "
         "and compared with the file it would replace, before anything is written. Exit code 3: nothing was "
-        "written, or a page could not be read whole (then its complete rows were written).",
+        "written, or a page could not be read whole (then its complete rows were written). --names writes "
+        "name-only entries for services of which you have no page; a page that is read later replaces them.",
     )
-    build.add_argument("pages", type=Path, nargs="+", metavar="PAGE", help="text of a page, UTF-8")
+    build.add_argument("pages", type=Path, nargs="*", metavar="PAGE", help="text of a page, UTF-8")
+    build.add_argument(
+        "--names",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="SOURCE",
+        help="folder of an installed tencentcloud or tccli package, or a text file with one service:Action "
+        "on each line; may be repeated",
+    )
     build.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of <service>.json")
     build.add_argument(
         "--allow-shrink", action="store_true", help="replace a file even if that loses rows of it"
@@ -65,8 +75,13 @@ def run_build(args: argparse.Namespace) -> Exit:
     """Read pages and write the files of their services, all of them or none."""
     # Imported here, because `camguard serve` imports this module and must not load the readers of pages.
     from camguard.catalog_import.build import plan_build  # noqa: PLC0415
+    from camguard.catalog_import.names import read_names  # noqa: PLC0415
 
-    plan = plan_build([(str(page), read_file(page, DOCUMENT_BYTES)) for page in args.pages], args.out)
+    if not args.pages and not args.names:
+        complain("name a PAGE, or a SOURCE with --names")
+        return Exit.USAGE
+    pages = [(str(page), read_file(page, DOCUMENT_BYTES)) for page in args.pages]
+    plan = plan_build(pages, args.out, [read_names(source) for source in args.names])
     obstacles = [*_refused(plan), *([] if args.allow_shrink else _losses(plan))]
     if not obstacles:
         save_all([update.service for update in plan.updates if not update.same_bytes], args.out)

@@ -22,7 +22,7 @@ from camguard.errors import AddressError
 from camguard.exit_codes import Exit
 from camguard.grammar import REGION
 from camguard.ipset import AddressMap, format_address, parse_address
-from camguard.policy.keys import OWN, known_keys, operators_of, region_key
+from camguard.policy.keys import OWN, known_keys, operators_of, supplied_regions
 from camguard.policy.values import read_moment
 from camguard.policytest.cases import find_principal
 from camguard.request.attributes_header import read_attributes
@@ -90,8 +90,10 @@ def run(args: argparse.Namespace) -> Exit:
     """Print the decision about the call that the arguments describe."""
     inputs = find_inputs(args)
     bundle = read_bundle(inputs)
-    entry = bundle.catalog.actions.get(args.action)
-    if entry and entry.granularity is Granularity.RESOURCE and entry.resources and not args.resource:
+    traits = bundle.evaluator.traits(args.action)
+    entries = [asked.entry for asked in traits.asked] if traits else []
+    entry = next((each for each in entries if each.granularity is Granularity.RESOURCE), None)
+    if entry and entry.resources and not args.resource:
         complain(f"{args.action} is authorized per resource: give --resource like {entry.resources[0]}")
         return Exit.USAGE
     egress = _egress(args, inputs)
@@ -108,6 +110,7 @@ def run(args: argparse.Namespace) -> Exit:
     document = describe(bundle, call, decision)
     if judged is not None:
         document |= {"source_ip": format_address(args.ip), "egress_ip": format_address(judged)}
+    document["asked"] = [each.id for each in entries]
     if args.explain:
         why = bundle.explain(call)
         document["explanation"] = describe_why(why, bundle.nearest_changes(call, why))
@@ -145,7 +148,9 @@ def read_call(
     """
     context = {**attributes, **_gathered(args.context or ())}
     if args.region:
-        context[region_key(args.action)] = (args.region,)
+        traits = bundle.evaluator.traits(args.action)
+        names = [asked.entry.id for asked in traits.asked] if traits else [args.action]
+        context |= supplied_regions(names, args.region)
     return Call(
         principal=find_principal(bundle, args.principal),
         action=args.action,
@@ -202,6 +207,7 @@ def describe_why(why: Explanation, changes: Iterable[Change]) -> dict[str, objec
 # The rows of a decision in text: label, key in the document, and how the value is shown ("" hides the row).
 _ROWS = (
     ("action", "action", str),
+    ("asked for", "asked", ", ".join),
     ("resource", "resources", ", ".join),
     ("from", "source_ip", lambda address: address or "not given: every qcs:ip is unknown"),
     ("judged as", "egress_ip", lambda address: address or ""),
@@ -222,7 +228,8 @@ def render(document: Document, text: str, name: str | None = None) -> Iterator[s
     yield f"{word}  {document['reason']}{layer}: {text}"
     principal = document["principal"]
     cells = [("principal", f"{principal} ({name})" if name else principal)]
-    cells += [(label, cell(document[key])) for label, key, cell in _ROWS]
+    asked = {"asked": [] if document["asked"] == [document["action"]] else document["asked"]}
+    cells += [(label, cell({**document, **asked}[key])) for label, key, cell in _ROWS]
     yield from (f"  {paint(f'{label:<10}', 'dim')}{cell}" for label, cell in cells if cell)
     if "explanation" in document:
         yield from _render_why(document, document["explanation"])

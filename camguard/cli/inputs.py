@@ -7,7 +7,9 @@ camguard carries settings, a catalog and a sample bundle: in a wheel inside of t
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import camguard
@@ -21,7 +23,10 @@ PLACES = (Path("camguard.toml"), Path("config/camguard.toml"))
 
 
 class Inputs(NamedTuple):
-    """The folder of a bundle, its catalog, and the settings that change its decisions."""
+    """The folder of a bundle, its catalog, and the settings that change its decisions.
+
+    aliases: the setting `hosts.aliases`.
+    """
 
     bundle: Path
     catalog: Path
@@ -29,6 +34,7 @@ class Inputs(NamedTuple):
     strict: bool = False  # findings of severity error refuse the bundle
     egress: AddressMap = NO_MAP
     attributes: AttributesSettings = AttributesSettings()
+    aliases: Mapping[str, str] = MappingProxyType({})
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -110,6 +116,7 @@ def find_inputs(args: argparse.Namespace) -> Inputs:
         settings.policy.strict,
         settings.client_ip.egress,
         settings.attributes,
+        settings.hosts.aliases,
     )
 
 
@@ -123,4 +130,5 @@ def read_bundle(inputs: Inputs) -> Bundle:
         egress=inputs.egress,
         attribute_keys=inputs.attributes.keys,
         strict=inputs.strict,
+        aliases=inputs.aliases,
     )

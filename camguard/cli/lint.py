@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,9 +21,22 @@ from camguard.engine.resource_tags import Inventory, read_inventory
 from camguard.errors import BundleError, PolicyError, Problem
 from camguard.exit_codes import Exit
 from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, display_path, read_file
-from camguard.lint import CODES, Accepted, CatalogView, Finding, Severity, Supplies, lint, lint_bundle
+from camguard.lint import (
+    CODES,
+    Accepted,
+    CatalogView,
+    Finding,
+    GrantsNothing,
+    Severity,
+    Supplies,
+    granting_nothing,
+    lint,
+    lint_bundle,
+    table,
+)
 from camguard.policy.document import Document as Policy
 from camguard.policy.document import parse_document
+from camguard.policy.model import Policy as PolicyDocument
 from camguard.policy.resources import Owner
 from camguard.settings import EnforcementSettings
 from camguard.settings.load import require_supported
@@ -85,7 +98,8 @@ def run(args: argparse.Namespace) -> Exit:
     paths = args.paths or ([Path(settings.policy.source)] if settings else [])
     enforcement = settings.enforcement if settings else EnforcementSettings()
     supplies = Supplies(settings.client_ip.egress, settings.attributes.keys) if settings else Supplies()
-    catalog = load_catalog(args.catalog or catalog_of(settings))
+    aliases = settings.hosts.aliases if settings else {}
+    catalog = load_catalog(args.catalog or catalog_of(settings), aliases)
     files = _Files(CatalogView(ActionIndex(catalog)), enforcement, supplies)
     for path in paths:
         files.lint(path)
@@ -94,15 +108,24 @@ def run(args: argparse.Namespace) -> Exit:
     least = args.severity or max(args.fail_on, Severity.WARNING, key=[*Severity].index)
     printed = [finding for finding in considered if finding.severity.reaches(least)]
     count = Counter(finding.severity for finding in considered)
+    idle = granting_nothing(
+        files.documents,
+        files.catalog,
+        ip_support=enforcement.ip_support,
+        unknown_action=enforcement.unknown_action,
+    )
     document = {
         "findings": [asdict(finding) for finding in printed],
         "accepted": [_describe(each) for each in accepted],
+        "granting_nothing": [
+            {"policy": row.policy, "why": dict(zip(row.why, map(list, row.of), strict=True))} for row in idle
+        ],
         "policies": files.policies,
         "counts": {**{str(each): count[each] for each in Severity}, "accepted": len(accepted)},
     }
     if args.format == "sarif":
         document = sarif(printed, files.texts, accepted)
-    show(args.format, document, render)
+    show(args.format, document, lambda document: render(document, idle))
     if not files.policies:
         note("no policy was found")
         return Exit.USAGE
@@ -126,8 +149,8 @@ def _describe(accepted: Accepted) -> dict[str, str]:
 class _Files:
     """The files that were read so far, and the findings in them.
 
-    policies: the number of policies among the files. texts: the text of each JSON file, by its name in
-    findings.
+    policies: the number of policies among the files. documents: those that load. texts: the text of each JSON
+    file, by its name in findings.
     """
 
     def __init__(self, catalog: CatalogView, enforcement: EnforcementSettings, supplies: Supplies) -> None:
@@ -135,6 +158,7 @@ class _Files:
         self.supplies = supplies
         self.enforcement = enforcement
         self.policies = 0
+        self.documents: list[PolicyDocument] = []
         self.findings: list[Finding] = []
         self.accepted: list[Accepted] = []
         self.texts: dict[str, str] = {}
@@ -165,10 +189,12 @@ class _Files:
         self.policies += 1
         name, raw = self._read(path)
         try:
-            return parse_document(raw, source=name)
+            policy = parse_document(raw, source=name)
         except PolicyError as error:
             self.findings += map(broken, error.problems)
             return None
+        self.documents.append(policy.policy)
+        return policy
 
     def _bundle(self, folder: Path) -> None:
         files = sorted(p for p in (folder / POLICIES).glob("*.json") if not p.name.startswith("."))
@@ -221,13 +247,15 @@ def broken(problem: Problem) -> Finding:
     return Finding(problem.code, Severity.ERROR, problem.where, problem.message)
 
 
-def render(document: Document) -> Iterator[str]:
-    """Yield a line for each finding with the question what was meant below it, then the totals."""
+def render(document: Document, idle: Sequence[GrantsNothing] = ()) -> Iterator[str]:
+    """Yield the findings, each with the question what was meant, the idle policies, and the totals."""
     for finding in document["findings"]:
         word = paint(f"{finding['severity']:<7}", _STYLES[finding["severity"]])
         yield f"{word} {finding['where']}: {finding['message']} [{finding['code']}]"
         if finding["instead"]:
             yield f"        did you mean {finding['instead']}?"
+    if idle:
+        yield from ("policies that can grant nothing here:", *table(idle))
     counts, printed = document["counts"], Counter(each["severity"] for each in document["findings"])
     total = [_counted(counts["error"], "error"), _counted(counts["warning"], "warning")]
     total.append(f"{counts['style']} of style")

@@ -51,7 +51,8 @@ from camguard.enforcement.outcome import (
     refusal_of,
     rejected,
 )
-from camguard.enforcement.target import NO_TARGET, VERSION_UNKNOWN, Targets, agreed_action, targets_under
+from camguard.enforcement.service_index import VERSION_UNKNOWN
+from camguard.enforcement.target import NO_TARGET, Targets, agreed_action, targets_under
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.fast_tuple import constructor_of
@@ -117,9 +118,8 @@ class Guard:
         self._addresses = AddressRules(settings.client_ip).known
         waiting = Waiting(limits.waiting, limits.waiting_per_client)
         self._bodies = BodyBuffer(limits.buffered_bytes, limits.body_seconds, waiting)
-        self._late = LateJudge(limits, authentication, self._passes)
-        self._clock = clock
-        self._drains = drains
+        self._late = LateJudge(settings, authentication, self._passes)
+        self._clock, self._drains = clock, drains
         # The bundle by a weak reference: the guard keeps no replaced bundle alive.
         self._targets_of: tuple[ref[Bundle], Targets] | None = None
 
@@ -229,7 +229,7 @@ class Guard:
             action = found if isinstance(found, Rejection) else agreed_action(head.action, found)
             if isinstance(action, Rejection):
                 return rejected(head, target, action)
-            params = found  # type: ignore[assignment]  # a rejection of it was returned as that of the action
+            params = found  # type: ignore[assignment]  # a rejection was returned as that of the action
             target = targets.with_parameters(head, params, action)
             if target.rejection is not None:
                 return rejected(head, target, target.rejection)
@@ -239,8 +239,8 @@ class Guard:
             return rejected(head, target, _BODY_ON_GET)
         start = target.start
         if start is None or head.layout.signed or head.query:
-            if head.layout.signed or head.query or target.caller is None:
-                service, trusted, form = target.service or "", target.peer_trusted, target.caller is None
+            if head.layout.signed or head.query or target.caller is None or target.shared:
+                service, trusted, form = target.host_service, target.peer_trusted, target.caller is None
                 claim: Claim | Rejection
                 claim = self._authentication.claim(head, service, params, trusted, form, now)
             else:
@@ -304,7 +304,7 @@ class Guard:
         """Return the scope of the application: the frozen head, and what was decided."""
         assert judged.head is not None  # noqa: S101 - for mypy: what was not read is rejected
         onward = dict(scope)  # a copy: what a middleware adds must not leak back (ASGI)
-        onward["headers"] = list(judged.head.onward)  # a list: frameworks expect one
+        onward["headers"] = [*judged.head.onward, *judged.target.added]  # a list: frameworks expect one
         onward[DECISION_KEY] = decision
         onward[SERVICE_KEY] = judged.target.service
         return onward
@@ -348,6 +348,7 @@ class Guard:
                 "" if bundle is None else bundle.revision,
                 candidate,
                 monotonic() - started,
+                target.cam_names or None,
             )
         )
         for observe in self.observers:

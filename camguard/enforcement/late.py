@@ -8,6 +8,7 @@ before the body is read further, except for an action whose resources the body n
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from camguard.authn.authenticator import Caller
@@ -21,6 +22,7 @@ from camguard.engine.decision import Decision
 from camguard.fast_tuple import constructor_of
 from camguard.request.body import HeldBody
 from camguard.request.body_formats import read_body
+from camguard.request.head import RequestHead
 from camguard.request.params import (
     NOTHING_ALIKE,
     Lookalikes,
@@ -31,29 +33,36 @@ from camguard.request.params import (
     parse_params,
 )
 from camguard.request.rejection import Rejection, rejection
-from camguard.settings.model import LimitsSettings
+from camguard.settings.model import Settings
 
 _ACTION_MISSING: Final = rejection("action_missing")
 _BODY_MALFORMED: Final = rejection("body_malformed")
+_SERVICE_UNKNOWN: Final = rejection("service_unknown")
 WHOLE: Final = ("*",)
 
 new_call = constructor_of(Call)
 
 
 class LateJudge:
-    """Judges requests with their bodies. passes: tells whether a request goes on with a decision."""
+    """Judges requests with their bodies.
 
-    __slots__ = ("_authentication", "_limits", "_passes")
+    passes: tells whether a request goes on with a decision. A request over a shared host may name each
+    service, or only those that have an upstream of their own (`hosts.shared_by`, T123).
+    """
+
+    __slots__ = ("_authentication", "_limits", "_passes", "_reachable")
 
     def __init__(
         self,
-        limits: LimitsSettings,
+        settings: Settings,
         authentication: Authentication,
         passes: Callable[[Decision | Rejection], bool],
     ) -> None:
-        self._limits = limits
+        self._limits = settings.limits
         self._authentication = authentication
         self._passes = passes
+        by_header = settings.hosts.shared_by == "header"
+        self._reachable = None if by_header else frozenset(settings.upstream) - {"default"}
 
     def judge(  # noqa: C901, PLR0912 - one order (T38); the values of one request
         self,
@@ -86,10 +95,14 @@ class LateJudge:
             caller = judged.claim
         else:
             caller = self._authentication.caller(
-                head, target.service or "", data, params, target.peer_trusted, now, judged.claim
+                head, target.host_service, data, params, target.peer_trusted, now, judged.claim
             )
         if isinstance(caller, Rejection):
             return rejected(head, target, caller)
+        if target.shared:
+            target = self._of_signed_service(head, target, params + query, caller, targets(bundle))
+            if target.rejection is not None:
+                return rejected(head, target, target.rejection)
         decision: Decision | Rejection | None = None
         call, tags = None, False
         if isinstance(target.action_id, Rejection):
@@ -123,6 +136,19 @@ class LateJudge:
                     call = call._replace(resources=bind_resources(target.resources, content, target.region))
                 decision = bundle.decide(call)
         return new_judgement((head, target, params, None, caller, call, decision, False))
+
+    def _of_signed_service(
+        self, head: RequestHead, target: Target, params: Params, caller: Caller, targets: Targets
+    ) -> Target:
+        """Return the target of a request over a shared host: its verified signature names the service (T123).
+
+        params: of query and form together.
+        """
+        service = self._authentication.signed_service(head) if caller.signature == "valid" else None
+        if service is None or (self._reachable is not None and service not in self._reachable):
+            return replace(target, rejection=_SERVICE_UNKNOWN)
+        action = None if target.action is None else target.action.encode()
+        return targets.with_parameters(head, params, action, service)
 
     def content(
         self,

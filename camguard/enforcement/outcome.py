@@ -56,7 +56,7 @@ class Authentication(UnsignedCallers, Protocol):
     def caller(  # noqa: PLR0913, PLR0917 - a request has so many faces; keywords would cost time per request
         self,
         head: RequestHead,
-        service: str,
+        service: str | None,
         body: bytes | None,
         params: Params,
         peer_trusted: bool,  # noqa: FBT001 - as above
@@ -69,7 +69,7 @@ class Authentication(UnsignedCallers, Protocol):
     def claim(  # noqa: PLR0913, PLR0917 - as caller
         self,
         head: RequestHead,
-        service: str,
+        service: str | None,
         params: Params,
         peer_trusted: bool,  # noqa: FBT001 - as caller
         form: bool,  # noqa: FBT001 - as caller
@@ -77,6 +77,9 @@ class Authentication(UnsignedCallers, Protocol):
         /,
     ) -> Claim | Rejection:
         """Return what the head claims about the caller, or the rejection for which no body is needed."""
+
+    def signed_service(self, head: RequestHead, /) -> str | None:
+        """Return the service in the scope of a TC3 signature that was verified (T123)."""
 
     def needs_body(self, head: RequestHead, /) -> bool:
         """Tell whether the caller cannot be identified without the body."""
@@ -130,6 +133,10 @@ def refusal_of(record: Record, style: Style, *, closes: bool) -> Refusal:
     (RFC 9110 section 10.1.1): the next bytes on the connection are then ambiguous.
     """
     action = record.entry.id if record.entry is not None else None
+    if (
+        action is not None and record.cam_action is not None
+    ):  # the vendor's denials show the CAM name (DEC-68)
+        action = record.cam_action.partition(",")[0]
     if action is None and record.service is not None and record.action is not None:
         action = f"{record.service}:{record.action}"
     resource = record.resources[0] if record.resources else "*"

@@ -64,12 +64,28 @@ def cut_templates(entry: Action, owner: Owner) -> ResourceTemplates:
     templates = tuple(
         _cut(text, entry, owner)._replace(forms=forms.get(text, ())) for text in entry.resources
     )
+    return _ready(templates, match_any=entry.match == "any")
+
+
+def _ready(templates: tuple[Template, ...], *, match_any: bool) -> ResourceTemplates:
+    """Return cut templates with the parameters that they look for."""
     first = {path[0] for template in templates for path in template.paths}
     names = frozenset(spelling for name in first for spelling in _spellings(name))
     # Some readers fold `.` into `_` (`InstanceIds_0`, `Instance_Id`), others `_` into `.`.
     spelled = sorted({spelling.replace("_", sign) for spelling in names for sign in "._"})
     alike = look_alike(spelled, suffix="_[^&]*+")
-    return ResourceTemplates(templates, entry.match == "any", Lookalikes(names, alike) if names else None)
+    return ResourceTemplates(templates, match_any, Lookalikes(names, alike) if names else None)
+
+
+def join_templates(cut: Sequence[ResourceTemplates], *, whole: bool) -> ResourceTemplates:
+    """Return the templates of several names together.
+
+    whole: whether all names of the action have resources; only then may one of several resources be enough.
+    """
+    if len(cut) == 1 and whole:
+        return cut[0]
+    templates = tuple(dict.fromkeys(template for each in cut for template in each.templates))
+    return _ready(templates, match_any=whole and all(each.match_any for each in cut))
 
 
 def _cut(text: str, entry: Action, owner: Owner) -> Template:

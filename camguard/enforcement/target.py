@@ -6,7 +6,9 @@ resolves a combination once under one bundle to a `Target`: the client's address
 its catalog entry, how the body must be read, the caller where nothing is signed, and, where the head alone
 determines the call, the beginning of that call. A request then finds its target with one look-up.
 
-Rule 1: the host names the service, nothing else does. Its port selects nothing, so any port is accepted.
+Rule 1: the label of the host names the service, nothing else does. Its port selects nothing, so any port is
+        accepted. A shared host names none: there a verified signature does, and until then the target has no
+        service (T123).
 Rule 2: grammars are closed and matched whole; nothing is trimmed, folded or decoded twice. Carriers that name
         the same action all go on as they came: no reader can find another action, and a signature over them
         stays whole.
@@ -17,63 +19,46 @@ Rule 4: a version or region that is there and empty says what an absent one says
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from dataclasses import fields as fields_of
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
-from camguard import grammar
 from camguard.authn.authenticator import Caller
 from camguard.bounded_cache import BoundedCache
 from camguard.bundle.model import Bundle
-from camguard.catalog.model import Action, Catalog, Granularity
+from camguard.catalog.model import Action
 from camguard.enforcement.request_tags import TagPath, cut_tag_paths
-from camguard.enforcement.resource_binding import ResourceTemplates, cut_templates
-from camguard.policy.keys import REQUEST_TAG, region_key
-from camguard.policy.resources import Owner
+from camguard.enforcement.resource_binding import ResourceTemplates
+from camguard.enforcement.service_index import (
+    NO_REGION,
+    REGION_INVALID,
+    NamedCall,
+    Service,
+    ServiceIndex,
+)
+from camguard.header_names import SERVICE_HEADER
+from camguard.policy.keys import REQUEST_TAG, supplied_regions
 from camguard.request.attributes_header import Attributes, read_attributes
-from camguard.request.body_formats import BodyFormat, body_format
+from camguard.request.body_formats import BodyFormat
 from camguard.request.client_address import AddressKey, ClientAddress
 from camguard.request.client_address import Method as AddressMethod
 from camguard.request.head import RequestHead, TargetKey
 from camguard.request.params import ACTION, Params, action_of
 from camguard.request.params import REGION as REGION_PARAMETER
 from camguard.request.rejection import Rejection, rejection
-from camguard.settings.model import LimitsSettings, Settings
+from camguard.settings.model import Settings
 
-ACTION_NAME: Final = grammar.of_bytes(grammar.ACTION_NAME)
-REGION: Final = grammar.of_bytes(grammar.REGION)
-VERSION: Final = grammar.of_bytes(grammar.VERSION)
-_HOST = re.compile(rb"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
-_HOST_LENGTH: Final = 253
-_PORTS: Final = range(1, 65536)
-_SERVICE = r"([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)"
-_BEHIND_SERVICE = rf"(?:\.intl|(?:\.internal)?(?:\.{grammar.REGION.pattern})?)"  # CAM 14.1
-
-_NAMING_LENGTH: Final = 512  # bytes of a combination of naming headers that is remembered
 _KEY_LENGTH: Final = 1536
 _KEYS: Final = 16_384  # targets remembered: some 10 MiB when full, and 2 ms to forget them
 _VALUE_COST: Final = 40  # bytes that a value takes besides its own: a line may hold next to nothing
 
-_HOST_MISSING: Final = rejection("host_missing")
-_HOST_INVALID: Final = rejection("host_invalid")
-_SERVICE_UNKNOWN: Final = rejection("service_unknown")
-_ACTION_MISSING: Final = rejection("action_missing")
-_ACTION_INVALID: Final = rejection("action_invalid")
-_REGION_INVALID: Final = rejection("region_invalid")
-_VERSION_INVALID: Final = rejection("version_invalid")
-_CONTENT_TYPE: Final = rejection("content_type")
 _CONFLICT: Final = rejection("action_conflict")
-VERSION_UNKNOWN: Final = rejection("version_unknown")
 
-_NO_REGION: Final = b"null"  # in X-TC-Region, from the Node SDK of the international site (T133)
 _ILL_FORMED: Final = b"&"  # fits no shape
 
 # The beginning of a Call: principal, action (`service:Name`), and the address that policies judge.
 CallStart: TypeAlias = tuple[str, str, int | None]
-# Method, host, content type, action, version and region, as a head has them.
-Naming: TypeAlias = tuple[str, bytes, bytes | None, bytes | None, bytes | None, bytes | None]
 
 
 class UnsignedCallers(Protocol):
@@ -84,21 +69,14 @@ class UnsignedCallers(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
-    """A service as requests name it. actions: by name, as bytes."""
-
-    name: str
-    actions: Mapping[bytes, Action]
-
-
-@dataclass(frozen=True, slots=True)
 class Target:
     """What the deciding headers of a request name together.
 
     rejection: why the request is not well formed or names nothing that is served; the other fields then hold
     what was found until there. body: the format of the body, None where there must be no body; body_limit:
     its bytes at most. action: a name; None where only a form may name it. entry: of the catalog, None where
-    it has none. action_id: `service:Name`, by which policies are consulted, or why they are not. resources:
+    it has none. cam_names: for which policies are consulted, `cvm:CreateDisks`, several with a comma between
+    them (DEC-68). action_id: `label:Name`, by which policies are consulted, or why they are not. resources:
     None where the action is judged as a whole. caller: the caller if nothing is signed; None where a form may
     be signed. start: the beginning of the call, or why it is refused, where the head alone tells the call
     (nothing signed, nothing in a query or form, no resources); else None. reads_plain: whether also a plain
@@ -107,7 +85,9 @@ class Target:
     than source_ip, else None (T132). fixed_region: the region that no parameter `Region` may contradict, None
     where there is none (DEC-64). attributes: the condition keys that headers supply; context: those of them
     that the bundle's policies ask for, None where there is none. tag_paths: where the request's tags stand
-    (DEC-65); asks_tags: whether the bundle's policies ask for them.
+    (DEC-65); asks_tags: whether the bundle's policies ask for them. shared: whether the request came
+    over a shared host; service is None until its signature is verified. added: headers that camguard adds to
+    those of the request.
     """
 
     rejection: Rejection | None = None
@@ -120,9 +100,11 @@ class Target:
     body_limit: int = 0
     action: str | None = None
     entry: Action | None = None
+    cam_names: str = ""
     action_id: str | Rejection = ""
     resources: ResourceTemplates | None = None
     region: str = ""
+    shared: bool = False
     caller: Caller | Rejection | None = None
     start: CallStart | Rejection | None = None
     reads_plain: bool = True
@@ -134,113 +116,15 @@ class Target:
     context: Attributes | None = None
     tag_paths: tuple[TagPath, ...] = ()
     asks_tags: bool = False
+    added: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def host_service(self) -> str | None:
+        """The service that the host names, None for a shared host (T123). Empty where nothing is served."""
+        return None if self.shared else self.service or ""
 
 
 NO_TARGET: Final = Target()
-
-
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """What the naming headers come to: the middle of a `Target`."""
-
-    service: str
-    body: BodyFormat | None
-    body_limit: int
-    action: str | None
-    entry: Action | None
-    action_id: str | Rejection
-    resources: ResourceTemplates | None
-    region: str
-
-
-class ServiceIndex:
-    """The services of one catalog by `Host` value, and what naming headers come to.
-
-    roots: the domains below which a host names a service. owner: the account that resources belong to. named:
-    what a combination of headers names, remembered.
-    """
-
-    def __init__(
-        self, catalog: Catalog, owner: Owner, roots: tuple[str, ...], limits: LimitsSettings
-    ) -> None:
-        self._owner = owner
-        self._limits = limits
-        self._services = {
-            name.lower(): Service(name, {entry.name.encode(): entry for entry in each.actions.values()})
-            for name, each in catalog.services.items()
-        }
-        domains = "|".join(re.escape(root.lower()) for root in roots)
-        self._pattern = re.compile(rf"{_SERVICE}{_BEHIND_SERVICE}\.(?:{domains})")
-        self._templates: dict[str, ResourceTemplates] = {}
-        self.named: BoundedCache[Naming, _Named | Rejection] = BoundedCache(
-            self._name, longest=_NAMING_LENGTH, size=lambda naming: sum(len(each or b"") for each in naming)
-        )
-
-    def service(self, host: bytes) -> Service | Rejection:
-        """Return the service that a `Host` value names, or why it names none."""
-        if not host:
-            return _HOST_MISSING
-        match = _HOST.fullmatch(host)
-        if match is None or len(match[1]) > _HOST_LENGTH or (match[2] and int(match[2]) not in _PORTS):
-            return _HOST_INVALID
-        label = self._pattern.fullmatch(match[1].decode("ascii").lower())
-        service = self._services.get(label[1]) if label else None
-        return _SERVICE_UNKNOWN if service is None else service
-
-    def _name(self, naming: Naming) -> _Named | Rejection:
-        """Return what these headers name, or the first reason why the request is rejected."""
-        method, host, content_type, action, version, region = naming
-        if region == _NO_REGION:
-            region = None
-        service = self.service(host)
-        if isinstance(service, Rejection):
-            return service
-        announced = body_format(content_type) if content_type is not None else None
-        if isinstance(announced, Rejection):
-            return announced
-        if announced is None and method == "POST":
-            return _CONTENT_TYPE
-        for value, shape, refused in (
-            (version or None, VERSION, _VERSION_INVALID),
-            (region or None, REGION, _REGION_INVALID),
-            (action, ACTION_NAME, _ACTION_INVALID if action else _ACTION_MISSING),
-        ):
-            if value is not None and not shape.fullmatch(value):
-                return refused
-        body = announced if method == "POST" else None
-        form = body is not None and body.kind == "form"
-        if action is None and not form:
-            return _ACTION_MISSING
-        limit = 0 if body is None else self._limits.form_bytes if form else self._limits.body_bytes
-        entry = service.actions.get(action) if action is not None else None
-        name = _text(action)
-        return _Named(
-            service.name,
-            body,
-            limit,
-            name,
-            entry,
-            self._action_id(service.name, name, entry, _text(version) or ""),
-            self.templates(entry),
-            _text(region) or "",
-        )
-
-    def _action_id(
-        self, service: str, action: str | None, entry: Action | None, version: str
-    ) -> str | Rejection:
-        if entry is None:
-            return f"{service}:{action}"  # the engine refuses it, or judges it where the settings say so
-        fits = entry.version is None or not version or entry.version == version
-        return entry.id if fits else VERSION_UNKNOWN
-
-    def templates(self, entry: Action | None) -> ResourceTemplates | None:
-        """Return what names the resources of an action, None where the action is judged as a whole."""
-        if entry is None or entry.granularity is not Granularity.RESOURCE:
-            return None
-        found = self._templates.get(entry.id)
-        if found is None:
-            found = self._templates[entry.id] = cut_templates(entry, self._owner)
-        return found
 
 
 class Conditions(NamedTuple):
@@ -278,11 +162,13 @@ class Targets:
             size=lambda key: sum(len(each or "") + _VALUE_COST for each in key),
         )
 
-    def with_parameters(self, head: RequestHead, params: Params, action: bytes | None) -> Target:
+    def with_parameters(
+        self, head: RequestHead, params: Params, action: bytes | None, service: str | None = None
+    ) -> Target:
         """Return the target of a request whose query or form may name the action, too.
 
         params: of query and form together. action: the name on which all carriers agree, None where there is
-        none.
+        none. service: of the verified signature, for a request over a shared host (T123).
         """
         version, region = head.version, head.region
         if head.action is None or any(name == ACTION for name, _ in params):
@@ -291,10 +177,15 @@ class Targets:
             if head.authorization is None:  # under TC3 only the header names the region (DEC-64)
                 region = _common(params, REGION_PARAMETER, region)
         key = head.target_key
-        target = self.known[(*key[:4], action, version, region, *key[7:])]
+        if service is None:
+            target = self.known[(*key[:4], action, version, region, *key[7:])]
+        else:
+            host = self._services.host_of(service)
+            target = self.known[(*key[:2], host, key[3], action, version, region, *key[7:])]
+            target = replace(target, shared=True, added=((SERVICE_HEADER, service.encode()),))
         fixed = target.fixed_region
         if fixed is not None and any(name == REGION_PARAMETER and value != fixed for name, value in params):
-            return replace(target, rejection=_REGION_INVALID)
+            return replace(target, rejection=REGION_INVALID)
         return target
 
     def _resolve(self, key: TargetKey) -> Target:
@@ -310,7 +201,7 @@ class Targets:
         }
         naming = (method, host, content_type, action, version, region)
         supplied = read_attributes(attributes, self._conditions.listed, peer_trusted=address.trusted)
-        named: _Named | Rejection
+        named: NamedCall | Rejection
         if address.rejection is not None:
             named = address.rejection
         elif isinstance(supplied, Rejection):
@@ -319,14 +210,15 @@ class Targets:
             named = self._services.named[naming]
         if isinstance(named, Rejection):
             service = self._services.service(host)
-            name = service.name if isinstance(service, Service) else None
+            name = service.name or None if isinstance(service, Service) else None
             return Target(rejection=named, service=name, **client)
         form = named.body is not None and named.body.kind == "form"
         caller = None if form else self._callers.unsigned(identity, address.trusted)
         fields = {each.name: getattr(named, each.name) for each in fields_of(named)}
         assert not isinstance(supplied, Rejection)  # noqa: S101 - for mypy: it was returned above
         if named.region and isinstance(named.action_id, str):
-            supplied = {**supplied, region_key(named.action_id): (named.region,)}  # DEC-64
+            names = named.cam_names.split(",") if named.cam_names else [named.action_id]
+            supplied = {**supplied, **supplied_regions(names, named.region)}
         entry = named.entry
         tag_paths = () if entry is None else cut_tag_paths(entry.request_tags)
         own_region = entry is not None and REGION_PARAMETER in entry.parameters
@@ -355,14 +247,14 @@ def targets_under(
     every_key: bool,
 ) -> Targets:
     """Return the targets under a bundle. every_key: whether calls supply keys that its policies lack."""
-    services = ServiceIndex(bundle.catalog, bundle.owner, settings.hosts.roots, settings.limits)
+    services = ServiceIndex(bundle.catalog, bundle.owner, settings.hosts, settings.limits)
     asked = None if every_key else bundle.evaluator.asked
     return Targets(services, addresses, callers, Conditions(settings.attributes.keys, asked))
 
 
 def _start(target: Target) -> CallStart | Rejection | None:
     """Return the beginning of a call that the head alone tells, or why that call is refused."""
-    if target.resources is not None or target.caller is None or target.asks_tags:
+    if target.resources is not None or target.caller is None or target.shared or target.asks_tags:
         return None
     if isinstance(target.caller, Rejection):
         return target.caller
@@ -383,17 +275,13 @@ def agreed_action(carried: bytes | None, params: Params) -> bytes | Rejection | 
     return found if carried is None or carried == found else _CONFLICT
 
 
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("ascii")
-
-
 def _common(params: Params, name: str, header: bytes | None) -> bytes | None:
     """Return the value on which parameters and header agree; ill-formed text where they differ.
 
     A parameter that holds the text by which a header names no region is ill-formed, too (T133).
     """
     values = [value.encode() for each, value in params if each == name]
-    if _NO_REGION in values:
+    if NO_REGION in values:
         return _ILL_FORMED
     if header is not None and header not in values:
         values.append(header)

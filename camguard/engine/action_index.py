@@ -13,8 +13,10 @@ Rule 4: nothing here has a reference to tables or to the evaluator, so tables ca
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Literal, NamedTuple, TypeAlias
 
+from camguard.catalog.labels import ApiAction, api_action, api_actions
 from camguard.catalog.model import Access, Action, Catalog, Granularity
 from camguard.engine.attributes import ActionTraits
 from camguard.engine.decision import Decision, Reason
@@ -141,14 +143,22 @@ class StatementIndex:
 
 
 class KnownActions:
-    """The actions of one catalog under the settings `ip_support` and `unknown_action`."""
+    """The actions of one catalog under the settings `ip_support` and `unknown_action`.
+
+    A call names an action by the label of its host (DEC-68): `cbs:CreateDisks`, for which policies are asked
+    `cvm:CreateDisks`.
+    """
 
     def __init__(self, catalog: Catalog, *, ip_support: IpSupport, unknown_action: UnknownAction) -> None:
         self._catalog = catalog
         self._gateway_ip = ip_support == "gateway"
         self._judge_unknown = unknown_action == "judge"
+        labels = api_actions(catalog)
+        self._labels = frozenset(labels)
         self._traits = {
-            entry.id: self._traits_of(entry, in_catalog=True) for entry in catalog.actions.values()
+            found.entry.id: self._traits_of(found, in_catalog=True)
+            for actions in labels.values()
+            for found in actions.values()
         }
 
     def traits(self, action: str) -> ActionTraits | None:
@@ -156,21 +166,29 @@ class KnownActions:
         found = self._traits.get(action)
         if found is not None or not self._judge_unknown:
             return found
-        service, _, name = action.partition(":")
-        if service not in self._catalog.services or not ACTION_NAME.fullmatch(name):
+        label, _, name = action.partition(":")
+        if label not in self._labels or not ACTION_NAME.fullmatch(name):
             return None
-        entry = Action(service, name, Access.OTHER, Granularity.OPERATION, ("*",), ip_restriction=False)
-        return self._traits_of(entry, in_catalog=False)
+        listed = self._catalog.services.get(label)
+        level = Granularity.OPERATION if listed and not listed.names_only else Granularity.UNKNOWN
+        entry = Action(label, name, Access.OTHER, level, ("*",), ip_restriction=False)
+        return self._traits_of(api_action(self._catalog, entry, listed=False), in_catalog=False)
 
     def why_unknown(self, action: str) -> Decision:
         """Return the refusal of calls of a name that has no traits."""
         service, _, name = action.partition(":")
         if not ACTION_NAME.fullmatch(name):
             return ACTION_INVALID
-        if service in self._catalog.services:
+        if service in self._labels:
             return ACTION_UNKNOWN
         return SERVICE_UNKNOWN if SERVICE.fullmatch(service) else ACTION_INVALID
 
-    def _traits_of(self, entry: Action, *, in_catalog: bool) -> ActionTraits:
-        tags = self._catalog.services[entry.service].tag_authorization
-        return ActionTraits(entry, entry.ip_restriction or self._gateway_ip, tags, in_catalog)
+    def _traits_of(self, action: ApiAction, *, in_catalog: bool) -> ActionTraits:
+        label = None if action.entry.id in (asked.id for asked in action.asks) else action.entry
+        first, *further = (self._asked(entry, label, in_catalog=in_catalog) for entry in action.asks)
+        return replace(first, further=tuple(further)) if further else first
+
+    def _asked(self, entry: Action, label: Action | None, *, in_catalog: bool) -> ActionTraits:
+        listed = self._catalog.services.get(entry.service)
+        tags = listed is not None and listed.tag_authorization
+        return ActionTraits(entry, entry.ip_restriction or self._gateway_ip, tags, in_catalog, label)

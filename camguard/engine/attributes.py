@@ -33,17 +33,30 @@ _FIRST_WORD = re.compile(r"[A-Z]?[a-z]*")
 
 @dataclass(frozen=True, slots=True)
 class ActionTraits:
-    """An action's catalog entry, and which condition keys a call of it can supply."""
+    """The catalog entry of a CAM name that policies are asked for, and which condition keys a call supplies.
+
+    label: the action as its host label names it, where policies are asked for other names only (DEC-68).
+    further: the other names that are asked for one call; every name must be allowed, and none denied.
+    """
 
     entry: Action
     supports_ip: bool  # the cloud surely evaluates qcs:ip for the action, or camguard is told to do so
     supports_tags: bool  # the service supports authorization by tag
     in_catalog: bool  # False: the name is well-formed, and the catalog does not list it
+    label: Action | None = None
+    further: tuple[ActionTraits, ...] = ()
+
+    @property
+    def asked(self) -> tuple[ActionTraits, ...]:
+        """All names that policies are asked for."""
+        return (self, *self.further)
 
     @property
     def lists_tags(self) -> bool:
         """Whether an inventory may list the tags of the resources of a call (DEC-66)."""
-        return self.supports_tags and self.entry.granularity is Granularity.RESOURCE
+        return any(
+            asked.supports_tags and asked.entry.granularity is Granularity.RESOURCE for asked in self.asked
+        )
 
 
 def clause_truth_of(clause: Clause, call: Call, traits: ActionTraits, bindings: Bindings) -> Truth:

@@ -16,7 +16,7 @@ from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.engine.evaluator import Evaluator
 from camguard.engine.layers import Layer
-from camguard.engine.rules import resource_reach
+from camguard.engine.rules import read_by_label, resource_reach
 from camguard.ipset import format_address
 from camguard.policy.actions import action_match
 from camguard.policy.keys import IP, READ_ONLY, RESOURCE_TAGS, TIME
@@ -53,6 +53,7 @@ class Explanation(NamedTuple):
 
     missing: attached policies that do not exist; each counts as a deny that cannot be evaluated.
     foreign: for the owner, the resources of the call that belong to other accounts (CAM 10.3).
+    asked: the names that policies were asked for (DEC-68).
     """
 
     decision: Decision
@@ -60,6 +61,7 @@ class Explanation(NamedTuple):
     statements: tuple[StatementNote, ...]
     missing: tuple[str, ...]
     foreign: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
 
 
 def explain(evaluator: Evaluator, call: Call) -> Explanation:
@@ -69,33 +71,57 @@ def explain(evaluator: Evaluator, call: Call) -> Explanation:
         return Explanation(evaluator.decide(call), traits.entry if traits else None, (), ())
     notes = tuple(
         note
+        for asked in traits.asked
         for layer in table.layers
         for s in layer.statements
-        for note in _note(evaluator, layer, s, call, traits)
+        for note in _notes(evaluator, layer, s, call, asked)
     )
     missing = tuple(policy for layer in table.layers for policy in layer.missing)
     checks_owner = table.compile_row(traits).checks_owner
     foreign = tuple(
         each for each in call.resources if checks_owner and each and not evaluator.owner.owns(each)
     )
-    return Explanation(evaluator.judge(call), traits.entry, notes, missing, foreign)
+    asked = tuple(each.entry.id for each in traits.asked)
+    return Explanation(evaluator.judge(call), traits.entry, notes, missing, foreign, asked)
 
 
-def _note(
+def _notes(
     evaluator: Evaluator, layer: Layer, statement: Statement, call: Call, traits: ActionTraits
 ) -> Iterator[StatementNote]:
+    """Yield the note on a statement that names the action, or on what it says of the host label (DEC-68)."""
     entry = traits.entry
     named = [
         (p.text, action_match(p, statement.effect, entry.service, entry.name)) for p in statement.actions
     ]
-    if any_of(truth for _, truth in named) is False:
-        return
-    text, truth = next((t, found) for wanted in (True, None) for t, found in named if found is wanted)
-    why = (
-        "names the action"
-        if truth
-        else "names the action in another letter case, or by a star in the service"
-    )
+    truth = any_of(found for _, found in named)
+    note = None
+    if truth is not False:
+        text = next(written for written, found in named if found is truth)
+        why = (
+            "names the action"
+            if truth
+            else "names the action in another letter case, or by a star in the service"
+        )
+        note = _note(evaluator, layer, statement, call, traits, ClauseNote("action", text, truth, why))
+    by_label = read_by_label(statement, truth, traits)
+    if by_label is not None and not (note and note.counts):
+        text = " ".join(pattern.text for pattern in statement.actions)
+        why = f"names {traits.label.id if traits.label else ''}, for which policies are asked {entry.id}"
+        note = _note(evaluator, layer, by_label, call, traits, ClauseNote("action", text, None, why))
+    if note is not None:
+        yield note
+
+
+def _note(  # noqa: PLR0913, PLR0917 - the values of one evaluation
+    evaluator: Evaluator,
+    layer: Layer,
+    statement: Statement,
+    call: Call,
+    traits: ActionTraits,
+    named: ClauseNote,
+) -> StatementNote:
+    """Return the note on a statement. named: the clause that says how it names the action."""
+    entry = traits.entry
     places = tuple(_resource_notes(evaluator, statement, call, entry))
     tagged = any(_of_resource(clause) for clause in statement.condition)
     variants = evaluator.variants(call, traits) if tagged else (call,)
@@ -109,19 +135,19 @@ def _note(
     if len(places) == len(variants):
         reached = [place.truth for place in places]
     met = any_of(
-        all_of((truth, place, *(note.truth for note in each)))
+        all_of((named.truth, place, *(note.truth for note in each)))
         for place, each in zip(reached, notes, strict=True)
     )
     conditions = tuple(dict.fromkeys(note for of_clause in zip(*notes, strict=True) for note in of_clause))
     counts = met is True if statement.effect is Effect.ALLOW else met is not False
-    yield StatementNote(
+    return StatementNote(
         statement.id,
         layer.name,
         statement.effect,
         statement.where,
         met,
         counts,
-        (ClauseNote("action", text, truth, why), *places, *conditions),
+        (named, *places, *conditions),
     )
 
 

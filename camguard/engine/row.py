@@ -162,9 +162,11 @@ class ActionRules:
         inventory: the tags of the resources, where the call itself does not supply them (DEC-66).
         """
         bindings = bindings_of(call.principal, owner)
+        size = len(self.layers) // (1 + len(traits.further))  # layers of one name (DEC-68)
 
         def truth_of(rule: Rule, call: Call = call) -> Truth:
-            truths = (clause_truth_of(clause, call, traits, bindings) for clause in rule.clauses)
+            asked = traits.asked[rule.layer // size] if traits.further else traits
+            truths = (clause_truth_of(clause, call, asked, bindings) for clause in rule.clauses)
             return all_of((rule.settled, *truths))
 
         if inventory is not None and self.reads_tags and call.resource_tags is None:

@@ -4,11 +4,13 @@ Rule 1: a statement that can never apply to the action makes no rule.
 Rule 2: `Rule.settled` is the truth of all that the action determines: True, or None for unknown.
 Rule 3: a call determines the rest: bits of the table's mask (conditions on address and time), residual
         clauses, and resource patterns.
+Rule 4: a deny that names the host label of an action instead of the CAM name is unknown (DEC-68).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from camguard.catalog.model import Action, Catalog, Granularity
@@ -18,7 +20,8 @@ from camguard.engine.layers import Layer
 from camguard.policy.actions import action_match, covers_service
 from camguard.policy.conditions import clause_truth
 from camguard.policy.keys import IP, READ_ONLY, TIME
-from camguard.policy.model import Clause, Effect, ResourcePattern, Statement
+from camguard.policy.model import ActionPattern, Clause, Effect, ResourcePattern, Statement
+from camguard.policy.patterns import STAR, star_match
 from camguard.policy.resources import service_match
 from camguard.policy.values import Truth, all_of, any_of
 
@@ -75,13 +78,10 @@ def rules_of(  # noqa: PLR0913 - everything that a rule depends on
     address or time.
     """
     entry = traits.entry
-    for statement in layer.parts:
+    for statement, named in _readings(layer, traits, statements):
         if isinstance(statement, str):
             # An attached policy that does not exist is a deny that cannot be evaluated (DEC-40).
             yield Rule(statement, at, Effect.DENY, None, MaskBits(), (), (), ())
-            continue
-        named = statements.truth(statement, entry)
-        if named is False:
             continue
         reach = resource_reach(statement, entry, catalog)
         if reach.truth is False:
@@ -111,6 +111,47 @@ def rules_of(  # noqa: PLR0913 - everything that a rule depends on
             yield Rule(statement.id, at, statement.effect, settled, mask_bits, *conditions, reach.patterns)
 
 
+def _readings(
+    layer: Layer, traits: ActionTraits, statements: StatementIndex
+) -> Iterator[tuple[Statement | str, Truth]]:
+    """Yield the parts of a layer that may name the action, each with whether it does."""
+    for part in layer.parts:
+        if isinstance(part, str):
+            yield part, None
+            continue
+        named = statements.truth(part, traits.entry)
+        if named is not False:
+            yield part, named
+        by_label = read_by_label(part, named, traits)
+        if by_label is not None:
+            yield by_label, None
+
+
+def read_by_label(statement: Statement, named: Truth, traits: ActionTraits) -> Statement | None:
+    """Return a deny that names the host label instead of the CAM name, read with the CAM name (Rule 4).
+
+    It then names this one action, so that no rule takes it for a deny of other actions. Where it matches, it
+    is unknown whether it applies. None for all other statements. named: whether the statement as it is
+    written names the action.
+    """
+    label, entry = traits.label, traits.entry
+    if label is None or statement.effect is Effect.ALLOW:
+        return None
+    patterns = tuple(
+        replace(pattern, service=entry.service) if pattern.service.lower() == label.service else pattern
+        for pattern in statement.patterns
+    )
+    by_action = named is not True and any(
+        action_match(pattern, Effect.DENY, label.service, label.name) is not False
+        for pattern in statement.actions
+    )
+    by_resource = named is not False and patterns != statement.patterns
+    if not by_action and not by_resource:
+        return None
+    action = ActionPattern(entry.id, entry.service, entry.name, statement.where)
+    return replace(statement, actions=(action,), patterns=patterns)
+
+
 class Reach(NamedTuple):
     """Whether the resource element of a statement matches an action. why: the reason in words.
 
@@ -134,6 +175,13 @@ _SINGLE_ACTIONS = Reach(
 _NOT_ANY = Reach(
     truth=False, why="the action is authorized at operation level: only the resource '*' grants it"
 )
+_NAME_ONLY = Reach(
+    truth=False, why="only the name of the action is known, without a page: only the resource '*' grants it"
+)
+_PERHAPS = Reach(
+    truth=None,
+    why="names a resource, and without a page nobody knows which resources the action has; the deny applies",
+)
 _ELSEWHERE = Reach(truth=False, why="names resources of other actions or services")
 _OTHER_LETTERS = Reach(
     truth=None,
@@ -145,7 +193,9 @@ _MISPLACED = Reach(
 )
 
 
-def resource_reach(statement: Statement, entry: Action, catalog: Catalog) -> Reach:
+def resource_reach(  # noqa: PLR0911 - one question after the other
+    statement: Statement, entry: Action, catalog: Catalog
+) -> Reach:
     """Return whether the resource element of a statement matches an action."""
     if statement.effect is Effect.ALLOW:
         if not entry.resources:
@@ -158,9 +208,28 @@ def resource_reach(statement: Statement, entry: Action, catalog: Catalog) -> Rea
         return _ANY
     if entry.granularity is Granularity.RESOURCE:
         return Reach(truth=True, why="", patterns=statement.patterns)
+    if entry.granularity is Granularity.UNKNOWN:
+        return _without_page(statement, entry, catalog)
     if statement.effect is Effect.ALLOW:
         return _NOT_ANY  # CAM 11.2, DEC-45
     return _misplaced_deny(statement, entry, catalog)
+
+
+def _without_page(statement: Statement, entry: Action, catalog: Catalog) -> Reach:
+    """Return whether a statement on resources applies to an action whose page is not known (DEC-67)."""
+    if statement.effect is Effect.ALLOW:
+        return _NAME_ONLY
+    named = any(
+        (pattern.service, pattern.name) != (STAR, STAR)
+        and action_match(pattern, statement.effect, entry.service, entry.name) is not False
+        for pattern in statement.actions
+    )
+    used = (entry.service, *catalog.known.uses(entry.service))
+    touches = any(
+        not pattern.service or any(star_match(pattern.service.lower(), service) for service in used)
+        for pattern in statement.patterns
+    )
+    return _PERHAPS if named or touches else _ELSEWHERE
 
 
 def _misplaced_deny(statement: Statement, entry: Action, catalog: Catalog) -> Reach:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
+from itertools import count
 from typing import TypeAlias
 
 from camguard.catalog.model import Catalog, Granularity
@@ -66,7 +67,7 @@ class Table:
         self._catalog = catalog
         self._statements = statements
         self._listed_tags = listed_tags
-        self._shared: dict[tuple[bool, bool, bool, tuple[Rule, ...]], ActionRules | Decision] = {}
+        self._shared: dict[tuple[int, bool, bool, bool, tuple[Rule, ...]], ActionRules | Decision] = {}
         sets: dict[IpSet, int] = {}
         times: dict[tuple[str, tuple[str, ...]], tuple[Clause, int]] = {}
         self._bits: dict[Clause, int] = {}
@@ -107,7 +108,7 @@ class Table:
         if traits is None:
             return None
         made = self.compile_row(traits)
-        key = (made.match_any, made.checks_owner, made.reads_tags, made.rules)
+        key = (len(made.layers), made.match_any, made.checks_owner, made.reads_tags, made.rules)
         found = self._shared.get(key)
         if found is None:
             constant = made.constant
@@ -118,21 +119,26 @@ class Table:
         return found
 
     def compile_row(self, traits: ActionTraits) -> ActionRules:
-        """Return a new row of an action, without range table and shared with no other action."""
-        resource_level = traits.entry.granularity is Granularity.RESOURCE
+        """Return a new row of an action, without range table and shared with no other action.
+
+        Where policies are asked for several names, the row has all layers once for each name: every layer
+        must allow every name (DEC-68).
+        """
+        entries = [asked.entry for asked in traits.asked]
         return ActionRules(
-            self.layers,
+            self.layers * len(entries),
             self._rules(traits),
-            match_any=traits.entry.match == "any",
-            resource_level=resource_level,
+            match_any=all(entry.match == "any" for entry in entries),
+            resource_level=any(entry.granularity is Granularity.RESOURCE for entry in entries),
             listed_tags=self._listed_tags and traits.lists_tags,
         )
 
     def _rules(self, traits: ActionTraits) -> tuple[Rule, ...]:
         return tuple(
             rule
-            for at, layer in enumerate(self.layers)
+            for begin, asked in zip(count(0, len(self.layers)), traits.asked, strict=False)
+            for at, layer in enumerate(self.layers, begin)
             for rule in rules_of(
-                layer, at, traits, catalog=self._catalog, statements=self._statements, bits=self._bits
+                layer, at, asked, catalog=self._catalog, statements=self._statements, bits=self._bits
             )
         )

@@ -6,6 +6,7 @@ Loaded for an activation and by the command line only, never on the path of a ca
 from camguard.lint.acceptances import Acceptance, Accepted, Findings
 from camguard.lint.catalog_view import CatalogView
 from camguard.lint.codes import CODES, Code, Finding, Severity, found
+from camguard.lint.granting_nothing import GrantsNothing, granting_nothing, table
 from camguard.lint.run import lint, lint_bundle
 from camguard.lint.statement_view import Supplies
 
@@ -17,9 +18,12 @@ __all__ = [
     "Code",
     "Finding",
     "Findings",
+    "GrantsNothing",
     "Severity",
     "Supplies",
     "found",
+    "granting_nothing",
     "lint",
     "lint_bundle",
+    "table",
 ]

@@ -40,6 +40,7 @@ class CatalogView:
             for level in Granularity
         }
         self.resource_level = self.by_granularity[Granularity.RESOURCE]
+        self.names_only = self.by_granularity[Granularity.UNKNOWN]
         self.without_address = index.set_of(row for row in index.actions if not row.ip_restriction)
         self.with_request_tags = index.set_of(row for row in index.actions if row.request_tags)
         listed = index.catalog.services

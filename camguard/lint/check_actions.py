@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from camguard.catalog.model import Granularity
+from camguard.lint.check_services import asked_instead, without_page
 from camguard.lint.codes import Finding, found
 from camguard.lint.statement_view import StatementView
 from camguard.policy.actions import covers_service
@@ -23,8 +24,10 @@ def names(view: StatementView) -> Iterator[Finding]:
             continue
         elif named.possible:
             yield _wrong_case(view, pattern)
+        elif asked_instead(view.catalog.index.catalog.known, pattern):
+            continue  # CG213
         elif pattern.service not in view.catalog.services:
-            yield _no_service(view, pattern)
+            yield without_page(view, pattern) or _no_service(view, pattern)
         elif STAR in pattern.name:
             near = view.catalog.near_actions(pattern.service, pattern.name.replace(STAR, ""))
             message = f"no action of {pattern.service} matches {pattern.text!r}"
@@ -54,7 +57,10 @@ def _no_service(view: StatementView, pattern: ActionPattern) -> Finding:
     missing = f"the catalog does not contain the service {service!r}"
     if view.allows:
         return found("CG204", where, f"{missing}, so this entry grants nothing", near)
-    if not near and pattern.name == STAR:  # calls of a service that the catalog lacks are refused anyway
+    listed = view.catalog.index.catalog.known.services  # an unknown name is then a misspelt one (CAM 4.7)
+    if (
+        not near and not listed and pattern.name == STAR
+    ):  # calls of a service that the catalog lacks are refused anyway
         message = f"{missing}, so camguard refuses every call of it, whatever the policies say"
         return found("CG211", where, message)
     return found("CG203", where, f"{missing}, so this entry denies nothing", near)

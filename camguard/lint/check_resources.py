@@ -119,9 +119,9 @@ def _actions_without_resource(view: StatementView) -> Iterator[Finding]:
     blocked = 0 if view.allows else blocked_without_resource(view.statement, view.named, catalog)
     for pattern in view.statement.actions:
         named, where = view.names(pattern), pattern.where
-        without = named.either & ~catalog.resource_level
+        without = named.either & ~catalog.resource_level & ~catalog.names_only
         if view.allows:
-            if named.certain and named.certain == without:
+            if named.certain and named.certain & ~catalog.names_only == without and without:
                 some = catalog.some(without)
                 message = f"CAM authorizes {some} on '*' only, so nothing is granted on these resources"
                 yield found("CG301", where, message, _OF_ITS_OWN)

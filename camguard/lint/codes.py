@@ -108,6 +108,11 @@ _ROWS = (
          "Redundant: another pattern in the list already covers it."),
     Code("CG211", _W, "deny of a whole service that the catalog lacks",
          "camguard refuses every call of this service until the catalog contains its page (CAM 4, DEC-2)."),
+    Code("CG212", _W, "service without a page",
+         "The service is known, but the catalog has no page and no names of it (CAM 4, DEC-67)."),
+    Code("CG213", _W, "host label instead of the CAM name",
+         "Policies are asked for the CAM name. An allow of the label is ignored, a deny of it applies"
+         " (DEC-68)."),
     Code("CG220", _W, "deny of an action that the catalog does not list",
          'With `unknown_action = "judge"` it denies calls of exactly this name, which may be misspelled'
          " (CAM 4, DEC-11)."),
@@ -129,6 +134,9 @@ _ROWS = (
          "Redundant: another pattern in the list already covers it."),
     Code("CG309", _W, "resource that ends with a slash",
          "An allow reaches exactly this resource; a deny blocks everything below it (CAM 5.3, DEC-15)."),
+    Code("CG310", _W, "resource of an action without a page",
+         "Only the name of the action is known: an allow on a resource is ignored, a deny on one that may be"
+         " its own applies (DEC-67)."),
     Code("CG320", _W, "account segment that names no account",
          "Whether it matches is undetermined: an allow is ignored, a deny applies (CAM 5.3, DEC-59)."),
     Code("CG321", _W, "service or region of a resource in the wrong letter case",

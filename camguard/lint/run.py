@@ -16,6 +16,7 @@ from camguard.lint import (
     check_ip_ranges,
     check_redundancy,
     check_resources,
+    check_services,
     check_style,
 )
 from camguard.lint.acceptances import Findings, accept, read_acceptances
@@ -33,11 +34,13 @@ CHECKS: tuple[Callable[[StatementView], Iterator[Finding]], ...] = (
     check_actions.names,
     check_actions.nothing_denied,
     check_actions.single_actions,
+    check_services.host_labels,
     check_redundancy.actions,
     check_resources.beside_star,
     check_redundancy.resources,
     check_resources.reach,
     check_resources.doubtful_segments,
+    check_services.names_only,
     check_conditions.negations,
     check_conditions.absences,
     check_conditions.tags,

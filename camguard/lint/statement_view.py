@@ -16,6 +16,7 @@ from camguard.lint.catalog_view import CatalogView
 from camguard.policy.actions import covers_service
 from camguard.policy.document import Document
 from camguard.policy.model import ActionPattern, Clause, Effect, Statement
+from camguard.policy.patterns import STAR, star_match
 from camguard.policy.resources import service_match
 from camguard.strict_json import child
 
@@ -144,6 +145,7 @@ def _touched(statement: Statement, named: NamedActions, catalog: CatalogView) ->
         touched |= catalog.reached(pattern, statement.effect) & named.either
     if statement.effect is Effect.DENY:
         touched |= blocked_without_resource(statement, named, catalog)
+        touched |= blocked_without_page(statement, named, catalog)
     return touched
 
 
@@ -161,7 +163,7 @@ def blocked_without_resource(statement: Statement, named: NamedActions, catalog:
     """Return the actions without resources that a deny on specific resources blocks (CAM 11.3, DEC-47)."""
     blocked = 0
     of_resources = named.certain & catalog.resource_level
-    without = named.either & ~catalog.resource_level
+    without = named.either & ~catalog.resource_level & ~catalog.names_only
     while without:
         service = next(catalog.index.members(without)).service
         actions = catalog.services[service]
@@ -169,4 +171,23 @@ def blocked_without_resource(statement: Statement, named: NamedActions, catalog:
         if None in truths or (True in truths and not of_resources & actions):
             blocked |= without & actions
         without &= ~actions
+    return blocked
+
+
+def blocked_without_page(statement: Statement, named: NamedActions, catalog: CatalogView) -> int:
+    """Return the actions without a page that a deny on specific resources blocks (DEC-67)."""
+    names = named.either & catalog.names_only
+    if not names or statement.any_resource:
+        return 0
+    specific = 0
+    for pattern in statement.actions:
+        if (pattern.service, pattern.name) != (STAR, STAR):
+            specific |= catalog.index.named_by_pattern(pattern, statement.effect).either
+    blocked = names & specific
+    services = {pattern.service.lower() for pattern in statement.patterns}
+    for service, actions in catalog.services.items():
+        if names & actions & ~blocked:
+            used = (service, *catalog.index.catalog.known.uses(service))
+            if "" in services or any(star_match(each, own) for each in services for own in used):
+                blocked |= names & actions
     return blocked

@@ -8,7 +8,7 @@ Rule 2: a well-formed key of a service (`cos:prefix`) is accepted. Its clauses a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from camguard.policy.operators import OPERATORS, Kind
@@ -79,9 +79,12 @@ def known_keys() -> tuple[str, ...]:
     return tuple(_GENERAL)
 
 
-def region_key(action: str) -> str:
-    """Return the condition key of the region for an action, `service:Name` (DEC-64)."""
-    return action.partition(":")[0] + REGION
+def supplied_regions(actions: Iterable[str], region: str) -> dict[str, tuple[str, ...]]:
+    """Return the condition keys of the region that a call supplies (DEC-64).
+
+    actions: the names that policies are asked for, `service:Name`. region: of the call.
+    """
+    return {action.partition(":")[0] + REGION: (region,) for action in actions}
 
 
 def attribute_fault(key: str) -> str | None:

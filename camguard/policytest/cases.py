@@ -26,7 +26,7 @@ from camguard.errors import AddressError, BundleError, Problem
 from camguard.files import DOCUMENT_BYTES, display_path, read_file
 from camguard.grammar import REGION
 from camguard.ipset import NO_MAP, AddressMap, format_address, parse_range
-from camguard.policy.keys import region_key
+from camguard.policy.keys import supplied_regions
 from camguard.policy.patterns import STAR, star_match
 from camguard.policy.values import read_moment
 from camguard.strict_json import Check, Fault, ObjectReader, is_text, must, shaped
@@ -193,8 +193,10 @@ def _read_test(  # noqa: PLR0913, PLR0917 - a test, and what its file gives to a
         for key in DIMENSIONS
     }
     for action in spread["actions"] if STAR in spread["resources"] else ():
-        entry = reader.bundle.catalog.actions[action]
-        if entry.granularity is Granularity.RESOURCE and entry.resources:
+        traits = reader.bundle.evaluator.traits(action)
+        entries = [asked.entry for asked in traits.asked] if traits else []
+        entry = next((each for each in entries if each.granularity is Granularity.RESOURCE), None)
+        if entry is not None and entry.resources:
             hint = f"give the test `resources` like {entry.resources[0]}"
             reader.wrong(f"{at}, resources", f"{action} is authorized per resource: {hint}")
     default = _read_expectation(reader, {**table, "decision": table.get("default")}, at, "default")
@@ -212,7 +214,9 @@ def _read_test(  # noqa: PLR0913, PLR0917 - a test, and what its file gives to a
 
     def call(row: Combination) -> Call:
         found = _call(row, spread, tags)
-        region = {region_key(found.action): (table["region"],)} if "region" in table else {}
+        traits = reader.bundle.evaluator.traits(found.action)
+        names = [asked.entry.id for asked in traits.asked] if traits else [found.action]
+        region = supplied_regions(names, table["region"]) if "region" in table else {}
         judged = None if found.source_ip is None else egress.get(found.source_ip)
         address = found.source_ip if judged is None else judged
         return found._replace(context={**context, **region} or None, source_ip=address)
@@ -276,6 +280,9 @@ def _principal(reader: _Reader, text: str, value: Any, at: str) -> Iterator[tupl
 def _actions(reader: _Reader, _text: str, value: Any, at: str) -> Iterator[tuple[str, str]]:
     actions = reader.bundle.catalog.actions
     found = [action for action in actions if star_match(value, action)]
+    traits = reader.bundle.evaluator.traits(value)
+    if not found and traits is not None and traits.in_catalog:  # by the label of its host (DEC-68)
+        found = [value]
     if not found:
         what = "action fits" if STAR in value else "action is called"
         near = nearest_actions(reader.bundle.catalog, value.replace(STAR, ""), 2)

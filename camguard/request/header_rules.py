@@ -18,7 +18,14 @@ from enum import Enum, auto
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from camguard.header_names import HOP_BY_HOP, SINGLE, SINGLE_PREFIXES, SPOOF, SPOOF_PREFIXES
+from camguard.header_names import (
+    HOP_BY_HOP,
+    SERVICE_HEADER,
+    SINGLE,
+    SINGLE_PREFIXES,
+    SPOOF,
+    SPOOF_PREFIXES,
+)
 from camguard.request.rejection import Rejection, rejection
 
 Take: TypeAlias = Callable[[tuple[Any, ...]], tuple[Any, ...]]
@@ -35,6 +42,7 @@ class HeaderClass(Enum):
     HOP = auto()  # of this connection alone; ends here
     SPOOF = auto()  # names a client, user or destination and is never believed; ends here
     UPGRADE = auto()  # refused
+    SERVICE = auto()  # names a service to what stands behind camguard; refused (T123)
 
 
 # The headers that decide, and those of a signature, in the order of the fields of a `RequestHead`. The
@@ -51,6 +59,7 @@ _DUPLICATE = rejection("header_duplicate")
 _ALIAS = rejection("header_alias")
 _MALFORMED = rejection("header_malformed")
 _UPGRADE = rejection("upgrade_refused")
+_SERVICE = rejection("service_conflict")
 _FRAMING = rejection("framing")
 _HOST_MISSING = rejection("host_missing")
 _TOO_LARGE = rejection("headers_too_large")
@@ -116,6 +125,7 @@ class HeaderRules:
             **dict.fromkeys(HOP_BY_HOP, HeaderClass.HOP),
             **dict.fromkeys(SINGLE, HeaderClass.SINGLE),
             b"upgrade": HeaderClass.UPGRADE,
+            SERVICE_HEADER: HeaderClass.SERVICE,
             b"connection": HeaderClass.CONNECTION,
             forwarded: HeaderClass.FORWARDED,
             identity: HeaderClass.IDENTITY,
@@ -143,7 +153,9 @@ class HeaderRules:
             return HeaderClass.SPOOF
         return HeaderClass.SINGLE if name.startswith(SINGLE_PREFIXES) else HeaderClass.ORDINARY
 
-    def layout(self, names: tuple[bytes, ...]) -> HeaderLayout | Rejection:
+    def layout(  # noqa: PLR0911 - one check after the other
+        self, names: tuple[bytes, ...]
+    ) -> HeaderLayout | Rejection:
         """Return the layout of a sequence of names, or why it is rejected."""
         classes: list[HeaderClass] = []
         for name in names:
@@ -156,6 +168,8 @@ class HeaderRules:
             return _DUPLICATE
         if HeaderClass.UPGRADE in classes:
             return _UPGRADE
+        if HeaderClass.SERVICE in classes:
+            return _SERVICE
         if b"transfer-encoding" in once and b"content-length" in once:
             return _FRAMING
         if b"host" not in once:

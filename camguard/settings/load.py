@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from camguard.errors import Problem, SettingsError
+from camguard.grammar import service_hosts
 from camguard.settings import values
 from camguard.settings.model import SECTIONS, Settings, default_upstream
 from camguard.settings.source import PREFIX, SettingsSource, read_source
@@ -226,9 +227,24 @@ def _inside(where: str, place: tuple[str | int, ...]) -> str:
     return where + ("" if "#" in where or not place else "#") + _pointer(*place)
 
 
+def _wrong_shared_hosts(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield pointer and message for shared hosts that name a service, or lead to no upstream (T123)."""
+    hosts = settings.hosts
+    pattern = service_hosts(hosts.roots)
+    for index, host in enumerate(hosts.shared):
+        label = pattern.fullmatch(host)
+        if label is not None:
+            message = f"{host} names the service {label[1]} by hosts.roots, so it cannot be shared"
+            yield f"hosts/shared/{index}", message
+    if hosts.shared and hosts.shared_by == "upstream" and set(settings.upstream) <= {"default"}:
+        message = 'needs an upstream for each service in [upstream]; or set shared_by = "header" if what'
+        yield "hosts/shared", f"{message} stands behind camguard reads x-camguard-service"
+
+
 def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield pointer and message for settings that are valid alone and contradict each other."""
     limits, gateway, client_ip = settings.limits, settings.gateway, settings.client_ip
+    yield from _wrong_shared_hosts(settings)
     every = values.family_whole(client_ip.trusted_proxies)
     if every and not client_ip.allow_any_proxy:  # T111
         permit = "set allow_any_proxy = true to permit this"

@@ -30,6 +30,10 @@ IdentityMode = Literal["signature", "header", "either", "claimed"]
 ClientIpHeader = Literal["x-forwarded-for", "forwarded"]
 EnforcementMode = Literal["enforce", "shadow"]
 StatusStyle = Literal["sdk", "http"]
+SharedBy = Literal["upstream", "header"]
+
+# The vendor's own domains: its clients fail over from one to the next (T123).
+DEFAULT_ROOTS = ("tencentcloudapi.com", "tencentcloudapi.cn", "tencentcloudapi.com.cn")
 
 _DAY = 86_400
 _MIB = 1 << 20
@@ -63,9 +67,18 @@ class PolicySettings:
 
 @dataclass(frozen=True, slots=True)
 class HostsSettings:
-    """The domains under which a host name names a service."""
+    """Which service a host name names.
 
-    roots: tuple[str, ...] = setting(["tencentcloudapi.com"], values.domains)
+    roots: the domains below which the first label names the service. aliases: host label -> service, beside
+    the known ones (DEC-68). shared: whole host names that name no service; a verified TC3 signature names it
+    there. shared_by: how requests over a shared host find their service behind camguard: `upstream`, each
+    service has an upstream of its own, or `header`, what stands behind camguard reads x-camguard-service.
+    """
+
+    roots: tuple[str, ...] = setting([*DEFAULT_ROOTS], values.domains)
+    aliases: Mapping[str, str] = setting({}, values.services)
+    shared: tuple[str, ...] = setting([], values.host_names)
+    shared_by: SharedBy = setting("upstream", values.choice(SharedBy))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from camguard.errors import AddressError
+from camguard.grammar import SERVICE, SERVICE_RULE
 from camguard.header_names import has_meaning, is_reserved
 from camguard.ipset import AddressMap, IpSet, parse_address, parse_range
 from camguard.policy.keys import attribute_fault
@@ -284,6 +286,23 @@ def host_names(value: object, _base: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_items(value, read)))
 
 
+def services(value: object, _base: Path) -> Mapping[str, str]:
+    """Read a table of host labels, each with the service that it stands for."""
+    if not isinstance(value, dict):
+        raise wrong(value, "a table of host labels, each with a service")
+    found: list[Fault] = []
+    for label, service in value.items():
+        if not SERVICE.fullmatch(label):
+            found.append(((label,), f"{shown(label)} is not a host label of {SERVICE_RULE}"))
+        if not isinstance(service, str) or not SERVICE.fullmatch(service):
+            found.append(((label,), f"{shown(service)} is not a service: {SERVICE_RULE}"))
+        elif label == service:
+            found.append(((label,), "names itself; leave it out"))
+    if found:
+        raise Faults(*found)
+    return MappingProxyType(dict(sorted(value.items())))
+
+
 def domains(value: object, base: Path) -> tuple[str, ...]:
     """Read at least one domain name, in lower case and without repetitions."""
     names = host_names(value, base)
@@ -315,6 +334,8 @@ def printable(value: object) -> object:
     """Return a value of the settings as JSON can contain it, without the query of a URL."""
     if isinstance(value, Address | Path):
         return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
     if isinstance(value, str) and "://" in value and "?" in value:
         return value.partition("?")[0] + "?..."  # a signed URL's query is a credential
     return _PRINTED[type(value)](value) if type(value) in _PRINTED else value

@@ -2,7 +2,8 @@
 
 Rule 1: every line has the same keys in the same order; an unknown value is null.
 Rule 2: a line is one JSON object in printable ASCII, whatever a caller has sent (T112).
-Rule 3: a line has at most LINE_BYTES, because each text has at most TEXT_BYTES and each list LIST_BYTES.
+Rule 3: a line has at most LINE_BYTES, because each text has at most TEXT_BYTES, each list LIST_BYTES, the
+        CAM names NAMES_BYTES.
 Rule 4: every written field is named in this file, so that a new field of a record is not logged by accident
         (T113).
 """
@@ -19,12 +20,13 @@ from camguard.telemetry.record import Record
 
 LINE_BYTES = 4096  # line break included; a pipe takes as many bytes in one piece (PIPE_BUF)
 TEXT_BYTES = 256  # of an escaped text, without quotes
-LIST_BYTES = 768  # of an escaped list, with brackets
+LIST_BYTES = 704  # of an escaped list, with brackets
+NAMES_BYTES = 192  # of the CAM names, which are names of the catalog and so ASCII
 CUT = "..."  # ends a text or a list that was cut
 KEYS = (
     *("time", "id", "listener", "mode", "decision", "reason", "principal", "secret_id", "service", "action"),
-    *("access", "resources", "source_ip", "egress_ip", "peer", "statements", "revision", "candidate"),
-    *("duration_us", "upstream_status", "upstream_error", "request_id"),
+    *("cam_action", "access", "resources", "source_ip", "egress_ip", "peer", "statements", "revision"),
+    *("candidate", "duration_us", "upstream_status", "upstream_error", "request_id"),
 )
 _TEMPLATE = "{" + ",".join(f'"{key}":%s' for key in KEYS) + "}\n"
 _REVISION_DIGITS = 12
@@ -52,6 +54,7 @@ def log_line(record: Record, upstream_status: int | None, upstream_error: str | 
             _text(record.secret_id),
             _text(record.service),
             _text(record.action),
+            _names(record.cam_action),
             _text(entry.access if entry is not None else None),
             _list(record.resources),
             _address(record.source_ip),
@@ -81,6 +84,13 @@ def _moment(seconds: float) -> str:
 
 def _address(place: int | None) -> str:
     return "null" if place is None else f'"{format_address(place)}"'
+
+
+def _names(value: str | None) -> str:
+    """Return the CAM names as JSON, cut."""
+    if value is not None and len(value) > NAMES_BYTES:
+        value = value[: NAMES_BYTES - len(CUT)] + CUT
+    return _text(value)
 
 
 def _text(value: str | None) -> str:

@@ -26,6 +26,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from camguard.bundle.model import Bundle
 from camguard.bundle.store import ReloadOutcome
+from camguard.catalog.labels import api_actions
 from camguard.catalog.model import Access, Catalog
 from camguard.engine.decision import Decision, Reason
 from camguard.policy.patterns import star_match
@@ -269,15 +270,17 @@ class Metrics:
         """Permit the names of a catalog as labels. An action keeps its labels, so that no series moves."""
         labels = dict(self._catalog.actions)
         own = sum(1 for key, (_, _, action) in labels.items() if key.partition(":")[2] and action != OTHER)
-        for key in sorted(catalog.actions):
+        called = api_actions(catalog)
+        entries = {found.entry.id: found.entry for actions in called.values() for found in actions.values()}
+        for key in sorted(entries):
             if key in labels:
                 continue
-            entry = catalog.actions[key]
+            entry = entries[key]
             chosen = own < OWN_COUNTERS and any(star_match(pattern, key) for pattern in self._patterns)
             own += chosen
             labels[key] = (entry.service, entry.access.value, entry.name if chosen else OTHER)
-        labels |= {f"{service}:": (service, UNKNOWN, UNKNOWN) for service in catalog.services}
-        services = self._catalog.services | catalog.services.keys()
+        labels |= {f"{service}:": (service, UNKNOWN, UNKNOWN) for service in called}
+        services = self._catalog.services | called.keys()
         accesses = frozenset((service, access) for service, access, _ in labels.values() if access != UNKNOWN)
         self._catalog = _Catalog(
             labels, services, accesses if len(services) <= ZERO_SERVICES else frozenset()

@@ -15,12 +15,14 @@ class Record(NamedTuple):
 
     time: seconds since the epoch. duration: seconds from frozen headers to decision. entry: the catalog's
     action, or None if the catalog lists none; labels of metrics come from it only. action, service,
-    principal: text from the request, or None if it could not be read; never a label. secret_id: already
-    shortened. source_ip: place of the client on the number line of `camguard.ipset`. egress_ip: the place
-    that policies were compared with instead, or None where that is the same (T132). peer: the address of the
-    socket, as text. client_ip: how the address was found (`peer`, `forwarded`, `mapped`, `invalid`), or None
-    if the request was refused before. signature: the result of the signature check, a word of a closed list,
-    or None without a check. candidate: the decision of the candidate bundle, or None without one.
+    principal: text from the request, or None if it could not be read; never a label. service: the label of
+    the host. cam_action: the names that policies were asked for, `cvm:CreateDisks`, several with a comma
+    between them; None if the catalog does not list the action (DEC-68). secret_id: already shortened.
+    source_ip: place of the client on the number line of `camguard.ipset`. egress_ip: the place that policies
+    were compared with instead, or None where that is the same (T132). peer: the address of the socket, as
+    text. client_ip: how the address was found (`peer`, `forwarded`, `mapped`, `invalid`), or None if the
+    request was refused before. signature: the result of the signature check, a word of a closed list, or None
+    without a check. candidate: the decision of the candidate bundle, or None without one.
     """
 
     time: float
@@ -42,6 +44,7 @@ class Record(NamedTuple):
     revision: str
     candidate: Decision | Rejection | None
     duration: float
+    cam_action: str | None = None
 
 
 Observer = Callable[[Record], None]  # called once per request, right after the decision

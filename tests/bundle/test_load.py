@@ -10,7 +10,7 @@ import pytest
 
 from camguard.bundle import load_bundle
 from camguard.catalog import save_all
-from camguard.errors import BundleError
+from camguard.errors import BundleError, CatalogError
 from tests.company import OWNER, document, service
 
 PEOPLE = {"owner": OWNER}
@@ -143,3 +143,38 @@ def test_what_is_no_policy_is_left_alone(folder: Path, name: str) -> None:
     write(folder, "allow", "aiart:*")
     (folder / "bundle/policies" / name).write_text("x")
     assert load_bundle(folder / "bundle", folder / "catalog").statement_count == 1
+
+
+def test_dec_68_an_alias_that_hides_a_service_is_not_activated(folder: Path) -> None:
+    write(folder, "allow", "aiart:*")
+    with pytest.raises(CatalogError, match=r"hosts\.aliases\.aiart: is a service with catalog entries"):
+        load_bundle(folder / "bundle", folder / "catalog", aliases={"aiart": "cvm"})
+
+
+def test_dec_68_an_alias_names_a_service(folder: Path) -> None:
+    write(folder, "allow", "aiart:*")
+    bundle = load_bundle(folder / "bundle", folder / "catalog", aliases={"paint": "aiart"})
+    traits = bundle.evaluator.traits("paint:TextToImage")
+    assert traits is not None
+    assert [asked.entry.id for asked in traits.asked] == ["aiart:TextToImage"]
+
+
+def test_a_bundle_knows_its_policies_that_can_grant_nothing(folder: Path) -> None:
+    write(folder, "allow", "cvm:*")
+    (row,) = load_bundle(folder / "bundle", folder / "catalog").granting_nothing
+    assert row == ("one", ("no page",), (("cvm",),))
+    write(folder, "allow", "aiart:*")
+    assert load_bundle(folder / "bundle", folder / "catalog").granting_nothing == ()
+
+
+@pytest.mark.parametrize("action", ["clb:*", "aa:*", "cvm:StopInstances"])
+def test_dec_67_a_deny_of_a_known_service_without_a_page_loads(folder: Path, action: str) -> None:
+    write(folder, "deny", action)
+    assert load_bundle(folder / "bundle", folder / "catalog").statement_count == 1
+
+
+def test_t100_services_of_the_operator_are_part_of_the_revision(folder: Path) -> None:
+    write(folder, "allow", "aiart:*")
+    before = load_bundle(folder / "bundle", folder / "catalog").revision
+    (folder / "catalog/services.json").write_text("{}")
+    assert load_bundle(folder / "bundle", folder / "catalog").revision != before

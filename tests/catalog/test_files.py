@@ -21,6 +21,7 @@ from camguard.catalog import (
     save_all,
     to_json,
 )
+from camguard.catalog.known_services import carried
 from camguard.errors import CatalogError
 
 TEMPLATE = "qcs::toybox:${region}:uin/${uin}:toy/${toyId}"
@@ -65,7 +66,7 @@ def plain() -> dict[str, Any]:
 def test_what_is_saved_is_loaded_again(tmp_path: Path) -> None:
     (file,) = save_all([TOYBOX], tmp_path / "new" / "folder")
     assert file.name == "toybox.json"
-    assert load_catalog(file) == Catalog({"toybox": TOYBOX})
+    assert load_catalog(file) == Catalog({"toybox": TOYBOX}, known=carried())
     assert load_catalog(str(file.parent)) == load_catalog(file)
     assert [path.name for path in file.parent.iterdir()] == ["toybox.json"]
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from camguard.enforcement.target import ACTION_NAME, ServiceIndex
+from camguard.enforcement.service_index import ACTION_NAME, ServiceIndex
 from camguard.engine.decision import Reason
 from camguard.policy.resources import Owner
 from camguard.request.params import parse_params
 from camguard.request.rejection import Rejection, rejection
-from camguard.settings import LimitsSettings
+from camguard.settings import HostsSettings, LimitsSettings
 from tests.stage import CATALOG, OFFICE, QUIET, Play, Reply, bundle, enforcement, limits, reply_to, sdk
 from tests.stage import FixedPolicies as Store
 
@@ -444,7 +444,7 @@ def test_parameters_are_read_or_refused_and_never_raise(raw: bytes) -> None:
 
 
 UNKNOWN = rejection("service_unknown")
-DIRECTORY = ServiceIndex(CATALOG, Owner("1", "2"), ("tencentcloudapi.com",), LimitsSettings())
+DIRECTORY = ServiceIndex(CATALOG, Owner("1", "2"), HostsSettings(), LimitsSettings())
 HEADER = st.one_of(
     st.none(),
     st.sampled_from([b"QueryArea", b"2022-09-28", b"ap-guangzhou", b"application/json"]),
@@ -465,12 +465,14 @@ def test_names_are_understood_or_refused_and_never_raise(naming: Any) -> None:
 
 
 def test_domains_are_compared_without_their_letter_case() -> None:
-    directory = ServiceIndex(CATALOG, Owner("1", "2"), ("TencentCloudAPI.com",), LimitsSettings())
+    directory = ServiceIndex(
+        CATALOG, Owner("1", "2"), HostsSettings(("TencentCloudAPI.com",)), LimitsSettings()
+    )
     assert not isinstance(directory.service(b"aiart.tencentcloudapi.com"), Rejection)
 
 
 def test_what_is_longer_than_any_call_needs_is_not_remembered() -> None:
-    directory = ServiceIndex(CATALOG, Owner("1", "2"), ("tencentcloudapi.com",), LimitsSettings())
+    directory = ServiceIndex(CATALOG, Owner("1", "2"), HostsSettings(), LimitsSettings())
     host = b"x.tencentcloudapi.com"
     rest = 512 - len(host) - len("GET")
     directory.named["GET", host, None, b"A" * rest, None, None]
@@ -480,7 +482,7 @@ def test_what_is_longer_than_any_call_needs_is_not_remembered() -> None:
 
 
 def test_the_directory_is_bounded() -> None:
-    directory = ServiceIndex(CATALOG, Owner("1", "2"), ("tencentcloudapi.com",), LimitsSettings())
+    directory = ServiceIndex(CATALOG, Owner("1", "2"), HostsSettings(), LimitsSettings())
     for n in range(5000):
         assert directory.named["GET", b"h%d.tencentcloudapi.com" % n, None, b"A", None, None] is UNKNOWN
     assert len(directory.named) <= 4096

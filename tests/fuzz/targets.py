@@ -18,10 +18,11 @@ from typing import NamedTuple
 from camguard.authn.authenticator import authenticator
 from camguard.authn.credentials import parse_keys
 from camguard.catalog import load_catalog, parse_catalog
+from camguard.catalog.labels import ApiAction
 from camguard.catalog_import.page import read_page
 from camguard.enforcement.request_tags import cut_tag_paths, read_request_tags
 from camguard.enforcement.resource_binding import bind_resources
-from camguard.enforcement.target import ServiceIndex
+from camguard.enforcement.service_index import ServiceIndex
 from camguard.engine.action_index import ActionIndex
 from camguard.engine.principals import read_principals
 from camguard.engine.resource_tags import Inventory, read_inventory
@@ -58,7 +59,7 @@ MALFORMED = rejection("query_malformed")
 TRUSTED = IpSet.of(("10.0.0.0/8", "2001:db8::/32"))
 CATALOG = load_catalog(ROOT / "config" / "catalog")
 VIEW = CatalogView(ActionIndex(CATALOG))
-SERVICES = ServiceIndex(stage.CATALOG, stage.BUNDLE.owner, stage.SETTINGS.hosts.roots, stage.SETTINGS.limits)
+SERVICES = ServiceIndex(stage.CATALOG, stage.BUNDLE.owner, stage.SETTINGS.hosts, stage.SETTINGS.limits)
 ATTRIBUTE_KEYS = frozenset(("qcs:mfa", "qcs:vpc", "cos:prefix"))
 TAG_PATHS = cut_tag_paths(("TagSpecification[].Tags", "Tags"))
 SIGNED = tc3_head()
@@ -124,7 +125,7 @@ def json_body(data: bytes) -> object:
     entry = stage.CATALOG.services["cvm"].actions["StopInstances"]
     _read_json(data, "StopInstances", None, depth=64, limit=1000)
     found = _read_json(data, "StopInstances", NAMES, depth=64, limit=1000)
-    templates = SERVICES.templates(entry)
+    templates = SERVICES.templates(ApiAction(entry, (entry,)))
     if isinstance(found, Rejection) or templates is None:
         return found
     return bind_resources(templates, found, "ap-guangzhou")

@@ -18,6 +18,7 @@ from tests.lint import (
     test_check_ip_ranges,
     test_check_redundancy,
     test_check_resources,
+    test_check_services,
     test_check_style,
 )
 
@@ -33,6 +34,7 @@ TABLES = (
     test_check_redundancy.ACROSS,
     test_check_resources.ROWS,
     test_check_resources.ACROSS,
+    test_check_services.ROWS,
     test_check_style.ROWS,
 )
 

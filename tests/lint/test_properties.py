@@ -95,7 +95,7 @@ def take_out(worlds: int, seed: int) -> Counter[str]:
     for brought, calls in islice(stream(seed, CALLS), worlds):
         written = {name: json.dumps(written_in(text)) for name, text in brought.policies.items()}
         world = brought._replace(policies=written)
-        catalog = to_catalog(world.catalog)
+        catalog = to_catalog(world.catalog, world.known)
         # Time and address are always known of a call that came over HTTP.
         queries = [
             to_call(call)

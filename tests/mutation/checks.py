@@ -35,7 +35,7 @@ def _bridge() -> Any:
 
 
 def _cases() -> Iterator[Check]:
-    main = catalogs()["main"]
+    main = catalogs()["main"], catalogs()["known"]
     for case in decision_cases():
         worlds = (case.policies, case.principals, case.settings)
         answer = (case.reason, case.statements)
@@ -53,10 +53,12 @@ def _documents() -> Iterator[Check]:
 
 def _worlds() -> Iterator[Check]:
     for i, (world, calls) in enumerate(islice(stream(1, CALLS), WORLDS)):
-        parts = (world.catalog, world.policies, world.principals)
+        parts = (world.policies, world.principals)
         rules: Any = world.settings
-        asked = [(call, oracle.decide(*parts, call, **rules)) for call in calls]
-        yield Check(f"seeded bundle {i}", _world(*parts, rules, asked))
+        asked = [
+            (call, oracle.decide(world.catalog, *parts, call, known=world.known, **rules)) for call in calls
+        ]
+        yield Check(f"seeded bundle {i}", _world((world.catalog, world.known), *parts, rules, asked))
 
 
 def _document(text: str, codes: frozenset[str]) -> Callable[[], bool]:
@@ -68,7 +70,7 @@ def _world(
 ) -> Callable[[], bool]:
     def holds() -> bool:
         bridge = _bridge()
-        bundle = bridge.to_bundle(bridge.to_catalog(catalog), policies, principals, **rules)
+        bundle = bridge.to_bundle(bridge.to_catalog(*catalog), policies, principals, **rules)
         for call, wanted in asked:
             ready = bridge.to_call(call)
             found = {bridge.answer(each) for each in (bundle.decide(ready), bundle.explain(ready).decision)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from camguard.policy.keys import OWN, attribute_fault, known_keys, operators_of, region_key
+from camguard.policy.keys import OWN, attribute_fault, known_keys, operators_of, supplied_regions
 from camguard.policy.operators import OPERATORS
 
 STRINGS = frozenset(
@@ -77,5 +77,6 @@ def test_which_keys_a_proxy_may_supply(key: str, fault: str | None) -> None:
     assert (fault or "") in (found or "")
 
 
-def test_dec_64_the_region_key_of_an_action() -> None:
-    assert region_key("cvm:RunInstances") == "cvm:region"
+def test_dec_64_a_call_supplies_its_region_under_each_name_that_policies_are_asked_for() -> None:
+    names = ["cvm:RunInstances", "finance:trade"]
+    assert supplied_regions(names, "ap-a") == {"cvm:region": ("ap-a",), "finance:region": ("ap-a",)}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from camguard.cli import main
+from camguard.exit_codes import Exit
 from tests.company import allow, document
 from tests.policytest.written import TEST, report_of, write_test
 
@@ -142,3 +143,15 @@ def test_t132_addresses_of_tests_are_mapped_by_the_egress_of_their_file(folder: 
     assert main(["test"]) == 4
     write_test(folder, 'egress = {"10.0.0.0/8" = "203.0.113.7"}\n' + TEST)
     assert main(["test"]) == 0
+
+
+def test_dec_68_an_action_may_be_named_by_the_label_of_its_host(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"names": ["aiart:*"], "sure": True}
+    (folder / "catalog/services.json").write_text(json.dumps({"asks": {"paint:*": row}}))
+    write_test(folder, TEST.replace("aiart:", "paint:"))
+    assert main(["test", "--format=json"]) == Exit.OK
+    write_test(folder, TEST.replace("aiart:Text", "paint:Test"))
+    assert main(["test", "--format=json"]) == Exit.INVALID
+    assert "no action is called 'paint:TestToImage'" in capsys.readouterr().err

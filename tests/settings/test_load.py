@@ -41,7 +41,7 @@ def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
     assert settings.catalog.path == tmp_path / "catalog"
     assert settings.policy.source == str(tmp_path / "bundle")
     assert (settings.policy.poll_seconds, settings.policy.max_age_seconds) == (2.0, 0.0)
-    assert settings.hosts.roots == ("tencentcloudapi.com",)
+    assert settings.hosts.roots == ("tencentcloudapi.com", "tencentcloudapi.cn", "tencentcloudapi.com.cn")
     assert settings.identity.mode == "signature"
     assert settings.identity.keys_file == tmp_path / "keys.json"
     assert settings.identity.header == "x-camguard-principal"
@@ -150,6 +150,21 @@ GOOD = [
     pytest.param('[gateway]\nlisten = "localhost:80"', "gateway.listen", "localhost:80", id="a name"),
     pytest.param('[gateway]\nadmin = ""', "gateway.admin", None, id="no admin listener"),
     pytest.param(
+        '[hosts]\naliases = {volumes = "cvm"}', "hosts.aliases", {"volumes": "cvm"}, id="DEC-68 an alias"
+    ),
+    pytest.param(
+        '[hosts]\nshared = ["Gateway.Corp.example"]\nshared_by = "header"',
+        "hosts.shared",
+        ["gateway.corp.example"],
+        id="T123 a shared host",
+    ),
+    pytest.param(
+        '[hosts]\nshared = ["gateway.corp.example"]\n[upstream]\naiart = "echo"',
+        "hosts.shared_by",
+        "upstream",
+        id="T123 a shared host and a service with an upstream of its own",
+    ),
+    pytest.param(
         '[upstream]\naiart = "https://h.example:8443/"',
         "upstream.aiart",
         "https://h.example:8443",
@@ -216,6 +231,26 @@ BAD = [
         "[policy]\npoll_seconds = -1", "#/policy/poll_seconds: -1 is not a number", id="negative seconds"
     ),
     pytest.param(
+        '[hosts]\nroots = ["x.example"]\nshared = ["ok.example", "gw.x.example"]\nshared_by = "header"',
+        "#/hosts/shared/1: gw.x.example names the service gw by hosts.roots",
+        id="T123 a shared host that names a service",
+    ),
+    pytest.param(
+        '[hosts]\nshared = ["gateway.ai.tencentcloudapi.cn"]\nshared_by = "header"',
+        "#/hosts/shared/0: gateway.ai.tencentcloudapi.cn names the service gateway",
+        id="T123 a shared host that is a form of a host of the vendor",
+    ),
+    pytest.param(
+        '[hosts]\nshared = ["gateway.corp.example"]',
+        "#/hosts/shared: needs an upstream for each service",
+        id="T123 a shared host and one upstream for all services",
+    ),
+    pytest.param(
+        '[identity]\nheader = "x-camguard-service"',
+        "#/identity/header: 'x-camguard-service' is a reserved header",
+        id="T123 the header that names the service",
+    ),
+    pytest.param(
         "[policy]\npoll_seconds = 10\nmax_age_seconds = 5",
         "#/policy/max_age_seconds: is below poll_seconds",
         id="an age that every poll exceeds",
@@ -235,6 +270,26 @@ BAD = [
     ),
     pytest.param(
         '[gateway]\nadmin_hosts = ["*"]', "#/gateway/admin_hosts/0: '*' is not a domain name", id="any name"
+    ),
+    pytest.param(
+        '[hosts]\naliases = {Volumes = "cvm"}',
+        "#/hosts/aliases/Volumes: 'Volumes' is not a host label",
+        id="DEC-68 an alias in capitals",
+    ),
+    pytest.param(
+        "[hosts]\naliases = {volumes = 1}",
+        "#/hosts/aliases/volumes: 1 is not a service",
+        id="DEC-68 an alias for a number",
+    ),
+    pytest.param(
+        '[hosts]\naliases = {cvm = "cvm"}',
+        "#/hosts/aliases/cvm: names itself",
+        id="DEC-68 an alias for itself",
+    ),
+    pytest.param(
+        "[hosts]\naliases = []",
+        "#/hosts/aliases: a list is not a table",
+        id="DEC-68 aliases that are a list",
     ),
     pytest.param("[hosts]\nroots = []", "#/hosts/roots: must list at least one domain", id="no domain"),
     pytest.param(
@@ -435,7 +490,7 @@ BAD += [
             (f'header = "{name}"\nkeys = ["qcs:mfa"]', f"header: {end}")
             for name, end in (
                 *(("x-camguard-principal", "'x-camguard-principal' is a header with another meaning"),),
-                *(("X-Camguard-Service", "'X-Camguard-Service' is a header with another meaning"),),
+                *(("X-Camguard-Service", "'X-Camguard-Service' is a reserved header; choose another name"),),
                 *(("x-camguard-request-id", "'x-camguard-request-id' is a header with another meaning"),),
                 *(("x-real-ip", "'x-real-ip' is a header with another meaning"),),
                 *(("x-original-url", "'x-original-url' is a header with another meaning"),),

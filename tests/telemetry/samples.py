@@ -61,6 +61,7 @@ def record_of(entry: Action | None = None, reason: Reason = Reason.ALLOWED, **ch
         revision="0123456789abcdef" * 4,
         candidate=None,
         duration=20e-6,
+        cam_action=entry.id if entry else None,
     )
     return record._replace(**changes)
 

@@ -20,8 +20,8 @@ from tests.telemetry.samples import action_of, record_of
 
 KEYS = [
     *("time", "id", "listener", "mode", "decision", "reason", "principal", "secret_id", "service", "action"),
-    *("access", "resources", "source_ip", "egress_ip", "peer", "statements", "revision", "candidate"),
-    *("duration_us", "upstream_status", "upstream_error", "request_id"),
+    *("cam_action", "access", "resources", "source_ip", "egress_ip", "peer", "statements", "revision"),
+    *("candidate", "duration_us", "upstream_status", "upstream_error", "request_id"),
 ]
 
 ACT = action_of("aiart", "TextToImage")
@@ -48,6 +48,7 @@ def test_an_allowed_call() -> None:
         "secret_id": "AKIDz8…EXAM",
         "service": "aiart",
         "action": "TextToImage",
+        "cam_action": "aiart:TextToImage",
         "access": "write",
         "resources": ["*"],
         "source_ip": "10.1.2.3",
@@ -76,8 +77,8 @@ def test_a_request_that_could_not_be_read_has_the_same_keys() -> None:
     found = read(log_line(record_of(None, Reason.MALFORMED, resources=(), revision="", **unread), None))
     assert (found["decision"], found["reason"]) == ("deny", "malformed")
     assert {key for key, value in found.items() if value is None} == {
-        *("principal", "secret_id", "service", "action", "access", "source_ip", "egress_ip", "peer"),
-        *("revision", "candidate", "upstream_status", "upstream_error"),
+        *("principal", "secret_id", "service", "action", "cam_action", "access", "source_ip", "egress_ip"),
+        *("peer", "revision", "candidate", "upstream_status", "upstream_error"),
     }
 
 
@@ -112,7 +113,16 @@ HOSTILE = [
     pytest.param("%s%d{}", id="format signs"),
     pytest.param("日本𝄞é", id="other scripts"),
 ]
-FIELDS = ("principal", "secret_id", "service", "action", "peer", "request_id", "listener", "mode")
+FIELDS = (
+    "principal",
+    "secret_id",
+    "service",
+    "action",
+    "peer",
+    "request_id",
+    "listener",
+    "mode",
+)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -164,9 +174,11 @@ def test_the_worst_of_all_is_one_short_line() -> None:
     changes: dict[str, Any] = dict.fromkeys(FIELDS, worst)
     place = (1 << 32) + (1 << 128) - 1
     changes |= {"source_ip": place, "egress_ip": place, "resources": (worst,) * 1000, "revision": worst}
+    changes["cam_action"] = ",".join(["a" * 63 + ":" + "B" * 64] * 4)
     record = record_of(entry, decision=decision, candidate=decision, duration=1e9, **changes)
     found = read(log_line(record, 599, REPLY_INCOMPLETE))
     assert len(found["principal"].encode("ascii", "backslashreplace")) <= TEXT_BYTES
+    assert (len(found["cam_action"]), found["cam_action"][-3:]) == (192, "...")
 
 
 @given(
