@@ -20,7 +20,7 @@ from camguard.telemetry.record import Record
 
 LINE_BYTES = 4096  # line break included; a pipe takes as many bytes in one piece (PIPE_BUF)
 TEXT_BYTES = 224  # of an escaped text, without quotes
-LIST_BYTES = 768  # of an escaped list, with brackets
+LIST_BYTES = 640  # of an escaped list, with brackets
 NAMES_BYTES = 192  # of the CAM names, which are names of the catalog and so ASCII
 CUT = "..."  # ends a text or a list that was cut
 KEYS = (
