@@ -13,12 +13,11 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from camguard.catalog.diff import Difference, compare
-from camguard.catalog.files import SUFFIX, load_catalog, to_json
+from camguard.catalog.files import SUFFIX, parse_catalog, read_catalog, to_json
 from camguard.catalog.model import Action, Catalog, Service, bindable
 from camguard.catalog_import.merge import unite_pages
 from camguard.catalog_import.page import read_page
 from camguard.errors import CatalogError, Problem
-from camguard.files import DOCUMENT_BYTES, read_file
 
 
 class Update(NamedTuple):
@@ -85,13 +84,14 @@ def plan_build(pages: Iterable[tuple[str, bytes]], folder: Path) -> Plan:
 
 def _update(service: Service, file: Path) -> tuple[Update, list[Problem]]:
     if not file.exists():
-        nothing = compare(Catalog({}), Catalog({service.name: service}))
-        return Update(service, file, None, nothing, same_bytes=False), []
-    catalog = load_catalog(file)
+        added = compare(Catalog({}), Catalog({service.name: service}))
+        return Update(service, file, None, added, same_bytes=False), []
+    raw = read_catalog(file)
+    catalog = parse_catalog(raw)
     before = catalog.services[service.name]
     service, dropped = keep_annotations(before, service, str(file))
     difference = compare(catalog, Catalog({service.name: service}))
-    same = read_file(file, DOCUMENT_BYTES) == to_json(service).encode()
+    same = raw[str(file)] == to_json(service).encode()
     return Update(service, file, before, difference, same), dropped
 
 
