@@ -46,6 +46,7 @@ from camguard.strict_json import (
 from camguard.suggest import nearest
 
 SUFFIX: Final = ".json"
+FORMAT: Final = Path(__file__).with_name("FORMAT.md")  # describes catalog files for people who write them
 CODE: Final = "CatalogError"
 _LIST: Final = must(lambda value: isinstance(value, list), "a list")
 
