@@ -20,7 +20,8 @@ from typing import Final
 
 MIB: Final = 1 << 20
 SETTINGS_BYTES: Final = MIB
-DOCUMENT_BYTES: Final = 4 * MIB  # of one policy, one catalog file, one file of tests, one documentation page
+DOCUMENT_BYTES: Final = 4 * MIB  # of one policy, one catalog file, one file of tests
+PAGE_BYTES: Final = 16 * MIB  # of one documentation page: saved HTML contains scripts and pictures
 FOLDER_BYTES: Final = 64 * MIB  # of all files of a bundle together, and of all files of a catalog together
 FOLDER_FILES: Final = 65_536
 _KINDS: Final = (

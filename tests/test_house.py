@@ -77,7 +77,10 @@ INSIDE: dict[str, tuple[str, ...]] = {
         *("actions", "resources", "conditions", "mistaken", "document"),
     ),
     "catalog": ("known_services", "model", "alternatives", "labels", "files", "diff"),
-    "catalog_import": ("names", "lines", "words", "tables", "merge", "page", "build"),
+    "catalog_import": (
+        *("names", "lines", "words", "file_kinds", "html_tables", "wrapped_cells", "tables"),
+        *("aligned_tables", "drawn_tables", "merge", "page", "build"),
+    ),
     "engine": (
         *("call", "decision", "attributes", "action_index", "layers", "principals", "intervals"),
         *("rules", "resource_tags", "row", "table", "evaluator", "explain", "remediation"),
@@ -249,6 +252,10 @@ TESTED_IN = {
         "the five files test_page_* read whole pages",
     ),
     "catalog_import/tables": ("catalog_import/test_page_rows.py", "tables are read as part of a page"),
+    "catalog_import/wrapped_cells": (
+        "catalog_import/test_drawn_tables.py",
+        "the cells of tables that wrap their text are read as part of them",
+    ),
     "catalog_import/words": ("catalog_import/test_page_facts.py", "words are read as part of a page"),
     "exit_codes": ("cli/test_main.py", "exit codes are those of the verbs"),
     "cli/output": ("test_printable.py", "every verb prints through it"),

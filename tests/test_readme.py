@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from camguard.catalog import Access, Action, Granularity
 from camguard.cli import main
+from camguard.exit_codes import Exit
+from tests.catalog_import import shapes
 from tests.test_middleware import alive
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -94,6 +101,22 @@ def test_the_finding(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["lint", "--fail-on", "error"]) == 5
     printed = capsys.readouterr().out.replace("config/", "")
     assert next(block for block in blocks("text") if "[CG201]" in block) in printed
+
+
+def test_from_a_page_in_the_browser_to_a_working_deny(checkout: Path) -> None:
+    (commands,) = [block for block in blocks("sh") if "lighthouse.html" in block]
+    row = Action(
+        "lighthouse", "TerminateInstances", Access.WRITE, Granularity.OPERATION, ("*",), ip_restriction=True
+    )
+    page = shapes.html(replace(shapes.TOYS, name="lighthouse", actions={row.name: row}))
+    (checkout / "lighthouse.html").write_text(page, encoding="utf-8")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    bash = ["/bin/bash", "-ec", commands]
+    ran = subprocess.run(bash, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
+    assert "config/catalog/lighthouse.json (new)" in ran.stdout
+    assert "explicit_deny" in ran.stdout
+    assert "aiart-settings-locked#0" in ran.stdout
+    assert ran.returncode == Exit.DENY, ran.stderr
 
 
 def test_every_verb_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,6 +54,7 @@ from camguard.suggest import nearest
 
 SUFFIX: Final = ".json"
 REGIONS: Final = "regions.json"  # no service can have this file: it has no pages
+FORMAT: Final = Path(__file__).with_name("FORMAT.md")  # describes catalog files for people who write them
 CODE: Final = "CatalogError"
 _LIST: Final = must(lambda value: isinstance(value, list), "a list")
 

@@ -17,14 +17,13 @@ from typing import NamedTuple
 
 from camguard.catalog.alternatives import shipped, wrong_group
 from camguard.catalog.diff import Difference, compare
-from camguard.catalog.files import SUFFIX, load_catalog, to_json
+from camguard.catalog.files import SUFFIX, parse_catalog, read_catalog, to_json
 from camguard.catalog.known_services import carried
 from camguard.catalog.model import Access, Action, Catalog, Service, bindable
 from camguard.catalog_import.merge import unite_pages
 from camguard.catalog_import.names import NameSource, name_services
 from camguard.catalog_import.page import read_page
 from camguard.errors import CatalogError, Problem
-from camguard.files import DOCUMENT_BYTES, read_file
 from camguard.suggest import few
 
 
@@ -113,9 +112,10 @@ def _add_names(
 
 def _update(service: Service, file: Path) -> tuple[Update, list[Problem]]:
     if not file.exists():
-        nothing = compare(Catalog({}), Catalog({service.name: service}))
-        return Update(service, file, None, nothing, same_bytes=False), []
-    catalog = load_catalog(file)
+        added = compare(Catalog({}), Catalog({service.name: service}))
+        return Update(service, file, None, added, same_bytes=False), []
+    raw = read_catalog(file)
+    catalog = parse_catalog(raw)
     before = catalog.services[service.name]
     service, dropped = keep_annotations(before, service, str(file))
     difference = compare(catalog, Catalog({service.name: service}))
@@ -123,7 +123,7 @@ def _update(service: Service, file: Path) -> tuple[Update, list[Problem]]:
         gone = few([action.name for action in difference.removed])
         message = f"{len(difference.removed)} names that the page does not list are dropped ({gone})"
         dropped.append(Problem(str(file), "NamesReplaced", message))
-    same = read_file(file, DOCUMENT_BYTES) == to_json(service).encode()
+    same = raw[str(file)] == to_json(service).encode()
     return Update(service, file, before, difference, same), dropped
 
 

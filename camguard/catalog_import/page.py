@@ -17,7 +17,10 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from camguard.catalog.model import Access, Granularity, IpRestriction, Page, Service
-from camguard.catalog_import.lines import MAX_BYTES, Line, read_lines, split_cells, squeeze
+from camguard.catalog_import.drawn_tables import redraw
+from camguard.catalog_import.file_kinds import decode, is_html, what_text_is, why_no_text
+from camguard.catalog_import.html_tables import Markup, read_html
+from camguard.catalog_import.lines import Line, read_lines, split_cells, squeeze, unescape
 from camguard.catalog_import.merge import unite_rows
 from camguard.catalog_import.tables import (
     PRODUCT_WIDTH,
@@ -27,8 +30,10 @@ from camguard.catalog_import.tables import (
     cell_product,
     flat_product,
     read_bordered,
+    read_cell_lines,
     read_celled,
     read_flat,
+    read_wrapped,
 )
 from camguard.catalog_import.words import (
     CHROME,
@@ -43,6 +48,10 @@ from camguard.catalog_import.words import (
 from camguard.errors import Problem
 
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}(?: \d{2}:\d{2}:\d{2})?$", re.ASCII)
+_MARKS: Final = re.compile(
+    r"^#+ +|^(?:<[^<>]*>|:::.*)$"
+)  # of Markdown, and of the containers that pandoc writes
+_WHERE: Final = "Such pages are below 'CAM-Enabled API' in the documentation of CAM"
 _LABEL_LENGTH: Final = 120  # characters of a line that may be a title or end with a date
 _QUOTED: Final = 60  # characters of an unreadable line that a problem quotes
 
@@ -50,6 +59,8 @@ _READERS: Final[Mapping[Layout, Callable[[Sequence[Line]], Iterator[Piece]]]] = 
     Layout.FLAT: read_flat,
     Layout.ROWS: read_bordered,
     Layout.CELLS: read_celled,
+    Layout.WRAPPED: read_wrapped,
+    Layout.LINES: read_cell_lines,
 }
 
 
@@ -99,13 +110,21 @@ class _Section(NamedTuple):
 def read_page(raw: bytes, source: str) -> ParsedPage:
     """Return the contents of a page. Complete rows are returned whatever else is wrong with the page.
 
-    raw: the saved text of a page. source: the name of the file, for the places of problems (`aiart.txt:41`).
+    raw: a page as it was saved, printed or copied. source: the name of the file, for the places of problems
+    (`aiart.txt:41`).
     """
     report = _Report(source)
-    lines = read_lines(raw.decode(errors="replace")) if len(raw) <= MAX_BYTES and b"\0" not in raw else []
+    why = why_no_text(raw)
+    if why is not None:
+        report.problem(0, "NoCatalogPage", why)
+        return report.parsed()
+    text, fault = decode(raw)
+    markup = read_html(text) if is_html(text) else Markup(redraw(read_lines(text)), 0)
+    lines = markup.lines
     opening = _find_product(lines)
     if opening is None:
-        report.problem(0, "NoCatalogPage", _why_no_page(raw, lines))
+        known = what_text_is(text)
+        report.problem(0, "NoCatalogPage", known or (fault.message if fault else _why_no_page(lines, raw)))
         return report.parsed()
     at, header = opening
     product, below = _read_product(lines[at + header.lines :], header.layout)
@@ -113,7 +132,11 @@ def read_page(raw: bytes, source: str) -> ParsedPage:
         message = "no complete product row follows its header; the page is not read"
         report.problem(lines[at].number, "NoProductRow", message)
         return report.parsed()
-    _check_encoding(raw, report)
+    if fault is not None:
+        report.problem(fault.line, "NotUtf8", fault.message)
+    if markup.open_at:
+        message = "the page ends inside of the tag, comment or table that begins here; rows may be missing"
+        report.problem(markup.open_at, "CutPage", message)
     rows = list(_read_tables(below, header.layout, report))
     actions, united = unite_rows(product.name, rows, source)
     report.notes += united
@@ -124,13 +147,10 @@ def read_page(raw: bytes, source: str) -> ParsedPage:
     return report.parsed(replace(product, actions=MappingProxyType(actions), pages=pages), rows)
 
 
-def _why_no_page(raw: bytes, lines: Sequence[Line]) -> str:
-    if len(raw) > MAX_BYTES:
-        return f"is larger than {MAX_BYTES} bytes"
-    if b"\0" in raw:
-        return "is not text in UTF-8"
+def _why_no_page(lines: Sequence[Line], raw: bytes) -> str:
     title = _provenance(lines, raw).title
-    return f"{f'{title!r} ' if title else ''}is not a CAM-Enabled API page: it has no table of products"
+    named = f"{title!r} is" if title else "is"
+    return f"{named} not a CAM-Enabled API page: it has no table of products. {_WHERE}"
 
 
 def _find_product(lines: Sequence[Line]) -> tuple[int, Header] | None:
@@ -149,6 +169,13 @@ def _read_product(lines: Sequence[Line], layout: Layout) -> tuple[Service | None
             continue
         if layout is Layout.FLAT:
             return (flat_product(line.text) if line.ended else None), lines[index + 1 :]
+        if layout in {Layout.WRAPPED, Layout.LINES}:
+            cells.append(unescape(line.text))
+            wrapped = layout is Layout.WRAPPED
+            found = flat_product(" ".join(cells)) if wrapped else cell_product(cells)
+            if found is not None or not line.ended or len(cells) >= PRODUCT_WIDTH:
+                return (found if line.ended else None), lines[index + 1 :]
+            continue
         split = split_cells(line.text)
         if "|" not in line.text or not (split.closed or line.ended):
             return None, ()
@@ -165,19 +192,10 @@ def _provenance(lines: Sequence[Line], raw: bytes) -> Page:
         date = _DATE.search(line.text) if len(line.text) <= _LABEL_LENGTH else None
         if date is not None and not updated:
             updated = date[0]
-        elif updated and date is None and line.text and line.text.casefold() not in CHROME:
-            title = line.text if len(line.text) <= _LABEL_LENGTH else ""
+        elif updated and date is None and _MARKS.sub("", line.text) and line.text.casefold() not in CHROME:
+            title = _MARKS.sub("", line.text) if len(line.text) <= _LABEL_LENGTH else ""
             break
     return Page(title, updated, sha256(raw).hexdigest())
-
-
-def _check_encoding(raw: bytes, report: _Report) -> None:
-    """Report where the page is not UTF-8. Decoding put U+FFFD there, which no name or template allows."""
-    try:
-        raw.decode()
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        report.problem(line, "NotUtf8", f"is not UTF-8 at byte {error.start}")
 
 
 def _read_tables(lines: Sequence[Line], layout: Layout, report: _Report) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""The three layouts of a table on a page, each with a reader from lines to rows.
+"""The layouts of a table on a page, each with a reader from lines to rows.
 
 Rule 1: a reader yields a row only if each of its five cells is closed. It yields everything else as
         `Unparsed`.
@@ -22,6 +22,8 @@ from camguard.grammar import ACTION_NAME, SERVICE
 
 WIDTH: Final = 5
 PRODUCT_WIDTH: Final = 6
+_ROW_LINES: Final = 64  # that one row may take
+_NUMBERED: Final = re.compile(r"^\[[0-9]{1,5}\](?=[A-Za-z])")  # the number of a link, as lynx prints it
 _KINDS: Final = 3  # of cells that only tables have: granularity, resource, flag
 _NO_DESCRIPTION: Final = frozenset({"", "-"})  # how pages print a missing description
 
@@ -90,6 +92,11 @@ def read_row(cells: Sequence[str], line: int, *, shifted: bool = False) -> Row |
     return Row(line, name, shown, GRANULARITIES[level], resources, FLAGS[flag])
 
 
+def is_row(cells: Sequence[str]) -> bool:
+    """Whether cells make a row, with none beside it."""
+    return len(cells) == WIDTH and read_row(cells, 0) is not None
+
+
 def begins_row(cells: Sequence[str]) -> bool:
     """Whether cells are the beginning of a row that breaks behind its description or a later cell."""
     if not 1 < len(cells) < WIDTH or not ACTION_NAME.fullmatch(cells[0]):
@@ -117,30 +124,112 @@ def read_flat(lines: Sequence[Line]) -> Iterator[Piece]:
 
     A row may break between its templates and before its flag.
     """
-    broken: list[Line] = []
+    return _read_joined(lines, wrapped=False)
+
+
+def read_wrapped(lines: Sequence[Line]) -> Iterator[Piece]:
+    """Read a table whose rows are lines, the cells joined by blanks, wrapped to the width of a page."""
+    return _read_joined(lines, wrapped=True)
+
+
+def _read_joined(lines: Sequence[Line], *, wrapped: bool) -> Iterator[Piece]:
+    broken: list[Line] = []  # of the unfinished row
+    templated = False  # whether its first line ends in a template, so that more of them may follow
     for line in lines:
-        text = unescape(line.text)
-        if broken and line.ended and (text in FLAGS or text.startswith(LEAD)):
-            broken.append(line)
-            if _last_word(f" {text}", FLAGS) is not None:
-                yield from _joined_flat(broken)
-                broken = []
+        if is_rule(line):
             continue
-        yield from map(_without_row, broken)
-        broken = []
+        text = unescape(line.text)
         cells = split_flat(text) if line.ended else []
         row = read_row(cells, line.number)
+        more = templated and (text in FLAGS or text.startswith(LEAD))
+        more = more or (line.continues and (wrapped or row is None))
+        if broken and line.ended and more and len(broken) < _ROW_LINES:
+            broken.append(line)
+            row = _joined_row(broken)
+            if row is not None:
+                yield row
+                broken = []
+            continue
+        yield from (_without_row(each, wrapped=wrapped) for each in broken)
+        broken = []
         if row is not None:
             yield row
-        elif begins_row(cells) and cells[-1] != ANY:
+        elif line.ended and _may_begin(text):
             broken = [line]
+            templated = begins_row(cells) and cells[-1] != ANY
         else:
-            yield _without_row(line)
-    yield from map(_without_row, broken)
+            yield _without_row(line, wrapped=wrapped)
+    yield from (_without_row(each, wrapped=wrapped) for each in broken)
+
+
+def _may_begin(text: str) -> bool:
+    """Whether a line may be the first one of a row."""
+    return ACTION_NAME.fullmatch(_NUMBERED.sub("", text).partition(" ")[0]) is not None
+
+
+def read_cell_lines(lines: Sequence[Line]) -> Iterator[Piece]:
+    """Read a table whose cells are lines without borders, with or without blank lines between them.
+
+    A missing description leaves no line. A description may be wrapped. Templates may have a line each.
+    """
+    cells: list[Line] = []  # of the unfinished row
+    for line in lines:
+        if is_rule(line) or (cells and not line.text):
+            continue
+        if line.ended and (line.text or cells):
+            cells.append(line)
+            row = _row_of_lines(cells)
+            if row is not None:
+                yield row
+                cells = []
+                continue
+            while cells and not _begins_with_lines(cells):
+                yield _without_row(cells.pop(0), wrapped=True)
+            continue
+        yield from (_without_row(each, wrapped=True) for each in cells)
+        cells = []
+        yield _without_row(line, wrapped=True)
+    yield from (_without_row(each, wrapped=True) for each in cells)
+
+
+def _level_at(cells: Sequence[Line]) -> int:
+    """Return the place of the granularity among the lines of one row, 0 where it is missing."""
+    return next((at for at, line in enumerate(cells[:_ROW_LINES]) if at and line.text in GRANULARITIES), 0)
+
+
+def _row_of_lines(cells: Sequence[Line]) -> Row | None:
+    level = _level_at(cells)
+    if not level or not _begins_with_lines(cells) or cells[-1].text not in FLAGS:
+        return None
+    texts = [unescape(line.text) for line in cells]
+    name, flag = _NUMBERED.sub("", texts[0]), texts[-1]
+    resource = " ".join(texts[level + 1 : -1])
+    return read_row([name, " ".join(texts[1:level]), texts[level], resource, flag], cells[0].number)
+
+
+def _begins_with_lines(cells: Sequence[Line]) -> bool:
+    """Whether lines are the beginning of one row: a name, a description, a granularity, and templates."""
+    texts = [unescape(line.text) for line in cells]
+    if len(cells) > _ROW_LINES or not ACTION_NAME.fullmatch(_NUMBERED.sub("", texts[0])):
+        return False
+    level = _level_at(cells)
+    described = cells[2:level] if level else cells[2:]
+    if not all(line.continues for line in described):
+        return False
+    resources = cells[level + 1 :] if level else ()
+    for number, line in enumerate(resources):
+        text = unescape(line.text)
+        last = number and number == len(resources) - 1 and text in FLAGS
+        if not (
+            last or text.startswith(LEAD) or (number == 0 and text == ANY) or (number and line.continues)
+        ):
+            return False
+    return True
 
 
 def split_flat(text: str) -> list[str]:
     """Return the cells of a flat line: five, four where the flag is missing, else one."""
+    text = _NUMBERED.sub("", text)
     level = None
     for level in _LEVEL.finditer(text):  # noqa: B007 - only the last one is wanted
         pass
@@ -156,19 +245,23 @@ def _last_word(text: str, words: Mapping[str, object]) -> tuple[str, str] | None
     return next(((text[: -len(word) - 1], word) for word in words if text.endswith(" " + word)), None)
 
 
-def _joined_flat(broken: Sequence[Line]) -> Iterator[Piece]:
-    """Yield the row that several lines make, if all but the first contain only templates and a flag."""
+def _joined_row(broken: Sequence[Line]) -> Row | None:
+    """Return the row that lines make. Those that were not wrapped may add templates and a flag only."""
     texts = [unescape(line.text) for line in broken]
     cells = split_flat(" ".join(texts))
-    row = read_row(cells, broken[0].number) if cells[:3] == split_flat(texts[0])[:3] else None
-    yield from map(_without_row, broken) if row is None else (row,)
+    if cells[:3] != split_flat(texts[0])[:3] and not all(line.continues for line in broken[1:]):
+        return None
+    return read_row(cells, broken[0].number)
 
 
-def _without_row(line: Line) -> Piece:
-    """Return the piece for a line that contains no row."""
+def _without_row(line: Line, *, wrapped: bool = False) -> Piece:
+    """Return the piece for a line that contains no row. wrapped: a row may have more lines than this one."""
     if not line.text or line.text.casefold() in CHROME:
         return None
-    certain = len(split_flat(unescape(line.text))) > 1
+    text = unescape(line.text)
+    certain = len(split_flat(text)) > 1
+    if wrapped:
+        certain = certain or LEAD in text or any(f" {level} " in f" {text} " for level in GRANULARITIES)
     if "|" in line.text:
         certain = certain or _is_certain(split_cells(line.text).texts)
     return Unparsed(line.number, line.text, certain, bordered=False, ended=line.ended)

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from camguard.catalog import Access, Action, Catalog, Service, load_catalog, nearest_actions, save_all
 from camguard.catalog.diff import Difference, compare
-from camguard.catalog.files import action_tree
+from camguard.catalog.files import FORMAT, action_tree
+from camguard.catalog.model import ANY
 from camguard.cli.inputs import add_catalog, catalog_of, find_settings
 from camguard.cli.output import Document, add_format, complain, note, paint, show
 from camguard.errors import CatalogError, Problem
 from camguard.exit_codes import Exit
-from camguard.files import DOCUMENT_BYTES, read_file
+from camguard.files import PAGE_BYTES, display_path, read_file
 from camguard.suggest import few, meant, nearest_names
 
 if TYPE_CHECKING:
     from camguard.catalog_import.build import Plan, Update
+
+
+_STANDARD_INPUT: Final = Path("-")
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -30,12 +36,15 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     build = inner.add_parser(
         "build",
         help="read CAM-Enabled API pages, write <service>.json",
-        description="Read saved CAM-Enabled API pages and write one <service>.json each. Every page is read, "
-        "and compared with the file it would replace, before anything is written. Exit code 3: nothing was "
-        "written, or a page could not be read whole (then its complete rows were written). --names writes "
-        "name-only entries for services of which you have no page; a page that is read later replaces them.",
+        description="Read CAM-Enabled API pages and write one <service>.json each. A page is saved HTML, the "
+        "output of w3m, lynx or pandoc, Markdown, or copied text. Every page is read, and compared with the "
+        "file it would replace, before anything is written. Exit code 3: nothing was written, or a page "
+        "could not be read whole (then its complete rows were written). --names writes name-only entries for "
+        "services of which you have no page; a page that is read later replaces them.",
     )
-    build.add_argument("pages", type=Path, nargs="*", metavar="PAGE", help="text of a page, UTF-8")
+    build.add_argument(
+        "pages", type=Path, nargs="*", metavar="PAGE", help="file of a page; - is standard input"
+    )
     build.add_argument(
         "--names",
         type=Path,
@@ -52,7 +61,11 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     add_format(build)
     build.set_defaults(run=run_build)
 
-    look = inner.add_parser("show", help="list services, the actions of one, or the facts of one action")
+    look = inner.add_parser(
+        "show",
+        help="list services, the actions of one, or the facts of one action",
+        epilog=f"How resources are bound, and how to write a catalog file by hand: {display_path(FORMAT)}",
+    )
     look.add_argument("what", nargs="?", metavar="SERVICE[:ACTION]", help="default: all services")
     add_catalog(look, "folder or file (default: the settings', else the shipped)")
     add_format(look)
@@ -80,8 +93,11 @@ def run_build(args: argparse.Namespace) -> Exit:
     if not args.pages and not args.names:
         complain("name a PAGE, or a SOURCE with --names")
         return Exit.USAGE
-    pages = [(str(page), read_file(page, DOCUMENT_BYTES)) for page in args.pages]
-    plan = plan_build(pages, args.out, [read_names(source) for source in args.names])
+    if args.pages.count(_STANDARD_INPUT) > 1:
+        complain("-: standard input can be read once only")
+        return Exit.USAGE
+    names = [read_names(source) for source in args.names]
+    plan = plan_build(map(_read_page, args.pages), args.out, names)
     obstacles = [*_refused(plan), *([] if args.allow_shrink else _losses(plan))]
     if not obstacles:
         save_all([update.service for update in plan.updates if not update.same_bytes], args.out)
@@ -97,6 +113,15 @@ def run_build(args: argparse.Namespace) -> Exit:
         note(f"{paint('note:', 'dim')} {each}")
     complain(*map(str, problems))
     return Exit.INVALID if problems else Exit.OK
+
+
+def _read_page(page: Path) -> tuple[str, bytes]:
+    """Return the name that messages use and the content of a page. Raises OSError."""
+    if page == _STANDARD_INPUT:
+        if sys.stdin is None:
+            raise OSError(errno.EBADF, "it is closed", "standard input")
+        return "standard input", sys.stdin.buffer.read(PAGE_BYTES + 1)
+    return str(page), read_file(page, PAGE_BYTES)
 
 
 def _refused(plan: Plan) -> Iterator[Problem]:
@@ -151,6 +176,8 @@ def run_show(args: argparse.Namespace) -> Exit:
         show(args.format, {**_describe_service(service), "rows": rows}, _render_service)
     elif action is not None:
         show(args.format, _describe_action(action), _render_action)
+        if args.format == "text" and action.resources != (ANY,):
+            note(f"{paint('note:', 'dim', sys.stderr)} {display_path(FORMAT)} says how resources are bound")
     else:
         complain(_unknown(catalog, wanted))
         return Exit.USAGE

@@ -6,8 +6,8 @@ from hashlib import sha256
 
 import pytest
 
-from camguard.catalog_import.lines import MAX_BYTES
 from camguard.catalog_import.page import read_page
+from camguard.files import PAGE_BYTES
 from tests.catalog_import.pages import (
     ENGLISH,
     FILLER,
@@ -152,7 +152,7 @@ def test_an_operation_level_product_may_hold_resource_level_rows() -> None:
 
 # a text, the code and a part of what is said
 REFUSED = [
-    pytest.param("", "NoCatalogPage", "no table of products", id="nothing"),
+    pytest.param("", "NoCatalogPage", "is empty", id="nothing"),
     pytest.param(
         "Registry\nLast updated: 2024-01-01 00:00:00\n<td>AddToy<br>adds</td>\n",
         "NoCatalogPage",
@@ -220,7 +220,7 @@ REFUSED = [
     ),
     pytest.param(cells([ENGLISH[0], PRODUCT[:5]]), "NoProductRow", "", id="five cells of six"),
     pytest.param("\0", "NoCatalogPage", "not text", id="no text"),
-    pytest.param(" " * (MAX_BYTES + 1), "NoCatalogPage", "larger than", id="too large"),
+    pytest.param("x" * (PAGE_BYTES + 1), "NoCatalogPage", "larger than", id="too large"),
 ]
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from camguard.catalog import to_json
+from camguard.catalog.files import FORMAT
+from camguard.catalog.model import Page
 from camguard.cli import main
+from tests.catalog_import import shapes
 
 PAGE = """Toys
 Last updated: 2025-01-01 00:00:00
@@ -123,7 +130,10 @@ def test_a_refused_page_stops_the_whole_build(desk: Desk) -> None:
     assert code == 3
     assert "(not written)" in out
     assert err.splitlines() == [
-        "camguard: words.txt: is not a CAM-Enabled API page: it has no table of products [NoCatalogPage]",
+        (
+            "camguard: words.txt: is not a CAM-Enabled API page: it has no table of products. "
+            "Such pages are below 'CAM-Enabled API' in the documentation of CAM [NoCatalogPage]"
+        ),
         "camguard: words.txt: nothing was written: this page gives no service [Refused]",
     ]
     assert not (desk.folder / "catalog").exists()
@@ -158,6 +168,42 @@ def test_a_build_in_json(desk: Desk) -> None:
             "state": "new",
             "actions": {"write": 2, "read": 0, "list": 0, "other": 0},
         }
+    ]
+
+
+class Typed:
+    """Standard input with some bytes in it."""
+
+    def __init__(self, content: bytes) -> None:
+        self.buffer = io.BytesIO(content)
+
+
+def test_a_page_is_read_from_standard_input(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", Typed((PAGE.rstrip("\n") + "\nCutToy Oper").encode()))
+    code, out, err = desk.run("build", "-", "--out", "catalog")
+    assert (code, out) == (3, "toybox  2 actions (2 write)  catalog/toybox.json (new)\n")
+    assert err.startswith("camguard: standard input:12: 'CutToy Oper': is skipped")
+
+
+def test_standard_input_may_be_closed_or_named_once_only(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert desk.run("build", "-", "-", "--out", "catalog") == (
+        2,
+        "",
+        "camguard: -: standard input can be read once only\n",
+    )
+    monkeypatch.setattr("sys.stdin", None)
+    assert desk.run("build", "-", "--out", "catalog")[2] == "camguard: standard input: it is closed\n"
+
+
+def test_pages_of_several_services_and_shapes_are_built_together(desk: Desk) -> None:
+    desk.page(shapes.html(shapes.services()["aiart"]), "aiart.html")
+    desk.page(shapes.file_of("toybox", "w3m").read_text(encoding="utf-8"), "toys.w3m")
+    desk.page(shapes.html(shapes.TOYS), "toys.html")
+    code, out, err = desk.run("build", "aiart.html", "toys.w3m", "toys.html", "--out", "catalog")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "aiart   43 actions (8 write, 32 read, 3 other)  catalog/aiart.json (new)",
+        "toybox  7 actions (3 write, 2 read, 1 list, 1 other)  catalog/toybox.json (new)",
     ]
 
 
@@ -205,9 +251,45 @@ SHOWN = [
 def test_show(what: list[str], lines: list[str], desk: Desk) -> None:
     folder = desk.built()
     digest: str = json.loads((desk.folder / folder / "toybox.json").read_bytes())["pages"][0]["sha256"]
-    code, out, err = desk.run("show", *what, "--catalog", folder)
-    assert (code, err) == (0, "")
+    code, out, _ = desk.run("show", *what, "--catalog", folder)
+    assert code == 0
     assert out.splitlines() == [line.replace("DIGEST", digest[:12]) for line in lines]
+
+
+def test_show_points_to_how_resources_are_bound(desk: Desk) -> None:
+    folder = desk.built()
+    err = desk.run("show", "toybox:BuyToy", "--catalog", folder)[2]
+    assert err == f"note: {FORMAT} says how resources are bound\n"
+    assert "## How a resource is bound" in FORMAT.read_text(encoding="utf-8")
+    assert desk.run("show", "toybox:AddToy", "--catalog", folder)[2] == ""
+    assert desk.run("show", "toybox:BuyToy", "--catalog", folder, "--format", "json")[2] == ""
+
+
+def example() -> dict[str, Any]:
+    """Return the catalog file that FORMAT.md shows."""
+    (block,) = re.findall(
+        r"^```json\n(.*?)^```$", FORMAT.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    tree: dict[str, Any] = json.loads(block)
+    return tree
+
+
+def test_the_file_that_is_shown_for_writing_by_hand_is_one(desk: Desk) -> None:
+    (desk.folder / "toybox.json").write_text(json.dumps(example()), encoding="utf-8")
+    code, out, _ = desk.run("show", "toybox:BreakToys", "--catalog", "toybox.json")
+    assert code == 0
+    assert "  bind            toyId = ToyIds" in out
+
+
+def test_every_member_of_a_catalog_file_is_described() -> None:
+    text = FORMAT.read_text(encoding="utf-8")
+    bad = replace(shapes.TOYS.actions["AddToy"], resources=(), unreadable=("qcs::a",), access_guessed=True)
+    named = replace(bad, version="2022-12-29", match="any")
+    tree = json.loads(
+        to_json(replace(shapes.TOYS, pages=(Page("", "", "0" * 64),), actions={"AddToy": named}))
+    )
+    members = {*tree, *tree["pages"][0], *tree["actions"][0], "bind"}
+    assert [name for name in members if f"`{name}`" not in text and f'"{name}"' not in text] == []
 
 
 def test_show_has_what_people_added(desk: Desk) -> None:

@@ -19,6 +19,7 @@ from camguard.authn.authenticator import authenticator
 from camguard.authn.credentials import parse_keys
 from camguard.catalog import load_catalog, parse_catalog
 from camguard.catalog.labels import ApiAction
+from camguard.catalog_import.html_tables import read_html
 from camguard.catalog_import.page import read_page
 from camguard.enforcement.request_tags import cut_tag_paths, read_request_tags
 from camguard.enforcement.resource_binding import bind_resources
@@ -27,6 +28,7 @@ from camguard.engine.action_index import ActionIndex
 from camguard.engine.principals import read_principals
 from camguard.engine.resource_tags import Inventory, read_inventory
 from camguard.errors import AddressError, BundleError, CatalogError, PolicyError, SettingsError
+from camguard.grammar import ACTION_NAME
 from camguard.ipset import IpSet, format_address, parse_address, parse_range
 from camguard.lint import CatalogView, lint
 from camguard.policy.document import parse_document
@@ -51,6 +53,7 @@ from tests.authn.signing import (
     tc3_head,
     v1,
 )
+from tests.catalog_import import shapes
 
 NAMES = Lookalikes(frozenset(), re.compile("(?!)"))  # the parameters are wanted, whatever their names
 
@@ -258,6 +261,16 @@ def catalog_page(data: bytes) -> object:
     return read_page(data, "page.txt")
 
 
+def html_page(data: bytes) -> object:
+    """A saved page in HTML, and the same text in a document of Markdown."""
+    read_html(data.decode(errors="replace"))
+    found = read_page(data, "page.html")
+    for row in found.rows:
+        assert ACTION_NAME.fullmatch(row.name)
+        assert row.resources
+    return found
+
+
 _FOLDER = tempfile.TemporaryDirectory(prefix="camguard-fuzz-")
 
 
@@ -352,6 +365,24 @@ PAGE_WORDS = (
     b"API",
     b"\n",
 )
+HTML_WORDS = (
+    *(b"<table>", b"</table>", b"<tr>", b"<td>", b"</td>", b'<td rowspan="3">', b"<td colspan=2>", b"<th"),
+    *(
+        b"<!--",
+        b"-->",
+        b"<script>",
+        b"</script>",
+        b"<p>",
+        b"<br>",
+        b"</body>",
+        b"&nbsp;",
+        b"&#x",
+        b"&lt;",
+        b"<",
+    ),
+    *(b'"', b"'", b">", b"Operation level", b"*", b"Supported", b"API", b"<meta charset=gbk>", b"\xff", b"|"),
+)
+_HTML = [write for shape, write in shapes.WRITTEN.items() if shape.startswith("HTML")]
 SETTINGS_WORDS = (
     *(
         b"[[",
@@ -501,6 +532,22 @@ TARGETS: Mapping[str, Target] = {
         catalog_file, (_file("catalog", "aiart.json"),), (*JSON_WORDS, b'"bind"', b"${", b'"resources"')
     ),
     "catalog page": Target(catalog_page, (_PAGE,), PAGE_WORDS),
+    "HTML page": Target(html_page, tuple(write(shapes.TOYS).encode() for write in _HTML), HTML_WORDS),
+    "printed page": Target(
+        catalog_page,
+        tuple(shapes.file_of("toybox", shape).read_bytes() for shape in shapes.PROGRAMS),
+        (
+            *PAGE_WORDS,
+            b"  ",
+            b" " * 40,
+            b"+-----+",
+            b"----- -----",
+            "│".encode(),
+            "玩".encode(),
+            b"[1]",
+            b"\\",
+        ),
+    ),
     "camguard.toml": Target(settings_file, (_file("camguard.toml"),), SETTINGS_WORDS),
     "whole request": Target(
         request,

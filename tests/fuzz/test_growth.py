@@ -14,6 +14,7 @@ import pytest
 from camguard.catalog.model import Granularity
 from camguard.enforcement.resource_binding import bind_resources, cut_templates
 from tests import stage
+from tests.catalog_import import shapes
 from tests.fuzz.growth import peak, ratio, seconds
 from tests.fuzz.targets import TARGETS
 
@@ -22,7 +23,12 @@ ASKED, LOADED = (
     64,
     128,
 )  # times the input in memory: what callers send, and files, with a message for each fault
-FILES = ("policy", "principals.json", "keys.json", "catalog file", "catalog page", "camguard.toml")
+FILES = (
+    *("policy", "principals.json", "keys.json", "catalog file", "camguard.toml"),
+    *("catalog page", "HTML page", "printed page"),
+)
+HTML = b"<html><body><table>"
+W3M = shapes.file_of("toybox", "w3m").read_bytes().partition(b"AddToy")[0]  # to inside of the header row
 MARKS = "\u0315\u0300"  # combining, in the wrong order: to normalise them is to sort them
 
 
@@ -155,6 +161,18 @@ WORST = [
     pytest.param("catalog page", run(b"", b"| a | b | c |\n"), 500, 30_000, id="rows of a page"),
     pytest.param("catalog page", run(b"|", b"\\"), 500, 500_000, id="backslashes of a page"),
     pytest.param("catalog page", run(b"", b"<br "), 500, 300_000, id="breaks of a page"),
+    pytest.param("HTML page", run(HTML, b"<"), 500, 300_000, id="T64 brackets of a page"),
+    pytest.param("HTML page", run(HTML, b"<!--"), 500, 300_000, id="T64 comments of a page (CVE-2025-6069)"),
+    pytest.param("HTML page", run(HTML, b"<a "), 500, 300_000, id="T64 tags without an end"),
+    pytest.param("HTML page", run(HTML, b"<a b='"), 500, 200_000, id="T64 quotes without an end"),
+    pytest.param("HTML page", run(HTML, b"<tr><td rowspan=99 colspan=9>x"), 500, 20_000, id="T64 spans"),
+    pytest.param("HTML page", run(HTML, b"<table><td>"), 500, 60_000, id="T87 tables in tables"),
+    pytest.param("HTML page", run(HTML + b"<td>", b"&#9"), 500, 300_000, id="T64 numbers of characters"),
+    pytest.param("printed page", run(W3M, b"a b c d e f g h i j\n"), 100, 20_000, id="columns of a page"),
+    pytest.param("printed page", run(W3M, b"AddToy\n"), 100, 20_000, id="names of a page"),
+    pytest.param("printed page", run(b"", b"+----+----+\n| a | b |\n"), 100, 20_000, id="boxes of a page"),
+    pytest.param("printed page", run(b"", b"---- ----\na\n\n"), 100, 20_000, id="rules of a page"),
+    pytest.param("printed page", run(b"", b"Product\n"), 100, 50_000, id="beginnings of header rows"),
     pytest.param("camguard.toml", run(b"a = ", b"[", b"]"), 100, 50_000, id="T87 depth of the settings"),
     pytest.param("camguard.toml", counted(b"[limits]\n", b"a%d = 1\n"), 100, 3000, id="unknown settings"),
 ]
