@@ -254,6 +254,7 @@ def build_bundle(  # noqa: PLR0913 - the settings that a bundle depends on
     from camguard.lint import CatalogView, Supplies, granting_nothing, lint_bundle  # noqa: PLC0415
 
     view = CatalogView(index)
+    supplies = Supplies(egress, attribute_keys, RESOURCE_TAGS in content.files)
     findings = lint_bundle(
         documents,
         people,
@@ -262,11 +263,17 @@ def build_bundle(  # noqa: PLR0913 - the settings that a bundle depends on
         acceptances=content.files.get(ACCEPTANCES),
         ip_support=ip_support,
         unknown_action=unknown_action,
-        supplies=Supplies(egress, attribute_keys, RESOURCE_TAGS in content.files),
+        supplies=supplies,
     )
     if strict and findings.errors:
         raise BundleError(*(Problem(each.where, each.code, each.advice) for each in findings.errors))
     policies = {name: document.policy for name, document in documents.items()}
     bundle = _bundle(policies, people, index, ip_support, unknown_action, tables, content.digest, inventory)
-    idle = granting_nothing(policies.values(), view, ip_support=ip_support, unknown_action=unknown_action)
+    idle = granting_nothing(
+        policies.values(),
+        view,
+        ip_support=ip_support,
+        unknown_action=unknown_action,
+        supplies=supplies,
+    )
     return replace(bundle, findings=findings, granting_nothing=idle)

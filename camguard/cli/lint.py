@@ -113,6 +113,7 @@ def run(args: argparse.Namespace) -> Exit:
         files.catalog,
         ip_support=enforcement.ip_support,
         unknown_action=enforcement.unknown_action,
+        supplies=files.supplies,
     )
     document = {
         "findings": [asdict(finding) for finding in printed],

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from camguard.lint.catalog_view import CatalogView
 from camguard.lint.check_services import asked_instead
-from camguard.lint.statement_view import StatementView
-from camguard.policy.keys import IP, TAGS, TIME
-from camguard.policy.model import Effect, Policy
+from camguard.lint.statement_view import NOTHING_KNOWN, StatementView, Supplies
+from camguard.policy.keys import IP, READ_ONLY, REGION, REQUEST_TAG, TAGS, TIME
+from camguard.policy.model import Clause, Effect, Policy
 from camguard.policy.patterns import STAR
 from camguard.suggest import few
 
@@ -40,14 +40,19 @@ class GrantsNothing(NamedTuple):
 
 
 def granting_nothing(
-    policies: Iterable[Policy], catalog: CatalogView, *, ip_support: str, unknown_action: str
+    policies: Iterable[Policy],
+    catalog: CatalogView,
+    *,
+    ip_support: str,
+    unknown_action: str,
+    supplies: Supplies = NOTHING_KNOWN,
 ) -> tuple[GrantsNothing, ...]:
     """Return the policies that can grant nothing, in the order of their ids.
 
-    ip_support, unknown_action: the settings. A condition key, and a tag, may still come from an application
-    that calls camguard in its own process.
+    ip_support, unknown_action: the settings. supplies: what else supplies attributes to calls. A condition
+    key, and a tag, may still come from an application that calls camguard in its own process.
     """
-    rows = (_row(policy, catalog, ip_support, unknown_action) for policy in policies)
+    rows = (_row(policy, catalog, ip_support, unknown_action, supplies) for policy in policies)
     return tuple(sorted(row for row in rows if row is not None))
 
 
@@ -61,7 +66,9 @@ def table(rows: Iterable[GrantsNothing]) -> Iterator[str]:
     yield from (f"  {policy:{width}}  {why}" for policy, why in cells)
 
 
-def _row(policy: Policy, catalog: CatalogView, ip_support: str, unknown_action: str) -> GrantsNothing | None:
+def _row(
+    policy: Policy, catalog: CatalogView, ip_support: str, unknown_action: str, supplies: Supplies
+) -> GrantsNothing | None:
     found: dict[str, dict[str, None]] = {}
     for statement in policy.statements:
         if statement.effect is not Effect.ALLOW:
@@ -72,6 +79,7 @@ def _row(policy: Policy, catalog: CatalogView, ip_support: str, unknown_action: 
             catalog,
             every_address=ip_support == "gateway",
             judges_unlisted=unknown_action == "judge",
+            supplies=supplies,
         )
         reason = _why(view)
         if reason is None:
@@ -84,9 +92,7 @@ def _row(policy: Policy, catalog: CatalogView, ip_support: str, unknown_action: 
     return GrantsNothing(policy.id, tuple(reasons), tuple(tuple(found[why]) for why in reasons))
 
 
-def _why(  # noqa: PLR0911 - one reason after the other
-    view: StatementView,
-) -> tuple[str, list[str]] | None:
+def _why(view: StatementView) -> tuple[str, list[str]] | None:
     """Return why an allow grants nothing, and of what; None where it may grant something."""
     catalog, patterns = view.catalog, view.statement.actions
     listed = catalog.index.catalog
@@ -98,11 +104,27 @@ def _why(  # noqa: PLR0911 - one reason after the other
         return (NO_PAGE, absent) if absent and not here else (NO_ACTION, [p.text for p in patterns])
     if not view.touched & view.named.certain and not view.judges_unlisted:
         return NO_RESOURCE, [pattern.text for pattern in view.statement.patterns] or [patterns[0].text]
-    for clause in view.statement.condition:
-        if clause.key.partition("/")[0] in TAGS:
-            return NO_TAGS, [clause.key]
-        if clause.key == IP and not view.judges_address:
-            return NO_ADDRESS, [clause.key]
-        if clause.key not in (IP, TIME):
-            return NO_KEY, [clause.key]
-    return None
+    unsupplied = ((_unsupplied(view, clause), clause.key) for clause in view.statement.condition)
+    return next(((why, [key]) for why, key in unsupplied if why is not None), None)
+
+
+def _unsupplied(view: StatementView, clause: Clause) -> str | None:
+    """Return why no call of an action of the statement supplies what a clause needs, None where one may."""
+    catalog, key, touched = view.catalog, clause.key, view.touched
+    base = key.partition("/")[0]
+    why = None
+    if base in TAGS:
+        tagged = touched & ~catalog.without_tags
+        listed = (
+            tagged & catalog.with_request_tags
+            if base == REQUEST_TAG
+            else view.supplies.listed_tags is not False
+        )
+        why = None if tagged and listed else NO_TAGS
+    elif key == IP:  # with _if_exist the clause holds where the address meets it (DEC-62)
+        why = None if view.judges_address or clause.if_exist else NO_ADDRESS
+    elif key.endswith(REGION):
+        why = None if touched & catalog.services.get(key.removesuffix(REGION), 0) else NO_KEY
+    elif key not in {TIME, READ_ONLY} | view.supplies.keys:
+        why = NO_KEY
+    return why

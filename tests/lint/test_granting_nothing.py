@@ -7,18 +7,24 @@ from typing import Any
 
 import pytest
 
-from camguard.lint import granting_nothing, table
+from camguard.lint import Supplies, granting_nothing, table
 from tests.company import OFFICE, allow, deny, policy
 from tests.lint.test_check_services import VIEW
 
 TAG = {"for_any_value:string_equal": {"qcs:resource_tag": "a&b"}}
+REQUEST_TAG = {"for_any_value:string_equal": {"qcs:request_tag": "a&b"}}
 KEY = {"string_equal": {"cos:prefix": "x"}}
 
 
-def row_of(*statements: Mapping[str, Any], **settings: str) -> dict[str, tuple[str, ...]] | None:
+UNLISTED = Supplies(listed_tags=False)
+
+
+def row_of(
+    *statements: Mapping[str, Any], supplies: Supplies = UNLISTED, **settings: str
+) -> dict[str, tuple[str, ...]] | None:
     """Return the reasons of the policy of these statements, each with what it is about."""
     usual = {"ip_support": "catalog", "unknown_action": "refuse", **settings}
-    rows = granting_nothing([policy("p", *statements)], VIEW, **usual)
+    rows = granting_nothing([policy("p", *statements)], VIEW, supplies=supplies, **usual)
     return dict(zip(rows[0].why, rows[0].of, strict=True)) if rows else None
 
 
@@ -35,6 +41,14 @@ ROWS = [
     pytest.param([allow("vm:Reboot", **KEY)], {"no key": ("cos:prefix",)}, id="a key of another service"),
     pytest.param([allow("desk:QueryUser", **OFFICE)], {"no address": ("qcs:ip",)}, id="an address"),
     pytest.param([allow("queue:*", **OFFICE)], {"no address": ("qcs:ip",)}, id="DEC-67 an address"),
+    pytest.param([allow("vm:Reboot", **REQUEST_TAG)], {"no tags": ("qcs:request_tag",)},
+                 id="DEC-65 a request tag of an action whose tag parameter is not known"),
+    pytest.param([allow("art:*", string_equal={"art:region": "ap-a"})], None, id="DEC-64 its own region"),
+    pytest.param([allow("art:*", string_equal={"vm:region": "ap-a"})], {"no key": ("vm:region",)},
+                 id="DEC-64 the region of another service"),
+    pytest.param([allow("art:*", numeric_equal={"qcs:read_only_action": 1})], None, id="DEC-56 read only"),
+    pytest.param([allow("desk:QueryUser", ip_equal_if_exist={"qcs:ip": "10.0.0.0/8"})], None,
+                 id="DEC-62 an address, if it exists"),
     pytest.param([allow("disk:*"), allow("vm:Reboot", **TAG), deny("art:*")],
                  {"no page": ("disk",), "no tags": ("qcs:resource_tag",)}, id="several reasons"),
     pytest.param([deny("disk:*")], None, id="a policy that only denies"),
@@ -55,11 +69,14 @@ def test_a_policy_can_grant_something_or_nothing(
 def test_the_settings_count() -> None:
     assert row_of(allow("desk:QueryUser", **OFFICE), ip_support="gateway") is None
     assert row_of(allow("art:Paint"), unknown_action="judge") is None
+    for listed in (True, None):
+        assert row_of(allow("vm:Reboot", **TAG), supplies=Supplies(listed_tags=listed)) is None
+    assert row_of(allow("vm:Reboot", **KEY), supplies=Supplies(keys=frozenset(("cos:prefix",)))) is None
     assert row_of(allow("disk:Cut"), unknown_action="judge") == {"no page": ("disk",)}
 
 
 def test_the_table_has_one_line_for_each_policy_in_the_order_of_ids() -> None:
     policies = [policy("second", allow("disk:*")), policy("all", {}), policy("a", allow("vm:Reboot", **TAG))]
-    rows = granting_nothing(policies, VIEW, ip_support="catalog", unknown_action="refuse")
+    rows = granting_nothing(policies, VIEW, ip_support="catalog", unknown_action="refuse", supplies=UNLISTED)
     assert list(table(rows)) == ["  a       no tags: qcs:resource_tag", "  second  no page: disk"]
     assert list(table(())) == []
