@@ -2,11 +2,11 @@
 # Sends three requests of the sample company to a running gateway, and prints the answers and their metrics.
 # usage: sh requests.sh [ADDRESS [ADMIN]]
 #   ADDRESS  where the gateway accepts calls (default: 127.0.0.1:8080)
-#   ADMIN    where it serves metrics (default: 127.0.0.1:9090)
+#   ADMIN    where it serves metrics (default: 127.0.0.1:9464)
 # The gateway accepts the header that names alice, because the sample settings trust this machine like a proxy.
 
 calls=${1:-127.0.0.1:8080}
-admin=${2:-127.0.0.1:9090}
+admin=${2:-127.0.0.1:9464}
 
 request() { # title, action, address of the client
     echo "# $1"

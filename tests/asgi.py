@@ -50,7 +50,7 @@ def http_scope(method: str, path: str, headers: Iterable[tuple[bytes, bytes]] = 
         "root_path": "",
         "headers": list(headers),
         "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 9090),
+        "server": ("127.0.0.1", 9464),
     }
 
 

@@ -94,7 +94,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "gateway": (
         *("connection", "client", "parsing", "protocol", "server", "relay"),
-        *("echo", "admin", "run", "worker", "workers"),
+        *("echo", "admin", "systemd", "run", "worker", "workers"),
     ),
     "cli": (
         *("output", "inputs", "json_position", "sarif"),

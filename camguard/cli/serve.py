@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> Exit:
     try:
         # Imported here, because every other verb runs without the extra.
         from camguard.gateway.run import bind_all, serve_alone  # noqa: PLC0415
+        from camguard.gateway.systemd import notifier  # noqa: PLC0415
         from camguard.gateway.workers import supervise  # noqa: PLC0415
     except ModuleNotFoundError as missing:
         if missing.name is None or missing.name.partition(".")[0] not in EXTRA:
@@ -67,7 +69,7 @@ def run(args: argparse.Namespace) -> Exit:
 
         log.write(finished(f"camguard serves {display_path(config)}"))
         serve = serve_alone if settings.gateway.workers == 1 else supervise
-        serve(settings, source, sockets, started)
+        serve(settings, source, sockets, started, notifier(os.environ))
         log.write(finished("camguard has finished what was in flight"))
     return Exit.OK
 

@@ -37,6 +37,7 @@ from camguard.gateway.echo import echo
 from camguard.gateway.protocol import Bounds
 from camguard.gateway.relay import Failure, Relay
 from camguard.gateway.server import bind, listening, raise_file_limit
+from camguard.gateway.systemd import READY, STOPPING, Notify, announced, silent
 from camguard.middleware import CamguardMiddleware
 from camguard.request.rejection import Refusal, Style, refusal, rejection
 from camguard.settings import Settings
@@ -77,8 +78,8 @@ class ServerStatus:
     """What a running gateway reports about itself on the admin listener.
 
     source: what the settings were read from. keys: None where no signature is ever verified. workers: returns
-    the rows that `/api/status` shows. also_missing: returns what is missing besides a valid bundle. begun:
-    Unix time.
+    the rows that `/api/status` shows. also_missing: returns what is missing besides a valid bundle. notify:
+    sends a state to systemd. begun: Unix time.
     """
 
     settings: Settings
@@ -87,6 +88,7 @@ class ServerStatus:
     source: SettingsSource
     workers: Callable[[], list[dict[str, Any]]]
     also_missing: Callable[[], list[str]] = list
+    notify: Notify = silent
     begun: float = field(default_factory=time.time)
     stopping: bool = False
 
@@ -197,8 +199,10 @@ async def serve(
         calls = listening(app, sockets.calls, bounds, settings.limits.shutdown_seconds)
         await stack.enter_async_context(calls)
         started(components.store.bundle)
+        status.notify(READY)
         await stop.wait()
         status.stopping = True
+        status.notify(STOPPING)
 
 
 def handle_signals(reload: Callable[[], None], seconds: float) -> asyncio.Event:
@@ -226,17 +230,20 @@ def handle_signals(reload: Callable[[], None], seconds: float) -> asyncio.Event:
     return stop
 
 
-def serve_alone(
+def serve_alone(  # noqa: PLR0913 - what both callers hand over, and one thing that each of them adds
     settings: Settings,
     source: SettingsSource,
     sockets: Sockets,
     started: Callable[[Bundle | None], None],
+    notify: Notify = silent,
+    *,
     orphaned: int | None = None,
 ) -> None:
     """Serve calls in this process until a signal ends it.
 
     source: what the settings were read from. started: called with the active bundle once calls are accepted.
-    orphaned: a file descriptor that becomes readable when the supervisor of this process has ended.
+    notify: sends a state to systemd. orphaned: a file descriptor that becomes readable when the supervisor of
+    this process has ended.
 
     Raises SettingsError.
     """
@@ -247,11 +254,14 @@ def serve_alone(
     sys.setswitchinterval(SWITCH_SECONDS)
 
     async def run() -> None:
-        stop = handle_signals(components.store.request, settings.limits.shutdown_seconds + LAST_SECONDS)
+        reload = announced(components.store.reload, notify)
+        stop = handle_signals(reload, settings.limits.shutdown_seconds + LAST_SECONDS)
         if orphaned is not None:
             asyncio.get_running_loop().add_reader(orphaned, stop.set)
         row = {"pid": os.getpid(), "accepting": True, "settings_digest": settings.digest()}
-        status = ServerStatus(settings, components.store, components.keys, source, lambda: [row])
+        status = ServerStatus(
+            settings, components.store, components.keys, source, lambda: [row], notify=notify
+        )
         await serve(status, components, sockets, stop, started)
 
     try:

@@ -39,7 +39,7 @@ def main(source: str, calls: str, ready: str, orphaned: str) -> Exit:
                 os.close(int(ready))
 
             sockets = Sockets(socket.socket(fileno=int(calls)))
-            serve_alone(settings, found, sockets, started, int(orphaned))
+            serve_alone(settings, found, sockets, started, orphaned=int(orphaned))
         except CamguardError as error:
             logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - the message names the place
             return Exit.INVALID

@@ -30,6 +30,7 @@ from camguard.bundle import Bundle, ReloadOutcome
 from camguard.errors import Problem, SettingsError
 from camguard.gateway.admin import Sources
 from camguard.gateway.run import LAST_SECONDS, ServerStatus, Sockets, admin_listener, handle_signals
+from camguard.gateway.systemd import READY, STOPPING, Notify, announced, silent
 from camguard.settings import Settings
 from camguard.settings.source import SettingsSource, pack_source
 from camguard.telemetry.multiprocess import render_all_processes
@@ -150,11 +151,12 @@ def supervise(
     source: SettingsSource,
     sockets: Sockets,
     started: Callable[[Bundle | None], None],
+    notify: Notify = silent,
 ) -> None:
     """Run the workers until a signal ends them.
 
     source: what the settings were read from. started: called with the active bundle once a worker accepts
-    calls.
+    calls. notify: sends a state to systemd.
 
     Raises SettingsError.
     """
@@ -173,7 +175,13 @@ def supervise(
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 supervisor = Supervisor(packed.fileno(), settings, sockets)
                 status = ServerStatus(
-                    settings, store, keys, source, supervisor.workers, also_missing=supervisor.missing
+                    settings,
+                    store,
+                    keys,
+                    source,
+                    supervisor.workers,
+                    also_missing=supervisor.missing,
+                    notify=notify,
                 )
                 runner.run(_supervise(status, supervisor, sockets, started))
         finally:
@@ -194,8 +202,10 @@ async def _supervise(
         loop.call_soon_threadsafe(supervisor.reload)
         return outcome
 
+    own_reload = announced(store.reload, status.notify)
+
     def reload_soon() -> None:
-        store.request()
+        own_reload()
         supervisor.reload()
 
     stop = handle_signals(reload_soon, settings.limits.shutdown_seconds + LAST_SECONDS)
@@ -207,8 +217,10 @@ async def _supervise(
         await asyncio.wait((keeping, stopped, begun), return_when=asyncio.FIRST_COMPLETED)
         if begun.done():
             started(store.bundle)
+            status.notify(READY)
         await asyncio.wait((keeping, stopped), return_when=asyncio.FIRST_COMPLETED)
         status.stopping = True
+        status.notify(STOPPING)
         await supervisor.stop()
         begun.cancel()
         stopped.cancel()

@@ -67,7 +67,7 @@ class House:
 
     def answer(self, method: str, path: str, headers: dict[str, str] | None = None) -> tuple[int, Any]:
         """Ask the application; return status and what the body says."""
-        status, _, body = play(call(self.app(), method, path, {"host": "127.0.0.1:9090"} | (headers or {})))
+        status, _, body = play(call(self.app(), method, path, {"host": "127.0.0.1:9464"} | (headers or {})))
         return status, json.loads(body) if body.startswith(b"{") else body
 
 
@@ -151,7 +151,7 @@ REFUSED = [
     pytest.param("GET", {}, 405, id="a reload by GET"),
     pytest.param("POST", {"origin": "http://evil.example"}, 403, id="a reload from another site's page"),
     pytest.param("POST", {"origin": "null"}, 403, id="a reload from a page without an origin"),
-    pytest.param("POST", {"origin": "http://127.0.0.1:9090"}, 200, id="a reload from the console"),
+    pytest.param("POST", {"origin": "http://127.0.0.1:9464"}, 200, id="a reload from the console"),
 ]
 
 
@@ -167,22 +167,22 @@ def test_status_is_json() -> None:
 HOSTS = ("gateway.internal", "admin")
 # the lines of `Host`, whether whoever sends them may read and reload
 ASKED = [
-    pytest.param(["127.0.0.1:9090"], True, id="an IPv4 address"),
+    pytest.param(["127.0.0.1:9464"], True, id="an IPv4 address"),
     pytest.param(["127.0.0.1"], True, id="an IPv4 address without a port"),
-    pytest.param(["192.0.2.7:9090"], True, id="another IPv4 address"),
-    pytest.param(["[::1]:9090"], True, id="an IPv6 address"),
+    pytest.param(["192.0.2.7:9464"], True, id="another IPv4 address"),
+    pytest.param(["[::1]:9464"], True, id="an IPv6 address"),
     pytest.param(["[2001:db8::1]"], True, id="an IPv6 address without a port"),
-    pytest.param(["localhost:9090"], True, id="localhost"),
+    pytest.param(["localhost:9464"], True, id="localhost"),
     pytest.param(["LocalHost"], True, id="localhost in capitals"),
-    pytest.param(["gateway.internal:9090"], True, id="a name of the settings"),
+    pytest.param(["gateway.internal:9464"], True, id="a name of the settings"),
     pytest.param(["GATEWAY.internal"], True, id="a name of the settings in capitals"),
     pytest.param(["admin:80"], True, id="a short name of the settings"),
-    pytest.param(["evil.example:9090"], False, id="a rebound name"),
+    pytest.param(["evil.example:9464"], False, id="a rebound name"),
     pytest.param(["localhost.evil.example"], False, id="a name that begins with localhost"),
     pytest.param(["127.0.0.1.evil.example"], False, id="a name that begins with an address"),
     pytest.param(["x.gateway.internal"], False, id="a name below one of the settings"),
     pytest.param(["localhost."], False, id="localhost with a dot, which may be resolved elsewhere"),
-    pytest.param(["127.1:9090"], False, id="a short form of an address"),
+    pytest.param(["127.1:9464"], False, id="a short form of an address"),
     pytest.param(["2130706433"], False, id="an address as one number"),
     pytest.param(["0x7f.0.0.1"], False, id="an address in hexadecimal"),
     pytest.param(["[127.0.0.1]"], False, id="an IPv4 address in brackets"),
@@ -190,7 +190,7 @@ ASKED = [
     pytest.param(["[::1%25eth0]"], False, id="an address with a zone"),
     pytest.param(["[localhost]"], False, id="a name in brackets"),
     pytest.param(["127.0.0.1:"], False, id="no port behind the colon"),
-    pytest.param(["127.0.0.1:9090@evil.example"], False, id="a user"),
+    pytest.param(["127.0.0.1:9464@evil.example"], False, id="a user"),
     pytest.param(["127.0.0.1 evil.example"], False, id="two in one value"),
     pytest.param(["127.0.0.1,evil.example"], False, id="a list"),
     pytest.param([""], False, id="an empty value"),

@@ -264,8 +264,8 @@ BAD = [
         '[catalog]\npath = "a\\u0000b"', r"#/catalog/path: 'a\x00b' is not text without", id="a NUL"
     ),
     pytest.param(
-        '[gateway]\nadmin_hosts = ["ok", "a.example:9090"]',
-        "#/gateway/admin_hosts/1: 'a.example:9090' is not a domain name",
+        '[gateway]\nadmin_hosts = ["ok", "a.example:9464"]',
+        "#/gateway/admin_hosts/1: 'a.example:9464' is not a domain name",
         id="a name with a port",
     ),
     pytest.param(
