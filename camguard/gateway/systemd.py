@@ -54,7 +54,7 @@ def notifier(environ: MutableMapping[str, str]) -> Notify:
                 sender.settimeout(SEND_SECONDS)
                 sender.sendto(state.encode(), target)
         except OSError as error:
-            LOG.warning("systemd cannot be notified of %s: %s", state.split("\n")[0], error)
+            LOG.warning("systemd cannot be notified of %s: %s", state.split("\n", maxsplit=1)[0], error)
 
     return notify
 

@@ -74,27 +74,34 @@ def test_a_socket_that_is_gone_is_logged_and_ends_nothing(
 
 def test_signals_during_a_poll_make_one_more_poll() -> None:
     sent: list[str] = []
-    polls: list[int] = []
-    first = threading.Event()
-
-    def poll() -> ReloadOutcome:
-        polls.append(len(sent))
-        first.wait(10)
-        return ReloadOutcome("success", 0.0, "", (), None)
+    sent_before_poll: list[int] = []
+    release = threading.Event()
 
     async def scene() -> None:
-        reload = announced(poll, sent.append)
+        loop = asyncio.get_running_loop()
+        polling, ended = asyncio.Event(), asyncio.Event()
+
+        def poll() -> ReloadOutcome:  # in a thread
+            sent_before_poll.append(len(sent))
+            loop.call_soon_threadsafe(polling.set)
+            release.wait(10)
+            return ReloadOutcome("success", 0.0, "", (), None)
+
+        def notify(state: str) -> None:
+            sent.append(state)
+            if state.startswith("READY"):
+                ended.set()
+
+        reload = announced(poll, notify)
         reload()
-        while not polls:
-            await asyncio.sleep(0.005)
+        await polling.wait()
         for _ in range(50):
             reload()
-        first.set()
-        while len(sent) < 2:
-            await asyncio.sleep(0.005)
+        release.set()
+        await ended.wait()
 
     asyncio.run(asyncio.wait_for(scene(), 10))
-    assert polls == [1, 1], "both polls are made between the two notifications"
+    assert sent_before_poll == [1, 1], "both polls are made between the two notifications"
     assert sent[0].startswith("RELOADING=1\nMONOTONIC_USEC=")
     assert sent[1:] == ["READY=1\nSTATUS=last reload: success"]
 
