@@ -115,7 +115,7 @@ def environment(overrides: dict[str, str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(folder: Path, program: tuple[str, ...] = (), **overrides: str) -> Iterator[Gateway]:
+def running(folder: Path, program: tuple[str, ...] = (), /, **overrides: str) -> Iterator[Gateway]:
     """Run a gateway on the shipped company, written to `folder` unless it is there.
 
     program: runs the command line, in another way than usual. overrides: settings as SECTION__KEY.

@@ -38,7 +38,7 @@ http {{
 
 
 class Nginx(NamedTuple):
-    """A running nginx. certificate: of the authority that clients must trust. log: what it logs of each call."""
+    """A running nginx. certificate: of the authority that clients must trust. log: of the calls."""
 
     port: int
     certificate: Path
@@ -100,7 +100,7 @@ def nginx(folder: Path, gateway: int) -> Iterator[Nginx]:
         (folder / "conf.d" / name).write_text(text)
     user = "user root;" if os.geteuid() == 0 else ""  # its folders are of the user who runs the tests
     (folder / "nginx.conf").write_text(MAIN.format(folder=folder, user=user))
-    found = Nginx(port, certify(folder), folder / "camguard.log")
+    found = Nginx(port, certify(folder), folder / "access.log")
     checked = subprocess.run([*argv, "-t"], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
     assert "warn" not in checked.stderr
@@ -119,9 +119,10 @@ def nginx(folder: Path, gateway: int) -> Iterator[Nginx]:
 
 @contextlib.contextmanager
 def deployed(folder: Path, **overrides: str) -> Iterator[Gateway]:
-    """Run a gateway with the shipped settings for real use, on the sample company. Alice may draw from loopback.
+    """Run a gateway with the shipped settings for real use, on the sample company.
 
-    folder: is written, like /etc/camguard. overrides: settings as SECTION__KEY.
+    The office, from which alice may draw, is loopback. folder: is written. overrides: settings as
+    SECTION__KEY.
     """
     camguard("init", str(folder)).check_returncode()
     shutil.copyfile(DEPLOY / "camguard.toml", folder / "camguard.toml")

@@ -1,4 +1,4 @@
-"""The Kubernetes manifests: their schemas, how they refer to each other, and the gateway on the files that they make."""
+"""The Kubernetes manifests: schemas, references between them, and a gateway on the volumes that they make."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def etc() -> Iterator[Path]:
 
 
 @pytest.mark.heavy
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away, and starts a program as another user")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
 def test_the_gateway_serves_as_the_user_of_the_pod_and_takes_over_a_new_config_map(
     manifests: list[dict[str, Any]], etc: Path, tmp_path: Path
 ) -> None:
@@ -222,9 +222,7 @@ def test_the_gateway_serves_as_the_user_of_the_pod_and_takes_over_a_new_config_m
         write_volume(mounts[name], files, modes.get(name, 0o644), group, 1)
     config = etc / Path(container["args"][-1]).relative_to("/etc/camguard")
     program = AS_ANOTHER.format(user=pod["securityContext"]["runAsUser"], group=group)
-    with running(
-        config.parent, (sys.executable, "-c", program), POLICY__POLL_SECONDS="0.2"
-    ) as gateway:
+    with running(config.parent, (sys.executable, "-c", program), POLICY__POLL_SECONDS="0.2") as gateway:
         status = Path(f"/proc/{gateway.process.pid}/status").read_text()
         assert re.search(r"^Uid:\s+10001\s+10001", status, re.MULTILINE)
         assert gateway.get("/-/ready")[0] == 200

@@ -1,4 +1,4 @@
-"""The systemd unit: what systemd itself says of it, and the gateway under the restrictions that can be made here."""
+"""The systemd unit: what systemd says of it, and a gateway under those restrictions that can be made here."""
 
 from __future__ import annotations
 
@@ -96,7 +96,8 @@ def test_the_unit_waits_as_long_as_the_gateway_may_take(repository: Path) -> Non
     assert int(found["TimeoutStopSec"][0]) > float(seconds[1]) + 10
 
 
-# prctl(2): PR_SET_MDWE with PR_MDWE_REFUSE_EXEC_GAIN is what MemoryDenyWriteExecute=yes does, from Linux 6.3 on.
+# prctl(2): PR_SET_MDWE with PR_MDWE_REFUSE_EXEC_GAIN denies what MemoryDenyWriteExecute=yes
+# denies, from Linux 6.3 on.
 WITHOUT_EXECUTABLE_MEMORY = """
 import ctypes, os, sys
 if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0):

@@ -2,8 +2,8 @@
 
 usage: python render.py CONFIG > manifests.yaml
 
-CONFIG is a folder with bundle/ and catalog/, as `camguard init` writes it. A key of a ConfigMap holds no slash. So each
-policy is a key of its own, and the volume of the Deployment puts it into the folder policies/.
+CONFIG is a folder with bundle/ and catalog/, as `camguard init` writes it. A key of a ConfigMap holds no slash.
+So each policy is a key of its own, and the volume of the Deployment puts it into the folder policies/.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def bundle_keys(folder: Path) -> dict[str, str]:
 
 
 def config_map(name: str, data: Mapping[str, str]) -> str:
-    """Return a ConfigMap. JSON is YAML, so no other package is needed. Raises SystemExit if it is too large."""
+    """Return a ConfigMap as JSON, which is YAML, too. Raises SystemExit if it is too large."""
     size = sum(len(text.encode()) for text in data.values())
     if size > MOST_BYTES:
         raise SystemExit(f"{name}: {size} bytes are too many for a ConfigMap; the limit is {MOST_BYTES}")

@@ -1,10 +1,11 @@
-"""Calls one action through the gateway with the vendor's SDK for Python: pip install tencentcloud-sdk-python-common.
+"""Calls one action through the gateway with the vendor's SDK for Python.
 
 usage: python call.py [ACTION]
 
-The environment names the key (TENCENTCLOUD_SECRET_ID, TENCENTCLOUD_SECRET_KEY), the host of the gateway (CAMGUARD_HOST, for
-example aiart.gateway.example) and, if the gateway's certificate is of a private authority, its file (CAMGUARD_CA). A test
-runs this program through nginx.
+The SDK: pip install tencentcloud-sdk-python-common. The environment names the key (TENCENTCLOUD_SECRET_ID,
+TENCENTCLOUD_SECRET_KEY), the host of the gateway (CAMGUARD_HOST, for example aiart.gateway.example) and, if the
+gateway's certificate is of a private authority, its file (CAMGUARD_CA). A test runs this program through
+nginx.
 """
 
 import json
