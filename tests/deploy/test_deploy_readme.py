@@ -18,6 +18,7 @@ from tests.running import ROOT
 README = DEPLOY / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+SHELL = "/bin/sh"
 RUN, ELSEWHERE, NOT_RUN = "# run by a test, in a checkout", "# run by a test", "# not run: it "
 # What somebody has made before, by a build or by another block.
 MADE = {
@@ -41,7 +42,7 @@ def test_the_blocks_are_of_one_of_three_kinds() -> None:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=title)
 def test_a_block_is_shell_and_its_files_exist(block: str) -> None:
-    subprocess.run(["sh", "-n"], input=block, text=True, check=True)
+    subprocess.run([SHELL, "-n"], input=block, text=True, check=True)
     named = re.findall(r"(?<![\w/.-])(?:config|dist|etc)/[\w./-]+|\bmanifests\.yaml", block)
     assert [name for name in named if name not in MADE and not (ROOT / name).exists()] == []
 
@@ -56,7 +57,7 @@ def test_a_block_does_what_it_shows(block: str, tmp_path: Path) -> None:
     (programs / "camguard").chmod(0o755)
     environ = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        ["sh", "-e"], input=block, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+        [SHELL, "-e"], input=block, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     if "manifests.yaml" in block:
@@ -83,11 +84,11 @@ def test_no_file_uses_the_port_of_prometheus_for_camguard(path: Path) -> None:
 
 
 def test_gofmt_accepts_the_program_for_go() -> None:
-    if shutil.which("gofmt") is None:
+    gofmt = shutil.which("gofmt")
+    if gofmt is None:
         pytest.skip("Go is not installed")
-    done = subprocess.run(
-        ["gofmt", "-l", str(DEPLOY / "sdk" / "call.go")], capture_output=True, text=True, check=False
-    )
+    argv = [gofmt, "-l", str(DEPLOY / "sdk" / "call.go")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

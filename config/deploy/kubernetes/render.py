@@ -2,8 +2,8 @@
 
 usage: python render.py CONFIG > manifests.yaml
 
-CONFIG is a folder with bundle/ and catalog/, as `camguard init` writes it. A key of a ConfigMap holds no slash.
-So each policy is a key of its own, and the volume of the Deployment puts it into the folder policies/.
+CONFIG is a folder with bundle/ and catalog/, as `camguard init` writes it. A key of a ConfigMap holds no
+slash. So each policy is a key of its own, and the volume of the Deployment puts it into the folder policies/.
 """
 
 from __future__ import annotations

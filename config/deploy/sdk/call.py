@@ -3,8 +3,8 @@
 usage: python call.py [ACTION]
 
 The SDK: pip install tencentcloud-sdk-python-common. The environment names the key (TENCENTCLOUD_SECRET_ID,
-TENCENTCLOUD_SECRET_KEY), the host of the gateway (CAMGUARD_HOST, for example aiart.gateway.example) and, if the
-gateway's certificate is of a private authority, its file (CAMGUARD_CA). A test runs this program through
+TENCENTCLOUD_SECRET_KEY), the host of the gateway (CAMGUARD_HOST, for example aiart.gateway.example) and, if
+the gateway's certificate is of a private authority, its file (CAMGUARD_CA). A test runs this program through
 nginx.
 """
 
