@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,6 +77,15 @@ def test_the_image_holds_no_key_and_what_it_copies_exists() -> None:
     assert "config/keys.json" not in sources
     ours = [each.words for each in instructions() if each.name == "COPY" and each.stage == 1]
     assert ours == [["--from=build", "/opt/camguard", "/opt/camguard"]]
+
+
+def test_the_image_is_built_from_all_that_the_wheel_includes() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    files = [project["project"]["readme"], *project["project"]["license-files"], *wheel["packages"]]
+    needed = {"pyproject.toml", *files, *wheel["force-include"]}
+    copied = [each.words[:-1] for each in instructions() if each.name == "COPY" and each.stage == 0]
+    assert {source for words in copied for source in words} == needed
 
 
 def test_the_image_exposes_the_ports_of_the_settings() -> None:
