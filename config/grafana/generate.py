@@ -293,9 +293,10 @@ CHANGES = [
         "Now",
         [
             _stat(
-                "Last poll successful",
-                "1 if every instance could read its policies at the last poll.",
-                f"min (camguard_policy_last_reload_successful{{{ALL}}})",
+                "Failed last polls of policies",
+                "Instances that could not use their policies at the last poll and keep the last good bundle.",
+                f"sum (1 - camguard_policy_last_reload_successful{{{ALL}}})",
+                red_from=1,
             ),
             _stat("Policies unconfirmed for", "Of the worst instance.", _AGE, "s", red_from=600),
             _stat(
@@ -305,9 +306,10 @@ CHANGES = [
                 "s",
             ),
             _stat(
-                "Last reading of keys successful",
-                "1 if every instance could read its keys file at the last poll.",
-                f"min (camguard_keys_last_reload_successful{{{ALL}}})",
+                "Failed last polls of keys",
+                "Instances that could not use their keys file at the last poll and keep the last good keys.",
+                f"sum (1 - camguard_keys_last_reload_successful{{{ALL}}})",
+                red_from=1,
             ),
             _stat("Keys unconfirmed for", "Of the worst instance.", _KEYS_AGE, "s", red_from=600),
             _stat("Statements", "In the active bundle.", f"max (camguard_policy_statements{{{ALL}}})"),
@@ -353,7 +355,7 @@ CHANGES = [
             ),
             Panel(
                 "Keys by state",
-                "A fall of enabled keys at no change of yours is a keys file that lost entries.",
+                "If enabled keys fall without a change of yours, the keys file has lost entries.",
                 [Query(f"max by (state) (camguard_keys{{{ALL}}})", "{{state}}")],
             ),
         ],
@@ -392,9 +394,9 @@ CHANGES = [
                 "Zero in both for a day of usual traffic is what to see before a promotion.",
                 [
                     Query(
-                        "sum by (result, access) (increase(camguard_shadow_comparisons_total"
+                        "sum by (result) (increase(camguard_shadow_comparisons_total"
                         f'{{{ALL}, result=~"newly_denied|newly_allowed|error"}}[1h]))',
-                        "{{result}} {{access}}",
+                        "{{result}}",
                     )
                 ],
             ),
@@ -420,11 +422,9 @@ INSTANCE = [
             ),
             Panel(
                 "Open files",
-                "Connections, mostly; beside the limit of the system.",
-                [
-                    Query(f"process_open_fds{{{ALL}}}", "open {{instance}}"),
-                    Query(f"process_max_fds{{{ALL}}}", "limit {{instance}}"),
-                ],
+                "Connections, mostly, as a share of the limit of the system.",
+                [Query(f"process_open_fds{{{ALL}}} / process_max_fds{{{ALL}}}", "{{instance}}")],
+                unit="percentunit",
             ),
         ],
     ),
