@@ -39,8 +39,7 @@ class Answers:
     """
 
     def __init__(self, listeners: Iterable[str], services: Callable[[], AbstractSet[str]]) -> None:
-        self._listeners = frozenset(listeners)
-        self._responses = zeros(product(self._listeners, RESPONSE))
+        self._responses = {listener: dict.fromkeys(RESPONSE, 0) for listener in listeners}
         self._services = services
         self._timed: dict[str, list[float]] = {}
         self._replies: Counter[Labels] = Counter()
@@ -63,8 +62,12 @@ class Answers:
             answer = "refusal"
         else:
             return
-        listener = record.listener if record.listener in self._listeners else UNKNOWN
-        self._responses[listener, answer] += 1
+        try:
+            self._responses[record.listener][answer] += 1
+        except KeyError:  # another listener, or a status that is none
+            listener = record.listener if record.listener in self._responses else UNKNOWN
+            counts = self._responses.setdefault(listener, dict.fromkeys(RESPONSE, 0))
+            counts[answer] = counts.get(answer, 0) + 1
 
     def upstream(self, service: str, status: int, seconds: float) -> None:
         """Count one request that its upstream answered. seconds: from sending to the end of the answer."""
@@ -91,7 +94,11 @@ class Answers:
         replies = {**zeros(product(timed, CODE_CLASS)), **self._replies.copy()}
         errors = {**zeros(product(timed, UPSTREAM_ERROR)), **self._errors.copy()}
         return {
-            "camguard_responses_total": self._responses.copy(),
+            "camguard_responses_total": {
+                (listener, answer): count
+                for listener, counts in self._responses.copy().items()
+                for answer, count in counts.copy().items()
+            },
             "camguard_upstream_duration_seconds": histograms(timed),
             "camguard_upstream_responses_total": replies,
             "camguard_upstream_errors_total": errors,
