@@ -28,8 +28,8 @@ pytest.importorskip("aiohttp", reason="the gateway needs the extra `serve`")
 pytestmark = pytest.mark.heavy
 
 ALERTS = set(re.findall(r"alert: (\w+)", RULES.read_text(encoding="utf-8")))
-# A gateway that fails for a header, whose clock is ten minutes behind but for 15 seconds, and whose stderr
-# nobody reads soon after its start.
+# A gateway that fails for a header; whose clock is 585 seconds behind, so that 600 seconds without a good
+# poll pass within 15; and whose stderr has no reader from four seconds after its start.
 FAULTY = """
 import os, threading, time
 now = time.time

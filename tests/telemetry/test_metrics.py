@@ -234,11 +234,11 @@ def test_with_many_services_series_of_upstreams_wait_for_their_first_call() -> N
 ANSWERS = [
     pytest.param(Reason.ALLOWED, 200, None, 200, "2xx", id="a reply"),
     pytest.param(Reason.ALLOWED, 302, None, 302, "3xx", id="a redirection"),
-    pytest.param(Reason.ALLOWED, 404, None, 404, "4xx", id="a reply that says no"),
+    pytest.param(Reason.ALLOWED, 404, None, 404, "4xx", id="a reply that refuses"),
     pytest.param(Reason.ALLOWED, 503, None, 503, "5xx", id="a failure of the upstream's own"),
     pytest.param(Reason.ALLOWED, 999, None, 999, "_unknown", id="a status that is none"),
     pytest.param(
-        Reason.ALLOWED, None, "timeout", 200, "error", id="an upstream that fails, told in an envelope"
+        Reason.ALLOWED, None, "timeout", 200, "error", id="an upstream that fails before its reply begins"
     ),
     pytest.param(Reason.ALLOWED, 200, "reply_incomplete", 200, "error", id="a reply that was cut"),
     pytest.param(Reason.ALLOWED, None, None, 200, "refusal", id="a call that was cut for its body"),

@@ -14,6 +14,7 @@ from camguard.cli import VERBS
 from camguard.engine.decision import Reason
 from camguard.settings import Settings
 from camguard.telemetry.exposition import FAMILIES
+from tests.scraping import DURATION, compressed
 
 FOLDER = Path(__file__).resolve().parents[2] / "config" / "prometheus"
 RULES = (FOLDER / "rules.yml").read_text(encoding="utf-8")
@@ -114,6 +115,16 @@ def test_every_verb_exists() -> None:
     used = set(re.findall(r"`camguard ([a-z]+)", RUNBOOKS + RULES))
     assert "lint" in used
     assert used <= verbs
+
+
+def test_the_rules_of_the_live_test_differ_from_those_that_are_shipped_in_durations_only() -> None:
+    short = compressed(RULES)
+    assert re.sub(r"\d+ms", "", short) == DURATION.sub(r"\1", RULES)
+    assert DURATION.search(short) is None
+    found = dict(zip(DURATION.findall(RULES), re.findall(r"\d+(?=ms)", short), strict=True))
+    assert found["for: ", "2", "m"] == "2000"
+    assert found["[", "1", "d"] == "1440000"
+    assert found["interval: ", "30", "s"] == "500"
 
 
 def test_prometheus_takes_the_configuration() -> None:
