@@ -89,7 +89,7 @@ class CamguardMiddleware:
                     self._advise(scope, record.decision)
                     await send_refusal(refused, send)
                 finally:  # a client that has left, or a server that ends, must not lose the record
-                    guard.conclude(record, None)
+                    guard.conclude(record, None, None, refused.status)
             elif guard.conclusions:
                 await self._conclude(record, onward, replayed, send)
             else:
@@ -117,8 +117,8 @@ class CamguardMiddleware:
             raise
         finally:
             error = None if whole else NO_REPLY if status is None else REPLY_INCOMPLETE
-            status = scope.get(UPSTREAM_KEY, status)
-            self._guard.conclude(record, status, scope.get(UPSTREAM_ERROR_KEY, error))
+            upstream = scope.get(UPSTREAM_KEY, status)
+            self._guard.conclude(record, upstream, scope.get(UPSTREAM_ERROR_KEY, error), status)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what is no request: the application's own start and end. All else is refused."""

@@ -123,7 +123,9 @@ def assemble(
             authentication,
             candidate=candidate,
             observers=(metrics.observe,),
-            conclusions=(log.conclude,) if log.enabled else (),
+            conclusions=(metrics.answers.conclude, log.conclude)
+            if log.enabled
+            else (metrics.answers.conclude,),
             listener=listener,
             drains=drains,
             clock=clock,

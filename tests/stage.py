@@ -280,7 +280,7 @@ class Reply:
     sent: list[dict[str, Any]]
     reached: list[tuple[dict[str, Any], list[dict[str, Any]]]]
     records: list[Record]
-    concluded: list[tuple[Record, int | None, str | None]]
+    concluded: list[tuple[Record, int | None, str | None, int | None]]
     guard: Guard
 
     @property
@@ -322,7 +322,7 @@ class Play:
 
     def __init__(self, settings: Settings = SETTINGS, **parts: Any) -> None:
         self.records: list[Record] = []
-        self.concluded: list[tuple[Record, int | None, str | None]] = []
+        self.concluded: list[tuple[Record, int | None, str | None, int | None]] = []
         self.reached: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
         self.authentication = parts.pop("authentication", FixedCaller())
         observers = parts.pop("observers", ())

@@ -90,7 +90,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "settings": ("values", "model", "source", "load"),
     "telemetry": (
         *("record", "log_line", "decision_log", "process_log"),
-        *("exposition", "multiprocess", "metrics"),
+        *("exposition", "multiprocess", "answers", "metrics"),
     ),
     "gateway": (
         *("connection", "client", "parsing", "protocol", "server", "relay"),
@@ -275,6 +275,7 @@ TESTED_IN = {
     "policy/model": ("policy/test_document.py", "a policy is what reading a document returns"),
     "settings/model": ("settings/test_load.py", "settings are what loading returns"),
     "settings/values": ("settings/test_load.py", "values are read as part of a file"),
+    "telemetry/answers": ("telemetry/test_metrics.py", "answers are read off the metrics"),
     "telemetry/exposition": ("telemetry/test_metrics.py", "the metrics are read as they are exposed"),
     "telemetry/record": ("telemetry/test_log_line.py", "a record is tested with what writes it"),
 }

@@ -46,7 +46,7 @@ def test_parts_are_whole_before_they_start(folder: Path) -> None:
     assert parts.store.bundle is not None
     assert parts.guard is parts.guards["gateway"]
     assert parts.guards["authorizer"].listener == "authorizer"
-    assert parts.guard.conclusions == ()
+    assert parts.guard.conclusions == (parts.metrics.answers.conclude,)
     assert parts.candidate is None
     text = parts.metrics.render().decode()
     assert 'camguard_requests_in_flight{listener="gateway"} 0.0' in text
@@ -57,7 +57,7 @@ def test_parts_are_whole_before_they_start(folder: Path) -> None:
 
 def test_a_log_is_concluded_to_where_there_is_one(folder: Path) -> None:
     parts = assemble(settings(folder, decision_log__path="log"))
-    assert parts.guard.conclusions == (parts.log.conclude,)
+    assert parts.guard.conclusions == (parts.metrics.answers.conclude, parts.log.conclude)
 
 
 def test_a_candidate_is_held_beside(folder: Path) -> None:

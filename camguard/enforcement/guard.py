@@ -363,11 +363,13 @@ class Guard:
         self.in_flight -= 1
         self._bodies.kept -= outcome.body_bytes
 
-    def conclude(self, record: Record, status: int | None, error: str | None = None) -> None:
-        """Give the end of a request to the conclusions: status and failure as `Conclusion` names them."""
+    def conclude(
+        self, record: Record, status: int | None, error: str | None = None, answered: int | None = None
+    ) -> None:
+        """Give the end of a request to the conclusions, as `Conclusion` names it."""
         for conclude in self.conclusions:
             try:
-                conclude(record, status, error)
+                conclude(record, status, error, answered)
             except Exception as failure:  # noqa: BLE001 - the answer is on its way
                 self._failed(failure)
 

@@ -54,11 +54,11 @@ Failure = Kind | Literal["internal", "cut"]
 class UpstreamObserver(Protocol):
     """Receives the replies and errors of upstreams: the metrics."""
 
-    def upstream(self, service: str, seconds: float) -> None:
-        """Hear of one reply passed on whole. seconds: from sending to the reply's last byte."""
+    def upstream(self, service: str, status: int, seconds: float) -> None:
+        """Receive one reply passed on whole. seconds: from sending to the reply's last byte."""
 
     def upstream_error(self, service: str, kind: str) -> None:
-        """Hear of one failure, by its kind."""
+        """Receive one failure, by its kind."""
 
 
 class Relay:
@@ -86,11 +86,18 @@ class Relay:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one allowed request on."""
         service: str = scope[SERVICE_KEY]
-        key = service if service in self._origins or service in self._echoed else "default"
+        key = self._key(service)
         if key in self._echoed:
             await self._echo(scope, receive, send)
         else:
             await self._forward(self._origins[key], service, scope, receive, send)
+
+    def forwards(self, service: str) -> bool:
+        """Tell whether calls of a service go to an upstream of their own, not to the embedded echo."""
+        return self._key(service) in self._origins
+
+    def _key(self, service: str) -> str:
+        return service if service in self._origins or service in self._echoed else "default"
 
     async def _forward(self, origin: URL, service: str, scope: Scope, receive: Receive, send: Send) -> None:
         caller = Caller(receive)
@@ -114,6 +121,7 @@ class Relay:
                 if not caller.answered:  # the call may have been executed, and must not be repeated (T135)
                     caller.answered = True
                     self._observer.upstream_error(service, "internal")
+                    scope[UPSTREAM_ERROR_KEY] = "internal"
                     await self._fail(scope, "internal", send)
                 raise
             task.uncancel()
@@ -146,7 +154,7 @@ class Relay:
             except Exception as error:  # noqa: BLE001 - as above, while nothing was sent
                 failure = _unexpected("a reply could not be passed on", error)
             else:
-                self._observer.upstream(service, time.monotonic() - started)
+                self._observer.upstream(service, reply.status, time.monotonic() - started)
                 return
             finally:
                 reply.close()

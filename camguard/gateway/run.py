@@ -164,7 +164,8 @@ async def guarded_relay(settings: Settings, components: Components) -> AsyncIter
     )
     refuse = refuser(settings.enforcement.status_style)
     try:
-        relay = Relay(settings.upstream, client, echo, refuse, components.metrics)
+        relay = Relay(settings.upstream, client, echo, refuse, components.metrics.answers)
+        components.metrics.answers.follow_upstreams(relay.forwards)
         yield CamguardMiddleware(relay, guard=components.guards[LISTENER])
     finally:
         await client.close()

@@ -188,7 +188,11 @@ class DecisionLog:
         return self._sink is not None
 
     def conclude(
-        self, record: Record, upstream_status: int | None, upstream_error: str | None = None
+        self,
+        record: Record,
+        upstream_status: int | None,
+        upstream_error: str | None = None,
+        status: int | None = None,  # noqa: ARG002 - the log has no field for it
     ) -> None:
         """Queue one record, with the end of its request as `Conclusion` is given it."""
         allows, denials = self._allows, self._denials

@@ -8,6 +8,7 @@ Rule 3: several processes, or several guards in one registry, are shown as one: 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from types import MappingProxyType
@@ -35,6 +36,8 @@ KEY_STATE = ("enabled", "disabled", "expired")
 RELOAD = ("success", "unchanged", "failure")
 LOG_RESULT = ("written", "dropped", "error")
 SEVERITY = ("error", "warning", "style")
+CODE_CLASS = ("2xx", "3xx", "4xx", "5xx")  # of a status that an upstream or an application gave
+RESPONSE = (*CODE_CLASS, "refusal", "error")
 UPSTREAM_ERROR = ("connect", "timeout", "reset", "protocol", "truncated", "internal")
 
 DECISION_BOUNDS = (5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 1e-2, 5e-2)  # seconds
@@ -59,6 +62,11 @@ _FAMILIES = (
            "Requests by decision and reason."),
     Family("camguard_action_decisions_total", "counter", ("service", "action", "decision"),
            "Requests by action; an action without a counter of its own is 'other'."),
+    Family("camguard_denials_total", "counter", ("listener", "reason"),
+           "Denied requests by reason; every reason is there from the start."),
+    Family("camguard_responses_total", "counter", ("listener", "code_class"),
+           "Answers to callers: status class of upstream or application; 'refusal': camguard's own; 'error': "
+           "a reply that failed or was cut."),
     Family("camguard_decision_duration_seconds", "histogram", ("listener",),
            "Time from frozen headers to decision, body and signature included, upstream excluded.",
            bounds=DECISION_BOUNDS),
@@ -97,6 +105,8 @@ _FAMILIES = (
            "Lines of the process log (stderr) that were lost, because nobody read them fast enough."),
     Family("camguard_upstream_duration_seconds", "histogram", ("service",),
            "Time from sending a request upstream to its answer.", bounds=UPSTREAM_BOUNDS),
+    Family("camguard_upstream_responses_total", "counter", ("service", "code_class"),
+           "Replies of upstreams that were passed on whole, by status class."),
     Family("camguard_upstream_errors_total", "counter", ("service", "kind"),
            "Forwarded requests that failed, by kind of failure."),
     Family("camguard_build_info", "gauge", ("version", "python_version"),
@@ -117,6 +127,25 @@ class Timed(NamedTuple):
 Value: TypeAlias = float | Timed
 Snapshot: TypeAlias = Mapping[str, Mapping[Labels, Value]]  # family name -> label values -> value
 Source: TypeAlias = Callable[[], Snapshot]
+
+
+def zeros(labels: Iterable[Labels]) -> Counter[Labels]:
+    """Return a counter that has these labels from the start."""
+    return Counter(dict.fromkeys(labels, 0))
+
+
+def new_timed(bounds: tuple[float, ...]) -> list[float]:
+    """Return the counts of all buckets, the unbounded one included, and the sum of seconds at the end."""
+    return [0] * (len(bounds) + 1) + [0.0]
+
+
+def histograms(timed: Mapping[str, list[float]]) -> dict[Labels, Value]:
+    """Return what `new_timed` began, by label, as it stands now."""
+    found: dict[Labels, Value] = {}
+    for label, live in timed.items():
+        *counts, seconds = live.copy()
+        found[label,] = Timed(tuple(map(int, counts)), seconds)
+    return found
 
 
 def merge(snapshots: Iterable[Snapshot]) -> dict[str, dict[Labels, Value]]:

@@ -18,7 +18,7 @@ import platform
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from itertools import product
+from itertools import chain, product
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -31,6 +31,7 @@ from camguard.catalog.model import Access, Catalog
 from camguard.engine.decision import Decision, Reason
 from camguard.policy.patterns import star_match
 from camguard.request.rejection import Rejection
+from camguard.telemetry.answers import ZERO_SERVICES, Answers
 from camguard.telemetry.exposition import (
     CLIENT_IP,
     COMPARISON,
@@ -43,13 +44,13 @@ from camguard.telemetry.exposition import (
     SEVERITY,
     SIGNATURE,
     UNKNOWN,
-    UPSTREAM_BOUNDS,
-    UPSTREAM_ERROR,
     Labels,
     Snapshot,
-    Timed,
     Value,
     exposition_of,
+    histograms,
+    new_timed,
+    zeros,
 )
 from camguard.telemetry.multiprocess import multiprocess_enabled, process_exporter, render_all_processes
 from camguard.telemetry.process_log import lost_lines
@@ -57,11 +58,11 @@ from camguard.telemetry.record import Record
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4  # of `render`; every version of Prometheus reads it
 OWN_COUNTERS = 1000  # actions with a counter of their own
-ZERO_SERVICES = 64  # with more services, a series of decisions appears only with its first request
 REVISION_DIGITS = 12
 _OLD_REVISIONS = 16  # replaced revisions that are still shown, as 0
 _FAILED = (Reason.INTERNAL_ERROR, Reason.POLICY_UNAVAILABLE)
 _FIRST_REASONS = (Reason.ALLOWED, Reason.NO_ALLOW, Reason.EXPLICIT_DENY)
+_DENIALS = tuple(reason for reason in Reason if reason is not Reason.ALLOWED)
 
 ActionLabels = tuple[str, str, str]  # service, access, action or `other`
 
@@ -129,16 +130,15 @@ class Metrics:
         self._calls: dict[tuple[str, str, str], int] = {}  # listener, key of _Catalog.actions, reason
         self._checks: dict[tuple[str | None, str | None], int] = {}  # client_ip, signature
         self._checks |= dict.fromkeys(product((*CLIENT_IP, None), (*SIGNATURE, None)), 0)
-        self._timed = {listener: _new_timed(DECISION_BOUNDS) for listener in listeners}
-        self._compared = _zeros(product(COMPARISON, (*Access, UNKNOWN)))
-        self._upstream: dict[str, list[float]] = {}
-        self._upstream_errors: Counter[Labels] = Counter()
+        self._timed = {listener: new_timed(DECISION_BOUNDS) for listener in listeners}
+        self._compared = zeros(product(COMPARISON, (*Access, UNKNOWN)))
         self._in_flight: tuple[tuple[str, Callable[[], int]], ...] = ()
         self._waiting: tuple[tuple[str, Callable[[], int]], ...] = ()
         self._log: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
         self._keys: Callable[[], KeysState] | None = None
         self._policy = _Policy()
         self._catalog = _Catalog()
+        self.answers = Answers(self._timed, lambda: self._catalog.services)
         if catalog is not None:
             self._add_catalog(catalog)
         self._exporter = process_exporter() if multiprocess_enabled() else None
@@ -178,7 +178,7 @@ class Metrics:
     def _count_first(self, record: Record) -> list[float]:
         """Count the first request of its kind, or one for an action that no catalog lists."""
         listener = record.listener if record.listener in self._timed else UNKNOWN
-        timed = self._timed.setdefault(listener, _new_timed(DECISION_BOUNDS))
+        timed = self._timed.setdefault(listener, new_timed(DECISION_BOUNDS))
         names = [f"{record.service}:"]
         if record.entry is not None:
             names = [record.entry.id, f"{record.entry.service}:"]
@@ -196,18 +196,6 @@ class Metrics:
             result = "newly_allowed" if candidate else "newly_denied"
         access = record.entry.access.value if record.entry is not None else UNKNOWN
         self._compared[result, access] += 1
-
-    def upstream(self, service: str, seconds: float) -> None:
-        """Count one request that its upstream answered. seconds: from sending to the end of the answer."""
-        label = service if service in self._catalog.services else UNKNOWN
-        timed = self._upstream.setdefault(label, _new_timed(UPSTREAM_BOUNDS))
-        timed[bisect_left(UPSTREAM_BOUNDS, seconds)] += 1
-        timed[-1] += seconds
-
-    def upstream_error(self, service: str, kind: str) -> None:
-        """Count one request whose upstream failed. kind: one of UPSTREAM_ERROR."""
-        label = service if service in self._catalog.services else UNKNOWN
-        self._upstream_errors[label, kind if kind in UPSTREAM_ERROR else UNKNOWN] += 1
 
     # Per reload, start, stop and scrape.
 
@@ -288,42 +276,48 @@ class Metrics:
 
     def snapshot(self) -> Snapshot:
         """Return the current numbers. Any thread may call it while requests are counted."""
-        return {**self._of_requests(), **self._of_policy(), **self._of_keys()}
+        return {**self._of_requests(), **self.answers.snapshot(), **self._of_policy(), **self._of_keys()}
 
     def _of_requests(self) -> Snapshot:
-        calls, timed, upstream = self._calls.copy(), self._timed.copy(), self._upstream.copy()
+        calls, timed = self._calls.copy(), self._timed.copy()
         catalog = self._catalog  # read after the copies, so that it has every action that they count
-        decisions: Counter[Labels] = _zeros(
+        shown = catalog.services if len(catalog.services) <= ZERO_SERVICES else ()
+        decisions: Counter[Labels] = zeros(
             (listener, service, access, _decision(reason), reason.value)
-            for listener, (service, access), reason in product(timed, catalog.accesses, _FIRST_REASONS)
+            for listener, (service, access), reason in chain(
+                product(timed, catalog.accesses, _FIRST_REASONS),
+                # An alert counts calls of unlisted actions by service; such a call has no access.
+                product(timed, ((each, UNKNOWN) for each in shown), (Reason.ACTION_UNKNOWN,)),
+            )
         )
+        denials = zeros((listener, reason.value) for listener, reason in product(timed, _DENIALS))
         actions: Counter[Labels] = Counter()
         for (listener, action_id, reason), count in calls.items():
             service, access, action = catalog.actions[action_id]
             decisions[listener, service, access, _decision(reason), str(reason)] += count
             actions[service, action, _decision(reason)] += count
-        methods, results = _zeros(product(CLIENT_IP)), _zeros(product(SIGNATURE))
+            if reason != Reason.ALLOWED:
+                denials[listener, str(reason)] += count
+        methods, results = zeros(product(CLIENT_IP)), zeros(product(SIGNATURE))
         for (client_ip, signature), count in self._checks.copy().items():
             for numbers, word in ((methods, client_ip), (results, signature)):
                 if word is not None and (count or word != UNKNOWN):
                     numbers[word,] += count
-        in_flight, waiting = _zeros(product(timed)), _zeros(product(timed))
+        in_flight, waiting = zeros(product(timed)), zeros(product(timed))
         for numbers, followed in ((in_flight, self._in_flight), (waiting, self._waiting)):
             for listener, current in followed:
                 numbers[listener,] += current()
-        no_errors = _zeros(product(upstream, UPSTREAM_ERROR))
         return {
             "camguard_decisions_total": decisions,
             "camguard_action_decisions_total": actions,
-            "camguard_decision_duration_seconds": _histograms(timed),
+            "camguard_denials_total": denials,
+            "camguard_decision_duration_seconds": histograms(timed),
             "camguard_requests_in_flight": in_flight,
             "camguard_requests_waiting": waiting,
             "camguard_client_ip_total": methods,
             "camguard_signature_checks_total": results,
             "camguard_shadow_comparisons_total": self._compared.copy(),
             "camguard_decision_log_records_total": dict(zip(product(LOG_RESULT), self._log(), strict=True)),
-            "camguard_upstream_duration_seconds": _histograms(upstream),
-            "camguard_upstream_errors_total": {**no_errors, **self._upstream_errors.copy()},
         }
 
     def _of_keys(self) -> Snapshot:
@@ -366,20 +360,3 @@ class Metrics:
 
 def _decision(reason: str) -> str:
     return "allow" if reason == Reason.ALLOWED else "deny"
-
-
-def _zeros(labels: Iterable[Labels]) -> Counter[Labels]:
-    return Counter(dict.fromkeys(labels, 0))
-
-
-def _new_timed(bounds: tuple[float, ...]) -> list[float]:
-    """Return the counts of all buckets, the unbounded one included, and the sum of seconds at the end."""
-    return [0] * (len(bounds) + 1) + [0.0]
-
-
-def _histograms(timed: Mapping[str, list[float]]) -> dict[Labels, Value]:
-    found: dict[Labels, Value] = {}
-    for label, live in timed.items():
-        *counts, seconds = live.copy()
-        found[label,] = Timed(tuple(map(int, counts)), seconds)
-    return found

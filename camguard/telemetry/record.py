@@ -49,8 +49,9 @@ class Record(NamedTuple):
 
 Observer = Callable[[Record], None]  # called once per request, right after the decision
 
-# Called after the answer, with the status that the upstream or the application gave and the caller got, and
-# with the failure behind the decision: None, a kind of upstream error, or REPLY_INCOMPLETE (T130).
-Conclusion = Callable[[Record, int | None, str | None], None]
+# Called after the answer, with the status that the upstream or the application gave and the caller got, with
+# the failure behind the decision (None, a kind of upstream error, or REPLY_INCOMPLETE; T130), and with the
+# status that the caller got from whomever: None if no answer began.
+Conclusion = Callable[[Record, int | None, str | None, int | None], None]
 REPLY_INCOMPLETE: Final = "reply_incomplete"  # a part of the reply was sent, and the rest is missing
 NO_REPLY: Final = "internal"  # the application, or camguard itself, failed before it sent anything

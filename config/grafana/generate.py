@@ -121,6 +121,15 @@ _LOG = Panel(
     ],
     unit="cps",
 )
+_ANSWERS = Panel(
+    "Answers by what callers got",
+    "2xx to 5xx: replies of upstream or application. refusal: written by camguard. error: failed or cut.",
+    [_by("camguard_responses_total", ALL, "code_class")],
+    unit="reqps",
+    stacked=True,
+)
+_FAILED = f'{ALL}, code_class=~"error|5xx"'
+_KEYS_AGE = f"time() - min (camguard_keys_last_success_timestamp_seconds{{{ALL}}})"
 _BY_POLICY = 'reason=~"no_allow|explicit_deny|undetermined_deny|layer_limit"'
 _AGE = f"time() - min (camguard_policy_last_success_timestamp_seconds{{{ALL}}})"
 
@@ -155,9 +164,15 @@ OVERVIEW = [
                 red_from=600,
             ),
             _stat(
+                "Policy errors",
+                "Findings of severity error in the active bundle, of the worst instance. See camguard lint.",
+                f'max (camguard_policy_findings{{{ALL}, severity="error"}})',
+                red_from=1,
+            ),
+            _stat(
                 "Internal errors",
                 "Requests in the last hour that were refused because a decision failed.",
-                f'sum (increase(camguard_decisions_total{{{ALL}, reason="internal_error"}}[1h]))',
+                f'sum (increase(camguard_denials_total{{{ALL}, reason="internal_error"}}[1h]))',
                 red_from=1,
             ),
         ],
@@ -205,15 +220,40 @@ OVERVIEW = [
             Panel(
                 "Decisions per second by access",
                 "Read, write, list and other, as the catalog lists the action.",
-                [_by(DECISIONS, SERVICE, "access", "decision")],
+                [_by(DECISIONS, SERVICE, "access")],
                 unit="reqps",
             ),
         ],
     ),
     Row(
-        "Time",
+        "Answers",
         [
+            _ANSWERS,
+            Panel(
+                "Share of failed answers",
+                "Errors and replies with 5xx of all answers. Refusals are no failures.",
+                [
+                    Query(
+                        f"{_rate('camguard_responses_total', _FAILED)}"
+                        f" / {_rate('camguard_responses_total', ALL)}",
+                        "failed",
+                    )
+                ],
+                unit="percentunit",
+            ),
             _DECISION_TIME,
+        ],
+    ),
+    Row(
+        "Upstream",
+        [
+            Panel(
+                "Replies of the upstream by status class",
+                "As they are passed on. The vendor's API answers most errors with 200 and an envelope.",
+                [_by("camguard_upstream_responses_total", SERVICE, "code_class")],
+                unit="reqps",
+                stacked=True,
+            ),
             Panel(
                 "Time of the upstream",
                 "From sending a request to the end of its answer.",
@@ -223,7 +263,7 @@ OVERVIEW = [
             Panel(
                 "Failures of the upstream",
                 "Forwarded requests per second that got no complete answer. Nothing is sent twice.",
-                [_by("camguard_upstream_errors_total", SERVICE, "service", "kind")],
+                [_by("camguard_upstream_errors_total", SERVICE, "kind")],
                 unit="reqps",
             ),
         ],
@@ -253,9 +293,10 @@ CHANGES = [
         "Now",
         [
             _stat(
-                "Last poll successful",
-                "1 if every instance could read its policies at the last poll.",
-                f"min (camguard_policy_last_reload_successful{{{ALL}}})",
+                "Failed last polls of policies",
+                "Instances that could not use their policies at the last poll and keep the last good bundle.",
+                f"sum (1 - camguard_policy_last_reload_successful{{{ALL}}})",
+                red_from=1,
             ),
             _stat("Policies unconfirmed for", "Of the worst instance.", _AGE, "s", red_from=600),
             _stat(
@@ -264,6 +305,13 @@ CHANGES = [
                 f"time() - max (camguard_policy_activation_timestamp_seconds{{{ALL}}})",
                 "s",
             ),
+            _stat(
+                "Failed last polls of keys",
+                "Instances that could not use their keys file at the last poll and keep the last good keys.",
+                f"sum (1 - camguard_keys_last_reload_successful{{{ALL}}})",
+                red_from=1,
+            ),
+            _stat("Keys unconfirmed for", "Of the worst instance.", _KEYS_AGE, "s", red_from=600),
             _stat("Statements", "In the active bundle.", f"max (camguard_policy_statements{{{ALL}}})"),
             _stat("Principals", "In the active bundle.", f"max (camguard_policy_principals{{{ALL}}})"),
             _stat("Actions", "In the catalog.", f"max (camguard_catalog_actions{{{ALL}}})"),
@@ -289,6 +337,26 @@ CHANGES = [
                 "A failure keeps the last good bundle; the process log lists its problems.",
                 [_by("camguard_policy_reloads_total", ALL, "result")],
                 unit="cps",
+            ),
+        ],
+    ),
+    Row(
+        "Findings and keys",
+        [
+            Panel(
+                "Findings by severity",
+                "In the active bundle, without those that its lint.toml accepts. Of the worst instance.",
+                [
+                    Query(
+                        f"max by (severity) (camguard_policy_findings{{{ALL}}})",
+                        "{{severity}}",
+                    )
+                ],
+            ),
+            Panel(
+                "Keys by state",
+                "If enabled keys fall without a change of yours, the keys file has lost entries.",
+                [Query(f"max by (state) (camguard_keys{{{ALL}}})", "{{state}}")],
             ),
         ],
     ),
@@ -326,9 +394,9 @@ CHANGES = [
                 "Zero in both for a day of usual traffic is what to see before a promotion.",
                 [
                     Query(
-                        "sum by (result, access) (increase(camguard_shadow_comparisons_total"
+                        "sum by (result) (increase(camguard_shadow_comparisons_total"
                         f'{{{ALL}, result=~"newly_denied|newly_allowed|error"}}[1h]))',
-                        "{{result}} {{access}}",
+                        "{{result}}",
                     )
                 ],
             ),
@@ -337,7 +405,7 @@ CHANGES = [
 ]
 
 INSTANCE = [
-    Row("Requests", [_DECISION_RATE, _DECISION_TIME, _IN_FLIGHT]),
+    Row("Requests", [_DECISION_RATE, _ANSWERS, _DECISION_TIME, _IN_FLIGHT]),
     Row(
         "Process",
         [
@@ -354,11 +422,9 @@ INSTANCE = [
             ),
             Panel(
                 "Open files",
-                "Connections, mostly; beside the limit of the system.",
-                [
-                    Query(f"process_open_fds{{{ALL}}}", "open {{instance}}"),
-                    Query(f"process_max_fds{{{ALL}}}", "limit {{instance}}"),
-                ],
+                "Connections, mostly, as a share of the limit of the system.",
+                [Query(f"process_open_fds{{{ALL}}} / process_max_fds{{{ALL}}}", "{{instance}}")],
+                unit="percentunit",
             ),
         ],
     ),

@@ -161,11 +161,13 @@ class Heard:
 
     def __init__(self) -> None:
         self.replies: list[str] = []
+        self.statuses: list[int] = []
         self.errors: list[tuple[str, str]] = []
 
-    def upstream(self, service: str, seconds: float) -> None:
-        """Hear of a reply."""
+    def upstream(self, service: str, status: int, seconds: float) -> None:
+        """Receive a reply."""
         assert seconds >= 0
+        self.statuses.append(status)
         self.replies.append(service)
 
     def upstream_error(self, service: str, kind: str) -> None:

@@ -373,6 +373,7 @@ def test_a_connection_is_reused() -> None:
                 await ask(port, post())
             assert upstream.connections == 1
             assert heard.replies == ["aiart"] * 5
+            assert heard.statuses == [200] * 5
 
     play(scene())
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import threading
 import weakref
-from itertools import chain
+from itertools import chain, product
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, generate_latest
@@ -17,7 +17,8 @@ from camguard.catalog.model import Access
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.errors import SettingsError
-from camguard.telemetry.exposition import DECISION_BOUNDS, FAMILIES, SIGNATURE
+from camguard.telemetry.answers import ZERO_SERVICES
+from camguard.telemetry.exposition import DECISION_BOUNDS, FAMILIES, SIGNATURE, UPSTREAM_ERROR
 from camguard.telemetry.metrics import OWN_COUNTERS, KeysState, Metrics
 from tests.company import USER
 from tests.telemetry.samples import (
@@ -38,6 +39,8 @@ ACT = CATALOG.actions["aiart:Act0"]
 CONTRACT = [
     ("camguard_decisions_total", "counter", "listener service access decision reason"),
     ("camguard_action_decisions_total", "counter", "service action decision"),
+    ("camguard_denials_total", "counter", "listener reason"),
+    ("camguard_responses_total", "counter", "listener code_class"),
     ("camguard_decision_duration_seconds", "histogram", "listener"),
     ("camguard_requests_in_flight", "gauge", "listener"),
     ("camguard_requests_waiting", "gauge", "listener"),
@@ -61,6 +64,7 @@ CONTRACT = [
     ("camguard_decision_log_records_total", "counter", "result"),
     ("camguard_stderr_lost_lines_total", "counter", ""),
     ("camguard_upstream_duration_seconds", "histogram", "service"),
+    ("camguard_upstream_responses_total", "counter", "service code_class"),
     ("camguard_upstream_errors_total", "counter", "service kind"),
     ("camguard_build_info", "gauge", "version python_version"),
 ]
@@ -82,8 +86,8 @@ def busy() -> bytes:
         metrics.observe(record_of(ACT, listener="gateway", candidate=Decision(candidate)))
     metrics.policy(outcome_of("success", bundle_of(CATALOG, "ab" * 32)))
     metrics.policy(outcome_of("failure"))
-    metrics.upstream("aiart", 0.1)
-    metrics.upstream_error("aiart", "timeout")
+    metrics.answers.upstream("aiart", 200, 0.1)
+    metrics.answers.upstream_error("aiart", "timeout")
     metrics.follow_in_flight("gateway", lambda: 3)
     metrics.follow_waiting("gateway", lambda: 7)
     metrics.follow_log(lambda: (5, 2, 1))
@@ -168,19 +172,105 @@ def test_what_was_not_reached_is_not_counted() -> None:
     assert number_in(metrics.render(), "camguard_signature_checks_total") == 0
 
 
-def test_zeros_are_there_before_the_first_call() -> None:
+SERVICES = ("aiart", "cvm")
+# Every series that an alert or a ratio needs: name, and the values of its labels.
+ZEROS: list[tuple[str, dict[str, tuple[str, ...]]]] = [
+    ("camguard_decisions_total", {"service": SERVICES, "decision": ("allow", "deny")}),
+    ("camguard_decisions_total", {
+        "service": SERVICES, "access": ("_unknown",), "reason": ("action_unknown",),
+    }),
+    ("camguard_denials_total", {
+        "listener": ("middleware",), "reason": tuple(map(str, {*Reason} - {Reason.ALLOWED})),
+    }),
+    ("camguard_responses_total", {"code_class": ("2xx", "3xx", "4xx", "5xx", "refusal", "error")}),
+    ("camguard_decision_duration_seconds_count", {"listener": ("middleware",)}),
+    ("camguard_requests_in_flight", {"listener": ("middleware",)}),
+    ("camguard_client_ip_total", {"method": ("peer", "forwarded", "mapped", "invalid")}),
+    ("camguard_signature_checks_total", {"result": SIGNATURE}),
+    ("camguard_shadow_comparisons_total", {
+        "result": ("same", "newly_denied", "newly_allowed", "error"),
+        "access": (*map(str, Access), "_unknown"),
+    }),
+    ("camguard_policy_reloads_total", {"result": ("success", "unchanged", "failure")}),
+    ("camguard_policy_last_reload_successful", {}),
+    ("camguard_policy_findings", {"severity": ("error", "warning", "style")}),
+    ("camguard_decision_log_records_total", {"result": ("written", "dropped", "error")}),
+    ("camguard_stderr_lost_lines_total", {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "labels"), ZEROS, ids=[row[0] for row in ZEROS])
+def test_a_series_is_there_before_its_first_request(name: str, labels: dict[str, tuple[str, ...]]) -> None:
     shown = metrics_of().render()
-    for service, decision in (("aiart", "allow"), ("aiart", "deny"), ("cvm", "allow"), ("cvm", "deny")):
-        assert number_in(shown, "camguard_decisions_total", service=service, decision=decision) == 0
-    for result in ("success", "unchanged", "failure"):
-        assert number_in(shown, "camguard_policy_reloads_total", result=result) == 0
-    for result in ("written", "dropped", "error"):
-        assert number_in(shown, "camguard_decision_log_records_total", result=result) == 0
-    for result in SIGNATURE:
-        assert number_in(shown, "camguard_signature_checks_total", result=result) == 0
-    assert number_in(shown, "camguard_decision_duration_seconds_count", listener="middleware") == 0
-    assert number_in(shown, "camguard_requests_in_flight", listener="middleware") == 0
-    assert number_in(shown, "camguard_policy_last_reload_successful") == 0
+    for values in product(*labels.values()):
+        assert number_in(shown, name, **dict(zip(labels, values, strict=True))) == 0
+
+
+def test_series_of_upstreams_are_there_from_the_start_for_services_that_have_one() -> None:
+    metrics = metrics_of()
+    metrics.answers.follow_upstreams(lambda service: service == "aiart")
+    shown = metrics.render()
+    for answer in ("2xx", "3xx", "4xx", "5xx"):
+        labels = {"service": "aiart", "code_class": answer}
+        assert number_in(shown, "camguard_upstream_responses_total", **labels) == 0
+    for kind in UPSTREAM_ERROR:
+        assert number_in(shown, "camguard_upstream_errors_total", service="aiart", kind=kind) == 0
+    assert number_in(shown, "camguard_upstream_duration_seconds_count", service="aiart") == 0
+    services = {s.labels["service"] for s in samples_in(shown) if s.name.startswith("camguard_upstream")}
+    assert services == {"aiart"}
+
+
+def test_with_many_services_series_of_upstreams_wait_for_their_first_call() -> None:
+    catalog = catalog_of(**{f"s{at}": 1 for at in range(ZERO_SERVICES + 1)})
+    metrics = Metrics(CollectorRegistry(), catalog=catalog)
+    metrics.answers.follow_upstreams(lambda _: True)
+    assert b"camguard_upstream_errors_total{" not in metrics.render()
+    metrics.answers.upstream("s7", 404, 0.1)
+    labels = {"service": "s7", "code_class": "4xx"}
+    assert number_in(metrics.render(), "camguard_upstream_responses_total", **labels) == 1
+
+
+# decision, status and failure of the upstream, status of the answer, what is counted
+ANSWERS = [
+    pytest.param(Reason.ALLOWED, 200, None, 200, "2xx", id="a reply"),
+    pytest.param(Reason.ALLOWED, 302, None, 302, "3xx", id="a redirection"),
+    pytest.param(Reason.ALLOWED, 404, None, 404, "4xx", id="a reply that refuses"),
+    pytest.param(Reason.ALLOWED, 503, None, 503, "5xx", id="a failure of the upstream's own"),
+    pytest.param(Reason.ALLOWED, 999, None, 999, "_unknown", id="a status that is none"),
+    pytest.param(
+        Reason.ALLOWED, None, "timeout", 200, "error", id="an upstream that fails before its reply begins"
+    ),
+    pytest.param(Reason.ALLOWED, 200, "reply_incomplete", 200, "error", id="a reply that was cut"),
+    pytest.param(Reason.ALLOWED, None, None, 200, "refusal", id="a call that was cut for its body"),
+    pytest.param(Reason.NO_ALLOW, None, None, 200, "refusal", id="a refusal"),
+    pytest.param(Reason.NO_ALLOW, 200, None, 200, "2xx", id="a denial that shadow mode lets through"),
+    pytest.param(Reason.ALLOWED, None, None, None, None, id="a caller that left before its answer"),
+]
+
+
+@pytest.mark.parametrize(("reason", "upstream", "error", "status", "answer"), ANSWERS)
+def test_an_answer_counts_once_by_what_the_caller_got(
+    reason: Reason, upstream: int | None, error: str | None, status: int | None, answer: str | None
+) -> None:
+    metrics = metrics_of()
+    metrics.answers.conclude(record_of(ACT, reason), upstream, error, status)
+    shown = metrics.render()
+    assert number_in(shown, "camguard_responses_total") == (answer is not None)
+    if answer is not None:
+        labels = {"listener": "middleware", "code_class": answer}
+        assert number_in(shown, "camguard_responses_total", **labels) == 1
+
+
+def test_denials_by_reason_are_the_sum_of_denied_decisions() -> None:
+    metrics = metrics_of()
+    for entry in (ACT, None, CATALOG.actions["cvm:Act0"]):
+        for reason in Reason:
+            metrics.observe(record_of(entry, reason))
+    shown = metrics.render()
+    for reason in set(Reason) - {Reason.ALLOWED}:
+        assert number_in(shown, "camguard_denials_total", reason=reason.value) == 3
+        assert number_in(shown, "camguard_decisions_total", reason=reason.value) == 3
+    assert b'camguard_denials_total{listener="middleware",reason="allowed"}' not in shown
 
 
 # seconds, the first bucket that holds them
@@ -242,8 +332,10 @@ def test_no_word_of_a_caller_becomes_a_label(text: str) -> None:
     metrics.observe(record_of(action_of("aiart", text), Reason.NO_ALLOW, **texts))
     metrics.observe(record_of(action_of(text, text), Reason.NO_ALLOW, **texts))
     metrics.observe(record_of(ACT, listener=text, client_ip=text, signature=text))
-    metrics.upstream(text, 0.1)
-    metrics.upstream_error(text, text)
+    metrics.answers.upstream(text, 999, 0.1)
+    metrics.answers.upstream_error(text, text)
+    metrics.answers.conclude(record_of(ACT, listener=text), 999, None, 999)
+    metrics.answers.conclude(record_of(ACT), None, text, 200)
     shown = samples_in(metrics.render())
     added = {tuple(sample.labels.values()) for sample in shown} - before
     words = {*chain.from_iterable(added)}
@@ -386,10 +478,12 @@ def test_lookups_of_tables_never_fall() -> None:
 
 def test_an_upstream_in_numbers() -> None:
     metrics = metrics_of()
-    metrics.upstream("aiart", 0.2)
-    metrics.upstream_error("aiart", "reset")
+    metrics.answers.upstream("aiart", 503, 0.2)
+    metrics.answers.upstream_error("aiart", "reset")
     shown = metrics.render()
     assert number_in(shown, "camguard_upstream_duration_seconds_sum", service="aiart") == pytest.approx(0.2)
+    assert number_in(shown, "camguard_upstream_responses_total", service="aiart", code_class="5xx") == 1
+    assert number_in(shown, "camguard_upstream_responses_total", service="aiart", code_class="2xx") == 0
     assert number_in(shown, "camguard_upstream_errors_total", service="aiart", kind="reset") == 1
     assert number_in(shown, "camguard_upstream_errors_total", service="aiart", kind="connect") == 0
 
@@ -491,8 +585,9 @@ def test_reading_while_counting_loses_nothing() -> None:
         reader.start()
     for record in counted:
         metrics.observe(record)
-        metrics.upstream("a", 0.1)
-        metrics.upstream_error("a", "reset")
+        metrics.answers.upstream("a", 200, 0.1)
+        metrics.answers.conclude(record, 200, None, 200)
+        metrics.answers.upstream_error("a", "reset")
     metrics.policy(outcome_of("success", bundle_of(catalog_of(c=300), "ab" * 32)))
     done.set()
     for reader in readers:

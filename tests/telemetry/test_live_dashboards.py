@@ -1,0 +1,85 @@
+"""Every query of the dashboards is answered with data by a Prometheus that scrapes a gateway with traffic."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.running import running
+from tests.scraping import ROOT, RULES, eventually, free_port, scraping
+from tests.telemetry.callers import ELSEWHERE, Caller, signature, steadily, upstream
+
+pytest.importorskip("aiohttp", reason="the gateway needs the extra `serve`")
+
+pytestmark = pytest.mark.heavy
+
+# Rightly empty: there was no gateway an hour or a day ago.
+EMPTY = {"1h ago", "1d ago"}
+PREVIEW = "DASHBOARDS_PREVIEW"  # a file to which the test writes the page, for a look
+
+
+def company_day(caller: Caller) -> None:
+    """Send one call of each kind that the dashboards tell apart."""
+    caller.call()
+    caller.call("SetPayMode")
+    caller.call(x_forwarded_for=ELSEWHERE)
+    caller.call("NoSuchAction")
+    caller.call(x_forwarded_for="unknown")
+
+
+def test_every_query_is_answered_with_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "config" / "grafana")
+    preview = importlib.import_module("preview")
+    admin = free_port()
+    folder = tmp_path / "company"
+    shutil.copytree(ROOT / "config", folder, ignore=shutil.ignore_patterns("grafana", "prometheus"))
+    shutil.copy(folder / "keys.example.json", folder / "keys.json")
+    (folder / "keys.json").chmod(0o600)
+    shutil.copytree(folder / "bundle", folder / "candidate")
+    file = folder / "bundle" / "policies" / "aiart-season-2027.json"
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(upstream())
+        gateway = stack.enter_context(
+            running(
+                folder,
+                GATEWAY__ADMIN=f"127.0.0.1:{admin}",
+                DECISION_LOG__PATH=str(folder / "decisions.log"),
+                ENFORCEMENT__CANDIDATE=str(folder / "candidate"),
+                UPSTREAM__DEFAULT=server.url,
+            )
+        )
+        rules = RULES.read_text(encoding="utf-8")
+        prometheus = stack.enter_context(scraping(tmp_path / "prometheus", [admin], rules))
+        with steadily(gateway.calls, 5, company_day):
+            key = gateway.key("uin/100000000101")
+            caller = stack.enter_context(contextlib.closing(Caller(gateway.calls)))
+            for status in (200, 503, 0, 200):
+                server.status = status
+                for _ in range(5):
+                    caller.call(**signature(key))
+                    time.sleep(1)
+            policy = json.loads(file.read_text())
+            policy["statement"][0]["action"].append("aiart:NoSuchAction")
+            file.write_text(json.dumps(policy))
+            eventually(lambda: len(prometheus.query("camguard_policy_info")) == 2)
+            time.sleep(10)
+            panels = list(preview.answered(prometheus.url, rate_seconds=20))
+        empty = {
+            query.legend or each.panel.title
+            for each in panels
+            for query, series in each.series
+            if not any(line.points for line in series)
+        }
+        assert empty == EMPTY
+        page = preview.page(panels)
+        assert page.count("<article>") == len(panels)
+        assert "no data" not in page
+        if PREVIEW in os.environ:
+            Path(os.environ[PREVIEW]).write_text(page, encoding="utf-8")
