@@ -19,10 +19,10 @@ Rule 4: everything slow, also the freeing of a replaced bundle, happens in the p
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
@@ -37,6 +37,8 @@ SETTLE_SECONDS = 0.05  # between two readings that must agree
 BETWEEN_SECONDS = 0.5  # between two activations, so that many reloads in a row become one
 STOP_SECONDS = 2.0
 _READINGS = 40  # readings that may disagree; then the change waits for the next poll
+
+_LOGGER = logging.getLogger(__name__)
 
 Result = Literal["success", "unchanged", "failure"]
 
@@ -86,7 +88,7 @@ class Store:
         self._sleep = sleep
         self.failing = False  # whether the last poll failed
         self.fresh_until = inf  # monotonic time in seconds; later the bundle counts as stale
-        self._activated = float("-inf")
+        self._activated = self._polled = float("-inf")
         self._digest = ""
         self._refused: tuple[str, tuple[Problem, ...]] = ("", ())
         self._polling = threading.Lock()
@@ -102,6 +104,7 @@ class Store:
     def reload(self) -> ReloadOutcome:
         """Poll the source now, in this thread, and activate a new valid bundle. Raises nothing."""
         with self._polling:
+            self._polled = self._monotonic()
             try:
                 outcome = self._poll_once()
             except CamguardError as exc:
@@ -109,8 +112,10 @@ class Store:
             except Exception as exc:  # noqa: BLE001 - the active bundle stays after any failure
                 outcome = self._failure((Problem("bundle", "InternalError", f"{type(exc).__name__}: {exc}"),))
             for observe in self._observers:
-                with suppress(Exception):  # a failing observer must not end the polling
+                try:
                     observe(outcome)
+                except Exception:
+                    _LOGGER.exception("an observer of reloads failed; polling goes on")
             return outcome
 
     def _poll_once(self) -> ReloadOutcome:
@@ -166,9 +171,15 @@ class Store:
         return ReloadOutcome(result, self._clock(), revision, problems, self.bundle)
 
     def start(self) -> None:
-        """Begin to poll. The caller makes the first poll itself, by `reload`."""
+        """Begin to poll. The caller makes the first poll itself, by `reload`.
+
+        If that was longer ago than `poll_seconds`, polls in this thread at once: no call may be judged by
+        policies that were revoked while nobody polled.
+        """
         if self._thread is None:
             self._stopping = False
+            if self._monotonic() - self._polled > self._poll_seconds:
+                self.reload()
             self._thread = threading.Thread(target=self._poll, name="camguard-policy", daemon=True)
             self._thread.start()
 

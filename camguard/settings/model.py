@@ -30,6 +30,8 @@ IdentityMode = Literal["signature", "header", "either", "claimed"]
 ClientIpHeader = Literal["x-forwarded-for", "forwarded"]
 EnforcementMode = Literal["enforce", "shadow"]
 StatusStyle = Literal["sdk", "http"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["logfmt", "json"]
 
 _DAY = 86_400
 _MIB = 1 << 20
@@ -63,9 +65,13 @@ class PolicySettings:
 
 @dataclass(frozen=True, slots=True)
 class HostsSettings:
-    """The domains under which a host name names a service."""
+    """The domains under which a host name names a service, and the path for load balancers.
+
+    health_path: a raw path that camguard answers itself (T136); None where there is no such path.
+    """
 
     roots: tuple[str, ...] = setting(["tencentcloudapi.com"], values.domains)
+    health_path: str | None = setting("", values.health_path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +165,14 @@ class LimitsSettings:
     tables: int = setting(16_384, values.whole(1, 10_000_000))
 
 
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """How the gateway reports about itself on stderr. The middleware uses the log of its application."""
+
+    level: LogLevel = setting("info", values.choice(LogLevel))
+    format: LogFormat = setting("logfmt", values.choice(LogFormat))
+
+
 def default_upstream() -> Mapping[str, str]:
     """Return where calls are forwarded if the file has no section `upstream`."""
     return MappingProxyType({"default": "http://127.0.0.1:8081"})
@@ -182,6 +196,7 @@ class Settings:
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     upstream: Mapping[str, str] = field(default_factory=default_upstream)
     limits: LimitsSettings = field(default_factory=LimitsSettings)
+    log: LogSettings = field(default_factory=LogSettings)
 
     def effective(self) -> dict[str, dict[str, Any]]:
         """Return the values in force by section and key, as JSON can contain them, without secrets."""
