@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from starlette.applications import Starlette
@@ -35,8 +35,14 @@ def admin_app(middleware: CamguardMiddleware) -> ASGIApp:
     """Return an application with the metrics, the health and the readiness of a guarded application.
 
     It answers `/metrics`, `/-/healthy` and `/-/ready`, as the admin listener of the gateway does, and asks
-    for no password. Mount it beside the guarded application, or serve it on a port of its own in the same
-    process: `/metrics` shows the numbers of this process, or of all with `PROMETHEUS_MULTIPROC_DIR`.
+    for no password. Add it as a route or mount it beside the guarded application, or serve it on a port of
+    its own in the same process. `/metrics` shows the numbers of this process, or of all processes with
+    `PROMETHEUS_MULTIPROC_DIR`.
+
+    >>> from fastapi import FastAPI
+    >>> app = FastAPI()
+    >>> app.add_route("/metrics", admin_app(guarded))
+    >>> app.mount("/admin", admin_app(guarded))  # /admin/metrics, /admin/-/healthy, /admin/-/ready
 
     Raises SettingsError where the middleware was given `guard` instead of `config`.
     """
@@ -45,22 +51,20 @@ def admin_app(middleware: CamguardMiddleware) -> ASGIApp:
         problem = "takes a middleware that was given config; the owner of a guard has its metrics"
         raise SettingsError(Problem("admin_app", "SettingsError", problem))
 
-    @asynccontextmanager
-    async def lifespan(_: object) -> AsyncIterator[None]:
-        middleware.start()
-        yield
+    return _AdminApp(middleware.start, probe_routes(parts.metrics.render, parts.missing, parts.failing))
 
-    app = Starlette(
-        routes=probe_routes(parts.metrics.render, parts.missing, parts.failing), lifespan=lifespan
-    )
 
-    async def started(scope: Scope, receive: Receive, send: Send) -> None:
-        """Start what polls before the first answer, where no server has said that it starts."""
-        if scope["type"] == "http":
-            middleware.start()
-        await app(scope, receive, send)
+class _AdminApp(Starlette):
+    """An application that starts what polls before its first answer, where no server has said it starts."""
 
-    return started
+    def __init__(self, start: Callable[[], object], routes: Sequence[Route]) -> None:
+        super().__init__(routes=routes)
+        self._start = start
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope."""
+        self._start()
+        await super().__call__(scope, receive, send)
 
 
 def probe_routes(

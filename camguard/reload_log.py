@@ -57,7 +57,10 @@ def changes(kind: str, before: Mapping[str, object], after: Mapping[str, object]
 
 
 class _Loaded(NamedTuple):
-    """What is compared between two activations. policies: the digest of the file of each."""
+    """What is compared between two activations.
+
+    policies: the digest of the file of each. principals: the policies of all layers of each.
+    """
 
     policies: Mapping[str, bytes]
     principals: Mapping[str, object]
@@ -82,7 +85,10 @@ class ReloadLog:
         digests = {
             policy.id: sha256(content.files[policy.source]).digest() for policy in bundle.policies.values()
         }
-        self._next = _Loaded(digests, bundle.people.layers, bundle.catalog.actions)
+        layers = bundle.people.layers  # principals with the same policies share one object
+        attached = {each: (each.account, each.identity, each.boundary) for each in {*layers.values()}}
+        principals = {name: attached[each] for name, each in layers.items()}
+        self._next = _Loaded(digests, principals, bundle.catalog.actions)
 
     def __call__(self, outcome: ReloadOutcome) -> None:
         """Log one reload."""

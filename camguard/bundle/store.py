@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # at run time only an activation loads lint
 SETTLE_SECONDS = 0.05  # between two readings that must agree
 BETWEEN_SECONDS = 0.5  # between two activations, so that many reloads in a row become one
 STOP_SECONDS = 2.0
+CATCH_UP_SECONDS = 1.0  # that `start` waits for a poll after a pause
 _READINGS = 40  # readings that may disagree; then the change waits for the next poll
 
 _LOGGER = logging.getLogger(__name__)
@@ -88,7 +89,10 @@ class Store:
         self._sleep = sleep
         self.failing = False  # whether the last poll failed
         self.fresh_until = inf  # monotonic time in seconds; later the bundle counts as stale
-        self._activated = self._polled = float("-inf")
+        self._activated = -inf
+        self._polled = inf  # monotonic time of the last poll
+        self._before_pause: float | None = None  # `fresh_until`, while a poll after a pause is awaited
+        self._caught_up = threading.Event()
         self._digest = ""
         self._refused: tuple[str, tuple[Problem, ...]] = ("", ())
         self._polling = threading.Lock()
@@ -111,6 +115,11 @@ class Store:
                 outcome = self._failure(exc.problems)
             except Exception as exc:  # noqa: BLE001 - the active bundle stays after any failure
                 outcome = self._failure((Problem("bundle", "InternalError", f"{type(exc).__name__}: {exc}"),))
+            if self._before_pause is not None:
+                if outcome.result == "failure":  # the last good bundle stays, as after any failure
+                    self.fresh_until = self._before_pause
+                self._before_pause = None
+                self._caught_up.set()
             for observe in self._observers:
                 try:
                     observe(outcome)
@@ -173,15 +182,21 @@ class Store:
     def start(self) -> None:
         """Begin to poll. The caller makes the first poll itself, by `reload`.
 
-        If that was longer ago than `poll_seconds`, polls in this thread at once: no call may be judged by
-        policies that were revoked while nobody polled.
+        If that was longer ago than `poll_seconds`, the bundle counts as stale until it is polled again,
+        because it may have been revoked while nobody polled. Waits for that poll up to CATCH_UP_SECONDS.
         """
-        if self._thread is None:
-            self._stopping = False
-            if self._monotonic() - self._polled > self._poll_seconds:
-                self.reload()
-            self._thread = threading.Thread(target=self._poll, name="camguard-policy", daemon=True)
-            self._thread.start()
+        if self._thread is not None:
+            return
+        self._stopping = False
+        late = self._monotonic() - self._polled > self._poll_seconds
+        if late:
+            self._before_pause, self.fresh_until = self.fresh_until, -inf
+            self._caught_up.clear()
+            self._wake.set()
+        self._thread = threading.Thread(target=self._poll, name="camguard-policy", daemon=True)
+        self._thread.start()
+        if late:
+            self._caught_up.wait(CATCH_UP_SECONDS)
 
     def request(self) -> None:
         """Request a poll soon, from any thread or signal handler; many requests make one poll."""
