@@ -13,8 +13,8 @@ import pytest
 
 from camguard import Call
 from camguard.errors import SettingsError
-from camguard.settings import Settings, load_settings
 from camguard.reload_log import NAMED
+from camguard.settings import Settings, load_settings
 from camguard.wiring import assemble
 
 KEYS = {"AKIDEXAMPLE": {"secret_key": "EXAMPLE-SECRET-KEY-0000000000000", "principal": "uin/100000000101"}}

@@ -64,7 +64,8 @@ REFUSED = [
     pytest.param({"raw_path": None}, id="T136 a server that shows no raw path"),
     pytest.param({"root_path": "/healthz", "of": {"method": "POST", "lines": sdk()}},
                  id="T136 a mount at the path, whose root would be judged"),
-    pytest.param({"of": {"lines": (*BARE, (b"x-original-url", b"/healthz")), "target": "/x", "raw_path": b"/x"}},
+    pytest.param({"of": {"lines": (*BARE, (b"x-original-url", b"/healthz")), "target": "/x",
+                         "raw_path": b"/x"}},
                  id="T136 a path that a header reports"),
 ]  # fmt: skip
 
