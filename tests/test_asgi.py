@@ -165,5 +165,5 @@ def test_a_bundle_that_breaks_in_a_pause_leaves_the_last_good_one(config: Path) 
 
 def test_a_log_that_cannot_be_written_stops_the_start(config: Path) -> None:
     config.write_text(config.read_text().replace('path = ""', 'path = "missing/log"'))
-    with pytest.raises(SettingsError, match="decision_log.path: .*/missing/log cannot be written"):
+    with pytest.raises(SettingsError, match=r"decision_log.path: .*/missing/log cannot be written"):
         guarded(config)
