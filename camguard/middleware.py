@@ -1,7 +1,11 @@
 """The guard in front of an ASGI application: one line to add to any of them.
 
-Rule 1: `lifespan` passes, `http` is judged, everything else is refused (T56, T57).
+Rule 1: `lifespan` passes, `http` is judged, everything else is refused (T56, T57). Only `hosts.health_path`
+        is answered without a decision (T136).
 Rule 2: the application gets a scope and a `receive` that hold what was judged, or it is not called.
+Rule 3: what polls and writes starts with the server: by the lifespan of this application or of another one
+        (`lifespan`), or in the event loop in which the middleware is made. Else it starts with the first
+        request, before which policies and keys are read anew.
 """
 
 from __future__ import annotations
@@ -9,19 +13,23 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
 from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from camguard.enforcement.guard import Guard
+from camguard.enforcement.health_path import HealthPath
 from camguard.enforcement.outcome import UPSTREAM_ERROR_KEY, UPSTREAM_KEY
 from camguard.enforcement.server_setup import NO_ASYNCIO, SetupAdvice, under_asyncio
 from camguard.errors import Problem, SettingsError
 from camguard.request.head import new_request_id
 from camguard.request.rejection import Refusal, refusal, rejection
-from camguard.settings import Settings, load_settings
+from camguard.settings import Settings
+from camguard.settings.load import parse_settings
+from camguard.settings.source import SettingsSource, read_source
 from camguard.telemetry.record import NO_REPLY, REPLY_INCOMPLETE, Record
 from camguard.wiring import Components, assemble
 
@@ -35,39 +43,56 @@ class CamguardMiddleware:
     """Let a call through, or answer it with a refusal.
 
     config: camguard.toml, or settings. guard: instead of config, where the gateway built the parts, and
-    starts and stops them. registry: where metrics are shown, the process's own by default.
+    starts and stops them; `health` is then the path for load balancers. registry: where metrics are shown,
+    the process's own by default. components: the parts that were built from `config`, else None.
     An allowed request's scope carries `camguard.decision`, `camguard.service` and `camguard.record`.
 
     Raises SettingsError where settings or keys cannot be used. A bundle that cannot be used raises nothing:
     calls are refused until it is repaired. Under an event loop that is not asyncio the start is refused, or
     every call where the server says nothing of a start.
 
+    An application that is wrapped when its module is imported cannot be served with wrong settings, whatever
+    the server makes of lifespans. `app.add_middleware(CamguardMiddleware, config=…)` works too, but Starlette
+    makes a middleware so late that some servers go on without the application's start.
+
     >>> from starlette.applications import Starlette
-    >>> app = Starlette()
-    >>> app.add_middleware(CamguardMiddleware, config="config/camguard.toml")
+    >>> app = CamguardMiddleware(Starlette(), config="config/camguard.toml")
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - two ways to be built
         self,
         app: ASGIApp,
         config: str | os.PathLike[str] | Settings | None = None,
         *,
         guard: Guard | None = None,
+        health: HealthPath | None = None,
         clock: Callable[[], float] = time.time,
         registry: CollectorRegistry | None = None,
     ) -> None:
         if (config is None) == (guard is None):
             raise SettingsError(Problem("CamguardMiddleware", "SettingsError", "takes config or guard"))
         self.app = app
-        self._components: Components | None = None
+        self.components: Components | None = None
         self._started = guard is not None
+        self._advise = SetupAdvice()
         if guard is None:
             assert config is not None  # noqa: S101 - for mypy: one of the two is given
-            settings = config if isinstance(config, Settings) else load_settings(config)
-            self._components = assemble(settings, clock=clock, registry=registry or REGISTRY)
-            guard = self._components.guard
+            settings, source = _settings_of(config)
+            parts = assemble(settings, source=source, clock=clock, registry=registry or REGISTRY)
+            self.components = parts
+            guard = parts.guard
+            health = HealthPath(settings.hosts.health_path, lambda: not parts.missing())
+            with suppress(
+                RuntimeError
+            ):  # no event loop runs: a server imports applications before it has one
+                asyncio.get_running_loop().call_soon(self.start)
         self._guard = guard
-        self._advise = SetupAdvice()
+        self._health = health or HealthPath(None, lambda: False)
+
+    @property
+    def ready(self) -> bool:
+        """Whether calls can be judged now. False where only `guard` was given, because nobody knows then."""
+        return self._health.ready()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
@@ -75,7 +100,12 @@ class CamguardMiddleware:
             await self._other(scope, receive, send)
             return
         guard = self._guard
-        if not self._started and not self._start():
+        health = self._health
+        asked = health.raw is not None and scope.get("raw_path") == health.raw
+        if asked and await health.asks(scope, receive):
+            await health.answer(scope["method"], send, ready=self.start() and health.ready())
+            return
+        if not self._started and not self.start():
             await send_refusal(refusal(_UNAVAILABLE, new_request_id(), style=guard.style), send)
             return
         outcome = await guard.handle(scope, receive)
@@ -123,16 +153,14 @@ class CamguardMiddleware:
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what is no request: the application's own start and end. All else is refused."""
         if scope["type"] == "lifespan":
-            if not self._start():
+            if not self.start():
                 await receive()  # lifespan.startup
                 await send({"type": "lifespan.startup.failed", "message": NO_ASYNCIO})
                 return
             try:
                 await self.app(scope, receive, send)
             finally:
-                if self._components is not None:
-                    self._components.stop()
-                    self._started = False
+                self.stop()
         elif scope["type"] == "websocket":
             await self._refuse_websocket(scope, receive, send)
         else:
@@ -149,18 +177,46 @@ class CamguardMiddleware:
         await send({"type": f"{_DENIAL}.start", "status": 403, "headers": headers})
         await send({"type": f"{_DENIAL}.body", "body": answer.body})
 
-    def _start(self) -> bool:
-        """Start the parts once: with the application, or with the first request where no server says when.
+    @asynccontextmanager
+    async def lifespan(self, _app: object = None) -> AsyncIterator[None]:
+        """Start and stop the parts with the lifespan of another application, in which this one is mounted.
+
+        A server tells only the outermost application of its start: `FastAPI(lifespan=guarded.lifespan)`.
+        Raises RuntimeError under an event loop that is not asyncio.
+        """
+        if not self.start():
+            raise RuntimeError(NO_ASYNCIO)
+        try:
+            yield
+        finally:
+            self.stop()
+
+    def start(self) -> bool:
+        """Start to poll and to write decisions, once: where the server says nothing of its start.
 
         Return False, and start nothing, under an event loop that is not asyncio (T127).
         """
         if not self._started and not under_asyncio():
             self._advise.no_asyncio()
             return False
-        if self._components is not None and not self._started:
-            self._components.start()
+        if self.components is not None and not self._started:
+            self.components.start()
         self._started = True
         return True
+
+    def stop(self) -> None:
+        """Stop what `start` started, and write the decisions that wait. A later request starts it again."""
+        if self.components is not None and self._started:
+            self.components.stop()
+            self._started = False
+
+
+def _settings_of(config: str | os.PathLike[str] | Settings) -> tuple[Settings, SettingsSource | None]:
+    """Return the settings, and what they were read from. Raises SettingsError."""
+    if isinstance(config, Settings):
+        return config, None
+    source = read_source(config)
+    return parse_settings(source), source
 
 
 async def send_refusal(answer: Refusal, send: Send) -> None:

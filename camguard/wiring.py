@@ -9,15 +9,13 @@ Rule 2: components receive the clock and the metrics registry as arguments, and 
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
@@ -26,23 +24,16 @@ from camguard.authn.authenticator import authenticator
 from camguard.authn.key_store import KeyStore
 from camguard.bundle.load import Content, build_bundle, read_content
 from camguard.bundle.model import Bundle
-from camguard.bundle.store import ReloadObserver, ReloadOutcome, Store
+from camguard.bundle.store import ReloadObserver, Store
 from camguard.enforcement.guard import Guard
-from camguard.errors import CamguardError, Problem
-from camguard.printable import printable
+from camguard.reload_log import KeysLog, ReloadLog, SettingsWatch, log_watched
 from camguard.settings import Settings
 from camguard.settings.load import require_supported
-from camguard.telemetry.decision_log import DecisionLog
+from camguard.settings.source import SettingsSource
+from camguard.telemetry.decision_log import DecisionLog, require_writable
 from camguard.telemetry.metrics import KeysState, Metrics
 
-if TYPE_CHECKING:
-    from camguard.lint import GrantsNothing
-
 STOP_SECONDS = 4.0  # less than the time that the supervisor leaves its workers to end
-
-NAMED_ERRORS = 50  # findings that one activation logs by name
-
-_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -50,14 +41,17 @@ class Components:
     """The components that serve calls. They start and stop together.
 
     guards: by listener. keys: None if no signature is ever verified. candidate: None if there is none.
+    source: what the settings were read from; None if they are not watched for edits.
     """
 
+    settings: Settings
     guards: Mapping[str, Guard]
     store: Store
     candidate: Store | None
     keys: KeyStore | None
     metrics: Metrics
     log: DecisionLog
+    source: SettingsSource | None = None
 
     @property
     def guard(self) -> Guard:
@@ -66,11 +60,20 @@ class Components:
 
     def start(self) -> None:
         """Start to poll for changes and to write decisions."""
+        log_watched(self.settings, keys=self.keys, source=self.source)
         self.log.start()
         self.metrics.start()
         self.store.start()
         if self.candidate is not None:
             self.candidate.start()
+
+    def missing(self) -> list[str]:
+        """Return why calls cannot be judged now, as `missing` does."""
+        return missing(self.settings, self.store, self.keys)
+
+    def failing(self) -> list[str]:
+        """Return what could not be read anew, as `failing` does."""
+        return failing(self.store, self.keys)
 
     def stop(self) -> None:
         """Stop what `start` started, and write the decisions that wait. Blocks for at most `STOP_SECONDS`.
@@ -87,9 +90,30 @@ class Components:
         self.metrics.stop()
 
 
-def assemble(
+def missing(settings: Settings, store: Store, keys: KeyStore | None) -> list[str]:
+    """Return why calls cannot be judged now: `bundle`, `stale`, `keys`; empty when ready.
+
+    `keys`: each call must be signed, and the keys are older than `identity.keys_max_age_seconds`.
+    """
+    signed = settings.identity.mode in {"signature", "claimed"}
+    facts = {
+        "bundle": store.bundle is None,
+        "stale": store.stale,
+        "keys": signed and keys is not None and keys.stale,
+    }
+    return [name for name, true in facts.items() if true]
+
+
+def failing(store: Store, keys: KeyStore | None) -> list[str]:
+    """Return what could not be read anew, so that the last good one is in use: `bundle`, `keys`."""
+    facts = {"bundle": store.failing, "keys": keys is not None and bool(keys.problems)}
+    return [name for name, true in facts.items() if true]
+
+
+def assemble(  # noqa: PLR0913 - what a process adds to its settings
     settings: Settings,
     *,
+    source: SettingsSource | None = None,
     clock: Callable[[], float] = time.time,
     registry: CollectorRegistry | None = None,
     listeners: tuple[str, ...] = ("middleware",),
@@ -97,11 +121,13 @@ def assemble(
 ) -> Components:
     """Return the components that the settings describe, with the bundle loaded if it is valid.
 
+    source: what the settings were read from, to notice edits of it; None where another process does so.
     registry: where the metrics are exposed; None creates a registry. listeners: their names in metrics and in
     the decision log; each gets a guard. drains: as for `Guard`.
 
     Raises SettingsError.
     """
+    require_writable(settings.decision_log.path)
     metrics = Metrics(registry, listeners=listeners, actions=settings.metrics.actions, version=__version__)
     log = DecisionLog(settings.decision_log.path)
     metrics.follow_log(log.counts)
@@ -112,10 +138,10 @@ def assemble(
     authentication = authenticator(
         settings.identity, keys, partial(getattr, keys, "stale") if limited else None
     )
-    store = _open_store(settings, _bundle_folder(settings), keys, clock, (metrics.policy,))
+    store = _open_active_store(settings, keys, clock, source, metrics.policy)
     candidate = None
     if settings.enforcement.candidate is not None:
-        candidate = _open_store(settings, settings.enforcement.candidate, None, clock, ())
+        candidate = _open_store(settings, settings.enforcement.candidate, clock, (), name="candidate")
     guards = {
         listener: Guard(
             settings,
@@ -135,17 +161,20 @@ def assemble(
     for listener, guard in guards.items():
         metrics.follow_in_flight(listener, partial(getattr, guard, "in_flight"))
         metrics.follow_waiting(listener, partial(getattr, guard, "waiting"))
-    return Components(MappingProxyType(guards), store, candidate, keys, metrics, log)
+    return Components(settings, MappingProxyType(guards), store, candidate, keys, metrics, log, source)
 
 
-def open_store(settings: Settings) -> tuple[Store, KeyStore | None]:
+def open_store(settings: Settings, source: SettingsSource) -> tuple[Store, KeyStore | None]:
     """Return the store of the active bundle and the keys, for a process that judges no calls.
 
-    The process that supervises workers reports on bundle and keys, and needs no other component.
-    Raises SettingsError.
+    The process that supervises workers reports on bundle and keys, notices edits of the settings file, and
+    needs no other component. Raises SettingsError.
     """
+    require_writable(settings.decision_log.path)
     keys = _open_keys(settings, time.time)
-    return _open_store(settings, _bundle_folder(settings), keys, time.time, ()), keys
+    store = _open_active_store(settings, keys, time.time, source)
+    log_watched(settings, keys=keys, source=source)
+    return store, keys
 
 
 def _open_keys(settings: Settings, clock: Callable[[], float]) -> KeyStore | None:
@@ -165,23 +194,51 @@ def _bundle_folder(settings: Settings) -> Path:
     return Path(settings.policy.source)
 
 
-def _open_store(
+def _open_active_store(
     settings: Settings,
-    folder: Path,
     keys: KeyStore | None,
     clock: Callable[[], float],
-    observers: tuple[ReloadObserver, ...],
+    source: SettingsSource | None,
+    *observers: ReloadObserver,
 ) -> Store:
-    """Return a store that has polled its folder once."""
+    """Return the store of the active bundle. It polls the keys and the settings file, too."""
+    keys_log = None if keys is None else KeysLog(keys, settings.identity.keys_file)
+    watching: list[ReloadObserver] = [] if keys_log is None else [keys_log]
+    if source is not None:
+        watching.append(SettingsWatch(source, settings))
+
+    def poll_keys() -> None:
+        # Keys are polled together with policies: one interval for everything that can be revoked (T82).
+        if keys is not None and keys_log is not None:
+            keys_log.polled(keys.poll())
+
+    folder = _bundle_folder(settings)
+    return _open_store(settings, folder, clock, observers, watching=tuple(watching), before=poll_keys)
+
+
+def _open_store(  # noqa: PLR0913 - the source, the clock and the observers of a store
+    settings: Settings,
+    folder: Path,
+    clock: Callable[[], float],
+    observers: tuple[ReloadObserver, ...],
+    *,
+    name: str = "bundle",
+    watching: tuple[ReloadObserver, ...] = (),
+    before: Callable[[], None] = lambda: None,
+) -> Store:
+    """Return a store that has polled its folder once.
+
+    name: of the bundle in the log. watching: observers behind the one that logs the reload. before: called
+    before each reading.
+    """
+    log = ReloadLog(name, folder)
 
     def read() -> Content:
-        # Keys are polled together with policies: one interval for everything that can be revoked (T82).
-        if keys is not None:
-            _poll_keys(keys)
+        before()
         return read_content(folder, settings.catalog.path)
 
     def build(content: Content) -> Bundle:
-        return build_bundle(
+        bundle = build_bundle(
             content,
             ip_support=settings.enforcement.ip_support,
             unknown_action=settings.enforcement.unknown_action,
@@ -192,71 +249,16 @@ def _open_store(
             today=datetime.fromtimestamp(clock(), UTC).date(),
             aliases=settings.hosts.aliases,
         )
+        log.built(content, bundle)
+        return bundle
 
     store = Store(
         read,
         build,
         poll_seconds=settings.policy.poll_seconds,
         max_age_seconds=settings.policy.max_age_seconds,
-        observers=(*observers, _ReloadLog(folder)),
+        observers=(*observers, log, *watching),
         clock=clock,
     )
     store.reload()
     return store
-
-
-def _poll_keys(keys: KeyStore) -> None:
-    outcome = keys.poll()
-    if outcome.result == "failure":
-        effect = "the last good keys stay in use"
-        if outcome.dropped:
-            effect = f"{outcome.dropped} keys that the file does not hold any more are revoked, none is added"
-        _LOGGER.error("%s:\n%s", effect, CamguardError(*outcome.problems))
-    elif outcome.result == "success":
-        _LOGGER.info("keys were replaced")
-
-
-class _ReloadLog:
-    """Logs the outcome of each reload and the findings and idle policies of a new bundle, each once."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._problems: tuple[Problem, ...] = ()
-        self._idle: tuple[object, ...] = ()
-
-    def __call__(self, outcome: ReloadOutcome) -> None:
-        if outcome.problems and outcome.problems != self._problems:
-            stays = f"revision {outcome.revision[:12]} stays" if outcome.revision else "nothing is allowed"
-            _LOGGER.error("bundle %s: %s:\n%s", self._folder, stays, CamguardError(*outcome.problems))
-        elif outcome.result == "success":
-            _LOGGER.info("bundle %s: revision %s is in force", self._folder, outcome.revision[:12])
-            self._log_findings(outcome)
-            idle = outcome.bundle.granting_nothing if outcome.bundle else ()
-            if idle and idle != self._idle:
-                _LOGGER.warning("policies that can grant nothing here:\n%s", "\n".join(_table(idle)))
-            self._idle = idle
-        self._problems = outcome.problems
-
-    def _log_findings(self, outcome: ReloadOutcome) -> None:
-        """Log how many findings the bundle has, and the errors that this activation brought (DEC-55)."""
-        findings = outcome.bundle.findings if outcome.bundle else None
-        if findings is None or not (findings.open or findings.accepted):
-            return
-        counts = ", ".join(f"{name} {count}" for name, count in findings.counts().items())
-        if not outcome.new_errors:
-            _LOGGER.info("bundle %s: findings: %s", self._folder, counts)
-            return
-        lines = [f"{each.where}: {each.advice} [{each.code}]" for each in outcome.new_errors[:NAMED_ERRORS]]
-        if len(outcome.new_errors) > len(lines):
-            lines.append(
-                f"and {len(outcome.new_errors) - len(lines)} more; `camguard lint` lists all of them"
-            )
-        text = "bundle %s: findings: %s; errors that this activation brought:\n%s"
-        _LOGGER.warning(text, self._folder, counts, "\n".join(map(printable, lines)))
-
-
-def _table(idle: tuple[GrantsNothing, ...]) -> Iterator[str]:
-    # Imported here, because lint is loaded for an activation only.
-    from camguard.lint import table  # noqa: PLC0415
-
-    return table(idle)

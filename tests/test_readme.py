@@ -53,7 +53,7 @@ def run(code: str) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("checkout")
 def test_the_application(capsys: pytest.CaptureFixture[str]) -> None:
-    app = run(next(code for code in blocks("python") if "add_middleware" in code))["app"]
+    app = run(next(code for code in blocks("python") if "Starlette(" in code))["app"]
 
     async def ask(address: str) -> dict[str, Any]:
         transport = httpx.ASGITransport(app)

@@ -18,7 +18,7 @@ Rule 3: an unknown or disabled secret id costs what a known one costs (T81).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date
 from hashlib import sha256
@@ -91,17 +91,29 @@ def _signing_keys() -> BoundedCache[bytes, SigningKey]:
     return BoundedCache(longest=_LONGEST_CACHED)
 
 
+class KeyChanges(NamedTuple):
+    """How a key ring differs from an earlier one: secret ids, shortened as the log shows them.
+
+    disabled: entries that were in use, or not there, and are there and disabled. They are not in `removed`.
+    """
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+    disabled: tuple[str, ...]
+
+
 class KeyRing:
     """All access keys in use, by secret id, and the signing keys derived from them so far.
 
-    disabled: how many entries of the file are not in use.
+    disabled_ids: the secret ids of the entries of the file that are not in use.
     """
 
-    __slots__ = ("_access_keys", "_decoy_key", "_known_ids", "_unknown_ids", "disabled")
+    __slots__ = ("_access_keys", "_decoy_key", "_known_ids", "_unknown_ids", "disabled_ids")
 
-    def __init__(self, access_keys: Mapping[str, AccessKey], disabled: int = 0) -> None:
+    def __init__(self, access_keys: Mapping[str, AccessKey], disabled_ids: Collection[str] = ()) -> None:
         self._access_keys = {secret_id.encode(): key for secret_id, key in access_keys.items()}
-        self.disabled = disabled
+        self.disabled_ids = frozenset(disabled_ids)
         self._decoy_key = token_bytes(32)
         self._known_ids = _signing_keys()
         self._unknown_ids = _signing_keys()
@@ -110,7 +122,7 @@ class KeyRing:
         return len(self._access_keys)
 
     def __repr__(self) -> str:
-        return f"<KeyRing: {len(self)} in use, {self.disabled} disabled>"
+        return f"<KeyRing: {len(self)} in use, {len(self.disabled_ids)} disabled>"
 
     def find(self, secret_id: bytes) -> AccessKey | None:
         """Return the access key in use under that id; None where there is none, or it is disabled."""
@@ -124,7 +136,7 @@ class KeyRing:
         expired = sum(
             1 for key in self._access_keys.values() if key.expires is not None and now >= key.expires
         )
-        return {"enabled": len(self) - expired, "disabled": self.disabled, "expired": expired}
+        return {"enabled": len(self) - expired, "disabled": len(self.disabled_ids), "expired": expired}
 
     def kept_by(self, other: KeyRing) -> KeyRing:
         """Return the access keys that `other` holds in use just as this ring does."""
@@ -133,7 +145,21 @@ class KeyRing:
             for secret_id, key in self._access_keys.items()
             if (found := other.find(secret_id)) is not None and _same(key, found)
         }
-        return KeyRing(kept, other.disabled)
+        return KeyRing(kept, other.disabled_ids)
+
+    def owners(self) -> Iterator[tuple[str, str]]:
+        """Yield the shortened secret id and the principal of each access key in use."""
+        for key in self._access_keys.values():
+            yield key.label, key.principal
+
+    def changes_since(self, before: KeyRing) -> KeyChanges:
+        """Return how this ring differs from an earlier one."""
+        old = {key.secret_id: key for key in before._access_keys.values()}
+        new = {key.secret_id: key for key in self._access_keys.values()}
+        changed = {name for name in old.keys() & new.keys() if not _same(old[name], new[name])}
+        disabled = self.disabled_ids - before.disabled_ids
+        found = (new.keys() - old.keys(), old.keys() - new.keys() - disabled, changed, disabled)
+        return KeyChanges(*(tuple(map(shorten, sorted(names))) for names in found))
 
     def secret_of(self, access_key: AccessKey | None) -> bytes:
         """Return the secret of an access key, or the decoy for an unknown id."""
@@ -193,14 +219,14 @@ def parse_keys(raw: bytes, source: str) -> KeyRing:
     reader = ObjectReader(source, "KeysError")
     tree = read_json(raw, source, SettingsError, "KeysError")
     access_keys: dict[str, AccessKey] = {}
-    disabled = 0
+    disabled: set[str] = set()
     for secret_id, entry in reader.object(tree, "").items():
         at = child("", secret_id)
         if not SECRET_ID.fullmatch(secret_id):
             reader.wrong(at, f"a secret id has {SECRET_ID_RULE}")
         access_key = _read_access_key(secret_id, entry, at, reader)
         if access_key is None or entry.get("enabled", True) is False:
-            disabled += access_key is not None
+            disabled.update([secret_id] if access_key is not None else [])
         else:
             access_keys[secret_id] = access_key
     if reader.problems:

@@ -19,10 +19,10 @@ Rule 4: everything slow, also the freeing of a replaced bundle, happens in the p
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
@@ -36,7 +36,10 @@ if TYPE_CHECKING:  # at run time only an activation loads lint
 SETTLE_SECONDS = 0.05  # between two readings that must agree
 BETWEEN_SECONDS = 0.5  # between two activations, so that many reloads in a row become one
 STOP_SECONDS = 2.0
+CATCH_UP_SECONDS = 1.0  # that `start` waits for a poll after a pause
 _READINGS = 40  # readings that may disagree; then the change waits for the next poll
+
+_LOGGER = logging.getLogger(__name__)
 
 Result = Literal["success", "unchanged", "failure"]
 
@@ -86,7 +89,10 @@ class Store:
         self._sleep = sleep
         self.failing = False  # whether the last poll failed
         self.fresh_until = inf  # monotonic time in seconds; later the bundle counts as stale
-        self._activated = float("-inf")
+        self._activated = -inf
+        self._polled = inf  # monotonic time of the last poll
+        self._before_pause: float | None = None  # `fresh_until`, while a poll after a pause is awaited
+        self._caught_up = threading.Event()
         self._digest = ""
         self._refused: tuple[str, tuple[Problem, ...]] = ("", ())
         self._polling = threading.Lock()
@@ -102,15 +108,23 @@ class Store:
     def reload(self) -> ReloadOutcome:
         """Poll the source now, in this thread, and activate a new valid bundle. Raises nothing."""
         with self._polling:
+            self._polled = self._monotonic()
             try:
                 outcome = self._poll_once()
             except CamguardError as exc:
                 outcome = self._failure(exc.problems)
             except Exception as exc:  # noqa: BLE001 - the active bundle stays after any failure
                 outcome = self._failure((Problem("bundle", "InternalError", f"{type(exc).__name__}: {exc}"),))
+            if self._before_pause is not None:
+                if outcome.result == "failure":  # the last good bundle stays, as after any failure
+                    self.fresh_until = self._before_pause
+                self._before_pause = None
+                self._caught_up.set()
             for observe in self._observers:
-                with suppress(Exception):  # a failing observer must not end the polling
+                try:
                     observe(outcome)
+                except Exception:
+                    _LOGGER.exception("an observer of reloads failed; polling goes on")
             return outcome
 
     def _poll_once(self) -> ReloadOutcome:
@@ -166,11 +180,23 @@ class Store:
         return ReloadOutcome(result, self._clock(), revision, problems, self.bundle)
 
     def start(self) -> None:
-        """Begin to poll. The caller makes the first poll itself, by `reload`."""
-        if self._thread is None:
-            self._stopping = False
-            self._thread = threading.Thread(target=self._poll, name="camguard-policy", daemon=True)
-            self._thread.start()
+        """Begin to poll. The caller makes the first poll itself, by `reload`.
+
+        If that was longer ago than `poll_seconds`, the bundle counts as stale until it is polled again,
+        because it may have been revoked while nobody polled. Waits for that poll up to CATCH_UP_SECONDS.
+        """
+        if self._thread is not None:
+            return
+        self._stopping = False
+        late = self._monotonic() - self._polled > self._poll_seconds
+        if late:
+            self._before_pause, self.fresh_until = self.fresh_until, -inf
+            self._caught_up.clear()
+            self._wake.set()
+        self._thread = threading.Thread(target=self._poll, name="camguard-policy", daemon=True)
+        self._thread.start()
+        if late:
+            self._caught_up.wait(CATCH_UP_SECONDS)
 
     def request(self) -> None:
         """Request a poll soon, from any thread or signal handler; many requests make one poll."""

@@ -6,14 +6,16 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Protocol
 
 from camguard.bundle import Bundle
 from camguard.cli.init import REQUESTS
 from camguard.cli.inputs import add_config, require_config
 from camguard.cli.output import complain, finished, note, paint
+from camguard.errors import SettingsError
 from camguard.exit_codes import Exit
 from camguard.files import display_path
 from camguard.ipset import parse_address
@@ -23,10 +25,18 @@ from camguard.settings.source import read_source
 from camguard.telemetry.process_log import process_log
 from camguard.wiring import assemble
 
+LOG = logging.getLogger("camguard.gateway")
 EXTRA = frozenset(("aiohttp", "httptools", "uvicorn", "uvloop", "yarl"))
 LOG_FORMAT = "%(levelname)s: %(message)s"
 LOOPBACK = parse_address("127.0.0.1")
 EVERY_ADDRESS = frozenset(("0.0.0.0", "::"))  # noqa: S104 - recognised, not bound
+
+
+class Closeable(Protocol):
+    """What was bound, and is given back."""
+
+    def close(self) -> None:
+        """Close it."""
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -59,25 +69,42 @@ def run(args: argparse.Namespace) -> Exit:
     settings = parse_settings(source)
     if args.check:
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
-        return check(settings)
-    with process_log(sys.stderr, LOG_FORMAT) as log, closing(bind_all(settings)) as sockets:
+        return check(settings, bind_all)
+    form = settings.log.format
+    with process_log(sys.stderr, form, settings.log.level) as log, closing(bind_all(settings)) as sockets:
         ports = sockets.ports
+
+        def say(line: str) -> None:
+            """Write a line for people, where the log is not for programs only."""
+            if form == "json":
+                LOG.info("%s", line.strip())
+            else:
+                log.write(finished(line))
 
         def started(bundle: Bundle | None) -> None:
             for line in greeting(settings, config, bundle, *ports):
-                log.write(finished(line))
+                say(line)
 
-        log.write(finished(f"camguard serves {display_path(config)}"))
+        say(f"camguard serves {display_path(config)}")
         serve = serve_alone if settings.gateway.workers == 1 else supervise
         serve(settings, source, sockets, started, notifier(os.environ))
-        log.write(finished("camguard has finished what was in flight"))
+        say("camguard has finished what was in flight")
     return Exit.OK
 
 
-def check(settings: Settings) -> Exit:
-    """Load everything that the gateway needs, and print the outcome."""
+def check(settings: Settings, bind_all: Callable[[Settings], Closeable]) -> Exit:
+    """Load everything that the gateway needs, and print the outcome.
+
+    A port in use is a warning only, because the gateway that is to be replaced may use it.
+    """
     require_supported(settings)
-    bundle = assemble(settings).store.bundle  # problems of the bundle are logged
+    parts = assemble(settings)  # problems of bundle and keys are logged
+    try:
+        bind_all(settings).close()
+    except SettingsError as error:
+        for problem in error.problems:
+            note(f"WARNING: {problem}")
+    bundle = parts.store.bundle
     if bundle is None:
         return Exit.INVALID
     note(

@@ -1,10 +1,8 @@
 """The admin listener: metrics, health, readiness, reload, status. It never shares a port with calls (T118).
 
-Rule 1: an admin request never delays a call: a scrape is rendered in a thread, one at a time (T115).
-Rule 2: no answer contains a secret, or text that a caller has written.
-Rule 3: work that may block runs in a daemon thread, so that a thread that never returns does not keep the
-        process from ending.
-Rule 4: a page whose name an attacker lets resolve to this machine (DNS rebinding) can neither read nor
+Metrics, health and readiness are those of `camguard.asgi`, whose rules hold for the other answers, too.
+
+Rule 1: a page whose name an attacker lets resolve to this machine (DNS rebinding) can neither read nor
         reload: `Host` must be an address, `localhost` or a name of the settings, except for scrapes and
         health checks.
 """
@@ -12,30 +10,24 @@ Rule 4: a page whose name an attacker lets resolve to this machine (DNS rebindin
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-import threading
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from camguard.asgi import AdminResponse, in_daemon_thread, probe_routes
 from camguard.bundle.store import ReloadOutcome
 from camguard.errors import AddressError, Problem
 from camguard.ipset import parse_address
-from camguard.printable import printable_json
-from camguard.telemetry.metrics import CONTENT_TYPE
 
-T = TypeVar("T")
-
-FRESH: Final = {"cache-control": "no-store"}
 RELOAD_SECONDS: Final = 30.0  # after which a request for a reload is answered, even if the poll has not ended
 ANY_HOST: Final = frozenset(("/metrics", "/-/healthy", "/-/ready"))  # answered for every `Host`, GET and HEAD
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
@@ -57,26 +49,12 @@ class Sources:
     status: Callable[[], Mapping[str, Any]]
 
 
-class AdminResponse(JSONResponse):
-    """A JSON answer that no cache stores and every terminal can show."""
-
-    def __init__(self, content: Mapping[str, Any], status_code: int = 200) -> None:
-        super().__init__(content, status_code, FRESH)
-
-    def render(self, content: Any) -> bytes:
-        """Return compact JSON without control, format and bidi characters."""
-        document = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return printable_json(document).encode()
-
-
 def admin(sources: Sources, hosts: Collection[str] = ()) -> ASGIApp:
     """Return the application of the admin listener. hosts: names in lower case that `Host` may hold."""
     return HostFilter(
         Starlette(
             routes=[
-                Route("/metrics", metrics(sources)),
-                Route("/-/healthy", healthy),
-                Route("/-/ready", ready(sources)),
+                *probe_routes(sources.render, sources.missing, sources.failing),
                 Route("/-/reload", reload(sources), methods=["POST"]),
                 Route("/api/status", status(sources)),
             ]
@@ -120,64 +98,7 @@ def refusal(message: str) -> Response:
     return AdminResponse({"result": "refused", "problems": [problem]}, 403)
 
 
-async def in_daemon_thread(do: Callable[[], T]) -> T:
-    """Return what `do` returns, run in a daemon thread, because Python waits for the threads of a pool."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def deliver(result: T | None, error: Exception | None) -> None:
-        if future.done():  # the listener has ended meanwhile
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]  # T may be None itself
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = do()
-        except Exception as exc:  # noqa: BLE001 - it is raised again where the result is awaited
-            error = exc
-        with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(deliver, result, error)
-
-    threading.Thread(target=run, name="camguard-admin", daemon=True).start()
-    return await future
-
-
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-def metrics(sources: Sources) -> Endpoint:
-    """Return the endpoint that Prometheus scrapes."""
-    turn = asyncio.Lock()
-
-    async def endpoint(_: Request) -> Response:
-        async with turn:
-            body = await in_daemon_thread(sources.render)
-        return Response(body, media_type=CONTENT_TYPE)
-
-    return endpoint
-
-
-async def healthy(_: Request) -> Response:
-    """Answer that the event loop runs."""
-    return PlainTextResponse("healthy\n", headers=FRESH)
-
-
-def ready(sources: Sources) -> Endpoint:
-    """Return the endpoint for load balancers: it answers 200, or 503 with what is missing.
-
-    What only failed to be read anew is named, too, and changes no status.
-    """
-
-    async def endpoint(_: Request) -> Response:
-        missing = list(sources.missing())
-        content = {"ready": not missing, "missing": missing, "failing": list(sources.failing())}
-        return AdminResponse(content, 503 if missing else 200)
-
-    return endpoint
 
 
 def reload(sources: Sources) -> Endpoint:

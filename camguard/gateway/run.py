@@ -29,6 +29,7 @@ from starlette.types import ASGIApp, Scope
 from camguard._version import __version__
 from camguard.authn.key_store import KeyStore
 from camguard.bundle import Bundle, Store
+from camguard.enforcement.health_path import HealthPath
 from camguard.enforcement.outcome import RECORD_KEY
 from camguard.exit_codes import Exit
 from camguard.gateway.admin import Sources, admin
@@ -43,7 +44,7 @@ from camguard.request.rejection import Refusal, Style, refusal, rejection
 from camguard.settings import Settings
 from camguard.settings.load import require_supported
 from camguard.settings.source import SettingsSource, state_of_file
-from camguard.wiring import Components, assemble
+from camguard.wiring import Components, assemble, failing, missing
 
 LISTENER = "gateway"  # the name of the callers' listener in metrics and decision log
 ADMIN_BOUNDS = Bounds(head_seconds=10, body_seconds=30, head_bytes=65_536, connections=256)
@@ -93,23 +94,13 @@ class ServerStatus:
     stopping: bool = False
 
     def missing(self) -> list[str]:
-        """Return why calls cannot be judged now: `bundle`, `stale`, `keys`, `stopping`; empty when ready.
-
-        `keys`: each call must be signed, and the keys are older than `identity.keys_max_age_seconds`.
-        """
-        signed = self.settings.identity.mode in {"signature", "claimed"}
-        facts = {
-            "bundle": self.store.bundle is None,
-            "stale": self.store.stale,
-            "keys": signed and self.keys is not None and self.keys.stale,
-            "stopping": self.stopping,
-        }
-        return [name for name, true in facts.items() if true] + self.also_missing()
+        """Return why calls cannot be judged now: as `camguard.wiring.missing`, or `stopping`."""
+        stopping = ["stopping"] if self.stopping else []
+        return [*missing(self.settings, self.store, self.keys), *stopping, *self.also_missing()]
 
     def failing(self) -> list[str]:
-        """Return what could not be read anew, so that the last good one is in use: `bundle`, `keys`."""
-        facts = {"bundle": self.store.failing, "keys": self.keys is not None and bool(self.keys.problems)}
-        return [name for name, true in facts.items() if true]
+        """Return what could not be read anew, as `camguard.wiring.failing` does."""
+        return failing(self.store, self.keys)
 
     def report(self) -> dict[str, Any]:
         """Return the content of `/api/status`. It reads the settings file, so it may block."""
@@ -154,8 +145,11 @@ def refuser(style: Style) -> Callable[[Scope, Failure], Refusal]:
 
 
 @asynccontextmanager
-async def guarded_relay(settings: Settings, components: Components) -> AsyncIterator[ASGIApp]:
-    """Yield the application of the callers' listener."""
+async def guarded_relay(
+    settings: Settings, components: Components, ready: Callable[[], bool]
+) -> AsyncIterator[ASGIApp]:
+    """Yield the application of the callers' listener. ready: whether calls can be judged now."""
+    health = HealthPath(settings.hosts.health_path, ready)
     limits = settings.limits
     client = AiohttpClient(
         seconds=limits.upstream_seconds,
@@ -166,7 +160,7 @@ async def guarded_relay(settings: Settings, components: Components) -> AsyncIter
     try:
         relay = Relay(settings.upstream, client, echo, refuse, components.metrics.answers)
         components.metrics.answers.follow_upstreams(relay.forwards)
-        yield CamguardMiddleware(relay, guard=components.guards[LISTENER])
+        yield CamguardMiddleware(relay, guard=components.guards[LISTENER], health=health)
     finally:
         await client.close()
 
@@ -196,7 +190,9 @@ async def serve(
     bounds = Bounds.of(settings.limits, raise_file_limit())
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(admin_listener(sources, settings, sockets))
-        app = await stack.enter_async_context(guarded_relay(settings, components))
+        app = await stack.enter_async_context(
+            guarded_relay(settings, components, lambda: not status.missing())
+        )
         calls = listening(app, sockets.calls, bounds, settings.limits.shutdown_seconds)
         await stack.enter_async_context(calls)
         started(components.store.bundle)
@@ -248,7 +244,8 @@ def serve_alone(  # noqa: PLR0913 - what both callers hand over, and one thing t
 
     Raises SettingsError.
     """
-    components = assemble(settings, listeners=(LISTENER,), drains=True)
+    watched = source if orphaned is None else None  # else the supervisor notices edits of the settings file
+    components = assemble(settings, source=watched, listeners=(LISTENER,), drains=True)
     components.start()
     gc.collect()
     gc.freeze()  # the loaded objects stay; without this, every collection would visit them again

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import math
 import resource
@@ -130,10 +131,10 @@ def bind(address: Address, name: str) -> socket.socket:
     try:
         return socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
     except OSError as exc:
-        where = f"gateway.{name}"
-        raise SettingsError(
-            Problem(where, "BindError", f"cannot listen on {address}: {exc.strerror or exc}")
-        ) from None
+        cure = "; another program listens there: stop it, or set another address"
+        message = f"cannot listen on {address}: {exc.strerror or exc}"
+        message += cure if exc.errno == errno.EADDRINUSE else ""
+        raise SettingsError(Problem(f"gateway.{name}", "BindError", message)) from None
 
 
 def raise_file_limit() -> int:

@@ -18,8 +18,8 @@ import time
 from collections.abc import Callable, MutableMapping
 from typing import Final, TypeAlias
 
+from camguard.asgi import in_daemon_thread
 from camguard.bundle import ReloadOutcome
-from camguard.gateway.admin import in_daemon_thread
 
 LOG = logging.getLogger("camguard.gateway")
 ADDRESS: Final = "NOTIFY_SOCKET"

@@ -17,7 +17,7 @@ from camguard.exit_codes import Exit
 from camguard.gateway.run import Sockets, serve_alone
 from camguard.settings.load import parse_settings
 from camguard.settings.source import unpack_source
-from camguard.telemetry.process_log import process_log
+from camguard.telemetry.process_log import Event, process_log
 
 _CHUNK = 65_536
 
@@ -29,10 +29,10 @@ def main(source: str, calls: str, ready: str, orphaned: str) -> Exit:
     the listening socket. ready: the worker writes the digest of its settings here once it accepts calls.
     orphaned: becomes readable when the supervisor has ended.
     """
-    with process_log(sys.stderr, f"%(levelname)s: worker {os.getpid()}: %(message)s"):
+    found = unpack_source(read_all(int(source)))
+    settings = parse_settings(found)  # the supervisor has parsed them before
+    with process_log(sys.stderr, settings.log.format, settings.log.level, worker=os.getpid()):
         try:
-            found = unpack_source(read_all(int(source)))
-            settings = parse_settings(found)
 
             def started(_: Bundle | None) -> None:
                 os.write(int(ready), settings.digest().encode())
@@ -41,7 +41,8 @@ def main(source: str, calls: str, ready: str, orphaned: str) -> Exit:
             sockets = Sockets(socket.socket(fileno=int(calls)))
             serve_alone(settings, found, sockets, started, orphaned=int(orphaned))
         except CamguardError as error:
-            logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - the message names the place
+            for where, code, message in error.problems:
+                logging.getLogger(__name__).error(Event(message, where=where, code=code))  # noqa: TRY400 - the message names the place
             return Exit.INVALID
     return Exit.OK
 

@@ -169,7 +169,7 @@ def supervise(
         os.environ.setdefault(FOLDER, folder)
         for file in Path(os.environ[FOLDER]).glob("*.db"):
             file.unlink()  # of an earlier run, whose numbers would be added to those of this run
-        store, keys = open_store(settings)
+        store, keys = open_store(settings, source)
         store.start()
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -51,11 +51,21 @@ def lint_attachments(
     for name in sorted(documents.keys() - attached.keys()):
         message = f"policy {name!r} is not attached to any principal"
         yield found("CG601", documents[name].policy.source, message)
+    yield from _same_names(people, place)
     yield from _without_allow(alike, documents, place)
     printed = _printed_accounts(catalog)
     for name, document in documents.items():
         yield from _foreign_accounts(document, people.owner, printed)
         yield from _uin_of_roles(document, attached.get(name, ()))
+
+
+def _same_names(people: Principals, place: str) -> Iterator[Finding]:
+    """Find names that two principals or more have."""
+    named = _grouped((name, principal) for principal, name in people.names.items())
+    for name, principals in named.items():
+        if len(principals) > 1:
+            message = f"{name!r} is the name of {few(principals)}; a name should mean one principal"
+            yield found("CG608", _where(place, principals[-1]), message)
 
 
 def _without_allow(

@@ -231,6 +231,8 @@ _ROWS = (
          "Every resource here belongs to the owner, so this pattern grants nothing (CAM 5.3, DEC-14)."),
     Code("CG607", _W, "variable that has no value for a role",
          "`${uin}` is undetermined for a role: an allow is ignored, a deny applies (CAM 9, DEC-34)."),
+    Code("CG608", _W, "name of two principals",
+         "No decision depends on a name, but `camguard check --principal NAME` and logs of people do."),
     Code("CG620", _W, "account that is the owner's APPID",
          "Without `uid/` before it an APPID reads as the uin of somebody else: an allow is ignored, a deny"
          " applies (CAM 5.3, DEC-59)."),

@@ -99,6 +99,7 @@ class HeadRules:
         self.bytes = limits.header_bytes
         self.value_bytes = limits.header_value_bytes
         self.query_bytes = limits.query_bytes
+        self.health_path = None if settings.hosts.health_path is None else settings.hosts.health_path.encode()
         self.merged_trailers_allowed = settings.enforcement.allow_merged_trailers
         rules = HeaderRules(
             settings.identity.header.encode(),
@@ -120,7 +121,7 @@ def read_head(  # noqa: C901, PLR0911, PLR0912 - one check after the other; call
     if method not in _METHODS:
         return _METHOD
     apart = scope["path"] != "/" or (scope.get("raw_path") or b"/") != b"/" or scope.get("root_path")
-    if apart and not _is_root_of_mount(scope):
+    if apart and (not _is_root_of_mount(scope) or scope.get("raw_path") == rules.health_path is not None):
         return PATH
     if len(query) > rules.query_bytes:
         return _QUERY_TOO_LARGE

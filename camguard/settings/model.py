@@ -34,6 +34,8 @@ SharedBy = Literal["upstream", "header"]
 
 # The vendor's own domains: its clients fail over from one to the next (T123).
 DEFAULT_ROOTS = ("tencentcloudapi.com", "tencentcloudapi.cn", "tencentcloudapi.com.cn")
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["logfmt", "json"]
 
 _DAY = 86_400
 _MIB = 1 << 20
@@ -73,12 +75,14 @@ class HostsSettings:
     the known ones (DEC-68). shared: whole host names that name no service; a verified TC3 signature names it
     there. shared_by: how requests over a shared host find their service behind camguard: `upstream`, each
     service has an upstream of its own, or `header`, what stands behind camguard reads x-camguard-service.
+    health_path: a raw path that camguard answers itself (T136); None where there is no such path.
     """
 
     roots: tuple[str, ...] = setting([*DEFAULT_ROOTS], values.domains)
     aliases: Mapping[str, str] = setting({}, values.services)
     shared: tuple[str, ...] = setting([], values.host_names)
     shared_by: SharedBy = setting("upstream", values.choice(SharedBy))
+    health_path: str | None = setting("", values.health_path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +189,14 @@ class LimitsSettings:
     tables: int = setting(16_384, values.whole(1, 10_000_000))
 
 
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """How the gateway reports about itself on stderr. The middleware uses the log of its application."""
+
+    level: LogLevel = setting("info", values.choice(LogLevel))
+    format: LogFormat = setting("logfmt", values.choice(LogFormat))
+
+
 def default_upstream() -> Mapping[str, str]:
     """Return where calls are forwarded if the file has no section `upstream`."""
     return MappingProxyType({"default": "http://127.0.0.1:8081"})
@@ -209,6 +221,7 @@ class Settings:
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     upstream: Mapping[str, str] = field(default_factory=default_upstream)
     limits: LimitsSettings = field(default_factory=LimitsSettings)
+    log: LogSettings = field(default_factory=LogSettings)
 
     def effective(self) -> dict[str, dict[str, Any]]:
         """Return the values in force by section and key, as JSON can contain them, without secrets."""

@@ -30,6 +30,9 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = re.compile(rf"(?:{_LABEL}\.)*(?!\d+$){_LABEL}")  # a last label of digits: an address (WHATWG URL)
 _DOMAIN_LENGTH = 253
 _HEADER = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")  # `_` and `-` are twins (THREATS 3.2)
+_SEGMENT = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+"  # `.` and `..` are resolved by proxies (RFC 3986 5.2.4)
+_HEALTH_PATH = re.compile(rf"(?:/{_SEGMENT})+")
+_HEALTH_PATH_LENGTH = 256
 _PATTERN = re.compile(r"\*|[A-Za-z0-9_*-]+:[A-Za-z0-9_*]+")
 _SHOWN = 64
 
@@ -136,6 +139,15 @@ def path_or_none(value: object, base: Path) -> Path | None:
 def log_path(value: object, base: Path) -> str:
     """Read `-` (stdout), empty text (no log), or a path."""
     return str(value) if value in ("", "-") else str(path(value, base))
+
+
+def health_path(value: object, base: Path) -> str | None:
+    """Read an absolute path other than `/`, or None if the text is empty (T136)."""
+    if not text(value, base):
+        return None
+    if len(str(value)) > _HEALTH_PATH_LENGTH or not _HEALTH_PATH.fullmatch(str(value)):
+        raise wrong(value, 'an absolute path other than "/", such as "/healthz", of unreserved characters')
+    return str(value)
 
 
 def source(value: object, base: Path) -> str:

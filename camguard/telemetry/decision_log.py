@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from camguard.engine.decision import Reason
+from camguard.errors import Problem, SettingsError
 from camguard.telemetry.log_line import log_line
 from camguard.telemetry.record import Record
 
@@ -154,6 +155,29 @@ class Sink:
             size = now
             time.sleep(SETTLE_SECONDS)
         return True
+
+
+def require_writable(path: str) -> None:
+    """Raise SettingsError if this process may not write the file of a decision log. It is not created.
+
+    path: as for `DecisionLog`. A full disk or a pipe without a reader passes, because that may change.
+    """
+    if path in {"", "-"}:
+        return
+    file = Path(path)
+    try:
+        if file.exists():
+            os.close(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK))
+            return
+        if not file.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "its folder does not exist")
+        if not os.access(file.parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "its folder cannot be written by this process")
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a FIFO without a reader
+            return
+        message = f'{path} cannot be written: {error.strerror}; name another file, or "-" for stdout'
+        raise SettingsError(Problem("decision_log.path", "LogError", message)) from None
 
 
 class DecisionLog:

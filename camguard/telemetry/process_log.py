@@ -4,40 +4,125 @@ Rule 1: logging only appends a line to a bounded queue. One thread writes, so th
         reads blocks this thread and nothing else.
 Rule 2: a full queue drops the new line. Every dropped line is counted, and reported once lines are written
         again.
-Rule 3: a record begins on a new line. Its further lines are indented, and control characters are escaped, so
-        that no name of a policy, key or file looks like a record.
+Rule 3: a record is one line, in logfmt or in JSON, with time, level, logger and message in front. Control
+        characters are escaped, so that no name of a policy, key or file looks like a record of its own.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import queue
+import re
 import select
 import sys
 import threading
-from collections.abc import Iterator
+import time
+import traceback
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TextIO
+from types import MappingProxyType
+from typing import Any, Literal, TextIO, TypeAlias
 
-from camguard.printable import printable
+from camguard.printable import printable_json
 
 LINES = 1000  # the largest number of waiting lines
 CHARS = 4 << 20  # of all waiting lines
-LINE_CHARS = 1 << 20  # of one record; a longer record is cut
+VALUE_CHARS = 1 << 20  # of one value of a record; a longer value is cut
 STOP_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
+
+
+Form: TypeAlias = Literal["logfmt", "json"]
+Facts: TypeAlias = Mapping[str, Any]
+
+_BARE = re.compile(r'[^\s"=\\]+')  # a value that logfmt writes without quotes
+
+
+class Event:
+    """The message of a log record that has facts: `_LOGGER.info(Event("keys were replaced", added=2))`.
+
+    The process log writes the facts as fields of the record. The log of an application that uses the
+    middleware shows them behind the text. A fact that is None or an empty list is left out.
+    """
+
+    __slots__ = ("facts", "text")
+
+    def __init__(self, text: str, **facts: object) -> None:
+        self.text = text
+        self.facts = {name: value for name, value in facts.items() if value is not None and value != []}
+
+    def __str__(self) -> str:
+        """Return the text, and the facts in logfmt behind it."""
+        return f"{self.text}: {logfmt(self.facts)}" if self.facts else self.text
+
+
+def logfmt(facts: Facts) -> str:
+    r"""Return `name=value` for each fact. A value is quoted as in JSON where it is not one plain word.
+
+    >>> logfmt({"revision": "ab12", "added": ["one", "two"], "text": 'a "b"'})
+    'revision=ab12 added="one, two" text="a \\"b\\""'
+    """
+    return " ".join(f"{name}={_logfmt_value(value)}" for name, value in facts.items())
+
+
+def _logfmt_value(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    if _BARE.fullmatch(text) and text.isprintable():
+        return text
+    return printable_json(json.dumps(text, ensure_ascii=False))
+
+
+def line_of(record: logging.LogRecord, form: Form, always: Facts = MappingProxyType({})) -> str:
+    """Return the line of one record, without a line break. always: facts of every record.
+
+    `time` is in UTC with milliseconds, as RFC 3339 writes it.
+    """
+    event = record.msg if isinstance(record.msg, Event) else Event(record.getMessage())
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+    facts = {
+        "time": f"{moment}.{int(record.created % 1 * 1000):03d}Z",
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "msg": event.text,
+        **always,
+        **event.facts,
+    }
+    if record.exc_info and record.exc_info[1] is not None:
+        facts["traceback"] = "".join(traceback.format_exception(record.exc_info[1])).rstrip()
+    return _written({name: _cut(value) for name, value in facts.items()}, form)
+
+
+def _written(facts: Facts, form: Form) -> str:
+    if form == "json":
+        document = json.dumps(facts, ensure_ascii=False, separators=(",", ":"), default=str)
+        return printable_json(document)
+    return logfmt(facts)
+
+
+def _cut(value: object) -> object:
+    return value[:VALUE_CHARS] if isinstance(value, str) else value
 
 
 class ProcessLog(logging.Handler):
     """A log handler that never blocks its caller. dropped: the number of lines lost so far.
 
-    stream: normally stderr; None if it was closed. lines: the largest number of waiting lines.
+    stream: normally stderr; None if it was closed. lines: the largest number of waiting lines. always: facts
+    of every record.
     """
 
-    def __init__(self, stream: TextIO | None, form: str, *, lines: int = LINES) -> None:
+    def __init__(
+        self,
+        stream: TextIO | None,
+        form: Form = "logfmt",
+        *,
+        lines: int = LINES,
+        always: Facts = MappingProxyType({}),
+    ) -> None:
         super().__init__()
-        self.setFormatter(logging.Formatter(form))
+        self._form = form
+        self._always = always
         self.dropped = 0
         self._unreported = 0
         self._stream = stream
@@ -49,12 +134,18 @@ class ProcessLog(logging.Handler):
         self._thread = threading.Thread(target=self._run, name="camguard-process-log", daemon=True)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queue one record, escaped and with its further lines indented."""
+        """Queue one record as one line."""
         try:
-            text = self.format(record)
+            line = line_of(record, self._form, self._always)
         except Exception as error:  # noqa: BLE001 - a record that cannot be formatted must not end the caller
-            text = f"ERROR: a record of {record.name} cannot be formatted: {type(error).__name__}"
-        self.write("\n  ".join(map(printable, text[:LINE_CHARS].split("\n"))))
+            about = Event("a record cannot be formatted", of=record.name, error=type(error).__name__)
+            line = self._own(logging.ERROR, about)
+        self.write(line)
+
+    def _own(self, level: int, event: Event) -> str:
+        """Return the line of a record of this handler about itself."""
+        record = logging.LogRecord(__name__, level, __file__, 0, event, None, None)
+        return line_of(record, self._form, self._always)
 
     def write(self, line: str) -> None:
         """Queue one line, which is written as it is."""
@@ -76,7 +167,8 @@ class ProcessLog(logging.Handler):
 
     def _report(self) -> str:
         lost, self._unreported = self._unreported, 0
-        return f"WARNING: {lost} lines of this log were lost, because stderr was not read fast enough"
+        text = f"{lost} lines of this log were lost, because stderr was not read fast enough"
+        return self._own(logging.WARNING, Event(text, lost=lost))
 
     def start(self) -> None:
         """Start the writer thread."""
@@ -130,16 +222,18 @@ def _descriptor(stream: TextIO | None) -> int | None:
 
 
 @contextmanager
-def process_log(stream: TextIO | None, form: str) -> Iterator[ProcessLog]:
+def process_log(
+    stream: TextIO | None, form: Form = "logfmt", level: str = "info", **always: object
+) -> Iterator[ProcessLog]:
     """Write log records, warnings and exceptions of threads to `stream` while the block runs.
 
-    form: as `logging.Formatter` takes it.
+    level: the least severe that is written, in small letters. always: facts of every record.
     """
-    log = ProcessLog(stream, form)
+    log = ProcessLog(stream, form, always=always)
     root = logging.getLogger()
-    level, hooks = root.level, (threading.excepthook, sys.unraisablehook)
+    before, hooks = root.level, (threading.excepthook, sys.unraisablehook)
     root.addHandler(log)
-    root.setLevel(logging.INFO)
+    root.setLevel(level.upper())
     logging.captureWarnings(capture=True)
     threading.excepthook, sys.unraisablehook = _thread_failed, _unraisable
     log.start()
@@ -148,7 +242,7 @@ def process_log(stream: TextIO | None, form: str) -> Iterator[ProcessLog]:
     finally:
         threading.excepthook, sys.unraisablehook = hooks
         logging.captureWarnings(capture=False)
-        root.setLevel(level)
+        root.setLevel(before)
         root.removeHandler(log)
         log.stop()
 

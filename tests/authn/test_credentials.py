@@ -74,7 +74,7 @@ def test_disabled_key_is_as_unknown_as_one_that_is_not_there() -> None:
     assert keys.find(b"AKIDx") is None
     assert keys.find(b"AKIDz") is None
     assert keys.find(b"AKIDy") is not None
-    assert (len(keys), keys.disabled) == (1, 1)
+    assert (len(keys), keys.disabled_ids) == (1, frozenset(("AKIDx",)))
 
 
 def test_no_keys_at_all_is_a_good_file() -> None:

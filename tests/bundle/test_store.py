@@ -301,7 +301,9 @@ def test_age_counts_from_the_last_look_that_confirmed(folder: Path) -> None:
     assert store.stale
 
 
-def test_an_observer_that_raises_ends_nothing(folder: Path) -> None:
+def test_an_observer_that_raises_ends_nothing_and_is_logged(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     def broken(_: ReloadOutcome) -> None:
         raise RuntimeError
 
@@ -309,6 +311,10 @@ def test_an_observer_that_raises_ends_nothing(folder: Path) -> None:
     store = make(folder, Clock(), broken, outcomes.append)
     assert store.reload().result == "success"
     assert len(outcomes) == 1
+    (record,) = caplog.records
+    assert (record.levelname, record.message) == ("ERROR", "an observer of reloads failed; polling goes on")
+    assert record.exc_info is not None
+    assert record.exc_info[0] is RuntimeError
 
 
 def test_a_fault_of_our_own_is_a_failure_and_no_crash(folder: Path) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
+from camguard.asgi import in_daemon_thread
 from camguard.bundle import make_bundle
 from camguard.bundle.store import ReloadOutcome, Result
 from camguard.catalog.model import Catalog
 from camguard.errors import Problem
-from camguard.gateway.admin import Sources, admin, in_daemon_thread, outcome_document
+from camguard.gateway.admin import Sources, admin, outcome_document
 from camguard.lint import Findings, found
 from tests.asgi import http_scope, request
 from tests.company import OWNER

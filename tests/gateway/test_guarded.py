@@ -75,7 +75,7 @@ async def gateway(folder: Path, upstream: Upstream, **overrides: str) -> AsyncIt
     parts = assemble(settings, listeners=(LISTENER,), drains=True)
     sock = socket.create_server(("127.0.0.1", 0))
     async with (
-        guarded_relay(settings, parts) as app,
+        guarded_relay(settings, parts, lambda: True) as app,
         listening(app, sock, Bounds.of(settings.limits, 10_000), 0) as listener,
     ):
         yield House(listener.port, parts)

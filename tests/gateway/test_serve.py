@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from camguard.cli import main
-from tests.running import ANY_PORT, BREAKAGES, FAILED, SUCCESSFUL, Gateway, running
+from tests.running import ANY_PORT, BREAKAGES, FAILED, SUCCESSFUL, Gateway, fetch, running
 
 OFFICE = "10.1.2.3"
 CALL = {
@@ -283,6 +283,72 @@ def test_check_serves_nothing(
     (folder / "bundle" / "principals.json").write_text("{}")
     assert printed_by(folder, capsys, "--check")[0] == 3
     assert "principals.json" in caplog.text
+
+
+@pytest.mark.parametrize("options", [(), ("--check",)], ids=["start", "check"])
+def test_a_log_that_cannot_be_written_is_refused(
+    folder: Path,
+    options: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in (ANY_PORT | {"CAMGUARD_DECISION_LOG__PATH": "/nowhere/log"}).items():
+        monkeypatch.setenv(name, value)
+    code, printed = printed_by(folder, capsys, *options)
+    assert (code, "decision_log.path: /nowhere/log cannot be written: its folder" in printed) == (3, True)
+
+
+def test_check_warns_of_an_address_in_use(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("CAMGUARD_GATEWAY__LISTEN", f"127.0.0.1:{taken.getsockname()[1]}")
+        monkeypatch.setenv("CAMGUARD_GATEWAY__ADMIN", "127.0.0.1:0")
+        code, printed = printed_by(folder, capsys, "--check")
+    assert code == 0
+    assert "WARNING: gateway.listen: cannot listen on" in printed
+    assert "another program listens there: stop it, or set another address" in printed
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        pytest.param({"policies": ["gone"]}, "CG602", id="a missing policy"),
+        pytest.param({"name": "bruno"}, "CG608", id="a name of two principals"),
+    ],
+)
+def test_check_warns_of_principals(
+    folder: Path,
+    change: dict[str, object],
+    code: str,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    file = folder / "bundle/principals.json"
+    tree = json.loads(file.read_text())
+    tree["users"]["100000000101"].update(change)
+    file.write_text(json.dumps(tree))
+    assert printed_by(folder, capsys, "--check")[0] == 0
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert any(f"code={code}" in line and "where=principals.json#/users/" in line for line in warned)
+
+
+def fetch_call(port: int, path: str) -> tuple[int, str]:
+    """Ask the listener of the calls, as a load balancer does."""
+    return fetch(f"http://127.0.0.1:{port}{path}")
+
+
+@pytest.mark.heavy
+def test_t136_the_gateway_answers_its_health_path(folder: Path) -> None:
+    with running(folder, HOSTS__HEALTH_PATH="/healthz") as gateway:
+        assert fetch_call(gateway.calls, "/healthz") == (200, "camguard\n")
+        (folder / "bundle/principals.json").write_text("{")
+        assert gateway.reload()[0] == 500
+        assert fetch_call(gateway.calls, "/healthz")[0] == 200
+        assert "Error" in fetch_call(gateway.calls, "/healthz?x")[1]
+    with running(folder, HOSTS__HEALTH_PATH="/healthz") as gateway:
+        assert fetch_call(gateway.calls, "/healthz") == (503, "camguard\n")
+    assert any("level=error" in line and "nothing is allowed" in line for line in gateway.stderr_lines)
 
 
 @pytest.mark.heavy

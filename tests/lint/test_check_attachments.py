@@ -83,6 +83,10 @@ ROWS = [
                  {"p": of_vm("qcs::cvm::uid/126:*", "deny")}, {"users": {"100101": user("p")}},
                  {"p": of_vm("qcs::cvm::uid/125:*", "deny")},
                  {"users": {"100101": user("p")}}, id="a resource of another APPID"),
+    pytest.param("CG608", "principals.json#/users/100102",
+                 {"p": ALLOW}, {"users": {"100101": user("p"), "100102": user("p")}},
+                 {"p": ALLOW}, {"users": {"100101": user("p"), "100102": {**user("p"), "name": "y"}}},
+                 id="a name of two users"),
     pytest.param("CG620", "policies/p.json#/statement/0/resource", {"p": of_vm("qcs::cvm::125:*", "deny")},
                  {"users": {"100101": user("p")}}, {"p": of_vm("qcs::cvm::uid/125:*", "deny")},
                  {"users": {"100101": user("p")}}, id="DEC-59 the APPID of the owner in bare digits"),
@@ -109,10 +113,10 @@ def test_a_bundle_has_a_finding_or_just_not(
 
 
 def test_principals_with_the_same_policies_make_one_finding() -> None:
-    users = {str(uin): user("gone") for uin in range(100101, 100106)}
+    users = {str(uin): {**user("gone"), "name": str(uin)} for uin in range(100101, 100106)}
     (finding,) = findings({}, users=users)
     assert "uin/100101, uin/100102, uin/100103 and 2 more" in finding.message
-    (finding,) = findings({}, users={uin: user() for uin in users})
+    (finding,) = findings({}, users={uin: {**user(), "name": uin} for uin in users})
     assert finding.message == (
         "uin/100101, uin/100102, uin/100103 and 2 more: no policy is attached, so every call is refused"
     )

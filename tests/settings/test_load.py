@@ -149,6 +149,15 @@ GOOD = [
     pytest.param('[gateway]\nlisten = "[::1]:0"', "gateway.listen", "[::1]:0", id="IPv6 with any port"),
     pytest.param('[gateway]\nlisten = "localhost:80"', "gateway.listen", "localhost:80", id="a name"),
     pytest.param('[gateway]\nadmin = ""', "gateway.admin", None, id="no admin listener"),
+    pytest.param('[hosts]\nhealth_path = ""', "hosts.health_path", None, id="no health path"),
+    pytest.param(
+        '[hosts]\nhealth_path = "/a/.well-known/x"',
+        "hosts.health_path",
+        "/a/.well-known/x",
+        id="a health path",
+    ),
+    pytest.param('[log]\nlevel = "warning"', "log.level", "warning", id="a level"),
+    pytest.param('[log]\nformat = "json"', "log.format", "json", id="a log for programs"),
     pytest.param(
         '[hosts]\naliases = {volumes = "cvm"}', "hosts.aliases", {"volumes": "cvm"}, id="DEC-68 an alias"
     ),
@@ -260,6 +269,21 @@ BAD = [
     ),
     pytest.param('[policy]\nsource = "https://u:p@x/y"', "#/policy/source: ", id="a password in a URL"),
     pytest.param('[catalog]\npath = ""', "#/catalog/path: '' is not a path", id="an empty path"),
+    *(
+        pytest.param(
+            f'[hosts]\nhealth_path = "{path}"',
+            f"#/hosts/health_path: {path!r} is not an absolute path other than",
+            id=f"T136 the health path {path[:20]}",
+        )
+        for path in ("/", "healthz", "//x", "/x/", "/a/../b", "/.", "/a?b", "/%68", "/a b")
+    ),
+    pytest.param(
+        f'[hosts]\nhealth_path = "/{"x" * 256}"', "#/hosts/health_path: ", id="T136 a very long health path"
+    ),
+    pytest.param(
+        '[log]\nlevel = "INFO"', "#/log/level: 'INFO' is not \"debug\" or", id="a level in capitals"
+    ),
+    pytest.param('[log]\nformat = "text"', "#/log/format: 'text' is not \"logfmt\" or", id="a format"),
     pytest.param(
         '[catalog]\npath = "a\\u0000b"', r"#/catalog/path: 'a\x00b' is not text without", id="a NUL"
     ),

@@ -1,0 +1,109 @@
+"""The path for load balancers: who is answered, and that everything else at the path is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from camguard.enforcement import health_path
+from camguard.enforcement.health_path import HealthPath
+from camguard.middleware import CamguardMiddleware
+from tests.asgi import DISCONNECT, Message, exchange
+from tests.stage import Play, Request, changed, sdk
+
+SETTINGS = changed("hosts", health_path="/healthz")
+BARE = ((b"host", b"10.0.0.9"),)
+
+
+def reply(ready: bool, *messages: Message, **request: Any) -> tuple[list[Any], int]:
+    """Return what was sent for one request, and how many records were made of it."""
+    play = Play(SETTINGS)
+    app = CamguardMiddleware(
+        play.middleware.app, guard=play.guard, health=HealthPath("/healthz", lambda: ready)
+    )
+    usual = {"method": "GET", "target": "/healthz", "raw_path": b"/healthz", "lines": BARE}
+    scope = {**Request(**{**usual, **request.pop("of", {})}).scope(), **request}
+    sent = asyncio.run(exchange(app, scope, messages or [{"type": "http.request"}]))
+    assert play.reached == []
+    return sent, len(play.records)
+
+
+@pytest.mark.parametrize(("ready", "status"), [(True, 200), (False, 503)])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_t136_the_status_says_whether_calls_can_be_judged(ready: bool, status: int, method: str) -> None:
+    (start, body), records = reply(ready, of={"method": method})
+    assert (start["status"], records) == (status, 0)
+    assert dict(start["headers"])[b"content-length"] == b"9"
+    assert body["body"] == (b"camguard\n" if method == "GET" else b"")
+
+
+ANSWERED = [
+    pytest.param({"of": {"lines": (*BARE, (b"content-length", b"0"))}}, id="T136 a declared empty body"),
+    pytest.param({"of": {"lines": ()}}, id="T136 a request without a host, as of HTTP/1.0"),
+    pytest.param({"http_version": "2"}, id="T136 HTTP/2, where the body ends at once"),
+]
+
+
+@pytest.mark.parametrize("request_", ANSWERED)
+def test_t136_a_plain_request_is_answered(request_: dict[str, Any]) -> None:
+    sent, records = reply(True, **request_)
+    assert (sent[0]["status"], sent[1]["body"], records) == (200, b"camguard\n", 0)
+
+
+REFUSED = [
+    pytest.param({"of": {"method": "POST", "lines": sdk()}}, id="T136 a POST"),
+    pytest.param({"of": {"method": "OPTIONS"}}, id="T136 another method"),
+    pytest.param({"query_string": b"x=1"}, id="T136 a query"),
+    pytest.param({"of": {"lines": (*BARE, (b"content-length", b"2"))}}, id="T136 a body"),
+    pytest.param({"of": {"lines": (*BARE, (b"transfer-encoding", b"chunked"))}}, id="T136 a chunked body"),
+    pytest.param({"raw_path": b"/%68ealthz"}, id="T136 the path spelled otherwise"),
+    pytest.param({"raw_path": b"/healthz/"}, id="T136 a slash behind the path"),
+    pytest.param({"raw_path": b"/Healthz"}, id="T136 the path in another letter case"),
+    pytest.param({"raw_path": None}, id="T136 a server that shows no raw path"),
+    pytest.param({"root_path": "/healthz", "of": {"method": "POST", "lines": sdk()}},
+                 id="T136 a mount at the path, whose root would be judged"),
+    pytest.param({"of": {"lines": (*BARE, (b"x-original-url", b"/healthz")), "target": "/x",
+                         "raw_path": b"/x"}},
+                 id="T136 a path that a header reports"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("request_", REFUSED)
+def test_t136_anything_else_at_the_path_is_refused(request_: dict[str, Any]) -> None:
+    sent, records = reply(True, **request_)
+    assert b'"Error"' in sent[1]["body"]
+    assert records == 1
+
+
+BODIES = [
+    pytest.param([{"type": "http.request", "body": b"x"}], id="T136 a body over HTTP/2"),
+    pytest.param([{"type": "http.request", "body": b"", "more_body": True}], id="T136 one that goes on"),
+    pytest.param([DISCONNECT], id="T136 a client that left"),
+]
+
+
+@pytest.mark.parametrize("messages", BODIES)
+def test_t136_a_body_whose_length_is_not_declared_is_refused(messages: list[Message]) -> None:
+    sent, _ = reply(True, *messages, http_version="2")
+    assert b'"Error"' in sent[1]["body"]
+
+
+def test_t136_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health_path, "BODY_SECONDS", 0.01)
+
+    async def never() -> Any:
+        await asyncio.Event().wait()
+
+    scope = {"method": "GET", "query_string": b"", "headers": [], "http_version": "2"}
+    assert not asyncio.run(HealthPath("/healthz", lambda: True).asks(scope, never))
+
+
+def test_t136_without_the_setting_there_is_no_such_path() -> None:
+    play = Play()
+    app = CamguardMiddleware(play.middleware.app, guard=play.guard)
+    scope = Request(method="GET", target="/healthz", raw_path=b"/healthz", lines=BARE).scope()
+    sent = asyncio.run(exchange(app, scope, []))
+    assert b'"Error"' in sent[1]["body"]
+    assert not app.ready
