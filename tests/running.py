@@ -115,16 +115,16 @@ def environment(overrides: dict[str, str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(folder: Path, program: tuple[str, ...] = RUN, /, **overrides: str) -> Iterator[Gateway]:
+def running(folder: Path, program: tuple[str, ...] = (), /, **overrides: str) -> Iterator[Gateway]:
     """Run a gateway on the shipped company, written to `folder` unless it is there.
 
-    program: what runs the command line. overrides: settings as SECTION__KEY.
+    program: what runs the command line, instead of RUN. overrides: settings as SECTION__KEY.
     """
     if not folder.exists():
         camguard("init", str(folder)).check_returncode()
     process = subprocess.Popen(
         [
-            *(RUN_WATCHED if WATCH_FOLDER in os.environ else program),
+            *(RUN_WATCHED if WATCH_FOLDER in os.environ else program or RUN),
             "serve",
             "--config",
             str(folder / "camguard.toml"),
