@@ -118,13 +118,13 @@ def environment(overrides: dict[str, str]) -> dict[str, str]:
 def running(folder: Path, program: tuple[str, ...] = (), /, **overrides: str) -> Iterator[Gateway]:
     """Run a gateway on the shipped company, written to `folder` unless it is there.
 
-    program: what runs the command line, instead of RUN. overrides: settings as SECTION__KEY.
+    program: runs the command line, in another way than usual. overrides: settings as SECTION__KEY.
     """
     if not folder.exists():
         camguard("init", str(folder)).check_returncode()
     process = subprocess.Popen(
         [
-            *(RUN_WATCHED if WATCH_FOLDER in os.environ else program or RUN),
+            *(program or (RUN_WATCHED if WATCH_FOLDER in os.environ else RUN)),
             "serve",
             "--config",
             str(folder / "camguard.toml"),
