@@ -13,12 +13,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, Literal
 
 from camguard.request.multipart import Field, multipart_fields
 from camguard.request.params import ACTION, Lookalikes, Parameters, ambiguous_names, nested_parameters
 from camguard.request.rejection import Rejection, rejection
-from camguard.strict_json import TooManyValuesError, parse_json
+from camguard.strict_json import MOST_PARSE_COST, TooManyValuesError, parse_cost, parse_json
 
 Kind = Literal["json", "form", "multipart", "octets"]
 
@@ -38,12 +39,18 @@ _PARAMETER = re.compile(
 _UTF8 = (b"utf-8", b"utf8")
 
 _NEEDLES = (b"action", b"version", b"region")
-_ESCAPED = b"\\u"  # how JSON may write any letter of a name, or one that some reader takes for it
+# One search for the ending that all these names have costs a third of three searches, while it is found seldom.
+# No beginning overlaps the end of an earlier ending.
+_ENDING = re.compile(b"ion")
+_BEGINNINGS = tuple(name.removesuffix(b"ion") for name in _NEEDLES)
+_MOST_ENDINGS: Final = 10_000
+_LONGEST: Final = max(map(len, _NEEDLES))
+# How JSON may write any letter of a name, or one that some reader takes for it. This pattern searches a body
+# three times as fast as `in` does.
+_ESCAPED = re.compile(rb"\\u")
 _BOM = b"\xef\xbb\xbf"
 _JSON_BLANK = " \t\r\n"
 _VALUES_PER_PARAM: Final = 30  # JSON values that are read where form parameters could be one
-_MOST_LETTERS: Final = 16 << 20  # of a JSON text that is parsed, where an escape counts as much as it costs
-_LETTERS_PER_ESCAPE: Final = 40
 
 _UNSUPPORTED: Final = rejection("content_type")
 _MALFORMED: Final = rejection("body_malformed")
@@ -114,8 +121,6 @@ def _read_json(
         return _MALFORMED
     if not body or not (resources is not None or _may_decide(body)):
         return None
-    if b"\\" in body and len(body) + _LETTERS_PER_ESCAPE * body.count(b"\\") > _MOST_LETTERS:
-        return _TOO_MANY
     try:
         document = parse_json(text, depth=depth, most=limit * _VALUES_PER_PARAM)
     except TooManyValuesError:
@@ -139,10 +144,17 @@ def _members(
 
 def _may_decide(body: bytes) -> bool:
     """Tell whether a JSON text may hold a name that decides, or a letter or an escape that may hide one."""
-    if not body.isascii() or (b"\\" in body and _ESCAPED in body):
+    if not body.isascii() or (b"\\" in body and _ESCAPED.search(body)):
         return True
     low = body.lower()
-    return any(needle in low for needle in _NEEDLES)
+    endings = _ENDING.finditer(low)
+    for ending in islice(endings, _MOST_ENDINGS):
+        if low.endswith(_BEGINNINGS, 0, ending.start()):
+            return True
+    after = next(endings, None)
+    return after is not None and any(
+        low.find(name, max(0, after.start() - _LONGEST)) >= 0 for name in _NEEDLES
+    )
 
 
 def _utf8(body: bytes) -> str | None:
@@ -179,6 +191,7 @@ def _parameters(fields: Sequence[Field], limit: int) -> Parameters | None:
     """Return the parameters that fields hold, unread where they could be read in two ways."""
     found: dict[str, Any] = {}
     most = limit * _VALUES_PER_PARAM
+    cost = MOST_PARSE_COST
     for name, value in fields:
         if name in found:
             return None
@@ -195,6 +208,9 @@ def _parameters(fields: Sequence[Field], limit: int) -> Parameters | None:
             continue
         # The vendor's clients write lists and objects as JSON. All of a request are counted together.
         most -= sum(map(text.count, ",[{"))
+        cost -= parse_cost(text)
+        if cost < 0:
+            return None
         try:
             found[name] = parse_json(text, most=max(most, 0))
         except ValueError:

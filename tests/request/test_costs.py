@@ -52,8 +52,28 @@ BODIES = [
     pytest.param(JSON, b'{"action":"' + b"\\u0041" * 360_000 + b'"}', id="JSON of 360 000 escapes"),
     pytest.param(
         JSON,
-        b'{"action":"' + b"\\/" * 150_000 + b"a" * (8 * MIB - 300_099) + b'"}',
-        id="JSON of 150 000 escapes in 8 MiB",
+        b'{"action":"' + b"\\/" * 150_000 + b"a" * (10 * MIB - 300_099) + b'"}',
+        id="JSON of 150 000 escapes in 10 MiB",
+    ),
+    pytest.param(
+        JSON,
+        b'{"A":"' + (b"a" * 64 + b"\\/") * 150_000 + b'\\"","region_":1}',
+        id="JSON of base64 with a slash in every line and a name behind it",
+    ),
+    pytest.param(
+        JSON,
+        b'{"A":"' + (b"a" * 300 + b'\\\\\\"') * 30_000 + b'","region_":1}',
+        id="JSON of escaped quotes in 9 MiB",
+    ),
+    pytest.param(
+        JSON,
+        b'{"A":"' + (b"a" * 20 + b'\\\\\\"') * 75_000 + b'","region_":1}',
+        id="JSON of escaped quotes in 2 MiB",
+    ),
+    pytest.param(
+        MULTIPART,
+        parts(*[(b"A%d" % at, b'["' + b'\\"' * 180_000 + b'"]') for at in range(26)]),
+        id="multipart, 26 JSON fields of 180 000 escapes",
     ),
     pytest.param(JSON, b'{"action":"' + b"\\ud83d\\ude00" * 180_000 + b'"}', id="JSON of surrogate pairs"),
     pytest.param(
