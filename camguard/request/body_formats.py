@@ -39,7 +39,7 @@ _PARAMETER = re.compile(
 _UTF8 = (b"utf-8", b"utf8")
 
 _NEEDLES = (b"action", b"version", b"region")
-# One search for the ending that all these names have costs a third of three searches, while it is found seldom.
+# One search for the ending that these names share costs a third of three searches, where it is found seldom.
 # No beginning overlaps the end of an earlier ending.
 _ENDING = re.compile(b"ion")
 _BEGINNINGS = tuple(name.removesuffix(b"ion") for name in _NEEDLES)
