@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from camguard import strict_json
 from camguard.errors import CamguardError
 from camguard.strict_json import (
     Check,
@@ -212,6 +214,25 @@ def test_values_are_counted_before_the_text_is_read() -> None:
             parse_json(raw, most=4)
     prose = json.dumps({"a": "one, two, {three}: " * 1000 + '\\"' * 1000})
     assert parse_json(prose, most=1)["a"].startswith("one")
+
+
+@given(
+    st.recursive(
+        st.text('a"\\\\/,:[{'), lambda inner: st.lists(inner) | st.dictionaries(st.text('"\\\\:'), inner)
+    )
+)
+def test_a_long_text_is_read_as_a_short_one_is(tree: object) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(strict_json, "_LONG", 0)
+        assert parse_json(json.dumps(tree), most=10_000) == tree
+
+
+def test_a_long_text_with_too_many_escaped_quotes_is_refused() -> None:
+    letters = "a" * (6 << 20)
+    for count, refused in ((30_000, False), (40_000, True)):
+        text = json.dumps({"A": letters + '"' * count})
+        with pytest.raises(TooManyValuesError) if refused else contextlib.nullcontext():
+            assert parse_json(text, most=10) is not None
 
 
 # Checks, a value, what is wrong with it: the names below the value, and the message.

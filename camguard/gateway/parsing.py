@@ -19,7 +19,7 @@ parsed:
   `READ_BYTES` or more is the last one of its connection in one turn.
 * The event loop reads from every socket that has bytes before it lets anything else run. After
   `MOST_READ_BYTES` in one turn the reading of all connections of the listener pauses. They read on as they
-  get their turns, and each resumed connection counts as one read of `READ_BYTES` (`READ_UNITS`).
+  get their turns, and each resumed connection counts as one read of 256 KiB (`READ_UNITS`).
 * A complete body wakes the guard, which hashes and reads all of the body in the next turn. The last slice of
   a body therefore counts as much as the whole body (`BYTES_PER_JUDGED_UNIT`), so that of several large bodies
   one is judged in each turn.
@@ -59,7 +59,9 @@ HELD_BYTES = HIGH_WATER_LIMIT - COMPACT_BYTES
 TURN = 4096
 QUANTUM = 512
 REQUEST_UNITS = 64  # the task of a request costs about as much before it first waits
-READ_UNITS = 64  # the event loop takes about as long to read 64 KiB from a socket
+# The event loop takes about as long to read 256 KiB from a socket. So many connections are resumed in one turn
+# that all of them may read so much within `MOST_READ_BYTES`.
+READ_UNITS = 128
 PARTS_PER_UNIT = 8
 BYTES_PER_BODY_UNIT = 1024  # the parser, the guard and the relay copy a body
 BYTES_PER_JUDGED_UNIT = 16  # of a complete body: the guard reads 30,000 JSON values of 2 bytes in about 5 ms

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from camguard.request import body_formats
 from camguard.request.body import is_plain
-from camguard.request.body_formats import _read_json, _read_multipart, body_format
+from camguard.request.body_formats import _may_decide, _read_json, _read_multipart, body_format
 from camguard.request.multipart import multipart_fields
 from camguard.request.params import Lookalikes
 from camguard.request.rejection import Rejection
@@ -217,6 +218,22 @@ def test_multipart(body: bytes, detail: str) -> None:
     assert reply.passed == (detail == "allowed")
     if reply.passed:
         assert reply.taken == body
+
+
+@given(
+    st.lists(
+        st.sampled_from(["ion", "act", "vers", "reg", "ReGiOn", "n", "io", "a", "\\/", "\\u"]), max_size=12
+    ),
+    st.integers(0, 4),
+)
+def test_every_name_that_decides_is_found_however_often_its_ending_stands_before(
+    pieces: list[str], most: int
+) -> None:
+    body = "".join(pieces).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(body_formats, "_MOST_ENDINGS", most)
+        expected = re.search(rb"action|version|region|\\u", body, re.IGNORECASE) is not None
+        assert _may_decide(body) is expected
 
 
 def test_t64_reading_stays_linear() -> None:
