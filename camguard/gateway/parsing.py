@@ -59,8 +59,8 @@ HELD_BYTES = HIGH_WATER_LIMIT - COMPACT_BYTES
 TURN = 4096
 QUANTUM = 512
 REQUEST_UNITS = 64  # the task of a request costs about as much before it first waits
-# The event loop takes about as long to read 256 KiB from a socket. So many connections are resumed in one turn
-# that all of them may read so much within `MOST_READ_BYTES`.
+# The event loop takes about as long to read 256 KiB from a socket. If all connections that are resumed in one
+# turn read so much, `MOST_READ_BYTES` is not exceeded.
 READ_UNITS = 128
 PARTS_PER_UNIT = 8
 BYTES_PER_BODY_UNIT = 1024  # the parser, the guard and the relay copy a body
