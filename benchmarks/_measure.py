@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 
 Subject = Callable[[], int]  # does a round of work once and says how many operations it was
-Facts = tuple[float | str, ...]  # what whoever makes a subject found out about it
+Facts = tuple[float | str, ...]  # what the maker of a subject reports about it
 
 SLICE = 0.04  # seconds of work in one turn of a process
 
@@ -35,13 +35,14 @@ def interleave(subjects: Mapping[str, Subject], rounds: int = 9) -> dict[str, li
     return taken
 
 
-def in_daemon_thread(
+def apart(
     makers: Mapping[str, Callable[[], tuple[Subject | None, Facts]]], rounds: int = 9
 ) -> tuple[dict[str, list[float]], dict[str, Facts]]:
     """Make every subject in a process of its own and let them work in turn, a slice each.
 
-    Returns as `interleave`, and what the makers told. So none pays for what another left in the processor's
-    cache, as none does where it is used. A maker gives None where there is nothing to measure.
+    Returns what `interleave` returns, and what each maker reported. Each process has its own memory, so no
+    subject is slowed by what another left in the processor's cache. A maker returns None as its subject where
+    there is nothing to measure.
     """
     context = multiprocessing.get_context("fork")
     pipes: dict[str, Connection] = {}

@@ -1,4 +1,4 @@
-"""How a benchmark speaks: a table, its ratios last, and `--json` for whoever collects."""
+"""The report of a benchmark: a table, its ratios last, and `--json` for programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One decision, beside what somebody could pick instead.
+"""One decision, compared with the alternatives to camguard.
 
 Every peer answers the same calls in a process of its own, a slice of time each in turn. Its answers are first
 compared with those of camguard, which `tests/test_agreement.py` compares with an evaluator that shares no

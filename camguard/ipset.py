@@ -122,6 +122,13 @@ class IpSet:
     starts: tuple[int, ...]
     ends: tuple[int, ...]
 
+    def __le__(self, other: IpSet) -> bool:
+        """Whether another set contains every address of this one."""
+        return all(
+            first in other and other.ends[bisect_right(other.starts, first) - 1] >= last
+            for first, last in zip(self.starts, self.ends, strict=True)
+        )
+
     @classmethod
     def of(cls, texts: Iterable[str]) -> IpSet:
         """Return the union of CIDR ranges and addresses. Raises AddressError."""

@@ -29,8 +29,8 @@ _DENIAL = "websocket.http.response"  # the ASGI extension
 class CamguardMiddleware:
     """Let a call through, or answer it with a refusal.
 
-    config: camguard.toml, or settings. guard: instead of config, where whoever serves put the parts together
-    and starts and stops them. registry: where metrics are shown, the process's own by default.
+    config: camguard.toml, or settings. guard: instead of config, where the gateway built the parts, and
+    starts and stops them. registry: where metrics are shown, the process's own by default.
     An allowed request's scope carries `camguard.decision`, `camguard.service` and `camguard.record`.
 
     Raises SettingsError where settings or keys cannot be used. A bundle that cannot be used raises nothing:
@@ -53,13 +53,13 @@ class CamguardMiddleware:
         if (config is None) == (guard is None):
             raise SettingsError(Problem("CamguardMiddleware", "SettingsError", "takes config or guard"))
         self.app = app
-        self._parts: Components | None = None
+        self._components: Components | None = None
         self._started = guard is not None
         if guard is None:
             assert config is not None  # noqa: S101 - for mypy: one of the two is given
             settings = config if isinstance(config, Settings) else load_settings(config)
-            self._parts = assemble(settings, clock=clock, registry=registry or REGISTRY)
-            guard = self._parts.guard
+            self._components = assemble(settings, clock=clock, registry=registry or REGISTRY)
+            guard = self._components.guard
         self._guard = guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,8 +110,8 @@ class CamguardMiddleware:
             try:
                 await self.app(scope, receive, send)
             finally:
-                if self._parts is not None:
-                    self._parts.stop()
+                if self._components is not None:
+                    self._components.stop()
                     self._started = False
         elif scope["type"] == "websocket":
             await self._refuse_websocket(scope, receive, send)
@@ -131,8 +131,8 @@ class CamguardMiddleware:
 
     def _start(self) -> None:
         """Start the parts once: with the application, or with the first request where no server says when."""
-        if self._parts is not None and not self._started:
-            self._parts.start()
+        if self._components is not None and not self._started:
+            self._components.start()
         self._started = True
 
 

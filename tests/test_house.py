@@ -286,6 +286,38 @@ def test_tests_and_benchmarks_import_nothing_of_each_other(folder: str, other: s
     assert {path: wrong for path, wrong in found.items() if wrong} == {}
 
 
+BENCHMARKS = {path.stem: path for path in (ROOT / "benchmarks").glob("*.py")}
+
+
+@pytest.mark.parametrize("name", sorted(BENCHMARKS))
+def test_what_a_benchmark_imports_of_another_is_there(name: str) -> None:
+    """Neither the default run nor mypy reads the benchmarks, so a rename could break one unseen."""
+    taken = [
+        (node.module, each.name)
+        for node in ast.walk(parsed(BENCHMARKS[name]))
+        if isinstance(node, ast.ImportFrom) and node.module in BENCHMARKS
+        for each in node.names
+    ]
+    there = {
+        (module, found)
+        for module in {module for module, _ in taken if module}
+        for node in parsed(BENCHMARKS[module]).body
+        for found in top_level_names(node)
+    }
+    assert [each for each in taken if each not in there] == []
+
+
+def top_level_names(node: ast.stmt) -> list[str]:
+    """Return the names that a statement of a module defines or imports."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return [each.asname or each.name for each in node.names]
+    return [
+        each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+    ]
+
+
 OF_TUPLES = {"_replace", "_asdict", "_fields", "_make", "_field_defaults", "_exit"}
 # Tests that still reach private names, outside of the folder that is made for them, and why.
 REACHING = {

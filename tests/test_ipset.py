@@ -138,6 +138,25 @@ def test_ipset(texts: list[str], cidrs: tuple[str, ...]) -> None:
     assert IpSet.of(texts).cidrs() == cidrs
 
 
+# a set, another one, whether the other one contains it
+WITHIN = [
+    pytest.param([], [], True, id="the empty set is within itself"),
+    pytest.param([], ["10.0.0.1"], True, id="the empty set is within any other"),
+    pytest.param(["10.0.0.1"], [], False, id="nothing else is within the empty set"),
+    pytest.param(["10.1.0.0/16", "10.2.0.1"], ["10.0.0.0/8"], True, id="ranges within one larger range"),
+    pytest.param(["10.0.0.0/8"], ["10.0.0.0/8"], True, id="a set is within itself"),
+    pytest.param(["10.0.0.0/8"], ["10.0.0.0/9"], False, id="a range that goes on behind the other"),
+    pytest.param(["10.0.0.0/8"], ["10.128.0.0/9"], False, id="a range that begins before the other"),
+    pytest.param(["10.0.0.0/30"], ["10.0.0.0", "10.0.0.3"], False, id="a range over a gap"),
+    pytest.param(["::/0"], ["0.0.0.0/0"], False, id="the other family"),
+]
+
+
+@pytest.mark.parametrize(("texts", "others", "within"), WITHIN)
+def test_a_set_is_within_another(texts: list[str], others: list[str], within: bool) -> None:
+    assert (IpSet.of(texts) <= IpSet.of(others)) is within
+
+
 def test_a_range_over_both_families_is_parted() -> None:
     both = IpSet.of_ranges([(V4_END - 1, V4_END)])
     assert both == IpSet((V4_END - 1, V4_END), (V4_END - 1, V4_END))

@@ -242,7 +242,7 @@ def test_a_lifespan_passes_and_starts_and_stops_the_parts(config: Path) -> None:
     class Watched(CamguardMiddleware):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            parts = self._parts
+            parts = self._components
             assert parts is not None
             start, stop = parts.start, parts.stop
             parts.start = lambda: (events.append("start"), start())[1]  # type: ignore[method-assign,func-returns-value]
@@ -265,7 +265,7 @@ def test_parts_start_with_the_first_request_where_no_server_says_when(config: Pa
     middleware = CamguardMiddleware(app, config, registry=CollectorRegistry())
     assert not (tmp_path / "log").exists()
     assert asyncio.run(call(middleware)).response["By"]
-    parts = middleware._parts  # noqa: SLF001
+    parts = middleware._components  # noqa: SLF001
     assert parts is not None
     parts.stop()
     assert (tmp_path / "log").read_text().count("\n") == 1
@@ -281,7 +281,7 @@ def test_a_broken_bundle_refuses_everything_until_it_is_repaired(
     middleware = CamguardMiddleware(app, config, registry=CollectorRegistry())
     assert asyncio.run(call(middleware)).response["Error"]["Code"] == "ServiceUnavailable"
     bundle.symlink_to(repository / "config" / "bundle")
-    parts = middleware._parts  # noqa: SLF001
+    parts = middleware._components  # noqa: SLF001
     assert parts is not None
     assert parts.store.reload().result in {"success", "unchanged"}
     assert asyncio.run(call(middleware)).response["By"]

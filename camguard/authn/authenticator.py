@@ -1,8 +1,9 @@
-"""Who calls: a principal that is proved by a signature or named by a trusted proxy (THREATS 3.4).
+"""The caller of a request: a principal that a signature proves or a trusted proxy names (THREATS 3.4).
 
-Rule 1: there is no anonymous principal; a request that says nothing is refused.
-Rule 2: a signature that is present must be good, whoever else vouches for the caller, and name the same one.
-Rule 3: the identity header counts from a trusted proxy alone; from anyone else its presence is refused.
+Rule 1: there is no anonymous principal; a request that names no caller is refused.
+Rule 2: a signature that is present must be valid, even where a trusted proxy names the caller. Signature and
+        proxy must name the same principal.
+Rule 3: the identity header counts from a trusted proxy alone; from any other peer the header is refused.
 
 mode        who calls is                             a signature                 a trusted proxy's header
 signature   who signed                               must be there, and good     must agree
@@ -10,8 +11,8 @@ header      who the header says                      must be good (*)           
 either      who signed, else who the header says     must be good                must agree
 claimed     the owner of the secret id, unverified   must be there, is believed  must agree
 
-(*) If there are keys. Without a keys file nothing can be verified in mode `header`: the signature is then
-neither believed nor judged, and goes on to whoever can.
+(*) If there are keys. Without a keys file camguard cannot verify signatures in mode `header`: it then ignores
+the signature and forwards it, and the upstream may verify it.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ _REPLAYED: Final = rejection("signature_replay")
 
 
 class KeySource(Protocol):
-    """Whoever knows the keys of this moment: a KeyStore."""
+    """The source of the keys in use: a `KeyStore`."""
 
     @property
     def keys(self) -> Keys:
@@ -288,7 +289,10 @@ def signature_label(decision: Rejection) -> str | None:
 
 
 def named_secret_id(head: RequestHead, params: Params) -> str | None:
-    """Return the secret id that a refused request names, shortened, for its record. Nobody believes it."""
+    """Return the secret id that a refused request names, shortened, for its record.
+
+    The id is not verified.
+    """
     if head.authorization is not None:
         match = _NAMED_SECRET_ID.match(head.authorization)
         return shorten(match[1].decode()) if match else None

@@ -1,10 +1,11 @@
-"""Whose secret is whose: `keys.json` read strictly, and what is derived from a secret for one day.
+"""Access keys: `keys.json` read strictly, and the signing keys that are derived from a secret for one day.
 
 Rule 1: a secret leaves this file only as a keyed hash or for a comparison: no repr, error or log shows one.
-Rule 2: the file belongs to us or to root, and nobody else has any right to it; else it is refused whole.
+Rule 2: the file belongs to the user of this process or to root, and no other user has any right to it; a
+        file with other rights is refused whole.
 Rule 3: what is derived lives in the `Keys` it came from: a rotation leaves nothing of it (T82).
-Rule 4: an unknown or disabled secret id costs what a known one costs (T81): a key that nobody has stands
-        in, and what is derived for it is remembered just the same, in a place of its own.
+Rule 4: an unknown or disabled secret id costs what a known one costs (T81): a random key stands in for
+        the missing one. The signing keys derived from it are remembered, too, in a cache of their own.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Key:
 class Credential(NamedTuple):
     """What a key signs with on one day for one service.
 
-    key: None where nobody has that secret id. day: days since the epoch. scope: as the string to sign has it.
+    key: None where the secret id is unknown. day: days since the epoch. scope: as the string to sign has it.
     inner, outer: SHA-256 that has taken in the padded key, so that an HMAC is two copies (RFC 2104).
     """
 
@@ -103,7 +104,7 @@ class Keys:
         return self._by_id.get(secret_id)
 
     def secret_of(self, key: Key | None) -> bytes:
-        """Return the secret of `key`, or of the key that nobody has."""
+        """Return the secret of `key`, or of the random key that stands in for an unknown one."""
         return self._nobody if key is None else key.secret
 
     def recall(self, said: bytes) -> Credential | None:

@@ -92,8 +92,8 @@ def verify_tc3(head: RequestHead, credential: Credential, payload: bytes, now: f
 def named_credential(head: RequestHead, service: str, keys: Keys, now: float) -> Credential | Rejection:
     """Return the credential that `Authorization` names, or the refusal that needs no body.
 
-    Refused are another grammar, timestamp, day or service, and a secret id that nobody has. The signature of
-    such an id is verified as if the body were empty, so that its refusal takes as long as for a known id
+    Refused are another grammar, timestamp, day or service, and an unknown secret id. The signature of an
+    unknown id is verified as if the body were empty, so that its refusal takes as long as for a known id
     (T81).
     """
     credential = _credential(head, service, keys, now)

@@ -67,9 +67,8 @@ def read_content(folder: Path, catalog: Path) -> Content:
             files[name] = read
     if PRINCIPALS not in files and not problems:
         problems.append(Problem(str(folder), "BundleError", f"there is no {PRINCIPALS} in this folder"))
-    if (
-        len(files) < MIN_FILES and not problems
-    ):  # an empty folder is a mistake, not a policy that denies everything (T108)
+    # An empty folder is a mistake, not a policy that denies everything (T108).
+    if len(files) < MIN_FILES and not problems:
         problems.append(Problem(str(folder / POLICIES), "BundleError", "holds no policy (<id>.json)"))
     if problems:
         raise BundleError(*problems)
@@ -205,7 +204,7 @@ def build_bundle(
 def _stopping(
     index: ActionIndex, ip_support: IpSupport, unknown_action: UnknownAction
 ) -> Callable[[Document], Iterator[Problem]]:
-    """Return what yields the findings of a document that prevent activation.
+    """Return a function that yields, for one document, the findings that prevent activation.
 
     Such a finding widens an allow or weakens a deny.
     """
@@ -218,7 +217,6 @@ def _stopping(
         for finding in errors(document, catalog, ip_support=ip_support):
             if unknown_action == "judge" and finding.code in _UNLISTED:
                 continue  # calls of such names are evaluated, so the deny applies
-            instead = f"; instead: {finding.instead}" if finding.instead else ""
-            yield Problem(finding.where, finding.code, finding.message + instead)
+            yield Problem(finding.where, finding.code, finding.advice)
 
     return problems

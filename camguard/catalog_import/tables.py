@@ -204,21 +204,22 @@ def _read_cells(lines: Sequence[Line], *, celled: bool) -> Iterator[Piece]:
 def _take_line(waiting: list[_Cell], cells: list[_Cell]) -> Generator[Piece, None, list[_Cell]]:
     """Yield the rows of a line that continues a row or begins one. Returns the cells of a row that breaks."""
     both = waiting + cells if waiting and cells else []
-    if begins_row(_texts(both)) or read_row(_texts(both[:WIDTH]), 0, shifted=True):
+    if begins_row(_texts(both[: WIDTH + 1])) or read_row(_texts(both[:WIDTH]), 0, shifted=True):
         cells = both
     else:
         yield from _unparsed(waiting)
-    while cells:
-        row = read_row(_texts(cells[:WIDTH]), cells[0].line, shifted=True)
+    first = 0
+    while first < len(cells):
+        row = read_row(_texts(cells[first : first + WIDTH]), cells[first].line, shifted=True)
         if row is not None:
             yield row
-        elif begins_row(_texts(cells)):
+        elif begins_row(_texts(cells[first : first + WIDTH + 1])):
             break
-        elif cells[0].text:
-            yield from _unparsed(cells)
+        elif cells[first].text:
+            yield from _unparsed(cells[first:])
             return []
-        cells = cells[1 if row is None else WIDTH :]
-    return cells
+        first += 1 if row is None else WIDTH
+    return cells[first:]
 
 
 def _take_cells(waiting: list[_Cell], cells: list[_Cell]) -> Generator[Piece, None, list[_Cell]]:

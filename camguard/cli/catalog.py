@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from camguard.catalog import Access, Action, Catalog, Service, load_catalog, nearest_actions, save_all
 from camguard.catalog.diff import Difference, compare
 from camguard.catalog.files import action_tree
-from camguard.cli.inputs import add_catalog, find_settings, sample_folder
+from camguard.cli.inputs import add_catalog, catalog_of, find_settings
 from camguard.cli.output import Document, add_format, complain, note, paint, show
 from camguard.errors import CatalogError, Problem
 from camguard.exit_codes import Exit
@@ -132,7 +132,7 @@ def run_show(args: argparse.Namespace) -> Exit:
         services = {"services": [*map(_describe_service, catalog.services.values())]}
         show(args.format, services, _render_services)
     elif service is not None:
-        rows = [{**action_tree(service.actions[name])} for name in sorted(service.actions)]
+        rows = [action_tree(service.actions[name]) for name in sorted(service.actions)]
         show(args.format, {**_describe_service(service), "rows": rows}, _render_service)
     elif action is not None:
         show(args.format, _describe_action(action), _render_action)
@@ -151,10 +151,7 @@ def _unknown(catalog: Catalog, wanted: str) -> str:
 
 
 def _find_catalog(named: Path | None) -> Path:
-    if named is not None:
-        return named
-    settings = find_settings(None)
-    return settings.catalog.path if settings else sample_folder() / "catalog"
+    return named or catalog_of(find_settings(None))
 
 
 def _by_access(actions: Iterable[Action]) -> dict[str, int]:

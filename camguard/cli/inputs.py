@@ -82,6 +82,11 @@ def find_settings(named: Path | None) -> Settings | None:
     return None if found is None else load_settings(found)
 
 
+def catalog_of(settings: Settings | None) -> Path:
+    """Return the catalog that the settings name; without settings, the one that camguard carries."""
+    return settings.catalog.path if settings else sample_folder() / "catalog"
+
+
 def find_inputs(args: argparse.Namespace) -> Inputs:
     """Return what `--config`, `--bundle` and `--catalog` name.
 
@@ -90,13 +95,13 @@ def find_inputs(args: argparse.Namespace) -> Inputs:
     """
     config = find_config(args.config)
     if config is None and args.bundle:
-        return Inputs(args.bundle, args.catalog or sample_folder() / "catalog", EnforcementSettings())
+        return Inputs(args.bundle, args.catalog or catalog_of(None), EnforcementSettings())
     settings = load_settings(require_config(config))
     if not args.bundle:
         require_supported(settings, "policy.source")
     return Inputs(
         args.bundle or Path(settings.policy.source),
-        args.catalog or settings.catalog.path,
+        args.catalog or catalog_of(settings),
         settings.enforcement,
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from camguard.bundle.load import POLICIES, PRINCIPALS
 from camguard.catalog import load_catalog
-from camguard.cli.inputs import add_catalog, add_config, find_settings, sample_folder
+from camguard.cli.inputs import add_catalog, add_config, catalog_of, find_settings
 from camguard.cli.output import Document, add_format, note, paint, show
 from camguard.cli.sarif import sarif
 from camguard.engine.action_index import ActionIndex
@@ -21,6 +21,7 @@ from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, display_path, read_file
 from camguard.lint import CatalogView, Finding, Severity, lint, lint_attachments
 from camguard.policy.document import Document as Policy
 from camguard.policy.document import parse_document
+from camguard.settings import EnforcementSettings
 from camguard.settings.load import require_supported
 from camguard.strict_json import read_json
 
@@ -50,12 +51,11 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> Exit:
     """Print every finding of every policy."""
     settings = find_settings(args.config)
-    catalog = settings.catalog.path if settings else sample_folder() / "catalog"
     if settings and not args.paths:
         require_supported(settings, "policy.source")
     paths = args.paths or ([Path(settings.policy.source)] if settings else [])
-    ip_support = settings.enforcement.ip_support if settings else "catalog"
-    files = _Files(CatalogView(ActionIndex(load_catalog(args.catalog or catalog))), ip_support)
+    enforcement = settings.enforcement if settings else EnforcementSettings()
+    files = _Files(CatalogView(ActionIndex(load_catalog(args.catalog or catalog_of(settings)))), enforcement)
     for path in paths:
         files.lint(path)
     findings = files.findings
@@ -75,9 +75,9 @@ class _Files:
     policies: the number of policies among the files. texts: the text of each file, by its name in findings.
     """
 
-    def __init__(self, catalog: CatalogView, ip_support: str) -> None:
+    def __init__(self, catalog: CatalogView, enforcement: EnforcementSettings) -> None:
         self.catalog = catalog
-        self.ip_support = ip_support
+        self.enforcement = enforcement
         self.policies = 0
         self.findings: list[Finding] = []
         self.texts: dict[str, str] = {}
@@ -104,7 +104,12 @@ class _Files:
         except PolicyError as error:
             self.findings += map(broken, error.problems)
             return None
-        self.findings += lint(policy, self.catalog, ip_support=self.ip_support)
+        self.findings += lint(
+            policy,
+            self.catalog,
+            ip_support=self.enforcement.ip_support,
+            unknown_action=self.enforcement.unknown_action,
+        )
         return policy
 
     def _attachments(self, path: Path, policies: Mapping[str, Policy | None]) -> None:

@@ -61,7 +61,6 @@ def _rules(codes: Iterable[str]) -> Iterable[dict[str, Any]]:
 
 def _result(finding: Finding, rule: int, texts: Mapping[str, str]) -> dict[str, Any]:
     file, _, pointer = finding.where.partition("#")
-    instead = f"; instead: {finding.instead}" if finding.instead else ""
     place: dict[str, Any] = {"artifactLocation": {"uri": _uri(file)}}
     if len(texts.get(file, "")) in range(1, _LARGEST):
         place["region"] = {"startLine": line_of(texts[file], pointer)}
@@ -72,7 +71,7 @@ def _result(finding: Finding, rule: int, texts: Mapping[str, str]) -> dict[str, 
         "ruleId": finding.code,
         "ruleIndex": rule,
         "level": str(finding.severity),
-        "message": {"text": finding.message + instead},
+        "message": {"text": finding.advice},
         "locations": [location],
     }
 

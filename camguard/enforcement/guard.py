@@ -8,9 +8,9 @@
 Most requests are decided early: where nothing is signed and the action is judged as a whole, the head alone
 tells the call, and policies are asked before a byte of the body is taken. The body is then only searched for
 a second action. All other requests need the body for their decision: a signature covers it, a form names the
-action, JSON names the resources. Whoever sends a body slowly is not being served: while a body is awaited the
-request counts as waiting, and when the body is complete everything is judged again, under the bundle, the
-keys and the clock of that moment.
+action, JSON names the resources. A request is not being served while its body is awaited: it counts as
+waiting. When the body is complete, everything is judged again, under the bundle, the keys and the clock of
+that moment.
 
 Rule 1: one request, one frozen head, one bundle, one record. Nothing of a request stays in the guard but
         counts.
@@ -152,7 +152,7 @@ class Guard:
                 streams = target.octets and head is not None and not self._authentication.needs_body(head)
                 if head is not None and not streams and (passes or self._answers_late(judged)):
                     taken = self._bodies.take(receive, head.declared, target.body_limit, target.source_ip)
-                    if isinstance(taken, Coroutine):
+                    if not isinstance(taken, HeldBody) and isinstance(taken, Coroutine):  # slow to ask
                         taken = await self._awaited(taken)
                         if isinstance(taken, HeldBody):  # everything is judged again, as of now
                             body = taken  # first, so that its bytes are given back whatever fails

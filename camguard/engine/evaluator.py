@@ -98,13 +98,12 @@ class Evaluator:
     ) -> Decision:
         """Decide a call that no range table answers. table: the principal's, if `decide` has found it."""
         if table is None:
-            if call.principal not in self._principals:
+            layers = self._principals.get(call.principal)
+            if layers is None:
                 return PRINCIPAL_UNKNOWN
             if self.traits(call.action) is None:
                 return self._refusals[call.action]  # no policy is consulted (T34)
-            table = self.table(call.principal, call.session)
-            if table is None:
-                return PRINCIPAL_UNKNOWN
+            table = self._compiled(call.principal, layers, call.session)
         row = table.rows.get(call.action)
         if row is None:
             row = table.row(call.action)
@@ -142,8 +141,10 @@ class Evaluator:
     def table(self, principal: str, session: Policy | None = None) -> Table | None:
         """Return the table of a principal, compiling it if need be; None for an unknown principal."""
         layers = self._principals.get(principal)
-        if layers is None:
-            return None
+        return None if layers is None else self._compiled(principal, layers, session)
+
+    def _compiled(self, principal: str, layers: Layers, session: Policy | None) -> Table:
+        """Return the table of a principal with these layers, from the cache or compiled."""
         key = layers if session is None else (layers, session)
         with self._lock:
             table = self._tables.get(key)

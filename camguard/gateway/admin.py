@@ -28,7 +28,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from camguard.bundle.store import ReloadOutcome
-from camguard.errors import AddressError
+from camguard.errors import AddressError, Problem
 from camguard.ipset import parse_address
 from camguard.printable import printable_json
 from camguard.telemetry.metrics import CONTENT_TYPE
@@ -114,7 +114,7 @@ class HostFilter:
 
 def refusal(message: str) -> Response:
     """Return the answer to a request with a `Host` that is not allowed. message: what is wrong with it."""
-    problem = {"where": "Host", "code": "HostRefused", "message": message}
+    problem = Problem("Host", "HostRefused", message)._asdict()
     return AdminResponse({"result": "refused", "problems": [problem]}, 403)
 
 
@@ -203,10 +203,10 @@ def reload(sources: Sources) -> Endpoint:
     return endpoint
 
 
-def timeout_problem() -> dict[str, str]:
+def timeout_problem() -> dict[str, Any]:
     """Return the problem of a reload that has not ended."""
     message = f"has not ended after {RELOAD_SECONDS:g} seconds; what was in force before stays in force"
-    return {"where": "bundle", "code": "ReloadTimeout", "message": message}
+    return Problem("bundle", "ReloadTimeout", message)._asdict()
 
 
 def status(sources: Sources) -> Endpoint:

@@ -4,7 +4,7 @@ Rule 1: what is handed in goes out: target, names, values, body, byte for byte. 
 Rule 2: a request is never repeated. In this API a GET pays orders, so no method is safe to send twice.
 Rule 3: a connection on which a byte arrives that no request waits for is closed and never used again.
         Otherwise the next caller would get what was left of another caller's answer.
-Rule 4: aiohttp ends here. Whoever forwards sees `Client`, `Reply` and `UpstreamError` only.
+Rule 4: only this module uses aiohttp. The relay sees `Client`, `Reply` and `UpstreamError` only.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Connection(ResponseHandler):
                 return
         elif not data:
             return
-        # Something follows the reply, or may follow where aiohttp held bytes back, or nobody asked for one.
+        # Bytes follow the reply, or may follow because aiohttp holds some back, or no request awaits a reply.
         self.awaited = False
         self.close()
 

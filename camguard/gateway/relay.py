@@ -12,14 +12,16 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Literal, Protocol
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from yarl import URL
 
 from camguard.enforcement.outcome import SERVICE_KEY, UPSTREAM_KEY
 from camguard.gateway.client import Body, Client, Headers, Kind, Reply, UpstreamError
+from camguard.middleware import send_refusal
+from camguard.request.rejection import Refusal
 
 LOG = logging.getLogger("camguard.relay")
 
@@ -44,8 +46,8 @@ STATUSES = range(200, 600)
 Failure = Kind | Literal["internal", "cut"]
 
 
-class Told(Protocol):
-    """Who is told of upstreams: the metrics."""
+class UpstreamObserver(Protocol):
+    """Receives the replies and errors of upstreams: the metrics."""
 
     def upstream(self, service: str, seconds: float) -> None:
         """Hear of one reply passed on whole. seconds: from sending to the reply's last byte."""
@@ -66,15 +68,15 @@ class Relay:
         upstream: Mapping[str, str],
         client: Client,
         echo: ASGIApp,
-        refuse: Callable[[Scope, Failure], list[Message]],
-        told: Told,
+        refuse: Callable[[Scope, Failure], Refusal],
+        observer: UpstreamObserver,
     ) -> None:
         self._origins = {service: URL(url) for service, url in upstream.items() if url != "echo"}
         self._echoed = frozenset(service for service, url in upstream.items() if url == "echo")
         self._client = client
         self._echo = echo
         self._refuse = refuse
-        self._told = told
+        self._observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one allowed request on."""
@@ -110,7 +112,7 @@ class Relay:
             caller.served = True
             watch.cancel()
         if not caller.answered:
-            # Whoever left does not hear it. Whoever was cut off for a bad body does.
+            # A client that left never receives this answer. A client that was cut off for a bad body does.
             await self._fail(scope, "cut", send)
 
     async def _exchange(self, origin: URL, service: str, scope: Scope, caller: Caller, send: Send) -> None:
@@ -135,11 +137,11 @@ class Relay:
             except UpstreamError as error:
                 failure = error.kind
             else:
-                self._told.upstream(service, time.monotonic() - started)
+                self._observer.upstream(service, time.monotonic() - started)
                 return
             finally:
                 reply.close()
-        self._told.upstream_error(service, failure)
+        self._observer.upstream_error(service, failure)
         # Rule 2: to return without the last message makes the server cut the connection.
         if not caller.answered:
             caller.answered = True
@@ -148,7 +150,7 @@ class Relay:
     async def _fail(self, scope: Scope, failure: Failure, send: Send) -> None:
         """Answer ourselves; the decision log must not take our status for the upstream's (T117)."""
         scope[UPSTREAM_KEY] = None
-        await send_all(self._refuse(scope, failure), send)
+        await send_refusal(self._refuse(scope, failure), send)
 
     async def _answer(self, reply: Reply, caller: Caller, send: Send) -> None:
         headers = end_to_end(reply.status, reply.headers)
@@ -210,12 +212,6 @@ class Caller:
         await self._read.wait()
         while not self.left:
             self.left = (await self._receive())["type"] == "http.disconnect"
-
-
-async def send_all(messages: Iterable[Message], send: Send) -> None:
-    """Send a whole answer."""
-    for message in messages:
-        await send(message)
 
 
 def end_to_end(status: int, headers: Headers) -> list[tuple[bytes, bytes]]:

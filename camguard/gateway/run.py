@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvloop
-from starlette.types import ASGIApp, Message, Scope
+from starlette.types import ASGIApp, Scope
 
 from camguard._version import __version__
 from camguard.bundle import Bundle, Store
@@ -37,7 +37,7 @@ from camguard.gateway.protocol import Bounds
 from camguard.gateway.relay import Failure, Relay
 from camguard.gateway.server import bind, listening, raise_file_limit
 from camguard.middleware import CamguardMiddleware
-from camguard.request.rejection import Style, refusal, rejection
+from camguard.request.rejection import Refusal, Style, refusal, rejection
 from camguard.settings import Settings
 from camguard.settings.load import require_supported
 from camguard.settings.source import SettingsSource, state_of_file
@@ -121,16 +121,12 @@ def bind_all(settings: Settings) -> Sockets:
         raise
 
 
-def refuser(style: Style) -> Callable[[Scope, Failure], list[Message]]:
+def refuser(style: Style) -> Callable[[Scope, Failure], Refusal]:
     """Return the function that answers an allowed call whose upstream failed (DEC-53)."""
 
-    def refuse(scope: Scope, failure: Failure) -> list[Message]:
+    def refuse(scope: Scope, failure: Failure) -> Refusal:
         decision = rejection(DETAILS.get(failure, "upstream_error"))
-        status, headers, body = refusal(decision, scope[RECORD_KEY].request_id, style=style)
-        return [
-            {"type": "http.response.start", "status": status, "headers": list(headers)},
-            {"type": "http.response.body", "body": body},
-        ]
+        return refusal(decision, scope[RECORD_KEY].request_id, style=style)
 
     return refuse
 

@@ -66,7 +66,8 @@ def _no_action(view: StatementView, pattern: ActionPattern) -> Finding:
     near = " or ".join(view.catalog.near_actions(pattern.service, pattern.name))
     missing = f"the catalog does not contain the action {pattern.text!r}"
     if view.allows:
-        return found("CG202", where, f"{missing}, so this entry grants nothing", near)
+        granted = "only as an unlisted action" if view.judges_unlisted else "nothing"
+        return found("CG202", where, f"{missing}, so this entry grants {granted}", near)
     near = near or "an action of the catalog, or remove the entry"
     return found("CG201", where, f"{missing}, so this entry denies nothing", near)
 
@@ -89,6 +90,8 @@ def single_actions(view: StatementView) -> Iterator[Finding]:
     others = ~view.catalog.by_granularity[Granularity.SERVICE]
     for pattern in view.statement.actions:
         service, named = pattern.service, view.names(pattern)
+        if view.judges_unlisted and STAR in pattern.name:
+            continue  # it may grant actions that the catalog does not list
         whole = any(covers_service(other, service) for other in view.statement.actions)
         if named.certain and not named.certain & others and not whole:
             message = f"CAM grants {service} as a whole or not at all, so {pattern.text!r} grants nothing"

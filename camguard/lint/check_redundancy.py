@@ -5,10 +5,8 @@ Rule 1: something is called covered only where the texts prove it, whatever the 
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
-from camguard.ipset import IpSet
 from camguard.lint.codes import Finding, found
 from camguard.lint.statement_view import StatementView
 from camguard.policy.model import ActionPattern, Clause, Effect, ResourcePattern, Statement
@@ -156,12 +154,5 @@ def _implies(narrow: Clause, wide: Clause) -> bool:
     if narrow.addresses is None or wide.addresses is None:
         return False
     if narrow.operator.negated:
-        return _inside(wide.addresses, narrow.addresses)
-    return _inside(narrow.addresses, wide.addresses)
-
-
-def _inside(inner: IpSet, outer: IpSet) -> bool:
-    return all(
-        first in outer and outer.ends[bisect_right(outer.starts, first) - 1] >= last
-        for first, last in zip(inner.starts, inner.ends, strict=True)
-    )
+        return wide.addresses <= narrow.addresses
+    return narrow.addresses <= wide.addresses

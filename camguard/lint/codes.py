@@ -33,6 +33,11 @@ class Finding:
     message: str
     instead: str = ""
 
+    @property
+    def advice(self) -> str:
+        """The message, and what to write instead."""
+        return f"{self.message}; instead: {self.instead}" if self.instead else self.message
+
 
 class Code(NamedTuple):
     """One row of the table. title: the finding in a few words. help: why it matters, and the source."""

@@ -57,13 +57,16 @@ STOPPING = (
 )
 
 
-def lint(document: Document, catalog: CatalogView, *, ip_support: str = "catalog") -> Iterator[Finding]:
+def lint(
+    document: Document, catalog: CatalogView, *, ip_support: str = "catalog", unknown_action: str = "refuse"
+) -> Iterator[Finding]:
     """Yield the findings of one policy: of the document, of each statement, then of all statements together.
 
-    ip_support: the setting; with "gateway" the source address is judged for every action.
+    ip_support: the setting; with "gateway" the source address is judged for every action. unknown_action: the
+    setting; with "judge" a policy may grant actions that the catalog does not list.
     """
     yield from check_style.whole(document)
-    views = statement_views(document, catalog, ip_support)
+    views = statement_views(document, catalog, ip_support, unknown_action)
     for view in views:
         for check in CHECKS:
             yield from check(view)

@@ -30,13 +30,22 @@ class StatementView:
     """
 
     def __init__(
-        self, statement: Statement, written: Mapping[str, Any], catalog: CatalogView, *, every_address: bool
+        self,
+        statement: Statement,
+        written: Mapping[str, Any],
+        catalog: CatalogView,
+        *,
+        every_address: bool,
+        judges_unlisted: bool,
     ) -> None:
         self.statement = statement
         self.written = written
         self.catalog = catalog
         self.allows = statement.effect is Effect.ALLOW
         self.every_address = every_address  # ip_support is "gateway": the address is judged for every action
+        self.judges_unlisted = (
+            judges_unlisted  # unknown_action is "judge": an allow may grant unlisted actions
+        )
         self.unjudged_address = 0 if every_address else catalog.without_address
         self.named = catalog.index.named_by_statement(statement)
         self.touched = _touched(statement, self.named, catalog)
@@ -61,12 +70,17 @@ class StatementView:
         return self.catalog.index.named_by_pattern(pattern, self.statement.effect)
 
 
-def statement_views(document: Document, catalog: CatalogView, ip_support: str) -> list[StatementView]:
-    """Return the views of all statements of a document. ip_support: the setting."""
-    every_address = ip_support == "gateway"
+def statement_views(
+    document: Document, catalog: CatalogView, ip_support: str, unknown_action: str = "refuse"
+) -> list[StatementView]:
+    """Return the views of all statements of a document. ip_support, unknown_action: the settings."""
+    every_address, judges_unlisted = ip_support == "gateway", unknown_action == "judge"
     _, value = statement_element(document)
     pairs = zip(document.policy.statements, value if isinstance(value, list) else [value], strict=True)
-    return [StatementView(*pair, catalog, every_address=every_address) for pair in pairs]
+    return [
+        StatementView(*pair, catalog, every_address=every_address, judges_unlisted=judges_unlisted)
+        for pair in pairs
+    ]
 
 
 def statement_element(document: Document) -> tuple[str, Any]:

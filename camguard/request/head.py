@@ -41,9 +41,8 @@ _LAYOUTS: Final = 1024
 _LAYOUT_BYTES: Final = 4096
 _LENGTH_DIGITS: Final = 18
 _METHODS: Final = frozenset(("GET", "POST"))
-_HTTP_1: Final = frozenset(
-    ("1.0", "1.1")
-)  # versions in which a request without length and coding has no body
+# The versions in which a request without length and coding has no body.
+_HTTP_1: Final = frozenset(("1.0", "1.1"))
 
 _METHOD: Final = rejection("method_not_allowed")
 _PATH: Final = rejection("path_not_allowed")
@@ -77,15 +76,15 @@ class RequestHead(NamedTuple):
     declared: int | None
     target_key: TargetKey
     host: bytes
-    authorization: bytes | None
+    content_type: bytes | None
     action: bytes | None
     version: bytes | None
     region: bytes | None
+    identity: bytes | None
+    authorization: bytes | None
     timestamp: bytes | None
     token: bytes | None
     content_sha256: bytes | None
-    content_type: bytes | None
-    identity: bytes | None
 
 
 _head = constructor_of(RequestHead)
@@ -157,7 +156,18 @@ def read_head(  # noqa: C901, PLR0911, PLR0912 - one check after the other; call
         return _TRAILERS
     key = (method, peer_address(scope.get("client"), layout.forwarded_for(values)), *layout.deciding(values))
     return _head(
-        (new_request_id(), method, query, lines, onward, layout, declared, key, *layout.fields(values))
+        (
+            new_request_id(),
+            method,
+            query,
+            lines,
+            onward,
+            layout,
+            declared,
+            key,
+            *key[2:8],
+            *layout.signing(values),
+        )
     )
 
 

@@ -37,19 +37,10 @@ class HeaderClass(Enum):
     UPGRADE = auto()  # refused
 
 
-# The fields of a Head that are one header each, in its order.
-FIELDS = (
-    b"host",
-    b"authorization",
-    b"x-tc-action",
-    b"x-tc-version",
-    b"x-tc-region",
-    b"x-tc-timestamp",
-    b"x-tc-token",
-    b"x-tc-content-sha256",
-    b"content-type",
-)
+# The headers that decide, and those of a signature, in the order of the fields of a `RequestHead`. The
+# identity header stands between them.
 DECIDING = (b"host", b"content-type", b"x-tc-action", b"x-tc-version", b"x-tc-region")
+SIGNING = (b"authorization", b"x-tc-timestamp", b"x-tc-token", b"x-tc-content-sha256")
 FORWARDED_FOR = b"x-forwarded-for"  # from which the proxy-header options of servers take a peer
 EXPECT = b"expect"
 # Client addresses, targets, methods and users as proxies write them and applications believe them.
@@ -147,8 +138,8 @@ class RequiredValue:
 class HeaderLayout:
     """What a sequence of header names means before any value is looked at. Indices are places in it.
 
-    size: bytes of all names. fields: an itemgetter that takes the values, and None behind them, and returns
-    those of FIELDS and of the identity header. deciding: takes the same and returns the values of DECIDING,
+    size: bytes of all names. signing: an itemgetter that takes the values, and None behind them, and returns
+    those of SIGNING. deciding: takes the same and returns the values of DECIDING,
     of the identity header and of each line of the forwarding header. onward: takes the lines and returns
     those that go on. forwarded_for: takes the values and returns those of X-Forwarded-For. length: the place
     of the declared length, -1 where there is none. single: the places of headers that may stand once.
@@ -158,7 +149,7 @@ class HeaderLayout:
     """
 
     size: int
-    fields: Take
+    signing: Take
     deciding: Take
     onward: Take
     forwarded_for: Take
@@ -178,7 +169,6 @@ class HeaderRules:
     """
 
     def __init__(self, identity: bytes, forwarded: bytes) -> None:
-        self._fields = (*FIELDS, identity)
         self._deciding = (*DECIDING, identity)
         self._classes: dict[bytes, HeaderClass] = {
             **dict.fromkeys(_SPOOF, HeaderClass.SPOOF),
@@ -236,7 +226,7 @@ class HeaderRules:
         place = {name: i for i, name in enumerate(names)}
         return HeaderLayout(
             size=sum(map(len, names)),
-            fields=itemgetter(*(place.get(name, -1) for name in self._fields)),
+            signing=itemgetter(*(place.get(name, -1) for name in SIGNING)),
             deciding=itemgetter(*(place.get(name, -1) for name in self._deciding), *forwarded),
             onward=_taker(onward),
             forwarded_for=_taker(tuple(i for i, name in enumerate(names) if name == FORWARDED_FOR)),

@@ -1,4 +1,4 @@
-"""Parameters of a query or a form, read so that nobody can read them otherwise (THREATS 3.2.5).
+"""Parameters of a query or a form, read so that no other reader can read them differently (THREATS 3.2.5).
 
 Rule 1: `&` alone parts them; a raw `;`, `#`, blank, control or non-ASCII byte refuses the whole (T28, T29).
 Rule 2: each is percent-decoded once, as UTF-8. A control character in a name refuses the whole.

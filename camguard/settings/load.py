@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
+from functools import reduce
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,6 +22,7 @@ from camguard.settings import values
 from camguard.settings.model import SECTIONS, Settings, default_upstream
 from camguard.settings.source import PREFIX, SettingsSource, read_source
 from camguard.settings.values import Faults
+from camguard.strict_json import child
 
 # Variables that Kubernetes sets in every pod of a namespace with a service named camguard, or camguard-….
 _SERVICE_LINK = re.compile(
@@ -102,7 +104,7 @@ def _problem(where: str, message: str) -> Problem:
 def _pointer(*keys: str | int) -> str:
     """Return a JSON Pointer (RFC 6901), in which control characters are spelled as `repr` spells them."""
     keys = tuple(key if isinstance(key, int) or key.isprintable() else repr(key)[1:-1] for key in keys)
-    return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in keys)
+    return reduce(child, keys, "")
 
 
 def _read_document(source: SettingsSource, problems: list[Problem]) -> Raw:

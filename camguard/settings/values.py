@@ -8,14 +8,14 @@ Rule 3: a reader guesses nothing: a number in quotes is text, `true` is no numbe
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from camguard.errors import AddressError
 from camguard.header_names import is_reserved
-from camguard.ipset import IpSet, parse_address
+from camguard.ipset import IpSet, parse_address, parse_range
 from camguard.strict_json import Fault
 
 T = TypeVar("T")
@@ -227,13 +227,7 @@ def _items(value: object, read: Callable[[str], T]) -> Iterator[T]:
 
 def networks(value: object, _base: Path) -> IpSet:
     """Read CIDR ranges and addresses as one set."""
-    return IpSet.of_ranges(
-        pair for each in _items(value, lambda item: IpSet.of((item,))) for pair in _pairs(each)
-    )
-
-
-def _pairs(addresses: IpSet) -> Iterable[tuple[int, int]]:
-    return zip(addresses.starts, addresses.ends, strict=True)
+    return IpSet.of_ranges(_items(value, parse_range))
 
 
 def host_names(value: object, _base: Path) -> tuple[str, ...]:
@@ -281,8 +275,4 @@ def printable(value: object) -> object:
 
 def family_whole(addresses: IpSet) -> str | None:
     """Return "0.0.0.0/0" or "::/0" if the set contains the whole family, else None."""
-    whole_v4, whole_v6 = IpSet.of(("0.0.0.0/0",)), IpSet.of(("::/0",))
-    for whole_family in (whole_v4, whole_v6):
-        if set(_pairs(whole_family)) <= set(_pairs(addresses)):
-            return whole_family.cidrs()[0]
-    return None
+    return next((text for text in ("0.0.0.0/0", "::/0") if IpSet.of((text,)) <= addresses), None)

@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Self, TypeVar
 
 import uvloop
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from camguard.gateway.client import AiohttpClient
 from camguard.gateway.echo import echo
 from camguard.gateway.protocol import Bounds
 from camguard.gateway.relay import Relay
 from camguard.gateway.server import listening
+from camguard.request.rejection import Refusal
 from tests.asgi import http_scope, request
 
 T = TypeVar("T")
@@ -172,13 +173,10 @@ class Heard:
         self.errors.append((service, kind))
 
 
-def refusal(_scope: Scope, failure: str) -> list[Message]:
+def refusal(_scope: Scope, failure: str) -> Refusal:
     body = f'{{"Response":{{"Error":{{"Code":"InternalError","Message":"{failure}"}}}}}}'.encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    return [
-        {"type": "http.response.start", "status": 200, "headers": headers},
-        {"type": "http.response.body", "body": body},
-    ]
+    headers = ((b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()))
+    return Refusal(200, headers, body)
 
 
 def let_through(app: ASGIApp) -> ASGIApp:

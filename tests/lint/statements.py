@@ -67,9 +67,9 @@ def any_value(**condition: Any) -> Mapping[str, Any]:
     return {f"for_any_value:{operator}": keys for operator, keys in condition.items()}
 
 
-def findings(*statements: Any, whole: str | None = None, ip_support: str = "catalog") -> list[Finding]:
+def findings(*statements: Any, whole: str | None = None, **settings: str) -> list[Finding]:
     text = whole or json.dumps({"version": "2.0", "statement": list(statements)})
-    return list(lint(parse_document(text, source="p.json"), VIEW, ip_support=ip_support))
+    return list(lint(parse_document(text, source="p.json"), VIEW, **settings))
 
 
 ANY = tagged("for_any_value:string_equal", "dept&rd")

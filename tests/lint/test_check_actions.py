@@ -69,3 +69,25 @@ INSTEAD = [
 def test_what_to_write_instead(statement: Statement, code: str, instead: str) -> None:
     (finding,) = (f for f in findings(statement) if f.code == code)
     assert instead in finding.instead
+
+
+# an allow, its finding where unlisted actions are refused, and where they are judged
+UNLISTED = [
+    pytest.param("whole:D*", ["CG209"], [], id="a pattern of such a product may grant unlisted actions"),
+    pytest.param("whole:Do", ["CG209"], ["CG209"], id="a listed action of such a product is never granted"),
+    pytest.param("art:TextToImages", ["CG202"], ["CG202"], id="an unlisted action may be a misspelled one"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("action", "refused", "judged"), UNLISTED)
+def test_what_unlisted_actions_make_of_an_allow(action: str, refused: list[str], judged: list[str]) -> None:
+    assert [f.code for f in findings(allow(action), unknown_action="refuse")] == refused
+    assert [f.code for f in findings(allow(action), unknown_action="judge")] == judged
+
+
+@pytest.mark.parametrize(
+    ("unknown_action", "grants"), [("refuse", "nothing"), ("judge", "only as an unlisted action")]
+)
+def test_what_an_allow_of_an_unlisted_action_grants(unknown_action: str, grants: str) -> None:
+    (finding,) = findings(allow("art:TextToImages"), unknown_action=unknown_action)
+    assert finding.message.endswith(f"so this entry grants {grants}")

@@ -76,14 +76,16 @@ def pointless(world: World, catalog: Catalog) -> Iterator[tuple[str, Finding]]:
     for name, text in world.policies.items():
         policy = parse_document(text, f"{name}.json")
         ip_support = world.settings["ip_support"]
-        findings = list(lint(policy, view, ip_support=ip_support))
+        findings = list(lint(policy, view, **world.settings))
         stopping = Counter(finding for finding in findings if finding.severity is Severity.ERROR)
         assert Counter(errors(policy, view, ip_support=ip_support)) == stopping
         for finding in findings:
             # A deny that cannot be known blocks, though its condition never holds.
             blocks = finding.code == "CG401" and effect_at(text, finding) == "deny"
             blocks |= finding.code == "CG402" and not finding.message.endswith("nothing is denied")
-            if finding.code in POINTLESS and not blocks:
+            # Where unlisted actions are judged, an allow may grant one.
+            grants = finding.code == "CG202" and not finding.message.endswith("grants nothing")
+            if finding.code in POINTLESS and not blocks and not grants:
                 yield name, finding
 
 
