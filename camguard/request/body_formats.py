@@ -16,10 +16,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, Literal
 
+from camguard.request.json_body import (
+    MOST_PARSE_COST,
+    TooManyValuesError,
+    parse_json,
+    parse_prepared,
+    prepare,
+)
 from camguard.request.multipart import Field, multipart_fields
 from camguard.request.params import ACTION, Lookalikes, Parameters, ambiguous_names, nested_parameters
 from camguard.request.rejection import Rejection, rejection
-from camguard.strict_json import MOST_PARSE_COST, TooManyValuesError, parse_cost, parse_json
 
 Kind = Literal["json", "form", "multipart", "octets"]
 
@@ -49,7 +55,7 @@ _LONGEST: Final = max(map(len, _NEEDLES))
 # three times as fast as `in` does.
 _ESCAPED = re.compile(rb"\\u")
 _BOM = b"\xef\xbb\xbf"
-_JSON_BLANK = " \t\r\n"
+_JSON_BLANK = b" \t\r\n"
 _VALUES_PER_PARAM: Final = 30  # JSON values that are read where form parameters could be one
 
 _UNSUPPORTED: Final = rejection("content_type")
@@ -116,13 +122,13 @@ def read_body(  # noqa: PLR0913 - a body, and by which bounds it is read
 def _read_json(
     body: bytes, action: str, resources: Lookalikes | None, *, depth: int, limit: int
 ) -> Parameters | Rejection | None:
-    text = _utf8(body)
-    if text is None:
-        return _MALFORMED
-    if not body or not (resources is not None or _may_decide(body)):
-        return None
+    if b"\0" in body or body.startswith(_BOM):
+        return _MALFORMED  # some readers detect UTF-16 and UTF-32, and some drop a byte order mark
     try:
-        document = parse_json(text, depth=depth, most=limit * _VALUES_PER_PARAM)
+        if not body or not (resources is not None or _may_decide(body)):
+            body.decode()
+            return None
+        document = parse_json(body, depth=depth, most=limit * _VALUES_PER_PARAM)
     except TooManyValuesError:
         return _TOO_MANY
     except ValueError:
@@ -157,19 +163,6 @@ def _may_decide(body: bytes) -> bool:
     )
 
 
-def _utf8(body: bytes) -> str | None:
-    """Return a text that every reader takes for UTF-8, else None.
-
-    Some readers detect UTF-16 and UTF-32, and some drop a byte order mark.
-    """
-    if b"\0" in body or body.startswith(_BOM):
-        return None
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        return None
-
-
 def _read_multipart(
     body: bytes, boundary: bytes, action: str, resources: Lookalikes | None, *, limit: int
 ) -> Parameters | Rejection | None:
@@ -191,7 +184,7 @@ def _parameters(fields: Sequence[Field], limit: int) -> Parameters | None:
     """Return the parameters that fields hold, unread where they could be read in two ways."""
     found: dict[str, Any] = {}
     most = limit * _VALUES_PER_PARAM
-    cost = MOST_PARSE_COST
+    cost = MOST_PARSE_COST - sum(len(value) for _, value in fields if value)  # the fields were searched
     for name, value in fields:
         if name in found:
             return None
@@ -199,20 +192,20 @@ def _parameters(fields: Sequence[Field], limit: int) -> Parameters | None:
             found[name] = None  # a file is no text that could name a resource
             continue
         try:
-            text = value.decode()
+            if not value.lstrip(_JSON_BLANK).startswith((b"[", b"{")):
+                found[name] = value.decode()
+                continue
+            prepared = prepare(value)
         except UnicodeDecodeError:
             found[name] = ""
             continue
-        if not text.lstrip(_JSON_BLANK).startswith(("[", "{")):
-            found[name] = text
-            continue
         # The vendor's clients write lists and objects as JSON. All of a request are counted together.
-        most -= sum(map(text.count, ",[{"))
-        cost -= parse_cost(text)
+        most -= sum(map(value.count, (b",", b"[", b"{")))
+        cost -= prepared.cost
         if cost < 0:
             return None
         try:
-            found[name] = parse_json(text, most=max(most, 0))
+            found[name] = parse_prepared(prepared, most=max(most, 0))
         except ValueError:
             return None
     return found
