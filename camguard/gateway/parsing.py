@@ -97,18 +97,19 @@ def asleep() -> None:
 
 
 class Flow(FlowControl):
-    """uvicorn's switch for reading. wake: is called where uvicorn would resume, and decides when to."""
+    """uvicorn's switch for reading.
+
+    resume_reading: is called where uvicorn would resume, and decides when to.
+    """
 
     def __init__(self, transport: asyncio.Transport, wake: Callable[[], None]) -> None:
         super().__init__(transport)
-        self.wake = wake
+        # An attribute and no method: uvicorn calls it twice for each request.
+        self.resume_reading = wake  # type: ignore[method-assign]
 
     def pause_reading(self) -> None:
         if not self._transport.is_closing():
             super().pause_reading()
-
-    def resume_reading(self) -> None:
-        self.wake()
 
     def read_on(self) -> None:
         """Resume, unless the connection is ending: uvloop raises for a closed transport."""
@@ -194,7 +195,8 @@ class Parsing(HttpToolsProtocol):
         self.head_since = self.loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.flow.wake = asleep  # nothing of an ended connection refers to itself
+        # Nothing of an ended connection refers to itself.
+        self.flow.resume_reading = asleep  # type: ignore[method-assign]
         self.held, self.held_from = b"", 0
         super().connection_lost(exc)
 
@@ -265,7 +267,7 @@ class Parsing(HttpToolsProtocol):
             waiting += len(self.cycle.body)
         if waiting > HELD_BYTES:
             self.flow.pause_reading()
-        else:
+        elif self.flow.read_paused:
             self.read_on()
 
     def read_on(self) -> None:

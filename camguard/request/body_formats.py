@@ -49,7 +49,8 @@ _NEEDLES = (b"action", b"version", b"region")
 # No beginning overlaps the end of an earlier ending.
 _ENDING = re.compile(b"ion")
 _BEGINNINGS = tuple(name.removesuffix(b"ion") for name in _NEEDLES)
-_MOST_ENDINGS: Final = 10_000
+_MOST_ENDINGS: Final = 256  # of a slice
+_SLICE: Final = 1 << 18
 _LONGEST: Final = max(map(len, _NEEDLES))
 # How JSON may write any letter of a name, or one that some reader takes for it. This pattern searches a body
 # three times as fast as `in` does.
@@ -152,7 +153,11 @@ def _may_decide(body: bytes) -> bool:
     """Tell whether a JSON text may hold a name that decides, or a letter or an escape that may hide one."""
     if not body.isascii() or (b"\\" in body and _ESCAPED.search(body)):
         return True
-    low = body.lower()
+    # Slice by slice: the memory of a copy of a long body would take longer to provide than the search takes.
+    return any(_holds_name(body[at : at + _SLICE + _LONGEST].lower()) for at in range(0, len(body), _SLICE))
+
+
+def _holds_name(low: bytes) -> bool:
     endings = _ENDING.finditer(low)
     for ending in islice(endings, _MOST_ENDINGS):
         if low.endswith(_BEGINNINGS, 0, ending.start()):
@@ -195,17 +200,17 @@ def _parameters(fields: Sequence[Field], limit: int) -> Parameters | None:
             if not value.lstrip(_JSON_BLANK).startswith((b"[", b"{")):
                 found[name] = value.decode()
                 continue
-            prepared = prepare(value)
+            # The vendor's clients write lists and objects as JSON. All of a request are counted together.
+            most -= sum(map(value.count, (b",", b"[", b"{")))
+            prepared = prepare(value, max(most, 0), cost)
         except UnicodeDecodeError:
             found[name] = ""
             continue
-        # The vendor's clients write lists and objects as JSON. All of a request are counted together.
-        most -= sum(map(value.count, (b",", b"[", b"{")))
-        cost -= prepared.cost
-        if cost < 0:
+        except TooManyValuesError:
             return None
+        cost -= prepared.cost
         try:
-            found[name] = parse_prepared(prepared, most=max(most, 0))
+            found[name] = parse_prepared(prepared)
         except ValueError:
             return None
     return found

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from camguard.strict_json import MAX_DEPTH, Number, no_constant
 
 _QUOTES: Final = 4  # of a member: two around its key, two around its value
 # Of a text, as `prepare` counts it: less than 50 ms, together with the digest of a signature.
-MOST_PARSE_COST: Final = 18 << 20
+MOST_PARSE_COST: Final = 33 << 19
 _ESCAPE_COST = 6  # of a backslash in a text in which nothing is hidden
 _HIDDEN_COST = 2  # of a backslash in another text, and what one costs in addition that is not hidden
 _SEEN_COST = 3
@@ -32,6 +32,7 @@ _HIDDEN_BACKSLASH = _MARK + "b"
 _HIDDEN_QUOTE = _MARK + "q"
 # A longer string in which something is hidden is left out: no value that is compared is so long.
 _LONG = 4096
+_CONTAINERS = frozenset((dict, list))
 _MOST_SHOWN = 1 << 16  # letters of all such strings
 # Characters per value outside strings, blanks included: the average over as many values as are allowed.
 _LETTERS = 64
@@ -52,65 +53,76 @@ def parse_json(raw: bytes, *, depth: int = MAX_DEPTH, most: int) -> Any:
     Raises TooManyValuesError, or ValueError if the text is not strict JSON. The error names no place, because
     finding it costs more than parsing the text.
     """
-    return parse_prepared(prepare(raw), depth=depth, most=most)
+    return parse_prepared(prepare(raw, most), depth=depth)
 
 
 class Prepared(NamedTuple):
     """A JSON text, prepared to be parsed.
 
-    source: what is parsed. bare: what is searched for quotes. Both are the text, or the text with hidden
-    escapes. hides: whether escapes are hidden in `source`. any_letter: whether there is an escape that may
-    stand for any letter. cost: of searching and parsing, in bytes that are no escape.
+    source: the text, or the text with hidden escapes. hides: which of both. colons: outside of strings.
+    any_letter: whether there is an escape that may stand for any letter. cost: of searching and parsing, in
+    bytes that are no escape.
     """
 
     source: str
-    bare: bytes
+    colons: int
     hides: bool
     any_letter: bool
     cost: int
 
 
-def prepare(raw: bytes) -> Prepared:
-    """Hide the escaped quotes and backslashes of a text, unless it costs too much anyway.
+def prepare(raw: bytes, most: int, most_cost: int = MOST_PARSE_COST) -> Prepared:
+    """Hide the escaped quotes and backslashes of a text, and count its values.
 
-    Each copy of a long text costs milliseconds. Therefore the text is decoded once, and bytes are searched.
-    Raises UnicodeDecodeError, a ValueError, for a text that is not UTF-8 and could be parsed.
+    most: as for `parse_json`. most_cost: of the text, at most. Raises TooManyValuesError for more of either,
+    and UnicodeDecodeError, a ValueError, for a text that is not UTF-8.
     """
+    # A long text is copied as seldom as possible, and no more than two copies exist at a time: the kernel
+    # takes milliseconds to provide the memory of each.
     cost = len(raw)
-    if b"\\" not in raw:
-        return Prepared(raw.decode(), raw, hides=False, any_letter=False, cost=cost)
-    backslashes = raw.count(b"\\")
-    if not _QUOTE.search(raw):
-        any_letter = _UNICODE.search(raw) is not None
-        cost += _ESCAPE_COST * backslashes
-        return Prepared(raw.decode(), raw, hides=False, any_letter=any_letter, cost=cost)
-    cost += 5 * cost // 8 + _HIDDEN_COST * backslashes
-    if cost > MOST_PARSE_COST:
-        return Prepared("", b"", hides=False, any_letter=False, cost=cost)
+    hides = any_letter = False
+    bare = raw
+    if b"\\" in raw:
+        backslashes = raw.count(b"\\")
+        hides = _QUOTE.search(raw) is not None
+        if hides:
+            # In eighths of a byte: what one pass of `replace` costs, and another one with its copy.
+            cost += (7 if _BACKSLASH.search(raw) else 5) * cost // 8 + _HIDDEN_COST * backslashes
+        else:
+            cost += _ESCAPE_COST * backslashes
+        if cost > most_cost:
+            raise TooManyValuesError
+        if hides:
+            bare = _hide(raw)
+        any_letter = _UNICODE.search(bare) is not None
+        # What is hidden could not be told from a mark that is in the text.
+        if hides and (_MARK.encode() in raw or (any_letter and _ESCAPED_MARK.search(bare))):
+            hides = False
+            cost += _ESCAPE_COST * backslashes
+        elif hides:
+            cost += _SEEN_COST * bare.count(b"\\")
+    if cost > most_cost:
+        raise TooManyValuesError
+    colons = _colons(bare, most)
+    return Prepared((bare if hides else raw).decode(), colons, hides, any_letter, cost)
+
+
+def _hide(raw: bytes) -> bytes:
     # Backslashes first, because a quote behind an escaped one ends a string.
-    bare = raw.replace(b"\\\\", _HIDDEN_BACKSLASH.encode()) if _BACKSLASH.search(raw) else raw
-    bare = bare.replace(b'\\"', _HIDDEN_QUOTE.encode())
-    any_letter = _UNICODE.search(bare) is not None
-    # What is hidden could not be told from a mark that is in the text.
-    hides = _MARK.encode() not in raw and not (any_letter and _ESCAPED_MARK.search(bare))
-    cost += _SEEN_COST * bare.count(b"\\") if hides else _ESCAPE_COST * backslashes
-    return Prepared((bare if hides else raw).decode(), bare, hides, any_letter, cost)
+    if _BACKSLASH.search(raw):
+        raw = raw.replace(b"\\\\", _HIDDEN_BACKSLASH.encode())
+    return raw.replace(b'\\"', _HIDDEN_QUOTE.encode())
 
 
-def parse_prepared(prepared: Prepared, *, depth: int = MAX_DEPTH, most: int) -> Any:
+def parse_prepared(prepared: Prepared, *, depth: int = MAX_DEPTH) -> Any:
     """Do what `parse_json` does."""
-    source, bare, hides, any_letter, cost = prepared
-    if cost > MOST_PARSE_COST:
-        raise TooManyValuesError
-    outside = _outside(bare, most)
-    if outside.count(b",") + outside.count(b"[") + outside.count(b"{") > most:
-        raise TooManyValuesError
+    source, colons, hides, any_letter, _ = prepared
     try:
         tree = json.loads(source, parse_int=Number, parse_float=Number, parse_constant=no_constant)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     # A dict keeps only one of two equal keys. Counting costs a third of a hook that compares them.
-    if _members(tree, depth, any_letter=any_letter) != outside.count(b":"):
+    if _members(tree, depth, any_letter=any_letter) != colons:
         raise ValueError("a key appears twice in one object")
     return _show(tree) if hides else tree
 
@@ -118,55 +130,62 @@ def parse_prepared(prepared: Prepared, *, depth: int = MAX_DEPTH, most: int) -> 
 def _show(tree: Any) -> Any:
     """Return a tree whose strings are shown, or left out, where something is hidden. Changes the tree.
 
-    Raises ValueError for two names of one object that were different only while they were hidden.
+    Raises ValueError for two names of one object that were different only while they were hidden, and
+    TooManyValuesError for a name that is left out.
     """
     left = _MOST_SHOWN
-
-    def shown(text: str) -> str | None:
-        nonlocal left
-        if len(text) > _LONG or len(text) > left:
-            return None
-        left -= len(text)
-        return text.replace(_HIDDEN_QUOTE, '"').replace(_HIDDEN_BACKSLASH, "\\")
-
     top = [tree]
     level: list[Any] = [top]
     while level:
         below: list[Any] = []
         for node in level:
-            if type(node) is dict and _MARK in "".join(node):
-                _show_names(node, shown)
-            items = node.items() if type(node) is dict else enumerate(node)
-            for at, text in [(at, value) for at, value in items if type(value) is str and _MARK in value]:
-                node[at] = shown(text)
-            values = node.values() if type(node) is dict else node
-            below += [value for value in values if type(value) in {dict, list}]
+            named = type(node) is dict
+            if named and _MARK in "".join(node):
+                _show_names(node)
+            for at, text in [
+                (at, value)
+                for at, value in (node.items() if named else enumerate(node))
+                if type(value) is str and _MARK in value
+            ]:
+                size = len(text)
+                if size > _LONG or size > left:
+                    node[at] = None
+                else:
+                    left -= size
+                    node[at] = _shown(text)
+            below += [value for value in (node.values() if named else node) if type(value) in _CONTAINERS]
         level = below
     return top[0]
 
 
-def _show_names(members: dict[Any, Any], shown: Callable[[str], str | None]) -> None:
-    names = [shown(name) if _MARK in name else name for name in members]
-    if None in names:
+def _shown(text: str) -> str:
+    return text.replace(_HIDDEN_QUOTE, '"').replace(_HIDDEN_BACKSLASH, "\\")
+
+
+def _show_names(members: dict[Any, Any]) -> None:
+    hidden = [name for name in members if _MARK in name]
+    if sum(map(len, hidden)) > _LONG:
         raise TooManyValuesError
-    if len(set(names)) != len(names):
-        raise ValueError("a key appears twice in one object")
-    values = [*members.values()]
+    pairs = [(_shown(name), value) for name, value in members.items()]
     members.clear()
-    members.update(zip(names, values, strict=True))
+    members.update(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a key appears twice in one object")
 
 
-def _outside(raw: bytes, most: int) -> bytes:
-    """Return what stands outside of the strings of a JSON text, without the quotes.
+def _colons(bare: bytes, most: int) -> int:
+    """Return how many colons a JSON text has outside of its strings: one for each member.
 
-    raw: with hidden escapes. most: as for `parse_json`. Raises TooManyValuesError for more strings or more
-    text than so many values have.
+    bare: with hidden escapes. most: as for `parse_json`. Raises TooManyValuesError for more values, more
+    strings or more text outside of them than so many values have.
     """
-    pieces = raw.split(b'"', _QUOTES * most + 1)
+    pieces = bare.split(b'"', _QUOTES * most + 1)
     outside = b"".join(pieces[::2])
     if len(pieces) > _QUOTES * most + 1 or len(outside) > _LETTERS * most:
         raise TooManyValuesError
-    return outside
+    if outside.count(b",") + outside.count(b"[") + outside.count(b"{") > most:
+        raise TooManyValuesError
+    return outside.count(b":")
 
 
 def _members(tree: Any, depth: int, *, any_letter: bool) -> int:

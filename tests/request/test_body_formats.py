@@ -225,13 +225,15 @@ def test_multipart(body: bytes, detail: str) -> None:
         st.sampled_from(["ion", "act", "vers", "reg", "ReGiOn", "n", "io", "a", "\\/", "\\u"]), max_size=12
     ),
     st.integers(0, 4),
+    st.integers(1, 40),
 )
-def test_every_name_that_decides_is_found_however_often_its_ending_stands_before(
-    pieces: list[str], most: int
+def test_every_name_that_decides_is_found_wherever_it_stands_and_however_often_its_ending_does(
+    pieces: list[str], most: int, size: int
 ) -> None:
     body = "".join(pieces).encode()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(body_formats, "_MOST_ENDINGS", most)
+        patch.setattr(body_formats, "_SLICE", size)
         expected = re.search(rb"action|version|region|\\u", body, re.IGNORECASE) is not None
         assert _may_decide(body) is expected
 
