@@ -20,9 +20,6 @@ from camguard.suggest import nearest
 MAX_DEPTH = 64
 _TOO_DEEP = "nested too deeply"
 _UNSOUND = "a key appears twice in one object"
-_QUOTES = 4  # of a member: two around its key, two around its value
-# Characters per value outside strings, blanks included: the average over as many values as are allowed.
-_LETTERS = 64
 
 # The place of a value: the place of the object or list that contains it, and its name or index there; () is
 # the document. It becomes a pointer only for a problem: a pointer for each value would cost as much as the
@@ -47,75 +44,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Pairs:
     return found if len(found) == len(pairs) else _Pairs(pairs)
 
 
-def _no_constant(text: str) -> NoReturn:
+def no_constant(text: str) -> NoReturn:
+    """Raise ValueError: NaN and Infinity are not JSON."""
     raise ValueError(f"{text} is not JSON")
 
 
 def child(at: str, name: str | int) -> str:
     """Return the pointer of a member or element (RFC 6901)."""
     return f"{at}/{str(name).replace('~', '~0').replace('/', '~1')}"
-
-
-class TooManyValuesError(ValueError):
-    """A JSON text contains more values than its reader accepts."""
-
-
-def parse_json(text: str, *, depth: int = MAX_DEPTH, most: int) -> Any:
-    """Return the document as dict, list, str, `Number`, bool and None: the fast way, for bodies of requests.
-
-    depth: of nesting, at most. most: values in the text, at most; more are found before the text is parsed.
-    Raises TooManyValuesError, or ValueError if the text is not strict JSON. The error names no place, because
-    finding it costs more than parsing the text.
-    """
-    # The text outside of strings. Escaped backslashes go first, because a quote behind one ends a string.
-    bare = text.replace("\\\\", "").replace('\\"', "") if "\\" in text else text
-    pieces = bare.split('"', _QUOTES * most + 1)
-    outside = "".join(pieces[::2])
-    if len(pieces) > _QUOTES * most + 1 or len(outside) > _LETTERS * most:
-        raise TooManyValuesError
-    if outside.count(",") + outside.count("[") + outside.count("{") > most:
-        raise TooManyValuesError
-    try:
-        tree = json.loads(text, parse_int=Number, parse_float=Number, parse_constant=_no_constant)
-    except RecursionError:
-        raise ValueError(_TOO_DEEP) from None
-    # A dict keeps only one of two equal keys. Counting costs a third of a hook that compares them.
-    if _members(tree, text, depth) != outside.count(":"):
-        raise ValueError(_UNSOUND)
-    return tree
-
-
-def _members(tree: Any, text: str, depth: int) -> int:
-    """Return how many members all objects of a tree have. Walks it level by level.
-
-    Raises ValueError for a value that is too deep, and for half of a surrogate pair.
-    """
-    odd = not text.isascii() or ("\\" in text and "\\u" in text)  # `isascii` is immediate
-    members = 0
-    level: list[Any] = [tree]
-    for _ in range(depth + 1):
-        if odd:
-            _encode([value for value in level if isinstance(value, str)])
-        objects = [value for value in level if type(value) is dict]
-        lists = [value for value in level if type(value) is list]
-        if not objects and not lists:
-            return members
-        level = []
-        for each in lists:
-            level += each
-        for found in objects:
-            members += len(found)
-            level += found.values()
-            if odd:
-                _encode(found)
-    if level:
-        raise ValueError(_TOO_DEEP)
-    return members
-
-
-def _encode(texts: Iterable[str]) -> None:
-    """Raise UnicodeEncodeError, a ValueError, if a text contains half of a surrogate pair."""
-    "\n".join(texts).encode()
 
 
 def read_json(
@@ -142,7 +78,7 @@ def read_json(
             object_pairs_hook=_object,
             parse_int=Number,
             parse_float=Number,
-            parse_constant=_no_constant,
+            parse_constant=no_constant,
         )
     except UnicodeDecodeError as exc:
         wide = isinstance(raw, bytes) and raw.startswith((b"\xff\xfe", b"\xfe\xff"))

@@ -58,7 +58,7 @@ ORDER = (
 # which imports only names to its left. In a package without a row no import may lead back to its beginning.
 INSIDE: dict[str, tuple[str, ...]] = {
     "request": (
-        *("rejection", "header_rules", "head", "client_address", "attributes_header"),
+        *("rejection", "header_rules", "head", "client_address", "json_body", "attributes_header"),
         *("params", "multipart", "body_formats", "deadline", "waiting", "body"),
     ),
     "authn": ("credentials", "key_store", "tc3", "hmac_v1", "replay_guard", "authenticator"),

@@ -12,17 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camguard.errors import CamguardError
+from camguard.request.json_body import TooManyValuesError, parse_json
 from camguard.strict_json import (
     Check,
     Fault,
     Number,
     ObjectReader,
-    TooManyValuesError,
     child,
     flag,
     one_of,
     or_null,
-    parse_json,
     read_json,
     shaped,
     text,
@@ -152,7 +151,9 @@ def test_what_is_refused_of_a_stranger(raw: str | bytes, words: str) -> None:
 def is_refused(raw: str | bytes, depth: int = 64) -> bool:
     """Tell whether the reader of strangers' texts refuses one."""
     try:
-        parse_json(raw.decode() if isinstance(raw, bytes) else raw, depth=depth, most=1_000_000)
+        parse_json(
+            raw if isinstance(raw, bytes) else raw.encode(errors="surrogatepass"), depth=depth, most=1_000_000
+        )
     except ValueError:
         return True
     return False
@@ -171,14 +172,21 @@ PIECES = [
         '"\\ud83d\\ude00"',
         '"\\ud83d"',
         '"\u4e2d"',
+        # The sign that stands for escapes while a text is searched, itself and as others write it.
+        '"\x7fq"',
+        '"\\u007fq\\""',
+        '"\\u007Fb\\\\"',
+        '"\\u0022"',
     ),
     *("{", "}", "[", "]", ":", ",", "1", "-0", "1e5", "null", " ", "{}", "[]"),
 ]
 documents = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.sampled_from(["a", 'b"', "\\", ":,", "\u4e2d"])),
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.sampled_from(["a", 'b"', "\\", ":,", "\u4e2d", '\x7fq"'])
+    ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
-        st.dictionaries(st.sampled_from(["a", 'b":', "\\", "c"]), inner, max_size=3),
+        st.dictionaries(st.sampled_from(["a", 'b":', "\\", '"', "c"]), inner, max_size=3),
     ),
     max_leaves=8,
 )
@@ -190,7 +198,10 @@ documents = st.recursive(
         st.lists(st.sampled_from(PIECES), max_size=8).map("".join),
         documents.map(json.dumps),
         st.lists(
-            st.tuples(st.sampled_from(['"a"', '"b"', '"\\u0061"']), st.sampled_from(["1", "[]", '{"a":1}'])),
+            st.tuples(
+                st.sampled_from(['"a"', '"b"', '"\\u0061"', '"\\""', '"\\u0022"']),
+                st.sampled_from(["1", "[]", '{"a":1}']),
+            ),
             max_size=3,
         ).map(lambda pairs: "{" + ",".join(f"{key}:{value}" for key, value in pairs) + "}"),
     ),
@@ -202,16 +213,58 @@ def test_both_readers_of_json_agree(text: str, depth: int) -> None:
     except CamguardError:
         assert is_refused(text, depth)
     else:
-        assert parse_json(text, depth=depth, most=1000) == placed
+        assert parse_json(text.encode(), depth=depth, most=1000) == placed
 
 
 def test_values_are_counted_before_the_text_is_read() -> None:
-    assert parse_json('{"a": [1, 2, 3]}', most=4) == {"a": ["1", "2", "3"]}
+    assert parse_json(b'{"a": [1, 2, 3]}', most=4) == {"a": ["1", "2", "3"]}
     for raw in ('{"a": [1, 2, 3, 4]}', "[" * 100_000, '"' * 100, "[1," * 100, "1" * 1000):
         with pytest.raises(TooManyValuesError):
-            parse_json(raw, most=4)
-    prose = json.dumps({"a": "one, two, {three}: " * 1000 + '\\"' * 1000})
-    assert parse_json(prose, most=1)["a"].startswith("one")
+            parse_json(raw.encode(), most=4)
+    prose = json.dumps({"a": "one, two, {three}: " * 100 + '\\"' * 100})
+    assert parse_json(prose.encode(), most=1)["a"].startswith("one")
+
+
+MIB = 1 << 20
+LEFT_OUT = [
+    pytest.param(
+        {"a": 'x"' * 1365}, {"a": 'x"' * 1365}, id="a string that is written with 4 095 letters is read"
+    ),
+    pytest.param({"a": 'x"' * 1366}, {"a": None}, id="a longer one with escaped quotes is left out"),
+    pytest.param(
+        {"a": "x\\x" * 2049}, {"a": "x\\x" * 2049}, id="a longer one where no quote is escaped is read"
+    ),
+    pytest.param(
+        {"a": "x" * 5000, "b": '"'}, {"a": "x" * 5000, "b": '"'}, id="a longer one without escapes is read"
+    ),
+    pytest.param(
+        {"a": {"b": ["x" * 2000 + '"'] * 40}, "c": '"'},
+        {"a": {"b": ["x" * 2000 + '"'] * 32 + [None] * 8}, "c": '"'},
+        id="the upper levels come first within 64 KiB",
+    ),
+]
+
+
+@pytest.mark.parametrize(("document", "found"), LEFT_OUT)
+def test_long_strings_with_escaped_quotes_are_left_out(document: object, found: object) -> None:
+    assert parse_json(json.dumps(document).encode(), most=1000) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(json.dumps({'x"' * 2049: 1}), id="a long name with escaped quotes"),
+        pytest.param(json.dumps({"a": '"' * 6 * MIB}), id="six million escaped quotes"),
+        pytest.param(json.dumps({"a": "x\n" * 3 * MIB}), id="three million other escapes"),
+        pytest.param(
+            json.dumps({"a": '"' * MIB + "\x7f"}, ensure_ascii=False) + " " * 8 * MIB,
+            id="a million escaped quotes beside the sign that stands for them",
+        ),
+    ],
+)
+def test_texts_that_cost_too_much_are_refused(text: str) -> None:
+    with pytest.raises(TooManyValuesError):
+        parse_json(text.encode(), most=1000)
 
 
 # Checks, a value, what is wrong with it: the names below the value, and the message.

@@ -17,6 +17,9 @@ parsed:
 * Parsing yields to the event loop: a connection after `QUANTUM` units of work, all connections of a listener
   together after `TURN` units. `Turns` lets the waiting connections go on, the oldest first. A read of
   `READ_BYTES` or more is the last one of its connection in one turn.
+* The event loop reads from every socket that has bytes before it lets anything else run. After
+  `MOST_READ_BYTES` in one turn the reading of all connections of the listener pauses. They read on as they
+  get their turns, and each resumed connection counts as one read of 256 KiB (`READ_UNITS`).
 * A complete body wakes the guard, which hashes and reads all of the body in the next turn. The last slice of
   a body therefore counts as much as the whole body (`BYTES_PER_JUDGED_UNIT`), so that of several large bodies
   one is judged in each turn.
@@ -34,7 +37,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
@@ -48,12 +51,17 @@ KEPT = 32  # parsed bytes that stay held: for that, and for the line of a chunk'
 SLICE_BYTES = 1 << 14
 HEAD_SLICE_BYTES = 1 << 11  # of a head whose end has not arrived: its lines are counted after each slice
 READ_BYTES = 1 << 16
+COUNTED_READ_BYTES = 1 << 12  # smaller reads cost less than their parsing, which is counted
+MOST_READ_BYTES = 1 << 23  # of all connections of a listener in one turn: some 8 ms
 COMPACT_BYTES = 1 << 14  # parsed bytes that may stay in front of held ones before these are copied
 HELD_BYTES = HIGH_WATER_LIMIT - COMPACT_BYTES
 # Work of parsing in units of about one microsecond.
 TURN = 4096
 QUANTUM = 512
 REQUEST_UNITS = 64  # the task of a request costs about as much before it first waits
+# The event loop takes about as long to read 256 KiB from a socket. If all connections that are resumed in one
+# turn read so much, `MOST_READ_BYTES` is not exceeded.
+READ_UNITS = 128
 PARTS_PER_UNIT = 8
 BYTES_PER_BODY_UNIT = 1024  # the parser, the guard and the relay copy a body
 BYTES_PER_JUDGED_UNIT = 16  # of a complete body: the guard reads 30,000 JSON values of 2 bytes in about 5 ms
@@ -89,18 +97,19 @@ def asleep() -> None:
 
 
 class Flow(FlowControl):
-    """uvicorn's switch for reading. wake: is called where uvicorn would resume, and decides when to."""
+    """uvicorn's switch for reading.
+
+    resume_reading: is called where uvicorn would resume, and decides when to.
+    """
 
     def __init__(self, transport: asyncio.Transport, wake: Callable[[], None]) -> None:
         super().__init__(transport)
-        self.wake = wake
+        # An attribute and no method: uvicorn calls it twice for each request.
+        self.resume_reading = wake  # type: ignore[method-assign]
 
     def pause_reading(self) -> None:
         if not self._transport.is_closing():
             super().pause_reading()
-
-    def resume_reading(self) -> None:
-        self.wake()
 
     def read_on(self) -> None:
         """Resume, unless the connection is ending: uvloop raises for a closed transport."""
@@ -111,11 +120,12 @@ class Flow(FlowControl):
 class Turns:
     """Connections of one listener whose parsing waits for the next turn of the event loop, the oldest first.
 
-    spent: units of work since the last turn that was given.
+    spent: units of work since the last turn that was given. read: bytes of large reads since then.
     """
 
     def __init__(self) -> None:
         self.spent = 0
+        self.read = 0
         self._waiting: deque[Parsing] = deque()
         self._scheduled = False
 
@@ -134,7 +144,7 @@ class Turns:
     def _give(self) -> None:
         """Let waiting connections go on until the turn is spent. One that asks again waits for the next."""
         self._scheduled = False
-        self.spent = 0
+        self.spent = self.read = 0
         try:
             for _ in range(len(self._waiting)):
                 connection = self._waiting.popleft()
@@ -185,7 +195,8 @@ class Parsing(HttpToolsProtocol):
         self.head_since = self.loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.flow.wake = asleep  # nothing of an ended connection refers to itself
+        # Nothing of an ended connection refers to itself.
+        self.flow.resume_reading = asleep  # type: ignore[method-assign]
         self.held, self.held_from = b"", 0
         super().connection_lost(exc)
 
@@ -217,11 +228,24 @@ class Parsing(HttpToolsProtocol):
         if len(data) >= READ_BYTES or len(self.held) > HELD_BYTES:
             self.flow.pause_reading()
             self.turns.queue(self)
+        if len(data) >= COUNTED_READ_BYTES:
+            self.turns.queue(self)  # the next turn begins a new count
+            self.turns.read += len(data)
+            if self.turns.read > MOST_READ_BYTES:
+                self.turns.read = 0
+                self.pause_all()
+
+    def pause_all(self) -> None:
+        """Pause the reading of all connections of the listener until each has had a turn."""
+        for connection in cast("set[Parsing]", self.connections):
+            if not connection.flow.read_paused:
+                connection.flow.pause_reading()
+                self.turns.queue(connection)
 
     def advance(self) -> None:
         """Parse what is held, as far as request, answer and turn allow; then read on, or not."""
         if self.drained_at is not None or self.transport.is_closing():
-            self.flow.read_on()
+            self.read_on()
             return
         data, at = self.held, self.held_from
         size = len(data)
@@ -244,6 +268,12 @@ class Parsing(HttpToolsProtocol):
         if waiting > HELD_BYTES:
             self.flow.pause_reading()
         elif self.flow.read_paused:
+            self.read_on()
+
+    def read_on(self) -> None:
+        """Resume reading, where it was paused, and count the next read in this turn."""
+        if self.flow.read_paused:
+            self.turns.spent += READ_UNITS
             self.flow.read_on()
 
     def hold(self, data: bytes, at: int) -> None:

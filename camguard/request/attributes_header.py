@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, TypeAlias
 
+from camguard.request.json_body import parse_json
 from camguard.request.rejection import Rejection, rejection
-from camguard.strict_json import is_text, parse_json
+from camguard.strict_json import is_text
 
 Attributes: TypeAlias = Mapping[str, tuple[str, ...]]
 
@@ -39,7 +40,7 @@ def read_attributes(
     if not peer_trusted:
         return _UNTRUSTED
     try:
-        tree = parse_json(header.decode(), depth=_DEPTH, most=_MOST_VALUES)
+        tree = parse_json(header, depth=_DEPTH, most=_MOST_VALUES)
     except ValueError:
         return _INVALID
     if not isinstance(tree, dict) or not keys >= tree.keys():

@@ -19,7 +19,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from camguard.gateway.parsing import QUANTUM, TURN
+from camguard.gateway.parsing import MOST_READ_BYTES, QUANTUM, READ_UNITS, TURN
 from camguard.gateway.protocol import READ_PART_BYTES, READ_PARTS, BoundedProtocol, Bounds, bound
 from camguard.gateway.server import listen
 from tests.gateway.stage import BOUNDS, POST, ask, play, post, serving, until
@@ -414,6 +414,37 @@ def test_no_turn_of_the_event_loop_is_long_whoever_sends_what(head: bytes, part:
             longest = max(longest, time.thread_time() - before)
         gc.unfreeze()
         assert longest < 0.05, "one turn"
+
+    play(scene())
+
+
+@pytest.mark.parametrize("app", [App(), refuses], ids=["read", "refused by its head"])
+@pytest.mark.parametrize("size", [READ, 32 * KIB], ids=["256 KiB", "32 KiB"])
+def test_what_is_read_in_one_turn_is_bounded_over_all_connections(size: int, app: ASGIApp) -> None:
+    """A thousand sockets have bytes at once. The event loop reads from each socket that is not paused."""
+
+    async def scene() -> None:
+        many = connections(app, 1000, Bounds(50, 50, 106_000, 1000))
+        for connection in many:
+            await connection.take(POST + b"content-length: 99999999\r\n\r\n", 1)
+        await asyncio.sleep(0.01)
+        data = b"x" * size
+        served = set()
+        for _ in range(100):
+            reading = [connection for connection in many if not connection.transport.paused]
+            read = 0
+            for connection in reading:
+                if not connection.transport.paused:
+                    connection.protocol.data_received(data)
+                    served.add(id(connection))
+                    read += size
+            assert read <= MOST_READ_BYTES + size
+            await asyncio.sleep(0)
+        assert len(served) == len(many), "each connection is read from in the end"
+        paused = [connection for connection in many if connection.transport.paused]
+        await asyncio.sleep(0)
+        resumed = [connection for connection in paused if not connection.transport.paused]
+        assert len(resumed) <= TURN // READ_UNITS
 
     play(scene())
 

@@ -11,8 +11,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from camguard.request import body_formats
 from camguard.request.body import is_plain
-from camguard.request.body_formats import BodyFormat, _read_json, _read_multipart, body_format
+from camguard.request.body_formats import (
+    BodyFormat,
+    _may_decide,
+    _read_json,
+    _read_multipart,
+    body_format,
+)
+from camguard.request.json_body import MOST_PARSE_COST
 from camguard.request.multipart import multipart_fields
 from camguard.request.params import Lookalikes
 from camguard.request.rejection import Rejection, rejection
@@ -147,8 +155,9 @@ def test_a_plain_body_is_one_that_cannot_name_what_decides(body: bytes, plain: b
     assert is_plain(body) is plain
 
 
-# Two letters and forty more for each escape, nine around them, and as many blanks as make it 16 MiB.
-ESCAPES = b'{"A": "' + b"\\n" * 399_457 + b'"}' + b" " * 13
+# A text without escapes costs its length; an escape that is not hidden costs six letters more.
+LONGEST = b'{"A": "' + b"x" * (MOST_PARSE_COST - 9) + b'"}'
+ESCAPES = b'{"A": "' + b"\\n" * ((MOST_PARSE_COST - 9) // 8) + b'"}'
 
 # JSON body, whether parameters are wanted, limit, what is found or the detail of the refusal
 INSPECTED = [
@@ -173,12 +182,10 @@ INSPECTED = [
     pytest.param(b'{"A": 1, "B": 2}', True, 1, "too_many_params", id="a member too many"),
     pytest.param(b'{"A": [' + b"1," * 28 + b"1]}", True, 1, 29, id="thirty values for each parameter"),
     pytest.param(b'{"A": [' + b"1," * 29 + b"1]}", True, 1, "too_many_params", id="more values than that"),
-    pytest.param(b'{"A": "' + b"x" * (17 << 20) + b'"}', True, 9, 17 << 20, id="17 MiB without an escape"),
-    pytest.param(ESCAPES, True, 9, 399_457, id="16 MiB, where an escape counts as forty letters more"),
-    pytest.param(ESCAPES + b" ", True, 9, "too_many_params", id="a letter too many beside escapes"),
-    pytest.param(
-        ESCAPES[:-15] + b'\\n"}', True, 9, "too_many_params", id="an escape too many in a shorter text"
-    ),
+    pytest.param(LONGEST, True, 9, MOST_PARSE_COST - 9, id="as long as may be"),
+    pytest.param(LONGEST + b" ", True, 9, "too_many_params", id="a letter too many"),
+    pytest.param(ESCAPES, True, 9, (MOST_PARSE_COST - 9) // 8, id="as many escapes as may be"),
+    pytest.param(ESCAPES[:-2] + b'\\n"}', True, 9, "too_many_params", id="an escape too many"),
 ]
 
 
@@ -415,6 +422,24 @@ def test_a_file_is_no_text_and_no_action() -> None:
     found = _read_multipart(action + END, b"b0undary", "QueryArea", NAMES, limit=9)
     assert found is rejection("action_conflict")
     assert _read_multipart(b"", b"b0undary", "QueryArea", NAMES, limit=9) is None
+
+
+@given(
+    st.lists(
+        st.sampled_from(["ion", "act", "vers", "reg", "ReGiOn", "n", "io", "a", "\\/", "\\u"]), max_size=12
+    ),
+    st.integers(0, 4),
+    st.integers(1, 40),
+)
+def test_every_name_that_decides_is_found_wherever_it_stands_and_however_often_its_ending_does(
+    pieces: list[str], most: int, size: int
+) -> None:
+    body = "".join(pieces).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(body_formats, "_MOST_ENDINGS", most)
+        patch.setattr(body_formats, "_SLICE", size)
+        expected = re.search(rb"action|version|region|\\u", body, re.IGNORECASE) is not None
+        assert _may_decide(body) is expected
 
 
 def test_t64_reading_stays_linear() -> None:

@@ -7,6 +7,7 @@ some rounds, since other programs on the machine only ever add to a measurement.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator
 
@@ -39,6 +40,15 @@ NUMBERS = b"[" + b",".join([b"1"] * 99_000) + b"]"
 MIB = 1 << 20
 CHINESE = "\u4e2d\u6587\uff0c".encode()
 
+
+def document(size: int, name: str = "web", indent: int | None = None) -> bytes:
+    """Return a JSON body of some bytes whose one parameter is a JSON document as a text."""
+    machine = {"InstanceId": "ins-00000000", "Name": name, "Version": 7, "Tags": ["a", "b"]}
+    text = json.dumps([machine], indent=indent, ensure_ascii=False)[:-1] + ","
+    piece = json.dumps(text, ensure_ascii=False)[1:-1].encode()
+    return b'{"Document":"' + piece * (size // len(piece)) + b'"}'
+
+
 # content type, body
 BODIES = [
     pytest.param(JSON, b'{"action_":1,' + members(b'"%d":1', 99_000)[1:], id="JSON of 99 000 members"),
@@ -52,8 +62,58 @@ BODIES = [
     pytest.param(JSON, b'{"action":"' + b"\\u0041" * 360_000 + b'"}', id="JSON of 360 000 escapes"),
     pytest.param(
         JSON,
-        b'{"action":"' + b"\\/" * 150_000 + b"a" * (8 * MIB - 300_099) + b'"}',
-        id="JSON of 150 000 escapes in 8 MiB",
+        b'{"action":"' + b"\\/" * 150_000 + b"a" * (10 * MIB - 300_099) + b'"}',
+        id="JSON of 150 000 escapes in 10 MiB",
+    ),
+    pytest.param(
+        JSON,
+        b'{"A":"' + (b"a" * 64 + b"\\/") * 150_000 + b'\\"","region_":1}',
+        id="JSON of base64 with a slash in every line and a name behind it",
+    ),
+    pytest.param(
+        JSON,
+        b'{"A":"' + (b"a" * 300 + b'\\\\\\"') * 30_000 + b'","region_":1}',
+        id="JSON of escaped quotes in 9 MiB",
+    ),
+    pytest.param(
+        JSON,
+        b'{"A":"' + (b"a" * 20 + b'\\\\\\"') * 75_000 + b'","region_":1}',
+        id="JSON of escaped quotes in 2 MiB",
+    ),
+    pytest.param(JSON, document(8 * MIB), id="JSON of a JSON document as text, 8 MiB"),
+    pytest.param(
+        JSON, document(15 * MIB // 2, indent=2), id="JSON of an indented JSON document as text, 7.5 MiB"
+    ),
+    pytest.param(
+        JSON, document(8 * MIB, "\u4e2d\u6587"), id="JSON of a JSON document as text, in part Chinese"
+    ),
+    pytest.param(JSON, document(10 * MIB - 99), id="JSON of a JSON document as text, 10 MiB"),
+    pytest.param(
+        JSON,
+        b'{"A":"' + b"a" * (10 * MIB - 99) + b'\\"","region_":1}',
+        id="JSON of 10 MiB with one escaped quote",
+    ),
+    pytest.param(JSON, b'{"A":"' + b'\\"' * 3 * MIB + b'","region_":1}', id="JSON of escaped quotes only"),
+    pytest.param(
+        JSON, b'{"A":"' + b'a\\"' * 2_380_000 + b'","region_":1}', id="JSON of letters and escaped quotes"
+    ),
+    pytest.param(
+        JSON, b'{"A":"' + b"a\\n" * 1_900_000 + b'","region_":1}', id="JSON of letters and line ends"
+    ),
+    pytest.param(
+        JSON,
+        b'{"A":"\x7f' + b'a\\"' * 1_400_000 + b'","region_":1}',
+        id="JSON of the sign that hides escapes",
+    ),
+    pytest.param(
+        JSON,
+        b'{"region_":[' + b",".join([b'"' + b'\\"' * 150 + b'"'] * 20_000) + b"]}",
+        id="JSON of 20 000 strings of escaped quotes",
+    ),
+    pytest.param(
+        MULTIPART,
+        parts(*[(b"A%d" % at, b'["' + b'\\"' * 180_000 + b'"]') for at in range(26)]),
+        id="multipart, 26 JSON fields of 180 000 escapes",
     ),
     pytest.param(JSON, b'{"action":"' + b"\\ud83d\\ude00" * 180_000 + b'"}', id="JSON of surrogate pairs"),
     pytest.param(
@@ -124,6 +184,33 @@ def test_a_body_holds_the_loop_for_50_ms_at_most(kind: bytes, body: bytes, *, ai
     request = Request(lines=lines, chunks=(body,))
     authentication = FixedCaller("uin/100000000103") if aimed else FixedCaller()
     assert within(HELD, (held(Play(authentication=authentication), request) for _ in range(ROUNDS)))
+
+
+LEGITIMATE = [
+    pytest.param(document(8 * MIB), id="a JSON document as text, 8 MiB"),
+    pytest.param(document(7 * MIB, indent=2), id="an indented JSON document as text, 7 MiB"),
+    pytest.param(document(8 * MIB, "\u4e2d\u6587"), id="a JSON document as text that is Chinese in part"),
+    pytest.param(
+        json.dumps({"A": "\u4e2d" * 1_300_000}).encode(), id="1 300 000 Chinese letters, all as escapes"
+    ),
+    pytest.param(json.dumps({"A": ("a" * 30 + "\n") * 290_000}).encode(), id="290 000 lines"),
+    pytest.param(json.dumps({"A": '"' + "a" * (10 * MIB - 99)}).encode(), id="10 MiB with one escaped quote"),
+]
+
+
+@pytest.mark.parametrize("body", LEGITIMATE)
+def test_long_bodies_that_clients_send_are_not_refused(body: bytes) -> None:
+    """The resource that stands beside a long text is the one that is judged, too."""
+    named = {
+        "host": b"cvm.tencentcloudapi.com",
+        "x_tc_action": b"StopInstances",
+        "x_tc_region": b"ap-guangzhou",
+    }
+    lines = sdk((FORWARDED, OFFICE.encode()), content_type=JSON, without=[b"x-tc-version"], **named)
+    for instance, detail in ((b"ins-1", "allowed"), (b"ins-2", "no_allow")):
+        chunk = body.removesuffix(b"}") + b',"InstanceIds":["' + instance + b'"]}'
+        reply = Play(authentication=FixedCaller("uin/100000000103")).reply_to(lines=lines, chunks=(chunk,))
+        assert reply.detail == detail
 
 
 # header lines
