@@ -90,8 +90,8 @@ BODIES = [
     pytest.param(JSON, document(10 * MIB - 99), id="JSON of a JSON document as text, 10 MiB"),
     pytest.param(
         JSON,
-        b'{"A":"' + b"a" * (10 * MIB - 99) + b'\\"","region_":1}',
-        id="JSON of 10 MiB with one escaped quote",
+        b'{"A":"' + b"a" * (96 * MIB // 10) + b'\\"","region_":1}',
+        id="JSON of 9.6 MiB with one escaped quote",
     ),
     pytest.param(JSON, b'{"A":"' + b'\\"' * 3 * MIB + b'","region_":1}', id="JSON of escaped quotes only"),
     pytest.param(
@@ -188,13 +188,15 @@ def test_a_body_holds_the_loop_for_50_ms_at_most(kind: bytes, body: bytes, *, ai
 
 LEGITIMATE = [
     pytest.param(document(8 * MIB), id="a JSON document as text, 8 MiB"),
-    pytest.param(document(7 * MIB, indent=2), id="an indented JSON document as text, 7 MiB"),
+    pytest.param(document(13 * MIB // 2, indent=2), id="an indented JSON document as text, 6.5 MiB"),
     pytest.param(document(8 * MIB, "\u4e2d\u6587"), id="a JSON document as text that is Chinese in part"),
     pytest.param(
         json.dumps({"A": "\u4e2d" * 1_300_000}).encode(), id="1 300 000 Chinese letters, all as escapes"
     ),
     pytest.param(json.dumps({"A": ("a" * 30 + "\n") * 290_000}).encode(), id="290 000 lines"),
-    pytest.param(json.dumps({"A": '"' + "a" * (10 * MIB - 99)}).encode(), id="10 MiB with one escaped quote"),
+    pytest.param(
+        json.dumps({"A": '"' + "a" * (96 * MIB // 10)}).encode(), id="9.6 MiB with one escaped quote"
+    ),
 ]
 
 
