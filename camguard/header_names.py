@@ -21,6 +21,13 @@ SINGLE: Final = frozenset((
 ))  # fmt: skip
 SINGLE_PREFIXES: Final = (b"x-tc-", b"content-")
 
+# camguard's own header, to the upstream and back to the caller: the id of log and refusals (T138).
+REQUEST_ID: Final = b"x-camguard-request-id"
+OWN_PREFIX: Final = b"x-camguard-"
+
+# Headers by which callers name a request in their own logs, in the order of the fields of a `RequestHead`.
+CORRELATING: Final = (b"traceparent", b"x-request-id")
+
 # Headers that clients and proxies send for other purposes: as identity they would be there in every request.
 _OTHER: Final = frozenset((
     b"accept", b"accept-encoding", b"cookie", b"date", b"forwarded", b"user-agent", b"via",

@@ -9,23 +9,25 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from camguard.enforcement.guard import Guard
-from camguard.enforcement.outcome import UPSTREAM_ERROR_KEY, UPSTREAM_KEY
+from camguard.enforcement.outcome import UPSTREAM_ERROR_KEY, UPSTREAM_KEY, Answers
 from camguard.enforcement.server_setup import NO_ASYNCIO, SetupAdvice, under_asyncio
 from camguard.errors import Problem, SettingsError
+from camguard.header_names import OWN_PREFIX, REQUEST_ID
 from camguard.request.head import new_request_id
-from camguard.request.rejection import Refusal, refusal, rejection
+from camguard.request.rejection import Refusal, Rejection, Style, refusal, rejection
 from camguard.settings import Settings, load_settings
 from camguard.telemetry.record import NO_REPLY, REPLY_INCOMPLETE, Record
 from camguard.wiring import Components, assemble
 
 _UNAVAILABLE = rejection("policy_unavailable")
+_OWN_WORD = b"camguard"  # part of OWN_PREFIX, and of nothing that an application usually sends
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 _BODIES = frozenset(("http.response.body", "http.response.pathsend", "http.response.zerocopysend"))
 _DENIAL = "websocket.http.response"  # the ASGI extension
@@ -76,7 +78,7 @@ class CamguardMiddleware:
             return
         guard = self._guard
         if not self._started and not self._start():
-            await send_refusal(refusal(_UNAVAILABLE, new_request_id(), style=guard.style), send)
+            await send_refusal(self._answer(_UNAVAILABLE), send)
             return
         outcome = await guard.handle(scope, receive)
         if outcome is None:
@@ -89,11 +91,11 @@ class CamguardMiddleware:
                     self._advise(scope, record.decision)
                     await send_refusal(refused, send)
                 finally:  # a client that has left, or a server that ends, must not lose the record
-                    guard.conclude(record, None)
+                    guard.conclude(record, None, None, refused.status)
             elif guard.conclusions:
                 await self._conclude(record, onward, replayed, send)
             else:
-                await self.app(onward, replayed, send)
+                await self.app(onward, replayed, _naming(record, send, guard.answers))
         finally:
             guard.release(outcome)
 
@@ -101,10 +103,11 @@ class CamguardMiddleware:
         """Call the application, and hand status and failure of its answer to the conclusions (T130)."""
         status: int | None = None
         whole = False
+        named = _naming(record, send, self._guard.answers)
 
         async def noting_status(message: Message) -> None:
             nonlocal status, whole
-            await send(message)  # first: a status that could not be sent is not claimed
+            await named(message)  # first: a status that could not be sent is not claimed
             if message["type"] == "http.response.start":
                 status = message["status"]
             elif message["type"] in _BODIES and not message.get("more_body", False):
@@ -117,8 +120,8 @@ class CamguardMiddleware:
             raise
         finally:
             error = None if whole else NO_REPLY if status is None else REPLY_INCOMPLETE
-            status = scope.get(UPSTREAM_KEY, status)
-            self._guard.conclude(record, status, scope.get(UPSTREAM_ERROR_KEY, error))
+            upstream = scope.get(UPSTREAM_KEY, status)
+            self._guard.conclude(record, upstream, scope.get(UPSTREAM_ERROR_KEY, error), status)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what is no request: the application's own start and end. All else is refused."""
@@ -144,10 +147,17 @@ class CamguardMiddleware:
         if _DENIAL not in (scope.get("extensions") or {}):
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             return
-        answer = refusal(rejection("websocket_refused"), new_request_id(), style="http")
+        answer = self._answer(rejection("websocket_refused"), style="http")
         headers = [line for line in answer.headers if line[0] != b"connection"]
         await send({"type": f"{_DENIAL}.start", "status": 403, "headers": headers})
         await send({"type": f"{_DENIAL}.body", "body": answer.body})
+
+    def _answer(self, cause: Rejection, style: Style | None = None) -> Refusal:
+        """Return the answer to what is refused before there is a record."""
+        answers = self._guard.answers
+        return refusal(
+            cause, new_request_id(), style=style or answers.style, names_request=answers.names_request
+        )
 
     def _start(self) -> bool:
         """Start the parts once: with the application, or with the first request where no server says when.
@@ -161,6 +171,25 @@ class CamguardMiddleware:
             self._components.start()
         self._started = True
         return True
+
+
+def _naming(record: Record, send: Send, answers: Answers) -> Send:
+    """Return a `send` that sets camguard's own header in the answer; no other may have that name (T138)."""
+    own = [(REQUEST_ID, record.request_id.encode())] if answers.names_request else []
+
+    def named(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            lines = message.get("headers", ())
+            if _OWN_WORD in b"".join([name for name, _ in lines]).lower():
+                lines = [line for line in lines if not _is_own(line[0])]
+            message = {**message, "headers": [*lines, *own]}
+        return send(message)
+
+    return named
+
+
+def _is_own(name: bytes) -> bool:
+    return name.lower().replace(b"_", b"-").startswith(OWN_PREFIX)
 
 
 async def send_refusal(answer: Refusal, send: Send) -> None:

@@ -270,7 +270,7 @@ class Reply:
     sent: list[dict[str, Any]]
     reached: list[tuple[dict[str, Any], list[dict[str, Any]]]]
     records: list[Record]
-    concluded: list[tuple[Record, int | None, str | None]]
+    concluded: list[tuple[Record, int | None, str | None, int | None]]
     guard: Guard
 
     @property
@@ -302,6 +302,11 @@ class Reply:
         return bool(self.reached)
 
     @property
+    def carried(self) -> list[Line]:
+        """The headers that the application got, without the request id that camguard adds."""
+        return [line for line in self.reached[0][0]["headers"] if line[0] != b"x-camguard-request-id"]
+
+    @property
     def taken(self) -> bytes:
         """The body that the application read."""
         return b"".join(message.get("body", b"") for message in self.reached[0][1])
@@ -312,7 +317,7 @@ class Play:
 
     def __init__(self, settings: Settings = SETTINGS, **parts: Any) -> None:
         self.records: list[Record] = []
-        self.concluded: list[tuple[Record, int | None, str | None]] = []
+        self.concluded: list[tuple[Record, int | None, str | None, int | None]] = []
         self.reached: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
         self.authentication = parts.pop("authentication", FixedCaller())
         observers = parts.pop("observers", ())

@@ -132,7 +132,7 @@ def test_one_line_guards_an_application(config: Path, tmp_path: Path) -> None:
     assert 'decision="deny",listener="middleware",reason="no_allow",service="aiart"} 1.0' in metrics
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert {(line["decision"], line["upstream_status"]) for line in lines} == {("allow", 200), ("deny", None)}
-    assert denied.response["RequestId"] in {line["request_id"] for line in lines}
+    assert denied.response["RequestId"] in {line["id"] for line in lines}
 
 
 EXPECT = (b"expect", b"100-continue")
@@ -214,7 +214,7 @@ def test_t130_the_record_says_how_an_allowed_call_ended(
     play.middleware.app = app
     with contextlib.suppress(LookupError, ClientDisconnect, asyncio.CancelledError):
         play.reply_to(lines=sdk(HERE))
-    assert play.concluded == [(play.records[0], status, failure)]
+    assert play.concluded == [(play.records[0], status, failure, status)]
 
 
 def test_t130_a_status_that_could_not_be_sent_is_not_claimed() -> None:
@@ -230,7 +230,7 @@ def test_t130_a_status_that_could_not_be_sent_is_not_claimed() -> None:
             await play.middleware(request.scope(), receive_of(body), broken)
 
     asyncio.run(scene())
-    assert play.concluded == [(play.records[0], None, "internal")]
+    assert play.concluded == [(play.records[0], None, "internal", None)]
 
 
 def test_t51_nothing_is_exempt(config: Path) -> None:

@@ -36,12 +36,12 @@ from camguard.request.head import RequestHead, TargetKey
 from camguard.request.params import ACTION, Params, action_of
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings.model import LimitsSettings
+from camguard.telemetry.record import HOST_LENGTH
 
 ACTION_NAME: Final = grammar.of_bytes(grammar.ACTION_NAME)
 REGION: Final = grammar.of_bytes(grammar.REGION)
 VERSION: Final = grammar.of_bytes(grammar.VERSION)
 _HOST = re.compile(rb"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
-_HOST_LENGTH: Final = 253
 _PORTS: Final = range(1, 65536)
 _SERVICE = r"([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)"
 _BEHIND_SERVICE = rf"(?:\.intl|(?:\.internal)?(?:\.{grammar.REGION.pattern})?)"  # CAM 14.1
@@ -98,7 +98,7 @@ class Target:
     be signed. start: the beginning of the call, or why it is refused, where the head alone tells the call
     (nothing signed, nothing in a query or form, no resources); else None. reads_plain: whether also a plain
     body (`HeldBody.plain`) must be read. octets: whether the body passes through unread unless a signature
-    covers it.
+    covers it. host: the value of `Host`, cut, for records only.
     """
 
     rejection: Rejection | None = None
@@ -118,6 +118,7 @@ class Target:
     start: CallStart | Rejection | None = None
     reads_plain: bool = True
     octets: bool = False
+    host: str | None = None
 
 
 NO_TARGET: Final = Target()
@@ -165,7 +166,7 @@ class ServiceIndex:
         if not host:
             return _HOST_MISSING
         match = _HOST.fullmatch(host)
-        if match is None or len(match[1]) > _HOST_LENGTH or (match[2] and int(match[2]) not in _PORTS):
+        if match is None or len(match[1]) > HOST_LENGTH or (match[2] and int(match[2]) not in _PORTS):
             return _HOST_INVALID
         label = self._pattern.fullmatch(match[1].decode("ascii").lower())
         service = self._services.get(label[1]) if label else None
@@ -264,6 +265,7 @@ class Targets:
             "peer_trusted": address.trusted,
             "source_ip": address.place,
             "address_method": address.method,
+            "host": host[:HOST_LENGTH].decode("latin-1"),
         }
         naming = (method, host, content_type, action, version, region)
         named = self._services.named[naming] if address.rejection is None else address.rejection

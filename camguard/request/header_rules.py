@@ -18,7 +18,7 @@ from enum import Enum, auto
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from camguard.header_names import HOP_BY_HOP, SINGLE, SINGLE_PREFIXES
+from camguard.header_names import CORRELATING, HOP_BY_HOP, OWN_PREFIX, SINGLE, SINGLE_PREFIXES
 from camguard.request.rejection import Rejection, rejection
 
 Take: TypeAlias = Callable[[tuple[Any, ...]], tuple[Any, ...]]
@@ -100,7 +100,7 @@ _SPOOF_PREFIXES = (
     b"x-auth-request-",
     b"x-webauth-",
     b"x-envoy-",
-    b"x-camguard-",
+    OWN_PREFIX,
 )
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]{1,256}")  # a token (RFC 9110 5.6.2) as ASGI spells it
 # Letters and digits stay, all else becomes `-`.
@@ -146,6 +146,8 @@ class HeaderLayout:
     connection: the places of Connection lines. chunked: whether the body comes without a declared length.
     signed: whether there is an `Authorization`. awaits_continue: whether the client waits for `100 Continue`
     before it sends its body (`Expect`).
+    correlating: takes the values, and None behind them, and returns those of CORRELATING that stand once;
+    None where there is none of them.
     """
 
     size: int
@@ -160,6 +162,7 @@ class HeaderLayout:
     chunked: bool
     signed: bool
     awaits_continue: bool
+    correlating: Take | None
 
 
 class HeaderRules:
@@ -237,6 +240,7 @@ class HeaderRules:
             chunked=b"transfer-encoding" in once,
             signed=b"authorization" in once,
             awaits_continue=EXPECT in names,
+            correlating=_once_of(CORRELATING, names),
         )
 
     def hops(self, connection: bytes) -> frozenset[bytes] | Rejection:
@@ -263,6 +267,12 @@ def _as_cgi(name: bytes) -> bytes:
 
 def _places(classes: list[HeaderClass], wanted: HeaderClass) -> tuple[int, ...]:
     return tuple(i for i, each in enumerate(classes) if each is wanted)
+
+
+def _once_of(wanted: tuple[bytes, ...], names: tuple[bytes, ...]) -> Take | None:
+    """Return an itemgetter of the wanted names that stand once, and of the last value for the others."""
+    places = [names.index(name) if names.count(name) == 1 else -1 for name in wanted]
+    return None if set(places) == {-1} else itemgetter(*places)
 
 
 def _taker(places: tuple[int, ...]) -> Take:

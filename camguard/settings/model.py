@@ -30,6 +30,7 @@ IdentityMode = Literal["signature", "header", "either", "claimed"]
 ClientIpHeader = Literal["x-forwarded-for", "forwarded"]
 EnforcementMode = Literal["enforce", "shadow"]
 StatusStyle = Literal["sdk", "http"]
+Disclosure = Literal["none", "detail"]
 
 _DAY = 86_400
 _MIB = 1 << 20
@@ -102,7 +103,9 @@ class EnforcementSettings:
     status_style: StatusStyle = setting("sdk", values.choice(StatusStyle))
     ip_support: IpSupport = setting("catalog", values.choice(IpSupport))
     unknown_action: UnknownAction = setting("refuse", values.choice(UnknownAction))
+    disclose: Disclosure = setting("none", values.choice(Disclosure))
     allow_merged_trailers: bool = setting(raw=False, read=values.flag)
+    request_id_header: bool = setting(raw=True, read=values.flag)
     candidate: Path | None = setting("", values.path_or_none)
 
 

@@ -59,6 +59,8 @@ _FAMILIES = (
            "Requests by decision and reason."),
     Family("camguard_action_decisions_total", "counter", ("service", "action", "decision"),
            "Requests by action; an action without a counter of its own is 'other'."),
+    Family("camguard_denials_by_detail_total", "counter", ("detail",),
+           "Refused requests by exact cause: the detail, or the reason of a denial without one."),
     Family("camguard_decision_duration_seconds", "histogram", ("listener",),
            "Time from frozen headers to decision, body and signature included, upstream excluded.",
            bounds=DECISION_BOUNDS),

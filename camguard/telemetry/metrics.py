@@ -29,7 +29,7 @@ from camguard.bundle.store import ReloadOutcome
 from camguard.catalog.model import Access, Catalog
 from camguard.engine.decision import Decision, Reason
 from camguard.policy.patterns import star_match
-from camguard.request.rejection import Rejection
+from camguard.request.rejection import CAUSES, Rejection, cause_of
 from camguard.telemetry.exposition import (
     CLIENT_IP,
     COMPARISON,
@@ -126,6 +126,7 @@ class Metrics:
         self._patterns = tuple(actions)
         self._build = (version, platform.python_version())
         self._calls: dict[tuple[str, str, str], int] = {}  # listener, key of _Catalog.actions, reason
+        self._denials = dict.fromkeys(CAUSES, 0)
         self._checks: dict[tuple[str | None, str | None], int] = {}  # client_ip, signature
         self._checks |= dict.fromkeys(product((*CLIENT_IP, None), (*SIGNATURE, None)), 0)
         self._timed = {listener: _new_timed(DECISION_BOUNDS) for listener in listeners}
@@ -173,6 +174,11 @@ class Metrics:
             self._checks[client_ip, signature] = self._checks.get((client_ip, signature), 0) + 1
         if record.candidate is not None:
             self._compare(record, record.candidate)
+        if record.decision.reason is not Reason.ALLOWED:
+            cause = cause_of(record.decision)
+            if cause not in self._denials:
+                cause = UNKNOWN
+            self._denials[cause] = self._denials.get(cause, 0) + 1
 
     def _count_first(self, record: Record) -> list[float]:
         """Count the first request of its kind, or one for an action that no catalog lists."""
@@ -312,6 +318,7 @@ class Metrics:
         return {
             "camguard_decisions_total": decisions,
             "camguard_action_decisions_total": actions,
+            "camguard_denials_by_detail_total": {(cause,): n for cause, n in self._denials.copy().items()},
             "camguard_decision_duration_seconds": _histograms(timed),
             "camguard_requests_in_flight": in_flight,
             "camguard_requests_waiting": waiting,

@@ -13,13 +13,16 @@ from camguard.request.rejection import Rejection
 class Record(NamedTuple):
     """One request and its decision. Observers format the values; the guard only refers to them.
 
-    time: seconds since the epoch. duration: seconds from frozen headers to decision. entry: the catalog's
+    time: seconds since the epoch. request_id: also that of the refusal, and of `x-camguard-request-id` to the
+    upstream and back. duration: seconds from frozen headers to decision. entry: the catalog's
     action, or None if the catalog lists none; labels of metrics come from it only. action, service,
     principal: text from the request, or None if it could not be read; never a label. secret_id: already
     shortened. source_ip: place on the number line of `camguard.ipset`. peer: the address of the socket, as
     text. client_ip: how the address was found (`peer`, `forwarded`, `invalid`), or None if the request was
     refused before. signature: the result of the signature check, a word of a closed list, or None without a
-    check. candidate: the decision of the candidate bundle, or None without one.
+    check. candidate: the decision of the candidate bundle, or None without one. host: the value of `Host`,
+    cut after HOST_LENGTH characters. trace_id, client_request_id: how the caller names the request, in
+    `traceparent` and in `X-Request-Id`, or None; never a label.
     """
 
     time: float
@@ -40,12 +43,17 @@ class Record(NamedTuple):
     revision: str
     candidate: Decision | Rejection | None
     duration: float
+    host: str | None = None
+    trace_id: str | None = None
+    client_request_id: str | None = None
 
 
 Observer = Callable[[Record], None]  # called once per request, right after the decision
 
-# Called after the answer, with the status that the upstream or the application gave and the caller got, and
-# with the failure behind the decision: None, a kind of upstream error, or REPLY_INCOMPLETE (T130).
-Conclusion = Callable[[Record, int | None, str | None], None]
+# Called after the answer, with the status that the upstream or the application gave and the caller got, with
+# the failure behind the decision (None, a kind of upstream error, or REPLY_INCOMPLETE; T130), and with the
+# status that the caller got from whomever: None if no answer began.
+Conclusion = Callable[[Record, int | None, str | None, int | None], None]
+HOST_LENGTH: Final = 253  # the longest host name
 REPLY_INCOMPLETE: Final = "reply_incomplete"  # a part of the reply was sent, and the rest is missing
 NO_REPLY: Final = "internal"  # the application, or camguard itself, failed before it sent anything

@@ -74,7 +74,7 @@ def test_observers_and_conclusions_that_raise_change_nothing(line: Any) -> None:
     reply = play.reply_to(lines=sdk(line))
     assert reply.passed == (line is FROM_OFFICE)
     assert reply.status == 200
-    assert observed == [reply.records[0], (reply.records[0], 200 if reply.passed else None, None)]
+    assert observed == [reply.records[0], (reply.records[0], 200 if reply.passed else None, None, 200)]
     assert play.guard.faults == 2
 
 
@@ -90,7 +90,7 @@ def test_the_application_may_fail_in_its_own_way() -> None:
     with pytest.raises(LookupError):
         play.reply_to(lines=sdk(FROM_OFFICE))
     assert (play.guard.in_flight, play.guard.held) == (0, 0)
-    assert play.concluded == [(play.records[0], 503, "reply_incomplete")]
+    assert play.concluded == [(play.records[0], 503, "reply_incomplete", 503)]
 
 
 # decision of the stub or change of the stage, what shadow mode does
@@ -376,7 +376,7 @@ def test_the_record_holds_what_was_judged() -> None:
     assert (record.listener, record.mode, record.revision) == ("middleware", "enforce", "r" * 64)
     assert (record.signature, record.secret_id, record.candidate) == (None, None, None)
     assert 0 < record.duration < 5
-    assert reply.concluded == [(record, 200, None)]
+    assert reply.concluded == [(record, 200, None, 200)]
     assert reply.reached[0][0]["camguard.decision"] is record.decision
     assert reply.reached[0][0]["camguard.service"] == "partners"
     assert reply.reached[0][0]["camguard.record"] is record
@@ -385,7 +385,8 @@ def test_the_record_holds_what_was_judged() -> None:
 def test_t117_answer_record_and_conclusion_have_one_request_id() -> None:
     reply = reply_to(lines=sdk(FROM_ELSEWHERE))
     assert reply.records[0].request_id.encode() in reply.body
-    assert reply.concluded == [(reply.records[0], None, None)]
+    assert reply.concluded == [(reply.records[0], None, None, 200)]
+    assert reply.headers[b"x-camguard-request-id"] == reply.records[0].request_id.encode()
 
 
 def test_the_scope_of_the_server_is_left_alone() -> None:

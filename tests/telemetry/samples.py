@@ -60,6 +60,9 @@ def record_of(entry: Action | None = None, reason: Reason = Reason.ALLOWED, **ch
         revision="0123456789abcdef" * 4,
         candidate=None,
         duration=20e-6,
+        host="aiart.tencentcloudapi.com",
+        trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
+        client_request_id="job-17/2",
     )
     return record._replace(**changes)
 
