@@ -56,7 +56,7 @@ ORDER = (
 # which imports only names to its left. In a package without a row no import may lead back to its beginning.
 INSIDE: dict[str, tuple[str, ...]] = {
     "request": (
-        *("rejection", "header_rules", "head", "client_address"),
+        *("rejection", "causes", "header_rules", "head", "client_address"),
         *("params", "multipart", "body_formats", "deadline", "waiting", "body"),
     ),
     "authn": ("credentials", "key_store", "tc3", "hmac_v1", "replay_guard", "authenticator"),
@@ -84,10 +84,10 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "cli": (
         *("output", "inputs", "json_position", "sarif"),
-        *("init", "serve", "check", "lint", "test", "catalog"),
+        *("reason", "init", "serve", "check", "lint", "test", "catalog"),
     ),
     "lint": (
-        *("codes", "catalog_view", "statement_view", "check_style", "check_actions", "check_resources"),
+        *("codes", "advice", "catalog_view", "statement_view", "check_style", "check_actions", "check_resources"),
         *("check_conditions", "check_ip_ranges", "check_redundancy", "check_attachments"),
         *("acceptances", "run"),
     ),
@@ -223,6 +223,7 @@ TESTED_IN = {
     "_version": ("test_wheel.py", "the version is a fact of the package that is built"),
     "errors": ("test_printable.py", "an error is tested with what raises it; its text is printed"),
     "fast_tuple": ("enforcement/test_guard.py", "it constructs the tuples of every request"),
+    "lint/advice": ("cli/test_reason.py", "advice is what the verb `rule` prints"),
     "lint/check_conditions": (
         "lint/test_check_condition_keys.py",
         "keys here, contradictions in a file of their own",
