@@ -84,7 +84,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "cli": (
         *("output", "inputs", "json_position", "sarif"),
-        *("reason", "init", "serve", "check", "lint", "test", "catalog"),
+        *("reason", "logged", "init", "serve", "check", "lint", "test", "catalog"),
     ),
     "lint": (
         *("codes", "advice", "catalog_view", "statement_view", "check_style", "check_actions", "check_resources"),

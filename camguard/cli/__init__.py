@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from camguard._version import __version__
@@ -19,7 +19,7 @@ from camguard.errors import CamguardError
 from camguard.exit_codes import Exit
 from camguard.printable import printable
 
-VERBS = (
+VERBS: tuple[Callable[[argparse._SubParsersAction[Any]], None], ...] = (
     *(serve.add, check.add, lint.add, test.add, reason.add, reason.add_rule),
     *(catalog.add, init.add),
 )

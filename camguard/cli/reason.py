@@ -131,14 +131,15 @@ def page() -> Iterator[str]:
         "# Why a request was refused, and what lint found",
         "",
         "camguard names the cause of a refusal in `reason` and `detail` of its decision log, in the metrics",
-        "`camguard_decisions_total` and `camguard_denials_by_detail_total`, and in the answer of `camguard check`.",
+        "`camguard_decisions_total` and `camguard_denials_by_detail_total`, and in the answer of",
+        "`camguard check`.",
         "`camguard reason NAME` and `camguard rule CODE` print the text of one entry of this page, which",
         "`camguard reason --format markdown` writes.",
         "",
         "## Reasons and details",
         "",
-        "A detail is the exact cause within a reason. The answer is the code of the error envelope, and the status",
-        "in style `http`.",
+        "A detail is the exact cause within a reason. The answer is the code of the error envelope, and the",
+        "status in style `http`.",
     )
     for cause in CAUSES_EXPLAINED.values():
         document = describe(cause)
