@@ -179,10 +179,11 @@ def _naming(record: Record, send: Send, answers: Answers) -> Send:
 
     def named(message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
-            lines = message.get("headers", ())
-            if _OWN_WORD in b"".join([name for name, _ in lines]).lower():
+            lines = [*message.get("headers", ())]
+            if _OWN_WORD in b"".join(dict(lines)).lower():
                 lines = [line for line in lines if not _is_own(line[0])]
-            message = {**message, "headers": [*lines, *own]}
+            lines += own
+            message = {**message, "headers": lines}
         return send(message)
 
     return named

@@ -87,7 +87,15 @@ INSIDE: dict[str, tuple[str, ...]] = {
         *("reason", "logged", "init", "serve", "check", "lint", "test", "catalog"),
     ),
     "lint": (
-        *("codes", "advice", "catalog_view", "statement_view", "check_style", "check_actions", "check_resources"),
+        *(
+            "codes",
+            "advice",
+            "catalog_view",
+            "statement_view",
+            "check_style",
+            "check_actions",
+            "check_resources",
+        ),
         *("check_conditions", "check_ip_ranges", "check_redundancy", "check_attachments"),
         *("acceptances", "run"),
     ),

@@ -78,6 +78,10 @@ def run(args: argparse.Namespace) -> Exit:
         return Exit.DENY
     if logged is not None:
         fill(args, logged)
+        if not (args.tag or args.request_tag or args.context):
+            note(
+                "the log has no tags and no further condition keys: they count as unknown unless options supply them"
+            )
     entry = bundle.catalog.actions.get(args.action)
     if entry and entry.granularity is Granularity.RESOURCE and entry.resources and not args.resource:
         complain(f"{args.action} is authorized per resource: give --resource like {entry.resources[0]}")
@@ -205,7 +209,11 @@ _ROWS = (
 
 def _then(record: Document) -> str:
     """Return in words what was decided then, and whether it was the same bundle."""
-    bundle = "the same revision" if record["same_revision"] else f"revision {record['revision'] or 'none'}"
+    bundle = (
+        "the same revision"
+        if record["same_revision"]
+        else f"another revision, {record['revision'] or 'none'}"
+    )
     same = "the same decision" if record["same_reason"] else f"{record['decision']}, {record['reason']}"
     return f"{same} at {record['time']}, under {bundle}"
 

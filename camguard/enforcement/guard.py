@@ -325,6 +325,7 @@ class Guard:
         elif head is not None and isinstance(decision, Rejection):
             signature = signature_label(decision)
             secret_id = named_secret_id(head, judged.params)
+        trace_id, client_request_id = NO_CORRELATION if head is None else head.correlation
         record = _record(
             (
                 now,
@@ -347,7 +348,8 @@ class Guard:
                 candidate,
                 monotonic() - started,
                 target.host,
-                *(NO_CORRELATION if head is None else head.correlation),
+                trace_id,
+                client_request_id,
             )
         )
         for observe in self.observers:

@@ -63,7 +63,7 @@ _ROWS = (
           " of API 3.0.",
           "The headers that the client sends; proxies in front that drop headers."),
     Cause("action_invalid",
-          "The name of the action is not well formed.",
+          "No action can have this name: it is not well formed.",
           "A blank, a letter outside of ASCII, or the service in front of the name (`aiart:TextToImage`).",
           "X-TC-Action: it has the name alone, such as `TextToImage`: a letter, then up to 63 letters and"
           " digits."),
@@ -99,7 +99,7 @@ _ROWS = (
           "A zone instead of a region, or a name with blanks.",
           "X-TC-Region and the parameter `Region`; where the query names the action, both must agree."),
     Cause("service_unknown",
-          "The host names a service that the catalog does not have.",
+          "The catalog does not have the service that the host, or the action, names.",
           "The page of the service is not in the catalog, or the domain of the gateway is not in "
           "`hosts.roots`.",
           "`host` of the record; `hosts.roots`; `camguard catalog show`."),
