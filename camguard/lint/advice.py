@@ -124,7 +124,7 @@ ADVICE: Mapping[str, Advice] = MappingProxyType({
                     "Who has the policy: principals.json."),
     "CG502": Advice("The wider statement was added later.", _NOTHING),
     "CG503": Advice("A deny that was added later, and is wider than it was meant.", _CHECK),
-    "CG601": Advice("A policy that was replaced, or not attached yet.", "principals.json."),
+    "CG601": Advice("A policy that was replaced, or not attached yet.", "The policies that principals.json names."),
     "CG602": Advice("The policy is one of the vendor's presets, or its file was renamed.",
                     "The names in principals.json and in the folder `policies`."),
     "CG603": Advice("A boundary that has only denies.",

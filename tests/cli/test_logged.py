@@ -81,7 +81,11 @@ ASKED = [
     pytest.param({"source_ip": HOME}, [], 6, {"reason": "no_allow"}, id="from elsewhere"),
     pytest.param({"source_ip": None}, [], 6, {"source_ip": None}, id="without an address"),
     pytest.param(
-        {"source_ip": "127.0.0.9", "egress_ip": OFFICE}, [], 0, {"source_ip": OFFICE}, id="by its egress address"
+        {"source_ip": "127.0.0.9", "egress_ip": OFFICE},
+        [],
+        0,
+        {"source_ip": OFFICE},
+        id="by its egress address",
     ),
     pytest.param({"egress_ip": None}, [], 0, {"source_ip": OFFICE}, id="without an egress address"),
     pytest.param({}, ["--ip", HOME], 6, {"source_ip": HOME}, id="from another address"),
@@ -91,7 +95,7 @@ ASKED = [
     pytest.param({"action": "Gone"}, [], 6, {"reason": "action_unknown"}, id="of an action that left"),
     pytest.param({"resources": [None]}, [], 6, {"resources": [None]}, id="on a resource that was not bound"),
     pytest.param({"new": [1]}, [], 0, {"reason": "allowed"}, id="with a key of a later version"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("members", "options", "code", "expected"), ASKED)
@@ -149,19 +153,35 @@ WRONG = [
     pytest.param([], ["--record", "LOG"], 3, "has no record", id="an empty file"),
     pytest.param([{}, {}], ["--record", "LOG"], 3, "--id ID --log FILE", id="two records without an id"),
     pytest.param(
-        [line(), line()], ["--id", line()["id"], "--log", "LOG"], 3, "has several such records", id="two of one id"
+        [line(), line()],
+        ["--id", line()["id"], "--log", "LOG"],
+        3,
+        "has several such records",
+        id="two of one id",
     ),
-    pytest.param([line()], ["--id", "no", "--log", "LOG"], 3, "has no record with the id 'no'", id="no such id"),
+    pytest.param(
+        [line()], ["--id", "no", "--log", "LOG"], 3, "has no record with the id 'no'", id="no such id"
+    ),
     pytest.param(["{"], ["--record", "LOG"], 3, "log.jsonl:1: not JSON", id="no JSON"),
     pytest.param(["[]"], ["--record", "LOG"], 3, "must be an object", id="no object"),
     pytest.param(['{"id":"a","id":"b"}'], ["--record", "LOG"], 3, "twice", id="a member that stands twice"),
-    pytest.param(["", "{}"], ["--record", "LOG"], 3, "log.jsonl:2: lacks 'principal'", id="members that lack"),
+    pytest.param(
+        ["", "{}"], ["--record", "LOG"], 3, "log.jsonl:2: lacks 'principal'", id="members that lack"
+    ),
     pytest.param([line(time="now")], ["--record", "LOG"], 3, "#/time: 'now' is not a time", id="no time"),
-    pytest.param([line(source_ip="x")], ["--record", "LOG"], 3, "#/source_ip: is not an IP address", id="no address"),
-    pytest.param([line(egress_ip="x")], ["--record", "LOG"], 3, "#/egress_ip: is not", id="no egress address"),
-    pytest.param([line(resources=["*", "..."])], ["--record", "LOG"], 3, "#/resources: the log has cut", id="cut"),
+    pytest.param(
+        [line(source_ip="x")], ["--record", "LOG"], 3, "#/source_ip: is not an IP address", id="no address"
+    ),
+    pytest.param(
+        [line(egress_ip="x")], ["--record", "LOG"], 3, "#/egress_ip: is not", id="no egress address"
+    ),
+    pytest.param(
+        [line(resources=["*", "..."])], ["--record", "LOG"], 3, "#/resources: the log has cut", id="cut"
+    ),
     pytest.param([line(principal=1)], ["--record", "LOG"], 3, "#/principal", id="a number"),
-    pytest.param([json.dumps(line(x="x" * 70_000))], ["--record", "LOG"], 3, "not JSON", id="a line that is too long"),
+    pytest.param(
+        [json.dumps(line(x="x" * 70_000))], ["--record", "LOG"], 3, "not JSON", id="a line that is too long"
+    ),
     pytest.param([line()], ["--record", "nowhere"], 3, "nowhere: No such file", id="no file"),
     pytest.param([line()], ["--id", "a"], 2, "--id and --log belong together", id="an id without a log"),
     pytest.param([line()], ["--log", "LOG"], 2, "--id and --log belong together", id="a log without an id"),
@@ -170,7 +190,7 @@ WRONG = [
     ),
     pytest.param([line()], [], 2, "give --principal and --action, or a logged call", id="no call"),
     pytest.param([line()], ["--principal", "alice"], 2, "give --principal and --action", id="no action"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("lines", "options", "code", "message"), WRONG)
