@@ -79,9 +79,7 @@ def run(args: argparse.Namespace) -> Exit:
     if logged is not None:
         fill(args, logged)
         if not (args.tag or args.request_tag or args.context):
-            note(
-                "the log has no tags and no further condition keys: they count as unknown unless options supply them"
-            )
+            note("the log has no tags and no condition keys: they are unknown unless options supply them")
     entry = bundle.catalog.actions.get(args.action)
     if entry and entry.granularity is Granularity.RESOURCE and entry.resources and not args.resource:
         complain(f"{args.action} is authorized per resource: give --resource like {entry.resources[0]}")
