@@ -61,7 +61,7 @@ TargetKey: TypeAlias = tuple[Any, ...]
 Correlation: TypeAlias = tuple[str | None, str | None]
 
 NO_CORRELATION: Final[Correlation] = (None, None)
-# W3C Trace Context section 3.2: version, trace id, parent id, flags; only versions after 00 may go on.
+# W3C Trace Context, `traceparent`: version, trace id, parent id, flags; only versions after 00 may go on.
 _TRACEPARENT: Final = re.compile(
     rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{0,200})?"
 )
@@ -257,7 +257,7 @@ def correlation_of(traceparent: bytes | None, request_id: bytes | None) -> Corre
     """Return the trace id in `traceparent` and the id in `X-Request-Id`, for records only (T112, T114).
 
     A value that is not well formed, or not short, is None: what a caller cannot spell cannot mislead a reader
-    of the log. Source: W3C Trace Context section 3.2.
+    of the log. Source: W3C Trace Context, `traceparent`.
     """
     trace = None if traceparent is None else _TRACEPARENT.fullmatch(traceparent)
     if trace is not None and trace[1] == b"00" and trace[3] is not None:
