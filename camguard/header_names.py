@@ -22,6 +22,13 @@ SINGLE: Final = frozenset((
 ))  # fmt: skip
 SINGLE_PREFIXES: Final = (b"x-tc-", b"content-")
 
+# camguard's own header, to the upstream and back to the caller: the id of log and refusals (T138).
+REQUEST_ID: Final = b"x-camguard-request-id"
+OWN_PREFIX: Final = b"x-camguard-"
+
+# Headers by which callers name a request in their own logs, in the order of the fields of a `RequestHead`.
+CORRELATING: Final = (b"traceparent", b"x-request-id")
+
 # Set by camguard for requests that came over a shared host (T123). A request that brings it is refused.
 SERVICE_HEADER: Final = b"x-camguard-service"
 
@@ -40,11 +47,11 @@ SPOOF: Final = frozenset((
 ))  # fmt: skip
 SPOOF_PREFIXES: Final = (
     b"x-forwarded-", b"x-original-", b"x-remote-", b"x-auth-request-", b"x-webauth-", b"x-envoy-",
-    b"x-camguard-",
+    OWN_PREFIX,
 )  # fmt: skip
 
 # Headers that camguard itself sets on requests and answers.
-_OWN: Final = frozenset((b"x-camguard-principal", SERVICE_HEADER, b"x-camguard-request-id"))
+_OWN: Final = frozenset((b"x-camguard-principal", SERVICE_HEADER, REQUEST_ID))
 
 # Headers that clients and proxies send for other purposes: as identity they would be there in every request.
 _OTHER: Final = frozenset((

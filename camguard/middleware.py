@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -22,11 +22,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from camguard.enforcement.guard import Guard
 from camguard.enforcement.health_path import HealthPath
-from camguard.enforcement.outcome import UPSTREAM_ERROR_KEY, UPSTREAM_KEY
+from camguard.enforcement.outcome import UPSTREAM_ERROR_KEY, UPSTREAM_KEY, Answers
 from camguard.enforcement.server_setup import NO_ASYNCIO, SetupAdvice, under_asyncio
 from camguard.errors import Problem, SettingsError
+from camguard.header_names import OWN_PREFIX, REQUEST_ID
 from camguard.request.head import new_request_id
-from camguard.request.rejection import Refusal, refusal, rejection
+from camguard.request.rejection import Refusal, Rejection, Style, refusal, rejection
 from camguard.settings import Settings
 from camguard.settings.load import parse_settings
 from camguard.settings.source import SettingsSource, read_source
@@ -34,6 +35,7 @@ from camguard.telemetry.record import NO_REPLY, REPLY_INCOMPLETE, Record
 from camguard.wiring import Components, assemble
 
 _UNAVAILABLE = rejection("policy_unavailable")
+_OWN_WORD = b"camguard"  # part of OWN_PREFIX, and of nothing that an application usually sends
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 _BODIES = frozenset(("http.response.body", "http.response.pathsend", "http.response.zerocopysend"))
 _DENIAL = "websocket.http.response"  # the ASGI extension
@@ -106,7 +108,7 @@ class CamguardMiddleware:
             await health.answer(scope["method"], send, ready=self.start() and health.ready())
             return
         if not self._started and not self.start():
-            await send_refusal(refusal(_UNAVAILABLE, new_request_id(), style=guard.style), send)
+            await send_refusal(self._answer(_UNAVAILABLE), send)
             return
         outcome = await guard.handle(scope, receive)
         if outcome is None:
@@ -123,7 +125,7 @@ class CamguardMiddleware:
             elif guard.conclusions:
                 await self._conclude(record, onward, replayed, send)
             else:
-                await self.app(onward, replayed, send)
+                await self.app(onward, replayed, _naming(record, send, guard.answers))
         finally:
             guard.release(outcome)
 
@@ -131,10 +133,11 @@ class CamguardMiddleware:
         """Call the application, and hand status and failure of its answer to the conclusions (T130)."""
         status: int | None = None
         whole = False
+        named = _naming(record, send, self._guard.answers)
 
         async def noting_status(message: Message) -> None:
             nonlocal status, whole
-            await send(message)  # first: a status that could not be sent is not claimed
+            await named(message)  # first: a status that could not be sent is not claimed
             if message["type"] == "http.response.start":
                 status = message["status"]
             elif message["type"] in _BODIES and not message.get("more_body", False):
@@ -172,10 +175,17 @@ class CamguardMiddleware:
         if _DENIAL not in (scope.get("extensions") or {}):
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             return
-        answer = refusal(rejection("websocket_refused"), new_request_id(), style="http")
+        answer = self._answer(rejection("websocket_refused"), style="http")
         headers = [line for line in answer.headers if line[0] != b"connection"]
         await send({"type": f"{_DENIAL}.start", "status": 403, "headers": headers})
         await send({"type": f"{_DENIAL}.body", "body": answer.body})
+
+    def _answer(self, cause: Rejection, style: Style | None = None) -> Refusal:
+        """Return the answer to what is refused before there is a record."""
+        answers = self._guard.answers
+        return refusal(
+            cause, new_request_id(), style=style or answers.style, names_request=answers.names_request
+        )
 
     @asynccontextmanager
     async def lifespan(self, _app: object = None) -> AsyncIterator[None]:
@@ -217,6 +227,26 @@ def _settings_of(config: str | os.PathLike[str] | Settings) -> tuple[Settings, S
         return config, None
     source = read_source(config)
     return parse_settings(source), source
+
+
+def _naming(record: Record, send: Send, answers: Answers) -> Send:
+    """Return a `send` that sets camguard's own header in the answer; no other may have that name (T138)."""
+    own = [(REQUEST_ID, record.request_id.encode())] if answers.names_request else []
+
+    def named(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            lines = [*message.get("headers", ())]
+            if _OWN_WORD in b"".join(dict(lines)).lower():
+                lines = [line for line in lines if not _is_own(line[0])]
+            lines += own
+            message = {**message, "headers": lines}
+        return send(message)
+
+    return named
+
+
+def _is_own(name: bytes) -> bool:
+    return name.lower().replace(b"_", b"-").startswith(OWN_PREFIX)
 
 
 async def send_refusal(answer: Refusal, send: Send) -> None:

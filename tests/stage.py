@@ -312,6 +312,11 @@ class Reply:
         return bool(self.reached)
 
     @property
+    def carried(self) -> list[Line]:
+        """The headers that the application got, without the request id that camguard adds."""
+        return [line for line in self.reached[0][0]["headers"] if line[0] != b"x-camguard-request-id"]
+
+    @property
     def taken(self) -> bytes:
         """The body that the application read."""
         return b"".join(message.get("body", b"") for message in self.reached[0][1])

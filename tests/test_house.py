@@ -58,7 +58,8 @@ ORDER = (
 # which imports only names to its left. In a package without a row no import may lead back to its beginning.
 INSIDE: dict[str, tuple[str, ...]] = {
     "request": (
-        *("rejection", "header_rules", "head", "client_address", "json_body", "attributes_header"),
+        *("rejection", "causes", "header_rules", "head", "client_address", "json_body"),
+        "attributes_header",
         *("params", "multipart", "body_formats", "deadline", "waiting", "body"),
     ),
     "authn": ("credentials", "key_store", "tc3", "hmac_v1", "replay_guard", "authenticator"),
@@ -92,10 +93,18 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "cli": (
         *("output", "inputs", "json_position", "sarif"),
-        *("init", "serve", "check", "lint", "test", "catalog"),
+        *("reason", "logged", "init", "serve", "check", "lint", "test", "catalog"),
     ),
     "lint": (
-        *("codes", "catalog_view", "statement_view", "check_style", "check_services", "check_actions"),
+        *(
+            "codes",
+            "advice",
+            "catalog_view",
+            "statement_view",
+            "check_style",
+            "check_services",
+            "check_actions",
+        ),
         *("check_resources", "check_conditions", "check_ip_ranges", "check_redundancy", "check_attachments"),
         *("acceptances", "granting_nothing", "run"),
     ),
@@ -234,6 +243,7 @@ TESTED_IN = {
     "_version": ("test_wheel.py", "the version is a fact of the package that is built"),
     "errors": ("test_printable.py", "an error is tested with what raises it; its text is printed"),
     "fast_tuple": ("enforcement/test_guard.py", "it constructs the tuples of every request"),
+    "lint/advice": ("cli/test_reason.py", "advice is what the verb `rule` prints"),
     "lint/check_conditions": (
         "lint/test_check_condition_keys.py",
         "keys here, contradictions in a file of their own",

@@ -132,7 +132,7 @@ def test_one_line_guards_an_application(config: Path, tmp_path: Path) -> None:
     assert 'decision="deny",listener="middleware",reason="no_allow",service="aiart"} 1.0' in metrics
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert {(line["decision"], line["upstream_status"]) for line in lines} == {("allow", 200), ("deny", None)}
-    assert denied.response["RequestId"] in {line["request_id"] for line in lines}
+    assert denied.response["RequestId"] in {line["id"] for line in lines}
 
 
 EXPECT = (b"expect", b"100-continue")

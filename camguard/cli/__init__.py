@@ -9,17 +9,20 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from camguard._version import __version__
-from camguard.cli import catalog, check, init, lint, serve, test
+from camguard.cli import catalog, check, init, lint, reason, serve, test
 from camguard.cli.output import OutputError, complain, flush_streams, prepare_streams
 from camguard.errors import CamguardError
 from camguard.exit_codes import Exit
 from camguard.printable import printable
 
-VERBS = (serve, check, lint, test, catalog, init)
+VERBS: tuple[Callable[[argparse._SubParsersAction[Any]], None], ...] = (
+    *(serve.add, check.add, lint.add, test.add, reason.add, reason.add_rule),
+    *(catalog.add, init.add),
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,8 +43,8 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"camguard {__version__}")
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for verb in VERBS:
-        verb.add(verbs)
+    for add in VERBS:
+        add(verbs)
     return top
 
 

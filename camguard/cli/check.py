@@ -13,7 +13,10 @@ from camguard.bundle import Bundle
 from camguard.catalog import nearest_actions
 from camguard.catalog.model import Granularity
 from camguard.cli.inputs import Inputs, add_inputs, find_inputs, read_bundle
+from camguard.cli.logged import LoggedCall, add_record, fill, misused, read_logged
 from camguard.cli.output import Document, add_format, complain, note, paint, show
+from camguard.cli.reason import describe as describe_cause
+from camguard.cli.reason import render as render_cause
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.explain import Explanation, format_moment
@@ -26,23 +29,12 @@ from camguard.policy.keys import OWN, known_keys, operators_of, supplied_regions
 from camguard.policy.values import read_moment
 from camguard.policytest.cases import find_principal
 from camguard.request.attributes_header import read_attributes
-from camguard.request.rejection import Rejection
+from camguard.request.causes import CAUSES_EXPLAINED
+from camguard.request.rejection import Rejection, cause_of
 from camguard.suggest import meant, nearest
 
 _SECONDS = re.compile(r"[0-9]{1,11}(?:\.[0-9]+)?")
 
-# The explanation of each reason that concerns calls; the other reasons concern requests.
-REASON_TEXTS = {
-    Reason.ALLOWED: "an allow holds and no deny applies",
-    Reason.EXPLICIT_DENY: "a deny applies",
-    Reason.UNDETERMINED_DENY: "a deny could not be evaluated, and so it counts",
-    Reason.NO_ALLOW: "no statement of the principal's own policies or groups allows it",
-    Reason.LAYER_LIMIT: "it is allowed, but a layer that limits the principal does not allow it",
-    Reason.ACTION_UNKNOWN: "the catalog does not list this action",
-    Reason.ACTION_INVALID: "no action can be called that; write service:Name",
-    Reason.SERVICE_UNKNOWN: "the catalog does not list this service",
-    Reason.PRINCIPAL_UNKNOWN: "the bundle has no such principal",
-}
 NO_ACTION = (Reason.ACTION_UNKNOWN, Reason.ACTION_INVALID, Reason.SERVICE_UNKNOWN)
 TRUTHS = {True: "true", False: "false", None: "unknown"}
 _STYLES = {"true": "good", "false": "bad", "unknown": "doubtful"}
@@ -53,6 +45,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = verbs.add_parser("check", help="decide one call and say why; exit code 0 allow, 6 deny")
     add_inputs(parser)
     add_call(parser)
+    add_record(parser)
     parser.add_argument(
         "--explain", action="store_true", help="every statement that names the action, and what would help"
     )
@@ -63,8 +56,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def add_call(parser: argparse.ArgumentParser) -> None:
     """Give a verb the options that make up a call."""
     option = parser.add_argument
-    option("--principal", required=True, metavar="WHO", help="uin/…, role/…, a uin, or a user's name")
-    option("--action", required=True, metavar="SERVICE:NAME")
+    option("--principal", metavar="WHO", help="uin/…, role/…, a uin, or a user's name")
+    option("--action", metavar="SERVICE:NAME")
     option("--resource", action="append", metavar="QCS", help="six segments; may be repeated")
     option("--ip", type=_address, metavar="ADDRESS", help="where the call comes from")
     text = "judge the addresses of a range as another one, as client_ip.egress does; may be repeated"
@@ -88,8 +81,20 @@ def add_call(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Exit:
     """Print the decision about the call that the arguments describe."""
+    wrong = misused(args)
+    if wrong is not None:
+        complain(wrong)
+        return Exit.USAGE
+    logged = read_logged(args)
     inputs = find_inputs(args)
     bundle = read_bundle(inputs)
+    if logged is not None and not logged.is_call:
+        show(args.format, describe_rejected(logged, bundle), render_rejected)
+        return Exit.DENY
+    if logged is not None:
+        fill(args, logged)
+        if not (args.tag or args.request_tag or args.context or args.attributes):
+            note("the log has no tags and no condition keys: they are unknown unless options supply them")
     traits = bundle.evaluator.traits(args.action)
     entries = [asked.entry for asked in traits.asked] if traits else []
     entry = next((each for each in entries if each.granularity is Granularity.RESOURCE), None)
@@ -107,7 +112,7 @@ def run(args: argparse.Namespace) -> Exit:
     decision = bundle.decide(call)
     if decision.reason in NO_ACTION:
         note(f"no action {call.action!r}{meant(nearest_actions(bundle.catalog, call.action, 2))}")
-    document = describe(bundle, call, decision)
+    document = describe(bundle, call, decision, logged)
     if judged is not None:
         document |= {"source_ip": format_address(args.ip), "egress_ip": format_address(judged)}
     document["asked"] = [each.id for each in entries]
@@ -115,7 +120,7 @@ def run(args: argparse.Namespace) -> Exit:
         why = bundle.explain(call)
         document["explanation"] = describe_why(why, bundle.nearest_changes(call, why))
     name = bundle.people.names.get(call.principal)
-    text = REASON_TEXTS.get(decision.reason, decision.detail or "")
+    text = CAUSES_EXPLAINED[cause_of(decision)].meaning
     show(args.format, document, lambda document: render(document, text, name))
     return Exit.OK if decision else Exit.DENY
 
@@ -168,11 +173,14 @@ def _tags(pairs: Iterable[tuple[str, str]] | None, *, none: bool) -> dict[str, s
     return {} if none else dict(pairs) if pairs else None
 
 
-def describe(bundle: Bundle, call: Call, decision: Decision) -> dict[str, object]:
-    """Return the document of a decision."""
+def describe(
+    bundle: Bundle, call: Call, decision: Decision, logged: LoggedCall | None = None
+) -> dict[str, object]:
+    """Return the document of a decision. logged: the record of which the call is, if it is of one."""
     return {
         "decision": "allow" if decision else "deny",
         "reason": decision.reason,
+        "detail": decision.detail,
         "layer": decision.layer,
         "statements": list(decision.statements),
         "principal": call.principal,
@@ -180,9 +188,50 @@ def describe(bundle: Bundle, call: Call, decision: Decision) -> dict[str, object
         "resources": list(call.resources),
         "source_ip": None if call.source_ip is None else format_address(call.source_ip),
         "egress_ip": None,
+        "host": None if logged is None else logged.fields["host"],
+        "peer": None if logged is None else logged.fields["peer"],
         "time": call.time,
         "revision": bundle.revision,
+        "record": None if logged is None else _compared(logged, bundle, str(decision.reason)),
     }
+
+
+def _compared(logged: LoggedCall, bundle: Bundle, reason: str) -> dict[str, object]:
+    """Return what was decided then, and whether revision and reason are the same now."""
+    fields = logged.fields
+    return {
+        **{key: fields[key] for key in ("id", "time", "decision", "reason", "detail", "layer", "revision")},
+        # The log has the first digits of a revision.
+        "same_revision": bool(fields["revision"]) and bundle.revision.startswith(fields["revision"]),
+        "same_reason": fields["reason"] == reason,
+    }
+
+
+def describe_rejected(logged: LoggedCall, bundle: Bundle) -> dict[str, object]:
+    """Return the document of a logged request that never became a call: policies were not asked."""
+    fields = logged.fields
+    cause = CAUSES_EXPLAINED.get(fields["detail"] or fields["reason"])
+    return {
+        **{key: fields[key] for key in ("decision", "reason", "detail", "layer")},
+        "statements": [],
+        "principal": fields["principal"],
+        "action": logged.action,
+        **{key: fields[key] for key in ("resources", "source_ip", "host", "peer")},
+        "time": logged.time,
+        "revision": bundle.revision,
+        "record": _compared(logged, bundle, fields["reason"]),
+        "cause": None if cause is None else describe_cause(cause),
+    }
+
+
+def render_rejected(document: Document) -> Iterator[str]:
+    """Yield a logged request that never became a call as text."""
+    word = document["detail"] or document["reason"]
+    yield f"{paint('DENY', 'bad')}  {word}: the request never became a call, so no policy can be asked again"
+    cells = ((key, document[key]) for key in ("principal", "action", "source_ip", "host", "peer"))
+    yield from (f"  {paint(f'{label:<10}', 'dim')}{cell}" for label, cell in cells if cell)
+    yield ""
+    yield from () if document["cause"] is None else render_cause(document["cause"])
 
 
 def describe_why(why: Explanation, changes: Iterable[Change]) -> dict[str, object]:
@@ -213,8 +262,22 @@ _ROWS = (
     ("judged as", "egress_ip", lambda address: address or ""),
     ("at", "time", lambda moment: "" if moment is None else format_moment(moment)),
     ("by", "statements", ", ".join),
+    ("host", "host", lambda host: host or ""),
+    ("peer", "peer", lambda peer: peer or ""),
     ("revision", "revision", lambda revision: revision[:12]),
+    ("logged", "record", lambda record: "" if record is None else _then(record)),
 )
+
+
+def _then(record: Document) -> str:
+    """Return in words what was decided then, and whether it was the same bundle."""
+    bundle = (
+        "the same revision"
+        if record["same_revision"]
+        else f"another revision, {record['revision'] or 'none'}"
+    )
+    same = "the same decision" if record["same_reason"] else f"{record['decision']}, {record['reason']}"
+    return f"{same} at {record['time']}, under {bundle}"
 
 
 def render(document: Document, text: str, name: str | None = None) -> Iterator[str]:
@@ -225,7 +288,7 @@ def render(document: Document, text: str, name: str | None = None) -> Iterator[s
     allowed = document["decision"] == "allow"
     word = paint("ALLOW", "good") if allowed else paint("DENY", "bad")
     layer = f" in the {document['layer']} layer" if document["layer"] and not allowed else ""
-    yield f"{word}  {document['reason']}{layer}: {text}"
+    yield f"{word}  {document['reason']}{layer}: {text[:1].lower()}{text[1:].rstrip('.')}"
     principal = document["principal"]
     cells = [("principal", f"{principal} ({name})" if name else principal)]
     asked = {"asked": [] if document["asked"] == [document["action"]] else document["asked"]}

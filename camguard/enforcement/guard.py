@@ -37,14 +37,19 @@ from camguard.bundle.model import Bundle
 from camguard.enforcement.late import WHOLE, LateJudge, new_call
 from camguard.enforcement.outcome import (
     DECISION_KEY,
+    INTERNAL,
     RECORD_KEY,
     SERVICE_KEY,
     SHADOWED,
+    UNAVAILABLE,
+    Answers,
     Authentication,
     Judgement,
     Outcome,
     Policies,
+    answers_late,
     awaits_continue,
+    compared,
     new_judgement,
     new_outcome,
     place_of,
@@ -53,12 +58,12 @@ from camguard.enforcement.outcome import (
 )
 from camguard.enforcement.service_index import VERSION_UNKNOWN
 from camguard.enforcement.target import NO_TARGET, Targets, agreed_action, targets_under
-from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.fast_tuple import constructor_of
+from camguard.header_names import REQUEST_ID
 from camguard.request.body import TOO_LARGE, BodyBuffer, HeldBody, Receive, Taken, stream
 from camguard.request.client_address import AddressRules
-from camguard.request.head import HeadRules, RequestHead, new_request_id, read_head
+from camguard.request.head import NO_CORRELATION, HeadRules, RequestHead, new_request_id, read_head
 from camguard.request.params import Params, parse_params
 from camguard.request.rejection import Rejection, rejection
 from camguard.request.waiting import Waiting
@@ -68,10 +73,8 @@ from camguard.telemetry.record import Conclusion, Observer, Record
 _LOGGER = logging.getLogger(__name__)
 
 ALLOWED: Final = Reason.ALLOWED
-_UNAVAILABLE: Final = rejection("policy_unavailable")
 _OVERLOADED: Final = rejection("overloaded")
-_INTERNAL: Final = rejection("internal_error")
-NOT_JUDGED: Final = rejected(None, NO_TARGET, _INTERNAL)
+NOT_JUDGED: Final = rejected(None, NO_TARGET, INTERNAL)
 _BODY_ON_GET: Final = rejection("body_on_get")
 _QUERY_MALFORMED: Final = rejection("query_malformed")
 
@@ -103,7 +106,8 @@ class Guard:
         self.in_flight = 0
         self.faults = 0
         self.listener = listener
-        self.style = settings.enforcement.status_style
+        self.answers = Answers.of(settings)
+        self._names_request = self.answers.names_request
         self.observers = observers
         self.conclusions = conclusions
         self._mode = settings.enforcement.mode
@@ -144,7 +148,11 @@ class Guard:
                 decision = judged.decision
                 passes = decision is None or self._passes(decision)
                 streams = target.octets and head is not None and not self._authentication.needs_body(head)
-                if head is not None and not streams and (passes or self._answers_late(judged)):
+                if (
+                    head is not None
+                    and not streams
+                    and (passes or (not self._drains and answers_late(judged)))
+                ):
                     taken = self._bodies.take(receive, head.declared, target.body_limit, target.source_ip)
                     if not isinstance(taken, HeldBody) and isinstance(taken, Coroutine):  # slow to ask
                         taken = await self._awaited(taken)
@@ -165,13 +173,13 @@ class Guard:
                             decision = content if isinstance(content, Rejection) else decision
                 if decision is None:
                     judged = self._late.judge(judged, body, bundle, self._targets, now)
-                    decision = _INTERNAL if judged.decision is None else judged.decision
+                    decision = INTERNAL if judged.decision is None else judged.decision
                 if (
                     self._candidate is not None
                     and judged.call is not None
                     and not isinstance(decision, Rejection)
                 ):
-                    candidate = self._compare(self._candidate, judged.call)
+                    candidate = compared(self._candidate, judged.call, self._failed)
                 if self._passes(decision):
                     onward = self._onward(scope, judged, decision)
                     if body is None and head is not None:
@@ -179,11 +187,12 @@ class Guard:
                         receive = stream(receive, head.declared, target.body_limit, seconds, holds)
             except Exception as error:  # noqa: BLE001 - whatever it is, the application must not be reached
                 self._failed(error)
-                decision, onward = _INTERNAL, None
+                decision, onward = INTERNAL, None
             record = self._record(judged, decision, candidate, bundle, now, started)
             if onward is None:
                 closes = body is None and awaits_continue(scope, judged.head)
-                outcome = new_outcome((record, None, None, refusal_of(record, self.style, closes=closes), 0))
+                refused = refusal_of(record, self.answers, closes=closes)
+                outcome = new_outcome((record, None, None, refused, 0))
             else:
                 onward[RECORD_KEY] = record
                 if body is None:
@@ -211,7 +220,7 @@ class Guard:
         moment: monotonic time in seconds.
         """
         if bundle is None or moment > self._policies.fresh_until:
-            return rejected(head, NO_TARGET, _UNAVAILABLE)
+            return rejected(head, NO_TARGET, UNAVAILABLE)
         if self.in_flight > self._concurrency:
             return rejected(head, NO_TARGET, _OVERLOADED)
         if head is None:
@@ -260,15 +269,6 @@ class Guard:
             return True
         return self._shadow and (decision.reason in SHADOWED or decision is VERSION_UNKNOWN)
 
-    def _answers_late(self, judged: Judgement) -> bool:
-        """Tell whether the body of a denied call is taken, as its client might not read an early answer.
-
-        Not where the server keeps reading by itself, nor of a client that waits for `100 Continue`.
-        """
-        if not judged.of_head or judged.head is None:
-            return False
-        return not (self._drains or judged.head.layout.awaits_continue)
-
     async def _awaited(self, body: Awaitable[Taken]) -> Taken:
         """Return a body that has to be awaited. Meanwhile the request does not count as being served."""
         self.in_flight -= 1
@@ -289,22 +289,16 @@ class Guard:
             return False
         return judged.decision is not None and self._passes(judged.decision)
 
-    def _compare(self, candidate: Policies, call: Call) -> Decision | Rejection:
-        """Return what the candidate bundle decides of the same call."""
-        try:
-            bundle = candidate.bundle
-            return _UNAVAILABLE if bundle is None else bundle.decide(call)
-        except Exception as error:  # noqa: BLE001 - a bundle on trial must not refuse what is in force
-            self._failed(error)
-            return _INTERNAL
-
     def _onward(
         self, scope: Mapping[str, Any], judged: Judgement, decision: Decision | Rejection
     ) -> dict[str, Any]:
         """Return the scope of the application: the frozen head, and what was decided."""
         assert judged.head is not None  # noqa: S101 - for mypy: what was not read is rejected
         onward = dict(scope)  # a copy: what a middleware adds must not leak back (ASGI)
-        onward["headers"] = [*judged.head.onward, *judged.target.added]  # a list: frameworks expect one
+        headers = [*judged.head.onward, *judged.target.added]
+        if self._names_request:
+            headers.append((REQUEST_ID, judged.head.request_id.encode()))
+        onward["headers"] = headers  # a list: frameworks expect one
         onward[DECISION_KEY] = decision
         onward[SERVICE_KEY] = judged.target.service
         return onward
@@ -319,17 +313,18 @@ class Guard:
         started: float,
     ) -> Record:
         """Return the record of a request, after giving it to the observers."""
-        target, caller, call = judged.target, judged.caller, judged.call
+        head, target, caller, call = judged.head, judged.target, judged.caller, judged.call
         principal = secret_id = signature = None
         if caller is not None:
             principal, secret_id, _, signature = caller
-        elif judged.head is not None and isinstance(decision, Rejection):
+        elif head is not None and isinstance(decision, Rejection):
             signature = signature_label(decision)
-            secret_id = named_secret_id(judged.head, judged.params)
+            secret_id = named_secret_id(head, judged.params)
+        trace_id, client_request_id = NO_CORRELATION if head is None else head.correlation
         record = _record(
             (
                 now,
-                new_request_id() if judged.head is None else judged.head.request_id,
+                new_request_id() if head is None else head.request_id,
                 self.listener,
                 self._mode,
                 decision,
@@ -349,6 +344,9 @@ class Guard:
                 candidate,
                 monotonic() - started,
                 target.cam_names or None,
+                target.host,
+                trace_id,
+                client_request_id,
             )
         )
         for observe in self.observers:

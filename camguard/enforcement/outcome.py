@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
 from camguard.authn.authenticator import Caller, Claim
@@ -15,10 +15,13 @@ from camguard.request.body import Receive
 from camguard.request.head import RequestHead
 from camguard.request.header_rules import EXPECT
 from camguard.request.params import Params
-from camguard.request.rejection import Refusal, Rejection, Style, refusal
+from camguard.request.rejection import Refusal, Rejection, Style, refusal, rejection
+from camguard.settings.model import Settings
 from camguard.telemetry.record import Record
 
 _CLOSE: Final = (b"connection", b"close")
+UNAVAILABLE: Final = rejection("policy_unavailable")
+INTERNAL: Final = rejection("internal_error")
 
 # Denials of policy and catalog of a call that was read and whose caller is known.
 SHADOWED: Final = frozenset(
@@ -126,7 +129,44 @@ def rejected(head: RequestHead | None, target: Target, cause: Rejection) -> Judg
     return new_judgement((head, target, (), None, None, None, cause, False))
 
 
-def refusal_of(record: Record, style: Style, *, closes: bool) -> Refusal:
+class Answers(NamedTuple):
+    """How requests are answered.
+
+    style: of refusals. discloses: whether a refusal names its cause to a caller who is known (T138).
+    names_request: whether the request id goes to the upstream and back to the caller.
+    """
+
+    style: Style
+    discloses: bool
+    names_request: bool
+
+    @classmethod
+    def of(cls, settings: Settings) -> Answers:
+        """Return what the settings say. In mode `claimed` no caller is proven, and nothing is disclosed."""
+        enforcement = settings.enforcement
+        discloses = enforcement.disclose == "detail" and settings.identity.mode != "claimed"
+        return cls(enforcement.status_style, discloses, enforcement.request_id_header)
+
+
+def answers_late(judged: Judgement) -> bool:
+    """Tell whether the body of a denied call may be taken, as its client might not read an early answer.
+
+    Not of a client that waits for `100 Continue`.
+    """
+    return judged.of_head and judged.head is not None and not judged.head.layout.awaits_continue
+
+
+def compared(candidate: Policies, call: Call, failed: Callable[[Exception], None]) -> Decision | Rejection:
+    """Return what the candidate bundle decides of a call. failed: is given an exception."""
+    try:
+        bundle = candidate.bundle
+        return UNAVAILABLE if bundle is None else bundle.decide(call)
+    except Exception as error:  # noqa: BLE001 - a bundle on trial must not refuse what is in force
+        failed(error)
+        return INTERNAL
+
+
+def refusal_of(record: Record, answers: Answers, *, closes: bool) -> Refusal:
     """Return the answer to a request that may not pass.
 
     closes: whether the connection ends behind it. Without `100 Continue` a client may send its body or not
@@ -140,7 +180,16 @@ def refusal_of(record: Record, style: Style, *, closes: bool) -> Refusal:
     if action is None and record.service is not None and record.action is not None:
         action = f"{record.service}:{record.action}"
     resource = record.resources[0] if record.resources else "*"
-    answer = refusal(record.decision, record.request_id, action=action, resource=resource, style=style)
+    answer = refusal(
+        record.decision,
+        record.request_id,
+        action=action,
+        resource=resource,
+        style=answers.style,
+        # A record has a principal only if the caller was authenticated.
+        discloses=answers.discloses and record.principal is not None,
+        names_request=answers.names_request,
+    )
     if not closes or _CLOSE in answer.headers:
         return answer
     return answer._replace(headers=(*answer.headers, _CLOSE))

@@ -48,6 +48,7 @@ from camguard.request.params import ACTION, Params, action_of
 from camguard.request.params import REGION as REGION_PARAMETER
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings.model import Settings
+from camguard.telemetry.record import HOST_LENGTH
 
 _KEY_LENGTH: Final = 1536
 _KEYS: Final = 16_384  # targets remembered: some 10 MiB when full, and 2 ms to forget them
@@ -87,7 +88,7 @@ class Target:
     that the bundle's policies ask for, None where there is none. tag_paths: where the request's tags stand
     (DEC-65); asks_tags: whether the bundle's policies ask for them. shared: whether the request came
     over a shared host; service is None until its signature is verified. added: headers that camguard adds to
-    those of the request.
+    those of the request. host: the value of `Host`, cut, for records only.
     """
 
     rejection: Rejection | None = None
@@ -117,6 +118,7 @@ class Target:
     tag_paths: tuple[TagPath, ...] = ()
     asks_tags: bool = False
     added: tuple[tuple[bytes, bytes], ...] = ()
+    host: str | None = None
 
     @property
     def host_service(self) -> str | None:
@@ -198,6 +200,7 @@ class Targets:
             "egress_ip": address.egress,
             "judged_ip": address.place if address.egress is None else address.egress,
             "address_method": address.method,
+            "host": host[:HOST_LENGTH].decode("latin-1"),
         }
         naming = (method, host, content_type, action, version, region)
         supplied = read_attributes(attributes, self._conditions.listed, peer_trusted=address.trusted)

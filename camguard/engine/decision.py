@@ -43,6 +43,13 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "internal_error"
 
 
+# The reasons of denials by the engine; the other reasons are those of requests that never became a call.
+DENIALS = (
+    *(Reason.EXPLICIT_DENY, Reason.UNDETERMINED_DENY, Reason.NO_ALLOW, Reason.LAYER_LIMIT),
+    *(Reason.PRINCIPAL_UNKNOWN, Reason.ACTION_UNKNOWN, Reason.ACTION_INVALID, Reason.SERVICE_UNKNOWN),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The answer to one call.

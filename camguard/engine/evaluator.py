@@ -166,6 +166,10 @@ class Evaluator:
         rules = table.compile_row(traits) if row is None else row
         return rules.judge(call, traits, self.owner, self.inventory)
 
+    def boundaries(self) -> frozenset[str]:
+        """Return the ids of all policies that are the boundary of a principal."""
+        return frozenset(each.boundary for each in self._principals.values() if each.boundary is not None)
+
     def table(self, principal: str, session: Policy | None = None) -> Table | None:
         """Return the table of a principal, compiling it if need be; None for an unknown principal."""
         layers = self._principals.get(principal)

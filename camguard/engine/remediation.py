@@ -2,14 +2,18 @@
 
 Rule 1: every proposal has been tried: the changed call, or the changed layers, are evaluated before it is
         named.
-Rule 2: proposals with the fewest changes come first; among equals, those that a caller can make come before
-        those that an author of policies can make.
+Rule 2: proposals come in the order in which the owner of the policies would take them, that of `Cure`; within
+        a kind, those with the fewest changes come first.
+Rule 3: no proposal changes a boundary, a session policy or a rule of the language, and none attaches a policy
+        that is the boundary of somebody.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from enum import StrEnum
 from itertools import islice, pairwise
 from math import inf, nextafter
 from typing import Any, NamedTuple
@@ -18,12 +22,12 @@ from camguard.engine.attributes import ActionTraits, bindings_of, clause_truth_o
 from camguard.engine.call import Call
 from camguard.engine.evaluator import Evaluator
 from camguard.engine.explain import Explanation, format_moment
-from camguard.engine.layers import IDENTITY
+from camguard.engine.layers import ACCOUNT, IDENTITY, Layer
 from camguard.engine.table import Table
-from camguard.ipset import LINE_END, IpSet
+from camguard.ipset import LINE_END, IpSet, format_address
 from camguard.policy.conditions import clause_truth
 from camguard.policy.keys import IP, REQUEST_TAG, TAGS, TIME
-from camguard.policy.model import Clause, Effect, Policy, ResourcePattern, Statement
+from camguard.policy.model import ActionPattern, Clause, Effect, Policy, ResourcePattern, Statement
 from camguard.policy.operators import Kind
 from camguard.policy.patterns import STAR, fill
 from camguard.policy.resources import Owner, Resource
@@ -31,6 +35,23 @@ from camguard.suggest import few
 
 _MAX_RANGES = 4  # ranges that one proposal lists
 _MAX_POLICIES = 500  # policies of the bundle that are tried
+_EDITABLE = (ACCOUNT, IDENTITY)  # the layers whose statements a proposal may change (Rule 3)
+_LAST_INDEX = re.compile(r"/[0-9]+$")
+
+
+class Cure(StrEnum):
+    """The kinds of proposals, in the order of Rule 2."""
+
+    ADDRESS = "address"  # one address more in a list of a condition
+    CALL = "call"  # another call: from another address, at another time, with other tags or resources
+    STATEMENT = "statement"  # a statement of its own for an action that CAM cannot limit by address
+    ACTION = "action"  # one action more in a statement
+    DENY = "deny"  # a deny that is narrowed or removed
+    POLICY = "policy"  # one policy more for the principal
+    EVERYTHING = "everything"  # the same, of a policy that allows everything
+
+
+_ORDER = (*Cure,)
 
 
 class Change(NamedTuple):
@@ -38,6 +59,7 @@ class Change(NamedTuple):
 
     clauses: int
     text: str
+    kind: Cure = Cure.CALL
 
 
 class _RefusedCall(NamedTuple):
@@ -52,6 +74,31 @@ class _RefusedCall(NamedTuple):
         """Return whether the call would pass with some fields changed."""
         return bool(self.evaluator.decide(self.call._replace(**changed)))
 
+    def passes_with(self, edit: Callable[[Layer], tuple[Statement | str, ...]]) -> bool:
+        """Return whether the call would pass with other statements in the layers that may be edited."""
+        layers = [
+            replace(layer, parts=edit(layer)) if layer.name in _EDITABLE else layer
+            for layer in self.table.layers
+        ]
+        return bool(self.evaluator.judge_with(layers, self.call))
+
+    def passes_replacing(self, old: Statement, *new: Statement) -> bool:
+        """Return whether the call would pass with other statements in place of one."""
+
+        def edit(layer: Layer) -> tuple[Statement | str, ...]:
+            return tuple(each for part in layer.parts for each in (new if part is old else (part,)))
+
+        return self.passes_with(edit)
+
+    def editable(self) -> Iterator[tuple[Layer, Statement]]:
+        """Yield the statements that a proposal may change, those of a policy that is no boundary (Rule 3)."""
+        boundaries = self.evaluator.boundaries()
+        for layer in self.table.layers:
+            if layer.name in _EDITABLE:
+                for statement in layer.statements:
+                    if statement.id.rpartition("#")[0] not in boundaries:
+                        yield layer, statement
+
 
 def nearest_changes(
     evaluator: Evaluator, policies: Mapping[str, Policy], call: Call, why: Explanation, *, most: int = 5
@@ -61,9 +108,11 @@ def nearest_changes(
     if why.decision or table is None or traits is None:
         return ()
     refused = _RefusedCall(evaluator, table, traits, call)
-    found = [*_from_address(refused), *_at_time(refused), *_matching_statement(refused, why)]
+    found = [*_with_address(refused), *_from_address(refused), *_at_time(refused)]
+    found += [*_matching_statement(refused, why), *_own_statement(refused), *_with_action(refused)]
     found += [*_without_denies(refused, why), *_with_policy(refused, policies)]
-    return tuple(sorted(dict.fromkeys(found), key=lambda change: change.clauses)[:most])
+    found.sort(key=lambda change: (_ORDER.index(change.kind), change.clauses))
+    return tuple(dict.fromkeys(found))[:most]
 
 
 def allowed_from(evaluator: Evaluator, call: Call) -> IpSet:
@@ -75,6 +124,67 @@ def allowed_from(evaluator: Evaluator, call: Call) -> IpSet:
         for first, last in pairwise(bounds)
         if first < last and evaluator.decide(call._replace(source_ip=first))
     )
+
+
+def _with_address(refused: _RefusedCall) -> Iterator[Change]:
+    """Propose to add the address of the call to the list of one condition.
+
+    That of an allow for these addresses, or of a deny for all others.
+    """
+    place = refused.call.source_ip
+    if place is None or not refused.traits.supports_ip:
+        return
+    for layer, statement in refused.editable():
+        allows = statement.effect is Effect.ALLOW
+        if allows and layer.name != IDENTITY:
+            continue
+        for clause in statement.condition:
+            listed = clause.addresses
+            if listed is None or clause.key != IP or place in listed or clause.operator.negated is allows:
+                continue
+            more = IpSet.of_ranges((*zip(listed.starts, listed.ends, strict=True), (place, place)))
+            edited = tuple(
+                replace(each, addresses=more) if each is clause else each for each in statement.condition
+            )
+            if refused.passes_replacing(statement, replace(statement, condition=edited)):
+                where = f"{clause.text} {clause.key} of {statement.id} ({clause.where})"
+                yield Change(1, f"add {format_address(place)} to {where}", Cure.ADDRESS)
+
+
+def _own_statement(refused: _RefusedCall) -> Iterator[Change]:
+    """Propose a statement of its own, or the setting, for an action that CAM cannot limit by address."""
+    if refused.traits.supports_ip:
+        return
+    action, judged = refused.call.action, replace(refused.traits, supports_ip=True)
+    row = refused.table.compile_row(judged)
+    setting = 'set enforcement.ip_support = "gateway"'
+    by_setting = bool(row.judge(refused.call, judged, refused.evaluator.owner))
+    for layer, statement in refused.editable():
+        free = tuple(clause for clause in statement.condition if clause.key != IP)
+        if layer.name != IDENTITY or statement.effect is not Effect.ALLOW or free == statement.condition:
+            continue
+        if refused.passes_replacing(statement, statement, replace(statement, condition=free)):
+            text = f"give {action} a statement of its own, without qcs:ip, beside {statement.id}"
+            also = f", or {setting}" if by_setting else ""
+            yield Change(1, f"{text} ({statement.where}){also}", Cure.STATEMENT)
+            return
+    if by_setting:
+        yield Change(1, setting, Cure.STATEMENT)
+
+
+def _with_action(refused: _RefusedCall) -> Iterator[Change]:
+    """Propose to add the action to one of the principal's statements about the same service."""
+    entry = refused.traits.entry
+    pattern = ActionPattern(refused.call.action, entry.service, entry.name)
+    for layer, statement in refused.editable():
+        if layer.name != IDENTITY or statement.effect is not Effect.ALLOW:
+            continue
+        if any(each.service == entry.service for each in statement.actions):
+            edited = replace(statement, actions=(*statement.actions, pattern))
+            if refused.passes_replacing(statement, edited):
+                where = _LAST_INDEX.sub("", statement.actions[0].where)
+                text = f"add {refused.call.action} to the actions of {statement.id} ({where})"
+                yield Change(1, text, Cure.ACTION)
 
 
 def _from_address(refused: _RefusedCall) -> Iterator[Change]:
@@ -190,13 +300,12 @@ def _example_resource(pattern: ResourcePattern, call: Call, owner: Owner, servic
 def _without_denies(refused: _RefusedCall, why: Explanation) -> Iterator[Change]:
     """Propose to narrow the denies that apply to the call."""
     counting = {note.id for note in why.statements if note.effect is Effect.DENY and note.counts}
-    layers = [
-        replace(layer, parts=tuple(p for p in layer.parts if isinstance(p, str) or p.id not in counting))
-        for layer in refused.table.layers
-    ]
-    if refused.evaluator.judge_with(layers, refused.call):
-        names = ", ".join(sorted(counting))
-        yield Change(len(counting), f"narrow or remove the deny {names}")
+    removed = {statement for _, statement in refused.editable() if statement.id in counting}
+    if removed and refused.passes_with(lambda layer: tuple(p for p in layer.parts if p not in removed)):
+        names = ", ".join(sorted({statement.id for statement in removed}))
+        yield Change(
+            len({statement.id for statement in removed}), f"narrow or remove the deny {names}", Cure.DENY
+        )
 
 
 def _with_policy(refused: _RefusedCall, policies: Mapping[str, Policy]) -> Iterator[Change]:
@@ -204,8 +313,16 @@ def _with_policy(refused: _RefusedCall, policies: Mapping[str, Policy]) -> Itera
     here = next(layer for layer in refused.table.layers if layer.name == IDENTITY)
     if here.open:
         return  # no policy can be attached to the owner
-    for policy in islice(policies.values(), _MAX_POLICIES):
+    boundaries = refused.evaluator.boundaries()
+    open_to_all = (policy for policy in policies.values() if policy.id not in boundaries)
+    for policy in islice(open_to_all, _MAX_POLICIES):
         more = replace(here, parts=here.parts + policy.statements)
         layers = [more if layer is here else layer for layer in refused.table.layers]
         if refused.evaluator.judge_with(layers, refused.call):
-            yield Change(1, f"attach the policy {policy.id}")
+            kind = Cure.EVERYTHING if any(map(_allows_everything, policy.statements)) else Cure.POLICY
+            yield Change(1, f"attach the policy {policy.id}", kind)
+
+
+def _allows_everything(statement: Statement) -> bool:
+    named = any(each.service == STAR and each.name == STAR for each in statement.actions)
+    return statement.effect is Effect.ALLOW and named and statement.any_resource and not statement.condition

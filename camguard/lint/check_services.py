@@ -31,11 +31,10 @@ def without_page(view: StatementView, pattern: ActionPattern) -> Finding | None:
 def asked_instead(known: KnownServices, pattern: ActionPattern) -> tuple[str, ...]:
     """Return the names that policies are asked for where they are never asked for a pattern's (DEC-68).
 
-    Empty where policies are asked for some of the names of the pattern.
+    pattern: without a star in its service. Empty where policies are asked for some of the names of the
+    pattern.
     """
     service, name = pattern.service, pattern.name
-    if STAR in service:
-        return ()
     if STAR not in name:
         asked = known.asked(service, name)
         return () if f"{service}:{name}" in asked else asked

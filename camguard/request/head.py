@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -57,6 +58,14 @@ Line: TypeAlias = tuple[bytes, bytes]
 # Method, the peer's address as text, host, content type, action, version, region, identity and attributes as
 # the headers have them (None where absent), then the lines of the forwarding header.
 TargetKey: TypeAlias = tuple[Any, ...]
+Correlation: TypeAlias = tuple[str | None, str | None]
+
+NO_CORRELATION: Final[Correlation] = (None, None)
+# W3C Trace Context, `traceparent`: version, trace id, parent id, flags; only versions after 00 may go on.
+_TRACEPARENT: Final = re.compile(
+    rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{0,200})?"
+)
+_SENT_REQUEST_ID: Final = re.compile(rb"[0-9A-Za-z._:/+=@-]{1,128}")
 
 
 class RequestHead(NamedTuple):
@@ -64,7 +73,8 @@ class RequestHead(NamedTuple):
 
     request_id: drawn for this request, in every record and answer of it. method: "GET" or "POST". lines:
     every header line. onward: the lines that go on. declared: the length of the body in bytes, None where it
-    is not declared.
+    is not declared. correlation: the trace id and the request id that the caller named, as `correlation_of`
+    returns them.
     """
 
     request_id: str
@@ -85,6 +95,7 @@ class RequestHead(NamedTuple):
     timestamp: bytes | None
     token: bytes | None
     content_sha256: bytes | None
+    correlation: Correlation
 
 
 _head = constructor_of(RequestHead)
@@ -173,6 +184,7 @@ def read_head(  # noqa: C901, PLR0911, PLR0912 - one check after the other; call
             key,
             *key[2:8],
             *layout.signing(values),
+            NO_CORRELATION if layout.correlating is None else correlation_of(*layout.correlating(values)),
         )
     )
 
@@ -244,6 +256,22 @@ def _names(text: bytes, host: str, port: object) -> bool:
                     return True
         at = whole.find(host, end)
     return True  # no proxy names one address that often, and no server reads as much
+
+
+def correlation_of(traceparent: bytes | None, request_id: bytes | None) -> Correlation:
+    """Return the trace id in `traceparent` and the id in `X-Request-Id`, for records only (T112, T114).
+
+    A value that is not well formed, or not short, is None: what a caller cannot spell cannot mislead a reader
+    of the log. Source: W3C Trace Context, `traceparent`.
+    """
+    trace = None if traceparent is None else _TRACEPARENT.fullmatch(traceparent)
+    if trace is not None and trace[1] == b"00" and trace[3] is not None:
+        trace = None
+    named = None if request_id is None else _SENT_REQUEST_ID.fullmatch(request_id)
+    return (
+        None if trace is None else trace[2].decode("ascii"),
+        None if named is None else named[0].decode("ascii"),
+    )
 
 
 # Request ids are version 4 UUIDs. One is drawn for each batch of 256, and its last two digits count: an id

@@ -19,6 +19,7 @@ from operator import itemgetter
 from typing import Any, TypeAlias
 
 from camguard.header_names import (
+    CORRELATING,
     HOP_BY_HOP,
     SERVICE_HEADER,
     SINGLE,
@@ -95,7 +96,8 @@ class HeaderLayout:
     declared length, -1 where there is none. single: the places of headers that may stand once. connection:
     the places of Connection lines. chunked: whether the body comes without a declared length. signed: whether
     there is an `Authorization`. awaits_continue: whether the client waits for `100 Continue` before it sends
-    its body (`Expect`).
+    its body (`Expect`). correlating: takes the values, and None behind them, and returns
+    those of CORRELATING that stand once; None where there is none of them.
     """
 
     size: int
@@ -110,6 +112,7 @@ class HeaderLayout:
     chunked: bool
     signed: bool
     awaits_continue: bool
+    correlating: Take | None
 
 
 class HeaderRules:
@@ -194,6 +197,7 @@ class HeaderRules:
             chunked=b"transfer-encoding" in once,
             signed=b"authorization" in once,
             awaits_continue=EXPECT in names,
+            correlating=_once_of(CORRELATING, names),
         )
 
     def hops(self, connection: bytes) -> frozenset[bytes] | Rejection:
@@ -220,6 +224,12 @@ def _as_cgi(name: bytes) -> bytes:
 
 def _places(classes: list[HeaderClass], wanted: HeaderClass) -> tuple[int, ...]:
     return tuple(i for i, each in enumerate(classes) if each is wanted)
+
+
+def _once_of(wanted: tuple[bytes, ...], names: tuple[bytes, ...]) -> Take | None:
+    """Return an itemgetter of the wanted names that stand once, and of the last value for the others."""
+    places = [names.index(name) if names.count(name) == 1 else -1 for name in wanted]
+    return None if set(places) == {-1} else itemgetter(*places)
 
 
 def _taker(places: tuple[int, ...]) -> Take:

@@ -7,8 +7,8 @@ turns either of them into the HTTP answer.
 Rule 1: in style `sdk` every answer is HTTP 200 with the envelope and the content type `application/json`
         exactly: with a charset the vendor's SDK takes a refusal for a success, and it repeats a call after
         another status.
-Rule 2: a message is a constant but for action, resource and request id. A principal that is unknown reads the
-        same answer as one without permission (T119).
+Rule 2: a message is a constant but for action, resource and request id, and the detail where it is disclosed
+        (T138). A principal that is unknown reads the same answer as one without permission (T119).
 Rule 3: the bytes of an answer are made once; each request adds its id.
 """
 
@@ -21,8 +21,9 @@ from types import MappingProxyType
 from typing import ClassVar, Literal, NamedTuple
 
 from camguard.bounded_cache import BoundedCache
-from camguard.engine.decision import Decision, Reason
+from camguard.engine.decision import DENIALS, Decision, Reason
 from camguard.fast_tuple import constructor_of
+from camguard.header_names import REQUEST_ID
 
 Style = Literal["sdk", "http"]
 
@@ -135,6 +136,18 @@ _ROWS = (
     Rejection("upstream_timeout", Reason.TIMED_OUT, 504, "InternalError", _INTERNAL),
 )  # fmt: skip
 REJECTIONS: Mapping[str, Rejection] = MappingProxyType({row.detail: row for row in _ROWS})
+AFTER_ALLOW = frozenset(
+    ("upstream_error", "upstream_timeout")
+)  # details of answers to calls that were allowed
+
+
+def cause_of(decision: Decision | Rejection) -> str:
+    """Return the word that names the cause of a denial most exactly: its detail, else its reason."""
+    return decision.detail or decision.reason
+
+
+# Every word that `cause_of` returns for a denial.
+CAUSES: tuple[str, ...] = tuple(sorted({*REJECTIONS, *map(str, DENIALS)} - AFTER_ALLOW))
 
 
 def rejection(detail: str) -> Rejection:
@@ -197,40 +210,55 @@ def _ready(status: int, code: str, message: str, *, close: bool = False) -> _Rea
     )
 
 
+def _disclosed(message: str, cause: str) -> str:
+    return f"{message} [{cause}]"
+
+
 _READY = {row.detail: _ready(row.status, row.code, row.message, close=row.close) for row in _ROWS}
+_DISCLOSED = {
+    row.detail: _ready(row.status, row.code, _disclosed(row.message, row.detail), close=row.close)
+    for row in _ROWS
+}
 
 
-def _denied(call: tuple[str, str]) -> _Ready:
-    """Return the denial of one action (`service:Name`) on one resource."""
-    action, resource = call
+def _denied(denial: tuple[str, str, str]) -> _Ready:
+    """Return the denial of one action (`service:Name`) on one resource. The third part: a cause, or empty."""
+    action, resource, cause = denial
     code = SERVICE_CODES.get(action.partition(":")[0], DEFAULT_CODE)
-    return _ready(_FORBIDDEN, code, _FORMS[code] % (_ID, action, resource))
+    message = _FORMS[code] % (_ID, action, resource)
+    return _ready(_FORBIDDEN, code, _disclosed(message, cause) if cause else message)
 
 
-_DENIALS: BoundedCache[tuple[str, str], _Ready] = BoundedCache(_denied, size=lambda call: len(call[1]))
+_DENIALS: BoundedCache[tuple[str, str, str], _Ready] = BoundedCache(_denied, size=lambda each: len(each[1]))
 
 
-def refusal(
+def refusal(  # noqa: PLR0913 - what an answer names, each by a keyword
     cause: Decision | Rejection,
     request_id: str,
     *,
     action: str | None = None,
     resource: str | None = "*",
     style: Style = "sdk",
+    discloses: bool = False,
+    names_request: bool = False,
 ) -> Refusal:
     """Return the answer to a request that was rejected, or to a call that was denied.
 
     action: `service:Name` of the catalog, or of its grammar; never text that was not checked.
     resource: what the call was about; None where it could not be bound.
-    request_id: a UUID in its usual 36 characters.
+    request_id: a UUID in its usual 36 characters. discloses: whether the message ends with the cause (T138).
+    names_request: whether the answer has the header `x-camguard-request-id`.
     """
     # A Decision on a name that the catalog lacks has no detail; its reason is the detail of a row.
-    ready = _READY.get(cause.detail or cause.reason)
+    word = cause_of(cause)
+    ready = (_DISCLOSED if discloses else _READY).get(word)
     if ready is None:
         ready = (
             _READY["internal_error"]
             if action is None
-            else _DENIALS[action, (resource or "*")[:_RESOURCE_SHOWN]]
+            else _DENIALS[action, (resource or "*")[:_RESOURCE_SHOWN], word if discloses else ""]
         )
-    body = request_id.encode().join(ready.pieces)
-    return _refusal((ready.status[style], ready.headers[style], body))
+    name, headers = request_id.encode(), ready.headers[style]
+    if names_request:
+        headers = (*headers, (REQUEST_ID, name))
+    return _refusal((ready.status[style], headers, name.join(ready.pieces)))

@@ -36,6 +36,7 @@ SharedBy = Literal["upstream", "header"]
 DEFAULT_ROOTS = ("tencentcloudapi.com", "tencentcloudapi.cn", "tencentcloudapi.com.cn")
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["logfmt", "json"]
+Disclosure = Literal["none", "detail"]
 
 _DAY = 86_400
 _MIB = 1 << 20
@@ -132,7 +133,9 @@ class EnforcementSettings:
     status_style: StatusStyle = setting("sdk", values.choice(StatusStyle))
     ip_support: IpSupport = setting("catalog", values.choice(IpSupport))
     unknown_action: UnknownAction = setting("refuse", values.choice(UnknownAction))
+    disclose: Disclosure = setting("none", values.choice(Disclosure))
     allow_merged_trailers: bool = setting(raw=False, read=values.flag)
+    request_id_header: bool = setting(raw=True, read=values.flag)
     candidate: Path | None = setting("", values.path_or_none)
 
 

@@ -53,7 +53,7 @@ _STDOUT = 1
 _MODE = 0o640  # a log names people and addresses
 
 _log = logging.getLogger("camguard.telemetry")
-Waiting = tuple[Record, int | None, str | None]  # as `DecisionLog.conclude` is given them
+Waiting = tuple[Record, int | None, str | None, int | None]  # as `DecisionLog.conclude` is given them
 
 
 class Sink:
@@ -216,7 +216,7 @@ class DecisionLog:
         record: Record,
         upstream_status: int | None,
         upstream_error: str | None = None,
-        status: int | None = None,  # noqa: ARG002 - the log has no field for it
+        status: int | None = None,
     ) -> None:
         """Queue one record, with the end of its request as `Conclusion` is given it."""
         allows, denials = self._allows, self._denials
@@ -228,7 +228,7 @@ class DecisionLog:
                 return
         elif length > YIELD_ABOVE and not length % YIELD_EVERY:
             time.sleep(0)  # without this, a busy event loop lets another thread run only every 5 ms
-        (denials if denied else allows).append((record, upstream_status, upstream_error))
+        (denials if denied else allows).append((record, upstream_status, upstream_error, status))
 
     def _make_room(self, *, denied: bool) -> bool:
         """Drop a waiting record in favour of a new one. Return whether there was one to drop.

@@ -67,6 +67,8 @@ _FAMILIES = (
     Family("camguard_responses_total", "counter", ("listener", "code_class"),
            "Answers to callers: status class of upstream or application; 'refusal': camguard's own; 'error': "
            "a reply that failed or was cut."),
+    Family("camguard_denials_by_detail_total", "counter", ("detail",),
+           "Refused requests by exact cause: the detail, or the reason of a denial without one."),
     Family("camguard_decision_duration_seconds", "histogram", ("listener",),
            "Time from frozen headers to decision, body and signature included, upstream excluded.",
            bounds=DECISION_BOUNDS),

@@ -13,7 +13,8 @@ from camguard.request.rejection import Rejection
 class Record(NamedTuple):
     """One request and its decision. Observers format the values; the guard only refers to them.
 
-    time: seconds since the epoch. duration: seconds from frozen headers to decision. entry: the catalog's
+    time: seconds since the epoch. request_id: also that of the refusal, and of `x-camguard-request-id` to the
+    upstream and back. duration: seconds from frozen headers to decision. entry: the catalog's
     action, or None if the catalog lists none; labels of metrics come from it only. action, service,
     principal: text from the request, or None if it could not be read; never a label. service: the label of
     the host. cam_action: the names that policies were asked for, `cvm:CreateDisks`, several with a comma
@@ -23,6 +24,8 @@ class Record(NamedTuple):
     text. client_ip: how the address was found (`peer`, `forwarded`, `mapped`, `invalid`), or None if the
     request was refused before. signature: the result of the signature check, a word of a closed list, or None
     without a check. candidate: the decision of the candidate bundle, or None without one.
+    host: the value of `Host`, cut after HOST_LENGTH characters. trace_id, client_request_id: how the caller
+    names the request, in `traceparent` and in `X-Request-Id`, or None; never a label.
     """
 
     time: float
@@ -45,6 +48,9 @@ class Record(NamedTuple):
     candidate: Decision | Rejection | None
     duration: float
     cam_action: str | None = None
+    host: str | None = None
+    trace_id: str | None = None
+    client_request_id: str | None = None
 
 
 Observer = Callable[[Record], None]  # called once per request, right after the decision
@@ -53,5 +59,6 @@ Observer = Callable[[Record], None]  # called once per request, right after the 
 # the failure behind the decision (None, a kind of upstream error, or REPLY_INCOMPLETE; T130), and with the
 # status that the caller got from whomever: None if no answer began.
 Conclusion = Callable[[Record, int | None, str | None, int | None], None]
+HOST_LENGTH: Final = 253  # the longest host name
 REPLY_INCOMPLETE: Final = "reply_incomplete"  # a part of the reply was sent, and the rest is missing
 NO_REPLY: Final = "internal"  # the application, or camguard itself, failed before it sent anything

@@ -139,6 +139,10 @@ def test_json_holds_the_whole_call_and_the_whole_answer(capsys: pytest.CaptureFi
     assert answer == {
         "decision": "allow",
         "reason": "allowed",
+        "detail": None,
+        "host": None,
+        "peer": None,
+        "record": None,
         "layer": answer["layer"],
         "statements": ["aiart-create#0"],
         "principal": "uin/100000000101",
@@ -160,7 +164,9 @@ def test_explain_shows_each_clause_and_what_would_help(capsys: pytest.CaptureFix
     assert "  true    action    aiart:TextToImage\n" in text
     assert f"  false   condition ip_equal qcs:ip {', '.join(OFFICES)}\n" in text
     assert f"                    qcs:ip is {HOME}\n" in text
-    assert f"nearest ways to allow\n  call from {', '.join(OFFICES[:4])}" in text
+    added = "aiart-create#0 (policies/aiart-create.json#/statement/0/condition/ip_equal/qcs:ip)"
+    assert f"nearest ways to allow\n  add {HOME} to ip_equal qcs:ip of {added}\n  call from" in text
+    assert f"  call from {', '.join(OFFICES[:4])}" in text
     assert main([*argv, "--format", "json"]) == 6
     explanation = json.loads(capsys.readouterr().out)["explanation"]
     assert [(each["id"], each["counts"]) for each in explanation["statements"]] == [
@@ -172,7 +178,12 @@ def test_explain_shows_each_clause_and_what_would_help(capsys: pytest.CaptureFix
         "true",
         "false",
     ]
-    assert explanation["nearest"][0]["clauses"] == 1
+    assert [(each["clauses"], each["kind"]) for each in explanation["nearest"]] == [
+        (1, "address"),
+        (1, "call"),
+        (1, "action"),
+        (1, "everything"),
+    ]
 
 
 # principal, action, a line that the explanation must have
@@ -314,6 +325,9 @@ def test_explain_names_what_the_owner_does_not_own() -> None:
         "source_ip": None,
         "egress_ip": None,
         "time": None,
+        "host": None,
+        "peer": None,
+        "record": None,
         "revision": "",
         "explanation": explanation,
     }

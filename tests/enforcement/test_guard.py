@@ -386,6 +386,7 @@ def test_t117_answer_record_and_conclusion_have_one_request_id() -> None:
     reply = reply_to(lines=sdk(FROM_ELSEWHERE))
     assert reply.records[0].request_id.encode() in reply.body
     assert reply.concluded == [(reply.records[0], None, None, 200)]
+    assert reply.headers[b"x-camguard-request-id"] == reply.records[0].request_id.encode()
 
 
 def test_the_scope_of_the_server_is_left_alone() -> None:

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from camguard.enforcement.outcome import SHADOWED, awaits_continue, place_of, refusal_of
+from camguard.authn.authenticator import authenticator
+from camguard.authn.credentials import KeyRing
+from camguard.enforcement.outcome import SHADOWED, Answers, awaits_continue, place_of, refusal_of
 from camguard.engine.decision import Reason
 from camguard.request.head import HeadRules, RequestHead, read_head
 from camguard.request.rejection import REJECTIONS
+from camguard.settings import EnforcementSettings, IdentitySettings
 from camguard.telemetry.record import Record
-from tests.stage import ELSEWHERE, SETTINGS, Request, reply_to, sdk
+from tests.stage import ALICE, ELSEWHERE, OFFICE, SETTINGS, Play, Request, enforcement, reply_to, sdk
 
 CLOSE = (b"connection", b"close")
+HERE, AWAY = ((b"x-forwarded-for", address.encode()) for address in (OFFICE, ELSEWHERE))
+FORGED = (
+    b"authorization",
+    b"TC3-HMAC-SHA256 Credential=AKIDunknown0000000000/2026-03-10/partners/tc3_request, "
+    b"SignedHeaders=content-type;host, Signature=" + b"0" * 64,
+)
+
+
+class FixedKeys:
+    """A key store without keys."""
+
+    keys = KeyRing({})
+
+
 DENIED = reply_to(lines=sdk((b"x-forwarded-for", ELSEWHERE.encode()))).records[0]
 
 
@@ -36,7 +54,8 @@ CLOSINGS = [
 def test_the_connection_of_a_refused_request(
     record_: Record, style: Any, count: int, *, closes: bool
 ) -> None:
-    assert refusal_of(record_, style, closes=closes).headers.count(CLOSE) == count
+    answers = Answers(style, discloses=False, names_request=False)
+    assert refusal_of(record_, answers, closes=closes).headers.count(CLOSE) == count
 
 
 # record, what the body of its answer names
@@ -54,9 +73,105 @@ NAMES = [
 
 @pytest.mark.parametrize(("record_", "text"), NAMES)
 def test_a_refusal_names(record_: Record, text: bytes) -> None:
-    body = refusal_of(record_, "sdk", closes=False).body
+    body = refusal_of(record_, Answers("sdk", discloses=False, names_request=False), closes=False).body
     assert text in body
     assert record_.request_id.encode() in body
+
+
+# T138: identity settings, the lines that name the caller, and what ends the message where it is disclosed.
+KNOWN = (b"x-camguard-principal", ALICE.encode())
+DISCLOSURES = [
+    pytest.param("header", sdk(AWAY, KNOWN), " [no_allow]", id="a caller whom a trusted proxy names"),
+    pytest.param("header", sdk(HERE, KNOWN, x_tc_action=b"PayOrders"), " [explicit_deny]", id="a deny"),
+    pytest.param("header", sdk(HERE, KNOWN, x_tc_action=b"No"), " [action_unknown]", id="an action"),
+    pytest.param("header", sdk(HERE), "", id="no caller"),
+    pytest.param("header", sdk(HERE, KNOWN, x_tc_region=b"?"), "", id="a request that was not read so far"),
+    pytest.param("header", sdk(KNOWN, without=[b"host"]), "", id="a head that is rejected"),
+    pytest.param("claimed", sdk(HERE, KNOWN), "", id="T138 never in mode claimed"),
+    pytest.param("signature", sdk(HERE, KNOWN), "", id="a caller who has no signature"),
+    pytest.param("signature", sdk(HERE, FORGED), "", id="a signature that is not good"),
+]
+
+
+@pytest.mark.parametrize(("mode", "lines", "ending"), DISCLOSURES)
+def test_t138_the_cause_is_disclosed_only_to_a_caller_who_is_known(
+    mode: Any, lines: Any, ending: str
+) -> None:
+    messages = []
+    for disclose in ("none", "detail"):
+        settings = replace(
+            SETTINGS,
+            identity=IdentitySettings(mode=mode),
+            enforcement=EnforcementSettings(disclose=disclose),
+        )
+        authentication = authenticator(settings.identity, FixedKeys())
+        reply = reply_to(settings, authentication=authentication, lines=lines)
+        assert not reply.passed
+        assert reply.headers[b"content-length"] == str(len(reply.body)).encode()
+        name = reply.records[0].request_id
+        messages.append(reply.error["Message"].replace(name, "ID"))
+    assert messages[1] == messages[0] + ending
+
+
+def test_t138_a_caller_whose_signature_is_claimed_is_not_known() -> None:
+    claimed = replace(
+        SETTINGS,
+        identity=IdentitySettings(mode="claimed"),
+        enforcement=EnforcementSettings(disclose="detail"),
+    )
+    answers = [Answers.of(each) for each in (claimed, replace(claimed, identity=IdentitySettings()))]
+    assert [each.discloses for each in answers] == [False, True]
+    assert b"[no_allow]" not in refusal_of(record(), answers[0], closes=False).body
+    assert b' [no_allow]"' in refusal_of(record(), answers[1], closes=False).body
+
+
+OWN = b"x-camguard-request-id"
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["switched on", "switched off"])
+@pytest.mark.parametrize("address", [OFFICE, ELSEWHERE], ids=["allowed", "refused"])
+def test_one_id_names_a_request_everywhere(address: str, *, named: bool) -> None:
+    reply = reply_to(
+        enforcement(request_id_header=named),
+        lines=sdk((b"x-forwarded-for", address.encode()), (OWN, b"forged"), (b"x_camguard_request_id", b"x")),
+    )
+    name = reply.records[0].request_id.encode()
+    assert [value for key, value in reply.sent[0]["headers"] if key == OWN] == [name] * named
+    if reply.passed:
+        headers = reply.reached[0][0]["headers"]
+        assert [value for key, value in headers if b"camguard" in key] == [name] * named
+    else:
+        assert name in reply.body
+
+
+# T138: headers of an application's reply that nobody behind camguard may write
+FORGERIES = [
+    pytest.param(OWN, id="the request id"),
+    pytest.param(b"X-Camguard-Request-Id", id="the request id in capitals"),
+    pytest.param(b"x_camguard_request_id", id="the request id with underscores"),
+    pytest.param(b"x-camguard-anything", id="another header of camguard"),
+]
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["switched on", "switched off"])
+@pytest.mark.parametrize("concludes", [True, False], ids=["with a log", "without a log"])
+@pytest.mark.parametrize("forged", FORGERIES)
+def test_t138_no_application_writes_headers_of_camguard(
+    forged: bytes, *, concludes: bool, named: bool
+) -> None:
+    play = Play(enforcement(request_id_header=named), **({} if concludes else {"conclusions": ()}))
+    kept = (b"x-not-camguard", b"1"), (b"x-note", b"2")
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [kept[0], (forged, b"x"), kept[1]]}
+        )
+        await send({"type": "http.response.body", "body": b"OK"})
+
+    play.middleware.app = app
+    reply = play.reply_to(lines=sdk(HERE))
+    own = [(OWN, reply.records[0].request_id.encode())] if named else []
+    assert reply.sent[0]["headers"] == [*kept, *own]
 
 
 EXPECT = (b"expect", b"100-continue")

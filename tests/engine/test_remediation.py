@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from camguard.bundle import Bundle
+from camguard.catalog.model import Catalog
 from camguard.engine.call import Call
-from camguard.engine.remediation import allowed_from, nearest_changes
+from camguard.engine.remediation import Cure, allowed_from, nearest_changes
 from camguard.ipset import LINE_END, IpSet
 from tests import company
 from tests.bridge import to_catalog
@@ -43,6 +45,12 @@ def changes(found: Bundle, query: Call) -> list[tuple[int, str]]:
     return [(each.clauses, each.text) for each in found.nearest_changes(query, found.explain(query))]
 
 
+def added(address: str, at: int = 0, condition: str = "ip_equal", policy: str = "p") -> str:
+    """Return the proposal to add an address to the list of one statement."""
+    where = f"{policy}#/statement/{at}/condition/{condition}/qcs:ip"
+    return f"add {address} to {condition} qcs:ip of {policy}#{at} ({where})"
+
+
 HOUR, NEXT, LAST = "1970-01-01T01:00:00Z", "1970-01-01T02:00:00Z", "1970-01-01T03:00:00Z"
 INS = "qcs::cvm:ap-guangzhou:uin/100100:instance/ins-1"
 HERE = policy("session", allow("cvm:*", "qcs::cvm:ap-guangzhou::*"))
@@ -54,7 +62,7 @@ ROWS = [
     pytest.param(
         [allow(**inside("0.0.0.0/1"))],
         call("200.0.0.1"),
-        [(1, "call from 0.0.0.0/1")],
+        [(1, added("200.0.0.1")), (1, "call from 0.0.0.0/1")],
         id="a range that begins where the line does",
     ),
     pytest.param(
@@ -69,7 +77,7 @@ ROWS = [
     pytest.param(
         [allow(**inside("1.0.0.0/24", "3.0.0.0/24", "5.0.0.0/24", "7.0.0.0/24"))],
         call(),
-        [(1, "call from 1.0.0.0/24, 3.0.0.0/24, 5.0.0.0/24, 7.0.0.0/24")],
+        [(1, added("9.9.9.9")), (1, "call from 1.0.0.0/24, 3.0.0.0/24, 5.0.0.0/24, 7.0.0.0/24")],
         id="as many ranges as are named",
     ),
     pytest.param(
@@ -114,7 +122,11 @@ ROWS = [
     pytest.param(
         [allow(**inside("1.0.0.0/8", "3.0.0.0/8", "5.0.0.0/8")), deny(**inside("3.0.0.0/8", "5.0.0.0/8"))],
         call(),
-        [(1, "call from 1.0.0.0/8"), (1, "call from 1.0.0.0/8, 3.0.0.0/8, 5.0.0.0/8")],
+        [
+            (1, added("9.9.9.9")),
+            (1, "call from 1.0.0.0/8"),
+            (1, "call from 1.0.0.0/8, 3.0.0.0/8, 5.0.0.0/8"),
+        ],
         id="the first of the ranges where others are denied",
     ),
     pytest.param(
@@ -208,14 +220,14 @@ ROWS = [
         [allow(**inside("1.0.0.0/8")),
          deny(**inside("1.0.0.0/8"), **tag("null_equal", "cos:prefix", "true"))],
         call(context={"cos:prefix": ()}),
-        [],
+        [(1, added("9.9.9.9"))],
         id="nothing is done to make a deny hold",
     ),
     pytest.param(
         [allow(**inside("1.0.0.0/8")),
          deny(**inside("1.0.0.0/8"), **at("less_than", HOUR), **at("greater_than", NEXT))],
         call(),
-        [(1, "call from 1.0.0.0/8")],
+        [(1, added("9.9.9.9")), (1, "call from 1.0.0.0/8")],
         id="nothing is done to make a deny hold that never does",
     ),
     pytest.param(
@@ -297,7 +309,7 @@ ROWS = [
     pytest.param(
         [allow("cvm:*", "qcs::cvm:::instance/*", **inside("1.0.0.0/8"))],
         reboot(INS),
-        [(1, "call from 1.0.0.0/8")],
+        [(1, added("9.9.9.9")), (1, "call from 1.0.0.0/8")],
         id="no other resource where this one will do",
     ),
     pytest.param(
@@ -391,6 +403,119 @@ def test_what_is_proposed(statements: list[Statement], query: Call, expected: li
     assert changes(bundle(*statements), query) == expected
 
 
+def kinds(found: Bundle, query: Call, most: int = 50) -> list[tuple[Cure, str]]:
+    changes = nearest_changes(found.evaluator, found.policies, query, found.explain(query), most=most)
+    return [(each.kind, each.text) for each in changes]
+
+
+IP_FREE = "aiart:TextToImage"
+
+
+def test_proposals_come_in_the_order_in_which_an_owner_takes_them() -> None:
+    more = {"everything": [allow("*")], "lift": [allow()]}
+    found = bundle(allow(**inside("1.0.0.0/8")), allow("aiart:Describe*"), more=more)
+    assert kinds(found, call()) == [
+        (Cure.ADDRESS, added("9.9.9.9")),
+        (Cure.CALL, "call from 1.0.0.0/8"),
+        (Cure.ACTION, "add aiart:TextToImage to the actions of p#1 (p#/statement/1/action)"),
+        (Cure.POLICY, "attach the policy lift"),
+        (Cure.EVERYTHING, "attach the policy everything"),
+    ]
+
+
+# statements of the principal's policy, then the proposals of one kind
+ADDRESSES = [
+    pytest.param([allow(**inside("1.0.0.0/8"))], [added("9.9.9.9")], id="the list of an allow"),
+    pytest.param(
+        [allow(), deny(**outside("1.0.0.0/8"))],
+        [added("9.9.9.9", 1, "ip_not_equal")],
+        id="the list of a deny for all others",
+    ),
+    pytest.param([allow(), deny(**inside("9.0.0.0/8"))], [], id="no list of a deny for these"),
+    pytest.param([allow(**outside("9.0.0.0/8"))], [], id="no list of an allow for all others"),
+    pytest.param(
+        [allow(**inside("1.0.0.0/8"), **tag("string_equal", "cos:a", "1"))],
+        [],
+        id="one list does not suffice",
+    ),
+    pytest.param([allow("cvm:*", **inside("1.0.0.0/8"))], [], id="no list of another action"),
+    pytest.param([allow(**inside("1.0.0.0/8")), deny()], [], id="a deny stands against it"),
+]
+
+
+@pytest.mark.parametrize(("statements", "expected"), ADDRESSES)
+def test_an_address_is_added_to_the_list_that_lacks_it(
+    statements: list[Statement], expected: list[str]
+) -> None:
+    found = kinds(bundle(*statements), call())
+    assert [text for kind, text in found if kind is Cure.ADDRESS] == expected
+
+
+def test_no_address_is_added_for_a_call_without_one() -> None:
+    found = kinds(bundle(allow(**inside("1.0.0.0/8"))), call()._replace(source_ip=None))
+    assert [text for kind, text in found if kind is Cure.ADDRESS] == []
+
+
+ACTIONS_ADDED = [
+    pytest.param(
+        [allow("aiart:Describe*")],
+        ["add aiart:TextToImage to the actions of p#0 (p#/statement/0/action)"],
+        id="a statement about the same service",
+    ),
+    pytest.param([allow("cvm:*")], [], id="no statement about another service"),
+    pytest.param([deny("aiart:Describe*")], [], id="no deny"),
+    pytest.param(
+        [allow("aiart:Describe*", **inside("1.0.0.0/8"))], [], id="no statement for other addresses"
+    ),
+    pytest.param([allow("aiart:Describe*"), deny()], [], id="a deny stands against it"),
+]
+
+
+@pytest.mark.parametrize(("statements", "expected"), ACTIONS_ADDED)
+def test_an_action_is_added_to_a_statement(statements: list[Statement], expected: list[str]) -> None:
+    found = kinds(bundle(*statements), call())
+    assert [text for kind, text in found if kind is Cure.ACTION] == expected
+
+
+SETTING = 'set enforcement.ip_support = "gateway"'
+OWN = f"give {IP_FREE} a statement of its own, without qcs:ip, beside p#0 (p#/statement/0)"
+# statements, address, what is proposed where CAM cannot limit the action by address
+STATEMENTS = [
+    pytest.param([allow(**inside("9.0.0.0/8"))], "9.9.9.9", [f"{OWN}, or {SETTING}"], id="an allow for here"),
+    pytest.param([allow(**inside("1.0.0.0/8"))], "9.9.9.9", [OWN], id="an allow for other addresses"),
+    pytest.param(
+        [allow(), deny(**tag("ip_not_equal_if_exist", "qcs:ip", "9.0.0.0/8"))],
+        "9.9.9.9",
+        [SETTING],
+        id="a deny that counts because the address may be absent",
+    ),
+    pytest.param([allow(**inside("9.0.0.0/8")), deny()], "9.9.9.9", [], id="a deny stands against it"),
+]
+
+
+@pytest.mark.parametrize(("statements", "address", "expected"), STATEMENTS)
+def test_an_action_without_ip_support_gets_a_statement_of_its_own(
+    statements: list[Statement], address: str, expected: list[str]
+) -> None:
+    entry = replace(CATALOG.actions[IP_FREE], ip_restriction=False)
+    service = CATALOG.services["aiart"]
+    blind = replace(service, actions={**service.actions, entry.name: entry})
+    catalog = Catalog({**CATALOG.services, "aiart": blind})
+    found = company.bundle([policy("p", *statements)], catalog, principals("p"))
+    texts = kinds(found, call(address))
+    assert [text for kind, text in texts if kind is Cure.STATEMENT] == expected
+    assert [text for kind, text in texts if kind is Cure.ADDRESS] == []
+
+
+def test_no_boundary_is_changed_or_attached() -> None:
+    edge = policy("edge", allow(**inside("1.0.0.0/8")), deny("cvm:*"))
+    found = company.bundle([policy("p", allow()), edge], CATALOG, principals("p", boundary="edge"))
+    assert kinds(found, call()) == [(Cure.CALL, "call from 1.0.0.0/8")]
+    assert kinds(found, reboot("*")) == []
+    shared = company.bundle([policy("p", allow("cvm:*")), edge], CATALOG, principals("p", boundary="edge"))
+    assert kinds(shared, call("1.1.1.1")) == []
+
+
 MORE = {f"more{i}": [allow("cvm:*" if i % 2 else "aiart:*")] for i in range(12)}
 
 
@@ -403,14 +528,15 @@ def test_other_policies_are_proposed_and_not_too_many() -> None:
     assert [each.text for each in some] == ["attach the policy more0", "attach the policy more2"]
 
 
-def test_what_the_caller_can_do_comes_first_and_less_before_more() -> None:
+def test_a_policy_that_allows_everything_comes_last() -> None:
     more = {"full": [allow("*")]}
     statements = (allow(**inside("1.0.0.0/8"), **tag("string_equal", "cos:a", "1")), allow("cos:*"))
     assert changes(bundle(*statements, more=more), call()) == [
-        (1, "attach the policy full"),
         (2, "call from 1.0.0.0/8 and supply cos:a = 1"),
+        (1, "attach the policy full"),
     ]
     assert changes(bundle(allow(**inside("1.0.0.0/8")), more=more), call()) == [
+        (1, added("9.9.9.9")),
         (1, "call from 1.0.0.0/8"),
         (1, "attach the policy full"),
     ]
@@ -419,12 +545,13 @@ def test_what_the_caller_can_do_comes_first_and_less_before_more() -> None:
 def test_policies_are_attached_to_the_principal_not_to_the_account() -> None:
     policies = [policy("p", allow("cvm:*")), policy("full", allow("*")), policy("lift", allow())]
     found = company.bundle(policies, CATALOG, principals("p", account=[["full"]]))
-    assert changes(found, call()) == [(1, "attach the policy full"), (1, "attach the policy lift")]
+    assert changes(found, call()) == [(1, "attach the policy lift"), (1, "attach the policy full")]
 
 
 def test_the_same_is_proposed_once() -> None:
     twice = bundle(allow(**inside("1.0.0.0/8")), allow("aiart:Text*", **inside("1.0.0.0/8")))
-    assert changes(twice, call()) == [(1, "call from 1.0.0.0/8")]
+    expected = [(1, added("9.9.9.9")), (1, added("9.9.9.9", 1)), (1, "call from 1.0.0.0/8")]
+    assert changes(twice, call()) == expected
 
 
 def test_nothing_can_be_attached_to_the_owner() -> None:

@@ -23,8 +23,11 @@ def without_ids(reply: Reply) -> Any:
     ids = [record.request_id.encode() for record in reply.records]
     body = reply.body.replace(ids[0], b"ID")
     reached = [
-        {key: value for key, value in scope.items() if key != "camguard.record"} for scope, _ in reply.reached
+        {key: value for key, value in scope.items() if key not in {"camguard.record", "headers"}}
+        for scope, _ in reply.reached
     ]
+    if reply.passed:
+        reached[0]["headers"] = reply.carried
     return records, body, reached, [messages for _, messages in reply.reached]
 
 

@@ -205,7 +205,8 @@ def test_t46_t50_t70_t138_a_header_that_only_a_proxy_may_set_ends_here(name: byt
         assert reply.detail == "client_ip_invalid"
         return
     assert reply.detail == "allowed"
-    assert name not in dict(reply.reached[0][0]["headers"])
+    assert name not in dict(reply.carried)
+    assert (name, value) not in reply.reached[0][0]["headers"]
 
 
 def test_what_connection_names_is_dropped_too() -> None:
@@ -221,10 +222,65 @@ def test_what_goes_on_is_what_came_but_for_what_was_dropped() -> None:
     request = sdk(FROM_OFFICE, (b"x-note", b"  kept as it is \t"), (b"x-note", b"again"))
     reply = reply_to(lines=request)
     gone = {b"connection", b"x-forwarded-for"}
-    assert reply.reached[0][0]["headers"] == [
+    assert reply.carried == [
         *(line for line in request if line[0] not in gone),
         (b"content-length", b"7"),
     ]
+
+
+TRACE = b"4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = b"00f067aa0ba902b7"
+# the lines by which a caller names a request, then trace id and request id of its record
+CORRELATIONS = [
+    pytest.param([(b"traceparent", b"00-%s-%s-01" % (TRACE, PARENT))], TRACE, None, id="a trace"),
+    pytest.param([(b"traceparent", b"cc-%s-%s-01" % (TRACE, PARENT))], TRACE, None, id="a later version"),
+    pytest.param([(b"traceparent", b"cc-%s-%s-01-x" % (TRACE, PARENT))], TRACE, None, id="a later one"),
+    pytest.param([(b"traceparent", b"00-%s-%s-01-x" % (TRACE, PARENT))], None, None, id="more of version 00"),
+    pytest.param([(b"traceparent", b"ff-%s-%s-01" % (TRACE, PARENT))], None, None, id="version ff"),
+    pytest.param([(b"traceparent", b"00-%s-%s-01" % (b"0" * 32, PARENT))], None, None, id="a trace of zeros"),
+    pytest.param([(b"traceparent", b"00-%s-%s-01" % (TRACE, b"0" * 16))], None, None, id="a parent of zeros"),
+    pytest.param([(b"traceparent", b"00-%s-%s-01" % (TRACE.upper(), PARENT))], None, None, id="capitals"),
+    pytest.param([(b"traceparent", b" 00-%s-%s-01" % (TRACE, PARENT))], None, None, id="a blank"),
+    pytest.param([(b"traceparent", b"cc-%s-%s-01-%s" % (TRACE, PARENT, b"x" * 201))], None, None, id="long"),
+    pytest.param([(b"traceparent", b"00-%s-%s-01" % (TRACE, PARENT))] * 2, None, None, id="two traces"),
+    pytest.param([(b"traceparent", b"")], None, None, id="an empty trace"),
+    pytest.param([(b"x-request-id", b"job-17/2")], None, b"job-17/2", id="a request id"),
+    pytest.param([(b"x-request-id", b"x" * 128)], None, b"x" * 128, id="as long as may be"),
+    pytest.param([(b"x-request-id", b"x" * 129)], None, None, id="one letter longer"),
+    pytest.param([(b"x-request-id", b"a b")], None, None, id="a blank within"),
+    pytest.param([(b"x-request-id", b'a","decision":"allow')], None, None, id="quotes"),
+    pytest.param([(b"x-request-id", b"\xe9")], None, None, id="a letter outside of ASCII"),
+    pytest.param([(b"x-request-id", b"")], None, None, id="an empty id"),
+    pytest.param([(b"x-request-id", b"1"), (b"x-request-id", b"2")], None, None, id="two ids"),
+    pytest.param(
+        [(b"x-request-id", b"1"), (b"traceparent", b"00-%s-%s-00" % (TRACE, PARENT))], TRACE, b"1", id="both"
+    ),
+    pytest.param([], None, None, id="neither"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "trace", "named"), CORRELATIONS)
+def test_t112_how_a_caller_names_its_request_is_read_strictly(
+    lines: list[Line], trace: bytes | None, named: bytes | None
+) -> None:
+    reply = reply_to(lines=sdk(FROM_OFFICE, *lines))
+    record = reply.records[0]
+    assert (record.trace_id, record.client_request_id) == (trace and trace.decode(), named and named.decode())
+    assert [line for line in reply.carried if line[0] in {b"traceparent", b"x-request-id"}] == lines
+
+
+# the value of Host, then what the record has of it
+HOSTS = [
+    pytest.param(b"partners.tencentcloudapi.com:443", "partners.tencentcloudapi.com:443", id="as it came"),
+    pytest.param(b"nothing.example", "nothing.example", id="a host that names no service"),
+    pytest.param(b"x" * 300, "x" * 253, id="cut"),
+    pytest.param(b"\xe9", "\xe9", id="a letter outside of ASCII"),
+]
+
+
+@pytest.mark.parametrize(("host", "text"), HOSTS)
+def test_the_record_has_the_host(host: bytes, text: str) -> None:
+    assert reply_to(lines=sdk(FROM_OFFICE, host=host)).records[0].host == text
 
 
 def test_t26_trailers_that_a_server_appends_later_are_not_received() -> None:
@@ -293,7 +349,7 @@ def test_any_head_is_read_or_refused_and_never_raises(lines: list[Line], query: 
         return
     assert set(once.onward) <= set(lines)
     given_names = [name for name, _ in lines]
-    for name, value in zip((*DECIDING, *SIGNING), (*once[8:13], *once[14:]), strict=True):
+    for name, value in zip((*DECIDING, *SIGNING), (*once[8:13], *once[14:-1]), strict=True):
         assert value == dict(lines).get(name)
         assert given_names.count(name) <= 1
     # Reading once more what goes on changes nothing.

@@ -62,6 +62,9 @@ def record_of(entry: Action | None = None, reason: Reason = Reason.ALLOWED, **ch
         candidate=None,
         duration=20e-6,
         cam_action=entry.id if entry else None,
+        host="aiart.tencentcloudapi.com",
+        trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
+        client_request_id="job-17/2",
     )
     return record._replace(**changes)
 

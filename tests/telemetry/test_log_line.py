@@ -13,15 +13,17 @@ from hypothesis import strategies as st
 from camguard.catalog.model import Action
 from camguard.engine.decision import Decision, Reason
 from camguard.ipset import parse_address
+from camguard.request.rejection import rejection
 from camguard.telemetry.exposition import UPSTREAM_ERROR
 from camguard.telemetry.log_line import LINE_BYTES, TEXT_BYTES, log_line
-from camguard.telemetry.record import NO_REPLY, REPLY_INCOMPLETE
+from camguard.telemetry.record import NO_REPLY, REPLY_INCOMPLETE, Record
 from tests.telemetry.samples import action_of, record_of
 
 KEYS = [
-    *("time", "id", "listener", "mode", "decision", "reason", "principal", "secret_id", "service", "action"),
-    *("cam_action", "access", "resources", "source_ip", "egress_ip", "peer", "statements", "revision"),
-    *("candidate", "duration_us", "upstream_status", "upstream_error", "request_id"),
+    *("schema", "time", "id", "listener", "mode", "decision", "reason", "detail", "layer", "principal"),
+    *("secret_id", "service", "action", "cam_action", "access", "resources", "host", "source_ip"),
+    *("egress_ip", "peer", "statements", "revision", "candidate", "duration_us", "status"),
+    *("upstream_status", "upstream_error", "trace_id", "client_request_id"),
 ]
 
 ACT = action_of("aiart", "TextToImage")
@@ -37,13 +39,16 @@ def read(line: bytes) -> dict[str, Any]:
 
 
 def test_an_allowed_call() -> None:
-    assert read(log_line(record_of(ACT), 200)) == {
+    assert read(log_line(record_of(ACT), 200, None, 200)) == {
+        "schema": 2,
         "time": "2026-03-10T12:00:00.250000Z",
         "id": "0f8fad5b-d9cb-469f-a165-70867728950e",
         "listener": "middleware",
         "mode": "enforce",
         "decision": "allow",
         "reason": "allowed",
+        "detail": None,
+        "layer": None,
         "principal": "uin/100000000101",
         "secret_id": "AKIDz8…EXAM",
         "service": "aiart",
@@ -51,6 +56,7 @@ def test_an_allowed_call() -> None:
         "cam_action": "aiart:TextToImage",
         "access": "write",
         "resources": ["*"],
+        "host": "aiart.tencentcloudapi.com",
         "source_ip": "10.1.2.3",
         "egress_ip": None,
         "peer": "127.0.0.1",
@@ -58,9 +64,11 @@ def test_an_allowed_call() -> None:
         "revision": "0123456789ab",
         "candidate": None,
         "duration_us": 20.0,
+        "status": 200,
         "upstream_status": 200,
         "upstream_error": None,
-        "request_id": "0f8fad5b-d9cb-469f-a165-70867728950e",
+        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+        "client_request_id": "job-17/2",
     }
 
 
@@ -72,13 +80,17 @@ def test_t130_the_failure_behind_an_allow_is_named(error: str) -> None:
 
 def test_a_request_that_could_not_be_read_has_the_same_keys() -> None:
     unread = dict.fromkeys(
-        ("principal", "secret_id", "service", "action", "source_ip", "peer", "client_ip", "signature")
+        (
+            *("principal", "secret_id", "service", "action", "source_ip", "peer", "client_ip", "signature"),
+            *("host", "trace_id", "client_request_id"),
+        )
     )
     found = read(log_line(record_of(None, Reason.MALFORMED, resources=(), revision="", **unread), None))
     assert (found["decision"], found["reason"]) == ("deny", "malformed")
     assert {key for key, value in found.items() if value is None} == {
-        *("principal", "secret_id", "service", "action", "cam_action", "access", "source_ip", "egress_ip"),
-        *("peer", "revision", "candidate", "upstream_status", "upstream_error"),
+        *("detail", "layer", "principal", "secret_id", "service", "action", "cam_action", "access", "host"),
+        *("source_ip", "egress_ip", "peer", "revision", "candidate", "status", "upstream_status"),
+        *("upstream_error", "trace_id", "client_request_id"),
     }
 
 
@@ -87,6 +99,25 @@ def test_every_reason_is_a_word_of_the_log(reason: Reason) -> None:
     found = read(log_line(record_of(ACT, reason, candidate=Decision(reason)), None))
     assert found["reason"] == found["candidate"] == reason.value
     assert found["decision"] == ("allow" if reason is Reason.ALLOWED else "deny")
+
+
+# record, then detail and layer in its line
+CAUSES_OF = [
+    pytest.param(record_of(ACT, decision=rejection("header_alias")), "header_alias", None, id="a rejection"),
+    pytest.param(
+        record_of(ACT, decision=Decision(Reason.LAYER_LIMIT, layer="boundary")),
+        None,
+        "boundary",
+        id="a layer",
+    ),
+    pytest.param(record_of(ACT, decision=Decision(Reason.NO_ALLOW, detail="x")), "x", None, id="a detail"),
+]
+
+
+@pytest.mark.parametrize(("record", "detail", "layer"), CAUSES_OF)
+def test_the_cause_of_a_denial_is_in_its_line(record: Record, detail: str | None, layer: str | None) -> None:
+    found = read(log_line(record, None, None, 403))
+    assert (found["detail"], found["layer"], found["status"]) == (detail, layer, 403)
 
 
 MOMENTS = [
@@ -114,22 +145,17 @@ HOSTILE = [
     pytest.param("日本𝄞é", id="other scripts"),
 ]
 FIELDS = (
-    "principal",
-    "secret_id",
-    "service",
-    "action",
-    "peer",
-    "request_id",
-    "listener",
-    "mode",
+    *("principal", "secret_id", "service", "action", "peer", "listener", "mode"),
+    *("host", "request_id", "trace_id", "client_request_id"),
 )
+WRITTEN = {"request_id": "id"}  # fields that the line names otherwise
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_hostile_text_stays_inside_its_field(field: str, text: str) -> None:
     fields: dict[str, Any] = {field: text}
-    assert read(log_line(record_of(ACT, **fields), None))[field] == text
+    assert read(log_line(record_of(ACT, **fields), None))[WRITTEN.get(field, field)] == text
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -170,19 +196,19 @@ def test_a_long_list_is_cut_after_what_fits() -> None:
 def test_the_worst_of_all_is_one_short_line() -> None:
     worst = "\U0010ffff" * 1000
     entry = Action("aiart", worst, ACT.access, ACT.granularity, ("*",), ip_restriction=True)
-    decision = Decision(Reason.UNDETERMINED_DENY, (worst,) * 1000)
+    decision = Decision(Reason.UNDETERMINED_DENY, (worst,) * 1000, worst, worst)
     changes: dict[str, Any] = dict.fromkeys(FIELDS, worst)
     place = (1 << 32) + (1 << 128) - 1
     changes |= {"source_ip": place, "egress_ip": place, "resources": (worst,) * 1000, "revision": worst}
     changes["cam_action"] = ",".join(["a" * 63 + ":" + "B" * 64] * 4)
     record = record_of(entry, decision=decision, candidate=decision, duration=1e9, **changes)
-    found = read(log_line(record, 599, REPLY_INCOMPLETE))
+    found = read(log_line(record, 599, REPLY_INCOMPLETE, 599))
     assert len(found["principal"].encode("ascii", "backslashreplace")) <= TEXT_BYTES
     assert (len(found["cam_action"]), found["cam_action"][-3:]) == (192, "...")
 
 
 @given(
-    texts=st.fixed_dictionaries({field: st.none() | st.text(max_size=400) for field in FIELDS[:5]}),
+    texts=st.fixed_dictionaries({field: st.none() | st.text(max_size=400) for field in FIELDS}),
     resources=st.lists(st.none() | st.text(max_size=300), max_size=40),
     status=st.none() | st.integers(100, 599),
 )

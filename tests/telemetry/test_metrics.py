@@ -15,8 +15,9 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 from camguard.authn.authenticator import SIGNATURE_LABELS
 from camguard.catalog.model import Access
 from camguard.engine.call import Call
-from camguard.engine.decision import Decision, Reason
+from camguard.engine.decision import DENIALS, Decision, Reason
 from camguard.errors import SettingsError
+from camguard.request.rejection import CAUSES, REJECTIONS, Rejection, rejection
 from camguard.telemetry.answers import ZERO_SERVICES
 from camguard.telemetry.exposition import DECISION_BOUNDS, FAMILIES, SIGNATURE, UPSTREAM_ERROR
 from camguard.telemetry.metrics import OWN_COUNTERS, KeysState, Metrics
@@ -60,6 +61,7 @@ CONTRACT = [
     ("camguard_policy_principals", "gauge", ""),
     ("camguard_catalog_actions", "gauge", ""),
     ("camguard_table_cache_lookups_total", "counter", "result"),
+    ("camguard_denials_by_detail_total", "counter", "detail"),
     ("camguard_table_cache_entries", "gauge", ""),
     ("camguard_decision_log_records_total", "counter", "result"),
     ("camguard_stderr_lost_lines_total", "counter", ""),
@@ -95,6 +97,40 @@ def busy() -> bytes:
         lambda: KeysState({"enabled": 4, "disabled": 2, "expired": 1}, successful=False, confirmed=1e9)
     )
     return metrics.render()
+
+
+def causes_in(exposition: bytes) -> dict[str, float]:
+    """Return how often each cause was counted, without those that never were."""
+    name = "camguard_denials_by_detail_total"
+    return {s.labels["detail"]: s.value for s in samples_in(exposition) if s.name == name and s.value}
+
+
+# decision, and the word under which it counts
+CAUSES_COUNTED = [
+    pytest.param(rejection("header_alias"), "header_alias", id="a detail"),
+    pytest.param(Decision(Reason.NO_ALLOW, layer="identity"), "no_allow", id="a denial without a detail"),
+    pytest.param(Decision(Reason.ACTION_UNKNOWN), "action_unknown", id="a reason that is a detail, too"),
+    pytest.param(Decision(Reason.NO_ALLOW, detail="sent by a caller"), "_unknown", id="no word of the list"),
+    pytest.param(Decision(Reason.ALLOWED), None, id="an allow"),
+]
+
+
+@pytest.mark.parametrize(("decision", "word"), CAUSES_COUNTED)
+def test_t114_denials_are_counted_by_a_closed_list_of_causes(
+    decision: Decision | Rejection, word: str | None
+) -> None:
+    metrics = metrics_of()
+    assert causes_in(metrics.render()) == {}
+    for _ in range(2):
+        metrics.observe(record_of(ACT, decision=decision))
+    assert causes_in(metrics.render()) == ({} if word is None else {word: 2})
+
+
+def test_each_cause_has_a_series_at_0_from_the_start() -> None:
+    name = "camguard_denials_by_detail_total"
+    shown = {s.labels["detail"] for s in samples_in(metrics_of().render()) if s.name == name}
+    assert shown == set(CAUSES)
+    assert shown == {*REJECTIONS, *map(str, DENIALS)} - {"upstream_error", "upstream_timeout"}
 
 
 def test_the_contract_is_whole() -> None:
