@@ -170,9 +170,9 @@ class _Files:
             self.supplies = self.supplies._replace(listed_tags=(path / RESOURCE_TAGS).exists())
             self._bundle(path)
             return
-        self.supplies = self.supplies._replace(listed_tags=None)
         for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
             policy = self._policy(file)
+            self.supplies = self.supplies._replace(listed_tags=_has_inventory(file))
             if policy is not None:
                 self.findings += lint(policy, self.catalog, supplies=self.supplies, **self._settings())
 
@@ -241,6 +241,12 @@ class _Files:
         except BundleError as error:
             read = error.problems
         self.findings += () if isinstance(read, Inventory) else map(broken, read)
+
+
+def _has_inventory(policy: Path) -> bool:
+    """Tell whether the bundle in which a policy stands lists the tags of resources (DEC-66)."""
+    folder = policy.resolve().parent
+    return folder.name == POLICIES and (folder.parent / RESOURCE_TAGS).exists()
 
 
 def broken(problem: Problem) -> Finding:
