@@ -609,39 +609,19 @@ def serves(catalog: Mapping[str, Any], known: Mapping[str, Any], label: str) -> 
     return label in catalog or any(exists(catalog, known, label, name) for name in names)
 
 
-def decide(
+def queries_of(
     catalog: Mapping[str, Any],
-    policies: Mapping[str, Any],
     principals: Mapping[str, Any],
     call: Mapping[str, Any],
     *,
     ip_support: str = "catalog",
-    unknown_action: str = "refuse",
     inventory: Mapping[str, Mapping[str, str]] | None = None,
     known: Mapping[str, Any] | None = None,
-) -> Answer:
-    """Reason and deciding statements of one call.
-
-    catalog: service -> its file's JSON. policies: id -> document, as JSON or text.
-    principals: the JSON of principals.json.
-    inventory: the JSON of resource_tags.json.
-    call: the fields of a call; source_ip and dates in text, time also in seconds; session a document.
-    known: the JSON of services.json.
-    """
+) -> list[Query]:
+    """What a call asks for each name that policies are asked for; the arguments are those of `decide`."""
     known = known or {}
-    layers = layers_of(principals, policies, call)
     label, _, name = call["action"].partition(":")
-    if layers is None:
-        return "principal_unknown", ()
-    if not re.fullmatch("[a-z0-9]{1,63}:[A-Za-z][A-Za-z0-9]{0,63}", call["action"]):
-        return "action_invalid", ()
-    if not serves(catalog, known, label):
-        return "service_unknown", ()
     listed = exists(catalog, known, label, name)
-    if not listed and unknown_action != "judge":
-        return "action_unknown", ()
-    if not call["resources"]:
-        return "no_allow", ()
     names = asked_names(known, label, name)
     queries = []
     for asked in names:
@@ -675,7 +655,44 @@ def decide(
                 label="" if call["action"] in names else call["action"],
             )
         )
-    return judge(layers, queries)
+    return queries
+
+
+def decide(
+    catalog: Mapping[str, Any],
+    policies: Mapping[str, Any],
+    principals: Mapping[str, Any],
+    call: Mapping[str, Any],
+    *,
+    ip_support: str = "catalog",
+    unknown_action: str = "refuse",
+    inventory: Mapping[str, Mapping[str, str]] | None = None,
+    known: Mapping[str, Any] | None = None,
+) -> Answer:
+    """Reason and deciding statements of one call.
+
+    catalog: service -> its file's JSON. policies: id -> document, as JSON or text.
+    principals: the JSON of principals.json.
+    inventory: the JSON of resource_tags.json.
+    call: the fields of a call; source_ip and dates in text, time also in seconds; session a document.
+    known: the JSON of services.json.
+    """
+    known = known or {}
+    layers = layers_of(principals, policies, call)
+    label, _, name = call["action"].partition(":")
+    if layers is None:
+        return "principal_unknown", ()
+    if not re.fullmatch("[a-z0-9]{1,63}:[A-Za-z][A-Za-z0-9]{0,63}", call["action"]):
+        return "action_invalid", ()
+    if not serves(catalog, known, label):
+        return "service_unknown", ()
+    listed = exists(catalog, known, label, name)
+    if not listed and unknown_action != "judge":
+        return "action_unknown", ()
+    if not call["resources"]:
+        return "no_allow", ()
+    asked = queries_of(catalog, principals, call, ip_support=ip_support, inventory=inventory, known=known)
+    return judge(layers, asked)
 
 
 def read_only(name: str, row: Mapping[str, Any]) -> str | None:

@@ -29,6 +29,7 @@ from camguard.lint import (
     GrantsNothing,
     Severity,
     Supplies,
+    by_reason,
     granting_nothing,
     lint,
     lint_bundle,
@@ -42,6 +43,7 @@ from camguard.settings import EnforcementSettings
 from camguard.settings.load import require_supported
 from camguard.strict_json import read_json
 
+ONE_SCREEN = 40  # lines that findings and idle policies may fill in text before they are folded
 _STYLES = {Severity.ERROR: "bad", Severity.WARNING: "doubtful", Severity.STYLE: "dim"}
 
 
@@ -73,6 +75,11 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         parser.add_argument(
             option, type=_codes, action="extend", default=[], metavar="CODE", help=f"{text} {codes}"
         )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="print every finding, where text would otherwise show one of each code to fit one screen",
+    )
     add_format(parser, "sarif")
     parser.set_defaults(run=run)
 
@@ -126,7 +133,8 @@ def run(args: argparse.Namespace) -> Exit:
     }
     if args.format == "sarif":
         document = sarif(printed, files.texts, accepted)
-    show(args.format, document, lambda document: render(document, idle))
+    whole = args.all or bool(args.select)
+    show(args.format, document, lambda document: render(document, idle, whole=whole))
     if not files.policies:
         note("no policy was found")
         return Exit.USAGE
@@ -170,9 +178,9 @@ class _Files:
             self.supplies = self.supplies._replace(listed_tags=(path / RESOURCE_TAGS).exists())
             self._bundle(path)
             return
-        self.supplies = self.supplies._replace(listed_tags=None)
         for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
             policy = self._policy(file)
+            self.supplies = self.supplies._replace(listed_tags=_has_inventory(file))
             if policy is not None:
                 self.findings += lint(policy, self.catalog, supplies=self.supplies, **self._settings())
 
@@ -243,21 +251,35 @@ class _Files:
         self.findings += () if isinstance(read, Inventory) else map(broken, read)
 
 
+def _has_inventory(policy: Path) -> bool:
+    """Tell whether the bundle in which a policy stands lists the tags of resources (DEC-66)."""
+    folder = policy.resolve().parent
+    return folder.name == POLICIES and (folder.parent / RESOURCE_TAGS).exists()
+
+
 def broken(problem: Problem) -> Finding:
     """Return a problem that prevents a document from loading as a finding."""
     return Finding(problem.code, Severity.ERROR, problem.where, problem.message)
 
 
-def render(document: Document, idle: Sequence[GrantsNothing] = ()) -> Iterator[str]:
-    """Yield the findings, each with the question what was meant, the idle policies, and the totals."""
-    for finding in document["findings"]:
-        word = paint(f"{finding['severity']:<7}", _STYLES[finding["severity"]])
-        yield f"{word} {finding['where']}: {finding['message']} [{finding['code']}]"
-        if finding["instead"]:
-            yield f"        did you mean {finding['instead']}?"
+def render(document: Document, idle: Sequence[GrantsNothing] = (), *, whole: bool = True) -> Iterator[str]:
+    """Yield the findings, each with the question what was meant, the idle policies, and the totals.
+
+    whole: False to print one finding of each code, and the idle policies by reason, where they would fill
+    more than ONE_SCREEN.
+    """
+    findings = document["findings"]
+    lines = [line for finding in findings for line in (_line(finding), *_question(finding))]
+    table_of = list(table(idle))
+    folded = not whole and len(lines) + len(table_of) > ONE_SCREEN
+    if folded:
+        lines, table_of = list(_by_code(findings)), list(by_reason(idle))
+    yield from lines
     if idle:
-        yield from ("policies that can grant nothing here:", *table(idle))
-    counts, printed = document["counts"], Counter(each["severity"] for each in document["findings"])
+        yield from ("policies that can grant nothing here:", *table_of)
+    if folded:
+        yield "only the first finding of each code was printed; --all prints every finding"
+    counts, printed = document["counts"], Counter(each["severity"] for each in findings)
     total = [_counted(counts["error"], "error"), _counted(counts["warning"], "warning")]
     total.append(f"{counts['style']} of style")
     if counts["accepted"]:
@@ -265,6 +287,35 @@ def render(document: Document, idle: Sequence[GrantsNothing] = ()) -> Iterator[s
     hidden = [each for each in Severity if counts[each] > printed[each]]
     shown = f" (--severity {hidden[-1]} prints all of them)" if hidden else ""
     yield f"{_counted(document['policies'], 'policy')}: {', '.join(total)}{shown}"
+
+
+def _line(finding: Document) -> str:
+    word = paint(f"{finding['severity']:<7}", _STYLES[finding["severity"]])
+    return f"{word} {finding['where']}: {finding['message']} [{finding['code']}]"
+
+
+def _question(finding: Document) -> Iterator[str]:
+    if finding["instead"]:
+        yield f"        did you mean {finding['instead']}?"
+
+
+def _by_code(findings: Sequence[Document]) -> Iterator[str]:
+    """Yield a line for each code, the most severe and most frequent first.
+
+    What prevents a document from loading is yielded whole before that. Errors keep their message, other
+    findings have the title of their code.
+    """
+    yield from (_line(finding) for finding in findings if finding["code"] not in CODES)
+    listed = [finding for finding in findings if finding["code"] in CODES]
+    count = Counter(finding["code"] for finding in listed)
+    first = {finding["code"]: finding for finding in reversed(listed)}
+    severities = [*Severity]
+    for code in sorted(
+        first, key=lambda code: (severities.index(first[code]["severity"]), -count[code], code)
+    ):
+        finding, title = first[code], CODES[code].title
+        short = finding if finding["severity"] == Severity.ERROR else {**finding, "message": title}
+        yield _line(short) + (f" and {count[code] - 1} more" if count[code] > 1 else "")
 
 
 def _counted(count: int, noun: str) -> str:

@@ -6,7 +6,7 @@ Loaded for an activation and by the command line only, never on the path of a ca
 from camguard.lint.acceptances import Acceptance, Accepted, Findings
 from camguard.lint.catalog_view import CatalogView
 from camguard.lint.codes import CODES, Code, Finding, Severity, found
-from camguard.lint.granting_nothing import GrantsNothing, granting_nothing, table
+from camguard.lint.granting_nothing import GrantsNothing, by_reason, granting_nothing, table
 from camguard.lint.run import lint, lint_bundle
 from camguard.lint.statement_view import Supplies
 
@@ -21,6 +21,7 @@ __all__ = [
     "GrantsNothing",
     "Severity",
     "Supplies",
+    "by_reason",
     "found",
     "granting_nothing",
     "lint",

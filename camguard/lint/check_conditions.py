@@ -82,9 +82,7 @@ def _unlisted_tags(view: StatementView, clause: Clause, tagged: int) -> Iterator
     key, where, catalog = clause.key, clause.where, view.catalog
     if key.partition("/")[0] != REQUEST_TAG:
         if tagged and view.supplies.listed_tags is False:
-            message = (
-                f"the bundle has no resource_tags.json that lists the tags of resources, so {view.outcome}"
-            )
+            message = f"there is no resource_tags.json that lists the tags of resources, so {view.outcome}"
             yield found("CG432", where, message, "list the tags of the resources in resource_tags.json")
         return
     unnamed = tagged & ~catalog.with_request_tags

@@ -200,7 +200,7 @@ _ROWS = (
          "It equals no tag, so such a deny denies nothing, and such a negated allow excludes nothing"
          " (CAM 8.1, DEC-31)."),
     Code("CG432", _W, "resource tags that nothing lists",
-         "The bundle has no resource_tags.json, so the tags of resources are not supplied over HTTP: an allow"
+         "There is no resource_tags.json, so the tags of resources are not supplied over HTTP: an allow"
          " grants nothing, a deny always applies (DEC-66)."),
     Code("CG433", _W, "request tags of an action whose tag parameter is not known",
          "Its catalog entry has no `request_tags`, so the tags of a request are not supplied: an allow grants"

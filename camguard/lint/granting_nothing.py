@@ -66,6 +66,13 @@ def table(rows: Iterable[GrantsNothing]) -> Iterator[str]:
     yield from (f"  {policy:{width}}  {why}" for policy, why in cells)
 
 
+def by_reason(rows: Iterable[GrantsNothing]) -> Iterator[str]:
+    """Yield a line for each reason, with some of the policies that have it. A policy may have several."""
+    listed = tuple(rows)
+    having = {why: [row.policy for row in listed if why in row.why] for why in REASONS}
+    yield from (f"  {why:{len(NO_RESOURCE)}}  {few(found)}" for why, found in having.items() if found)
+
+
 def _row(
     policy: Policy, catalog: CatalogView, ip_support: str, unknown_action: str, supplies: Supplies
 ) -> GrantsNothing | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from camguard.lint import Supplies, granting_nothing, table
+from camguard.lint import Supplies, by_reason, granting_nothing, table
 from tests.company import OFFICE, allow, deny, policy
 from tests.lint.test_check_services import VIEW
 
@@ -80,3 +80,10 @@ def test_the_table_has_one_line_for_each_policy_in_the_order_of_ids() -> None:
     rows = granting_nothing(policies, VIEW, ip_support="catalog", unknown_action="refuse", supplies=UNLISTED)
     assert list(table(rows)) == ["  a       no tags: qcs:resource_tag", "  second  no page: disk"]
     assert list(table(())) == []
+
+
+def test_many_policies_are_listed_by_reason() -> None:
+    policies = [policy(f"p{number}", allow("disk:*")) for number in range(5)]
+    policies.append(policy("q", allow("disk:*"), allow("vm:Reboot", **TAG)))
+    rows = granting_nothing(policies, VIEW, ip_support="catalog", unknown_action="refuse", supplies=UNLISTED)
+    assert list(by_reason(rows)) == ["  no page      p0, p1, p2 and 3 more", "  no tags      q"]
