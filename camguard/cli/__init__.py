@@ -6,39 +6,27 @@ Rule 2: an expected failure ends in a line that names its place, never in a trac
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
 
 from camguard._version import __version__
-from camguard.cli import catalog, check, init, lint, serve, test
+from camguard.cli import call, catalog, check, completion, config, init, lint, principals, serve, test
 from camguard.cli.output import OutputError, complain, flush_streams, prepare_streams
+from camguard.cli.parser import Parser
 from camguard.errors import CamguardError
 from camguard.exit_codes import Exit
-from camguard.printable import printable
 
-VERBS = (serve, check, lint, test, catalog, init)
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that accepts no abbreviated options, so that a new option does not change existing scripts."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
-
-    def error(self, message: str) -> NoReturn:
-        """Exit with a usage error, in which quoted arguments are escaped."""
-        super().error(printable(message))
+VERBS = (serve, check, lint, test, principals, call, catalog, config, completion, init)
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of all verbs. Each verb sets its function as `args.run`."""
+def parser() -> Parser:
+    """Return the parser of all verbs, also as `args.parser`. Each verb sets its function as `args.run`."""
     top = Parser(
         prog="camguard", description="CAM policies for Tencent Cloud API 3.0 calls, decided per call."
     )
     top.add_argument("--version", action="version", version=f"camguard {__version__}")
+    top.set_defaults(parser=top)
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
     for verb in VERBS:
         verb.add(verbs)

@@ -14,13 +14,14 @@ from camguard.catalog import nearest_actions
 from camguard.catalog.model import Granularity
 from camguard.cli.inputs import Inputs, add_inputs, find_inputs, read_bundle
 from camguard.cli.output import Document, add_format, complain, note, paint, show
+from camguard.cli.parser import region
+from camguard.cli.principals import unknown_principal
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.explain import Explanation, format_moment
 from camguard.engine.remediation import Change
 from camguard.errors import AddressError
 from camguard.exit_codes import Exit
-from camguard.grammar import REGION
 from camguard.ipset import AddressMap, format_address, parse_address
 from camguard.policy.keys import OWN, known_keys, operators_of, supplied_regions
 from camguard.policy.values import read_moment
@@ -69,7 +70,7 @@ def add_call(parser: argparse.ArgumentParser) -> None:
     option("--ip", type=_address, metavar="ADDRESS", help="where the call comes from")
     text = "judge the addresses of a range as another one, as client_ip.egress does; may be repeated"
     option("--egress", type=_pair, action="append", metavar="CIDR=ADDRESS", help=text)
-    option("--region", type=_region, metavar="REGION", help="region of the call, as X-TC-Region names it")
+    option("--region", type=region, metavar="REGION", help="region of the call, as X-TC-Region names it")
     option("--time", type=_instant, metavar="WHEN", help="ISO 8601, or seconds since 1970 (default: now)")
     pair = "KEY=VALUE"
     tags = parser.add_mutually_exclusive_group()
@@ -107,6 +108,8 @@ def run(args: argparse.Namespace) -> Exit:
     decision = bundle.decide(call)
     if decision.reason in NO_ACTION:
         note(f"no action {call.action!r}{meant(nearest_actions(bundle.catalog, call.action, 2))}")
+    if decision.reason is Reason.PRINCIPAL_UNKNOWN:
+        note(unknown_principal(bundle, args.principal))
     document = describe(bundle, call, decision)
     if judged is not None:
         document |= {"source_ip": format_address(args.ip), "egress_ip": format_address(judged)}
@@ -293,12 +296,6 @@ def _supplied(text: str) -> tuple[str, str]:
     if operators_of(key) is None:
         raise argparse.ArgumentTypeError(f"unknown condition key {key!r}{nearest(key, known_keys())}")
     return key, value
-
-
-def _region(text: str) -> str:
-    if not REGION.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a region such as ap-guangzhou")
-    return text
 
 
 def _gathered(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
