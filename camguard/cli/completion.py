@@ -36,10 +36,12 @@ def run(args: argparse.Namespace) -> Exit:
         )
         return Exit.UNEXPECTED
     top: Parser = args.parser
-    for argument in (each for parser in top.tree() for each in parser.arguments()):
-        if argument.type is Path:
-            folder = argument.metavar == "DIR"
-            argument.complete = shtab.DIRECTORY if folder else shtab.FILE  # type: ignore[attr-defined]
+    for parser in top.tree():
+        parser.description = None  # a menu of verbs shows the short help instead
+        for argument in parser.arguments():
+            if argument.type is Path:
+                folder = argument.metavar == "DIR"
+                argument.complete = shtab.DIRECTORY if folder else shtab.FILE  # type: ignore[attr-defined]
     script: str = shtab.complete(top, shell=args.shell)
     write(script.splitlines())
     return Exit.OK
