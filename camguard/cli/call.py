@@ -71,12 +71,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     option("--region", type=region, metavar="REGION", help="X-TC-Region (default: none)")
     text = "X-TC-Version (default: the newest that camguard knows)"
     option("--api-version", type=_version, metavar="VERSION", help=text)
-    option(
-        "--host",
-        type=_host,
-        metavar="HOST",
-        help="host that is signed and sent (default: SERVICE.hosts.roots[0])",
-    )
+    text = "host that is signed and sent (default: the service below the first of hosts.roots)"
+    option("--host", type=_host, metavar="HOST", help=text)
     text = "address of the client in the forwarding header; the gateway believes it only of a trusted proxy"
     option("--ip", type=_address, metavar="ADDRESS", help=text)
     option("--timeout", type=_timeout, default=30.0, metavar="SECONDS", help="wait so long (default: 30)")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from camguard.bundle import Bundle
 from camguard.bundle.load import PRINCIPALS
-from camguard.cli.inputs import add_inputs, find_inputs
+from camguard.cli.inputs import add_config, find_inputs
 from camguard.cli.output import Document, add_format, note, paint, show
 from camguard.engine.principals import Entry, Listing, list_principals
 from camguard.errors import BundleError
@@ -29,9 +30,10 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     option("--group", metavar="NAME", help="only members of this group")
     text = "only principals that have this policy themselves, through a group, or as boundary"
     option("--policy", metavar="ID", help=text)
-    add_inputs(parser)
+    add_config(parser)
+    option("--bundle", type=Path, metavar="DIR", help="list those of this bundle (default: the settings')")
     add_format(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, catalog=None)
 
 
 def run(args: argparse.Namespace) -> Exit:
