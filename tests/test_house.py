@@ -52,6 +52,7 @@ ORDER = (
     "gateway",
     "catalog_import",
     "cli",
+    "__main__",
 )
 
 # The same inside a package, for its modules: a package that has a row here lists all of its modules, each of
@@ -92,8 +93,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
         *("echo", "admin", "systemd", "run", "worker", "workers"),
     ),
     "cli": (
-        *("output", "inputs", "json_position", "sarif"),
-        *("reason", "logged", "init", "serve", "check", "lint", "test", "catalog"),
+        *("output", "parser", "inputs", "json_position", "sarif", "reason", "logged"),
+        *("init", "serve", "principals", "check", "lint", "test", "call", "catalog", "config", "completion"),
     ),
     "lint": (
         *(
@@ -127,6 +128,7 @@ RESERVED: dict[str, tuple[tuple[str, ...], str]] = {
     "httptools": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
     "aiohttp": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
     "yarl": (("gateway",), "comes with aiohttp, whose client takes its addresses so"),
+    "shtab": (("cli",), "belongs to the extra `completion`; every other verb runs without it"),
     "prometheus_client": (
         ("telemetry", "wiring", "middleware"),
         "metrics are handed in, never reached for",

@@ -128,6 +128,10 @@ class KeyRing:
         """Return the access key in use under that id; None where there is none, or it is disabled."""
         return self._access_keys.get(secret_id)
 
+    def owned_by(self, principal: str) -> tuple[AccessKey, ...]:
+        """Return the access keys in use of a principal, in the order of the file."""
+        return tuple(key for key in self._access_keys.values() if key.principal == principal)
+
     def states(self, now: float) -> dict[str, int]:
         """Return how many entries of the file are `enabled`, `disabled` and `expired`.
 

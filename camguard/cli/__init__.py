@@ -10,38 +10,40 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from camguard._version import __version__
-from camguard.cli import catalog, check, init, lint, reason, serve, test
+from camguard.cli import (
+    call,
+    catalog,
+    check,
+    completion,
+    config,
+    init,
+    lint,
+    principals,
+    reason,
+    serve,
+    test,
+)
 from camguard.cli.output import OutputError, complain, flush_streams, prepare_streams
+from camguard.cli.parser import Parser
 from camguard.errors import CamguardError
 from camguard.exit_codes import Exit
-from camguard.printable import printable
 
 VERBS: tuple[Callable[[argparse._SubParsersAction[Any]], None], ...] = (
-    *(serve.add, check.add, lint.add, test.add, reason.add, reason.add_rule),
-    *(catalog.add, init.add),
+    *(serve.add, check.add, lint.add, test.add, reason.add, reason.add_rule, principals.add, call.add),
+    *(catalog.add, config.add, completion.add, init.add),
 )
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser that accepts no abbreviated options, so that a new option does not change existing scripts."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
-
-    def error(self, message: str) -> NoReturn:
-        """Exit with a usage error, in which quoted arguments are escaped."""
-        super().error(printable(message))
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of all verbs. Each verb sets its function as `args.run`."""
+def parser() -> Parser:
+    """Return the parser of all verbs, also as `args.parser`. Each verb sets its function as `args.run`."""
     top = Parser(
         prog="camguard", description="CAM policies for Tencent Cloud API 3.0 calls, decided per call."
     )
     top.add_argument("--version", action="version", version=f"camguard {__version__}")
+    top.set_defaults(parser=top)
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
     for add in VERBS:
         add(verbs)

@@ -15,6 +15,8 @@ from camguard.catalog.model import Granularity
 from camguard.cli.inputs import Inputs, add_inputs, find_inputs, read_bundle
 from camguard.cli.logged import LoggedCall, add_record, fill, misused, read_logged
 from camguard.cli.output import Document, add_format, complain, note, paint, show
+from camguard.cli.parser import region
+from camguard.cli.principals import unknown_principal
 from camguard.cli.reason import describe as describe_cause
 from camguard.cli.reason import render as render_cause
 from camguard.engine.call import Call
@@ -23,7 +25,6 @@ from camguard.engine.explain import Explanation, format_moment
 from camguard.engine.remediation import Change
 from camguard.errors import AddressError
 from camguard.exit_codes import Exit
-from camguard.grammar import REGION
 from camguard.ipset import AddressMap, format_address, parse_address
 from camguard.policy.keys import OWN, known_keys, operators_of, supplied_regions
 from camguard.policy.values import read_moment
@@ -62,7 +63,7 @@ def add_call(parser: argparse.ArgumentParser) -> None:
     option("--ip", type=_address, metavar="ADDRESS", help="where the call comes from")
     text = "judge the addresses of a range as another one, as client_ip.egress does; may be repeated"
     option("--egress", type=_pair, action="append", metavar="CIDR=ADDRESS", help=text)
-    option("--region", type=_region, metavar="REGION", help="region of the call, as X-TC-Region names it")
+    option("--region", type=region, metavar="REGION", help="region of the call, as X-TC-Region names it")
     option("--time", type=_instant, metavar="WHEN", help="ISO 8601, or seconds since 1970 (default: now)")
     pair = "KEY=VALUE"
     tags = parser.add_mutually_exclusive_group()
@@ -110,8 +111,7 @@ def run(args: argparse.Namespace) -> Exit:
     call = read_call(args, bundle, attributes)
     call = call if judged is None else call._replace(source_ip=judged)
     decision = bundle.decide(call)
-    if decision.reason in NO_ACTION:
-        note(f"no action {call.action!r}{meant(nearest_actions(bundle.catalog, call.action, 2))}")
+    _note_unknown(bundle, call, decision, args.principal)
     document = describe(bundle, call, decision, logged)
     if judged is not None:
         document |= {"source_ip": format_address(args.ip), "egress_ip": format_address(judged)}
@@ -142,6 +142,14 @@ def _attributes(args: argparse.Namespace, inputs: Inputs) -> Mapping[str, tuple[
         return found
     listed = ", ".join(sorted(inputs.attributes.keys)) or "none"
     return f"--attributes: must be a JSON object of texts or lists of texts; attributes.keys lists {listed}"
+
+
+def _note_unknown(bundle: Bundle, call: Call, decision: Decision, principal: str) -> None:
+    """Suggest what was meant where the call names an action or a principal that does not exist."""
+    if decision.reason in NO_ACTION:
+        note(f"no action {call.action!r}{meant(nearest_actions(bundle.catalog, call.action, 2))}")
+    if decision.reason is Reason.PRINCIPAL_UNKNOWN:
+        note(unknown_principal(bundle, principal))
 
 
 def read_call(
@@ -356,12 +364,6 @@ def _supplied(text: str) -> tuple[str, str]:
     if operators_of(key) is None:
         raise argparse.ArgumentTypeError(f"unknown condition key {key!r}{nearest(key, known_keys())}")
     return key, value
-
-
-def _region(text: str) -> str:
-    if not REGION.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a region such as ap-guangzhou")
-    return text
 
 
 def _gathered(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:

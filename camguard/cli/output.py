@@ -1,7 +1,7 @@
 """Prints what verbs return: results on stdout, everything else on stderr, colours only on a terminal.
 
-Rule 1: a result is one document of plain values, which JSON shows as it is. Text is rendered from the same
-        document, so that both forms show the same.
+Rule 1: a result is one document of plain values, which JSON shows as it is behind the number of its schema.
+        Text is rendered from the same document, so that both forms show the same.
 Rule 2: every character can be printed to every stream. One that the encoding of the stream lacks is escaped.
 Rule 3: a result that cannot be written raises OutputError. A line on stderr that cannot be written is lost.
 """
@@ -26,6 +26,9 @@ Document: TypeAlias = Mapping[str, Any]
 # it and add escape codes.
 _MARK: Final = f"\x1b{token_hex(8)}"
 _PRINTED_MARK: Final = printable(_MARK)
+# Of every document in JSON. While the number stands, a key is neither removed nor given another type or
+# meaning; keys may be added.
+SCHEMA: Final = 1
 STYLES: Final = {"good": "32", "bad": "31", "doubtful": "33", "dim": "2", "strong": "1"}
 
 
@@ -76,13 +79,13 @@ def discard(stream: TextIO | None) -> None:
             os.close(nowhere)
 
 
-def add_format(parser: argparse.ArgumentParser, *further: str) -> None:
-    """Give a verb `--format`. further: forms besides text and json."""
+def add_format(parser: argparse.ArgumentParser, *further: str, default: str | None = "text") -> None:
+    """Give a verb `--format`. further: forms besides text and json. default: the form without the option."""
     parser.add_argument(
         "--format",
         choices=("text", "json", *further),
-        default="text",
-        help="how results are written to stdout (default: %(default)s)",
+        default=default,
+        help="how results are written to stdout (default: text)",
     )
 
 
@@ -114,14 +117,21 @@ def finished(line: str) -> str:
 def show(form: str, document: Document, render: Callable[[Document], Iterable[str]]) -> None:
     """Print a result: for `text` the lines that `render` makes of the document, else the document as JSON.
 
-    Raises OutputError.
+    form: one of the forms of `add_format`. A form of somebody else, such as SARIF, does not have the number
+    of camguard's schema. Raises OutputError.
     """
     lines: Iterable[str]
     if form == "text":
         lines = map(finished, render(document))
     else:
         encoding = getattr(sys.stdout, "encoding", None)
-        lines = [printable_json(json.dumps(document, ensure_ascii=False, indent=2), encoding)]
+        numbered = {"schema": SCHEMA, **document} if form == "json" else document
+        lines = [printable_json(json.dumps(numbered, ensure_ascii=False, indent=2), encoding)]
+    write(lines)
+
+
+def write(lines: Iterable[str]) -> None:
+    """Print lines to stdout as they are. Raises OutputError."""
     for line in lines:
         try:
             print(line)

@@ -14,14 +14,14 @@ from typing import Protocol
 from camguard.bundle import Bundle
 from camguard.cli.init import REQUESTS
 from camguard.cli.inputs import add_config, require_config
-from camguard.cli.output import complain, finished, note, paint
-from camguard.errors import SettingsError
+from camguard.cli.output import Document, add_format, complain, finished, paint, show
+from camguard.errors import Problem, SettingsError
 from camguard.exit_codes import Exit
 from camguard.files import display_path
 from camguard.ipset import parse_address
 from camguard.settings import Address, Settings
 from camguard.settings.load import parse_settings, require_supported
-from camguard.settings.source import read_source
+from camguard.settings.source import SettingsSource, read_source
 from camguard.telemetry.process_log import process_log
 from camguard.wiring import assemble
 
@@ -46,6 +46,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--check", action="store_true", help="check settings, keys, catalog and bundle; serve nothing"
     )
+    add_format(parser, default=None)
     parser.set_defaults(run=run)
 
 
@@ -64,12 +65,15 @@ def run(args: argparse.Namespace) -> Exit:
             "distribution camguard-gateway, from its wheel or from a source folder: pip install '.[serve]'"
         )
         return Exit.UNEXPECTED
+    if args.format is not None and not args.check:
+        complain("--format: only --check prints a result")
+        return Exit.USAGE
     config = require_config(args.config)
     source = read_source(config)
-    settings = parse_settings(source)
     if args.check:
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
-        return check(settings, bind_all)
+        return check(source, args.format or "text", bind_all)
+    settings = parse_settings(source)
     form = settings.log.format
     with process_log(sys.stderr, form, settings.log.level) as log, closing(bind_all(settings)) as sockets:
         ports = sockets.ports
@@ -92,26 +96,70 @@ def run(args: argparse.Namespace) -> Exit:
     return Exit.OK
 
 
-def check(settings: Settings, bind_all: Callable[[Settings], Closeable]) -> Exit:
-    """Load everything that the gateway needs, and print the outcome.
+def check(source: SettingsSource, form: str, bind_all: Callable[[Settings], Closeable]) -> Exit:
+    """Load everything that the gateway needs, and print the outcome. Problems of a bundle are logged, too.
 
     A port in use is a warning only, because the gateway that is to be replaced may use it.
     """
-    require_supported(settings)
-    parts = assemble(settings)  # problems of bundle and keys are logged
+    problems: tuple[Problem, ...]
+    bundle = None
+    notes: tuple[str, ...] = ()
+    try:
+        settings = parse_settings(source)
+        require_supported(settings)
+        store = assemble(settings).store
+    except SettingsError as error:
+        if form == "text":
+            raise
+        problems = error.problems
+    else:
+        bundle, notes = store.bundle, (*dangers(settings), *ports_in_use(settings, bind_all))
+        problems = store.reload().problems if bundle is None else ()  # the same, which are not logged again
+    show(form, describe_check(source.file, bundle, problems, notes), render_check)
+    return Exit.INVALID if bundle is None else Exit.OK
+
+
+def ports_in_use(settings: Settings, bind_all: Callable[[Settings], Closeable]) -> Iterator[str]:
+    """Yield a line for each listener that cannot be bound now."""
     try:
         bind_all(settings).close()
     except SettingsError as error:
         for problem in error.problems:
-            note(f"WARNING: {problem}")
-    bundle = parts.store.bundle
-    if bundle is None:
-        return Exit.INVALID
-    note(
-        f"good: revision {bundle.revision[:12]}, {bundle.statement_count} statements, "
-        f"{len(bundle.people.layers)} principals, {len(bundle.catalog.actions)} actions"
-    )
-    return Exit.OK
+            yield f"WARNING: {problem}"
+
+
+def describe_check(
+    config: Path, bundle: Bundle | None, problems: tuple[Problem, ...], notes: tuple[str, ...]
+) -> dict[str, object]:
+    """Return the document of a check. bundle: None if the gateway would refuse every call, or not start."""
+    counts: dict[str, object] = dict.fromkeys(("revision", "statements", "principals", "actions", "findings"))
+    if bundle is not None:
+        counts = {
+            "revision": bundle.revision,
+            "statements": bundle.statement_count,
+            "principals": len(bundle.people.layers),
+            "actions": len(bundle.catalog.actions),
+            "findings": bundle.findings.counts() if bundle.findings else None,
+        }
+    return {
+        "good": bundle is not None,
+        "file": display_path(config),
+        **counts,
+        "problems": [problem._asdict() for problem in problems],
+        "warnings": list(notes),
+    }
+
+
+def render_check(document: Document) -> Iterator[str]:
+    """Yield the outcome of a check, and the warnings of a gateway that would start."""
+    yield from document["warnings"]
+    if document["good"]:
+        yield (
+            f"{paint('good', 'good')}: revision {document['revision'][:12]}, {document['statements']} "
+            f"statements, {document['principals']} principals, {document['actions']} actions"
+        )
+    else:
+        yield f"{paint('bad', 'bad')}: the bundle cannot be used, so every call would be refused"
 
 
 def greeting(
@@ -145,23 +193,25 @@ def takes_samples(settings: Settings) -> bool:
 
 
 def warnings(settings: Settings) -> Iterator[str]:
+    """Yield the lines of `dangers` as the greeting shows them."""
+    for line in dangers(settings):
+        yield paint(f"  {line}", "bad" if line.startswith("WARNING") else "doubtful", sys.stderr)
+
+
+def dangers(settings: Settings) -> Iterator[str]:
     """Yield a line for each setting that is dangerous unless the network around camguard is built for it."""
     identity, admin = settings.identity.mode, settings.gateway.admin
     if identity == "claimed":
-        yield _warning(
+        yield (
             'WARNING: identity.mode is "claimed": EVERY CALLER IS BELIEVED TO OWN THE SecretId IT NAMES. '
             "Use it only if every upstream verifies the same signature."
         )
     if settings.enforcement.mode == "shadow":
-        yield _warning('WARNING: enforcement.mode is "shadow": denied calls are counted and let through.')
+        yield 'WARNING: enforcement.mode is "shadow": denied calls are counted and let through.'
     if LOOPBACK in settings.client_ip.trusted_proxies and identity in {"header", "either"}:
-        yield _warning(
+        yield (
             "note: client_ip.trusted_proxies contains 127.0.0.1: every process on this machine may name the "
             "caller and the address of the client."
         )
     if admin is not None and admin.host in EVERY_ADDRESS:
-        yield _warning("WARNING: gateway.admin listens on every address; keep callers away from it.")
-
-
-def _warning(line: str) -> str:
-    return paint(f"  {line}", "bad" if line.startswith("WARNING") else "doubtful", sys.stderr)
+        yield "WARNING: gateway.admin listens on every address; keep callers away from it."

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from camguard.engine.layers import Layers
 from camguard.errors import Problem
@@ -27,6 +28,30 @@ class Principals:
     owner: Owner
     layers: Mapping[str, Layers]
     names: Mapping[str, str]
+
+
+class Entry(NamedTuple):
+    """One principal as the file lists it.
+
+    name: to show. policies: those attached to the principal itself. inherited: those of its groups, without
+    the ones that it has itself.
+    """
+
+    principal: str
+    name: str
+    kind: Literal["owner", "user", "role"]
+    groups: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+    inherited: tuple[str, ...] = ()
+    boundary: str | None = None
+
+
+class Listing(NamedTuple):
+    """The content of principals.json in its order, the owner first. account: levels of the organisation."""
+
+    owner: Owner
+    account: tuple[tuple[str, ...], ...]
+    entries: Iterator[Entry]
 
 
 _TEXT = or_null(text)
@@ -52,6 +77,33 @@ def read_principals(raw: Any, source: str) -> Principals | tuple[Problem, ...]:
     """Return the principals in a tree of principals.json that `read_json` returned, or all its problems."""
     reader = ObjectReader(source, "PrincipalsError")
     shared = cache(Layers)  # Rule 2
+    owner, account, entries = _read(reader, raw)
+    layers = {}
+    names = {}
+    for principal, name, kind, _groups, policies, inherited, boundary in entries:
+        identity = policies + inherited
+        layers[principal] = shared(
+            root=kind == "owner", account=account, identity=identity, boundary=boundary
+        )
+        names[principal] = name
+    if reader.problems:
+        return tuple(reader.problems)
+    return Principals(owner, MappingProxyType(layers), MappingProxyType(names))
+
+
+def list_principals(raw: Any, source: str) -> Listing | tuple[Problem, ...]:
+    """Return every principal with its groups and policies, for people, or all problems of the tree.
+
+    raw: a tree of principals.json that `read_json` returned.
+    """
+    reader = ObjectReader(source, "PrincipalsError")
+    owner, account, entries = _read(reader, raw)
+    listed = list(entries)
+    return tuple(reader.problems) or Listing(owner, account, iter(listed))
+
+
+def _read(reader: ObjectReader, raw: Any) -> Listing:
+    """Return the content of a tree. Its problems go to the reader, those of entries when they are taken."""
     top = reader.members(raw, "", optional=_TOP)
     owner = Owner(**{"uin": "", "app_id": "", **reader.members(top.get("owner"), "/owner", _OWNER)})
     levels = top.get("account")
@@ -66,25 +118,16 @@ def read_principals(raw: Any, source: str) -> Principals | tuple[Problem, ...]:
         name: _once(reader.members(group, child("/groups", name), optional=_GROUP).get("policies"))
         for name, group in reader.object(top.get("groups", {}), "/groups").items()
     }
-    layers = {f"uin/{owner.uin}": shared(root=True, account=account, identity=(), boundary=None)}
-    names = {f"uin/{owner.uin}": "owner"}
-    for principal, name, identity, boundary in (
-        *_users(reader, top.get("users", {}), groups, owner),
-        *_roles(reader, top.get("roles", {})),
-    ):
-        layers[principal] = shared(root=False, account=account, identity=identity, boundary=boundary)
-        names[principal] = name
-    if reader.problems:
-        return tuple(reader.problems)
-    return Principals(owner, MappingProxyType(layers), MappingProxyType(names))
-
-
-_Row = tuple[str, str, tuple[str, ...], str | None]  # principal, name, policies, boundary
+    users, roles = top.get("users", {}), top.get("roles", {})
+    first = Entry(f"uin/{owner.uin}", "owner", "owner")
+    return Listing(
+        owner, account, chain((first,), _users(reader, users, groups, owner), _roles(reader, roles))
+    )
 
 
 def _users(
     reader: ObjectReader, raw: Any, groups: Mapping[str, tuple[str, ...]], owner: Owner
-) -> Iterator[_Row]:
+) -> Iterator[Entry]:
     for uin, user in reader.object(raw, "/users").items():
         at = child("/users", uin)
         members = reader.members(user, at, optional=_USER)
@@ -92,18 +135,23 @@ def _users(
             reader.wrong(at, f"{uin!r} is not a uin: a uin is {UIN_RULE}, else no request can name the user")
         if uin == owner.uin:
             reader.wrong(at, "is the owner, to which no policy applies; define a user with another uin")
-        identity = list(members.get("policies") or ())
-        for i, group in enumerate(_once(members.get("groups"))):
+        policies = _once(members.get("policies"))
+        joined = _once(members.get("groups"))
+        all_policies = [*policies]
+        for i, group in enumerate(joined):
             if group not in groups:
                 reader.wrong(f"{at}/groups/{i}", f"there is no group {group!r}{nearest(group, groups)}")
-            identity += groups.get(group, ())
-        yield f"uin/{uin}", members.get("name") or uin, _once(identity), members.get("boundary")
+            all_policies += groups.get(group, ())
+        inherited = _once(all_policies)[len(policies) :]
+        name = members.get("name") or uin
+        yield Entry(f"uin/{uin}", name, "user", joined, policies, inherited, members.get("boundary"))
 
 
-def _roles(reader: ObjectReader, raw: Any) -> Iterator[_Row]:
+def _roles(reader: ObjectReader, raw: Any) -> Iterator[Entry]:
     for name, role in reader.object(raw, "/roles").items():
         at = child("/roles", name)
         members = reader.members(role, at, optional=_ROLE)
         if not ROLE.fullmatch(name):
             reader.wrong(at, f"{name!r} is not the name of a role: {ROLE_RULE}")
-        yield f"role/{name}", name, _once(members.get("policies")), members.get("boundary")
+        policies = _once(members.get("policies"))
+        yield Entry(f"role/{name}", name, "role", (), policies, boundary=members.get("boundary"))

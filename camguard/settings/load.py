@@ -68,6 +68,15 @@ def load_settings(path: str | os.PathLike[str], environ: Mapping[str, str] = os.
 
 def parse_settings(source: SettingsSource) -> Settings:
     """Return the settings of a source, as `load_settings` does. Raises SettingsError."""
+    return parse_with_origins(source)[0]
+
+
+def parse_with_origins(source: SettingsSource) -> tuple[Settings, Mapping[tuple[str, str], str]]:
+    """Return the settings of a source, and where each value that is no default was written.
+
+    The places are by section and key: the file with a JSON Pointer, or the name of an environment variable.
+    Raises SettingsError.
+    """
     file = source.file
     problems: list[Problem] = []
     raw = _read_document(source, problems)
@@ -81,7 +90,8 @@ def parse_settings(source: SettingsSource) -> Settings:
         )
     if problems:
         raise SettingsError(*problems)
-    return settings
+    places = {(section, key): where for section, keys in raw.items() for key, (_, where) in keys.items()}
+    return settings, MappingProxyType(places)
 
 
 def require_supported(settings: Settings, *names: str) -> None:

@@ -34,6 +34,9 @@ _SEGMENT = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+"  # `.` and `..` are resolved by
 _HEALTH_PATH = re.compile(rf"(?:/{_SEGMENT})+")
 _HEALTH_PATH_LENGTH = 256
 _PATTERN = re.compile(r"\*|[A-Za-z0-9_*-]+:[A-Za-z0-9_*]+")
+# Up to the last `@` of the whole text: a password that is not escaped may contain `/`, `?` and `#`.
+_URL_USER = re.compile(r"(://).*@", re.DOTALL)
+_URL_QUERY = re.compile(r"(://[^?]*)\?.+", re.DOTALL)
 _SHOWN = 64
 
 
@@ -55,11 +58,23 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+def without_credentials(value: str) -> str:
+    """Return a text in which the user, password and query of a URL are blanked. Other text stays as it is.
+
+    The query of a signed URL is a credential.
+
+    >>> without_credentials("https://me:secret@policies.example/b.tar.gz?sign=1"), without_credentials("a?b")
+    ('https://...@policies.example/b.tar.gz?...', 'a?b')
+    """
+    return _URL_QUERY.sub(r"\1?...", _URL_USER.sub(r"\1...@", value))
+
+
 def shown(value: object) -> str:
-    """Return a value as messages quote it: cut, and without control characters."""
+    """Return a value as messages quote it: cut, without control characters and the credentials of a URL."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
+        value = without_credentials(value)
         return repr(value if len(value) <= _SHOWN else value[:_SHOWN] + "...")
     if isinstance(value, dict):
         return "a table"
@@ -343,13 +358,13 @@ _PRINTED: Mapping[type, Callable[[Any], object]] = {
 
 
 def printable(value: object) -> object:
-    """Return a value of the settings as JSON can contain it, without the query of a URL."""
+    """Return a value of the settings as JSON can contain it, without the credentials of a URL."""
     if isinstance(value, Address | Path):
         return str(value)
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, str) and "://" in value and "?" in value:
-        return value.partition("?")[0] + "?..."  # a signed URL's query is a credential
+    if isinstance(value, str):
+        return without_credentials(value)
     return _PRINTED[type(value)](value) if type(value) in _PRINTED else value
 
 

@@ -489,3 +489,11 @@ def test_decoy_key_differs_each_time() -> None:
 )
 def test_secret_id_is_shortened(secret_id: str, shown: str) -> None:
     assert shorten(secret_id) == shown
+
+
+def test_the_keys_of_a_principal_are_those_in_use() -> None:
+    other = {**ENTRY, "principal": "role/bot"}
+    ring = parse_keys(text(A=ENTRY, B=other, C=ENTRY, D={**ENTRY, "enabled": False}), "keys.json")
+    assert [key.secret_id for key in ring.owned_by(ENTRY["principal"])] == ["A", "C"]
+    assert [key.secret_id for key in ring.owned_by("role/bot")] == ["B"]
+    assert ring.owned_by("role/bo") == ()

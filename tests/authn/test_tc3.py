@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from camguard.authn.credentials import AccessKey, KeyRing, SigningKey, parse_keys
-from camguard.authn.tc3 import claim_tc3, read_authorization, signed_payload, verify_tc3
+from camguard.authn.tc3 import claim_tc3, read_authorization, sign_tc3, signed_payload, verify_tc3
 from camguard.request.head import RequestHead
 from camguard.request.rejection import Rejection, rejection
 from tests.authn.signing import (
@@ -630,3 +631,27 @@ def test_temporary_credential(fields: dict[str, Any], token: str | None, expecte
 def test_only_who_holds_the_secret_learns_of_token_and_expiry() -> None:
     held = keys(token=TOKEN, expires=NOW)
     assert check(tc3_head(authorization("0" * 64)), held=held) is rejection("signature_invalid")
+
+
+# What is signed beside the secret: the body, the host, when, and for which service.
+SIGNED = [
+    pytest.param(BODY, HOST, NOW, "aiart", id="a call as the documentation has it"),
+    pytest.param(b"", HOST, NOW, "aiart", id="an empty body"),
+    pytest.param('{"Prompt": "é"}'.encode(), "127.0.0.1:8080", NOW, "cvm", id="a host with a port"),
+    pytest.param(BODY, HOST, 1700006399, "aiart", id="the last second of a day"),
+    pytest.param(BODY, HOST, 1700006400, "aiart", id="the first second of the next"),
+]
+
+
+@pytest.mark.parametrize(("payload", "host", "now", "service"), SIGNED)
+def test_a_signature_is_that_of_the_second_signer(payload: bytes, host: str, now: int, service: str) -> None:
+    ring = keys()
+    (key,) = ring.owned_by("uin/100000000101")
+    made = sign_tc3(key, service, content_type=JSON, host=host, payload=payload, timestamp=now)
+    lines = (("content-type", JSON), ("host", host))
+    other = tc3(payload=payload, signed=lines, timestamp=now, service=service)
+    day = time.strftime("%Y-%m-%d", time.gmtime(now))
+    assert made == authorization(other, date=day, service=service)
+    head = tc3_head(made, host=host, x_tc_timestamp=str(now))
+    assert check_tc3(head, service, payload, ring, now) is key
+    assert check_tc3(head, service, payload + b" ", ring, now) is rejection("signature_invalid")

@@ -376,6 +376,7 @@ def test_diff_in_json(desk: Desk) -> None:
     report = json.loads(desk.run("diff", old, new, "--format", "json")[1])
     assert [row["name"] for row in report.pop("added")] == ["GetToy"]
     assert report == {
+        "schema": 1,
         "services_added": [],
         "services_removed": [],
         "removed": [],

@@ -137,6 +137,7 @@ def test_json_holds_the_whole_call_and_the_whole_answer(capsys: pytest.CaptureFi
     answer = json.loads(capsys.readouterr().out)
     assert len(answer.pop("revision")) == 64
     assert answer == {
+        "schema": 1,
         "decision": "allow",
         "reason": "allowed",
         "detail": None,

@@ -64,7 +64,7 @@ def test_a_block_does_what_it_shows(block: str, tmp_path: Path) -> None:
         kinds = [each["kind"] for each in yaml.safe_load_all((tmp_path / "manifests.yaml").read_text())]
         assert kinds.count("ConfigMap") == 3
     else:
-        assert "good: revision" in done.stderr
+        assert "good: revision" in done.stdout
         assert "all passed" in done.stdout
 
 

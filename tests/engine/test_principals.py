@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from camguard.engine.principals import Principals, read_principals
+from camguard.engine.principals import Listing, Principals, list_principals, read_principals
 from camguard.strict_json import Number
 
 OWNER = {"uin": "100100", "app_id": "125"}
@@ -179,10 +180,11 @@ EXACT = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("reading", [read_principals, list_principals])
 @pytest.mark.parametrize(("raw", "expected"), EXACT)
-def test_every_problem_is_listed(raw: Any, expected: list[str]) -> None:
-    found = read_principals(raw, "p.json")
-    assert not isinstance(found, Principals)
+def test_every_problem_is_listed(raw: Any, expected: list[str], reading: Callable[..., Any]) -> None:
+    found = reading(raw, "p.json")
+    assert not isinstance(found, (Principals, Listing))
     assert {problem.code for problem in found} == {"PrincipalsError"}
     assert [f"{problem.where.removeprefix('p.json#')}: {problem.message}" for problem in found] == expected
 

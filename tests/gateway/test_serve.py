@@ -244,9 +244,9 @@ WRONG = [
 
 
 def printed_by(folder: Path, capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str]:
-    """Run `serve` here, where it is going to end by itself; return the exit code and stderr."""
+    """Run `serve` here, where it is going to end by itself; return the exit code and what it printed."""
     code = main(["serve", "--config", str(folder / "camguard.toml"), *options])
-    return code, capsys.readouterr().err
+    return code, "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize(("overrides", "part"), WRONG)
@@ -349,6 +349,61 @@ def test_t136_the_gateway_answers_its_health_path(folder: Path) -> None:
     with running(folder, HOSTS__HEALTH_PATH="/healthz") as gateway:
         assert fetch_call(gateway.calls, "/healthz") == (503, "camguard\n")
     assert any("level=error" in line and "nothing is allowed" in line for line in gateway.stderr_lines)
+
+
+def checked(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
+    """Run `serve --check --format json`; return the exit code and the document."""
+    code = main(["serve", "--config", str(folder / "camguard.toml"), "--check", "--format", "json"])
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return code, document
+
+
+def test_a_check_that_is_good_has_the_counts_and_the_warnings(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CAMGUARD_ENFORCEMENT__MODE", "shadow")
+    code, document = checked(folder, capsys)
+    assert code == 0
+    assert len(document.pop("revision")) == 64
+    assert [line.partition(":")[0] for line in document.pop("warnings")] == ["WARNING", "note"]
+    assert document.pop("file").endswith("camguard.toml")
+    assert document == {
+        "schema": 1,
+        "good": True,
+        "statements": 17,
+        "principals": 15,
+        "actions": 281,
+        "findings": {"error": 0, "warning": 2, "style": 1, "accepted": 0},
+        "problems": [],
+    }
+
+
+# a file, its text, the place of the problem
+UNUSABLE = [
+    pytest.param("bundle/principals.json", "{}", "principals.json", id="a bundle"),
+    pytest.param("bundle/policies/aiart-read.json", "{", "policies/aiart-read.json", id="a policy"),
+    pytest.param("catalog/aiart.json", "[]", "aiart.json", id="a catalog"),
+    pytest.param("camguard.toml", "[gateway]\nworkers = 0", "camguard.toml#/gateway/workers", id="settings"),
+    pytest.param("camguard.toml", "[gateway", "camguard.toml", id="settings that are no TOML"),
+    pytest.param("keys.json", "[]", "keys.json", id="keys"),
+]
+
+
+@pytest.mark.parametrize(("file", "text", "place"), UNUSABLE)
+def test_a_check_that_fails_names_the_place_of_each_problem(
+    file: str, text: str, place: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / file).write_text(text)
+    code, document = checked(folder, capsys)
+    assert (code, document["schema"], document["good"], document["revision"]) == (3, 1, False, None)
+    assert document["problems"] != []
+    assert all(place in problem["where"] for problem in document["problems"])
+    assert all(problem["message"] and problem["code"] for problem in document["problems"])
+
+
+def test_a_form_of_the_result_needs_a_check(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, printed = printed_by(folder, capsys, "--format", "json")
+    assert (code, "--format: only --check prints a result" in printed) == (2, True)
 
 
 @pytest.mark.heavy

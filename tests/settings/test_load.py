@@ -267,7 +267,21 @@ BAD = [
     pytest.param(
         '[policy]\nsource = "ftp://x/y"', "#/policy/source: 'ftp://x/y' is not a folder or", id="a scheme"
     ),
-    pytest.param('[policy]\nsource = "https://u:p@x/y"', "#/policy/source: ", id="a password in a URL"),
+    pytest.param(
+        '[policy]\nsource = "https://u:p@x/y"',
+        "#/policy/source: 'https://...@x/y' is not a folder",
+        id="a password in a URL, which is not quoted",
+    ),
+    pytest.param(
+        '[upstream]\naiart = "http://u@h"',
+        "#/upstream/aiart: 'http://...@h' is not \"echo\" or http",
+        id="a user in an upstream, who may be a token",
+    ),
+    pytest.param(
+        '[upstream]\naiart = "http://u:p/w@h/x?y#z"',
+        "#/upstream/aiart: 'http://...@h/x?...' is not \"echo\" or http",
+        id="a password with a slash in an upstream",
+    ),
     pytest.param('[catalog]\npath = ""', "#/catalog/path: '' is not a path", id="an empty path"),
     *(
         pytest.param(
@@ -407,7 +421,6 @@ BAD = [
                 "http://h/p",
                 "http://h?",
                 "http://h#",
-                "http://u@h",
                 "http://h:0",
             ),
             *(

@@ -1,0 +1,131 @@
+"""The parser of arguments: no abbreviated options, suggestions for misspelt words, examples in every help."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NoReturn
+
+from camguard.grammar import REGION
+from camguard.printable import printable
+from camguard.suggest import nearest
+
+# The examples of each verb. Every example is a whole command line that parses.
+EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "camguard": (
+            "camguard init /etc/camguard",
+            "camguard serve --config /etc/camguard/camguard.toml",
+            "camguard check --principal alice --action aiart:TextToImage --ip 10.1.2.3 --explain",
+        ),
+        "camguard serve": (
+            "camguard serve --config /etc/camguard/camguard.toml",
+            "camguard serve --check --format json",
+        ),
+        "camguard check": (
+            "camguard check --principal alice --action aiart:TextToImage --ip 10.1.2.3",
+            "camguard check --principal role/render-farm --action aiart:SubmitDrawPortraitJob --explain",
+        ),
+        "camguard reason": ("camguard reason no_allow", "camguard reason"),
+        "camguard rule": ("camguard rule CG201", "camguard rule --format json"),
+        "camguard lint": (
+            "camguard lint",
+            "camguard lint policies/lock.json --severity style",
+            "camguard lint --ignore CG5 --fail-on error --format sarif",
+        ),
+        "camguard test": (
+            "camguard test",
+            "camguard test --run offices --coverage --min-coverage 80",
+        ),
+        "camguard principals": (
+            "camguard principals",
+            "camguard principals ali",
+            "camguard principals --kind user --policy aiart-create --format json",
+        ),
+        "camguard catalog": (
+            "camguard catalog show aiart:TextToImage",
+            "camguard catalog build lighthouse.html --out config/catalog",
+        ),
+        "camguard catalog build": (
+            "camguard catalog build lighthouse.html --out config/catalog",
+            "camguard catalog build --names names.txt --out config/catalog",
+        ),
+        "camguard catalog show": (
+            "camguard catalog show",
+            "camguard catalog show aiart",
+            "camguard catalog show aiart:TextToImage --format json",
+        ),
+        "camguard catalog diff": ("camguard catalog diff old/catalog config/catalog --fail-on any",),
+        "camguard config": ("camguard config show gateway",),
+        "camguard config show": (
+            "camguard config show",
+            "camguard config show gateway.listen",
+            "camguard config show --changed --format json",
+        ),
+        "camguard call": (
+            "camguard call --key uin/100000000101 --action aiart:TextToImage --url http://127.0.0.1:8080",
+            "camguard call --key AKIDEXAMPLE --action cvm:RunInstances --url https://proxy --body '{}'",
+        ),
+        "camguard completion": (
+            "camguard completion bash > ~/.local/share/bash-completion/completions/camguard",
+            "camguard completion zsh > ~/.zfunc/_camguard",
+            "camguard completion fish > ~/.config/fish/completions/camguard.fish",
+        ),
+        "camguard init": (
+            "camguard init /etc/camguard",
+            "camguard init config --only-keys",
+        ),
+    }
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that accepts no abbreviated options, so that a new option does not change existing scripts."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
+    def arguments(self) -> tuple[argparse.Action, ...]:
+        """Return the options and positional arguments, among them the one that names a verb."""
+        return tuple(self._actions)
+
+    def tree(self) -> Iterator[Parser]:
+        """Yield this parser and those of the verbs below it, in the order of the help."""
+        yield self
+        for argument in self._actions:
+            for parser in verbs_of(argument).values():
+                yield from parser.tree()
+
+    def leads_to_verbs(self) -> bool:
+        """Return whether a verb must follow, so that this parser runs nothing by itself."""
+        return any(map(verbs_of, self._actions))
+
+    def format_help(self) -> str:
+        """Return the help, with the examples of the verb at its end."""
+        lines = "".join(f"  {example}\n" for example in EXAMPLES.get(self.prog, ()))
+        return super().format_help() + (f"\nexamples:\n{lines}" if lines else "")
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with a usage error, in which quoted arguments are escaped."""
+        super().error(printable(message))
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Add to the message about a wrong word which of the right ones may have been meant."""
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            error.message += nearest(str(value), map(str, action.choices or ()))
+            raise
+
+
+def verbs_of(argument: argparse.Action) -> Mapping[str, Parser]:
+    """Return the parsers of verbs by name; none for an argument that is no verb."""
+    return argument.choices if isinstance(argument.choices, dict) else {}
+
+
+def region(text: str) -> str:
+    """Read the argument of `--region`."""
+    if not REGION.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a region such as ap-guangzhou")
+    return text
