@@ -83,12 +83,12 @@ def _unlisted_tags(view: StatementView, clause: Clause, tagged: int) -> Iterator
     if key.partition("/")[0] != REQUEST_TAG:
         if tagged and view.supplies.listed_tags is False:
             message = f"there is no resource_tags.json that lists the tags of resources, so {view.outcome}"
-            yield found("CG432", where, message, "list the tags of the resources in resource_tags.json")
+            yield found("CG432", where, message, "to list the tags of the resources in resource_tags.json")
         return
     unnamed = tagged & ~catalog.with_request_tags
     if unnamed:
         message = f"the catalog does not name the tag parameter of {catalog.some(unnamed)}, so {view.outcome}"
-        yield found("CG433", where, message, "name it as `request_tags` in the entry of the action")
+        yield found("CG433", where, message, "to name it as `request_tags` in the entry of the action")
 
 
 def _outcome(clause: Clause, view: StatementView) -> str:

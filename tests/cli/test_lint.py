@@ -305,12 +305,13 @@ def test_no_style_code_counts(statement: object, capsys: pytest.CaptureFixture[s
 
 def test_serve_check_prints_the_findings(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     policy(folder, "one", deny("aiart:TextToImages"))
-    with caplog.at_level("INFO", "camguard"):
+    with caplog.at_level("INFO"):
         assert main(["serve", "--check"]) == 0
-    assert "findings_error=1 findings_warning=3 findings_style=1 findings_accepted=0" in caplog.text
-    assert "the catalog does not contain" in caplog.text
-    assert "(did you mean aiart:TextToImage?)" in caplog.text
-    assert "where=policies/one.json#/statement/0/action code=CG201" in caplog.text
+    counts = "findings_error=1 findings_warning=3 findings_style=1 findings_accepted=0"
+    assert counts in caplog.text
+    assert "the catalog does not contain the action 'aiart:TextToImages'" in caplog.text
+    place = "where=policies/one.json#/statement/0/action code=CG201"
+    assert f"(did you mean aiart:TextToImage?): {place}" in caplog.text
 
 
 def test_dec_66_the_inventory_of_resource_tags_is_read_too(
