@@ -17,7 +17,7 @@ from camguard.strict_json import MAX_DEPTH, Number, no_constant
 
 _QUOTES: Final = 4  # of a member: two around its key, two around its value
 # Of a text, as `prepare` counts it: less than 50 ms, together with the digest of a signature.
-MOST_PARSE_COST: Final = 127 << 17
+MOST_PARSE_COST: Final = 203 << 16
 _ESCAPE_COST = 6  # of a backslash in a text in which nothing is hidden
 _HIDDEN_COST = 2  # of a backslash in another text, and what one costs in addition that is not hidden
 _SEEN_COST = 5
