@@ -514,6 +514,8 @@ def test_no_boundary_is_changed_or_attached() -> None:
     assert kinds(found, reboot("*")) == []
     shared = company.bundle([policy("p", allow("cvm:*")), edge], CATALOG, principals("p", boundary="edge"))
     assert kinds(shared, call("1.1.1.1")) == []
+    both = company.bundle([edge], CATALOG, principals("edge", boundary="edge"))
+    assert kinds(both, call()) == [(Cure.CALL, "call from 1.0.0.0/8")], "attached, and a boundary as well"
 
 
 MORE = {f"more{i}": [allow("cvm:*" if i % 2 else "aiart:*")] for i in range(12)}
