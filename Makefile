@@ -25,9 +25,11 @@ coverage: $(VENV)/installed-dev
 		tests/lint tests/internals --deselect \
 		tests/policy/test_targets.py::test_a_thousand_resources_and_401_statements_are_decided_within_50_ms
 
-# What takes longer than a change should wait for; .ci/run runs it too. In one process: much of it is timed.
+# What takes longer than a change should wait for; .ci/run runs it too. What is timed runs in one process.
+UNTIMED = tests/test_cases_cli.py tests/lint
 heavy: $(VENV)/installed-dev
-	$(VENV)/bin/python -m pytest -n 0 -m heavy
+	$(VENV)/bin/python -m pytest -m heavy $(UNTIMED)
+	$(VENV)/bin/python -m pytest -n 0 -m heavy $(UNTIMED:%=--ignore=%)
 
 # Every small fault put into what decides must make a test fail: one to two hours, in two processes. What was
 # judged is kept in ~/.cache/camguard, so that an interrupted run continues.

@@ -81,7 +81,7 @@ def misused(args: argparse.Namespace) -> str | None:
         return "--id and --log belong together: the id of a record, and the log that holds it"
     if args.record is not None and args.log is not None:
         return "--record names one record, --id and --log another: give one of them"
-    if args.record is None and args.log is None and not (args.principal and args.action):
+    if args.record is None and args.log is None and None in {args.principal, args.action}:
         return "give --principal and --action, or a logged call with --record, or with --id and --log"
     return None
 

@@ -30,9 +30,19 @@ def actions(view: StatementView) -> Iterator[Finding]:
             yield found("CG210", where, f"{pattern.text!r} is already listed")
             continue
         for j, wide in broad:
-            if i != j and _names_all(wide, pattern) and (j < i or not _names_all(pattern, wide)):
+            covered = _names_all(wide, pattern) and (j < i or not _names_all(pattern, wide))
+            if i != j and covered and not _names_the_service(view, pattern):
                 yield found("CG210", where, f"{wide.text!r} already covers {pattern.text!r}")
                 break
+
+
+def _names_the_service(view: StatementView, pattern: ActionPattern) -> bool:
+    """Tell whether an entry of a deny on resources names a service of which only names are known (DEC-67).
+
+    Such an entry blocks where `*` beside it would not.
+    """
+    deny_on_resources = not view.allows and bool(view.statement.patterns)
+    return deny_on_resources and bool(view.names(pattern).either & view.catalog.names_only)
 
 
 def resources(view: StatementView) -> Iterator[Finding]:
