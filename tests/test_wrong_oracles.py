@@ -110,13 +110,13 @@ def exact_region(pattern: str, region: str, unclear: Any) -> Any:
     return False if region and found is not True else found
 
 
-def address_passed(text: str, key: str, wanted: Any, query: Any) -> Any:
-    return RIGHT["clause_truth"](text, key, wanted, query._replace(ip=True))
+def address_passed(text: str, key: str, wanted: Any, query: Any, resource: Any) -> Any:
+    return RIGHT["clause_truth"](text, key, wanted, query._replace(ip=True), resource)
 
 
-def address_unknown(text: str, key: str, wanted: Any, query: Any) -> Any:
+def address_unknown(text: str, key: str, wanted: Any, query: Any, resource: Any) -> Any:
     in_doubt_always = key == "qcs:ip" and not query.ip
-    return None if in_doubt_always else RIGHT["clause_truth"](text, key, wanted, query)
+    return None if in_doubt_always else RIGHT["clause_truth"](text, key, wanted, query, resource)
 
 
 def reads_by_table(name: str, row: Any) -> Any:
@@ -268,18 +268,18 @@ def one_account_level(*arguments: Any) -> Any:
     return found and found._replace(account=(tuple(item for level in found.account for item in level),))
 
 
-def denies_that_hold(layers: Any, query: Any) -> Any:
-    reason, statements = RIGHT["judge"](layers, query)
+def denies_that_hold(layers: Any, queries: Any) -> Any:
+    reason, statements = RIGHT["judge"](layers, queries)
     return ("allowed", ()) if reason == "undetermined_deny" else (reason, statements)
 
 
-def one_resource(layers: Any, query: Any) -> Any:
-    call = {**query.call, "resources": query.call["resources"][:1]}
-    return RIGHT["judge"](layers, query._replace(call=call))
+def one_resource(layers: Any, queries: Any) -> Any:
+    call = {**queries[0].call, "resources": queries[0].call["resources"][:1]}
+    return RIGHT["judge"](layers, [query._replace(call=call) for query in queries])
 
 
-def always_all(layers: Any, query: Any) -> Any:
-    return RIGHT["judge"](layers, query._replace(match="all"))
+def always_all(layers: Any, queries: Any) -> Any:
+    return RIGHT["judge"](layers, [query._replace(match="all") for query in queries])
 
 
 def known_to_all(truths: Iterable[Any]) -> Any:
