@@ -1,8 +1,8 @@
 """`keys.json` on disk: who may read it, and the key ring in use while the file changes.
 
-Rule 1: the file belongs to the user of this process or to root. Nobody else may read or write it, but for the
-        group of a file that this user owns, or of root's file if this process is in the group: both may be
-        read by the group (T129). A file that breaks this rule adds no key.
+Rule 1: the file belongs to the user of this process or to root. No other user may read or write it. The
+        group of the file may read it if this user owns the file, or if root owns it and this process is in
+        the group (T129). A file that breaks this rule adds no key.
 Rule 2: a file that cannot be read or parsed changes no key. A file with the wrong owner or mode still revokes
         (T131): an access key that it does not hold, or holds otherwise, is dropped.
 """
@@ -23,7 +23,7 @@ from camguard.errors import Problem, SettingsError
 from camguard.files import read_file
 
 _FILE_BYTES = 16 << 20
-_FORBIDDEN = stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO  # of any file of keys, whoever owns it
+_FORBIDDEN = stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO  # of any file of keys, whichever user owns it
 
 
 class KeysFile(NamedTuple):

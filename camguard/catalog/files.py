@@ -4,7 +4,7 @@ Beside them may stand `regions.json`, the list of known regions.
 
 Rule 1: a folder loads whole or not at all, and every problem of every file is listed at once.
 Rule 2: a field that equals its default is not written, so that a file contains facts only.
-Rule 3: `services.json` in a folder of catalog files is none of them: it extends the known services.
+Rule 3: `services.json` in a folder of catalog files is no catalog file. It extends the known services.
 """
 
 from __future__ import annotations

@@ -122,12 +122,11 @@ def _unsupplied(view: StatementView, clause: Clause) -> str | None:
     why = None
     if base in TAGS:
         tagged = touched & ~catalog.without_tags
-        listed = (
-            tagged & catalog.with_request_tags
-            if base == REQUEST_TAG
-            else view.supplies.listed_tags is not False
-        )
-        why = None if tagged and listed else NO_TAGS
+        if base == REQUEST_TAG:
+            tagged &= catalog.with_request_tags
+        elif view.supplies.listed_tags is False:
+            tagged = 0
+        why = None if tagged else NO_TAGS
     elif key == IP:  # with _if_exist the clause holds where the address meets it (DEC-62)
         why = None if view.judges_address or clause.if_exist else NO_ADDRESS
     elif key.endswith(REGION):
