@@ -18,7 +18,6 @@ from camguard.request.causes import CAUSES_EXPLAINED, Cause
 from camguard.request.rejection import REJECTIONS
 from camguard.suggest import nearest
 
-SCHEMA = 1
 _WIDTH = 10
 
 
@@ -45,13 +44,13 @@ def run(args: argparse.Namespace) -> Exit:
         return Exit.OK
     if args.name is None:
         words = [describe(cause) for cause in CAUSES_EXPLAINED.values()]
-        show(args.format, {"schema": SCHEMA, "reasons": words}, lambda document: _list(document["reasons"]))
+        show(args.format, {"reasons": words}, lambda document: _list(document["reasons"]))
         return Exit.OK
     cause = CAUSES_EXPLAINED.get(args.name.lower())
     if cause is None:
         complain(f"no reason or detail is called {args.name!r}{nearest(args.name, CAUSES_EXPLAINED)}")
         return Exit.USAGE
-    show(args.format, {"schema": SCHEMA, **describe(cause)}, render)
+    show(args.format, describe(cause), render)
     return Exit.OK
 
 
@@ -59,13 +58,13 @@ def run_rule(args: argparse.Namespace) -> Exit:
     """Print what one code of lint says, or all of them."""
     if args.code is None:
         rules = [describe_rule(code) for code in CODES.values()]
-        show(args.format, {"schema": SCHEMA, "rules": rules}, lambda document: _list(document["rules"]))
+        show(args.format, {"rules": rules}, lambda document: _list(document["rules"]))
         return Exit.OK
     code = CODES.get(args.code.upper())
     if code is None:
         complain(f"no finding has the code {args.code!r}{nearest(args.code, CODES)}")
         return Exit.USAGE
-    show(args.format, {"schema": SCHEMA, **describe_rule(code)}, render)
+    show(args.format, describe_rule(code), render)
     return Exit.OK
 
 
