@@ -125,7 +125,7 @@ class KeyRing:
         return f"<KeyRing: {len(self)} in use, {len(self.disabled_ids)} disabled>"
 
     def find(self, secret_id: bytes) -> AccessKey | None:
-        """Return the access key in use under that id; None where there is none, or it is disabled."""
+        """Return the enabled access key that has this id, or None when no enabled key has the id."""
         return self._access_keys.get(secret_id)
 
     def owned_by(self, principal: str) -> tuple[AccessKey, ...]:
@@ -170,7 +170,7 @@ class KeyRing:
         return self._decoy_key if access_key is None else access_key.secret
 
     def cached(self, credential: bytes) -> SigningKey | None:
-        """Return the signing key that was cached for this text, None where there is none."""
+        """Return the signing key cached for this credential text, or None when the cache holds no key."""
         return self._known_ids.get(credential) or self._unknown_ids.get(credential)
 
     def derive(self, secret_id: bytes, day: str, service: str) -> SigningKey:

@@ -167,7 +167,7 @@ def _constants(node: ast.ClassDef) -> Iterator[tuple[str, object]]:
 
 
 def _of_command_line(raw: bytes, file: Path) -> list[Named]:
-    """Return the actions of one api.json. Raises ValueError where the file is none."""
+    """Return the actions of one api.json. Raises ValueError when the file is not an api.json."""
     tree = json.loads(raw)
     facts, actions = (tree.get(key) if isinstance(tree, dict) else None for key in ("metadata", "actions"))
     if not isinstance(facts, dict) or not isinstance(actions, dict):

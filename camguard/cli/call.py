@@ -40,7 +40,7 @@ _OK: Final = range(200, 300)
 
 
 class Answer(NamedTuple):
-    """An HTTP answer. request_id: of the header that camguard adds, empty where there is none."""
+    """An HTTP answer. request_id: from camguard's header, empty when the answer has no such header."""
 
     status: int
     body: bytes

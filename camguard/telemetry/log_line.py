@@ -26,7 +26,7 @@ LIST_BYTES = 640  # of an escaped list, with brackets
 NAMES_BYTES = 192  # of the CAM names, which are names of the catalog and so ASCII
 WORD_BYTES = 128  # of an escaped word, without quotes
 CUT = "..."  # ends a text or a list that was cut
-SCHEMA = 2  # counts up when a key leaves or changes what it says; new keys may come without that
+SCHEMA = 2  # counts up when a key leaves or changes its meaning; new keys may come without that
 KEYS = (
     *("schema", "time", "id", "listener", "mode", "decision", "reason", "detail", "layer", "principal"),
     *(
