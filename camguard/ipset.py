@@ -21,6 +21,8 @@ from camguard.errors import AddressError
 V4_END = 1 << 32  # the first place of IPv6
 LINE_END = V4_END + (1 << 128)
 _MAPPED = 0xFFFF << 32  # ::ffff:0:0
+# No address has a place from the first to before the second: mapped addresses are IPv4 (Rule 2).
+NO_ADDRESS = V4_END + _MAPPED, V4_END + _MAPPED + V4_END
 _MAPPED_PREFIX = 96
 _V4_BITS = 32
 _V6_BITS = 128
@@ -112,7 +114,8 @@ def _cidrs(first: int, last: int) -> Iterator[str]:
         room = 1 << (last - first + 1).bit_length() - 1
         block = min(offset & -offset or room, room)
         length = bits - block.bit_length() + 1
-        yield format_address(first) if length == bits else f"{format_address(first)}/{length}"
+        if not NO_ADDRESS[0] <= first < first + block <= NO_ADDRESS[1]:  # its text would name IPv4
+            yield format_address(first) if length == bits else f"{format_address(first)}/{length}"
         first += block
 
 
@@ -153,7 +156,10 @@ class IpSet:
         return at > 0 and place <= self.ends[at - 1]
 
     def cidrs(self) -> tuple[str, ...]:
-        """Return the set as the fewest CIDR blocks, in the order of the line."""
+        """Return the set as the fewest CIDR blocks, in the order of the line.
+
+        Blocks that contain no address, because every address in them is IPv4, are left out.
+        """
         pairs = zip(self.starts, self.ends, strict=True)
         return tuple(text for first, last in pairs for text in _cidrs(first, last))
 

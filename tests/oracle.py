@@ -75,7 +75,7 @@ REGIONS = {
     "ca": "na-toronto",
     "de": "eu-frankfurt",
 }
-GENERAL = {
+GENERAL: Mapping[str, Any] = {
     "effect": "deny",
     "action": [
         "account:QueryKeyBySecretId",

@@ -18,7 +18,7 @@ Rule 2: an interval of time contains finite moments only, because an infinity is
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import inf, nextafter
 from typing import NamedTuple
 
@@ -80,7 +80,18 @@ def partition_time(clauses: Mapping[Clause, int]) -> tuple[list[float], list[int
 
 def interval_at(cuts: Sequence[float], masks: Sequence[int], moment: float) -> TimeInterval:
     """Return the interval that contains a moment. cuts, masks: as `partition_time` returns them."""
-    at = bisect_left(cuts, moment) + bisect_right(cuts, moment)
+    return _interval(cuts, masks, bisect_left(cuts, moment) + bisect_right(cuts, moment))
+
+
+def intervals_of(cuts: Sequence[float], masks: Sequence[int]) -> Iterator[TimeInterval]:
+    """Yield the intervals in their order, from the first to the last finite moment."""
+    for at in range(len(masks)):
+        interval = _interval(cuts, masks, at)
+        if interval.begin < interval.end:  # no moment lies between two cuts that are neighbouring floats
+            yield interval
+
+
+def _interval(cuts: Sequence[float], masks: Sequence[int], at: int) -> TimeInterval:
     index, on_cut = divmod(at, 2)
     if on_cut:
         return TimeInterval(cuts[index], nextafter(cuts[index], inf), masks[at])

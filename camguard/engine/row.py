@@ -78,14 +78,15 @@ class ActionRules:
     rangeable: address and time are all that can matter to a call without tags and context.
     names_caller: a clause on a key that the catalog supplies contains a variable, so that every call is
         judged rule by rule.
+    has_variables: a resource pattern contains a variable, whose value depends on the principal.
+    used_bits: the bits of the table's masks that matter to a rule.
     ranges: the table for the time of the last call. It is one attribute that is replaced as a whole, because
         threads share it.
     """
 
     __slots__ = (
-        "_by_mask", "_has_variables", "_used_bits",
-        "checks_owner", "layers", "match_any", "names_caller", "rangeable", "ranges", "reads_tags",
-        "residual", "rules", "uses_masks",
+        "_by_mask", "checks_owner", "has_variables", "layers", "match_any", "names_caller", "rangeable",
+        "ranges", "reads_tags", "residual", "rules", "used_bits", "uses_masks",
     )  # fmt: skip
 
     def __init__(
@@ -107,18 +108,18 @@ class ActionRules:
         self.residual = bool(keys)
         self.reads_tags = listed_tags and not keys.isdisjoint(RESOURCE_TAGS)
         self.rangeable = not self.checks_owner and not patterns and not self.reads_tags
-        self._has_variables = any(not isinstance(pattern.path, str) for pattern in patterns)
+        self.has_variables = any(not isinstance(pattern.path, str) for pattern in patterns)
         self.names_caller = any(clause.key == READ_ONLY for rule in rules for clause in rule.residual)
-        self._used_bits = 0
+        self.used_bits = 0
         for rule in rules:
-            self._used_bits |= rule.bits.every
-        self.uses_masks = self._used_bits != 0  # whether address or time matters
+            self.used_bits |= rule.bits.every
+        self.uses_masks = self.used_bits != 0  # whether address or time matters
         self._by_mask: dict[int, Decision] = {}
 
     @property
     def constant(self) -> Decision | None:
         """The decision of every call, or None where it depends on the call."""
-        if self._used_bits or not self.rangeable or self.residual:
+        if self.used_bits or not self.rangeable or self.residual:
             return None
         return self.decision_for(0)
 
@@ -126,7 +127,7 @@ class ActionRules:
         """Return the decision where exactly the conditions of a mask hold. mask: used bits only."""
         decision = self._by_mask.get(mask)
         if decision is None:
-            found = [(rule, _ALONE[_truth_under(rule, mask)]) for rule in self.rules]
+            found = [(rule, ALONE[truth_under(rule, mask)]) for rule in self.rules]
             decision = self._by_mask[mask] = combine(self, found, 1, 1)
         return decision
 
@@ -139,7 +140,7 @@ class ActionRules:
         decisions: list[Decision] = []
         previous = None
         for i, mask in enumerate(masks):
-            used = (mask | interval.mask) & self._used_bits
+            used = (mask | interval.mask) & self.used_bits
             if used != previous:
                 previous = used
                 decision = self.decision_for(used)
@@ -151,8 +152,8 @@ class ActionRules:
 
     def judge_resources(self, call: Call, mask: int, owner: Owner) -> Decision:
         """Return the decision of a call without tags and context. mask: of its address and its time."""
-        bindings = bindings_of(call.principal, owner) if self._has_variables else {}
-        return self._combined(call, owner, bindings, lambda rule: _truth_under(rule, mask))
+        bindings = bindings_of(call.principal, owner) if self.has_variables else {}
+        return self._combined(call, owner, bindings, lambda rule: truth_under(rule, mask))
 
     def judge(
         self, call: Call, traits: ActionTraits, owner: Owner, inventory: Inventory | None = None
@@ -186,12 +187,10 @@ class ActionRules:
             call.resources, [(rule.patterns, rule.effect) for rule in self.rules], owner, bindings
         )
         groups = _by_tags(call, inventory)
-        tagged = [any(map(_on_resource_tags, rule.residual)) for rule in self.rules]
+        tagged = [any(map(on_resource_tags, rule.residual)) for rule in self.rules]
         clauses = [c for rule, own in zip(self.rules, tagged, strict=True) if own for c in rule.clauses]
-        values = sum(len(clause.wanted) for clause in clauses)
-        sizes = sum(len(variant.resource_tags or "?") for variant, _ in groups)
         # Where the work would exceed its bound, rules on tags are undetermined: they deny, and allow nothing.
-        affordable = len(groups) * len(clauses) * _UNITS_PER_CLAUSE + sizes * values <= MOST_TAG_WORK
+        affordable = affords_tags([variant.resource_tags for variant, _ in groups], clauses)
         judged = []
         for rule, own, each in zip(self.rules, tagged, found, strict=True):
             true = unknown = 0
@@ -219,8 +218,16 @@ class ActionRules:
         return combine(self, judged, every, owned)
 
 
-def _on_resource_tags(clause: Clause) -> bool:
+def on_resource_tags(clause: Clause) -> bool:
+    """Return whether a clause is on the tags of the resource."""
     return clause.key.partition("/")[0] in RESOURCE_TAGS
+
+
+def affords_tags(sets: Sequence[Tags | None], clauses: Sequence[Clause]) -> bool:
+    """Return whether the different sets of tags of one call may be compared with the clauses of its rules."""
+    values = sum(len(clause.wanted) for clause in clauses)
+    sizes = sum(len(tags or "?") for tags in sets)
+    return len(sets) * len(clauses) * _UNITS_PER_CLAUSE + sizes * values <= MOST_TAG_WORK
 
 
 def _by_tags(call: Call, inventory: Inventory) -> list[tuple[Call, int]]:
@@ -232,7 +239,7 @@ def _by_tags(call: Call, inventory: Inventory) -> list[tuple[Call, int]]:
     return [(call._replace(resource_tags=tags), mask) for tags, mask in masks.values()]
 
 
-def _truth_under(rule: Rule, mask: int) -> Truth:
+def truth_under(rule: Rule, mask: int) -> Truth:
     """Return whether the conditions of a rule hold for a call of this mask that supplies nothing else."""
     bits = rule.bits
     if mask & bits.required != bits.required or mask & bits.forbidden:
@@ -242,7 +249,8 @@ def _truth_under(rule: Rule, mask: int) -> Truth:
     return rule.settled
 
 
-_ALONE: Mapping[Truth, Found] = MappingProxyType({True: Found(1, 0), None: Found(0, 1), False: Found(0, 0)})
+# What a truth says of a call with one resource.
+ALONE: Mapping[Truth, Found] = MappingProxyType({True: Found(1, 0), None: Found(0, 1), False: Found(0, 0)})
 
 
 def combine(row: ActionRules, judged: Sequence[tuple[Rule, Found]], every: int, owned: int) -> Decision:

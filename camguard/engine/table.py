@@ -33,22 +33,23 @@ class Table:
     """Layers, compiled for the calls of the principals that have them.
 
     listed_tags: whether an inventory lists the tags of resources (DEC-66).
+    bounds, masks: as `partition_addresses` returns them. cuts, time_masks: as `partition_time` returns them.
     """
 
     __slots__ = (
         "_bits",
         "_catalog",
         "_listed_tags",
-        "_masks",
         "_shared",
         "_statements",
-        "_time_masks",
         "_traits_of",
         "bounds",
         "cuts",
         "layers",
+        "masks",
         "ranges",
         "rows",
+        "time_masks",
     )  # fmt: skip
 
     def __init__(
@@ -81,15 +82,15 @@ class Table:
             else:
                 continue
             bit <<= self._bits[clause] == bit
-        self.cuts, self._time_masks = partition_time(dict(times.values()))
-        self.bounds, self._masks = partition_addresses(sets)
+        self.cuts, self.time_masks = partition_time(dict(times.values()))
+        self.bounds, self.masks = partition_addresses(sets)
 
     def fill_ranges(self, action: str, row: ActionRules, moment: float) -> RangeTable:
         """Return the range table of an action for a moment (seconds since the epoch); keep it in `ranges`."""
         ranges = row.ranges
         if not ranges.begin <= moment < ranges.end:
-            interval = interval_at(self.cuts, self._time_masks, moment)
-            ranges = row.rebuild(interval, self.bounds, self._masks)
+            interval = interval_at(self.cuts, self.time_masks, moment)
+            ranges = row.rebuild(interval, self.bounds, self.masks)
         if action in self.rows:
             self.ranges[action] = ranges
         return ranges
@@ -97,7 +98,7 @@ class Table:
     def mask_at(self, place: int, moment: float) -> int:
         """Return the bits of the conditions that hold for an address and an instant."""
         at = bisect_left(self.cuts, moment) + bisect_right(self.cuts, moment)
-        return self._masks[bisect_right(self.bounds, place)] | self._time_masks[at]
+        return self.masks[bisect_right(self.bounds, place)] | self.time_masks[at]
 
     def row(self, action: str) -> ActionRules | Decision | None:
         """Return the row of an action, or its constant decision, or None if the action is unknown."""

@@ -1,0 +1,5 @@
+"""Answers about all calls of a principal at once: access sets, and the questions that they answer."""
+
+from camguard.analysis.access import AccessSet, Answer, Condition, access_reader, access_set
+
+__all__ = ["AccessSet", "Answer", "Condition", "access_reader", "access_set"]

@@ -1,0 +1,171 @@
+"""Compares access sets with the independent oracle, on both sides of each of their edges."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from math import inf, isfinite, nextafter
+from typing import Any, NamedTuple
+
+from camguard import parse_policy
+from camguard.analysis import AccessSet, Answer, Condition, access_set
+from camguard.analysis.access import Window
+from camguard.engine.evaluator import Evaluator
+from camguard.ipset import LINE_END, NO_ADDRESS, format_address
+from tests import oracle
+from tests.bridge import to_bundle, to_catalog
+from tests.generators import Dice, Json, World, a_call, seeded, stream
+from tests.oracle_documents import read_statement
+
+# The language has no such operator. The oracle writes the clause of the general policies in another way.
+SECOND_FACTOR = "bool_not_equal_if_exist"
+MOST_WINDOWS, MOST_RANGES = 5, 6  # of one access set that are sampled; which ones is drawn
+
+
+class Difference(NamedTuple):
+    """A call that an access set and the oracle decide differently."""
+
+    call: Json
+    answer: Answer
+    of_set: object
+    of_oracle: object
+
+
+def one_resource(dice: Dice, call: Json) -> Json:
+    """The call with one resource, and with a time and an address that are known."""
+    resources = call["resources"] or ["*"]
+    return {**call, "resources": [dice.pick(resources)]}
+
+
+def queries_of(world: World, call: Json) -> list[oracle.Query]:
+    """The call as the oracle reads it, for every name that policies are asked for."""
+    return oracle.queries_of(
+        world.catalog,
+        world.principals,
+        call,
+        ip_support=world.settings["ip_support"],
+        inventory=world.inventory,
+        known=world.known,
+    )
+
+
+def decision_of(world: World, call: Json) -> oracle.Answer:
+    """What the oracle decides."""
+    return oracle.decide(
+        world.catalog,
+        world.policies,
+        world.principals,
+        call,
+        known=world.known,
+        inventory=world.inventory,
+        **world.settings,
+    )
+
+
+def truths_of(world: World, call: Json) -> Callable[[Condition], oracle.Truth]:
+    """Whether open conditions hold for a call, as the oracle reads them."""
+    queries = queries_of(world, call)
+    addressed = any(query.granularity == "resource" for query in queries)
+    resource = call["resources"][0] if addressed else "*"
+    query = next((each for each in queries if each.tags), queries[0])
+
+    def truth_of(condition: Condition) -> oracle.Truth:
+        if condition.kind == "owner":
+            return oracle.owned(resource, query)
+        if condition.kind == "resource":
+            statement = read_statement({"effect": "deny", "action": "*", "resource": list(condition.values)})
+            return oracle.any_of(
+                oracle.pattern_truth(text, statement, query, resource) for text in condition.values
+            )
+        if condition.operator == SECOND_FACTOR:
+            (operator,) = (each for each in oracle.GENERAL["condition"] if "bool" in each)
+            return oracle.clause_truth(operator, condition.key, ("false",), query, resource)
+        return oracle.clause_truth(condition.operator, condition.key, condition.values, query, resource)
+
+    return truth_of
+
+
+def moments_in(window: Window) -> Iterator[float]:
+    """The first and the last moment of a window."""
+    yield from dict.fromkeys((window.begin, nextafter(window.end, -inf)))
+
+
+def places_in(first: int, last: int) -> Iterator[int]:
+    """The first and the last address of a range; those outside of it are in its neighbours."""
+    begin, end = NO_ADDRESS
+    yield end if begin <= first < end else first
+    yield begin - 1 if begin <= last < end else last
+
+
+def some(dice: Dice, found: list[Any], most: int) -> list[Any]:
+    """Some neighbours among many."""
+    begin = dice.number(0, max(0, len(found) - most))
+    return found[begin : begin + most]
+
+
+def differences(
+    dice: Dice, world: World, call: Json, found: AccessSet, words: Counter[str]
+) -> Iterator[Difference]:
+    """Every sampled call on which a set differs from the oracle. words: counts what was compared."""
+    listed = decision_of(world, call)[0] not in {"action_unknown", "action_invalid", "service_unknown"}
+    assert_it_covers_everything(found)
+    for window in some(dice, list(found.windows), MOST_WINDOWS):
+        for each in some(dice, list(window.ranges), MOST_RANGES):
+            for moment in moments_in(window):
+                for place in places_in(each.first, each.last):
+                    at = {**call, "time": moment, "source_ip": format_address(place)}
+                    reason, statements = decision_of(world, at)
+                    truth_of = truths_of(world, at) if listed else lambda _: None
+                    allows = each.answer.allows(truth_of)
+                    words[f"{each.answer.word}: {'allowed' if reason == 'allowed' else 'denied'}"] += 1
+                    if allows != (reason == "allowed"):
+                        yield Difference(at, each.answer, allows, reason)
+                    decision = each.answer.decision
+                    if decision and not {*decision.statements} <= {*statements}:
+                        yield Difference(at, each.answer, decision.statements, statements)
+
+
+def assert_it_covers_everything(found: AccessSet) -> None:
+    """Windows and ranges follow each other without a gap, and neighbours differ."""
+    windows = found.windows
+    assert not isfinite(nextafter(windows[0].begin, -inf))
+    assert windows[-1].end == inf
+    for window, after in zip(windows, windows[1:], strict=False):
+        assert window.end == after.begin
+        assert window.ranges != after.ranges
+    for window in windows:
+        ranges = window.ranges
+        assert (ranges[0].first, ranges[-1].last) == (0, LINE_END - 1)
+        for each, behind in zip(ranges, ranges[1:], strict=False):
+            assert each.last + 1 == behind.first
+            assert each.answer != behind.answer
+
+
+def evaluator_of(world: World) -> Evaluator:
+    """The compiled policies of a bundle."""
+    catalog = to_catalog(world.catalog, world.known)
+    bundle = to_bundle(
+        catalog, world.policies, world.principals, inventory=world.inventory, **world.settings
+    )
+    return bundle.evaluator
+
+
+def compare(worlds: int, seed: int, calls: int = 4) -> Iterator[tuple[World, Difference | Counter[str]]]:
+    """Yield every difference in so many worlds, and at the end of each world what was compared."""
+    for number, (world, _) in zip(range(worlds), stream(seed, 0), strict=False):
+        dice = seeded(seed + number)
+        evaluator = evaluator_of(world)
+        words: Counter[str] = Counter()
+        for _ in range(calls):
+            call = one_resource(dice, a_call(dice, world))
+            # An open resource, or a given one whose tags the inventory lists.
+            given = call["resources"][0] if dice.chance(40) else None
+            if given is not None:
+                call["resource_tags"] = call["resource_tags"] if world.inventory is None else None
+            session = call["session"] and parse_policy(call["session"], "session.json")
+            found = access_set(
+                evaluator, call["principal"], call["action"], resource=given, session=session or None
+            )
+            for difference in differences(dice, world, call, found, words):
+                yield world, difference
+        yield world, words

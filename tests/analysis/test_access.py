@@ -1,0 +1,36 @@
+"""An access set and a decision never disagree."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from tests.analysis.agreement import Difference, compare
+
+ENDS = ("allow: allowed", "deny: denied", "depends: allowed", "depends: denied")
+
+
+def agree(worlds: int, seed: int) -> Counter[str]:
+    """Compare so many worlds, and count answers and outcomes. Raises AssertionError for a difference."""
+    compared: Counter[str] = Counter()
+    for world, found in compare(worlds, seed):
+        if isinstance(found, Difference):
+            text = "\n".join(f"{name}: {text}" for name, text in world.policies.items())
+            rest = json.dumps([world.principals, world.settings, world.known, world.catalog])
+            raise AssertionError(f"{found}\n{text}\n{rest}")
+        compared += found
+    return compared
+
+
+def test_access_sets_and_oracle_agree() -> None:
+    compared = agree(150, seed=1)
+    assert min(compared[end] for end in ENDS) > 0
+    assert set(compared) == set(ENDS)
+
+
+@pytest.mark.heavy
+def test_access_sets_and_oracle_agree_at_length() -> None:
+    compared = agree(3000, seed=1_000_000)
+    assert set(compared) == set(ENDS)
