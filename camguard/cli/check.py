@@ -64,7 +64,7 @@ def add_call(parser: argparse.ArgumentParser) -> None:
     text = "judge the addresses of a range as another one, as client_ip.egress does; may be repeated"
     option("--egress", type=_pair, action="append", metavar="CIDR=ADDRESS", help=text)
     option("--region", type=region, metavar="REGION", help="region of the call, as X-TC-Region names it")
-    option("--time", type=_instant, metavar="WHEN", help="ISO 8601, or seconds since 1970 (default: now)")
+    option("--time", type=read_time, metavar="WHEN", help="ISO 8601, or seconds since 1970 (default: now)")
     pair = "KEY=VALUE"
     tags = parser.add_mutually_exclusive_group()
     text = "tag of every resource, in place of those in resource_tags.json; may be repeated"
@@ -339,7 +339,8 @@ def _address(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _instant(text: str) -> float:
+def read_time(text: str) -> float:
+    """Return the moment that an argument names, in seconds since 1970."""
     if _SECONDS.fullmatch(text):
         return float(text)
     when = read_moment(text)

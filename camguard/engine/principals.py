@@ -23,11 +23,15 @@ from camguard.suggest import nearest
 
 @dataclass(frozen=True, slots=True)
 class Principals:
-    """The layers of each principal (`uin/…`, `role/…`), the owner included, and a name to show for each."""
+    """The layers of each principal (`uin/…`, `role/…`), the owner included, and a name to show for each.
+
+    groups: the members of each group that has any, in their order.
+    """
 
     owner: Owner
     layers: Mapping[str, Layers]
     names: Mapping[str, str]
+    groups: Mapping[str, tuple[str, ...]]
 
 
 class Entry(NamedTuple):
@@ -80,15 +84,19 @@ def read_principals(raw: Any, source: str) -> Principals | tuple[Problem, ...]:
     owner, account, entries = _read(reader, raw)
     layers = {}
     names = {}
-    for principal, name, kind, _groups, policies, inherited, boundary in entries:
+    members: dict[str, list[str]] = {}
+    for principal, name, kind, groups, policies, inherited, boundary in entries:
         identity = policies + inherited
         layers[principal] = shared(
             root=kind == "owner", account=account, identity=identity, boundary=boundary
         )
         names[principal] = name
+        for group in groups:
+            members.setdefault(group, []).append(principal)
     if reader.problems:
         return tuple(reader.problems)
-    return Principals(owner, MappingProxyType(layers), MappingProxyType(names))
+    of_group = {name: tuple(listed) for name, listed in members.items()}
+    return Principals(owner, MappingProxyType(layers), MappingProxyType(names), MappingProxyType(of_group))
 
 
 def list_principals(raw: Any, source: str) -> Listing | tuple[Problem, ...]:

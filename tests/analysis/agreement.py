@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import product
 from math import inf, isfinite, nextafter
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from tests.oracle_documents import read_statement
 
 # The language has no such operator. The oracle writes the clause of the general policies in another way.
 SECOND_FACTOR = "bool_not_equal_if_exist"
+OTHERS = 5  # further calls on each edge of a range that depends on more than address and time
 MOST_WINDOWS, MOST_RANGES = 5, 6  # of one access set that are sampled; which ones is drawn
 
 
@@ -103,17 +105,29 @@ def some(dice: Dice, found: list[Any], most: int) -> list[Any]:
     return found[begin : begin + most]
 
 
-def differences(
-    dice: Dice, world: World, call: Json, found: AccessSet, words: Counter[str]
+def others(dice: Dice, world: World, call: Json, fixed: frozenset[str]) -> Iterator[Json]:
+    """The same call with other values for what an access set leaves open."""
+    for _ in range(OTHERS):
+        other = one_resource(dice, a_call(dice, world))
+        open_fields = {"resources", "resource_tags", "request_tags", "context"} - fixed
+        yield {**call, **{name: other[name] for name in open_fields}}
+
+
+def differences(  # noqa: PLR0913, PLR0917 - the values of one comparison
+    dice: Dice, world: World, call: Json, found: AccessSet, words: Counter[str], fixed: frozenset[str]
 ) -> Iterator[Difference]:
-    """Every sampled call on which a set differs from the oracle. words: counts what was compared."""
+    """Every sampled call on which a set differs from the oracle.
+
+    words: counts what was compared. fixed: the fields of the call that the set was read for.
+    """
     listed = decision_of(world, call)[0] not in {"action_unknown", "action_invalid", "service_unknown"}
     assert_it_covers_everything(found)
     for window in some(dice, list(found.windows), MOST_WINDOWS):
         for each in some(dice, list(window.ranges), MOST_RANGES):
             for moment in moments_in(window):
-                for place in places_in(each.first, each.last):
-                    at = {**call, "time": moment, "source_ip": format_address(place)}
+                variants = [call, *others(dice, world, call, fixed)] if each.answer.needs else [call]
+                for place, variant in product(places_in(each.first, each.last), variants):
+                    at = {**variant, "time": moment, "source_ip": format_address(place)}
                     reason, statements = decision_of(world, at)
                     truth_of = truths_of(world, at) if listed else lambda _: None
                     allows = each.answer.allows(truth_of)
@@ -162,10 +176,11 @@ def compare(worlds: int, seed: int, calls: int = 4) -> Iterator[tuple[World, Dif
             given = call["resources"][0] if dice.chance(40) else None
             if given is not None:
                 call["resource_tags"] = call["resource_tags"] if world.inventory is None else None
+            fixed = frozenset[str]() if given is None else frozenset(("resources", "resource_tags"))
             session = call["session"] and parse_policy(call["session"], "session.json")
             found = access_set(
                 evaluator, call["principal"], call["action"], resource=given, session=session or None
             )
-            for difference in differences(dice, world, call, found, words):
+            for difference in differences(dice, world, call, found, words, fixed):
                 yield world, difference
         yield world, words

@@ -1,0 +1,171 @@
+"""Questions about access: from where a call passes, who can call an action, what a principal can call.
+
+Rule 1: an answer shows addresses as clients have them. Where `client_ip.egress` lets policies mean another
+        address than the client's, the answer for a client is that for the other one (T132).
+Rule 2: a pattern that names nothing is reported, never taken for an empty answer.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from camguard.analysis.access import Answer, Range, Reader, Window
+from camguard.catalog.labels import api_actions
+from camguard.catalog.model import Access, Catalog
+from camguard.engine.principals import Principals
+from camguard.ipset import LINE_END, NO_MAP, AddressMap, IpSet
+from camguard.policy.patterns import STAR, star_match
+
+GROUP = "group/"
+
+
+class Entry(NamedTuple):
+    """One principal and one action for which a call can pass: from `allow` always, from others it depends."""
+
+    principal: str
+    action: str
+    allow: IpSet
+    depends: tuple[tuple[IpSet, Answer], ...]
+
+
+class Edge(NamedTuple):
+    """The first address from which another answer holds. statements: those that only one side has."""
+
+    place: int
+    before: Answer
+    after: Answer
+    statements: tuple[str, ...]
+
+
+def through(ranges: Sequence[Range], egress: AddressMap) -> tuple[Range, ...]:
+    """Return the ranges as clients see them, whose addresses are mapped before policies are asked (Rule 1)."""
+    if not egress.starts:
+        return tuple(ranges)
+    begins = [each.first for each in ranges]
+    cuts = sorted({*begins, *egress.starts, *(end + 1 for end in egress.ends), LINE_END})
+    found: list[Range] = []
+    for first, end in pairwise(cuts):
+        target = egress.get(first)
+        answer = ranges[bisect_right(begins, first if target is None else target) - 1].answer
+        if found and found[-1].answer == answer:
+            found[-1] = found[-1]._replace(last=end - 1)
+        else:
+            found.append(Range(first, end - 1, answer))
+    return tuple(found)
+
+
+def edges_of(ranges: Sequence[Range]) -> Iterator[Edge]:
+    """Yield the edges between ranges, each with the statements behind it."""
+    for left, right in pairwise(ranges):
+        before, after = left.answer, right.answer
+        named = dict.fromkeys((*before.statements, *after.statements))
+        changed = tuple(each for each in named if (each in before.statements) != (each in after.statements))
+        yield Edge(right.first, before, after, changed or tuple(named))
+
+
+def within(ranges: Iterable[Range], addresses: IpSet | None) -> Iterator[Range]:
+    """Yield the parts of ranges that contain some addresses. addresses: None for all."""
+    if addresses is None:
+        yield from ranges
+        return
+    for each in ranges:
+        for first, last in zip(addresses.starts, addresses.ends, strict=True):
+            if first <= each.last and each.first <= last:
+                yield Range(max(first, each.first), min(last, each.last), each.answer)
+
+
+def depending(ranges: Iterable[Range]) -> tuple[tuple[IpSet, Answer], ...]:
+    """Return the answers that depend on conditions, each with all of its addresses."""
+    found: dict[Answer, list[tuple[int, int]]] = {}
+    for each in ranges:
+        if each.answer.decision is None:
+            found.setdefault(each.answer, []).append((each.first, each.last))
+    return tuple((IpSet.of_ranges(pairs), answer) for answer, pairs in found.items())
+
+
+def entries(
+    read: Reader,
+    principals: Iterable[str],
+    actions: Sequence[str],
+    *,
+    addresses: IpSet | None = None,
+    egress: AddressMap = NO_MAP,
+) -> Iterator[Entry]:
+    """Yield an entry for each principal and action that can pass from some of the addresses.
+
+    read: as `access_reader` returns it for one time. Principals and actions that share windows share the work.
+    """
+    known: dict[int, tuple[tuple[Window, ...], IpSet, tuple[tuple[IpSet, Answer], ...]]] = {}
+    for principal in principals:
+        for action in actions:
+            windows = read(principal, action).windows
+            found = known.get(id(windows))
+            if found is None:
+                ranges = list(within(through(windows[0].ranges, egress), addresses))
+                allowed = ((r.first, r.last) for r in ranges if r.answer.word == "allow")
+                # The windows are kept, so that no other windows get their id.
+                found = known[id(windows)] = windows, IpSet.of_ranges(allowed), depending(ranges)
+            _, allow, depends = found
+            if allow.starts or depends:
+                yield Entry(principal, action, allow, depends)
+
+
+class Group(NamedTuple):
+    """Entries with the same answer, put together for people: each of the principals, each of the actions."""
+
+    principals: tuple[str, ...]
+    actions: tuple[str, ...]
+    allow: IpSet
+    depends: tuple[tuple[IpSet, Answer], ...]
+
+
+def grouped(found: Iterable[Entry]) -> tuple[Group, ...]:
+    """Group entries: the actions of one principal that have one answer, then principals with equal groups."""
+    of_principal: dict[tuple[str, IpSet, tuple[tuple[IpSet, Answer], ...]], list[str]] = {}
+    for entry in found:
+        of_principal.setdefault((entry.principal, entry.allow, entry.depends), []).append(entry.action)
+    together: dict[tuple[tuple[str, ...], IpSet, tuple[tuple[IpSet, Answer], ...]], list[str]] = {}
+    for (principal, allow, depends), actions in of_principal.items():
+        together.setdefault((tuple(actions), allow, depends), []).append(principal)
+    return tuple(
+        Group(tuple(principals), actions, allow, depends)
+        for (actions, allow, depends), principals in together.items()
+    )
+
+
+def principals_named(people: Principals, pattern: str) -> tuple[str, ...]:
+    """Return the principals that a pattern names.
+
+    pattern: `uin/…` or `role/…`, the name or uin of a user, `group/…` for the members of a group; each with
+    stars. Ordered as in principals.json, the owner first.
+    """
+    if pattern.startswith(GROUP):
+        groups = [name for name in people.groups if star_match(pattern.removeprefix(GROUP), name)]
+        members = {principal for name in groups for principal in people.groups[name]}
+        return tuple(principal for principal in people.layers if principal in members)
+    return tuple(
+        principal
+        for principal in people.layers
+        if star_match(pattern, principal)
+        or ("/" not in pattern and star_match(pattern, principal.partition("/")[2]))
+        or star_match(pattern, people.names[principal])
+    )
+
+
+def callable_actions(catalog: Catalog) -> Mapping[str, Access]:
+    """Return every action that a call can name, by the label of its host (DEC-68), with its access."""
+    found = {each.entry.id: each.entry.access for row in api_actions(catalog).values() for each in row.values()}
+    return dict(sorted(found.items()))
+
+
+def actions_named(catalog: Catalog, pattern: str, access: Access | None = None) -> tuple[str, ...]:
+    """Return the actions that a pattern names: `service:Name` with stars, or `*`. access: only with this."""
+    listed = callable_actions(catalog)
+    return tuple(
+        name
+        for name, of_name in listed.items()
+        if (pattern == STAR or star_match(pattern, name)) and access in (None, of_name)
+    )

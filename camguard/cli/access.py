@@ -1,0 +1,343 @@
+"""`camguard from-where`, `who-can` and `what-can`: the exact answers that access sets give.
+
+Rule 1: an answer is for one time, that of `--time` or the present, unless `--all-times` asks for the windows.
+Rule 2: a name or pattern that names nothing is a usage error, never an empty answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from math import inf
+
+from camguard.analysis import questions
+from camguard.analysis.access import Answer, Window, access_reader
+from camguard.bundle import Bundle
+from camguard.catalog import Access, nearest_actions
+from camguard.cli.check import read_time
+from camguard.cli.inputs import Inputs, add_inputs, find_inputs, read_bundle
+from camguard.cli.output import Document, add_format, complain, paint, show
+from camguard.engine.explain import format_moment
+from camguard.errors import AddressError
+from camguard.exit_codes import Exit
+from camguard.ipset import LINE_END, AddressMap, IpSet, format_address
+from camguard.policytest.cases import find_principal
+from camguard.suggest import few, meant, nearest
+
+SCHEMA = 1
+_EVERYWHERE = IpSet.of_ranges([(0, LINE_END - 1)])
+_FIRST_PRINCIPALS, _FIRST_ACTIONS = 6, 4  # of a group that text lists; JSON lists all
+_LETTERS = {"allow": "A", "some": "s", "depends": "?", "deny": "."}
+_STYLES = {"allow": "good", "some": "doubtful", "depends": "doubtful", "deny": "bad"}
+
+
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the three verbs."""
+    parser = verbs.add_parser(
+        "from-where", help="the exact addresses from which a principal may call an action"
+    )
+    option = parser.add_argument
+    option("--principal", required=True, metavar="WHO", help="uin/…, role/…, a uin, or a user's name")
+    option("--action", required=True, metavar="SERVICE:NAME")
+    _add_common(parser)
+    option("--all-times", action="store_true", help="every window of time with its addresses")
+    add_format(parser)
+    parser.set_defaults(run=run_from_where)
+
+    who = "uin/…, role/…, a user's name, group/NAME; stars are allowed"
+    pattern = "service:Name; stars are allowed"
+    for verb, text, needed, run in (
+        ("who-can", "the principals that may call an action, and from where", "--action", run_who_can),
+        ("what-can", "the actions that a principal may call, and from where", "--principal", run_what_can),
+    ):
+        parser = verbs.add_parser(verb, help=text)
+        for name, metavar, words in (("--principal", "WHO", who), ("--action", "ACTION", pattern)):
+            usual = "" if name == needed else " (default: all)"
+            parser.add_argument(
+                name, required=name == needed, default="*", metavar=metavar, help=words + usual
+            )
+        parser.add_argument("--ip", type=_range, metavar="ADDRESS", help="only from this address or range")
+        parser.add_argument("--access", choices=[str(each) for each in Access], help="only such actions")
+        _add_common(parser)
+        parser.add_argument("--matrix", action="store_true", help="a table of actions and principals")
+        add_format(parser, "csv")
+        parser.set_defaults(run=run)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    add_inputs(parser)
+    text = "the resource of the call, six segments (default: left open, as a condition)"
+    parser.add_argument("--resource", metavar="QCS", help=text)
+    text = "ISO 8601, or seconds since 1970 (default: now)"
+    parser.add_argument("--time", type=read_time, metavar="WHEN", help=text)
+
+
+def _range(text: str) -> IpSet:
+    try:
+        return IpSet.of([text])
+    except AddressError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+# --- from where --------------------------------------------------------------------------------------------
+
+
+def run_from_where(args: argparse.Namespace) -> Exit:
+    """Print from where a principal may call an action."""
+    inputs = find_inputs(args)
+    bundle = read_bundle(inputs)
+    principal = find_principal(bundle, args.principal)
+    if principal not in bundle.people.layers:
+        return _no_principal(bundle, args.principal)
+    if bundle.evaluator.traits(args.action) is None:
+        return _no_action(bundle, args.action)
+    if args.all_times and args.time is not None:
+        complain("give --time or --all-times, not both")
+        return Exit.USAGE
+    moment = None if args.all_times else time.time() if args.time is None else args.time
+    found = access_reader(bundle.evaluator, resource=args.resource, time=moment)(principal, args.action)
+    windows = [describe_window(window, inputs.egress) for window in found.windows]
+    document: dict[str, object] = {
+        "schema": SCHEMA,
+        "principal": principal,
+        "name": bundle.people.names[principal],
+        "action": args.action,
+        "resource": args.resource,
+        "time": moment,
+        "revision": bundle.revision,
+    }
+    document |= {"windows": windows} if args.all_times else windows[0]
+    show(args.format, document, render_from_where)
+    return Exit.OK
+
+
+def describe_window(window: Window, egress: AddressMap) -> dict[str, object]:
+    """Return the document of a window. from, until: None where the window has no such end."""
+    ranges = questions.through(window.ranges, egress)
+    seen = window._replace(ranges=ranges)
+    statements = (each.answer.statements for each in ranges if each.answer.word == "allow")
+    return {
+        "from": window.begin if abs(window.begin) < _FAR else None,
+        "until": None if window.end == inf else window.end,
+        "allow": list(seen.places("allow").cidrs()),
+        "statements": list(dict.fromkeys(name for names in statements for name in names)),
+        "depends": [describe_answer(places, each) for places, each in questions.depending(ranges)],
+        "edges": [
+            {
+                "at": format_address(edge.place),
+                "before": edge.before.word,
+                "after": edge.after.word,
+                "statements": list(edge.statements),
+            }
+            for edge in questions.edges_of(ranges)
+        ],
+    }
+
+
+_FAR = 1e300  # seconds: further than any time of a policy
+
+
+def describe_answer(places: IpSet, answer: Answer) -> dict[str, object]:
+    """Return the document of an answer that depends on conditions."""
+    return {
+        "ranges": list(places.cidrs()),
+        "on": [str(condition) for condition in answer.conditions()],
+        "allowed_if": [
+            {
+                "layer": need.layer,
+                "action": need.action,
+                "one_of": [
+                    {"statements": list(each.statements), "conditions": [str(c) for c in each.conditions]}
+                    for each in need.alternatives
+                ],
+            }
+            for need in answer.needs
+        ],
+        "unless": [
+            {"statements": list(each.statements), "conditions": [str(c) for c in each.conditions]}
+            for each in answer.unless
+        ],
+    }
+
+
+def render_from_where(document: Document) -> Iterator[str]:
+    """Yield the answer as text, window by window."""
+    resource = f" on {document['resource']}" if document["resource"] else ""
+    yield f"{document['principal']} ({document['name']}) calls {document['action']}{resource}"
+    for window in document.get("windows") or (document,):
+        begin = "" if window["from"] is None else f" from {format_moment(window['from'])}"
+        end = "" if window["until"] is None else f" until {format_moment(window['until'])}"
+        at = f"at {format_moment(document['time'])}, in force" if document["time"] is not None else "valid"
+        yield f"{at}{begin}{end}" if begin or end else f"{at} at all times"
+        yield from _render_answers(window, "  ")
+        if window["edges"]:
+            yield f"  {paint('edges', 'strong')}"
+        for edge in window["edges"]:
+            words = f"{edge['before']} -> {edge['after']}"
+            yield f"    {edge['at']:<22} {words:<18} {paint(', '.join(edge['statements']) or '-', 'dim')}"
+
+
+def _render_answers(answers: Document, indent: str) -> Iterator[str]:
+    """Yield the addresses that are allowed, and those that depend on conditions, with the conditions."""
+    if answers["allow"]:
+        by = f"  by {', '.join(answers['statements'])}" if answers.get("statements") else ""
+        yield f"{indent}{paint('allowed from', 'good')} {_places(answers['allow'])}{paint(by, 'dim')}"
+    for each in answers["depends"]:
+        yield f"{indent}{paint('depends from', 'doubtful')} {_places(each['ranges'])}"
+        yield from (f"{indent}  {line}" for line in _conditions(each))
+    if not answers["allow"] and not answers["depends"]:
+        yield f"{indent}{paint('denied from everywhere', 'bad')}"
+
+
+def _conditions(answer: Document) -> Iterator[str]:
+    for need in answer["allowed_if"]:
+        yield f"the {need['layer']} layer allows {need['action']} if one of these holds:"
+        for each in need["one_of"]:
+            by = f"  by {', '.join(each['statements'])}" if each["statements"] else ""
+            yield f"  {' and '.join(each['conditions'])}{paint(by, 'dim')}"
+    if answer["unless"]:
+        yield "denied if one of these holds or cannot be determined:"
+        for each in answer["unless"]:
+            yield f"  {' and '.join(each['conditions'])}{paint('  by ' + ', '.join(each['statements']), 'dim')}"
+
+
+def _places(cidrs: Sequence[str]) -> str:
+    return "everywhere" if tuple(cidrs) == _EVERYWHERE.cidrs() else ", ".join(cidrs)
+
+
+# --- who can, what can -------------------------------------------------------------------------------------
+
+
+def run_who_can(args: argparse.Namespace) -> Exit:
+    """Print which principals may call an action."""
+    return _run_entries(args, "nobody can")
+
+
+def run_what_can(args: argparse.Namespace) -> Exit:
+    """Print which actions a principal may call."""
+    return _run_entries(args, "nothing can be called")
+
+
+def _run_entries(args: argparse.Namespace, nothing: str) -> Exit:
+    inputs = find_inputs(args)
+    bundle = read_bundle(inputs)
+    if args.format == "csv" and not args.matrix:
+        complain("--format csv is for --matrix")
+        return Exit.USAGE
+    principals = questions.principals_named(bundle.people, args.principal)
+    if not principals:
+        return _no_principal(bundle, args.principal)
+    access = Access(args.access) if args.access else None
+    actions = questions.actions_named(bundle.catalog, args.action, access)
+    if not actions:
+        return _no_action(bundle, args.action, args.access)
+    moment = time.time() if args.time is None else args.time
+    found = _entries(args, bundle, inputs, principals, actions, moment)
+    document: dict[str, object] = {"schema": SCHEMA, "time": moment, "resource": args.resource}
+    document |= {"ip": list(args.ip.cidrs()) if args.ip else None, "revision": bundle.revision}
+    if args.matrix:
+        words = {(each.principal, each.action): _word(each, args.ip or _EVERYWHERE) for each in found}
+        document["principals"] = [{"principal": p, "name": bundle.people.names[p]} for p in principals]
+        document["rows"] = [
+            {"action": a, "answers": [words.get((p, a), "deny") for p in principals]} for a in actions
+        ]
+        show("text" if args.format == "csv" else args.format, document, _MATRICES[args.format])
+        return Exit.OK
+    if args.format == "text":
+        show("text", {**document, "groups": questions.grouped(found)}, _renderer(bundle, nothing))
+        return Exit.OK
+    document["entries"] = list(describe_entries(found, bundle))
+    show(args.format, document, iter)
+    return Exit.OK
+
+
+def _entries(  # noqa: PLR0913, PLR0917 - the values of one question
+    args: argparse.Namespace,
+    bundle: Bundle,
+    inputs: Inputs,
+    principals: Sequence[str],
+    actions: Sequence[str],
+    moment: float,
+) -> list[questions.Entry]:
+    read = access_reader(bundle.evaluator, resource=args.resource, time=moment)
+    return list(questions.entries(read, principals, actions, addresses=args.ip, egress=inputs.egress))
+
+
+def describe_entries(found: Iterable[questions.Entry], bundle: Bundle) -> Iterator[dict[str, object]]:
+    """Yield the documents of entries."""
+    cidrs = cache(IpSet.cidrs)
+    for entry in found:
+        yield {
+            "principal": entry.principal,
+            "name": bundle.people.names[entry.principal],
+            "action": entry.action,
+            "allow": list(cidrs(entry.allow)),
+            "depends": [describe_answer(places, answer) for places, answer in entry.depends],
+        }
+
+
+def _renderer(bundle: Bundle, nothing: str) -> Callable[[Document], Iterator[str]]:
+    def render(document: Document) -> Iterator[str]:
+        """Yield each group of principals and actions with one answer."""
+        names = bundle.people.names
+        if not document["groups"]:
+            from_there = f" from {', '.join(document['ip'])}" if document["ip"] else ""
+            yield f"{nothing}{from_there} at {format_moment(document['time'])}"
+        for group in document["groups"]:
+            who = few([f"{each} ({names[each]})" for each in group.principals], _FIRST_PRINCIPALS)
+            yield f"{paint(who, 'strong')}: {few(group.actions, _FIRST_ACTIONS)}"
+            depends = [describe_answer(places, answer) for places, answer in group.depends]
+            yield from _render_answers({"allow": group.allow.cidrs(), "depends": depends}, "  ")
+
+    return render
+
+
+def _word(entry: questions.Entry, asked: IpSet) -> str:
+    """Return one word for a cell of the matrix. asked: the addresses that were asked for."""
+    if entry.depends:
+        return "depends"
+    return "allow" if entry.allow == asked else "some"
+
+
+def render_matrix(document: Document) -> Iterator[str]:
+    """Yield a line for each action, with a letter for each principal."""
+    principals, rows = document["principals"], document["rows"]
+    yield "A allowed  s from some addresses  ? depends on conditions  . denied"
+    width = max(len(row["action"]) for row in rows)
+    for at, each in enumerate(principals):
+        yield f"{'':<{width}} {'|' * at}+ {each['principal']} ({each['name']})"
+    for row in rows:
+        letters = "".join(paint(_LETTERS[word], _STYLES[word]) for word in row["answers"])
+        yield f"{row['action']:<{width}} {letters}"
+
+
+def render_csv(document: Document) -> Iterator[str]:
+    """Yield the matrix as comma-separated values (RFC 4180): a header, then a row for each action."""
+    for cells in (
+        ["action", *(each["principal"] for each in document["principals"])],
+        *([row["action"], *row["answers"]] for row in document["rows"]),
+    ):
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(cells)
+        yield line.getvalue()
+
+
+_MATRICES = {"text": render_matrix, "json": render_matrix, "csv": render_csv}
+
+
+def _no_principal(bundle: Bundle, text: str) -> Exit:
+    people = bundle.people
+    known = (*people.layers, *people.names.values(), *(f"{questions.GROUP}{name}" for name in people.groups))
+    complain(f"--principal: the bundle has no {text!r}{nearest(text, known)}")
+    return Exit.USAGE
+
+
+def _no_action(bundle: Bundle, text: str, access: str | None = None) -> Exit:
+    of_access = f" of access {access}" if access else ""
+    hint = meant(nearest_actions(bundle.catalog, text, 2))
+    complain(f"--action: the catalog has no action {text!r}{of_access}{hint}")
+    return Exit.USAGE

@@ -1,0 +1,88 @@
+"""The comparison of access sets with the oracle finds deliberately wrong kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from camguard.analysis import access
+from camguard.analysis.access import Alternative, Range
+from camguard.engine.intervals import TimeInterval
+from camguard.engine.row import truth_under
+from camguard.engine.rules import Rule
+from camguard.policy.values import Truth
+from tests.analysis.agreement import Difference, compare
+
+right_ranges, right_intervals = access._ranges, access.intervals_of
+right_rules, right_depending = access._open_rules, access._depending
+
+
+def unknown_is_true(rule: Rule, mask: int) -> Truth:
+    """A condition on an address that CAM may not receive is taken as it is (DEC-62)."""
+    return truth_under(rule, mask) is not False
+
+
+def edges_one_too_far(*given: Any) -> Iterator[Range]:
+    """Every range but the last has one address more, and every range but the first one less."""
+    ranges = list(right_ranges(*given))
+    for at, each in enumerate(ranges):
+        first, last = each.first + (at > 0), each.last + (at + 1 < len(ranges))
+        yield each._replace(first=first, last=last)
+
+
+def moments_of_cuts_forgotten(cuts: Sequence[float], masks: Sequence[int]) -> Iterator[TimeInterval]:
+    """The moment of a cut belongs to the time before it."""
+    begin = None
+    for at, each in enumerate(right_intervals(cuts, masks)):
+        if at % 2:
+            begin = each.begin
+        else:
+            yield each if begin is None else each._replace(begin=begin)
+
+
+def first_alternative(alternatives: Iterable[Alternative]) -> tuple[Alternative, ...]:
+    """Only the first of several statements is named."""
+    return tuple(alternatives)[:1]
+
+
+def one_condition(asks: Any) -> Iterator[Any]:
+    """Of several conditions of a statement the last one is forgotten."""
+    for each in right_rules(asks):
+        yield each._replace(conditions=each.conditions[:-1])
+
+
+def denies_forgotten(*given: Any, **more: Any) -> Any:
+    """The denies that can apply are not named."""
+    answer = right_depending(*given, **more)
+    return access.Answer(answer.decision, answer.statements, answer.needs)
+
+
+def one_layer(*given: Any, **more: Any) -> Any:
+    """One layer that allows is enough."""
+    answer = right_depending(*given, **more)
+    return access.Answer(answer.decision, answer.statements, answer.needs[:1], answer.unless)
+
+
+WRONG: dict[str, tuple[str, Callable[..., Any]]] = {
+    "an unknown condition on the address holds": ("truth_under", unknown_is_true),
+    "the edges of ranges are one address too far": ("_ranges", edges_one_too_far),
+    "the moment of a cut belongs to the time before": ("intervals_of", moments_of_cuts_forgotten),
+    "the first alternative is the only one": ("_fewest", first_alternative),
+    "one condition of a statement is forgotten": ("_open_rules", one_condition),
+    "open denies are forgotten": ("_depending", denies_forgotten),
+    "one layer is enough": ("_depending", one_layer),
+}
+
+
+@pytest.mark.parametrize(("function", "instead"), WRONG.values(), ids=WRONG)
+def test_a_wrong_kernel_is_found(
+    function: str, instead: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, function, instead)
+    try:
+        found = any(isinstance(each, Difference) for _, each in compare(150, seed=1))
+    except AssertionError:  # the ranges or windows do not cover everything
+        found = True
+    assert found
