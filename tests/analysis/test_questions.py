@@ -1,0 +1,170 @@
+"""Who can, what can and from where: entries, groups, edges and patterns."""
+
+from __future__ import annotations
+
+import pytest
+
+from camguard.analysis import access_reader, access_set, questions
+from camguard.analysis.access import Range, Window
+from camguard.bundle import Bundle, make_bundle
+from camguard.catalog.model import Access
+from camguard.engine.call import Call
+from camguard.ipset import LINE_END, AddressMap, IpSet, parse_address
+from tests.company import OFFICE, OWNER, action, allow, catalog, deny, policy, service
+
+NOW = 1_790_000_000.0
+CATALOG = catalog(
+    service("aiart", "Draw", "Look", action("aiart:Erase", access=Access.WRITE)),
+    service("cvm", action("cvm:Stop", "qcs::cvm:${region}:uin/${uin}:instance/${id}", access=Access.WRITE)),
+)
+POLICIES = {
+    "office": [allow("aiart:*", **OFFICE)],
+    "no-erase": [deny("aiart:Erase", ip_equal={"qcs:ip": "10.1.0.0/16"})],
+    "stop": [
+        allow("cvm:Stop", "qcs::cvm:ap-guangzhou::instance/*"),
+        allow("cvm:Stop", bool_equal={"qcs:mfa": "true"}),
+        deny("cvm:Stop", string_equal={"cvm:region": "ap-beijing"}),
+    ],
+}
+PRINCIPALS = {
+    "owner": OWNER,
+    "users": {
+        "100201": {"name": "ana", "groups": ["artists"], "policies": []},
+        "100202": {"name": "ben", "groups": ["artists"], "policies": []},
+        "100203": {"name": "cem", "groups": [], "policies": ["stop"]},
+    },
+    "groups": {"artists": {"policies": ["office", "no-erase"]}, "idle": {"policies": []}},
+    "roles": {"bot": {"policies": ["office"]}},
+}
+ANA, BEN, CEM, BOT, ROOT = "uin/100201", "uin/100202", "uin/100203", "role/bot", "uin/100100"
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    policies = {name: policy(name, *found) for name, found in POLICIES.items()}
+    return make_bundle(policies, PRINCIPALS, CATALOG)
+
+
+NAMED = [
+    pytest.param("ana", [ANA], id="the name of a user"),
+    pytest.param("100202", [BEN], id="a uin"),
+    pytest.param("role/*", [BOT], id="stars in a principal"),
+    pytest.param("?na", [], id="a question mark is no wildcard"),
+    pytest.param("group/artists", [ANA, BEN], id="the members of a group"),
+    pytest.param("group/*", [ANA, BEN], id="the members of several groups, each once"),
+    pytest.param("group/idle", [], id="a group without members"),
+    pytest.param("*", [ROOT, ANA, BEN, CEM, BOT], id="everybody, the owner too"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "principals"), NAMED)
+def test_a_pattern_names_principals(bundle: Bundle, pattern: str, principals: list[str]) -> None:
+    assert list(questions.principals_named(bundle.people, pattern)) == principals
+
+
+def test_a_pattern_names_actions_of_one_access() -> None:
+    assert questions.actions_named(CATALOG, "*", Access.WRITE) == ("aiart:Erase", "cvm:Stop")
+    assert questions.actions_named(CATALOG, "aiart:*") == ("aiart:Draw", "aiart:Erase", "aiart:Look")
+    assert questions.actions_named(CATALOG, "aiart:Nothing") == ()
+
+
+def test_entries_are_grouped_by_their_answer(bundle: Bundle) -> None:
+    read = access_reader(bundle.evaluator, time=NOW)
+    actions = questions.actions_named(CATALOG, "aiart:*")
+    found = questions.grouped(questions.entries(read, [ANA, BEN, CEM, BOT], actions))
+    assert [(group.principals, group.actions, group.allow.cidrs()) for group in found] == [
+        ((ANA, BEN), ("aiart:Draw", "aiart:Look"), ("10.0.0.0/8",)),
+        (
+            (ANA, BEN),
+            ("aiart:Erase",),
+            (
+                *("10.0.0.0/16", "10.2.0.0/15", "10.4.0.0/14", "10.8.0.0/13"),
+                *("10.16.0.0/12", "10.32.0.0/11", "10.64.0.0/10", "10.128.0.0/9"),
+            ),
+        ),
+        ((BOT,), actions, ("10.0.0.0/8",)),
+    ]
+
+
+def test_entries_from_some_addresses(bundle: Bundle) -> None:
+    read = access_reader(bundle.evaluator, time=NOW)
+    asked = IpSet.of(["10.1.0.0/15"])
+    found = list(questions.entries(read, [ANA, CEM], ["aiart:Erase"], addresses=asked))
+    assert [(each.principal, each.allow.cidrs()) for each in found] == [(ANA, ("10.0.0.0/16",))]
+    elsewhere = IpSet.of(["11.0.0.0/8"])
+    assert not list(questions.entries(read, [ANA], ["aiart:Erase"], addresses=elsewhere))
+
+
+def test_the_statement_behind_each_edge(bundle: Bundle) -> None:
+    (window,) = access_set(bundle.evaluator, ANA, "aiart:Erase").windows
+    found = [
+        (edge.place, edge.before.word, edge.after.word, edge.statements)
+        for edge in questions.edges_of(window.ranges)
+    ]
+    assert found == [
+        (parse_address("10.0.0.0"), "deny", "allow", ("office#0",)),
+        (parse_address("10.1.0.0"), "allow", "deny", ("office#0", "no-erase#0")),
+        (parse_address("10.2.0.0"), "deny", "allow", ("no-erase#0", "office#0")),
+        (parse_address("11.0.0.0"), "allow", "deny", ("office#0",)),
+    ]
+
+
+def test_the_normal_form_of_what_is_left_open(bundle: Bundle) -> None:
+    (window,) = access_set(bundle.evaluator, CEM, "cvm:Stop").windows
+    (only,) = window.ranges
+    (need,) = only.answer.needs
+    assert only.answer.word == "depends"
+    assert [(each.statements, [*map(str, each.conditions)]) for each in need.alternatives] == [
+        (("stop#0",), ["resource matches qcs::cvm:ap-guangzhou::instance/*"]),
+        (("stop#1",), ["qcs:mfa bool_equal true"]),
+    ]
+    assert [(each.statements, [*map(str, each.conditions)]) for each in only.answer.unless] == [
+        (("stop#2",), ["cvm:region string_equal ap-beijing"])
+    ]
+
+
+def test_an_allow_under_the_condition_of_a_deny_never_counts() -> None:
+    mfa = {"bool_equal": {"qcs:mfa": "true"}}
+    only = policy("p", allow("aiart:Draw", **mfa), deny("aiart:*", **mfa))
+    principals = {"owner": OWNER, "users": {"100201": {"policies": ["p"]}}}
+    found = make_bundle({"p": only}, principals, CATALOG)
+    (window,) = access_set(found.evaluator, ANA, "aiart:Draw").windows
+    assert [(each.answer.word, each.answer.statements) for each in window.ranges] == [("deny", ("p#1",))]
+
+
+def test_addresses_that_policies_see_as_another_one(bundle: Bundle) -> None:
+    egress = AddressMap.of({"192.168.0.0/16": "10.9.9.9", "10.3.0.0/16": "11.0.0.1"})
+    (window,) = access_set(bundle.evaluator, BOT, "aiart:Draw").windows
+    seen = Window(window.begin, window.end, questions.through(window.ranges, egress))
+    for text in ("10.2.255.255", "10.3.0.0", "10.3.255.255", "10.4.0.0", "192.168.0.0", "192.169.0.0"):
+        place = parse_address(text)
+        mapped = egress.get(place)
+        call = Call(BOT, "aiart:Draw", place if mapped is None else mapped, NOW)
+        assert (place in seen.places("allow")) is bool(bundle.decide(call)), text
+    assert (seen.ranges[0].first, seen.ranges[-1].last) == (0, LINE_END - 1)
+    assert questions.through(window.ranges, AddressMap.of({})) == window.ranges
+
+
+def test_refused_names_are_denied_everywhere(bundle: Bundle) -> None:
+    for principal, name, reason in (
+        ("uin/999", "aiart:Draw", "principal_unknown"),
+        (ANA, "aiart:Nothing", "action_unknown"),
+    ):
+        (window,) = access_set(bundle.evaluator, principal, name).windows
+        (only,) = window.ranges
+        assert isinstance(only, Range)
+        assert only.answer.decision is not None
+        assert (only.answer.word, only.answer.decision.reason) == ("deny", reason)
+
+
+def test_principals_with_the_same_policies_share_the_work(bundle: Bundle) -> None:
+    read = access_reader(bundle.evaluator)
+    assert read(ANA, "aiart:Draw").windows is read(BEN, "aiart:Draw").windows
+    assert read(ANA, "aiart:Draw").windows is read(ANA, "aiart:Look").windows
+
+
+def test_a_moment_outside_of_what_was_read(bundle: Bundle) -> None:
+    found = access_set(bundle.evaluator, ANA, "aiart:Draw")
+    assert found.at(NOW) == found.windows[0]
+    with pytest.raises(LookupError):
+        found.at(float("inf"))
