@@ -39,6 +39,7 @@ ORDER = (
     "engine",
     "lint",
     "bundle",
+    "analysis",
     "policytest",
     "settings",
     "request",
@@ -82,6 +83,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         *("rules", "resource_tags", "row", "table", "evaluator", "explain", "remediation"),
     ),
     "bundle": ("model", "load", "store"),
+    "analysis": ("answers", "access", "questions"),
     "policytest": ("cases", "run"),
     "settings": ("values", "model", "source", "load"),
     "telemetry": (
@@ -94,7 +96,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "cli": (
         *("output", "parser", "inputs", "json_position", "sarif", "reason", "logged"),
-        *("init", "serve", "principals", "check", "lint", "test", "call", "catalog", "config", "completion"),
+        *("init", "serve", "principals", "check", "access", "lint", "test", "call", "catalog"),
+        *("config", "completion"),
     ),
     "lint": (
         *(
@@ -114,6 +117,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
 # Parts that `import camguard` does not load, and why.
 NOT_LOADED = {
     "lint": "needed for an activation and by the command line; the first bundle that is loaded loads it",
+    "analysis": "answers questions about a bundle; no call needs it",
     "cli": "needed by the command line only",
 }
 
@@ -242,6 +246,7 @@ def test_nothing_is_imported_that_does_not_belong_there(path: Path) -> None:
 
 # A module without a test file of its own name -> the file that tests it, and why it has no file of its own.
 TESTED_IN = {
+    "analysis/answers": ("analysis/test_access.py", "answers are compared as parts of access sets"),
     "_version": ("test_wheel.py", "the version is a fact of the package that is built"),
     "errors": ("test_printable.py", "an error is tested with what raises it; its text is printed"),
     "fast_tuple": ("enforcement/test_guard.py", "it constructs the tuples of every request"),

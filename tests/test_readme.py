@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -117,6 +118,16 @@ def test_from_a_page_in_the_browser_to_a_working_deny(checkout: Path) -> None:
     assert "explicit_deny" in ran.stdout
     assert "aiart-settings-locked#0" in ran.stdout
     assert ran.returncode == Exit.DENY, ran.stderr
+
+
+@pytest.mark.usefixtures("checkout")
+def test_who_can_and_from_where(capsys: pytest.CaptureFixture[str]) -> None:
+    (shown,) = [block for block in blocks("console") if "camguard who-can" in block]
+    printed = ""
+    for command in re.findall(r"^\$ (camguard .*)$", shown, re.MULTILINE):
+        assert main(shlex.split(command)[1:]) == 0
+        printed += f"$ {command}\n{capsys.readouterr().out}"
+    assert printed == shown
 
 
 def test_every_verb_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:

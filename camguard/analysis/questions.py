@@ -10,9 +10,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from camguard.analysis.access import Answer, Range, Reader, Window
+from camguard.analysis.access import Range, Reader, Window
+from camguard.analysis.answers import Answer
 from camguard.catalog.labels import api_actions
 from camguard.catalog.model import Access, Catalog
 from camguard.engine.principals import Principals
@@ -20,6 +21,7 @@ from camguard.ipset import LINE_END, NO_MAP, AddressMap, IpSet
 from camguard.policy.patterns import STAR, star_match
 
 GROUP = "group/"
+Depends: TypeAlias = tuple[tuple[IpSet, Answer], ...]  # the addresses of each answer that depends on more
 
 
 class Entry(NamedTuple):
@@ -28,7 +30,7 @@ class Entry(NamedTuple):
     principal: str
     action: str
     allow: IpSet
-    depends: tuple[tuple[IpSet, Answer], ...]
+    depends: Depends
 
 
 class Edge(NamedTuple):
@@ -41,7 +43,7 @@ class Edge(NamedTuple):
 
 
 def through(ranges: Sequence[Range], egress: AddressMap) -> tuple[Range, ...]:
-    """Return the ranges as clients see them, whose addresses are mapped before policies are asked (Rule 1)."""
+    """Return the ranges as clients have them, whose addresses are mapped before a decision (Rule 1)."""
     if not egress.starts:
         return tuple(ranges)
     begins = [each.first for each in ranges]
@@ -77,7 +79,7 @@ def within(ranges: Iterable[Range], addresses: IpSet | None) -> Iterator[Range]:
                 yield Range(max(first, each.first), min(last, each.last), each.answer)
 
 
-def depending(ranges: Iterable[Range]) -> tuple[tuple[IpSet, Answer], ...]:
+def depending(ranges: Iterable[Range]) -> Depends:
     """Return the answers that depend on conditions, each with all of its addresses."""
     found: dict[Answer, list[tuple[int, int]]] = {}
     for each in ranges:
@@ -96,9 +98,9 @@ def entries(
 ) -> Iterator[Entry]:
     """Yield an entry for each principal and action that can pass from some of the addresses.
 
-    read: as `access_reader` returns it for one time. Principals and actions that share windows share the work.
+    read: as `access_reader` returns it for one time. Calls that share windows share the work.
     """
-    known: dict[int, tuple[tuple[Window, ...], IpSet, tuple[tuple[IpSet, Answer], ...]]] = {}
+    known: dict[int, tuple[tuple[Window, ...], IpSet, Depends]] = {}
     for principal in principals:
         for action in actions:
             windows = read(principal, action).windows
@@ -119,15 +121,15 @@ class Group(NamedTuple):
     principals: tuple[str, ...]
     actions: tuple[str, ...]
     allow: IpSet
-    depends: tuple[tuple[IpSet, Answer], ...]
+    depends: Depends
 
 
 def grouped(found: Iterable[Entry]) -> tuple[Group, ...]:
     """Group entries: the actions of one principal that have one answer, then principals with equal groups."""
-    of_principal: dict[tuple[str, IpSet, tuple[tuple[IpSet, Answer], ...]], list[str]] = {}
+    of_principal: dict[tuple[str, IpSet, Depends], list[str]] = {}
     for entry in found:
         of_principal.setdefault((entry.principal, entry.allow, entry.depends), []).append(entry.action)
-    together: dict[tuple[tuple[str, ...], IpSet, tuple[tuple[IpSet, Answer], ...]], list[str]] = {}
+    together: dict[tuple[tuple[str, ...], IpSet, Depends], list[str]] = {}
     for (principal, allow, depends), actions in of_principal.items():
         together.setdefault((tuple(actions), allow, depends), []).append(principal)
     return tuple(
@@ -157,7 +159,9 @@ def principals_named(people: Principals, pattern: str) -> tuple[str, ...]:
 
 def callable_actions(catalog: Catalog) -> Mapping[str, Access]:
     """Return every action that a call can name, by the label of its host (DEC-68), with its access."""
-    found = {each.entry.id: each.entry.access for row in api_actions(catalog).values() for each in row.values()}
+    found = {
+        each.entry.id: each.entry.access for row in api_actions(catalog).values() for each in row.values()
+    }
     return dict(sorted(found.items()))
 
 

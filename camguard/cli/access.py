@@ -15,7 +15,8 @@ from functools import cache
 from math import inf
 
 from camguard.analysis import questions
-from camguard.analysis.access import Answer, Window, access_reader
+from camguard.analysis.access import Window, access_reader
+from camguard.analysis.answers import Answer
 from camguard.bundle import Bundle
 from camguard.catalog import Access, nearest_actions
 from camguard.cli.check import read_time
@@ -197,12 +198,16 @@ def _conditions(answer: Document) -> Iterator[str]:
     for need in answer["allowed_if"]:
         yield f"the {need['layer']} layer allows {need['action']} if one of these holds:"
         for each in need["one_of"]:
-            by = f"  by {', '.join(each['statements'])}" if each["statements"] else ""
-            yield f"  {' and '.join(each['conditions'])}{paint(by, 'dim')}"
+            yield _alternative(each)
     if answer["unless"]:
         yield "denied if one of these holds or cannot be determined:"
         for each in answer["unless"]:
-            yield f"  {' and '.join(each['conditions'])}{paint('  by ' + ', '.join(each['statements']), 'dim')}"
+            yield _alternative(each)
+
+
+def _alternative(each: Document) -> str:
+    by = f"  by {', '.join(each['statements'])}" if each["statements"] else ""
+    return f"  {' and '.join(each['conditions'])}{paint(by, 'dim')}"
 
 
 def _places(cidrs: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import product
+from itertools import pairwise, product
 from math import inf, isfinite, nextafter
 from typing import Any, NamedTuple
 
@@ -113,7 +113,7 @@ def others(dice: Dice, world: World, call: Json, fixed: frozenset[str]) -> Itera
         yield {**call, **{name: other[name] for name in open_fields}}
 
 
-def differences(  # noqa: PLR0913, PLR0917 - the values of one comparison
+def differences(
     dice: Dice, world: World, call: Json, found: AccessSet, words: Counter[str], fixed: frozenset[str]
 ) -> Iterator[Difference]:
     """Every sampled call on which a set differs from the oracle.
@@ -144,13 +144,13 @@ def assert_it_covers_everything(found: AccessSet) -> None:
     windows = found.windows
     assert not isfinite(nextafter(windows[0].begin, -inf))
     assert windows[-1].end == inf
-    for window, after in zip(windows, windows[1:], strict=False):
+    for window, after in pairwise(windows):
         assert window.end == after.begin
         assert window.ranges != after.ranges
     for window in windows:
         ranges = window.ranges
         assert (ranges[0].first, ranges[-1].last) == (0, LINE_END - 1)
-        for each, behind in zip(ranges, ranges[1:], strict=False):
+        for each, behind in pairwise(ranges):
             assert each.last + 1 == behind.first
             assert each.answer != behind.answer
 
@@ -158,9 +158,7 @@ def assert_it_covers_everything(found: AccessSet) -> None:
 def evaluator_of(world: World) -> Evaluator:
     """The compiled policies of a bundle."""
     catalog = to_catalog(world.catalog, world.known)
-    bundle = to_bundle(
-        catalog, world.policies, world.principals, inventory=world.inventory, **world.settings
-    )
+    bundle = to_bundle(catalog, world.policies, world.principals, inventory=world.inventory, **world.settings)
     return bundle.evaluator
 
 

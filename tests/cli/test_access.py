@@ -116,7 +116,9 @@ WRONG = [
         ["from-where", "--principal", "x", "--action", "aiart:SetPayMode"], "no 'x'", id="nobody of that name"
     ),
     pytest.param(
-        ["from-where", "--principal", "alice", "--action", "aiart:*"], "no action", id="a pattern for one action"
+        ["from-where", "--principal", "alice", "--action", "aiart:*"],
+        "no action",
+        id="a pattern for one action",
     ),
     pytest.param(
         ["from-where", "--principal", "alice", "--action", "aiart:SetPayMode", "--all-times", "--time", "1"],
@@ -132,9 +134,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("argv", "message"), WRONG)
 @pytest.mark.usefixtures("folder")
-def test_a_wrong_argument_is_named(
-    argv: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_argument_is_named(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(argv) == 2
     streams = capsys.readouterr()
     assert message in streams.err

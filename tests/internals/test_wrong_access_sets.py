@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 
-from camguard.analysis import access
-from camguard.analysis.access import Alternative, Range
+from camguard.analysis import access, answers
+from camguard.analysis.access import Range
+from camguard.analysis.answers import Alternative, Answer, OpenRule
+from camguard.engine import intervals
 from camguard.engine.intervals import TimeInterval
 from camguard.engine.row import truth_under
 from camguard.engine.rules import Rule
 from camguard.policy.values import Truth
 from tests.analysis.agreement import Difference, compare
 
-right_ranges, right_intervals = access._ranges, access.intervals_of
-right_rules, right_depending = access._open_rules, access._depending
+right_ranges, right_intervals = access._ranges, intervals.intervals_of
+right_rules, right_depending = answers.open_rules, answers._depending
 
 
 def unknown_is_true(rule: Rule, mask: int) -> Truth:
@@ -47,7 +49,7 @@ def first_alternative(alternatives: Iterable[Alternative]) -> tuple[Alternative,
     return tuple(alternatives)[:1]
 
 
-def one_condition(asks: Any) -> Iterator[Any]:
+def one_condition(asks: Any) -> Iterator[OpenRule]:
     """Of several conditions of a statement the last one is forgotten."""
     for each in right_rules(asks):
         yield each._replace(conditions=each.conditions[:-1])
@@ -56,13 +58,13 @@ def one_condition(asks: Any) -> Iterator[Any]:
 def denies_forgotten(*given: Any, **more: Any) -> Any:
     """The denies that can apply are not named."""
     answer = right_depending(*given, **more)
-    return access.Answer(answer.decision, answer.statements, answer.needs)
+    return Answer(answer.decision, answer.statements, answer.needs)
 
 
 def one_layer(*given: Any, **more: Any) -> Any:
     """One layer that allows is enough."""
     answer = right_depending(*given, **more)
-    return access.Answer(answer.decision, answer.statements, answer.needs[:1], answer.unless)
+    return Answer(answer.decision, answer.statements, answer.needs[:1], answer.unless)
 
 
 # What is wrong -> the function, its replacement, and a bundle from which on the difference is found soon.
@@ -71,7 +73,7 @@ WRONG: dict[str, tuple[str, Callable[..., Any], int]] = {
     "the edges of ranges are one address too far": ("_ranges", edges_one_too_far, 1),
     "the moment of a cut belongs to the time before": ("intervals_of", moments_of_cuts_forgotten, 90),
     "the first alternative is the only one": ("_fewest", first_alternative, 180),
-    "one condition of a statement is forgotten": ("_open_rules", one_condition, 1),
+    "one condition of a statement is forgotten": ("open_rules", one_condition, 1),
     "open denies are forgotten": ("_depending", denies_forgotten, 1),
     "one layer is enough": ("_depending", one_layer, 360),
 }
@@ -81,7 +83,8 @@ WRONG: dict[str, tuple[str, Callable[..., Any], int]] = {
 def test_a_wrong_kernel_is_found(
     function: str, instead: Callable[..., Any], first: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access, function, instead)
+    module = access if hasattr(access, function) else answers
+    monkeypatch.setattr(module, function, instead)
     try:
         found = any(isinstance(each, Difference) for _, each in compare(60, seed=first))
     except AssertionError:  # the ranges or windows do not cover everything
