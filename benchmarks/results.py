@@ -32,6 +32,7 @@ PROGRAMS = (
     "relay",
     "reload",
     "memory",
+    "access",
 )
 PACKAGES = (
     "starlette", "cachetools", "prometheus-client", "uvicorn", "uvloop", "httptools", "aiohttp",
