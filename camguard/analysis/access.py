@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 from camguard.analysis.answers import Answer, Question, Word, answers_of
+from camguard.bounded_cache import BoundedCache
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.engine.evaluator import PRINCIPAL_UNKNOWN, Evaluator
@@ -21,6 +22,8 @@ from camguard.engine.row import ActionRules
 from camguard.engine.table import Table
 from camguard.ipset import LINE_END, NO_ADDRESS, IpSet
 from camguard.policy.model import Policy
+
+MOST_KEPT = 65_536  # windows that a reader keeps for calls that share them
 
 
 class Range(NamedTuple):
@@ -87,7 +90,7 @@ def access_reader(
         the tags of a given resource. time: seconds since 1970; the set then has the window of that time only.
         session: the session policy that limits the calls.
     """
-    known: dict[object, tuple[Window, ...]] = {}
+    known: BoundedCache[tuple[object, ...], tuple[Window, ...]] = BoundedCache(entries=MOST_KEPT)
 
     def read(principal: str, action: str) -> AccessSet:
         table, traits = evaluator.table(principal, session), evaluator.traits(action)
@@ -98,13 +101,14 @@ def access_reader(
             refusal = evaluator.decide(Call(principal, action, 0, 0.0))
             return AccessSet(principal, action, _everywhere(refusal))
         if isinstance(row, Decision):
-            windows = known.get(row)
+            windows = known.get((row,))
             if windows is None:
-                windows = known[row] = _everywhere(row)
+                windows = known[row,] = _everywhere(row)
             return AccessSet(principal, action, windows)
-        # What makes two actions of one row different: which tags and which access the catalog supplies.
+        # What makes two actions of one row different: which tags and which access the catalog supplies. What
+        # makes two principals of one row different: the values of variables, where a resource is given.
         tags = tuple(asked.supports_tags for asked in traits.asked)
-        own = principal if resource is not None and row.has_variables else None
+        own = principal if resource is not None and (row.has_variables or row.reads_tags) else None
         key = row, tags, own, (principal, action) if row.names_caller else None
         windows = known.get(key)
         if windows is None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
-from camguard.analysis.access import Range, Reader, Window
+from camguard.analysis.access import MOST_KEPT, Range, Reader, Window
 from camguard.analysis.answers import Answer
 from camguard.catalog.labels import api_actions
 from camguard.catalog.model import Access, Catalog
@@ -108,6 +108,8 @@ def entries(
             if found is None:
                 ranges = list(within(through(windows[0].ranges, egress), addresses))
                 allowed = ((r.first, r.last) for r in ranges if r.answer.word == "allow")
+                if len(known) >= MOST_KEPT:
+                    known.clear()
                 # The windows are kept, so that no other windows get their id.
                 found = known[id(windows)] = windows, IpSet.of_ranges(allowed), depending(ranges)
             _, allow, depends = found

@@ -163,6 +163,25 @@ def test_principals_with_the_same_policies_share_the_work(bundle: Bundle) -> Non
     assert read(ANA, "aiart:Draw").windows is read(ANA, "aiart:Look").windows
 
 
+def test_the_value_of_a_variable_is_that_of_each_principal() -> None:
+    """Two users share their policies, and the inventory settles a condition that names the caller."""
+    resource = "qcs::cvm:ap-guangzhou::instance/ins-1"
+    own = policy("own", allow("cvm:Stop", string_equal={"qcs:resource_tag/user": "${uin}"}))
+    users = {"100201": {"policies": ["own"]}, "100202": {"policies": ["own"]}}
+    tagged = catalog(
+        service("cvm", action("cvm:Stop", "qcs::cvm:${region}::instance/${id}"), tag_authorization=True)
+    )
+    found = make_bundle(
+        {"own": own},
+        {"owner": OWNER, "users": users},
+        tagged,
+        resource_tags={resource: {"user": "100202"}},
+    )
+    read = access_reader(found.evaluator, resource=resource, time=NOW)
+    answers = [read(who, "cvm:Stop").windows[0].ranges[0].answer.word for who in (ANA, BEN, ANA)]
+    assert answers == ["deny", "allow", "deny"]
+
+
 def test_a_moment_outside_of_what_was_read(bundle: Bundle) -> None:
     found = access_set(bundle.evaluator, ANA, "aiart:Draw")
     assert found.at(NOW) == found.windows[0]
