@@ -2,8 +2,8 @@
 
 Each cell is an access set at one time: every address at once. "shared": all principals share 50 sets of
 policies; "all differ": each has a set of its own. The rows that are compiled are those that decide calls.
-Times are those of the processor, because a matrix takes long enough for others to want it, too. The last ratio compares a cell with
-a plain decision on the same bundle.
+Times are those of the processor, because a matrix takes long enough for others to want it, too.
+The last ratio compares a cell with a plain decision on the same bundle.
 """
 
 from __future__ import annotations
