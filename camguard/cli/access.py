@@ -29,7 +29,6 @@ from camguard.ipset import LINE_END, AddressMap, IpSet, format_address
 from camguard.policytest.cases import find_principal
 from camguard.suggest import few, meant, nearest
 
-SCHEMA = 1
 _EVERYWHERE = IpSet.of_ranges([(0, LINE_END - 1)])
 _FIRST_PRINCIPALS, _FIRST_ACTIONS = 6, 4  # of a group that text lists; JSON lists all
 _LETTERS = {"allow": "A", "some": "s", "depends": "?", "deny": "."}
@@ -103,7 +102,6 @@ def run_from_where(args: argparse.Namespace) -> Exit:
     found = access_reader(bundle.evaluator, resource=args.resource, time=moment)(principal, args.action)
     windows = [describe_window(window, inputs.egress) for window in found.windows]
     document: dict[str, object] = {
-        "schema": SCHEMA,
         "principal": principal,
         "name": bundle.people.names[principal],
         "action": args.action,
@@ -242,7 +240,7 @@ def _run_entries(args: argparse.Namespace, nothing: str) -> Exit:
         return _no_action(bundle, args.action, args.access)
     moment = time.time() if args.time is None else args.time
     found = _entries(args, bundle, inputs, principals, actions, moment)
-    document: dict[str, object] = {"schema": SCHEMA, "time": moment, "resource": args.resource}
+    document: dict[str, object] = {"time": moment, "resource": args.resource}
     document |= {"ip": list(args.ip.cidrs()) if args.ip else None, "revision": bundle.revision}
     if args.matrix:
         words = {(each.principal, each.action): _word(each, args.ip or _EVERYWHERE) for each in found}

@@ -27,6 +27,18 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "camguard check --principal alice --action aiart:TextToImage --ip 10.1.2.3",
             "camguard check --principal role/render-farm --action aiart:SubmitDrawPortraitJob --explain",
         ),
+        "camguard from-where": (
+            "camguard from-where --principal alice --action aiart:TextToImage",
+            "camguard from-where --principal alice --action aiart:TextToImage --all-times --format json",
+        ),
+        "camguard who-can": (
+            "camguard who-can --action aiart:SetPayMode",
+            "camguard who-can --action 'aiart:*' --access write --ip 198.51.100.0/24",
+        ),
+        "camguard what-can": (
+            "camguard what-can --principal group/artists --access write",
+            "camguard what-can --principal '*' --matrix --format csv",
+        ),
         "camguard reason": ("camguard reason no_allow", "camguard reason"),
         "camguard rule": ("camguard rule CG201", "camguard rule --format json"),
         "camguard lint": (

@@ -99,6 +99,9 @@ CALL = ("--key", "uin/100000000101", "--action", "aiart:TextToImage", "--url")
 DOCUMENTS = {
     "camguard serve": ("--check",),
     "camguard check": ("--principal", "alice", "--action", "aiart:TextToImage", "--explain"),
+    "camguard from-where": ("--principal", "alice", "--action", "aiart:TextToImage"),
+    "camguard who-can": ("--action", "aiart:SetPayMode"),
+    "camguard what-can": ("--principal", "alice"),
     "camguard reason": ("no_allow",),
     "camguard rule": ("CG201",),
     "camguard lint": (),
