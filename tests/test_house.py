@@ -83,7 +83,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         *("rules", "resource_tags", "row", "table", "evaluator", "explain", "remediation"),
     ),
     "bundle": ("model", "load", "store"),
-    "analysis": ("answers", "access", "questions"),
+    "analysis": ("answers", "alike", "access", "questions"),
     "policytest": ("cases", "run"),
     "settings": ("values", "model", "source", "load"),
     "telemetry": (

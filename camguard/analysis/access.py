@@ -3,16 +3,17 @@
 Rule 1: an access set is read off the table and the rows that decide calls, so that the two cannot disagree.
 Rule 2: it is for calls that have an address, a time and one resource. A call without address or time can be
         refused where the set allows it, because a condition on the missing value is unknown.
-Rule 3: principals with the same `Layers` share the work, and so do actions that share a row.
+Rule 3: principals with the same `Layers` share the work, and so do actions that share a row. Only the first
+        one of the actions that a table cannot tell apart (`camguard.analysis.alike`) gets a row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
-from camguard.analysis.answers import Answer, Question, Word, answers_of
+from camguard.analysis.alike import alike_in
+from camguard.analysis.answers import Answer, Question, Word, answers_of, named_as_called
 from camguard.bounded_cache import BoundedCache
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
@@ -24,6 +25,7 @@ from camguard.ipset import LINE_END, NO_ADDRESS, IpSet
 from camguard.policy.model import Policy
 
 MOST_KEPT = 65_536  # windows that a reader keeps for calls that share them
+_PRINCIPALS = 64  # that a reader keeps windows of; questions go from principal to principal
 
 
 class Range(NamedTuple):
@@ -91,32 +93,57 @@ def access_reader(
         session: the session policy that limits the calls.
     """
     known: BoundedCache[tuple[object, ...], tuple[Window, ...]] = BoundedCache(entries=MOST_KEPT)
+    first_of = alike_in(evaluator)
+
+    def begin(principal: str) -> _Reading:
+        table = evaluator.table(principal, session)
+        return _Reading(table, {} if table is None else first_of(table), {})
+
+    readings = BoundedCache(begin, entries=_PRINCIPALS)
 
     def read(principal: str, action: str) -> AccessSet:
-        table, traits = evaluator.table(principal, session), evaluator.traits(action)
-        if table is None:
-            return AccessSet(principal, action, _everywhere(PRINCIPAL_UNKNOWN))
-        row = table.row(action)
-        if row is None or traits is None:
-            refusal = evaluator.decide(Call(principal, action, 0, 0.0))
-            return AccessSet(principal, action, _everywhere(refusal))
-        if isinstance(row, Decision):
-            windows = known.get((row,))
-            if windows is None:
-                windows = known[row,] = _everywhere(row)
-            return AccessSet(principal, action, windows)
-        # What makes two actions of one row different: which tags and which access the catalog supplies. What
-        # makes two principals of one row different: the values of variables, where a resource is given.
-        tags = tuple(asked.supports_tags for asked in traits.asked)
-        own = principal if resource is not None and (row.has_variables or row.reads_tags) else None
-        key = row, tags, own, (principal, action) if row.names_caller else None
-        windows = known.get(key)
+        reading = readings[principal]
+        first = reading.first_of.get(action, action)
+        windows = reading.windows.get(first)
         if windows is None:
-            asks = Question(evaluator, row, traits, principal, resource)
-            windows = known[key] = _windows(table, row, time, answers_of(asks))
+            windows = reading.windows[first] = windows_of(reading.table, principal, first)
         return AccessSet(principal, action, windows)
 
+    def windows_of(table: Table | None, principal: str, action: str) -> tuple[Window, ...]:
+        if table is None:
+            return _everywhere(PRINCIPAL_UNKNOWN)
+        row, traits = table.row(action), evaluator.traits(action)
+        if row is None or traits is None:
+            return _everywhere(evaluator.decide(Call(principal, action, 0, 0.0)))
+        # What makes two actions of one row different: which tags and which access the catalog supplies, and
+        # other names that policies are asked for. What makes two principals of one row different: the values
+        # of variables, where a resource is given.
+        key: tuple[object, ...] = (row,)
+        if not isinstance(row, Decision):
+            tags = tuple(asked.supports_tags for asked in traits.asked)
+            names = None if named_as_called(traits) else action
+            own = principal if resource is not None and (row.has_variables or row.reads_tags) else None
+            key = row, tags, names, own, (principal, action) if row.names_caller else None
+        windows = known.get(key)
+        if windows is None:
+            windows = known[key] = (
+                _everywhere(row)
+                if isinstance(row, Decision)
+                else _windows(
+                    table, row, time, answers_of(Question(evaluator, row, traits, principal, resource))
+                )
+            )
+        return windows
+
     return read
+
+
+class _Reading(NamedTuple):
+    """What a reader keeps of one principal. first_of: as `alike_in` returns it. windows: by first action."""
+
+    table: Table | None
+    first_of: Mapping[str, str]
+    windows: dict[str, tuple[Window, ...]]
 
 
 def _everywhere(decision: Decision) -> tuple[Window, ...]:
@@ -151,13 +178,14 @@ def _windows(
 
 def _ranges(table: Table, used: int, time_mask: int, answer_of: Callable[[int], Answer]) -> Iterator[Range]:
     """Yield the ranges of an interval of time; neighbouring ranges have different answers."""
-    starts = (0, *table.bounds, LINE_END)
-    first, current = 0, None
-    for (begin, end), mask in zip(pairwise(starts), table.masks, strict=True):
-        if begin == end or NO_ADDRESS[0] <= begin < end <= NO_ADDRESS[1]:
-            continue  # no address lies there, so the range before continues
-        answer = answer_of((mask | time_mask) & used)
-        if current is not None and answer != current:
+    first, current, previous = 0, None, None
+    for begin, end, mask in zip((0, *table.bounds), (*table.bounds, LINE_END), table.masks, strict=True):
+        bits = (mask | time_mask) & used
+        if bits == previous or begin == end or NO_ADDRESS[0] <= begin < end <= NO_ADDRESS[1]:
+            continue  # nothing changes, or no address lies there: the range before continues
+        previous = bits
+        answer = answer_of(bits)
+        if current is not None and answer is not current and answer != current:
             yield Range(first, begin - 1, current)
             first = begin
         current = answer

@@ -69,11 +69,11 @@ class Alternative:
 class Need:
     """A layer that must allow, and does where all conditions of one of the alternatives are true.
 
-    action: the name that the policies of the layer are asked for (DEC-68).
+    action: the name that the policies of the layer are asked for, where it is not that of the call (DEC-68).
     """
 
     layer: str
-    action: str
+    action: str | None
     alternatives: tuple[Alternative, ...]
 
 
@@ -127,6 +127,11 @@ class Question(NamedTuple):
         """Return the name that the policies of a layer are asked for."""
         names = self.traits.asked
         return names[layer // (len(self.row.layers) // len(names))]
+
+
+def named_as_called(traits: ActionTraits) -> bool:
+    """Return whether policies are asked for the name that a call has, and for no other one (DEC-68)."""
+    return traits.label is None and not traits.further
 
 
 class OpenRule(NamedTuple):
@@ -281,7 +286,8 @@ def _depending(asks: Question, held: Sequence[OpenRule], *, owner_open: bool, ow
             names = tuple(dict.fromkeys(name for deny in unless for name in deny.statements))
             denied = Decision(Reason.EXPLICIT_DENY, names, asks.row.layers[denies[0].rule.layer].name)
             return Answer(denied, names)
-        needs.append(Need(layer.name, asks.asked(at).entry.id, alternatives))
+        name = None if named_as_called(asks.traits) else asks.asked(at).entry.id
+        needs.append(Need(layer.name, name, alternatives))
     named = (*certain, *(name for need in needs for each in need.alternatives for name in each.statements))
     names = tuple(dict.fromkeys((*named, *(name for deny in unless for name in deny.statements))))
     return Answer(None, names, tuple(dict.fromkeys(needs)), unless)

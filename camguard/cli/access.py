@@ -194,7 +194,7 @@ def _render_answers(answers: Document, indent: str) -> Iterator[str]:
 
 def _conditions(answer: Document) -> Iterator[str]:
     for need in answer["allowed_if"]:
-        yield f"the {need['layer']} layer allows {need['action']} if one of these holds:"
+        yield f"the {need['layer']} layer allows {need['action'] or 'the action'} if one of these holds:"
         for each in need["one_of"]:
             yield _alternative(each)
     if answer["unless"]:

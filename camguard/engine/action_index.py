@@ -118,7 +118,10 @@ class ActionIndex:
 
 
 class StatementIndex:
-    """Which actions the statements of some policies name, determined when a bundle is loaded."""
+    """Which actions the statements of some policies name, determined when a bundle is loaded.
+
+    places: the place of each action of the catalog in the sets of `named`.
+    """
 
     def __init__(self, index: ActionIndex, policies: Iterable[Policy]) -> None:
         self.named: Mapping[Statement, NamedActions] = {
@@ -126,7 +129,7 @@ class StatementIndex:
             for policy in policies
             for statement in policy.statements
         }
-        self._places = index.places
+        self.places = index.places
 
     def truth(self, statement: Statement, action: Action) -> Truth:
         """Tell whether a statement names an action.
@@ -134,7 +137,7 @@ class StatementIndex:
         A statement of a session policy, and an action that the catalog lacks, are compared anew.
         """
         named = self.named.get(statement)
-        place = self._places.get(action.id)
+        place = self.places.get(action.id)
         if named is None or place is None:
             return any_of(
                 action_match(p, statement.effect, action.service, action.name) for p in statement.actions

@@ -59,7 +59,7 @@ class Evaluator:
         self._principals = principals
         self.owner = owner
         self.inventory = inventory
-        self._statements = StatementIndex(index, (*policies.values(), SECOND_FACTOR))
+        self.statements = StatementIndex(index, (*policies.values(), SECOND_FACTOR))
         self._tables: LRUCache[object, Table] = LRUCache(size)
         self._lock = Lock()
         self._recent: BoundedCache[str, Table] = BoundedCache(entries=max(size, MAX_RECENT))
@@ -156,7 +156,7 @@ class Evaluator:
 
     def _table(self, layers: Iterable[Layer]) -> Table:
         listed = self.inventory is not None
-        return Table(layers, self.traits, self.catalog, self._statements, listed_tags=listed)
+        return Table(layers, self.traits, self.catalog, self.statements, listed_tags=listed)
 
     def _judge(self, table: Table, call: Call, row: ActionRules | None = None) -> Decision:
         """Evaluate rule by rule. row: the row that the table keeps; a new one is compiled without it."""

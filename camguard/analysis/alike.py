@@ -1,0 +1,70 @@
+"""Actions that one table cannot tell apart, so that one row answers for all of them.
+
+Theory of operation. What a table says of an action depends on which statements name the action, and on what
+the catalog says of it. A company has hundreds of actions and a principal has a few dozen statements, so most
+actions are named by exactly the same statements. All actions are grouped once by their facts in the catalog;
+each table then splits these groups by the actions that each of its statements names.
+
+Rule 1: two actions of one group get the same rules from every table. A test compiles the rows of all actions.
+Rule 2: an action is alone where its own name matters beyond the statements that name it: another name is
+        asked for it (DEC-68), or nothing but its name is known (DEC-67).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+
+from camguard.bounded_cache import BoundedCache
+from camguard.catalog.model import Granularity
+from camguard.engine.attributes import ActionTraits, read_only_values
+from camguard.engine.evaluator import Evaluator
+from camguard.engine.table import Table
+
+_TABLES = 256  # whose groups are kept; questions go from principal to principal
+
+
+def alike_in(evaluator: Evaluator) -> Callable[[Table], Mapping[str, str]]:
+    """Return a function from a table to the first action of the group of each action that is not alone."""
+    places = evaluator.statements.places
+    ids = list(places)
+    by_facts: dict[Hashable, int] = {}
+    for action, place in places.items():
+        traits = evaluator.traits(action)
+        if traits is not None and not _stands_alone(traits):
+            facts = _facts(traits)
+            by_facts[facts] = by_facts.get(facts, 0) | 1 << place
+    groups = tuple(by_facts.values())
+
+    def split(table: Table) -> Mapping[str, str]:
+        named = {evaluator.statements.named.get(each) for layer in table.layers for each in layer.statements}
+        if None in named:
+            return {}  # a session policy, whose statements nobody has looked up
+        found = list(groups)
+        for mask in {mask for each in named if each is not None for mask in each}:
+            split = (part for group in found for part in (group & mask, group & ~mask))
+            found = [part for part in split if part]
+        first_of: dict[str, str] = {}
+        for group in found:
+            first = None
+            while group:
+                lowest = group & -group
+                action = ids[lowest.bit_length() - 1]
+                first = first or action
+                first_of[action] = first
+                group ^= lowest  # noqa: PLW2901 - taken from the group, one by one
+        return first_of
+
+    return BoundedCache(split, entries=_TABLES, size=lambda _: 0).__getitem__
+
+
+def _stands_alone(traits: ActionTraits) -> bool:
+    renamed = traits.label is not None or bool(traits.further)
+    return renamed or traits.entry.granularity is Granularity.UNKNOWN
+
+
+def _facts(traits: ActionTraits) -> Hashable:
+    entry = traits.entry
+    return (
+        *(entry.service, entry.granularity, bool(entry.resources), entry.match),
+        *(traits.supports_ip, traits.supports_tags, read_only_values(entry)),
+    )
