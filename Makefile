@@ -8,6 +8,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 
 .PHONY: run test check coverage heavy mutation bench clean
 
+# Decisions go to a file, so that `camguard check --id` finds them and the terminal shows what the gateway reports.
+run: export CAMGUARD_DECISION_LOG__PATH ?= $(CURDIR)/decisions.log
 run: $(VENV)/installed-run config/keys.json
 	$(VENV)/bin/camguard serve --config config/camguard.toml
 

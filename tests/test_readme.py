@@ -1,40 +1,33 @@
-"""What the README shows is true of this checkout."""
+"""What the README shows is true of this checkout: every fenced block is run, or compared with what is."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import shlex
 import subprocess
-import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from camguard.catalog import Access, Action, Granularity
+from camguard.authn.credentials import parse_keys
+from camguard.catalog.known_services import read_known_services
 from camguard.cli import main
+from camguard.engine.principals import Principals, read_principals
 from camguard.exit_codes import Exit
-from tests.catalog_import import shapes
+from camguard.telemetry.log_line import KEYS
+from tests.readme import FENCES, README, TEXT, USED_BY, block, with_tables
 from tests.test_middleware import alive
 
-README = Path(__file__).resolve().parents[1] / "README.md"
 CALL = {
     "content-type": "application/json",
     "x-tc-action": "TextToImage",
     "x-tc-version": "2022-12-29",
     "x-camguard-principal": "uin/100000000101",
 }
-
-
-def blocks(language: str) -> list[str]:
-    """Return the fenced code of one language."""
-    text = README.read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -54,7 +47,7 @@ def run(code: str) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("checkout")
 def test_the_application(capsys: pytest.CaptureFixture[str]) -> None:
-    app = run(next(code for code in blocks("python") if "Starlette(" in code))["app"]
+    app = run(block("python", "Starlette("))["app"]
 
     async def ask(address: str) -> dict[str, Any]:
         transport = httpx.ASGITransport(app)
@@ -77,19 +70,17 @@ def test_the_application(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("checkout")
 def test_asking_in_python(capsys: pytest.CaptureFixture[str]) -> None:
-    run(next(code for code in blocks("python") if "load_bundle" in code))
+    run(block("python", "load_bundle"))
     assert capsys.readouterr().out.splitlines()[-1] == "allowed ('aiart-create#0',)"
 
 
 def test_the_policy_test(checkout: Path) -> None:
-    (test,) = (block for block in blocks("toml") if "[[test]]" in block)
-    (checkout / "mine.toml").write_text(test)
+    (checkout / "mine.toml").write_text(block("toml", "[[test]]"))
     assert main(["test", "mine.toml"]) == 0
 
 
 def test_the_acceptance(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (accepting,) = (block for block in blocks("toml") if "[[accept]]" in block)
-    accepting = re.sub(r"(?<=expires = )[0-9-]+", "9999-12-31", accepting)
+    accepting = re.sub(r"(?<=expires = )[0-9-]+", "9999-12-31", block("toml", "[[accept]]"))
     (checkout / "config/bundle/lint.toml").write_text(accepting)
     assert main(["lint", "--select", "CG5,CG7"]) == 0
     assert "1 accepted" in capsys.readouterr().out
@@ -101,23 +92,7 @@ def test_the_finding(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None
     (checkout / "config/bundle/policies/lock.json").write_text(lock)
     assert main(["lint", "--fail-on", "error"]) == 5
     printed = capsys.readouterr().out.replace("config/", "")
-    assert next(block for block in blocks("text") if "[CG201]" in block) in printed
-
-
-def test_from_a_page_in_the_browser_to_a_working_deny(checkout: Path) -> None:
-    (commands,) = [block for block in blocks("sh") if "lighthouse.html" in block]
-    row = Action(
-        "lighthouse", "TerminateInstances", Access.WRITE, Granularity.OPERATION, ("*",), ip_restriction=True
-    )
-    page = shapes.html(replace(shapes.TOYS, name="lighthouse", actions={row.name: row}))
-    (checkout / "lighthouse.html").write_text(page, encoding="utf-8")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    bash = ["/bin/bash", "-ec", commands]
-    ran = subprocess.run(bash, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
-    assert "config/catalog/lighthouse.json (new)" in ran.stdout
-    assert "explicit_deny" in ran.stdout
-    assert "aiart-settings-locked#0" in ran.stdout
-    assert ran.returncode == Exit.DENY, ran.stderr
+    assert block("text", "[CG201]") in printed
 
 
 @pytest.mark.usefixtures("checkout")
@@ -133,6 +108,75 @@ def test_who_can_and_from_where(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_verb_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     verbs = re.findall(r"^    ([a-z][\w-]*)(?: |$)", capsys.readouterr().out, re.MULTILINE)
-    text = README.read_text(encoding="utf-8")
     assert {"check", "principals", "completion"} <= {*verbs}
-    assert [verb for verb in verbs if f"| `camguard {verb}" not in text] == []
+    assert [verb for verb in verbs if f"| `camguard {verb}" not in TEXT] == []
+
+
+# --- every block ----------------------------------------------------------------------------------------
+
+
+def test_every_block_is_used_by_a_test() -> None:
+    assert len(FENCES) * 2 == len(re.findall("^```", TEXT, re.MULTILINE))
+    users = {code: [part for part in USED_BY if part in code] for _, code in FENCES}
+    assert {code: parts for code, parts in users.items() if len(parts) != 1} == {}
+    assert sorted(part for parts in users.values() for part in parts) == sorted(USED_BY)
+    for user in filter(None, USED_BY.values()):
+        file, _, name = user.partition("::")
+        assert f"def {name}(" in (README.parent / "tests" / file).read_text(encoding="utf-8"), user
+
+
+def test_every_link_into_the_page_has_its_heading() -> None:
+    headings = re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
+    assert [each for each in re.findall(r"\]\(#([\w-]+)\)", TEXT) if each not in anchors] == []
+    files = re.findall(r"\]\(([\w./-]+)\)", TEXT)
+    assert [name for name in files if not (README.parent / name).exists()] == []
+
+
+def test_the_two_commands() -> None:
+    for target in re.findall(r"^make (\w+)", block("sh", "make run"), re.MULTILINE):
+        make = ["make", "--dry-run", "--directory", str(README.parent), target]
+        subprocess.run(make, check=True, capture_output=True)
+
+
+# --- the reference --------------------------------------------------------------------------------------
+
+
+def test_the_tables_are_those_of_the_code() -> None:
+    assert with_tables(TEXT) == TEXT, "write them: python -m tests.readme"
+
+
+def section(heading: str) -> str:
+    start = TEXT.index(f"\n{heading}\n")
+    return TEXT[start : TEXT.index("\n#", start + 1)]
+
+
+def test_the_exit_codes() -> None:
+    codes = re.findall(r"^\| (\d+) \|", section("### Command line"), re.MULTILINE)
+    assert [int(code) for code in codes] == [*map(int, Exit), 130]
+
+
+def test_the_keys_of_the_decision_log() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", section("### The decision log"), re.MULTILINE)
+    assert sorted(re.findall("`(\\w+)`", " ".join(rows))) == sorted(KEYS)
+
+
+def test_the_files(checkout: Path) -> None:
+    for line in block("text", "camguard.toml              settings").splitlines()[1:]:
+        name, about = line.split(maxsplit=1)
+        found = [*(checkout / "config").glob(re.sub("<.*?>", "*", name))]
+        assert found or about.startswith("optional: "), name
+
+
+def test_the_file_of_principals() -> None:
+    people = read_principals(json.loads(block("json", '"groups": {"artists"')), "principals.json")
+    assert isinstance(people, Principals), people
+
+
+def test_the_file_of_keys() -> None:
+    ring = parse_keys(block("json", '"session_policy"').encode(), "keys.json")
+    assert [len(ring.owned_by(name)) for name in ("uin/100000000101", "role/render-farm")] == [1, 1]
+
+
+def test_the_known_services() -> None:
+    read_known_services(block("json", '"toybox"').encode(), "services.json")

@@ -18,6 +18,8 @@ from zipfile import ZipFile
 
 import pytest
 
+from tests.readme import block
+
 pytestmark = pytest.mark.heavy
 
 ALICE = ("--principal", "alice", "--action", "aiart:TextToImage")
@@ -34,29 +36,32 @@ def output(argv: Sequence[str | Path], environ: Mapping[str, str] | None = None,
 
 
 @pytest.fixture(scope="module")
-def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel from a copy that also holds real keys, as a checkout after `make run` does."""
+def source(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the repository that also holds keys, as a checkout after `make run` does."""
     copy = tmp_path_factory.mktemp("source") / "camguard"
     unwanted = shutil.ignore_patterns(".*", "__pycache__", "tests", "benchmarks", "keys.json")
     shutil.copytree(repository, copy, ignore=unwanted)
     shutil.copytree(repository / "config/bundle/tests", copy / "config/bundle/tests")
     (copy / "config/keys.json").write_text("{}")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel from the copy."""
     out = tmp_path_factory.mktemp("wheel")
-    output([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", out, copy])
+    output([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", out, source])
     (built,) = out.glob("*.whl")
     return built
 
 
-def installed(wheel: Path, folder: Path, extra: str = "") -> Path:
-    """Return the bin folder of a new environment with nothing but the wheel and what it asks for."""
-    venv.create(folder, with_pip=True)
-    output([folder / "bin/python", "-m", "pip", "install", "--quiet", f"{wheel}{extra}"])
-    return folder / "bin"
-
-
 @pytest.fixture(scope="module")
 def plain(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return installed(wheel, tmp_path_factory.mktemp("plain"))
+    """Return the bin folder of a new environment with nothing but the wheel and what it asks for."""
+    folder = tmp_path_factory.mktemp("plain")
+    venv.create(folder, with_pip=True)
+    output([folder / "bin/python", "-m", "pip", "install", "--quiet", wheel])
+    return folder / "bin"
 
 
 def test_no_key_is_packed(wheel: Path) -> None:
@@ -114,19 +119,24 @@ def test_serve_without_its_extra_says_what_to_install(plain: Path, tmp_path: Pat
     assert "Traceback" not in done.stderr
 
 
-def test_serve_answers(wheel: Path, tmp_path: Path, free_ports: tuple[int, int]) -> None:
-    programs = installed(wheel, tmp_path / "venv", "[serve]")
-    folder = tmp_path / "camguard"
-    output([programs / "camguard", "init", folder])
-    listen, admin = free_ports
+def test_the_commands_of_the_readme_build_install_and_serve(
+    source: Path, tmp_path: Path, free_ports: tuple[int, int]
+) -> None:
+    venv.create(tmp_path / "venv", with_pip=True)
+    folder, listen, admin = tmp_path / "camguard", *free_ports
+    *commands, serve = block("sh", "pip wheel").replace("/etc/camguard", str(folder)).splitlines()
     environ = {
         **os.environ,
+        "PATH": f"{tmp_path}/venv/bin:{os.environ['PATH']}",
         "CAMGUARD_GATEWAY__LISTEN": f"127.0.0.1:{listen}",
         "CAMGUARD_GATEWAY__ADMIN": f"127.0.0.1:{admin}",
         "CAMGUARD_DECISION_LOG__PATH": str(tmp_path / "decisions.jsonl"),
     }
-    argv = [str(programs / "camguard"), "serve", "--config", str(folder / "camguard.toml")]
-    with subprocess.Popen(argv, cwd="/", env=environ) as server:
+    bash = ["/bin/bash", "-ec", "\n".join(commands)]
+    done = subprocess.run(bash, cwd=source, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "good: revision" in done.stdout
+    with subprocess.Popen(["/bin/bash", "-c", f"exec {serve}"], cwd="/", env=environ) as server:
         try:
             wait_for(f"http://127.0.0.1:{admin}/-/ready")
             assert "Error" not in ask(listen, "10.1.2.3")

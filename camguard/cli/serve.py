@@ -174,6 +174,8 @@ def greeting(
     if gateway.admin is not None and admin is not None:
         addresses.append(str(Address(gateway.admin.host, admin)))
         yield f"  admin    http://{addresses[1]}/metrics  /-/healthy  /-/ready"
+    if settings.decision_log.path not in {"", "-"}:
+        yield f"  log      {display_path(Path(settings.decision_log.path))}  (one line for each decision)"
     yield from warnings(settings)
     requests = config.parent / REQUESTS
     if bundle is None:

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.readme import block
 from tests.running import camguard
 from tests.servers.serving import Lines, ask_http1, spell
-from tests.test_readme import blocks
 
 STARTS_WITHIN = 30.0
 ENDS_WITHIN = 20.0
@@ -39,10 +39,10 @@ PORT_OPTIONS = {
     "hypercorn": ("-b", "127.0.0.1:{port}"),
     "granian": ("--port", "{port}"),
 }
-(SERVED,) = [block.splitlines() for block in blocks("sh") if "granian" in block]
-(WORKERS,) = [block for block in blocks("sh") if "PROMETHEUS_MULTIPROC_DIR" in block]
-(APPLICATION,) = [block for block in blocks("python") if "admin_app" in block]
-(WRAPPED,) = [block for block in blocks("python") if "Starlette(" in block]
+SERVED = block("sh", "granian").splitlines()
+WORKERS = block("sh", "PROMETHEUS_MULTIPROC_DIR")
+APPLICATION = block("python", "admin_app")
+WRAPPED = block("python", "Starlette(")
 
 
 # uvicorn in every run, the others in CI only, because each starts a process or more.
