@@ -63,6 +63,7 @@ USED_BY: Mapping[str, str | None] = {
     "camguard.toml              settings": "test_readme.py::test_the_files",
     '"groups": {"artists"': "test_readme.py::test_the_file_of_principals",
     '"session_policy"': "test_readme.py::test_the_file_of_keys",
+    "camguard who-can": "test_readme.py::test_who_can_and_from_where",
     "[CG201]": "test_readme.py::test_the_finding",
     "[[accept]]": "test_readme.py::test_the_acceptance",
     'name = "artists create': "test_readme.py::test_the_policy_test",

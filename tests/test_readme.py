@@ -97,7 +97,7 @@ def test_the_finding(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.usefixtures("checkout")
 def test_who_can_and_from_where(capsys: pytest.CaptureFixture[str]) -> None:
-    (shown,) = [block for block in blocks("console") if "camguard who-can" in block]
+    shown = block("console", "camguard who-can")
     printed = ""
     for command in re.findall(r"^\$ (camguard .*)$", shown, re.MULTILINE):
         assert main(shlex.split(command)[1:]) == 0
