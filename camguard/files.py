@@ -32,6 +32,8 @@ _KINDS: Final = (
     (stat.S_ISBLK, "a device"),
 )
 
+_FORBIDDEN: Final = stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO  # of a file of secrets, whoever owns it
+
 Judge = Callable[[os.stat_result], None]
 
 
@@ -55,6 +57,20 @@ def read_file(path: str | os.PathLike[str], most: int, judge: Judge | None = Non
         return _content(path, descriptor, facts.st_size)
     finally:
         os.close(descriptor)
+
+
+def wrong_rights(facts: os.stat_result, path: Path) -> Iterator[str]:
+    """Yield what is wrong with owner and mode of a file that holds secrets, each with its cure (T129)."""
+    user, mode = os.geteuid(), stat.S_IMODE(facts.st_mode)
+    if facts.st_uid not in (0, user):
+        owner = f"belongs to user {facts.st_uid}, neither the user of this process nor root"
+        yield f"{owner}; run: chown {user} {path}"
+    if mode & _FORBIDDEN:
+        yield f"other users may read or change this file (mode {mode:04o}); run: chmod 600 {path}"
+    groups = (os.getegid(), *os.getgroups())
+    if mode & stat.S_IRGRP and facts.st_uid != user and facts.st_gid not in groups:
+        group = f"group {facts.st_gid} may read this file, and this process is not in that group"
+        yield f"{group}; run: chgrp {os.getegid()} {path}"
 
 
 def display_path(path: Path) -> str:

@@ -82,8 +82,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
         *("call", "decision", "attributes", "action_index", "layers", "principals", "intervals"),
         *("rules", "resource_tags", "row", "table", "evaluator", "explain", "remediation"),
     ),
-    "bundle": ("model", "load", "store"),
     "analysis": ("answers", "alike", "access", "questions"),
+    "bundle": ("signature", "ustar", "archive", "model", "load", "store"),
     "policytest": ("cases", "run"),
     "settings": ("values", "model", "source", "load"),
     "telemetry": (
@@ -96,7 +96,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "cli": (
         *("output", "parser", "inputs", "json_position", "sarif", "reason", "logged"),
-        *("init", "serve", "principals", "check", "access", "lint", "test", "call", "catalog"),
+        *("init", "serve", "principals", "check", "access", "lint", "test", "call", "bundle", "catalog"),
         *("config", "completion"),
     ),
     "lint": (
@@ -132,6 +132,7 @@ RESERVED: dict[str, tuple[tuple[str, ...], str]] = {
     "httptools": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
     "aiohttp": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
     "yarl": (("gateway",), "comes with aiohttp, whose client takes its addresses so"),
+    "cryptography": (("bundle",), "belongs to the extra `ed25519`; every other key works without it"),
     "shtab": (("cli",), "belongs to the extra `completion`; every other verb runs without it"),
     "prometheus_client": (
         ("telemetry", "wiring", "middleware"),
@@ -255,6 +256,7 @@ TESTED_IN = {
         "lint/test_check_condition_keys.py",
         "keys here, contradictions in a file of their own",
     ),
+    "bundle/ustar": ("bundle/test_archive.py", "the container is tested with the archives in it"),
     "bundle/model": ("bundle/test_load.py", "a bundle is what loading returns"),
     "catalog/model": ("catalog/test_files.py", "a catalog is what reading its files returns"),
     "catalog_import/lines": (

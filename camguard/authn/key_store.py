@@ -9,10 +9,8 @@ Rule 2: a file that cannot be read or parsed changes no key. A file with the wro
 
 from __future__ import annotations
 
-import os
-import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from math import inf
 from pathlib import Path
@@ -20,10 +18,9 @@ from typing import Any, Literal, NamedTuple
 
 from camguard.authn.credentials import KeyRing, parse_keys
 from camguard.errors import Problem, SettingsError
-from camguard.files import read_file
+from camguard.files import read_file, wrong_rights
 
 _FILE_BYTES = 16 << 20
-_FORBIDDEN = stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO  # of any file of keys, whichever user owns it
 
 
 class KeysFile(NamedTuple):
@@ -40,25 +37,11 @@ def _read(path: Path) -> KeysFile:
     """
     found: list[str] = []
     try:
-        content = read_file(path, _FILE_BYTES, lambda facts: found.extend(_wrong_rights(facts, path)))
+        content = read_file(path, _FILE_BYTES, lambda facts: found.extend(wrong_rights(facts, path)))
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
         raise SettingsError(Problem(str(path), "KeysError", message)) from None
     return KeysFile(content, Problem(str(path), "KeysError", found[0]) if found else None)
-
-
-def _wrong_rights(facts: os.stat_result, path: Path) -> Iterator[str]:
-    """Yield what is wrong with owner and mode of a file, each with its cure (T129)."""
-    user, mode = os.geteuid(), stat.S_IMODE(facts.st_mode)
-    if facts.st_uid not in (0, user):
-        owner = f"belongs to user {facts.st_uid}, neither the user of this process nor root"
-        yield f"{owner}; run: chown {user} {path}"
-    if mode & _FORBIDDEN:
-        yield f"other users may read or change this file (mode {mode:04o}); run: chmod 600 {path}"
-    groups = (os.getegid(), *os.getgroups())
-    if mode & stat.S_IRGRP and facts.st_uid != user and facts.st_gid not in groups:
-        group = f"group {facts.st_gid} may read this file, and this process is not in that group"
-        yield f"{group}; run: chgrp {os.getegid()} {path}"
 
 
 def load_keys(path: Path) -> KeyRing:

@@ -13,7 +13,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -37,22 +37,33 @@ from camguard.strict_json import read_json
 
 PRINCIPALS = "principals.json"
 POLICIES = "policies"
+TESTS = "tests"  # optional
 ACCEPTANCES = "lint.toml"  # optional
 RESOURCE_TAGS = "resource_tags.json"  # optional (DEC-66)
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The bytes of a bundle and of its catalog, sorted by path, and the digest that names them all."""
+    """The bytes of a bundle and of its catalog, sorted by path, and the digest that names them all.
+
+    tests: the files below `tests/`, where they must pass before an activation. The digest leaves them out.
+    """
 
     files: Mapping[str, bytes]
     catalog: Mapping[str, bytes]
     digest: str
+    tests: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """A digest that changes with everything that an activation depends on."""
+        return self.digest if not self.tests else _digest(self.tests, self.digest.encode())
 
 
-def read_content(folder: Path, catalog: Path) -> Content:
+def read_content(folder: Path, catalog: Path, *, tests: bool = False) -> Content:
     """Read a bundle folder and a catalog once.
 
+    tests: whether the policy tests of the bundle are read, too.
     Raises BundleError when it is no such folder or cannot be read, CatalogError likewise.
     """
     files: dict[str, bytes] = {}
@@ -75,21 +86,66 @@ def read_content(folder: Path, catalog: Path) -> Content:
             problems.append(Problem(name, "BundleError", f"cannot be read: {read.strerror}"))
         else:
             files[name] = read
-    if PRINCIPALS not in files and not problems:
-        problems.append(Problem(str(folder), "BundleError", f"there is no {PRINCIPALS} in this folder"))
-    # An empty folder is a mistake, not a policy that denies everything (T108).
-    if not files.keys() - {PRINCIPALS, RESOURCE_TAGS, ACCEPTANCES} and not problems:
-        problems.append(Problem(str(folder / POLICIES), "BundleError", "holds no policy (<id>.json)"))
+    problems += () if problems else _incomplete(files, folder)
     if problems:
         raise BundleError(*problems)
-    listed = read_catalog(catalog)
-    digest = hashlib.sha256()
-    named = {**files, **{f"catalog/{Path(name).name}": raw for name, raw in listed.items()}}
+    return content_of(files, read_catalog(catalog), read_tests(folder) if tests else {})
+
+
+def content_of(
+    files: Mapping[str, bytes],
+    catalog: Mapping[str, bytes],
+    tests: Mapping[str, bytes] = MappingProxyType({}),
+) -> Content:
+    """Return the content of a bundle whose files were read, in a folder or in an archive.
+
+    files, tests: by path inside of the bundle. catalog: what `read_catalog` returned.
+    """
+    first = (PRINCIPALS, RESOURCE_TAGS, ACCEPTANCES)
+    order = (*(path for path in first if path in files), *sorted(files.keys() - {*first}))
+    ordered = {path: files[path] for path in order}
+    named = {**ordered, **{f"catalog/{Path(name).name}": raw for name, raw in catalog.items()}}
+    return Content(MappingProxyType(ordered), catalog, _digest(named), MappingProxyType(dict(tests)))
+
+
+def require_complete(files: Mapping[str, bytes], where: str) -> None:
+    """Raise BundleError unless files by path are those of a bundle. where: what holds the files."""
+    problems = [*_incomplete(files, Path(where))]
+    if problems:
+        raise BundleError(*problems)
+
+
+def _incomplete(files: Mapping[str, bytes], where: Path) -> Iterator[Problem]:
+    """Yield what a bundle lacks: an empty folder is a mistake, not a policy that denies everything (T108)."""
+    if PRINCIPALS not in files:
+        yield Problem(str(where), "BundleError", f"there is no {PRINCIPALS} in it")
+    elif not files.keys() - {PRINCIPALS, RESOURCE_TAGS, ACCEPTANCES}:
+        yield Problem(str(where / POLICIES), "BundleError", "holds no policy (<id>.json)")
+
+
+def _digest(named: Mapping[str, bytes], *first: bytes) -> str:
+    digest = hashlib.sha256(*first)
     for name, raw in named.items():
         for part in (os.fsencode(name), raw):  # a file's name may be no UTF-8
             digest.update(len(part).to_bytes(8))
             digest.update(part)
-    return Content(MappingProxyType(files), listed, digest.hexdigest())
+    return digest.hexdigest()
+
+
+def read_tests(folder: Path) -> dict[str, bytes]:
+    """Return the files of policy tests of a bundle folder, by path inside of it. Raises BundleError."""
+    found: dict[str, bytes] = {}
+    problems: list[Problem] = []
+    files = sorted((folder / TESTS).rglob("*.toml"))
+    for path, read in read_folder(files, lambda _: DOCUMENT_BYTES):
+        name = path.relative_to(folder).as_posix()
+        if isinstance(read, OSError):
+            problems.append(Problem(name, "BundleError", f"cannot be read: {read.strerror}"))
+        else:
+            found[name] = read
+    if problems:
+        raise BundleError(*problems)
+    return found
 
 
 def _paths(single: tuple[Path, ...], policies: list[Path]) -> Iterator[Path]:

@@ -15,6 +15,7 @@ from typing import Any
 from camguard._version import __version__
 from camguard.cli import (
     access,
+    bundle,
     call,
     catalog,
     check,
@@ -35,7 +36,7 @@ from camguard.exit_codes import Exit
 VERBS: tuple[Callable[[argparse._SubParsersAction[Any]], None], ...] = (
     *(serve.add, check.add, lint.add, test.add, reason.add, reason.add_rule, principals.add, call.add),
     access.add,
-    *(catalog.add, config.add, completion.add, init.add),
+    *(bundle.add, catalog.add, config.add, completion.add, init.add),
 )
 
 

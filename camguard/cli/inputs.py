@@ -13,7 +13,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import camguard
-from camguard.bundle import Bundle, load_bundle
+from camguard.bundle import Bundle
+from camguard.bundle.load import Content, build_bundle, read_content
 from camguard.errors import Problem, SettingsError
 from camguard.ipset import NO_MAP, AddressMap
 from camguard.settings import AttributesSettings, EnforcementSettings, Settings, load_settings
@@ -25,7 +26,7 @@ PLACES = (Path("camguard.toml"), Path("config/camguard.toml"))
 class Inputs(NamedTuple):
     """The folder of a bundle, its catalog, and the settings that change its decisions.
 
-    aliases: the setting `hosts.aliases`.
+    aliases: the setting `hosts.aliases`. verify_key_file: the setting `policy.verify_key_file`.
     """
 
     bundle: Path
@@ -35,6 +36,7 @@ class Inputs(NamedTuple):
     egress: AddressMap = NO_MAP
     attributes: AttributesSettings = AttributesSettings()
     aliases: Mapping[str, str] = MappingProxyType({})
+    verify_key_file: Path | None = None
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -97,17 +99,18 @@ def catalog_of(settings: Settings | None) -> Path:
     return settings.catalog.path if settings else sample_folder() / "catalog"
 
 
-def find_inputs(args: argparse.Namespace) -> Inputs:
+def find_inputs(args: argparse.Namespace, *, bundle: bool = True) -> Inputs:
     """Return what `--config`, `--bundle` and `--catalog` name.
 
-    A bundle that is named where no settings file exists is judged by the catalog that camguard carries.
+    bundle: whether the verb needs a folder. A bundle that is named where no settings file exists is judged by
+    the catalog that camguard carries.
     Raises SettingsError, also if the settings name a bundle that is not a folder.
     """
     config = find_config(args.config)
-    if config is None and args.bundle:
-        return Inputs(args.bundle, args.catalog or catalog_of(None), EnforcementSettings())
+    if config is None and (args.bundle or not bundle):
+        return Inputs(args.bundle or Path(), args.catalog or catalog_of(None), EnforcementSettings())
     settings = load_settings(require_config(config))
-    if not args.bundle:
+    if bundle and not args.bundle:
         require_supported(settings, "policy.source")
     return Inputs(
         args.bundle or Path(settings.policy.source),
@@ -117,14 +120,19 @@ def find_inputs(args: argparse.Namespace) -> Inputs:
         settings.client_ip.egress,
         settings.attributes,
         settings.hosts.aliases,
+        settings.policy.verify_key_file,
     )
 
 
 def read_bundle(inputs: Inputs) -> Bundle:
     """Return the bundle. Raises CatalogError or BundleError that lists every problem."""
-    return load_bundle(
-        inputs.bundle,
-        catalog=inputs.catalog,
+    return build(inputs, read_content(inputs.bundle, inputs.catalog))
+
+
+def build(inputs: Inputs, content: Content) -> Bundle:
+    """Return the bundle that a content describes. Raises CatalogError or BundleError."""
+    return build_bundle(
+        content,
         ip_support=inputs.enforcement.ip_support,
         unknown_action=inputs.enforcement.unknown_action,
         egress=inputs.egress,

@@ -55,6 +55,13 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "camguard principals ali",
             "camguard principals --kind user --policy aiart-create --format json",
         ),
+        "camguard bundle": ("camguard bundle build bundle --serial 12 --out bundle.tar.gz",),
+        "camguard bundle build": (
+            "camguard bundle build bundle --serial 12 --key-file bundle.key --out bundle.tar.gz",
+            "camguard bundle build --after bundle.tar.gz --out bundle.tar.gz",
+        ),
+        "camguard bundle inspect": ("camguard bundle inspect bundle.tar.gz",),
+        "camguard bundle verify": ("camguard bundle verify bundle.tar.gz --key-file bundle.key",),
         "camguard catalog": (
             "camguard catalog show aiart:TextToImage",
             "camguard catalog build lighthouse.html --out config/catalog",

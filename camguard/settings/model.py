@@ -59,13 +59,14 @@ class PolicySettings:
     """Where the bundle comes from, how old it may become, and what keeps it from being activated.
 
     max_age_seconds: 0 means no limit. strict: findings of severity error that lint.toml does not accept
-    refuse a bundle (DEC-55).
+    refuse a bundle (DEC-55). verify_key_file: a key that verifies the signature of archives of bundles.
     """
 
     source: str = setting("bundle", values.source)  # absolute folder, or URL
     poll_seconds: float = setting(2.0, values.seconds(0.1, _DAY))
     max_age_seconds: float = setting(0.0, values.seconds(0, 3650 * _DAY))
     strict: bool = setting(raw=False, read=values.flag)
+    verify_key_file: Path | None = setting("", values.path_or_none)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from camguard.bundle.archive import write_archive
+from camguard.bundle.load import read_content
+from camguard.bundle.signature import read_sign_key
 from camguard.cli import main, parser
 from camguard.cli.call import Answer
 from camguard.cli.output import SCHEMA
@@ -108,6 +111,9 @@ DOCUMENTS = {
     "camguard test": (),
     "camguard principals": (),
     "camguard call": (*CALL, "http://127.0.0.1:1"),
+    "camguard bundle build": ("--serial", "1", "--out", "b.tar.gz"),
+    "camguard bundle inspect": ("a.tar.gz",),
+    "camguard bundle verify": ("a.tar.gz", "--key-file", "bundle.key"),
     "camguard catalog build": ("--names", "names.txt", "--out", "catalog"),
     "camguard catalog show": (),
     "camguard catalog diff": ("catalog", "catalog"),
@@ -132,6 +138,11 @@ def test_every_document_begins_with_the_number_of_its_schema(
     prog: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "names.txt").write_text("toybox:AddToy\n")
+    (folder / "bundle.key").write_text("5e" * 32)
+    (folder / "bundle.key").chmod(0o600)
+    key = read_sign_key(folder / "bundle.key")
+    content = read_content(folder / "bundle", folder / "catalog")
+    (folder / "a.tar.gz").write_bytes(write_archive(content.files, 1, key=key))
     answer = Answer(200, b'{"Response": {"RequestId": "r"}}', "")
     monkeypatch.setattr("camguard.cli.call.send", lambda *_: answer)  # tests/cli/test_call.py sends it
     main([*prog.split()[1:], *DOCUMENTS[prog], "--format", "json"])

@@ -1,0 +1,191 @@
+"""`camguard bundle build`, `inspect`, `verify`: a bundle as one file, which instances fetch from one URL."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from camguard.bundle.archive import (
+    MAX_SERIAL,
+    Archive,
+    format_moment,
+    read_archive,
+    require_moment,
+    write_archive,
+)
+from camguard.bundle.load import content_of, read_content, require_complete
+from camguard.bundle.signature import read_sign_key, read_verify_key
+from camguard.bundle.ustar import ARCHIVE_BYTES
+from camguard.catalog import read_catalog
+from camguard.cli.inputs import add_catalog, add_config, build, find_inputs
+from camguard.cli.output import Document, add_format, complain, paint, show
+from camguard.errors import BundleError, Problem
+from camguard.exit_codes import Exit
+from camguard.files import read_file
+
+_DIGITS = 12
+
+
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register `bundle` with its verbs."""
+    parser = verbs.add_parser("bundle", help="make a bundle into one file for policy.source, or look at one")
+    inner = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    make = inner.add_parser(
+        "build",
+        help="write a bundle folder as a .tar.gz",
+        description="Write a bundle folder as a .tar.gz with a manifest. The bundle is loaded first, so that "
+        "only a valid one is written. The same folder, serial and key give the same manifest.",
+    )
+    option = make.add_argument
+    option("bundle", type=Path, nargs="?", metavar="DIR", help="the folder (default: the settings')")
+    option("--out", type=Path, required=True, metavar="FILE", help="the archive to write")
+    order = make.add_mutually_exclusive_group(required=True)
+    order.add_argument(
+        "--serial", type=_serial, metavar="N", help="its place in the order of bundles; must increase"
+    )
+    order.add_argument("--after", type=Path, metavar="FILE", help="one more than the serial of this archive")
+    option("--key-file", type=Path, metavar="FILE", help="sign with this key")
+    option("--valid-until", type=_moment, metavar="TIME", help="when the bundle stops counting as confirmed")
+    add_config(make)
+    add_catalog(make)
+    add_format(make)
+    make.set_defaults(run=run_build)
+    look = inner.add_parser("inspect", help="print what an archive holds; the signature is not verified")
+    look.add_argument("archive", type=Path, metavar="FILE")
+    add_format(look)
+    look.set_defaults(run=run_inspect)
+    verify = inner.add_parser(
+        "verify",
+        help="verify the signature of an archive, and load the bundle in it",
+        description="Verify the signature of an archive with the key of --key-file, else with that of "
+        "policy.verify_key_file, and load the bundle in it, as an instance does before it activates one.",
+    )
+    verify.add_argument("archive", type=Path, metavar="FILE")
+    verify.add_argument("--key-file", type=Path, metavar="FILE", help="the key that verifies")
+    add_config(verify)
+    add_catalog(verify)
+    add_format(verify)
+    verify.set_defaults(run=run_verify)
+
+
+def run_build(args: argparse.Namespace) -> Exit:
+    """Write an archive. Raises CamguardError, OSError."""
+    inputs = find_inputs(args)
+    content = read_content(inputs.bundle, inputs.catalog, tests=True)
+    build(inputs, content)
+    serial = args.serial or _read(args.after).serial + 1
+    key = None if args.key_file is None else read_sign_key(args.key_file)
+    raw = write_archive({**content.files, **content.tests}, serial, key=key, valid_until=args.valid_until)
+    archive = read_archive(raw)  # nothing is written that an instance would refuse
+    aside = args.out.with_name(f".{args.out.name}.{token_hex(4)}")
+    try:
+        aside.write_bytes(raw)
+        aside.replace(args.out)
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+    document = {**_describe(args.out, archive, len(raw)), "revision": content.digest}
+    document["verified"] = None  # this process has signed
+    show(args.format, document, lambda document: _lines(document, files=False))
+    return Exit.OK
+
+
+def run_inspect(args: argparse.Namespace) -> Exit:
+    """Print what an archive holds. Raises CamguardError."""
+    raw = _content(args.archive)
+    archive = _within(args.archive, raw)
+    show(
+        args.format, _describe(args.archive, archive, len(raw)), lambda document: _lines(document, files=True)
+    )
+    return Exit.OK
+
+
+def run_verify(args: argparse.Namespace) -> Exit:
+    """Verify an archive and load its bundle. Raises CamguardError."""
+    args.bundle = None
+    inputs = find_inputs(args, bundle=False)
+    key_file = args.key_file or inputs.verify_key_file
+    if key_file is None:
+        complain("no key verifies this archive: give --key-file, or set policy.verify_key_file")
+        return Exit.USAGE
+    raw = _content(args.archive)
+    key = read_verify_key(key_file)
+    archive = _within(args.archive, raw, key=key)
+    require_complete(archive.files, str(args.archive))
+    content = content_of(archive.files, read_catalog(inputs.catalog), archive.tests)
+    build(inputs, content)
+    document = {**_describe(args.archive, archive, len(raw)), "revision": content.digest}
+    show(args.format, document, lambda document: _lines(document, files=False))
+    return Exit.OK
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_file(path, ARCHIVE_BYTES)
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+        raise BundleError(Problem(os.fspath(path), "ArchiveError", message)) from None
+
+
+def _read(path: Path) -> Archive:
+    return _within(path, _content(path))
+
+
+def _within(path: Path, raw: bytes, **how: Any) -> Archive:
+    """Return an archive. Problems have the name of its file before their place inside."""
+    try:
+        return read_archive(raw, **how)
+    except BundleError as error:
+        problems = (each._replace(where=f"{path}: {each.where}") for each in error.problems)
+        raise BundleError(*problems) from None
+
+
+def _describe(path: Path, archive: Archive, size: int) -> dict[str, object]:
+    return {
+        "archive": str(path),
+        "bytes": size,
+        "serial": archive.serial,
+        "digest": archive.digest,
+        "valid_until": None if archive.valid_until is None else format_moment(archive.valid_until),
+        "signed": archive.signed,
+        "verified": archive.verified,
+        "files": {path: len(raw) for path, raw in sorted({**archive.files, **archive.tests}.items())},
+    }
+
+
+def _lines(document: Document, *, files: bool) -> Iterator[str]:
+    """Yield the lines of an archive. files: whether each file has a line."""
+    count = len(document["files"])
+    yield f"{document['archive']}: {count} files, {document['bytes']} bytes, serial {document['serial']}"
+    if document["signed"] is None:
+        signature = paint("not signed", "doubtful")
+    else:
+        result = {True: ", good", False: ", not verified", None: ""}[document["verified"]]
+        signature = f"{document['signed']}{result}"
+    yield f"  digest     {document['digest']}"
+    if "revision" in document:
+        yield f"  revision   {document['revision'][:_DIGITS]} with this catalog"
+    yield f"  signature  {signature}"
+    if document["valid_until"] is not None:
+        yield f"  valid      until {document['valid_until']}"
+    if files:
+        width = max(len(str(size)) for size in document["files"].values())
+        yield from (f"  {size:>{width}}  {path}" for path, size in document["files"].items())
+
+
+def _serial(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_SERIAL:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MAX_SERIAL}")
+    return int(text)
+
+
+def _moment(text: str) -> str:
+    try:
+        return require_moment(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
