@@ -151,6 +151,26 @@ class IpSet:
                 ends.append(last)
         return cls(tuple(starts), tuple(ends))
 
+    def __and__(self, other: IpSet) -> IpSet:
+        """Return the addresses that both sets contain."""
+        starts: list[int] = []
+        ends: list[int] = []
+        mine = theirs = 0
+        while mine < len(self.starts) and theirs < len(other.starts):
+            last, others_last = self.ends[mine], other.ends[theirs]
+            first = max(self.starts[mine], other.starts[theirs])
+            if first <= min(last, others_last):
+                starts.append(first)
+                ends.append(min(last, others_last))
+            mine += last <= others_last
+            theirs += others_last <= last
+        return IpSet(tuple(starts), tuple(ends))
+
+    def __sub__(self, other: IpSet) -> IpSet:
+        """Return the addresses of this set that another one does not contain."""
+        edges = (0, *(end + 1 for end in other.ends)), (*(first - 1 for first in other.starts), LINE_END - 1)
+        return self & IpSet.of_ranges(pair for pair in zip(*edges, strict=True) if pair[0] <= pair[1])
+
     def __contains__(self, place: int) -> bool:
         at = bisect_right(self.starts, place)
         return at > 0 and place <= self.ends[at - 1]

@@ -82,9 +82,9 @@ INSIDE: dict[str, tuple[str, ...]] = {
         *("call", "decision", "attributes", "action_index", "layers", "principals", "intervals"),
         *("rules", "resource_tags", "row", "table", "evaluator", "explain", "remediation"),
     ),
-    "analysis": ("answers", "alike", "access", "questions"),
+    "analysis": ("answers", "alike", "access", "questions", "witness", "invariants"),
     "bundle": ("signature", "ustar", "archive", "model", "load", "store"),
-    "policytest": ("cases", "run"),
+    "policytest": ("cases", "invariants", "run"),
     "settings": ("values", "model", "source", "load"),
     "telemetry": (
         *("record", "log_line", "decision_log", "process_log"),
@@ -96,6 +96,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "cli": (
         *("output", "parser", "inputs", "json_position", "sarif", "reason", "logged"),
+        "check_command",
         *("init", "serve", "principals", "check", "access", "lint", "test", "call", "bundle", "catalog"),
         *("config", "completion"),
     ),
@@ -247,6 +248,10 @@ def test_nothing_is_imported_that_does_not_belong_there(path: Path) -> None:
 
 # A module without a test file of its own name -> the file that tests it, and why it has no file of its own.
 TESTED_IN = {
+    "cli/check_command": (
+        "policytest/test_invariants.py",
+        "the command is run for the calls that invariants show",
+    ),
     "analysis/answers": ("analysis/test_access.py", "answers are compared as parts of access sets"),
     "_version": ("test_wheel.py", "the version is a fact of the package that is built"),
     "errors": ("test_printable.py", "an error is tested with what raises it; its text is printed"),

@@ -277,3 +277,26 @@ def test_an_address_map(address: str, target: str | None) -> None:
 def test_pairs_that_are_no_map(pairs: dict[str, str]) -> None:
     with pytest.raises(AddressError):
         AddressMap.of(pairs)
+
+
+SOME_SETS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 9)), max_size=6).map(
+    lambda pairs: IpSet.of_ranges((V4_END - 20 + first, V4_END - 20 + first + size) for first, size in pairs)
+)
+
+
+@given(SOME_SETS, SOME_SETS)
+def test_common_and_remaining_addresses(one: IpSet, other: IpSet) -> None:
+    places = range(V4_END - 25, V4_END + 40)
+    mine = [place for place in places if place in one]
+    common = [place for place in mine if place in other]
+    rest = [place for place in mine if place not in other]
+    for found, wanted in ((one & other, common), (one - other, rest)):
+        assert [place for place in places if place in found] == wanted
+        assert IpSet.of_ranges(zip(found.starts, found.ends, strict=True)) == found
+
+
+def test_everything_but_some_addresses() -> None:
+    every = IpSet.of_ranges([(0, LINE_END - 1)])
+    assert every - every == IpSet((), ())
+    assert every - IpSet((), ()) == every
+    assert (every - (every - IpSet.of(["10.0.0.0/8"]))).cidrs() == ("10.0.0.0/8",)

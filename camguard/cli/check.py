@@ -78,6 +78,8 @@ def add_call(parser: argparse.ArgumentParser) -> None:
     option("--attributes", type=str, metavar="JSON", help=text)
     text = "further condition key; may be repeated"
     option("--context", type=_supplied, action="append", metavar=pair, help=text)
+    text = "further condition key that the call surely does not have; may be repeated"
+    option("--no-context", type=_key, action="append", metavar="KEY", help=text)
 
 
 def run(args: argparse.Namespace) -> Exit:
@@ -159,7 +161,7 @@ def read_call(
 
     attributes: further condition keys.
     """
-    context = {**attributes, **_gathered(args.context or ())}
+    context = {**dict.fromkeys(args.no_context or (), ()), **attributes, **_gathered(args.context or ())}
     if args.region:
         traits = bundle.evaluator.traits(args.action)
         names = [asked.entry.id for asked in traits.asked] if traits else [args.action]
@@ -359,12 +361,16 @@ def _pair(text: str) -> tuple[str, str]:
 def _supplied(text: str) -> tuple[str, str]:
     """Read one `--context`. A key that no call can supply is an error: it would have no effect."""
     key, value = _pair(text)
+    return _key(key), value
+
+
+def _key(key: str) -> str:
     if key.partition("/")[0] in OWN:
         message = f"{key} is supplied by --ip, --time, --tag, --request-tag or the catalog"
         raise argparse.ArgumentTypeError(message)
     if operators_of(key) is None:
         raise argparse.ArgumentTypeError(f"unknown condition key {key!r}{nearest(key, known_keys())}")
-    return key, value
+    return key
 
 
 def _gathered(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:

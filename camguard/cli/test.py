@@ -1,4 +1,4 @@
-"""`camguard test`: runs the policy tests of a bundle and prints the outcome."""
+"""`camguard test`: runs the policy tests of a bundle, proves its invariants, and prints the outcome."""
 
 from __future__ import annotations
 
@@ -7,10 +7,26 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from camguard.cli.inputs import add_inputs, find_inputs, read_bundle
+from camguard.analysis.invariants import EVERY_ADDRESS
+from camguard.bundle import Bundle
+from camguard.cli.check_command import check_command
+from camguard.cli.inputs import Inputs, add_inputs, find_inputs, read_bundle
 from camguard.cli.output import Document, add_format, complain, paint, show
+from camguard.engine.explain import format_moment
 from camguard.exit_codes import Exit
-from camguard.policytest import Outcome, coverage, decide_suite, never_decided, read_suites
+from camguard.ipset import IpSet, format_address
+from camguard.policytest import (
+    Outcome,
+    Proof,
+    coverage,
+    decide_suite,
+    never_decided,
+    prove_stated,
+    read_tests,
+)
+from camguard.policytest.invariants import describe_times
+from camguard.policytest.run import words_of
+from camguard.suggest import few
 
 _SHOWN = 5  # failures of one test that text lists; JSON lists all
 
@@ -34,34 +50,29 @@ def run(args: argparse.Namespace) -> Exit:
     """Run every test and print the outcome."""
     inputs = find_inputs(args)
     bundle = read_bundle(inputs)
-    suites = [
-        suite
-        for path in find_files(args.paths or [inputs.bundle / "tests"])
-        for suite in read_suites(path, bundle)
-        if args.only is None or args.only.search(suite.name)
-    ]
+    tests = read_tests(args.paths or [inputs.bundle / "tests"], bundle)
+    suites = [suite for suite in tests.suites if args.only is None or args.only.search(suite.name)]
+    stated = [each for each in tests.invariants if args.only is None or args.only.search(each.name)]
     outcomes = [decide_suite(suite, bundle) for suite in suites]
     wanted = args.coverage or args.min_coverage is not None
     never = never_decided(suites, bundle) if wanted else None
     covered = coverage(bundle, never) if never is not None else None
-    document = {"tests": describe(outcomes), "coverage": covered, "never_decided": never}
+    proofs = [prove_stated(each, bundle) for each in stated]
+    document = {
+        "tests": describe(outcomes),
+        "invariants": [describe_proof(proof, bundle, args, inputs) for proof in proofs],
+        "coverage": covered,
+        "never_decided": never,
+    }
     show(args.format, document, lambda document: render(document, bundle.statement_count))
-    if not any(suite.cases for suite in suites):
+    if not any(suite.cases for suite in suites) and not stated:
         complain("no policy test ran")
         return Exit.TESTS_FAILED
     if args.min_coverage is not None and covered is not None and covered < args.min_coverage:
         complain(f"coverage is {covered:.1f} %, below {args.min_coverage:g} %")
         return Exit.TESTS_FAILED
-    return Exit.TESTS_FAILED if any(outcome.failures for outcome in outcomes) else Exit.OK
-
-
-def find_files(paths: list[Path]) -> Iterator[Path]:
-    """Yield the files among `paths`, and the *.toml files in and below the folders among them, sorted."""
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(path.rglob("*.toml"))
-        else:
-            yield path
+    failed = any(outcome.failures for outcome in outcomes) or any(proof.broken for proof in proofs)
+    return Exit.TESTS_FAILED if failed else Exit.OK
 
 
 def describe(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
@@ -87,23 +98,123 @@ def describe(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
     ]
 
 
+def describe_proof(
+    proof: Proof, bundle: Bundle, args: argparse.Namespace, inputs: Inputs
+) -> dict[str, object]:
+    """Return the document of an invariant. principals, actions: how many it is about."""
+    stated, broken = proof.stated, proof.broken
+    space = stated.invariant.space
+    document: dict[str, object] = {
+        "where": stated.where,
+        "name": stated.name,
+        "form": stated.form,
+        "principals": len(space.principals),
+        "actions": len(space.actions),
+        "result": "proved" if broken is None else "unproved" if broken.found is None else "broken",
+    }
+    if broken is None:
+        return document
+    fault, found = broken.fault, broken.found
+    document["wrong"] = {
+        "principal": broken.principal,
+        "name": bundle.people.names[broken.principal],
+        "action": broken.action,
+        "expected": fault.expected,
+        "ranges": list(fault.places.cidrs()),
+        "times": describe_times([(fault.begin, fault.end)]),
+        "on": [str(condition) for condition in fault.answer.conditions()],
+        "principals": list(broken.principals),
+        "actions": list(broken.actions),
+    }
+    document["counterexample"] = found and {
+        "principal": found.call.principal,
+        "action": found.call.action,
+        "resources": list(found.call.resources),
+        "source_ip": format_address(found.address),
+        "time": found.call.time,
+        "decision": "allow" if found.decision else "deny",
+        "reason": found.decision.reason,
+        "statements": list(found.decision.statements),
+        "decided": words_of(found.decision),
+        "other_decided": None if found.other is None else words_of(found.other),
+        "check": check_command(found.call, args, found.address, inputs.egress),
+    }
+    return document
+
+
 def render(document: Document, statements: int) -> Iterator[str]:
-    """Yield a line for each test, its first failures below it, then the totals. statements: of the bundle."""
-    tests, never = document["tests"], document["never_decided"]
+    """Yield a line for each test and invariant, its first failures below it, then the totals.
+
+    statements: of the bundle.
+    """
+    tests, invariants, never = document["tests"], document["invariants"], document["never_decided"]
     for test in tests:
         failures = test["failures"]
-        word = paint("FAIL", "bad") if failures else paint("ok", "good") + "  "
-        yield f"{word} {test['where']} ({test['calls']} calls)"
+        yield f"{_word(good=not failures)} {test['where']} ({test['calls']} calls)"
         yield from (f"       {_failure(failure)}" for failure in failures[:_SHOWN])
         if len(failures) > _SHOWN:
             yield f"       and {len(failures) - _SHOWN} more"
-    failed, calls = sum(bool(test["failures"]) for test in tests), sum(test["calls"] for test in tests)
-    result = "none ran" if not calls else f"{failed} failed" if failed else "all passed"
-    yield f"{len(tests)} tests, {calls} calls: {result}"
+    for each in invariants:
+        space = f"{each['principals']} principals, {each['actions']} actions"
+        yield f"{_word(good=each['result'] == 'proved')} {each['where']} ({each['result']}: {space})"
+        yield from () if each["result"] == "proved" else (f"       {line}" for line in _broken(each))
+    calls = sum(test["calls"] for test in tests)
+    failed = sum(bool(test["failures"]) for test in tests) + sum(
+        each["result"] != "proved" for each in invariants
+    )
+    result = "none ran" if not calls and not invariants else f"{failed} failed" if failed else "all passed"
+    proved = f", {len(invariants)} invariants" if invariants else ""
+    yield f"{len(tests)} tests, {calls} calls{proved}: {result}"
     if never is not None:
         decided = f"{statements - len(never)} of {statements} statements decided something"
         yield f"{decided} ({document['coverage']:.1f} %)"
         yield from (f"  {paint('never', 'doubtful')} {statement}" for statement in never)
+
+
+def _word(*, good: bool) -> str:
+    return paint("ok", "good") + "  " if good else paint("FAIL", "bad")
+
+
+_EXPECTED = {"deny": "must be denied", "allow": "must be allowed", "as the other": "must be decided as"}
+
+
+def _broken(invariant: Document) -> Iterator[str]:
+    """Yield why an invariant does not hold."""
+    wrong, found = invariant["wrong"], invariant["counterexample"]
+    who = f"{wrong['principal']} ({wrong['name']}) {wrong['action']}"
+    expected = _EXPECTED[wrong["expected"]]
+    when = "" if wrong["times"] == "../.." else f" in {wrong['times']}"
+    if found is None:
+        yield f"{who} {expected}, and depends on {'; '.join(wrong['on'])}"
+        yield "no call was found that shows the invariant to be wrong, and it cannot be proved"
+    else:
+        other = f" the other: {found['other_decided']}" if found["other_decided"] else ""
+        at = f"from {found['source_ip']} at {format_moment(found['time'])}"
+        yield f"{who} {at} {expected}{other}, got {found['decided']}"
+    yield f"the same from {_places(wrong['ranges'])}{when}"
+    if found is not None and wrong["on"]:
+        yield f"depending on {'; '.join(wrong['on'])}"
+    others = [
+        f"{len(names)} {word}: {few(names, _SHOWN)}"
+        for names, word in ((wrong["principals"], "principals"), (wrong["actions"], "actions"))
+        if len(names) > 1
+    ]
+    if others:
+        yield f"wrong for {' and '.join(others)}"
+    if found is not None:
+        yield paint(found["check"], "strong")
+
+
+def _places(cidrs: Sequence[str]) -> str:
+    """Return addresses in a few words: the first ranges, or the few ranges that are left out."""
+    others = (EVERY_ADDRESS - IpSet.of(cidrs)).cidrs()
+    if not others:
+        return "everywhere"
+    return (
+        few(cidrs, _SHOWN)
+        if len(cidrs) <= max(_SHOWN, len(others))
+        else f"everywhere but {few(others, _SHOWN)}"
+    )
 
 
 def _failure(failure: Document) -> str:

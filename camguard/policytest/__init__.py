@@ -1,21 +1,39 @@
-"""Policy tests: TOML files of a bundle that list calls, and the decision that is expected about each.
+"""Policy tests: TOML files of a bundle with calls that are decided, and invariants that are proved.
 
-`cases` reads the files, and `run` decides every case. `camguard test` prints the outcome.
+`cases` and `invariants` read the files, and `run` decides every case and proves every invariant. `camguard
+test` prints the outcome.
 """
 
 from __future__ import annotations
 
-from camguard.policytest.cases import Case, Suite, find_principal, read_suites
-from camguard.policytest.run import Failure, Outcome, coverage, decide_suite, never_decided
+from camguard.policytest.cases import Case, Suite, find_principal
+from camguard.policytest.invariants import Stated
+from camguard.policytest.run import (
+    Failure,
+    Outcome,
+    Proof,
+    Tests,
+    coverage,
+    decide_suite,
+    failures_of,
+    never_decided,
+    prove_stated,
+    read_tests,
+)
 
 __all__ = [
     "Case",
     "Failure",
     "Outcome",
+    "Proof",
+    "Stated",
     "Suite",
+    "Tests",
     "coverage",
     "decide_suite",
+    "failures_of",
     "find_principal",
     "never_decided",
-    "read_suites",
+    "prove_stated",
+    "read_tests",
 ]

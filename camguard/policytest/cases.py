@@ -93,7 +93,7 @@ def find_principal(bundle: Bundle, text: str) -> str:
     return named[0] if len(named) == 1 else text
 
 
-class _Reader(ObjectReader):
+class Reader(ObjectReader):
     """Reads one file against one bundle. Places are the number of a table and the key in it."""
 
     def __init__(self, source: str, bundle: Bundle) -> None:
@@ -120,58 +120,74 @@ def _table_of(test: Callable[[Any], bool], rule: str) -> Check:
     return check
 
 
-_ANY: Final = must(lambda _value: True, "anything")
+ANY: Final = must(lambda _value: True, "anything")
 _SOME_TEXTS: Final = must(lambda value: value and _is_texts(value), "a list of at least one string")
 _TABLE: Final = _table_of(lambda _value: True, "anything")
 _PAIRS: Final = _table_of(is_text, "a string")
 _LISTS: Final = _table_of(_is_texts, "a list of strings")
 
 
-def _tables(key: str) -> Check:
+def tables(key: str) -> Check:
+    """Return the check that a value is a list of tables. key: under which it stands."""
     return must(lambda value: isinstance(value, list), f"a list of tables: write [[{key}]]")
 
 
 _FILE = {
-    "name": _ANY,
-    "now": _ANY,
+    "name": ANY,
+    "now": ANY,
     "egress": _PAIRS,
     **dict.fromkeys(_NAMED, _TABLE),
-    "test": _tables("test"),
+    "test": tables("test"),
+    "invariant": tables("invariant"),
 }
 _TEST = {
-    **dict.fromkeys(("name", *DIMENSIONS, "default", "reason"), _ANY),
+    **dict.fromkeys(("name", *DIMENSIONS, "default", "reason"), ANY),
     "resource_tags": _PAIRS,
     "request_tags": _PAIRS,
     "context": _LISTS,
     "region": shaped(REGION, "a region such as ap-guangzhou"),
-    "expect": _tables("expect"),
+    "expect": tables("expect"),
 }
-_EXPECT = dict.fromkeys((*DIMENSIONS, "decision", "reason", "statements"), _ANY)
+_EXPECT = dict.fromkeys((*DIMENSIONS, "decision", "reason", "statements"), ANY)
 
 
-def read_suites(path: Path, bundle: Bundle) -> tuple[Suite, ...]:
-    """Return the tests of one file, whose patterns and names the catalog and principals of `bundle` resolve.
+class SuiteFile(NamedTuple):
+    """One file as far as all of its tests share it.
 
-    Raises BundleError that lists every problem, each with the file and the number of the table.
+    reader: gathers the problems of the file. top: its tables. names: the values that the file gives names to.
     """
-    reader = _Reader(display_path(path), bundle)
+
+    reader: Reader
+    top: Mapping[str, Any]
+    names: Mapping[str, Values]
+    now: Any
+    egress: AddressMap
+
+
+def read_top(path: Path, bundle: Bundle) -> SuiteFile:
+    """Return one file, whose patterns and names the catalog and principals of `bundle` will resolve.
+
+    Raises BundleError if it is not TOML, or cannot be read; the reader has all other problems.
+    """
+    reader = Reader(display_path(path), bundle)
     try:
         raw = tomllib.loads(read_file(path, DOCUMENT_BYTES).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BundleError(Problem(reader.source, CODE, f"is not TOML: {error}")) from None
     top = reader.members(raw, "top level", optional=_FILE)
     names = {key: top.get(key, {}) for key in _NAMED}
-    egress = _read_egress(reader, top.get("egress", {}))
-    suites = [
-        _read_test(reader, table, f"[[test]] {i}", names, top.get("now"), egress)
-        for i, table in enumerate(top.get("test", []), start=1)
-    ]
-    if reader.problems:
-        raise BundleError(*reader.problems)
-    return tuple(suites)
+    return SuiteFile(reader, top, names, top.get("now"), _read_egress(reader, top.get("egress", {})))
 
 
-def _read_egress(reader: _Reader, pairs: Mapping[str, str]) -> AddressMap:
+def read_suites(file: SuiteFile) -> tuple[Suite, ...]:
+    """Return the tests of a file. Its reader gets every problem, each with the number of the table."""
+    return tuple(
+        _read_test(file.reader, table, f"[[test]] {i}", file.names, file.now, file.egress)
+        for i, table in enumerate(file.top.get("test", []), start=1)
+    )
+
+
+def _read_egress(reader: Reader, pairs: Mapping[str, str]) -> AddressMap:
     """Return which addresses of the tests are judged as another one, as by client_ip.egress (T132)."""
     try:
         return AddressMap.of(pairs)
@@ -181,7 +197,7 @@ def _read_egress(reader: _Reader, pairs: Mapping[str, str]) -> AddressMap:
 
 
 def _read_test(  # noqa: PLR0913, PLR0917 - a test, and what its file gives to all tests
-    reader: _Reader, raw: Any, at: str, names: Mapping[str, Values], now: Any, egress: AddressMap
+    reader: Reader, raw: Any, at: str, names: Mapping[str, Values], now: Any, egress: AddressMap
 ) -> Suite:
     name = str(raw["name"]) if isinstance(raw, dict) and "name" in raw else at
     at = at if name == at else f"{at} {name!r}"
@@ -229,7 +245,7 @@ def _read_test(  # noqa: PLR0913, PLR0917 - a test, and what its file gives to a
 
 
 def _named_by(
-    reader: _Reader, expect: Values, spread: Mapping[str, Values], given: Mapping[str, Values], at: str
+    reader: Reader, expect: Values, spread: Mapping[str, Values], given: Mapping[str, Values], at: str
 ) -> Iterator[Combination]:
     """Yield the combinations of a test that one `expect` names; a value that the test lacks is a problem."""
     chosen = []
@@ -245,7 +261,7 @@ def _named_by(
     yield from product(*chosen)
 
 
-def _read_expectation(reader: _Reader, table: Values, at: str, key: str) -> Expectation:
+def _read_expectation(reader: Reader, table: Values, at: str, key: str) -> Expectation:
     decision, reason, statements = table.get("decision"), table.get("reason"), table.get("statements")
     if decision not in ("allow", "deny"):
         reader.wrong(
@@ -259,7 +275,7 @@ def _read_expectation(reader: _Reader, table: Values, at: str, key: str) -> Expe
     return Expectation(decision == "allow", reason and Reason(reason), statements, at)
 
 
-def _spread(reader: _Reader, key: str, texts: Iterable[str], names: Values, at: str) -> dict[str, Any]:
+def _spread(reader: Reader, key: str, texts: Iterable[str], names: Values, at: str) -> dict[str, Any]:
     """Return the value of each text of one dimension, in order; patterns and ranges become several values."""
     spread: dict[str, Any] = {}
     for text in texts:
@@ -269,7 +285,7 @@ def _spread(reader: _Reader, key: str, texts: Iterable[str], names: Values, at: 
     return spread
 
 
-def _principal(reader: _Reader, text: str, value: Any, at: str) -> Iterator[tuple[str, str]]:
+def _principal(reader: Reader, text: str, value: Any, at: str) -> Iterator[tuple[str, str]]:
     known = reader.bundle.people.names
     principal = find_principal(reader.bundle, str(value))
     if principal not in known:
@@ -277,7 +293,7 @@ def _principal(reader: _Reader, text: str, value: Any, at: str) -> Iterator[tupl
     yield text, principal
 
 
-def _actions(reader: _Reader, _text: str, value: Any, at: str) -> Iterator[tuple[str, str]]:
+def _actions(reader: Reader, _text: str, value: Any, at: str) -> Iterator[tuple[str, str]]:
     actions = reader.bundle.catalog.actions
     found = [action for action in actions if star_match(value, action)]
     traits = reader.bundle.evaluator.traits(value)
@@ -290,7 +306,7 @@ def _actions(reader: _Reader, _text: str, value: Any, at: str) -> Iterator[tuple
     yield from zip(found, found, strict=True)
 
 
-def _addresses(reader: _Reader, text: str, value: Any, at: str) -> Iterator[tuple[str, int]]:
+def _addresses(reader: Reader, text: str, value: Any, at: str) -> Iterator[tuple[str, int]]:
     """Yield an address, or both ends of a range: mistakes in policies show at the ends."""
     try:
         ends = dict.fromkeys(parse_range(str(value)))
@@ -301,11 +317,12 @@ def _addresses(reader: _Reader, text: str, value: Any, at: str) -> Iterator[tupl
         yield (text if len(ends) == 1 else format_address(place)), place
 
 
-def _resource(_reader: _Reader, text: str, value: Any, _at: str) -> Iterator[tuple[str, str]]:
+def _resource(_reader: Reader, text: str, value: Any, _at: str) -> Iterator[tuple[str, str]]:
     yield text, str(value)
 
 
-def _instant(reader: _Reader, text: str, value: Any, at: str) -> Iterator[tuple[str, float]]:
+def read_instant(reader: Reader, text: str, value: Any, at: str) -> Iterator[tuple[str, float]]:
+    """Yield a time with its name (seconds since 1970), or nothing where it is none."""
     when = value if isinstance(value, datetime) else read_moment(str(value))
     if when is None:
         hint = "has no time: give the file `now = 2026-11-22T09:00:00Z`, or the test its own `times`"
@@ -322,7 +339,7 @@ _READERS = {
     "actions": _actions,
     "ips": _addresses,
     "resources": _resource,
-    "times": _instant,
+    "times": read_instant,
 }
 
 

@@ -1,0 +1,317 @@
+"""Proves what is expected of a whole space of calls, and shows a call where it is not so.
+
+An invariant says which decision is expected of every call of a space: principals, actions, addresses, times.
+It is proved by the access sets of all principals and actions of the space, so that no call is left out.
+
+Rule 1: an invariant holds only if it is proved. Where an answer depends on conditions, a call is looked for
+        that is decided otherwise; if none is found, the invariant is not proved, and that is a failure, too.
+Rule 2: the space has the calls that access sets have: with an address, a time and one resource. A call of
+        several resources passes only if the call of one of them does, so what is never allowed stays denied.
+Rule 3: principals with the same policies, and actions with the same rules, share the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import ceil, inf
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from camguard.analysis.access import Range, Window, access_reader
+from camguard.analysis.answers import Alternative, Answer, Condition
+from camguard.analysis.questions import through
+from camguard.analysis.witness import find_call
+from camguard.bundle import Bundle
+from camguard.engine.call import Call
+from camguard.engine.decision import Decision
+from camguard.engine.row import ActionRules
+from camguard.ipset import LINE_END, NO_ADDRESS, NO_MAP, AddressMap, IpSet
+
+Interval: TypeAlias = tuple[float, float]  # from the first moment to before the second one
+Expected: TypeAlias = Literal["allow", "deny", "as the other"]
+
+ALWAYS: Final[tuple[Interval, ...]] = ((-inf, inf),)
+EVERY_ADDRESS: Final = IpSet.of_ranges([(0, NO_ADDRESS[0] - 1), (NO_ADDRESS[1], LINE_END - 1)])
+FAR: Final = 1e300  # seconds: further than any time of a policy
+MOST_SEARCHED: Final = 200  # faults of one invariant for which a call is looked for
+
+
+class Space(NamedTuple):
+    """The calls that an invariant is about.
+
+    times: disjoint, in their order. resource: of all calls, or None for any. egress: the addresses that stand
+    for those of clients (T132). now: a time that a counterexample should have if it can.
+    """
+
+    principals: tuple[str, ...]
+    actions: tuple[str, ...]
+    addresses: IpSet = EVERY_ADDRESS
+    times: tuple[Interval, ...] = ALWAYS
+    resource: str | None = None
+    egress: AddressMap = NO_MAP
+    now: float = 0.0
+
+
+class Invariant(NamedTuple):
+    """What is expected of a space: that no call of it is allowed, unless one of the other fields is given.
+
+    exactly: every call from these addresses is allowed, and none from others. other: principal and action, of
+    which None is that of the call: every call is decided as the same call of the other principal, or with the
+    other action.
+    """
+
+    space: Space
+    exactly: IpSet | None = None
+    other: tuple[str | None, str | None] | None = None
+
+
+class Fault(NamedTuple):
+    """A part of the space in which something else is decided, or can be.
+
+    places: addresses of clients. answer: what is decided there. other: what is decided of the other principal
+    or action, if there is one.
+    """
+
+    expected: Expected
+    begin: float
+    end: float
+    places: IpSet
+    answer: Answer
+    other: Answer | None = None
+
+
+class Counterexample(NamedTuple):
+    """A call that an invariant excludes, and its decision.
+
+    address: the client's, before it is mapped. other: the decision of the other principal or action.
+    """
+
+    call: Call
+    decision: Decision
+    address: int
+    other: Decision | None = None
+
+
+class Broken(NamedTuple):
+    """Why an invariant does not hold.
+
+    fault, principal, action: the first part of the space that is wrong. found: a call in it; None if no call
+    was found, so that the invariant is not proved. principals, actions: all that have a wrong part.
+    """
+
+    fault: Fault
+    principal: str
+    action: str
+    found: Counterexample | None
+    principals: tuple[str, ...]
+    actions: tuple[str, ...]
+
+
+def prove(bundle: Bundle, invariant: Invariant) -> Broken | None:
+    """Return None if an invariant is proved, else why it does not hold."""
+    first: dict[int, _Found] = {}  # by the faults that many principals and actions share
+    principals: dict[str, None] = {}
+    actions: dict[str, None] = {}
+    for found in _faults(bundle, invariant):
+        first.setdefault(id(found.faults), found)
+        principals.update(dict.fromkeys(found.principals))
+        actions[found.action] = None
+    if not first:
+        return None
+    every = [(fault, each.principals[0], each.action) for each in first.values() for fault in each.faults]
+    # What is decided in any case is the plainest example.
+    every.sort(key=lambda each: each[0].answer.decision is None)
+    for fault, principal, action in every[:MOST_SEARCHED]:
+        example = _counterexample(bundle, invariant, fault, principal, action)
+        if example is not None:
+            return Broken(fault, principal, action, example, tuple(principals), tuple(actions))
+    return Broken(*every[0], None, tuple(principals), tuple(actions))
+
+
+class _Found(NamedTuple):
+    """Principals with the same policies, an action, and the parts of it that are wrong."""
+
+    principals: Sequence[str]
+    action: str
+    faults: tuple[Fault, ...]
+
+
+def _faults(bundle: Bundle, invariant: Invariant) -> Iterator[_Found]:
+    space, other = invariant.space, invariant.other
+    read = access_reader(bundle.evaluator, resource=space.resource)
+    judge = _judge_pairs(space) if other else _judge_windows(invariant)
+    for alike in _alike(bundle, space.principals):
+        for action in space.actions:
+            named = (action, *((other[1],) if other and other[1] else ()))
+            single = space.resource is not None or any(
+                _names_caller(bundle, alike[0], each) for each in named
+            )
+            for principals in ([each] for each in alike) if single else (alike,):
+                windows = read(principals[0], action).windows
+                others = windows
+                if other:
+                    others = read(other[0] or principals[0], other[1] or action).windows
+                faults = judge(windows, others)
+                if faults:
+                    yield _Found(principals, action, faults)
+
+
+def _alike(bundle: Bundle, principals: Iterable[str]) -> Iterable[Sequence[str]]:
+    """Return the principals in groups that have the same policies."""
+    groups: dict[object, list[str]] = {}
+    for principal in principals:
+        groups.setdefault(bundle.people.layers[principal], []).append(principal)
+    return groups.values()
+
+
+def _names_caller(bundle: Bundle, principal: str, action: str) -> bool:
+    """Return whether the access sets of an action may differ between principals with the same policies."""
+    table = bundle.evaluator.table(principal)
+    row = None if table is None else table.row(action)
+    return isinstance(row, ActionRules) and row.names_caller
+
+
+Judge: TypeAlias = Callable[[tuple[Window, ...], tuple[Window, ...]], tuple[Fault, ...]]
+
+
+def _remembering(judge: Judge) -> Judge:
+    """Return a judge that judges windows once: calls that share them share the object."""
+    known: dict[tuple[int, int], tuple[object, tuple[Fault, ...]]] = {}
+
+    def remembered(windows: tuple[Window, ...], others: tuple[Window, ...]) -> tuple[Fault, ...]:
+        found = known.get((id(windows), id(others)))
+        if found is None:
+            # The windows are kept, so that no other windows get their id.
+            found = known[id(windows), id(others)] = (windows, others), judge(windows, others)
+        return found[1]
+
+    return remembered
+
+
+def _judge_windows(invariant: Invariant) -> Judge:
+    space, exactly = invariant.space, invariant.exactly
+    wanted: list[tuple[IpSet, Expected]] = [(space.addresses, "deny")]
+    if exactly is not None:
+        wanted = [(space.addresses & exactly, "allow"), (space.addresses - exactly, "deny")]
+
+    def judge(windows: tuple[Window, ...], _others: tuple[Window, ...]) -> tuple[Fault, ...]:
+        return tuple(
+            Fault(expected, begin, end, places, answer)
+            for begin, end, ranges in _during(windows, space.times)
+            for addresses, expected in wanted
+            for answer, places in _by_answer(through(ranges, space.egress), addresses, expected)
+        )
+
+    return _remembering(judge)
+
+
+def _by_answer(ranges: Sequence[Range], addresses: IpSet, expected: str) -> Iterator[tuple[Answer, IpSet]]:
+    """Yield the answers that are not the expected one, each with those of some addresses that have it."""
+    found: dict[Answer, list[tuple[int, int]]] = {}
+    for each in ranges:
+        if each.answer.word != expected:
+            found.setdefault(each.answer, []).append((each.first, each.last))
+    for answer, pairs in found.items():
+        places = IpSet.of_ranges(pairs) & addresses
+        if places.starts:
+            yield answer, places
+
+
+def _judge_pairs(space: Space) -> Judge:
+    def judge(windows: tuple[Window, ...], others: tuple[Window, ...]) -> tuple[Fault, ...]:
+        return tuple(
+            Fault("as the other", begin, end, places, mine, theirs)
+            for one_begin, one_end, one in _during(windows, space.times)
+            for begin, end, other in _during(others, ((one_begin, one_end),))
+            for (mine, theirs), places in _different(through(one, space.egress), through(other, space.egress))
+            for places in [places & space.addresses]
+            if places.starts
+        )
+
+    return _remembering(judge)
+
+
+def _different(
+    ones: Sequence[Range], others: Sequence[Range]
+) -> Iterator[tuple[tuple[Answer, Answer], IpSet]]:
+    """Yield each pair of answers that do not decide the same, with the addresses that have it."""
+    found: dict[tuple[Answer, Answer], list[tuple[int, int]]] = {}
+    mine = theirs = 0
+    while mine < len(ones) and theirs < len(others):
+        one, other = ones[mine], others[theirs]
+        if not _same(one.answer, other.answer):
+            pair = max(one.first, other.first), min(one.last, other.last)
+            found.setdefault((one.answer, other.answer), []).append(pair)
+        mine += one.last <= other.last
+        theirs += other.last <= one.last
+    for answers, pairs in found.items():
+        yield answers, IpSet.of_ranges(pairs)
+
+
+def _same(one: Answer, other: Answer) -> bool:
+    """Return whether two answers decide the same, whatever the statements behind them."""
+    if one.word != other.word:
+        return False
+    return _form(one) == _form(other)
+
+
+def _form(answer: Answer) -> object:
+    """Return what an answer depends on, without the statements and layers that the conditions are of."""
+
+    def sets(alternatives: Iterable[Alternative]) -> frozenset[frozenset[Condition]]:
+        return frozenset(frozenset(each.conditions) for each in alternatives)
+
+    return frozenset(sets(need.alternatives) for need in answer.needs), sets(answer.unless)
+
+
+def _during(
+    windows: Iterable[Window], times: Iterable[Interval]
+) -> Iterator[tuple[float, float, tuple[Range, ...]]]:
+    """Yield the parts of windows that lie in some times."""
+    times = tuple(times)
+    for window in windows:
+        for begin, end in times:
+            first, last = max(window.begin, begin), min(window.end, end)
+            if first < last:
+                yield first, last, window.ranges
+
+
+# --- a call that shows it -------------------------------------------------------------------------------
+
+
+def _counterexample(
+    bundle: Bundle, invariant: Invariant, fault: Fault, principal: str, action: str
+) -> Counterexample | None:
+    space = invariant.space
+    address = fault.places.starts[0]
+    judged = space.egress.get(address)
+    resources = () if space.resource is None else (space.resource,)
+    time = moment_in(fault.begin, fault.end, space.now)
+    call = Call(principal, action, address if judged is None else judged, time, resources)
+
+    def wanted(call: Call) -> bool:
+        allowed = bool(bundle.decide(call))
+        if invariant.other is not None:
+            return allowed is not bool(bundle.decide(other_call(call, *invariant.other)))
+        return allowed is (fault.expected == "deny")
+
+    answers = [fault.answer, *(() if fault.other is None else (fault.other,))]
+    found = find_call(bundle.evaluator, call, answers, wanted)
+    if found is None:
+        return None
+    other = None if invariant.other is None else bundle.decide(other_call(found, *invariant.other))
+    return Counterexample(found, bundle.decide(found), address, other)
+
+
+def other_call(call: Call, principal: str | None, action: str | None) -> Call:
+    """Return a call of another principal, or with another action."""
+    return call._replace(principal=principal or call.principal, action=action or call.action)
+
+
+def moment_in(begin: float, end: float, preferred: float) -> float:
+    """Return a moment from `begin` to before `end`: the preferred one, else a whole second where one is."""
+    if begin <= preferred < end:
+        return preferred
+    if begin < -FAR:
+        return float(ceil(end) - 1) if ceil(end) - 1 < end else end - 1.0
+    whole = float(ceil(begin))
+    return whole if whole < end else begin

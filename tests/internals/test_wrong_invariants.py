@@ -1,0 +1,52 @@
+"""The comparison of invariants with the oracle finds deliberately wrong kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from camguard.analysis import invariants
+from camguard.analysis.invariants import ALWAYS
+from camguard.ipset import IpSet
+from tests.analysis.test_invariants import check
+
+right_by_answer, right_during = invariants._by_answer, invariants._during
+
+
+def what_depends_is_denied(ranges: Any, addresses: IpSet, wanted: str) -> Any:
+    """An answer that depends on conditions counts as a denial."""
+    found = right_by_answer(ranges, addresses, wanted)
+    yield from (each for each in found if each[0].word != "depends" or wanted == "allow")
+
+
+def only_the_last_range(ranges: Any, addresses: IpSet, wanted: str) -> Any:
+    """Only the last addresses of the space are looked at."""
+    last = IpSet(addresses.starts[-1:], addresses.ends[-1:])
+    yield from right_by_answer(ranges, last, wanted)
+
+
+def only_the_last_window(windows: Any, times: Any) -> Any:
+    """Only the last part of time is looked at."""
+    yield from list(right_during(windows, times))[-1:]
+
+
+def times_are_ignored(windows: Any, _times: Any) -> Any:
+    """The whole of time is looked at."""
+    yield from right_during(windows, ALWAYS)
+
+
+WRONG = [
+    pytest.param("_by_answer", what_depends_is_denied, id="what depends is denied"),
+    pytest.param("_by_answer", only_the_last_range, id="only the last range"),
+    pytest.param("_during", only_the_last_window, id="only the last window"),
+    pytest.param("_during", times_are_ignored, id="times are ignored"),
+    pytest.param("_same", lambda one, other: one.word == other.word, id="conditions are not compared"),
+]
+
+
+@pytest.mark.parametrize(("name", "wrong"), WRONG)
+def test_a_wrong_kernel_is_found(name: str, wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(invariants, name, wrong)
+    with pytest.raises(AssertionError):
+        check(600, seed=5)
