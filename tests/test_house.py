@@ -82,7 +82,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         *("call", "decision", "attributes", "action_index", "layers", "principals", "intervals"),
         *("rules", "resource_tags", "row", "table", "evaluator", "explain", "remediation"),
     ),
-    "analysis": ("answers", "alike", "access", "questions", "witness", "invariants"),
+    "analysis": ("answers", "alike", "access", "questions", "names", "witness", "invariants", "cases", "causes", "diff"),
     "bundle": ("signature", "ustar", "archive", "model", "load", "store"),
     "policytest": ("cases", "invariants", "run"),
     "settings": ("values", "model", "source", "load"),
@@ -97,7 +97,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "cli": (
         *("output", "parser", "inputs", "json_position", "sarif", "reason", "logged"),
         "check_command",
-        *("init", "serve", "principals", "check", "access", "lint", "test", "call", "bundle", "catalog"),
+        *("init", "serve", "principals", "check", "access", "diff", "lint", "test", "call"),
+        *("bundle", "catalog"),
         *("config", "completion"),
     ),
     "lint": (
@@ -252,6 +253,9 @@ TESTED_IN = {
         "policytest/test_invariants.py",
         "the command is run for the calls that invariants show",
     ),
+    "analysis/cases": ("analysis/test_diff.py", "cases are compared as parts of changes"),
+    "analysis/causes": ("cli/test_diff.py", "a cause is what people read of a change"),
+    "analysis/names": ("cli/test_diff.py", "patterns are what people read of a change"),
     "analysis/answers": ("analysis/test_access.py", "answers are compared as parts of access sets"),
     "_version": ("test_wheel.py", "the version is a fact of the package that is built"),
     "errors": ("test_printable.py", "an error is tested with what raises it; its text is printed"),

@@ -98,6 +98,17 @@ class Answer:
             return "depends"
         return "allow" if self.decision else "deny"
 
+    def bare(self) -> Answer:
+        """Return the answer without its statements, for comparisons."""
+        if self.decision is not None:
+            return ALLOWED if self.decision else DENIED
+        needs = (
+            Need("", None, tuple(Alternative((), each.conditions) for each in need.alternatives))
+            for need in self.needs
+        )
+        unless = tuple(Alternative((), each.conditions) for each in self.unless)
+        return Answer(None, (), tuple(dict.fromkeys(needs)), unless)
+
     def conditions(self) -> Iterator[Condition]:
         """Yield each condition that the answer depends on, once."""
         every = (*(each for need in self.needs for each in need.alternatives), *self.unless)
@@ -112,6 +123,9 @@ class Answer:
             for need in self.needs
         )
         return met and not any(all(truth_of(c) is not False for c in each.conditions) for each in self.unless)
+
+
+ALLOWED, DENIED = Answer(Decision(Reason.ALLOWED), ()), Answer(Decision(Reason.NO_ALLOW), ())
 
 
 class Question(NamedTuple):

@@ -21,6 +21,7 @@ from camguard.cli import (
     check,
     completion,
     config,
+    diff,
     init,
     lint,
     principals,
@@ -36,6 +37,7 @@ from camguard.exit_codes import Exit
 VERBS: tuple[Callable[[argparse._SubParsersAction[Any]], None], ...] = (
     *(serve.add, check.add, lint.add, test.add, reason.add, reason.add_rule, principals.add, call.add),
     access.add,
+    diff.add,
     *(bundle.add, catalog.add, config.add, completion.add, init.add),
 )
 

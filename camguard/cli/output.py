@@ -13,14 +13,16 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from secrets import token_hex
-from typing import Any, Final, TextIO, TypeAlias
+from time import monotonic
+from typing import Any, Final, TextIO, TypeAlias, TypeVar
 
 from camguard.printable import printable, printable_json
 
 Document: TypeAlias = Mapping[str, Any]
+T = TypeVar("T")
 
 # Stands for ESC until a line is printed. Each process draws its own, so that no name in the data can contain
 # it and add escape codes.
@@ -29,6 +31,7 @@ _PRINTED_MARK: Final = printable(_MARK)
 # Of every document in JSON. While the number stands, a key is neither removed nor given another type or
 # meaning; keys may be added.
 SCHEMA: Final = 1
+_BAR, _REDRAWN = 30, 0.1  # characters, seconds
 STYLES: Final = {"good": "32", "bad": "31", "doubtful": "33", "dim": "2", "strong": "1"}
 
 
@@ -138,6 +141,30 @@ def write(lines: Iterable[str]) -> None:
         except OSError as error:
             discard(sys.stdout)
             raise OutputError(error) from None
+
+
+def progress(items: Sequence[T], what: str) -> Iterator[T]:
+    """Yield the items, and show on a terminal how far they are once that takes more than a second.
+
+    The bar is on stderr and is erased at the end. what: the items, in words.
+    """
+    terminal = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    begin = shown = monotonic()
+    for at, item in enumerate(items):
+        now = monotonic()
+        if terminal and now - begin > 1 and now - shown > _REDRAWN:
+            shown = now
+            bar = "#" * (_BAR * at // len(items))
+            _draw(f"\r[{bar:{_BAR}}] {at} of {len(items)} {what}")
+        yield item
+    if shown > begin:
+        _draw("\r\x1b[K")
+
+
+def _draw(text: str) -> None:
+    with suppress(OSError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def note(line: str) -> None:

@@ -39,6 +39,10 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "camguard what-can --principal group/artists --access write",
             "camguard what-can --principal '*' --matrix --format csv",
         ),
+        "camguard diff": (
+            "camguard diff old/bundle config/bundle --fail-on gained",
+            "camguard diff config/bundle config/bundle --old-catalog old/catalog --format markdown",
+        ),
         "camguard reason": ("camguard reason no_allow", "camguard reason"),
         "camguard rule": ("camguard rule CG201", "camguard rule --format json"),
         "camguard lint": (

@@ -55,7 +55,7 @@ def resources(view: StatementView) -> Iterator[Finding]:
             yield found("CG308", where, f"{text!r} is already listed")
             continue
         listed.add(text)
-        wide = next((p for p in patterns if p.text != text and _reaches_all(p, pattern)), None)
+        wide = next((p for p in patterns if p.text != text and reaches_all(p, pattern)), None)
         if wide:
             yield found("CG308", where, f"{wide.text!r} already covers {text!r}")
         if text.endswith("/"):
@@ -137,10 +137,10 @@ def _covers_resources(wide: Statement, narrow: Statement) -> bool:
         # For actions without resources, what a deny reaches depends on all of its actions (CAM 11.3).
         same = {(p.service, p.name) for p in wide.actions} == {(p.service, p.name) for p in narrow.actions}
         return same and all(pattern.text in texts for pattern in narrow.patterns)
-    return all(p.text in texts or any(_reaches_all(w, p) for w in wide.patterns) for p in narrow.patterns)
+    return all(p.text in texts or any(reaches_all(w, p) for w in wide.patterns) for p in narrow.patterns)
 
 
-def _reaches_all(wide: ResourcePattern, narrow: ResourcePattern) -> bool:
+def reaches_all(wide: ResourcePattern, narrow: ResourcePattern) -> bool:
     """Tell whether one pattern certainly matches whatever another one matches, judged by their texts."""
     if not isinstance(wide.path, str) or not isinstance(narrow.path, str):
         return False

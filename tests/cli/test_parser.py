@@ -105,6 +105,7 @@ DOCUMENTS = {
     "camguard from-where": ("--principal", "alice", "--action", "aiart:TextToImage"),
     "camguard who-can": ("--action", "aiart:SetPayMode"),
     "camguard what-can": ("--principal", "alice"),
+    "camguard diff": ("bundle", "bundle"),
     "camguard reason": ("no_allow",),
     "camguard rule": ("CG201",),
     "camguard lint": (),

@@ -1,0 +1,318 @@
+"""What caused that a principal gained or lost access to an action between two bundles.
+
+Rule 1: the statements that can be the cause are those that only one bundle has: of a gain, allows of the new
+        bundle and denies of the old one; of a loss, the reverse. Where there is none, the cause is the
+        boundary, a level of the account, the catalog, or the setting `ip_support`.
+Rule 2: statements are compared by content, so that one which only moved within its policy has not changed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Literal, NamedTuple, TypeAlias
+
+from camguard.analysis.answers import Answer
+from camguard.bounded_cache import BoundedCache
+from camguard.bundle import Bundle
+from camguard.catalog.diff import changes
+from camguard.engine.attributes import ActionTraits
+from camguard.engine.layers import BOUNDARY, IDENTITY, Layers
+from camguard.engine.row import ActionRules
+from camguard.engine.rules import Rule
+from camguard.policy.keys import READ_ONLY
+from camguard.policy.model import Clause, Effect, Statement
+from camguard.suggest import few
+
+Kind: TypeAlias = Literal["gained", "lost"]
+What: TypeAlias = Literal[
+    "added", "removed", "changed", "attached", "detached",
+    "boundary", "account", "principal", "catalog", "setting",
+]  # fmt: skip
+# The facts of an action that decisions on one resource depend on.
+_DECIDING = frozenset(
+    ["access", "access_guessed", "granularity", "resources", "ip_restriction", "match", "read_only"]
+)
+_Rules: TypeAlias = tuple[tuple[Rule, str], ...]
+_KEPT = 4096  # rows that are kept for further changes
+_FEW = 3  # values of a list that a text names
+
+
+class Cause(NamedTuple):
+    """One difference between two bundles that changed access.
+
+    text: what happened, in words. statement: the id of the statement, or None. policy: the id of a policy
+    that was attached to the principal or detached from it.
+    """
+
+    what: What
+    text: str
+    statement: str | None = None
+    policy: str | None = None
+
+
+class Side:
+    """One of two bundles, with what is looked up in it again and again."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.contents = {
+            name: tuple(map(content_of, policy.statements)) for name, policy in bundle.policies.items()
+        }
+        self._personal = frozenset(
+            name
+            for name, policy in bundle.policies.items()
+            if any(clause.key == READ_ONLY for each in policy.statements for clause in each.condition)
+        )
+        self._rules: BoundedCache[tuple[object, str], _Rules] = BoundedCache(entries=_KEPT)
+        self._differing: BoundedCache[tuple[object, str, str], Cause | None] = BoundedCache(entries=_KEPT)
+
+    def layers(self, principal: str) -> Layers | None:
+        """Return the layers of a principal; None where the bundle does not have it."""
+        return self.bundle.people.layers.get(principal)
+
+    def levels(self, layers: Layers) -> tuple[tuple[str, ...], ...]:
+        """Return the ids of the policies of each layer of a principal."""
+        boundary = () if layers.boundary is None else (layers.boundary,)
+        return *layers.account, layers.identity, boundary
+
+    def names_callers(self, principal: str) -> bool:
+        """Return whether others with the same policies can have other access (`ActionRules.names_caller`)."""
+        layers = self.layers(principal)
+        if layers is None or not self._personal:
+            return False
+        return any(not self._personal.isdisjoint(level) for level in self.levels(layers))
+
+    def rules(self, principal: str, action: str) -> _Rules:
+        """Return the rules that a principal has for an action, each with the name of its layer."""
+        table, traits = self.bundle.evaluator.table(principal), self.bundle.evaluator.traits(action)
+        if table is None or traits is None:
+            return ()
+        found = self._rules.get((table, action))
+        if found is None:
+            row = table.row(action)
+            if not isinstance(row, ActionRules):
+                row = table.compile_row(traits)  # of a constant decision the rules are not kept
+            found = tuple((rule, row.layers[rule.layer].name) for rule in row.rules)
+            self._rules[table, action] = found
+        return found
+
+    def differing(self, other: Side, principal: str, name: str, layer: str, *, is_new: bool) -> Cause | None:
+        """Return how a statement differs from what the other side has, or None if that has the same."""
+        layers = other.layers(principal)
+        key = layers, name, layer
+        if key not in self._differing:
+            self._differing[key] = _difference(self, other, layers, name, layer, is_new=is_new)
+        return self._differing[key]
+
+
+def content_of(statement: Statement) -> Hashable:
+    """Return what a statement says, for comparisons."""
+    return (
+        statement.effect,
+        tuple(each.text for each in statement.actions),
+        statement.any_resource,
+        tuple(each.text for each in statement.patterns),
+        tuple(_clause(each) for each in statement.condition),
+    )
+
+
+def _clause(clause: Clause) -> tuple[str, str, tuple[str, ...]]:
+    return clause.text, clause.key, clause.values
+
+
+def affected(old: Side, new: Side, principal: str) -> int | None:
+    """Return the actions, as a set of the index of actions, whose rules can differ; None for all of them.
+
+    Both bundles have the same catalog and owner. An action that no statement names which only one bundle has
+    keeps its rules.
+    """
+    had, has = old.layers(principal), new.layers(principal)
+    if had is None or has is None or (had.root, had.boundary is None) != (has.root, has.boundary is None):
+        return None
+    before, after = old.levels(had), new.levels(has)
+    if len(before) != len(after):
+        return None
+    found = 0
+    for was, now in zip(before, after, strict=True):
+        if {each for each in was if each not in old.contents} or {
+            each for each in now if each not in new.contents
+        }:
+            return None
+        kept = Counter(content for policy in was for content in old.contents[policy])
+        kept &= Counter(content for policy in now for content in new.contents[policy])
+        for side, level in ((old, was), (new, now)):
+            left = kept.copy()
+            for policy in level:
+                statements = side.bundle.policies[policy].statements
+                for content, statement in zip(side.contents[policy], statements, strict=True):
+                    if left[content]:
+                        left[content] -= 1
+                    else:
+                        named = side.bundle.evaluator.statements.named[statement]
+                        found |= named.certain | named.possible
+    return found
+
+
+class Change(NamedTuple):
+    """What is explained: a gain or a loss of one principal for one action, and the answers of both sides."""
+
+    kind: Kind
+    principal: str
+    action: str
+    before: Answer
+    after: Answer
+
+
+def causes_of(old: Side, new: Side, change: Change) -> tuple[Cause, ...]:
+    """Return the causes of a change, at least one."""
+    gained = change.kind == "gained"
+    had, has = old.layers(change.principal), new.layers(change.principal)
+    names = (change.after if gained else change.before).statements
+    first = names[0] if names else None
+    if had is None or has is None:
+        word = "is new" if gained else "was removed"
+        return (Cause("principal", f"the principal {word}", first),)
+    traits = old.bundle.evaluator.traits(change.action), new.bundle.evaluator.traits(change.action)
+    if None in traits:
+        word = "is new in the catalog" if gained else "is no longer in the catalog"
+        return (Cause("catalog", f"the action {word}" + (f", and {first} names it" if first else ""), first),)
+    return (
+        tuple(_statements(old, new, change))
+        or tuple(_limits(had, has))
+        or tuple(_facts(*traits))
+        or (Cause("catalog", "the catalog or the owner changed", first),)
+    )
+
+
+def _statements(old: Side, new: Side, change: Change) -> Iterator[Cause]:
+    """Yield the statements that only one side has, and that decide there (Rule 1)."""
+    gained = change.kind == "gained"
+    sides = (
+        (new, old, Effect.ALLOW if gained else Effect.DENY, change.after),
+        (old, new, Effect.DENY if gained else Effect.ALLOW, change.before),
+    )
+    found = [
+        (rule, layer, answer, cause)
+        for side, other, effect, answer in sides
+        for rule, layer in side.rules(change.principal, change.action)
+        if rule.effect is effect
+        for cause in [side.differing(other, change.principal, rule.id, layer, is_new=side is new)]
+        if cause is not None
+    ]
+    denied = (change.before if gained else change.after).decision
+    for chosen in (
+        [cause for rule, _, answer, cause in found if rule.id in answer.statements],
+        [cause for _, layer, _, cause in found if denied is not None and layer == denied.layer],
+        [cause for *_, cause in found],
+    ):
+        if chosen:
+            yield from dict.fromkeys(chosen)
+            return
+
+
+def _difference(  # noqa: PLR0911, PLR0913 - one question after the other
+    side: Side, other: Side, layers: Layers | None, name: str, layer: str, *, is_new: bool
+) -> Cause | None:
+    """Return what `Side.differing` returns. layers: those that the principal has on the other side."""
+    policy, _, index = name.rpartition("#")
+    policy = policy or name  # the id of an attached policy that does not exist (DEC-40)
+    if layers is None or policy not in _attached(layers, layer):
+        where = {IDENTITY: "", BOUNDARY: " as boundary"}.get(layer, f" to the {layer} layer")
+        word: What = "attached" if is_new else "detached"
+        return Cause(word, f"policy {policy} was {word}{where} ({_named(side, name)})", name, policy)
+    if not (policy in side.contents and policy in other.contents):
+        if policy not in side.contents and policy not in other.contents:
+            return None
+        if (policy in side.contents) is is_new:
+            return Cause("added", f"policy {policy} exists now", name)
+        return Cause("removed", f"policy {policy} is missing now", name)
+    own, others = side.contents[policy], other.contents[policy]
+    at = int(index)
+    if own[at] in others:
+        return None
+    statement = side.bundle.policies[policy].statements[at]
+    if at < len(others) and others[at] not in own:
+        pair = statement, other.bundle.policies[policy].statements[at]
+        before, after = reversed(pair) if is_new else pair
+        return Cause("changed", f"{statement.effect} {name} was changed: {what_changed(before, after)}", name)
+    word = "added" if is_new else "removed"
+    return Cause(word, f"{statement.effect} {name} was {word}", name)
+
+
+def _named(side: Side, name: str) -> str:
+    """Return the effect and the id of a statement; for a policy that does not exist, that it is missing."""
+    policy, _, index = name.rpartition("#")
+    found = side.bundle.policies.get(policy)
+    return f"{found.statements[int(index)].effect} {name}" if found else "it is missing, so it denies"
+
+
+def _attached(layers: Layers, layer: str) -> tuple[str, ...]:
+    """Return the ids of the policies of one layer."""
+    if layer == IDENTITY:
+        return layers.identity
+    if layer == BOUNDARY:
+        return () if layers.boundary is None else (layers.boundary,)
+    return tuple(policy for level in layers.account for policy in level)
+
+
+def what_changed(before: Statement, after: Statement) -> str:
+    """Return the elements in which two versions of a statement differ, as text."""
+    parts = []
+    if before.effect is not after.effect:
+        parts.append(f"effect {before.effect} -> {after.effect}")
+    parts += _moved("action", [each.text for each in before.actions], [each.text for each in after.actions])
+    parts += _moved("resource", _resources(before), _resources(after))
+    had = {(each.text, each.key): each.values for each in before.condition}
+    has = {(each.text, each.key): each.values for each in after.condition}
+    for clause in dict.fromkeys((*had, *has)):
+        parts += _moved(" ".join(clause), had.get(clause, ()), has.get(clause, ()))
+    return "; ".join(parts) or "the order of its elements"
+
+
+def _resources(statement: Statement) -> list[str]:
+    return [*(["*"] if statement.any_resource else []), *(each.text for each in statement.patterns)]
+
+
+def _moved(element: str, before: Iterable[str], after: Iterable[str]) -> Iterator[str]:
+    had, has = tuple(before), tuple(after)
+    gone = [each for each in had if each not in has]
+    come = [each for each in has if each not in had]
+    words = ([f"without {few(gone, _FEW)}"] if gone else []) + ([f"with {few(come, _FEW)}"] if come else [])
+    if words:
+        yield f"{element} {', '.join(words)}"
+
+
+def _limits(had: Layers, has: Layers) -> Iterator[Cause]:
+    """Yield what changed in the limits of a principal."""
+    if had.boundary != has.boundary:
+        text = f"the boundary was changed: {had.boundary or 'none'} -> {has.boundary or 'none'}"
+        yield Cause("boundary", text, policy=has.boundary or had.boundary)
+    if had.account != has.account:
+        yield Cause("account", f"the account has {len(has.account)} levels; it had {len(had.account)}")
+
+
+def _facts(had: ActionTraits | None, has: ActionTraits | None) -> Iterator[Cause]:
+    """Yield what changed in the catalog and in settings for an action that both sides know."""
+    if had is None or has is None:
+        return
+    for before, after in zip(had.asked, has.asked, strict=False):
+        yield from (
+            Cause("catalog", f"the catalog changed {each.field} of the action: {each.old} -> {each.new}")
+            for each in changes(before.entry, after.entry)
+            if each.field in _DECIDING
+        )
+        if before.supports_tags != after.supports_tags:
+            yield Cause("catalog", f"the catalog changed tag_authorization of {after.entry.service}")
+        if (
+            before.supports_ip != after.supports_ip
+            and before.entry.ip_restriction == after.entry.ip_restriction
+        ):
+            yield Cause(
+                "setting",
+                f"the setting ip_support was changed: {_ip_support(before)} -> {_ip_support(after)}",
+            )
+
+
+def _ip_support(traits: ActionTraits) -> str:
+    return "gateway" if traits.supports_ip else "catalog"

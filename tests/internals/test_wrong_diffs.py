@@ -1,0 +1,59 @@
+"""The comparison of diffs with the oracle finds deliberately wrong diffs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from camguard.analysis import cases, causes, diff
+from camguard.analysis.cases import NEVER, Cases
+from tests.analysis.differing import Mismatch, compare
+
+right_newly, right_laid_over = cases.newly_allowed, diff._laid_over
+right_joined, right_affected = diff._joined, causes.affected
+
+
+def only_sure(before: Any, after: Any) -> Cases:
+    """Where one answer depends on conditions, nothing is gained or lost."""
+    return NEVER if before.decision is None or after.decision is None else right_newly(before, after)
+
+
+def one_address_short(*given: Any) -> Iterator[Any]:
+    """Every part of the line ends one address too early."""
+    for first, last, before, after in right_laid_over(*given):
+        yield first, max(first, last - 1), before, after
+
+
+def first_time_only(intervals: Any) -> Iterator[Any]:
+    """Of several intervals only the first one is kept."""
+    yield next(right_joined(intervals))
+
+
+def certain_only(*given: Any) -> int | None:
+    """A principal whose boundary or account changed counts as unchanged."""
+    return right_affected(*given) or 0
+
+
+def implied(*_: Any) -> bool:
+    """Every condition implies every other one."""
+    return True
+
+
+# What is wrong -> the module and the function, its replacement, and a pair from which on it is found soon.
+WRONG: dict[str, tuple[Any, str, Callable[..., Any], int]] = {
+    "open conditions are left out": (diff, "newly_allowed", only_sure, 1),
+    "ranges end too early": (diff, "_laid_over", one_address_short, 1),
+    "only the first time is kept": (diff, "_joined", first_time_only, 50),
+    "a changed boundary is passed over": (diff, "affected", certain_only, 1),
+    "every condition implies every other": (cases, "implies", implied, 1),
+}
+
+
+@pytest.mark.parametrize(("module", "function", "instead", "first"), WRONG.values(), ids=WRONG)
+def test_a_wrong_diff_is_found(
+    module: Any, function: str, instead: Callable[..., Any], first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, function, instead)
+    assert any(isinstance(found, Mismatch) for *_, found in compare(200, seed=first))
