@@ -29,7 +29,7 @@ from camguard.ipset import LINE_END, AddressMap, IpSet, format_address
 from camguard.policytest.cases import find_principal
 from camguard.suggest import few, meant, nearest
 
-_EVERYWHERE = IpSet.of_ranges([(0, LINE_END - 1)])
+EVERYWHERE = IpSet.of_ranges([(0, LINE_END - 1)])
 _FIRST_PRINCIPALS, _FIRST_ACTIONS = 6, 4  # of a group that text lists; JSON lists all
 _LETTERS = {"allow": "A", "some": "s", "depends": "?", "deny": "."}
 _STYLES = {"allow": "good", "some": "doubtful", "depends": "doubtful", "deny": "bad"}
@@ -209,7 +209,7 @@ def _alternative(each: Document) -> str:
 
 
 def _places(cidrs: Sequence[str]) -> str:
-    return "everywhere" if tuple(cidrs) == _EVERYWHERE.cidrs() else ", ".join(cidrs)
+    return "everywhere" if tuple(cidrs) == EVERYWHERE.cidrs() else ", ".join(cidrs)
 
 
 # --- who can, what can -------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ def _run_entries(args: argparse.Namespace, nothing: str) -> Exit:
     document: dict[str, object] = {"time": moment, "resource": args.resource}
     document |= {"ip": list(args.ip.cidrs()) if args.ip else None, "revision": bundle.revision}
     if args.matrix:
-        words = {(each.principal, each.action): _word(each, args.ip or _EVERYWHERE) for each in found}
+        words = {(each.principal, each.action): _word(each, args.ip or EVERYWHERE) for each in found}
         document["principals"] = [{"principal": p, "name": bundle.people.names[p]} for p in principals]
         document["rows"] = [
             {"action": a, "answers": [words.get((p, a), "deny") for p in principals]} for a in actions

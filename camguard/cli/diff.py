@@ -19,13 +19,13 @@ from camguard.analysis.diff import ALL_TIMES, RANKS, Group, access_diff, actions
 from camguard.analysis.names import patterns_of
 from camguard.analysis.questions import principals_named
 from camguard.bundle import Bundle
-from camguard.cli.access import describe_answer
+from camguard.cli.access import EVERYWHERE, describe_answer
 from camguard.cli.inputs import Inputs, add_config, find_inputs, read_bundle
 from camguard.cli.output import Document, add_format, complain, note, paint, progress, show, write
 from camguard.engine.explain import format_moment
 from camguard.errors import CamguardError
 from camguard.exit_codes import Exit
-from camguard.ipset import LINE_END, NO_ADDRESS, IpSet
+from camguard.ipset import IpSet
 from camguard.policy.patterns import star_match
 from camguard.printable import printable
 from camguard.suggest import few, nearest
@@ -239,7 +239,7 @@ def _kinds(change: Document) -> str:
 def _places(change: Document, shown: Callable[[Sequence[str]], str]) -> str:
     """Return the ranges as text: the addresses outside of them where those are fewer. shown: of a list."""
     cidrs = change["ranges"]
-    outside = outside_of(IpSet.of(cidrs)).cidrs()
+    outside = (EVERYWHERE - IpSet.of(cidrs)).cidrs()
     if not outside:
         return "everywhere"
     return f"everywhere but {shown(outside)}" if len(outside) < len(cidrs) else shown(cidrs)
@@ -247,17 +247,6 @@ def _places(change: Document, shown: Callable[[Sequence[str]], str]) -> str:
 
 def _some(texts: Sequence[str]) -> str:
     return few(texts, _FEW)
-
-
-def outside_of(addresses: IpSet) -> IpSet:
-    """Return all other addresses."""
-    begins = (0, *(last + 1 for last in addresses.ends))
-    ends = (*(first - 1 for first in addresses.starts), LINE_END - 1)
-    return IpSet.of_ranges(
-        (first, last)
-        for first, last in zip(begins, ends, strict=True)
-        if first <= last and not NO_ADDRESS[0] <= first <= last < NO_ADDRESS[1]
-    )
 
 
 def _times(change: Document) -> str:
