@@ -80,7 +80,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "engine": (
         *("call", "decision", "attributes", "action_index", "layers", "principals", "intervals"),
-        *("rules", "resource_tags", "row", "table", "evaluator", "explain", "remediation"),
+        *("rules", "resource_tags", "row", "condition_index", "resource_index", "rule_index"),
+        *("table", "evaluator", "explain", "remediation"),
     ),
     "analysis": (
         "answers",

@@ -10,10 +10,12 @@ Rule 3: address, time and tags come from the call's own fields, and `qcs:read_on
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 from camguard.catalog.model import Access, Action, Granularity
 from camguard.engine.call import Call
@@ -28,6 +30,7 @@ from camguard.policy.values import Truth
 READING_WORDS = frozenset(
     ["Describe", "Get", "List", "Query", "Search", "Check", "Inquire", "Count", "Export", "Download"],
 )
+READERS = 4096  # keys whose readers are kept
 _FIRST_WORD = re.compile(r"[A-Z]?[a-z]*")
 
 
@@ -72,23 +75,33 @@ def clause_truth_of(clause: Clause, call: Call, traits: ActionTraits, bindings: 
     return truth if truth is clause.if_exist else None
 
 
-def values_of(key: str, call: Call, traits: ActionTraits) -> Sequence[Any] | None:  # noqa: PLR0911 - one key each
-    """Return the values of a key, or None if this call does not supply it."""
-    if key == IP:
-        return None if call.source_ip is None else (call.source_ip,)
-    if key == TIME:
-        return (call.time,) if call.time is not None and -inf < call.time < inf else None
-    if key == READ_ONLY:
-        return read_only_values(traits.entry)
+Reader: TypeAlias = Callable[[Call, ActionTraits], Sequence[Any] | None]
+
+
+@lru_cache(READERS)
+def reader_of(key: str) -> Reader:
+    """Return the function from a call to the values of a key, or to None if the call does not supply it."""
+    if key in _OF_FIELDS:
+        return _OF_FIELDS[key]
     base, slash, name = key.partition("/")
-    if base in TAGS:
-        tags = call.request_tags if base == REQUEST_TAG else call.resource_tags
+    if base not in TAGS:
+        return lambda call, _: None if call.context is None else call.context.get(key)
+    requested = base == REQUEST_TAG
+
+    def tags_of(call: Call, traits: ActionTraits) -> Sequence[str] | None:
+        tags = call.request_tags if requested else call.resource_tags
         if tags is None or not traits.supports_tags:
             return None
-        if slash:
-            return (tags[name],) if name in tags else ()
-        return _pairs(tags)
-    return None if call.context is None else call.context.get(key)
+        if not slash:
+            return _pairs(tags)
+        return (tags[name],) if name in tags else ()
+
+    return tags_of
+
+
+def values_of(key: str, call: Call, traits: ActionTraits) -> Sequence[Any] | None:
+    """Return the values of a key, or None if this call does not supply it."""
+    return reader_of(key)(call, traits)
 
 
 def read_only_values(entry: Action) -> tuple[str] | None:
@@ -108,9 +121,24 @@ def read_only_values(entry: Action) -> tuple[str] | None:
 
 def _pairs(tags: Mapping[str, str]) -> tuple[str, ...] | None:
     """Return each tag as `key&value`, or None if a tag itself contains `&` (CAM 8.2)."""
-    if any("&" in key or "&" in value for key, value in tags.items()):
-        return None
-    return tuple(f"{key}&{value}" for key, value in tags.items())
+    pairs = tuple([f"{key}&{value}" for key, value in tags.items()])
+    # One `&` in each pair, and one between two of them.
+    return None if pairs and "&".join(pairs).count("&") != 2 * len(pairs) - 1 else pairs
+
+
+def _address_of(call: Call, _: ActionTraits) -> tuple[int] | None:
+    return None if call.source_ip is None else (call.source_ip,)
+
+
+def _time_of(call: Call, _: ActionTraits) -> tuple[float] | None:
+    return (call.time,) if call.time is not None and -inf < call.time < inf else None
+
+
+def _access_of(_: Call, traits: ActionTraits) -> tuple[str] | None:
+    return read_only_values(traits.entry)
+
+
+_OF_FIELDS: Mapping[str, Reader] = MappingProxyType({IP: _address_of, TIME: _time_of, READ_ONLY: _access_of})
 
 
 def bindings_of(principal: str, owner: Owner) -> Bindings:

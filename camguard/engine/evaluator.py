@@ -37,6 +37,7 @@ MAX_TABLES = 16_384  # each takes some kilobytes
 MAX_RECENT = 65_536  # principals whose table is found without the LRU cache
 
 PRINCIPAL_UNKNOWN = Decision(Reason.PRINCIPAL_UNKNOWN)
+_NOTHING = (None, None, None)
 
 
 class Evaluator:
@@ -99,9 +100,7 @@ class Evaluator:
                     return decisions[bisect_right(bounds, place)]
         return self._decide_slowly(call, table if session is None else None)
 
-    def _decide_slowly(  # noqa: PLR0911 - one question after the other
-        self, call: Call, table: Table | None
-    ) -> Decision:
+    def _decide_slowly(self, call: Call, table: Table | None) -> Decision:
         """Decide a call that no range table answers. table: the principal's, if `decide` has found it."""
         if table is None:
             layers = self._principals.get(call.principal)
@@ -117,22 +116,29 @@ class Evaluator:
             return self._refusals[call.action]
         if isinstance(row, Decision):
             return row if call.resources else NO_ALLOW
+        return self._decide_by_rules(call, table, row)
+
+    def _decide_by_rules(self, call: Call, table: Table, row: ActionRules) -> Decision:
+        """Decide a call whose row is not one ready decision: by range table, by index or rule by rule."""
         place, moment = call.source_ip, call.time
-        # What the call supplies matters only to a row with conditions on it.
-        plain = not row.residual or (
-            call.resource_tags is None
-            and call.request_tags is None
-            and call.context is None
-            and not row.reads_tags
-        )
         # A time that is not an instant is evaluated rule by rule, as unknown.
-        if not plain or row.names_caller or place is None or moment is None or not -inf < moment < inf:
+        if place is None or moment is None or not -inf < moment < inf:
             return self._judge(table, call, row)
+        # What the call supplies matters only to a row with conditions on it.
         if row.rangeable and call.resources:
-            ranges = table.fill_ranges(call.action, row, moment)
-            return ranges.decisions[bisect_right(ranges.bounds, place)]
-        mask = table.mask_at(place, moment) if row.uses_masks else 0
-        return row.judge_resources(call, mask, self.owner)
+            supplied = call.resource_tags, call.request_tags, call.context
+            if not row.residual or (supplied == _NOTHING and not row.names_caller):
+                ranges = table.fill_ranges(call.action, row, moment)
+                return ranges.decisions[bisect_right(ranges.bounds, place)]
+        found = table.indexes.get(call.action)
+        if found is None:
+            found = table.index(call.action, row, self.owner, self.inventory)
+        if found is not None:
+            index, traits = found
+            decision = index.decide(call, traits, table.mask_at(place, moment) if row.uses_masks else 0)
+            if decision is not None:
+                return decision
+        return self._judge(table, call, row)
 
     def variants(self, call: Call, traits: ActionTraits) -> tuple[Call, ...]:
         """Return the call with the tags of each of its resources, or alone where those are not listed.

@@ -150,11 +150,6 @@ class ActionRules:
         ranges = self.ranges = RangeTable(interval.begin, interval.end, tuple(starts), tuple(decisions))
         return ranges  # not self.ranges: another thread may have replaced it by that of another interval
 
-    def judge_resources(self, call: Call, mask: int, owner: Owner) -> Decision:
-        """Return the decision of a call without tags and context. mask: of its address and its time."""
-        bindings = bindings_of(call.principal, owner) if self.has_variables else {}
-        return self._combined(call, owner, bindings, lambda rule: truth_under(rule, mask))
-
     def judge(
         self, call: Call, traits: ActionTraits, owner: Owner, inventory: Inventory | None = None
     ) -> Decision:
@@ -227,7 +222,12 @@ def affords_tags(sets: Sequence[Tags | None], clauses: Sequence[Clause]) -> bool
     """Return whether the different sets of tags of one call may be compared with the clauses of its rules."""
     values = sum(len(clause.wanted) for clause in clauses)
     sizes = sum(len(tags or "?") for tags in sets)
-    return len(sets) * len(clauses) * _UNITS_PER_CLAUSE + sizes * values <= MOST_TAG_WORK
+    return tag_work(len(sets), sizes, len(clauses), values) <= MOST_TAG_WORK
+
+
+def tag_work(sets: int, sizes: int, clauses: int, values: int) -> int:
+    """Return the work of comparing sets of tags, `sizes` tags together, with clauses of so many values."""
+    return sets * clauses * _UNITS_PER_CLAUSE + sizes * values
 
 
 def _by_tags(call: Call, inventory: Inventory) -> list[tuple[Call, int]]:

@@ -20,11 +20,14 @@ from camguard.engine.attributes import ActionTraits
 from camguard.engine.decision import Decision
 from camguard.engine.intervals import interval_at, partition_addresses, partition_time
 from camguard.engine.layers import Layer
+from camguard.engine.resource_tags import Inventory
 from camguard.engine.row import NO_RANGES, ActionRules, RangeTable, constant_ranges
+from camguard.engine.rule_index import RuleIndex
 from camguard.engine.rules import Rule, rules_of
 from camguard.ipset import IpSet
 from camguard.policy.keys import IP, TIME
 from camguard.policy.model import Clause
+from camguard.policy.resources import Owner
 
 TraitsOf: TypeAlias = Callable[[str], ActionTraits | None]  # action -> its traits, or None if it is unknown
 
@@ -39,12 +42,14 @@ class Table:
     __slots__ = (
         "_bits",
         "_catalog",
+        "_indexes",
         "_listed_tags",
         "_shared",
         "_statements",
         "_traits_of",
         "bounds",
         "cuts",
+        "indexes",
         "layers",
         "masks",
         "ranges",
@@ -64,6 +69,8 @@ class Table:
         self.layers = tuple(layers)
         self.rows: dict[str, ActionRules | Decision] = {}
         self.ranges: dict[str, RangeTable] = {}
+        self.indexes: dict[str, tuple[RuleIndex, ActionTraits]] = {}
+        self._indexes: dict[ActionRules, RuleIndex] = {}  # rows are compared by identity
         self._traits_of = traits_of
         self._catalog = catalog
         self._statements = statements
@@ -94,6 +101,22 @@ class Table:
         if action in self.rows:
             self.ranges[action] = ranges
         return ranges
+
+    def index(
+        self, action: str, row: ActionRules, owner: Owner, inventory: Inventory | None
+    ) -> tuple[RuleIndex, ActionTraits] | None:
+        """Return the index of an action's row and its traits; None for a row that is not kept.
+
+        Actions that share a row share its index.
+        """
+        traits = self._traits_of(action)
+        if action not in self.rows or traits is None:
+            return None
+        found = self._indexes.get(row)
+        if found is None:
+            found = self._indexes[row] = RuleIndex(row, len(traits.asked), owner, inventory)
+        self.indexes[action] = found, traits
+        return found, traits
 
     def mask_at(self, place: int, moment: float) -> int:
         """Return the bits of the conditions that hold for an address and an instant."""

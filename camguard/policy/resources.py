@@ -123,11 +123,11 @@ def _path_match(pieces: tuple[str, ...], effect: Effect, path: str) -> Truth:
         return True
     if effect is Effect.ALLOW:
         return False
-    near = _near_pieces(pieces)
+    near = near_pieces_of(pieces)
     return None if near is not None and fits(near, path) else False
 
 
-def _near_pieces(pieces: tuple[str, ...]) -> tuple[str, ...] | None:
+def near_pieces_of(pieces: tuple[str, ...]) -> tuple[str, ...] | None:
     """Return the pieces of the other pattern that a deny may mean, None where there is no other one."""
     last = pieces[-1]
     if not last and pieces[-2].endswith("/"):  # `X/*` compared with `X`; a single piece is never empty
@@ -137,7 +137,7 @@ def _near_pieces(pieces: tuple[str, ...]) -> tuple[str, ...] | None:
     return None
 
 
-def _pieces(pattern: str | Template, bindings: Bindings) -> tuple[str, ...] | None:
+def pieces_of(pattern: str | Template, bindings: Bindings) -> tuple[str, ...] | None:
     """Return the text between the stars, with variables filled in, or None if a variable has no value."""
     if isinstance(pattern, str):
         return tuple(pattern.split(STAR))
@@ -162,7 +162,7 @@ def resource_match(
 
     resource: None if the call's text is not six segments: an allow does not match it, a deny is unknown.
     """
-    pieces = _pieces(pattern.path, bindings)
+    pieces = pieces_of(pattern.path, bindings)
     if pieces is None:
         return None  # DEC-34
     mismatch = False if effect is Effect.ALLOW else None
@@ -172,7 +172,7 @@ def resource_match(
         (
             service_match(pattern.service, resource.service, mismatch),
             region_match(pattern.region, resource.region, mismatch),
-            _account_match(owner.account(pattern.account), owner.account(resource.account), mismatch),
+            account_match(owner.account(pattern.account), owner.account(resource.account), mismatch),
             _path_match(pieces, effect, resource.path),
         ),
     )
@@ -204,7 +204,7 @@ def region_match(pattern: str, region: str, mismatch: Truth) -> Truth:
     return None if star_match(REGION_ALIASES.get(low, low), REGION_ALIASES.get(asked, asked)) else False
 
 
-def _account_match(pattern: str | None, account: str | None, mismatch: Truth) -> Truth:
+def account_match(pattern: str | None, account: str | None, mismatch: Truth) -> Truth:
     """Compare canonical accounts. None: the segment does not say which account it names (DEC-59)."""
     return mismatch if pattern is None or account is None else pattern == account
 
@@ -305,11 +305,11 @@ class Targets:
         return Found(true, (unknown | self._unbound) & ~true)
 
     def _match(self, pattern: ResourcePattern, effect: Effect, owner: Owner, bindings: Bindings) -> Found:
-        pieces = _pieces(pattern.path, bindings)
+        pieces = pieces_of(pattern.path, bindings)
         if pieces is None:
             return Found(0, self.every)  # DEC-34
         mismatch = False if effect is Effect.ALLOW else None
-        near_pieces = None if effect is Effect.ALLOW else _near_pieces(pieces)
+        near_pieces = None if effect is Effect.ALLOW else near_pieces_of(pieces)
         account = owner.account(pattern.account)
         true = 0
         unknown = 0 if mismatch is False else self._shapeless
@@ -321,7 +321,7 @@ class Targets:
             if service is False:
                 continue
             region = not pattern.region or region_match(pattern.region, place.region, mismatch)
-            owned = _account_match(account, place.account, mismatch)
+            owned = account_match(account, place.account, mismatch)
             if region is False or owned is False:
                 continue
             reached = service and region and owned

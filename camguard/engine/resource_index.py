@@ -1,0 +1,212 @@
+"""Which rules of a row a resource of a call matches, found by look-ups instead of a comparison with each.
+
+Theory of operation. A pattern is cut into its head (effect, service, region, account) and its path, as is the
+resource of a call. Which heads reach the first segments of a resource is computed once for these segments and
+kept. The patterns of one head are found by the path of the resource: those without a star by the whole path,
+those with one star by what the path begins and ends with, for each pair of lengths that occurs. Patterns with
+further stars are found in the same way, and then compared. The result is a pair of masks with one bit for
+each rule.
+
+Rule 1: the answer is that of `camguard.policy.resources.resource_match` for each pattern.
+Rule 2: of an allow only a match counts, so that what may match is recorded for denies alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from camguard.bounded_cache import BoundedCache
+from camguard.engine.attributes import bindings_of
+from camguard.engine.condition_index import letters
+from camguard.engine.rules import Rule
+from camguard.policy.model import Effect, ResourcePattern
+from camguard.policy.patterns import STAR, fits
+from camguard.policy.resources import (
+    SEGMENTS,
+    Owner,
+    account_match,
+    near_pieces_of,
+    pieces_of,
+    region_match,
+    service_match,
+)
+from camguard.policy.values import Truth, all_of
+
+KEPT = 256  # first segments of resources that an index keeps
+Pieces = tuple[str, ...]  # the text between the stars of a path
+
+
+class _Paths(NamedTuple):
+    """The paths of the patterns of one head.
+
+    whole: paths without a star, each with its mask. by_ends: for each pair of lengths, beginning and end as
+    one text -> the mask of the patterns with nothing between them, and the patterns that have pieces there.
+    """
+
+    whole: Mapping[str, int]
+    by_ends: Sequence[tuple[int, int, Mapping[str, tuple[int, Sequence[tuple[Pieces, int]]]]]]
+
+
+def _paths(patterns: Mapping[Pieces, int]) -> _Paths:
+    by_ends: dict[tuple[int, int], dict[str, tuple[int, list[tuple[Pieces, int]]]]] = {}
+    for pieces, mask in patterns.items():
+        if len(pieces) > 1:
+            first, *middle, last = pieces
+            alike = by_ends.setdefault((len(first), len(last)), {})
+            plain, compared = alike.get(first + last, (0, []))
+            if any(middle):
+                alike[first + last] = plain, [*compared, (pieces, mask)]
+            else:
+                alike[first + last] = plain | mask, compared
+    return _Paths(
+        {pieces[0]: mask for pieces, mask in patterns.items() if len(pieces) == 1},
+        tuple((*lengths, alike) for lengths, alike in by_ends.items()),
+    )
+
+
+def _find(paths: Sequence[_Paths], path: str) -> int:
+    """Return the union of the masks of all patterns that match a path."""
+    found = 0
+    size = len(path)
+    for whole, by_ends in paths:
+        found |= whole.get(path, 0)
+        for begin, end, alike in by_ends:
+            if begin + end <= size:
+                fitting = alike.get(path[:begin] + path[size - end :])
+                if fitting is not None:
+                    found |= fitting[0]
+                    for pieces, mask in fitting[1]:
+                        found |= mask if fits(pieces, path) else 0
+    return found
+
+
+class _Head(NamedTuple):
+    """What decides which resources a pattern reaches, apart from its path."""
+
+    effect: Effect
+    service: str
+    region: str
+    account: str | None  # as `Owner.account` returns it
+
+    def reaches(self, service: str, region: str, account: str | None) -> Truth:
+        """Compare the segments of a resource, as `resource_match` does."""
+        mismatch = False if self.effect is Effect.ALLOW else None
+        return all_of(
+            (
+                service_match(self.service, service, mismatch),
+                region_match(self.region, region, mismatch),
+                account_match(self.account, account, mismatch),
+            )
+        )
+
+
+class _Reach(NamedTuple):
+    """The patterns that reach a service, region and account, surely or (of denies) perhaps."""
+
+    owned: bool
+    surely: tuple[_Paths, ...]
+    perhaps: tuple[_Paths, ...]
+
+
+def _reach(owner: Owner, heads: Mapping[_Head, _Paths], segments: tuple[str, ...]) -> _Reach | None:
+    """Return what reaches the first five segments of a resource; None for a text that is no resource."""
+    qcs, _, service, region, text = segments
+    if qcs != "qcs":
+        return None
+    account = owner.account(text)
+    found = [(head.reaches(service, region, account), paths) for head, paths in heads.items()]
+    return _Reach(
+        account == owner.account(""),
+        tuple(paths for truth, paths in found if truth),
+        tuple(paths for truth, paths in found if truth is None),
+    )
+
+
+class ResourceIndex:
+    """The resource patterns of a row, with the values of one principal's variables in them.
+
+    rules: all rules of the row; their positions are the bits of masks. patterns: the patterns to index, each
+    with the position of its rule.
+    """
+
+    __slots__ = ("_reaches", "_rules", "_strange", "_unfilled", "_width")
+
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        owner: Owner,
+        patterns: Iterable[tuple[int, ResourcePattern]],
+        principal: str,
+    ) -> None:
+        bindings = bindings_of(principal, owner)
+        self._width = width = len(rules)
+        self._rules = (1 << width) - 1
+        self._unfilled = 0  # denies with a variable that has no value (DEC-34)
+        self._strange = 0  # denies that may mean a text that is no resource
+        # The lower half of a mask has the rules of which a pattern matches a path, the upper half the denies
+        # of which one may mean the path (DEC-15).
+        masks: dict[_Head, dict[Pieces, int]] = {}
+        for at, pattern in patterns:
+            effect, bit = rules[at].effect, 1 << at
+            denied = 0 if effect is Effect.ALLOW else bit
+            self._strange |= denied
+            pieces = pieces_of(pattern.path, bindings)
+            if pieces is None:
+                self._unfilled |= denied
+                continue
+            head = _Head(effect, pattern.service, pattern.region, owner.account(pattern.account))
+            paths = masks.setdefault(head, {})
+            paths[pieces] = paths.get(pieces, 0) | bit
+            near = near_pieces_of(pieces) if denied else None
+            if near is not None:
+                paths[near] = paths.get(near, 0) | bit << width
+        heads = {head: _paths(paths) for head, paths in masks.items()}
+        self._reaches: BoundedCache[tuple[str, ...], _Reach | None] = BoundedCache(
+            partial(_reach, owner, heads), entries=KEPT, size=letters
+        )
+
+    def find(self, resource: str | None) -> tuple[int, int, bool]:
+        """Return the rules of which a pattern matches a resource, and the denies of which one may match it.
+
+        resource: None if it could not be bound. The last value is whether the owner has it (CAM 10.3). A
+        rule of the first mask may be in the second one, too.
+        """
+        parts = resource.split(":", SEGMENTS - 1) if resource else []
+        if len(parts) != SEGMENTS:
+            return 0, self._strange, True
+        path = parts.pop()
+        reach = self._reaches[tuple(parts)]
+        if reach is None:
+            return 0, self._strange, True
+        owned, surely, perhaps = reach
+        found = _find(surely, path)
+        unknown = _find(perhaps, path) if perhaps else 0
+        unknown |= (unknown | found) >> self._width
+        return found & self._rules, unknown & self._rules | self._unfilled, owned
+
+
+def names_caller(pattern: ResourcePattern) -> bool:
+    """Return whether a pattern has another meaning for each principal (CAM 9)."""
+    return not isinstance(pattern.path, str) and "uin" in pattern.path[1::2]
+
+
+def work_weight(patterns: Iterable[ResourcePattern]) -> int:
+    """Return what `work_bound` needs of the patterns of a row."""
+    found = 0
+    for pattern in patterns:
+        texts = (pattern.path,) if isinstance(pattern.path, str) else pattern.path[::2]
+        stars = sum(text.count(STAR) for text in texts)
+        if stars or texts[-1].endswith("/"):  # a whole path costs nothing
+            found += 2 * (stars + 5)  # three more than the pieces of the pattern, and of the one close to it
+    return found
+
+
+def work_bound(weight: int, resources: int, length: int) -> int:
+    """Return a bound on the work of `Targets` for resources of a length together, compared with all patterns.
+
+    Each piece of a pattern is searched in all paths at most twice and in the tails of all resources once for
+    each place, of which there are at most as many as resources; then whole paths are compared once.
+    """
+    return weight * (length // 16 + resources * resources + resources)
