@@ -3,9 +3,9 @@
 One principal has 20 or 200 statements over ten actions that are authorized at resource level; every action
 has two fifths of them. Resources: whole ids, `ins-ab*` and `ins-*c` in turn. Tags: one tag of the resource,
 or any of its tags. Context: the second factor, or a key of a service. A fifth denies, and a third limits the
-source address to ten ranges. Half of the resources are named by a policy, the others occur once. Every engine
-answers the same calls in a process of its own; its answers are first compared with those of camguard. "rule by
-rule" is camguard's own evaluation without an index, which explanations use.
+source address to ten ranges. Half of the resources are named by a policy, the others occur once. Every
+engine answers the same calls in a process of its own; its answers are first compared with those of camguard.
+"rule by rule" is camguard's own evaluation without an index, which explanations use.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def _facts(call: Call) -> tuple[str, str, dict[str, str], bool, str]:
     )
 
 
-def loop(workload: Workload) -> Answer:
+def loop(workload: Workload) -> Answer:  # noqa: C901 - one question after the other
     """A loop over parsed statements, addresses as integers: a careful engineer's afternoon."""
 
     def cut(pattern: str) -> tuple[str, str | None]:
@@ -189,9 +189,9 @@ def loop(workload: Workload) -> Answer:
 
     rows = [
         (
-            each.deny, frozenset(each.actions), tuple(map(parse_range, each.ranges)), tuple(map(cut, each.ids)),
-            each.tag and (each.tag[0], frozenset(each.tag[1])), frozenset(each.any_tag), each.mfa,
-            frozenset(each.zones),
+            each.deny, frozenset(each.actions), tuple(map(parse_range, each.ranges)),
+            tuple(map(cut, each.ids)), each.tag and (each.tag[0], frozenset(each.tag[1])),
+            frozenset(each.any_tag), each.mfa, frozenset(each.zones),
         )
         for each in workload.statements
     ]  # fmt: skip
@@ -227,7 +227,7 @@ def loop(workload: Workload) -> Answer:
     return ask
 
 
-def cedar(workload: Workload) -> Answer:
+def cedar(workload: Workload) -> Answer:  # noqa: C901 - one question after the other
     """Cedar through cedarpy: policies parsed once, one resource type, all facts in the context."""
     import cedarpy  # noqa: PLC0415 - optional
 

@@ -26,6 +26,7 @@ PROGRAMS = (
     "decide",
     "growth",
     "peers",
+    "resources",
     "scaling",
     "middleware",
     "telemetry",

@@ -4,9 +4,10 @@ Rule 1: a table is compiled when it is first needed and kept in an LRU cache tha
         dictionary by principal stands in front of the cache, because an LRU look-up costs as much as a
         decision.
 Rule 2: an unknown principal, then an unknown action, is refused before any policy is evaluated.
-Rule 3: `decide` looks up range tables that earlier calls have computed. The first call of an action, a call
-        in another interval of time, and a call that needs more than address and time take `_decide_slowly`.
-        `judge` computes the same without range tables and masks, so that explanations check them.
+Rule 3: `decide` looks up range tables that earlier calls have computed. `_decide_slowly` takes the first call
+        of an action, a call in another interval of time, and a call that needs more than address and time,
+        which the index of its row decides. `judge` computes the same without range tables, indexes and masks,
+        so that explanations check them.
 Rule 4: there are no reference cycles: a replaced bundle is freed by reference counting with its last request,
         without a garbage collection, which would pause all calls.
 """

@@ -8,9 +8,8 @@ every such condition has the same truth. `ActionRules` decides in four ways, eac
 2. Only address and time matter: a `RangeTable`, which holds for one interval of time the bounds of the
    address ranges and one ready `Decision` per range. A call costs one bisection. A call at another time
    replaces the table by that of its own interval.
-3. Resources matter too: `judge_resources` compares the patterns of those rules whose conditions hold.
-4. The call has tags or other keys, or lacks its address or time, or rules depend on the tags of resources
-   that the inventory lists: `judge` evaluates every rule on the call.
+3. Resources, tags or further keys matter too: `camguard.engine.rule_index` looks up which rules hold.
+4. The call lacks its address or time, or has too much to compare for an index: `judge` evaluates every rule.
 
 The first three ways use bit masks. `camguard.engine.intervals` gives every range and every interval of time a
 mask: one bit per condition on address or time, set where the condition holds. A `Rule` keeps the bits that it
@@ -76,8 +75,8 @@ class ActionRules:
     reads_tags: a rule depends on the tags of the call's resources, which the inventory lists (DEC-66).
     residual: a rule depends on more than resources, address and time.
     rangeable: address and time are all that can matter to a call without tags and context.
-    names_caller: a clause on a key that the catalog supplies contains a variable, so that every call is
-        judged rule by rule.
+    names_caller: a clause on a key that the catalog supplies contains a variable, so that a range table does
+        not decide.
     has_variables: a resource pattern contains a variable, whose value depends on the principal.
     used_bits: the bits of the table's masks that matter to a rule.
     ranges: the table for the time of the last call. It is one attribute that is replaced as a whole, because

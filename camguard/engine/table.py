@@ -4,7 +4,7 @@ Rule 1: a table partitions the address line and time once, for all its statement
         partition.
 Rule 2: a row is compiled at the first call of its action; actions with the same rules share one row.
 Rule 3: `ranges` has for each action the range table of its last call, or NO_RANGES if there is none. Its keys
-        are names from the catalog only, so that callers cannot make it grow.
+        are names from the catalog only, so that callers cannot make it grow. The same is true of `indexes`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Table:
     """Layers, compiled for the calls of the principals that have them.
 
     listed_tags: whether an inventory lists the tags of resources (DEC-66).
+    indexes: the index and the traits of each action that has needed one.
     bounds, masks: as `partition_addresses` returns them. cuts, time_masks: as `partition_time` returns them.
     """
 
