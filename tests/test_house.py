@@ -94,6 +94,9 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "cases",
         "causes",
         "diff",
+        "cover",
+        "least_policy",
+        "unused",
     ),
     "bundle": ("signature", "ustar", "archive", "model", "load", "store"),
     "policytest": ("cases", "invariants", "run"),
@@ -109,7 +112,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "cli": (
         *("output", "parser", "inputs", "json_position", "sarif", "reason", "logged"),
         "check_command",
-        *("init", "serve", "principals", "check", "access", "diff", "lint", "test", "call"),
+        *("init", "serve", "principals", "check", "access", "diff", "recorded", "lint", "test", "call"),
         *("bundle", "catalog"),
         *("config", "completion"),
     ),

@@ -26,6 +26,7 @@ from camguard.cli import (
     lint,
     principals,
     reason,
+    recorded,
     serve,
     test,
 )
@@ -38,6 +39,7 @@ VERBS: tuple[Callable[[argparse._SubParsersAction[Any]], None], ...] = (
     *(serve.add, check.add, lint.add, test.add, reason.add, reason.add_rule, principals.add, call.add),
     access.add,
     diff.add,
+    recorded.add,
     *(bundle.add, catalog.add, config.add, completion.add, init.add),
 )
 

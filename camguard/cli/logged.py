@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC
 from pathlib import Path
@@ -109,6 +109,48 @@ def read_logged(args: argparse.Namespace) -> LoggedCall | None:
     return _read(line, f"{shown}:{number}")
 
 
+class Log(NamedTuple):
+    """The calls of some logs, in their order. problems: of the records whose call cannot be asked again.
+
+    rejected: how many requests never became a call.
+    """
+
+    calls: tuple[LoggedCall, ...]
+    problems: tuple[Problem, ...]
+    rejected: int
+
+
+def read_log(names: Iterable[str]) -> Log:
+    """Return the calls of whole logs; `-` is stdin.
+
+    A line at the end of a log without a line break is still being written, and is passed over.
+    Raises CamguardError with the place of the first line that is no record, and OSError.
+    """
+    calls: list[LoggedCall] = []
+    problems: list[Problem] = []
+    rejected = 0
+    for name in names:
+        shown = "stdin" if name == _STDIN else name
+        with _opened(name) as file:
+            for number, line in _lines(file):
+                if not line.endswith(b"\n") and len(line) < _LINE_BYTES:
+                    break
+                try:
+                    logged = _read(line, f"{shown}:{number}")
+                except UnaskableError as error:
+                    problems += error.problems
+                    continue
+                if logged.is_call:
+                    calls.append(logged)
+                else:
+                    rejected += 1
+    return Log(tuple(calls), tuple(problems), rejected)
+
+
+class UnaskableError(CamguardError):
+    """A record is right, but does not hold all of its call."""
+
+
 def fill(args: argparse.Namespace, logged: LoggedCall) -> None:
     """Let a record supply the options that are not given (Rule 1)."""
     fields = logged.fields
@@ -158,7 +200,7 @@ def _read(line: bytes, where: str) -> LoggedCall:
         raise CamguardError(Problem(f"{where}#/time", CODE, f"{fields['time']!r} is not a time"))
     if CUT in fields["resources"]:
         message = "the log has cut the list of resources, so the call cannot be asked again"
-        raise CamguardError(Problem(f"{where}#/resources", CODE, message))
+        raise UnaskableError(Problem(f"{where}#/resources", CODE, message))
     key = "source_ip" if fields["egress_ip"] is None else "egress_ip"
     try:
         place = None if fields[key] is None else parse_address(fields[key])

@@ -54,6 +54,14 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "camguard test",
             "camguard test --run offices --coverage --min-coverage 80",
         ),
+        "camguard suggest": (
+            "camguard suggest decisions.jsonl --principal role/render-farm",
+            "camguard suggest decisions.jsonl --principal alice --most-ranges 2 --out policies/alice.json",
+        ),
+        "camguard unused": (
+            "camguard unused decisions.jsonl",
+            "camguard unused decisions.jsonl.1 decisions.jsonl --format json",
+        ),
         "camguard principals": (
             "camguard principals",
             "camguard principals ali",

@@ -57,6 +57,8 @@ class Evaluator:
         size: int = MAX_TABLES,
     ) -> None:
         self.catalog = catalog = index.catalog
+        self._index = index
+        self._settings = ip_support, unknown_action
         self._policies = policies
         self._principals = principals
         self.owner = owner
@@ -172,6 +174,25 @@ class Evaluator:
             return self._refusals[call.action]
         rules = table.compile_row(traits) if row is None else row
         return rules.judge(call, traits, self.owner, self.inventory)
+
+    def changed(
+        self, policies: Mapping[str, Policy], principals: Mapping[str, Layers] | None = None
+    ) -> Evaluator:
+        """Return the evaluator of other policies, or of other principals, under the same settings.
+
+        principals: None for those of this evaluator.
+        """
+        ip_support, unknown_action = self._settings
+        return Evaluator(
+            index=self._index,
+            policies=policies,
+            principals=self._principals if principals is None else principals,
+            owner=self.owner,
+            ip_support=ip_support,
+            unknown_action=unknown_action,
+            inventory=self.inventory,
+            size=self._size,
+        )
 
     def boundaries(self) -> frozenset[str]:
         """Return the ids of all policies that are the boundary of a principal."""

@@ -51,11 +51,15 @@ class Entry(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """The content of principals.json in its order, the owner first. account: levels of the organisation."""
+    """The content of principals.json in its order, the owner first.
+
+    account: levels of the organisation. groups: the policies that are attached to each group.
+    """
 
     owner: Owner
     account: tuple[tuple[str, ...], ...]
     entries: Iterator[Entry]
+    groups: Mapping[str, tuple[str, ...]]
 
 
 _TEXT = or_null(text)
@@ -81,7 +85,7 @@ def read_principals(raw: Any, source: str) -> Principals | tuple[Problem, ...]:
     """Return the principals in a tree of principals.json that `read_json` returned, or all its problems."""
     reader = ObjectReader(source, "PrincipalsError")
     shared = cache(Layers)  # Rule 2
-    owner, account, entries = _read(reader, raw)
+    owner, account, entries, _ = _read(reader, raw)
     layers = {}
     names = {}
     members: dict[str, list[str]] = {}
@@ -105,9 +109,9 @@ def list_principals(raw: Any, source: str) -> Listing | tuple[Problem, ...]:
     raw: a tree of principals.json that `read_json` returned.
     """
     reader = ObjectReader(source, "PrincipalsError")
-    owner, account, entries = _read(reader, raw)
-    listed = list(entries)
-    return tuple(reader.problems) or Listing(owner, account, iter(listed))
+    listing = _read(reader, raw)
+    listed = list(listing.entries)
+    return tuple(reader.problems) or listing._replace(entries=iter(listed))
 
 
 def _read(reader: ObjectReader, raw: Any) -> Listing:
@@ -128,9 +132,8 @@ def _read(reader: ObjectReader, raw: Any) -> Listing:
     }
     users, roles = top.get("users", {}), top.get("roles", {})
     first = Entry(f"uin/{owner.uin}", "owner", "owner")
-    return Listing(
-        owner, account, chain((first,), _users(reader, users, groups, owner), _roles(reader, roles))
-    )
+    entries = chain((first,), _users(reader, users, groups, owner), _roles(reader, roles))
+    return Listing(owner, account, entries, groups)
 
 
 def _users(

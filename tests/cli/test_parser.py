@@ -18,6 +18,7 @@ from camguard.cli import main, parser
 from camguard.cli.call import Answer
 from camguard.cli.output import SCHEMA
 from camguard.cli.parser import EXAMPLES
+from tests.cli.test_logged import line, written
 
 PARSERS = {each.prog: each for each in parser().tree()}
 LEAVES = [prog for prog, each in PARSERS.items() if not each.leads_to_verbs()]
@@ -108,6 +109,8 @@ DOCUMENTS = {
     "camguard diff": ("bundle", "bundle"),
     "camguard reason": ("no_allow",),
     "camguard rule": ("CG201",),
+    "camguard suggest": ("log.jsonl", "--principal", "alice"),
+    "camguard unused": ("log.jsonl",),
     "camguard lint": (),
     "camguard test": (),
     "camguard principals": (),
@@ -144,6 +147,7 @@ def test_every_document_begins_with_the_number_of_its_schema(
     key = read_sign_key(folder / "bundle.key")
     content = read_content(folder / "bundle", folder / "catalog")
     (folder / "a.tar.gz").write_bytes(write_archive(content.files, 1, key=key))
+    written(folder, line())
     answer = Answer(200, b'{"Response": {"RequestId": "r"}}', "")
     monkeypatch.setattr("camguard.cli.call.send", lambda *_: answer)  # tests/cli/test_call.py sends it
     main([*prog.split()[1:], *DOCUMENTS[prog], "--format", "json"])

@@ -1,0 +1,154 @@
+"""What no recorded call needs can be taken away, and no recorded call is decided otherwise."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from camguard.analysis.unused import Grant, Recorded, unused
+from camguard.engine.call import Call
+from camguard.engine.principals import Listing, list_principals
+from camguard.ipset import parse_address
+from tests import oracle
+from tests.bridge import to_bundle, to_catalog
+from tests.company import USER, allow, bundle, call, catalog, deny, inside, policy, principals, service
+from tests.generators import a_call, seeded, stream, written_in
+
+CATALOG = catalog(service("aiart", "TextToImage", "ImageToImage"))
+DRAW, COPY = "aiart:TextToImage", "aiart:ImageToImage"
+
+
+def listing_of(found: Any) -> Listing:
+    listing = list_principals(found, "principals.json")
+    assert isinstance(listing, Listing)
+    return listing
+
+
+def found_in(bound: dict[str, Any], records: list[Recorded], **policies: list[Any]) -> Any:
+    built = bundle([policy(name, *each) for name, each in policies.items()], CATALOG, bound)
+    return unused(built, listing_of(bound), records)
+
+
+OTHER = "uin/100300"
+ALLOWED = Recorded(call(DRAW), allowed=True)
+DENIED = Recorded(call(COPY), allowed=False)
+
+# the policies of USER, the records, the statements that no call needs
+STATEMENTS: list[Any] = [
+    pytest.param([allow(DRAW), allow(COPY)], [ALLOWED], ["mine#1"], id="an allow of what was not called"),
+    pytest.param([allow(DRAW), allow()], [ALLOWED], [], id="both of two allows that hold"),
+    pytest.param([allow(), deny(COPY)], [ALLOWED], ["mine#1"], id="a deny of what was not called"),
+    pytest.param([allow(), deny(COPY)], [ALLOWED, DENIED], [], id="a deny that was met"),
+    pytest.param([allow(COPY), deny(COPY)], [DENIED], ["mine#0"], id="an allow beside a deny that was met"),
+    pytest.param(
+        [allow(), allow(**inside("192.0.2.0/24"))], [ALLOWED], ["mine#1"], id="an allow from other addresses"
+    ),
+    pytest.param(
+        [allow(), allow(DRAW, bool_equal={"qcs:mfa": "true"})],
+        [ALLOWED],
+        ["mine#1"],
+        id="an allow under a condition",
+    ),
+    pytest.param(
+        [allow(DRAW, bool_equal={"qcs:mfa": "true"}), allow(COPY)],
+        [ALLOWED],
+        ["mine#1"],
+        id="what may have allowed a call of which the log lacks the conditions",
+    ),
+]
+
+
+@pytest.mark.parametrize(("statements", "records", "wanted"), STATEMENTS)
+def test_statements(statements: list[Any], records: list[Recorded], wanted: list[str]) -> None:
+    found = found_in(principals("mine"), records, mine=statements)
+    assert [each.id for each in found.statements] == wanted
+    assert found.changed == ()
+
+
+def test_grants_and_principals() -> None:
+    bound = {
+        "owner": {"uin": "100100", "app_id": "125"},
+        "users": {
+            "100200": {"policies": ["draws", "copies"], "groups": ["art", "idle"]},
+            "100300": {"policies": [], "groups": ["art"]},
+        },
+        "groups": {"art": {"policies": ["draws", "copies"]}, "idle": {"policies": []}},
+        "roles": {"bot": {"policies": ["copies"]}},
+    }
+    records = [ALLOWED, Recorded(call(DRAW, principal=OTHER), allowed=True)]
+    found = found_in(bound, records, draws=[allow(DRAW)], copies=[allow(COPY)])
+    assert set(found.grants) == {
+        Grant(USER, "copies"),
+        Grant(USER, "group/art"),  # draws is attached to the user, too
+        Grant(USER, "group/idle"),
+        Grant("group/art", "copies"),
+        Grant("role/bot", "copies"),
+    }
+    assert found.principals == ("role/bot",)
+    assert [each.id for each in found.statements] == ["copies#0"]
+    assert found.changed == ()
+
+
+def test_calls_that_no_condition_distinguishes_are_decided_once() -> None:
+    near = Recorded(call(DRAW, "10.0.0.2", time=5.0), allowed=True, times=3)
+    far = Recorded(call(DRAW, "192.0.2.1"), allowed=False)
+    found = found_in(principals("mine"), [ALLOWED, near, far], mine=[allow(**inside("10.0.0.0/8"))])
+    assert (found.calls, found.different, found.otherwise) == (5, 2, 0)
+
+
+def test_a_call_that_is_decided_otherwise_than_recorded_needs_what_may_apply() -> None:
+    found = found_in(principals("mine"), [Recorded(call(DRAW), allowed=False)], mine=[allow(), allow(COPY)])
+    assert (found.different, found.otherwise) == (1, 1)
+    assert [each.id for each in found.statements] == ["mine#1"]
+
+
+def test_the_oracle_decides_the_recorded_calls_the_same_without_the_statements() -> None:
+    taken = compared = 0
+    for number, (world, _) in zip(range(50), stream(23, 0), strict=False):
+        dice = seeded(number)
+        listed = to_catalog(world.catalog, world.known)
+        built = to_bundle(
+            listed, world.policies, world.principals, inventory=world.inventory, **world.settings
+        )
+        rows = [{**a_call(dice, world), "session": None} for _ in range(12)]
+        rows = [each for each in rows if each["source_ip"] is not None]
+        bare = {"resource_tags": None, "request_tags": None, "context": None}
+
+        def ask(policies: dict[str, str], row: Any, world: Any = world) -> bool:
+            given = (world.catalog, policies, world.principals, row)
+            more = {"known": world.known, "inventory": world.inventory, **world.settings}
+            return oracle.decide(*given, **more)[0] == "allowed"
+
+        records = [
+            Recorded(
+                Call(
+                    row["principal"],
+                    row["action"],
+                    parse_address(row["source_ip"]),
+                    row["time"],
+                    tuple(row["resources"]),
+                ),
+                allowed=ask(world.policies, row),
+            )
+            for row in rows
+        ]
+        found = unused(built, listing_of(world.principals), records)
+        assert found.changed == ()
+        gone = {each.id for each in found.statements}
+        reduced = {}
+        for name, text in world.policies.items():
+            tree = written_in(text)
+            (key,) = (each for each in tree if each.lower() == "statement")
+            whole = tree[key] if isinstance(tree[key], list) else [tree[key]]
+            left = [each for at, each in enumerate(whole) if f"{name}#{at}" not in gone]
+            reduced[name] = json.dumps({"version": "2.0", "statement": left or [allow("none:None")]})
+        taken += len(gone)
+        for row in rows:
+            compared += 1
+            plain = {**row, **bare}
+            if ask(world.policies, plain) is ask(world.policies, row):
+                assert ask(reduced, plain) is ask(world.policies, plain), row
+    assert taken > 20
+    assert compared > 300
