@@ -68,6 +68,8 @@ USED_BY: Mapping[str, str | None] = {
     "[[accept]]": "test_readme.py::test_the_acceptance",
     'name = "artists create': "test_readme.py::test_the_policy_test",
     "policies_changed": SESSION,
+    "camguard test floor.toml": "test_readme.py::test_an_invariant_that_does_not_hold",
+    "same_as = {": "test_readme.py::test_the_invariants",
     '"toybox"': "test_readme.py::test_the_known_services",
 }  # fmt: skip
 

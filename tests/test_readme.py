@@ -79,6 +79,21 @@ def test_the_policy_test(checkout: Path) -> None:
     assert main(["test", "mine.toml"]) == 0
 
 
+def test_the_invariants(checkout: Path) -> None:
+    (checkout / "mine.toml").write_text(block("toml", "[[invariant]]"))
+    assert main(["test", "mine.toml"]) == 0
+
+
+def test_an_invariant_that_does_not_hold(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    limits = 'principal_outside = "owner", ip_outside = ["10.1.8.0/22", "2001:db8:1:800::/56"]'
+    (checkout / "floor.toml").write_text(
+        'now = 2026-12-01T09:00:00Z\n[[invariant]]\nname = "money moves on the finance floor only"\n'
+        f'never = {{action = "intlpartnersmgt:PayOrders", {limits}}}\n'
+    )
+    assert main(["test", "floor.toml"]) == 4
+    assert f"$ camguard test floor.toml\n{capsys.readouterr().out}" == block("console", "floor.toml")
+
+
 def test_the_acceptance(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     accepting = re.sub(r"(?<=expires = )[0-9-]+", "9999-12-31", block("toml", "[[accept]]"))
     (checkout / "config/bundle/lint.toml").write_text(accepting)
