@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,8 @@ from camguard.settings.source import SettingsSource
 from camguard.telemetry.decision_log import DecisionLog, require_writable
 from camguard.telemetry.metrics import KeysState, Metrics
 
+AUTHORIZER = "authorizer"  # the listener of proxies that ask about a request before they forward it
+SHOWN_BODY_SECONDS = 0.8  # for a body that such a proxy sends along: it has the whole body already
 STOP_SECONDS = 4.0  # less than the time that the supervisor leaves its workers to end
 
 
@@ -144,7 +146,7 @@ def assemble(  # noqa: PLR0913 - what a process adds to its settings
         candidate = _open_store(settings, settings.enforcement.candidate, clock, (), name="candidate")
     guards = {
         listener: Guard(
-            settings,
+            asked_settings(settings) if listener == AUTHORIZER else settings,
             store,
             authentication,
             candidate=candidate,
@@ -154,6 +156,7 @@ def assemble(  # noqa: PLR0913 - what a process adds to its settings
             else (metrics.answers.conclude,),
             listener=listener,
             drains=drains,
+            asked=listener == AUTHORIZER,
             clock=clock,
         )
         for listener in listeners
@@ -162,6 +165,19 @@ def assemble(  # noqa: PLR0913 - what a process adds to its settings
         metrics.follow_in_flight(listener, partial(getattr, guard, "in_flight"))
         metrics.follow_waiting(listener, partial(getattr, guard, "waiting"))
     return Components(settings, MappingProxyType(guards), store, candidate, keys, metrics, log, source)
+
+
+def asked_settings(settings: Settings) -> Settings:
+    """Return the settings of the guard that proxies ask: the dialect of each names the address in one header.
+
+    Whichever header the dialect has, the guard is given its value as `X-Forwarded-For`.
+    """
+    seconds = min(settings.limits.body_seconds, SHOWN_BODY_SECONDS)
+    return replace(
+        settings,
+        client_ip=replace(settings.client_ip, header="x-forwarded-for"),
+        limits=replace(settings.limits, body_seconds=seconds),
+    )
 
 
 def open_store(settings: Settings, source: SettingsSource) -> tuple[Store, KeyStore | None]:

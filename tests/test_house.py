@@ -50,6 +50,7 @@ ORDER = (
     "wiring",
     "middleware",
     "asgi",
+    "authorizer",
     "gateway",
     "catalog_import",
     "cli",
@@ -105,6 +106,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         *("record", "log_line", "decision_log", "process_log"),
         *("exposition", "multiprocess", "answers", "metrics"),
     ),
+    "authorizer": ("dialects", "answers", "application", "fronts"),
     "gateway": (
         *("connection", "client", "parsing", "protocol", "server", "relay"),
         *("echo", "admin", "systemd", "run", "worker", "workers"),
@@ -114,7 +116,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "check_command",
         *("init", "serve", "principals", "check", "access", "diff", "recorded", "lint", "test", "call"),
         *("bundle", "catalog"),
-        *("config", "completion"),
+        *("config", "front", "completion"),
     ),
     "lint": (
         *(
@@ -156,7 +158,7 @@ RESERVED: dict[str, tuple[tuple[str, ...], str]] = {
         "metrics are handed in, never reached for",
     ),
     "starlette": (
-        ("request", "enforcement", "middleware", "asgi", "gateway"),
+        ("request", "enforcement", "middleware", "asgi", "authorizer", "gateway"),
         "what decides knows no request",
     ),
     "fnmatch": ((), "gives ? and [ a meaning that CAM does not; camguard/policy/patterns.py matches"),
@@ -281,6 +283,10 @@ TESTED_IN = {
         "keys here, contradictions in a file of their own",
     ),
     "bundle/ustar": ("bundle/test_archive.py", "the container is tested with the archives in it"),
+    "authorizer/answers": (
+        "authorizer/test_application.py",
+        "answers are what the application sends",
+    ),
     "bundle/model": ("bundle/test_load.py", "a bundle is what loading returns"),
     "catalog/model": ("catalog/test_files.py", "a catalog is what reading its files returns"),
     "catalog_import/lines": (

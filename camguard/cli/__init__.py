@@ -22,6 +22,7 @@ from camguard.cli import (
     completion,
     config,
     diff,
+    front,
     init,
     lint,
     principals,
@@ -40,7 +41,7 @@ VERBS: tuple[Callable[[argparse._SubParsersAction[Any]], None], ...] = (
     access.add,
     diff.add,
     recorded.add,
-    *(bundle.add, catalog.add, config.add, completion.add, init.add),
+    *(bundle.add, catalog.add, config.add, front.add, completion.add, init.add),
 )
 
 

@@ -88,6 +88,10 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "camguard catalog show aiart:TextToImage --format json",
         ),
         "camguard catalog diff": ("camguard catalog diff old/catalog config/catalog --fail-on any",),
+        "camguard front": (
+            "camguard front nginx --config /etc/camguard/camguard.toml",
+            "camguard front nginx --listen 0.0.0.0:8443 > /etc/nginx/conf.d/camguard.conf",
+        ),
         "camguard config": ("camguard config show gateway",),
         "camguard config show": (
             "camguard config show",

@@ -39,6 +39,22 @@ class Closeable(Protocol):
         """Close it."""
 
 
+class Bound(Protocol):
+    """The ports of the listeners, None for one that is not there."""
+
+    @property
+    def calls(self) -> int:
+        """The port of the calls."""
+
+    @property
+    def admin(self) -> int | None:
+        """The port of the admin listener."""
+
+    @property
+    def authorizer(self) -> int | None:
+        """The port on which proxies ask."""
+
+
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register `serve`."""
     parser = verbs.add_parser("serve", help="be the gateway: judge calls, forward those that may pass")
@@ -86,7 +102,7 @@ def run(args: argparse.Namespace) -> Exit:
                 log.write(finished(line))
 
         def started(bundle: Bundle | None) -> None:
-            for line in greeting(settings, config, bundle, *ports):
+            for line in greeting(settings, config, bundle, ports):
                 say(line)
 
         say(f"camguard serves {display_path(config)}")
@@ -162,15 +178,15 @@ def render_check(document: Document) -> Iterator[str]:
         yield f"{paint('bad', 'bad')}: the bundle cannot be used, so every call would be refused"
 
 
-def greeting(
-    settings: Settings, config: Path, bundle: Bundle | None, calls: int, admin: int | None
-) -> Iterator[str]:
-    """Yield the lines that are printed once calls are accepted. calls, admin: the bound ports."""
-    gateway = settings.gateway
-    addresses = [str(Address(gateway.listen.host, calls))]
+def greeting(settings: Settings, config: Path, bundle: Bundle | None, ports: Bound) -> Iterator[str]:
+    """Yield the lines that are printed once calls are accepted. ports: the bound ones."""
+    gateway, admin, asked = settings.gateway, ports.admin, ports.authorizer
+    addresses = [str(Address(gateway.listen.host, ports.calls))]
     yield f"  calls    http://{addresses[0]}  ({gateway.workers} worker{'s' * (gateway.workers > 1)})"
     for service, upstream in sorted(settings.upstream.items()):
         yield f"  upstream {service}: {upstream}"
+    if gateway.authorizer is not None and asked is not None:
+        yield f"  proxies  http://{Address(gateway.authorizer.host, asked)}/authz/"
     if gateway.admin is not None and admin is not None:
         addresses.append(str(Address(gateway.admin.host, admin)))
         yield f"  admin    http://{addresses[1]}/metrics  /-/healthy  /-/ready"

@@ -57,7 +57,7 @@ from camguard.enforcement.outcome import (
     rejected,
 )
 from camguard.enforcement.service_index import VERSION_UNKNOWN
-from camguard.enforcement.target import NO_TARGET, Targets, agreed_action, targets_under
+from camguard.enforcement.target import NO_TARGET, Target, Targets, agreed_action, targets_under
 from camguard.engine.decision import Decision, Reason
 from camguard.fast_tuple import constructor_of
 from camguard.header_names import REQUEST_ID
@@ -85,8 +85,8 @@ class Guard:
     """Judges requests by one bundle at a time. One guard per listener.
 
     drains: whether the server keeps reading a body behind a refusal; the body of a denied call is then not
-    taken. in_flight: requests being served, from `handle` to `release`, but for those that wait for their
-    body. faults: exceptions, of stages and of observers.
+    taken. asked: as for `LateJudge`. in_flight: requests being served, from `handle` to `release`, but for
+    those that wait for their body. faults: exceptions, of stages and of observers.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of the house, each named
@@ -100,29 +100,26 @@ class Guard:
         conclusions: tuple[Conclusion, ...] = (),
         listener: str = "middleware",
         drains: bool = False,
+        asked: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         limits = settings.limits
-        self.in_flight = 0
-        self.faults = 0
+        self.in_flight = self.faults = 0
         self.listener = listener
         self.answers = Answers.of(settings)
         self._names_request = self.answers.names_request
-        self.observers = observers
-        self.conclusions = conclusions
+        self.observers, self.conclusions = observers, conclusions
         self._mode = settings.enforcement.mode
         self._shadow = settings.enforcement.mode == "shadow"
-        self._settings = settings
-        self._limits = limits
+        self._settings, self._limits = settings, limits
         self._concurrency = limits.concurrency
-        self._policies = policies
-        self._candidate = candidate
+        self._policies, self._candidate = policies, candidate
         self._authentication = authentication
         self._head_rules = HeadRules(settings)
         self._addresses = AddressRules(settings.client_ip).known
         waiting = Waiting(limits.waiting, limits.waiting_per_client)
         self._bodies = BodyBuffer(limits.buffered_bytes, limits.body_seconds, waiting)
-        self._late = LateJudge(settings, authentication, self._passes)
+        self._late = LateJudge(settings, authentication, self._passes, asked=asked)
         self._clock, self._drains = clock, drains
         # The bundle by a weak reference: the guard keeps no replaced bundle alive.
         self._targets_of: tuple[ref[Bundle], Targets] | None = None
@@ -205,6 +202,11 @@ class Guard:
                 self._bodies.kept -= len(body.data)
             if outcome is None:
                 self.in_flight -= 1
+
+    def refuse(self, cause: Rejection, peer: str | None) -> Record:
+        """Return the record of a request that is refused unread. Observers get it. peer: of the socket."""
+        judged = rejected(None, Target(peer=peer), cause)
+        return self._record(judged, cause, None, self._policies.bundle, self._clock(), monotonic())
 
     def _judge_head(  # noqa: C901, PLR0911, PLR0912 - one check after the other
         self,

@@ -20,7 +20,7 @@ from camguard.enforcement.target import Target, Targets, agreed_action
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.fast_tuple import constructor_of
-from camguard.request.body import HeldBody
+from camguard.request.body import NOT_SHOWN, HeldBody
 from camguard.request.body_formats import read_body
 from camguard.request.head import RequestHead
 from camguard.request.params import (
@@ -32,7 +32,7 @@ from camguard.request.params import (
     nested_parameters,
     parse_params,
 )
-from camguard.request.rejection import Rejection, rejection
+from camguard.request.rejection import BODY_NOT_SHOWN, Rejection, rejection
 from camguard.settings.model import Settings
 
 _ACTION_MISSING: Final = rejection("action_missing")
@@ -46,25 +46,30 @@ new_call = constructor_of(Call)
 class LateJudge:
     """Judges requests with their bodies.
 
-    passes: tells whether a request goes on with a decision. A request over a shared host may name each
-    service, or only those that have an upstream of their own (`hosts.shared_by`, T123).
+    passes: tells whether a request goes on with a decision. asked: whether proxies ask about requests that
+    they forward themselves: an empty body then counts as one only where a signature proves it (T141). A
+    request over a shared host may name each service, or only those that have an upstream of their own
+    (`hosts.shared_by`, T123).
     """
 
-    __slots__ = ("_authentication", "_limits", "_passes", "_reachable")
+    __slots__ = ("_asked", "_authentication", "_limits", "_passes", "_reachable")
 
     def __init__(
         self,
         settings: Settings,
         authentication: Authentication,
         passes: Callable[[Decision | Rejection], bool],
+        *,
+        asked: bool = False,
     ) -> None:
+        self._asked = asked
         self._limits = settings.limits
         self._authentication = authentication
         self._passes = passes
         by_header = settings.hosts.shared_by == "header"
         self._reachable = None if by_header else frozenset(settings.upstream) - {"default"}
 
-    def judge(  # noqa: C901, PLR0912 - one order (T38); the values of one request
+    def judge(  # noqa: C901, PLR0911, PLR0912 - one order (T38); the values of one request
         self,
         judged: Judgement,
         body: HeldBody | None,
@@ -80,7 +85,13 @@ class LateJudge:
         assert head is not None  # noqa: S101 - for mypy: without a head the decision was a rejection
         assert bundle is not None  # noqa: S101 - for mypy: without a bundle, too
         data = None if body is None else body.data
-        if target.body is not None and target.body.kind == "form" and data is not None:
+        hidden = self._asked and self._is_hidden(head, target, body)
+        if hidden:
+            data = None
+            hides = self._hides_caller(head, target)
+            if hides is not None:
+                return rejected(head, target, hides)
+        elif target.body is not None and target.body.kind == "form" and data is not None:
             form = parse_params(data, self._limits.params, _BODY_MALFORMED)
             carried = None if target.action is None else target.action.encode()
             action = form if isinstance(form, Rejection) else agreed_action(carried, form)
@@ -125,6 +136,8 @@ class LateJudge:
             tags = target.asks_tags or (caller.session is not None and bool(target.tag_paths))
             if target.resources is None and not tags:
                 decision = bundle.decide(call)
+            elif hidden:
+                return rejected(head, target, BODY_NOT_SHOWN["tags" if tags else "resources"])
         if decision is None or self._passes(decision):
             content = self.content(target, body, params, query, tags=tags)
             if isinstance(content, Rejection):
@@ -136,6 +149,25 @@ class LateJudge:
                     call = call._replace(resources=bind_resources(target.resources, content, target.region))
                 decision = bundle.decide(call)
         return new_judgement((head, target, params, None, caller, call, decision, False))
+
+    def _is_hidden(self, head: RequestHead, target: Target, body: HeldBody | None) -> bool:
+        """Tell whether a request may have a body that the proxy in front does not show (T141).
+
+        Where a proxy shows bodies, an empty one is what a signature proves to be empty, or not shown.
+        """
+        if body is None or target.body is None:
+            return False
+        return body is NOT_SHOWN or (not body.data and not self._authentication.needs_body(head))
+
+    def _hides_caller(self, head: RequestHead, target: Target) -> Rejection | None:
+        """Return why a body that is not shown hides the action or the caller, None where it does not (T141).
+
+        A form may carry a signature, even where the head names the action.
+        """
+        form = target.body is not None and target.body.kind == "form"
+        if form and target.action is None:
+            return BODY_NOT_SHOWN["action"]
+        return BODY_NOT_SHOWN["signature"] if form or self._authentication.needs_body(head) else None
 
     def _of_signed_service(
         self, head: RequestHead, target: Target, params: Params, caller: Caller, targets: Targets
@@ -174,7 +206,7 @@ class LateJudge:
             if not beside_form or beside_form is params:
                 return found
             return beside(nested_parameters(beside_form, names), found)
-        if body is None or (body.plain and not target.reads_plain):
+        if body is None or (body.plain and not target.reads_plain) or (self._asked and not body.data):
             return None
         depth, limit = self._limits.json_depth, self._limits.params
         names = _lookalikes(templates, tags=tags)

@@ -19,15 +19,22 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import uvloop
 from starlette.types import ASGIApp, Scope
 
 from camguard._version import __version__
 from camguard.authn.key_store import KeyStore
+from camguard.authorizer.application import Authorizer
 from camguard.bundle import Bundle, Store
 from camguard.enforcement.health_path import HealthPath
 from camguard.enforcement.outcome import RECORD_KEY
@@ -42,9 +49,8 @@ from camguard.gateway.systemd import READY, STOPPING, Notify, announced, silent
 from camguard.middleware import CamguardMiddleware
 from camguard.request.rejection import Refusal, Style, refusal, rejection
 from camguard.settings import Settings
-from camguard.settings.load import require_supported
 from camguard.settings.source import SettingsSource, state_of_file
-from camguard.wiring import Components, assemble, failing, missing
+from camguard.wiring import AUTHORIZER, Components, asked_settings, assemble, failing, missing
 
 LISTENER = "gateway"  # the name of the callers' listener in metrics and decision log
 ADMIN_BOUNDS = Bounds(head_seconds=10, body_seconds=30, head_bytes=65_536, connections=256)
@@ -55,23 +61,38 @@ SWITCH_SECONDS = 0.001  # for which a thread that reads a bundle may delay a cal
 DETAILS: dict[Failure, str] = {"timeout": "upstream_timeout", "internal": "internal_error", "cut": "framing"}
 
 
+class Ports(NamedTuple):
+    """The bound ports of the listeners, None for one that is not there."""
+
+    calls: int
+    admin: int | None
+    authorizer: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """The bound sockets. admin: None if there is no admin listener, or if another process serves it."""
+    """The bound sockets. admin: None if there is no admin listener, or if another process serves it.
+
+    authorizer: None if proxies are not answered.
+    """
 
     calls: socket.socket
     admin: socket.socket | None = None
+    authorizer: socket.socket | None = None
 
     @property
-    def ports(self) -> tuple[int, int | None]:
-        """The bound ports of calls and admin. With port 0 in the settings, the system has chosen them."""
-        return self.calls.getsockname()[1], self.admin.getsockname()[1] if self.admin else None
+    def ports(self) -> Ports:
+        """The bound ports. With port 0 in the settings, the system has chosen them."""
+        admin, authorizer = (
+            each.getsockname()[1] if each else None for each in (self.admin, self.authorizer)
+        )
+        return Ports(self.calls.getsockname()[1], admin, authorizer)
 
     def close(self) -> None:
         """Close the sockets that no listener has closed."""
-        self.calls.close()
-        if self.admin is not None:
-            self.admin.close()
+        for each in (self.calls, self.admin, self.authorizer):
+            if each is not None:
+                each.close()
 
 
 @dataclass(slots=True)
@@ -125,13 +146,17 @@ class ServerStatus:
 
 def bind_all(settings: Settings) -> Sockets:
     """Bind the addresses that the settings name. Raises SettingsError."""
-    require_supported(settings, "gateway.authorizer")
-    calls = bind(settings.gateway.listen, "listen")
-    try:
-        return Sockets(calls, bind(settings.gateway.admin, "admin") if settings.gateway.admin else None)
-    except BaseException:
-        calls.close()
-        raise
+    gateway = settings.gateway
+    with ExitStack() as bound:
+        addresses = {"calls": gateway.listen, "admin": gateway.admin, "authorizer": gateway.authorizer}
+        names = {"calls": "listen"}
+        sockets = {
+            name: bound.enter_context(bind(address, names.get(name, name)))
+            for name, address in addresses.items()
+            if address is not None
+        }
+        bound.pop_all()
+    return Sockets(**sockets)
 
 
 def refuser(style: Style) -> Callable[[Scope, Failure], Refusal]:
@@ -175,6 +200,17 @@ def admin_listener(
     return listening(app, sockets.admin, ADMIN_BOUNDS, ADMIN_STOP_SECONDS)
 
 
+def authorizer_listener(
+    settings: Settings, components: Components, sockets: Sockets, connections: int
+) -> AbstractAsyncContextManager[object]:
+    """Return the listener of proxies that ask, as `admin_listener` does. connections: at most so many."""
+    if sockets.authorizer is None:
+        return nullcontext()
+    app = Authorizer(settings, components.guards[AUTHORIZER])
+    bounds = Bounds.of(asked_settings(settings).limits, connections)
+    return listening(app, sockets.authorizer, bounds, settings.limits.shutdown_seconds)
+
+
 async def serve(
     status: ServerStatus,
     components: Components,
@@ -195,6 +231,8 @@ async def serve(
         )
         calls = listening(app, sockets.calls, bounds, settings.limits.shutdown_seconds)
         await stack.enter_async_context(calls)
+        asked = authorizer_listener(settings, components, sockets, bounds.connections)
+        await stack.enter_async_context(asked)
         started(components.store.bundle)
         status.notify(READY)
         await stop.wait()
@@ -245,7 +283,8 @@ def serve_alone(  # noqa: PLR0913 - what both callers hand over, and one thing t
     Raises SettingsError.
     """
     watched = source if orphaned is None else None  # else the supervisor notices edits of the settings file
-    components = assemble(settings, source=watched, listeners=(LISTENER,), drains=True)
+    listeners = (LISTENER,) if sockets.authorizer is None else (LISTENER, AUTHORIZER)
+    components = assemble(settings, source=watched, listeners=listeners, drains=True)
     components.start()
     gc.collect()
     gc.freeze()  # the loaded objects stay; without this, every collection would visit them again

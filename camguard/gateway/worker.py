@@ -22,12 +22,12 @@ from camguard.telemetry.process_log import Event, process_log
 _CHUNK = 65_536
 
 
-def main(source: str, calls: str, ready: str, orphaned: str) -> Exit:
+def main(source: str, calls: str, ready: str, orphaned: str, authorizer: str | None = None) -> Exit:
     """Serve calls, and return the exit code.
 
     All arguments are numbers of inherited file descriptors. source: the packed source of the settings. calls:
     the listening socket. ready: the worker writes the digest of its settings here once it accepts calls.
-    orphaned: becomes readable when the supervisor has ended.
+    orphaned: becomes readable when the supervisor has ended. authorizer: the socket of proxies that ask.
     """
     found = unpack_source(read_all(int(source)))
     settings = parse_settings(found)  # the supervisor has parsed them before
@@ -38,7 +38,8 @@ def main(source: str, calls: str, ready: str, orphaned: str) -> Exit:
                 os.write(int(ready), settings.digest().encode())
                 os.close(int(ready))
 
-            sockets = Sockets(socket.socket(fileno=int(calls)))
+            asked = None if authorizer is None else socket.socket(fileno=int(authorizer))
+            sockets = Sockets(socket.socket(fileno=int(calls)), authorizer=asked)
             serve_alone(settings, found, sockets, started, orphaned=int(orphaned))
         except CamguardError as error:
             for where, code, message in error.problems:

@@ -50,7 +50,7 @@ class Supervisor:
     def __init__(self, source: int, settings: Settings, sockets: Sockets) -> None:
         self._source = source
         self._settings = settings
-        self._calls = sockets.calls
+        self._sockets = [each for each in (sockets.calls, sockets.authorizer) if each is not None]
         self._running: dict[int, Process] = {}
         self._accepting: dict[int, str] = {}  # process id -> digest of the settings that it uses
         self._stopping = False
@@ -100,7 +100,8 @@ class Supervisor:
 
     async def _start(self, first: asyncio.Event) -> Process:
         ready, ready_end = os.pipe()
-        inherited = (self._source, self._calls.fileno(), ready_end, self._orphaned)
+        calls, *asked = (each.fileno() for each in self._sockets)
+        inherited = (self._source, calls, ready_end, self._orphaned, *asked)
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -136,7 +137,8 @@ class Supervisor:
     async def stop(self) -> None:
         """Let the workers finish the requests in flight, then kill the workers that still run."""
         self._stopping = True
-        self._calls.close()
+        for each in self._sockets:
+            each.close()
         self.signal(signal.SIGTERM, self._running)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.limits.shutdown_seconds + GRACE_SECONDS):

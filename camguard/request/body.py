@@ -51,6 +51,17 @@ class HeldBody(NamedTuple):
     plain: bool
 
 
+_NOT_SHOWN_TYPE: Final = "camguard.body_not_shown"
+
+
+async def _show_nothing() -> Message:
+    return {"type": _NOT_SHOWN_TYPE}
+
+
+# Given to the guard as `receive`, where a proxy asks about a request whose body it does not show; `take`
+# then returns this very object. It is compared with `is`: an empty body was shown, this one was not.
+NOT_SHOWN: Final = HeldBody(b"", _show_nothing, plain=True)
+
 # The body, or why it is rejected, or None when the client has left.
 Taken: TypeAlias = HeldBody | Rejection | None
 
@@ -98,7 +109,7 @@ class BodyBuffer:
                 partial(self._later, begun, awaited, receive, limit), receive, declared, limit, place
             )
         if message["type"] != "http.request":
-            return None
+            return NOT_SHOWN if message["type"] == _NOT_SHOWN_TYPE else None
         body: bytes = message.get("body", b"")
         if message.get("more_body", False):
             return self._wait(partial(self._parts, message, receive, limit), receive, declared, limit, place)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import ClassVar, Literal, NamedTuple
 
@@ -97,6 +97,7 @@ _ROWS = (
     Rejection("header_hop_by_hop", Reason.MALFORMED, 400, "InvalidRequest", _REQUEST),
     Rejection("framing", Reason.MALFORMED, 400, "InvalidRequest", _REQUEST, close=True),
     Rejection("body_on_get", Reason.MALFORMED, 400, "InvalidRequest", _REQUEST, close=True),
+    Rejection("front_header_invalid", Reason.MALFORMED, 400, "InvalidRequest", _REQUEST),
     Rejection("forwarded_too_long", Reason.TOO_LARGE, 400, "InvalidRequest", _SIZE),
     Rejection("headers_too_large", Reason.TOO_LARGE, 431, "RequestSizeLimitExceeded", _SIZE, close=True),
     Rejection("query_too_large", Reason.TOO_LARGE, 414, "RequestSizeLimitExceeded", _SIZE),
@@ -104,6 +105,7 @@ _ROWS = (
     Rejection("method_not_allowed", Reason.UNSUPPORTED, 405, "UnsupportedProtocol", _PROTOCOL),
     Rejection("path_not_allowed", Reason.UNSUPPORTED, 404, "UnsupportedProtocol", _PROTOCOL),
     Rejection("trailers_possible", Reason.UNSUPPORTED, 411, "UnsupportedProtocol", _PROTOCOL, close=True),
+    Rejection("body_not_shown", Reason.UNSUPPORTED, 403, "UnsupportedProtocol", _PROTOCOL),
     Rejection("content_type", Reason.UNSUPPORTED, 415, "UnsupportedProtocol", _PROTOCOL),
     Rejection("content_encoding", Reason.UNSUPPORTED, 415, "UnsupportedProtocol", _PROTOCOL),
     Rejection("expectation_failed", Reason.UNSUPPORTED, 417, "UnsupportedProtocol", _PROTOCOL, close=True),
@@ -113,6 +115,7 @@ _ROWS = (
     Rejection("client_ip_invalid", Reason.CLIENT_IP_INVALID, 403, _DENIED, _NO_ADDRESS),
     Rejection("principal_missing", Reason.PRINCIPAL_MISSING, 401, _UNPROVEN, _IDENTITY),
     Rejection("principal_conflict", Reason.PRINCIPAL_CONFLICT, 403, _UNPROVEN, _IDENTITY),
+    Rejection("front_untrusted", Reason.IDENTITY_UNTRUSTED, 403, _UNPROVEN, _IDENTITY),
     Rejection("identity_header_untrusted", Reason.IDENTITY_UNTRUSTED, 403, _UNPROVEN, _IDENTITY),
     Rejection("identity_header_invalid", Reason.IDENTITY_UNTRUSTED, 403, _UNPROVEN, _IDENTITY),
     Rejection("attributes_header_untrusted", Reason.IDENTITY_UNTRUSTED, 403, _UNPROVEN, _IDENTITY),
@@ -139,6 +142,23 @@ REJECTIONS: Mapping[str, Rejection] = MappingProxyType({row.detail: row for row 
 AFTER_ALLOW = frozenset(
     ("upstream_error", "upstream_timeout")
 )  # details of answers to calls that were allowed
+
+
+# The part of a call that only the body could have shown, where a front does not show bodies, and the
+# rejection that names it. All of them have the detail `body_not_shown`.
+BodyPart = Literal["action", "resources", "signature", "tags"]
+_PARTS: Mapping[BodyPart, str] = MappingProxyType(
+    {
+        "action": "the form in it may name the action",
+        "resources": "it names the resources of the action",
+        "signature": "the signature of the caller covers it or may be in it",
+        "tags": "it names the tags on which policies depend",
+    }
+)
+_NOT_SHOWN = "The proxy in front shows no request body, and the call cannot be decided without it: %s."
+BODY_NOT_SHOWN: Mapping[BodyPart, Rejection] = MappingProxyType(
+    {part: replace(REJECTIONS["body_not_shown"], message=_NOT_SHOWN % why) for part, why in _PARTS.items()}
+)
 
 
 def cause_of(decision: Decision | Rejection) -> str:
@@ -214,10 +234,13 @@ def _disclosed(message: str, cause: str) -> str:
     return f"{message} [{cause}]"
 
 
-_READY = {row.detail: _ready(row.status, row.code, row.message, close=row.close) for row in _ROWS}
+# Answers are kept by detail; those of BODY_NOT_SHOWN, which share one, by message.
+_BY_MESSAGE = {row: row.message for row in BODY_NOT_SHOWN.values()}
+_KEYED = {**REJECTIONS, **{message: row for row, message in _BY_MESSAGE.items()}}
+_READY = {key: _ready(row.status, row.code, row.message, close=row.close) for key, row in _KEYED.items()}
 _DISCLOSED = {
-    row.detail: _ready(row.status, row.code, _disclosed(row.message, row.detail), close=row.close)
-    for row in _ROWS
+    key: _ready(row.status, row.code, _disclosed(row.message, row.detail), close=row.close)
+    for key, row in _KEYED.items()
 }
 
 
@@ -251,7 +274,8 @@ def refusal(  # noqa: PLR0913 - what an answer names, each by a keyword
     """
     # A Decision on a name that the catalog lacks has no detail; its reason is the detail of a row.
     word = cause_of(cause)
-    ready = (_DISCLOSED if discloses else _READY).get(word)
+    key = _BY_MESSAGE.get(cause, word) if isinstance(cause, Rejection) else word
+    ready = (_DISCLOSED if discloses else _READY).get(key)
     if ready is None:
         ready = (
             _READY["internal_error"]

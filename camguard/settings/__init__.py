@@ -3,6 +3,7 @@
 from camguard.settings.load import load_settings
 from camguard.settings.model import (
     AttributesSettings,
+    AuthorizerSettings,
     CatalogSettings,
     ClientIpSettings,
     DecisionLogSettings,
@@ -21,6 +22,7 @@ from camguard.settings.values import Address
 __all__ = [
     "Address",
     "AttributesSettings",
+    "AuthorizerSettings",
     "CatalogSettings",
     "ClientIpSettings",
     "DecisionLogSettings",

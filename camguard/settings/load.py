@@ -45,10 +45,6 @@ UNSUPPORTED: Mapping[str, tuple[Callable[[Settings], bool], str]] = MappingProxy
             lambda settings: "://" in settings.policy.source,
             "is a URL; this version reads bundles from a folder: name the folder of an unpacked archive",
         ),
-        "gateway.authorizer": (
-            lambda settings: settings.gateway.authorizer is not None,
-            "has no listener in this version; leave it empty",
-        ),
     }
 )
 
@@ -253,7 +249,7 @@ def _wrong_shared_hosts(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield pointer and message for settings that are valid alone and contradict each other."""
-    limits, gateway, client_ip = settings.limits, settings.gateway, settings.client_ip
+    limits, client_ip = settings.limits, settings.client_ip
     yield from _wrong_shared_hosts(settings)
     every = values.family_whole(client_ip.trusted_proxies)
     if every and not client_ip.allow_any_proxy:  # T111
@@ -283,9 +279,16 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     ):
         if getattr(limits, small) > getattr(limits, large):
             yield f"limits/{small}", f"is above {large}"
+    yield from _listeners(settings)
+
+
+def _listeners(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield pointer and message for listeners that share an address, or that nobody could use."""
+    if settings.gateway.authorizer is not None and not settings.client_ip.trusted_proxies.starts:
+        yield "gateway/authorizer", "answers trusted proxies only, and client_ip.trusted_proxies is empty"
     taken: dict[values.Address, str] = {}
     for name in ("listen", "authorizer", "admin"):
-        address = getattr(gateway, name)
+        address = getattr(settings.gateway, name)
         if address and address.port and address in taken:
             yield f"gateway/{name}", f"{address} is already taken by gateway.{taken[address]}"
         elif address:

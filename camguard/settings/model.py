@@ -37,6 +37,8 @@ DEFAULT_ROOTS = ("tencentcloudapi.com", "tencentcloudapi.cn", "tencentcloudapi.c
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["logfmt", "json"]
 Disclosure = Literal["none", "detail"]
+DialectName = Literal["apisix", "envoy", "forward", "haproxy", "nginx"]
+NginxStyle = Literal["plain", "ingress"]
 
 _DAY = 86_400
 _MIB = 1 << 20
@@ -166,6 +168,18 @@ class GatewaySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthorizerSettings:
+    """How the proxies that ask before they forward tell a request (`gateway.authorizer`).
+
+    nginx: which headers are read at `/authz/nginx`: those of the configuration that `camguard front nginx`
+    prints, or those of ingress-nginx. bodies: the dialects whose proxies show the body of a request.
+    """
+
+    nginx: NginxStyle = setting("plain", values.choice(NginxStyle))
+    bodies: frozenset[str] = setting(["apisix", "envoy", "haproxy"], values.choices(DialectName))
+
+
+@dataclass(frozen=True, slots=True)
 class LimitsSettings:
     """How much memory and time the requests of clients may take (THREATS 3.2.5, THREATS 3.5).
 
@@ -223,6 +237,7 @@ class Settings:
     decision_log: DecisionLogSettings = field(default_factory=DecisionLogSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    authorizer: AuthorizerSettings = field(default_factory=AuthorizerSettings)
     upstream: Mapping[str, str] = field(default_factory=default_upstream)
     limits: LimitsSettings = field(default_factory=LimitsSettings)
     log: LogSettings = field(default_factory=LogSettings)

@@ -117,6 +117,22 @@ def choice(kind: Any) -> Reader[Any]:
     return read
 
 
+def choices(kind: Any) -> Reader[frozenset[str]]:
+    """Return a reader of lists of the words of a `Literal`."""
+    words = get_args(kind)
+    rule = " or ".join(f'"{word}"' for word in words)
+
+    def read(value: object, _base: Path) -> frozenset[str]:
+        def known(item: str) -> str:
+            if item not in words:
+                raise wrong(item, rule)
+            return item
+
+        return frozenset(_items(value, known))
+
+    return read
+
+
 def whole(least: int, most: int) -> Reader[int]:
     """Return a reader of whole numbers from `least` to `most`, both included."""
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from itertools import product
 
+from camguard.request.rejection import Rejection
 from camguard.telemetry.exposition import (
     CODE_CLASS,
     RESPONSE,
@@ -30,6 +31,12 @@ from camguard.telemetry.record import Record
 
 ZERO_SERVICES = 64  # with more services, the series of a service appear only with its first request
 _CLASSES = {int(word[0]): word for word in CODE_CLASS}
+
+
+def _refused(record: Record) -> bool:
+    """Tell whether a request was refused, and not denied by policy in shadow mode only."""
+    decision = record.decision
+    return not decision and (record.mode == "enforce" or isinstance(decision, Rejection))
 
 
 class Answers:
@@ -59,7 +66,8 @@ class Answers:
         elif upstream_status is not None:
             answer = _CLASSES.get(upstream_status // 100, UNKNOWN)
         elif status is not None:
-            answer = "refusal"
+            # Without an upstream, the authorizer alone answers a request that passes.
+            answer = "refusal" if _refused(record) else _CLASSES.get(status // 100, UNKNOWN)
         else:
             return
         try:

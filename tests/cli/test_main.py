@@ -109,7 +109,6 @@ def test_a_bundle_without_settings_is_judged_by_the_shipped_catalog(
     ("name", "value", "problem"),
     [
         pytest.param("POLICY__SOURCE", "https://a.example/b.tar.gz", "policy.source: is a URL", id="a URL"),
-        pytest.param("GATEWAY__AUTHORIZER", "h:1", "gateway.authorizer: has no listener", id="an authorizer"),
     ],
 )
 def test_the_check_of_a_gateway_refuses_what_this_version_does_not_support(

@@ -122,6 +122,7 @@ DOCUMENTS = {
     "camguard catalog show": (),
     "camguard catalog diff": ("catalog", "catalog"),
     "camguard config show": (),
+    "camguard front": ("nginx",),
     "camguard init": ("new",),
 }
 WITHOUT_FORMAT = {"camguard completion": "it prints a script"}

@@ -237,7 +237,14 @@ WRONG = [
     pytest.param({"GATEWAY__LISTNE": "127.0.0.1:0"}, "listen", id="a misspelt setting"),
     pytest.param({"IDENTITY__KEYS_FILE": "/nowhere/keys.json"}, "keys.json", id="no keys"),
     pytest.param(
-        {"GATEWAY__AUTHORIZER": "127.0.0.1:0"}, "gateway.authorizer", id="a listener that does not exist"
+        {"GATEWAY__AUTHORIZER": "127.0.0.1:0", "CLIENT_IP__TRUSTED_PROXIES": "[]"},
+        "gateway/authorizer: answers trusted proxies only",
+        id="an authorizer that nobody may ask",
+    ),
+    pytest.param(
+        {"GATEWAY__AUTHORIZER": "192.0.2.1:1"},
+        "cannot listen on 192.0.2.1:1",
+        id="not the authorizer's address",
     ),
     pytest.param({"GATEWAY__LISTEN": "192.0.2.1:1"}, "cannot listen on 192.0.2.1:1", id="not our address"),
 ]

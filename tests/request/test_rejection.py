@@ -11,7 +11,7 @@ import pytest
 
 from camguard.engine.decision import Decision, Reason
 from camguard.request.head import new_request_id
-from camguard.request.rejection import REJECTIONS, refusal, rejection
+from camguard.request.rejection import BODY_NOT_SHOWN, REJECTIONS, cause_of, refusal, rejection
 
 ID = "9f1c2c1e-6d0b-4b57-9f39-3a6d5d1f6a10"
 DENIED = Decision(Reason.NO_ALLOW)
@@ -37,6 +37,7 @@ client_ip_invalid 403 AuthFailure.UnauthorizedOperation
 principal_missing 401 AuthFailure.InvalidAuthorization
 auth_malformed 403 AuthFailure.InvalidAuthorization
 principal_conflict 403 AuthFailure.InvalidAuthorization
+front_untrusted 403 AuthFailure.InvalidAuthorization
 identity_header_untrusted 403 AuthFailure.InvalidAuthorization
 identity_header_invalid 403 AuthFailure.InvalidAuthorization
 attributes_header_untrusted 403 AuthFailure.InvalidAuthorization
@@ -70,10 +71,12 @@ header_hop_by_hop 400 InvalidRequest
 forwarded_too_long 400 InvalidRequest
 framing 400 InvalidRequest
 body_on_get 400 InvalidRequest
+front_header_invalid 400 InvalidRequest
 upgrade_refused 400 InvalidRequest
 websocket_refused 400 InvalidRequest
 method_not_allowed 405 UnsupportedProtocol
 path_not_allowed 404 UnsupportedProtocol
+body_not_shown 403 UnsupportedProtocol
 content_type 415 UnsupportedProtocol
 content_encoding 415 UnsupportedProtocol
 expectation_failed 417 UnsupportedProtocol
@@ -101,6 +104,16 @@ def test_every_detail_has_its_status_and_code(detail: str, status: str, code: st
 def test_no_detail_is_forgotten() -> None:
     assert {row[0] for row in ROWS} | ADDED.keys() == REJECTIONS.keys()
     assert all(REJECTIONS[detail].code == code for detail, code in ADDED.items())
+
+
+@pytest.mark.parametrize("discloses", [False, True])
+def test_each_part_of_a_body_that_is_not_shown_has_its_message(discloses: bool) -> None:
+    """T141: the answer names the part that is missing, under one detail."""
+    bodies = {part: refusal(each, ID, discloses=discloses).body for part, each in BODY_NOT_SHOWN.items()}
+    assert len({*bodies.values()}) == len(BODY_NOT_SHOWN) == 4
+    assert {cause_of(each) for each in BODY_NOT_SHOWN.values()} == {"body_not_shown"}
+    assert b"the signature" in bodies["signature"]
+    assert b"resources" in bodies["resources"]
 
 
 @pytest.mark.parametrize("detail", REJECTIONS)

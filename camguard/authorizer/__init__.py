@@ -1,0 +1,1 @@
+"""Answers proxies that ask about a request before they forward it themselves."""

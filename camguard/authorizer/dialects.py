@@ -1,0 +1,168 @@
+"""The dialects in which proxies tell the request that they ask about, and its translation to that request.
+
+A proxy sends a request of its own, the subrequest, whose headers are those of the client but for a few in
+which the proxy tells the facts: method, URI, host and client address. `original` turns the scope of a
+subrequest into the scope of the request that the client sent. The guard then judges it like any other.
+
+Rule 1: each fact has one place in each dialect. A place that is empty or filled twice is refused: the
+        subrequest itself is never judged in place of the request (T140).
+Rule 2: nothing is normalised. The path of the subrequest is looked up byte for byte, and the path of the
+        request is `/` (T140).
+Rule 3: a body that is not shown is not an empty body. Only where the settings list the dialect, and the
+        mark of the dialect does not contradict, are the bytes of the subrequest those of the request (T141).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from camguard.request.body import NOT_SHOWN, Receive
+from camguard.request.rejection import Rejection, rejection
+from camguard.settings.model import AuthorizerSettings
+
+HOST: Final = b"host"
+FORWARDED_FOR: Final = b"x-forwarded-for"
+_FRAMING: Final = frozenset((b"content-length", b"transfer-encoding"))
+
+# A target in origin form (RFC 9112 3.2.1) whose path is "/": no fragment, no blank, no control character.
+_ROOT: Final = re.compile(rb"/(?:\?([^#\x00-\x20\x7f]*))?")
+_URL: Final = re.compile(rb"https?://([^/?#\x00-\x20\x7f]+)(/.*)", re.DOTALL)
+
+_HEADER_INVALID: Final = rejection("front_header_invalid")
+_PATH: Final = rejection("path_not_allowed")
+_ADDRESS_INVALID: Final = rejection("client_ip_invalid")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Where one kind of proxy tells the facts of a request. Names are in lower case, as ASGI spells them.
+
+    name: as the settings spell it. path: the raw path of every subrequest. method, uri: the headers that
+    hold them; None where the subrequest has the method and the query of the request itself. host: the header
+    that holds it; None where `uri` holds a whole URL. address: the header that holds the client's address.
+    lists_addresses: whether it may be a list, whose trusted end is skipped. mark: the header that tells
+    whether the body was cut, and the one value which says that it was not; None where there is none.
+    """
+
+    name: str
+    path: bytes
+    method: bytes | None
+    uri: bytes | None
+    host: bytes | None
+    address: bytes
+    lists_addresses: bool = False
+    mark: tuple[bytes, bytes] | None = None
+
+
+_NGINX = Dialect(
+    "nginx", b"/authz/nginx", b"x-original-method", b"x-original-uri", b"x-original-host", b"x-real-ip"
+)
+_INGRESS = Dialect("nginx", b"/authz/nginx", b"x-original-method", b"x-original-url", None, b"x-real-ip")
+_HAPROXY = Dialect(
+    "haproxy", b"/authz/haproxy", b"x-original-method", b"x-original-uri", b"x-original-host", b"x-real-ip"
+)
+_ENVOY = Dialect(
+    "envoy",
+    b"/authz/envoy/",
+    None,
+    None,
+    HOST,
+    b"x-camguard-client-ip",
+    mark=(b"x-envoy-auth-partial-body", b"false"),
+)
+_FORWARDED = (b"x-forwarded-method", b"x-forwarded-uri", b"x-forwarded-host", FORWARDED_FOR, True)
+_FORWARD = Dialect("forward", b"/authz/forward", *_FORWARDED)
+_APISIX = Dialect("apisix", b"/authz/apisix", *_FORWARDED)
+
+
+class Reader(NamedTuple):
+    """A dialect, ready to read. taken: the names of the headers that hold facts and of those that frame."""
+
+    dialect: Dialect
+    shows_bodies: bool
+    taken: frozenset[bytes]
+
+
+def readers(settings: AuthorizerSettings) -> Mapping[bytes, Reader]:
+    """Return the reader of each dialect by the raw path of its subrequests."""
+    nginx = _INGRESS if settings.nginx == "ingress" else _NGINX
+    return {
+        each.path: _reader(each, shows_bodies=each.name in settings.bodies)
+        for each in (nginx, _HAPROXY, _ENVOY, _FORWARD, _APISIX)
+    }
+
+
+def _reader(dialect: Dialect, *, shows_bodies: bool) -> Reader:
+    mark = None if dialect.mark is None else dialect.mark[0]
+    names = (dialect.method, dialect.uri, dialect.host, dialect.address, mark, HOST, FORWARDED_FOR)
+    return Reader(dialect, shows_bodies, frozenset((*filter(None, names), *_FRAMING)))
+
+
+class Asked(NamedTuple):
+    """The request that a proxy asks about: what `Guard.handle` takes."""
+
+    scope: dict[str, Any]
+    receive: Receive
+
+
+def original(scope: Mapping[str, Any], receive: Receive, reader: Reader) -> Asked | Rejection:
+    """Return the request that a subrequest asks about, or why it cannot be read."""
+    dialect, shows_bodies, taken = reader
+    facts: dict[bytes, list[bytes]] = {}
+    lines: list[tuple[bytes, bytes]] = []
+    for line in scope["headers"]:
+        if line[0] in taken:
+            facts.setdefault(line[0], []).append(line[1])
+        else:
+            lines.append(line)
+    target = _target(scope, dialect, facts)
+    if isinstance(target, Rejection):
+        return target
+    method, host, query = target
+    addresses = facts.get(dialect.address, ())
+    address = b",".join(addresses)  # lines of one list (RFC 9110 5.3)
+    if not address or (not dialect.lists_addresses and (len(addresses) > 1 or b"," in address)):
+        return _ADDRESS_INVALID
+    lines += ((HOST, host), (FORWARDED_FOR, address))
+    if shows_bodies and (dialect.mark is None or _one(facts, dialect.mark[0]) == dialect.mark[1]):
+        lines += [(name, value) for name in _FRAMING for value in facts.get(name, ())]
+    else:
+        receive = NOT_SHOWN.receive
+    onward = {
+        "type": "http",
+        "method": method,
+        "path": "/",
+        "raw_path": b"/",
+        "query_string": query,
+        "headers": lines,
+        "client": scope.get("client"),
+        "http_version": scope.get("http_version"),
+        "extensions": scope.get("extensions"),
+    }
+    return Asked(onward, receive)
+
+
+def _target(
+    scope: Mapping[str, Any], dialect: Dialect, facts: Mapping[bytes, list[bytes]]
+) -> tuple[str, bytes, bytes] | Rejection:
+    """Return method, host and query of the request, or why they cannot be read (Rule 1)."""
+    host = None if dialect.host is None else _one(facts, dialect.host)
+    if dialect.method is None or dialect.uri is None:
+        return (scope["method"], host, scope["query_string"]) if host else _HEADER_INVALID
+    method, uri = _one(facts, dialect.method), _one(facts, dialect.uri)
+    if dialect.host is None:
+        url = _URL.fullmatch(uri or b"")
+        host, uri = (None, None) if url is None else (url[1], url[2])
+    if not method or not uri or not host:
+        return _HEADER_INVALID
+    target = _ROOT.fullmatch(uri)
+    return _PATH if target is None else (method.decode("latin-1"), host, target[1] or b"")
+
+
+def _one(facts: Mapping[bytes, list[bytes]], name: bytes) -> bytes | None:
+    """Return the value of a header that stands once, else None."""
+    values = facts.get(name, ())
+    return values[0] if len(values) == 1 else None

@@ -1,0 +1,59 @@
+"""`camguard front`: the configuration of a proxy that asks camguard about each request."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from camguard.authorizer.fronts import AUTHORIZER, FRONTS, LISTEN, Front, render
+from camguard.cli.inputs import add_inputs, find_inputs, read_bundle, require_config
+from camguard.cli.output import Document, add_format, note, show
+from camguard.exit_codes import Exit
+from camguard.settings import Address, load_settings
+from camguard.settings.values import Faults, listen
+
+
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register `front`."""
+    parser = verbs.add_parser(
+        "front",
+        help="print the configuration of a proxy that asks camguard about each request",
+        description="Print a complete configuration of a proxy that asks the authorizer of camguard about "
+        "each request, from the settings and the bundle. haproxy-lua is the Lua file of haproxy.",
+    )
+    parser.add_argument("proxy", choices=tuple(FRONTS), metavar="PROXY", help=", ".join(FRONTS))
+    parser.add_argument(
+        "--listen", type=_address, default=LISTEN, metavar="ADDRESS", help=f"of the proxy (default: {LISTEN})"
+    )
+    add_inputs(parser)
+    add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def _address(text: str) -> Address:
+    """Read the argument of `--listen`. Raises ArgumentTypeError."""
+    try:
+        return listen(text, Path())
+    except Faults as faults:
+        raise argparse.ArgumentTypeError(str(faults)) from None
+
+
+def run(args: argparse.Namespace) -> Exit:
+    """Print the configuration. Settings or a bundle that cannot be used print nothing."""
+    settings = load_settings(require_config(args.config))
+    if settings.gateway.authorizer is None:
+        note(f"gateway.authorizer is empty: the configuration asks camguard at {AUTHORIZER}")
+    front = Front.of(args.proxy, settings, read_bundle(find_inputs(args)), args.listen)
+    document = {
+        "proxy": front.name,
+        "bodies": {"needed": bool(front.needs), "shown": front.shows, "why": list(front.needs)},
+        "configuration": render(front),
+    }
+    show(args.format, document, printed)
+    return Exit.OK
+
+
+def printed(document: Document) -> Iterator[str]:
+    """Yield the lines of the configuration."""
+    yield from document["configuration"].splitlines()

@@ -1,0 +1,128 @@
+"""The configurations that are printed: what stands in them, and what cannot."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camguard.authorizer.fronts import FRONTS, Front, body_needs, render
+from camguard.bundle import Bundle, load_bundle
+from camguard.errors import SettingsError
+from camguard.settings import Address, Settings, load_settings
+from tests.stage import BUNDLE
+
+
+@pytest.fixture(scope="module")
+def shipped(repository: Path) -> tuple[Settings, Bundle]:
+    """Return the shipped settings and bundle."""
+    settings = load_settings(repository / "config/camguard.toml", {})
+    return settings, load_bundle(settings.policy.source, catalog=settings.catalog.path)
+
+
+def with_values(settings: Settings, section: str, **values: Any) -> Settings:
+    return replace(settings, **{section: replace(getattr(settings, section), **values)})
+
+
+@pytest.mark.parametrize("name", FRONTS)
+def test_the_files_beside_the_settings_are_what_is_printed(
+    name: str, shipped: tuple[Settings, Bundle], repository: Path
+) -> None:
+    file = repository / "config/fronts" / FRONTS[name].template
+    assert file.read_text(encoding="utf-8") == render(Front.of(name, *shipped))
+
+
+def test_the_folder_holds_nothing_else(repository: Path) -> None:
+    expected = {each.template for each in FRONTS.values()} | {"README.md"}
+    assert {each.name for each in (repository / "config/fronts").iterdir()} == expected
+
+
+@pytest.mark.parametrize("name", FRONTS)
+def test_no_placeholder_is_left(name: str, shipped: tuple[Settings, Bundle]) -> None:
+    settings, bundle = shipped
+    for mode in ("signature", "header", "claimed"):
+        changed = with_values(settings, "identity", mode=mode)
+        changed = with_values(changed, "attributes", header="x-camguard-attributes")
+        changed = with_values(changed, "enforcement", mode="shadow")
+        for bodies in (frozenset[str](), frozenset(("apisix", "envoy", "forward", "haproxy", "nginx"))):
+            text = render(Front.of(name, with_values(changed, "authorizer", bodies=bodies), bundle))
+            assert "%%" not in text
+            assert "x-camguard-attributes" in text.lower() or name == "apisix"
+
+
+# A setting, and a value that its reader would not accept: what stands in a printed file is checked again.
+HOSTILE = [
+    pytest.param("identity", "header", value, id=f"a header name with {name}")
+    for name, value in {
+        "a quote": 'x"y',
+        "an apostrophe": "x'y",
+        "a semicolon": "x;y",
+        "a brace": "x{y",
+        "a blank": "x y",
+        "a line break": "x\ny",
+        "a dollar": "x$y",
+        "a percent": "x%y",
+        "a hash": "x#y",
+        "a backslash": "x\\y",
+        "nothing in it": "",
+    }.items()
+]
+
+
+@pytest.mark.parametrize("name", FRONTS)
+@pytest.mark.parametrize(("section", "key", "value"), HOSTILE)
+def test_a_value_that_could_end_a_token_is_refused(
+    name: str, section: str, key: str, value: str, shipped: tuple[Settings, Bundle]
+) -> None:
+    settings, bundle = shipped
+    front = Front.of(name, with_values(settings, section, **{key: value}), bundle)
+    with pytest.raises(SettingsError, match="cannot stand in a configuration"):
+        render(front)
+
+
+@pytest.mark.parametrize("host", ["a b", 'a"b', "a;b", "a{b"])
+def test_an_address_that_could_end_a_token_is_refused(host: str, shipped: tuple[Settings, Bundle]) -> None:
+    with pytest.raises(SettingsError, match="cannot stand"):
+        render(Front.of("nginx", *shipped, Address(host, 80)))
+
+
+NEEDS = [
+    pytest.param({"mode": "signature"}, ("the signature of a POST covers its body",), id="signatures"),
+    pytest.param({"mode": "either"}, ("the signature of a POST covers its body",), id="either"),
+    pytest.param({"mode": "claimed"}, (), id="claims"),
+    pytest.param({"mode": "header", "keys_file": Path("/nowhere")}, (), id="a header, and no keys"),
+]
+
+
+@pytest.mark.parametrize(("identity", "expected"), NEEDS)
+def test_bodies_are_needed_where_answers_depend_on_them(
+    identity: dict[str, Any], expected: tuple[str, ...], shipped: tuple[Settings, Bundle]
+) -> None:
+    settings, bundle = shipped
+    changed = with_values(settings, "identity", **identity)
+    assert tuple(body_needs(changed, bundle)) == expected
+    named = tuple(body_needs(changed, BUNDLE))
+    assert named == (
+        *expected,
+        "bodies name the resources of 1 actions of the catalog, and policies restrict resources",
+    )
+
+
+def test_the_configuration_says_what_identity_it_allows(shipped: tuple[Settings, Bundle]) -> None:
+    """T141."""
+    text = render(Front.of("nginx", *shipped))
+    assert 'mode "either"' in text
+    assert "body_not_shown" in text
+    claimed = with_values(shipped[0], "identity", mode="claimed")
+    assert "body_not_shown" not in render(Front.of("nginx", claimed, shipped[1]))
+
+
+def test_more_upstreams_than_one_are_named(shipped: tuple[Settings, Bundle]) -> None:
+    settings = replace(shipped[0], upstream={"default": "https://api.example", "cvm": "http://h:1"})
+    text = render(Front.of("nginx", settings, shipped[1]))
+    assert re.search(r"^#   - cvm$", text, re.MULTILINE)
+    assert "server api.example:443;" in text
+    assert "proxy_ssl_verify on;" in text

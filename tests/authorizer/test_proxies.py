@@ -1,0 +1,335 @@
+"""The vendor's SDK through real proxies with the configurations of `camguard front` (T140, T141)."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.authn.signing import authorization, tc3
+from tests.authorizer.proxies import (
+    ALICE,
+    ELSEWHERE,
+    HOST,
+    OFFICE,
+    PROXIES,
+    Asked,
+    Client,
+    Impostor,
+    Proxy,
+    Upstream,
+    free_port,
+    proxy,
+    running_authorizer,
+)
+
+pytest.importorskip("aiohttp", reason="the gateway needs the extra `serve`")
+aiart_client = pytest.importorskip("tencentcloud.aiart.v20221229.aiart_client", reason="the vendor's SDK")
+credential = pytest.importorskip("tencentcloud.common.credential")
+ClientProfile = pytest.importorskip("tencentcloud.common.profile.client_profile").ClientProfile
+HttpProfile = pytest.importorskip("tencentcloud.common.profile.http_profile").HttpProfile
+StandardRetryer = pytest.importorskip("tencentcloud.common.retry").StandardRetryer
+SDKError: type[Any] = pytest.importorskip(
+    "tencentcloud.common.exception.tencent_cloud_sdk_exception"
+).TencentCloudSDKException
+pytestmark = pytest.mark.heavy
+
+UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+DENIED = "AuthFailure.UnauthorizedOperation"
+# Proxies that show camguard the bodies of requests; the others are asked in a mode that needs none.
+SHOWING: frozenset[str] = frozenset(("envoy", "haproxy"))
+SMALL: frozenset[str] = frozenset(("haproxy",))  # proxies that hold no body of several MiB
+BODY = b'{"InputUrl":"http://example.com/a.png"}'
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture(autouse=True)
+def _nothing_was_forwarded(upstream: Upstream) -> None:
+    upstream.requests.clear()
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Asked]:
+    """Run a camguard that verifies signatures."""
+    folder = tmp_path_factory.mktemp("signed") / "config"
+    with running_authorizer(folder, upstream.port, IDENTITY__MODE="signature") as asked:
+        yield asked
+
+
+@pytest.fixture(scope="module")
+def claimed(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Asked]:
+    """Run a camguard that believes the SecretId, because the upstream verifies the signature."""
+    folder = tmp_path_factory.mktemp("claimed") / "config"
+    with running_authorizer(folder, upstream.port, IDENTITY__MODE="claimed") as asked:
+        yield asked
+
+
+@pytest.fixture(scope="module", params=[pytest.param(name, id=f"behind {name}") for name in PROXIES])
+def front(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, signed: Asked, claimed: Asked
+) -> Iterator[Proxy]:
+    name: str = request.param
+    asked = signed if name in SHOWING else claimed
+    with proxy(name, tmp_path_factory.mktemp(name) / "run", asked.settings) as front:
+        yield front
+
+
+@pytest.fixture(autouse=True)
+def _names_lead_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve = socket.getaddrinfo
+
+    def resolved(host: Any, *args: Any, **kwargs: Any) -> Any:
+        return resolve("127.0.0.1" if host == HOST else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+
+
+def sdk(asked: Asked, front: Proxy, method: str = "POST", *, seconds: int = 10) -> Any:
+    """Return the SDK's client of alice, who wants every failure retried."""
+    http = HttpProfile(protocol="http", endpoint=f"{HOST}:{front.port}", reqMethod=method, reqTimeout=seconds)
+    profile = ClientProfile(httpProfile=http, retryer=StandardRetryer(max_attempts=3))
+    identity = credential.Credential(*asked.gateway.key(ALICE))
+    return aiart_client.AiartClient(identity, "ap-guangzhou", profile)
+
+
+def lines(
+    asked: Asked, front: Proxy, *more: tuple[str, str], method: str = "POST", action: str = "GenerateAvatar"
+) -> list[tuple[str, str]]:
+    """Return the header lines of a call that alice signed over the body BODY, and some more."""
+    secret_id, secret = asked.gateway.key(ALICE)
+    now, host = int(time.time()), f"{HOST}:{front.port}"
+    names = (("content-type", "application/json"), ("host", host))
+    payload = BODY if method == "POST" else b""
+    signature = tc3(method=method, payload=payload, signed=names, timestamp=now, secret=secret)
+    day = time.strftime("%Y-%m-%d", time.gmtime(now))
+    return [
+        ("Host", host),
+        ("Content-Type", "application/json"),
+        ("Authorization", authorization(signature, secret_id=secret_id, date=day)),
+        ("X-TC-Action", action),
+        ("X-TC-Version", "2022-12-29"),
+        ("X-TC-Region", "ap-guangzhou"),
+        ("X-TC-Timestamp", str(now)),
+        *more,
+    ]
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_an_allowed_call_passes_once_as_it_was_sent(
+    front: Proxy, asked: Asked, upstream: Upstream, method: str
+) -> None:
+    answer = sdk(asked, front, method).call_json("GenerateAvatar", {"Prompt": "ä 猫 &=+"})["Response"]
+    assert answer["Action"] == "GenerateAvatar", front.log()
+    ((sent, target, headers, body),) = upstream.requests
+    named = {name.lower(): value for name, value in headers}
+    assert (sent, named["host"]) == (method, f"{HOST}:{front.port}")
+    assert "Prompt" in (body.decode() if method == "POST" else target)
+    assert re.fullmatch(UUID, named["x-camguard-request-id"])
+
+
+def test_a_denied_call_fails_once_with_its_code(front: Proxy, asked: Asked, upstream: Upstream) -> None:
+    with pytest.raises(SDKError) as caught:
+        sdk(asked, front).call_json("SetPayMode", {})
+    assert caught.value.code == DENIED
+    assert re.fullmatch(UUID, caught.value.requestId)
+    assert upstream.requests == []
+
+
+# Answers of a server in camguard's place; none of them may let a call pass.
+IMPOSTORS = [
+    pytest.param(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", id="200 to everything"
+    ),
+    pytest.param(
+        b"HTTP/1.1 200 OK\r\nX-Camguard-Decision: deny\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        id="200 with the word deny",
+    ),
+    pytest.param(
+        b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        id="a redirection",
+    ),
+    pytest.param(
+        b"HTTP/1.1 500 No\r\nX-Camguard-Decision: allow\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        id="500 with the word allow",
+    ),
+    pytest.param(b"nonsense\r\n\r\n", id="no HTTP"),
+    pytest.param(None, id="no answer in time"),
+]
+
+
+@pytest.fixture(scope="module")
+def impostor() -> Iterator[Impostor]:
+    with Impostor() as impostor:
+        yield impostor
+
+
+@pytest.fixture(scope="module", params=[pytest.param(name, id=f"behind {name}") for name in PROXIES])
+def misled(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    signed: Asked,
+    claimed: Asked,
+    impostor: Impostor,
+) -> Iterator[Proxy]:
+    """Run a proxy that asks the impostor."""
+    name: str = request.param
+    asked = signed if name in SHOWING else claimed
+    with proxy(name, tmp_path_factory.mktemp(name) / "run", asked.settings, impostor.port) as front:
+        yield front
+
+
+@pytest.mark.parametrize("answer", IMPOSTORS)
+def test_nothing_passes_without_camguard_saying_allow(
+    misled: Proxy, claimed: Asked, impostor: Impostor, upstream: Upstream, answer: bytes | None
+) -> None:
+    impostor.answers, impostor.asked = answer, 0
+    with pytest.raises(SDKError) as caught:
+        sdk(claimed, misled, seconds=8).call_json("GenerateAvatar", {})
+    assert impostor.asked > 0
+    assert (caught.value.code, upstream.requests) == ("InternalError", [])
+
+
+def test_nothing_passes_while_camguard_is_away(
+    front: Proxy, asked: Asked, upstream: Upstream, tmp_path: Path
+) -> None:
+    with proxy(front.name, tmp_path / "run", asked.settings, free_port()) as alone:
+        with pytest.raises(SDKError) as caught:
+            sdk(asked, alone).call_json("GenerateAvatar", {})
+        assert (caught.value.code, upstream.requests) == ("InternalError", [])
+
+
+# What a client may write to be taken for somebody else, or for another request.
+FORGED = (
+    ("X-Real-IP", OFFICE),
+    ("X-Forwarded-For", OFFICE),
+    ("Forwarded", f"for={OFFICE}"),
+    ("X-Original-Method", "GET"),
+    ("X-Original-URI", "/"),
+    ("X-Original-URL", f"http://{HOST}/"),
+    ("X-Original-Host", "cvm.tencentcloudapi.com"),
+    ("X-Forwarded-Method", "GET"),
+    ("X-Forwarded-Uri", "/"),
+    ("X-Forwarded-Host", "cvm.tencentcloudapi.com"),
+    ("X-Camguard-Client-IP", OFFICE),
+    ("X-Camguard-Decision", "allow"),
+    ("X-Camguard-Service", "cvm"),
+    ("X-Envoy-Auth-Partial-Body", "false"),
+    ("X-Envoy-External-Address", OFFICE),
+    ("X-Envoy-Original-Path", "/"),
+)
+
+
+@pytest.fixture
+def asked(front: Proxy, signed: Asked, claimed: Asked) -> Asked:
+    """Return the camguard that the proxy asks."""
+    return signed if front.name in SHOWING else claimed
+
+
+@pytest.fixture
+def office(front: Proxy) -> Iterator[Client]:
+    client = Client(front.port)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def elsewhere(front: Proxy) -> Iterator[Client]:
+    client = Client(front.port, ELSEWHERE)
+    yield client
+    client.close()
+
+
+def test_headers_of_a_client_tell_no_fact(
+    front: Proxy, asked: Asked, office: Client, elsewhere: Client, upstream: Upstream
+) -> None:
+    """A client elsewhere that claims the office is denied, and none of its claims reaches the upstream."""
+    spoofed = [line for line in FORGED if line[0] != "X-Camguard-Service"]
+    reply = elsewhere.ask("POST", "/", lines(asked, front, *spoofed), BODY)
+    assert (reply.code, upstream.requests) == (DENIED, [])
+    reply = office.ask("POST", "/", lines(asked, front, *spoofed), BODY)
+    assert reply.code is None, reply.body
+    ((_, _, headers, _),) = upstream.requests
+    named = {name.lower(): value for name, value in headers}
+    assert named.get("x-forwarded-for", OFFICE) == OFFICE
+    names = {name.lower() for name, _ in spoofed} - {"x-forwarded-for"}
+    assert names & named.keys() == set()
+
+
+ALIASES = [
+    pytest.param(("X_TC_Action", "SetPayMode"), id="T140 with _"),
+    pytest.param(("X.TC.Action", "SetPayMode"), id="T140 with ."),
+    pytest.param(("X-TC-Action", "SetPayMode"), id="T140 twice"),
+    pytest.param(("X_Camguard_Principal", ALICE), id="T140 the identity header with _"),
+]
+
+
+@pytest.mark.parametrize("line", ALIASES)
+def test_another_spelling_of_a_judged_header_never_reaches_the_upstream(
+    front: Proxy, asked: Asked, office: Client, upstream: Upstream, line: tuple[str, str]
+) -> None:
+    office.ask("POST", "/", lines(asked, front, line), BODY)
+    for _, _, headers, _ in upstream.requests:
+        assert [value for _, value in headers].count(line[1]) == 0
+        assert [name.lower() for name, _ in headers].count("x-tc-action") == 1
+
+
+def test_two_clients_of_different_addresses_with_connections_that_stay(
+    front: Proxy, asked: Asked, office: Client, elsewhere: Client, upstream: Upstream
+) -> None:
+    """Nothing of one request is kept for the next one on a connection, of clients or to camguard."""
+    for _ in range(5):
+        assert office.ask("POST", "/", lines(asked, front), BODY).code is None
+        assert elsewhere.ask("POST", "/", lines(asked, front), BODY).code == DENIED
+        assert office.ask("POST", "/", lines(asked, front, action="SetPayMode"), BODY).code == DENIED
+    assert len(upstream.requests) == 5
+
+
+def test_an_upgrade_is_refused(front: Proxy, asked: Asked, office: Client, upstream: Upstream) -> None:
+    more = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
+    reply = office.ask("GET", "/", lines(asked, front, *more, method="GET"))
+    assert reply.status != 101
+    assert [name for _, _, headers, _ in upstream.requests for name, _ in headers if name == "Upgrade"] == []
+
+
+def test_a_path_other_than_the_root_is_refused(
+    front: Proxy, asked: Asked, office: Client, upstream: Upstream
+) -> None:
+    for target in ("/x", "//", "/authz/nginx", "/_camguard", "/%2e%2e/"):
+        assert office.ask("POST", target, lines(asked, front), BODY).code is not None, target
+    assert upstream.requests == []
+
+
+def test_a_body_of_5_mib(front: Proxy, asked: Asked, upstream: Upstream) -> None:
+    """It passes whole, or is refused with the envelope: never cut, and never an error of the proxy."""
+    call = sdk(asked, front).call_json
+    if front.name in SMALL:
+        with pytest.raises(SDKError) as caught:
+            call("GenerateAvatar", {"Prompt": "x" * (5 << 20)})
+        assert (caught.value.code, upstream.requests) == ("RequestSizeLimitExceeded", [])
+    else:
+        call("GenerateAvatar", {"Prompt": "x" * (5 << 20)})
+        ((_, _, _, body),) = upstream.requests
+        assert len(body) > 5 << 20
+
+
+def test_without_bodies_a_signed_post_is_refused_and_a_signed_get_passes(
+    signed: Asked, upstream: Upstream, tmp_path: Path
+) -> None:
+    """T141: the refusal names the missing part."""
+    with proxy("nginx", tmp_path / "run", signed.settings) as front:
+        with pytest.raises(SDKError) as caught:
+            sdk(signed, front).call_json("GenerateAvatar", {})
+        assert caught.value.code == "UnsupportedProtocol"
+        assert "the signature of the caller covers it" in caught.value.message
+        assert sdk(signed, front, "GET").call_json("GenerateAvatar", {})["Response"]
+        assert [sent for sent, *_ in upstream.requests] == ["GET"]
