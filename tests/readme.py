@@ -88,6 +88,7 @@ ABOUT: Mapping[str, str] = {
     "gateway": "addresses and processes of `camguard serve`",
     "upstream": "where allowed calls go: `default`, and services by name",
     "limits": "sizes, times and counts",
+    "authorizer": "what the proxies that ask camguard tell and show",
     "log": "the events of the process",
 }
 
