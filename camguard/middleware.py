@@ -11,6 +11,7 @@ Rule 3: what polls and writes starts with the server: by the lifespan of this ap
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -34,9 +35,11 @@ from camguard.settings.source import SettingsSource, read_source
 from camguard.telemetry.record import NO_REPLY, REPLY_INCOMPLETE, Record
 from camguard.wiring import Components, assemble
 
+LOG = logging.getLogger(__name__)
 _UNAVAILABLE = rejection("policy_unavailable")
 _OWN_WORD = b"camguard"  # part of OWN_PREFIX, and of nothing that an application usually sends
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
+_WITHOUT = "CamguardMiddleware has no application: give it one, or give `around` to add_middleware"
 _BODIES = frozenset(("http.response.body", "http.response.pathsend", "http.response.zerocopysend"))
 _DENIAL = "websocket.http.response"  # the ASGI extension
 
@@ -44,26 +47,30 @@ _DENIAL = "websocket.http.response"  # the ASGI extension
 class CamguardMiddleware:
     """Let a call through, or answer it with a refusal.
 
-    config: camguard.toml, or settings. guard: instead of config, where the gateway built the parts, and
-    starts and stops them; `health` is then the path for load balancers. registry: where metrics are shown,
-    the process's own by default. components: the parts that were built from `config`, else None.
+    app: the guarded application; None if `around` is to be given it. config: camguard.toml, or settings.
+    guard: instead of config, where the gateway built the parts, and starts and stops them; `health` is then
+    the path for load balancers. registry: where metrics are shown, the process's own by default. components:
+    the parts that were built from `config`, else None.
     An allowed request's scope carries `camguard.decision`, `camguard.service` and `camguard.record`.
 
     Raises SettingsError where settings or keys cannot be used. A bundle that cannot be used raises nothing:
     calls are refused until it is repaired. Under an event loop that is not asyncio the start is refused, or
     every call where the server says nothing of a start.
 
-    An application that is wrapped when its module is imported cannot be served with wrong settings, whatever
-    the server makes of lifespans. `app.add_middleware(CamguardMiddleware, config=…)` works too, but Starlette
-    makes a middleware so late that some servers go on without the application's start.
+    Where the middleware is made when the module of the application is imported, no server starts with wrong
+    settings, whatever the server makes of lifespans. `app.add_middleware(CamguardMiddleware, config=…)` works
+    too, but Starlette makes such a middleware so late that most servers go on without the application's
+    start: every request then fails, and the log names the cause.
 
     >>> from starlette.applications import Starlette
     >>> app = CamguardMiddleware(Starlette(), config="config/camguard.toml")
+    >>> guarded = CamguardMiddleware(config="config/camguard.toml")  # or, beside other middlewares
+    >>> Starlette().add_middleware(guarded.around)
     """
 
     def __init__(  # noqa: PLR0913 - two ways to be built
         self,
-        app: ASGIApp,
+        app: ASGIApp | None = None,
         config: str | os.PathLike[str] | Settings | None = None,
         *,
         guard: Guard | None = None,
@@ -73,14 +80,19 @@ class CamguardMiddleware:
     ) -> None:
         if (config is None) == (guard is None):
             raise SettingsError(Problem("CamguardMiddleware", "SettingsError", "takes config or guard"))
-        self.app = app
+        self.app = app or _no_application
         self.components: Components | None = None
         self._started = guard is not None
         self._advise = SetupAdvice()
         if guard is None:
             assert config is not None  # noqa: S101 - for mypy: one of the two is given
-            settings, source = _settings_of(config)
-            parts = assemble(settings, source=source, clock=clock, registry=registry or REGISTRY)
+            try:
+                settings, source = _settings_of(config)
+                parts = assemble(settings, source=source, clock=clock, registry=registry or REGISTRY)
+            except SettingsError as error:  # a server may hide what is raised in a lifespan
+                for problem in error.problems:
+                    LOG.error("camguard judges no calls: %s", problem)  # noqa: TRY400 - it is raised, too
+                raise
             self.components = parts
             guard = parts.guard
             health = HealthPath(settings.hosts.health_path, lambda: not parts.missing())
@@ -90,6 +102,20 @@ class CamguardMiddleware:
                 asyncio.get_running_loop().call_soon(self.start)
         self._guard = guard
         self._health = health or HealthPath(None, lambda: False)
+
+    def around(self, app: ASGIApp) -> CamguardMiddleware:
+        """Return this middleware, in front of an application from now on: for `app.add_middleware`.
+
+        Raises SettingsError where the middleware has an application already: one stands in front of one only.
+        """
+        if self.app is not _no_application:
+            raise SettingsError(
+                Problem(
+                    "CamguardMiddleware", "SettingsError", "stands in front of another application already"
+                )
+            )
+        self.app = app
+        return self
 
     @property
     def ready(self) -> bool:
@@ -219,6 +245,15 @@ class CamguardMiddleware:
         if self.components is not None and self._started:
             self.components.stop()
             self._started = False
+
+
+async def _no_application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stand for the application that was not given: refuse the start, and fail every request."""
+    if scope["type"] == "lifespan":
+        await receive()  # lifespan.startup
+        await send({"type": "lifespan.startup.failed", "message": _WITHOUT})
+        return
+    raise RuntimeError(_WITHOUT)
 
 
 def _settings_of(config: str | os.PathLike[str] | Settings) -> tuple[Settings, SettingsSource | None]:

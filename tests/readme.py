@@ -55,6 +55,7 @@ USED_BY: Mapping[str, str | None] = {
     "--log decisions.log": SESSION,
     "/-/reload": SESSION,
     "Starlette(": "test_readme.py::test_the_application",
+    "guarded.around": "servers/test_recipes.py::test_around_serves_calls",
     "admin_app": RECIPES,
     "granian": RECIPES,
     "PROMETHEUS_MULTIPROC_DIR": "servers/test_recipes.py::test_workers_add_up_their_numbers",

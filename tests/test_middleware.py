@@ -312,6 +312,50 @@ def test_a_lifespan_passes_and_starts_and_stops_the_parts(config: Path) -> None:
     assert events == ["start", "stop"]
 
 
+def test_around_stands_before_one_application(config: Path) -> None:
+    middleware = CamguardMiddleware(config=config, registry=CollectorRegistry())
+    app = Starlette(routes=[Route("/", echo, methods=["POST"])])
+    app.add_middleware(middleware.around)
+
+    async def scene() -> tuple[Reply, Reply]:
+        async with alive(app):
+            assert middleware.ready
+            return await call(app), await call(app, source="192.0.2.1")
+
+    allowed, denied = asyncio.run(scene())
+    assert allowed.response["By"] == ["aiart-create#0"]
+    assert denied.response["Error"]["Code"] == "AuthFailure.UnauthorizedOperation"
+    with pytest.raises(SettingsError, match="another application already"):
+        middleware.around(Starlette())
+
+
+def test_without_an_application_nothing_starts_and_an_allowed_call_fails(config: Path) -> None:
+    middleware = CamguardMiddleware(config=config, registry=CollectorRegistry())
+    with pytest.raises(AssertionError, match="failed"):
+        asyncio.run(_until_started(middleware))
+    with pytest.raises(RuntimeError, match="has no application"):
+        asyncio.run(call(middleware))
+    assert "Error" in asyncio.run(call(middleware, source="192.0.2.1")).response
+    middleware.stop()
+
+
+async def _until_started(app: ASGIApp) -> None:
+    async with alive(app):
+        pass
+
+
+def test_what_is_wrong_with_settings_is_logged_because_servers_hide_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "camguard.toml"
+    file.write_text('identity.mode = "non"')
+    with pytest.raises(SettingsError):
+        asyncio.run(call(guarded(file, CollectorRegistry())))
+    assert [(record.levelname, "'non' is not" in record.getMessage()) for record in caplog.records] == [
+        ("ERROR", True)
+    ]
+
+
 def test_parts_start_with_the_first_request_where_no_lifespan_runs(config: Path, tmp_path: Path) -> None:
     app = Starlette(routes=[Route("/", echo, methods=["POST"])])
     middleware = CamguardMiddleware(app, config, registry=CollectorRegistry())

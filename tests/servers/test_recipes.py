@@ -43,6 +43,10 @@ SERVED = block("sh", "granian").splitlines()
 WORKERS = block("sh", "PROMETHEUS_MULTIPROC_DIR")
 APPLICATION = block("python", "admin_app")
 WRAPPED = block("python", "Starlette(")
+AROUND = WRAPPED + block("python", "guarded.around")
+# Starlette makes this middleware when the lifespan or the first request comes.
+LATE = WRAPPED + 'calls.add_middleware(CamguardMiddleware, config="config/camguard.toml")\napp = calls\n'
+LATE = LATE.replace('app = CamguardMiddleware(calls, config="config/camguard.toml")\n', "")
 
 
 # uvicorn in every run, the others in CI only, because each starts a process or more.
@@ -200,7 +204,11 @@ WRONG = [
 @pytest.mark.parametrize(("line", "options"), LIFESPANS)
 @pytest.mark.parametrize(
     "application",
-    [pytest.param(APPLICATION, id="beside", marks=pytest.mark.heavy), pytest.param(WRAPPED, id="wrapped")],
+    [
+        pytest.param(APPLICATION, id="beside", marks=pytest.mark.heavy),
+        pytest.param(AROUND, id="around", marks=pytest.mark.heavy),
+        pytest.param(WRAPPED, id="wrapped"),
+    ],
 )
 def test_wrong_settings_stop_a_server_whatever_it_makes_of_lifespans(
     folder: Path, application: str, line: str, options: tuple[str, ...], environ: dict[str, str], named: str
@@ -214,3 +222,45 @@ def test_wrong_settings_stop_a_server_whatever_it_makes_of_lifespans(
         assert not reachable(port)
     finally:
         ended(process)
+
+
+# The defaults of a server, and uvicorn without lifespans.
+SERVES_ON = [
+    pytest.param(SERVED[0], (), id="uvicorn"),
+    pytest.param(SERVED[0], ("--lifespan", "off"), id="uvicorn, lifespan off", marks=pytest.mark.heavy),
+    *(pytest.param(line, (), id=line.split()[0], marks=pytest.mark.heavy) for line in SERVED[1:]),
+]
+
+
+@pytest.mark.parametrize(("line", "options"), SERVES_ON)
+def test_a_middleware_that_is_made_late_fails_every_request_and_the_log_names_the_cause(
+    folder: Path, line: str, options: tuple[str, ...]
+) -> None:
+    (folder / "main.py").write_text(LATE)
+    with serving(folder, line, *options, CAMGUARD_IDENTITY__MODE="non") as port:
+        cause = "camguard judges no calls: CAMGUARD_IDENTITY__MODE: 'non' is not"
+        if "off" not in options:
+            until(lambda: cause in (folder / "output").read_text(), folder, 10)
+        for _ in range(3):
+            assert get(port, "/")[0] == 500
+        assert b"aiart" not in ask_http1(port, spell(*LINES) + b"{}")
+        assert cause in (folder / "output").read_text()
+
+
+@pytest.mark.heavy
+def test_a_middleware_that_is_made_late_stops_uvicorn_where_lifespans_are_required(folder: Path) -> None:
+    (folder / "main.py").write_text(LATE)
+    process, _ = started(folder, SERVED[0], "--lifespan", "on", CAMGUARD_IDENTITY__MODE="non")
+    try:
+        assert process.wait(ENDS_WITHIN) != 0
+        assert "IDENTITY__MODE" in (folder / "output").read_text()
+    finally:
+        ended(process)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("line", EACH)
+def test_around_serves_calls(folder: Path, line: str) -> None:
+    (folder / "main.py").write_text(AROUND)
+    with serving(folder, line) as port:
+        assert b"aiart-create#0" in ask_http1(port, spell(*LINES) + b"{}")
