@@ -22,11 +22,13 @@ from camguard.files import SETTINGS_BYTES, read_file
 from camguard.settings import Settings
 from camguard.settings.load import parse_settings
 from camguard.settings.source import SettingsSource
-from camguard.suggest import few
+from camguard.suggest import AND_MORE, few, first_of
 from camguard.telemetry.process_log import Event
 
 NAMED = 50  # problems or findings that one reload logs by name
 LISTED = 10  # names in one fact
+LINES_OF_IDLE = 3  # policies that can grant nothing, with a line each; more have a line for each reason
+LISTS_ALL = "`camguard lint` lists all of them"
 # Findings about which an operator is warned by name when a bundle is activated: calls are refused because of
 # them, or a name stands for two principals.
 NAMED_WARNINGS = frozenset(("CG602", "CG608"))
@@ -37,9 +39,7 @@ _LOGGER = logging.getLogger(__name__)
 
 def listed(names: Iterable[str]) -> list[str]:
     """Return the first names in order, and how many more there are."""
-    ordered = sorted(names)
-    more = len(ordered) - LISTED
-    return ordered if more <= 0 else [*ordered[:LISTED], f"and {more} more"]
+    return first_of(sorted(names), LISTED)
 
 
 def changes(kind: str, before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, list[str]]:
@@ -135,14 +135,18 @@ class ReloadLog:
         idle = bundle.granting_nothing if bundle else ()
         new = [row for row in idle if row not in self._idle]
         self._idle = idle
-        for row in new[:NAMED]:
-            why = [f"{reason}: {few(of)}" for reason, of in zip(row.why, row.of, strict=True)]
-            self._log(logging.WARNING, "has a policy that can grant nothing", policy=row.policy, why=why)
-        if len(new) > NAMED:
-            advice = "`camguard lint` lists all of them"
-            self._log(
-                logging.WARNING, f"has {len(new) - NAMED} more policies that can grant nothing", advice=advice
-            )
+        if len(new) <= LINES_OF_IDLE:
+            for row in new:
+                why = [f"{reason}: {few(of)}" for reason, of in zip(row.why, row.of, strict=True)]
+                self._log(logging.WARNING, "has a policy that can grant nothing", policy=row.policy, why=why)
+            return
+        by_reason: dict[str, list[str]] = {}
+        for row in new:
+            for reason in row.why:
+                by_reason.setdefault(reason, []).append(row.policy)
+        for reason, policies in by_reason.items():
+            facts = {"why": reason, "count": len(policies), "policies": listed(policies)}
+            self._log(logging.WARNING, "has policies that can grant nothing", **facts, advice=LISTS_ALL)
 
     def _log_findings(self, outcome: ReloadOutcome) -> None:
         """Log the errors that this activation brought (DEC-55), and what is to be repaired in any case."""
@@ -152,7 +156,7 @@ class ReloadLog:
             f"{self._name}: finding",
             [Problem(each.where, each.code, each.advice) for each in (*outcome.new_errors, *warned)],
             logging.WARNING,
-            "`camguard lint` lists all of them",
+            LISTS_ALL,
         )
 
 
@@ -174,7 +178,7 @@ def log_problems(
     for where, code, message in problems[:NAMED]:
         _LOGGER.log(level, Event(f"{name}: {message}", where=where, code=code))
     if len(problems) > NAMED:
-        _LOGGER.log(level, Event(f"{name}: and {len(problems) - NAMED} more", advice=advice))
+        _LOGGER.log(level, Event(f"{name}: {AND_MORE.format(len(problems) - NAMED)}", advice=advice))
 
 
 class KeysLog:

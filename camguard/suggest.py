@@ -58,7 +58,10 @@ def meant(found: Sequence[str]) -> str:
     return f" (did you mean {' or '.join(map(repr, found))}?)" if found else ""
 
 
-def few(names: Sequence[str], most: int = 3, *, total: int | None = None, rest: str = "and {} more") -> str:
+AND_MORE = "and {} more"  # the one wording for what a list leaves out
+
+
+def few(names: Sequence[str], most: int = 3, *, total: int | None = None, rest: str = AND_MORE) -> str:
     """Return the first of some names, and how many more there are.
 
     total: how many there are in all, where `names` holds the first of them only.
@@ -68,3 +71,13 @@ def few(names: Sequence[str], most: int = 3, *, total: int | None = None, rest: 
     """
     more = (len(names) if total is None else total) - min(most, len(names))
     return ", ".join(names[:most]) + (f" {rest.format(more)}" if more else "")
+
+
+def first_of(names: Sequence[str], most: int) -> list[str]:
+    """Return the first of some names as a list, whose last entry says how many more there are.
+
+    >>> first_of(["a", "b", "c"], 2), first_of(["a", "b"], 2)
+    (['a', 'b', 'and 1 more'], ['a', 'b'])
+    """
+    more = len(names) - most
+    return [*names] if more <= 0 else [*names[:most], AND_MORE.format(more)]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from camguard.cli import main
 from camguard.cli.lint import ONE_SCREEN
 from camguard.policy.operators import OPERATORS
 from tests.large_company import policies, write
+from tests.running import RUN
 
 SCREEN = 50, 200  # lines and columns
 BOTH = "bundle", "--catalog", "catalog"
@@ -57,7 +61,42 @@ def test_its_findings_fit_one_screen(capsys: pytest.CaptureFixture[str]) -> None
     for code in {finding["code"] for finding in every}:
         assert sum(f"[{code}]" in line for line in lines) == 1
     assert lines[0].startswith("error   bundle/policies/deny-action-misspelled.json#/statement/1/action: ")
-    assert lines[-2] == "only the first finding of each code was printed; --all prints every finding"
+    assert lines[-2] == "each code was printed once; --select CODE and --all print every finding"
+    rows = [line for line in lines if line.startswith("warning")]
+    assert [row for row in rows if not re.fullmatch(r"warning +\d+ \[CG\d+\] .+: \S+#\d+", row)] == []
+    assert max(map(len, rows)) <= 100
+
+
+@pytest.mark.usefixtures("company")
+@pytest.mark.parametrize("option", [[], ["--all"]], ids=["folded", "whole"])
+def test_a_terminal_of_80_columns_gets_lines_that_fit_it(
+    option: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    capsys.readouterr()
+    assert main(["lint", *BOTH, *option]) == 5
+    findings = capsys.readouterr().out.partition("policies that can grant nothing")[0].splitlines()
+    wide = [line for line in findings if len(line) > 80 and not line.lstrip().startswith("did you mean")]
+    assert [line for line in wide if len(line.split()) > 2] == [], "only a place is wider, which is not cut"
+    assert any(line.startswith(" " * 8) for line in findings)
+
+
+@pytest.mark.usefixtures("company")
+def test_a_check_of_the_gateway_has_few_lines(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(repository / "config/camguard.toml", "camguard.toml")
+    Path("keys.json").write_text("{}")
+    Path("keys.json").chmod(0o600)
+    monkeypatch.setenv("CAMGUARD_GATEWAY__LISTEN", "127.0.0.1:0")
+    monkeypatch.setenv("CAMGUARD_GATEWAY__ADMIN", "127.0.0.1:0")
+    done = subprocess.run([*RUN, "serve", "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    printed, logged = done.stdout.splitlines(), done.stderr.splitlines()
+    assert [line.partition(":")[0] for line in printed] == ["note", "good", "lint"]
+    assert [line.partition(":")[0] for line in logged] == ["WARNING"] * 7
+    assert sum("policies that can grant nothing: " in line for line in logged) == 5
+    assert any('count=13 policies="' in line and ", and 3 more" in line for line in logged)
 
 
 @pytest.mark.usefixtures("company")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -12,7 +13,7 @@ from pathlib import Path
 from camguard.bundle.load import ACCEPTANCES, POLICIES, PRINCIPALS, RESOURCE_TAGS
 from camguard.catalog import load_catalog
 from camguard.cli.inputs import add_catalog, add_config, catalog_of, find_settings
-from camguard.cli.output import Document, add_format, note, paint, show
+from camguard.cli.output import Document, add_format, note, paint, show, wrapped
 from camguard.cli.sarif import sarif
 from camguard.engine.action_index import ActionIndex
 from camguard.engine.principals import Principals, read_principals
@@ -44,6 +45,7 @@ from camguard.settings.load import require_supported
 from camguard.strict_json import read_json
 
 ONE_SCREEN = 40  # lines that findings and idle policies may fill in text before they are folded
+_IN_STATEMENT = re.compile(r"([^/#]+)\.json#/statement/(\d+)")
 _STYLES = {Severity.ERROR: "bad", Severity.WARNING: "doubtful", Severity.STYLE: "dim"}
 
 
@@ -269,7 +271,7 @@ def render(document: Document, idle: Sequence[GrantsNothing] = (), *, whole: boo
     more than ONE_SCREEN.
     """
     findings = document["findings"]
-    lines = [line for finding in findings for line in (_line(finding), *_question(finding))]
+    lines = [line for finding in findings for line in (*_line(finding), *_question(finding))]
     table_of = list(table(idle))
     folded = not whole and len(lines) + len(table_of) > ONE_SCREEN
     if folded:
@@ -278,7 +280,7 @@ def render(document: Document, idle: Sequence[GrantsNothing] = (), *, whole: boo
     if idle:
         yield from ("policies that can grant nothing here:", *table_of)
     if folded:
-        yield "only the first finding of each code was printed; --all prints every finding"
+        yield "each code was printed once; --select CODE and --all print every finding"
     counts, printed = document["counts"], Counter(each["severity"] for each in findings)
     total = [_counted(counts["error"], "error"), _counted(counts["warning"], "warning")]
     total.append(f"{counts['style']} of style")
@@ -289,9 +291,16 @@ def render(document: Document, idle: Sequence[GrantsNothing] = (), *, whole: boo
     yield f"{_counted(document['policies'], 'policy')}: {', '.join(total)}{shown}"
 
 
-def _line(finding: Document) -> str:
-    word = paint(f"{finding['severity']:<7}", _STYLES[finding["severity"]])
-    return f"{word} {finding['where']}: {finding['message']} [{finding['code']}]"
+def _line(finding: Document) -> Iterator[str]:
+    """Yield a finding: one line, or on a terminal as many as its width needs."""
+    return _fitting(finding["severity"], f"{finding['where']}: {finding['message']} [{finding['code']}]", 8)
+
+
+def _fitting(severity: Severity, text: str, indent: int) -> Iterator[str]:
+    """Yield a text behind its severity. indent: of the lines that follow where a terminal is too narrow."""
+    first, *rest = wrapped(f"{severity:<7} {text}", indent)
+    yield paint(first[:7], _STYLES[severity]) + first[7:]
+    yield from rest
 
 
 def _question(finding: Document) -> Iterator[str]:
@@ -300,22 +309,32 @@ def _question(finding: Document) -> Iterator[str]:
 
 
 def _by_code(findings: Sequence[Document]) -> Iterator[str]:
-    """Yield a line for each code, the most severe and most frequent first.
+    """Yield what prevents a document from loading, then each code: the most severe and most frequent first.
 
-    What prevents a document from loading is yielded whole before that. Errors keep their message, other
-    findings have the title of their code.
+    An error is yielded whole. Any other code has one line with the number of its findings, its title, and the
+    statement that has the first finding.
     """
-    yield from (_line(finding) for finding in findings if finding["code"] not in CODES)
     listed = [finding for finding in findings if finding["code"] in CODES]
     count = Counter(finding["code"] for finding in listed)
     first = {finding["code"]: finding for finding in reversed(listed)}
     severities = [*Severity]
-    for code in sorted(
-        first, key=lambda code: (severities.index(first[code]["severity"]), -count[code], code)
-    ):
-        finding, title = first[code], CODES[code].title
-        short = finding if finding["severity"] == Severity.ERROR else {**finding, "message": title}
-        yield _line(short) + (f" and {count[code] - 1} more" if count[code] > 1 else "")
+    order = sorted(first, key=lambda code: (severities.index(first[code]["severity"]), -count[code], code))
+    for finding in (each for each in findings if each["code"] not in CODES):
+        yield from _line(finding)
+    for finding in (first[code] for code in order):
+        code = finding["code"]
+        if finding["severity"] == Severity.ERROR:
+            more = f" and {count[code] - 1} more" if count[code] > 1 else ""
+            yield from _line({**finding, "message": finding["message"] + more})
+        else:
+            text = f"{count[code]:>4} [{code}] {CODES[code].title}: {_statement(finding['where'])}"
+            yield from _fitting(finding["severity"], text, 21)
+
+
+def _statement(where: str) -> str:
+    """Return a place in the short form in which decisions name a statement, if it is in a statement."""
+    found = _IN_STATEMENT.search(where)
+    return f"{found[1]}#{found[2]}" if found else where
 
 
 def _counted(count: int, noun: str) -> str:

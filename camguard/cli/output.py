@@ -16,6 +16,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from secrets import token_hex
+from shutil import get_terminal_size
+from textwrap import TextWrapper
 from time import monotonic
 from typing import Any, Final, TextIO, TypeAlias, TypeVar
 
@@ -110,6 +112,22 @@ def paint(text: str, style: str, stream: TextIO | None = None) -> str:
     if not wants_colour(stream or sys.stdout):
         return text
     return f"{_MARK}[{STYLES[style]}m{text}{_MARK}[0m"
+
+
+def wrapped(line: str, indent: int) -> list[str]:
+    """Return a line without marks as it fits the terminal, or as it is where stdout is no terminal.
+
+    indent: of the lines that follow the first. Words are never cut, so that names can be copied.
+    """
+    if sys.stdout is None or not sys.stdout.isatty():
+        return [line]
+    filler = TextWrapper(
+        width=get_terminal_size().columns,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return filler.wrap(printable(line)) or [line]
 
 
 def finished(line: str) -> str:

@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> Exit:
     config = require_config(args.config)
     source = read_source(config)
     if args.check:
-        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
+        logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=LOG_FORMAT)
         return check(source, args.format or "text", bind_all)
     settings = parse_settings(source)
     form = settings.log.format
@@ -174,6 +174,8 @@ def render_check(document: Document) -> Iterator[str]:
             f"{paint('good', 'good')}: revision {document['revision'][:12]}, {document['statements']} "
             f"statements, {document['principals']} principals, {document['actions']} actions"
         )
+        if any((counts := document["findings"] or {}).get(name) for name in ("error", "warning")):
+            yield f"lint: {counts['error']} errors, {counts['warning']} warnings; `camguard lint` lists them"
     else:
         yield f"{paint('bad', 'bad')}: the bundle cannot be used, so every call would be refused"
 

@@ -26,7 +26,7 @@ from camguard.policytest import (
 )
 from camguard.policytest.invariants import describe_times
 from camguard.policytest.run import words_of
-from camguard.suggest import few
+from camguard.suggest import few, first_of
 
 _SHOWN = 5  # failures of one test that text lists; JSON lists all
 
@@ -151,9 +151,7 @@ def render(document: Document, statements: int) -> Iterator[str]:
     for test in tests:
         failures = test["failures"]
         yield f"{_word(good=not failures)} {test['where']} ({test['calls']} calls)"
-        yield from (f"       {_failure(failure)}" for failure in failures[:_SHOWN])
-        if len(failures) > _SHOWN:
-            yield f"       and {len(failures) - _SHOWN} more"
+        yield from (f"       {line}" for line in first_of([*map(_failure, failures)], _SHOWN))
     for each in invariants:
         space = f"{each['principals']} principals, {each['actions']} actions"
         yield f"{_word(good=each['result'] == 'proved')} {each['where']} ({each['result']}: {space})"
