@@ -105,7 +105,11 @@ def test_the_blocks_do_what_they_show(tmp_path: Path) -> None:
     assert "by        hairstyles-from-home#0" in own
     assert '"Action": "ChangeHairstyle"' in own
     assert "policies_added=hairstyles-from-home" in activation
-    assert re.search("17 tests, [0-9]+ calls: all passed", after("tests/hairstyles.toml"))
+    tested = after("tests/hairstyles.toml")
+    assert (
+        "hairstyles.toml: [[test]] 1 'artists change hairstyles from home, and nobody else does' (2" in tested
+    )
+    assert tested.endswith(": all passed\n")
     assert after("--names names.txt").count("ALLOW  allowed") == 1
     assert {"toy.json", "doll.json"} <= {path.name for path in (tmp_path / "config/catalog").iterdir()}
     assert "config/catalog/lighthouse.json" in after("lighthouse.html")
