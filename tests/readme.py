@@ -70,6 +70,7 @@ USED_BY: Mapping[str, str | None] = {
     'name = "artists create': "test_readme.py::test_the_policy_test",
     "policies_changed": SESSION,
     "camguard test floor.toml": "test_readme.py::test_an_invariant_that_does_not_hold",
+    "--policy bills-read": "test_readme.py::test_the_mutation",
     "same_as = {": "test_readme.py::test_the_invariants",
     '"toybox"': "test_readme.py::test_the_known_services",
 }  # fmt: skip

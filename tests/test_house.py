@@ -100,7 +100,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "unused",
     ),
     "bundle": ("signature", "ustar", "archive", "model", "load", "store"),
-    "policytest": ("cases", "invariants", "run"),
+    "policytest": ("cases", "invariants", "run", "mutate"),
     "settings": ("values", "model", "source", "load"),
     "telemetry": (
         *("record", "log_line", "decision_log", "process_log"),
@@ -114,7 +114,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "cli": (
         *("output", "parser", "inputs", "json_position", "sarif", "reason", "logged"),
         "check_command",
-        *("init", "serve", "principals", "check", "access", "diff", "recorded", "lint", "test", "call"),
+        *("init", "serve", "principals", "check", "access", "diff", "recorded", "mutation", "lint", "test"),
+        "call",
         *("bundle", "catalog"),
         *("config", "front", "completion"),
     ),
@@ -266,6 +267,7 @@ def test_nothing_is_imported_that_does_not_belong_there(path: Path) -> None:
 
 # A module without a test file of its own name -> the file that tests it, and why it has no file of its own.
 TESTED_IN = {
+    "cli/mutation": ("policytest/test_mutate.py", "the verb is run on the changes that are tested there"),
     "cli/check_command": (
         "policytest/test_invariants.py",
         "the command is run for the calls that invariants show",

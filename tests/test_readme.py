@@ -94,6 +94,14 @@ def test_an_invariant_that_does_not_hold(checkout: Path, capsys: pytest.CaptureF
     assert f"$ camguard test floor.toml\n{capsys.readouterr().out}" == block("console", "floor.toml")
 
 
+@pytest.mark.usefixtures("checkout")
+def test_the_mutation(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = block("console", "--policy bills-read")
+    command, _, lines = shown.partition("\n")
+    assert main(shlex.split(command)[2:]) == 0
+    assert capsys.readouterr().out == lines
+
+
 def test_the_acceptance(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     accepting = re.sub(r"(?<=expires = )[0-9-]+", "9999-12-31", block("toml", "[[accept]]"))
     (checkout / "config/bundle/lint.toml").write_text(accepting)

@@ -80,7 +80,7 @@ def access_diff(
         Group(part, tuple(listed), named, _counted(actions[each] for each in named))
         for (part, named), listed in together.items()
     ]
-    return tuple(sorted(groups, key=_risk, reverse=True))
+    return tuple(sorted(groups, key=risk, reverse=True))
 
 
 def principals_of(old: Side, new: Side) -> tuple[str, ...]:
@@ -101,7 +101,8 @@ def _counted(kinds: Iterable[Access]) -> Mapping[Access, int]:
     return {kind: found[kind] for kind in RANKS if kind in found}
 
 
-def _risk(group: Group) -> tuple[object, ...]:
+def risk(group: Group) -> tuple[object, ...]:
+    """Return what riskier changes have more of (Rule 3)."""
     part = group.part
     return (
         part.kind == "gained",

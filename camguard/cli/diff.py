@@ -211,19 +211,24 @@ def render(document: Document) -> Iterator[str]:
         return
     yield _counted(document)
     for change in changes[:_FIRST]:
-        gained = change["kind"] == "gained"
-        word = paint("GAINED" if gained else "LOST", "bad" if gained else "doubtful")
-        yield f"{word} {_kinds(change)} from {_places(change, _some)}{_times(change)}"
-        yield f"  who   {_who(change)}"
-        yield f"  what  {few(change['patterns'], _FEW)}"
-        for way in change["conditions"][:_FEW]:
-            yield f"  if    {way}"
-        if not change["exact"]:
-            yield "  if    conditions in very many combinations; --format json lists them"
-        for cause in change["causes"][:_FEW]:
-            yield f"  why   {cause['text']}{_groups(change, few)}"
+        yield from render_change(change)
     if len(changes) > _FIRST:
         yield f"and {len(changes) - _FIRST} more groups of changes; --format json lists all"
+
+
+def render_change(change: Document) -> Iterator[str]:
+    """Yield one group as text."""
+    gained = change["kind"] == "gained"
+    word = paint("GAINED" if gained else "LOST", "bad" if gained else "doubtful")
+    yield f"{word} {_kinds(change)} from {_places(change, _some)}{_times(change)}"
+    yield f"  who   {_who(change)}"
+    yield f"  what  {few(change['patterns'], _FEW)}"
+    for way in change["conditions"][:_FEW]:
+        yield f"  if    {way}"
+    if not change["exact"]:
+        yield "  if    conditions in very many combinations; --format json lists them"
+    for cause in change["causes"][:_FEW]:
+        yield f"  why   {cause['text']}{_groups(change, few)}"
 
 
 def _counted(document: Document) -> str:

@@ -53,6 +53,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "camguard test": (
             "camguard test",
             "camguard test --run offices --coverage --min-coverage 80",
+            "camguard test --mutate --policy 'partners-*'",
         ),
         "camguard suggest": (
             "camguard suggest decisions.jsonl --principal role/render-farm",

@@ -6,17 +6,20 @@ import argparse
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from camguard.analysis.invariants import EVERY_ADDRESS
 from camguard.bundle import Bundle
 from camguard.cli.check_command import check_command
 from camguard.cli.inputs import Inputs, add_inputs, find_inputs, read_bundle
+from camguard.cli.mutation import add_mutation, mutate, render_mutation
 from camguard.cli.output import Document, add_format, complain, paint, show
 from camguard.engine.explain import format_moment
 from camguard.exit_codes import Exit
 from camguard.ipset import IpSet, format_address
 from camguard.policytest import (
     Outcome,
+    PolicyTests,
     Proof,
     coverage,
     decide_suite,
@@ -42,6 +45,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     option("--run", dest="only", type=_pattern, metavar="REGEX", help="only tests whose name fits")
     option("--coverage", action="store_true", help="list the statements that never decided anything")
     option("--min-coverage", type=_percent, metavar="PERCENT", help="fail below this share of statements")
+    add_mutation(parser)
+    text = "with --mutate: fail if tests notice a smaller share of the changes of access"
+    option("--min-noticed", type=_percent, metavar="PERCENT", help=text)
     add_format(parser)
     parser.set_defaults(run=run)
 
@@ -58,21 +64,42 @@ def run(args: argparse.Namespace) -> Exit:
     never = never_decided(suites, bundle) if wanted else None
     covered = coverage(bundle, never) if never is not None else None
     proofs = [prove_stated(each, bundle) for each in stated]
-    document = {
+    failed = any(outcome.failures for outcome in outcomes) or any(proof.broken for proof in proofs)
+    document: dict[str, Any] = {
         "tests": describe(outcomes),
         "invariants": [describe_proof(proof, bundle, args, inputs) for proof in proofs],
         "coverage": covered,
         "never_decided": never,
+        "mutation": None,
     }
+    ran = stated or any(suite.cases for suite in suites)
+    if args.mutate and ran and not failed:
+        document["mutation"] = mutate(args, bundle, PolicyTests(tuple(suites), tuple(stated)))
+        if document["mutation"] is None:
+            return Exit.USAGE
     show(args.format, document, lambda document: render(document, bundle.statement_count))
-    if not any(suite.cases for suite in suites) and not stated:
-        complain("no policy test ran")
-        return Exit.TESTS_FAILED
-    if args.min_coverage is not None and covered is not None and covered < args.min_coverage:
-        complain(f"coverage is {covered:.1f} %, below {args.min_coverage:g} %")
-        return Exit.TESTS_FAILED
-    failed = any(outcome.failures for outcome in outcomes) or any(proof.broken for proof in proofs)
-    return Exit.TESTS_FAILED if failed else Exit.OK
+    return _outcome(args, document, ran=bool(ran), failed=failed)
+
+
+def _outcome(args: argparse.Namespace, document: Document, *, ran: bool, failed: bool) -> Exit:
+    """Return the exit code, after a complaint about what is too little. ran: whether there was a test."""
+    covered, mutation = document["coverage"], document["mutation"]
+    wrong = []
+    if not ran:
+        wrong.append("no policy test ran")
+    elif failed and args.mutate:
+        wrong.append("no statement was changed, because tests fail for the bundle as it is")
+    if ran and args.min_coverage is not None and covered < args.min_coverage:
+        wrong.append(f"coverage is {covered:.1f} %, below {args.min_coverage:g} %")
+    if (
+        mutation is not None
+        and args.min_noticed is not None
+        and mutation["noticed_percent"] < args.min_noticed
+    ):
+        percent = mutation["noticed_percent"]
+        wrong.append(f"tests notice {percent:.1f} % of the changes of access, below {args.min_noticed:g} %")
+    complain(*wrong)
+    return Exit.TESTS_FAILED if failed or wrong else Exit.OK
 
 
 def describe(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
@@ -167,6 +194,8 @@ def render(document: Document, statements: int) -> Iterator[str]:
         decided = f"{statements - len(never)} of {statements} statements decided something"
         yield f"{decided} ({document['coverage']:.1f} %)"
         yield from (f"  {paint('never', 'doubtful')} {statement}" for statement in never)
+    if document["mutation"] is not None:
+        yield from render_mutation(document["mutation"])
 
 
 def _word(*, good: bool) -> str:

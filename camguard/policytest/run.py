@@ -37,7 +37,7 @@ class Proof(NamedTuple):
     broken: Broken | None
 
 
-class Tests(NamedTuple):
+class PolicyTests(NamedTuple):
     """What one file, or several, demand of a bundle."""
 
     suites: tuple[Suite, ...]
@@ -53,7 +53,7 @@ def find_files(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
 
 
-def read_tests(paths: Iterable[Path], bundle: Bundle) -> Tests:
+def read_tests(paths: Iterable[Path], bundle: Bundle) -> PolicyTests:
     """Return the tests and invariants of files, and of the *.toml files in folders.
 
     Their patterns and names are those of the catalog and the principals of `bundle`.
@@ -67,10 +67,10 @@ def read_tests(paths: Iterable[Path], bundle: Bundle) -> Tests:
         invariants += read_invariants(file)
         if file.reader.problems:
             raise BundleError(*file.reader.problems)
-    return Tests(tuple(suites), tuple(invariants))
+    return PolicyTests(tuple(suites), tuple(invariants))
 
 
-def failures_of(tests: Tests, bundle: Bundle) -> Iterator[str]:
+def failures_of(tests: PolicyTests, bundle: Bundle) -> Iterator[str]:
     """Yield a line for each call that is not decided as expected, and for each invariant that fails."""
     for outcome in (decide_suite(suite, bundle) for suite in tests.suites):
         for failure in outcome.failures:
