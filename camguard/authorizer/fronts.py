@@ -40,6 +40,12 @@ class Kind(NamedTuple):
 FRONTS: Final[Mapping[str, Kind]] = MappingProxyType(
     {
         "nginx": Kind("nginx.conf", "nginx", "$request_id"),
+        "envoy": Kind("envoy.yaml", "envoy", "%STREAM_ID%"),
+        "haproxy": Kind("haproxy.cfg", "haproxy", "%[uuid()]"),
+        "haproxy-lua": Kind("camguard.lua", "haproxy", "-"),
+        "caddy": Kind("Caddyfile", "forward", "{http.request.uuid}"),
+        "traefik": Kind("traefik.yaml", "forward", "-"),
+        "apisix": Kind("apisix.yaml", "apisix", "-"),
     }
 )
 AUTHORIZER: Final = Address("127.0.0.1", 8600)  # where the settings name none

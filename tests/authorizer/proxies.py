@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from h2.connection import H2Connection
+from h2.events import DataReceived, ResponseReceived, StreamEnded
 
 from camguard.authorizer.fronts import Front, render
 from camguard.bundle import load_bundle
@@ -154,6 +156,11 @@ def program(name: str) -> str:
     return found
 
 
+def _home(folder: Path) -> dict[str, str]:
+    """Return the environment of a proxy: Caddy writes below its home."""
+    return {**os.environ, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "XDG_DATA_HOME": str(folder)}
+
+
 def _nginx(folder: Path, texts: dict[str, str]) -> list[str]:
     (folder / "conf.d").mkdir()
     text = replaced(texts["nginx"], {"/var/log/nginx/": f"{folder}/"})
@@ -163,9 +170,34 @@ def _nginx(folder: Path, texts: dict[str, str]) -> list[str]:
     return [program("nginx"), "-e", "stderr", "-c", str(folder / "nginx.conf")]
 
 
+def _envoy(folder: Path, texts: dict[str, str]) -> list[str]:
+    admin = free_port()
+    (folder / "admin").write_text(str(admin))
+    text = replaced(texts["envoy"], {"port_value: 9901": f"port_value: {admin}"})
+    (folder / "envoy.yaml").write_text(text)
+    options = ("--use-dynamic-base-id", "--concurrency", "1", "--log-level", "error")
+    return [program("envoy"), "-c", str(folder / "envoy.yaml"), *options]
+
+
+def _haproxy(folder: Path, texts: dict[str, str]) -> list[str]:
+    lua = folder / "camguard.lua"
+    lua.write_text(texts["haproxy-lua"])
+    text = replaced(texts["haproxy"], {"/etc/haproxy/camguard.lua": str(lua)})
+    (folder / "haproxy.cfg").write_text(text)
+    return [program("haproxy"), "-db", "-f", str(folder / "haproxy.cfg")]
+
+
+def _caddy(folder: Path, texts: dict[str, str]) -> list[str]:
+    (folder / "Caddyfile").write_text(texts["caddy"])
+    return [program("caddy"), "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
+
+
 # What `camguard front` prints for a proxy, and the function that writes it and returns the command.
 PROXIES: dict[str, tuple[tuple[str, ...], Callable[[Path, dict[str, str]], list[str]]]] = {
     "nginx": (("nginx",), _nginx),
+    "envoy": (("envoy",), _envoy),
+    "haproxy": (("haproxy", "haproxy-lua"), _haproxy),
+    "caddy": (("caddy",), _caddy),
 }
 
 
@@ -183,12 +215,16 @@ class Proxy(NamedTuple):
 
 @contextlib.contextmanager
 def proxy(
-    name: str, folder: Path, settings: Settings, asks: int | None = None, **changes: str
+    name: str,
+    folder: Path,
+    settings: Settings,
+    asks: int | None = None,
+    changes: dict[str, str] | None = None,
 ) -> Iterator[Proxy]:
     """Run a proxy with the configuration that is printed from settings.
 
-    asks: the port that it asks instead of that of the settings. changes: text of the configuration that is
-    replaced, by what it is replaced with, both behind one another in `old`, `new`.
+    asks: the port that it asks instead of that of the settings. changes: texts of the configuration, and what
+    each is replaced by.
     """
     files, write = PROXIES[name]
     port = free_port()
@@ -197,10 +233,13 @@ def proxy(
     bundle = load_bundle(settings.policy.source, catalog=settings.catalog.path)
     texts = {file: render(Front.of(file, settings, bundle, Address("127.0.0.1", port))) for file in files}
     if changes:
-        texts = {file: text.replace(changes["old"], changes["new"]) for file, text in texts.items()}
+        texts = {file: replaced(text, changes) for file, text in texts.items()}
     folder.mkdir(parents=True)
     argv = write(folder, texts)
-    with (folder / "log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as process:
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(argv, stdout=log, stderr=log, env=_home(folder)) as process,
+    ):
         running_proxy = Proxy(name, port, folder)
         try:
             until = time.monotonic() + 15
@@ -232,6 +271,38 @@ class Reply(NamedTuple):
         """The code of the envelope, None where the call passed."""
         found: dict[str, Any] = json.loads(self.body)["Response"]
         return found["Error"]["Code"] if "Error" in found else None
+
+
+def over_http2(port: int, lines: list[tuple[str, str]], body: bytes) -> tuple[str, bytes]:
+    """Send one POST over HTTP/2 without TLS, with prior knowledge; return the status and the body."""
+    connection = H2Connection()
+    connection.initiate_connection()
+    named = {name.lower(): value for name, value in lines}
+    head = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/"),
+        (":authority", named.pop("host")),
+        *named.items(),
+        ("content-length", str(len(body))),
+    ]
+    connection.send_headers(1, head)
+    connection.send_data(1, body, end_stream=True)
+    status, data = "", b""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        sock.sendall(connection.data_to_send())
+        while received := sock.recv(65536):
+            for event in connection.receive_data(received):
+                if isinstance(event, ResponseReceived):
+                    fields = {bytes(name): bytes(value) for name, value in event.headers or ()}
+                    status = fields[b":status"].decode()
+                elif isinstance(event, DataReceived):
+                    data += event.data or b""
+                elif isinstance(event, StreamEnded):
+                    return status, data
+            sock.sendall(connection.data_to_send())
+    msg = "the connection ended before the answer"
+    raise AssertionError(msg)
 
 
 class Client:

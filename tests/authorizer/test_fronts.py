@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from camguard.authorizer.fronts import FRONTS, Front, body_needs, render
 from camguard.bundle import Bundle, load_bundle
@@ -126,3 +127,45 @@ def test_more_upstreams_than_one_are_named(shipped: tuple[Settings, Bundle]) -> 
     assert re.search(r"^#   - cvm$", text, re.MULTILINE)
     assert "server api.example:443;" in text
     assert "proxy_ssl_verify on;" in text
+
+
+@pytest.mark.parametrize("name", ["traefik", "apisix"])
+def test_a_file_that_no_test_runs_says_so_on_top(name: str, shipped: tuple[Settings, Bundle]) -> None:
+    assert render(Front.of(name, *shipped)).startswith("# NOT RUN: ")
+
+
+def test_the_file_of_traefik(shipped: tuple[Settings, Bundle]) -> None:
+    """It is compared with what the documentation of Traefik says of each key."""
+    settings = with_values(shipped[0], "authorizer", bodies=frozenset(("forward",)))
+    document = yaml.safe_load(render(Front.of("traefik", settings, shipped[1])))["http"]
+    assert document["routers"]["calls"]["middlewares"] == ["camguard-strip", "camguard"]
+    forward = document["middlewares"]["camguard"]["forwardAuth"]
+    assert forward == {
+        "address": "http://127.0.0.1:8600/authz/forward",
+        "trustForwardHeader": False,
+        "authResponseHeaders": ["x-camguard-request-id"],
+        "maxResponseBodySize": 16384,
+        "forwardBody": True,
+        "maxBodySize": settings.limits.body_bytes,
+    }
+    removed = document["middlewares"]["camguard-strip"]["headers"]["customRequestHeaders"]
+    assert {*removed.values()} == {""}
+    assert {"x-camguard-principal", "x-real-ip", "forwarded", "x-camguard-client-ip"} <= removed.keys()
+
+
+def test_the_file_of_apisix(shipped: tuple[Settings, Bundle]) -> None:
+    """It is compared with what the documentation of APISIX says of each key."""
+    text = render(Front.of("apisix", *shipped))
+    assert text.endswith("\n#END\n")
+    document = yaml.safe_load(text)
+    (route,) = document["routes"]
+    forward = route["plugins"]["forward-auth"]
+    assert forward["uri"] == "http://127.0.0.1:8600/authz/apisix"
+    assert forward["request_method"] == "POST"
+    assert forward["allow_degradation"] is False
+    assert forward["status_on_error"] == 503
+    judged = {"Authorization", "Content-Type", "X-TC-Action", "X-TC-Version", "X-TC-Region", "X-TC-Timestamp"}
+    assert judged | {"X-TC-Token", "X-TC-Content-SHA256"} <= {*forward["request_headers"]}
+    (code,) = route["plugins"]["serverless-pre-function"]["functions"]
+    assert '"x-camguard-principal",' in code
+    assert document["upstreams"][0]["retries"] == 0

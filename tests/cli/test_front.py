@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from camguard.authorizer.fronts import FRONTS
+from camguard.authorizer.fronts import FRONTS, Front, render
+from camguard.bundle import load_bundle
 from camguard.cli import main
+from camguard.settings import Address, load_settings
 
 
 @pytest.mark.usefixtures("folder")
@@ -16,7 +18,9 @@ from camguard.cli import main
 def test_a_configuration_is_printed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["front", name, "--listen", "127.0.0.1:18443"]) == 0
     printed = capsys.readouterr()
-    assert "127.0.0.1:8600" in printed.out or "8600" in printed.out
+    settings = load_settings("camguard.toml")
+    bundle = load_bundle(settings.policy.source, catalog=settings.catalog.path)
+    assert printed.out == render(Front.of(name, settings, bundle, Address("127.0.0.1", 18443)))
     assert "gateway.authorizer is empty" in printed.err
 
 
