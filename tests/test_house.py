@@ -108,7 +108,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "authorizer": ("dialects", "answers", "application", "fronts"),
     "gateway": (
-        *("connection", "client", "parsing", "protocol", "server", "relay"),
+        *("reply_parser", "request_writer", "connection", "connecting", "client"),
+        *("departure", "parsing", "protocol", "server", "relay"),
         *("echo", "admin", "systemd", "run", "worker", "workers"),
     ),
     "cli": (
@@ -150,8 +151,6 @@ RESERVED: dict[str, tuple[tuple[str, ...], str]] = {
     "uvicorn": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
     "uvloop": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
     "httptools": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
-    "aiohttp": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
-    "yarl": (("gateway",), "comes with aiohttp, whose client takes its addresses so"),
     "cryptography": (("bundle",), "belongs to the extra `ed25519`; every other key works without it"),
     "shtab": (("cli",), "belongs to the extra `completion`; every other verb runs without it"),
     "prometheus_client": (

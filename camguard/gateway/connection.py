@@ -1,161 +1,320 @@
-"""aiohttp's connections, made strict.
+"""One connection to an upstream, and one exchange on it.
 
-Rule 1: a connection on which a byte arrives that no request waits for is closed and never used again.
-        Otherwise the next caller would get what was left of another caller's answer.
-Rule 2: it is known of each request whether a byte of it was written. Only one without a written byte may go
-        to another connection.
-Rule 3: header values are bytes (RFC 9110 section 5.5). What a client may send goes on as it came (T130).
+Rule 1: a connection carries one request at a time. A byte that arrives while no request waits for it ends the
+        connection: otherwise the next caller would get what was left of another caller's answer.
+Rule 2: a connection is used again only if the request was written whole, the reply has ended where its
+        framing says, nothing followed it, and the upstream keeps the connection.
+Rule 3: a reply that ends before its end is an error, never a complete reply. A reply that ends where the
+        connection ends is complete only if the upstream ended the connection in order; under TLS that takes
+        a `close_notify`, because without one anybody on the way can cut the reply.
+Rule 4: a reply is read only as fast as it is taken.
+
+Deadlines cost a request no timer: a connection keeps one, which looks since when the upstream is waited for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Iterable
-from contextvars import ContextVar
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterator
+from typing import Literal, Protocol, cast
 
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.http import RawResponseMessage
-from aiohttp.streams import StreamReader
+from camguard.gateway.reply_parser import ReplyError, ReplyParser
+from camguard.gateway.request_writer import CHUNK, LAST_CHUNK, SLICE, Body, Headers, Origin, slices
 
-Data: TypeAlias = "bytes | bytearray | memoryview[Any]"  # as text: Python 3.11 cannot evaluate it
+Kind = Literal["connect", "timeout", "reset", "protocol", "truncated"]
+
+MOST_HELD = 1 << 18  # bytes of a reply that are held before reading pauses
 
 
-class Attempt:
-    """One attempt to send a request on one connection.
+class UpstreamError(Exception):
+    """An exchange failed. kind: a closed list, the metrics label.
 
-    opaque: whether the head that is still to be written holds bytes that are no ASCII. reused: whether the
-    connection has carried a request before. written: whether a byte of this one was handed to the kernel, or
-    may have been.
+    connect: nothing was sent. timeout: no head, or no further byte, in time. reset: the connection ended
+    before the head. protocol: the reply is no HTTP. truncated: the reply ended before its end.
     """
 
-    __slots__ = ("opaque", "reused", "written")
-
-    def __init__(self, *, opaque: bool) -> None:
-        self.opaque = opaque
-        self.reused = self.written = False
-
-
-ATTEMPT: ContextVar[Attempt] = ContextVar("attempt")  # how `Connection` learns for whom aiohttp uses it
+    def __init__(self, kind: Kind, cause: BaseException | None) -> None:
+        # Only the type: a text could quote the request, and a query may hold a signature.
+        super().__init__(f"{kind} ({type(cause or EOFError()).__name__})")
+        self.kind = kind
 
 
-class Wire:
-    """The transport of a `Connection`, as aiohttp writes to it.
+class Owner(Protocol):
+    """What connections belong to: the pool."""
 
-    Before the first byte of a request is written to a connection that was used before, the kernel is asked
-    once more whether the peer has ended it. Between aiohttp's choice of a connection and its first write lies
-    a turn of the event loop, and the body of a request may even come seconds later.
+    def keep(self, connection: Connection) -> None:
+        """Take a connection whose exchange has ended and that may carry another request."""
+
+    def drop(self, connection: Connection) -> None:
+        """Forget a connection that has ended. May be called more than once."""
+
+
+class Exchange:
+    """One request and its reply, as `camguard.gateway.client.Reply` describes it.
+
+    The exchange holds what has arrived of the body and was not taken. connection: None after the end.
     """
 
-    def __init__(self, transport: asyncio.Transport, connection: Connection) -> None:
-        self._transport = transport
-        self._connection = connection
-        # What aiohttp calls for each request, found without `__getattr__`.
-        self.is_closing = transport.is_closing
-        self.resume_reading = transport.resume_reading
+    __slots__ = ("_complete", "_error", "_held", "_size", "_waiter", "connection", "headers", "status")
 
-    def __getattr__(self, name: str) -> Any:
-        """Return what the transport has."""
-        return getattr(self._transport, name)
+    def __init__(self, connection: Connection) -> None:
+        self.connection: Connection | None = connection
+        self.status = 0
+        self.headers: Headers = ()
+        self._held: list[bytes] = []
+        self._size = 0
+        self._complete = False
+        self._error: UpstreamError | None = None
+        self._waiter: asyncio.Future[None] | None = None
 
-    def write(self, data: Data) -> None:
-        """Write bytes. Raises ConnectionResetError, and writes nothing, where the peer has ended."""
-        attempt = self._connection.attempt
-        if not attempt.written:
-            self._begin(attempt)
-            if attempt.opaque:
-                data = as_received(data)
-        self._transport.write(data)
+    @property
+    def waits(self) -> bool:
+        """Whether the upstream is waited for just now."""
+        return self._waiter is not None
 
-    def writelines(self, parts: Iterable[Data]) -> None:
-        """Write several parts, as `write` does."""
-        attempt = self._connection.attempt
-        if not attempt.written:
-            self._begin(attempt)
-            if attempt.opaque:
-                head, *rest = parts
-                parts = (as_received(head), *rest)
-        self._transport.writelines(parts)
+    @property
+    def full(self) -> bool:
+        """Whether so much was not taken that no more should be read."""
+        return self._size > MOST_HELD
 
-    def _begin(self, attempt: Attempt) -> None:
-        if attempt.reused and self._connection.ended():
-            self._transport.abort()
-            raise ConnectionResetError
-        attempt.written = self._connection.awaited = True
+    def arrived(self, data: bytes, parser: ReplyParser) -> None:
+        """Receive what was read of the reply."""
+        if data:
+            self._held.append(data)
+            self._size += len(data)
+        if not self.status:
+            self.status, self.headers = parser.status, parser.headers
+        if self.status:
+            self._wake()
+
+    def end(self, error: UpstreamError | None) -> None:
+        """Receive the end: of the reply, or the failure of the exchange."""
+        self.connection = None
+        self._error, self._complete = error, error is None
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _arrival(self) -> None:
+        """Wait for the upstream."""
+        assert self.connection is not None  # noqa: S101 - for mypy: callers wait before the end only
+        self._waiter = asyncio.get_running_loop().create_future()
+        self.connection.watch()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    async def head(self) -> None:
+        """Wait for the head of the reply. Raises UpstreamError."""
+        while not self.status:
+            if self._error is not None:
+                raise self._error
+            await self._arrival()
+
+    def whole(self) -> bytes | None:
+        """Return the body if all of it has arrived, else None."""
+        return self._take() if self._complete else None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Give the body as it arrives. Raises UpstreamError."""
+        while True:
+            if self._held:
+                yield self._take()
+            elif self._error is not None:
+                raise self._error
+            elif self._complete:
+                return
+            else:
+                await self._arrival()
+
+    def _take(self) -> bytes:
+        held = self._held
+        data = held[0] if len(held) == 1 else b"".join(held)
+        held.clear()
+        self._size = 0
+        if self.connection is not None:
+            self.connection.read_on()
+        return data
+
+    def close(self) -> None:
+        """End the exchange: where the reply has not ended, the connection is cut."""
+        if self.connection is not None:
+            self.connection.abort()
 
 
-def as_received(data: Data) -> bytes:
-    """Return the first bytes of a request with a head in Latin-1, which aiohttp has written in UTF-8."""
-    head, end, body = bytes(data).partition(b"\r\n\r\n")
-    return head.decode().encode("latin-1") + end + body
+class Connection(asyncio.Protocol):
+    """One connection. seconds: how long the upstream may let a caller wait."""
 
+    transport: asyncio.Transport
 
-class Connection(ResponseHandler):
-    """aiohttp's connection, for one reply a request and not a byte more.
-
-    aiohttp's parser says that a reply has ended, not where. Each read is therefore fed in two parts, all but
-    its last byte and that byte: a reply that has ended before the last byte was followed by something.
-
-    awaited: whether a request was written, in part at least, and waits for bytes of its reply. reply: the
-    body of the final reply, once there. poll: asks the kernel whether bytes, the end, or an error of the
-    connection wait to be read. attempt: the last one. used: whether there was one.
-    """
-
-    awaited = False
-    reply: StreamReader | None = None
-    attempt: Attempt
-    used = False
+    def __init__(self, origin: Origin, owner: Owner, seconds: float) -> None:
+        self.origin = origin
+        self._owner = owner
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._parser = ReplyParser()
+        self._exchange: Exchange | None = None
+        self._upload: asyncio.Task[None] | None = None
+        self._writable: asyncio.Future[None] | None = None  # while the upstream takes no more bytes
+        self._alarm: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a new connection."""
-        super().connection_made(transport)
-        self.poll = select.poll()
-        self.poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-        self.wire = Wire(transport, self)  # type: ignore[arg-type]  # of a connection, it can be written to
-        self.transport = self.wire  # type: ignore[assignment]  # it has everything that a transport has
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's class is no subclass
+        self._poll = select.poll()
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
-    def set_response_params(self, **params: Any) -> None:
-        """Begin a request; aiohttp says so before it writes."""
-        self.reply = None
-        self.attempt = ATTEMPT.get()
-        self.attempt.reused, self.used = self.used, True
-        super().set_response_params(**params)
+    def usable(self) -> bool:
+        """Tell whether an idle connection may carry a request: the kernel holds nothing of the peer.
 
-    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
-        """Take the head of a reply."""
-        message, body = data
-        if self.reply is None and (message.code >= 200 or message.code == 101):  # noqa: PLR2004 - RFC 9110 section 15
-            self.reply = body
-        super().feed_data(data, size)
+        The caller begins the exchange in the same turn of the event loop, so that no request is written to a
+        connection that has ended before, and none needs to be written again.
+        """
+        return not self.transport.is_closing() and not self._poll.poll(0)
+
+    def begin(self, head: bytes, body: Body, length: int | None, *, to_head: bool, due: float) -> Exchange:
+        """Write a request and return its exchange.
+
+        length: of the body, None where it is sent in chunks. to_head: the method is HEAD. due: loop time
+        until which the head of the reply, or progress of the body, is waited for; 0: the full time.
+        """
+        exchange = self._exchange = Exchange(self)
+        self._parser.begin(to_head=to_head)
+        self._due = due or self._loop.time() + self._seconds
+        if body is None:
+            self.transport.write(head)
+        elif isinstance(body, bytes) and len(body) <= SLICE:
+            self.transport.write(head + body)
+        else:
+            self.transport.write(head)
+            parts = slices(body) if isinstance(body, bytes) else body
+            self._upload = self._loop.create_task(self._send(parts, length))
+        return exchange
+
+    async def _send(self, parts: AsyncIterator[bytes], length: int | None) -> None:
+        """Write a body as it comes. Each part that the caller took its own time to send restarts the clock."""
+        sent = 0
+        try:
+            async for part in parts:
+                if not part:
+                    continue
+                sent += len(part)
+                if length is not None and sent > length:
+                    raise ValueError  # noqa: TRY301 - the end of an exchange is in one place
+                self.transport.write(CHUNK % (len(part), part) if length is None else part)
+                self._due = self._loop.time() + self._seconds
+                if self._writable is not None:
+                    await self._writable
+            if length is None:
+                self.transport.write(LAST_CHUNK)
+            elif sent != length:
+                raise ValueError  # noqa: TRY301 - same
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the request cannot be completed
+            self._upload = None
+            self._fail("reset", exc)
+        self._upload = None
+
+    def pause_writing(self) -> None:
+        """Let the body of a request wait."""
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """Go on with the body."""
+        writable, self._writable = self._writable, None
+        if writable is not None and not writable.done():
+            writable.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes from the upstream, or none, where aiohttp goes on with what it held back of a reply."""
-        if self.awaited:
-            super().data_received(data[:-1])
-            if not self._replied():
-                if data:
-                    super().data_received(data[-1:])
-                    self.awaited = not self._replied()
-                return
-        elif not data:
+        """Take bytes from the upstream."""
+        exchange, parser = self._exchange, self._parser
+        if exchange is None:
+            self.abort()
             return
-        # Bytes follow the reply, or may follow because aiohttp holds some back, or no request awaits a reply.
-        self.awaited = False
-        self.close()
+        try:
+            parser.feed(data)
+        except ReplyError as error:
+            self._fail("protocol", error)
+            return
+        exchange.arrived(parser.take(), parser)
+        if parser.complete:
+            self._end()
+        elif exchange.full and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
 
-    def is_connected(self) -> bool:
-        """Say whether the connection may be used: while idle, only if the kernel holds nothing to be read."""
-        if not super().is_connected():
-            return False
-        if not self.awaited and self.ended():
-            self.close()
-            return False
-        return True
+    def read_on(self) -> None:
+        """Read again, where reading was paused."""
+        if self._paused and not self.transport.is_closing():
+            self._paused = False
+            self.transport.resume_reading()
 
-    def ended(self) -> bool:
-        """Tell whether the kernel holds anything of the peer, be it its end; asked while no reply is due."""
-        return bool(self.poll.poll(0))
+    def eof_received(self) -> None:
+        """Take the end of the upstream's side, in order."""
+        if self._exchange is not None and self._parser.until_close:
+            self._end()
+        else:
+            self._fail("reset", None)
 
-    def _replied(self) -> bool:
-        return self.reply is not None and self.reply.is_eof()
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take the end of the connection."""
+        self._fail("reset", exc)
+        self.resume_writing()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        self._parser.close()  # nothing of an ended connection refers to itself
+
+    def watch(self) -> None:
+        """Note that the upstream is waited for from now on."""
+        exchange = self._exchange
+        if exchange is not None and exchange.status:
+            self._due = self._loop.time() + self._seconds
+        if self._alarm is None:
+            self._alarm = self._loop.call_at(self._due, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self._exchange is None or not self._exchange.waits:
+            return
+        if self._loop.time() < self._due:
+            self._alarm = self._loop.call_at(self._due, self._ring)
+        else:
+            self._fail("timeout", TimeoutError())
+
+    def _end(self) -> None:
+        """End an exchange whose reply is complete, and keep the connection if Rule 2 allows that."""
+        exchange, parser = self._exchange, self._parser
+        assert exchange is not None  # noqa: S101 - for mypy: callers have looked
+        written = self._upload is None and not self.transport.get_write_buffer_size()
+        exchange.end(None)
+        self._exchange = None
+        if parser.keeps_alive and not parser.followed and written and not self.transport.is_closing():
+            self.read_on()
+            self._owner.keep(self)
+        else:
+            self.abort()
+
+    def _fail(self, kind: Kind, cause: BaseException | None) -> None:
+        """End the connection, and the exchange where there is one. kind: where the head has not arrived."""
+        exchange = self._exchange
+        if exchange is not None:
+            begun = exchange.status and kind != "timeout"
+            exchange.end(UpstreamError("truncated" if begun else kind, cause))
+        self.abort()
+
+    def abort(self) -> None:
+        """Cut the connection. An exchange that has not ended gets nothing more."""
+        if self._exchange is not None:
+            self._exchange.connection = None
+            self._exchange = None
+        if self._upload is not None:
+            self._upload.cancel()
+            self._upload = None
+        self.transport.abort()
+        self._owner.drop(self)

@@ -25,6 +25,7 @@ from typing import Any, ClassVar, NamedTuple
 from starlette.types import Message, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from camguard.gateway.departure import DEPARTURE_KEY, Departure
 from camguard.gateway.parsing import BYTES_PER_UNIT, DISCARDED, PARTS_PER_UNIT, REQUEST_UNITS, Parsing, Turns
 from camguard.request.head import TRAILERS_APART
 from camguard.settings import LimitsSettings
@@ -171,6 +172,7 @@ class BoundedProtocol(Parsing):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.outgoing = Outgoing(transport, self.close_behind_answer)
+        self.departure = Departure(self.wake)
         if len(self.connections) > self.bounds.connections:
             transport.write(plain(b"503 Service Unavailable"))
             transport.close()
@@ -178,6 +180,7 @@ class BoundedProtocol(Parsing):
     def connection_lost(self, exc: Exception | None) -> None:
         self.outgoing.close = self.transport.close  # nothing of an ended connection refers to itself
         super().connection_lost(exc)
+        self.departure.depart()
 
     def head_goes_on(self, size: int) -> bool:
         """Bound a head that has not ended. size: bytes of the slice."""
@@ -244,6 +247,7 @@ class BoundedProtocol(Parsing):
         self.unspent = 0
         self.body_since = self.loop.time()
         self.scope["extensions"] = VOUCHED
+        self.scope[DEPARTURE_KEY] = self.departure  # type: ignore[literal-required]
         for name, value in self.headers:
             if name == b"content-length":
                 self.to_come = int(value)

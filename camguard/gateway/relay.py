@@ -18,10 +18,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Literal, Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-from yarl import URL
 
 from camguard.enforcement.outcome import SERVICE_KEY, UPSTREAM_ERROR_KEY, UPSTREAM_KEY
-from camguard.gateway.client import Body, Client, Headers, Kind, Reply, UpstreamError
+from camguard.gateway.client import Client, Reply
+from camguard.gateway.connection import Kind, UpstreamError
+from camguard.gateway.departure import DEPARTURE_KEY, Departure
+from camguard.gateway.request_writer import Body, Headers, Origin
 from camguard.middleware import send_refusal
 from camguard.request.rejection import Refusal
 from camguard.telemetry.record import REPLY_INCOMPLETE
@@ -76,7 +78,7 @@ class Relay:
         refuse: Callable[[Scope, Failure], Refusal],
         observer: UpstreamObserver,
     ) -> None:
-        self._origins = {service: URL(url) for service, url in upstream.items() if url != "echo"}
+        self._origins = {service: Origin.of(url) for service, url in upstream.items() if url != "echo"}
         self._echoed = frozenset(service for service, url in upstream.items() if url == "echo")
         self._client = client
         self._echo = echo
@@ -99,25 +101,23 @@ class Relay:
     def _key(self, service: str) -> str:
         return service if service in self._origins or service in self._echoed else "default"
 
-    async def _forward(self, origin: URL, service: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _forward(self, origin: Origin, service: str, scope: Scope, receive: Receive, send: Send) -> None:
         caller = Caller(receive)
         await caller.begin()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - for mypy: a coroutine that runs is in a task
 
-        def ended(watch: asyncio.Task[None]) -> None:
-            if not watch.cancelled():
-                watch.exception()  # retrieved, or the event loop would write it as a traceback
-            if not caller.served:
-                task.cancel()
+        def departed() -> None:
+            caller.left = True
+            task.cancel()
 
-        watch = asyncio.create_task(caller.departure())
-        watch.add_done_callback(ended)
+        departure: Departure = scope[DEPARTURE_KEY]
         try:
-            if not caller.left:
+            departure.watch(departed)
+            if not (caller.left or departure.left):
                 await self._exchange(origin, service, scope, caller, send)
         except asyncio.CancelledError:
-            if not watch.done():  # the server ends this request, not the client
+            if not caller.left:  # the server ends this request, not the client
                 if not caller.answered:  # the call may have been executed, and must not be repeated (T135)
                     caller.answered = True
                     self._observer.upstream_error(service, "internal")
@@ -126,13 +126,12 @@ class Relay:
                 raise
             task.uncancel()
         finally:
-            caller.served = True
-            watch.cancel()
+            departure.watch(None)
         if not caller.answered:
             # A client that left never receives this answer. A client that was cut off for a bad body does.
             await self._fail(scope, "cut", send)
 
-    async def _exchange(self, origin: URL, service: str, scope: Scope, caller: Caller, send: Send) -> None:
+    async def _exchange(self, origin: Origin, service: str, scope: Scope, caller: Caller, send: Send) -> None:
         started = time.monotonic()
         scope[UPSTREAM_ERROR_KEY] = None
         failure: Failure
@@ -193,16 +192,15 @@ class Caller:
     """The client's side of one request.
 
     body: whole if one message held it. left: the client is gone, or was cut off by the guard for a body that
-    it should not have sent. answered: an answer has begun. served: nothing more is to be done.
+    it should not have sent. answered: an answer has begun.
     """
 
-    __slots__ = ("_read", "_receive", "answered", "body", "left", "served")
+    __slots__ = ("_receive", "answered", "body", "left")
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._read = asyncio.Event()
         self.body: Body = None
-        self.left = self.answered = self.served = False
+        self.left = self.answered = False
 
     async def begin(self) -> None:
         """Wait for the first part of the body."""
@@ -212,10 +210,8 @@ class Caller:
             self.left = True
         elif message.get("more_body", False):
             self.body = self._parts(first)
-            return
         else:
             self.body = first or None
-        self._read.set()
 
     async def _parts(self, first: bytes) -> AsyncIterator[bytes]:
         """Give a body as it comes. An error cuts the request to the upstream short."""
@@ -226,24 +222,16 @@ class Caller:
             message = await self._receive()
             if message["type"] != "http.request":
                 self.left = True
-                self._read.set()
                 raise ConnectionAbortedError
             if body := message.get("body", b""):
                 yield body
             more = message.get("more_body", False)
-        self._read.set()
-
-    async def departure(self) -> None:
-        """Return when the client has left. Reads nothing while the body is being read."""
-        await self._read.wait()
-        while not self.left:
-            self.left = (await self._receive())["type"] == "http.disconnect"
 
 
 def end_to_end(status: int, headers: Headers) -> list[tuple[bytes, bytes]]:
     """Return what of an upstream's headers goes on, in order, repeats included.
 
-    Raises UpstreamError for what no server may send. A name with a blank before its colon is such a name
+    headers: names in lower case. Raises UpstreamError for what no server may send. A name with a blank before its colon is such a name
     (RFC 9112 section 5.1): one reader takes the line for a length, and another does not.
     """
     if status not in STATUSES or CONTROL.search(b"".join([value for _, value in headers])):
@@ -251,10 +239,9 @@ def end_to_end(status: int, headers: Headers) -> list[tuple[bytes, bytes]]:
     if not all(NAME.fullmatch(name) for name, _ in headers):
         raise UpstreamError("protocol", ValueError())
     gone = HOP_BY_HOP
-    lower = [(name.lower(), value) for name, value in headers]
-    named = b",".join([value for name, value in lower if name == b"connection"])
+    named = b",".join([value for name, value in headers if name == b"connection"])
     if named:
         gone |= {token.strip() for token in named.lower().split(b",")}
     if status in BODILESS:
         gone |= {b"content-length"}  # legal there, and yet nothing follows: a server would wait for the bytes
-    return [line for line in lower if line[0] not in gone and not line[0].replace(b"_", b"-").startswith(OWN)]
+    return [line for line in headers if line[0] not in gone and not line[0].replace(b"_", b"-").startswith(OWN)]

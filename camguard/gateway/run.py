@@ -40,7 +40,7 @@ from camguard.enforcement.health_path import HealthPath
 from camguard.enforcement.outcome import RECORD_KEY
 from camguard.exit_codes import Exit
 from camguard.gateway.admin import Sources, admin
-from camguard.gateway.client import AiohttpClient
+from camguard.gateway.client import HttpClient
 from camguard.gateway.echo import echo
 from camguard.gateway.protocol import Bounds
 from camguard.gateway.relay import Failure, Relay
@@ -176,7 +176,7 @@ async def guarded_relay(
     """Yield the application of the callers' listener. ready: whether calls can be judged now."""
     health = HealthPath(settings.hosts.health_path, ready)
     limits = settings.limits
-    client = AiohttpClient(
+    client = HttpClient(
         seconds=limits.upstream_seconds,
         connections=limits.concurrency,
         idle_seconds=limits.upstream_idle_seconds,

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 import uvloop
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from camguard.gateway.client import AiohttpClient
+from camguard.gateway.client import HttpClient
 from camguard.gateway.echo import echo
 from camguard.gateway.protocol import Bounds
 from camguard.gateway.relay import Relay
@@ -206,7 +206,7 @@ async def relaying(
 ) -> AsyncIterator[tuple[int, Heard]]:
     """Serve a relay to one upstream, and give its port and what it tells."""
     heard = Heard()
-    client = AiohttpClient(seconds=seconds, connections=100)
+    client = HttpClient(seconds=seconds, connections=100)
     relay = Relay({"default": upstream}, client, echo, refusal, heard)
     try:
         async with serving(let_through(relay), bounds) as port:
