@@ -36,7 +36,7 @@ PROGRAMS = (
     "access",
 )
 PACKAGES = (
-    "starlette", "cachetools", "prometheus-client", "uvicorn", "uvloop", "httptools", "aiohttp",
+    "starlette", "cachetools", "prometheus-client", "uvicorn", "uvloop", "httptools",
     "cedarpy", "casbin", "common-expression-language", "opa-eval",
 )  # fmt: skip
 COLOURS = ("#c0392b", "#2c3e50", "#7f8c8d", "#2980b9", "#8e44ad", "#27ae60", "#d35400")

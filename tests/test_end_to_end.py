@@ -16,7 +16,7 @@ import pytest
 
 from tests.running import Front, Gateway, running
 
-pytest.importorskip("aiohttp", reason="the gateway needs the extra `serve`")
+pytest.importorskip("httptools", reason="the gateway needs the extra `serve`")
 
 aiart_client = pytest.importorskip("tencentcloud.aiart.v20221229.aiart_client", reason="the vendor's SDK")
 models = pytest.importorskip("tencentcloud.aiart.v20221229.models")

@@ -311,7 +311,9 @@ TESTED_IN = {
     "engine/call": ("engine/test_evaluator.py", "a call is what the evaluator takes"),
     "engine/row": ("engine/test_layers.py", "a row combines the layers"),
     "engine/rules": ("engine/test_explain.py", "a rule is what an explanation explains"),
+    "gateway/connecting": ("gateway/test_upstreams.py", "connections are opened to real upstreams there"),
     "gateway/connection": ("gateway/test_client.py", "the client is tested by its connections"),
+    "gateway/departure": ("gateway/test_relay.py", "callers leave there"),
     "gateway/echo": ("gateway/test_relay.py", "stands in for an upstream there"),
     "gateway/parsing": ("gateway/test_protocol.py", "the protocol feeds it"),
     "gateway/run": ("gateway/test_serve.py", "the gateway is tested as a process"),
@@ -402,7 +404,7 @@ REACHING = {
     ),
     "tests/test_header_names.py": "compares whole tables",
     "tests/fuzz/targets.py": "takes the directory of a guard",
-    "tests/gateway/test_client.py": "looks at the connections of aiohttp",
+    "tests/gateway/test_client.py": "looks at the connections of the upstream in the test",
     "tests/gateway/test_pipelines.py": "looks at the connections of uvicorn",
 }
 

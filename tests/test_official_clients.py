@@ -21,7 +21,7 @@ import pytest
 
 from tests.running import Front, Gateway, running
 
-pytest.importorskip("aiohttp", reason="the gateway needs the extra `serve`")
+pytest.importorskip("httptools", reason="the gateway needs the extra `serve`")
 pytestmark = pytest.mark.heavy
 
 HERE = Path(__file__).parent / "official"

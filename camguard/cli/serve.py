@@ -26,7 +26,7 @@ from camguard.telemetry.process_log import process_log
 from camguard.wiring import assemble
 
 LOG = logging.getLogger("camguard.gateway")
-EXTRA = frozenset(("aiohttp", "httptools", "uvicorn", "uvloop", "yarl"))
+EXTRA = frozenset(("httptools", "uvicorn", "uvloop"))
 LOG_FORMAT = "%(levelname)s: %(message)s"
 LOOPBACK = parse_address("127.0.0.1")
 EVERY_ADDRESS = frozenset(("0.0.0.0", "::"))  # noqa: S104 - recognised, not bound

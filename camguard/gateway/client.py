@@ -7,7 +7,7 @@ Rule 2: a request is never repeated. In this API a GET pays orders, so no method
 Rule 3: a connection on which a byte arrives that no request waits for is never used again.
 
 `request_writer` writes requests, `reply_parser` reads replies, `connection` holds one connection and its
-exchange, `connecting` opens connections. Why this is no library: CONTRIBUTING.md names the reasons.
+exchange, `connecting` opens connections. CONTRIBUTING.md says why this is code of our own.
 """
 
 from __future__ import annotations

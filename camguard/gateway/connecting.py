@@ -137,7 +137,7 @@ async def _connected(info: AddressInfo, seconds: float) -> socket.socket:
     family, kind, number, _, address = info
     made = socket.socket(family, kind, number)
     try:
-        made.setblocking(False)
+        made.settimeout(0)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(seconds * 1000)))
         await asyncio.get_running_loop().sock_connect(made, address)

@@ -198,7 +198,7 @@ class Connection(asyncio.Protocol):
         return exchange
 
     async def _send(self, parts: AsyncIterator[bytes], length: int | None) -> None:
-        """Write a body as it comes. Each part that the caller took its own time to send restarts the clock."""
+        """Write a body as it comes. Each part, for which the caller took its time, restarts the clock."""
         sent = 0
         try:
             async for part in parts:

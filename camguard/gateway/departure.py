@@ -1,4 +1,4 @@
-"""How the relay learns that a caller has left: from the protocol of the connection, without a task that waits.
+"""How the relay learns that a caller has left: from the protocol of the connection, not by a waiting task.
 
 ASGI tells an application that its caller has left by `http.disconnect`, for which a task of its own would
 have to wait during each relayed call. That costs more than the whole parsing of a request.

@@ -15,6 +15,7 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import lru_cache
 from typing import Literal, Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -101,7 +102,9 @@ class Relay:
     def _key(self, service: str) -> str:
         return service if service in self._origins or service in self._echoed else "default"
 
-    async def _forward(self, origin: Origin, service: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _forward(
+        self, origin: Origin, service: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         caller = Caller(receive)
         await caller.begin()
         task = asyncio.current_task()
@@ -228,20 +231,28 @@ class Caller:
             more = message.get("more_body", False)
 
 
+@lru_cache(256)  # upstreams send the same names in every reply
+def goes_on(name: bytes) -> bool:
+    """Tell whether a header of a reply goes on. name: in lower case. Raises UpstreamError for no name.
+
+    A blank before the colon is no part of a name (RFC 9112 section 5.1): one reader takes the line for a
+    length, and another does not.
+    """
+    if not NAME.fullmatch(name):
+        raise UpstreamError("protocol", ValueError())
+    return name not in HOP_BY_HOP and not name.replace(b"_", b"-").startswith(OWN)
+
+
 def end_to_end(status: int, headers: Headers) -> list[tuple[bytes, bytes]]:
     """Return what of an upstream's headers goes on, in order, repeats included.
 
-    headers: names in lower case. Raises UpstreamError for what no server may send. A name with a blank before its colon is such a name
-    (RFC 9112 section 5.1): one reader takes the line for a length, and another does not.
+    headers: names in lower case. Raises UpstreamError for what no server may send.
     """
     if status not in STATUSES or CONTROL.search(b"".join([value for _, value in headers])):
         raise UpstreamError("protocol", ValueError())
-    if not all(NAME.fullmatch(name) for name, _ in headers):
-        raise UpstreamError("protocol", ValueError())
-    gone = HOP_BY_HOP
+    lines = [line for line in headers if goes_on(line[0])]
     named = b",".join([value for name, value in headers if name == b"connection"])
-    if named:
-        gone |= {token.strip() for token in named.lower().split(b",")}
+    gone = {token.strip() for token in named.lower().split(b",")} if named else set()
     if status in BODILESS:
-        gone |= {b"content-length"}  # legal there, and yet nothing follows: a server would wait for the bytes
-    return [line for line in headers if line[0] not in gone and not line[0].replace(b"_", b"-").startswith(OWN)]
+        gone.add(b"content-length")  # legal there, and yet no body follows: a server would wait for it
+    return [line for line in lines if line[0] not in gone] if gone else lines

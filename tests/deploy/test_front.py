@@ -20,7 +20,7 @@ import pytest
 from tests.deploy.front import DEPLOY, HOST, Nginx, deployed, nginx
 from tests.running import Gateway
 
-pytest.importorskip("aiohttp", reason="the gateway needs the extra `serve`")
+pytest.importorskip("httptools", reason="the gateway needs the extra `serve`")
 CommonClient = pytest.importorskip("tencentcloud.common.common_client").CommonClient
 credential = pytest.importorskip("tencentcloud.common.credential")
 ClientProfile = pytest.importorskip("tencentcloud.common.profile.client_profile").ClientProfile

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("uvicorn")
-pytest.importorskip("aiohttp")
+pytest.importorskip("httptools")
 
 from tests.faults.programs import PROGRAMS, inject
 from tests.faults.report import Report

@@ -374,7 +374,9 @@ def test_what_was_written_in_part_is_not_sent_again() -> None:
             reply = await client.send(Origin.of(upstream.url), "POST", b"", (), None)
             assert reply.whole() == b"{}"
             with pytest.raises(UpstreamError) as caught:
-                await client.send(Origin.of(upstream.url), "POST", b"", [(b"content-length", b"4")], slow_body())
+                await client.send(
+                    Origin.of(upstream.url), "POST", b"", [(b"content-length", b"4")], slow_body()
+                )
             assert caught.value.kind == "reset"
             assert (upstream.connections, len(upstream.requests)) == (1, 2)
             await client.close()

@@ -443,7 +443,7 @@ def test_a_missing_extra_is_named(
     for name in list(sys.modules):
         if name.startswith("camguard.gateway"):
             monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    monkeypatch.setitem(sys.modules, "httptools", None)
     assert main(["serve", "--config", str(folder / "camguard.toml")]) == 1
     assert "pip install '.[serve]'" in capsys.readouterr().err
 

@@ -23,7 +23,7 @@ from tests.running import Gateway, camguard, running
 from tests.scraping import RULES, Prometheus, compressed, eventually, free_port, scraping
 from tests.telemetry.callers import Caller, Upstream, signature, steadily, upstream
 
-pytest.importorskip("aiohttp", reason="the gateway needs the extra `serve`")
+pytest.importorskip("httptools", reason="the gateway needs the extra `serve`")
 
 pytestmark = pytest.mark.heavy
 

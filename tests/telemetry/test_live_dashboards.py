@@ -16,7 +16,7 @@ from tests.running import running
 from tests.scraping import ROOT, RULES, eventually, free_port, scraping
 from tests.telemetry.callers import ELSEWHERE, Caller, signature, steadily, upstream
 
-pytest.importorskip("aiohttp", reason="the gateway needs the extra `serve`")
+pytest.importorskip("httptools", reason="the gateway needs the extra `serve`")
 
 pytestmark = pytest.mark.heavy
 
