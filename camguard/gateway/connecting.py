@@ -51,21 +51,25 @@ class Names:
         if asyncio.get_running_loop().time() >= due:
             asked = self._asked.get(origin)
             if asked is None:
-                asked = self._asked[origin] = asyncio.create_task(self._resolve(origin))
+                asked = self._asked[origin] = asyncio.create_task(self._ask(origin))
                 asked.add_done_callback(lambda task: task.cancelled() or task.exception())
             found = await asyncio.shield(asked)
         found.rotate(-1)
         return tuple(found)
 
-    async def _resolve(self, origin: Origin) -> deque[AddressInfo]:
-        loop = asyncio.get_running_loop()
+    async def _ask(self, origin: Origin) -> deque[AddressInfo]:
         try:
-            infos = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-            found = deque(alternating(infos))
-            self._found[origin] = loop.time() + NAME_SECONDS, found
+            found = deque(alternating(await resolve(origin)))
+            self._found[origin] = asyncio.get_running_loop().time() + NAME_SECONDS, found
             return found
         finally:
             del self._asked[origin]
+
+
+async def resolve(origin: Origin) -> Sequence[AddressInfo]:
+    """Return the addresses of a host, as the system finds them. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    return await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
 
 
 def alternating(infos: Sequence[AddressInfo]) -> list[AddressInfo]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Self, TypeVar
@@ -48,8 +49,11 @@ class Upstream:
     that the other side has closed.
     """
 
-    def __init__(self, answer: Answer, *, reads_bodies: bool = True) -> None:
+    def __init__(
+        self, answer: Answer, *, reads_bodies: bool = True, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.answer = answer
+        self.tls = tls
         self.reads_bodies = reads_bodies
         self.requests: list[bytes] = []
         self.connections = 0
@@ -57,7 +61,7 @@ class Upstream:
         self._open: set[Writer] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self.tls)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 

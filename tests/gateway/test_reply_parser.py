@@ -254,7 +254,10 @@ def test_the_reply_to_a_head_ends_with_its_head_and_the_next_reply_is_read_anew(
 
 def test_one_parser_reads_one_reply_after_the_other() -> None:
     parser = ReplyParser()
-    for data, expected in ((case.values[0], case.values[1]) for case in REPLIES):
+    for case in REPLIES:
+        data, expected = case.values
+        assert isinstance(data, bytes)
+        assert isinstance(expected, Found)
         if expected.keeps_alive and expected.complete:
             assert parsed(data, parser=parser) == expected
 
