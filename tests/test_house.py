@@ -115,8 +115,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "cli": (
         *("output", "parser", "inputs", "json_position", "sarif", "reason", "logged"),
         "check_command",
-        *("init", "serve", "principals", "check", "access", "diff", "recorded", "mutation", "lint", "test"),
-        "call",
+        *("init", "serve", "principals", "check", "access", "diff", "reduce", "recorded"),
+        *("mutation", "lint", "test", "call"),
         *("bundle", "catalog"),
         *("config", "front", "completion"),
     ),

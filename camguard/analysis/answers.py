@@ -18,7 +18,8 @@ Rule 2: an answer is for calls that have an address, a time and one resource.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Literal, NamedTuple, TypeAlias
 
 from camguard.engine.attributes import ActionTraits, bindings_of, read_only_values, values_of
@@ -99,15 +100,14 @@ class Answer:
         return "allow" if self.decision else "deny"
 
     def bare(self) -> Answer:
-        """Return the answer without its statements, for comparisons."""
+        """Return the answer without its statements and with one pattern in each condition on resources.
+
+        Equal answers of different statements are then equal, and answers can be compared pattern by pattern.
+        """
         if self.decision is not None:
             return ALLOWED if self.decision else DENIED
-        needs = (
-            Need("", None, tuple(Alternative((), each.conditions) for each in need.alternatives))
-            for need in self.needs
-        )
-        unless = tuple(Alternative((), each.conditions) for each in self.unless)
-        return Answer(None, (), tuple(dict.fromkeys(needs)), unless)
+        needs = (Need("", None, tuple(_by_pattern(need.alternatives))) for need in self.needs)
+        return Answer(None, (), tuple(dict.fromkeys(needs)), tuple(_by_pattern(self.unless)))
 
     def conditions(self) -> Iterator[Condition]:
         """Yield each condition that the answer depends on, once."""
@@ -123,6 +123,22 @@ class Answer:
             for need in self.needs
         )
         return met and not any(all(truth_of(c) is not False for c in each.conditions) for each in self.unless)
+
+
+def _by_pattern(alternatives: Iterable[Alternative]) -> Iterable[Alternative]:
+    """Return alternatives without statements: a list of patterns holds where one of its patterns does."""
+    return dict.fromkeys(
+        Alternative((), tuple(conditions))
+        for each in alternatives
+        for conditions in product(*map(_patterns_of, each.conditions))
+    )
+
+
+def _patterns_of(condition: Condition) -> Sequence[Condition]:
+    if condition.kind != "resource" or len(condition.values) != len(condition.patterns):
+        return (condition,)
+    pairs = zip(condition.values, condition.patterns, strict=True)
+    return [replace(condition, values=(text,), patterns=(pattern,)) for text, pattern in pairs]
 
 
 ALLOWED, DENIED = Answer(Decision(Reason.ALLOWED), ()), Answer(Decision(Reason.NO_ALLOW), ())

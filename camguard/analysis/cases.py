@@ -59,7 +59,8 @@ def newly_allowed(before: Answer, after: Answer) -> Cases:
         return ALWAYS if after.decision and not before.decision else NEVER
     if before.decision or (after.decision is not None and not after.decision):
         return NEVER
-    if before.bare() == after.bare():
+    before, after = before.bare(), after.bare()
+    if before == after:
         return NEVER
     ways = _ways(after)
     if ways is None:

@@ -28,6 +28,7 @@ from camguard.cli import (
     principals,
     reason,
     recorded,
+    reduce,
     serve,
     test,
 )
@@ -39,8 +40,7 @@ from camguard.exit_codes import Exit
 VERBS: tuple[Callable[[argparse._SubParsersAction[Any]], None], ...] = (
     *(serve.add, check.add, lint.add, test.add, reason.add, reason.add_rule, principals.add, call.add),
     access.add,
-    diff.add,
-    recorded.add,
+    *(diff.add, reduce.add, recorded.add),
     *(bundle.add, catalog.add, config.add, front.add, completion.add, init.add),
 )
 

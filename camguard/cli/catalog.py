@@ -14,7 +14,8 @@ from camguard.catalog import Access, Action, Catalog, Service, load_catalog, nea
 from camguard.catalog.diff import Difference, compare
 from camguard.catalog.files import FORMAT, action_tree
 from camguard.catalog.model import ANY
-from camguard.cli.inputs import add_catalog, catalog_of, find_settings
+from camguard.cli import diff as impact
+from camguard.cli.inputs import add_catalog, add_config, catalog_of, find_inputs, find_settings
 from camguard.cli.output import Document, add_format, complain, note, paint, show
 from camguard.errors import CatalogError, Problem
 from camguard.exit_codes import Exit
@@ -71,12 +72,18 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     add_format(look)
     look.set_defaults(run=run_show)
 
-    diff = inner.add_parser("diff", help="list added, removed and changed rows")
+    diff = inner.add_parser(
+        "diff",
+        help="list added, removed and changed rows, and their impact on a bundle",
+        description="List added, removed and changed rows. With --bundle, list also every call that the "
+        "bundle decides differently under NEW, as `camguard diff` does; --principal, --service, and gained "
+        "and lost of --fail-on are about these calls.",
+    )
     diff.add_argument("old", type=Path, metavar="OLD", help="folder or file")
     diff.add_argument("new", type=Path, metavar="NEW", help="folder or file")
-    diff.add_argument(
-        "--fail-on", choices=("any",), help="exit code 8 when there is any change (default: never)"
-    )
+    diff.add_argument("--bundle", type=Path, metavar="DIR", help="show the impact on this bundle")
+    add_config(diff)
+    impact.add_filters(diff)
     add_format(diff)
     diff.set_defaults(run=run_diff)
 
@@ -286,13 +293,30 @@ def _value(value: object) -> str:
 
 
 def run_diff(args: argparse.Namespace) -> Exit:
-    """List what changed between two catalogs."""
+    """List what changed between two catalogs, and what a bundle decides differently."""
+    if args.bundle is None and (
+        args.fail_on in {"gained", "lost"} or args.principal != ANY or args.service != ANY
+    ):
+        complain("--principal, --service, --fail-on gained and --fail-on lost are about calls: give --bundle")
+        return Exit.USAGE
     old, new = _load_both(args.old, args.new)
     difference = compare(old, new)
-    show(args.format, _describe_difference(difference), _render_difference)
+    document = _describe_difference(difference)
+    fails = bool(difference) and args.fail_on == "any"
+    if args.bundle is not None:
+        inputs = find_inputs(argparse.Namespace(**{**vars(args), "catalog": args.new}))._replace(strict=False)
+        sides = impact.read_sides(inputs._replace(catalog=args.old), inputs)
+        if sides is None:
+            return Exit.INVALID
+        groups = impact.changes_of(args, sides, inputs)
+        if groups is None:
+            return Exit.USAGE
+        document["impact"] = impact.describe(groups, *sides)
+        fails = fails or impact.is_failing(args, groups)
+    show(args.format, document, _render_difference)
     if not difference:
         note("no change")
-    return Exit.CHANGED if difference and args.fail_on else Exit.OK
+    return Exit.CHANGED if fails else Exit.OK
 
 
 def _load_both(old: Path, new: Path) -> tuple[Catalog, Catalog]:
@@ -338,6 +362,9 @@ def _render_difference(document: Document) -> Iterator[str]:
     for name, changes in document["changed"].items():
         moves = [f"{key}: {_value(each['old'])} -> {_value(each['new'])}" for key, each in changes.items()]
         yield paint(f"~ {name}", "doubtful") + f" {'; '.join(moves)}"
+    if "impact" in document:
+        yield paint("impact on the bundle", "strong")
+        yield from impact.render(document["impact"])
 
 
 def _facts(action: Document) -> str:

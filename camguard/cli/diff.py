@@ -8,7 +8,7 @@ Rule 2: what comes from policies and principals is data. Markdown shows it as co
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -84,32 +84,43 @@ def compare(args: argparse.Namespace, old: Inputs, new: Inputs) -> Exit:
     sides = read_sides(old, new)
     if sides is None:
         return Exit.INVALID
-    before, after = sides
-    problem = differing_owner(before, after)
-    principals = selected(args.principal, before, after)
-    actions = {
-        name: access
-        for name, access in actions_of(before, after).items()
-        if star_match(args.service, name.partition(":")[0])
-    }
-    if not principals:
-        problem = f"--principal: neither bundle has {args.principal!r}"
-    if not actions:
-        names = {name.partition(":")[0] for name in actions_of(before, after)}
-        problem = f"--service: no catalog has {args.service!r}{nearest(args.service, names)}"
-    if problem:
-        complain(problem)
+    groups = changes_of(args, sides, new)
+    if groups is None:
         return Exit.USAGE
-    groups = access_diff(before, after, progress(principals, "principals"), actions, egress=new.egress)
-    document = describe(groups, before, after)
+    document = describe(groups, *sides)
     if args.format == "markdown":
         write(render_markdown(document))
     else:
         show(args.format, document, render)
+    return Exit.CHANGED if is_failing(args, groups) else Exit.OK
+
+
+def changes_of(args: argparse.Namespace, sides: tuple[Side, Side], new: Inputs) -> Sequence[Group] | None:
+    """Return the changes that the options of `add_filters` select, or None after a wrong option was named."""
+    before, after = sides
+    every = actions_of(before, after)
+    actions = {
+        name: access for name, access in every.items() if star_match(args.service, name.partition(":")[0])
+    }
+    principals = selected(args.principal, before, after)
+    problem = differing_owner(before, after)
+    if not principals:
+        problem = f"--principal: neither bundle has {args.principal!r}"
+    if not actions:
+        names = {name.partition(":")[0] for name in every}
+        problem = f"--service: no catalog has {args.service!r}{nearest(args.service, names)}"
+    if problem:
+        complain(problem)
+        return None
     if before.bundle.evaluator.inventory != after.bundle.evaluator.inventory:
         note("resource_tags.json differs: conditions on tags can hold for other resources than before")
+    return access_diff(before, after, progress(principals, "principals"), actions, egress=new.egress)
+
+
+def is_failing(args: argparse.Namespace, groups: Iterable[Group]) -> bool:
+    """Return whether there is a change of the kind that `--fail-on` names."""
     failing = FAILING.get(args.fail_on or "", ())
-    return Exit.CHANGED if any(group.part.kind in failing for group in groups) else Exit.OK
+    return any(group.part.kind in failing for group in groups)
 
 
 def read_sides(old: Inputs, new: Inputs) -> tuple[Side, Side] | None:

@@ -43,6 +43,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "camguard diff old/bundle config/bundle --fail-on gained",
             "camguard diff config/bundle config/bundle --old-catalog old/catalog --format markdown",
         ),
+        "camguard reduce": ("camguard reduce", "camguard reduce aiart-create --write"),
         "camguard reason": ("camguard reason no_allow", "camguard reason"),
         "camguard rule": ("camguard rule CG201", "camguard rule --format json"),
         "camguard lint": (
@@ -88,7 +89,10 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "camguard catalog show aiart",
             "camguard catalog show aiart:TextToImage --format json",
         ),
-        "camguard catalog diff": ("camguard catalog diff old/catalog config/catalog --fail-on any",),
+        "camguard catalog diff": (
+            "camguard catalog diff old/catalog config/catalog --fail-on any",
+            "camguard catalog diff old/catalog config/catalog --bundle config/bundle --fail-on gained",
+        ),
         "camguard front": (
             "camguard front nginx --config /etc/camguard/camguard.toml",
             "camguard front nginx --listen 0.0.0.0:8443 > /etc/nginx/conf.d/camguard.conf",

@@ -30,7 +30,7 @@ def actions(view: StatementView) -> Iterator[Finding]:
             yield found("CG210", where, f"{pattern.text!r} is already listed")
             continue
         for j, wide in broad:
-            covered = _names_all(wide, pattern) and (j < i or not _names_all(pattern, wide))
+            covered = names_all(wide, pattern) and (j < i or not names_all(pattern, wide))
             if i != j and covered and not _names_the_service(view, pattern):
                 yield found("CG210", where, f"{wide.text!r} already covers {pattern.text!r}")
                 break
@@ -84,8 +84,8 @@ def statements(views: Sequence[StatementView]) -> Iterator[Finding]:
                 i == j
                 or not _could_cover(other, view)
                 or (cancels and narrow.effect is Effect.DENY)
-                or not _covers(wide, narrow)
-                or (not cancels and i < j and _covers(narrow, wide))
+                or not covers(wide, narrow)
+                or (not cancels and i < j and covers(narrow, wide))
             ):
                 continue
             does, same = _VERBS[wide.effect], _VERBS[narrow.effect]
@@ -100,7 +100,7 @@ def _could_cover(wide: StatementView, narrow: StatementView) -> bool:
     )
 
 
-def _covers(wide: Statement, narrow: Statement) -> bool:
+def covers(wide: Statement, narrow: Statement) -> bool:
     """Tell whether one statement applies wherever another one does."""
     return (
         all(any(_covers_action(p, action, wide.effect) for p in wide.actions) for action in narrow.actions)
@@ -112,10 +112,10 @@ def _covers(wide: Statement, narrow: Statement) -> bool:
 def _covers_action(wide: ActionPattern, narrow: ActionPattern, effect: Effect) -> bool:
     if (wide.service, wide.name) == (narrow.service, narrow.name):
         return effect is Effect.DENY or STAR not in wide.service or wide.service == wide.name == STAR
-    return _names_all(wide, narrow)
+    return names_all(wide, narrow)
 
 
-def _names_all(wide: ActionPattern, narrow: ActionPattern) -> bool:
+def names_all(wide: ActionPattern, narrow: ActionPattern) -> bool:
     """Tell whether one pattern certainly names whatever another one names, judged by their texts.
 
     A wildcard of the narrow pattern is literal text to the wide one, so only a wildcard can match it.

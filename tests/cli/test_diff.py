@@ -78,6 +78,26 @@ def test_a_new_action_under_a_wildcard(folder: Path, capsys: pytest.CaptureFixtu
     assert diff(capsys, *argv, "--service", "intl*")["counts"] == {"gained": 0, "lost": 0}
 
 
+def test_the_impact_of_a_new_catalog(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    new_action(folder)
+    argv = ["catalog", "diff", "old", "catalog", "--bundle", "bundle"]
+    assert main([*argv, "--fail-on", "gained", "--format", "json"]) == 8
+    document = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in document["added"]] == ["DeleteImages"]
+    assert (
+        document["impact"]["changes"]
+        == diff(capsys, "bundle", "bundle", "--old-catalog", "old", "--catalog", "catalog")["changes"]
+    )
+    assert main([*argv, "--fail-on", "lost"]) == 0
+    text = capsys.readouterr().out
+    assert (
+        text.index("+ aiart:DeleteImages") < text.index("impact on the bundle") < text.index("GAINED 1 write")
+    )
+    assert main([*argv, "--principal", "nobody"]) == 2
+    assert main(["catalog", "diff", "old", "catalog", "--fail-on", "gained"]) == 2
+    assert "give --bundle" in capsys.readouterr().err
+
+
 def new_action(folder: Path) -> None:
     """Keep the catalog as `old`, and add an action to `catalog`."""
     shutil.copytree(folder / "catalog", folder / "old")

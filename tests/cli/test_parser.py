@@ -107,6 +107,7 @@ DOCUMENTS = {
     "camguard who-can": ("--action", "aiart:SetPayMode"),
     "camguard what-can": ("--principal", "alice"),
     "camguard diff": ("bundle", "bundle"),
+    "camguard reduce": (),
     "camguard reason": ("no_allow",),
     "camguard rule": ("CG201",),
     "camguard suggest": ("log.jsonl", "--principal", "alice"),
