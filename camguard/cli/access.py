@@ -7,8 +7,6 @@ Rule 2: a name or pattern that names nothing is a usage error, never an empty an
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
@@ -21,7 +19,8 @@ from camguard.bundle import Bundle
 from camguard.catalog import Access, nearest_actions
 from camguard.cli.check import read_time
 from camguard.cli.inputs import Inputs, add_inputs, find_inputs, read_bundle
-from camguard.cli.output import Document, add_format, complain, paint, show
+from camguard.cli.matrix import render_csv, render_matrix, render_page
+from camguard.cli.output import Document, add_format, complain, paint, progress, show, write
 from camguard.engine.explain import format_moment
 from camguard.errors import AddressError
 from camguard.exit_codes import Exit
@@ -31,8 +30,6 @@ from camguard.suggest import few, meant, nearest
 
 EVERYWHERE = IpSet.of_ranges([(0, LINE_END - 1)])
 _FIRST_PRINCIPALS, _FIRST_ACTIONS = 6, 4  # of a group that text lists; JSON lists all
-_LETTERS = {"allow": "A", "some": "s", "depends": "?", "deny": "."}
-_STYLES = {"allow": "good", "some": "doubtful", "depends": "doubtful", "deny": "bad"}
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -64,7 +61,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         parser.add_argument("--access", choices=[str(each) for each in Access], help="only such actions")
         _add_common(parser)
         parser.add_argument("--matrix", action="store_true", help="a table of actions and principals")
-        add_format(parser, "csv")
+        add_format(parser, "csv", "html")
         parser.set_defaults(run=run)
 
 
@@ -228,8 +225,8 @@ def run_what_can(args: argparse.Namespace) -> Exit:
 def _run_entries(args: argparse.Namespace, nothing: str) -> Exit:
     inputs = find_inputs(args)
     bundle = read_bundle(inputs)
-    if args.format == "csv" and not args.matrix:
-        complain("--format csv is for --matrix")
+    if args.format in {"csv", "html"} and not args.matrix:
+        complain(f"--format {args.format} is for --matrix")
         return Exit.USAGE
     principals = questions.principals_named(bundle.people, args.principal)
     if not principals:
@@ -243,12 +240,26 @@ def _run_entries(args: argparse.Namespace, nothing: str) -> Exit:
     document: dict[str, object] = {"time": moment, "resource": args.resource}
     document |= {"ip": list(args.ip.cidrs()) if args.ip else None, "revision": bundle.revision}
     if args.matrix:
-        words = {(each.principal, each.action): _word(each, args.ip or EVERYWHERE) for each in found}
         document["principals"] = [{"principal": p, "name": bundle.people.names[p]} for p in principals]
+        listed = questions.callable_actions(bundle.catalog)
+        place_of, details = _answers(found, args.ip or EVERYWHERE)
+        words = [each["word"] for each in details]
         document["rows"] = [
-            {"action": a, "answers": [words.get((p, a), "deny") for p in principals]} for a in actions
+            {
+                "action": action,
+                "access": str(listed[action]),
+                "answers": [
+                    at if args.format == "html" else words[at]
+                    for at in (place_of.get((principal, action), 0) for principal in principals)
+                ],
+            }
+            for action in actions
         ]
-        show("text" if args.format == "csv" else args.format, document, _MATRICES[args.format])
+        document |= {"details": details} if args.format == "html" else {}
+        if args.format == "html":
+            write(render_page(document))
+        else:
+            show(args.format if args.format == "json" else "text", document, _MATRICES[args.format])
         return Exit.OK
     if args.format == "text":
         show("text", {**document, "groups": questions.grouped(found)}, _renderer(bundle, nothing))
@@ -267,7 +278,8 @@ def _entries(  # noqa: PLR0913, PLR0917 - the values of one question
     moment: float,
 ) -> list[questions.Entry]:
     read = access_reader(bundle.evaluator, resource=args.resource, time=moment)
-    return list(questions.entries(read, principals, actions, addresses=args.ip, egress=inputs.egress))
+    asked = progress(principals, "principals")
+    return list(questions.entries(read, asked, actions, addresses=args.ip, egress=inputs.egress))
 
 
 def describe_entries(found: Iterable[questions.Entry], bundle: Bundle) -> Iterator[dict[str, object]]:
@@ -299,34 +311,34 @@ def _renderer(bundle: Bundle, nothing: str) -> Callable[[Document], Iterator[str
     return render
 
 
+def _answers(
+    found: Iterable[questions.Entry], asked: IpSet
+) -> tuple[dict[tuple[str, str], int], list[dict[str, object]]]:
+    """Return the place of each entry in a list of the different answers, and this list, led by a deny.
+
+    asked: the addresses that were asked for.
+    """
+    details: list[dict[str, object]] = [{"word": "deny", "allow": [], "depends": []}]
+    places: dict[tuple[IpSet, questions.Depends], int] = {}
+    known: dict[tuple[int, int], int] = {}  # by identity, because equal entries often share their answer
+    place_of: dict[tuple[str, str], int] = {}
+    for entry in found:
+        key = id(entry.allow), id(entry.depends)
+        if key not in known:
+            at = known[key] = places.setdefault((entry.allow, entry.depends), len(details))
+            if at == len(details):
+                depends = [describe_answer(addresses, answer) for addresses, answer in entry.depends]
+                allow = list(entry.allow.cidrs())
+                details.append({"word": _word(entry, asked), "allow": allow, "depends": depends})
+        place_of[entry.principal, entry.action] = known[key]
+    return place_of, details
+
+
 def _word(entry: questions.Entry, asked: IpSet) -> str:
     """Return one word for a cell of the matrix. asked: the addresses that were asked for."""
     if entry.depends:
         return "depends"
     return "allow" if entry.allow == asked else "some"
-
-
-def render_matrix(document: Document) -> Iterator[str]:
-    """Yield a line for each action, with a letter for each principal."""
-    principals, rows = document["principals"], document["rows"]
-    yield "A allowed  s from some addresses  ? depends on conditions  . denied"
-    width = max(len(row["action"]) for row in rows)
-    for at, each in enumerate(principals):
-        yield f"{'':<{width}} {'|' * at}+ {each['principal']} ({each['name']})"
-    for row in rows:
-        letters = "".join(paint(_LETTERS[word], _STYLES[word]) for word in row["answers"])
-        yield f"{row['action']:<{width}} {letters}"
-
-
-def render_csv(document: Document) -> Iterator[str]:
-    """Yield the matrix as comma-separated values (RFC 4180): a header, then a row for each action."""
-    for cells in (
-        ["action", *(each["principal"] for each in document["principals"])],
-        *([row["action"], *row["answers"]] for row in document["rows"]),
-    ):
-        line = io.StringIO()
-        csv.writer(line, lineterminator="").writerow(cells)
-        yield line.getvalue()
 
 
 _MATRICES = {"text": render_matrix, "json": render_matrix, "csv": render_csv}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -97,13 +100,42 @@ def test_what_can(answer: Any, capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_matrix_as_text_csv_and_json(answer: Any, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["who-can", "--action", "aiart:*PayMode", "--principal", "j*", "--time", LATER, "--matrix"]
     found = answer(*argv)
-    assert found["rows"] == [{"action": "aiart:SetPayMode", "answers": ["some"]}]
+    assert found["rows"] == [{"action": "aiart:SetPayMode", "access": "write", "answers": ["some"]}]
     assert main([*argv, "--format", "csv"]) == 0
     assert capsys.readouterr().out == f"action,{JUN}\naiart:SetPayMode,some\n"
     assert main(argv) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "aiart:SetPayMode s"
     assert answer(*argv, "--ip", "10.1.2.3")["rows"][0]["answers"] == ["allow"]
     assert answer(*argv, "--ip", "11.1.2.3")["rows"][0]["answers"] == ["deny"]
+
+
+def test_the_page_shows_names_as_text_and_loads_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people = folder / "bundle/principals.json"
+    people.write_text(people.read_text().replace('"alice"', '"</script><b>é"'))
+    argv = ["what-can", "--principal", "group/art*", "--time", LATER, "--matrix", "--format", "html"]
+    assert main(argv) == 0
+    page = capsys.readouterr().out
+    assert page.isascii()
+    assert "<b>" not in page
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy.startswith("default-src 'none'; ")
+    for tag in ("style", "script"):
+        (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+    (raw,) = re.findall(r'id="answers">(.*?)</script>', page)
+    data = json.loads(raw)
+    assert [len(names) for names in data["columns"]] == [2, 1, 1]  # alice and bruno may call the same
+    assert data["columns"][0][0] == "</script><b>é (uin/100000000101)"
+    assert {"word": "some", "allow": OFFICES, "depends": []} in data["answers"]
+    cells = re.findall(r'<td class="(\w+)" data-answer="(\d+)"', page)
+    assert len(cells) == 3 * 281
+    assert all(data["answers"][int(at)]["word"] == word for word, at in cells)
+    assert (
+        '<th title="&lt;/script&gt;&lt;b&gt;&#233; (uin/100000000101)&#10;bruno (uin/100000000102)">' in page
+    )
 
 
 WRONG = [
@@ -128,6 +160,9 @@ WRONG = [
     pytest.param(["who-can", "--action", "*", "--ip", "10.1"], "10.1", id="an address"),
     pytest.param(
         ["who-can", "--action", "*", "--format", "csv"], "is for --matrix", id="CSV without a matrix"
+    ),
+    pytest.param(
+        ["who-can", "--action", "*", "--format", "html"], "is for --matrix", id="a page without a matrix"
     ),
 ]
 
