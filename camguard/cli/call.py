@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -19,12 +20,14 @@ from camguard.catalog.known_services import carried
 from camguard.cli.inputs import add_config, require_config
 from camguard.cli.output import Document, add_format, complain, paint, show
 from camguard.cli.parser import region
-from camguard.errors import AddressError
+from camguard.cli.principals import read_listing
+from camguard.errors import AddressError, BundleError
 from camguard.exit_codes import Exit
 from camguard.grammar import ACTION_NAME, HOST_LABEL, VERSION, VERSION_RULE
 from camguard.ipset import format_address, parse_address
 from camguard.request.rejection import DEFAULT_CODE, SERVICE_CODES
 from camguard.settings import Settings, load_settings
+from camguard.suggest import few
 
 CONTENT_TYPE: Final = "application/json"
 # The codes with which a policy refuses a call, camguard's policies or the cloud's own.
@@ -35,6 +38,7 @@ _HOST: Final = re.compile(
 )
 _PORTS: Final = {"http": 80, "https": 443}
 _ANSWER_BYTES: Final = 16 << 20
+_OWNERS: Final = 5  # that a message lists
 _HOUR: Final = 3600.0
 _OK: Final = range(200, 300)
 
@@ -58,7 +62,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "environment variable SSL_CERT_FILE names the certificates to trust.",
     )
     option = parser.add_argument
-    text = "a secret id of the keys file, or the principal (uin/..., role/...) whose only key it is"
+    text = "a secret id of the keys file, or the principal whose only key it is (uin/..., role/... or a name)"
     option("--key", required=True, metavar="KEY", help=text)
     option(
         "--action", required=True, type=_action, metavar="SERVICE:NAME", help="service as the host names it"
@@ -84,7 +88,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> Exit:
     """Send one signed call and print the answer. Raises SettingsError for settings or keys that are wrong."""
     settings = load_settings(require_config(args.config))
-    key = find_key(load_keys(settings.identity.keys_file), args.key)
+    ring = load_keys(settings.identity.keys_file)
+    key = find_key(ring, args.key if ring.find(args.key.encode()) else principal_of(args.key, settings))
     service = args.action.partition(":")[0]
     version = args.api_version or _newest_version(service)
     if isinstance(key, str) or version is None:
@@ -109,7 +114,18 @@ def find_key(ring: KeyRing, text: str) -> AccessKey | str:
         return key or owned[0]
     if owned:
         return f"--key: {text} has {len(owned)} keys; name one by its secret id"
-    return f"--key: the keys file has no enabled key {text!r}"
+    owners = few(list(dict.fromkeys(principal for _, principal in ring.owners())), _OWNERS)
+    return f"--key: the keys file has no enabled key {text!r}; it has keys of {owners or 'nobody'}"
+
+
+def principal_of(text: str, settings: Settings) -> str:
+    """Return the principal that alone has a name in the bundle, else the text itself."""
+    try:
+        entries = tuple(read_listing(Path(settings.policy.source)).entries)
+    except (BundleError, OSError):  # a call needs no bundle
+        return text
+    named = [entry.principal for entry in entries if entry.name == text]
+    return named[0] if len(named) == 1 else text
 
 
 def signed_headers(

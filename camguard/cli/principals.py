@@ -38,7 +38,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> Exit:
     """Print the principals that fit every filter. Nothing but principals.json needs to be right."""
-    listing = read_listing(args)
+    listing = read_listing(find_inputs(args).bundle)
     entries = tuple(listing.entries)
     found = [entry for entry in entries if _fits(entry, args)]
     document = {
@@ -52,9 +52,9 @@ def run(args: argparse.Namespace) -> Exit:
     return Exit.OK
 
 
-def read_listing(args: argparse.Namespace) -> Listing:
-    """Return what principals.json of the bundle lists. Raises BundleError with every problem, and OSError."""
-    path = find_inputs(args).bundle / PRINCIPALS
+def read_listing(bundle: Path) -> Listing:
+    """Return what principals.json of a bundle lists. Raises BundleError with every problem, and OSError."""
+    path = bundle / PRINCIPALS
     place = display_path(path)
     raw = read_file(path, FOLDER_BYTES)
     listing = list_principals(read_json(raw, place, BundleError, "PrincipalsError"), place)

@@ -210,7 +210,7 @@ def run_unused(args: argparse.Namespace) -> Exit:
     if not log.calls:
         complain(f"{few(args.logs)}: no call was recorded, so everything would be unused")
         return Exit.INVALID
-    found = unused(bundle, read_listing(args), _recorded(_calls(log, bundle)))
+    found = unused(bundle, read_listing(find_inputs(args).bundle), _recorded(_calls(log, bundle)))
     show(args.format, {**describe_unused(found, bundle), **_counts(log)}, render_unused)
     if found.changed:
         complain("the proof failed: please report this with the bundle and the log")

@@ -56,6 +56,15 @@ def test_a_signed_call_is_answered(gateway: Gateway, capsys: pytest.CaptureFixtu
     assert secret not in printed
 
 
+@pytest.mark.parametrize("name", ["alice", "uin/100000000101"])
+def test_the_only_key_of_a_principal_is_found_by_its_name(
+    gateway: Gateway, mine: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(gateway.folder / "bundle", mine / "bundle")
+    assert main([*CALL, "--key", name, "--url", url(gateway), "--ip", OFFICE]) == 0
+    assert f"as {ALICE} with the key" in capsys.readouterr().out
+
+
 # further options, exit code, first word of the text, and its code
 CALLS = [
     pytest.param(["--ip", OFFICE], 0, "ANSWERED", None, id="from the office"),
@@ -189,6 +198,9 @@ def test_the_request_id_may_be_that_of_the_header(capsys: pytest.CaptureFixture[
 
 # options beside --key and --url, exit code, the end of stderr
 WRONG = [
+    pytest.param(
+        ["--key", "AKIDnobody"], 2, "it has keys of uin/100000000101, ", id="the keys that there are"
+    ),
     pytest.param(["--key", "AKIDnobody"], 2, "no enabled key 'AKIDnobody'", id="a key that does not exist"),
     pytest.param(["--key", "uin/1"], 2, "no enabled key 'uin/1'", id="a principal without a key"),
     pytest.param(["--action", "nosuch:Act"], 2, "no version of nosuch is known", id="no known version"),
