@@ -50,7 +50,10 @@ class Nginx(NamedTuple):
         return f"{HOST}:{self.port}"
 
     def calls(self) -> list[str]:
-        """Return the lines of the access log."""
+        """Return the lines of the access log, of which nginx writes one soon after the answer."""
+        until = time.monotonic() + 5
+        while not (self.log.exists() and self.log.stat().st_size) and time.monotonic() < until:
+            time.sleep(0.02)
         return self.log.read_text().splitlines() if self.log.exists() else []
 
 

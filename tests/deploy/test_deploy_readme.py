@@ -35,7 +35,7 @@ def title(block: str) -> str:
 
 def test_the_blocks_are_of_one_of_three_kinds() -> None:
     heads = [block.splitlines()[0] for block in BLOCKS]
-    assert len(heads) == len(re.findall("^```sh", TEXT, re.MULTILINE)) == 7
+    assert len(heads) == len(re.findall("^```sh", TEXT, re.MULTILINE)) == 9
     assert all(head.startswith((ELSEWHERE, NOT_RUN)) for head in heads)
     assert heads.count(RUN) == 2
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import site
 import socket
 import ssl
 import subprocess
@@ -17,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.front import DEPLOY, HOST, Nginx, deployed, nginx
-from tests.running import Gateway
+from tests.deploy.front import DEPLOY, HOST, Nginx, deployed, nginx, program
+from tests.running import ROOT, Gateway
 
 pytest.importorskip("httptools", reason="the gateway needs the extra `serve`")
 CommonClient = pytest.importorskip("tencentcloud.common.common_client").CommonClient
@@ -158,6 +159,11 @@ def test_without_a_gateway_the_sdk_gets_one_error_that_it_does_not_retry(
         assert len(front.calls()) == 1
 
 
+NAMES_LEAD_HERE = """
+import socket
+resolve = socket.getaddrinfo
+socket.getaddrinfo = lambda host, *rest, **named: resolve("127.0.0.1", *rest, **named)
+"""
 PYTHON = """
 import runpy, socket, sys
 resolve = socket.getaddrinfo
@@ -209,3 +215,48 @@ def test_the_program_of_an_sdk(gateway: Gateway, front: Nginx, language: str) ->
     code, out, err = printed(language, gateway, front, "SetPayMode")
     assert (code, out) == (1, "")
     assert re.match(rf"{DENIED} {UUID}\nYou are not authorized", err)
+
+
+def test_the_script_to_try_it(tmp_path: Path, free_ports: tuple[int, int]) -> None:
+    """Both of its blocks in the README run, but for the installation of the SDK, which is there."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "camguard").write_text(f"#!{sys.executable}\nfrom camguard.cli import run\nrun()\n")
+    (programs / "camguard").chmod(0o755)
+    (programs / "nginx").symlink_to(program())
+    (programs / "sitecustomize.py").write_text(NAMES_LEAD_HERE)
+    (programs / "python3").symlink_to(sys.executable)
+    listen, front_port = free_ports
+    environ = {
+        **os.environ,
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "PYTHONPATH": f"{programs}:{ROOT}:{':'.join(site.getsitepackages())}",
+        "CAMGUARD_GATEWAY__LISTEN": f"127.0.0.1:{listen}",
+        "CAMGUARD_GATEWAY__ADMIN": "127.0.0.1:0",
+    }
+    readme = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    starting, calling = (
+        block
+        for block in re.findall(r"^```sh\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+        if "try" in block
+    )
+    *_, start = starting.replace("config/deploy", str(DEPLOY)).splitlines()
+    argv = ["/bin/sh", "-c", f"exec {start} {front_port}"]
+    with subprocess.Popen(
+        argv, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as tried:
+        try:
+            assert tried.stdout is not None
+            assert b"nginx listens on" in tried.stdout.readline()
+            shell = ["/bin/sh", "-ec", calling.replace("config/deploy", str(DEPLOY))]
+            done = subprocess.run(
+                shell, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+            )
+            assert (done.returncode, done.stderr) == (0, "")
+            assert json.loads(done.stdout)["Principal"] == ALICE
+            assert '"decision":"allow"' in (tmp_path / "try/decisions.log").read_text()
+        finally:
+            tried.terminate()
+        assert tried.wait(20) == 0
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", front_port))
