@@ -37,9 +37,9 @@ def _bridge() -> Any:
 def _cases() -> Iterator[Check]:
     main = catalogs()["main"], catalogs()["known"]
     for case in decision_cases():
-        worlds = (case.policies, case.principals, case.settings)
-        answer = (case.reason, case.statements)
-        yield Check(f"{case.rule} {case.id}", _world(main, *worlds, [(case.call, answer)]))
+        settings = {**case.settings, "inventory": case.inventory}
+        asked = [(case.call, (case.reason, case.statements))]
+        yield Check(f"{case.rule} {case.id}", _world(main, case.policies, case.principals, settings, asked))
     for each in document_cases():
         yield Check(f"{each.rule} {each.id}", _document(each.document, each.codes))
 

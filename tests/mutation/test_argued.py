@@ -10,6 +10,7 @@ from collections import defaultdict
 import pytest
 
 from tests.mutation.__main__ import argued, chosen
+from tests.mutation.checks import checks
 from tests.mutation.mutants import mutants
 from tests.mutation.subjects import PASSED_OVER, ROOT, ROWS, subjects
 
@@ -34,6 +35,11 @@ def test_shards_hold_each_module_once() -> None:
     parts = ["catalog", "ipset", "grammar"]
     dealt = [subject.module for at in (1, 2, 3) for subject, _ in chosen(parts, (at, 3))]
     assert sorted(dealt) == sorted(subject.module for subject, _ in chosen(parts, (1, 1)))
+
+
+@pytest.mark.heavy
+def test_the_quick_checks_hold_for_the_unchanged_package() -> None:
+    assert [check.name for check in checks() if not check.holds()] == []
 
 
 # module, the same module with another layout and other comments
