@@ -27,7 +27,7 @@ OWN = TAGS | {IP, TIME, READ_ONLY}
 
 REGION = ":region"  # ends the key of a service's region, such as `cvm:region` (DEC-64)
 # Keys that a proxy cannot supply, because camguard knows them itself (T137).
-_NOT_FOR_PROXIES = OWN | {"qcs:uin", "qcs:owner_uin", "qcs:read_only_action"}
+_NOT_FOR_PROXIES = OWN | {"qcs:uin", "qcs:owner_uin"}
 
 _SERVICE_KEY = re.compile(r"[a-z0-9]+:[A-Za-z0-9_.-]+(?:/.+)?", re.DOTALL)
 _BARE_SERVICE_KEYS = frozenset(("cvm_system_disk_size", "product"))

@@ -45,10 +45,13 @@ def read_attributes(
         return _INVALID
     if not isinstance(tree, dict) or not keys >= tree.keys():
         return _INVALID
-    found = {key: _values(value) for key, value in tree.items()}
-    if None in found.values():
-        return _INVALID
-    return {key: values for key, values in found.items() if values is not None}
+    found = {}
+    for key, value in tree.items():
+        values = _values(value)
+        if values is None:
+            return _INVALID
+        found[key] = values
+    return found
 
 
 def _values(value: Any) -> tuple[str, ...] | None:

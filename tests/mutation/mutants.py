@@ -52,7 +52,8 @@ _NAMES = dict(
     (*_TWINS, *(pair[::-1] for pair in _TWINS), ("eq", "ne"), ("fullmatch", "match"), ("search", "match"))
 )
 _TYPES = {"Literal", "TypeAlias", "tuple", "dict", "Callable", "Mapping"}  # subscripted: a type, no value
-_FORM = {"slots", "strict", "repr"}  # keyword arguments on which no decision rests
+# Keyword arguments on which no decision rests. mypy refuses every assignment to a field of a frozen class.
+_FORM = {"frozen", "slots", "strict", "repr"}
 
 
 class Mutant(NamedTuple):

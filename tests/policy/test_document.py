@@ -355,3 +355,23 @@ def test_documents_statements_and_clauses_are_compared_as_objects() -> None:
 
 def test_the_effects_are_words() -> None:
     assert list(Effect) == ["allow", "deny"]
+
+
+def test_each_value_of_a_clause_has_its_place() -> None:
+    addresses = {"ip_equal": {"qcs:ip": ["10.0.0.0/8", "::1"]}, "ip_not_equal": {"qcs:ip": "10.1.0.0/16"}}
+    (found,) = policy(statement(condition=addresses)).statements
+    where = "policies/ops.json#/statement/0/condition"
+    assert [
+        (text, wanted, place) for clause in found.condition for text, wanted, place in clause.placed()
+    ] == [
+        ("10.0.0.0/8", found.condition[0].wanted[0], f"{where}/ip_equal/qcs:ip/0"),
+        ("::1", found.condition[0].wanted[1], f"{where}/ip_equal/qcs:ip/1"),
+        ("10.1.0.0/16", found.condition[1].wanted[0], f"{where}/ip_not_equal/qcs:ip"),
+    ]
+
+
+def test_equal_patterns_at_two_places_are_equal() -> None:
+    first, second = policy(statement(resource=RES), statement(resource=RES)).statements
+    assert first.actions[0].where != second.actions[0].where
+    assert first.patterns[0].where != second.patterns[0].where
+    assert (first.actions, first.patterns) == (second.actions, second.patterns)

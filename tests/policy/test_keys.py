@@ -68,6 +68,10 @@ def test_which_keys_are_the_languages_own() -> None:
         pytest.param("qcs:ip", "supplies itself", id="T137 the address"),
         pytest.param("qcs:tag/dept", "supplies itself", id="T137 a tag"),
         pytest.param("cvm:region", "supplies itself", id="T137 a region"),
+        *(
+            pytest.param(key, "supplies itself", id=f"T137 {key}")
+            for key in sorted(OWN | {"qcs:uin", "qcs:owner_uin"})
+        ),
         pytest.param("qcs:mfaa", "is not a condition key (did you mean 'qcs:mfa'", id="T137 a misspelt key"),
     ],
 )

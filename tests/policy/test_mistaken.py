@@ -9,6 +9,7 @@ import pytest
 
 from camguard.errors import PolicyError
 from camguard.policy.document import parse_document, parse_policy
+from camguard.policy.mistaken import mistaken, policy_inside
 from tests.company import allow, deny
 
 POLICY = {"version": "2.0", "statement": [allow()]}
@@ -28,6 +29,10 @@ MISTAKEN = [
     pytest.param({"version": "2.0", "statement": [{**allow(), "principal": "*"}]}, "#/statement",
                  "names a principal", id="another policy with a principal"),
     pytest.param({"Version": "2012-10-17", "Statement": []}, "#/Version", "a policy of AWS", id="AWS"),
+    pytest.param({"Version": "2008-10-17", "Statement": []}, "#/Version", "a policy of AWS",
+                 id="the older version of AWS"),
+    pytest.param({"version": "2.0", "statement": [{**allow("cos:*", [1]), "principal": "*"}]}, "#/statement",
+                 "names a principal", id="a principal, and a resource that is no text"),
     pytest.param({"Version": "1", "Statement": []}, "#/Version", "a policy of Alibaba", id="Alibaba Cloud"),
     pytest.param({"Response": {"Error": {"Code": "x"}}}, "", "an answer of the API without a policy",
                  id="an answer with an error"),
@@ -43,6 +48,21 @@ def test_a_document_of_another_kind_has_one_problem(document: Any, place: str, w
     (problem,) = caught.value.problems
     assert problem.where == f"p.json{place}"
     assert words in problem.message
+
+
+# A document with an element of a policy beside the sign of an answer
+POLICIES = [
+    pytest.param({"version": "2.0"}, id="a version"),
+    pytest.param({"Version": "2.0"}, id="a version in capitals"),
+    pytest.param({"statement": [allow()]}, id="statements"),
+    pytest.param({"Statement": [allow()]}, id="statements in capitals"),
+]
+
+
+@pytest.mark.parametrize("elements", POLICIES)
+def test_a_document_with_an_element_of_a_policy_is_no_answer(elements: dict[str, Any]) -> None:
+    assert policy_inside({**elements, "PolicyDocument": POLICY}) is None
+    assert mistaken({**elements, "Response": {}}) is None
 
 
 # what is brought, and the place of its statement

@@ -35,6 +35,11 @@ TEXTS = [
     pytest.param(b'{"qcs:mfa": "true"}', {"qcs:mfa": ("true",)}, id="T137 a text"),
     pytest.param(b'{"cos:x": ["a", "b"]}', {"cos:x": ("a", "b")}, id="T137 a list of texts"),
     pytest.param(b'{"cos:x": []}', {"cos:x": ()}, id="T137 an empty list is supplied and absent"),
+    pytest.param(
+        b'{"qcs:mfa": "true", "qcs:vpc": [], "cos:x": "a"}',
+        {"qcs:mfa": ("true",), "qcs:vpc": (), "cos:x": ("a",)},
+        id="T137 every key that is listed",
+    ),
     pytest.param('{"cos:x": "é"}'.encode(), {"cos:x": ("é",)}, id="T137 UTF-8"),
     pytest.param(b'{"cos:x": "\\u00e9"}', {"cos:x": ("é",)}, id="T137 an escape"),
     pytest.param(b"", "invalid", id="T137 an empty value"),
