@@ -58,7 +58,7 @@ class Owner:
         owner's APPID without `uid/`, which reads as the uin of somebody else.
         """
         own = f"uin/{self.uin}"
-        if text == own or text in _OWN_ACCOUNT or text == f"uid/{self.app_id}":
+        if text in _OWN_ACCOUNT or text == f"uid/{self.app_id}":
             return own
         if _BARE_ACCOUNT.fullmatch(text):
             return None if text == self.app_id else f"uin/{text}"
@@ -330,7 +330,7 @@ class Targets:
             if self._work_left < 0:
                 return Found(0, self.every)
             true |= fitting if reached else 0
-            unknown |= near if reached else near | fitting
+            unknown |= near | fitting
         return Found(true, unknown & ~true)
 
     def _fitting(self, at: int, pieces: tuple[str, ...]) -> int:
