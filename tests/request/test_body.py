@@ -94,6 +94,8 @@ UNDECLARED = [
     pytest.param("", "POST", (), {}, "trailers_possible", id="no length, and an unknown version"),
     pytest.param("2", "GET", (), {}, "allowed", id="a GET over HTTP/2: no client declares its length"),
     pytest.param("1.1", "GET", (), {}, "allowed", id="a GET without a body"),
+    pytest.param("1.0", "POST", (), {}, "allowed", id="no length and no chunks under HTTP/1.0: no body"),
+    pytest.param("1.1", "POST", (), {}, "allowed", id="no length and no chunks under HTTP/1.1: no body"),
     pytest.param("1.1", "POST", (CHUNKED,), VOUCHED, "allowed", id="chunks, and the server vouches"),
     pytest.param("2", "POST", (), VOUCHED, "allowed", id="no length over HTTP/2, and the server vouches"),
     pytest.param(
