@@ -8,6 +8,7 @@ Rule 3: a character that the encoding of a terminal lacks is spelled like an uns
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Final
 
@@ -18,6 +19,9 @@ _UNSAFE: Final = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _BYTE: Final = 0x100
 _PLANE: Final = 0x10000
+# Up to the last `@` of the whole text: a password that is not escaped may contain `/`, `?` and `#`.
+_URL_USER: Final = re.compile(r"(://).*@", re.DOTALL)
+_URL_QUERY: Final = re.compile(r"(://[^?]*)\?.+", re.DOTALL)
 
 
 def printable(text: str) -> str:
@@ -82,3 +86,14 @@ def _in_json(char: str) -> str:
         return f"\\u{place:04x}"
     high, low = divmod(place - _PLANE, 0x400)
     return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"
+
+
+def without_credentials(value: str) -> str:
+    """Return a text in which the user, password and query of a URL are blanked. Other text stays as it is.
+
+    The query of a signed URL is a credential.
+
+    >>> without_credentials("https://me:secret@policies.example/b.tar.gz?sign=1"), without_credentials("a?b")
+    ('https://...@policies.example/b.tar.gz?...', 'a?b')
+    """
+    return _URL_QUERY.sub(r"\1?...", _URL_USER.sub(r"\1...@", value))

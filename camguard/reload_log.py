@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from camguard.authn.key_store import KeysPoll, KeyStore
 from camguard.bundle.load import Content
@@ -19,11 +19,16 @@ from camguard.bundle.model import Bundle
 from camguard.bundle.store import ReloadOutcome
 from camguard.errors import Problem, SettingsError
 from camguard.files import SETTINGS_BYTES, read_file
+from camguard.printable import without_credentials
 from camguard.settings import Settings
 from camguard.settings.load import parse_settings
 from camguard.settings.source import SettingsSource
+from camguard.settings.values import is_url
 from camguard.suggest import AND_MORE, few, first_of
 from camguard.telemetry.process_log import Event
+
+if TYPE_CHECKING:
+    from camguard.bundle.remote import SourceFacts
 
 NAMED = 50  # problems or findings that one reload logs by name
 LISTED = 10  # names in one fact
@@ -71,12 +76,14 @@ class _Loaded(NamedTuple):
 class ReloadLog:
     """Logs each reload of a bundle: an observer of its store, to which `built` shows what is activated.
 
-    name: `bundle`, or `candidate`.
+    name: `bundle`, or `candidate`. place: its folder or URL.
     """
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, place: str) -> None:
         self._name = name
-        self._folder = folder
+        self._place = {"url" if is_url(place) else "folder": without_credentials(place)}
+        self._warnings: tuple[Problem, ...] = ()
+        self._source: SourceFacts | None = None
         self._problems: tuple[Problem, ...] = ()
         self._loaded: _Loaded | None = None
         self._next: _Loaded | None = None
@@ -102,9 +109,27 @@ class ReloadLog:
         elif self._problems:
             self._log(logging.INFO, "is good again and unchanged", revision=outcome.revision[:DIGITS])
         self._problems = outcome.problems
+        if outcome.warnings != self._warnings:
+            log_problems(self._name, outcome.warnings, logging.WARNING)
+            self._warnings = outcome.warnings
+        if outcome.source is not None:
+            self._log_source(outcome.source)
+
+    def _log_source(self, now: SourceFacts) -> None:
+        """Log what has changed in what the URL says."""
+        before, self._source = self._source, now
+        facts = {"serial": now.serial, "offered_serial": now.offered_serial}
+        if now.pinned != (before is not None and before.pinned):
+            text = "is pinned by an operator" if now.pinned else "is not pinned any more"
+            self._log(logging.WARNING, text, **facts)
+        if now.from_disk and not (before is not None and before.from_disk):
+            self._log(logging.WARNING, "was read from policy.last_good, and no source confirms it", **facts)
+        if now.differs != (before is not None and before.differs):
+            text = "differs from what the source offers" if now.differs else "is what the source offers again"
+            self._log(logging.WARNING if now.differs else logging.INFO, text, **facts)
 
     def _log(self, level: int, text: str, **facts: object) -> None:
-        _LOGGER.log(level, Event(f"{self._name} {text}", folder=str(self._folder), **facts))
+        _LOGGER.log(level, Event(f"{self._name} {text}", **self._place, **facts))
 
     def _failed(self, outcome: ReloadOutcome) -> None:
         stays = f"revision {outcome.revision[:DIGITS]} stays in force"
@@ -293,8 +318,8 @@ def log_watched(settings: Settings, *, keys: KeyStore | None, source: SettingsSo
     candidate = settings.enforcement.candidate
     event = Event(
         "these files are watched for changes",
-        bundle=settings.policy.source,
-        candidate=None if candidate is None else str(candidate),
+        bundle=without_credentials(settings.policy.source),
+        candidate=None if candidate is None else without_credentials(candidate),
         catalog=str(settings.catalog.path),
         keys=None if keys is None else str(settings.identity.keys_file),
         settings=None if source is None else str(source.file),

@@ -9,6 +9,7 @@ Rule 2: components receive the clock and the metrics registry as arguments, and 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
@@ -26,12 +28,16 @@ from camguard.bundle.load import Content, build_bundle, read_content
 from camguard.bundle.model import Bundle
 from camguard.bundle.store import ReloadObserver, Store
 from camguard.enforcement.guard import Guard
+from camguard.polling import Ticker
 from camguard.reload_log import KeysLog, ReloadLog, SettingsWatch, log_watched
 from camguard.settings import Settings
-from camguard.settings.load import require_supported
 from camguard.settings.source import SettingsSource
+from camguard.settings.values import is_url
 from camguard.telemetry.decision_log import DecisionLog, require_writable
 from camguard.telemetry.metrics import KeysState, Metrics
+
+if TYPE_CHECKING:
+    from camguard.bundle.remote import RemoteSource
 
 AUTHORIZER = "authorizer"  # the listener of proxies that ask about a request before they forward it
 SHOWN_BODY_SECONDS = 0.8  # for a body that such a proxy sends along: it has the whole body already
@@ -43,7 +49,8 @@ class Components:
     """The components that serve calls. They start and stop together.
 
     guards: by listener. keys: None if no signature is ever verified. candidate: None if there is none.
-    source: what the settings were read from; None if they are not watched for edits.
+    source: what the settings were read from; None if they are not watched for edits. tickers: what polls
+    besides the stores.
     """
 
     settings: Settings
@@ -54,6 +61,7 @@ class Components:
     metrics: Metrics
     log: DecisionLog
     source: SettingsSource | None = None
+    tickers: tuple[Ticker, ...] = ()
 
     @property
     def guard(self) -> Guard:
@@ -66,6 +74,8 @@ class Components:
         self.log.start()
         self.metrics.start()
         self.store.start()
+        for ticker in self.tickers:
+            ticker.start()
         if self.candidate is not None:
             self.candidate.start()
 
@@ -87,6 +97,8 @@ class Components:
         for store in stores:
             store.end()
         self.log.stop(STOP_SECONDS / 2)  # before the metrics, which count what the log still writes
+        for ticker in self.tickers:
+            ticker.stop(max(0.0, until - time.monotonic()))
         for store in stores:
             store.stop(max(0.0, until - time.monotonic()))
         self.metrics.stop()
@@ -140,7 +152,7 @@ def assemble(  # noqa: PLR0913 - what a process adds to its settings
     authentication = authenticator(
         settings.identity, keys, partial(getattr, keys, "stale") if limited else None
     )
-    store = _open_active_store(settings, keys, clock, source, metrics.policy)
+    store, tickers = _open_active_store(settings, keys, clock, source, metrics.policy)
     candidate = None
     if settings.enforcement.candidate is not None:
         candidate = _open_store(settings, settings.enforcement.candidate, clock, (), name="candidate")
@@ -164,7 +176,9 @@ def assemble(  # noqa: PLR0913 - what a process adds to its settings
     for listener, guard in guards.items():
         metrics.follow_in_flight(listener, partial(getattr, guard, "in_flight"))
         metrics.follow_waiting(listener, partial(getattr, guard, "waiting"))
-    return Components(settings, MappingProxyType(guards), store, candidate, keys, metrics, log, source)
+    return Components(
+        settings, MappingProxyType(guards), store, candidate, keys, metrics, log, source, tickers
+    )
 
 
 def asked_settings(settings: Settings) -> Settings:
@@ -180,17 +194,19 @@ def asked_settings(settings: Settings) -> Settings:
     )
 
 
-def open_store(settings: Settings, source: SettingsSource) -> tuple[Store, KeyStore | None]:
+def open_store(
+    settings: Settings, source: SettingsSource, *observers: ReloadObserver
+) -> tuple[Store, KeyStore | None, tuple[Ticker, ...]]:
     """Return the store of the active bundle and the keys, for a process that judges no calls.
 
-    The process that supervises workers reports on bundle and keys, notices edits of the settings file, and
-    needs no other component. Raises SettingsError.
+    Besides them, what polls the keys. The process that supervises workers reports on bundle and keys, notices
+    edits of the settings file, and needs no other component. Raises SettingsError.
     """
     require_writable(settings.decision_log.path)
     keys = _open_keys(settings, time.time)
-    store = _open_active_store(settings, keys, time.time, source)
+    store, tickers = _open_active_store(settings, keys, time.time, source, *observers)
     log_watched(settings, keys=keys, source=source)
-    return store, keys
+    return store, keys, tickers
 
 
 def _open_keys(settings: Settings, clock: Callable[[], float]) -> KeyStore | None:
@@ -205,66 +221,74 @@ def _keys_state(keys: KeyStore, clock: Callable[[], float]) -> KeysState:
     return KeysState(keys.keys.states(clock()), not keys.problems, keys.confirmed)
 
 
-def _bundle_folder(settings: Settings) -> Path:
-    require_supported(settings, "policy.source")
-    return Path(settings.policy.source)
-
-
 def _open_active_store(
     settings: Settings,
     keys: KeyStore | None,
     clock: Callable[[], float],
     source: SettingsSource | None,
     *observers: ReloadObserver,
-) -> Store:
-    """Return the store of the active bundle. It polls the keys and the settings file, too."""
+) -> tuple[Store, tuple[Ticker, ...]]:
+    """Return the store of the active bundle. It polls the keys and the settings file, too.
+
+    A URL may be slow, and is asked less often after failures. So that a revoked key does not wait for it, a
+    thread of its own polls the keys then.
+    """
     keys_log = None if keys is None else KeysLog(keys, settings.identity.keys_file)
     watching: list[ReloadObserver] = [] if keys_log is None else [keys_log]
     if source is not None:
         watching.append(SettingsWatch(source, settings))
 
+    polling = threading.Lock()
+
     def poll_keys() -> None:
         # Keys are polled together with policies: one interval for everything that can be revoked (T82).
         if keys is not None and keys_log is not None:
-            keys_log.polled(keys.poll())
+            with polling:
+                keys_log.polled(keys.poll())
 
-    folder = _bundle_folder(settings)
-    return _open_store(settings, folder, clock, observers, watching=tuple(watching), before=poll_keys)
+    tickers: tuple[Ticker, ...] = ()
+    if keys is not None and is_url(settings.policy.source):
+        tickers = (Ticker(poll_keys, settings.policy.poll_seconds, "camguard-keys"),)
+    store = _open_store(
+        settings,
+        settings.policy.source,
+        clock,
+        observers,
+        watching=tuple(watching),
+        before=poll_keys,
+        keeps=True,
+    )
+    return store, tickers
 
 
 def _open_store(  # noqa: PLR0913 - the source, the clock and the observers of a store
     settings: Settings,
-    folder: Path,
+    place: str,
     clock: Callable[[], float],
     observers: tuple[ReloadObserver, ...],
     *,
     name: str = "bundle",
     watching: tuple[ReloadObserver, ...] = (),
     before: Callable[[], None] = lambda: None,
+    keeps: bool = False,
 ) -> Store:
-    """Return a store that has polled its folder once.
+    """Return a store that has polled its source once.
 
-    name: of the bundle in the log. watching: observers behind the one that logs the reload. before: called
-    before each reading.
+    place: a folder or a URL. name: of the bundle in the log. watching: observers behind the one that logs the
+    reload. before: called before each reading. keeps: whether bundles of a URL are kept on disk.
     """
-    log = ReloadLog(name, folder)
+    log = ReloadLog(name, place)
+    source = _remote_source(settings, place, clock, keeps=keeps) if is_url(place) else None
+    tests = settings.policy.run_tests
 
     def read() -> Content:
         before()
-        return read_content(folder, settings.catalog.path)
+        if source is not None:
+            return source.read()
+        return read_content(Path(place), settings.catalog.path, tests=tests)
 
     def build(content: Content) -> Bundle:
-        bundle = build_bundle(
-            content,
-            ip_support=settings.enforcement.ip_support,
-            unknown_action=settings.enforcement.unknown_action,
-            tables=settings.limits.tables,
-            strict=settings.policy.strict,
-            egress=settings.client_ip.egress,
-            attribute_keys=settings.attributes.keys,
-            today=datetime.fromtimestamp(clock(), UTC).date(),
-            aliases=settings.hosts.aliases,
-        )
+        bundle = build_content(settings, content, clock)
         log.built(content, bundle)
         return bundle
 
@@ -274,7 +298,47 @@ def _open_store(  # noqa: PLR0913 - the source, the clock and the observers of a
         poll_seconds=settings.policy.poll_seconds,
         max_age_seconds=settings.policy.max_age_seconds,
         observers=(*observers, log, *watching),
+        source=source,
         clock=clock,
     )
-    store.reload()
+    if store.reload().result == "failure" and source is not None:
+        store.reload()  # a bundle that cannot be activated does not keep the last good one from its place
     return store
+
+
+def build_content(settings: Settings, content: Content, clock: Callable[[], float]) -> Bundle:
+    """Return the bundle that a content describes, built with these settings.
+
+    Raises BundleError or CatalogError.
+    """
+    return build_bundle(
+        content,
+        ip_support=settings.enforcement.ip_support,
+        unknown_action=settings.enforcement.unknown_action,
+        tables=settings.limits.tables,
+        strict=settings.policy.strict,
+        egress=settings.client_ip.egress,
+        attribute_keys=settings.attributes.keys,
+        today=datetime.fromtimestamp(clock(), UTC).date(),
+        aliases=settings.hosts.aliases,
+    )
+
+
+def _remote_source(settings: Settings, url: str, clock: Callable[[], float], *, keeps: bool) -> RemoteSource:
+    """Return the source of the bundles of a URL. Raises SettingsError: the key cannot be read."""
+    # Imported here, because only a URL needs HTTP and TLS: `import camguard` does not load them.
+    from camguard.bundle.last_good import LastGood  # noqa: PLC0415
+    from camguard.bundle.remote import RemoteSource  # noqa: PLC0415
+    from camguard.bundle.signature import read_verify_key  # noqa: PLC0415
+
+    policy = settings.policy
+    return RemoteSource(
+        url,
+        settings.catalog.path,
+        key=None if policy.verify_key_file is None else read_verify_key(policy.verify_key_file),
+        last_good=LastGood(policy.last_good) if keeps and policy.last_good is not None else None,
+        tests=policy.run_tests,
+        poll_seconds=policy.poll_seconds,
+        max_age=policy.max_age_seconds > 0,
+        clock=clock,
+    )

@@ -42,6 +42,7 @@ ORDER = (
     "analysis",
     "policytest",
     "settings",
+    "polling",
     "request",
     "authn",
     "telemetry",
@@ -100,7 +101,10 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "least_policy",
         "unused",
     ),
-    "bundle": ("signature", "ustar", "archive", "model", "load", "store"),
+    "bundle": (
+        *("signature", "ustar", "archive", "fetch", "last_good", "model", "load"),
+        *("remote", "store"),
+    ),
     "policytest": ("cases", "invariants", "run", "mutate"),
     "settings": ("values", "model", "source", "load"),
     "telemetry": (

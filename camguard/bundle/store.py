@@ -10,6 +10,8 @@ at each poll.
 The last reference to a bundle frees all of its tables, which takes a while. The store therefore keeps the
 replaced bundle until the next poll, when its requests have ended, and frees it in the polling thread.
 
+A bundle from a URL is one archive with a digest of its own, so one reading is enough.
+
 Rule 1: `bundle` is one attribute. A request reads it once and uses nothing else (T107).
 Rule 2: a new bundle is built completely before it is assigned; a wrong one changes nothing (T106).
 Rule 3: changes are detected by content, not by modification times, and only when two readings agree.
@@ -30,7 +32,8 @@ from camguard.bundle.load import Content
 from camguard.bundle.model import Bundle
 from camguard.errors import CamguardError, Problem
 
-if TYPE_CHECKING:  # at run time only an activation loads lint
+if TYPE_CHECKING:  # at run time only an activation loads lint, and only a URL loads HTTP
+    from camguard.bundle.remote import RemoteSource, SourceFacts
     from camguard.lint import Finding
 
 SETTLE_SECONDS = 0.05  # between two readings that must agree
@@ -48,7 +51,8 @@ class ReloadOutcome(NamedTuple):
     """The outcome of one poll.
 
     time: seconds since the epoch. revision, bundle: those that are active afterwards. new_errors: the
-    findings of severity error that this activation brought (DEC-55).
+    findings of severity error that this activation brought (DEC-55). warnings: what else went wrong, and
+    stopped no activation. source: what the URL of the bundle says; None for a folder.
     """
 
     result: Result
@@ -57,13 +61,19 @@ class ReloadOutcome(NamedTuple):
     problems: tuple[Problem, ...]
     bundle: Bundle | None
     new_errors: tuple[Finding, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    source: SourceFacts | None = None
 
 
 ReloadObserver: TypeAlias = Callable[[ReloadOutcome], None]
 
 
 class Store:
-    """Keeps the active bundle, and polls its source in its own thread."""
+    """Keeps the active bundle, and polls its source in its own thread.
+
+    source: the URL whose `read` the store calls, if it is a URL: it decides when the next poll is due, and
+    how old the active bundle is.
+    """
 
     def __init__(  # noqa: PLR0913 - the source, the observers and the clocks of a store
         self,
@@ -73,6 +83,7 @@ class Store:
         poll_seconds: float = 2.0,
         max_age_seconds: float = 0.0,
         observers: tuple[ReloadObserver, ...] = (),
+        source: RemoteSource | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -84,6 +95,7 @@ class Store:
         self._poll_seconds = poll_seconds
         self._max_age = max_age_seconds
         self._observers = observers
+        self._source = source
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
@@ -93,7 +105,7 @@ class Store:
         self._polled = inf  # monotonic time of the last poll
         self._before_pause: float | None = None  # `fresh_until`, while a poll after a pause is awaited
         self._caught_up = threading.Event()
-        self._digest = ""
+        self._identity = ""
         self._refused: tuple[str, tuple[Problem, ...]] = ("", ())
         self._polling = threading.Lock()
         self._wake = threading.Event()
@@ -105,9 +117,14 @@ class Store:
         """Whether the source has not been confirmed for longer than `max_age_seconds`."""
         return self._monotonic() > self.fresh_until
 
-    def reload(self) -> ReloadOutcome:
-        """Poll the source now, in this thread, and activate a new valid bundle. Raises nothing."""
+    def reload(self, *, forced: bool = False) -> ReloadOutcome:
+        """Poll the source now, in this thread, and activate a new valid bundle. Raises nothing.
+
+        forced: accept a bundle of a URL whatever its serial.
+        """
         with self._polling:
+            if forced and self._source is not None:
+                self._source.force()
             self._polled = self._monotonic()
             try:
                 outcome = self._poll_once()
@@ -115,6 +132,7 @@ class Store:
                 outcome = self._failure(exc.problems)
             except Exception as exc:  # noqa: BLE001 - the active bundle stays after any failure
                 outcome = self._failure((Problem("bundle", "InternalError", f"{type(exc).__name__}: {exc}"),))
+            outcome = self._with_source(outcome)
             if self._before_pause is not None:
                 if outcome.result == "failure":  # the last good bundle stays, as after any failure
                     self.fresh_until = self._before_pause
@@ -127,47 +145,59 @@ class Store:
                     _LOGGER.exception("an observer of reloads failed; polling goes on")
             return outcome
 
+    def _with_source(self, outcome: ReloadOutcome) -> ReloadOutcome:
+        if self._source is None:
+            return outcome
+        self._source.polled(failed=outcome.result == "failure")
+        return outcome._replace(warnings=self._source.warnings, source=self._source.facts)
+
     def _poll_once(self) -> ReloadOutcome:
         self._replaced = None
         content = self._read()
-        if content.digest == self._digest:
+        if content.identity == self._identity:
+            if self._source is not None:
+                self._source.activated(content)  # another archive may have the same content
             return self._confirm("unchanged")
-        if content.digest == self._refused[0]:
+        if content.identity == self._refused[0]:
             return self._failure(self._refused[1])
-        digest = content.digest
-        del content  # one reading in memory at a time
-        content = self._settled(digest)
+        if self._source is None:
+            identity = content.identity
+            del content  # one reading in memory at a time
+            content = self._settled(identity)
         try:
             bundle = self._build(content)
         except CamguardError as exc:
-            self._refused = (content.digest, exc.problems)
+            self._refused = (content.identity, exc.problems)
             raise
         self._sleep(max(0.0, self._activated + BETWEEN_SECONDS - self._monotonic()))
         self._activated = self._monotonic()
-        self._digest = content.digest
+        self._identity = content.identity
         before = self.bundle
         self._replaced, self.bundle = before, bundle
+        if self._source is not None:
+            self._source.activated(content)
         outcome = self._confirm("success")
         if bundle.findings is None:
             return outcome
         return outcome._replace(new_errors=bundle.findings.new_errors(before.findings if before else None))
 
-    def _settled(self, digest: str) -> Content:
+    def _settled(self, identity: str) -> Content:
         """Return the content once two readings agree, because a folder may be half written.
 
-        digest: of the previous reading.
+        identity: of the previous reading.
         """
         for _ in range(_READINGS):
             self._sleep(SETTLE_SECONDS)
             content = self._read()
-            if content.digest == digest:
+            if content.identity == identity:
                 return content
-            digest = content.digest
+            identity = content.identity
             del content
         raise CamguardError(Problem("bundle", "BundleError", "keeps changing while it is read"))
 
     def _confirm(self, result: Result) -> ReloadOutcome:
-        self.fresh_until = self._monotonic() + self._max_age if self._max_age else inf
+        age = 0.0 if self._source is None else self._source.age()
+        self.fresh_until = self._monotonic() + self._max_age - age if self._max_age else inf
         self._refused = ("", ())
         return self._outcome(result, ())
 
@@ -216,7 +246,7 @@ class Store:
 
     def _poll(self) -> None:
         while not self._stopping:
-            self._wake.wait(self._poll_seconds)
+            self._wake.wait(self._poll_seconds if self._source is None else self._source.wait_seconds())
             self._wake.clear()
             if not self._stopping:
                 self.reload()

@@ -18,7 +18,7 @@ from camguard.bundle.load import Content, build_bundle, read_content
 from camguard.errors import Problem, SettingsError
 from camguard.ipset import NO_MAP, AddressMap
 from camguard.settings import AttributesSettings, EnforcementSettings, Settings, load_settings
-from camguard.settings.load import require_supported
+from camguard.settings.values import is_url
 
 PLACES = (Path("camguard.toml"), Path("config/camguard.toml"))
 
@@ -110,10 +110,8 @@ def find_inputs(args: argparse.Namespace, *, bundle: bool = True) -> Inputs:
     if config is None and (args.bundle or not bundle):
         return Inputs(args.bundle or Path(), args.catalog or catalog_of(None), EnforcementSettings())
     settings = load_settings(require_config(config))
-    if bundle and not args.bundle:
-        require_supported(settings, "policy.source")
     return Inputs(
-        args.bundle or Path(settings.policy.source),
+        args.bundle or (source_folder(settings) if bundle else Path()),
         args.catalog or catalog_of(settings),
         settings.enforcement,
         settings.policy.strict,
@@ -122,6 +120,14 @@ def find_inputs(args: argparse.Namespace, *, bundle: bool = True) -> Inputs:
         settings.hosts.aliases,
         settings.policy.verify_key_file,
     )
+
+
+def source_folder(settings: Settings) -> Path:
+    """Return the folder of the bundle that the settings name. Raises SettingsError: it is a URL."""
+    if is_url(settings.policy.source):
+        problem = "is a URL; name the folder that its bundles are built from"
+        raise SettingsError(Problem("policy.source", "SettingsError", problem))
+    return Path(settings.policy.source)
 
 
 def read_bundle(inputs: Inputs) -> Bundle:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from camguard.bundle.load import ACCEPTANCES, POLICIES, PRINCIPALS, RESOURCE_TAGS
 from camguard.catalog import load_catalog
-from camguard.cli.inputs import add_catalog, add_config, catalog_of, find_settings
+from camguard.cli.inputs import add_catalog, add_config, catalog_of, find_settings, source_folder
 from camguard.cli.output import Document, add_format, note, paint, show, wrapped
 from camguard.cli.sarif import sarif
 from camguard.engine.action_index import ActionIndex
@@ -41,7 +41,6 @@ from camguard.policy.document import parse_document
 from camguard.policy.model import Policy as PolicyDocument
 from camguard.policy.resources import Owner
 from camguard.settings import EnforcementSettings
-from camguard.settings.load import require_supported
 from camguard.strict_json import read_json
 
 ONE_SCREEN = 40  # lines that findings and idle policies may fill in text before they are folded
@@ -102,9 +101,7 @@ def _codes(text: str) -> list[str]:
 def run(args: argparse.Namespace) -> Exit:
     """Print the findings of every policy that are severe enough."""
     settings = find_settings(args.config)
-    if settings and not args.paths:
-        require_supported(settings, "policy.source")
-    paths = args.paths or ([Path(settings.policy.source)] if settings else [])
+    paths = args.paths or ([source_folder(settings)] if settings else [])
     enforcement = settings.enforcement if settings else EnforcementSettings()
     supplies = Supplies(settings.client_ip.egress, settings.attributes.keys) if settings else Supplies()
     aliases = settings.hosts.aliases if settings else {}

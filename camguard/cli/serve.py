@@ -20,7 +20,7 @@ from camguard.exit_codes import Exit
 from camguard.files import display_path
 from camguard.ipset import parse_address
 from camguard.settings import Address, Settings
-from camguard.settings.load import parse_settings, require_supported
+from camguard.settings.load import parse_settings
 from camguard.settings.source import SettingsSource, read_source
 from camguard.telemetry.process_log import process_log
 from camguard.wiring import assemble
@@ -122,7 +122,6 @@ def check(source: SettingsSource, form: str, bind_all: Callable[[Settings], Clos
     notes: tuple[str, ...] = ()
     try:
         settings = parse_settings(source)
-        require_supported(settings)
         store = assemble(settings).store
     except SettingsError as error:
         if form == "text":

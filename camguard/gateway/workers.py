@@ -27,6 +27,7 @@ from typing import Any
 import uvloop
 
 from camguard.bundle import Bundle, ReloadOutcome
+from camguard.bundle.store import STOP_SECONDS
 from camguard.errors import Problem, SettingsError
 from camguard.gateway.admin import Sources
 from camguard.gateway.run import LAST_SECONDS, ServerStatus, Sockets, admin_listener, handle_signals
@@ -171,8 +172,10 @@ def supervise(
         os.environ.setdefault(FOLDER, folder)
         for file in Path(os.environ[FOLDER]).glob("*.db"):
             file.unlink()  # of an earlier run, whose numbers would be added to those of this run
-        store, keys = open_store(settings, source)
+        store, keys, tickers = open_store(settings, source)
         store.start()
+        for ticker in tickers:
+            ticker.start()
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 supervisor = Supervisor(packed.fileno(), settings, sockets)
@@ -187,6 +190,8 @@ def supervise(
                 )
                 runner.run(_supervise(status, supervisor, sockets, started))
         finally:
+            for ticker in tickers:
+                ticker.stop(STOP_SECONDS)
             store.stop()
 
 

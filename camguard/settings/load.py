@@ -38,16 +38,6 @@ KNOWN: Mapping[str, tuple[str, ...]] = MappingProxyType(
     | {"upstream": ("default",)}
 )
 
-# Settings that the file may contain for a later version: which values this version does not support, and why.
-UNSUPPORTED: Mapping[str, tuple[Callable[[Settings], bool], str]] = MappingProxyType(
-    {
-        "policy.source": (
-            lambda settings: "://" in settings.policy.source,
-            "is a URL; this version reads bundles from a folder: name the folder of an unpacked archive",
-        ),
-    }
-)
-
 Raw = dict[str, dict[str, tuple[object, str]]]  # section -> key -> value and where it was written
 
 
@@ -88,20 +78,6 @@ def parse_with_origins(source: SettingsSource) -> tuple[Settings, Mapping[tuple[
         raise SettingsError(*problems)
     places = {(section, key): where for section, keys in raw.items() for key, (_, where) in keys.items()}
     return settings, MappingProxyType(places)
-
-
-def require_supported(settings: Settings, *names: str) -> None:
-    """Raise SettingsError if one of these settings has a value that this version does not support.
-
-    names: keys of UNSUPPORTED; only the ones that the caller uses, all of them without names.
-    """
-    problems = [
-        _problem(name, why)
-        for name, (unsupported, why) in UNSUPPORTED.items()
-        if (not names or name in names) and unsupported(settings)
-    ]
-    if problems:
-        raise SettingsError(*problems)
 
 
 def _problem(where: str, message: str) -> Problem:
@@ -270,6 +246,7 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
             '"header" accepts identity from trusted proxies only, and client_ip.trusted_proxies is empty',
         )
     yield from _attributes(settings, proxied=bool(proxied))
+    yield from _sources(settings)
     if 0 < settings.policy.max_age_seconds < settings.policy.poll_seconds:
         yield "policy/max_age_seconds", "is below poll_seconds: every call would be refused between two polls"
     for small, large in (
@@ -293,6 +270,18 @@ def _listeners(settings: Settings) -> Iterator[tuple[str, str]]:
             yield f"gateway/{name}", f"{address} is already taken by gateway.{taken[address]}"
         elif address:
             taken[address] = name
+
+
+def _sources(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield what contradicts the sources of bundles (T109)."""
+    policy, candidate = settings.policy, settings.enforcement.candidate
+    places = {"policy/source": policy.source, "enforcement/candidate": candidate or ""}
+    if policy.verify_key_file is not None and not any(map(values.is_url, places.values())):
+        yield "policy/verify_key_file", "verifies bundles of a URL, and policy.source is a folder"
+    for pointer, source in places.items():
+        if policy.verify_key_file is None and values.is_exposed(source):
+            message = "is a URL without TLS, so everybody on the way could replace policies; use https, or"
+            yield pointer, f"{message} sign the bundles and set policy.verify_key_file"
 
 
 def _attributes(settings: Settings, *, proxied: bool) -> Iterator[tuple[str, str]]:

@@ -61,14 +61,18 @@ class PolicySettings:
     """Where the bundle comes from, how old it may become, and what keeps it from being activated.
 
     max_age_seconds: 0 means no limit. strict: findings of severity error that lint.toml does not accept
-    refuse a bundle (DEC-55). verify_key_file: a key that verifies the signature of archives of bundles.
+    refuse a bundle (DEC-55). last_good: the folder in which bundles of a URL are kept. verify_key_file:
+    verifies the signature that each bundle of a URL must have then. run_tests: whether the tests of a bundle
+    must pass before it is activated.
     """
 
     source: str = setting("bundle", values.source)  # absolute folder, or URL
     poll_seconds: float = setting(2.0, values.seconds(0.1, _DAY))
     max_age_seconds: float = setting(0.0, values.seconds(0, 3650 * _DAY))
     strict: bool = setting(raw=False, read=values.flag)
+    last_good: Path | None = setting("", values.path_or_none)
     verify_key_file: Path | None = setting("", values.path_or_none)
+    run_tests: bool = setting(raw=False, read=values.flag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,7 @@ class EnforcementSettings:
     disclose: Disclosure = setting("none", values.choice(Disclosure))
     allow_merged_trailers: bool = setting(raw=False, read=values.flag)
     request_id_header: bool = setting(raw=True, read=values.flag)
-    candidate: Path | None = setting("", values.path_or_none)
+    candidate: str | None = setting("", values.source_or_none)  # absolute folder, or URL
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from camguard.grammar import SERVICE, SERVICE_RULE
 from camguard.header_names import has_meaning, is_reserved
 from camguard.ipset import AddressMap, IpSet, parse_address, parse_range
 from camguard.policy.keys import attribute_fault
+from camguard.printable import without_credentials
 from camguard.strict_json import Fault
 
 T = TypeVar("T")
@@ -34,9 +35,7 @@ _SEGMENT = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+"  # `.` and `..` are resolved by
 _HEALTH_PATH = re.compile(rf"(?:/{_SEGMENT})+")
 _HEALTH_PATH_LENGTH = 256
 _PATTERN = re.compile(r"\*|[A-Za-z0-9_*-]+:[A-Za-z0-9_*]+")
-# Up to the last `@` of the whole text: a password that is not escaped may contain `/`, `?` and `#`.
-_URL_USER = re.compile(r"(://).*@", re.DOTALL)
-_URL_QUERY = re.compile(r"(://[^?]*)\?.+", re.DOTALL)
+_LOOPBACK = IpSet.of(("127.0.0.0/8", "::1"))
 _SHOWN = 64
 
 
@@ -56,17 +55,6 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def without_credentials(value: str) -> str:
-    """Return a text in which the user, password and query of a URL are blanked. Other text stays as it is.
-
-    The query of a signed URL is a credential.
-
-    >>> without_credentials("https://me:secret@policies.example/b.tar.gz?sign=1"), without_credentials("a?b")
-    ('https://...@policies.example/b.tar.gz?...', 'a?b')
-    """
-    return _URL_QUERY.sub(r"\1?...", _URL_USER.sub(r"\1...@", value))
 
 
 def shown(value: object) -> str:
@@ -189,6 +177,27 @@ def source(value: object, base: Path) -> str:
     if url is None or url.username is not None or url.fragment:
         raise wrong(value, "a folder or an http(s) URL without user and fragment")
     return str(value)
+
+
+def source_or_none(value: object, base: Path) -> str | None:
+    """Read what `source` reads, or None if the text is empty."""
+    return None if value == "" else source(value, base)
+
+
+def is_url(source: str) -> bool:
+    """Return whether a source of bundles is a URL and no folder."""
+    return "://" in source
+
+
+def is_exposed(source: str) -> bool:
+    """Return whether a source is a URL without TLS on another machine, which others can change on the way."""
+    url = urlsplit(source) if is_url(source) else None
+    if url is None or url.scheme == "https" or url.hostname == "localhost":
+        return False
+    try:
+        return parse_address(url.hostname or "") not in _LOOPBACK
+    except AddressError:
+        return True
 
 
 def _split(url: str) -> SplitResult | None:

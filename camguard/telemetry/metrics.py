@@ -19,7 +19,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain, product
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -56,6 +56,9 @@ from camguard.telemetry.multiprocess import multiprocess_enabled, process_export
 from camguard.telemetry.process_log import lost_lines
 from camguard.telemetry.record import Record
 
+if TYPE_CHECKING:
+    from camguard.bundle.remote import SourceFacts
+
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4  # of `render`; every version of Prometheus reads it
 OWN_COUNTERS = 1000  # actions with a counter of their own
 REVISION_DIGITS = 12
@@ -78,6 +81,7 @@ class _Policy(NamedTuple):
     activated: float = 0.0  # Unix time
     old: tuple[str, ...] = ()  # replaced revisions, the last one last
     lookups: tuple[int, int] = (0, 0)  # hits and misses of replaced bundles
+    source: SourceFacts | None = None  # of the last poll; None for a folder
 
 
 class _Catalog(NamedTuple):
@@ -210,7 +214,7 @@ class Metrics:
         """Count one poll of the policy source. Only one thread at a time may call it."""
         was = self._policy
         reloads = {**was.reloads, outcome.result: was.reloads[outcome.result] + 1}
-        now = was._replace(reloads=reloads, successful=outcome.result != "failure")
+        now = was._replace(reloads=reloads, successful=outcome.result != "failure", source=outcome.source)
         if now.successful:
             now = now._replace(confirmed=outcome.time)
         if outcome.bundle is not None and outcome.bundle is not was.bundle:
@@ -361,9 +365,28 @@ class Metrics:
                 ("miss",): policy.lookups[1] + misses,
             },
             "camguard_table_cache_entries": {(): entries},
+            **_of_source(policy.source),
             "camguard_stderr_lost_lines_total": {(): lost_lines()},
             "camguard_build_info": {self._build: 1},
         }
+
+
+def _of_source(source: SourceFacts | None) -> Snapshot:
+    if source is None:
+        return {}
+    until = source.valid_until
+    return {
+        "camguard_policy_serial": {(): source.serial},
+        "camguard_policy_offered_serial": {(): source.offered_serial},
+        "camguard_policy_offered_differs": {(): int(source.differs)},
+        "camguard_policy_pinned": {(): int(source.pinned)},
+        "camguard_policy_from_disk": {(): int(source.from_disk)},
+        "camguard_policy_valid_until_timestamp_seconds": {} if until is None else {(): until},
+        "camguard_policy_fetches_total": {(result,): count for result, count in source.fetches.items()},
+        "camguard_policy_last_good_writes_total": {
+            (result,): count for result, count in source.writes.items()
+        },
+    }
 
 
 def _decision(reason: str) -> str:
