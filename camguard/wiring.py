@@ -28,6 +28,7 @@ from camguard.bundle.load import Content, build_bundle, read_content
 from camguard.bundle.model import Bundle
 from camguard.bundle.store import ReloadObserver, Store
 from camguard.enforcement.guard import Guard
+from camguard.errors import BundleError, Problem
 from camguard.polling import Ticker
 from camguard.reload_log import KeysLog, ReloadLog, SettingsWatch, log_watched
 from camguard.settings import Settings
@@ -307,11 +308,11 @@ def _open_store(  # noqa: PLR0913 - the source, the clock and the observers of a
 
 
 def build_content(settings: Settings, content: Content, clock: Callable[[], float]) -> Bundle:
-    """Return the bundle that a content describes, built with these settings.
+    """Return the bundle that a content describes, built with these settings, its tests included.
 
     Raises BundleError or CatalogError.
     """
-    return build_bundle(
+    bundle = build_bundle(
         content,
         ip_support=settings.enforcement.ip_support,
         unknown_action=settings.enforcement.unknown_action,
@@ -322,6 +323,26 @@ def build_content(settings: Settings, content: Content, clock: Callable[[], floa
         today=datetime.fromtimestamp(clock(), UTC).date(),
         aliases=settings.hosts.aliases,
     )
+    if settings.policy.run_tests:
+        _require_passing_tests(content, bundle)
+    return bundle
+
+
+def _require_passing_tests(content: Content, bundle: Bundle) -> None:
+    """Raise BundleError unless all tests and invariants of a bundle pass, and there is one."""
+    # Imported here, because few settings ask for it: `import camguard` does not load it.
+    from camguard.policytest import failures_of, parse_tests  # noqa: PLC0415
+
+    tests = parse_tests(content.tests, bundle)
+    failed = []
+    for line in failures_of(tests, bundle):
+        where, _, message = line.partition(": ")
+        failed.append(Problem(where, "TestFailed", message))
+    if failed:
+        raise BundleError(*failed)
+    if not tests.invariants and not any(suite.cases for suite in tests.suites):
+        message = "holds no policy test, and policy.run_tests requires that tests pass"
+        raise BundleError(Problem("tests", "TestFailed", message))
 
 
 def _remote_source(settings: Settings, url: str, clock: Callable[[], float], *, keeps: bool) -> RemoteSource:

@@ -289,6 +289,7 @@ TESTED_IN = {
         "lint/test_check_condition_keys.py",
         "keys here, contradictions in a file of their own",
     ),
+    "bundle/last_good": ("bundle/test_remote.py", "the folder is tested with the source that keeps it"),
     "bundle/ustar": ("bundle/test_archive.py", "the container is tested with the archives in it"),
     "authorizer/answers": (
         "authorizer/test_application.py",

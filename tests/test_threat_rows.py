@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +14,10 @@ from camguard import Bundle, Call, CamguardError, parse_address, parse_policy
 from camguard.authn.authenticator import authenticator
 from camguard.bundle.load import build_bundle, read_content
 from camguard.engine.decision import Reason
-from camguard.settings import IdentitySettings, PolicySettings, Settings
+from camguard.errors import SettingsError
+from camguard.settings import IdentitySettings, Settings, load_settings
 from camguard.telemetry.decision_log import DecisionLog
 from camguard.telemetry.metrics import Metrics
-from camguard.wiring import assemble
 from tests.asgi import body_of, receive_of
 from tests.authn.signing import SECRET, SECRET_ID, authorization, keys, tc3
 from tests.company import allow
@@ -242,17 +243,29 @@ def test_t106_a_folder_with_one_bad_policy_is_no_bundle(tmp_path: Any, repositor
         )
 
 
-def test_t109_a_bundle_does_not_come_over_the_network(tmp_path: Any) -> None:
-    """A folder is read; what fetches it, and how that is trusted, is somebody else's."""
-    keys = tmp_path / "keys.json"
-    keys.write_text("{}")
-    keys.chmod(0o600)
-    settings = Settings(
-        policy=PolicySettings(source="http://bundles.example/b.tar.gz"),
-        identity=IdentitySettings(keys_file=keys),
-    )
-    with pytest.raises(CamguardError, match="reads bundles from a folder"):
-        assemble(settings)
+# policy.source, whether a key verifies its bundles, what is wrong with it
+SOURCES = [
+    pytest.param("http://bundles.example/b.tar.gz", False, "without TLS", id="T109 plain HTTP"),
+    pytest.param("http://192.0.2.1/b.tar.gz", False, "without TLS", id="T109 plain HTTP to an address"),
+    pytest.param("http://bundles.example/b.tar.gz", True, None, id="plain HTTP with signatures"),
+    pytest.param("https://bundles.example/b.tar.gz", False, None, id="TLS"),
+    pytest.param("http://127.0.0.1:8000/b.tar.gz", False, None, id="plain HTTP on this machine"),
+    pytest.param("http://[::1]:8000/b.tar.gz", False, None, id="plain HTTP on this machine, IPv6"),
+    pytest.param("bundle", True, "policy.source is a folder", id="a key for a folder"),
+]
+
+
+@pytest.mark.parametrize(("url", "signed", "problem"), SOURCES)
+def test_t109_a_bundle_comes_over_the_network_only_if_nobody_on_the_way_can_change_it(
+    url: str, signed: bool, problem: str | None, tmp_path: Path
+) -> None:
+    key = 'verify_key_file = "bundle.key"' if signed else ""
+    (tmp_path / "camguard.toml").write_text(f'[policy]\nsource = "{url}"\n{key}\n')
+    if problem is None:
+        assert load_settings(tmp_path / "camguard.toml", {}).policy.source == url
+    else:
+        with pytest.raises(SettingsError, match=problem):
+            load_settings(tmp_path / "camguard.toml", {})
 
 
 def test_t113_nothing_secret_is_logged_counted_or_answered(tmp_path: Any) -> None:

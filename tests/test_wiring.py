@@ -74,7 +74,10 @@ def test_a_candidate_is_held_beside(folder: Path) -> None:
     "overrides",
     [
         pytest.param({"identity__keys_file": "missing.json"}, id="no keys where signatures are verified"),
-        pytest.param({"policy__source": "https://policies.example/bundle.tar.gz"}, id="a URL"),
+        pytest.param(
+            {"policy__source": "https://127.0.0.1:1/b.tar.gz", "policy__verify_key_file": "missing.key"},
+            id="no key to verify a bundle with",
+        ),
     ],
 )
 def test_settings_that_cannot_be_used_raise(folder: Path, overrides: dict[str, str]) -> None:
@@ -236,3 +239,40 @@ def test_policies_that_can_grant_nothing_are_logged_once(
         store.reload()
     (event,) = [each.getMessage() for each in caplog.records if "can grant nothing" in each.getMessage()]
     assert event.endswith('policy=idle why="no page: cvm"')
+
+
+# a test of the bundle, the problem that keeps the bundle from being activated
+TESTS = [
+    pytest.param(None, None, id="tests that pass"),
+    pytest.param(
+        'now = 2026-11-22T09:00:00Z\n[[test]]\nname = "x"\nprincipals = ["alice"]\nactions = ["aiart:TextToImage"]\n'
+        'ips = ["198.51.100.1"]\ndefault = "allow"\n',
+        "expected allow, got deny (no_allow)",
+        id="a call that is decided otherwise",
+    ),
+    pytest.param("[[test]\n", "is not TOML", id="a file that is no test"),
+]
+
+
+@pytest.mark.parametrize(("text", "problem"), TESTS)
+def test_a_bundle_is_activated_only_if_its_tests_pass(
+    folder: Path, text: str | None, problem: str | None
+) -> None:
+    if text is not None:
+        (folder / "bundle/tests/art.toml").write_text(text)
+    assert assemble(settings(folder)).store.bundle is not None
+    store = assemble(settings(folder, policy__run_tests="true")).store
+    if problem is None:
+        assert store.bundle is not None
+        (folder / "bundle/tests/art.toml").write_text("[[test]\n")
+        assert store.reload().result == "failure", "a change of the tests alone is noticed"
+        assert store.bundle is not None
+    else:
+        assert store.bundle is None
+        assert problem in " ".join(map(str, store.reload().problems))
+
+
+def test_a_bundle_without_tests_is_not_activated_where_tests_must_pass(folder: Path) -> None:
+    shutil.rmtree(folder / "bundle/tests")
+    store = assemble(settings(folder, policy__run_tests="true")).store
+    assert [each.code for each in store.reload().problems] == ["TestFailed"]

@@ -17,6 +17,7 @@ from camguard.policytest.run import (
     decide_suite,
     failures_of,
     never_decided,
+    parse_tests,
     prove_stated,
     read_tests,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "failures_of",
     "find_principal",
     "never_decided",
+    "parse_tests",
     "prove_stated",
     "read_tests",
 ]

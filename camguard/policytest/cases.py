@@ -165,13 +165,19 @@ class SuiteFile(NamedTuple):
 
 
 def read_top(path: Path, bundle: Bundle) -> SuiteFile:
+    """Return one file, as `parse_top` does. Raises OSError too."""
+    return parse_top(read_file(path, DOCUMENT_BYTES), display_path(path), bundle)
+
+
+def parse_top(content: bytes, source: str, bundle: Bundle) -> SuiteFile:
     """Return one file, whose patterns and names the catalog and principals of `bundle` will resolve.
 
-    Raises BundleError if it is not TOML, or cannot be read; the reader has all other problems.
+    source: its name in problems.
+    Raises BundleError if it is not TOML; the reader has all other problems.
     """
-    reader = Reader(display_path(path), bundle)
+    reader = Reader(source, bundle)
     try:
-        raw = tomllib.loads(read_file(path, DOCUMENT_BYTES).decode())
+        raw = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BundleError(Problem(reader.source, CODE, f"is not TOML: {error}")) from None
     top = reader.members(raw, "top level", optional=_FILE)

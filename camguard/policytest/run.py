@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from camguard.engine.decision import Decision
 from camguard.engine.explain import format_moment
 from camguard.errors import BundleError
 from camguard.ipset import format_address
-from camguard.policytest.cases import Case, Suite, read_suites, read_top
+from camguard.policytest.cases import Case, Suite, SuiteFile, parse_top, read_suites, read_top
 from camguard.policytest.invariants import Stated, read_invariants
 
 
@@ -59,10 +59,18 @@ def read_tests(paths: Iterable[Path], bundle: Bundle) -> PolicyTests:
     Their patterns and names are those of the catalog and the principals of `bundle`.
     Raises BundleError that lists every problem of the first wrong file, each with the number of the table.
     """
+    return _tests_of(read_top(path, bundle) for path in find_files(paths))
+
+
+def parse_tests(files: Mapping[str, bytes], bundle: Bundle) -> Tests:
+    """Return the tests and invariants of files by path, as `read_tests` does."""
+    return _tests_of(parse_top(content, path, bundle) for path, content in files.items())
+
+
+def _tests_of(files: Iterable[SuiteFile]) -> Tests:
     suites: list[Suite] = []
     invariants: list[Stated] = []
-    for path in find_files(paths):
-        file = read_top(path, bundle)
+    for file in files:
         suites += read_suites(file)
         invariants += read_invariants(file)
         if file.reader.problems:

@@ -104,31 +104,14 @@ def test_a_bundle_without_settings_is_judged_by_the_shipped_catalog(
     assert main([*ALICE, "--bundle", str(folder / "bundle")]) == 0
 
 
-@pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize(
-    ("name", "value", "problem"),
-    [
-        pytest.param("POLICY__SOURCE", "https://a.example/b.tar.gz", "policy.source: is a URL", id="a URL"),
-    ],
-)
-def test_the_check_of_a_gateway_refuses_what_this_version_does_not_support(
-    name: str,
-    value: str,
-    problem: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setenv(f"CAMGUARD_{name}", value)
-    assert main(["serve", "--check"]) == 3
-    assert problem in capsys.readouterr().err
-
-
-def test_a_bundle_behind_a_url_has_to_be_unpacked_first(
+def test_a_verb_judges_by_a_folder_where_the_source_is_a_url(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CAMGUARD_POLICY__SOURCE", "https://policies.example/bundle.tar.gz")
     assert main(ALICE) == 3
-    assert "name the folder of an unpacked archive" in capsys.readouterr().err
+    assert (
+        "policy.source: is a URL; name the folder that its bundles are built from" in capsys.readouterr().err
+    )
     assert main([*ALICE, "--bundle", str(folder / "bundle")]) == 0
 
 
