@@ -245,7 +245,8 @@ def test_policies_that_can_grant_nothing_are_logged_once(
 TESTS = [
     pytest.param(None, None, id="tests that pass"),
     pytest.param(
-        'now = 2026-11-22T09:00:00Z\n[[test]]\nname = "x"\nprincipals = ["alice"]\nactions = ["aiart:TextToImage"]\n'
+        "now = 2026-11-22T09:00:00Z\n"
+        '[[test]]\nname = "x"\nprincipals = ["alice"]\nactions = ["aiart:TextToImage"]\n'
         'ips = ["198.51.100.1"]\ndefault = "allow"\n',
         "expected allow, got deny (no_allow)",
         id="a call that is decided otherwise",

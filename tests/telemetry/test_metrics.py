@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 from camguard.authn.authenticator import SIGNATURE_LABELS
+from camguard.bundle.remote import SourceFacts
 from camguard.catalog.model import Access
 from camguard.engine.call import Call
 from camguard.engine.decision import DENIALS, Decision, Reason
@@ -35,6 +36,16 @@ from tests.telemetry.samples import (
 
 CATALOG = catalog_of(aiart=3, cvm=2)
 ACT = CATALOG.actions["aiart:Act0"]
+FROM_URL = SourceFacts(
+    serial=3,
+    offered_serial=4,
+    differs=True,
+    pinned=True,
+    valid_until=1e9,
+    from_disk=True,
+    fetches={"fetched": 1, "not_modified": 2, "failure": 3},
+    writes={"success": 4, "failure": 5},
+)
 
 # Name, type, labels, written out a second time: a contract is not what the code happens to say.
 CONTRACT = [
@@ -95,7 +106,7 @@ def busy() -> bytes:
     for candidate in (Reason.ALLOWED, Reason.NO_ALLOW, Reason.INTERNAL_ERROR):
         metrics.observe(record_of(ACT, listener="gateway", candidate=Decision(candidate)))
     metrics.policy(outcome_of("success", bundle_of(CATALOG, "ab" * 32)))
-    metrics.policy(outcome_of("failure"))
+    metrics.policy(outcome_of("failure")._replace(source=FROM_URL))
     metrics.answers.upstream("aiart", 200, 0.1)
     metrics.answers.upstream_error("aiart", "timeout")
     metrics.follow_in_flight("gateway", lambda: 3)
