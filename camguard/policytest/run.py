@@ -62,12 +62,12 @@ def read_tests(paths: Iterable[Path], bundle: Bundle) -> PolicyTests:
     return _tests_of(read_top(path, bundle) for path in find_files(paths))
 
 
-def parse_tests(files: Mapping[str, bytes], bundle: Bundle) -> Tests:
+def parse_tests(files: Mapping[str, bytes], bundle: Bundle) -> PolicyTests:
     """Return the tests and invariants of files by path, as `read_tests` does."""
     return _tests_of(parse_top(content, path, bundle) for path, content in files.items())
 
 
-def _tests_of(files: Iterable[SuiteFile]) -> Tests:
+def _tests_of(files: Iterable[SuiteFile]) -> PolicyTests:
     suites: list[Suite] = []
     invariants: list[Stated] = []
     for file in files:
