@@ -17,8 +17,11 @@ from _workload import NOW, Size, make_calls, make_workload
 from decide import stream
 
 from camguard.analysis import access_reader
+from camguard.analysis.invariants import EVERY_ADDRESS, Invariant, Space, prove
 from camguard.analysis.questions import callable_actions, entries
+from camguard.ipset import IpSet
 
+OUTSIDE = EVERY_ADDRESS - IpSet.of(["10.0.0.0/8", "192.0.2.0/24", "2001:db8::/32"])
 BASE = Size(principals=1000, statements=20, ranges=10)
 
 
@@ -34,6 +37,16 @@ def matrix(size: Size) -> tuple[float, int, int]:
     seconds = time.process_time() - begin
     gc.unfreeze()
     return seconds, len(bundle.people.layers) * len(actions), found
+
+
+def invariant(size: Size) -> float:
+    """Return the processor's seconds of one invariant over all principals and actions of a new bundle."""
+    bundle = make_workload(size).bundle()
+    everything = Space(tuple(bundle.people.layers), tuple(callable_actions(bundle.catalog)), OUTSIDE)
+    gc.collect()
+    begin = time.process_time()
+    prove(bundle, Invariant(everything))
+    return time.process_time() - begin
 
 
 def decision(size: Size) -> float:
@@ -71,6 +84,9 @@ def main() -> None:
     if not given.quick:
         growth = taken["10,000 principals, shared"] / taken["1,000 principals, shared"]
         report.ratios.append(("principals 1,000 → 10,000, shared", growth, "<= 12"))
+    for name, size, goal in (("shared", shared, "<= 2"), ("all differ", BASE, "")):
+        what = f"s: an invariant over 1,000 principals at all times, {name}"
+        report.ratios.append((what, invariant(size), goal))
     cell = taken["1,000 principals, shared"] / (1001 * 281)
     report.ratios.append(("a cell to a plain decision, shared", cell / decision(shared), ""))
     show(report, as_json=given.json)

@@ -34,10 +34,11 @@ PROGRAMS = (
     "reload",
     "memory",
     "access",
+    "questions",
 )
 PACKAGES = (
     "starlette", "cachetools", "prometheus-client", "uvicorn", "uvloop", "httptools",
-    "cedarpy", "casbin", "common-expression-language", "opa-eval",
+    "cedarpy", "casbin", "common-expression-language", "opa-eval", "regopy", "parliament", "policy-sentry",
 )  # fmt: skip
 COLOURS = ("#c0392b", "#2c3e50", "#7f8c8d", "#2980b9", "#8e44ad", "#27ae60", "#d35400")
 

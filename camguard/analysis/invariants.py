@@ -142,8 +142,8 @@ def _faults(bundle: Bundle, invariant: Invariant) -> Iterator[_Found]:
     for alike in _alike(bundle, space.principals):
         for action in space.actions:
             named = (action, *((other[1],) if other and other[1] else ()))
-            single = space.resource is not None or any(
-                _names_caller(bundle, alike[0], each) for each in named
+            single = len(alike) > 1 and (
+                space.resource is not None or any(_names_caller(bundle, alike[0], each) for each in named)
             )
             for principals in ([each] for each in alike) if single else (alike,):
                 windows = read(principals[0], action).windows
@@ -194,26 +194,32 @@ def _judge_windows(invariant: Invariant) -> Judge:
         wanted = [(space.addresses & exactly, "allow"), (space.addresses - exactly, "deny")]
 
     def judge(windows: tuple[Window, ...], _others: tuple[Window, ...]) -> tuple[Fault, ...]:
+        parts = tuple(_during(windows, space.times))
+        # Windows in which the same conditions on time hold share their ranges.
+        shared = {id(ranges): ranges for _, _, ranges in parts}
+        wrong = {key: [*_wrong(through(ranges, space.egress), wanted)] for key, ranges in shared.items()}
         return tuple(
             Fault(expected, begin, end, places, answer)
-            for begin, end, ranges in _during(windows, space.times)
-            for addresses, expected in wanted
-            for answer, places in _by_answer(through(ranges, space.egress), addresses, expected)
+            for begin, end, ranges in parts
+            for expected, answer, places in wrong[id(ranges)]
         )
 
     return _remembering(judge)
 
 
-def _by_answer(ranges: Sequence[Range], addresses: IpSet, expected: str) -> Iterator[tuple[Answer, IpSet]]:
-    """Yield the answers that are not the expected one, each with those of some addresses that have it."""
-    found: dict[Answer, list[tuple[int, int]]] = {}
-    for each in ranges:
-        if each.answer.word != expected:
-            found.setdefault(each.answer, []).append((each.first, each.last))
-    for answer, pairs in found.items():
-        places = IpSet.of_ranges(pairs) & addresses
-        if places.starts:
-            yield answer, places
+def _wrong(
+    ranges: Sequence[Range], wanted: Iterable[tuple[IpSet, Expected]]
+) -> Iterator[tuple[Expected, Answer, IpSet]]:
+    """Yield the answers that are not the expected ones, each with those of some addresses that have it."""
+    for addresses, expected in wanted:
+        found: dict[Answer, list[tuple[int, int]]] = {}
+        for each in ranges:
+            if each.answer.word != expected:
+                found.setdefault(each.answer, []).append((each.first, each.last))
+        for answer, pairs in found.items():
+            places = IpSet.of_ranges(pairs) & addresses
+            if places.starts:
+                yield expected, answer, places
 
 
 def _judge_pairs(space: Space) -> Judge:
