@@ -14,7 +14,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from camguard.enforcement.guard import Guard
 from camguard.enforcement.health_path import HealthPath
-from camguard.enforcement.outcome import UPSTREAM_ERROR_KEY, UPSTREAM_KEY, Answers
+from camguard.enforcement.outcome import UPSTREAM_ERROR_KEY, UPSTREAM_KEY
 from camguard.enforcement.server_setup import NO_ASYNCIO, SetupAdvice, under_asyncio
 from camguard.errors import Problem, SettingsError
 from camguard.header_names import OWN_PREFIX, REQUEST_ID
@@ -148,36 +148,46 @@ class CamguardMiddleware:
                     await send_refusal(refused, send)
                 finally:  # a client that has left, or a server that ends, must not lose the record
                     guard.conclude(record, None, None, refused.status)
-            elif guard.conclusions:
-                await self._conclude(record, onward, replayed, send)
             else:
-                await self.app(onward, replayed, _naming(record, send, guard.answers))
+                await self._answered(record, onward, replayed, send)
         finally:
             guard.release(outcome)
 
-    async def _conclude(self, record: Record, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the application, and hand status and failure of its answer to the conclusions (T130)."""
+    async def _answered(self, record: Record, scope: Scope, receive: Receive, send: Send) -> None:
+        """Call the application. Its answer gets camguard's own header, and no other of that name (T138).
+
+        Status and failure of the answer go to the conclusions (T130).
+        """
         status: int | None = None
         whole = False
-        named = _naming(record, send, self._guard.answers)
+        guard = self._guard
+        own = ((REQUEST_ID, record.request_id.encode()),) if guard.answers.names_request else ()
 
-        async def noting_status(message: Message) -> None:
+        async def noting(message: Message) -> None:
             nonlocal status, whole
-            await named(message)  # first: a status that could not be sent is not claimed
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            elif message["type"] in _BODIES and not message.get("more_body", False):
-                whole = True
+            kind = message["type"]
+            if kind == "http.response.start":
+                lines = [*message.get("headers", ())]
+                if _OWN_WORD in b"".join(dict(lines)).lower():
+                    lines = [line for line in lines if not _is_own(line[0])]
+                lines += own
+                await send({**message, "headers": lines})
+                status = message["status"]  # behind `send`: a status that could not be sent is not claimed
+            else:
+                await send(message)
+                if kind in _BODIES and not message.get("more_body", False):
+                    whole = True
 
         try:
-            await self.app(scope, receive, noting_status)
+            await self.app(scope, receive, noting)
         except (asyncio.CancelledError, ClientDisconnect):
             whole = True  # the client has left, or the server ends: no failure of the application
             raise
         finally:
-            error = None if whole else NO_REPLY if status is None else REPLY_INCOMPLETE
-            upstream = scope.get(UPSTREAM_KEY, status)
-            self._guard.conclude(record, upstream, scope.get(UPSTREAM_ERROR_KEY, error), status)
+            if guard.conclusions:
+                error = None if whole else NO_REPLY if status is None else REPLY_INCOMPLETE
+                upstream = scope.get(UPSTREAM_KEY, status)
+                guard.conclude(record, upstream, scope.get(UPSTREAM_ERROR_KEY, error), status)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what is no request: the application's own start and end. All else is refused."""
@@ -262,22 +272,6 @@ def _settings_of(config: str | os.PathLike[str] | Settings) -> tuple[Settings, S
         return config, None
     source = read_source(config)
     return parse_settings(source), source
-
-
-def _naming(record: Record, send: Send, answers: Answers) -> Send:
-    """Return a `send` that sets camguard's own header in the answer; no other may have that name (T138)."""
-    own = [(REQUEST_ID, record.request_id.encode())] if answers.names_request else []
-
-    def named(message: Message) -> Awaitable[None]:
-        if message["type"] == "http.response.start":
-            lines = [*message.get("headers", ())]
-            if _OWN_WORD in b"".join(dict(lines)).lower():
-                lines = [line for line in lines if not _is_own(line[0])]
-            lines += own
-            message = {**message, "headers": lines}
-        return send(message)
-
-    return named
 
 
 def _is_own(name: bytes) -> bool:

@@ -9,6 +9,8 @@ from enum import StrEnum
 class Reason(StrEnum):
     """Why a call passes or not: a label of metrics, a field of the decision log, a word of the case files."""
 
+    __hash__ = str.__hash__  # that of Enum is a Python function, and every request looks its reason up
+
     ALLOWED = "allowed"
     EXPLICIT_DENY = "explicit_deny"
     UNDETERMINED_DENY = "undetermined_deny"  # a deny applies because it cannot be evaluated

@@ -232,7 +232,7 @@ def peer_address(client: Any, forwarded_for: Sequence[bytes] = ()) -> str | None
         return REWRITTEN
     if forwarded_for and host:
         text = b",".join(forwarded_for)
-        if b":" in text and _names(text, host, port):
+        if b":" in text and host.encode("latin-1", "replace") in text and _names(text, host, port):
             return REWRITTEN
     return host or None
 
