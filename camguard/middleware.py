@@ -21,6 +21,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from camguard.bounded_cache import BoundedCache
 from camguard.enforcement.guard import Guard
 from camguard.enforcement.health_path import HealthPath
 from camguard.enforcement.outcome import UPSTREAM_ERROR_KEY, UPSTREAM_KEY
@@ -37,7 +38,6 @@ from camguard.wiring import Components, assemble
 
 LOG = logging.getLogger(__name__)
 _UNAVAILABLE = rejection("policy_unavailable")
-_OWN_WORD = b"camguard"  # part of OWN_PREFIX, and of nothing that an application usually sends
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 _WITHOUT = "CamguardMiddleware has no application: give it one, or give `around` to add_middleware"
 _BODIES = frozenset(("http.response.body", "http.response.pathsend", "http.response.zerocopysend"))
@@ -154,38 +154,18 @@ class CamguardMiddleware:
             guard.release(outcome)
 
     async def _answered(self, record: Record, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the application. Its answer gets camguard's own header, and no other of that name (T138).
-
-        Status and failure of the answer go to the conclusions (T130).
-        """
-        status: int | None = None
-        whole = False
+        """Call the application, and hand status and failure of its answer to the conclusions (T130)."""
         guard = self._guard
-        own = ((REQUEST_ID, record.request_id.encode()),) if guard.answers.names_request else ()
-
-        async def noting(message: Message) -> None:
-            nonlocal status, whole
-            kind = message["type"]
-            if kind == "http.response.start":
-                lines = [*message.get("headers", ())]
-                if _OWN_WORD in b"".join(dict(lines)).lower():
-                    lines = [line for line in lines if not _is_own(line[0])]
-                lines += own
-                await send({**message, "headers": lines})
-                status = message["status"]  # behind `send`: a status that could not be sent is not claimed
-            else:
-                await send(message)
-                if kind in _BODIES and not message.get("more_body", False):
-                    whole = True
-
+        answer = _Answer(send, record.request_id if guard.answers.names_request else None)
         try:
-            await self.app(scope, receive, noting)
+            await self.app(scope, receive, answer.send)
         except (asyncio.CancelledError, ClientDisconnect):
-            whole = True  # the client has left, or the server ends: no failure of the application
+            answer.whole = True  # the client has left, or the server ends: no failure of the application
             raise
         finally:
             if guard.conclusions:
-                error = None if whole else NO_REPLY if status is None else REPLY_INCOMPLETE
+                status = answer.status
+                error = None if answer.whole else NO_REPLY if status is None else REPLY_INCOMPLETE
                 upstream = scope.get(UPSTREAM_KEY, status)
                 guard.conclude(record, upstream, scope.get(UPSTREAM_ERROR_KEY, error), status)
 
@@ -276,6 +256,38 @@ def _settings_of(config: str | os.PathLike[str] | Settings) -> tuple[Settings, S
 
 def _is_own(name: bytes) -> bool:
     return name.lower().replace(b"_", b"-").startswith(OWN_PREFIX)
+
+
+_OWN_NAMES: BoundedCache[bytes, bool] = BoundedCache(_is_own)
+
+
+class _Answer:
+    """The answer of an application on its way to the server. An object costs half of what a closure costs.
+
+    request_id: for camguard's own header; None where the answer names none. No other header may have such a
+    name (T138). status: that was sent; None before. whole: whether the end of the body was sent.
+    """
+
+    __slots__ = ("_own", "_send", "status", "whole")
+
+    def __init__(self, send: Send, request_id: str | None) -> None:
+        self._send = send
+        self._own = () if request_id is None else ((REQUEST_ID, request_id.encode()),)
+        self.status: int | None = None
+        self.whole = False
+
+    async def send(self, message: Message) -> None:
+        """Send one message on."""
+        kind = message["type"]
+        if kind == "http.response.start":
+            lines = [line for line in message.get("headers", ()) if not _OWN_NAMES[line[0]]]
+            lines += self._own
+            await self._send({**message, "headers": lines})
+            self.status = message["status"]  # not before: a status that could not be sent is not claimed
+        else:
+            await self._send(message)
+            if kind in _BODIES and not message.get("more_body", False):
+                self.whole = True
 
 
 async def send_refusal(answer: Refusal, send: Send) -> None:

@@ -69,7 +69,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "authn": ("credentials", "key_store", "tc3", "hmac_v1", "replay_guard", "authenticator"),
     "enforcement": (
         *("health_path", "server_setup", "resource_binding", "request_tags", "service_index", "target"),
-        *("outcome", "late", "guard"),
+        *("outcome", "lane", "late", "guard"),
     ),
     "policy": (
         *("patterns", "values", "operators", "keys", "model"),

@@ -30,10 +30,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from time import monotonic
 from typing import Any, Final
-from weakref import ref
 
 from camguard.authn.authenticator import Caller, Claim, named_secret_id, signature_label
 from camguard.bundle.model import Bundle
+from camguard.enforcement.lane import Resolved, note, resolve_under
 from camguard.enforcement.late import WHOLE, LateJudge, new_call
 from camguard.enforcement.outcome import (
     DECISION_KEY,
@@ -57,14 +57,14 @@ from camguard.enforcement.outcome import (
     rejected,
 )
 from camguard.enforcement.service_index import VERSION_UNKNOWN
-from camguard.enforcement.target import NO_TARGET, Target, Targets, agreed_action, targets_under
+from camguard.enforcement.target import NO_TARGET, Target, Targets
 from camguard.engine.decision import Decision, Reason
 from camguard.fast_tuple import constructor_of
 from camguard.header_names import REQUEST_ID
 from camguard.request.body import TOO_LARGE, BodyBuffer, HeldBody, Receive, Taken, stream
 from camguard.request.client_address import AddressRules
 from camguard.request.head import NO_CORRELATION, HeadRules, RequestHead, new_request_id, read_head
-from camguard.request.params import Params, parse_params
+from camguard.request.params import Params
 from camguard.request.rejection import Rejection, rejection
 from camguard.request.waiting import Waiting
 from camguard.settings.model import Settings
@@ -76,7 +76,6 @@ ALLOWED: Final = Reason.ALLOWED
 _OVERLOADED: Final = rejection("overloaded")
 NOT_JUDGED: Final = rejected(None, NO_TARGET, INTERNAL)
 _BODY_ON_GET: Final = rejection("body_on_get")
-_QUERY_MALFORMED: Final = rejection("query_malformed")
 
 _record = constructor_of(Record)
 
@@ -121,8 +120,7 @@ class Guard:
         self._bodies = BodyBuffer(limits.buffered_bytes, limits.body_seconds, waiting)
         self._late = LateJudge(settings, authentication, self._passes, asked=asked)
         self._clock, self._drains = clock, drains
-        # The bundle by a weak reference: the guard keeps no replaced bundle alive.
-        self._targets_of: tuple[ref[Bundle], Targets] | None = None
+        self._resolved: Resolved | None = None
 
     async def handle(  # noqa: C901, PLR0912, PLR0915 - one path in one order; a call per step would cost as much
         self, scope: Mapping[str, Any], receive: Receive
@@ -132,7 +130,7 @@ class Guard:
         The caller ends every outcome with `release`.
         """
         started = monotonic()
-        judged = NOT_JUDGED
+        first = judged = NOT_JUDGED
         decision: Decision | Rejection | None = None
         bundle = body = candidate = onward = outcome = None
         now = 0.0
@@ -140,10 +138,10 @@ class Guard:
         try:
             try:
                 now, bundle = self._clock(), self._policies.bundle
-                judged = self._judge_head(scope, None, bundle, now, started)
+                first = judged = self._judge_head(scope, None, bundle, now, started)
                 head, target = judged.head, judged.target
                 decision = judged.decision
-                passes = decision is None or self._passes(decision)
+                passes = decision is None or decision.reason is ALLOWED or self._passes(decision)
                 streams = target.octets and head is not None and not self._authentication.needs_body(head)
                 if (
                     head is not None
@@ -177,7 +175,7 @@ class Guard:
                     and not isinstance(decision, Rejection)
                 ):
                     candidate = compared(self._candidate, judged.call, self._failed)
-                if self._passes(decision):
+                if decision.reason is ALLOWED or self._passes(decision):
                     onward = self._onward(scope, judged, decision)
                     if body is None and head is not None:
                         holds, seconds = partial(self._still_passes, head), self._limits.body_seconds
@@ -186,6 +184,8 @@ class Guard:
                 self._failed(error)
                 decision, onward = INTERNAL, None
             record = self._record(judged, decision, candidate, bundle, now, started)
+            if first.known is None and judged.head is not None and bundle is not None:
+                note(self._under(bundle), scope, judged, record, bundle, self._failed)
             if onward is None:
                 closes = body is None and awaits_continue(scope, judged.head)
                 refused = refusal_of(record, self.answers, closes=closes)
@@ -225,29 +225,34 @@ class Guard:
             return rejected(head, NO_TARGET, UNAVAILABLE)
         if self.in_flight > self._concurrency:
             return rejected(head, NO_TARGET, _OVERLOADED)
+        resolved = self._under(bundle)
+        known = None
         if head is None:
-            frozen = read_head(scope, self._head_rules)
-            if isinstance(frozen, Rejection):
-                return rejected(None, NO_TARGET, frozen)
+            recognised = resolved.lane.recognize(scope, bundle, now)
+            if recognised is not None and recognised.decision is not None:
+                return recognised
+            known = None if recognised is None else recognised.known
+            frozen = read_head(scope, self._head_rules) if recognised is None else recognised.head
+            if frozen is None or isinstance(frozen, Rejection):
+                return rejected(None, NO_TARGET, INTERNAL if frozen is None else frozen)
             head = frozen
-        targets = self._targets(bundle)
-        target = targets.known[head.target_key]
+        target = known.target if known is not None else resolved.targets.known[head.target_key]
         if target.rejection is not None and not (head.query and target.source_ip is not None):
             return rejected(head, target, target.rejection)
         params: Params = ()
         if head.query:
-            found = parse_params(head.query, self._limits.params, _QUERY_MALFORMED)
-            action = found if isinstance(found, Rejection) else agreed_action(head.action, found)
-            if isinstance(action, Rejection):
-                return rejected(head, target, action)
-            params = found  # type: ignore[assignment]  # a rejection was returned as that of the action
-            target = targets.with_parameters(head, params, action)
+            found = resolved.targets.with_query(head, self._limits.params)
+            if isinstance(found, Rejection):
+                return rejected(head, target, found)
+            params, target = found
             if target.rejection is not None:
                 return rejected(head, target, target.rejection)
         if (head.declared or 0) > target.body_limit:
             return rejected(head, target, _BODY_ON_GET if target.body is None else TOO_LARGE)
         if target.body is None and head.layout.chunked:
             return rejected(head, target, _BODY_ON_GET)
+        if known is not None and known.decision is not None:
+            known = None  # what is kept of the decision does not hold now, so that it is noted again
         start = target.start
         if start is None or head.layout.signed or head.query:
             if head.layout.signed or head.query or target.caller is None or target.shared:
@@ -258,12 +263,12 @@ class Guard:
                 claim = target.caller
             if isinstance(claim, Rejection):
                 return rejected(head, target, claim)
-            return new_judgement((head, target, params, claim, None, None, None, False))
+            return new_judgement((head, target, params, claim, None, None, None, False, known))
         caller = target.caller if isinstance(target.caller, Caller) else None
         if isinstance(start, Rejection):
-            return new_judgement((head, target, (), None, caller, None, start, True))
+            return new_judgement((head, target, (), None, caller, None, start, True, known))
         call = new_call((*start, now, WHOLE, None, None, target.context, None))
-        return new_judgement((head, target, (), None, caller, call, bundle.decide(call), True))
+        return new_judgement((head, target, (), None, caller, call, bundle.decide(call), True, known))
 
     def _passes(self, decision: Decision | Rejection) -> bool:
         """Tell whether a request goes on: an allow, or in shadow mode a denial of policy or catalog."""
@@ -297,10 +302,13 @@ class Guard:
         """Return the scope of the application: the frozen head, and what was decided."""
         assert judged.head is not None  # noqa: S101 - for mypy: what was not read is rejected
         onward = dict(scope)  # a copy: what a middleware adds must not leak back (ASGI)
-        headers = [*judged.head.onward, *judged.target.added]
+        headers = list(judged.head.lines)  # as `RequestHead.onward` returns it, without a call
+        for place in judged.head.ended:
+            del headers[place]
+        headers += judged.target.added
         if self._names_request:
             headers.append((REQUEST_ID, judged.head.request_id.encode()))
-        onward["headers"] = headers  # a list: frameworks expect one
+        onward["headers"] = headers
         onward[DECISION_KEY] = decision
         onward[SERVICE_KEY] = judged.target.service
         return onward
@@ -315,42 +323,29 @@ class Guard:
         started: float,
     ) -> Record:
         """Return the record of a request, after giving it to the observers."""
-        head, target, caller, call = judged.head, judged.target, judged.caller, judged.call
-        principal = secret_id = signature = None
-        if caller is not None:
-            principal, secret_id, _, signature = caller
-        elif head is not None and isinstance(decision, Rejection):
-            signature = signature_label(decision)
-            secret_id = named_secret_id(head, judged.params)
-        trace_id, client_request_id = NO_CORRELATION if head is None else head.correlation
-        record = _record(
-            (
-                now,
-                new_request_id() if head is None else head.request_id,
-                self.listener,
-                self._mode,
-                decision,
-                target.entry,
-                principal,
-                secret_id,
-                target.service,
-                target.action,
-                # A rejected request never became a call.
-                () if call is None or isinstance(decision, Rejection) else call.resources,
-                target.source_ip,
-                target.egress_ip,
-                target.peer,
-                target.address_method,
-                signature,
-                "" if bundle is None else bundle.revision,
-                candidate,
-                monotonic() - started,
-                target.cam_names or None,
-                target.host,
-                trace_id,
-                client_request_id,
-            )
-        )
+        head, target, caller, call, known = (
+            judged.head, judged.target, judged.caller, judged.call, judged.known
+        )  # fmt: skip
+        if known is not None and head is not None and decision is known.decision:
+            found = (*known.facts, candidate, monotonic() - started, *known.names)
+            record = _record((now, head.request_id, *found, *head.correlation))
+        else:
+            principal = secret_id = signature = None
+            if caller is not None:
+                principal, secret_id, _, signature = caller
+            elif head is not None and isinstance(decision, Rejection):
+                signature = signature_label(decision)
+                secret_id = named_secret_id(head, judged.params)
+            # A rejected request never became a call.
+            resources = () if call is None or isinstance(decision, Rejection) else call.resources
+            record = _record((
+                now, new_request_id() if head is None else head.request_id, self.listener, self._mode,
+                decision, target.entry, principal, secret_id, target.service, target.action, resources,
+                target.source_ip, target.egress_ip, target.peer, target.address_method, signature,
+                "" if bundle is None else bundle.revision, candidate, monotonic() - started,
+                target.cam_names or None, target.host,
+                *(NO_CORRELATION if head is None else head.correlation),
+            ))  # fmt: skip
         for observe in self.observers:
             try:
                 observe(record)
@@ -383,15 +378,17 @@ class Guard:
         """Requests whose body is not complete."""
         return self._bodies.waiting.count
 
+    def _under(self, bundle: Bundle) -> Resolved:
+        """Return what was resolved under a bundle; it is kept as long as the bundle is in force."""
+        resolved = self._resolved
+        if resolved is None or resolved[0]() is not bundle:
+            parts = self._settings, self._addresses, self._authentication, self._head_rules
+            resolved = resolve_under(bundle, *parts, compares=self._candidate is not None)
+            self._resolved = resolved
+        return resolved
+
     def _targets(self, bundle: Bundle) -> Targets:
-        """Return the targets under a bundle; resolved ones are kept as long as the bundle is in force."""
-        kept = self._targets_of
-        if kept is None or kept[0]() is not bundle:
-            parts = self._settings, self._addresses, self._authentication
-            # The policies of a candidate may name keys that those in force do not name.
-            targets = targets_under(bundle, *parts, every_key=self._candidate is not None)
-            kept = self._targets_of = ref(bundle), targets
-        return kept[1]
+        return self._under(bundle).targets
 
     def _failed(self, error: Exception) -> None:
         """Note a fault."""

@@ -148,7 +148,7 @@ class LateJudge:
                 if target.resources is not None:
                     call = call._replace(resources=bind_resources(target.resources, content, target.region))
                 decision = bundle.decide(call)
-        return new_judgement((head, target, params, None, caller, call, decision, False))
+        return new_judgement((head, target, params, None, caller, call, decision, False, judged.known))
 
     def _is_hidden(self, head: RequestHead, target: Target, body: HeldBody | None) -> bool:
         """Tell whether a request may have a body that the proxy in front does not show (T141).

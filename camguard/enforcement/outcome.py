@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import inf
 from typing import Any, Final, NamedTuple, Protocol
 
 from camguard.authn.authenticator import Caller, Claim
@@ -102,12 +104,33 @@ class Outcome(NamedTuple):
     body_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What one combination of deciding headers came to under one bundle, as `enforcement.lane` keeps it.
+
+    target: of the headers. ended: the places of the lines that do not go on, the last one first. naming: the
+    fields of a `RequestHead` from target_key to identity. caller, decision: where the head alone
+    determined the call, else None. begin, end: seconds since the epoch, from which and before which the
+    decision holds. facts, names: the fields of a record that the combination determines, the mode among them.
+    """
+
+    target: Target
+    ended: tuple[int, ...]
+    naming: tuple[Any, ...]
+    caller: Caller | None = None
+    decision: Decision | None = None
+    begin: float = inf
+    end: float = inf
+    facts: tuple[Any, ...] = ()
+    names: tuple[Any, ...] = ()
+
+
 class Judgement(NamedTuple):
     """How far a request was judged: head, target, caller, call, and the decision on it.
 
     head: None where it was not read or is rejected. decision: None while the body is needed for it. params:
     of the query. claim: what the head claims about the caller. of_head: whether the head alone determined
-    the call.
+    the call. known: what its deciding headers came to before, None where the request went the whole way.
     """
 
     head: RequestHead | None
@@ -118,6 +141,7 @@ class Judgement(NamedTuple):
     call: Call | None
     decision: Decision | Rejection | None
     of_head: bool
+    known: Known | None
 
 
 new_judgement = constructor_of(Judgement)
@@ -126,7 +150,7 @@ new_outcome = constructor_of(Outcome)
 
 def rejected(head: RequestHead | None, target: Target, cause: Rejection) -> Judgement:
     """Return the judgement on a request that never became a call."""
-    return new_judgement((head, target, (), None, None, None, cause, False))
+    return new_judgement((head, target, (), None, None, None, cause, False, None))
 
 
 class Answers(NamedTuple):

@@ -44,7 +44,7 @@ from camguard.request.body_formats import BodyFormat
 from camguard.request.client_address import AddressKey, ClientAddress
 from camguard.request.client_address import Method as AddressMethod
 from camguard.request.head import RequestHead, TargetKey
-from camguard.request.params import ACTION, Params, action_of
+from camguard.request.params import ACTION, Params, action_of, parse_params
 from camguard.request.params import REGION as REGION_PARAMETER
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings.model import Settings
@@ -55,6 +55,7 @@ _KEYS: Final = 16_384  # targets remembered: some 10 MiB when full, and 2 ms to 
 _VALUE_COST: Final = 40  # bytes that a value takes besides its own: a line may hold next to nothing
 
 _CONFLICT: Final = rejection("action_conflict")
+_QUERY_MALFORMED: Final = rejection("query_malformed")
 
 _ILL_FORMED: Final = b"&"  # fits no shape
 
@@ -189,6 +190,19 @@ class Targets:
         if fixed is not None and any(name == REGION_PARAMETER and value != fixed for name, value in params):
             return replace(target, rejection=REGION_INVALID)
         return target
+
+    def with_query(self, head: RequestHead, most: int) -> tuple[Params, Target] | Rejection:
+        """Return the parameters of the query and the target of a request that has one, or a rejection.
+
+        most: parameters that a query may have.
+        """
+        params = parse_params(head.query, most, _QUERY_MALFORMED)
+        if isinstance(params, Rejection):
+            return params
+        action = agreed_action(head.action, params)
+        if isinstance(action, Rejection):
+            return action
+        return params, self.with_parameters(head, params, action)
 
     def _resolve(self, key: TargetKey) -> Target:
         method, peer, host, content_type, action, version, region, identity, attributes, *forwarded = key

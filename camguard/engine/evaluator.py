@@ -42,7 +42,10 @@ _NOTHING = (None, None, None)
 
 
 class Evaluator:
-    """The compiled policies of one bundle. Requests call `decide`; the other methods explain its answers."""
+    """The compiled policies of one bundle. Requests call `decide`; the other methods explain its answers.
+
+    recent: the tables of principals that are found without the cache of tables, by principal.
+    """
 
     def __init__(  # noqa: PLR0913 - the parts of a bundle
         self,
@@ -66,9 +69,9 @@ class Evaluator:
         self.statements = StatementIndex(index, (*policies.values(), SECOND_FACTOR))
         self._tables: LRUCache[object, Table] = LRUCache(size)
         self._lock = Lock()
-        self._recent: BoundedCache[str, Table] = BoundedCache(entries=max(size, MAX_RECENT))
+        self.recent: BoundedCache[str, Table] = BoundedCache(entries=max(size, MAX_RECENT))
         self._size = size
-        # `_recent` is cleared after `size` misses, because it keeps tables alive that the cache has dropped.
+        # `recent` is cleared after `size` misses, because it keeps tables alive that the cache has dropped.
         self._clear_at_misses = size
         self._hits = 0
         self._misses = 0
@@ -81,7 +84,7 @@ class Evaluator:
         """Return whether a call passes, and why. Raises nothing."""
         # One unpacking: nine attribute reads would cost as much as the rest of this function.
         principal, action, place, moment, resources, of_resource, of_request, context, session = call
-        table = self._recent.get(principal)
+        table = self.recent.get(principal)
         if (
             table is not None
             and place is not None
@@ -102,6 +105,22 @@ class Evaluator:
                 if begin <= moment < end:
                     return decisions[bisect_right(bounds, place)]
         return self._decide_slowly(call, table if session is None else None)
+
+    def stretch(self, call: Call) -> tuple[float, float] | None:
+        """Return the stretch of time for which `decide` returns the same for a call, as it just did.
+
+        Seconds since the epoch: from the first, and before the second. None where that is not known: the
+        decision depends on more than principal, action, address and time, or was found another way.
+        """
+        table = self.recent.get(call.principal)
+        if table is None or call.source_ip is None or call.time is None or not call.resources:
+            return None
+        if (call.resource_tags, call.request_tags, call.context, call.session) != (None, None, None, None):
+            return None
+        ranges = table.ranges.get(call.action)
+        if ranges is None or not ranges.begin <= call.time < ranges.end:
+            return None
+        return ranges.begin, ranges.end
 
     def _decide_slowly(self, call: Call, table: Table | None) -> Decision:
         """Decide a call that no range table answers. table: the principal's, if `decide` has found it."""
@@ -216,9 +235,9 @@ class Evaluator:
                 self._hits += 1
             if session is None:
                 if self._misses >= self._clear_at_misses:
-                    self._recent.clear()
+                    self.recent.clear()
                     self._clear_at_misses = self._misses + self._size
-                self._recent[principal] = table
+                self.recent[principal] = table
         return table
 
     def stats(self) -> tuple[int, int, int]:

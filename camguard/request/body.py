@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
 from functools import partial
+from types import CoroutineType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from camguard.fast_tuple import constructor_of
@@ -31,7 +32,7 @@ _FRAMING: Final = rejection("framing")
 TOO_LARGE: Final = rejection("body_too_large")
 _TIMED_OUT: Final = rejection("request_timeout")
 _OVERLOADED: Final = rejection("overloaded")
-Begun: TypeAlias = Iterator[Any]  # the iterator of an awaitable, after its first step
+Begun: TypeAlias = Any  # a coroutine, or the iterator of another awaitable, after its first step
 
 _LARGE: Final = 65_536
 # Letters in lower case. A NUL or a backslash can hide a name from a search, and becomes a non-ASCII byte.
@@ -99,9 +100,13 @@ class BodyBuffer:
         if declared is not None and self.kept + declared > self._budget:
             return _OVERLOADED
         # A deadline costs 0.6 µs of some 10 µs, so only a body that must be awaited is put under one.
-        begun = receive().__await__()
+        begun: Any = receive()
         try:
-            awaited = next(begun)
+            if type(begun) is CoroutineType:
+                awaited = begun.send(None)  # a third of what `next` of its iterator costs
+            else:
+                begun = begun.__await__()
+                awaited = next(begun)
         except StopIteration as done:
             message: Message = done.value
         else:
@@ -199,16 +204,17 @@ def is_plain(data: bytes) -> bool:
     lower = data.translate(_LOWER_CASE)
     if not lower.isascii():
         return False
+    text = lower.decode()  # `in` of bytes asks first whether it is given a number, and raises and catches
     # All three names end in "ion", so one search is enough for nearly every body.
-    return b"ion" not in lower or not (b"action" in lower or b"version" in lower or b"region" in lower)
+    return "ion" not in text or not ("action" in text or "version" in text or "region" in text)
 
 
 @types.coroutine
 def resumed(begun: Begun, awaited: Any) -> Generator[Any, Any, Message]:
     """Await the rest of an awaitable whose first step was run by hand, as `yield from` would (PEP 380).
 
-    begun: its iterator, which need not have the `send` and `throw` of a generator (PEP 492). awaited: what
-    the first step yielded.
+    begun: the coroutine, or an iterator that need not have the `send` and `throw` of a generator (PEP 492).
+    awaited: what the first step yielded.
     """
     while True:
         try:
@@ -224,7 +230,8 @@ def resumed(begun: Begun, awaited: Any) -> Generator[Any, Any, Message]:
                 raise
             step = partial(throw, error)
         else:
-            step = partial(next, begun) if sent is None else partial(begun.send, sent)  # type: ignore[attr-defined]
+            plain = sent is None and type(begun) is not CoroutineType
+            step = partial(next, begun) if plain else partial(begun.send, sent)
         try:
             awaited = step()
         except StopIteration as done:
@@ -234,18 +241,27 @@ def resumed(begun: Begun, awaited: Any) -> Generator[Any, Any, Message]:
 
 def resend(body: bytes, receive: Receive) -> Receive:
     """Return a `receive` that gives a body once, and then a disconnect when the client leaves."""
-    message: Message | None = {"type": "http.request", "body": body, "more_body": False}
+    return _Resent(body, receive).receive
 
-    async def resent() -> Message:
-        nonlocal message
-        if message is not None:
-            whole, message = message, None
-            return whole
-        following = await receive()
+
+class _Resent:
+    """The state of one `resend`. An object costs a request half of what a closure costs."""
+
+    __slots__ = ("_body", "_receive")
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body: bytes | None = body
+        self._receive = receive
+
+    async def receive(self) -> Message:
+        """Return the next message."""
+        body = self._body
+        if body is not None:
+            self._body = None
+            return {"type": "http.request", "body": body, "more_body": False}
+        following = await self._receive()
         # Further body bytes from the server would reach the application without being judged.
         return following if following["type"] == "http.disconnect" else {"type": "http.disconnect"}
-
-    return resent
 
 
 def stream(

@@ -36,11 +36,11 @@ TRAILERS_APART: Final = "camguard.trailers_apart"
 _MOST_NAMED: Final = 1000  # elements that may name the address of the peer
 REWRITTEN: Final = "rewritten"  # in place of a peer's address that did not come from the socket
 
-_CONTROLS: Final = bytes((*range(32), 127))
-_LINE_COST: Final = 4  # ": " and the line's end
+CONTROLS: Final = bytes((*range(32), 127))
+LINE_COST: Final = 4  # ": " and the line's end
 _LAYOUTS: Final = 1024
 _LAYOUT_BYTES: Final = 4096
-_LENGTH_DIGITS: Final = 18
+LENGTH_DIGITS: Final = 18
 _METHODS: Final = frozenset(("GET", "POST"))
 # The versions in which a request without length and coding has no body.
 _HTTP_1: Final = frozenset(("1.0", "1.1"))
@@ -72,16 +72,16 @@ class RequestHead(NamedTuple):
     """One request before its body. All values are bytes as they were received, None where absent.
 
     request_id: drawn for this request, in every record and answer of it. method: "GET" or "POST". lines:
-    every header line. onward: the lines that go on. declared: the length of the body in bytes, None where it
-    is not declared. correlation: the trace id and the request id that the caller named, as `correlation_of`
-    returns them.
+    every header line. ended: the places of the lines that do not go on, the last one first. declared: the
+    length of the body in bytes, None where it is not declared. correlation: the trace id and the request id
+    that the caller named, as `correlation_of` returns them.
     """
 
     request_id: str
     method: str
     query: bytes
     lines: tuple[Line, ...]
-    onward: tuple[Line, ...]
+    ended: tuple[int, ...]
     layout: HeaderLayout
     declared: int | None
     target_key: TargetKey
@@ -97,8 +97,15 @@ class RequestHead(NamedTuple):
     content_sha256: bytes | None
     correlation: Correlation
 
+    def onward(self) -> list[Line]:
+        """Return the lines that go on; a list, as frameworks expect it."""
+        lines = list(self.lines)
+        for place in self.ended:
+            del lines[place]
+        return lines
 
-_head = constructor_of(RequestHead)
+
+new_head = constructor_of(RequestHead)
 
 
 class HeadRules:
@@ -148,37 +155,39 @@ def read_head(  # noqa: C901, PLR0911, PLR0912 - one check after the other; call
     layout = rules.layouts[names]
     if isinstance(layout, Rejection):
         return layout
-    if size + layout.size + _LINE_COST * len(names) > rules.bytes:
+    if size + layout.size + LINE_COST * len(names) > rules.bytes:
         return _TOO_LARGE
-    if len(text.translate(None, _CONTROLS)) != size and not _only_harmless_tabs(values, layout):
+    if len(text.translate(None, CONTROLS)) != size and not _only_harmless_tabs(values, layout):
         return _MALFORMED
     for required in layout.required:
         if values[required.place].lower() != required.value:
             return required.rejection
-    onward = layout.onward(lines)
+    ended = layout.ended
     if layout.connection:  # its lines are one list (RFC 9110 5.3), and bounded as one
         dropped = rules.hops[b",".join([values[place] for place in layout.connection])]
         if isinstance(dropped, Rejection):
             return dropped
         if dropped:
-            onward = tuple([line for line in onward if line[0] not in dropped])
+            ended = tuple(
+                [place for place in reversed(range(len(names))) if place in ended or names[place] in dropped]
+            )
     values = (*values, None)
     declared: int | None = None
     length = values[layout.length]
     if length is not None:
-        if not length.isdigit() or len(length) > _LENGTH_DIGITS:
+        if not length.isdigit() or len(length) > LENGTH_DIGITS:
             return _FRAMING
         declared = int(length)
     elif not rules.merged_trailers_allowed and _may_have_trailers(scope, method, layout):
         return _TRAILERS
     key = (method, peer_address(scope.get("client"), layout.forwarded_for(values)), *layout.deciding(values))
-    return _head(
+    return new_head(
         (
             new_request_id(),
             method,
             query,
             lines,
-            onward,
+            ended,
             layout,
             declared,
             key,
@@ -202,7 +211,7 @@ def _is_root_of_mount(scope: Mapping[str, Any]) -> bool:
 
 def _only_harmless_tabs(values: tuple[bytes, ...], layout: HeaderLayout) -> bool:
     """Tell whether the only control characters are tabs, in headers that decide nothing."""
-    if any(value.translate(None, _CONTROLS) != value.replace(b"\t", b"") for value in values):
+    if any(value.translate(None, CONTROLS) != value.replace(b"\t", b"") for value in values):
         return False
     return not any(b"\t" in values[place] for place in layout.single)
 
@@ -231,18 +240,17 @@ def peer_address(client: Any, forwarded_for: Sequence[bytes] = ()) -> str | None
     if not isinstance(host, str) or port == 0:
         return REWRITTEN
     if forwarded_for and host:
-        text = b",".join(forwarded_for)
-        if b":" in text and host.encode("latin-1", "replace") in text and _names(text, host, port):
+        text = b",".join(forwarded_for).decode("latin-1")
+        if ":" in text and _names(text, host, port):
             return REWRITTEN
     return host or None
 
 
-def _names(text: bytes, host: str, port: object) -> bool:
+def _names(whole: str, host: str, port: object) -> bool:
     """Tell whether an element of a list is this address with this port, parsed as leniently as servers do.
 
     Brackets, blanks and any integer for a port are accepted. Elements without the address are not cut out.
     """
-    whole = text.decode("latin-1")
     at = whole.find(host)
     for _ in range(_MOST_NAMED):
         if at < 0:
@@ -277,16 +285,16 @@ def correlation_of(traceparent: bytes | None, request_id: bytes | None) -> Corre
 # Request ids are version 4 UUIDs. One is drawn for each batch of 256, and its last two digits count: an id
 # has 114 random bits, and costs 0.1 µs instead of the 2.5 of `uuid.uuid4`.
 _COUNTED: Final = tuple(f"{number:02x}" for number in range(256))
-_READY_IDS: list[str] = []
+READY_IDS: list[str] = []
 
-os.register_at_fork(after_in_child=_READY_IDS.clear)  # else parent and child would use the same ids
+os.register_at_fork(after_in_child=READY_IDS.clear)  # else parent and child would use the same ids
 
 
 def new_request_id() -> str:
     """Return a UUID of version 4 (RFC 9562 5.4), in lower case."""
     try:
-        return _READY_IDS.pop()
+        return READY_IDS.pop()
     except IndexError:
         drawn = str(uuid.uuid4())[: -len(_COUNTED[0])]
-        _READY_IDS.extend([drawn + digits for digits in _COUNTED])
-        return _READY_IDS.pop()
+        READY_IDS.extend([drawn + digits for digits in _COUNTED])
+        return READY_IDS.pop()

@@ -91,19 +91,20 @@ class HeaderLayout:
 
     size: bytes of all names. signing: an itemgetter that takes the values, and None behind them, and returns
     those of SIGNING. deciding: takes the same and returns the values of DECIDING, of the headers of identity
-    and of attributes, and of each line of the forwarding header. onward: takes the lines and returns those
-    that go on. forwarded_for: takes the values and returns those of X-Forwarded-For. length: the place of the
-    declared length, -1 where there is none. single: the places of headers that may stand once. connection:
-    the places of Connection lines. chunked: whether the body comes without a declared length. signed: whether
-    there is an `Authorization`. awaits_continue: whether the client waits for `100 Continue` before it sends
-    its body (`Expect`). correlating: takes the values, and None behind them, and returns
-    those of CORRELATING that stand once; None where there is none of them.
+    and of attributes, and of each line of the forwarding header. ended: the places of the lines that do not
+    go on, the last one first. forwarded_for: takes the values and returns those of X-Forwarded-For. length:
+    the place of the declared length, -1 where there is none. single: the places of headers that may
+    stand once. connection: the places of Connection lines. chunked: whether the body comes without a declared
+    length. signed: whether there is an `Authorization`. awaits_continue: whether the client waits for `100
+    Continue` before it sends its body (`Expect`). correlating: takes the values, and None behind them, and returns
+    those of CORRELATING that stand once; None where there is none of them. decisive: takes the values and
+    returns all that decide anything but a signature, the body's length, and the names of a request.
     """
 
     size: int
     signing: Take
     deciding: Take
-    onward: Take
+    ended: tuple[int, ...]
     forwarded_for: Take
     length: int
     single: tuple[int, ...]
@@ -113,6 +114,7 @@ class HeaderLayout:
     signed: bool
     awaits_continue: bool
     correlating: Take | None
+    decisive: Take
 
 
 class HeaderRules:
@@ -177,27 +179,39 @@ class HeaderRules:
             return _FRAMING
         if b"host" not in once:
             return _HOST_MISSING
-        onward = tuple(
+        ended = tuple(
             i
-            for i, each in enumerate(classes)
-            if each in _ONWARD and names[i] != b"transfer-encoding"  # the body is framed anew
+            for i, each in reversed(list(enumerate(classes)))
+            if each not in _ONWARD or names[i] == b"transfer-encoding"  # the body is framed anew
         )
         forwarded = _places(classes, HeaderClass.FORWARDED)
+        named_peers = tuple(i for i, name in enumerate(names) if name == FORWARDED_FOR)
+        connection = _places(classes, HeaderClass.CONNECTION)
+        required = tuple(RequiredValue(i, *_ONLY[name]) for i, name in enumerate(names) if name in _ONLY)
         place = {name: i for i, name in enumerate(names)}
         return HeaderLayout(
             size=sum(map(len, names)),
             signing=itemgetter(*(place.get(name, -1) for name in SIGNING)),
             deciding=itemgetter(*(place.get(name, -1) for name in self._deciding), *forwarded),
-            onward=_taker(onward),
-            forwarded_for=_taker(tuple(i for i, name in enumerate(names) if name == FORWARDED_FOR)),
+            ended=ended,
+            forwarded_for=taker(named_peers),
             length=place.get(b"content-length", -1),
             single=tuple(i for i, each in enumerate(classes) if each in _ONCE),
-            connection=_places(classes, HeaderClass.CONNECTION),
-            required=tuple(RequiredValue(i, *_ONLY[name]) for i, name in enumerate(names) if name in _ONLY),
+            connection=connection,
+            required=required,
             chunked=b"transfer-encoding" in once,
             signed=b"authorization" in once,
             awaits_continue=EXPECT in names,
             correlating=_once_of(CORRELATING, names),
+            decisive=taker(
+                (
+                    *(place[name] for name in self._deciding if name in place),
+                    *forwarded,
+                    *named_peers,
+                    *connection,
+                    *(each.place for each in required),
+                )
+            ),
         )
 
     def hops(self, connection: bytes) -> frozenset[bytes] | Rejection:
@@ -232,7 +246,7 @@ def _once_of(wanted: tuple[bytes, ...], names: tuple[bytes, ...]) -> Take | None
     return None if set(places) == {-1} else itemgetter(*places)
 
 
-def _taker(places: tuple[int, ...]) -> Take:
+def taker(places: tuple[int, ...]) -> Take:
     """Return an itemgetter of these places that returns a tuple however few they are."""
     if len(places) > 1:
         return itemgetter(*places)

@@ -192,7 +192,7 @@ def test_t70_identity_header_ends_here_whoever_sent_it() -> None:
     head = tc3_head(x_camguard_principal=ALICE, x_webauth_user="root", remote_user="root")
     gone = {HEADER.encode(), b"x-webauth-user", b"remote-user"}
     assert gone <= {name for name, _ in head.lines}
-    assert not gone & {name for name, _ in head.onward}
+    assert not gone & {name for name, _ in head.onward()}
 
 
 def test_t76_wall_clock_that_steps_is_followed() -> None:

@@ -408,7 +408,7 @@ def test_authentication_is_given_what_goes_on() -> None:
     reply_to(authentication=authentication, lines=sdk(FROM_OFFICE, SIGNED), chunks=(b'{"a"', b":1}"))
     head, service, body, params, trusted = authentication.requests[0]
     assert (service, body, params, trusted) == ("partners", b'{"a":1}', (), True)
-    assert dict(head.onward)[b"x-tc-action"] == b"QueryArea"
+    assert dict(head.onward())[b"x-tc-action"] == b"QueryArea"
     reply_to(
         authentication=authentication,
         lines=sdk(),

@@ -95,7 +95,7 @@ def test_principals_are_forgotten_together_when_there_are_too_many(monkeypatch: 
     sizes = []
     for uin in (100200, 100201, 100202, 100203, 100204, 100205, 100205):
         found.decide(at(f"uin/{uin}"))
-        sizes.append(len(found.evaluator._recent))
+        sizes.append(len(found.evaluator.recent))
     assert sizes == [1, 2, 3, 1, 2, 3, 3]
 
 
@@ -114,7 +114,7 @@ def test_the_recent_principals_keep_no_more_tables_than_the_cache() -> None:
     for i in range(40):
         for each in (*range(max(0, i - 3), i), i):  # those that the cache has, then one that it lacks
             small.table(f"uin/{100200 + each}")
-        held = (*small._tables.values(), *small._recent.values())
+        held = (*small._tables.values(), *small.recent.values())
         most = max(most, len(set(map(id, held))))
     assert 4 < most <= 8, "four in the cache, and four that it lost since the recent ones were forgotten"
 

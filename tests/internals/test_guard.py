@@ -27,7 +27,7 @@ def in_client_address(play: Play, error: BaseException, patch: pytest.MonkeyPatc
 
 
 def in_targets(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(play.guard, "_targets", Broken(error))
+    patch.setattr(play.guard, "_under", Broken(error))
 
 
 def in_body(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:

@@ -60,8 +60,8 @@ def passed_on(*lines: Line) -> Sequence[Line]:
     """Return which of the lines go on, the host aside."""
     head = read(*lines)
     assert isinstance(head, RequestHead), head
-    assert head.onward[0] == (b"host", HOST)
-    return head.onward[1:]
+    assert head.onward()[0] == (b"host", HOST)
+    return tuple(head.onward()[1:])
 
 
 def named(name: bytes) -> str:

@@ -86,7 +86,8 @@ def test_a_layout_takes_values_by_their_places() -> None:
     deciding = (b"host", None, b"x-tc-action", None, None, IDENTITY, None)
     assert found.deciding(values) == (*deciding, FORWARDED, FORWARDED)
     assert found.forwarded_for(values) == (FORWARDED, FORWARDED)
-    assert found.onward(names) == (b"x-tc-action", b"host", b"x-note", b"content-length")
+    assert [names[place] for place in found.ended] == [b"te", IDENTITY, FORWARDED, FORWARDED]
+    assert found.decisive(values) == (b"host", b"x-tc-action", IDENTITY, *(FORWARDED,) * 4)
     assert found.size == sum(map(len, names))
     assert names[found.length] == b"content-length"
     assert {names[place] for place in found.single} == {b"x-tc-action", b"host", b"content-length", IDENTITY}
@@ -99,7 +100,7 @@ def test_a_layout_shows_what_depends_on_names_alone() -> None:
     assert (found.chunked, found.signed, found.awaits_continue) == (True, True, True)
     assert found.length == -1
     assert found.connection == (4, 5)
-    assert found.onward(names) == (b"host", b"authorization"), "the body is framed anew"
+    assert found.ended == (5, 4, 3, 2), "the body is framed anew"
     assert [(names[each.place], each.value) for each in found.required] == [
         (b"expect", b"100-continue"),
         (b"transfer-encoding", b"chunked"),
