@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import socket
 import threading
@@ -13,10 +14,24 @@ import hypothesis
 import pytest
 
 from camguard.cli import main
+from camguard.enforcement.lane import Lane
+from tests.recognition import WholeWay
 
 # No deadline of 200 ms for one example: another worker and other programs use the processor too.
 hypothesis.settings.register_profile("shared machine", deadline=None)
 hypothesis.settings.load_profile("shared machine")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def recognition() -> Iterator[None]:
+    """Let each guard judge each request the whole way where CAMGUARD_TESTS_WITHOUT_RECOGNITION is set.
+
+    What is tested in a process of its own is not reached by this.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if os.environ.get("CAMGUARD_TESTS_WITHOUT_RECOGNITION"):
+            patch.setattr(Lane, "recognize", WholeWay.recognize)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ from typing import Any, Final
 
 from camguard.authn.authenticator import Caller, Claim, named_secret_id, signature_label
 from camguard.bundle.model import Bundle
-from camguard.enforcement.lane import Resolved, note, resolve_under
+from camguard.enforcement.lane import Lane, LaneMaker, Resolved, note, resolve_under
 from camguard.enforcement.late import WHOLE, LateJudge, new_call
 from camguard.enforcement.outcome import (
     DECISION_KEY,
@@ -85,7 +85,8 @@ class Guard:
 
     drains: whether the server keeps reading a body behind a refusal; the body of a denied call is then not
     taken. asked: as for `LateJudge`. in_flight: requests being served, from `handle` to `release`, but for
-    those that wait for their body. faults: exceptions, of stages and of observers.
+    those that wait for their body. faults: exceptions, of stages and of observers. lane: makes what
+    recognises requests under one bundle.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of the house, each named
@@ -101,6 +102,7 @@ class Guard:
         drains: bool = False,
         asked: bool = False,
         clock: Callable[[], float] = time.time,
+        lane: LaneMaker = Lane,
     ) -> None:
         limits = settings.limits
         self.in_flight = self.faults = 0
@@ -119,7 +121,7 @@ class Guard:
         waiting = Waiting(limits.waiting, limits.waiting_per_client)
         self._bodies = BodyBuffer(limits.buffered_bytes, limits.body_seconds, waiting)
         self._late = LateJudge(settings, authentication, self._passes, asked=asked)
-        self._clock, self._drains = clock, drains
+        self._clock, self._drains, self._lane = clock, drains, lane
         self._resolved: Resolved | None = None
 
     async def handle(  # noqa: C901, PLR0912, PLR0915 - one path in one order; a call per step would cost as much
@@ -383,8 +385,8 @@ class Guard:
         resolved = self._resolved
         if resolved is None or resolved[0]() is not bundle:
             parts = self._settings, self._addresses, self._authentication, self._head_rules
-            resolved = resolve_under(bundle, *parts, compares=self._candidate is not None)
-            self._resolved = resolved
+            compares = self._candidate is not None
+            resolved = self._resolved = resolve_under(bundle, *parts, self._lane, compares=compares)
         return resolved
 
     def _targets(self, bundle: Bundle) -> Targets:

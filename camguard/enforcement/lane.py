@@ -20,7 +20,7 @@ Rule 4: everything that is kept is bounded in number and size (T101).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 from weakref import ref
 
 from camguard.bounded_cache import BoundedCache
@@ -203,6 +203,13 @@ def _naming(head: RequestHead) -> tuple[Any, ...]:
     return tuple(head)[first : last + 1]
 
 
+class LaneMaker(Protocol):
+    """Makes the lane of one bundle: `Lane` itself."""
+
+    def __call__(self, rules: HeadRules, *, decides: bool) -> Lane:
+        """Return an empty lane."""
+
+
 class Resolved(NamedTuple):
     """What was resolved under one bundle, which is not kept alive: the targets and the lane."""
 
@@ -211,12 +218,13 @@ class Resolved(NamedTuple):
     lane: Lane
 
 
-def resolve_under(  # noqa: PLR0913 - what targets and lane are made of
+def resolve_under(  # noqa: PLR0913, PLR0917 - what targets and lane are made of
     bundle: Bundle,
     settings: Settings,
     addresses: Mapping[AddressKey, ClientAddress],
     callers: UnsignedCallers,
     rules: HeadRules,
+    lane: LaneMaker,
     *,
     compares: bool,
 ) -> Resolved:
@@ -225,7 +233,7 @@ def resolve_under(  # noqa: PLR0913 - what targets and lane are made of
     The policies of a candidate may name keys that those in force do not name.
     """
     targets = targets_under(bundle, settings, addresses, callers, every_key=compares)
-    return Resolved(ref(bundle), targets, Lane(rules, decides=not compares))
+    return Resolved(ref(bundle), targets, lane(rules, decides=not compares))
 
 
 def note(  # noqa: PLR0913, PLR0917 - the result of one request

@@ -96,9 +96,10 @@ class HeaderLayout:
     the place of the declared length, -1 where there is none. single: the places of headers that may
     stand once. connection: the places of Connection lines. chunked: whether the body comes without a declared
     length. signed: whether there is an `Authorization`. awaits_continue: whether the client waits for `100
-    Continue` before it sends its body (`Expect`). correlating: takes the values, and None behind them, and returns
-    those of CORRELATING that stand once; None where there is none of them. decisive: takes the values and
-    returns all that decide anything but a signature, the body's length, and the names of a request.
+    Continue` before it sends its body (`Expect`). correlating: takes the values, and None behind them, and
+    returns those of CORRELATING that stand once; None where there is none of them. decisive: takes the
+    values and returns all that decide anything but a signature, the body's length, and the names of a
+    request.
     """
 
     size: int

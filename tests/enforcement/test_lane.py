@@ -1,0 +1,232 @@
+"""Recognition changes nothing that anybody can see, and what would change something is found (T83, T101)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from camguard.bundle import Bundle
+from camguard.enforcement import lane as lane_module
+from camguard.enforcement.lane import Lane, LaneMaker, Plan
+from camguard.enforcement.outcome import Judgement, Known
+from camguard.enforcement.target import Target
+from camguard.request.head import HeadRules, RequestHead
+from camguard.request.header_rules import taker
+from camguard.telemetry.record import Record
+from tests.recognition import (
+    CHANGES,
+    FIELDS,
+    SETTINGS_TRIED,
+    Ask,
+    Step,
+    WholeWay,
+    drawn,
+    first_difference,
+    shrunk,
+)
+from tests.stage import OFFICE, SETTINGS, FixedPolicies, Play, sdk
+
+_DEFAULT = SETTINGS_TRIED[0]
+RECOGNISES = pytest.mark.skipif(
+    bool(os.environ.get("CAMGUARD_TESTS_WITHOUT_RECOGNITION")), reason="this run recognises nothing"
+)
+
+
+@pytest.fixture(autouse=True)
+def silent() -> Iterator[None]:
+    """Leave out of the log what the set-up of a server causes."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("tried", range(len(SETTINGS_TRIED)))
+def test_recognition_changes_no_answer_no_record_and_no_counter(tried: int) -> None:
+    steps = drawn(random.Random(tried), 800)  # noqa: S311 - a test, no secret
+    assert first_difference(steps, SETTINGS_TRIED[tried]) is None
+
+
+def _odd() -> st.SearchStrategy[tuple[tuple[str, Any], ...]]:
+    fields = [st.tuples(st.just(name), st.sampled_from(pool.values)) for name, pool in FIELDS.items()]
+    return st.lists(st.one_of(fields), max_size=3, unique_by=lambda each: each[0]).map(tuple)
+
+
+def _changes() -> st.SearchStrategy[Step]:
+    return st.one_of([st.tuples(st.just(name), st.sampled_from(each)) for name, each in CHANGES.items()])
+
+
+@settings(
+    max_examples=25,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(st.lists(st.one_of(_odd().map(Ask), _odd().map(Ask), _changes()), min_size=2, max_size=12))
+def test_each_of_some_requests_made_twice_is_answered_alike(steps: list[Step]) -> None:
+    twice = [each for step in steps for each in (step, step)]
+    assert first_difference(twice) is None
+
+
+class Timeless(Lane):
+    """A lane that lets a decision hold for ever."""
+
+    def admit(self, known: Known, bundle: Bundle, now: float) -> bool:
+        return super().admit(known, bundle, known.begin if known.begin > -1e18 else now)
+
+
+class Tableless(Lane):
+    """A lane that does not ask whether the principal's table is at hand."""
+
+    def admit(self, known: Known, bundle: Bundle, now: float) -> bool:
+        del bundle
+        return known.begin <= now < known.end
+
+
+class Hasty(Lane):
+    """A lane that keeps decisions although a candidate judges each call, too."""
+
+    def __init__(self, rules: HeadRules, *, decides: bool) -> None:
+        del decides
+        super().__init__(rules, decides=True)
+
+
+class Credulous(Lane):
+    """A lane that keeps what was said of a request whose body was refused."""
+
+    def note(self, client: Any, target: Target, judged: Judgement, record: Record, bundle: Bundle) -> None:
+        if judged.of_head:
+            judged = judged._replace(decision=record.decision)
+        super().note(client, target, judged, record, bundle)
+
+
+def without(*names: bytes) -> type[Lane]:
+    """Return a lane whose key lacks the values of some headers."""
+
+    class Lacking(Lane):
+        def _plan(self, head: RequestHead) -> Plan:
+            plan = super()._plan(head)
+            kept = tuple(at for at, (name, _) in enumerate(head.lines) if name not in names)
+            decisive = plan.layout.decisive(tuple(range(len(head.lines))))
+            lacking = plan._replace(take=taker(tuple(at for at in kept if at in decisive)))
+            self._plans[tuple(name for name, _ in head.lines)] = lacking
+            return lacking
+
+    return Lacking
+
+
+def shared() -> LaneMaker:
+    """Return what makes one lane for all bundles of a guard."""
+    lanes: dict[HeadRules, Lane] = {}
+
+    def maker(rules: HeadRules, *, decides: bool) -> Lane:
+        return lanes.setdefault(rules, Lane(rules, decides=decides))
+
+    return maker
+
+
+def trusting(monkeypatch: pytest.MonkeyPatch) -> type[Lane]:
+    """Return a lane that does not ask whether a header names the peer with its port (T05)."""
+    monkeypatch.setattr(lane_module, "_may_name_peer", lambda *_: False)
+    return Lane
+
+
+def blind(monkeypatch: pytest.MonkeyPatch) -> type[Lane]:
+    """Return a lane that does not look for control characters."""
+    monkeypatch.setattr(lane_module, "CONTROLS", b"")
+    return Lane
+
+
+def _heavy(*row: Any, id: str) -> Any:  # noqa: A002 - as `pytest.param`
+    return pytest.param(*row, id=id, marks=pytest.mark.heavy)
+
+
+# a wrong lane, the settings under which it is wrong, the steps that show it at most
+WRONG: list[Any] = [
+    _heavy(lambda _: Timeless, 0, 4, id="a decision that holds for ever"),
+    _heavy(lambda _: Tableless, 0, 6, id="a principal whose table was forgotten"),
+    pytest.param(lambda _: Hasty, 6, 3, id="a decision that a candidate does not judge"),
+    _heavy(lambda _: shared(), 0, 5, id="a lane for several bundles"),
+    _heavy(blind, 0, 3, id="control characters in a value"),
+    pytest.param(lambda _: without(b"x-camguard-principal"), 0, 3, id="a key without the caller"),
+    _heavy(lambda _: without(b"x-forwarded-for"), 0, 3, id="a key without the client's address"),
+    _heavy(lambda _: without(b"x-tc-action"), 0, 3, id="a key without the action"),
+    _heavy(lambda _: without(b"x-tc-region"), 0, 3, id="a key without the region"),
+    _heavy(lambda _: without(b"x-attributes"), 0, 4, id="a key without the attributes"),
+    _heavy(lambda _: without(b"connection"), 0, 3, id="a key without the connection's options"),
+    _heavy(lambda _: without(b"content-type"), 0, 3, id="a key without the content type"),
+    pytest.param(lambda _: without(b"host"), 0, 3, id="a key without the host"),
+    _heavy(lambda _: without(b"expect"), 0, 3, id="a key without the expectation"),
+]
+
+
+@RECOGNISES
+@pytest.mark.parametrize(("wrong", "tried", "most"), WRONG)
+def test_a_wrong_lane_is_found_and_the_steps_that_show_it_are_few(
+    wrong: Callable[[pytest.MonkeyPatch], LaneMaker], tried: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane = wrong(monkeypatch)
+    for seed in range(40):
+        steps = drawn(random.Random(seed), 1000)  # noqa: S311 - a test, no secret
+        at = first_difference(steps, SETTINGS_TRIED[tried], lane)
+        if at is not None:
+            found = shrunk(steps[: at + 1], SETTINGS_TRIED[tried], lane)
+            assert len(found) <= most, found
+            return
+    pytest.fail("nothing shows that this lane is wrong")
+
+
+@RECOGNISES
+def test_a_lane_that_trusts_a_peer_whom_a_header_names_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = ("x-forwarded-for", b"10.0.0.1:1")
+    steps: list[Step] = [Ask((named,)), Ask((named, ("client", ("10.0.0.1", 1))))]
+    assert first_difference(steps, _DEFAULT) is None
+    assert first_difference(steps, _DEFAULT, trusting(monkeypatch)) == 1
+
+
+class Counting(Lane):
+    """A lane that counts what it recognises."""
+
+    met = 0
+
+    def recognize(self, scope: Mapping[str, Any], bundle: Bundle, now: float) -> Judgement | None:
+        found = super().recognize(scope, bundle, now)
+        Counting.met += found is not None
+        return found
+
+
+@RECOGNISES
+def test_a_request_is_recognised_the_second_time() -> None:
+    Counting.met = 0
+    play = Play(lane=Counting)
+    for count in (0, 1, 2):
+        assert play.reply_to(lines=sdk((b"x-forwarded-for", OFFICE.encode()))).passed
+        assert Counting.met == count
+
+
+@RECOGNISES
+def test_most_of_the_requests_of_the_comparison_are_recognised() -> None:
+    Counting.met = 0
+    steps = drawn(random.Random(1), 1000)  # noqa: S311 - a test, no secret
+    assert first_difference(steps, _DEFAULT, Counting) is None
+    assert Counting.met > 300
+
+
+def test_what_is_kept_is_bounded() -> None:
+    kept = Play(SETTINGS, policies=FixedPolicies())
+    for number in range(1100):
+        kept.reply_to(lines=sdk((b"x-forwarded-for", OFFICE.encode()), (b"x-%d" % number, b"")))
+    assert kept.guard.faults == 0
+
+
+def test_a_lane_that_recognises_nothing_serves_as_well() -> None:
+    play = Play(lane=WholeWay)
+    for _ in range(2):
+        assert play.reply_to(lines=sdk((b"x-forwarded-for", OFFICE.encode()))).passed
