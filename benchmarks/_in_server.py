@@ -63,7 +63,7 @@ def connect(app: Any, client: str = "127.0.0.1") -> Callable[[bytes, int], Any]:
         for _ in range(count):
             transport.written.clear()
             protocol.data_received(request)
-            while not protocol.cycle.response_complete:
+            while not protocol.cycle.response_complete:  # noqa: ASYNC110 - the task runs in the next turn
                 await asyncio.sleep(0)
             answer = bytes(transport.written)
         return answer

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from math import inf
 from typing import TypeAlias
 
 from camguard.bounded_cache import BoundedCache
@@ -83,8 +84,8 @@ class RuleIndex:
     """The index of one row of a table, for one owner and inventory."""
 
     __slots__ = (
-        "_always_owned", "_decisions", "_denies", "_filled", "_free", "_inventory", "_keys", "_other_keys",
-        "_owner", "_owner_bit", "_patterns", "_tag_keys", "_tag_sizes", "_under", "_used_bits", "_varies",
+        "_always_owned", "_decisions", "_denies", "_filled", "_free", "_inventory", "_keys", "_longest",
+        "_other_keys", "_owner", "_owner_bit", "_patterns", "_tag_keys", "_tag_sizes", "_under", "_used_bits", "_varies",
         "_weight",
     )  # fmt: skip
 
@@ -119,6 +120,8 @@ class RuleIndex:
         if varying:
             self._filled = BoundedCache(partial(ResourceIndex, rules, owner, varying), entries=PRINCIPALS)
         self._weight = work_weight(pattern for _, pattern in patterns)
+        # Letters of a call's one resource within the bound of `work_bound`.
+        self._longest = 16 * (MOST_WORK // self._weight - 1) - 1 if self._weight else inf
 
     def decide(self, call: Call, traits: ActionTraits, mask: int) -> Decision | None:
         """Return the decision of a call, or None where it must be judged rule by rule (Rule 1).
@@ -133,7 +136,7 @@ class RuleIndex:
             masks = key.narrowed(masks, call, traits, bindings)
         if listed or len(resources) != 1:
             return self._of_several(call, traits, bindings, masks) if resources else NO_ALLOW
-        if self._weight and work_bound(self._weight, 1, len(resources[0] or "")) > MOST_WORK:
+        if len(resources[0] or "") > self._longest:
             return None
         true, unknown, kind = self._holding(resources[0], call.principal, masks)
         return self._decisions[true & self._denies or -(unknown & self._denies) or kind]
