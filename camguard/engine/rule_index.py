@@ -85,8 +85,8 @@ class RuleIndex:
 
     __slots__ = (
         "_always_owned", "_decisions", "_denies", "_filled", "_free", "_inventory", "_keys", "_longest",
-        "_other_keys", "_owner", "_owner_bit", "_patterns", "_tag_keys", "_tag_sizes", "_under", "_used_bits", "_varies",
-        "_weight",
+        "_other_keys", "_owner", "_owner_bit", "_patterns", "_tag_keys", "_tag_sizes", "_under", "_used_bits",
+        "_varies", "_weight",
     )  # fmt: skip
 
     def __init__(self, row: ActionRules, names: int, owner: Owner, inventory: Inventory | None) -> None:
