@@ -83,7 +83,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "engine": (
         *("call", "decision", "attributes", "action_index", "layers", "principals", "intervals"),
         *("rules", "resource_tags", "row", "condition_index", "resource_index", "rule_index"),
-        *("table", "evaluator", "explain", "remediation"),
+        *("table", "evaluator", "settled", "explain", "remediation"),
     ),
     "analysis": (
         "answers",

@@ -19,6 +19,7 @@ from camguard.enforcement.resource_binding import ResourceTemplates, bind_resour
 from camguard.enforcement.target import Target, Targets, agreed_action
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
+from camguard.engine.settled import settled
 from camguard.fast_tuple import constructor_of
 from camguard.request.body import NOT_SHOWN, HeldBody
 from camguard.request.body_formats import read_body
@@ -39,6 +40,7 @@ _ACTION_MISSING: Final = rejection("action_missing")
 _BODY_MALFORMED: Final = rejection("body_malformed")
 _SERVICE_UNKNOWN: Final = rejection("service_unknown")
 WHOLE: Final = ("*",)
+UNBOUND: Final = (None,)
 
 new_call = constructor_of(Call)
 
@@ -137,7 +139,9 @@ class LateJudge:
             if target.resources is None and not tags:
                 decision = bundle.decide(call)
             elif hidden:
-                return rejected(head, target, BODY_NOT_SHOWN["tags" if tags else "resources"])
+                decision = _without_body(target, call, bundle, tags=tags)
+                if isinstance(decision, Rejection):
+                    return rejected(head, target, decision)
         if decision is None or self._passes(decision):
             content = self.content(target, body, params, query, tags=tags)
             if isinstance(content, Rejection):
@@ -215,6 +219,13 @@ class LateJudge:
         if not wanted or not params or found is None:
             return found
         return beside(nested_parameters(params, names), found)
+
+
+def _without_body(target: Target, call: Call, bundle: Bundle, *, tags: bool) -> Decision | Rejection:
+    """Return the decision of a call under every body, or which part of the body it depends on (T141)."""
+    named = target.resources is not None
+    decision = settled(bundle.evaluator, call._replace(resources=UNBOUND) if named else call, tags=tags)
+    return BODY_NOT_SHOWN["resources" if named else "tags"] if decision is None else decision
 
 
 def _lookalikes(templates: ResourceTemplates | None, *, tags: bool) -> Lookalikes | None:

@@ -14,8 +14,9 @@ from camguard.request.rejection import BODY_NOT_SHOWN
 from tests.asgi import body_of, exchange
 from tests.authn.signing import FORM, JSON, SECRET_ID, authorization, tc3
 from tests.authorizer.asking import IDENTITY, PATHS, Stage, asked, asked_by, told
-from tests.stage import ELSEWHERE, NOW, FixedPolicies, Line, enforcement, sdk
+from tests.stage import ELSEWHERE, NOW, POLICIES, FixedPolicies, Line, bundle, enforcement, sdk
 
+INSTANCE = "qcs::cvm:ap-guangzhou:uin/100000000001:instance/ins-1"
 AIART = b"aiart.tencentcloudapi.com"
 CVM = b"cvm.tencentcloudapi.com"
 DAY = time.strftime("%Y-%m-%d", time.gmtime(NOW))
@@ -223,3 +224,43 @@ def test_a_body_that_was_promised_and_does_not_come_is_answered_within_a_second(
     seconds, status = asyncio.run(ask())
     assert (status, stage.records[-1].decision.detail) == (403, "request_timeout")
     assert seconds < 1
+
+
+# Policies of the operator, and whether an answer needs the resources that the body names.
+OPERATORS = [
+    pytest.param([{"resource": "*"}], "allow", id="T141 every instance"),
+    pytest.param([{"resource": INSTANCE}], "body_not_shown", id="T141 one instance"),
+    pytest.param([{"resource": "*"}, {"effect": "deny", "resource": INSTANCE}], "body_not_shown",
+                 id="T141 all but one instance"),
+    pytest.param([{"resource": INSTANCE}, {"effect": "deny", "resource": "*"}], "explicit_deny",
+                 id="T141 denied whatever the body names"),
+    pytest.param([{"action": "cvm:Run*", "resource": "*"}], "no_allow", id="T141 another action"),
+]  # fmt: skip
+BODIES = (
+    *(b"{}", b'{"InstanceIds":["ins-1"]}', b'{"InstanceIds":["ins-2"]}', b'{"InstanceId":"ins-1"}'),
+    *(b'{"InstanceIds":["ins-1","ins-2"]}', b'{"InstanceIds":[]}', b'{"InstanceIds":7}', b'{"Other":[1]}'),
+)
+
+
+@pytest.mark.parametrize(("statements", "word"), OPERATORS)
+def test_without_the_body_the_answer_is_that_under_every_body(
+    statements: list[dict[str, Any]], word: str
+) -> None:
+    """T141: or there is no answer, and some bodies have another one than others."""
+    policy = {
+        "version": "2.0",
+        "statement": [{"effect": "allow", "action": "cvm:*", **s} for s in statements],
+    }
+    policies = FixedPolicies(bundle({**POLICIES, "instances": policy}))
+    caller = (IDENTITY[0], b"uin/100000000103")
+    hidden = asked(Stage(policies=policies), "nginx", lines=(*cvm(), caller), host=CVM)
+    assert hidden.word == word
+    showing = Stage(asked_by(bodies=["haproxy"]), policies)
+    shown = {
+        asked(showing, "haproxy", body, lines=(*cvm(), caller), host=CVM).record.decision.reason
+        for body in BODIES
+    }
+    if word == "body_not_shown":
+        assert len(shown) > 1
+    else:
+        assert shown == {hidden.record.decision.reason}
