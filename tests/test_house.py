@@ -111,7 +111,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         *("record", "log_line", "decision_log", "process_log"),
         *("exposition", "multiprocess", "answers", "metrics"),
     ),
-    "authorizer": ("dialects", "answers", "application", "fronts"),
+    "authorizer": ("dialects", "answers", "application", "envoy_messages", "envoy_grpc", "fronts"),
     "gateway": (
         *("reply_parser", "request_writer", "connection", "connecting", "client"),
         *("departure", "parsing", "protocol", "server", "relay"),
@@ -156,6 +156,10 @@ RESERVED: dict[str, tuple[tuple[str, ...], str]] = {
     "uvicorn": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
     "uvloop": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
     "httptools": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
+    "aiohttp": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
+    "yarl": (("gateway",), "comes with aiohttp, whose client takes its addresses so"),
+    "grpc": (("authorizer",), "belongs to the extra `authorizer-grpc`; HTTP works without it"),
+    "google": (("authorizer",), "protobuf belongs to the extra `authorizer-grpc`"),
     "cryptography": (("bundle",), "belongs to the extra `ed25519`; every other key works without it"),
     "shtab": (("cli",), "belongs to the extra `completion`; every other verb runs without it"),
     "prometheus_client": (
@@ -290,6 +294,10 @@ TESTED_IN = {
         "keys here, contradictions in a file of their own",
     ),
     "bundle/last_good": ("bundle/test_remote.py", "the folder is tested with the source that keeps it"),
+    "authorizer/envoy_messages": (
+        "authorizer/test_envoy_grpc.py",
+        "messages are what the service reads and writes",
+    ),
     "bundle/ustar": ("bundle/test_archive.py", "the container is tested with the archives in it"),
     "authorizer/answers": (
         "authorizer/test_application.py",

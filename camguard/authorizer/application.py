@@ -1,18 +1,18 @@
 """The listener of proxies that ask: one path for each dialect, and the guard behind all of them.
 
-Rule 1: only a trusted proxy is believed. Every other peer is refused before anything of it is read (T140).
+Rule 1: only a trusted proxy is believed. Every other peer is refused, whatever it asks (T140).
 Rule 2: the guard decides, as it does for requests that camguard forwards itself: one target, one record.
         Nothing that the guard decides is changed here.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
 
 from camguard.authorizer.answers import Answer, allowed, refused, unread
-from camguard.authorizer.dialects import original, readers
+from camguard.authorizer.dialects import Asked, original, readers
 from camguard.enforcement.guard import Guard
 from camguard.request.client_address import AddressRules
 from camguard.request.head import peer_address
@@ -45,15 +45,21 @@ class Authorizer:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
         """Return the answer to a subrequest; None where the proxy left before it had sent all of it."""
-        guard = self._guard
         reader = self._readers.get(scope.get("raw_path") or b"")
+        asked = _PATH if reader is None else original(scope, receive, reader)
         in_header = reader is not None and reader.dialect.name == _IN_HEADER
-        peer = peer_address(scope.get("client"))
+        return await self.answer(asked, scope.get("client"), in_header=in_header)
+
+    async def answer(
+        self, asked: Asked | Rejection, client: Any, *, in_header: bool = False
+    ) -> Answer | None:
+        """Return the answer to a request, or to what could not be read as one; None where the proxy left.
+
+        client: address and port of the socket's peer, as in an ASGI scope. in_header: as for `refused`.
+        """
+        guard, peer = self._guard, peer_address(client)
         if peer is None or not self._peers[peer, ()].trusted:
-            return self._unread(_UNTRUSTED, peer, in_header=in_header)
-        if reader is None:
-            return self._unread(_PATH, peer, in_header=in_header)
-        asked = original(scope, receive, reader)
+            asked = _UNTRUSTED  # Rule 1
         if isinstance(asked, Rejection):
             return self._unread(asked, peer, in_header=in_header)
         outcome = await guard.handle(asked.scope, asked.receive)

@@ -30,17 +30,29 @@ from camguard.settings.values import Address
 
 
 class Kind(NamedTuple):
-    """What one printed file is made from. dialect: of the proxy. id: draws a request id in its language."""
+    """What one printed file is made from.
+
+    template: its name is that of the file, unless `file` names another. dialect: of the proxy. id: draws a
+    request id in its language.
+    """
 
     template: str
     dialect: str
     id: str
+    file: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the file in config/fronts."""
+        return self.file or self.template
 
 
+GRPC: Final = "envoy-grpc"
 FRONTS: Final[Mapping[str, Kind]] = MappingProxyType(
     {
         "nginx": Kind("nginx.conf", "nginx", "$request_id"),
         "envoy": Kind("envoy.yaml", "envoy", "%STREAM_ID%"),
+        GRPC: Kind("envoy.yaml", "envoy", "%STREAM_ID%", "envoy-grpc.yaml"),
         "haproxy": Kind("haproxy.cfg", "haproxy", "%[uuid()]"),
         "haproxy-lua": Kind("camguard.lua", "haproxy", "-"),
         "caddy": Kind("Caddyfile", "forward", "{http.request.uuid}"),
@@ -49,6 +61,7 @@ FRONTS: Final[Mapping[str, Kind]] = MappingProxyType(
     }
 )
 AUTHORIZER: Final = Address("127.0.0.1", 8600)  # where the settings name none
+AUTHORIZER_GRPC: Final = Address("127.0.0.1", 8601)
 LISTEN: Final = Address("127.0.0.1", 8000)
 UPSTREAM: Final = "http://127.0.0.1:8081"  # where the settings answer with the echo
 _TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -117,6 +130,15 @@ def body_needs(settings: Settings, bundle: Bundle | None) -> Iterator[str]:
         yield "bodies name tags"
 
 
+def authorizer_of(name: str, settings: Settings) -> tuple[str, Address, bool]:
+    """Return the setting of where a proxy asks, its value or a default, and whether it has a value."""
+    if name == GRPC:
+        grpc = settings.gateway.authorizer_grpc
+        return "gateway.authorizer_grpc", grpc or AUTHORIZER_GRPC, grpc is not None
+    http = settings.gateway.authorizer
+    return "gateway.authorizer", http or AUTHORIZER, http is not None
+
+
 def render(front: Front) -> str:
     """Return the text of a configuration. Raises SettingsError for a value that it cannot hold."""
     template = (_TEMPLATES / FRONTS[front.name].template).read_text(encoding="utf-8")
@@ -154,13 +176,14 @@ def _conditions(front: Front) -> dict[str, bool]:
         "tls": urlsplit(front.upstream).scheme == "https",
         "more_upstreams": len(settings.upstream) > 1,
         "shadow": settings.enforcement.mode == "shadow",
+        "grpc": front.name == GRPC,
     }
 
 
 def _values(front: Front) -> dict[str, str]:
     settings = front.settings
-    limits, url, authorizer = settings.limits, urlsplit(front.upstream), settings.gateway.authorizer
-    authorizer = authorizer or AUTHORIZER
+    limits, url = settings.limits, urlsplit(front.upstream)
+    authorizer = authorizer_of(front.name, settings)[1]
     port = url.port or (443 if url.scheme == "https" else 80)
     host = url.hostname or ""
     checked = {

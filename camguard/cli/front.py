@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from camguard.authorizer.fronts import AUTHORIZER, FRONTS, LISTEN, Front, render
+from camguard.authorizer.fronts import FRONTS, LISTEN, Front, authorizer_of, render
 from camguard.cli.inputs import add_inputs, find_inputs, read_bundle, require_config
 from camguard.cli.output import Document, add_format, note, show
 from camguard.exit_codes import Exit
@@ -42,8 +42,9 @@ def _address(text: str) -> Address:
 def run(args: argparse.Namespace) -> Exit:
     """Print the configuration. Settings or a bundle that cannot be used print nothing."""
     settings = load_settings(require_config(args.config))
-    if settings.gateway.authorizer is None:
-        note(f"gateway.authorizer is empty: the configuration asks camguard at {AUTHORIZER}")
+    name, address, given = authorizer_of(args.proxy, settings)
+    if not given:
+        note(f"{name} is empty: the configuration asks camguard at {address}")
     front = Front.of(args.proxy, settings, read_bundle(find_inputs(args)), args.listen)
     document = {
         "proxy": front.name,

@@ -27,6 +27,7 @@ from contextlib import (
     nullcontext,
 )
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import uvloop
@@ -38,6 +39,7 @@ from camguard.authorizer.application import Authorizer
 from camguard.bundle import Bundle, Store
 from camguard.enforcement.health_path import HealthPath
 from camguard.enforcement.outcome import RECORD_KEY
+from camguard.errors import Problem, SettingsError
 from camguard.exit_codes import Exit
 from camguard.gateway.admin import Sources, admin
 from camguard.gateway.client import HttpClient
@@ -145,8 +147,14 @@ class ServerStatus:
 
 
 def bind_all(settings: Settings) -> Sockets:
-    """Bind the addresses that the settings name. Raises SettingsError."""
+    """Bind the addresses that the settings name, but for that of gRPC, which its server binds itself.
+
+    Raises SettingsError.
+    """
     gateway = settings.gateway
+    if gateway.authorizer_grpc is not None and find_spec("grpc") is None:
+        message = "needs grpcio, which is not installed: install the extra `authorizer-grpc`"
+        raise SettingsError(Problem("gateway.authorizer_grpc", "SettingsError", message))
     with ExitStack() as bound:
         addresses = {"calls": gateway.listen, "admin": gateway.admin, "authorizer": gateway.authorizer}
         names = {"calls": "listen"}
@@ -211,6 +219,17 @@ def authorizer_listener(
     return listening(app, sockets.authorizer, bounds, settings.limits.shutdown_seconds)
 
 
+def grpc_listener(settings: Settings, components: Components) -> AbstractAsyncContextManager[object]:
+    """Return the listener of Envoys that ask over gRPC, as `admin_listener` does. Raises SettingsError."""
+    address = settings.gateway.authorizer_grpc
+    if address is None:
+        return nullcontext()
+    from camguard.authorizer.envoy_grpc import grpc_listening  # noqa: PLC0415 - of another extra
+
+    app = Authorizer(settings, components.guards[AUTHORIZER])
+    return grpc_listening(settings, address, app, shared=settings.gateway.workers > 1)
+
+
 async def serve(
     status: ServerStatus,
     components: Components,
@@ -233,6 +252,7 @@ async def serve(
         await stack.enter_async_context(calls)
         asked = authorizer_listener(settings, components, sockets, bounds.connections)
         await stack.enter_async_context(asked)
+        await stack.enter_async_context(grpc_listener(settings, components))
         started(components.store.bundle)
         status.notify(READY)
         await stop.wait()
@@ -283,7 +303,9 @@ def serve_alone(  # noqa: PLR0913 - what both callers hand over, and one thing t
     Raises SettingsError.
     """
     watched = source if orphaned is None else None  # else the supervisor notices edits of the settings file
-    listeners = (LISTENER,) if sockets.authorizer is None else (LISTENER, AUTHORIZER)
+    gateway = settings.gateway
+    asked = gateway.authorizer is not None or gateway.authorizer_grpc is not None
+    listeners = (LISTENER, AUTHORIZER) if asked else (LISTENER,)
     components = assemble(settings, source=watched, listeners=listeners, drains=True)
     components.start()
     gc.collect()

@@ -261,10 +261,11 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _listeners(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield pointer and message for listeners that share an address, or that nobody could use."""
-    if settings.gateway.authorizer is not None and not settings.client_ip.trusted_proxies.starts:
-        yield "gateway/authorizer", "answers trusted proxies only, and client_ip.trusted_proxies is empty"
+    for name in ("authorizer", "authorizer_grpc"):
+        if getattr(settings.gateway, name) is not None and not settings.client_ip.trusted_proxies.starts:
+            yield f"gateway/{name}", "answers trusted proxies only, and client_ip.trusted_proxies is empty"
     taken: dict[values.Address, str] = {}
-    for name in ("listen", "authorizer", "admin"):
+    for name in ("listen", "authorizer", "authorizer_grpc", "admin"):
         address = getattr(settings.gateway, name)
         if address and address.port and address in taken:
             yield f"gateway/{name}", f"{address} is already taken by gateway.{taken[address]}"

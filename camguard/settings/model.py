@@ -166,6 +166,7 @@ class GatewaySettings:
 
     listen: Address = setting("127.0.0.1:8080", values.listen)
     authorizer: Address | None = setting("", values.listen_or_none)
+    authorizer_grpc: Address | None = setting("", values.listen_or_none)
     admin: Address | None = setting("127.0.0.1:9464", values.listen_or_none)
     admin_hosts: tuple[str, ...] = setting([], values.host_names)
     workers: int = setting(1, values.whole(1, 256))

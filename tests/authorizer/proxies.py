@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,12 +23,13 @@ import pytest
 from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived, StreamEnded
 
-from camguard.authorizer.fronts import Front, render
+from camguard.authorizer.fronts import GRPC, Front, render
 from camguard.bundle import load_bundle
 from camguard.settings import Address, Settings, load_settings
 from tests.deploy.front import MAIN, replaced
 from tests.running import Gateway, camguard, running
 
+HAS_GRPC = find_spec("grpc") is not None
 HOST = "aiart.tencentcloudapi.com"
 ALICE = "uin/100000000101"
 # The office of the sample policy is one network of loopback, so that a client elsewhere is on loopback, too.
@@ -139,6 +141,7 @@ def running_authorizer(folder: Path, upstream: int, **overrides: str) -> Iterato
     port = free_port()
     overrides = {
         "GATEWAY__AUTHORIZER": f"127.0.0.1:{port}",
+        **({"GATEWAY__AUTHORIZER_GRPC": f"127.0.0.1:{free_port()}"} if HAS_GRPC else {}),
         "UPSTREAM__DEFAULT": f"http://127.0.0.1:{upstream}",
         **overrides,
     }
@@ -171,9 +174,10 @@ def _nginx(folder: Path, texts: dict[str, str]) -> list[str]:
 
 
 def _envoy(folder: Path, texts: dict[str, str]) -> list[str]:
+    (text,) = texts.values()
     admin = free_port()
     (folder / "admin").write_text(str(admin))
-    text = replaced(texts["envoy"], {"port_value: 9901": f"port_value: {admin}"})
+    text = replaced(text, {"port_value: 9901": f"port_value: {admin}"})
     (folder / "envoy.yaml").write_text(text)
     options = ("--use-dynamic-base-id", "--concurrency", "1", "--log-level", "error")
     return [program("envoy"), "-c", str(folder / "envoy.yaml"), *options]
@@ -196,6 +200,7 @@ def _caddy(folder: Path, texts: dict[str, str]) -> list[str]:
 PROXIES: dict[str, tuple[tuple[str, ...], Callable[[Path, dict[str, str]], list[str]]]] = {
     "nginx": (("nginx",), _nginx),
     "envoy": (("envoy",), _envoy),
+    "envoy-grpc": (("envoy-grpc",), _envoy),
     "haproxy": (("haproxy", "haproxy-lua"), _haproxy),
     "caddy": (("caddy",), _caddy),
 }
@@ -226,6 +231,8 @@ def proxy(
     asks: the port that it asks instead of that of the settings. changes: texts of the configuration, and what
     each is replaced by.
     """
+    if name == GRPC and not HAS_GRPC:
+        pytest.skip("grpcio is not installed")
     files, write = PROXIES[name]
     port = free_port()
     if asks is not None:
@@ -256,7 +263,9 @@ def proxy(
 
 def with_authorizer(settings: Settings, port: int) -> Settings:
     """Return settings whose authorizer is at another port of this machine."""
-    return replace(settings, gateway=replace(settings.gateway, authorizer=Address("127.0.0.1", port)))
+    address = Address("127.0.0.1", port)
+    gateway = replace(settings.gateway, authorizer=address, authorizer_grpc=address)
+    return replace(settings, gateway=gateway)
 
 
 class Reply(NamedTuple):

@@ -32,12 +32,12 @@ def with_values(settings: Settings, section: str, **values: Any) -> Settings:
 def test_the_files_beside_the_settings_are_what_is_printed(
     name: str, shipped: tuple[Settings, Bundle], repository: Path
 ) -> None:
-    file = repository / "config/fronts" / FRONTS[name].template
+    file = repository / "config/fronts" / FRONTS[name].name
     assert file.read_text(encoding="utf-8") == render(Front.of(name, *shipped))
 
 
 def test_the_folder_holds_nothing_else(repository: Path) -> None:
-    expected = {each.template for each in FRONTS.values()} | {"README.md"}
+    expected = {each.name for each in FRONTS.values()} | {"README.md"}
     assert {each.name for each in (repository / "config/fronts").iterdir()} == expected
 
 

@@ -8,6 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ pytestmark = pytest.mark.heavy
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 DENIED = "AuthFailure.UnauthorizedOperation"
 # Proxies that show camguard the bodies of requests; the others are asked in a mode that needs none.
-SHOWING: frozenset[str] = frozenset(("envoy", "haproxy"))
+SHOWING: frozenset[str] = frozenset(("envoy", "envoy-grpc", "haproxy"))
 SMALL: frozenset[str] = frozenset(("haproxy",))  # proxies that hold no body of several MiB
 BODY = b'{"InputUrl":"http://example.com/a.png"}'
 
@@ -366,8 +367,8 @@ def test_a_proxy_that_is_configured_to_show_no_bodies(
     with proxy(name, tmp_path / "run", hiding) as front:
         with pytest.raises(SDKError) as caught:
             sdk(signed, front).call_json("GenerateAvatar", {})
-        expected = {"envoy": "UnsupportedProtocol", "haproxy": "AuthFailure.SignatureFailure"}
-        assert (caught.value.code, upstream.requests) == (expected[name], [])
+        expected = {"haproxy": "AuthFailure.SignatureFailure"}.get(name, "UnsupportedProtocol")
+        assert (caught.value.code, upstream.requests) == (expected, [])
         assert sdk(signed, front, "GET").call_json("GenerateAvatar", {})["Response"]
 
 
@@ -398,3 +399,25 @@ def _members(node: Any) -> Iterator[tuple[str, Any]]:
         yield from node.items()
     for each in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
         yield from _members(each)
+
+
+def test_nothing_passes_by_an_ok_of_grpc_without_the_word(
+    signed: Asked, upstream: Upstream, tmp_path: Path
+) -> None:
+    """T140, also where the client writes the word itself."""
+    grpc = pytest.importorskip("grpc", reason="the extra `authorizer-grpc`")
+    ok = b"\x0a\x00\x1a\x00"  # a CheckResponse: status OK, and an empty OkHttpResponse
+    handler = grpc.unary_unary_rpc_method_handler(lambda _request, _context: ok)
+    server = grpc.server(ThreadPoolExecutor(1))
+    service = "envoy.service.auth.v3.Authorization"
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Check": handler}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with proxy("envoy-grpc", tmp_path / "run", signed.settings, port) as front:
+            client = Client(front.port)
+            reply = client.ask("POST", "/", lines(signed, front, ("X-Camguard-Decision", "allow")), BODY)
+            client.close()
+        assert (reply.code, upstream.requests) == ("InternalError", [])
+    finally:
+        server.stop(None)

@@ -1,0 +1,91 @@
+"""The messages of Envoy's gRPC `ext_authz` that camguard reads and writes, declared when they are needed.
+
+Source: envoy/service/auth/v3/external_auth.proto and the files that it imports. Only the fields that camguard
+uses are declared; a reader passes over all others. They live in a pool of their own, so that another package
+with Envoy's definitions can be loaded beside them. Needs the extra `authorizer-grpc`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+SERVICE: Final = "envoy.service.auth.v3.Authorization"
+OVERWRITE: Final = 2  # HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
+
+_TEXT, _BYTES, _INT32, _INT64, _UINT32, _BOOL = "text", "bytes", "int32", "int64", "uint32", "bool"
+_TYPES: Final = {
+    _TEXT: descriptor_pb2.FieldDescriptorProto.TYPE_STRING,
+    _BYTES: descriptor_pb2.FieldDescriptorProto.TYPE_BYTES,
+    _INT32: descriptor_pb2.FieldDescriptorProto.TYPE_INT32,
+    _INT64: descriptor_pb2.FieldDescriptorProto.TYPE_INT64,
+    _UINT32: descriptor_pb2.FieldDescriptorProto.TYPE_UINT32,
+    _BOOL: descriptor_pb2.FieldDescriptorProto.TYPE_BOOL,
+}
+_PACKAGE: Final = "camguard.ext_authz"  # names do not travel; only numbers and types do
+
+# Message -> its fields: name, number, type; a type that is no word of _TYPES is a message. `*`: repeated.
+_MESSAGES: Final[dict[str, tuple[tuple[str, int, str], ...]]] = {
+    "SocketAddress": (("address", 2, _TEXT), ("port_value", 3, _UINT32)),
+    "Address": (("socket_address", 1, "SocketAddress"),),
+    "Peer": (("address", 1, "Address"),),
+    "HeaderValue": (("key", 1, _TEXT), ("value", 2, _TEXT), ("raw_value", 3, _BYTES)),
+    "HeaderMap": (("headers*", 1, "HeaderValue"),),
+    "HttpRequest": (
+        ("method", 2, _TEXT),
+        ("path", 4, _TEXT),
+        ("host", 5, _TEXT),
+        ("query", 7, _TEXT),
+        ("fragment", 8, _TEXT),
+        ("size", 9, _INT64),
+        ("body", 11, _TEXT),
+        ("raw_body", 12, _BYTES),
+        ("header_map", 13, "HeaderMap"),
+    ),
+    "Request": (("http", 2, "HttpRequest"),),
+    "AttributeContext": (("source", 1, "Peer"), ("request", 4, "Request")),
+    "CheckRequest": (("attributes", 1, "AttributeContext"),),
+    "HeaderValueOption": (("header", 1, "HeaderValue"), ("append_action", 3, _INT32)),
+    "HttpStatus": (("code", 1, _INT32),),
+    "DeniedHttpResponse": (
+        ("status", 1, "HttpStatus"),
+        ("headers*", 2, "HeaderValueOption"),
+        ("body", 3, _TEXT),
+    ),
+    "OkHttpResponse": (("headers*", 2, "HeaderValueOption"), ("headers_to_remove*", 5, _TEXT)),
+    "Status": (("code", 1, _INT32), ("message", 2, _TEXT)),
+    "CheckResponse": (
+        ("status", 1, "Status"),
+        ("denied_response", 2, "DeniedHttpResponse"),
+        ("ok_response", 3, "OkHttpResponse"),
+    ),
+}
+
+
+def _file() -> descriptor_pb2.FileDescriptorProto:
+    proto = descriptor_pb2.FileDescriptorProto(name=f"{_PACKAGE}.proto", package=_PACKAGE, syntax="proto3")
+    for name, fields in _MESSAGES.items():
+        message = proto.message_type.add(name=name)
+        for field, number, kind in fields:
+            declared = message.field.add(name=field.removesuffix("*"), number=number)
+            repeated = field.endswith("*")
+            declared.label = declared.LABEL_REPEATED if repeated else declared.LABEL_OPTIONAL
+            if kind in _TYPES:
+                declared.type = _TYPES[kind]
+            else:
+                declared.type = declared.TYPE_MESSAGE
+                declared.type_name = f".{_PACKAGE}.{kind}"
+    return proto
+
+
+_POOL: Final = descriptor_pool.DescriptorPool()
+_POOL.Add(_file())
+
+
+def _message(name: str) -> Any:
+    return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
+
+
+CheckRequest: Final = _message("CheckRequest")
+CheckResponse: Final = _message("CheckResponse")
