@@ -156,8 +156,6 @@ RESERVED: dict[str, tuple[tuple[str, ...], str]] = {
     "uvicorn": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
     "uvloop": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
     "httptools": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
-    "aiohttp": (("gateway",), "belongs to the extra `serve`; the middleware must run without it"),
-    "yarl": (("gateway",), "comes with aiohttp, whose client takes its addresses so"),
     "grpc": (("authorizer",), "belongs to the extra `authorizer-grpc`; HTTP works without it"),
     "google": (("authorizer",), "protobuf belongs to the extra `authorizer-grpc`"),
     "cryptography": (("bundle",), "belongs to the extra `ed25519`; every other key works without it"),
