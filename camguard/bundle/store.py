@@ -117,14 +117,14 @@ class Store:
         """Whether the source has not been confirmed for longer than `max_age_seconds`."""
         return self._monotonic() > self.fresh_until
 
-    def reload(self, *, forced: bool = False) -> ReloadOutcome:
-        """Poll the source now, in this thread, and activate a new valid bundle. Raises nothing.
+    def force(self) -> None:
+        """Accept the bundle of a URL at the next poll whatever its serial; a folder has no order."""
+        if self._source is not None:
+            self._source.force()
 
-        forced: accept a bundle of a URL whatever its serial.
-        """
+    def reload(self) -> ReloadOutcome:
+        """Poll the source now, in this thread, and activate a new valid bundle. Raises nothing."""
         with self._polling:
-            if forced and self._source is not None:
-                self._source.force()
             self._polled = self._monotonic()
             try:
                 outcome = self._poll_once()

@@ -29,6 +29,7 @@ from camguard.cli import (
     reason,
     recorded,
     reduce,
+    rollback,
     serve,
     test,
 )
@@ -41,6 +42,7 @@ VERBS: tuple[Callable[[argparse._SubParsersAction[Any]], None], ...] = (
     *(serve.add, check.add, lint.add, test.add, reason.add, reason.add_rule, principals.add, call.add),
     access.add,
     *(diff.add, reduce.add, recorded.add),
+    *(rollback.add, rollback.add_promote),
     *(bundle.add, catalog.add, config.add, front.add, completion.add, init.add),
 )
 

@@ -69,6 +69,12 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "camguard principals ali",
             "camguard principals --kind user --policy aiart-create --format json",
         ),
+        "camguard rollback": (
+            "camguard rollback",
+            "camguard rollback 3c2f0a91d7be",
+            "camguard rollback --release",
+        ),
+        "camguard promote": ("camguard promote --revision 3c2f0a91d7be",),
         "camguard bundle": ("camguard bundle build bundle --serial 12 --out bundle.tar.gz",),
         "camguard bundle build": (
             "camguard bundle build bundle --serial 12 --key-file bundle.key --out bundle.tar.gz",

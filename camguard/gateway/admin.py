@@ -14,7 +14,8 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -25,8 +26,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from camguard.asgi import AdminResponse, in_daemon_thread, probe_routes
 from camguard.bundle.store import ReloadOutcome
-from camguard.errors import AddressError, Problem
+from camguard.errors import AddressError, CamguardError, Problem
 from camguard.ipset import parse_address
+
+if TYPE_CHECKING:
+    from camguard.bundle.remote import SourceFacts
 
 RELOAD_SECONDS: Final = 30.0  # after which a request for a reload is answered, even if the poll has not ended
 ANY_HOST: Final = frozenset(("/metrics", "/-/healthy", "/-/ready"))  # answered for every `Host`, GET and HEAD
@@ -39,7 +43,8 @@ class Sources:
 
     render: returns the exposition. missing: returns why calls cannot be judged now, empty when ready.
     failing: returns what could not be read anew, so that its last good content is in use. reload: polls
-    policies and keys, in the calling thread. status: returns the content of `/api/status`; may block.
+    policies and keys, in the calling thread. status: returns the content of `/api/status`; may block. order:
+    carries out an order of an operator, by its name and options, before the reload; raises CamguardError.
     """
 
     render: Callable[[], bytes]
@@ -47,6 +52,7 @@ class Sources:
     failing: Callable[[], Sequence[str]]
     reload: Callable[[], ReloadOutcome]
     status: Callable[[], Mapping[str, Any]]
+    order: Callable[[str, Mapping[str, str]], None] = lambda _name, _options: None
 
 
 def admin(sources: Sources, hosts: Collection[str] = ()) -> ASGIApp:
@@ -56,6 +62,8 @@ def admin(sources: Sources, hosts: Collection[str] = ()) -> ASGIApp:
             routes=[
                 *probe_routes(sources.render, sources.missing, sources.failing),
                 Route("/-/reload", reload(sources), methods=["POST"]),
+                Route("/-/rollback", reload(sources, "rollback"), methods=["POST"]),
+                Route("/-/promote", reload(sources, "promote"), methods=["POST"]),
                 Route("/api/status", status(sources)),
             ]
         ),
@@ -101,27 +109,52 @@ def refusal(message: str) -> Response:
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def reload(sources: Sources) -> Endpoint:
+# The parameters that a query may have, by the order of an operator. `force` and `release` are `true`.
+OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "reload": ("force",),
+    "rollback": ("revision", "release"),
+    "promote": ("revision",),
+}
+
+
+def reload(sources: Sources, order: str = "reload") -> Endpoint:
     """Return the endpoint that polls policies and keys, and answers with the outcome.
+
+    order: of OPTIONS, carried out before the poll.
 
     One poll runs at a time. A request that arrives during a poll waits for it, and a new poll is made for the
     request: the answer covers every change that was made before the request.
     """
     turn = asyncio.Lock()
 
-    async def poll(begun: asyncio.Event) -> ReloadOutcome:
+    def carry_out(options: Mapping[str, str]) -> ReloadOutcome:
+        if order != "reload" or options:
+            sources.order(order, options)
+        return sources.reload()
+
+    async def poll(begun: asyncio.Event, options: Mapping[str, str]) -> ReloadOutcome:
         async with turn:
             begun.set()
-            return await in_daemon_thread(sources.reload)
+            return await in_daemon_thread(partial(carry_out, options))
 
     async def endpoint(request: Request) -> Response:
         if not same_site(request):
             return AdminResponse({"result": "refused", "problems": []}, 403)
+        options = dict(request.query_params)
+        flags = [options[name] for name in ("force", "release") if name in options]
+        if not options.keys() <= {*OPTIONS[order]} or any(each != "true" for each in flags):
+            message = f"takes {', '.join(OPTIONS[order])}; force and release are `true` or not there"
+            problem = Problem("query", "UsageError", message)._asdict()
+            return AdminResponse({"result": "refused", "problems": [problem]}, 400)
         begun = asyncio.Event()
-        task = asyncio.create_task(poll(begun))
+        task = asyncio.create_task(poll(begun, options))
         done, _ = await asyncio.wait((task,), timeout=RELOAD_SECONDS)
         if done:
-            outcome = task.result()
+            try:
+                outcome = task.result()
+            except CamguardError as error:
+                problems = [problem._asdict() for problem in error.problems]
+                return AdminResponse({"result": "failure", "problems": problems}, 500)
             return AdminResponse(outcome_document(outcome), 500 if outcome.result == "failure" else 200)
         if not begun.is_set():
             task.cancel()  # so that requests do not queue behind a poll that hangs
@@ -160,7 +193,14 @@ def outcome_document(outcome: ReloadOutcome) -> dict[str, Any]:
         "problems": [problem._asdict() for problem in outcome.problems],
         "findings": None if findings is None else findings.counts(),
         "new_errors": new,
+        **({} if outcome.source is None else source_document(outcome.source, outcome.warnings)),
     }
+
+
+def source_document(source: SourceFacts, warnings: Sequence[Problem]) -> dict[str, Any]:
+    """Return what the URL of the bundle says, and what went wrong without stopping the activation."""
+    facts = {**source._asdict(), "fetches": dict(source.fetches), "writes": dict(source.writes)}
+    return {"source": facts, "warnings": [problem._asdict() for problem in warnings]}
 
 
 def same_site(request: Request) -> bool:

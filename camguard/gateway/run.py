@@ -27,6 +27,7 @@ from contextlib import (
     nullcontext,
 )
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ import uvloop
 from starlette.types import ASGIApp, Scope
 
 from camguard._version import __version__
+from camguard.activation import carry_out
 from camguard.authn.key_store import KeyStore
 from camguard.authorizer.application import Authorizer
 from camguard.bundle import Bundle, Store
@@ -240,7 +242,12 @@ async def serve(
     """Serve until `stop` is set, then let requests in flight finish. Listeners end in reverse order."""
     settings = status.settings
     sources = Sources(
-        components.metrics.render, status.missing, status.failing, components.store.reload, status.report
+        components.metrics.render,
+        status.missing,
+        status.failing,
+        components.store.reload,
+        status.report,
+        partial(carry_out, settings, components.store),
     )
     bounds = Bounds.of(settings.limits, raise_file_limit())
     async with AsyncExitStack() as stack:

@@ -21,11 +21,13 @@ import time
 from asyncio.subprocess import Process
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
+from camguard.activation import carry_out
 from camguard.bundle import Bundle, ReloadOutcome
 from camguard.bundle.store import STOP_SECONDS
 from camguard.errors import Problem, SettingsError
@@ -217,7 +219,14 @@ async def _supervise(
 
     stop = handle_signals(reload_soon, settings.limits.shutdown_seconds + LAST_SECONDS)
     first = asyncio.Event()
-    sources = Sources(render_all_processes, status.missing, status.failing, reload, status.report)
+    sources = Sources(
+        render_all_processes,
+        status.missing,
+        status.failing,
+        reload,
+        status.report,
+        partial(carry_out, settings, store),
+    )
     async with admin_listener(sources, settings, sockets):
         keeping = asyncio.gather(*(supervisor.keep(first) for _ in range(settings.gateway.workers)))
         stopped, begun = asyncio.create_task(stop.wait()), asyncio.create_task(first.wait())

@@ -77,7 +77,9 @@ class Stage:
 
     def poll(self, *, forced: bool = False) -> str:
         """Poll once and return the result with whether the call is allowed."""
-        outcome = self.store.reload(forced=forced)
+        if forced:
+            self.store.force()
+        outcome = self.store.reload()
         bundle = self.store.bundle
         decision = "nothing" if bundle is None else "allow" if bundle.decide(CALL) else "deny"
         return f"{outcome.result}: {decision}"

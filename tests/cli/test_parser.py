@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from camguard.activation import Ordered
 from camguard.bundle.archive import write_archive
+from camguard.bundle.last_good import State
 from camguard.bundle.load import read_content
 from camguard.bundle.signature import read_sign_key
 from camguard.cli import main, parser
@@ -119,6 +121,8 @@ DOCUMENTS = {
     "camguard bundle build": ("--serial", "1", "--out", "b.tar.gz"),
     "camguard bundle inspect": ("a.tar.gz",),
     "camguard bundle verify": ("a.tar.gz", "--key-file", "bundle.key"),
+    "camguard rollback": (),
+    "camguard promote": (),
     "camguard catalog build": ("--names", "names.txt", "--out", "catalog"),
     "camguard catalog show": (),
     "camguard catalog diff": ("catalog", "catalog"),
@@ -150,6 +154,9 @@ def test_every_document_begins_with_the_number_of_its_schema(
     content = read_content(folder / "bundle", folder / "catalog")
     (folder / "a.tar.gz").write_bytes(write_archive(content.files, 1, key=key))
     written(folder, line())
+    nothing = Ordered(None, State())  # tests/test_activation.py carries out orders
+    monkeypatch.setattr("camguard.cli.rollback.rollback", lambda *_: nothing)
+    monkeypatch.setattr("camguard.cli.rollback.promote", lambda *_: nothing)
     answer = Answer(200, b'{"Response": {"RequestId": "r"}}', "")
     monkeypatch.setattr("camguard.cli.call.send", lambda *_: answer)  # tests/cli/test_call.py sends it
     main([*prog.split()[1:], *DOCUMENTS[prog], "--format", "json"])

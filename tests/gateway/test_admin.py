@@ -16,10 +16,10 @@ from camguard.asgi import in_daemon_thread
 from camguard.bundle import make_bundle
 from camguard.bundle.store import ReloadOutcome, Result
 from camguard.catalog.model import Catalog
-from camguard.errors import Problem
+from camguard.errors import BundleError, Problem
 from camguard.gateway.admin import Sources, admin, outcome_document
 from camguard.lint import Findings, found
-from tests.asgi import http_scope, request
+from tests.asgi import body_of, exchange, http_scope, request
 from tests.company import OWNER
 from tests.gateway.stage import call, play
 
@@ -303,3 +303,35 @@ def test_dec_55_the_answer_to_a_reload_has_the_findings() -> None:
             "message": "no such action (did you mean aiart:TextToImage?)",
         }
     ]
+
+
+# path and query, the status, the order that is carried out
+ORDERS = [
+    pytest.param("/-/reload", 200, None, id="a reload"),
+    pytest.param("/-/reload?force=true", 200, ("reload", {"force": "true"}), id="a forced reload"),
+    pytest.param("/-/rollback", 200, ("rollback", {}), id="a rollback"),
+    pytest.param("/-/rollback?revision=ab", 200, ("rollback", {"revision": "ab"}), id="a named bundle"),
+    pytest.param("/-/rollback?release=true", 200, ("rollback", {"release": "true"}), id="a release"),
+    pytest.param("/-/promote", 200, ("promote", {}), id="a promotion"),
+    pytest.param("/-/reload?force=1", 400, None, id="another word than true"),
+    pytest.param("/-/reload?forced=true", 400, None, id="a misspelt option"),
+    pytest.param("/-/promote?revision=wrong", 500, ("promote", {"revision": "wrong"}), id="one that fails"),
+]
+
+
+@pytest.mark.parametrize(("path", "status", "ordered"), ORDERS)
+def test_an_order_is_carried_out_before_the_reload(path: str, status: int, ordered: Any) -> None:
+    house, orders = House(), []
+
+    def carry_out(name: str, options: Any) -> None:
+        orders.append((name, dict(options)))
+        if "wrong" in options.values():
+            raise BundleError(Problem("x", "BundleError", "fails"))
+
+    sources = Sources(house.render, list, list, house.reload, dict, carry_out)
+    path, _, query = path.partition("?")
+    scope = http_scope("POST", path, [(b"host", b"127.0.0.1:9464")]) | {"query_string": query.encode()}
+    messages = asyncio.run(exchange(admin(sources), scope, body_of(b"")))
+    assert messages[0]["status"] == status
+    assert orders == ([] if ordered is None else [ordered])
+    assert play(call(admin(sources), "GET", path, {"host": "127.0.0.1:9464"}))[0] == 405
