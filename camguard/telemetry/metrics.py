@@ -279,7 +279,7 @@ class Metrics:
             own += chosen
             labels[key] = (entry.service, entry.access.value, entry.name if chosen else OTHER)
         labels |= {f"{service}:": (service, UNKNOWN, UNKNOWN) for service in called}
-        services = self._catalog.services | called.keys()
+        services = self._catalog.services.union(called)
         accesses = frozenset((service, access) for service, access, _ in labels.values() if access != UNKNOWN)
         self._catalog = _Catalog(
             labels, services, accesses if len(services) <= ZERO_SERVICES else frozenset()

@@ -1,4 +1,4 @@
-"""What the action index, lint and the decision log look up once and keep, and how much of it."""
+"""What the action index, lint, metrics and the decision log look up once and keep, and how much of it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from camguard.policy.resources import read_resource
 from camguard.policy.values import Truth
 from camguard.telemetry import log_line as log_line_module
 from camguard.telemetry.log_line import TEXT_BYTES, log_line
+from camguard.telemetry.metrics import Metrics
 from tests.company import action, bundle, catalog, policy, service
 from tests.telemetry.samples import action_of, record_of
 
@@ -72,3 +73,9 @@ def test_texts_that_the_decision_log_has_escaped_take_bounded_memory() -> None:
         log_line(record_of(entry, principal=f"uin/{at}", peer="x" * 1000), None)
     assert len(log_line_module._escaped) <= 4096
     assert max(map(len, log_line_module._escaped)) <= TEXT_BYTES
+
+
+def test_the_services_that_are_labels_cannot_be_changed_by_a_reader() -> None:
+    metrics = Metrics(catalog=CATALOG)
+    assert type(metrics._catalog.services) is frozenset
+    assert metrics._catalog.services == {"art", "vm"}
