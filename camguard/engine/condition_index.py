@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeAlias
 from camguard.bounded_cache import BoundedCache
 from camguard.engine.attributes import ActionTraits, reader_of
 from camguard.engine.call import Call
-from camguard.engine.row import truth_under
+from camguard.engine.row import truth_without_residual
 from camguard.engine.rules import Rule
 from camguard.policy.conditions import clause_truth
 from camguard.policy.keys import REGION, RESOURCE_TAGS
@@ -38,7 +38,7 @@ def under(rules: Sequence[Rule], mask: int) -> Masks:
     """Return the masks of the conditions on address and time. mask: the bits of the table that are set."""
     held = doubt = 0
     for at, rule in enumerate(rules):
-        truth = truth_under(rule._replace(residual=()), mask)
+        truth = truth_without_residual(rule, mask)
         held |= (truth is not False) << at
         doubt |= (truth is None) << at
     return held, doubt
@@ -133,10 +133,12 @@ class KeyIndex:
         if not values:
             kept, unclear = self._absent
             return held & kept, doubt | unclear
-        for equal in self._equal:
-            if len(values) == 1:
-                held &= equal.kept.get(values[0], equal.others)
-            else:
+        if len(values) == 1:
+            (value,) = values
+            for _, left, others in self._equal:
+                held &= left.get(value, others)
+        else:
+            for equal in self._equal:
                 kept, unclear = equal.compared(values)
                 held &= kept
                 doubt |= unclear

@@ -38,7 +38,6 @@ MAX_TABLES = 16_384  # each takes some kilobytes
 MAX_RECENT = 65_536  # principals whose table is found without the LRU cache
 
 PRINCIPAL_UNKNOWN = Decision(Reason.PRINCIPAL_UNKNOWN)
-_NOTHING = (None, None, None)
 
 
 class Evaluator:
@@ -131,35 +130,42 @@ class Evaluator:
             if self.traits(call.action) is None:
                 return self._refusals[call.action]  # no policy is consulted (T34)
             table = self._compiled(call.principal, layers, call.session)
-        row = table.rows.get(call.action)
-        if row is None:
-            row = table.row(call.action)
+        found = table.indexes.get(call.action)
+        place, moment = call.source_ip, call.time
+        if found is not None and place is not None and moment is not None and -inf < moment < inf:
+            index, traits = found
+            if not (index.rangeable and _supplies_nothing(call)):
+                decision = index.decide(call, traits, table.mask_at(place, moment))
+                if decision is not None:
+                    return decision
+        return self._decide_by_row(call, table)
+
+    def _decide_by_row(  # noqa: PLR0911 - one question after the other
+        self, call: Call, table: Table
+    ) -> Decision:
+        """Decide a call for which there is no index yet, or which an index does not decide."""
+        row = table.row(call.action)
         if row is None:
             return self._refusals[call.action]
+        if not call.resources:
+            return NO_ALLOW
         if isinstance(row, Decision):
-            return row if call.resources else NO_ALLOW
-        return self._decide_by_rules(call, table, row)
-
-    def _decide_by_rules(self, call: Call, table: Table, row: ActionRules) -> Decision:
-        """Decide a call whose row is not one ready decision: by range table, by index or rule by rule."""
+            return row
         place, moment = call.source_ip, call.time
         # A time that is not an instant is evaluated rule by rule, as unknown.
         if place is None or moment is None or not -inf < moment < inf:
             return self._judge(table, call, row)
         # What the call supplies matters only to a row with conditions on it.
-        if row.rangeable and call.resources:
-            supplied = call.resource_tags, call.request_tags, call.context
-            if not row.residual or (supplied == _NOTHING and not row.names_caller):
-                ranges = table.fill_ranges(call.action, row, moment)
-                return ranges.decisions[bisect_right(ranges.bounds, place)]
-        found = table.indexes.get(call.action)
-        if found is None:
+        if row.rangeable and not row.names_caller and (_supplies_nothing(call) or not row.residual):
+            ranges = table.fill_ranges(call.action, row, moment)
+            return ranges.decisions[bisect_right(ranges.bounds, place)]
+        if call.action not in table.indexes:
             found = table.index(call.action, row, self.owner, self.inventory)
-        if found is not None:
-            index, traits = found
-            decision = index.decide(call, traits, table.mask_at(place, moment) if row.uses_masks else 0)
-            if decision is not None:
-                return decision
+            if found is not None:
+                index, traits = found
+                decision = index.decide(call, traits, table.mask_at(place, moment))
+                if decision is not None:
+                    return decision
         return self._judge(table, call, row)
 
     def variants(self, call: Call, traits: ActionTraits) -> tuple[Call, ...]:
@@ -246,6 +252,10 @@ class Evaluator:
         Only the first call of a principal, and every call with a session policy, looks into the cache.
         """
         return self._hits, self._misses, len(self._tables)
+
+
+def _supplies_nothing(call: Call) -> bool:
+    return call.context is None and call.resource_tags is None and call.request_tags is None
 
 
 def _keys_of(policies: Iterable[Policy]) -> frozenset[str]:

@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 from camguard.bounded_cache import BoundedCache
 from camguard.engine.attributes import bindings_of
-from camguard.engine.condition_index import letters
 from camguard.engine.rules import Rule
 from camguard.policy.model import Effect, ResourcePattern
 from camguard.policy.patterns import STAR, fits
@@ -110,11 +109,12 @@ class _Reach(NamedTuple):
     perhaps: tuple[_Paths, ...]
 
 
-def _reach(owner: Owner, heads: Mapping[_Head, _Paths], segments: tuple[str, ...]) -> _Reach | None:
-    """Return what reaches the first five segments of a resource; None for a text that is no resource."""
-    qcs, _, service, region, text = segments
+def _reach(owner: Owner, heads: Mapping[_Head, _Paths], beginning: str) -> _Reach | None:
+    """Return what reaches the first five segments of a resource; None for a text that begins no resource."""
+    qcs, *segments = beginning.split(":")
     if qcs != "qcs":
         return None
+    _, service, region, text = segments
     account = owner.account(text)
     found = [(head.reaches(service, region, account), paths) for head, paths in heads.items()]
     return _Reach(
@@ -163,8 +163,8 @@ class ResourceIndex:
             if near is not None:
                 paths[near] = paths.get(near, 0) | bit << width
         heads = {head: _paths(paths) for head, paths in masks.items()}
-        self._reaches: BoundedCache[tuple[str, ...], _Reach | None] = BoundedCache(
-            partial(_reach, owner, heads), entries=KEPT, size=letters
+        self._reaches: BoundedCache[str, _Reach | None] = BoundedCache(
+            partial(_reach, owner, heads), entries=KEPT
         )
 
     def find(self, resource: str | None) -> tuple[int, int, bool]:
@@ -173,11 +173,14 @@ class ResourceIndex:
         resource: None if it could not be bound. The last value is whether the owner has it (CAM 10.3). A
         rule of the first mask may be in the second one, too.
         """
-        parts = resource.split(":", SEGMENTS - 1) if resource else []
-        if len(parts) != SEGMENTS:
-            return 0, self._strange, True
-        path = parts.pop()
-        reach = self._reaches[tuple(parts)]
+        beginning, _, path = (resource or "").rpartition(":")
+        if beginning.count(":") != SEGMENTS - 2:  # later colons belong to the path (DEC-12), or are missing
+            parts = (resource or "").split(":", SEGMENTS - 1)
+            if len(parts) == SEGMENTS:
+                beginning, path = ":".join(parts[:-1]), parts[-1]
+            else:
+                beginning = ""
+        reach = self._reaches[beginning]
         if reach is None:
             return 0, self._strange, True
         owned, surely, perhaps = reach
@@ -187,7 +190,7 @@ class ResourceIndex:
         return found & self._rules, unknown & self._rules | self._unfilled, owned
 
 
-def names_caller(pattern: ResourcePattern) -> bool:
+def contains_uin(pattern: ResourcePattern) -> bool:
     """Return whether a pattern has another meaning for each principal (CAM 9)."""
     return not isinstance(pattern.path, str) and "uin" in pattern.path[1::2]
 

@@ -240,10 +240,16 @@ def _by_tags(call: Call, inventory: Inventory) -> list[tuple[Call, int]]:
 
 def truth_under(rule: Rule, mask: int) -> Truth:
     """Return whether the conditions of a rule hold for a call of this mask that supplies nothing else."""
+    truth = truth_without_residual(rule, mask)
+    return None if truth and rule.residual else truth
+
+
+def truth_without_residual(rule: Rule, mask: int) -> Truth:
+    """Return whether all conditions of a rule but the residual ones hold for a call of this mask."""
     bits = rule.bits
     if mask & bits.required != bits.required or mask & bits.forbidden:
         return False
-    if rule.residual or bits.unknown_without & ~mask or bits.unknown_with & mask:
+    if bits.unknown_without & ~mask or bits.unknown_with & mask:
         return None
     return rule.settled
 

@@ -23,8 +23,9 @@ Rule 3: there are no reference cycles: the functions that fill the caches do not
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import partial, reduce
 from math import inf
+from operator import or_
 from typing import TypeAlias
 
 from camguard.bounded_cache import BoundedCache
@@ -32,7 +33,12 @@ from camguard.engine.attributes import ActionTraits, bindings_of
 from camguard.engine.call import Call
 from camguard.engine.condition_index import Masks, key_indexes, letters, under
 from camguard.engine.decision import Decision
-from camguard.engine.resource_index import ResourceIndex, names_caller, work_bound, work_weight
+from camguard.engine.resource_index import (
+    ResourceIndex,
+    contains_uin,
+    work_bound,
+    work_weight,
+)
 from camguard.engine.resource_tags import Inventory
 from camguard.engine.row import (
     MOST_TAG_WORK,
@@ -72,26 +78,32 @@ def _decision(row: ActionRules, deciding: Deciding) -> Decision:
     """
     unknown = isinstance(deciding, int) and deciding < 0
     kinds = deciding if isinstance(deciding, tuple) else (abs(deciding),)
+    together = reduce(or_, kinds)
     judged = []
     for at, rule in enumerate(row.rules):
-        mask = mask_of([bool(kind >> at & 1) for kind in kinds])
-        judged.append((rule, Found(0, mask) if unknown else Found(mask, 0)))
+        if together >> at & 1:
+            mask = mask_of([bool(kind >> at & 1) for kind in kinds])
+            judged.append((rule, Found(0, mask) if unknown else Found(mask, 0)))
     owned = mask_of([bool(kind >> len(row.rules)) for kind in kinds])
     return combine(row, judged, mask_of([True] * len(kinds)), owned)
 
 
 class RuleIndex:
-    """The index of one row of a table, for one owner and inventory."""
+    """The index of one row of a table, for one owner and inventory.
+
+    rangeable: a range table decides calls that have neither tags nor context.
+    """
 
     __slots__ = (
         "_always_owned", "_decisions", "_denies", "_filled", "_free", "_inventory", "_keys", "_longest",
         "_other_keys", "_owner", "_owner_bit", "_patterns", "_tag_keys", "_tag_sizes", "_under", "_used_bits",
-        "_varies", "_weight",
+        "_varies", "_weight", "rangeable",
     )  # fmt: skip
 
     def __init__(self, row: ActionRules, names: int, owner: Owner, inventory: Inventory | None) -> None:
         """Index a row. names: how many names policies are asked for (DEC-68)."""
         rules = row.rules
+        self.rangeable = row.rangeable and not row.names_caller
         self._owner = owner
         self._used_bits = row.used_bits
         self._under: BoundedCache[int, Masks] = BoundedCache(partial(under, rules), entries=KEPT, size=_one)
@@ -106,15 +118,16 @@ class RuleIndex:
         self._keys = key_indexes(rules, len(row.layers) // names)
         self._varies = any(key.varying for key in self._keys)
         self._inventory = inventory if row.reads_tags else None
-        self._tag_keys = tuple(key for key in self._keys if self._inventory and key.of_resource)
+        listed = self._inventory is not None
+        self._tag_keys = tuple(key for key in self._keys if listed and key.of_resource)
         self._other_keys = tuple(key for key in self._keys if key not in self._tag_keys)
         tagged = [rule for rule in rules if any(map(on_resource_tags, rule.residual))]
         clauses = [clause for rule in tagged for clause in rule.clauses]
         self._tag_sizes = len(clauses), sum(len(clause.wanted) for clause in clauses)
 
         patterns = [(at, pattern) for at, rule in enumerate(rules) for pattern in rule.patterns]
-        fixed = [each for each in patterns if not names_caller(each[1])]
-        varying = [each for each in patterns if names_caller(each[1])]
+        fixed = [each for each in patterns if not contains_uin(each[1])]
+        varying = [each for each in patterns if contains_uin(each[1])]
         self._patterns = ResourceIndex(rules, owner, fixed, "") if fixed or row.checks_owner else None
         self._filled: BoundedCache[str, ResourceIndex] | None = None
         if varying:

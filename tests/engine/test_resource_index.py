@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camguard.engine.attributes import bindings_of
-from camguard.engine.resource_index import ResourceIndex, names_caller
+from camguard.engine.resource_index import ResourceIndex, contains_uin
 from camguard.engine.rules import MaskBits, Rule
 from camguard.policy.model import Effect, ResourcePattern
 from camguard.policy.resources import Owner, Resource, read_resource, resource_match
@@ -120,4 +120,4 @@ def test_what_matches(pattern: str, resource: str | None, allowed: bool, denied:
 
 def test_only_the_uin_of_the_caller_makes_a_pattern_depend_on_the_principal() -> None:
     texts = ("i/${uin}", "${owner_uin}/*", "${app_id}", "uin", "${qcs:principal_tag_key}")
-    assert [names_caller(read(f"qcs::cvm:::{text}")) for text in texts] == [True, False, False, False, False]
+    assert [contains_uin(read(f"qcs::cvm:::{text}")) for text in texts] == [True, False, False, False, False]

@@ -81,7 +81,6 @@ DECIDED = [
     pytest.param(bundle(*EACH), on(TWO, ONE, TWO), allowed(0, 1), id="statements in the order of the policy"),
     pytest.param(bundle(*EACH), on(ONE, VOLUME), NO_ALLOW, id="CAM 5.3 one of two resources is not allowed"),
     pytest.param(bundle(*EACH), on(ONE, THREE), denied(BLOCKED, 2), id="one of two resources is denied"),
-    pytest.param(bundle(*EACH), on(), NO_ALLOW, id="no resource"),
     pytest.param(bundle(*EACH), on(None), denied(IN_DOUBT, 2), id="CAM 5.5 a resource that is not bound"),
     pytest.param(bundle(allow("vm:*"), allow("vm:*", ONE)), on(None), allowed(0),
                  id="CAM 5.5 the star matches what is not bound"),
@@ -133,6 +132,13 @@ def test_what_the_index_decides(found: Bundle, asked: Call, decision: Decision) 
     assert by_index(found.evaluator, asked) == decision, "and it was the index that decided"
     assert found.evaluator.judge(asked) == decision, "as the evaluation rule by rule"
     assert found.decide(asked) is by_index(found.evaluator, asked), "the second decision is a ready one"
+
+
+def test_a_call_without_resources_passes_nowhere() -> None:
+    found = bundle(allow("vm:*"), *EACH)
+    assert found.decide(on()) == NO_ALLOW
+    assert found.decide(on(ONE))
+    assert (found.decide(on()), by_index(found.evaluator, on())) == (NO_ALLOW, NO_ALLOW)
 
 
 LONG = f"{HERE}{'i' * 60_000}"

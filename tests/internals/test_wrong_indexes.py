@@ -105,7 +105,7 @@ WRONG: dict[str, tuple[object, str, Any, int]] = {
     "every service matches": (resource_index, "service_match", yes, 1),
     "every region matches": (resource_index, "region_match", yes, 1),
     "every account matches": (resource_index, "account_match", yes, 1),
-    "a variable has the value of no principal": (rule_index, "names_caller", no, 1),
+    "a variable has the value of no principal": (rule_index, "contains_uin", no, 1),
 }
 
 
