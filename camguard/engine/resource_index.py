@@ -1,11 +1,11 @@
 """Which rules of a row a resource of a call matches, found by look-ups instead of a comparison with each.
 
-Theory of operation. A pattern is cut into its head (effect, service, region, account) and its path, as is the
-resource of a call. Which heads reach the first segments of a resource is computed once for these segments and
-kept. The patterns of one head are found by the path of the resource: those without a star by the whole path,
-those with one star by what the path begins and ends with, for each pair of lengths that occurs. Patterns with
-further stars are found in the same way, and then compared. The result is a pair of masks with one bit for
-each rule.
+Theory of operation. A pattern is cut into its head (effect, service, region, account) and its path, and the
+resource of a call into its first five segments and its path. The patterns whose heads reach these segments
+are brought together once and kept. They are found by the path of the resource: those without a star by the
+whole path, those with one star by what the path begins and ends with, for each pair of lengths that occurs.
+Patterns with further stars are found in the same way, and then compared. The result is a pair of masks with
+one bit for each rule.
 
 Rule 1: the answer is that of `camguard.policy.resources.resource_match` for each pattern.
 Rule 2: of an allow only a match counts, so that what may match is recorded for denies alone.
@@ -33,12 +33,12 @@ from camguard.policy.resources import (
 )
 from camguard.policy.values import Truth, all_of
 
-KEPT = 256  # first segments of resources that an index keeps
+KEPT = 16  # beginnings of resources whose patterns an index keeps
 Pieces = tuple[str, ...]  # the text between the stars of a path
 
 
 class _Paths(NamedTuple):
-    """The paths of the patterns of one head.
+    """The paths of the patterns that reach one service, region and account.
 
     whole: paths without a star, each with its mask. by_ends: for each pair of lengths, beginning and end as
     one text -> the mask of the patterns with nothing between them, and the patterns that have pieces there.
@@ -46,6 +46,20 @@ class _Paths(NamedTuple):
 
     whole: Mapping[str, int]
     by_ends: Sequence[tuple[int, int, Mapping[str, tuple[int, Sequence[tuple[Pieces, int]]]]]]
+
+    def find(self, path: str) -> int:
+        """Return the union of the masks of all patterns that match a path."""
+        whole, by_ends = self
+        found = whole.get(path, 0)
+        size = len(path)
+        for begin, end, alike in by_ends:
+            if begin + end <= size:
+                fitting = alike.get(path[:begin] + path[size - end :])
+                if fitting is not None:
+                    found |= fitting[0]
+                    for pieces, mask in fitting[1]:
+                        found |= mask if fits(pieces, path) else 0
+        return found
 
 
 def _paths(patterns: Mapping[Pieces, int]) -> _Paths:
@@ -63,22 +77,6 @@ def _paths(patterns: Mapping[Pieces, int]) -> _Paths:
         {pieces[0]: mask for pieces, mask in patterns.items() if len(pieces) == 1},
         tuple((*lengths, alike) for lengths, alike in by_ends.items()),
     )
-
-
-def _find(paths: Sequence[_Paths], path: str) -> int:
-    """Return the union of the masks of all patterns that match a path."""
-    found = 0
-    size = len(path)
-    for whole, by_ends in paths:
-        found |= whole.get(path, 0)
-        for begin, end, alike in by_ends:
-            if begin + end <= size:
-                fitting = alike.get(path[:begin] + path[size - end :])
-                if fitting is not None:
-                    found |= fitting[0]
-                    for pieces, mask in fitting[1]:
-                        found |= mask if fits(pieces, path) else 0
-    return found
 
 
 class _Head(NamedTuple):
@@ -105,23 +103,24 @@ class _Reach(NamedTuple):
     """The patterns that reach a service, region and account, surely or (of denies) perhaps."""
 
     owned: bool
-    surely: tuple[_Paths, ...]
-    perhaps: tuple[_Paths, ...]
+    surely: _Paths
+    perhaps: _Paths | None
 
 
-def _reach(owner: Owner, heads: Mapping[_Head, _Paths], beginning: str) -> _Reach | None:
+def _reach(owner: Owner, heads: Mapping[_Head, Mapping[Pieces, int]], beginning: str) -> _Reach | None:
     """Return what reaches the first five segments of a resource; None for a text that begins no resource."""
     qcs, *segments = beginning.split(":")
     if qcs != "qcs":
         return None
     _, service, region, text = segments
     account = owner.account(text)
-    found = [(head.reaches(service, region, account), paths) for head, paths in heads.items()]
-    return _Reach(
-        account == owner.account(""),
-        tuple(paths for truth, paths in found if truth),
-        tuple(paths for truth, paths in found if truth is None),
-    )
+    found: dict[Truth, dict[Pieces, int]] = {True: {}, None: {}, False: {}}
+    for head, patterns in heads.items():
+        together = found[head.reaches(service, region, account)]
+        for pieces, mask in patterns.items():
+            together[pieces] = together.get(pieces, 0) | mask
+    perhaps = _paths(found[None]) if found[None] else None
+    return _Reach(account == owner.account(""), _paths(found[True]), perhaps)
 
 
 class ResourceIndex:
@@ -147,7 +146,7 @@ class ResourceIndex:
         self._strange = 0  # denies that may mean a text that is no resource
         # The lower half of a mask has the rules of which a pattern matches a path, the upper half the denies
         # of which one may mean the path (DEC-15).
-        masks: dict[_Head, dict[Pieces, int]] = {}
+        heads: dict[_Head, dict[Pieces, int]] = {}
         for at, pattern in patterns:
             effect, bit = rules[at].effect, 1 << at
             denied = 0 if effect is Effect.ALLOW else bit
@@ -157,12 +156,11 @@ class ResourceIndex:
                 self._unfilled |= denied
                 continue
             head = _Head(effect, pattern.service, pattern.region, owner.account(pattern.account))
-            paths = masks.setdefault(head, {})
+            paths = heads.setdefault(head, {})
             paths[pieces] = paths.get(pieces, 0) | bit
             near = near_pieces_of(pieces) if denied else None
             if near is not None:
                 paths[near] = paths.get(near, 0) | bit << width
-        heads = {head: _paths(paths) for head, paths in masks.items()}
         self._reaches: BoundedCache[str, _Reach | None] = BoundedCache(
             partial(_reach, owner, heads), entries=KEPT
         )
@@ -184,8 +182,8 @@ class ResourceIndex:
         if reach is None:
             return 0, self._strange, True
         owned, surely, perhaps = reach
-        found = _find(surely, path)
-        unknown = _find(perhaps, path) if perhaps else 0
+        found = surely.find(path)
+        unknown = perhaps.find(path) if perhaps else 0
         unknown |= (unknown | found) >> self._width
         return found & self._rules, unknown & self._rules | self._unfilled, owned
 
