@@ -97,12 +97,13 @@ class RuleIndex:
     __slots__ = (
         "_always_owned", "_decisions", "_denies", "_filled", "_free", "_inventory", "_keys", "_longest",
         "_other_keys", "_owner", "_owner_bit", "_patterns", "_tag_keys", "_tag_sizes", "_under", "_used_bits",
-        "_varies", "_weight", "rangeable",
+        "_varies", "_weight", "rangeable", "row",
     )  # fmt: skip
 
     def __init__(self, row: ActionRules, names: int, owner: Owner, inventory: Inventory | None) -> None:
         """Index a row. names: how many names policies are asked for (DEC-68)."""
         rules = row.rules
+        self.row = row
         self.rangeable = row.rangeable and not row.names_caller
         self._owner = owner
         self._used_bits = row.used_bits

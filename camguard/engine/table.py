@@ -43,7 +43,6 @@ class Table:
     __slots__ = (
         "_bits",
         "_catalog",
-        "_indexes",
         "_listed_tags",
         "_shared",
         "_statements",
@@ -71,7 +70,6 @@ class Table:
         self.rows: dict[str, ActionRules | Decision] = {}
         self.ranges: dict[str, RangeTable] = {}
         self.indexes: dict[str, tuple[RuleIndex, ActionTraits]] = {}
-        self._indexes: dict[ActionRules, RuleIndex] = {}  # rows are compared by identity
         self._traits_of = traits_of
         self._catalog = catalog
         self._statements = statements
@@ -113,9 +111,9 @@ class Table:
         traits = self._traits_of(action)
         if action not in self.rows or traits is None:
             return None
-        found = self._indexes.get(row)
+        found = next((each for each, _ in self.indexes.values() if each.row is row), None)
         if found is None:
-            found = self._indexes[row] = RuleIndex(row, len(traits.asked), owner, inventory)
+            found = RuleIndex(row, len(traits.asked), owner, inventory)
         self.indexes[action] = found, traits
         return found, traits
 
