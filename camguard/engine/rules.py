@@ -122,7 +122,7 @@ def _readings(
         named = statements.truth(part, traits.entry)
         if named is not False:
             yield part, named
-        by_label = read_by_label(part, named, traits)
+        by_label = None if traits.label is None else read_by_label(part, named, traits)
         if by_label is not None:
             yield by_label, None
 
