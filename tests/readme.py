@@ -64,6 +64,7 @@ USED_BY: Mapping[str, str | None] = {
     "camguard.toml              settings": "test_readme.py::test_the_files",
     '"groups": {"artists"': "test_readme.py::test_the_file_of_principals",
     '"session_policy"': "test_readme.py::test_the_file_of_keys",
+    "camguard diff config/bundle widened": "test_readme.py::test_what_a_change_opens",
     "camguard who-can": "test_readme.py::test_who_can_and_from_where",
     "[CG201]": "test_readme.py::test_the_finding",
     "[[accept]]": "test_readme.py::test_the_acceptance",

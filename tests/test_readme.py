@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,36 @@ def test_who_can_and_from_where(capsys: pytest.CaptureFixture[str]) -> None:
         assert main(shlex.split(command)[1:]) == 0
         printed += f"$ {command}\n{capsys.readouterr().out}"
     assert printed == shown
+
+
+def test_what_a_change_opens(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def edit(name: str, file: str, old: str, new: str) -> None:
+        path = Path(shutil.copytree("config/bundle", name)) / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    people = "principals.json"
+    edit("widened", "policies/aiart-create.json", '"10.1.0.0/16"', '"10.0.0.0/8"')
+    edit("opened", people, '"full-access", "admins-from-office-only"', '"full-access"')
+    edit("extended", people, '"bruno", "groups": ["artists"]', '"bruno", "groups": ["artists", "art-leads"]')
+    file = Path(shutil.copytree("config/catalog", "new-catalog")) / "aiart.json"
+    catalog = json.loads(file.read_text())
+    model = next(row for row in catalog["actions"] if row["name"] == "SetPayMode")
+    file.write_text(
+        json.dumps({**catalog, "actions": [*catalog["actions"], {**model, "name": "DeleteImages"}]})
+    )
+    assert checkout.is_dir()
+    shown = block("console", "camguard diff config/bundle widened")
+    printed = ""
+    for line in shown.splitlines():
+        if line.startswith("$ camguard "):
+            assert main(shlex.split(line)[2:]) == 0
+            printed += f"{line}\n{capsys.readouterr().out}"
+        elif line.startswith("# "):
+            printed += f"{line}\n"
+    assert printed == shown
+    assert len(shown.splitlines()) <= 40  # one screen
 
 
 def test_every_verb_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise, product
@@ -183,3 +185,27 @@ def compare(worlds: int, seed: int, calls: int = 4) -> Iterator[tuple[World, Dif
             for difference in differences(dice, world, call, found, words, fixed):
                 yield world, difference
         yield world, words
+
+
+def main() -> int:
+    """Compare as many calls as `--questions` says. Returns 1 if one is decided differently."""
+    parser = argparse.ArgumentParser(prog="python -m tests.analysis.agreement", description=__doc__)
+    parser.add_argument("--questions", type=int, default=10_000, metavar="N", help="calls (default: 10,000)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the first bundle (default: 1)")
+    args = parser.parse_args()
+    compared: Counter[str] = Counter()
+    wrong = 0
+    for _, found in compare(args.questions, args.seed):  # every bundle asks at least one question
+        if isinstance(found, Difference):
+            wrong += 1
+            print(found)  # noqa: T201 - a program
+            continue
+        compared += found
+        if compared.total() >= args.questions:
+            break
+    print(f"{compared.total():,} questions, {wrong} answered wrongly: {dict(compared)}")  # noqa: T201
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
