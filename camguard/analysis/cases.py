@@ -62,15 +62,15 @@ def newly_allowed(before: Answer, after: Answer) -> Cases:
     before, after = before.bare(), after.bare()
     if before == after:
         return NEVER
-    ways = _ways(after)
+    ways = ways_of(after)
     if ways is None:
         return Cases((), exact=False)
     every = tuple(dict.fromkeys((*before.conditions(), *after.conditions())))
     return Cases(tuple(way for way in ways if not before.allows(_known(way, every))))
 
 
-def _ways(answer: Answer) -> tuple[Way, ...] | None:
-    """Return the least ways to be allowed, or None if there are too many."""
+def ways_of(answer: Answer) -> tuple[Way, ...] | None:
+    """Return the least ways to be allowed by an answer that depends, or None if there are too many."""
     ways: list[frozenset[Literal]] = [frozenset()]
     choices = [
         [

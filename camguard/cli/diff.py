@@ -14,6 +14,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from camguard.analysis.cases import Way, ways_of
 from camguard.analysis.causes import Side
 from camguard.analysis.diff import ALL_TIMES, RANKS, Group, access_diff, actions_of, principals_of
 from camguard.analysis.names import patterns_of
@@ -175,7 +176,8 @@ def describe(groups: Sequence[Group], old: Side, new: Side) -> dict[str, Any]:
                 "access": {str(kind): count for kind, count in group.access.items()},
                 "ranges": list(group.part.ranges.cidrs()),
                 "times": None if group.part.times == ALL_TIMES else [*map(_interval, group.part.times)],
-                "conditions": [" and ".join(map(str, way)) for way in group.part.cases.ways if way],
+                "conditions": _texts(group.part.cases.ways),
+                "except": _except(group),
                 "exact": group.part.cases.exact,
                 "before": _answer(group, "before"),
                 "after": _answer(group, "after"),
@@ -185,6 +187,16 @@ def describe(groups: Sequence[Group], old: Side, new: Side) -> dict[str, Any]:
             for group in groups
         ],
     }
+
+
+def _texts(ways: Iterable[Way]) -> list[str]:
+    return [" and ".join(map(str, way)) for way in ways if way]
+
+
+def _except(group: Group) -> list[str]:
+    """Return the conditions under which a call was allowed already, or is still allowed."""
+    other = group.part.before if group.part.kind == "gained" else group.part.after
+    return [] if other.decision is not None else _texts(ways_of(other) or ())
 
 
 def _interval(times: tuple[float, float]) -> dict[str, float | None]:
@@ -238,8 +250,13 @@ def render_change(change: Document) -> Iterator[str]:
         yield f"  if    {way}"
     if not change["exact"]:
         yield "  if    conditions in very many combinations; --format json lists them"
+    for way in change["except"][:_FEW]:
+        yield f"  but   {_ALLOWED[change['kind']]} {way}"
     for cause in change["causes"][:_FEW]:
         yield f"  why   {cause['text']}{_groups(change, few)}"
+
+
+_ALLOWED = {"gained": "allowed before, too, if", "lost": "still allowed if"}
 
 
 def _counted(document: Document) -> str:
@@ -283,6 +300,13 @@ def _who(change: Document) -> str:
     return listed if count == 1 else f"{count} principals: {listed}"
 
 
+def _conditions(change: Document) -> str:
+    """Return the conditions of a change as code, and those under which a call is decided as before."""
+    parts = ["; or ".join(map(code, change["conditions"][:_FEW]))] if change["conditions"] else []
+    parts += [f"{_ALLOWED[change['kind']]} {code(way)}" for way in change["except"][:_FEW]]
+    return "; but ".join(parts)
+
+
 def _groups(change: Document, shown: Callable[[Sequence[str]], str]) -> str:
     words = [f"{word} {shown(change[key])}" for key, word in _MOVES if change[key]]
     return f" ({'; '.join(words)})" if words else ""
@@ -309,7 +333,7 @@ def render_markdown(document: Document) -> Iterator[str]:
             f"{_kinds(change)}: {_codes(change['patterns'])}",
             _codes(change["names"]),
             _places(change, _codes) + _times(change),
-            "; or ".join(map(code, change["conditions"][:_FEW])),
+            _conditions(change),
             "; ".join(code(each["text"]) for each in change["causes"][:_FEW]) + _groups(change, _codes),
         )
         yield f"| {' | '.join(cells)} |"

@@ -163,7 +163,7 @@ def test_the_oracle_decides_the_same_of_a_reduced_policy() -> None:
 
 @pytest.mark.heavy
 def test_the_oracle_decides_the_same_of_many_reduced_policies() -> None:
-    assert compare(600, seed=1_000)[2] == []
+    assert compare(200, seed=1_000)[2] == []
 
 
 def test_wrong_proposals_are_not_proved(monkeypatch: pytest.MonkeyPatch) -> None:

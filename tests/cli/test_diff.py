@@ -127,6 +127,23 @@ def test_a_condition_on_more_than_address_and_time(changed: Path, capsys: pytest
     assert "from everywhere, until 2027-01-01T00:00:00Z" in text
 
 
+def test_calls_that_were_allowed_before_are_excepted(
+    changed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = changed / "policies/bills-read.json"
+    allow = {"effect": "allow", "action": "aiart:*", "resource": "*"}
+    factor = {**allow, "condition": {"bool_equal": {"qcs:mfa": "true"}}}
+    file.write_text(json.dumps({"version": "2.0", "statement": [factor]}))
+    old = shutil.copytree(changed, changed.with_name("before"))
+    file.write_text(json.dumps({"version": "2.0", "statement": [allow]}))
+    (change,) = diff(capsys, old.name, "changed")["changes"]
+    assert (change["conditions"], change["except"]) == ([], ["qcs:mfa bool_equal true"])
+    assert main(["diff", old.name, "changed"]) == 0
+    assert "  but   allowed before, too, if qcs:mfa bool_equal true\n" in capsys.readouterr().out
+    assert main(["diff", "changed", old.name, "--format", "markdown"]) == 0
+    assert "| still allowed if `qcs:mfa bool_equal true` |" in capsys.readouterr().out
+
+
 def test_a_setting_of_ip_support(folder: Path, changed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = folder / "catalog/aiart.json"
     file.write_text(file.read_text().replace('"ip_restriction": true', '"ip_restriction": false'))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
 import os
 import shutil
@@ -13,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from camguard.cli.output import progress
 from camguard.printable import printable_json
 
 NAME = "阿莉丝é👍"
@@ -196,3 +199,27 @@ def test_a_stream_that_was_closed_changes_no_exit_code(
     assert b"Traceback" not in done.stderr
     if "2>" in closed:
         assert b"camguard:" not in done.stdout, "messages are no results"
+
+
+# whether stderr is a terminal, seconds between two items, whether a bar is drawn
+BARS = [
+    pytest.param(True, 0.5, True, id="a terminal, and more than a second"),
+    pytest.param(True, 0.001, False, id="a terminal, and less than a second"),
+    pytest.param(False, 0.5, False, id="a file"),
+]
+
+
+@pytest.mark.parametrize(("terminal", "pause", "drawn"), BARS)
+def test_a_bar_shows_progress_on_a_terminal_and_is_erased(
+    terminal: bool, pause: float, drawn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("camguard.cli.output.monotonic", itertools.count(0, pause).__next__)
+    items = ["a", "b", "c", "d", "e", "f"]
+    assert list(progress(items, "principals")) == items
+    assert ("3 of 6 principals" in stream.getvalue()) is drawn
+    assert stream.getvalue().endswith("\r\x1b[K") is drawn
+    assert bool(stream.getvalue()) is drawn
