@@ -54,6 +54,7 @@ USED_BY: Mapping[str, str | None] = {
     "lighthouse.html": SESSION,
     "--log decisions.log": SESSION,
     "/-/reload": SESSION,
+    "preview.py": "telemetry/test_live_dashboards.py::test_the_readme_leads_to_the_first_dashboard",
     "Starlette(": "test_readme.py::test_the_application",
     "guarded.around": "servers/test_recipes.py::test_around_serves_calls",
     "admin_app": RECIPES,

@@ -159,5 +159,16 @@ def _amount(value: float, unit: str) -> str:
     return f"{value:.4g}{UNITS.get(unit, '')}"
 
 
+def main(arguments: Sequence[str]) -> str | None:
+    """Print the page, or return what is wrong: with the arguments, or with the Prometheus that they name."""
+    if len(arguments) != 1 or not arguments[0].startswith(("http://", "https://")):
+        return "usage: python config/grafana/preview.py http://PROMETHEUS:9090 > dashboards.html"
+    try:
+        sys.stdout.write(page(list(answered(arguments[0].rstrip("/")))))
+    except (OSError, ValueError, KeyError) as error:
+        return f"{arguments[0]}: this is no Prometheus, or it does not answer: {error}"
+    return None
+
+
 if __name__ == "__main__":
-    sys.stdout.write(page(list(answered(sys.argv[1]))))
+    sys.exit(main(sys.argv[1:]))

@@ -7,11 +7,14 @@ import importlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.readme import block
 from tests.running import running
 from tests.scraping import ROOT, RULES, eventually, free_port, scraping
 from tests.telemetry.callers import ELSEWHERE, Caller, signature, steadily, upstream
@@ -83,3 +86,52 @@ def test_every_query_is_answered_with_data(tmp_path: Path, monkeypatch: pytest.M
         assert "no data" not in page
         if PREVIEW in os.environ:
             Path(os.environ[PREVIEW]).write_text(page, encoding="utf-8")
+
+
+def test_the_readme_leads_to_the_first_dashboard(tmp_path: Path) -> None:
+    """Prometheus with the shipped settings, then the page. Only ports and the time of waiting are others."""
+    if shutil.which("prometheus") is None:
+        pytest.skip("prometheus is not installed")
+    shutil.copytree(ROOT / "config" / "prometheus", tmp_path / "config/prometheus")
+    shutil.copytree(ROOT / "config" / "grafana", tmp_path / "config/grafana")
+    admin, port = free_port(), free_port()
+    settings = tmp_path / "config/prometheus/prometheus.yml"
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text(text.replace("127.0.0.1:9464", f"127.0.0.1:{admin}").replace("15s", "2s"))
+    commands = block("sh", "preview.py").replace(
+        "prometheus --", f"prometheus --web.listen-address=127.0.0.1:{port} --"
+    )
+    commands = (
+        commands.replace("sleep 60", "sleep 10")
+        .replace(":9090", f":{port}")
+        .replace("python ", f"{sys.executable} ")
+    )
+    bash = ["/bin/bash", "-c", f"trap 'kill %1; wait' EXIT\n{commands}"]
+    with (
+        running(tmp_path / "company", GATEWAY__ADMIN=f"127.0.0.1:{admin}") as gateway,
+        steadily(gateway.calls, 5, company_day),
+    ):
+        done = subprocess.run(bash, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "dashboards.html").read_text(encoding="utf-8")
+    assert page.count("<h1>") == 3
+    assert page.count("no data") < page.count("<article>") / 5
+
+
+# --- the command line -----------------------------------------------------------------------------------
+
+WRONG = [
+    pytest.param((), "usage: ", id="no address"),
+    pytest.param(("--help",), "usage: ", id="a question for help"),
+    pytest.param(("127.0.0.1:9090",), "usage: ", id="an address without its scheme"),
+    pytest.param(("http://127.0.0.1:1",), "this is no Prometheus, or it does not answer", id="nobody there"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG)
+def test_a_wrong_address_is_said_in_one_line(arguments: tuple[str, ...], message: str) -> None:
+    argv = [sys.executable, str(ROOT / "config/grafana/preview.py"), *arguments]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
