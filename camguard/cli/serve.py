@@ -6,8 +6,8 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +30,30 @@ EXTRA = frozenset(("httptools", "uvicorn", "uvloop"))
 LOG_FORMAT = "%(levelname)s: %(message)s"
 LOOPBACK = parse_address("127.0.0.1")
 EVERY_ADDRESS = frozenset(("0.0.0.0", "::"))  # noqa: S104 - recognised, not bound
+
+
+class _Warnings(logging.Handler):
+    """Keeps the warnings that are logged, as the result of a check shows them."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one record; errors are printed by another handler."""
+        if record.levelno == logging.WARNING:
+            self.lines.append(f"WARNING: {record.getMessage()}")
+
+
+@contextmanager
+def warnings_kept() -> Iterator[list[str]]:
+    """Yield a list, which gets a line for each warning that camguard logs meanwhile."""
+    kept, logger = _Warnings(), logging.getLogger("camguard")
+    logger.addHandler(kept)
+    try:
+        yield kept.lines
+    finally:
+        logger.removeHandler(kept)
 
 
 class Closeable(Protocol):
@@ -87,8 +111,11 @@ def run(args: argparse.Namespace) -> Exit:
     config = require_config(args.config)
     source = read_source(config)
     if args.check:
-        logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=LOG_FORMAT)
-        return check(source, args.format or "text", bind_all)
+        errors = logging.StreamHandler(sys.stderr)
+        errors.setLevel(logging.ERROR)
+        logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT, handlers=[errors])
+        with warnings_kept() as logged:
+            return check(source, args.format or "text", bind_all, logged)
     settings = parse_settings(source)
     form = settings.log.format
     with process_log(sys.stderr, form, settings.log.level) as log, closing(bind_all(settings)) as sockets:
@@ -112,10 +139,13 @@ def run(args: argparse.Namespace) -> Exit:
     return Exit.OK
 
 
-def check(source: SettingsSource, form: str, bind_all: Callable[[Settings], Closeable]) -> Exit:
+def check(
+    source: SettingsSource, form: str, bind_all: Callable[[Settings], Closeable], logged: Sequence[str]
+) -> Exit:
     """Load everything that the gateway needs, and print the outcome. Problems of a bundle are logged, too.
 
-    A port in use is a warning only, because the gateway that is to be replaced may use it.
+    logged: the warnings that are logged meanwhile, which are part of the outcome. A port in use is a warning
+    only, because the gateway that is to be replaced may use it.
     """
     problems: tuple[Problem, ...]
     bundle = None
@@ -130,7 +160,7 @@ def check(source: SettingsSource, form: str, bind_all: Callable[[Settings], Clos
     else:
         bundle, notes = store.bundle, (*dangers(settings), *ports_in_use(settings, bind_all))
         problems = store.reload().problems if bundle is None else ()  # the same, which are not logged again
-    show(form, describe_check(source.file, bundle, problems, notes), render_check)
+    show(form, describe_check(source.file, bundle, problems, (*logged, *notes)), render_check)
     return Exit.INVALID if bundle is None else Exit.OK
 
 

@@ -13,6 +13,7 @@ import contextlib
 import errno
 import logging
 import math
+import os
 import resource
 import socket
 from collections.abc import AsyncIterator
@@ -132,7 +133,8 @@ def bind(address: Address, name: str) -> socket.socket:
         return socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
     except OSError as exc:
         cure = "; another program listens there: stop it, or set another address"
-        message = f"cannot listen on {address}: {exc.strerror or exc}"
+        why = os.strerror(exc.errno) if exc.errno else str(exc)  # Python adds the address once more
+        message = f"cannot listen on {address}: {why}"
         message += cure if exc.errno == errno.EADDRINUSE else ""
         raise SettingsError(Problem(f"gateway.{name}", "BindError", message)) from None
 

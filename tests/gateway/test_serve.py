@@ -359,8 +359,11 @@ def test_t136_the_gateway_answers_its_health_path(folder: Path) -> None:
 
 
 def checked(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
-    """Run `serve --check --format json`; return the exit code and the document."""
-    code = main(["serve", "--config", str(folder / "camguard.toml"), "--check", "--format", "json"])
+    """Run `serve --check --format json` on any free ports; return the exit code and the document."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("CAMGUARD_GATEWAY__LISTEN", "CAMGUARD_GATEWAY__ADMIN"):
+            environment.setenv(name, os.environ.get(name, "127.0.0.1:0"))
+        code = main(["serve", "--config", str(folder / "camguard.toml"), "--check", "--format", "json"])
     document: dict[str, Any] = json.loads(capsys.readouterr().out)
     return code, document
 
@@ -383,6 +386,20 @@ def test_a_check_that_is_good_has_the_counts_and_the_warnings(
         "findings": {"error": 0, "warning": 2, "style": 1, "accepted": 0},
         "problems": [],
     }
+
+
+def test_a_check_lists_what_a_start_would_warn_of(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, old, new in (
+        ("bundle/principals.json", '"name": "bruno"', '"name": "alice"'),
+        ("bundle/principals.json", '"bills-read"', '"bills-raed"'),
+        ("keys.json", "role/render-farm", "role/nobody"),
+    ):
+        file = folder / name
+        file.write_text(file.read_text().replace(old, new))
+    code, document = checked(folder, capsys)
+    assert code == 0
+    for words in ("policy 'bills-raed' is missing", "'alice' is the name of", "belongs to role/nobody"):
+        assert sum(line.startswith("WARNING: ") and words in line for line in document["warnings"]) == 1
 
 
 # a file, its text, the place of the problem
