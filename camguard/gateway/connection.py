@@ -71,7 +71,7 @@ class Exchange:
     @property
     def waits(self) -> bool:
         """Whether the upstream is waited for just now."""
-        return self._waiter is not None
+        return self._waiter is not None and not self._waiter.done()
 
     @property
     def full(self) -> bool:
@@ -98,15 +98,11 @@ class Exchange:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _arrival(self) -> None:
-        """Wait for the upstream."""
+    def _arrival(self) -> asyncio.Future[None]:
+        """Return what waits for the upstream."""
         assert self.connection is not None  # noqa: S101 - for mypy: callers wait before the end only
-        self._waiter = asyncio.get_running_loop().create_future()
-        self.connection.watch()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        self._waiter = self.connection.watch()
+        return self._waiter
 
     async def head(self) -> None:
         """Wait for the head of the reply. Raises UpstreamError."""
@@ -270,13 +266,14 @@ class Connection(asyncio.Protocol):
             self._alarm = None
         self._parser.close()  # nothing of an ended connection refers to itself
 
-    def watch(self) -> None:
-        """Note that the upstream is waited for from now on."""
+    def watch(self) -> asyncio.Future[None]:
+        """Note that the upstream is waited for from now on, and return a future for that."""
         exchange = self._exchange
         if exchange is not None and exchange.status:
             self._due = self._loop.time() + self._seconds
         if self._alarm is None:
             self._alarm = self._loop.call_at(self._due, self._ring)
+        return self._loop.create_future()
 
     def _ring(self) -> None:
         self._alarm = None

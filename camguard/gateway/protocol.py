@@ -22,10 +22,8 @@ import select
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple
 
-from starlette.types import Message, Send
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-
 from camguard.gateway.departure import DEPARTURE_KEY, Departure
+from camguard.gateway.outgoing import Outgoing, unchunked
 from camguard.gateway.parsing import BYTES_PER_UNIT, DISCARDED, PARTS_PER_UNIT, REQUEST_UNITS, Parsing, Turns
 from camguard.request.head import TRAILERS_APART
 from camguard.settings import LimitsSettings
@@ -111,47 +109,6 @@ def left(transport: asyncio.Transport) -> bool:
     return bool(poll.poll(0))
 
 
-def unchunked(cycle: RequestResponseCycle) -> Send:
-    """Return what sends an answer to an HTTP/1.0 client, which knows no chunks.
-
-    A body without a declared length ends with the connection. uvicorn's cycle sends bytes as they are only
-    within a declared length, so each part declares its own. Source: RFC 9112 sections 6.1 and 6.3.
-    """
-    delimited = False
-
-    async def send(message: Message) -> None:
-        nonlocal delimited
-        if message["type"] == "http.response.start":
-            lines = [line for line in message.get("headers", ()) if line[0].lower() != b"transfer-encoding"]
-            message = {**message, "headers": lines}
-            delimited = all(name.lower() != b"content-length" for name, _ in lines)
-            if delimited:
-                cycle.chunked_encoding = False
-        elif delimited:
-            cycle.expected_content_length = len(message.get("body", b""))
-        await RequestResponseCycle.send(cycle, message)  # type: ignore[arg-type]
-
-    return send
-
-
-class Outgoing:
-    """The transport as uvicorn's answers use it, with another `close`.
-
-    What is written to a connection that is ending is dropped: uvloop raises for a closed transport.
-    """
-
-    __slots__ = ("_write", "close", "is_closing")
-
-    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
-        self._write = transport.write
-        self.is_closing = transport.is_closing
-        self.close = close
-
-    def write(self, data: bytes) -> None:
-        if not self.is_closing():
-            self._write(data)
-
-
 class BoundedProtocol(Parsing):
     """One connection. `bound` makes the class of one listener.
 
@@ -171,7 +128,7 @@ class BoundedProtocol(Parsing):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.outgoing = Outgoing(transport, self.close_behind_answer)
+        self.outgoing = Outgoing(transport, self.close_behind_answer, self.loop)
         self.departure = Departure(self.wake)
         if len(self.connections) > self.bounds.connections:
             transport.write(plain(b"503 Service Unavailable"))
@@ -312,6 +269,7 @@ class BoundedProtocol(Parsing):
 
     def close_behind_answer(self) -> None:
         """Close; if the client is still sending, or has sent more than was read, take that first."""
+        self.outgoing.flush()
         if (
             (self.body_since is None and not self.held and not self.flow.read_paused)
             or self.ending

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import Literal, Protocol
 
@@ -86,14 +86,13 @@ class Relay:
         self._refuse = refuse
         self._observer = observer
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass one allowed request on."""
         service: str = scope[SERVICE_KEY]
         key = self._key(service)
         if key in self._echoed:
-            await self._echo(scope, receive, send)
-        else:
-            await self._forward(self._origins[key], service, scope, receive, send)
+            return self._echo(scope, receive, send)
+        return self._forward(self._origins[key], service, scope, receive, send)
 
     def forwards(self, service: str) -> bool:
         """Tell whether calls of a service go to an upstream of their own, not to the embedded echo."""
