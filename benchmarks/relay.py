@@ -52,10 +52,10 @@ NGINX = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr warn;
 events {{ worker_connections 1024; }}
 http {{
-  access_log off;
+  access_log off; keepalive_requests 1000000000;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-  upstream app {{ server 127.0.0.1:{upstream}; keepalive 64; }}
+  upstream app {{ server 127.0.0.1:{upstream}; keepalive 64; keepalive_requests 1000000000; }}
   server {{
     listen 127.0.0.1:{port};
     location / {{
@@ -231,10 +231,12 @@ def ask(variant: Variant, server: Server, file: Path, seconds: float) -> tuple[f
     file.write_bytes("\r\n".join(("POST / HTTP/1.1", *lines, "", "")).encode() + variant.body)
     before = cpu(server.pid)
     client = [sys.executable, str(Path(__file__).with_name("_client.py")), str(server.port), str(file)]
-    found = subprocess.run(
-        [*client, str(CONNECTIONS), str(seconds)], check=True, capture_output=True, text=True
-    ).stdout
-    count, took = map(float, found.split())
+    done = subprocess.run(
+        [*client, str(CONNECTIONS), str(seconds)], check=False, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise SystemExit(f"{variant.name}: {done.stderr.strip()}")
+    count, took = map(float, done.stdout.split())
     return count / took, (cpu(server.pid) - before) / count
 
 

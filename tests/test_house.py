@@ -330,7 +330,6 @@ TESTED_IN = {
     "gateway/connection": ("gateway/test_client.py", "the client is tested by its connections"),
     "gateway/departure": ("gateway/test_relay.py", "callers leave there"),
     "gateway/echo": ("gateway/test_relay.py", "stands in for an upstream there"),
-    "gateway/outgoing": ("gateway/test_protocol.py", "answers are written by the protocol"),
     "gateway/parsing": ("gateway/test_protocol.py", "the protocol feeds it"),
     "gateway/run": ("gateway/test_serve.py", "the gateway is tested as a process"),
     "gateway/server": ("gateway/test_answered_early.py", "a listener is tested by its connections"),

@@ -35,7 +35,7 @@ from tests.authorizer.proxies import (
 )
 from tests.running import fetch
 
-pytest.importorskip("aiohttp", reason="the gateway needs the extra `serve`")
+pytest.importorskip("httptools", reason="the gateway needs the extra `serve`")
 aiart_client = pytest.importorskip("tencentcloud.aiart.v20221229.aiart_client", reason="the vendor's SDK")
 credential = pytest.importorskip("tencentcloud.common.credential")
 ClientProfile = pytest.importorskip("tencentcloud.common.profile.client_profile").ClientProfile
