@@ -144,7 +144,9 @@ class Pool:
             self._admit()
             raise
         self._open.add(made)
-        if not made.usable():  # the upstream has ended it, or has sent something before the request
+        # The upstream has ended it, or has sent something before the request. Under TLS the kernel may hold
+        # the session tickets of the handshake.
+        if made.transport.is_closing() or (origin.scheme == "http" and not made.usable()):
             made.abort()
             raise UpstreamError("reset", None)
         return made

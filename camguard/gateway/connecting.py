@@ -2,7 +2,7 @@
 
 Rule 1: nothing of a request is known here, so nothing of one can be sent.
 Rule 2: under TLS the certificate must be valid for the host of the origin. There is no switch that turns the
-        verification off; a private authority is added by `SSL_CERT_FILE`.
+        verification off; `SSL_CERT_FILE` names other authorities than the system's.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from camguard.gateway.request_writer import CHUNK, LAST_CHUNK, SLICE, Body, Head
 
 Kind = Literal["connect", "timeout", "reset", "protocol", "truncated"]
 
-MOST_HELD = 1 << 18  # bytes of a reply that are held before reading pauses
+MOST_HELD = 1 << 16  # bytes of a reply that are held before reading pauses
 
 
 class UpstreamError(Exception):

@@ -45,6 +45,7 @@ from camguard.errors import Problem, SettingsError
 from camguard.exit_codes import Exit
 from camguard.gateway.admin import Sources, admin
 from camguard.gateway.client import HttpClient
+from camguard.gateway.connecting import verifying
 from camguard.gateway.echo import echo
 from camguard.gateway.protocol import Bounds
 from camguard.gateway.relay import Failure, Relay
@@ -186,6 +187,8 @@ async def guarded_relay(
     """Yield the application of the callers' listener. ready: whether calls can be judged now."""
     health = HealthPath(settings.hosts.health_path, ready)
     limits = settings.limits
+    if any(url.startswith("https:") for url in settings.upstream.values()):
+        verifying()  # it reads files, and the first call should not wait for that
     client = HttpClient(
         seconds=limits.upstream_seconds,
         connections=limits.concurrency,
