@@ -22,6 +22,7 @@ from typing import Protocol
 from camguard.gateway.connecting import Names, open_connection
 from camguard.gateway.connection import Connection, Exchange, UpstreamError
 from camguard.gateway.request_writer import Body, Headers, Origin, framing, request_head
+from camguard.telemetry.process_log import Event
 
 LOG = logging.getLogger("camguard.upstream")
 
@@ -188,7 +189,8 @@ class Pool:
         now = self._loop.time()
         if now >= self._reported.get(origin, 0.0):
             self._reported[origin] = now + QUIET_SECONDS
-            LOG.warning("cannot connect to %s: %s", origin, error.strerror or error)
+            why = error.strerror or str(error)
+            LOG.warning(Event("an upstream cannot be connected to", upstream=str(origin), error=why))
 
     def close(self) -> None:
         """Cut all connections."""
