@@ -42,7 +42,7 @@ def missed() -> list[tuple[str, str]]:
     ]
 
 
-LOOP, SHARE = "hand-rolled, integers", "guard's share of the CPU"
+LOOP = "hand-rolled, integers"
 IN_PROCESS = "overhead in process, {} / camguard"
 Cell = tuple[str, str, int]  # section, label and column of a result
 
@@ -71,13 +71,10 @@ ROWS: list[tuple[str, list[Cell]]] = [
         + middleware("CPU µs added, camguard", "CPU µs added, camguard TC3 1 KB"),
     ),
     (
-        "| share of the guard",
-        [
-            ("relay", "gateway, header identity", 1),
-            ("relay", f"{SHARE}, header identity", 0),
-            ("relay", f"{SHARE}, TC3, 1 KB", 0),
-        ],
+        "| CPU time of a relayed call",
+        [("relay", "gateway, header identity", 1), ("relay", "CPU, gateway / nginx", 0)],
     ),
+    ("| the same, divided by that of the first gateway", [("relay", "CPU, gateway / base", 0)]),
 ]
 
 
@@ -104,7 +101,10 @@ def test_every_missed_goal_is_said_to_be_missed() -> None:
 
 def test_the_sentence_about_the_goals_that_are_met_is_true() -> None:
     assert {section for section, _ in missed()} <= {"middleware", "relay"}
-    assert missed() == [each[:2] for each in goals() if each[0] in {"middleware", "relay"}]
+    of_both = [each[:2] for each in goals() if each[0] in {"middleware", "relay"}]
+    met = [each for each in of_both if each not in missed()]
+    assert "meets one of the nine goals" in COSTS
+    assert (len(met), len(of_both)) == (1, 9)
 
 
 def _line(row: str) -> str:
