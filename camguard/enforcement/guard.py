@@ -329,8 +329,10 @@ class Guard:
             judged.head, judged.target, judged.caller, judged.call, judged.known
         )  # fmt: skip
         if known is not None and head is not None and decision is known.decision:
-            found = (*known.facts, candidate, monotonic() - started, *known.names)
-            record = _record((now, head.request_id, *found, *head.correlation))
+            of_request = (candidate, monotonic() - started)
+            # Tuples are added, because unpacking makes a list first.
+            facts = (now, head.request_id) + known.facts + of_request + known.names + head.correlation  # noqa: RUF005
+            record = _record(facts)
         else:
             principal = secret_id = signature = None
             if caller is not None:

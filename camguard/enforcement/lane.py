@@ -58,6 +58,14 @@ _NAMES: Final = slice(Record._fields.index("cam_action"), Record._fields.index("
 KnownKey: TypeAlias = tuple[int, str, str, bytes]
 
 
+def _declared(digits: bytes) -> int | None:
+    """Return a declared length in bytes; None where it is not well formed."""
+    return int(digits) if digits.isdigit() and len(digits) <= LENGTH_DIGITS else None
+
+
+_LENGTHS: Final[BoundedCache[bytes, int | None]] = BoundedCache(_declared)
+
+
 class Plan(NamedTuple):
     """What a sequence of header names comes to before any value is looked at.
 
@@ -123,17 +131,16 @@ class Lane:
             return None
         declared = None
         if length is not None:
-            digits = values[length]
-            if not digits.isdigit() or len(digits) > LENGTH_DIGITS or int(digits) > known.target.body_limit:
+            declared = _LENGTHS[values[length]]
+            if declared is None or declared > known.target.body_limit:
                 return None
-            declared = int(digits)
         request_id = READY_IDS.pop() if READY_IDS else new_request_id()
         signing = layout.signing((*values, None)) if layout.signed else _NOT_SIGNED
         correlation = NO_CORRELATION
         if layout.correlating is not None:
             correlation = correlation_of(*layout.correlating((*values, None)))
         fixed = (request_id, method, b"", lines, known.ended, layout, declared)
-        head = new_head(fixed + known.naming + signing + (correlation,))
+        head = new_head(fixed + known.naming + (*signing, correlation))
         if self.admit(known, bundle, now):
             return new_judgement(
                 (head, known.target, (), None, known.caller, None, known.decision, True, known)

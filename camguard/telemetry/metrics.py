@@ -161,11 +161,11 @@ class Metrics:
 
     def observe(self, record: Record) -> None:
         """Count one request."""
-        entry = record.entry
-        listener = record.listener
+        entry, listener, reason = record.entry, record.listener, record.decision.reason
+        calls, checks = self._calls, self._checks
         try:
-            action = entry.id if entry is not None else f"{record.service}:"
-            self._calls[listener, action, record.decision.reason] += 1
+            key = (listener, f"{record.service}:" if entry is None else entry.id, reason)
+            calls[key] += 1
             timed = self._timed[listener]
         except KeyError:
             timed = self._count_first(record)
@@ -173,14 +173,14 @@ class Metrics:
         timed[bisect_left(DECISION_BOUNDS, duration)] += 1
         timed[-1] += duration
         try:
-            self._checks[record.client_ip, record.signature] += 1
+            checks[record.client_ip, record.signature] += 1
         except KeyError:
             client_ip = record.client_ip if record.client_ip in (*CLIENT_IP, None) else UNKNOWN
             signature = record.signature if record.signature in (*SIGNATURE, None) else UNKNOWN
             self._checks[client_ip, signature] = self._checks.get((client_ip, signature), 0) + 1
         if record.candidate is not None:
             self._compare(record, record.candidate)
-        if record.decision.reason is not _ALLOWED:
+        if reason is not _ALLOWED:
             cause = cause_of(record.decision)
             if cause not in self._denials:
                 cause = UNKNOWN
