@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from _peers import PEERS, Answer
 from _workload import NOW, Size, Workload, make_workload
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -52,7 +51,7 @@ class Nothing(BaseHTTPMiddleware):
         return await call_next(request)
 
 
-def peer(app: App, answer: Answer) -> App:
+def peer(app: App, answer: Callable[[Call], object]) -> App:
     """Return a thin middleware around a peer: it reads what it needs, asks, passes on or refuses."""
 
     async def middleware(scope: Scope, receive: Any, send: Any) -> None:
@@ -100,6 +99,8 @@ def application(variant: str, folder: Path) -> App:
     if variant.startswith("camguard"):
         settings = load_settings(folder / "camguard.toml", environ={})
         return CamguardMiddleware(bare(), settings, clock=_clock, registry=CollectorRegistry())
+    from _peers import PEERS  # noqa: PLC0415 - only where a peer is served: it imports them all
+
     found = next(each for each in PEERS if each.name == variant)
     return peer(bare(), found.build(make_workload(SIZE)))
 

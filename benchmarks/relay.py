@@ -31,8 +31,9 @@ from typing import Any, NamedTuple
 
 from _apps import ANSWER, SIZE, App, Scope, write_config
 from _report import Report, show
+from _requests import BODY, BODY_1K, headers_of, one_call
 from _workload import NOW, make_workload
-from middleware import BODY, BODY_1K, Variant, headers_of, one_call, paired
+from middleware import Variant, paired
 
 CONNECTIONS = 8
 BASE, PROXY = "gateway of the base, header identity", "nginx, plain proxy"

@@ -33,8 +33,8 @@ from typing import Any, NamedTuple
 
 from _apps import write_config
 from _report import Report, options, show
+from _requests import BODY, headers_of
 from _workload import Size, Workload, make_calls, make_workload
-from middleware import BODY, headers_of
 
 from camguard.bundle import load_bundle
 from camguard.engine.call import Call

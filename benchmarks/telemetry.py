@@ -12,14 +12,16 @@ import shutil
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from _apps import SIZE, App, bare, write_config
 from _measure import interleave, median
 from _report import Report, options, show
+from _requests import BODY, headers_of, one_call
 from _workload import NOW, Workload, make_workload
-from middleware import BODY, Variant, ask, headers_of, one_call
+from middleware import Variant
 from prometheus_client import CollectorRegistry
 
 from camguard import CamguardMiddleware
@@ -31,6 +33,43 @@ from camguard.wiring import Components, assemble
 
 REASONS = (Reason.ALLOWED, Reason.NO_ALLOW, Reason.EXPLICIT_DENY)
 CALLS = 20_000
+
+
+async def ask(app: App, variant: Variant, count: int) -> float:
+    """Return microseconds of one request in process."""
+    answer = bytearray()
+
+    async def send(message: Mapping[str, object]) -> None:
+        body = message.get("body")
+        if isinstance(body, bytes):
+            answer.extend(body)
+
+    raw = [(name.lower().encode(), value.encode()) for name, value in variant.headers.items()]
+    raw.append((b"content-length", str(len(variant.body)).encode()))
+    taken = 0
+    for _ in range(count):
+        fresh = [(bytes(bytearray(name)), bytes(bytearray(value))) for name, value in raw]
+        messages = [{"type": "http.request", "body": variant.body, "more_body": False}]
+
+        async def receive(messages: list[dict[str, object]] = messages) -> dict[str, object]:
+            if messages:
+                return messages.pop()
+            await asyncio.sleep(3600)  # a client that waits for its answer
+            raise AssertionError
+
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
+            "scheme": "http",
+            "path": "/", "raw_path": b"/", "root_path": "", "query_string": b"", "headers": fresh,
+            "client": ("127.0.0.1", 40000), "server": ("127.0.0.1", 80), "state": {},
+        }  # fmt: skip
+        answer.clear()
+        begin = time.perf_counter_ns()
+        await app(scope, receive, send)
+        taken += time.perf_counter_ns() - begin
+        if variant.marker not in answer:
+            raise SystemExit(f"{variant.name} answered {bytes(answer)!r}")
+    return taken / 1000 / count
 
 
 def parts_of(settings: Settings) -> Components:
