@@ -13,10 +13,10 @@ Rule 2: calls that no condition distinguishes are decided once.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from camguard.analysis.questions import GROUP
 from camguard.bundle import Bundle
@@ -26,6 +26,8 @@ from camguard.engine.layers import Layers
 from camguard.engine.principals import Entry, Listing
 from camguard.engine.row import ActionRules
 from camguard.policy.model import Effect, Policy, Statement
+
+Watch: TypeAlias = Callable[[Sequence["Recorded"]], Iterable["Recorded"]]
 
 
 class Recorded(NamedTuple):
@@ -63,15 +65,16 @@ class Unused(NamedTuple):
     changed: tuple[Call, ...]
 
 
-def unused(bundle: Bundle, listing: Listing, records: Iterable[Recorded]) -> Unused:
+def unused(bundle: Bundle, listing: Listing, records: Iterable[Recorded], *, watch: Watch = iter) -> Unused:
     """Return the statements, grants and principals that no recorded call needs.
 
-    listing: the principals.json of the bundle, of which the entries are taken.
+    listing: the principals.json of the bundle, of which the entries are taken. watch: returns what it is
+    given, and may show how far it is.
     """
     distinct, total = _distinct(bundle.evaluator, records)
     needed: dict[str, set[str]] = {}  # principal -> ids of statements
     otherwise = 0
-    for each in distinct:
+    for each in watch(distinct):
         found = needed.setdefault(each.call.principal, set())
         why = bundle.explain(each.call)
         certain = bool(why.decision) is each.allowed
@@ -126,7 +129,7 @@ def _key(evaluator: Evaluator, record: Recorded) -> object:
             place = bisect_right(table.bounds, call.source_ip)
         if call.time is not None:
             time = bisect_left(table.cuts, call.time) + bisect_right(table.cuts, call.time)
-    elif row is not None:  # one decision for every call
+    else:  # one decision for every call
         place = time = None
     return call.principal, call.action, call.resources, place, time, record.allowed
 

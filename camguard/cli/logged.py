@@ -14,8 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC
 from pathlib import Path
+from sys import intern
 from typing import Any, BinaryIO, Final, NamedTuple
 
+from camguard.cli.output import progress
+from camguard.engine.call import Call
 from camguard.errors import AddressError, CamguardError, Problem
 from camguard.ipset import parse_address
 from camguard.policy.values import read_moment
@@ -110,29 +113,29 @@ def read_logged(args: argparse.Namespace) -> LoggedCall | None:
 
 
 class Log(NamedTuple):
-    """The calls of some logs, in their order. problems: of the records whose call cannot be asked again.
+    """The calls of some logs, in their order, each with whether it was allowed.
 
-    rejected: how many requests never became a call.
+    problems: of the records whose call cannot be asked again. rejected: how many requests became no call.
     """
 
-    calls: tuple[LoggedCall, ...]
+    calls: tuple[tuple[Call, bool], ...]
     problems: tuple[Problem, ...]
     rejected: int
 
 
 def read_log(names: Iterable[str]) -> Log:
-    """Return the calls of whole logs; `-` is stdin.
+    """Return the calls of whole logs; `-` is stdin. How far it is, is shown on a terminal.
 
     A line at the end of a log without a line break is still being written, and is passed over.
     Raises CamguardError with the place of the first line that is no record, and OSError.
     """
-    calls: list[LoggedCall] = []
+    calls: list[tuple[Call, bool]] = []
     problems: list[Problem] = []
     rejected = 0
     for name in names:
         shown = "stdin" if name == _STDIN else name
         with _opened(name) as file:
-            for number, line in _lines(file):
+            for number, line in progress(_lines(file), f"lines of {shown}"):
                 if not line.endswith(b"\n") and len(line) < _LINE_BYTES:
                     break
                 try:
@@ -141,10 +144,18 @@ def read_log(names: Iterable[str]) -> Log:
                     problems += error.problems
                     continue
                 if logged.is_call:
-                    calls.append(logged)
+                    calls.append(_call(logged))
                 else:
                     rejected += 1
     return Log(tuple(calls), tuple(problems), rejected)
+
+
+def _call(logged: LoggedCall) -> tuple[Call, bool]:
+    """Return the call of a record, and whether it was allowed. Names are shared, because they recur."""
+    principal, action = intern(logged.fields["principal"]), intern(str(logged.action))
+    resources = tuple(map(intern, logged.fields["resources"]))
+    call = Call(principal, action, logged.source_ip, logged.time, resources)
+    return call, logged.fields["decision"] == "allow"
 
 
 class UnaskableError(CamguardError):

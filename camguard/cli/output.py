@@ -13,7 +13,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import suppress
 from secrets import token_hex
 from shutil import get_terminal_size
@@ -161,19 +161,21 @@ def write(lines: Iterable[str]) -> None:
             raise OutputError(error) from None
 
 
-def progress(items: Sequence[T], what: str) -> Iterator[T]:
+def progress(items: Iterable[T], what: str) -> Iterator[T]:
     """Yield the items, and show on a terminal how far they are once that takes more than a second.
 
-    The bar is on stderr and is erased at the end. what: the items, in words.
+    The bar is on stderr and is erased at the end. Where it is not known how many items there are, the number
+    of those that are done is shown without a bar. what: the items, in words.
     """
     terminal = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    total = len(items) if isinstance(items, Sized) else None
     begin = shown = monotonic()
     for at, item in enumerate(items):
         now = monotonic()
         if terminal and now - begin > 1 and now - shown > _REDRAWN:
             shown = now
-            bar = "#" * (_BAR * at // len(items))
-            _draw(f"\r[{bar:{_BAR}}] {at} of {len(items)} {what}")
+            bar = "#" * (_BAR * at // total) if total else ""
+            _draw(f"\r[{bar:{_BAR}}] {at} of {total} {what}" if total else f"\r{at} {what}")
         yield item
     if shown > begin:
         _draw("\r\x1b[K")

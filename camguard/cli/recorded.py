@@ -11,6 +11,7 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 from camguard.analysis.cover import MOST_BLOCKS
@@ -76,19 +77,15 @@ def _count(most: int) -> Callable[[str], int]:
 
 
 def _calls(log: Log, bundle: Bundle) -> Iterator[tuple[Call, bool]]:
-    """Yield the calls of a log, each with whether it was allowed."""
-    for each in log.calls:
-        resources = tuple(each.fields["resources"])
-        principal = find_principal(bundle, each.fields["principal"])
-        yield (
-            Call(principal, str(each.action), each.source_ip, each.time, resources),
-            each.fields["decision"] == "allow",
-        )
+    """Yield the calls of a log by principals of the bundle, each with whether it was allowed."""
+    principals = cache(lambda text: find_principal(bundle, text))
+    for call, allowed in log.calls:
+        yield call._replace(principal=principals(call.principal)), allowed
 
 
 def _note_problems(log: Log) -> None:
     if log.problems:
-        places = few([each.where for each in log.problems], 3)
+        places = few([each.where.partition("#")[0] for each in log.problems], 3)
         note(
             f"{len(log.problems)} records are passed over, because the log has cut their resources: {places}"
         )
@@ -170,8 +167,11 @@ def render_suggestion(document: Document) -> Iterator[str]:
     yield f"allows {document['covered']} of {different} different calls {of_whom}"
     if document["left_out"]:
         yield f"  {document['left_out']} calls were denied and are left out; --denied allows them, too"
+    alike: dict[tuple[str, str], list[str]] = {}
     for each in document["not_covered"]:
-        yield f"  {paint('not allowed', 'bad')} {each['action']} from {each['source_ip']}: {each['decision']}"
+        alike.setdefault((each["action"], each["decision"]), []).append(each["source_ip"] or "no address")
+    for (action, decision), places in alike.items():
+        yield f"  {paint('not allowed', 'bad')} {action} from {few(places)}: {decision}"
     beyond = list(_beyond(document["beyond"]))
     yield "beyond the recorded calls it allows" + ("" if beyond else " nothing")
     yield from (f"  {line}" for line in beyond)

@@ -223,3 +223,16 @@ def test_a_bar_shows_progress_on_a_terminal_and_is_erased(
     assert ("3 of 6 principals" in stream.getvalue()) is drawn
     assert stream.getvalue().endswith("\r\x1b[K") is drawn
     assert bool(stream.getvalue()) is drawn
+
+
+def test_a_number_shows_progress_where_it_is_not_known_how_many_items_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("camguard.cli.output.monotonic", itertools.count(0, 0.5).__next__)
+    assert list(progress(iter("abcdef"), "lines")) == [*"abcdef"]
+    assert "\r4 lines" in stream.getvalue()
+    assert stream.getvalue().endswith("\r\x1b[K")

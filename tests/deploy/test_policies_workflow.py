@@ -107,8 +107,7 @@ def test_a_change_of_the_catalog_is_compared(repository: Repository) -> None:
 
 def test_a_change_of_nothing_is_compared(repository: Repository) -> None:
     base = repository.commit()
-    done = [repository.run(name, base).returncode for name in ("Lint", "Test", "Compare")]
-    assert done == [0, 0, 0]
+    assert repository.run("Compare", base).returncode == 0
     assert "No call is decided differently." in repository.summary()
 
 

@@ -45,6 +45,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("name", "wrong"), WRONG)
 def test_a_wrong_kernel_is_found(name: str, wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(invariants, name, wrong)
