@@ -7,6 +7,7 @@ Rule 1: an invariant holds only if it is proved. Where an answer depends on cond
         that is decided otherwise; if none is found, the invariant is not proved, and that is a failure, too.
 Rule 2: the space has the calls that access sets have: with an address, a time and one resource. A call of
         several resources passes only if the call of one of them does, so what is never allowed stays denied.
+        Actions are those that the catalog lists, and no session policy limits a call.
 Rule 3: principals with the same policies, and actions with the same rules, share the work.
 """
 

@@ -12,6 +12,7 @@ Rule 2: the number of combinations is bounded. None means that no call was found
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import chain, combinations, islice, product
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -238,10 +239,12 @@ def _numbers(text: str) -> Iterator[str]:
 
 def _instants(text: str) -> Iterator[str]:
     instant = read_instant(text)
-    if instant is not None:
-        for step in (0, 1, -1):
+    if instant is None:
+        return
+    for step in (0, 1, -1):
+        with suppress(OverflowError):  # there is no second before the first one, and none behind the last one
             moment = datetime.fromtimestamp(int(instant), UTC) + timedelta(seconds=step)
-            yield moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+            yield f"{moment.replace(tzinfo=None).isoformat()}Z"
 
 
 def _of_kind(kind: Kind, text: str) -> Iterator[str]:

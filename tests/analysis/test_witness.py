@@ -104,6 +104,17 @@ HARD = [
         id="an address and a date under further keys",
     ),
     pytest.param(
+        [allow(ACTION, date_less_than={"cos:due": "9999-12-31T23:59:59Z"})], None, id="the last second of all"
+    ),
+    pytest.param(
+        [allow(ACTION, date_greater_than={"cos:due": "0001-01-01T00:00:00Z"})],
+        None,
+        id="the first second of all",
+    ),
+    pytest.param(
+        [allow(ACTION, numeric_less_than={"cos:max-keys": "1e999"})], None, id="a number of a thousand digits"
+    ),
+    pytest.param(
         [allow(ACTION, **{"for_any_value:string_equal": {"cos:list": "a"}})],
         allow(ACTION, **{"for_any_value:string_equal": {"cos:list": "b"}}),
         id="two values of one key",
