@@ -18,14 +18,17 @@ from math import ceil, inf
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from camguard.analysis.access import Range, Window, access_reader
-from camguard.analysis.answers import Alternative, Answer, Condition
+from camguard.analysis.answers import Alternative, Answer
 from camguard.analysis.questions import through
 from camguard.analysis.witness import find_call
 from camguard.bundle import Bundle
+from camguard.engine.attributes import bindings_of
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.engine.row import ActionRules
 from camguard.ipset import LINE_END, NO_ADDRESS, NO_MAP, AddressMap, IpSet
+from camguard.policy.patterns import fill, read_template
+from camguard.policy.resources import Owner
 
 Interval: TypeAlias = tuple[float, float]  # from the first moment to before the second one
 Expected: TypeAlias = Literal["allow", "deny", "as the other"]
@@ -139,21 +142,29 @@ class _Found(NamedTuple):
 def _faults(bundle: Bundle, invariant: Invariant) -> Iterator[_Found]:
     space, other = invariant.space, invariant.other
     read = access_reader(bundle.evaluator, resource=space.resource)
-    judge = _judge_pairs(space) if other else _judge_windows(invariant)
+    judge = _judge_pairs(space, bundle.owner) if other else _judge_windows(invariant)
     for alike in _alike(bundle, space.principals):
         for action in space.actions:
-            named = (action, *((other[1],) if other and other[1] else ()))
-            single = len(alike) > 1 and (
-                space.resource is not None or any(_names_caller(bundle, alike[0], each) for each in named)
+            # What is compared with another principal depends on the variables of both.
+            single = len(alike) > 1 and bool(
+                other or space.resource is not None or _names_caller(bundle, alike[0], action)
             )
             for principals in ([each] for each in alike) if single else (alike,):
-                windows = read(principals[0], action).windows
-                others = windows
+                mine = _Asked(principals[0], read(principals[0], action).windows)
+                theirs = mine
                 if other:
-                    others = read(other[0] or principals[0], other[1] or action).windows
-                faults = judge(windows, others)
+                    principal = other[0] or mine.principal
+                    theirs = _Asked(principal, read(principal, other[1] or action).windows)
+                faults = judge(mine, theirs)
                 if faults:
                     yield _Found(principals, action, faults)
+
+
+class _Asked(NamedTuple):
+    """A principal, and the windows of an action that it asks for."""
+
+    principal: str
+    windows: tuple[Window, ...]
 
 
 def _alike(bundle: Bundle, principals: Iterable[str]) -> Iterable[Sequence[str]]:
@@ -171,18 +182,22 @@ def _names_caller(bundle: Bundle, principal: str, action: str) -> bool:
     return isinstance(row, ActionRules) and row.names_caller
 
 
-Judge: TypeAlias = Callable[[tuple[Window, ...], tuple[Window, ...]], tuple[Fault, ...]]
+Judge: TypeAlias = Callable[["_Asked", "_Asked"], tuple[Fault, ...]]
 
 
-def _remembering(judge: Judge) -> Judge:
-    """Return a judge that judges windows once: calls that share them share the object."""
-    known: dict[tuple[int, int], tuple[object, tuple[Fault, ...]]] = {}
+def _remembering(judge: Judge, key_of: Callable[[_Asked], object]) -> Judge:
+    """Return a judge that judges windows once: calls that share them share the object.
 
-    def remembered(windows: tuple[Window, ...], others: tuple[Window, ...]) -> tuple[Fault, ...]:
-        found = known.get((id(windows), id(others)))
+    key_of: what decides beside the windows.
+    """
+    known: dict[object, tuple[object, tuple[Fault, ...]]] = {}
+
+    def remembered(mine: _Asked, theirs: _Asked) -> tuple[Fault, ...]:
+        key = id(mine.windows), id(theirs.windows), key_of(mine), key_of(theirs)
+        found = known.get(key)
         if found is None:
             # The windows are kept, so that no other windows get their id.
-            found = known[id(windows), id(others)] = (windows, others), judge(windows, others)
+            found = known[key] = (mine, theirs), judge(mine, theirs)
         return found[1]
 
     return remembered
@@ -194,8 +209,8 @@ def _judge_windows(invariant: Invariant) -> Judge:
     if exactly is not None:
         wanted = [(space.addresses & exactly, "allow"), (space.addresses - exactly, "deny")]
 
-    def judge(windows: tuple[Window, ...], _others: tuple[Window, ...]) -> tuple[Fault, ...]:
-        parts = tuple(_during(windows, space.times))
+    def judge(mine: _Asked, _theirs: _Asked) -> tuple[Fault, ...]:
+        parts = tuple(_during(mine.windows, space.times))
         # Windows in which the same conditions on time hold share their ranges.
         shared = {id(ranges): ranges for _, _, ranges in parts}
         wrong = {key: [*_wrong(through(ranges, space.egress), wanted)] for key, ranges in shared.items()}
@@ -205,7 +220,7 @@ def _judge_windows(invariant: Invariant) -> Judge:
             for expected, answer, places in wrong[id(ranges)]
         )
 
-    return _remembering(judge)
+    return _remembering(judge, lambda _: None)
 
 
 def _wrong(
@@ -223,29 +238,33 @@ def _wrong(
                 yield expected, answer, places
 
 
-def _judge_pairs(space: Space) -> Judge:
-    def judge(windows: tuple[Window, ...], others: tuple[Window, ...]) -> tuple[Fault, ...]:
+def _judge_pairs(space: Space, owner: Owner) -> Judge:
+    def judge(mine: _Asked, theirs: _Asked) -> tuple[Fault, ...]:
+        forms = _forms(mine.principal, owner), _forms(theirs.principal, owner)
         return tuple(
-            Fault("as the other", begin, end, places, mine, theirs)
-            for one_begin, one_end, one in _during(windows, space.times)
-            for begin, end, other in _during(others, ((one_begin, one_end),))
-            for (mine, theirs), places in _different(through(one, space.egress), through(other, space.egress))
+            Fault("as the other", begin, end, places, *answers)
+            for one_begin, one_end, one in _during(mine.windows, space.times)
+            for begin, end, other in _during(theirs.windows, ((one_begin, one_end),))
+            for answers, places in _different(through(one, space.egress), through(other, space.egress), forms)
             for places in [places & space.addresses]
             if places.starts
         )
 
-    return _remembering(judge)
+    return _remembering(judge, lambda asked: asked.principal)
+
+
+_Form: TypeAlias = Callable[[Answer], object]
 
 
 def _different(
-    ones: Sequence[Range], others: Sequence[Range]
+    ones: Sequence[Range], others: Sequence[Range], forms: tuple[_Form, _Form]
 ) -> Iterator[tuple[tuple[Answer, Answer], IpSet]]:
     """Yield each pair of answers that do not decide the same, with the addresses that have it."""
     found: dict[tuple[Answer, Answer], list[tuple[int, int]]] = {}
     mine = theirs = 0
     while mine < len(ones) and theirs < len(others):
         one, other = ones[mine], others[theirs]
-        if not _same(one.answer, other.answer):
+        if not _same(one.answer, other.answer, forms):
             pair = max(one.first, other.first), min(one.last, other.last)
             found.setdefault((one.answer, other.answer), []).append(pair)
         mine += one.last <= other.last
@@ -254,20 +273,33 @@ def _different(
         yield answers, IpSet.of_ranges(pairs)
 
 
-def _same(one: Answer, other: Answer) -> bool:
+def _same(one: Answer, other: Answer, forms: tuple[_Form, _Form]) -> bool:
     """Return whether two answers decide the same, whatever the statements behind them."""
-    if one.word != other.word:
-        return False
-    return _form(one) == _form(other)
+    return one.word == other.word and forms[0](one) == forms[1](other)
 
 
-def _form(answer: Answer) -> object:
-    """Return what an answer depends on, without the statements and layers that the conditions are of."""
+def _forms(principal: str, owner: Owner) -> _Form:
+    """Return a function from an answer to what it depends on, with the variables of a principal filled in.
 
-    def sets(alternatives: Iterable[Alternative]) -> frozenset[frozenset[Condition]]:
-        return frozenset(frozenset(each.conditions) for each in alternatives)
+    The statements and layers that the conditions are of make no difference.
+    """
+    bindings = bindings_of(principal, owner)
 
-    return frozenset(sets(need.alternatives) for need in answer.needs), sets(answer.unless)
+    def filled(text: str) -> str:
+        template = read_template(text)
+        value = text if template is None else fill(template, bindings)
+        return text if value is None else value  # a variable without a value is unknown to everybody
+
+    def sets(alternatives: Iterable[Alternative]) -> frozenset[object]:
+        return frozenset(
+            frozenset((c.kind, c.key, c.operator, tuple(map(filled, c.values))) for c in each.conditions)
+            for each in alternatives
+        )
+
+    def form(answer: Answer) -> object:
+        return frozenset(sets(need.alternatives) for need in answer.needs), sets(answer.unless)
+
+    return form
 
 
 def _during(
@@ -301,7 +333,9 @@ def _counterexample(
             return allowed is not bool(bundle.decide(other_call(call, *invariant.other)))
         return allowed is (fault.expected == "deny")
 
-    answers = [fault.answer, *(() if fault.other is None else (fault.other,))]
+    answers = [(fault.answer, principal)]
+    if fault.other is not None and invariant.other is not None:
+        answers.append((fault.other, invariant.other[0] or principal))
     found = find_call(bundle.evaluator, call, answers, wanted)
     if found is None:
         return None

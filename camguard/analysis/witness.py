@@ -52,13 +52,17 @@ class _Unknown(NamedTuple):
 
 
 def find_call(
-    evaluator: Evaluator, call: Call, answers: Iterable[Answer], wanted: Callable[[Call], bool]
+    evaluator: Evaluator,
+    call: Call,
+    answers: Iterable[tuple[Answer, str]],
+    wanted: Callable[[Call], bool],
 ) -> Call | None:
     """Return a call that is wanted, in the place and at the time of another call.
 
     call: with principal, action, address and time; its resources are those of the question, or empty where
-    the question leaves them open. answers: what access sets say of this place and time. wanted: decides
-    whether a call is looked for; it is given calls that differ in what the answers depend on.
+    the question leaves them open. answers: what access sets say of this place and time, each with the
+    principal whose variables it has. wanted: decides whether a call is looked for; it is given calls that
+    differ in what the answers depend on.
     """
     owner = evaluator.owner
     fixed = call.resources
@@ -67,16 +71,22 @@ def find_call(
     if wanted(plain):
         return plain
     answers = tuple(answers)
-    conditions = tuple(dict.fromkeys(condition for each in answers for condition in each.conditions()))
-    bindings = bindings_of(call.principal, owner)
-    unknowns = tuple(_unknowns(conditions, usual, bindings, owner, fixed=bool(fixed)))
-    for goal in dict.fromkeys(islice(chain.from_iterable(map(_goals, answers)), MOST_GOALS)):
+    conditions = tuple(dict.fromkeys(each for answer, _ in answers for each in answer.conditions()))
+    bindings = [bindings_of(principal, owner) for principal in dict.fromkeys(who for _, who in answers)]
+    values_of: dict[str, dict[Any, None]] = {}
+    for unknown in chain.from_iterable(
+        _unknowns(conditions, usual, each, owner, fixed=bool(fixed)) for each in bindings
+    ):
+        values_of.setdefault(unknown.name, {}).update(dict.fromkeys(unknown.values))
+    goals = ((goal, principal) for answer, principal in answers for goal in _goals(answer))
+    for goal, principal in islice(goals, MOST_GOALS):
+        variables = bindings_of(principal, owner)
         fitting = [
-            [value for value in unknown.values if _meets(goal, unknown.name, value, bindings, owner)]
-            for unknown in unknowns
+            [value for value in values if _meets(goal, name, value, variables, owner)]
+            for name, values in values_of.items()
         ]
         for values in islice(product(*fitting), MOST_CALLS):
-            tried = _with(plain, dict(zip((each.name for each in unknowns), values, strict=True)))
+            tried = _with(plain, dict(zip(values_of, values, strict=True)))
             if wanted(tried):
                 return tried
     return None

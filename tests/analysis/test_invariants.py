@@ -23,7 +23,19 @@ from camguard.engine.call import Call
 from camguard.ipset import LINE_END, NO_MAP, AddressMap, IpSet, format_address, parse_address
 from tests.analysis.agreement import decision_of, one_resource
 from tests.bridge import to_bundle, to_catalog
-from tests.company import USER, allow, bundle, catalog, deny, inside, outside, policy, principals, service
+from tests.company import (
+    USER,
+    action,
+    allow,
+    bundle,
+    catalog,
+    deny,
+    inside,
+    outside,
+    policy,
+    principals,
+    service,
+)
 from tests.generators import Dice, Json, World, a_call, a_range, called_names, seeded, stream
 
 SAMPLES = 30  # calls of a space that the oracle decides
@@ -228,6 +240,18 @@ def test_an_invariant_is_proved_or_a_call_is_shown(
     assert broken.found is not None
     assert (format_address(broken.found.address), broken.found.call.time) == shown
     assert built.decide(broken.found.call) == broken.found.decision
+
+
+def test_a_variable_has_another_value_for_another_principal() -> None:
+    own = allow("cvm:StopInstances", "qcs::cvm:::instance/${uin}-*")
+    row = action("cvm:StopInstances", "qcs::cvm:$region:$account:instance/$instanceId")
+    users = principals(users={"100200": ["mine"], "100300": ["mine"]})
+    built = bundle([policy("mine", own)], catalog(service("cvm", row)), users)
+    broken = prove(built, Invariant(Space((USER,), ("cvm:StopInstances",)), other=("uin/100300", None)))
+    assert broken is not None
+    assert broken.found is not None
+    resource = str(broken.found.call.resources[0])
+    assert resource.rpartition("/")[2].partition("-")[0] in {"100200", "100300"}
 
 
 def test_what_cannot_be_proved_does_not_hold() -> None:

@@ -39,7 +39,7 @@ def found(bundle: Bundle, name: str, *, allowed: bool, principal: str = USER) ->
     return find_call(
         bundle.evaluator,
         Call(principal, name, each.first, 0.0, ()),
-        [each.answer],
+        [(each.answer, principal)],
         lambda call: bool(bundle.decide(call)) is allowed,
     )
 

@@ -41,7 +41,7 @@ WRONG = [
     pytest.param("_wrong", only_the_last_range, id="only the last range"),
     pytest.param("_during", only_the_last_window, id="only the last window"),
     pytest.param("_during", times_are_ignored, id="times are ignored"),
-    pytest.param("_same", lambda one, other: one.word == other.word, id="conditions are not compared"),
+    pytest.param("_same", lambda one, two, _: one.word == two.word, id="conditions are not compared"),
 ]
 
 
