@@ -53,7 +53,7 @@ def api_action(catalog: Catalog, entry: Action, *, listed: bool = True) -> ApiAc
 
 
 def _asked(catalog: Catalog, name: str, access: Access, own: Action | None) -> Action:
-    """Return the catalog entry of a CAM name; a name-only entry where there is none (DEC-67).
+    """Return the catalog entry of a CAM name, or a name-only entry if the catalog has no entry (DEC-67).
 
     own: the entry of the action by its label, where it stands for its own name.
     """

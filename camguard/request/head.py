@@ -228,7 +228,7 @@ def _may_have_trailers(scope: Mapping[str, Any], method: str, layout: HeaderLayo
 
 
 def peer_address(client: Any, forwarded_for: Sequence[bytes] = ()) -> str | None:
-    """Return the address in an ASGI scope's `client` as text, None where there is none.
+    """Return the address in an ASGI scope's `client` as text, or None if the scope has no address.
 
     forwarded_for: the lines of `X-Forwarded-For`. A port of 0, or a port that these lines name with that very
     address, shows that the address did not come from the kernel: the proxy-header option of a server took it

@@ -93,11 +93,11 @@ class HeaderLayout:
     those of SIGNING. deciding: takes the same and returns the values of DECIDING, of the headers of identity
     and of attributes, and of each line of the forwarding header. ended: the places of the lines that do not
     go on, the last one first. forwarded_for: takes the values and returns those of X-Forwarded-For. length:
-    the place of the declared length, -1 where there is none. single: the places of headers that may
+    the place of the declared length, -1 if no length is declared. single: the places of headers that may
     stand once. connection: the places of Connection lines. chunked: whether the body comes without a declared
     length. signed: whether there is an `Authorization`. awaits_continue: whether the client waits for `100
     Continue` before it sends its body (`Expect`). correlating: takes the values, and None behind them, and
-    returns those of CORRELATING that stand once; None where there is none of them. decisive: takes the
+    returns those of CORRELATING that stand once; None if no such header is there. decisive: takes the
     values and returns all that decide anything but a signature, the body's length, and the names of a
     request.
     """

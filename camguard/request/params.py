@@ -191,7 +191,7 @@ def misread(text: str, names: Sequence[str], resources: Lookalikes) -> bool:
 
 
 def action_of(names: Iterable[tuple[str, str]]) -> str | Rejection | None:
-    """Return the value of the one `Action`, None where there is none, or why the names are rejected."""
+    """Return the value of the one `Action`, None if no name is `Action`, or why the names are rejected."""
     pairs = tuple(names)
     ambiguous = ambiguous_names([name for name, _ in pairs])
     if ambiguous is not None:

@@ -83,7 +83,7 @@ class HostsSettings:
     the known ones (DEC-68). shared: whole host names that name no service; a verified TC3 signature names it
     there. shared_by: how requests over a shared host find their service behind camguard: `upstream`, each
     service has an upstream of its own, or `header`, what stands behind camguard reads x-camguard-service.
-    health_path: a raw path that camguard answers itself (T136); None where there is no such path.
+    health_path: a raw path that camguard answers itself (T136); None if camguard answers no path itself.
     """
 
     roots: tuple[str, ...] = setting([*DEFAULT_ROOTS], values.domains)
