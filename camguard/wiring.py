@@ -49,7 +49,7 @@ STOP_SECONDS = 4.0  # less than the time that the supervisor leaves its workers 
 class Components:
     """The components that serve calls. They start and stop together.
 
-    guards: by listener. keys: None if no signature is ever verified. candidate: None if the settings name no candidate.
+    guards: by listener. keys: None if no signature is ever verified. candidate: None if none is set.
     source: what the settings were read from; None if they are not watched for edits. tickers: what polls
     besides the stores.
     """

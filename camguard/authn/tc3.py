@@ -189,7 +189,7 @@ def claim_tc3(head: RequestHead, service: str | None, keys: KeyRing, now: float)
 
 
 def check_key(access_key: AccessKey, token: bytes, now: float) -> AccessKey | Rejection:
-    """Return an access key unless it has another token or has expired. token: empty if the request has no token."""
+    """Return an access key unless it has another token or has expired. token: empty if none was sent."""
     if not compare_digest(token, access_key.token):
         return _TOKEN
     if access_key.expires is not None and now >= access_key.expires:

@@ -85,11 +85,11 @@ class Target:
     body (`HeldBody.plain`) must be read. octets: whether the body passes through unread unless a signature
     covers it. judged_ip: the address that policies are compared with; egress_ip: the same where it is another
     than source_ip, else None (T132). fixed_region: the region that no parameter `Region` may contradict; None
-    if every `Region` may stand (DEC-64). attributes: the condition keys that headers supply; context: those of
-    them that the bundle's policies ask for; None if the policies ask for none of them. tag_paths: where the
-    request's tags stand (DEC-65); asks_tags: whether the bundle's policies ask for them. shared: whether the request came
-    over a shared host; service is None until its signature is verified. added: headers that camguard adds to
-    those of the request. host: the value of `Host`, cut, for records only.
+    if any `Region` may stand (DEC-64). attributes: the condition keys that headers supply; context: those of
+    them that the bundle's policies ask for; None if the policies ask for none. tag_paths: where the request's
+    tags stand (DEC-65); asks_tags: whether the bundle's policies ask for them. shared: whether the request
+    came over a shared host; service is None until its signature is verified. added: headers that camguard
+    adds to those of the request. host: the value of `Host`, cut, for records only.
     """
 
     rejection: Rejection | None = None

@@ -128,7 +128,7 @@ def _path_match(pieces: tuple[str, ...], effect: Effect, path: str) -> Truth:
 
 
 def near_pieces_of(pieces: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return the pieces of the other pattern that a deny may mean, or None if it can mean one pattern only."""
+    """Return the pieces of the other pattern that a deny may mean, or None if there is no other one."""
     last = pieces[-1]
     if not last and pieces[-2].endswith("/"):  # `X/*` compared with `X`; a single piece is never empty
         return (*pieces[:-2], pieces[-2][:-1])
