@@ -135,7 +135,8 @@ class Evaluator:
         if found is not None and place is not None and moment is not None and -inf < moment < inf:
             index, traits = found
             if not (index.rangeable and _supplies_nothing(call)):
-                decision = index.decide(call, traits, table.mask_at(place, moment))
+                mask = table.mask_at(place, moment) if index.used_bits else 0
+                decision = index.decide(call, traits, mask)
                 if decision is not None:
                     return decision
         return self._decide_by_row(call, table)
@@ -163,7 +164,8 @@ class Evaluator:
             found = table.index(call.action, row, self.owner, self.inventory)
             if found is not None:
                 index, traits = found
-                decision = index.decide(call, traits, table.mask_at(place, moment))
+                mask = table.mask_at(place, moment) if index.used_bits else 0
+                decision = index.decide(call, traits, mask)
                 if decision is not None:
                     return decision
         return self._judge(table, call, row)

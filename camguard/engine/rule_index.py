@@ -91,13 +91,14 @@ def _decision(row: ActionRules, deciding: Deciding) -> Decision:
 class RuleIndex:
     """The index of one row of a table, for one owner and inventory.
 
-    rangeable: a range table decides calls that have neither tags nor context.
+    rangeable: a range table decides calls that have neither tags nor context. used_bits: the bits of the
+    table's mask that matter; without any, the mask need not be found.
     """
 
     __slots__ = (
         "_always_owned", "_decisions", "_denies", "_filled", "_free", "_inventory", "_keys", "_longest",
-        "_other_keys", "_owner", "_owner_bit", "_patterns", "_tag_keys", "_tag_sizes", "_under", "_used_bits",
-        "_varies", "_weight", "rangeable", "row",
+        "_other_keys", "_owner", "_owner_bit", "_patterns", "_tag_keys", "_tag_sizes", "_under", "_varies",
+        "_weight", "rangeable", "row", "used_bits",
     )  # fmt: skip
 
     def __init__(self, row: ActionRules, names: int, owner: Owner, inventory: Inventory | None) -> None:
@@ -106,7 +107,7 @@ class RuleIndex:
         self.row = row
         self.rangeable = row.rangeable and not row.names_caller
         self._owner = owner
-        self._used_bits = row.used_bits
+        self.used_bits = row.used_bits
         self._under: BoundedCache[int, Masks] = BoundedCache(partial(under, rules), entries=KEPT, size=_one)
         self._decisions: BoundedCache[Deciding, Decision] = BoundedCache(
             partial(_decision, row), entries=KEPT, longest=MOST_KINDS, size=_kinds
@@ -145,7 +146,7 @@ class RuleIndex:
         resources = call.resources
         listed = self._tag_keys and call.resource_tags is None  # each resource has tags of its own (DEC-66)
         bindings = bindings_of(call.principal, self._owner) if self._varies else {}
-        masks = self._under[mask & self._used_bits]
+        masks = self._under[mask & self.used_bits]
         for key in self._other_keys if listed else self._keys:
             masks = key.narrowed(masks, call, traits, bindings)
         if listed or len(resources) != 1:
