@@ -24,7 +24,7 @@ from camguard.engine.table import Table
 from camguard.ipset import LINE_END, NO_ADDRESS, IpSet
 from camguard.policy.model import Policy
 
-MOST_KEPT = 65_536  # windows that a reader keeps for calls that share them
+MOST_KEPT = 8_192  # windows that a reader keeps for calls that share them
 _PRINCIPALS = 64  # that a reader keeps windows of; questions go from principal to principal
 
 
