@@ -66,8 +66,8 @@ def few(names: Sequence[str], most: int = 3, *, total: int | None = None, rest: 
 
     total: how many there are in all, where `names` holds the first of them only.
 
-    >>> few(["a", "b", "c", "d", "e"]), few(["a"]), few(["10.0.0.0/8"], total=9, rest="or {} more ranges")
-    ('a, b, c and 2 more', 'a', '10.0.0.0/8 or 8 more ranges')
+    >>> few(["a", "b", "c", "d", "e"]), few(["a"]), few(["10.0.0.0/8"], total=9, rest="or {} more")
+    ('a, b, c and 2 more', 'a', '10.0.0.0/8 or 8 more')
     """
     more = (len(names) if total is None else total) - min(most, len(names))
     return ", ".join(names[:most]) + (f" {rest.format(more)}" if more else "")

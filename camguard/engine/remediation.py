@@ -194,7 +194,7 @@ def _from_address(refused: _RefusedCall) -> Iterator[Change]:
 
 
 def _listed(places: IpSet) -> str:
-    return few(places.cidrs(), _MAX_RANGES, rest="or {} more ranges")
+    return few(places.cidrs(), _MAX_RANGES, rest="or {} more")
 
 
 def _at_time(refused: _RefusedCall) -> Iterator[Change]:
