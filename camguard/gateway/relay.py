@@ -25,28 +25,17 @@ from camguard.gateway.client import Client, Reply
 from camguard.gateway.connection import Kind, UpstreamError
 from camguard.gateway.departure import DEPARTURE_KEY, Departure
 from camguard.gateway.request_writer import Body, Headers, Origin
+from camguard.header_names import HOP_BY_HOP, OWN_PREFIX
 from camguard.middleware import send_refusal
 from camguard.request.rejection import Refusal
 from camguard.telemetry.record import REPLY_INCOMPLETE
 
 LOG = logging.getLogger("camguard.relay")
 
-# RFC 9110 section 7.6.1, and what proxies have made of it. Framing is the server's own business.
-HOP_BY_HOP = frozenset(
-    (
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    )
-)
+# Headers of one connection; and the framing, which is the server's own business.
+OF_ONE_HOP = HOP_BY_HOP | {b"transfer-encoding"}
 CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
-OWN = b"x-camguard-"
 BODILESS = frozenset((204, 304))
 STATUSES = range(200, 600)
 
@@ -239,7 +228,7 @@ def goes_on(name: bytes) -> bool:
     """
     if not NAME.fullmatch(name):
         raise UpstreamError("protocol", ValueError())
-    return name not in HOP_BY_HOP and not name.replace(b"_", b"-").startswith(OWN)
+    return name not in OF_ONE_HOP and not name.replace(b"_", b"-").startswith(OWN_PREFIX)
 
 
 def end_to_end(status: int, headers: Headers) -> list[tuple[bytes, bytes]]:
