@@ -70,7 +70,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "authn": ("credentials", "key_store", "tc3", "hmac_v1", "replay_guard", "authenticator"),
     "enforcement": (
         *("health_path", "server_setup", "resource_binding", "request_tags", "service_index", "target"),
-        *("outcome", "lane", "late", "guard"),
+        *("outcome", "modes", "lane", "late", "guard"),
     ),
     "policy": (
         *("patterns", "values", "operators", "keys", "model"),
@@ -107,7 +107,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         *("remote", "store"),
     ),
     "policytest": ("cases", "invariants", "run", "mutate"),
-    "settings": ("values", "model", "source", "load"),
+    "settings": ("values", "overrides", "model", "source", "load"),
     "telemetry": (
         *("record", "log_line", "decision_log", "process_log"),
         *("exposition", "multiprocess", "answers", "metrics"),
@@ -338,6 +338,7 @@ TESTED_IN = {
     "policy/conditions": ("policy/test_operators.py", "a condition is an operator with its values"),
     "policy/model": ("policy/test_document.py", "a policy is what reading a document returns"),
     "settings/model": ("settings/test_load.py", "settings are what loading returns"),
+    "settings/overrides": ("enforcement/test_modes.py", "the rows are tested with the modes that they give"),
     "settings/values": ("settings/test_load.py", "values are read as part of a file"),
     "telemetry/answers": ("telemetry/test_metrics.py", "answers are read off the metrics"),
     "telemetry/exposition": ("telemetry/test_metrics.py", "the metrics are read as they are exposed"),

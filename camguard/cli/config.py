@@ -95,4 +95,6 @@ def _literal(value: Any) -> str:
     if isinstance(value, dict):
         members = ", ".join(f"{json.dumps(key)} = {_literal(member)}" for key, member in value.items())
         return f"{{{members}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
     return json.dumps(value, ensure_ascii=False)

@@ -257,6 +257,9 @@ def dangers(settings: Settings) -> Iterator[str]:
         )
     if settings.enforcement.mode == "shadow":
         yield 'WARNING: enforcement.mode is "shadow": denied calls are counted and let through.'
+    parts = [row for row in settings.enforcement.override if row.mode == "shadow"]
+    if parts:
+        yield f"WARNING: enforcement.override: denied calls of {len(parts)} parts are let through."
     if LOOPBACK in settings.client_ip.trusted_proxies and identity in {"header", "either"}:
         yield (
             "note: client_ip.trusted_proxies contains 127.0.0.1: every process on this machine may name the "

@@ -35,12 +35,12 @@ from camguard.authn.authenticator import Caller, Claim, named_secret_id, signatu
 from camguard.bundle.model import Bundle
 from camguard.enforcement.lane import Lane, LaneMaker, Resolved, note, resolve_under
 from camguard.enforcement.late import WHOLE, LateJudge, new_call
+from camguard.enforcement.modes import Modes
 from camguard.enforcement.outcome import (
     DECISION_KEY,
     INTERNAL,
     RECORD_KEY,
     SERVICE_KEY,
-    SHADOWED,
     UNAVAILABLE,
     Answers,
     Authentication,
@@ -56,7 +56,6 @@ from camguard.enforcement.outcome import (
     refusal_of,
     rejected,
 )
-from camguard.enforcement.service_index import VERSION_UNKNOWN
 from camguard.enforcement.target import NO_TARGET, Target, Targets
 from camguard.engine.decision import Decision, Reason
 from camguard.fast_tuple import constructor_of
@@ -110,8 +109,8 @@ class Guard:
         self.answers = Answers.of(settings)
         self._names_request = self.answers.names_request
         self.observers, self.conclusions = observers, conclusions
-        self._mode = settings.enforcement.mode
-        self._shadow = settings.enforcement.mode == "shadow"
+        self._modes = Modes(settings.enforcement, listener)
+        self._mode = self._modes.single  # None where parts of the calls have modes of their own
         self._settings, self._limits = settings, limits
         self._concurrency = limits.concurrency
         self._policies, self._candidate = policies, candidate
@@ -120,7 +119,7 @@ class Guard:
         self._addresses = AddressRules(settings.client_ip).known
         waiting = Waiting(limits.waiting, limits.waiting_per_client)
         self._bodies = BodyBuffer(limits.buffered_bytes, limits.body_seconds, waiting)
-        self._late = LateJudge(settings, authentication, self._passes, asked=asked)
+        self._late = LateJudge(settings, authentication, self._modes.passes, asked=asked)
         self._clock, self._drains, self._lane = clock, drains, lane
         self._resolved: Resolved | None = None
 
@@ -143,7 +142,11 @@ class Guard:
                 first = judged = self._judge_head(scope, None, bundle, now, started)
                 head, target = judged.head, judged.target
                 decision = judged.decision
-                passes = decision is None or decision.reason is ALLOWED or self._passes(decision)
+                passes = (
+                    decision is None
+                    or decision.reason is ALLOWED
+                    or self._modes.passes(decision, judged.target)
+                )
                 streams = target.octets and head is not None and not self._authentication.needs_body(head)
                 if (
                     head is not None
@@ -158,7 +161,7 @@ class Guard:
                             now, bundle = self._clock(), self._policies.bundle
                             judged = self._judge_head(scope, head, bundle, now, monotonic())
                             decision = judged.decision
-                            passes = decision is None or self._passes(decision)
+                            passes = decision is None or self._modes.passes(decision, judged.target)
                     if taken is None:
                         return None
                     if isinstance(taken, Rejection):
@@ -177,7 +180,7 @@ class Guard:
                     and not isinstance(decision, Rejection)
                 ):
                     candidate = compared(self._candidate, judged.call, self._failed)
-                if decision.reason is ALLOWED or self._passes(decision):
+                if decision.reason is ALLOWED or self._modes.passes(decision, judged.target):
                     onward = self._onward(scope, judged, decision)
                     if body is None and head is not None:
                         holds, seconds = partial(self._still_passes, head), self._limits.body_seconds
@@ -272,12 +275,6 @@ class Guard:
         call = new_call((*start, now, WHOLE, None, None, target.context, None))
         return new_judgement((head, target, (), None, caller, call, bundle.decide(call), True, known))
 
-    def _passes(self, decision: Decision | Rejection) -> bool:
-        """Tell whether a request goes on: an allow, or in shadow mode a denial of policy or catalog."""
-        if decision.reason is ALLOWED:
-            return True
-        return self._shadow and (decision.reason in SHADOWED or decision is VERSION_UNKNOWN)
-
     async def _awaited(self, body: Awaitable[Taken]) -> Taken:
         """Return a body that has to be awaited. Meanwhile the request does not count as being served."""
         self.in_flight -= 1
@@ -296,7 +293,7 @@ class Guard:
         except Exception as error:  # noqa: BLE001 - a call that cannot be judged does not go on
             self._failed(error)
             return False
-        return judged.decision is not None and self._passes(judged.decision)
+        return judged.decision is not None and self._modes.passes(judged.decision, judged.target)
 
     def _onward(
         self, scope: Mapping[str, Any], judged: Judgement, decision: Decision | Rejection
@@ -343,8 +340,9 @@ class Guard:
             # A rejected request never became a call.
             resources = () if call is None or isinstance(decision, Rejection) else call.resources
             record = _record((
-                now, new_request_id() if head is None else head.request_id, self.listener, self._mode,
-                decision, target.entry, principal, secret_id, target.service, target.action, resources,
+                now, new_request_id() if head is None else head.request_id, self.listener,
+                self._mode or self._modes.of(target), decision, target.entry, principal, secret_id,
+                target.service, target.action, resources,
                 target.source_ip, target.egress_ip, target.peer, target.address_method, signature,
                 "" if bundle is None else bundle.revision, candidate, monotonic() - started,
                 target.cam_names or None, target.host,

@@ -60,7 +60,7 @@ class LateJudge:
         self,
         settings: Settings,
         authentication: Authentication,
-        passes: Callable[[Decision | Rejection], bool],
+        passes: Callable[[Decision | Rejection, Target], bool],
         *,
         asked: bool = False,
     ) -> None:
@@ -142,7 +142,7 @@ class LateJudge:
                 decision = _without_body(target, call, bundle, tags=tags)
                 if isinstance(decision, Rejection):
                     return rejected(head, target, decision)
-        if decision is None or self._passes(decision):
+        if decision is None or self._passes(decision, target):
             content = self.content(target, body, params, query, tags=tags)
             if isinstance(content, Rejection):
                 decision, call = content, None

@@ -11,7 +11,7 @@ from camguard.authn.authenticator import Caller, Claim
 from camguard.bundle.model import Bundle
 from camguard.enforcement.target import Target, UnsignedCallers
 from camguard.engine.call import Call
-from camguard.engine.decision import Decision, Reason
+from camguard.engine.decision import Decision
 from camguard.fast_tuple import constructor_of
 from camguard.request.body import Receive
 from camguard.request.head import RequestHead
@@ -25,17 +25,6 @@ _CLOSE: Final = (b"connection", b"close")
 UNAVAILABLE: Final = rejection("policy_unavailable")
 INTERNAL: Final = rejection("internal_error")
 
-# Denials of policy and catalog of a call that was read and whose caller is known.
-SHADOWED: Final = frozenset(
-    (
-        Reason.EXPLICIT_DENY,
-        Reason.UNDETERMINED_DENY,
-        Reason.NO_ALLOW,
-        Reason.LAYER_LIMIT,
-        Reason.ACTION_UNKNOWN,
-        Reason.PRINCIPAL_UNKNOWN,
-    )
-)
 DECISION_KEY: Final = "camguard.decision"
 SERVICE_KEY: Final = "camguard.service"
 RECORD_KEY: Final = "camguard.record"

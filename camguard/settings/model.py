@@ -22,6 +22,7 @@ from typing import Any, Literal, TypeVar, cast
 from camguard.engine.action_index import IpSupport, UnknownAction
 from camguard.ipset import AddressMap, IpSet
 from camguard.settings import values
+from camguard.settings.overrides import Override, overrides
 from camguard.settings.values import Address, Reader
 
 T = TypeVar("T")
@@ -134,7 +135,7 @@ class AttributesSettings:
 
 @dataclass(frozen=True, slots=True)
 class EnforcementSettings:
-    """What camguard does with a decision."""
+    """What camguard does with a decision. override: the first row that fits a call gives its mode."""
 
     mode: EnforcementMode = setting("enforce", values.choice(EnforcementMode))
     status_style: StatusStyle = setting("sdk", values.choice(StatusStyle))
@@ -143,6 +144,7 @@ class EnforcementSettings:
     disclose: Disclosure = setting("none", values.choice(Disclosure))
     allow_merged_trailers: bool = setting(raw=False, read=values.flag)
     request_id_header: bool = setting(raw=True, read=values.flag)
+    override: tuple[Override, ...] = setting([], overrides)
     candidate: str | None = setting("", values.source_or_none)  # absolute folder, or URL
 
 

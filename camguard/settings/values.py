@@ -378,7 +378,7 @@ _PRINTED: Mapping[type, Callable[[Any], object]] = {
     IpSet: lambda addresses: list(addresses.cidrs()),
     AddressMap: lambda addresses: dict(addresses.pairs),
     frozenset: sorted,
-    tuple: list,
+    tuple: lambda items: [each.written() if hasattr(each, "written") else each for each in items],
 }
 
 

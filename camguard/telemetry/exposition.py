@@ -78,6 +78,8 @@ _FAMILIES = (
     Family("camguard_signature_checks_total", "counter", ("result",), "Checked signatures by result."),
     Family("camguard_shadow_comparisons_total", "counter", ("result", "access"),
            "Requests that the candidate bundle decided too, by how it differs from the active bundle."),
+    Family("camguard_shadow_passed_total", "counter", ("listener", "access"),
+           "Denied requests that passed, because their part of the calls is in shadow mode."),
     Family("camguard_policy_reloads_total", "counter", ("result",), "Polls of the policy source."),
     Family("camguard_policy_last_reload_successful", "gauge", (),
            "1 if the last poll of the policy source found a valid bundle, else 0.", "livemin"),

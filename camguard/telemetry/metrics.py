@@ -54,7 +54,7 @@ from camguard.telemetry.exposition import (
 )
 from camguard.telemetry.multiprocess import multiprocess_enabled, process_exporter, render_all_processes
 from camguard.telemetry.process_log import lost_lines
-from camguard.telemetry.record import Record
+from camguard.telemetry.record import SHADOWED, Record
 
 if TYPE_CHECKING:
     from camguard.bundle.remote import SourceFacts
@@ -64,6 +64,7 @@ OWN_COUNTERS = 1000  # actions with a counter of their own
 REVISION_DIGITS = 12
 _OLD_REVISIONS = 16  # replaced revisions that are still shown, as 0
 _ALLOWED = Reason.ALLOWED  # a name of the module: to look up a member of an Enum costs ten times as much
+_VERSION = "version_unknown"  # a denial of the catalog, which shadow mode passes, too
 _FAILED = (Reason.INTERNAL_ERROR, Reason.POLICY_UNAVAILABLE)
 _FIRST_REASONS = (Reason.ALLOWED, Reason.NO_ALLOW, Reason.EXPLICIT_DENY)
 _DENIALS = tuple(reason for reason in Reason if reason is not Reason.ALLOWED)
@@ -137,6 +138,7 @@ class Metrics:
         self._checks: dict[tuple[str | None, str | None], int] = {}  # client_ip, signature
         self._checks |= dict.fromkeys(product((*CLIENT_IP, None), (*SIGNATURE, None)), 0)
         self._timed = {listener: new_timed(DECISION_BOUNDS) for listener in listeners}
+        self._passed: Counter[Labels] = zeros(product(self._timed, (*Access, UNKNOWN)))
         self._compared = zeros(product(COMPARISON, (*Access, UNKNOWN)))
         self._in_flight: tuple[tuple[str, Callable[[], int]], ...] = ()
         self._waiting: tuple[tuple[str, Callable[[], int]], ...] = ()
@@ -185,6 +187,10 @@ class Metrics:
             if cause not in self._denials:
                 cause = UNKNOWN
             self._denials[cause] = self._denials.get(cause, 0) + 1
+            if record.mode == "shadow" and (record.decision.reason in SHADOWED or cause == _VERSION):
+                access = UNKNOWN if record.entry is None else record.entry.access.value
+                listener = listener if listener in self._timed else UNKNOWN
+                self._passed[listener, access] += 1
 
     def _count_first(self, record: Record) -> list[float]:
         """Count the first request of its kind, or one for an action that no catalog lists."""
@@ -329,6 +335,7 @@ class Metrics:
             "camguard_client_ip_total": methods,
             "camguard_signature_checks_total": results,
             "camguard_shadow_comparisons_total": self._compared.copy(),
+            "camguard_shadow_passed_total": self._passed.copy(),
             "camguard_decision_log_records_total": dict(zip(product(LOG_RESULT), self._log(), strict=True)),
         }
 

@@ -6,8 +6,20 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from camguard.catalog.model import Action
-from camguard.engine.decision import Decision
+from camguard.engine.decision import Decision, Reason
 from camguard.request.rejection import Rejection
+
+# Denials of policy and catalog of a call that was read and whose caller is known.
+SHADOWED: Final = frozenset(
+    (
+        Reason.EXPLICIT_DENY,
+        Reason.UNDETERMINED_DENY,
+        Reason.NO_ALLOW,
+        Reason.LAYER_LIMIT,
+        Reason.ACTION_UNKNOWN,
+        Reason.PRINCIPAL_UNKNOWN,
+    )
+)
 
 
 class Record(NamedTuple):

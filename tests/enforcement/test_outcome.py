@@ -9,12 +9,12 @@ import pytest
 
 from camguard.authn.authenticator import authenticator
 from camguard.authn.credentials import KeyRing
-from camguard.enforcement.outcome import SHADOWED, Answers, awaits_continue, place_of, refusal_of
+from camguard.enforcement.outcome import Answers, awaits_continue, place_of, refusal_of
 from camguard.engine.decision import Reason
 from camguard.request.head import HeadRules, RequestHead, read_head
 from camguard.request.rejection import REJECTIONS
 from camguard.settings import EnforcementSettings, IdentitySettings
-from camguard.telemetry.record import Record
+from camguard.telemetry.record import SHADOWED, Record
 from tests.stage import ALICE, ELSEWHERE, OFFICE, SETTINGS, Play, Request, enforcement, reply_to, sdk
 
 CLOSE = (b"connection", b"close")

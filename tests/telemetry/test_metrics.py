@@ -59,6 +59,7 @@ CONTRACT = [
     ("camguard_client_ip_total", "counter", "method"),
     ("camguard_signature_checks_total", "counter", "result"),
     ("camguard_shadow_comparisons_total", "counter", "result access"),
+    ("camguard_shadow_passed_total", "counter", "listener access"),
     ("camguard_policy_reloads_total", "counter", "result"),
     ("camguard_policy_last_reload_successful", "gauge", ""),
     ("camguard_policy_last_success_timestamp_seconds", "gauge", ""),
