@@ -1,0 +1,286 @@
+"""A fleet: two instances behind nginx, one bundle on a third port, and what may happen to both. Real parts.
+
+Each run prints how many calls were sent, how many failed, and how many were misjudged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from camguard.bundle.archive import write_archive
+from camguard.bundle.load import read_content
+from camguard.bundle.signature import read_sign_key
+from tests.deploy.front import program
+from tests.running import ROOT, Gateway, fetch, running
+
+pytestmark = pytest.mark.heavy
+
+POLL = 0.3
+CALLERS = 4
+CONF = """
+daemon off;
+{user}
+pid {folder}/nginx.pid;
+error_log {folder}/error.log warn;
+events {{ }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    upstream fleet {{ {servers} keepalive 8; }}
+    server {{
+        listen 127.0.0.1:{front};
+        location / {{
+            proxy_pass http://fleet;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host aiart.tencentcloudapi.com;
+        }}
+    }}
+    server {{ listen 127.0.0.1:{source}; root {folder}/www; }}
+}}
+"""
+HEADERS = {
+    "Host": "aiart.tencentcloudapi.com",
+    "Content-Type": "application/json",
+    "X-TC-Action": "TextToImage",
+    "X-TC-Version": "2022-12-29",
+    "X-Forwarded-For": "10.1.2.3",
+    "X-Camguard-Principal": "uin/100000000101",
+}
+
+
+class Counts(NamedTuple):
+    """The outcomes of calls: allowed, refused, and those without an answer of camguard."""
+
+    allowed: int
+    refused: int
+    failed: int
+
+
+class Fleet(NamedTuple):
+    """What runs. www: what the source serves. front: the port of the calls."""
+
+    folder: Path
+    instances: tuple[Gateway, Gateway]
+    front: int
+
+    def offer(self, serial: int, *, allows: bool = True, signed: bool = True) -> bytes:
+        """Offer a bundle in which alice has her policies or not, and return it."""
+        content = read_content(ROOT / "config/bundle", ROOT / "config/catalog")
+        files = dict(content.files)
+        people = json.loads(files["principals.json"])
+        if not allows:
+            people["users"]["100000000101"] = {"name": "alice"}
+        people["users"]["100000000199"] = {"name": f"serial-{serial}"}  # another content for each serial
+        files["principals.json"] = json.dumps(people).encode()
+        key = read_sign_key(self.folder / "bundle.key") if signed else None
+        raw = write_archive(files, serial, key=key)
+        self.put(raw)
+        return raw
+
+    def put(self, raw: bytes) -> None:
+        aside = self.folder / "aside"
+        aside.write_bytes(raw)
+        aside.replace(self.folder / "www/b.tar.gz")
+
+    def revisions(self) -> list[str]:
+        return [json.loads(each.get("/api/status")[1])["revision"] for each in self.instances]
+
+    def serials(self) -> list[float]:
+        return [each.metrics().get("camguard_policy_serial", 0) for each in self.instances]
+
+
+def report(run: str, counts: Counts) -> None:
+    """Write how many calls a run sent, and how many of them were allowed, refused and failed."""
+    sys.stderr.write(f"{run}: sent {sum(counts)}, {counts}\n")
+
+
+def ask(port: int) -> str:
+    """Send one call and return `allowed`, `refused` or `failed`."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("POST", "/", b"{}", HEADERS)
+        answer = connection.getresponse()
+        document = json.loads(answer.read())["Response"]
+    except (OSError, HTTPException, ValueError, KeyError):
+        return "failed"
+    finally:
+        connection.close()
+    return "refused" if "Error" in document else "allowed"
+
+
+def free() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 10) -> float:
+    """Wait until something holds, and return for how long."""
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() - began < seconds
+        time.sleep(0.01)
+    return time.monotonic() - began
+
+
+@contextlib.contextmanager
+def load(port: int) -> Iterator[list[Counts]]:
+    """Send calls from several threads while the context is open. The list then holds the counts."""
+    ended = threading.Event()
+    found: list[dict[str, int]] = []
+    counts: list[Counts] = []
+
+    def call() -> None:
+        outcomes = {"allowed": 0, "refused": 0, "failed": 0}
+        while not ended.is_set():
+            outcomes[ask(port)] += 1
+        found.append(outcomes)
+
+    threads = [threading.Thread(target=call) for _ in range(CALLERS)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield counts
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+        counts.append(Counts(*(sum(each[name] for each in found) for name in Counts._fields)))
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    (tmp_path / "www").mkdir()
+    key = tmp_path / "bundle.key"
+    key.write_text("5e" * 32)
+    key.chmod(0o600)
+    front, source, *ports = (free() for _ in range(4))
+    user = "user root;"
+    servers = " ".join(f"server 127.0.0.1:{port} max_fails=0;" for port in ports)
+    (tmp_path / "nginx.conf").write_text(
+        CONF.format(folder=tmp_path, user=user, servers=servers, front=front, source=source)
+    )
+    begin = Fleet(tmp_path, (None, None), front)  # type: ignore[arg-type]
+    begin.offer(1)
+    argv = [program(), "-e", "stderr", "-c", str(tmp_path / "nginx.conf")]
+    with contextlib.ExitStack() as stack:
+        process = stack.enter_context(subprocess.Popen(argv, stderr=subprocess.DEVNULL))
+        stack.callback(process.terminate)
+        eventually(lambda: listens(source))
+        instances = [
+            stack.enter_context(
+                running(
+                    tmp_path / f"instance{number}",
+                    GATEWAY__LISTEN=f"127.0.0.1:{port}",
+                    POLICY__SOURCE=f"http://127.0.0.1:{source}/b.tar.gz",
+                    POLICY__VERIFY_KEY_FILE=str(key),
+                    POLICY__LAST_GOOD=str(tmp_path / f"kept{number}"),
+                    POLICY__POLL_SECONDS=str(POLL),
+                )
+            )
+            for number, port in enumerate(ports)
+        ]
+        yield begin._replace(instances=(instances[0], instances[1]))
+
+
+def test_a_revocation_holds_on_both_within_the_poll_interval(fleet: Fleet) -> None:
+    assert {ask(each.calls) for each in fleet.instances} == {"allowed"}
+    with load(fleet.front) as counts:
+        fleet.offer(2, allows=False)
+        took = eventually(lambda: {ask(each.calls) for each in fleet.instances} == {"refused"})
+    report(f"revocation on both after {took:.2f} s, poll interval {POLL} s", counts[0])
+    assert took < POLL + 2  # the build of the bundle, on a busy machine
+    assert counts[0].failed == 0
+    assert fleet.revisions()[0] == fleet.revisions()[1]
+    assert ask(fleet.front) == "refused"
+
+
+def test_a_bad_bundle_changes_nothing_and_the_source_may_be_away(fleet: Fleet) -> None:
+    good = fleet.offer(5)
+    eventually(lambda: fleet.serials() == [5, 5])
+    before = fleet.revisions()
+    bad: dict[str, Callable[[], object]] = {
+        "truncated": lambda: fleet.put(good[: len(good) // 2]),
+        "no archive": lambda: fleet.put(b"<html>502</html>"),
+        "huge": lambda: fleet.put(bytes(65 << 20)),
+        "signed by nobody": lambda: fleet.offer(6, allows=False, signed=False),
+        "older": lambda: fleet.offer(4, allows=False),
+        "the same serial": lambda: fleet.offer(5, allows=False),
+        "away": (fleet.folder / "www/b.tar.gz").unlink,
+    }
+    with load(fleet.front) as counts:
+        for name, do in bad.items():
+            do()
+            for each in fleet.instances:
+                status, text = each.reload()
+                assert (status, json.loads(text)["result"]) == (500, "failure"), name
+            assert fleet.revisions() == before, name
+    report("bad bundles and an absent source", counts[0])
+    assert (counts[0].refused, counts[0].failed) == (0, 0)
+    fleet.offer(7, allows=False)
+    for each in fleet.instances:
+        assert json.loads(each.reload()[1])["result"] == "success"
+    assert ask(fleet.front) == "refused"
+
+
+def test_an_instance_that_is_killed_loses_only_what_it_held(fleet: Fleet) -> None:
+    with load(fleet.front) as counts:
+        time.sleep(0.5)
+        fleet.instances[0].process.send_signal(signal.SIGKILL)
+        fleet.instances[0].process.wait(10)
+        time.sleep(1)
+    report("kill -9 of one of two instances under load", counts[0])
+    assert counts[0].refused == 0
+    assert counts[0].allowed > 100
+    assert ask(fleet.instances[1].calls) == "allowed"
+    # nginx asks the other instance about a connection that is refused, and never repeats a call it has sent.
+    assert counts[0].failed <= CALLERS
+
+
+def test_a_full_disk_stops_no_activation(fleet: Fleet) -> None:
+    for number in (0, 1):
+        state = fleet.folder / f"kept{number}" / "lock"
+        state.unlink()
+        state.mkdir()  # the lock cannot be taken: every write fails, as on a full disk
+    fleet.offer(2, allows=False)
+    for each in fleet.instances:
+        status, text = each.reload()
+        document = json.loads(text)
+        assert (status, document["result"]) == (200, "success")
+        assert "cannot be kept" in json.dumps(document["warnings"])
+        assert document["source"]["writes"]["failure"] >= 1
+    assert {ask(each.calls) for each in fleet.instances} == {"refused"}
+
+
+def test_rollback_on_the_admin_listener_pins_and_releases(fleet: Fleet) -> None:
+    fleet.offer(2, allows=False)
+    one = fleet.instances[0]
+    one.reload()
+    assert ask(one.calls) == "refused"
+    for path, answer in (("rollback", "allowed"), ("rollback?release=true", "refused")):
+        status, text = fetch(f"http://127.0.0.1:{one.admin}/-/{path}", b"")
+        assert (status, json.loads(text)["source"]["pinned"]) == (200, answer == "allowed")
+        assert ask(one.calls) == answer
