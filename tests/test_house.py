@@ -121,7 +121,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "cli": (
         *("output", "parser", "inputs", "json_position", "sarif", "reason", "logged"),
         "check_command",
-        *("init", "serve", "principals", "check", "matrix", "access", "diff", "reduce", "recorded"),
+        *("init", "serve", "principals", "check", "matrix", "access", "diff", "reduce", "recorded", "replay"),
         *("mutation", "lint", "test", "call"),
         *("bundle", "rollback", "catalog"),
         *("config", "front", "completion"),

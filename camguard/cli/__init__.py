@@ -29,6 +29,7 @@ from camguard.cli import (
     reason,
     recorded,
     reduce,
+    replay,
     rollback,
     serve,
     test,
@@ -41,7 +42,7 @@ from camguard.exit_codes import Exit
 VERBS: tuple[Callable[[argparse._SubParsersAction[Any]], None], ...] = (
     *(serve.add, check.add, lint.add, test.add, reason.add, reason.add_rule, principals.add, call.add),
     access.add,
-    *(diff.add, reduce.add, recorded.add),
+    *(diff.add, reduce.add, recorded.add, replay.add),
     *(rollback.add, rollback.add_promote),
     *(bundle.add, catalog.add, config.add, front.add, completion.add, init.add),
 )

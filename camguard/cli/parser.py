@@ -69,6 +69,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "camguard principals ali",
             "camguard principals --kind user --policy aiart-create --format json",
         ),
+        "camguard replay": ("camguard replay decisions.log --bundle new/bundle",),
         "camguard rollback": (
             "camguard rollback",
             "camguard rollback 3c2f0a91d7be",

@@ -121,6 +121,7 @@ DOCUMENTS = {
     "camguard bundle build": ("--serial", "1", "--out", "b.tar.gz"),
     "camguard bundle inspect": ("a.tar.gz",),
     "camguard bundle verify": ("a.tar.gz", "--key-file", "bundle.key"),
+    "camguard replay": ("log.jsonl",),
     "camguard rollback": (),
     "camguard promote": (),
     "camguard catalog build": ("--names", "names.txt", "--out", "catalog"),
