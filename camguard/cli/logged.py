@@ -22,7 +22,7 @@ from camguard.engine.call import Call
 from camguard.errors import AddressError, CamguardError, Problem
 from camguard.ipset import parse_address
 from camguard.policy.values import read_moment
-from camguard.strict_json import ObjectReader, is_text, list_of, or_null, read_json, text, texts
+from camguard.strict_json import ObjectReader, is_text, list_of, or_null, read_json, text
 from camguard.telemetry.log_line import CUT
 
 CODE: Final = "RecordError"
@@ -41,10 +41,7 @@ _NEEDED: Final = {
     "revision": _TEXT,
     "resources": list_of(lambda each: each is None or is_text(each), "a list of texts", "texts"),
 }
-_OPTIONAL: Final = {
-    **dict.fromkeys(("detail", "layer", "host", "peer", "egress_ip"), _TEXT),
-    "statements": or_null(texts),
-}
+_OPTIONAL: Final = dict.fromkeys(("detail", "layer", "host", "peer", "egress_ip"), _TEXT)
 
 
 class LoggedCall(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from camguard.bundle import Bundle
 from camguard.cli.inputs import add_inputs, find_inputs, read_bundle
-from camguard.cli.logged import LoggedCall, read_log
+from camguard.cli.logged import read_log
 from camguard.cli.output import Document, add_format, complain, paint, show
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
@@ -49,9 +49,8 @@ def run(args: argparse.Namespace) -> Exit:
     bundle = read_bundle(find_inputs(args))
     groups: dict[Group, dict[str, Any]] = {}
     same = unknown = changed = 0
-    for logged in log.calls:
-        allowed = logged.fields["decision"] == "allow"
-        call = _call(logged, bundle)
+    for recorded, allowed in log.calls:
+        call = recorded._replace(principal=find_principal(bundle, recorded.principal))
         decision = bundle.decide(call)
         if bool(decision) == allowed:
             same += 1
@@ -59,7 +58,7 @@ def run(args: argparse.Namespace) -> Exit:
             unknown += 1
         else:
             changed += 1
-            _add(groups, logged, call, decision)
+            _add(groups, call, decision)
     changes = [{**group._asdict(), **facts} for group, facts in sorted(groups.items())]
     document = {
         "changes": changes,
@@ -76,12 +75,6 @@ def run(args: argparse.Namespace) -> Exit:
     return Exit.CHANGED if changes else Exit.OK
 
 
-def _call(logged: LoggedCall, bundle: Bundle) -> Call:
-    principal = find_principal(bundle, logged.fields["principal"])
-    resources = tuple(logged.fields["resources"])
-    return Call(principal, str(logged.action), logged.source_ip, logged.time, resources)
-
-
 def _depends(bundle: Bundle, call: Call, decision: Decision) -> bool:
     """Tell whether a denial may be owed to a fact that the log does not hold (Rule 1)."""
     if decision.reason is Reason.EXPLICIT_DENY:
@@ -89,19 +82,14 @@ def _depends(bundle: Bundle, call: Call, decision: Decision) -> bool:
     return any(note.truth is None for note in bundle.explain(call).statements)
 
 
-def _add(groups: dict[Group, dict[str, Any]], logged: LoggedCall, call: Call, decision: Decision) -> None:
-    """Count a changed call under the statements that decide it: of the new bundle, or of the recorded one."""
+def _add(groups: dict[Group, dict[str, Any]], call: Call, decision: Decision) -> None:
+    """Count a changed call under the statements that decide it; without one, under the reason."""
     kind = "gained" if decision else "lost"
-    recorded = logged.fields.get("statements") or ()
-    for statement in decision.statements or tuple(recorded) or (decision.reason.value,):
-        facts = groups.setdefault(
-            Group(kind, call.principal, statement), {"calls": 0, "actions": [], "examples": []}
-        )
+    for statement in decision.statements or (decision.reason.value,):
+        facts = groups.setdefault(Group(kind, call.principal, statement), {"calls": 0, "actions": []})
         facts["calls"] += 1
         if call.action not in facts["actions"]:
             facts["actions"].append(call.action)
-        if len(facts["examples"]) < _SHOWN:
-            facts["examples"].append(logged.fields["id"])
 
 
 def _lines(document: Document) -> Iterator[str]:
