@@ -31,6 +31,7 @@ PROGRAMS = (
     "middleware",
     "telemetry",
     "relay",
+    "authorizer",
     "reload",
     "memory",
     "access",

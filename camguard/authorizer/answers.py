@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple, TypeAlias
 
+from camguard.bounded_cache import BoundedCache
 from camguard.enforcement.outcome import Answers, refusal_of
 from camguard.engine.decision import Reason
 from camguard.header_names import REQUEST_ID
@@ -75,7 +76,14 @@ def unread(record: Record, answers: Answers, *, in_header: bool) -> Answer:
 def _common(record: Record) -> tuple[Line, Line, Line, Line]:
     return (
         _REASONS[record.decision.reason],
-        (REVISION, record.revision[:_REVISION_DIGITS].encode()),
+        _REVISIONS[record.revision],
         (REQUEST_ID, record.request_id.encode()),
         _NO_STORE,
     )
+
+
+def _revision(revision: str) -> Line:
+    return REVISION, revision[:_REVISION_DIGITS].encode()
+
+
+_REVISIONS: Final[BoundedCache[str, Line]] = BoundedCache(_revision, entries=16)

@@ -15,16 +15,25 @@ Rule 3: a body that is not shown is not an empty body. Only where the settings l
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from functools import partial
+from operator import itemgetter
+from typing import Any, Final, NamedTuple, TypeAlias
 
+from camguard.bounded_cache import BoundedCache
 from camguard.request.body import NOT_SHOWN, Receive
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings.model import AuthorizerSettings
 
+Line: TypeAlias = tuple[bytes, bytes]
+
 HOST: Final = b"host"
 FORWARDED_FOR: Final = b"x-forwarded-for"
+_SEQUENCES: Final = 1024  # of header names that are remembered for each dialect
+_SEQUENCE_BYTES: Final = 4096
+# Of a request whose body is not shown: the guard recognises requests with a declared length.
+_NO_LENGTH: Final[Line] = (b"content-length", b"0")
 _FRAMING: Final = frozenset((b"content-length", b"transfer-encoding"))
 
 # A target in origin form (RFC 9112 3.2.1) whose path is "/": no fragment, no blank, no control character.
@@ -78,27 +87,62 @@ _FORWARD = Dialect("forward", b"/authz/forward", *_FORWARDED)
 _APISIX = Dialect("apisix", b"/authz/apisix", *_FORWARDED)
 
 
+class Places(NamedTuple):
+    """Where the facts stand in a sequence of header names. A place is an index, -1 where there is none.
+
+    A header that stands twice has no place. addresses: the values of the header of the address, in order.
+    kept: takes all lines and returns those of the request. framing: the places of headers that frame.
+    """
+
+    method: int
+    uri: int
+    host: int
+    mark: int
+    addresses: tuple[int, ...]
+    framing: tuple[int, ...]
+    kept: Callable[[tuple[Line, ...]], tuple[Line, ...]]
+
+
 class Reader(NamedTuple):
-    """A dialect, ready to read. taken: the names of the headers that hold facts and of those that frame."""
+    """A dialect, ready to read. places: by the names of a subrequest; proxies send the same ones again."""
 
     dialect: Dialect
     shows_bodies: bool
-    taken: frozenset[bytes]
+    places: BoundedCache[tuple[bytes, ...], Places]
 
 
 def readers(settings: AuthorizerSettings) -> Mapping[bytes, Reader]:
     """Return the reader of each dialect by the raw path of its subrequests."""
     nginx = _INGRESS if settings.nginx == "ingress" else _NGINX
     return {
-        each.path: _reader(each, shows_bodies=each.name in settings.bodies)
+        each.path: Reader(
+            each,
+            each.name in settings.bodies,
+            BoundedCache(
+                partial(_places, each),
+                entries=_SEQUENCES,
+                longest=_SEQUENCE_BYTES,
+                size=lambda names: sum(map(len, names)),
+            ),
+        )
         for each in (nginx, _HAPROXY, _ENVOY, _FORWARD, _APISIX)
     }
 
 
-def _reader(dialect: Dialect, *, shows_bodies: bool) -> Reader:
+def _places(dialect: Dialect, names: tuple[bytes, ...]) -> Places:
+    """Return where a subrequest with these names has the facts of a dialect."""
     mark = None if dialect.mark is None else dialect.mark[0]
-    names = (dialect.method, dialect.uri, dialect.host, dialect.address, mark, HOST, FORWARDED_FOR)
-    return Reader(dialect, shows_bodies, frozenset((*filter(None, names), *_FRAMING)))
+    facts = (dialect.method, dialect.uri, dialect.host, mark)
+    taken = {*filter(None, facts), dialect.address, HOST, FORWARDED_FOR, *_FRAMING}
+    kept = [at for at, name in enumerate(names) if name not in taken]
+    method, uri, host, marked = (
+        names.index(each) if each and names.count(each) == 1 else -1 for each in facts
+    )
+    addresses = tuple(at for at, name in enumerate(names) if name == dialect.address)
+    framing = tuple(at for at, name in enumerate(names) if name in _FRAMING)
+    one = slice(kept[0], kept[0] + 1) if kept else slice(0)
+    take = itemgetter(*kept) if len(kept) > 1 else itemgetter(one)
+    return Places(method, uri, host, marked, addresses, framing, take)
 
 
 class Asked(NamedTuple):
@@ -110,27 +154,27 @@ class Asked(NamedTuple):
 
 def original(scope: Mapping[str, Any], receive: Receive, reader: Reader) -> Asked | Rejection:
     """Return the request that a subrequest asks about, or why it cannot be read."""
-    dialect, shows_bodies, taken = reader
-    facts: dict[bytes, list[bytes]] = {}
-    lines: list[tuple[bytes, bytes]] = []
-    for line in scope["headers"]:
-        if line[0] in taken:
-            facts.setdefault(line[0], []).append(line[1])
-        else:
-            lines.append(line)
-    target = _target(scope, dialect, facts)
+    headers = tuple(scope["headers"])
+    if not headers:
+        return _HEADER_INVALID
+    names, values = zip(*headers)  # noqa: B905 - pairs, by the ASGI specification
+    dialect, shows_bodies, known = reader
+    places = known[names]
+    values = (*values, None)
+    target = _target(scope, dialect, places, values)
     if isinstance(target, Rejection):
         return target
     method, host, query = target
-    addresses = facts.get(dialect.address, ())
-    address = b",".join(addresses)  # lines of one list (RFC 9110 5.3)
-    if not address or (not dialect.lists_addresses and (len(addresses) > 1 or b"," in address)):
+    address = b",".join([values[at] for at in places.addresses])  # lines of one list (RFC 9110 5.3)
+    if not address or (not dialect.lists_addresses and (len(places.addresses) > 1 or b"," in address)):
         return _ADDRESS_INVALID
-    lines += ((HOST, host), (FORWARDED_FOR, address))
-    if shows_bodies and (dialect.mark is None or _one(facts, dialect.mark[0]) == dialect.mark[1]):
-        lines += [(name, value) for name in _FRAMING for value in facts.get(name, ())]
+    lines = [*places.kept(headers), (HOST, host), (FORWARDED_FOR, address)]
+    if shows_bodies and (dialect.mark is None or values[places.mark] == dialect.mark[1]):
+        lines += [headers[at] for at in places.framing]
     else:
         receive = NOT_SHOWN.receive
+        if method != "GET":
+            lines.append(_NO_LENGTH)
     onward = {
         "type": "http",
         "method": method,
@@ -146,23 +190,19 @@ def original(scope: Mapping[str, Any], receive: Receive, reader: Reader) -> Aske
 
 
 def _target(
-    scope: Mapping[str, Any], dialect: Dialect, facts: Mapping[bytes, list[bytes]]
+    scope: Mapping[str, Any], dialect: Dialect, places: Places, values: tuple[bytes | None, ...]
 ) -> tuple[str, bytes, bytes] | Rejection:
     """Return method, host and query of the request, or why they cannot be read (Rule 1)."""
-    host = None if dialect.host is None else _one(facts, dialect.host)
-    if dialect.method is None or dialect.uri is None:
+    host = values[places.host]
+    if dialect.method is None:
         return (scope["method"], host, scope["query_string"]) if host else _HEADER_INVALID
-    method, uri = _one(facts, dialect.method), _one(facts, dialect.uri)
+    method, uri = values[places.method], values[places.uri]
     if dialect.host is None:
         url = _URL.fullmatch(uri or b"")
         host, uri = (None, None) if url is None else (url[1], url[2])
     if not method or not uri or not host:
         return _HEADER_INVALID
+    if uri == b"/":
+        return method.decode("latin-1"), host, b""
     target = _ROOT.fullmatch(uri)
     return _PATH if target is None else (method.decode("latin-1"), host, target[1] or b"")
-
-
-def _one(facts: Mapping[bytes, list[bytes]], name: bytes) -> bytes | None:
-    """Return the value of a header that stands once, else None."""
-    values = facts.get(name, ())
-    return values[0] if len(values) == 1 else None

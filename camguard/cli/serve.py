@@ -218,6 +218,8 @@ def greeting(settings: Settings, config: Path, bundle: Bundle | None, ports: Bou
         yield f"  upstream {service}: {upstream}"
     if gateway.authorizer is not None and asked is not None:
         yield f"  proxies  http://{Address(gateway.authorizer.host, asked)}/authz/"
+    if gateway.authorizer_grpc is not None:
+        yield f"  proxies  grpc://{gateway.authorizer_grpc}"
     if gateway.admin is not None and admin is not None:
         addresses.append(str(Address(gateway.admin.host, admin)))
         yield f"  admin    http://{addresses[1]}/metrics  /-/healthy  /-/ready"
