@@ -35,7 +35,8 @@ from camguard.gateway.protocol import Bounds
 from camguard.gateway.server import listening
 from camguard.ipset import format_address
 from camguard.settings import load_settings
-from camguard.wiring import AUTHORIZER, assemble
+from camguard.telemetry.record import AUTHORIZER
+from camguard.wiring import assemble
 
 READY = "ready answer"
 CONNECTIONS = 4

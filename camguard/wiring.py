@@ -36,12 +36,12 @@ from camguard.settings.source import SettingsSource
 from camguard.settings.values import is_url
 from camguard.telemetry.decision_log import DecisionLog, require_writable
 from camguard.telemetry.metrics import KeysState, Metrics
+from camguard.telemetry.record import AUTHORIZER
 
 if TYPE_CHECKING:
     from camguard.bundle.remote import RemoteSource
 
-AUTHORIZER = "authorizer"  # the listener of proxies that ask about a request before they forward it
-SHOWN_BODY_SECONDS = 0.8  # for a body that such a proxy sends along: it has the whole body already
+SHOWN_BODY_SECONDS = 0.8  # for a body that a proxy sends with its question: the proxy has the whole body already
 STOP_SECONDS = 4.0  # less than the time that the supervisor leaves its workers to end
 
 

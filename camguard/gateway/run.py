@@ -55,7 +55,8 @@ from camguard.middleware import CamguardMiddleware
 from camguard.request.rejection import Refusal, Style, refusal, rejection
 from camguard.settings import Settings
 from camguard.settings.source import SettingsSource, state_of_file
-from camguard.wiring import AUTHORIZER, Components, asked_settings, assemble, failing, missing
+from camguard.telemetry.record import AUTHORIZER
+from camguard.wiring import Components, asked_settings, assemble, failing, missing
 
 LISTENER = "gateway"  # the name of the callers' listener in metrics and decision log
 ADMIN_BOUNDS = Bounds(head_seconds=10, body_seconds=30, head_bytes=65_536, connections=256)

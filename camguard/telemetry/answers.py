@@ -27,7 +27,7 @@ from camguard.telemetry.exposition import (
     new_timed,
     zeros,
 )
-from camguard.telemetry.record import Record
+from camguard.telemetry.record import AUTHORIZER, Record
 
 ZERO_SERVICES = 64  # with more services, the series of a service appear only with its first request
 _CLASSES = {int(word[0]): word for word in CODE_CLASS}
@@ -67,7 +67,8 @@ class Answers:
             answer = _CLASSES.get(upstream_status // 100, UNKNOWN)
         elif status is not None:
             # Without an upstream, the authorizer alone answers a request that passes.
-            answer = "refusal" if _refused(record) else _CLASSES.get(status // 100, UNKNOWN)
+            passed = record.listener == AUTHORIZER and not _refused(record)
+            answer = _CLASSES.get(status // 100, UNKNOWN) if passed else "refusal"
         else:
             return
         try:

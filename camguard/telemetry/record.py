@@ -71,6 +71,7 @@ Observer = Callable[[Record], None]  # called once per request, right after the 
 # the failure behind the decision (None, a kind of upstream error, or REPLY_INCOMPLETE; T130), and with the
 # status that the caller got from whomever: None if no answer began.
 Conclusion = Callable[[Record, int | None, str | None, int | None], None]
+AUTHORIZER: Final = "authorizer"  # the listener of proxies that ask about a request before they forward it
 HOST_LENGTH: Final = 253  # the longest host name
 REPLY_INCOMPLETE: Final = "reply_incomplete"  # a part of the reply was sent, and the rest is missing
 NO_REPLY: Final = "internal"  # the application, or camguard itself, failed before it sent anything
