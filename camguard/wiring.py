@@ -41,7 +41,7 @@ from camguard.telemetry.record import AUTHORIZER
 if TYPE_CHECKING:
     from camguard.bundle.remote import RemoteSource
 
-SHOWN_BODY_SECONDS = 0.8  # for a body that a proxy sends with its question: the proxy has the whole body already
+SHOWN_BODY_SECONDS = 0.8  # for a body that a proxy sends along; the proxy has all of it already
 STOP_SECONDS = 4.0  # less than the time that the supervisor leaves its workers to end
 
 
