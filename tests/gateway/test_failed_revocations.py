@@ -13,7 +13,7 @@ import yaml
 
 from tests.running import ROOT, Gateway, running
 
-pytest.importorskip("aiohttp", reason="the gateway needs the extra `serve`")
+pytest.importorskip("httptools", reason="the gateway needs the extra `serve`")
 
 POLL = 0.3
 WITHIN = 3.0  # seconds, for a machine that does much else
