@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from camguard.errors import AddressError
 from camguard.ipset import (
     LINE_END,
+    NO_ADDRESS,
     NO_MAP,
     V4_END,
     AddressMap,
@@ -300,3 +301,10 @@ def test_everything_but_some_addresses() -> None:
     assert every - every == IpSet((), ())
     assert every - IpSet((), ()) == every
     assert (every - (every - IpSet.of(["10.0.0.0/8"]))).cidrs() == ("10.0.0.0/8",)
+
+
+def test_blocks_whose_text_would_name_ipv4_are_left_out() -> None:
+    """No address of a client lies there: an IPv4 address that is mapped into IPv6 is read as IPv4."""
+    first, end = NO_ADDRESS
+    assert IpSet.of_ranges([(first - 1, end)]).cidrs() == (format_address(first - 1), format_address(end))
+    assert IpSet.of_ranges([(first, end - 1)]).cidrs() == ()

@@ -257,3 +257,57 @@ def test_many_threads_may_decide_at_once() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+# --- what is kept of a decision --------------------------------------------------------------------------
+
+HERE = "qcs::vm:ap-guangzhou:uin/100100:"
+BY_RESOURCE = catalog(service("vm", action("vm:Stop", f"{HERE}instance/${{InstanceId}}")))
+
+# What makes the stretch of a decision unknown
+WITHOUT_STRETCH = [
+    pytest.param({"source_ip": None}, id="no address"),
+    pytest.param({"time": None}, id="no time"),
+    pytest.param({"resources": ()}, id="no resource"),
+    pytest.param({"resource_tags": {}}, id="tags of the resource"),
+    pytest.param({"request_tags": {}}, id="tags of the request"),
+    pytest.param({"context": {}}, id="further condition keys"),
+    pytest.param({"session": policy("session", {})}, id="a session"),
+    pytest.param({"principal": "uin/9"}, id="an unknown principal"),
+    pytest.param({"time": 250.0}, id="a moment that no decision was made for"),
+]
+
+
+@pytest.mark.parametrize("facts", WITHOUT_STRETCH)
+def test_a_stretch_is_known_of_calls_that_only_address_and_time_decide(facts: dict[str, Any]) -> None:
+    found = one_policy({"condition": SPRING})
+    spring = at(time=150.0)
+    assert found.decide(spring)
+    assert found.evaluator.stretch(spring) == (nextafter(100.0, inf), 200.0)  # 100 is a stretch of its own
+    assert found.evaluator.stretch(spring._replace(**facts)) is None
+
+
+def test_a_call_that_resources_decide_has_no_stretch() -> None:
+    found = company.bundle([policy("one", company.allow("vm:*", f"{HERE}instance/a"))], BY_RESOURCE)
+    stop = call("vm:Stop", resources=(f"{HERE}instance/a",))
+    assert found.decide(stop)
+    assert found.evaluator.stretch(stop) is None
+
+
+def test_a_call_that_its_index_does_not_decide_is_judged_rule_by_rule() -> None:
+    patterns = [f"qcs::vm:::*{number}*" for number in range(200)]
+    found = company.bundle([policy("one", company.allow("vm:*", patterns))], BY_RESOURCE)
+    short = call("vm:Stop", resources=(f"{HERE}instance/7",))
+    long = call("vm:Stop", resources=(f"{HERE}instance/" + "x" * 200_000,))
+    for asked in (long, short, long):  # before there is an index, and with it
+        assert found.decide(asked) == found.evaluator.judge(asked)
+    assert found.decide(short)
+    assert not found.decide(long)
+
+
+def test_an_evaluator_of_other_policies_has_the_same_settings() -> None:
+    found = one_policy(FIRST, ip_support="gateway").evaluator
+    other = found.changed({"one": policy("one", {})})
+    assert found.decide(at(place=1 << 20)) == NO_ALLOW
+    assert other.decide(at(place=1 << 20))
+    assert found.changed({"one": policy("one", FIRST)}).decide(at(place=1))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from fractions import Fraction
+from itertools import pairwise
 from math import inf, nextafter
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camguard.engine.intervals import interval_at, partition_addresses, partition_time
+from camguard.engine.intervals import interval_at, intervals_of, partition_addresses, partition_time
 from camguard.ipset import LINE_END, V4_END, IpSet
 from camguard.policy.conditions import clause_truth
 from camguard.policy.model import Clause
@@ -66,3 +67,12 @@ def test_a_moment_has_the_bits_of_the_clauses_that_hold_then(clauses: list[Claus
 def test_the_families_are_no_bound_where_nothing_changes() -> None:
     bounds, masks = partition_addresses({IpSet.of(["0.0.0.0/0", "::/0"]): 1})
     assert (bounds, masks) == ([0, LINE_END], [0, 1, 0])
+
+
+def test_intervals_follow_each_other_and_none_is_empty() -> None:
+    cuts = [1.0, nextafter(1.0, inf), 2.0]  # no moment lies between the first two
+    masks = [0, 1, 2, 3, 4, 5, 6]
+    found = list(intervals_of(cuts, masks))
+    assert [each.mask for each in found] == [0, 1, 3, 4, 5, 6]
+    assert all(before.end == after.begin for before, after in pairwise(found))
+    assert all(each.begin < each.end for each in found)
