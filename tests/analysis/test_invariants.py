@@ -86,7 +86,7 @@ def a_call_in(dice: Dice, world: World, space: Space) -> Json:
     place, time = call["source_ip"], call["time"]
     if place is None or parse_address(place) not in space.addresses:
         call["source_ip"] = format_address(dice.pick((space.addresses.starts[at], space.addresses.ends[at])))
-    if time is None or not begin <= time < end:
+    if time is None or not isfinite(time) or not begin <= time < end:  # an infinity is no instant
         call["time"] = moment_in(begin, end, 0.0)
     call |= {"principal": dice.pick(space.principals), "action": dice.pick(space.actions), "session": None}
     if space.resource is not None:
