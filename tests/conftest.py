@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import shutil
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from camguard.cli import main
 from camguard.enforcement.lane import Lane
 from tests.recognition import WholeWay
+from tests.running import free_port
 
 # No deadline of 200 ms for one example: another worker and other programs use the processor too.
 hypothesis.settings.register_profile("shared machine", deadline=None)
@@ -54,10 +54,7 @@ def no_thread_is_left_behind() -> Iterator[None]:
 @pytest.fixture
 def free_ports() -> tuple[int, int]:
     """Return two free ports of 127.0.0.1, for a program that the test starts."""
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
+    return free_port(), free_port()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -32,7 +33,24 @@ ANY_PORT = {
     "CAMGUARD_GATEWAY__ADMIN": "127.0.0.1:0",
     "CAMGUARD_DECISION_LOG__PATH": "",
 }
+# Below the ports that the kernel gives to outgoing connections, which could take a port before its server.
+PORTS = range(10_000, 30_000)
 ADDRESS = re.compile(r"  (calls|admin) +http://[^ /]+:(\d+)")
+
+
+_taken: set[int] = set()
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 on which nothing listens, and which was not returned before."""
+    while True:
+        port = random.SystemRandom().choice(PORTS)
+        if port in _taken:
+            continue
+        _taken.add(port)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _replace_by_folder(policy: Path) -> None:

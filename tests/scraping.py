@@ -6,7 +6,6 @@ import contextlib
 import json
 import re
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+from tests.running import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 RULES = ROOT / "config" / "prometheus" / "rules.yml"
@@ -68,12 +69,6 @@ class Prometheus(NamedTuple):
                 for alert in self.get("alerts")["alerts"]:
                     if alert["state"] == "firing":
                         self.fired.setdefault(alert["labels"]["alertname"], alert["labels"])
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def eventually(true: Callable[[], object], seconds: float = 20) -> None:

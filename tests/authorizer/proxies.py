@@ -27,7 +27,7 @@ from camguard.authorizer.fronts import GRPC, Front, render
 from camguard.bundle import load_bundle
 from camguard.settings import Address, Settings, load_settings
 from tests.deploy.front import MAIN, replaced
-from tests.running import Gateway, camguard, running
+from tests.running import Gateway, camguard, free_port, running
 
 HAS_GRPC = find_spec("grpc") is not None
 HOST = "aiart.tencentcloudapi.com"
@@ -35,12 +35,6 @@ ALICE = "uin/100000000101"
 # The office of the sample policy is one network of loopback, so that a client elsewhere is on loopback, too.
 OFFICE, ELSEWHERE = "127.0.0.1", "127.0.1.1"
 HERE_MAY_DRAW = {"10.1.0.0/16": "127.0.0.0/24"}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 class Upstream:

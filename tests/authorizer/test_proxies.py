@@ -28,12 +28,11 @@ from tests.authorizer.proxies import (
     Impostor,
     Proxy,
     Upstream,
-    free_port,
     over_http2,
     proxy,
     running_authorizer,
 )
-from tests.running import fetch
+from tests.running import fetch, free_port
 
 pytest.importorskip("httptools", reason="the gateway needs the extra `serve`")
 aiart_client = pytest.importorskip("tencentcloud.aiart.v20221229.aiart_client", reason="the vendor's SDK")

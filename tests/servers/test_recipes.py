@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.readme import block
-from tests.running import camguard
+from tests.running import camguard, free_port
 from tests.servers.serving import Lines, ask_http1, spell
 
 STARTS_WITHIN = 30.0
@@ -62,13 +62,6 @@ def folder(tmp_path: Path) -> Path:
     camguard("init", str(tmp_path / "config")).check_returncode()
     (tmp_path / "main.py").write_text(APPLICATION)
     return tmp_path
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def started(folder: Path, line: str, *options: str, **environ: str) -> tuple[subprocess.Popen[bytes], int]:

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import Gateway, camguard, running
-from tests.scraping import RULES, Prometheus, compressed, eventually, free_port, scraping
+from tests.running import Gateway, camguard, free_port, running
+from tests.scraping import RULES, Prometheus, compressed, eventually, scraping
 from tests.telemetry.callers import Caller, Upstream, signature, steadily, upstream
 
 pytest.importorskip("httptools", reason="the gateway needs the extra `serve`")

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.readme import block
-from tests.running import running
-from tests.scraping import ROOT, RULES, eventually, free_port, scraping
+from tests.running import free_port, running
+from tests.scraping import ROOT, RULES, eventually, scraping
 from tests.telemetry.callers import ELSEWHERE, Caller, signature, steadily, upstream
 
 pytest.importorskip("httptools", reason="the gateway needs the extra `serve`")
