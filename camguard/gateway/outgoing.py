@@ -17,14 +17,15 @@ JOINED_BYTES = 1 << 16  # a body up to this is copied behind its head; a larger 
 class Outgoing:
     """The transport as uvicorn's answers use it, with another `close`.
 
-    What is written to a connection that is ending is dropped: uvloop raises for a closed transport.
+    What is written to a connection that is ending is dropped: uvloop raises for a closed transport. So is what
+    a request writes that is destroyed after its event loop was closed: uvicorn then answers with status 500.
 
     uvicorn writes the head of an answer and its body apart, and each write is a call of the kernel, which
     costs more than the whole parsing of a request. A head is therefore held until the body comes, at most
     until the next turn of the event loop.
     """
 
-    __slots__ = ("_head", "_soon", "_write", "close", "is_closing")
+    __slots__ = ("_ended", "_head", "_soon", "_write", "close", "is_closing")
 
     def __init__(
         self, transport: asyncio.Transport, close: Callable[[], None], loop: asyncio.AbstractEventLoop
@@ -32,11 +33,12 @@ class Outgoing:
         self._write = transport.write
         self._head = b""
         self._soon = loop.call_soon
+        self._ended = loop.is_closed
         self.is_closing = transport.is_closing
         self.close = close
 
     def write(self, data: bytes) -> None:
-        if self.is_closing():
+        if self.is_closing() or self._ended():
             return
         head, self._head = self._head, b""
         if head and len(data) <= JOINED_BYTES:

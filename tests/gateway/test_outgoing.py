@@ -73,3 +73,14 @@ def test_nothing_is_written_to_a_connection_that_is_ending() -> None:
         assert wire.written == []
 
     play(scene())
+
+
+@pytest.mark.parametrize("data", [pytest.param(HEAD, id="a head"), pytest.param(b"{}", id="a body")])
+def test_what_is_written_after_the_event_loop_was_closed_is_dropped(data: bytes) -> None:
+    async def scene() -> tuple[Wire, Outgoing]:
+        wire = Wire()
+        return wire, outgoing(wire)
+
+    wire, answer = play(scene())
+    answer.write(data)
+    assert wire.written == []
