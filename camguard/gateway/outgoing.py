@@ -17,8 +17,8 @@ JOINED_BYTES = 1 << 16  # a body up to this is copied behind its head; a larger 
 class Outgoing:
     """The transport as uvicorn's answers use it, with another `close`.
 
-    What is written to a connection that is ending is dropped: uvloop raises for a closed transport. What
-    a request writes that is destroyed after its event loop was closed is dropped, too: uvicorn sends status 500.
+    What is written to a connection that is ending is dropped: uvloop raises for a closed transport. The same
+    holds after the event loop was closed: uvicorn sends status 500 for a request that is destroyed then.
 
     uvicorn writes the head of an answer and its body apart, and each write is a call of the kernel, which
     costs more than the whole parsing of a request. A head is therefore held until the body comes, at most
