@@ -38,7 +38,7 @@ def alike_in(evaluator: Evaluator) -> Callable[[Table], Mapping[str, str]]:
     def split(table: Table) -> Mapping[str, str]:
         named = {evaluator.statements.named.get(each) for layer in table.layers for each in layer.statements}
         if None in named:
-            return {}  # a session policy, whose statements nobody has looked up
+            return {}  # a session policy: no index holds its statements
         found = list(groups)
         for mask in {mask for each in named if each is not None for mask in each}:
             split = (part for group in found for part in (group & mask, group & ~mask))

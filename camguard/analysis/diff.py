@@ -319,7 +319,7 @@ _FAR = 1e300  # seconds: further than any time of a policy
 
 
 def _joined(intervals: Sequence[Interval]) -> Iterator[Interval]:
-    """Yield sorted intervals, those in one that touch each other. Before the first moment there is none."""
+    """Yield sorted intervals, those in one that touch each other. None begins before the first moment."""
     begin, end = intervals[0]
     for following, until in intervals[1:]:
         if following == end:

@@ -6,7 +6,7 @@ policies, values beside them, "absent" and "not supplied". The values are combin
 conditions of one alternative of each need, and each combination is decided as a call.
 
 Rule 1: a call that is returned was decided by the evaluator, so it is never a wrong example.
-Rule 2: the number of combinations is bounded. None means that no call was found, not that there is none.
+Rule 2: the number of combinations is bounded. None means that no call was found; one may exist.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ def _read(path: Path, *, signs: bool = False) -> tuple[bytes, bool]:
 
 
 def _changeable(facts: os.stat_result, path: Path) -> Iterator[str]:
-    """Yield what is wrong with the rights of a public key, which others may read and nobody else change."""
+    """Yield what is wrong with the rights of a public key: only its owner may write the file."""
     mode = stat.S_IMODE(facts.st_mode)
     if facts.st_uid not in (0, os.geteuid()):
         yield f"belongs to user {facts.st_uid}, neither the user of this process nor root"

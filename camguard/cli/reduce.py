@@ -86,7 +86,7 @@ def text_of(reduction: Reduction) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Replace the content of a file at once: nobody reads half of it."""
+    """Replace the content of a file at once, so that no reader gets a part of it."""
     beside = path.with_name(f".{path.name}.new")
     beside.write_text(text, encoding="utf-8")
     shutil.copymode(path, beside)

@@ -1,6 +1,6 @@
 """The tags in a request, from the parameters that the action's catalog entry names (DEC-65).
 
-A policy may ask that whoever creates a resource tags it. Such a condition is worth something only if camguard
+A policy may ask that the creator of a resource tags it. Such a condition is worth something only if camguard
 finds exactly the tags that the service will find.
 
 Rule 1: tags come from the named parameters alone. A further parameter whose name contains "tag" may be read

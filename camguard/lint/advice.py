@@ -146,7 +146,7 @@ ADVICE: Mapping[str, Advice] = MappingProxyType({
                     "An allow of everything that the principals may do at most."),
     "CG604": Advice("An account level that has only denies.",
                     "An allow beside the denies, such as `full-access`."),
-    "CG605": Advice("A user of whom the policies are not written yet.",
+    "CG605": Advice("The policies of the user are not written yet.",
                     "The policies and groups of the principal."),
     "CG606": Advice("A policy that was copied from another account.",
                     "The owner in principals.json, or an empty segment."),

@@ -153,6 +153,6 @@ def _one_bit_wider(text: str) -> str | None:
 
 
 def share_noticed(judged: Sequence[Judged]) -> float:
-    """Return the percentage of changes of access that are noticed; 100 where there is none."""
+    """Return the percentage of changes of access that are noticed; 100 where no change is counted."""
     outcomes = [each.outcome for each in judged if each.outcome != "equal"]
     return 100.0 * outcomes.count("noticed") / len(outcomes) if outcomes else 100.0
