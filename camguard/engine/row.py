@@ -85,7 +85,7 @@ class ActionRules:
 
     __slots__ = (
         "_by_mask", "checks_owner", "has_variables", "layers", "match_any", "names_caller", "rangeable",
-        "ranges", "reads_tags", "residual", "rules", "used_bits", "uses_masks",
+        "ranges", "reads_tags", "residual", "rules", "used_bits",
     )  # fmt: skip
 
     def __init__(
@@ -112,7 +112,6 @@ class ActionRules:
         self.used_bits = 0
         for rule in rules:
             self.used_bits |= rule.bits.every
-        self.uses_masks = self.used_bits != 0  # whether address or time matters
         self._by_mask: dict[int, Decision] = {}
 
     @property
