@@ -54,6 +54,7 @@ class Dialect:
     that holds it; None where `uri` holds a whole URL. address: the header that holds the client's address.
     lists_addresses: whether it may be a list, whose trusted end is skipped. mark: the header that tells
     whether the body was cut, and the one value which says that it was not; None where there is none.
+    posts: whether the subrequest that shows a body is a POST; a GET of such a dialect shows no body.
     """
 
     name: str
@@ -64,12 +65,23 @@ class Dialect:
     address: bytes
     lists_addresses: bool = False
     mark: tuple[bytes, bytes] | None = None
+    posts: bool = False
 
 
+# auth_request asks with a GET whatever the client sent; the script of `camguard front nginx-js` asks about a
+# POST with a POST.
 _NGINX = Dialect(
-    "nginx", b"/authz/nginx", b"x-original-method", b"x-original-uri", b"x-original-host", b"x-real-ip"
+    "nginx",
+    b"/authz/nginx",
+    b"x-original-method",
+    b"x-original-uri",
+    b"x-original-host",
+    b"x-real-ip",
+    posts=True,
 )
-_INGRESS = Dialect("nginx", b"/authz/nginx", b"x-original-method", b"x-original-url", None, b"x-real-ip")
+_INGRESS = Dialect(
+    "nginx", b"/authz/nginx", b"x-original-method", b"x-original-url", None, b"x-real-ip", posts=True
+)
 _HAPROXY = Dialect(
     "haproxy", b"/authz/haproxy", b"x-original-method", b"x-original-uri", b"x-original-host", b"x-real-ip"
 )
@@ -169,7 +181,11 @@ def original(scope: Mapping[str, Any], receive: Receive, reader: Reader) -> Aske
     if not address or (not dialect.lists_addresses and (len(places.addresses) > 1 or b"," in address)):
         return _ADDRESS_INVALID
     lines = [*places.kept(headers), (HOST, host), (FORWARDED_FOR, address)]
-    if shows_bodies and (dialect.mark is None or values[places.mark] == dialect.mark[1]):
+    if (
+        shows_bodies
+        and (dialect.mark is None or values[places.mark] == dialect.mark[1])
+        and (not dialect.posts or scope["method"] == "POST")
+    ):
         lines += [headers[at] for at in places.framing]
     else:
         receive = NOT_SHOWN.receive

@@ -48,9 +48,12 @@ class Kind(NamedTuple):
 
 
 GRPC: Final = "envoy-grpc"
+AUTH_REQUEST: Final = "nginx-auth-request"
 FRONTS: Final[Mapping[str, Kind]] = MappingProxyType(
     {
         "nginx": Kind("nginx.conf", "nginx", "$request_id"),
+        "nginx-js": Kind("camguard.js", "nginx", "-"),
+        AUTH_REQUEST: Kind("nginx.conf", "nginx", "$request_id", "nginx-auth-request.conf"),
         "envoy": Kind("envoy.yaml", "envoy", "%STREAM_ID%"),
         GRPC: Kind("envoy.yaml", "envoy", "%STREAM_ID%", "envoy-grpc.yaml"),
         "haproxy": Kind("haproxy.cfg", "haproxy", "%[uuid()]"),
@@ -64,6 +67,7 @@ AUTHORIZER: Final = Address("127.0.0.1", 8600)  # where the settings name none
 AUTHORIZER_GRPC: Final = Address("127.0.0.1", 8601)
 LISTEN: Final = Address("127.0.0.1", 8000)
 UPSTREAM: Final = "http://127.0.0.1:8081"  # where the settings answer with the echo
+_BODILESS: Final = frozenset(("caddy", AUTH_REQUEST))  # they show no body, whatever authorizer.bodies lists
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 
 _PLACEHOLDER: Final = re.compile(r"%%([a-z0-9_]+)%%")
@@ -105,7 +109,7 @@ class Front:
         """Return the front of a name in FRONTS."""
         upstream = settings.upstream["default"]
         needs = tuple(body_needs(settings, bundle))
-        shows = bool(needs) and FRONTS[name].dialect in settings.authorizer.bodies and name != "caddy"
+        shows = bool(needs) and FRONTS[name].dialect in settings.authorizer.bodies and name not in _BODILESS
         return cls(name, settings, listen, UPSTREAM if upstream == "echo" else upstream, needs, shows)
 
 
@@ -187,6 +191,7 @@ def _values(front: Front) -> dict[str, str]:
     port = url.port or (443 if url.scheme == "https" else 80)
     host = url.hostname or ""
     checked = {
+        "front": front.name,
         "authorizer": str(authorizer),
         "authorizer_host": authorizer.host,
         "authorizer_port": str(authorizer.port),

@@ -183,7 +183,7 @@ class AuthorizerSettings:
     """
 
     nginx: NginxStyle = setting("plain", values.choice(NginxStyle))
-    bodies: frozenset[str] = setting(["apisix", "envoy", "haproxy"], values.choices(DialectName))
+    bodies: frozenset[str] = setting(["apisix", "envoy", "haproxy", "nginx"], values.choices(DialectName))
 
 
 @dataclass(frozen=True, slots=True)

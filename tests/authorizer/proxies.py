@@ -161,11 +161,29 @@ def _home(folder: Path) -> dict[str, str]:
 
 def _nginx(folder: Path, texts: dict[str, str]) -> list[str]:
     (folder / "conf.d").mkdir()
-    text = replaced(texts["nginx"], {"/var/log/nginx/": f"{folder}/"})
+    (text, *_) = texts.values()
+    text = replaced(text, {"/var/log/nginx/": f"{folder}/"})
     (folder / "conf.d" / "camguard.conf").write_text(text)
     user = "user root;" if os.geteuid() == 0 else ""  # its folders are of the user who runs the tests
     (folder / "nginx.conf").write_text(MAIN.format(folder=folder, user=user))
     return [program("nginx"), "-e", "stderr", "-c", str(folder / "nginx.conf")]
+
+
+def _nginx_js(folder: Path, texts: dict[str, str]) -> list[str]:
+    script = folder / "camguard.js"
+    script.write_text(texts["nginx-js"])
+    found = _nginx(folder, {"nginx": replaced(texts["nginx"], {"/etc/nginx/camguard.js": str(script)})})
+    main = folder / "nginx.conf"
+    main.write_text(f"load_module {_js_module(Path(found[0]))};\n{main.read_text()}")
+    return found
+
+
+def _js_module(nginx: Path) -> Path:
+    """Return the module njs of an nginx, or skip: .ci/run puts it beside the nginx that it fetches."""
+    for folder in (nginx.parent.parent / "lib" / "nginx", Path("/usr/lib/nginx/modules")):
+        if (folder / "ngx_http_js_module.so").exists():
+            return folder / "ngx_http_js_module.so"
+    pytest.skip("njs is not installed; .ci/run fetches it")
 
 
 def _envoy(folder: Path, texts: dict[str, str]) -> list[str]:
@@ -193,7 +211,8 @@ def _caddy(folder: Path, texts: dict[str, str]) -> list[str]:
 
 # What `camguard front` prints for a proxy, and the function that writes it and returns the command.
 PROXIES: dict[str, tuple[tuple[str, ...], Callable[[Path, dict[str, str]], list[str]]]] = {
-    "nginx": (("nginx",), _nginx),
+    "nginx-auth-request": (("nginx-auth-request",), _nginx),
+    "nginx": (("nginx", "nginx-js"), _nginx_js),
     "envoy": (("envoy",), _envoy),
     "envoy-grpc": (("envoy-grpc",), _envoy),
     "haproxy": (("haproxy", "haproxy-lua"), _haproxy),
@@ -223,8 +242,8 @@ def proxy(
 ) -> Iterator[Proxy]:
     """Run a proxy with the configuration that is printed from settings.
 
-    asks: the port that it asks instead of that of the settings. changes: texts of the configuration, and what
-    each is replaced by.
+    asks: the port that it asks instead of that of the settings. changes: texts of the configuration without
+    its scripts, and what each is replaced by.
     """
     if name == GRPC and not HAS_GRPC:
         pytest.skip("grpcio is not installed")
@@ -235,7 +254,7 @@ def proxy(
     bundle = load_bundle(settings.policy.source, catalog=settings.catalog.path)
     texts = {file: render(Front.of(file, settings, bundle, Address("127.0.0.1", port))) for file in files}
     if changes:
-        texts = {file: replaced(text, changes) for file, text in texts.items()}
+        texts[files[0]] = replaced(texts[files[0]], changes)
     folder.mkdir(parents=True)
     argv = write(folder, texts)
     with (

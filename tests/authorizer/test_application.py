@@ -127,6 +127,8 @@ def signed(body: bytes = b"{}", *, method: str = "POST", query: str = "") -> tup
 # dialect, whether it shows bodies, further lines of the subrequest, its body, the answer
 SHOWN = [
     pytest.param("nginx", False, (), b"", "signature", id="T141 a POST without its body"),
+    pytest.param("nginx", True, (), b"{}", None, id="T141 a POST of nginx with the body"),
+    pytest.param("nginx", True, (), b"", "signature", id="T141 a GET of nginx, which shows no body"),
     pytest.param("haproxy", True, (), b"{}", None, id="T141 a body that is shown"),
     pytest.param("haproxy", False, (), b"{}", "signature", id="T141 a body that the settings do not list"),
     pytest.param("haproxy", True, (), b"", "invalid", id="T141 no bytes under a signature over some"),

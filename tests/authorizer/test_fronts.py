@@ -51,7 +51,7 @@ def test_no_placeholder_is_left(name: str, shipped: tuple[Settings, Bundle]) -> 
         for bodies in (frozenset[str](), frozenset(("apisix", "envoy", "forward", "haproxy", "nginx"))):
             text = render(Front.of(name, with_values(changed, "authorizer", bodies=bodies), bundle))
             assert "%%" not in text
-            assert "x-camguard-attributes" in text.lower() or name == "apisix"
+            assert "x-camguard-attributes" in text.lower() or name in {"apisix", "nginx-js"}
 
 
 # A setting, and a value that its reader would not accept: what stands in a printed file is checked again.
@@ -114,11 +114,41 @@ def test_bodies_are_needed_where_answers_depend_on_them(
 
 def test_the_configuration_says_what_identity_it_allows(shipped: tuple[Settings, Bundle]) -> None:
     """T141."""
-    text = render(Front.of("nginx", *shipped))
+    text = render(Front.of("nginx-auth-request", *shipped))
     assert 'mode "either"' in text
     assert "body_not_shown" in text
     claimed = with_values(shipped[0], "identity", mode="claimed")
-    assert "body_not_shown" not in render(Front.of("nginx", claimed, shipped[1]))
+    assert "body_not_shown" not in render(Front.of("nginx-auth-request", claimed, shipped[1]))
+
+
+# Changes of the shipped settings, and whether the script of njs asks, which shows camguard the body.
+NGINX = [
+    pytest.param({"identity": {"mode": "signature"}}, BUNDLE, True, id="T141 signatures cover bodies"),
+    pytest.param({"identity": {"mode": "claimed"}}, BUNDLE, True, id="T141 bodies name resources"),
+    pytest.param({"identity": {"mode": "claimed"}}, None, False, id="no answer depends on a body"),
+    pytest.param(
+        {"identity": {"mode": "signature"}, "authorizer": {"bodies": frozenset(("envoy",))}},
+        BUNDLE,
+        False,
+        id="authorizer.bodies does not list nginx",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "bundle", "shows"), NGINX)
+def test_nginx_shows_bodies_where_answers_depend_on_them(
+    changes: dict[str, dict[str, Any]], bundle: Bundle | None, shows: bool, shipped: tuple[Settings, Bundle]
+) -> None:
+    settings = shipped[0]
+    for section, values in changes.items():
+        settings = with_values(settings, section, **values)
+    text = render(Front.of("nginx", settings, bundle or shipped[1]))
+    assert (re.search(r"^\s+js_content camguard\.ask;$", text, re.MULTILINE) is not None) is shows
+    assert (re.search(r"^\s+auth_request /_camguard;$", text, re.MULTILINE) is None) is shows
+    assert (re.search(r"^\s+proxy_pass_request_body off;$", text, re.MULTILINE) is None) is shows
+    plain = render(Front.of("nginx-auth-request", settings, bundle or shipped[1]))
+    assert "auth_request /_camguard;" in plain
+    assert "js_content" not in plain
 
 
 def test_more_upstreams_than_one_are_named(shipped: tuple[Settings, Bundle]) -> None:

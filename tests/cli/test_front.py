@@ -30,10 +30,10 @@ def test_the_document_tells_whether_bodies_are_shown(
 ) -> None:
     monkeypatch.setenv("CAMGUARD_GATEWAY__AUTHORIZER", "10.0.0.5:8600")
     config = str(folder / "camguard.toml")
-    assert main(["front", "nginx", "--config", config, "--format", "json"]) == 0
+    assert main(["front", "nginx-auth-request", "--config", config, "--format", "json"]) == 0
     printed = capsys.readouterr()
     document = json.loads(printed.out)
-    assert (document["schema"], document["proxy"]) == (1, "nginx")
+    assert (document["schema"], document["proxy"]) == (1, "nginx-auth-request")
     assert document["bodies"] == {
         "needed": True,
         "shown": False,
