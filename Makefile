@@ -34,8 +34,8 @@ heavy: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest -m heavy $(UNTIMED)
 	$(VENV)/bin/python -m pytest -n 0 -m heavy $(UNTIMED:%=--ignore=%)
 
-# Every small fault put into what decides must make a test fail: one to two hours, in two processes. What was
-# judged is kept in ~/.cache/camguard, so that an interrupted run continues.
+# Every small fault put into what decides must make a test fail: less than three hours, in two processes. What
+# was judged is kept in ~/.cache/camguard, so that an interrupted run continues.
 mutation: $(VENV)/installed-dev
 	$(MAKE) --jobs=2 --keep-going mutation-shard-1 mutation-shard-2
 

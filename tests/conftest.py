@@ -17,9 +17,11 @@ from camguard.enforcement.lane import Lane
 from tests.recognition import WholeWay
 from tests.running import free_port
 
-# No deadline of 200 ms for one example: another worker and other programs use the processor too.
+# No deadline of 200 ms for one example: another worker and other programs use the processor too. The mutation
+# run has a profile of its own.
 hypothesis.settings.register_profile("shared machine", deadline=None)
-hypothesis.settings.load_profile("shared machine")
+if hypothesis.settings.get_current_profile_name() != "mutation":
+    hypothesis.settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session", autouse=True)

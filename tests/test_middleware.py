@@ -92,7 +92,8 @@ async def alive(app: ASGIApp) -> AsyncIterator[None]:
     received, sent = asyncio.Queue[Any](), asyncio.Queue[Any]()
     running = asyncio.ensure_future(app({"type": "lifespan", "state": {}}, received.get, sent.put))
     await received.put({"type": "lifespan.startup"})
-    assert (await sent.get())["type"] == "lifespan.startup.complete"
+    started = (await sent.get())["type"]
+    assert started == "lifespan.startup.complete", started
     yield
     await received.put({"type": "lifespan.shutdown"})
     assert (await sent.get())["type"] == "lifespan.shutdown.complete"

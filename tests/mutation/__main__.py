@@ -1,6 +1,6 @@
 """Mutation testing of what decides: every mutant must be killed by a test, or argued to be no fault.
 
-`python -m tests.mutation [module …] [--shard 1/4] [--sample n] [--first] [--again] [--argued]`; a module is
+`python -m tests.mutation [module …] [--shard 1/4] [--sample n] [--again] [--argued]`; a module is
 `camguard.engine.row`, or a part of it. What was judged is in a file outside of the repository: an interrupted
 run continues where it stopped. Exits 1 for a survivor that `argued.toml` does not name, for a name there that
 is killed, and for a module of which less than 95 % are killed.
@@ -9,19 +9,20 @@ is killed, and for a module of which less than 95 % are killed.
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import random
 import sys
 import time
 import tomllib
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.mutation import results
 from tests.mutation.checks import Check, checks
-from tests.mutation.judge import SURVIVED, Judge, timed
+from tests.mutation.collected import SURVIVED
+from tests.mutation.judge import Judge
 from tests.mutation.mutants import Mutant, mutants
 from tests.mutation.subjects import ROOT, Subject, subjects
 
@@ -60,11 +61,6 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("modules", nargs="*", help="modules, or parts of their names; default: all")
     parser.add_argument("--shard", type=_shard, default=(1, 1), help="`2/4`: the second of four parts")
     parser.add_argument("--sample", type=int, help="so many mutants of each module, drawn by lot")
-    parser.add_argument(
-        "--first",
-        action="store_true",
-        help="only the quick checks and the module's own tests; what survives these is not kept",
-    )
     parser.add_argument("--argued", action="store_true", help="only the mutants that are argued")
     parser.add_argument(
         "--again",
@@ -108,15 +104,13 @@ def main(arguments: list[str]) -> int:
     options.tree = results.digest_of_tree()  # once: a change during the run is not part of it
     parts = chosen(options.modules, options.shard)
     ready = checks() if any(subject.cases for subject, _ in parts) else []
-    importlib.import_module("tests.bridge")  # what it imports besides camguard stays imported
     reports = []
-    for subject, found in parts:
-        asked = [mutant for mutant in found if mutant.name in names] if options.argued else found
-        if options.sample and options.sample < len(asked):
-            asked = random.Random(1).sample(asked, options.sample)  # noqa: S311 - a sample, no secret
-        if asked:
-            reports.append(_report(subject, asked, names, ready, options))
-            print(reports[-1], flush=True)
+    for _, group in groupby(parts, key=lambda part: part[0].suite):
+        run = _Run(list(group), names, ready, options)
+        for report in run.reports():
+            reports.append(report)
+            print(report, flush=True)
+        run.close()
     made, killed = (sum(getattr(each, field) for each in reports) for field in ("made", "killed"))
     new = [f"{each.module}: {name}" for each in reports for name in each.new]
     stale = [f"{each.module}: {name}" for each in reports for name in each.stale]
@@ -132,45 +126,66 @@ def main(arguments: list[str]) -> int:
     return 1 if new or stale or few else 0
 
 
-def _report(
-    subject: Subject, asked: list[Mutant], names: set[str], ready: list[Check], options: argparse.Namespace
-) -> Report:
-    began = time.monotonic()
-    killers = dict(_judged(subject, asked, ready, options))
-    survivors = {name for name, killer in killers.items() if killer == SURVIVED}
-    return Report(
-        subject.module,
-        len(killers),
-        len(killers) - len(survivors),
-        sorted(survivors - names),
-        sorted((names & killers.keys()) - survivors),
-        time.monotonic() - began,
-    )
+class _Run:
+    """The mutants of the modules of one suite. The judge is made when the first mutant has to be judged."""
 
+    def __init__(
+        self,
+        parts: list[tuple[Subject, list[Mutant]]],
+        names: set[str],
+        ready: list[Check],
+        options: argparse.Namespace,
+    ) -> None:
+        self._parts, self._names, self._ready, self._options = parts, names, ready, options
+        self._judge: Judge | None = None
 
-def _judged(
-    subject: Subject, asked: list[Mutant], ready: list[Check], options: argparse.Namespace
-) -> Iterator[tuple[str, str]]:
-    source = results.digest_of(subject)
-    known = results.known(results.read(options.results), subject, options.tree, keep_kills=options.again)
-    judge = None
-    for mutant in asked:
-        if mutant.name not in known:
-            if judge is None:
-                judge = Judge(subject, ready)
-                killer = judge.prepare(only_first=options.first)
-                if killer is not None:
-                    sys.exit(f"{subject.module} does not pass unchanged: {killer}")
-            killer, seconds = timed(judge, mutant.compiled())
-            known[mutant.name] = killer
-            line = results.Result(
-                subject.module, source, options.tree, mutant.name, killer, round(seconds, 2)
-            )
-            if killer != SURVIVED or not options.first:
+    def reports(self) -> Iterator[Report]:
+        options = self._options
+        for subject, found in self._parts:
+            asked = [mutant for mutant in found if mutant.name in self._names] if options.argued else found
+            if options.sample and options.sample < len(asked):
+                asked = random.Random(1).sample(asked, options.sample)  # noqa: S311 - a sample, no secret
+            if asked:
+                yield self._report(subject, asked)
+
+    def close(self) -> None:
+        if self._judge is not None:
+            self._judge.close()
+
+    def _report(self, subject: Subject, asked: list[Mutant]) -> Report:
+        began = time.monotonic()
+        killers = dict(self._judged(subject, asked))
+        survivors = {name for name, killer in killers.items() if killer == SURVIVED}
+        return Report(
+            subject.module,
+            len(killers),
+            len(killers) - len(survivors),
+            sorted(survivors - self._names),
+            sorted((self._names & killers.keys()) - survivors),
+            time.monotonic() - began,
+        )
+
+    def _judged(self, subject: Subject, asked: list[Mutant]) -> Iterator[tuple[str, str]]:
+        options = self._options
+        source = results.digest_of(subject)
+        known = results.known(results.read(options.results), subject, options.tree, keep_kills=options.again)
+        for mutant in asked:
+            if mutant.name not in known:
+                judge = self._ready_judge()
+                began = time.monotonic()
+                known[mutant.name] = killer = judge(subject, mutant)
+                seconds = round(time.monotonic() - began, 2)
+                line = results.Result(subject.module, source, options.tree, mutant.name, killer, seconds)
                 results.append(options.results, line)
-            if os.environ.get("VERBOSE"):
-                print(f"{seconds:6.2f} s  {killer[:60]:60}  {mutant.name}", flush=True)
-        yield mutant.name, known[mutant.name]
+                if os.environ.get("VERBOSE"):
+                    print(f"{seconds:6.2f} s  {killer[:60]:60}  {mutant.name}", flush=True)
+            yield mutant.name, known[mutant.name]
+
+    def _ready_judge(self) -> Judge:
+        if self._judge is None:
+            options = self._options
+            self._judge = Judge(self._parts, self._ready, options.results.parent, options.tree)
+        return self._judge
 
 
 if __name__ == "__main__":

@@ -24,6 +24,13 @@ class Check(NamedTuple):
     name: str
     holds: Callable[[], bool]
 
+    def passes(self) -> bool:
+        """Return whether the check holds; not if anything is raised."""
+        try:
+            return self.holds()
+        except BaseException:  # noqa: BLE001 - whatever is raised where nothing may be
+            return False
+
 
 def checks() -> list[Check]:
     """Return the quick checks. What they need of camguard is imported when they are called."""

@@ -1,210 +1,165 @@
-"""Judges a mutant: in a process of its own, by quick checks, by the module's own tests, then by the suite.
+"""Judges the mutants of one suite of tests, each by the tests that reach what it changes.
 
-Each mutant gets a forked process that imports camguard and its tests anew, with the mutant's code in place of
-the module. The code of everything else is compiled once, and packages that are not ours stay imported: a
-process is therefore at its first test after a tenth of a second. What a process may cost is limited by what
-the unchanged module costs; running out of time or memory kills a mutant too.
+A mutant of a function's body is judged in a process that has collected the tests before (`collected.py`); one
+that survives there, and any other, with everything imported anew (`anew.py`). A change outside of every body
+is judged by all tests: a table is used where no line of its module runs.
 """
 
 from __future__ import annotations
 
-import gc
-import os
-import resource
-import signal
-import sys
-import time
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout
-from importlib.machinery import SourceFileLoader
+import ast
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from types import CodeType
-from typing import NamedTuple
 
-import pytest
-from hypothesis import settings
-
+from tests.mutation import anew, reach
 from tests.mutation.checks import Check
-from tests.mutation.subjects import PASSED_OVER, Subject
+from tests.mutation.collected import LIMIT, SURVIVED, UNSUITABLE, Collected, Timed
+from tests.mutation.mutants import Mutant
+from tests.mutation.reach import Measured, Reach
+from tests.mutation.subjects import Subject
 
-SURVIVED = "survived"
-LIMIT = "a limit of time or memory"
-_MEMORY = 2 << 30  # bytes
-_UNMEASURED = 600  # seconds that the unchanged module may take
-_WALL = 20  # so many times the processor time that is allowed: other programs use the machine too
-_OURS = ("camguard", "tests.")
-_KEPT = ("tests.mutation", "tests.oracle", "tests.casebook", "tests.generators")  # import nothing of camguard
-
-# The same examples for every mutant, and no limit on time but the judge's own.
-settings.register_profile("mutation", deadline=None, derandomize=True, database=None)
-
-_codes: dict[str, CodeType | None] = {}
-_read_code = SourceFileLoader.get_code
-
-
-class _Stage(NamedTuple):
-    """One process of a mutant. seconds: of processor time that it may take."""
-
-    run: Callable[[], str | None]
-    seconds: int
+_RECENT = 30  # tests that killed are tried first, so many
+_SLOW = 0.1  # seconds of processor time: slower tests run last
 
 
 class Judge:
-    """Judges the mutants of one module. What killed one of them is the first that the next has to pass."""
+    """Judges the mutants of all modules of one suite."""
 
-    def __init__(self, subject: Subject, checks: Sequence[Check]) -> None:
-        self._subject = subject
-        self._checks = list(checks) if subject.cases else []
-        self._recent: list[str] = []  # tests that killed, the last one first
-        self._tests_first = False  # as a test killed the last mutant, and no check
-        self._stages: list[_Stage] = []
+    def __init__(
+        self, found: Sequence[tuple[Subject, list[Mutant]]], checks: Sequence[Check], folder: Path, tree: str
+    ) -> None:
+        """Collect the suite, and record which tests reach what unless the folder has the recording.
 
-    def prepare(self, *, only_first: bool = False) -> str | None:
-        """Measure what the unchanged module costs. Return what fails for it, or None as it must be.
-
-        only_first: judge by the quick checks and the module's own tests alone.
+        found: the modules with their mutants; all have the same suite. tree: the digest of package and tests.
+        Raises ValueError with the name of the test that fails for the unchanged package.
         """
-        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-        SourceFileLoader.get_code = _get_code  # type: ignore[method-assign, assignment]
-        subject = self._subject
-        _pytest("--collect-only", *_left_out(PASSED_OVER), *subject.suite)  # imports what is not ours
-        _forget()
-        gc.collect()
-        gc.freeze()
-        unchanged = compile(subject.path.read_text(encoding="utf-8"), subject.path, "exec")
-        stages = []
-        for run in (self._own, self._suite)[: 1 if only_first else 2]:
-            began = _cpu_of_children()
-            killer = self._forked(_Stage(run, _UNMEASURED), unchanged)
+        suite = found[0][0].suite
+        self._checks = {check.name: check for check in checks} if found[0][0].cases else {}
+        anew.prepare(suite)
+        changes = {
+            subject.module: (_unchanged(subject), {mutant.name: mutant for mutant in mutants})
+            for subject, mutants in found
+        }
+        self._collected = Collected(suite, list(self._checks.values()), changes)
+        self._recent: dict[str, list[int]] = defaultdict(
+            list
+        )  # of each module: tests that killed, the last first
+        self._orders: dict[str, list[int]] = {}
+        self._reach = self._recorded(folder, f"{tree} {' '.join(suite)}")
+        self._places = {test.name: at for at, test in enumerate(self._reach.tests)}
+
+    def close(self) -> None:
+        """End the process of the suite."""
+        self._collected.close()
+
+    def __call__(self, subject: Subject, mutant: Mutant) -> str:
+        """Return what kills a mutant: a check, a test, a limit; or `SURVIVED`."""
+        if mutant.function is None:
+            first, rest = self._halves(subject)
+            killer = self._anew(subject, mutant, first)
+            return self._anew(subject, mutant, rest) if killer == SURVIVED else killer
+        reaching = self._reach.reaching(subject.path, mutant.statement)
+        reaching = reaching or self._reach.reaching(subject.path, mutant.function)
+        tests = self._ordered(subject, reaching)
+        if not self._reach.at_import(subject.path, mutant.statement):
+            killer = self._replaced(subject, mutant, tests)
             if killer != SURVIVED:
                 return killer
-            stages.append(_Stage(run, int(3 * (_cpu_of_children() - began)) + 3))
-        self._stages = stages
-        return None
+        return self._anew(subject, mutant, tests)
 
-    def __call__(self, code: CodeType) -> str:
-        """Return what kills a mutant: a check, a test, a limit; or `SURVIVED`."""
-        for stage in self._stages:
-            killer = self._forked(stage, code)
-            if killer == SURVIVED:
-                continue
-            at = next((i for i, check in enumerate(self._checks) if check.name == killer), None)
-            self._tests_first = at is None
-            if at is not None:
-                self._checks.insert(0, self._checks.pop(at))
-            elif killer != LIMIT:
-                self._recent = [killer, *(each for each in self._recent if each != killer)]
-            return killer
-        return SURVIVED
+    def _replaced(self, subject: Subject, mutant: Mutant, tests: list[int]) -> str:
+        answer = self._collected.judge(subject.module, mutant.name, _timed(self._reach, tests))
+        if isinstance(answer, int):
+            self._note(subject, answer)
+            return self._reach.tests[answer].name
+        return SURVIVED if answer == UNSUITABLE else answer
 
-    def _own(self) -> str | None:
-        if self._tests_first:
-            return self._failing_test() or self._failing_check()
-        return self._failing_check() or self._failing_test()
+    def _anew(self, subject: Subject, mutant: Mutant, tests: list[int]) -> str:
+        if not tests:
+            return SURVIVED
+        named = [self._reach.tests[at] for at in tests]
+        killer = anew.judge(subject.module, mutant.compiled(), named, self._places, self._checks)
+        if killer is None:
+            return LIMIT
+        if killer in self._places:
+            self._note(subject, self._places[killer])
+        return killer or SURVIVED
 
-    def _failing_check(self) -> str | None:
-        for check in self._checks:
-            try:
-                if not check.holds():
-                    return check.name
-            except BaseException:  # noqa: BLE001 - whatever is raised where nothing may be
-                return check.name
-        return None
+    def _note(self, subject: Subject, killer: int) -> None:
+        recent = self._recent[subject.module]
+        self._recent[subject.module] = [killer, *(at for at in recent if at != killer)][:_RECENT]
 
-    def _failing_test(self) -> str | None:
-        return _failing(self._subject.first, self._recent) if self._subject.first else None
+    def _ordered(self, subject: Subject, tests: Sequence[int]) -> list[int]:
+        """Return tests in the order in which they run: first those that killed lately."""
+        recent = self._recent[subject.module]
+        chosen = set(tests)
+        return [at for at in recent if at in chosen] + [
+            at for at in self._order(subject) if at in chosen and at not in recent
+        ]
 
-    def _suite(self) -> str | None:
-        return _failing(self._subject.suite, self._recent, passed_over=self._subject.first)
+    def _order(self, subject: Subject) -> list[int]:
+        """Return all tests: those of the module, the checks, then the others; what is slow comes last."""
+        if subject.module not in self._orders:
+            tests = self._reach.tests
+            files: dict[str, list[float]] = defaultdict(list)
+            for test in tests:
+                files[_file(test)].append(test.processor)
+            means = {file: sum(times) / len(times) for file, times in files.items()}
 
-    def _forked(self, stage: _Stage, code: CodeType) -> str:
-        reader, writer = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            try:
-                os.close(reader)
-                _confine(stage.seconds)
-                _codes[self._subject.module] = code
-                os.write(writer, (stage.run() or SURVIVED).encode()[:4000])
-            finally:
-                os._exit(0)
-        os.close(writer)
-        with os.fdopen(reader, "rb") as pipe:
-            answer = pipe.read().decode(errors="replace")
-        os.waitpid(pid, 0)
-        return answer or LIMIT
+            def rank(at: int) -> tuple[float, bool, bool, float, int]:
+                test = tests[at]
+                slow = test.processor if test.processor > _SLOW else 0.0
+                return slow, not self._own(subject, test), not self._check(test), means[_file(test)], at
 
+            self._orders[subject.module] = sorted(range(len(tests)), key=rank)
+        return self._orders[subject.module]
 
-def _get_code(self: SourceFileLoader, name: str) -> CodeType | None:
-    if not name.startswith(_OURS):
-        return _read_code(self, name)
-    if name not in _codes:
-        _codes[name] = _read_code(self, name)
-    return _codes[name]
+    def _halves(self, subject: Subject) -> tuple[list[int], list[int]]:
+        """Return the tests that probably kill a change of a table, and the others."""
+        recent = set(self._recent[subject.module][:5])
+        first: list[int] = []
+        rest: list[int] = []
+        for at in self._ordered(subject, range(len(self._reach.tests))):
+            test = self._reach.tests[at]
+            probable = at in recent or self._check(test) or self._own(subject, test)
+            (first if probable else rest).append(at)
+        return first, rest
 
+    def _own(self, subject: Subject, test: Measured) -> bool:
+        return not self._check(test) and test.name.startswith(subject.first)
 
-def _cpu_of_children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    def _check(self, test: Measured) -> bool:
+        return test.name in self._checks
 
-
-def _confine(seconds: int) -> None:
-    """Limit what this process may cost."""
-    signal.setitimer(signal.ITIMER_REAL, seconds * _WALL)
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-
-
-def _forget() -> None:
-    """Forget our modules, so that the next import makes them anew."""
-    for name in [name for name in sys.modules if name.startswith(_OURS) and not name.startswith(_KEPT)]:
-        del sys.modules[name]
-
-
-class _Listener:
-    """Orders the tests of a run, and keeps what fails."""
-
-    def __init__(self, recent: Sequence[str]) -> None:
-        self._rank = {name: at for at, name in enumerate(recent)}
-        self.failed: list[str] = []
-
-    def pytest_configure(self) -> None:
-        settings.load_profile("mutation")
-
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items.sort(key=lambda item: self._rank.get(item.nodeid, len(self._rank)))
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
-            self.failed.append(report.nodeid)
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed:
-            self.failed.append(f"{report.nodeid} cannot be read")
+    def _recorded(self, folder: Path, digest: str) -> Reach:
+        """Return the reach of all tests. A recording is kept if all of them pass without the recorder."""
+        name = hashlib.sha256(digest.partition(" ")[2].encode()).hexdigest()[:12]
+        path, new = folder / f"reach-{name}.json", folder / f"reach-{name}.new"
+        known = reach.read(path, digest)
+        if known is not None:
+            return known
+        self._collected.record(new, digest)
+        found = reach.read(new, digest)
+        if found is None:
+            raise ValueError(LIMIT)
+        every = sorted(range(len(found.tests)), key=lambda at: (found.tests[at].processor > _SLOW, at))
+        answer = self._collected.unchanged(_timed(found, every))
+        if answer != SURVIVED:
+            raise ValueError(found.tests[answer].name if isinstance(answer, int) else answer)
+        new.rename(path)
+        return found
 
 
-def _failing(paths: Sequence[str], recent: Sequence[str], passed_over: Sequence[str] = ()) -> str | None:
-    """Run tests; return which one failed, or None."""
-    listener = _Listener(recent)
-    done = [f"--deselect={each}" for each in passed_over]
-    if _pytest(*_left_out(PASSED_OVER), *done, *paths, plugin=listener) == pytest.ExitCode.OK:
-        return None
-    return listener.failed[0] if listener.failed else "pytest does not start"
+def _timed(reach: Reach, tests: Sequence[int]) -> list[Timed]:
+    return [(at, reach.tests[at].processor, reach.tests[at].wall) for at in tests]
 
 
-def _left_out(names: Sequence[str]) -> list[str]:
-    """Return the options that leave tests out. A whole file is not even imported: its tables may be large."""
-    return [f"--{'deselect' if '::' in name else 'ignore'}={name}" for name in names]
+def _file(test: Measured) -> str:
+    return test.name.partition("::")[0] if "::" in test.name else ""
 
 
-def _pytest(*arguments: str, plugin: object = None) -> int | pytest.ExitCode:
-    options = ["-x", "-q", "-o", "addopts=--import-mode=importlib", "-m", "not heavy", "--assert=plain"]
-    options += ["-p", "no:cacheprovider"]
-    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        return pytest.main([*options, *arguments], [plugin] if plugin else [])
-
-
-def timed(judge: Judge, code: CodeType) -> tuple[str, float]:
-    """Return what kills a mutant, and how many seconds that took."""
-    began = time.monotonic()
-    return judge(code), time.monotonic() - began
+def _unchanged(subject: Subject) -> CodeType:
+    return compile(ast.parse(subject.path.read_text(encoding="utf-8")), str(subject.path), "exec")

@@ -63,21 +63,35 @@ class Mutant(NamedTuple):
     name that a module assigns; the module is no part of it. The expression is printed anew from the syntax
     tree. Neither a renamed module nor another layout of the source therefore changes a name. `#2` at the end
     tells equal changes of one function apart.
+
+    statement: the lines of the changed statement; of a compound one, those of its head. function: the lines
+    of the outermost function whose body holds the change, or None where the change is outside of every body:
+    in a table, a default value, a decorator or a class.
     """
 
     name: str
     compiled: Callable[[], CodeType]
+    statement: range
+    function: range | None
+
+
+class _Around(NamedTuple):
+    """What holds a node. scope: the function with its class, or the name that the module assigns."""
+
+    scope: str = ""
+    pattern: bool = False  # inside of what is given to `re.compile`
+    statement: range = range(0)
+    function: range | None = None
 
 
 class _Place(NamedTuple):
-    """Where a node hangs, and in which function, class or assignment of the module."""
+    """Where a node hangs, and what holds it."""
 
     node: Any
     parent: Any
     field: str
     at: int | None  # in a list
-    scope: str
-    pattern: bool  # inside of what is given to `re.compile`
+    around: _Around
 
 
 _LONGEST = 100  # characters of an expression, and of each side of the arrow, in a name
@@ -89,14 +103,16 @@ def mutants(source: str, path: str = "module.py") -> Iterator[Mutant]:
     """Yield every mutant of a module. Each is compiled when it is asked for."""
     tree = ast.parse(source)
     seen: Counter[str] = Counter()
-    for place in list(_places(tree, "")):
+    for place in list(_places(tree, _Around())):
         for operator, changed in _variants(place):
             was, now = _differing(ast.unparse(place.node), _text(changed))
-            name = f"{place.scope or '-'} | {operator} | {_around(place)} | {was} -> {now}"
+            name = f"{place.around.scope or '-'} | {operator} | {_expression(place)} | {was} -> {now}"
             seen[name] += 1
             yield Mutant(
                 name if seen[name] == 1 else f"{name} #{seen[name]}",
                 partial(_compiled, tree, place, ast.copy_location(changed, place.node), path),
+                place.around.statement,
+                place.around.function,
             )
 
 
@@ -111,7 +127,7 @@ def _text(node: ast.AST) -> str:
     return "(nothing)" if isinstance(node, ast.Pass) else ast.unparse(node)
 
 
-def _around(place: _Place) -> str:
+def _expression(place: _Place) -> str:
     """Return the expression that names a place: the changed one, or the one around it where that is small."""
     outer = isinstance(place.node, _SMALL) and not isinstance(place.parent, _TOO_LARGE)
     node = place.parent if outer else place.node
@@ -141,27 +157,44 @@ def _put(place: _Place, node: ast.AST) -> None:
         getattr(place.parent, place.field)[place.at] = node
 
 
-def _places(parent: ast.AST, scope: str, *, pattern: bool = False) -> Iterator[_Place]:
+def _places(parent: ast.AST, around: _Around) -> Iterator[_Place]:
     """Yield every node that may be changed, the outermost first."""
-    pattern = pattern or (isinstance(parent, ast.Call) and ast.unparse(parent.func) == "re.compile")
+    if isinstance(parent, ast.Call) and ast.unparse(parent.func) == "re.compile":
+        around = around._replace(pattern=True)
     for field, value in ast.iter_fields(parent):
         if field in ("annotation", "returns", "op", "ops", "ctx"):
             continue
         for i, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
             if isinstance(node, ast.AST) and not _spared(node, parent):
+                inner = _inner(node, parent, field, around)
                 if hasattr(node, "lineno"):
-                    yield _Place(node, parent, field, i, scope, pattern)
-                yield from _places(node, _inner(node, scope), pattern=pattern)
+                    yield _Place(node, parent, field, i, inner._replace(scope=around.scope))
+                yield from _places(node, inner)
 
 
-def _inner(node: ast.AST, scope: str) -> str:
-    """Return the scope of what a node holds: a function, a class, or the name that a module assigns."""
+def _inner(node: ast.AST, parent: ast.AST, field: str, around: _Around) -> _Around:
+    """Return what holds the parts of a node."""
+    scope, _, statement, function = around
     match node:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-            return f"{scope}.{name}".lstrip(".")
+            scope = f"{scope}.{name}".lstrip(".")
         case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)) if not scope:
-            return name
-    return scope
+            scope = name
+    if isinstance(node, (ast.stmt, ast.excepthandler, ast.match_case)):
+        statement = _head(node)
+    if function is None and field == "body" and isinstance(parent, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        function = range(parent.lineno, (parent.end_lineno or parent.lineno) + 1)
+    return around._replace(scope=scope, statement=statement, function=function)
+
+
+def _head(node: Any) -> range:
+    """Return the lines of a statement, or those of its head where it holds others."""
+    first = node.pattern.lineno if isinstance(node, ast.match_case) else node.lineno
+    held = getattr(node, "body", None) or getattr(node, "cases", None)
+    if not held:
+        return range(first, node.end_lineno + 1)
+    below = held[0].pattern.lineno if isinstance(held[0], ast.match_case) else held[0].lineno
+    return range(first, max(first + 1, below))
 
 
 def _spared(node: ast.AST, parent: ast.AST) -> bool:
@@ -227,9 +260,9 @@ def _of_constant(place: _Place) -> Iterator[ast.AST]:
             others = (True, False)
         case int() | float():
             others = (node.value + 1, node.value - 1)
-        case str() as text if place.pattern:
+        case str() as text if place.around.pattern:
             others = tuple(_shorter(text, whole=isinstance(place.parent, ast.Call)))
-        case bytes() as text if place.pattern:
+        case bytes() as text if place.around.pattern:
             others = tuple(_shorter(text, whole=isinstance(place.parent, ast.Call)))
         case str() as text if " " not in text:
             others = (text + "X", "") if text else ("X",)

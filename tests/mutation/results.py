@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.mutation.judge import SURVIVED
+from tests.mutation.collected import SURVIVED
 from tests.mutation.subjects import ROOT, Subject
 
 

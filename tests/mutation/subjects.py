@@ -13,15 +13,20 @@ ROOT = Path(__file__).resolve().parents[2]
 
 _POLICY = ("tests/policy",)
 _LANGUAGE = ("tests/engine", *_POLICY, "tests/test_ipset.py")
-_CALLS = ("tests/request", "tests/authn", "tests/enforcement", "tests/test_middleware.py")
+_CALLS = (
+    *("tests/request", "tests/authn", "tests/enforcement", "tests/catalog", "tests/settings"),
+    *("tests/bundle/test_load.py", "tests/test_middleware.py", "tests/test_grammar.py"),
+    *("tests/test_header_names.py", "tests/test_strict_json.py"),
+)
 
 
 class Row(NamedTuple):
     """One group of modules.
 
     files: a pattern of paths. first: the tests that are run first; `{stem}` is the name of the module, and a
-    file that does not exist is passed over. suite: all tests that judge the group. cases: whether the cases
-    and the seeded bundles of `checks.py` judge it before any test.
+    file that does not exist is passed over. suite: all tests that judge the group. Rows of one suite stand
+    together, because its tests are collected and recorded once for them. cases: whether the cases and the
+    seeded bundles of `checks.py` judge the group, too.
     """
 
     files: str
@@ -34,21 +39,14 @@ ROWS = (
     Row("camguard/policy/*.py", _POLICY, _LANGUAGE, cases=True),
     Row("camguard/engine/*.py", ("tests/engine/test_{stem}.py",), _LANGUAGE, cases=True),
     Row("camguard/ipset.py", ("tests/test_ipset.py",), _LANGUAGE, cases=True),
-    Row(
-        "camguard/grammar.py",
-        ("tests/test_grammar.py",),
-        ("tests/test_grammar.py", "tests/catalog", "tests/bundle/test_load.py", *_CALLS),
-    ),
+    Row("camguard/grammar.py", ("tests/test_grammar.py",), _CALLS),
     Row(
         "camguard/header_names.py",
         ("tests/test_header_names.py", "tests/request/test_header_rules.py"),
-        ("tests/test_header_names.py", "tests/settings", *_CALLS),
+        _CALLS,
     ),
-    Row("camguard/strict_json.py", ("tests/test_strict_json.py",), ("tests/test_strict_json.py", *_CALLS)),
-    *(
-        Row(f"camguard/catalog/{name}.py", ("tests/catalog",), ("tests/catalog", *_CALLS))
-        for name in ("model", "files")
-    ),
+    Row("camguard/strict_json.py", ("tests/test_strict_json.py",), _CALLS),
+    *(Row(f"camguard/catalog/{name}.py", ("tests/catalog",), _CALLS) for name in ("model", "files")),
     Row("camguard/request/body.py", ("tests/request/test_body.py", "tests/request/test_waiting.py"), _CALLS),
     Row(
         "camguard/request/deadline.py",

@@ -1,0 +1,57 @@
+"""Puts the changed code of a function into the functions of this process."""
+
+from __future__ import annotations
+
+import gc
+from collections import defaultdict
+from collections.abc import Iterator
+from inspect import CO_OPTIMIZED
+from types import CodeType, FunctionType
+
+_Place = tuple[str, str, int]  # file, qualified name and first line of a function
+
+
+def functions_of(files: str) -> dict[_Place, list[FunctionType]]:
+    """Return the functions in this process that come from files whose path begins so."""
+    found = defaultdict(list)
+    for each in gc.get_objects():
+        if isinstance(each, FunctionType) and each.__code__.co_filename.startswith(files):
+            found[_place(each.__code__)].append(each)
+    return dict(found)
+
+
+def replace(functions: dict[_Place, list[FunctionType]], original: CodeType, changed: CodeType) -> bool:
+    """Give functions the code that is changed. Return False if that cannot be done, or is not all.
+
+    original, changed: the code of a module, with and without a change inside of one function's body.
+    """
+    before, after = list(_outermost(original)), list(_outermost(changed))
+    if len(before) != len(after):
+        return False
+    done = False
+    for old, new in zip(before, after, strict=True):
+        if old == new:
+            continue
+        places = [_place(each) for each in before]
+        if places.count(_place(old)) > 1 or _place(old) not in functions:
+            return False
+        for function in functions[_place(old)]:
+            if len(function.__code__.co_freevars) != len(new.co_freevars):
+                return False
+            function.__code__ = new
+        done = True
+    return done
+
+
+def _outermost(code: CodeType) -> Iterator[CodeType]:
+    """Yield the code of each function that is in no other function, also of those in classes."""
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            if each.co_flags & CO_OPTIMIZED:
+                yield each
+            else:
+                yield from _outermost(each)
+
+
+def _place(code: CodeType) -> _Place:
+    return code.co_filename, code.co_qualname, code.co_firstlineno
