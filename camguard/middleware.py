@@ -139,7 +139,7 @@ class CamguardMiddleware:
         outcome = await guard.handle(scope, receive)
         if outcome is None:
             return
-        record, onward, replayed, refused, _ = outcome
+        record, onward, replayed, refused, held = outcome
         try:
             if onward is None or replayed is None:
                 assert refused is not None  # noqa: S101 - for mypy: an outcome is either of the two
@@ -151,7 +151,8 @@ class CamguardMiddleware:
             else:
                 await self._answered(record, onward, replayed, send)
         finally:
-            guard.release(outcome)
+            guard.in_flight -= 1  # as `Guard.release`, without a call
+            guard.bodies.kept -= held
 
     async def _answered(self, record: Record, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the application, and hand status and failure of its answer to the conclusions (T130)."""

@@ -23,8 +23,7 @@ from camguard.authn.authenticator import authenticator
 from camguard.authn.credentials import KeyRing
 from camguard.bundle import Bundle
 from camguard.enforcement.guard import Guard
-from camguard.enforcement.lane import Lane, LaneMaker
-from camguard.enforcement.outcome import Judgement
+from camguard.enforcement.lane import Lane, LaneMaker, Met
 from camguard.ipset import IpSet
 from camguard.middleware import CamguardMiddleware
 from camguard.settings.model import AttributesSettings, IdentitySettings, Settings
@@ -40,7 +39,7 @@ _HOURS: Final = "2023-11-14T22:%02d:20Z"  # START is 2023-11-14T22:13:20Z
 class WholeWay(Lane):
     """A lane that recognises nothing."""
 
-    def recognize(self, scope: Mapping[str, Any], bundle: Bundle, now: float) -> Judgement | None:
+    def recognize(self, scope: Mapping[str, Any], bundle: Bundle, now: float) -> Met | None:
         del scope, bundle, now
         return None
 

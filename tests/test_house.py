@@ -70,7 +70,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "authn": ("credentials", "key_store", "tc3", "hmac_v1", "replay_guard", "authenticator"),
     "enforcement": (
         *("health_path", "server_setup", "resource_binding", "request_tags", "service_index", "target"),
-        *("outcome", "modes", "lane", "late", "guard"),
+        *("outcome", "modes", "lane", "late", "early", "guard"),
     ),
     "policy": (
         *("patterns", "values", "operators", "keys", "model"),
@@ -323,6 +323,9 @@ TESTED_IN = {
     "cli/serve": ("gateway/test_serve.py", "the verb is tested with the gateway that it starts"),
     "cli/rollback": ("test_activation.py", "the verbs are tested with the orders that they give"),
     "cli/inputs": ("cli/test_main.py", "every verb finds its files through it"),
+        "enforcement/test_guard.py",
+        "an early decision is what the guard refuses or passes",
+    ),
     "engine/call": ("engine/test_evaluator.py", "a call is what the evaluator takes"),
     "engine/row": ("engine/test_layers.py", "a row combines the layers"),
     "engine/rules": ("engine/test_explain.py", "a rule is what an explanation explains"),

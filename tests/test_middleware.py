@@ -405,7 +405,7 @@ def test_t67_a_debugging_application_shows_nothing_of_the_guard(
     def broken(*_: Any) -> Any:
         raise ValueError("secret")
 
-    monkeypatch.setattr("camguard.enforcement.guard.read_head", broken)
+    monkeypatch.setattr("camguard.enforcement.early.read_head", broken)
     app = guarded(config, CollectorRegistry())
 
     async def scene() -> Reply:

@@ -66,11 +66,9 @@ class Authorizer:
         if outcome is None:
             return None
         try:
-            if outcome.refusal is None:
-                answer = allowed(outcome.record)
-            else:
-                answer = refused(outcome.record, outcome.refusal, in_header=in_header)
-            guard.conclude(outcome.record, None, None, answer.status)
+            record, _, _, refusal, _ = outcome
+            answer = allowed(record) if refusal is None else refused(record, refusal, in_header=in_header)
+            guard.conclude(record, None, None, answer.status)
             return answer
         finally:
             guard.release(outcome)

@@ -22,7 +22,7 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from camguard.bounded_cache import BoundedCache
-from camguard.request.body import NOT_SHOWN, Receive
+from camguard.request.body import Receive, show_nothing
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings.model import AuthorizerSettings
 
@@ -188,7 +188,7 @@ def original(scope: Mapping[str, Any], receive: Receive, reader: Reader) -> Aske
     ):
         lines += [headers[at] for at in places.framing]
     else:
-        receive = NOT_SHOWN.receive
+        receive = show_nothing
         if method != "GET":
             lines.append(_NO_LENGTH)
     onward = {

@@ -26,7 +26,7 @@ from camguard.authorizer.dialects import FORWARDED_FOR, HOST, Asked
 from camguard.authorizer.envoy_messages import OVERWRITE, SERVICE, CheckRequest, CheckResponse
 from camguard.errors import Problem, SettingsError
 from camguard.header_names import REQUEST_ID
-from camguard.request.body import NOT_SHOWN
+from camguard.request.body import show_nothing
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings import Settings
 from camguard.settings.values import Address
@@ -82,7 +82,7 @@ def original(check: Any, peer: tuple[str, int] | None, *, shows_bodies: bool) ->
         elif name not in _TAKEN and not name.startswith(b":"):
             lines.append((name, value))
     lines += ((HOST, http.host.encode()), (FORWARDED_FOR, address.encode()))
-    receive = NOT_SHOWN.receive
+    receive = show_nothing
     if shows_bodies and marks == [b"false"]:
         lines.append((b"content-length", b"%d" % len(data)))
         receive = _received(data)

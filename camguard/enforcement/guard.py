@@ -1,6 +1,8 @@
-"""The enforcement point: from an ASGI request to an outcome, in one function that reads top to bottom.
+"""The enforcement point: from an ASGI request to an outcome.
 
-`Guard.handle` walks a request through values, and takes none of them back:
+`Guard._recognised` passes or refuses a request whose decision is kept (`camguard.enforcement.lane`) and whose
+body holds nothing that decides. `Guard._whole_way` walks every other request through values, from top to
+bottom, and takes none of them back:
 
     scope -> RequestHead -> Target -> early Decision -> body -> content -> Caller, Call -> Decision
     -> Record -> Outcome
@@ -14,8 +16,9 @@ clock of that moment.
 
 Rule 1: one request, one frozen head, one bundle, one record. Nothing of a request stays in the guard but
         counts.
-Rule 2: stages return a `Rejection` or their value. The one `try` in `handle` turns anything unexpected into a
-        refusal; there is no path from an exception to the application (T66).
+Rule 2: stages return a `Rejection` or their value. The one `try` in `_whole_way` turns anything unexpected
+        into a refusal, also an exception that `_recognised` hands over; there is no path from an exception
+        to the application (T66).
 Rule 3: observers are given the record when the decision stands. An observer that raises changes nothing.
 Rule 4: in shadow mode only denials of policy and catalog go on. A request that can be read in two ways, or
         whose caller is not proven, is refused there, too: its record would be worth nothing, and forwarding
@@ -29,19 +32,19 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from camguard.authn.authenticator import Caller, Claim, named_secret_id, signature_label
+from camguard.authn.authenticator import named_secret_id, signature_label
 from camguard.bundle.model import Bundle
-from camguard.enforcement.lane import Lane, LaneMaker, Resolved, note, resolve_under
-from camguard.enforcement.late import WHOLE, LateJudge, new_call
+from camguard.enforcement.early import BODY_ON_GET, EarlyJudge
+from camguard.enforcement.lane import Lane, LaneMaker, Met, note
+from camguard.enforcement.late import LateJudge
 from camguard.enforcement.modes import Modes
 from camguard.enforcement.outcome import (
     DECISION_KEY,
     INTERNAL,
     RECORD_KEY,
     SERVICE_KEY,
-    UNAVAILABLE,
     Answers,
     Authentication,
     Judgement,
@@ -50,21 +53,17 @@ from camguard.enforcement.outcome import (
     answers_late,
     awaits_continue,
     compared,
-    new_judgement,
-    new_outcome,
     place_of,
     refusal_of,
     rejected,
 )
-from camguard.enforcement.target import NO_TARGET, Target, Targets
+from camguard.enforcement.target import NO_TARGET, Target
 from camguard.engine.decision import Decision, Reason
 from camguard.fast_tuple import constructor_of
 from camguard.header_names import REQUEST_ID
-from camguard.request.body import TOO_LARGE, BodyBuffer, HeldBody, Receive, Taken, stream
-from camguard.request.client_address import AddressRules
-from camguard.request.head import NO_CORRELATION, HeadRules, RequestHead, new_request_id, read_head
-from camguard.request.params import Params
-from camguard.request.rejection import Rejection, rejection
+from camguard.request.body import TOO_LARGE, BodyBuffer, HeldBody, Receive, Taken, is_plain, stream
+from camguard.request.head import NO_CORRELATION, READY_IDS, RequestHead, correlation_of, new_request_id
+from camguard.request.rejection import Rejection
 from camguard.request.waiting import Waiting
 from camguard.settings.model import Settings
 from camguard.telemetry.record import Conclusion, Observer, Record
@@ -72,9 +71,13 @@ from camguard.telemetry.record import Conclusion, Observer, Record
 _LOGGER = logging.getLogger(__name__)
 
 ALLOWED: Final = Reason.ALLOWED
-_OVERLOADED: Final = rejection("overloaded")
 NOT_JUDGED: Final = rejected(None, NO_TARGET, INTERNAL)
-_BODY_ON_GET: Final = rejection("body_on_get")
+
+# With what a request goes the whole way: now, in seconds since the epoch; the bundle; what the lane
+# recognised; the body, where a decision is kept; an exception that occurred until then.
+Begun: TypeAlias = tuple[
+    float, Bundle | None, Met | None, Taken | Coroutine[Any, Any, Taken], Exception | None
+]
 
 _record = constructor_of(Record)
 
@@ -84,8 +87,8 @@ class Guard:
 
     drains: whether the server keeps reading a body behind a refusal; the body of a denied call is then not
     taken. asked: as for `LateJudge`. in_flight: requests being served, from `handle` to `release`, but for
-    those that wait for their body. faults: exceptions, of stages and of observers. lane: makes what
-    recognises requests under one bundle.
+    those that wait for their body. bodies: those that are held. faults: exceptions, of stages and of
+    observers. lane: makes what recognises requests under one bundle.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of the house, each named
@@ -111,35 +114,105 @@ class Guard:
         self.observers, self.conclusions = observers, conclusions
         self._modes = Modes(settings.enforcement, listener)
         self._mode = self._modes.single  # None where parts of the calls have modes of their own
-        self._settings, self._limits = settings, limits
+        self._limits = limits
         self._concurrency = limits.concurrency
         self._policies, self._candidate = policies, candidate
         self._authentication = authentication
-        self._head_rules = HeadRules(settings)
-        self._addresses = AddressRules(settings.client_ip).known
         waiting = Waiting(limits.waiting, limits.waiting_per_client)
-        self._bodies = BodyBuffer(limits.buffered_bytes, limits.body_seconds, waiting)
+        self.bodies = BodyBuffer(limits.buffered_bytes, limits.body_seconds, waiting)
         self._late = LateJudge(settings, authentication, self._modes.passes, asked=asked)
-        self._clock, self._drains, self._lane = clock, drains, lane
-        self._resolved: Resolved | None = None
+        self._early = EarlyJudge(settings, policies, authentication, lane, compares=candidate is not None)
+        self._clock, self._drains = clock, drains
 
-    async def handle(  # noqa: C901, PLR0912, PLR0915 - one path in one order; a call per step would cost as much
-        self, scope: Mapping[str, Any], receive: Receive
-    ) -> Outcome | None:
+    async def handle(self, scope: Mapping[str, Any], receive: Receive) -> Outcome | None:
         """Return the outcome of an `http` scope; None if the client left before its body was complete.
 
         The caller ends every outcome with `release`.
         """
         started = monotonic()
-        first = judged = NOT_JUDGED
-        decision: Decision | Rejection | None = None
-        bundle = body = candidate = onward = outcome = None
-        now = 0.0
+        outcome: Outcome | None = None
         self.in_flight += 1
         try:
+            outcome, begun = self._recognised(scope, receive, started)
+            if begun is not None:
+                outcome = await self._whole_way(scope, receive, started, begun)
+            return outcome
+        finally:
+            if outcome is None:
+                self.in_flight -= 1
+
+    def _recognised(  # noqa: C901, PLR0911, PLR0912 - one path in one order, as in `_whole_way`
+        self, scope: Mapping[str, Any], receive: Receive, started: float
+    ) -> tuple[Outcome, None] | tuple[None, Begun]:
+        """Return the outcome of a request whose decision is kept, or with what it goes the whole way."""
+        now = 0.0
+        met: Met | None = None
+        bundle = taken = body = onward = None
+        try:
+            now, bundle = self._clock(), self._policies.bundle
+            if bundle is None or started > self._policies.fresh_until or self.in_flight > self._concurrency:
+                return None, (now, bundle, None, None, None)
+            resolved = self._early.resolved  # as `EarlyJudge.under` finds it, without a call
+            if resolved is None or resolved[0]() is not bundle:
+                resolved = self._early.under(bundle)
+            met = resolved[2].recognize(scope, bundle, now)
+            if met is None:
+                return None, (now, bundle, None, None, None)
+            known, kept, lines, values, layout, _, declared = met
+            if kept is None:
+                return None, (now, bundle, met, None, None)
+            _, _, _, decision, facts, names, place, reads_plain, passes, service, added, removed = kept
+            if passes or not (self._drains or layout.awaits_continue):
+                taken = self.bodies.take(receive, declared, known.body_limit, place)
+                if type(taken) is not HeldBody or (passes and (reads_plain or not is_plain(taken.data))):
+                    return None, (now, bundle, met, taken, None)
+                body = taken
+            request_id = READY_IDS.pop() if READY_IDS else new_request_id()
+            if passes:
+                headers = list(lines)
+                for span in removed:
+                    del headers[span]
+                headers += added
+                if self._names_request:
+                    headers.append((REQUEST_ID, request_id.encode()))
+                onward = dict(scope)  # a copy: what a middleware adds must not leak back (ASGI)
+                onward["headers"] = headers
+                onward[DECISION_KEY] = decision
+                onward[SERVICE_KEY] = service
+            # Tuples are added, because unpacking makes a list first.
+            facts = (now, request_id) + facts + (None, monotonic() - started) + names  # noqa: RUF005
+            called = NO_CORRELATION
+            if layout.correlating is not None:
+                called = correlation_of(*layout.correlating((*values, None)))
+            record = _record(facts + called)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the application must not be reached
+            return None, (now, bundle, met, taken, error)
+        self._observed(record)
+        if body is not None:
+            if onward is not None:
+                onward[RECORD_KEY] = record
+                return (record, onward, body.receive, None, len(body.data)), None
+            self.bodies.kept -= len(body.data)
+        closes = body is None and layout.awaits_continue
+        return (record, None, None, refusal_of(record, self.answers, closes=closes), 0), None
+
+    async def _whole_way(  # noqa: C901, PLR0912, PLR0915 - one path in one order; a call per step would cost as much
+        self, scope: Mapping[str, Any], receive: Receive, started: float, begun: Begun
+    ) -> Outcome | None:
+        """Return the outcome of a request of which no decision is kept, or which its body may refuse."""
+        now, bundle, met, taken, error = begun
+        judge = self._early.judge
+        first = judged = NOT_JUDGED
+        decision: Decision | Rejection | None = None
+        body = candidate = onward = None
+        outcome: Outcome | None = None
+        try:
             try:
-                now, bundle = self._clock(), self._policies.bundle
-                first = judged = self._judge_head(scope, None, bundle, now, started)
+                if isinstance(taken, HeldBody):
+                    body = taken  # first, so that its bytes are given back whatever fails
+                first = judged = judge(scope, None, met, bundle, now, started, self.in_flight)
+                if error is not None:
+                    raise error  # noqa: TRY301 - one way for all exceptions
                 head, target = judged.head, judged.target
                 decision = judged.decision
                 passes = (
@@ -153,26 +226,31 @@ class Guard:
                     and not streams
                     and (passes or (not self._drains and answers_late(judged)))
                 ):
-                    taken = self._bodies.take(receive, head.declared, target.body_limit, target.source_ip)
+                    if met is None or met[1] is None:
+                        taken = self.bodies.take(receive, head.declared, target.body_limit, target.source_ip)
                     if not isinstance(taken, HeldBody) and isinstance(taken, Coroutine):  # slow to ask
                         taken = await self._awaited(taken)
                         if isinstance(taken, HeldBody):  # everything is judged again, as of now
                             body = taken  # first, so that its bytes are given back whatever fails
                             now, bundle = self._clock(), self._policies.bundle
-                            judged = self._judge_head(scope, head, bundle, now, monotonic())
+                            judged = judge(scope, head, None, bundle, now, monotonic(), self.in_flight)
                             decision = judged.decision
                             passes = decision is None or self._modes.passes(decision, judged.target)
                     if taken is None:
                         return None
                     if isinstance(taken, Rejection):
-                        decision = _BODY_ON_GET if target.body is None and taken is TOO_LARGE else taken
+                        decision = BODY_ON_GET if target.body is None and taken is TOO_LARGE else taken
                     else:
                         body = taken
-                        if decision is not None and passes and (target.reads_plain or not body.plain):
+                        if (
+                            decision is not None
+                            and passes
+                            and (target.reads_plain or not is_plain(body.data))
+                        ):
                             content = self._late.content(judged.target, body, judged.params)
                             decision = content if isinstance(content, Rejection) else decision
                 if decision is None:
-                    judged = self._late.judge(judged, body, bundle, self._targets, now)
+                    judged = self._late.judge(judged, body, bundle, self._early.targets, now)
                     decision = INTERNAL if judged.decision is None else judged.decision
                 if (
                     self._candidate is not None
@@ -190,90 +268,26 @@ class Guard:
                 decision, onward = INTERNAL, None
             record = self._record(judged, decision, candidate, bundle, now, started)
             if first.known is None and judged.head is not None and bundle is not None:
-                note(self._under(bundle), scope, judged, record, bundle, self._failed)
+                passes = onward is not None
+                note(self._early.under(bundle), scope, judged, record, bundle, passes, self._failed)
             if onward is None:
                 closes = body is None and awaits_continue(scope, judged.head)
-                refused = refusal_of(record, self.answers, closes=closes)
-                outcome = new_outcome((record, None, None, refused, 0))
+                outcome = (record, None, None, refusal_of(record, self.answers, closes=closes), 0)
             else:
                 onward[RECORD_KEY] = record
                 if body is None:
-                    outcome = new_outcome((record, onward, receive, None, 0))
+                    outcome = (record, onward, receive, None, 0)
                 else:
-                    outcome = new_outcome((record, onward, body.receive, None, len(body.data)))
+                    outcome = (record, onward, body.receive, None, len(body.data))
             return outcome
         finally:
             if body is not None and (outcome is None or onward is None):
-                self._bodies.kept -= len(body.data)
-            if outcome is None:
-                self.in_flight -= 1
+                self.bodies.kept -= len(body.data)
 
     def refuse(self, cause: Rejection, peer: str | None) -> Record:
         """Return the record of a request that is refused unread. Observers get it. peer: of the socket."""
         judged = rejected(None, Target(peer=peer), cause)
         return self._record(judged, cause, None, self._policies.bundle, self._clock(), monotonic())
-
-    def _judge_head(  # noqa: C901, PLR0911, PLR0912 - one check after the other
-        self,
-        scope: Mapping[str, Any],
-        head: RequestHead | None,
-        bundle: Bundle | None,
-        now: float,
-        moment: float,
-    ) -> Judgement:
-        """Decide what the head alone can decide; the decision is None where the body is needed for it.
-
-        head: the frozen head of a request that is judged again, else None. now: seconds since the epoch.
-        moment: monotonic time in seconds.
-        """
-        if bundle is None or moment > self._policies.fresh_until:
-            return rejected(head, NO_TARGET, UNAVAILABLE)
-        if self.in_flight > self._concurrency:
-            return rejected(head, NO_TARGET, _OVERLOADED)
-        resolved = self._under(bundle)
-        known = None
-        if head is None:
-            recognised = resolved.lane.recognize(scope, bundle, now)
-            if recognised is not None and recognised.decision is not None:
-                return recognised
-            known = None if recognised is None else recognised.known
-            frozen = read_head(scope, self._head_rules) if recognised is None else recognised.head
-            if frozen is None or isinstance(frozen, Rejection):
-                return rejected(None, NO_TARGET, INTERNAL if frozen is None else frozen)
-            head = frozen
-        target = known.target if known is not None else resolved.targets.known[head.target_key]
-        if target.rejection is not None and not (head.query and target.source_ip is not None):
-            return rejected(head, target, target.rejection)
-        params: Params = ()
-        if head.query:
-            found = resolved.targets.with_query(head, self._limits.params)
-            if isinstance(found, Rejection):
-                return rejected(head, target, found)
-            params, target = found
-            if target.rejection is not None:
-                return rejected(head, target, target.rejection)
-        if (head.declared or 0) > target.body_limit:
-            return rejected(head, target, _BODY_ON_GET if target.body is None else TOO_LARGE)
-        if target.body is None and head.layout.chunked:
-            return rejected(head, target, _BODY_ON_GET)
-        if known is not None and known.decision is not None:
-            known = None  # what is kept of the decision does not hold now, so that it is noted again
-        start = target.start
-        if start is None or head.layout.signed or head.query:
-            if head.layout.signed or head.query or target.caller is None or target.shared:
-                service, trusted, form = target.host_service, target.peer_trusted, target.caller is None
-                claim: Claim | Rejection
-                claim = self._authentication.claim(head, service, params, trusted, form, now)
-            else:
-                claim = target.caller
-            if isinstance(claim, Rejection):
-                return rejected(head, target, claim)
-            return new_judgement((head, target, params, claim, None, None, None, False, known))
-        caller = target.caller if isinstance(target.caller, Caller) else None
-        if isinstance(start, Rejection):
-            return new_judgement((head, target, (), None, caller, None, start, True, known))
-        call = new_call((*start, now, WHOLE, None, None, target.context, None))
-        return new_judgement((head, target, (), None, caller, call, bundle.decide(call), True, known))
 
     async def _awaited(self, body: Awaitable[Taken]) -> Taken:
         """Return a body that has to be awaited. Meanwhile the request does not count as being served."""
@@ -287,9 +301,9 @@ class Guard:
         """Tell whether a call whose body passed through unread would go on if it were judged now."""
         try:
             now, bundle = self._clock(), self._policies.bundle
-            judged = self._judge_head({}, head, bundle, now, monotonic())
+            judged = self._early.judge({}, head, None, bundle, now, monotonic(), self.in_flight)
             if judged.decision is None:
-                judged = self._late.judge(judged, None, bundle, self._targets, now)
+                judged = self._late.judge(judged, None, bundle, self._early.targets, now)
         except Exception as error:  # noqa: BLE001 - a call that cannot be judged does not go on
             self._failed(error)
             return False
@@ -322,43 +336,39 @@ class Guard:
         started: float,
     ) -> Record:
         """Return the record of a request, after giving it to the observers."""
-        head, target, caller, call, known = (
-            judged.head, judged.target, judged.caller, judged.call, judged.known
-        )  # fmt: skip
-        if known is not None and head is not None and decision is known.decision:
-            of_request = (candidate, monotonic() - started)
-            # Tuples are added, because unpacking makes a list first.
-            facts = (now, head.request_id) + known.facts + of_request + known.names + head.correlation  # noqa: RUF005
-            record = _record(facts)
-        else:
-            principal = secret_id = signature = None
-            if caller is not None:
-                principal, secret_id, _, signature = caller
-            elif head is not None and isinstance(decision, Rejection):
-                signature = signature_label(decision)
-                secret_id = named_secret_id(head, judged.params)
-            # A rejected request never became a call.
-            resources = () if call is None or isinstance(decision, Rejection) else call.resources
-            record = _record((
-                now, new_request_id() if head is None else head.request_id, self.listener,
-                self._mode or self._modes.of(target), decision, target.entry, principal, secret_id,
-                target.service, target.action, resources,
-                target.source_ip, target.egress_ip, target.peer, target.address_method, signature,
-                "" if bundle is None else bundle.revision, candidate, monotonic() - started,
-                target.cam_names or None, target.host,
-                *(NO_CORRELATION if head is None else head.correlation),
-            ))  # fmt: skip
+        head, target, caller, call = judged.head, judged.target, judged.caller, judged.call
+        principal = secret_id = signature = None
+        if caller is not None:
+            principal, secret_id, _, signature = caller
+        elif head is not None and isinstance(decision, Rejection):
+            signature = signature_label(decision)
+            secret_id = named_secret_id(head, judged.params)
+        # A rejected request never became a call.
+        resources = () if call is None or isinstance(decision, Rejection) else call.resources
+        record = _record((
+            now, new_request_id() if head is None else head.request_id, self.listener,
+            self._mode or self._modes.of(target), decision, target.entry, principal, secret_id,
+            target.service, target.action, resources,
+            target.source_ip, target.egress_ip, target.peer, target.address_method, signature,
+            "" if bundle is None else bundle.revision, candidate, monotonic() - started,
+            target.cam_names or None, target.host,
+            *(NO_CORRELATION if head is None else head.correlation),
+        ))  # fmt: skip
+        self._observed(record)
+        return record
+
+    def _observed(self, record: Record) -> None:
+        """Give the record of a request to the observers."""
         for observe in self.observers:
             try:
                 observe(record)
             except Exception as error:  # noqa: BLE001 - the decision stands
                 self._failed(error)
-        return record
 
     def release(self, outcome: Outcome) -> None:
         """End a request: stop counting it, and its body."""
         self.in_flight -= 1
-        self._bodies.kept -= outcome.body_bytes
+        self.bodies.kept -= outcome[4]
 
     def conclude(
         self, record: Record, status: int | None, error: str | None = None, answered: int | None = None
@@ -373,24 +383,12 @@ class Guard:
     @property
     def held(self) -> int:
         """Bytes of bodies that are held now."""
-        return self._bodies.held
+        return self.bodies.held
 
     @property
     def waiting(self) -> int:
         """Requests whose body is not complete."""
-        return self._bodies.waiting.count
-
-    def _under(self, bundle: Bundle) -> Resolved:
-        """Return what was resolved under a bundle; it is kept as long as the bundle is in force."""
-        resolved = self._resolved
-        if resolved is None or resolved[0]() is not bundle:
-            parts = self._settings, self._addresses, self._authentication, self._head_rules
-            compares = self._candidate is not None
-            resolved = self._resolved = resolve_under(bundle, *parts, self._lane, compares=compares)
-        return resolved
-
-    def _targets(self, bundle: Bundle) -> Targets:
-        return self._under(bundle).targets
+        return self.bodies.waiting.count
 
     def _failed(self, error: Exception) -> None:
         """Note a fault."""

@@ -4,8 +4,8 @@ A caller sends the same deciding headers call after call. The guard judges such 
 and `Lane.note` keeps what the guard's own result says: the target of the headers and, where the head alone
 determined the call, the decision and the stretch of time for which it holds. `Lane.recognize` finds that
 again for a request with the same names of headers in the same order, the same method, the same peer and the
-same deciding values, and `Lane.admit` tells whether the kept decision may be used now. A request that is not
-recognised goes the whole way. Recognition decides nothing by itself.
+same deciding values. A request that is not recognised goes the whole way, and so does the rest of a request
+without a kept decision that holds now. Recognition decides nothing by itself.
 
 Rule 1: a lane belongs to one bundle and one guard. What it keeps was judged in one mode, which is one of the
         kept facts; a decision belongs, besides, to one stretch of time. Nothing of a key or of a signature is
@@ -25,22 +25,19 @@ from weakref import ref
 
 from camguard.bounded_cache import BoundedCache
 from camguard.bundle.model import Bundle
-from camguard.enforcement.outcome import Judgement, Known, new_judgement
+from camguard.enforcement.outcome import Judgement, KeptDecision, Known
 from camguard.enforcement.target import Target, Targets, UnsignedCallers, targets_under
+from camguard.engine.decision import Decision
 from camguard.request.client_address import AddressKey, ClientAddress
 from camguard.request.head import (
     CONTROLS,
     LENGTH_DIGITS,
     LINE_COST,
-    NO_CORRELATION,
-    READY_IDS,
     HeadRules,
+    Line,
     RequestHead,
-    correlation_of,
-    new_head,
-    new_request_id,
 )
-from camguard.request.header_rules import HeaderLayout, Take
+from camguard.request.header_rules import HeaderLayout, Take, taker
 from camguard.settings.model import Settings
 from camguard.telemetry.record import Record
 
@@ -48,11 +45,13 @@ _PLANS: Final = 1024
 _PLAN_BYTES: Final = 4096  # of the names of a plan
 _KNOWN: Final = 16_384  # kept combinations: some 20 MiB when full
 _KEY_BYTES: Final = 1536
-_NOT_SIGNED: Final = (None, None, None, None)
 
 # The places in a Record of what a combination of deciding headers determines, two slices of it.
 _FACTS: Final = slice(Record._fields.index("listener"), Record._fields.index("candidate"))
 _NAMES: Final = slice(Record._fields.index("cam_action"), Record._fields.index("trace_id"))
+
+# What this makes of a text is ASCII where the text has no control character, and never where it has one.
+_ONLY_ASCII: Final = bytes(0x80 if byte in CONTROLS else min(byte, 0x7E) for byte in range(256))
 
 # The number of the plan, the method, the peer's address as text, and the deciding values.
 KnownKey: TypeAlias = tuple[int, str, str, bytes]
@@ -69,16 +68,25 @@ _LENGTHS: Final[BoundedCache[bytes, int | None]] = BoundedCache(_declared)
 class Plan(NamedTuple):
     """What a sequence of header names comes to before any value is looked at.
 
-    number: distinguishes the plans of one lane. most: bytes that all values may have together. take: takes
-    the values and returns those that decide. length: the place of the declared length, None where there is
-    none. layout: of these names.
+    number: distinguishes the plans of one lane. take: takes the values and returns those that decide; rest:
+    returns the others. length: the place of the declared length, None where there is none. layout: of these
+    names. most: bytes that all values may have together.
     """
 
+    names: tuple[bytes, ...]
     number: int
-    most: int
     take: Take
+    rest: Take
     length: int | None
     layout: HeaderLayout
+    most: int
+
+
+# A request whose deciding headers were met before: what they came to; the decision, if it holds now; lines,
+# values, layout, method, and bytes of the body, None where not declared. No class, because it costs more.
+Met: TypeAlias = tuple[
+    Known, KeptDecision | None, tuple[Line, ...], tuple[bytes, ...], HeaderLayout, str, int | None
+]
 
 
 class Lane:
@@ -90,8 +98,11 @@ class Lane:
 
     def __init__(self, rules: HeadRules, *, decides: bool) -> None:
         self._rules = rules
-        self._decides = decides
+        self.decides = decides
         self._plans: BoundedCache[tuple[bytes, ...], Plan] = BoundedCache(entries=_PLANS)
+        # The plan that was used last, by the number of lines. A comparison of names costs half of a look-up,
+        # because names come in new objects whose hash must be computed.
+        self._last: dict[int, Plan] = {}
         self._known: BoundedCache[KnownKey, Known] = BoundedCache(
             entries=_KNOWN, longest=_KEY_BYTES, size=lambda key: len(key[2]) + len(key[3])
         )
@@ -99,67 +110,62 @@ class Lane:
 
     def recognize(  # noqa: C901, PLR0911 - one check after the other, as in `read_head`
         self, scope: Mapping[str, Any], bundle: Bundle, now: float
-    ) -> Judgement | None:
-        """Return the judgement on an `http` scope whose deciding headers were met before.
+    ) -> Met | None:
+        """Return what an `http` scope came to before whose deciding headers were met before.
 
-        Its decision is None where the request must be judged further than its head was read. None for a
-        request that was not met, or that may be refused for its head: it must go the whole way. now: seconds
-        since the epoch.
+        It holds no decision where that must be made anew. None for a request that was not met, or that
+        may be refused for its head: it must go the whole way. now: seconds since the epoch.
         """
         lines = tuple(scope["headers"])  # before anything else: Rule 3
-        if scope["query_string"] or scope["path"] != "/" or scope.get("root_path"):
+        plan, client = self._last.get(len(lines)), scope.get("client")
+        if plan is None or not client or scope["query_string"] or scope["path"] != "/":
             return None
-        if (scope.get("raw_path") or b"/") != b"/" or not lines or len(lines) > self._rules.lines:
+        if scope.get("root_path") or (scope.get("raw_path") or b"/") != b"/":
             return None
         names, values = zip(*lines)  # noqa: B905 - pairs, by the ASGI specification
-        plan = self._plans.get(names)
-        client = scope.get("client")
-        if plan is None or not client:
-            return None
-        number, most, take, length, layout = plan
-        text = b" ".join(values)
-        size = len(text)
-        if size > most or len(text.translate(None, CONTROLS)) != size:
-            return None
+        if plan[0] != names:
+            plan = self._plans.get(names)
+            if plan is None:
+                return None
+            self._last[len(lines)] = plan
+        _, number, take, rest, length, layout, _ = plan
         host, port = client
-        if port == 0 or not isinstance(host, str):
+        if port == 0 or type(host) is not str:
             return None
         method = scope["method"]
-        # No value holds a line break, because none holds a control character.
+        # The kept key holds one line break between two values and no other control character. So the values
+        # of an equal key are the same values, and need no further look.
         known = self._known.get((number, method, host, b"\n".join(take(values))))
         if known is None:
+            return None
+        others = b"".join(rest(values))
+        if len(others) > known.room or not others.translate(_ONLY_ASCII).isascii():
             return None
         declared = None
         if length is not None:
             declared = _LENGTHS[values[length]]
-            if declared is None or declared > known.target.body_limit:
+            if declared is None or declared > known.body_limit:
                 return None
-        request_id = READY_IDS.pop() if READY_IDS else new_request_id()
-        signing = layout.signing((*values, None)) if layout.signed else _NOT_SIGNED
-        correlation = NO_CORRELATION
-        if layout.correlating is not None:
-            correlation = correlation_of(*layout.correlating((*values, None)))
-        fixed = (request_id, method, b"", lines, known.ended, layout, declared)
-        head = new_head(fixed + known.naming + (*signing, correlation))
-        if self.admit(known, bundle, now):
-            return new_judgement(
-                (head, known.target, (), None, known.caller, None, known.decision, True, known)
-            )
-        return new_judgement((head, known.target, (), None, None, None, None, False, known))
+        kept = known.kept
+        # The principal's table must still be at hand: otherwise the evaluator looks it up and counts that,
+        # with and without recognition.
+        if kept is not None and not (kept[0] <= now < kept[1] and kept[2] in bundle.evaluator.recent):
+            kept = None
+        return known, kept, lines, values, layout, method, declared
 
-    def admit(self, known: Known, bundle: Bundle, now: float) -> bool:
-        """Tell whether a kept decision holds now. now: seconds since the epoch.
-
-        The principal's table must still be at hand: otherwise the evaluator looks it up and counts that, with
-        and without recognition.
-        """
-        caller = known.caller
-        return known.begin <= now < known.end and caller is not None and caller[0] in bundle.evaluator.recent
-
-    def note(self, client: Any, target: Target, judged: Judgement, record: Record, bundle: Bundle) -> None:
+    def note(  # noqa: PLR0913, PLR0917 - what a request came to
+        self,
+        client: Any,
+        target: Target,
+        judged: Judgement,
+        record: Record,
+        bundle: Bundle,
+        passes: bool,  # noqa: FBT001
+    ) -> None:
         """Keep what a request came to that went the whole way, where it may be used again.
 
-        client: of its scope. target: of its head alone. judged: its last judgement. record: of it.
+        client: of its scope. target: of its head alone. judged: its last judgement. record: of it. passes:
+        whether requests with this decision go on.
         """
         head = judged.head
         if head is None or head.query or target.rejection is not None or head.layout.chunked:
@@ -171,19 +177,40 @@ class Lane:
         host = client[0] if client else None
         if not host or not isinstance(host, str) or target.peer != host or _may_name_peer(head, host):
             return
-        decided: tuple[Any, ...] = ()
+        kept = None
         if judged.of_head:
-            decision, call = judged.decision, judged.call
-            if record.decision is not decision:
+            if record.decision is not judged.decision:
                 return  # the body was refused: nothing is said of a request with another body
-            stretch = bundle.evaluator.stretch(call) if self._decides and call is not None else None
-            if stretch is not None:
-                decided = (judged.caller, decision, *stretch, record[_FACTS], record[_NAMES])
+            kept = self._kept(judged, target, record, bundle, passes=passes)
         plan = self._plan(head)
         values = tuple([value for _, value in head.lines])
         key = (plan.number, head.method, host, b"\n".join(plan.take(values)))
-        known = Known(target, head.ended, _naming(head), *decided)
-        self._known[key] = known
+        room = plan.most - (len(values) - 1) - (sum(map(len, values)) - sum(map(len, plan.rest(values))))
+        self._known[key] = Known(target, head.ended, _naming(head), room, target.body_limit, kept)
+
+    def _kept(
+        self, judged: Judgement, target: Target, record: Record, bundle: Bundle, *, passes: bool
+    ) -> KeptDecision | None:
+        """Return the decision as it is kept; None where it may not be used again."""
+        caller, call, decision, head = judged.caller, judged.call, judged.decision, judged.head
+        if not self.decides or caller is None or call is None or not isinstance(decision, Decision):
+            return None
+        stretch = bundle.evaluator.stretch(call)
+        if head is None or stretch is None or target.octets:
+            return None
+        return KeptDecision(
+            *stretch,
+            caller.principal,
+            decision,
+            tuple(record)[_FACTS],
+            tuple(record)[_NAMES],
+            target.source_ip,
+            target.reads_plain,
+            passes,
+            target.service,
+            target.added,
+            _spans(head.ended),
+        )
 
     def _plan(self, head: RequestHead) -> Plan:
         names, layout = tuple([name for name, _ in head.lines]), head.layout
@@ -192,9 +219,24 @@ class Lane:
             self._numbered += 1
             most = min(self._rules.value_bytes, self._rules.bytes - layout.size - LINE_COST * len(names))
             length = None if layout.length < 0 else layout.length
-            plan = Plan(self._numbered, most, layout.decisive, length, layout)
+            places = tuple(range(len(names)))
+            decisive = frozenset(layout.decisive(places))
+            rest = taker(tuple([place for place in places if place not in decisive]))
+            plan = Plan(names, self._numbered, layout.decisive, rest, length, layout, most)
             self._plans[names] = plan
+        self._last[len(names)] = plan
         return plan
+
+
+def _spans(ended: tuple[int, ...]) -> tuple[slice, ...]:
+    """Return places, the last one first, as the fewest slices."""
+    spans: list[slice] = []
+    for place in ended:
+        if spans and spans[-1].start == place + 1:
+            spans[-1] = slice(place, spans[-1].stop)
+        else:
+            spans.append(slice(place, place + 1))
+    return tuple(spans)
 
 
 def _may_name_peer(head: RequestHead, host: str) -> bool:
@@ -249,6 +291,7 @@ def note(  # noqa: PLR0913, PLR0917 - the result of one request
     judged: Judgement,
     record: Record,
     bundle: Bundle,
+    passes: bool,  # noqa: FBT001
     failed: Callable[[Exception], None],
 ) -> None:
     """Let the lane keep what a request came to. failed: is given an exception, which changes nothing else."""
@@ -257,6 +300,6 @@ def note(  # noqa: PLR0913, PLR0917 - the result of one request
         return
     try:
         target = resolved.targets.known[head.target_key]
-        resolved.lane.note(scope.get("client"), target, judged, record, bundle)
+        resolved.lane.note(scope.get("client"), target, judged, record, bundle, passes)
     except Exception as error:  # noqa: BLE001 - the decision stands
         failed(error)

@@ -21,7 +21,7 @@ from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.engine.settled import settled
 from camguard.fast_tuple import constructor_of
-from camguard.request.body import NOT_SHOWN, HeldBody
+from camguard.request.body import NOT_SHOWN, HeldBody, is_plain
 from camguard.request.body_formats import read_body
 from camguard.request.head import RequestHead
 from camguard.request.params import (
@@ -210,7 +210,11 @@ class LateJudge:
             if not beside_form or beside_form is params:
                 return found
             return beside(nested_parameters(beside_form, names), found)
-        if body is None or (body.plain and not target.reads_plain) or (self._asked and not body.data):
+        if (
+            body is None
+            or (not target.reads_plain and is_plain(body.data))
+            or (self._asked and not body.data)
+        ):
             return None
         depth, limit = self._limits.json_depth, self._limits.params
         names = _lookalikes(templates, tags=tags)

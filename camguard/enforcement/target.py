@@ -82,7 +82,7 @@ class Target:
     None where the action is judged as a whole. caller: the caller if nothing is signed; None where a form may
     be signed. start: the beginning of the call, or why it is refused, where the head alone tells the call
     (nothing signed, nothing in a query or form, no resources); else None. reads_plain: whether also a plain
-    body (`HeldBody.plain`) must be read. octets: whether the body passes through unread unless a signature
+    body (`is_plain`) must be read. octets: whether the body passes through unread unless a signature
     covers it. judged_ip: the address that policies are compared with; egress_ip: the same where it is another
     than source_ip, else None (T132). fixed_region: the region that no parameter `Region` may contradict; None
     if any `Region` may stand (DEC-64). attributes: the condition keys that headers supply; context: those of

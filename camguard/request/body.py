@@ -18,9 +18,8 @@ import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
 from functools import partial
 from types import CoroutineType
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from camguard.fast_tuple import constructor_of
 from camguard.request.deadline import Deadline
 from camguard.request.rejection import Rejection, rejection
 from camguard.request.waiting import Waiter, Waiting
@@ -39,34 +38,40 @@ _LARGE: Final = 65_536
 _LOWER_CASE: Final = bytes(0x80 if byte in b"\0\\" else byte for byte in bytes(range(256)).lower())
 
 
-class HeldBody(NamedTuple):
-    """A body that was received whole.
+class HeldBody:
+    """A body that was received whole. data: its bytes."""
 
-    receive: gives the application these bytes once, then a disconnect when the client leaves. plain: whether
-    the bytes are short ASCII text that holds no name that decides (`Action`, `Version`, `Region`) in any
-    spelling of JSON.
-    """
+    __slots__ = ("_given", "_receive", "data")
 
-    data: bytes
-    receive: Receive
-    plain: bool
+    def __init__(self, data: bytes, receive: Receive) -> None:
+        self.data = data
+        self._receive = receive
+        self._given = False
+
+    async def receive(self) -> Message:
+        """Give the application the bytes once, and then a disconnect when the client leaves (Rule 1)."""
+        if not self._given:
+            self._given = True
+            return {"type": "http.request", "body": self.data, "more_body": False}
+        following = await self._receive()
+        # Further body bytes from the server would reach the application without being judged.
+        return following if following["type"] == "http.disconnect" else {"type": "http.disconnect"}
 
 
 _NOT_SHOWN_TYPE: Final = "camguard.body_not_shown"
 
 
-async def _show_nothing() -> Message:
+async def show_nothing() -> Message:
+    """Be the `receive` of a request whose body a proxy does not show."""
     return {"type": _NOT_SHOWN_TYPE}
 
 
-# Given to the guard as `receive`, where a proxy asks about a request whose body it does not show; `take`
-# then returns this very object. It is compared with `is`: an empty body was shown, this one was not.
-NOT_SHOWN: Final = HeldBody(b"", _show_nothing, plain=True)
+# What `take` returns for a request whose body a proxy does not show (`show_nothing`). It is compared with
+# `is`: an empty body was shown, this one was not.
+NOT_SHOWN: Final = HeldBody(b"", show_nothing)
 
 # The body, or why it is rejected, or None when the client has left.
 Taken: TypeAlias = HeldBody | Rejection | None
-
-_held = constructor_of(HeldBody)
 
 
 class BodyBuffer:
@@ -118,8 +123,8 @@ class BodyBuffer:
         body: bytes = message.get("body", b"")
         if message.get("more_body", False):
             return self._wait(partial(self._parts, message, receive, limit), receive, declared, limit, place)
-        if len(body) == declared and self.kept + declared + self.waiting.size <= self._budget:
-            held = _held((body, resend(body, receive), is_plain(body)))
+        if len(body) == declared and not self.waiting.size:
+            held = HeldBody(body, receive)
             self.kept += declared  # last: a body that was not returned must not be counted
             return held
         return self._checked(body, receive, declared, limit)
@@ -189,13 +194,15 @@ class BodyBuffer:
         over = self.kept + self.waiting.size + size - self._budget
         if over > 0 and not self.waiting.free(over):
             return _OVERLOADED
-        body = _held((data, resend(data, receive), is_plain(data)))
+        body = HeldBody(data, receive)
         self.kept += size  # last: only a body that is returned counts
         return body
 
 
 def is_plain(data: bytes) -> bool:
     """Tell whether a body is short ASCII text without a name that decides. Nearly all bodies are.
+
+    The names are `Action`, `Version` and `Region`, in any spelling of JSON.
 
     A long body is not searched here, because one search takes milliseconds and `body_formats` searches it.
     """
@@ -237,31 +244,6 @@ def resumed(begun: Begun, awaited: Any) -> Generator[Any, Any, Message]:
         except StopIteration as done:
             message: Message = done.value
             return message
-
-
-def resend(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives a body once, and then a disconnect when the client leaves."""
-    return _Resent(body, receive).receive
-
-
-class _Resent:
-    """The state of one `resend`. An object costs a request half of what a closure costs."""
-
-    __slots__ = ("_body", "_receive")
-
-    def __init__(self, body: bytes, receive: Receive) -> None:
-        self._body: bytes | None = body
-        self._receive = receive
-
-    async def receive(self) -> Message:
-        """Return the next message."""
-        body = self._body
-        if body is not None:
-            self._body = None
-            return {"type": "http.request", "body": body, "more_body": False}
-        following = await self._receive()
-        # Further body bytes from the server would reach the application without being judged.
-        return following if following["type"] == "http.disconnect" else {"type": "http.disconnect"}
 
 
 def stream(

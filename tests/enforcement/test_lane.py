@@ -6,6 +6,7 @@ import logging
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping
+from math import inf
 from typing import Any
 
 import pytest
@@ -14,8 +15,8 @@ from hypothesis import strategies as st
 
 from camguard.bundle import Bundle
 from camguard.enforcement import lane as lane_module
-from camguard.enforcement.lane import Lane, LaneMaker, Plan
-from camguard.enforcement.outcome import Judgement, Known
+from camguard.enforcement.lane import Lane, LaneMaker, Met, Plan
+from camguard.enforcement.outcome import Judgement, KeptDecision
 from camguard.enforcement.target import Target
 from camguard.request.head import HeadRules, RequestHead
 from camguard.request.header_rules import taker
@@ -78,16 +79,19 @@ def test_each_of_some_requests_made_twice_is_answered_alike(steps: list[Step]) -
 class Timeless(Lane):
     """A lane that lets a decision hold for ever."""
 
-    def admit(self, known: Known, bundle: Bundle, now: float) -> bool:
-        return super().admit(known, bundle, known.begin if known.begin > -1e18 else now)
+    def _kept(self, *judged: Any, **passes: Any) -> KeptDecision | None:
+        kept = super()._kept(*judged, **passes)
+        return None if kept is None else kept._replace(begin=-inf, end=inf)
 
 
 class Tableless(Lane):
     """A lane that does not ask whether the principal's table is at hand."""
 
-    def admit(self, known: Known, bundle: Bundle, now: float) -> bool:
-        del bundle
-        return known.begin <= now < known.end
+    def recognize(self, scope: Mapping[str, Any], bundle: Bundle, now: float) -> Met | None:
+        found = super().recognize(scope, bundle, now)
+        if found is None or found[0].kept is None or not found[0].kept.begin <= now < found[0].kept.end:
+            return found
+        return (found[0], found[0].kept, *found[2:])
 
 
 class Hasty(Lane):
@@ -101,10 +105,18 @@ class Hasty(Lane):
 class Credulous(Lane):
     """A lane that keeps what was said of a request whose body was refused."""
 
-    def note(self, client: Any, target: Target, judged: Judgement, record: Record, bundle: Bundle) -> None:
+    def note(
+        self,
+        client: Any,
+        target: Target,
+        judged: Judgement,
+        record: Record,
+        bundle: Bundle,
+        passes: bool,
+    ) -> None:
         if judged.of_head:
             judged = judged._replace(decision=record.decision)
-        super().note(client, target, judged, record, bundle)
+        super().note(client, target, judged, record, bundle, passes)
 
 
 def without(*names: bytes) -> type[Lane]:
@@ -196,7 +208,7 @@ class Counting(Lane):
 
     met = 0
 
-    def recognize(self, scope: Mapping[str, Any], bundle: Bundle, now: float) -> Judgement | None:
+    def recognize(self, scope: Mapping[str, Any], bundle: Bundle, now: float) -> Met | None:
         found = super().recognize(scope, bundle, now)
         Counting.met += found is not None
         return found

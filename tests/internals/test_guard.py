@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from camguard.enforcement import early
 from camguard.enforcement import guard as guard_module
+from camguard.enforcement.lane import Lane
 from camguard.request import body as body_module
 from camguard.request import client_address
 from camguard.request.rejection import rejection
@@ -18,7 +20,7 @@ from tests.stage import Broken, FixedPolicies, Play, Request, enforcement, sdk
 
 def in_head(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
     del play
-    patch.setattr(guard_module, "read_head", Broken(error))
+    patch.setattr(early, "read_head", Broken(error))
 
 
 def in_client_address(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
@@ -27,16 +29,16 @@ def in_client_address(play: Play, error: BaseException, patch: pytest.MonkeyPatc
 
 
 def in_targets(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(play.guard, "_under", Broken(error))
+    patch.setattr(play.guard._early, "under", Broken(error))
 
 
 def in_body(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(play.guard._bodies, "take", Broken(error))
+    patch.setattr(play.guard.bodies, "take", Broken(error))
 
 
 def in_search_of_the_body(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
     del play
-    patch.setattr(body_module, "is_plain", Broken(error))
+    patch.setattr(guard_module, "is_plain", Broken(error))
 
 
 def in_claim(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
@@ -65,7 +67,7 @@ def in_evaluation(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -
 
 def in_hand_over(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
     del play
-    patch.setattr(body_module, "resend", Broken(error))
+    patch.setattr(body_module, "HeldBody", Broken(error))
 
 
 STAGES = (
@@ -95,6 +97,30 @@ def lines_to(stage: Any) -> tuple[tuple[bytes, bytes], ...]:
 
 
 Break = Callable[[Play, BaseException, pytest.MonkeyPatch], None]
+
+
+def in_recognition(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
+    del play
+    patch.setattr(Lane, "recognize", Broken(error))
+
+
+RECOGNISED = (in_clock, in_policies, in_recognition, in_body, in_search_of_the_body, in_hand_over)
+
+
+@pytest.mark.parametrize("stage", RECOGNISED)
+def test_t66_an_exception_while_a_recognised_request_is_judged_is_a_refusal(
+    stage: Break, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play = Play()
+    lines = sdk(FROM_OFFICE)
+    assert play.reply_to(lines=lines).passed
+    with monkeypatch.context() as patch:
+        stage(play, ValueError("secret"), patch)
+        reply = play.reply_to(lines=lines)
+    assert reply.reached == []
+    assert [record.decision for record in reply.records] == [rejection("internal_error")]
+    assert (play.guard.faults, play.guard.in_flight, play.guard.held) == (1, 0, 0)
+    assert play.reply_to(lines=lines).passed
 
 
 @pytest.mark.parametrize("style", ["sdk", "http"])

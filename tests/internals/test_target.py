@@ -113,7 +113,7 @@ def test_a_combination_is_resolved_once_and_judged_each_time(monkeypatch: pytest
 def test_the_targets_that_are_kept_are_bounded() -> None:
     stage = play("enforce")
     stage.reply_to(lines=sdk((b"x-forwarded-for", OFFICE.encode()), (IDENTITY, ALICE.encode())))
-    found = stage.guard._resolved
+    found = stage.guard._early.resolved
     assert found is not None
     known = found[1].known
     (key,) = known
@@ -131,6 +131,6 @@ def test_many_short_forwarding_lines_are_not_kept() -> None:
     for count in (1, 3, 100):
         lines = [(b"x-forwarded-for", b"%d" % number) for number in range(count)]
         stage.reply_to(lines=sdk(*lines, (b"x-forwarded-for", OFFICE.encode()), (IDENTITY, ALICE.encode())))
-    targets = stage.guard._resolved
+    targets = stage.guard._early.resolved
     assert targets is not None
     assert len(targets[1].known) == 2
