@@ -1,8 +1,8 @@
 """Judges the mutants of one suite of tests, each by the tests that reach what it changes.
 
-A mutant of a function's body is judged in a process that has collected the tests before (`collected.py`); one
-that survives there, and any other, with everything imported anew (`anew.py`). A change outside of every body
-is judged by all tests: a table is used where no line of its module runs.
+A mutant of a function's body is judged by the quick tests in a process that has collected them before
+(`collected.py`); one that survives there, and any other, with everything imported anew (`anew.py`). A change
+outside of every body is judged by all tests: a table is used where no line of its module runs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.mutation.reach import Measured, Reach
 from tests.mutation.subjects import Subject
 
 _RECENT = 30  # tests that killed are tried first, so many
-_SLOW = 0.1  # seconds of processor time: slower tests run last
+_SLOW = 0.2  # seconds of processor time: slower tests run last
 
 
 class Judge:
@@ -64,11 +64,14 @@ class Judge:
         reaching = self._reach.reaching(subject.path, mutant.statement)
         reaching = reaching or self._reach.reaching(subject.path, mutant.function)
         tests = self._ordered(subject, reaching)
-        if not self._reach.at_import(subject.path, mutant.statement):
-            killer = self._replaced(subject, mutant, tests)
-            if killer != SURVIVED:
-                return killer
-        return self._anew(subject, mutant, tests)
+        if self._reach.at_import(subject.path, mutant.statement):
+            return self._anew(subject, mutant, tests)
+        recent = self._recent[subject.module]
+        quick = [at for at in tests if at in recent or not self._slow(at)]
+        killer = self._replaced(subject, mutant, quick)
+        if killer != SURVIVED:
+            return killer
+        return self._anew(subject, mutant, list(dict.fromkeys([*filter(self._slow, tests), *quick])))
 
     def _replaced(self, subject: Subject, mutant: Mutant, tests: list[int]) -> str:
         answer = self._collected.judge(subject.module, mutant.name, _timed(self._reach, tests))
@@ -111,7 +114,7 @@ class Judge:
 
             def rank(at: int) -> tuple[float, bool, bool, float, int]:
                 test = tests[at]
-                slow = test.processor if test.processor > _SLOW else 0.0
+                slow = test.processor if self._slow(at) else 0.0
                 return slow, not self._own(subject, test), not self._check(test), means[_file(test)], at
 
             self._orders[subject.module] = sorted(range(len(tests)), key=rank)
@@ -130,6 +133,9 @@ class Judge:
 
     def _own(self, subject: Subject, test: Measured) -> bool:
         return not self._check(test) and test.name.startswith(subject.first)
+
+    def _slow(self, at: int) -> bool:
+        return self._reach.tests[at].processor > _SLOW
 
     def _check(self, test: Measured) -> bool:
         return test.name in self._checks

@@ -66,6 +66,12 @@ ROWS = (
         _CALLS,
     ),
     Row("camguard/enforcement/*.py", ("tests/enforcement/test_{stem}.py", "tests/enforcement"), _CALLS),
+    Row("camguard/authorizer/*.py", ("tests/authorizer",), ("tests/authorizer",)),
+    *(
+        Row(f"camguard/bundle/{name}.py", (f"tests/bundle/test_{name}.py",), ("tests/bundle",))
+        for name in ("archive", "ustar", "signature", "fetch", "last_good", "remote")
+    ),
+    Row("camguard/analysis/*.py", ("tests/analysis/test_{stem}.py",), ("tests/analysis",)),
 )
 
 # Tests that judge nothing here: they measure time, or only threads could make them fail.
