@@ -12,11 +12,20 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 
 _POLICY = ("tests/policy",)
-_LANGUAGE = ("tests/engine", *_POLICY, "tests/test_ipset.py")
+_INTERNALS = "tests/internals/test_"
+_LANGUAGE = (
+    *("tests/engine", *_POLICY, "tests/test_ipset.py"),
+    *(f"{_INTERNALS}{name}.py" for name in ("rule_index_bounds", "evaluator_caches")),
+)
 _CALLS = (
     *("tests/request", "tests/authn", "tests/enforcement", "tests/catalog", "tests/settings"),
     *("tests/bundle/test_load.py", "tests/test_middleware.py", "tests/test_grammar.py"),
     *("tests/test_header_names.py", "tests/test_strict_json.py"),
+    *(f"{_INTERNALS}{name}.py" for name in ("authenticator", "caches", "credentials", "guard", "target")),
+)
+_ANALYSIS = (
+    "tests/analysis",
+    *(f"{_INTERNALS}{name}.py" for name in ("wrong_access_sets", "wrong_diffs", "wrong_invariants")),
 )
 
 
@@ -71,7 +80,7 @@ ROWS = (
         Row(f"camguard/bundle/{name}.py", (f"tests/bundle/test_{name}.py",), ("tests/bundle",))
         for name in ("archive", "ustar", "signature", "fetch", "last_good", "remote")
     ),
-    Row("camguard/analysis/*.py", ("tests/analysis/test_{stem}.py",), ("tests/analysis",)),
+    Row("camguard/analysis/*.py", ("tests/analysis/test_{stem}.py",), _ANALYSIS),
 )
 
 # Tests that judge nothing here: they measure time, or only threads could make them fail.
