@@ -81,7 +81,7 @@ def read_json(
             parse_constant=no_constant,
         )
     except UnicodeDecodeError as exc:
-        wide = isinstance(raw, bytes) and raw.startswith((b"\xff\xfe", b"\xfe\xff"))
+        wide = exc.object.startswith((b"\xff\xfe", b"\xfe\xff"))
         cure = ": this is UTF-16; save the file as UTF-8" if wide else ""
         raise wrong((), f"not UTF-8 at byte {exc.start}{cure}") from None
     except json.JSONDecodeError as exc:

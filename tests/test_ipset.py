@@ -269,6 +269,7 @@ def test_an_address_map(address: str, target: str | None) -> None:
     [
         pytest.param({"10.0.0.1/8": "192.0.2.1", "10.0.0.0/8": "192.0.2.1"}, id="T132 equal after masking"),
         pytest.param({"10.0.0.0/8": "::1"}, id="T132 another family"),
+        pytest.param({"10.0.0.0/8": "::"}, id="T132 the first address of another family"),
         pytest.param({"::/8": "192.0.2.1"}, id="T132 the other way round"),
         pytest.param({"10.0.0.0/8": "192.0.2.0/24"}, id="T132 a range as target"),
         pytest.param({"10.0.0.0/33": "192.0.2.1"}, id="T132 no range"),

@@ -49,8 +49,11 @@ WRONG = [
     pytest.param("\ufeff{}", "BOM", id="T87 a byte order mark"),
     pytest.param("[NaN]", "NaN is not JSON", id="T87 no number"),
     pytest.param("[-Infinity]", "-Infinity is not JSON", id="T87 no end"),
-    pytest.param(b"\xff\xfe{\x00}\x00", "not UTF-8 at byte 0", id="T87 UTF-16"),
-    pytest.param(b'{"a": "\xff"}', "not UTF-8 at byte 7", id="a stray byte"),
+    pytest.param(b"\xff\xfe{\x00}\x00", "not UTF-8 at byte 0: this is UTF-16", id="T87 UTF-16"),
+    pytest.param(
+        b"\xfe\xff\x00{\x00}", "not UTF-8 at byte 0: this is UTF-16", id="T87 UTF-16, high bytes first"
+    ),
+    pytest.param(b'{"a": "\xff"}', r"not UTF-8 at byte 7 \[", id="a stray byte"),
     pytest.param('{"a": 1, "a": 1}', "the key 'a' appears twice", id="T86 a key twice"),
     pytest.param('{"a": 1, "\\u0061": 1}', "the key 'a' appears twice", id="T86 a key twice, once escaped"),
     pytest.param('["\\ud800"]', "half of a surrogate pair", id="T87 half a letter in a value"),
@@ -67,6 +70,12 @@ def test_what_is_refused(raw: str | bytes, words: str) -> None:
     with pytest.raises(CamguardError, match=words):
         read(raw)
     assert time.process_time() - begin < 1
+
+
+def test_65_lists_in_each_other_are_read_and_66_are_not() -> None:
+    read("[" * 65 + "]" * 65)
+    with pytest.raises(CamguardError, match="nested too deeply"):
+        read("[" * 66 + "]" * 66)
 
 
 def test_a_problem_is_placed_by_pointer() -> None:

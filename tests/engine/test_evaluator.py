@@ -275,6 +275,7 @@ WITHOUT_STRETCH = [
     pytest.param({"session": policy("session", {})}, id="a session"),
     pytest.param({"principal": "uin/9"}, id="an unknown principal"),
     pytest.param({"time": 250.0}, id="a moment that no decision was made for"),
+    pytest.param({"action": "aiart:ImageToImage"}, id="an action that no decision was made for"),
 ]
 
 

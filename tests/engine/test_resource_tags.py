@@ -117,6 +117,15 @@ def test_dec_66_a_warm_row_still_asks_for_the_tags_of_each_call() -> None:
     assert not bundle.decide(call("*", name="vm:List")), "an action without resources has no tags"
 
 
+def test_dec_66_the_owner_may_not_use_what_it_does_not_own_whatever_the_tags() -> None:
+    bundle = bundle_of(allow(), tags={ONE: {"dept": "rd"}})
+    text = json.dumps({"version": "2.0", "statement": [allow(), allow("vm:*", "*", **RD)]})
+    session = parse_policy(text, source="s.json")
+    foreign = ONE.replace("100100", "100999")
+    owner = [call(each)._replace(principal="uin/100100", session=session) for each in (ONE, foreign)]
+    assert [bool(bundle.decide(each)) for each in owner] == [True, False]
+
+
 def test_dec_66_the_explanation_shows_the_tags_of_each_resource() -> None:
     bundle = bundle_of(allow("vm:*", "*", **RD), tags={ONE: {"dept": "rd"}})
     why = bundle.explain(call(ONE, TWO))

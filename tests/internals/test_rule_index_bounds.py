@@ -63,6 +63,9 @@ def test_the_work_of_tags_is_one_sum() -> None:
     for size, affordable in ((most, True), (most + 1, False)):
         assert (tag_work(1, size, 1, 2) <= MOST_TAG_WORK) is affordable
         assert affords_tags([dict.fromkeys(map(str, range(size)), "x")], clauses) is affordable
+    unlisted = MOST_TAG_WORK // 5  # a resource without tags counts as one with one tag
+    assert affords_tags([None] * unlisted, clauses)
+    assert not affords_tags([None] * (unlisted + 1), clauses)
 
 
 def caches_of(index: Any) -> dict[str, BoundedCache[Any, Any]]:

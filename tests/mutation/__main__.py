@@ -1,6 +1,6 @@
 """Mutation testing of what decides: every mutant must be killed by a test, or argued to be no fault.
 
-`python -m tests.mutation [module …] [--shard 1/4] [--sample n] [--again] [--argued]`; a module is
+`python -m tests.mutation [module …] [--shard 1/4] [--sample n] [--quick] [--again] [--argued]`; a module is
 `camguard.engine.row`, or a part of it. What was judged is in a file outside of the repository: an interrupted
 run continues where it stopped. Exits 1 for a survivor that `argued.toml` does not name, for a name there that
 is killed, and for a module of which less than 95 % are killed.
@@ -61,6 +61,11 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("modules", nargs="*", help="modules, or parts of their names; default: all")
     parser.add_argument("--shard", type=_shard, default=(1, 1), help="`2/4`: the second of four parts")
     parser.add_argument("--sample", type=int, help="so many mutants of each module, drawn by lot")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="only changes inside of functions, by the quick tests; what survives these is not kept",
+    )
     parser.add_argument("--argued", action="store_true", help="only the mutants that are argued")
     parser.add_argument(
         "--again",
@@ -143,6 +148,7 @@ class _Run:
         options = self._options
         for subject, found in self._parts:
             asked = [mutant for mutant in found if mutant.name in self._names] if options.argued else found
+            asked = [mutant for mutant in asked if mutant.function] if options.quick else asked
             if options.sample and options.sample < len(asked):
                 asked = random.Random(1).sample(asked, options.sample)  # noqa: S311 - a sample, no secret
             if asked:
@@ -173,10 +179,11 @@ class _Run:
             if mutant.name not in known:
                 judge = self._ready_judge()
                 began = time.monotonic()
-                known[mutant.name] = killer = judge(subject, mutant)
+                known[mutant.name] = killer = (judge.quickly if options.quick else judge)(subject, mutant)
                 seconds = round(time.monotonic() - began, 2)
                 line = results.Result(subject.module, source, options.tree, mutant.name, killer, seconds)
-                results.append(options.results, line)
+                if killer != SURVIVED or not options.quick:
+                    results.append(options.results, line)
                 if os.environ.get("VERBOSE"):
                     print(f"{seconds:6.2f} s  {killer[:60]:60}  {mutant.name}", flush=True)
             yield mutant.name, known[mutant.name]

@@ -2,7 +2,8 @@
 
 A mutant of a function's body is judged by the quick tests in a process that has collected them before
 (`collected.py`); one that survives there, and any other, with everything imported anew (`anew.py`). A change
-outside of every body is judged by all tests: a table is used where no line of its module runs.
+of a name that the module assigns is judged by the tests that can notice it (`readers.py`), and any other
+change outside of a body by all tests.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import CodeType
 
@@ -19,6 +20,7 @@ from tests.mutation.checks import Check
 from tests.mutation.collected import LIMIT, SURVIVED, UNSUITABLE, Collected, Timed
 from tests.mutation.mutants import Mutant
 from tests.mutation.reach import Measured, Reach
+from tests.mutation.readers import readers, test_files_naming
 from tests.mutation.subjects import Subject
 
 _RECENT = 30  # tests that killed are tried first, so many
@@ -58,20 +60,28 @@ class Judge:
     def __call__(self, subject: Subject, mutant: Mutant) -> str:
         """Return what kills a mutant: a check, a test, a limit; or `SURVIVED`."""
         if mutant.function is None:
-            first, rest = self._halves(subject)
+            first, rest = self._halves(subject, self._noticing(subject, mutant))
             killer = self._anew(subject, mutant, first)
             return self._anew(subject, mutant, rest) if killer == SURVIVED else killer
-        reaching = self._reach.reaching(subject.path, mutant.statement)
-        reaching = reaching or self._reach.reaching(subject.path, mutant.function)
-        tests = self._ordered(subject, reaching)
-        if self._reach.at_import(subject.path, mutant.statement):
-            return self._anew(subject, mutant, tests)
-        recent = self._recent[subject.module]
-        quick = [at for at in tests if at in recent or not self._slow(at)]
-        killer = self._replaced(subject, mutant, quick)
+        killer = self.quickly(subject, mutant)
         if killer != SURVIVED:
             return killer
-        return self._anew(subject, mutant, list(dict.fromkeys([*filter(self._slow, tests), *quick])))
+        tests = self._reaching(subject, mutant)
+        quick = [at for at in tests if not self._slow(at)]
+        return self._anew(subject, mutant, [*filter(self._slow, tests), *quick])
+
+    def quickly(self, subject: Subject, mutant: Mutant) -> str:
+        """Return which quick test kills a mutant of a function without an import; `SURVIVED` for none."""
+        if mutant.function is None or self._reach.at_import(subject.path, mutant.statement):
+            return SURVIVED
+        recent = self._recent[subject.module]
+        tests = [at for at in self._reaching(subject, mutant) if at in recent or not self._slow(at)]
+        return self._replaced(subject, mutant, tests)
+
+    def _reaching(self, subject: Subject, mutant: Mutant) -> list[int]:
+        """Return the tests that reach the statement; where none does, those that reach its function."""
+        found = self._reach.reaching(subject.path, mutant.statement)
+        return self._ordered(subject, found or self._reach.reaching(subject.path, mutant.function or ()))
 
     def _replaced(self, subject: Subject, mutant: Mutant, tests: list[int]) -> str:
         answer = self._collected.judge(subject.module, mutant.name, _timed(self._reach, tests))
@@ -95,7 +105,7 @@ class Judge:
         recent = self._recent[subject.module]
         self._recent[subject.module] = [killer, *(at for at in recent if at != killer)][:_RECENT]
 
-    def _ordered(self, subject: Subject, tests: Sequence[int]) -> list[int]:
+    def _ordered(self, subject: Subject, tests: Collection[int]) -> list[int]:
         """Return tests in the order in which they run: first those that killed lately."""
         recent = self._recent[subject.module]
         chosen = set(tests)
@@ -120,12 +130,21 @@ class Judge:
             self._orders[subject.module] = sorted(range(len(tests)), key=rank)
         return self._orders[subject.module]
 
-    def _halves(self, subject: Subject) -> tuple[list[int], list[int]]:
+    def _noticing(self, subject: Subject, mutant: Mutant) -> Collection[int]:
+        """Return the tests that could notice a change outside of functions."""
+        found = readers(subject.module, mutant.statement, self._reach)
+        files = test_files_naming(found.names) if found is not None else None
+        if found is None or files is None:
+            return range(len(self._reach.tests))
+        reading = {at for path, lines in found.lines.items() for at in self._reach.reaching(path, lines)}
+        return reading | {at for at, test in enumerate(self._reach.tests) if _file(test) in files}
+
+    def _halves(self, subject: Subject, tests: Collection[int]) -> tuple[list[int], list[int]]:
         """Return the tests that probably kill a change of a table, and the others."""
         recent = set(self._recent[subject.module][:5])
         first: list[int] = []
         rest: list[int] = []
-        for at in self._ordered(subject, range(len(self._reach.tests))):
+        for at in self._ordered(subject, tests):
             test = self._reach.tests[at]
             probable = at in recent or self._check(test) or self._own(subject, test)
             (first if probable else rest).append(at)

@@ -14,6 +14,7 @@ import pytest
 from tests.mutation.mutants import mutants
 from tests.mutation.process import allow, in_fork
 from tests.mutation.reach import Measured, Reach, read, write
+from tests.mutation.readers import readers
 from tests.mutation.replacing import functions_of, replace
 from tests.mutation.subjects import ROOT
 
@@ -127,3 +128,21 @@ def _endless() -> str:
 def test_a_process_answers_or_is_ended() -> None:
     assert in_fork(lambda: "answer") == "answer"
     assert in_fork(_endless) is None
+
+
+# module, the beginning of a line of it, the files with functions that read what the line assigns
+READ = [
+    pytest.param(
+        "camguard.engine.row", "MOST_TAG_WORK =", {"row.py", "rule_index.py"}, id="a bound of two modules"
+    ),
+    pytest.param("camguard.grammar", "TAG_PATH:", {"files.py"}, id="a table of another module holds it"),
+    pytest.param("camguard.engine.call", "class Call", None, id="a class, whose objects may be anywhere"),
+]
+
+
+@pytest.mark.parametrize(("module", "line", "files"), READ)
+def test_the_readers_of_a_table_are_found(module: str, line: str, files: set[str] | None) -> None:
+    text = (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+    number = next(at for at, each in enumerate(text.splitlines(), 1) if each.startswith(line))
+    found = readers(module, range(number, number + 1), Reach([], {}, {}))
+    assert (None if found is None else {path.name for path in found.lines}) == files
