@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import json
 import re
+import string
 from typing import Any
 
 import pytest
@@ -22,12 +23,15 @@ from camguard.engine.principals import Principals, read_principals
 from camguard.errors import CatalogError
 from camguard.grammar import (
     ACTION_NAME,
+    APP_ID,
+    HOST_LABEL,
     PARAMETER,
     PRINCIPAL,
     REGION,
     ROLE,
     SECRET_ID,
     SERVICE,
+    TAG_PATH,
     UIN,
     VERSION,
     of_bytes,
@@ -86,6 +90,80 @@ SHAPES = [
 def test_a_shape_is_matched_whole(shape: re.Pattern[str], text: str, fits: bool) -> None:
     assert bool(shape.fullmatch(text)) is fits
     assert bool(of_bytes(shape).fullmatch(text.encode())) is fits
+
+
+LETTERS, LOWER, DIGITS = string.ascii_letters, string.ascii_lowercase, string.digits
+# A shape, a text with a gap, and the characters that may fill the gap.
+CHARACTERS = [
+    pytest.param(ACTION_NAME, "{}a", LETTERS, id="the first character of an action name"),
+    pytest.param(ACTION_NAME, "a{}", LETTERS + DIGITS, id="a later character of an action name"),
+    pytest.param(SERVICE, "{}", LOWER + DIGITS, id="a character of a service"),
+    pytest.param(REGION, "{}p-x", LOWER, id="the first letter of a region"),
+    pytest.param(REGION, "a{}-x", LOWER, id="the second letter of a region"),
+    pytest.param(REGION, "ap{}x", "-", id="the hyphen of a region"),
+    pytest.param(REGION, "ap-{}", LOWER + DIGITS + "-", id="a later character of a region"),
+    pytest.param(VERSION, "{}022-12-29", DIGITS, id="a digit of a version's year"),
+    pytest.param(VERSION, "2022{}12-29", "-", id="the first hyphen of a version"),
+    pytest.param(VERSION, "2022-{}2-29", DIGITS, id="a digit of a version's month"),
+    pytest.param(VERSION, "2022-12{}29", "-", id="the second hyphen of a version"),
+    pytest.param(VERSION, "2022-12-2{}", DIGITS, id="a digit of a version's day"),
+    pytest.param(UIN, "1234{}", DIGITS, id="a digit of a uin"),
+    pytest.param(APP_ID, "{}", DIGITS, id="a digit of an APPID"),
+    pytest.param(HOST_LABEL, "{}b", LOWER + DIGITS, id="the first character of a host label"),
+    pytest.param(HOST_LABEL, "a{}b", LOWER + DIGITS + "-", id="a character inside a host label"),
+    pytest.param(HOST_LABEL, "a{}", LOWER + DIGITS, id="the last character of a host label"),
+    pytest.param(ROLE, "{}", LETTERS + DIGITS + "_+=,.@-", id="a character of a role"),
+    pytest.param(SECRET_ID, "{}", LETTERS + DIGITS + "_-", id="a character of a secret id"),
+    pytest.param(PRINCIPAL, "uin{}12345", "/", id="the slash of a user"),
+    pytest.param(PARAMETER, "{}", LETTERS, id="the first character of a parameter"),
+    pytest.param(PARAMETER, "a{}", LETTERS + DIGITS + "_-", id="a later character of a parameter"),
+    pytest.param(PARAMETER, "a{}b", LETTERS + DIGITS + "_-.", id="a character inside a parameter"),
+    pytest.param(PARAMETER, "a.{}", LETTERS, id="the first character of a member of a parameter"),
+    pytest.param(PARAMETER, "a.b{}", LETTERS + DIGITS + "_-", id="a later character of such a member"),
+    pytest.param(TAG_PATH, "{}", LETTERS, id="the first character of a tag path"),
+    pytest.param(TAG_PATH, "a{}", LETTERS + DIGITS + "_", id="a later character of a tag path"),
+    pytest.param(TAG_PATH, "a{}b", LETTERS + DIGITS + "_.", id="a character inside a tag path"),
+    pytest.param(TAG_PATH, "a.{}", LETTERS, id="the first character of a member of a tag path"),
+    pytest.param(
+        TAG_PATH, "a.b{}", LETTERS + DIGITS + "_", id="a later character of such a member of a path"
+    ),
+    pytest.param(TAG_PATH, "a{}].b", "[", id="the bracket that opens behind a list of a tag path"),
+    pytest.param(TAG_PATH, "a[{}.b", "]", id="the bracket that closes behind a list of a tag path"),
+    pytest.param(TAG_PATH, "a[]{}b", ".", id="the dot behind a list of a tag path"),
+]
+
+
+@pytest.mark.parametrize(("shape", "text", "fitting"), CHARACTERS)
+def test_a_shape_takes_these_characters_and_no_others(
+    shape: re.Pattern[str], text: str, fitting: str
+) -> None:
+    every = [chr(code) for code in range(0x180)] + ["\u0660", "\u212a", "\uff0d"]
+    assert {each for each in every if shape.fullmatch(text.format(each))} == set(fitting)
+
+
+# A shape, a text before and after the repeated character, how often it may stand.
+LENGTHS = [
+    pytest.param(ACTION_NAME, "", "", 1, 64, id="an action name"),
+    pytest.param(SERVICE, "", "", 1, 63, id="a service"),
+    pytest.param(REGION, "ap-", "", 1, 60, id="a region"),
+    pytest.param(APP_ID, "1", "", 0, 19, id="an APPID"),
+    pytest.param(UIN, "1", "", 4, 19, id="a uin"),
+    pytest.param(VERSION, "2", "-12-29", 3, 3, id="the year of a version"),
+    pytest.param(VERSION, "2022-1", "-29", 1, 1, id="the month of a version"),
+    pytest.param(VERSION, "2022-12-2", "", 1, 1, id="the day of a version"),
+    pytest.param(HOST_LABEL, "", "", 1, 63, id="a host label"),
+    pytest.param(ROLE, "", "", 1, 128, id="a role"),
+    pytest.param(SECRET_ID, "", "", 1, 1024, id="a secret id"),
+]
+
+
+@pytest.mark.parametrize(("shape", "before", "after", "least", "most"), LENGTHS)
+def test_a_shape_has_these_lengths(
+    shape: re.Pattern[str], before: str, after: str, least: int, most: int
+) -> None:
+    unit = "1" if before[:1].isdigit() else "a"
+    found = [size for size in range(most + 3) if shape.fullmatch(f"{before}{unit * size}{after}")]
+    assert found == list(range(least, most + 1))
 
 
 # A path, the names of its placeholders.
