@@ -110,7 +110,7 @@ def mutants(source: str, path: str = "module.py") -> Iterator[Mutant]:
             seen[name] += 1
             yield Mutant(
                 name if seen[name] == 1 else f"{name} #{seen[name]}",
-                partial(_compiled, tree, place, ast.copy_location(changed, place.node), path),
+                partial(_compiled, tree, place, ast.copy_location(copy.copy(changed), place.node), path),
                 place.around.statement,
                 place.around.function,
             )

@@ -6,7 +6,7 @@ import ast
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import pytest
@@ -90,6 +90,14 @@ def test_the_code_of_a_live_function_is_replaced(
     assert result(module) != changed
     assert replace(functions, original, mutant.compiled())
     assert result(module) == changed
+
+
+def test_making_mutants_changes_no_other_code() -> None:
+    source = "def one(a):\n    return not a.lower()\n\ndef other(b):\n    return not b.upper()\n"
+    unchanged = compile(ast.parse(source), "mutated.py", "exec")
+    kept = [each for each in unchanged.co_consts if isinstance(each, CodeType)]
+    for mutant in list(mutants(source, "mutated.py")):
+        assert [each in mutant.compiled().co_consts for each in kept].count(False) == 1, mutant.name
 
 
 def test_a_change_outside_of_functions_is_not_replaced() -> None:
