@@ -144,7 +144,8 @@ class CamguardMiddleware:
             if onward is None or replayed is None:
                 assert refused is not None  # noqa: S101 - for mypy: an outcome is either of the two
                 try:
-                    self._advise(scope, record.decision)
+                    if isinstance(record.decision, Rejection):
+                        self._advise(scope, record.decision)
                     await send_refusal(refused, send)
                 finally:  # a client that has left, or a server that ends, must not lose the record
                     guard.conclude(record, None, None, refused.status)
@@ -293,5 +294,6 @@ class _Answer:
 
 async def send_refusal(answer: Refusal, send: Send) -> None:
     """Send a whole answer."""
-    await send({"type": "http.response.start", "status": answer.status, "headers": list(answer.headers)})
-    await send({"type": "http.response.body", "body": answer.body})
+    status, headers, body = answer
+    await send({"type": "http.response.start", "status": status, "headers": [*headers]})
+    await send({"type": "http.response.body", "body": body})

@@ -110,7 +110,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "settings": ("values", "overrides", "model", "source", "load"),
     "telemetry": (
         *("record", "log_line", "decision_log", "process_log"),
-        *("exposition", "multiprocess", "answers", "metrics"),
+        *("exposition", "multiprocess", "answers", "requests", "metrics"),
     ),
     "authorizer": ("dialects", "answers", "application", "envoy_messages", "envoy_grpc", "fronts"),
     "gateway": (

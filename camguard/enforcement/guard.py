@@ -50,12 +50,13 @@ from camguard.enforcement.outcome import (
     Judgement,
     Outcome,
     Policies,
+    Result,
     answers_late,
     awaits_continue,
     compared,
     place_of,
-    refusal_of,
     rejected,
+    template_of,
 )
 from camguard.enforcement.target import NO_TARGET, Target
 from camguard.engine.decision import Decision, Reason
@@ -161,7 +162,8 @@ class Guard:
             known, kept, lines, values, layout, _, declared = met
             if kept is None:
                 return None, (now, bundle, met, None, None)
-            _, _, _, decision, facts, names, place, reads_plain, passes, service, added, removed = kept
+            _, _, _, decision, facts, observers, refusal, place, reads_plain, service, added, removed = kept
+            passes = refusal is None
             if passes or not (self._drains or layout.awaits_continue):
                 taken = self.bodies.take(receive, declared, known.body_limit, place)
                 if type(taken) is not HeldBody or (passes and (reads_plain or not is_plain(taken.data))):
@@ -179,22 +181,21 @@ class Guard:
                 onward["headers"] = headers
                 onward[DECISION_KEY] = decision
                 onward[SERVICE_KEY] = service
-            # Tuples are added, because unpacking makes a list first.
-            facts = (now, request_id) + facts + (None, monotonic() - started) + names  # noqa: RUF005
             called = NO_CORRELATION
             if layout.correlating is not None:
                 called = correlation_of(*layout.correlating((*values, None)))
-            record = _record(facts + called)
+            # Tuples are added, because unpacking makes a list first.
+            record = _record((now, request_id, monotonic() - started, None) + facts + called)  # noqa: RUF005
         except Exception as error:  # noqa: BLE001 - whatever it is, the application must not be reached
             return None, (now, bundle, met, taken, error)
-        self._observed(record)
+        self._observed(record, observers)
         if body is not None:
             if onward is not None:
                 onward[RECORD_KEY] = record
                 return (record, onward, body.receive, None, len(body.data)), None
             self.bodies.kept -= len(body.data)
-        closes = body is None and layout.awaits_continue
-        return (record, None, None, refusal_of(record, self.answers, closes=closes), 0), None
+        refused = None if refusal is None else refusal.of(request_id)
+        return (record, None, None, refused, 0), None
 
     async def _whole_way(  # noqa: C901, PLR0912, PLR0915 - one path in one order; a call per step would cost as much
         self, scope: Mapping[str, Any], receive: Receive, started: float, begun: Begun
@@ -252,11 +253,7 @@ class Guard:
                 if decision is None:
                     judged = self._late.judge(judged, body, bundle, self._early.targets, now)
                     decision = INTERNAL if judged.decision is None else judged.decision
-                if (
-                    self._candidate is not None
-                    and judged.call is not None
-                    and not isinstance(decision, Rejection)
-                ):
+                if self._candidate is not None and not isinstance(decision, Rejection):
                     candidate = compared(self._candidate, judged.call, self._failed)
                 if decision.reason is ALLOWED or self._modes.passes(decision, judged.target):
                     onward = self._onward(scope, judged, decision)
@@ -267,12 +264,16 @@ class Guard:
                 self._failed(error)
                 decision, onward = INTERNAL, None
             record = self._record(judged, decision, candidate, bundle, now, started)
-            if first.known is None and judged.head is not None and bundle is not None:
-                passes = onward is not None
-                note(self._early.under(bundle), scope, judged, record, bundle, passes, self._failed)
+            observers, refusal = self._observed(record, self.observers), None
             if onward is None:
                 closes = body is None and awaits_continue(scope, judged.head)
-                outcome = (record, None, None, refusal_of(record, self.answers, closes=closes), 0)
+                refusal = template_of(record, self.answers, closes=closes)
+            if first.known is None and judged.head is not None and bundle is not None:
+                result = Result(judged, record, observers, refusal)
+                note(self._early.under(bundle), scope, result, bundle, self._failed)
+            if refusal is not None or onward is None:
+                refused = None if refusal is None else refusal.of(record.request_id)
+                outcome = (record, None, None, refused, 0)
             else:
                 onward[RECORD_KEY] = record
                 if body is None:
@@ -287,7 +288,9 @@ class Guard:
     def refuse(self, cause: Rejection, peer: str | None) -> Record:
         """Return the record of a request that is refused unread. Observers get it. peer: of the socket."""
         judged = rejected(None, Target(peer=peer), cause)
-        return self._record(judged, cause, None, self._policies.bundle, self._clock(), monotonic())
+        record = self._record(judged, cause, None, self._policies.bundle, self._clock(), monotonic())
+        self._observed(record, self.observers)
+        return record
 
     async def _awaited(self, body: Awaitable[Taken]) -> Taken:
         """Return a body that has to be awaited. Meanwhile the request does not count as being served."""
@@ -335,35 +338,33 @@ class Guard:
         now: float,
         started: float,
     ) -> Record:
-        """Return the record of a request, after giving it to the observers."""
+        """Return the record of a request that went the whole way."""
         head, target, caller, call = judged.head, judged.target, judged.caller, judged.call
         principal = secret_id = signature = None
         if caller is not None:
             principal, secret_id, _, signature = caller
         elif head is not None and isinstance(decision, Rejection):
-            signature = signature_label(decision)
-            secret_id = named_secret_id(head, judged.params)
+            signature, secret_id = signature_label(decision), named_secret_id(head, judged.params)
         # A rejected request never became a call.
         resources = () if call is None or isinstance(decision, Rejection) else call.resources
-        record = _record((
-            now, new_request_id() if head is None else head.request_id, self.listener,
-            self._mode or self._modes.of(target), decision, target.entry, principal, secret_id,
+        return _record((
+            now, new_request_id() if head is None else head.request_id, monotonic() - started, candidate,
+            self.listener, self._mode or self._modes.of(target), decision, target.entry, principal, secret_id,
             target.service, target.action, resources,
             target.source_ip, target.egress_ip, target.peer, target.address_method, signature,
-            "" if bundle is None else bundle.revision, candidate, monotonic() - started,
-            target.cam_names or None, target.host,
+            "" if bundle is None else bundle.revision, target.cam_names or None, target.host,
             *(NO_CORRELATION if head is None else head.correlation),
         ))  # fmt: skip
-        self._observed(record)
-        return record
 
-    def _observed(self, record: Record) -> None:
-        """Give the record of a request to the observers."""
-        for observe in self.observers:
+    def _observed(self, record: Record, observers: tuple[Observer, ...]) -> tuple[Observer, ...]:
+        """Give a record to observers, and return the observers of further records that agree with it."""
+        following = list(observers)
+        for place, observe in enumerate(observers):
             try:
-                observe(record)
+                following[place] = observe(record) or observe
             except Exception as error:  # noqa: BLE001 - the decision stands
                 self._failed(error)
+        return tuple(following)
 
     def release(self, outcome: Outcome) -> None:
         """End a request: stop counting it, and its body."""

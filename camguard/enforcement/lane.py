@@ -25,7 +25,7 @@ from weakref import ref
 
 from camguard.bounded_cache import BoundedCache
 from camguard.bundle.model import Bundle
-from camguard.enforcement.outcome import Judgement, KeptDecision, Known
+from camguard.enforcement.outcome import KeptDecision, Known, Result
 from camguard.enforcement.target import Target, Targets, UnsignedCallers, targets_under
 from camguard.engine.decision import Decision
 from camguard.request.client_address import AddressKey, ClientAddress
@@ -46,9 +46,8 @@ _PLAN_BYTES: Final = 4096  # of the names of a plan
 _KNOWN: Final = 16_384  # kept combinations: some 20 MiB when full
 _KEY_BYTES: Final = 1536
 
-# The places in a Record of what a combination of deciding headers determines, two slices of it.
-_FACTS: Final = slice(Record._fields.index("listener"), Record._fields.index("candidate"))
-_NAMES: Final = slice(Record._fields.index("cam_action"), Record._fields.index("trace_id"))
+# The places in a Record of what a combination of deciding headers determines.
+_FACTS: Final = slice(Record._fields.index("listener"), Record._fields.index("trace_id"))
 
 # What this makes of a text is ASCII where the text has no control character, and never where it has one.
 _ONLY_ASCII: Final = bytes(0x80 if byte in CONTROLS else min(byte, 0x7E) for byte in range(256))
@@ -153,22 +152,12 @@ class Lane:
             kept = None
         return known, kept, lines, values, layout, method, declared
 
-    def note(  # noqa: PLR0913, PLR0917 - what a request came to
-        self,
-        client: Any,
-        target: Target,
-        judged: Judgement,
-        record: Record,
-        bundle: Bundle,
-        passes: bool,  # noqa: FBT001
-    ) -> None:
+    def note(self, client: Any, head: RequestHead, target: Target, result: Result, bundle: Bundle) -> None:
         """Keep what a request came to that went the whole way, where it may be used again.
 
-        client: of its scope. target: of its head alone. judged: its last judgement. record: of it. passes:
-        whether requests with this decision go on.
+        client: of its scope. head, target: of the request, and of its head alone.
         """
-        head = judged.head
-        if head is None or head.query or target.rejection is not None or head.layout.chunked:
+        if head.query or target.rejection is not None or head.layout.chunked:
             return
         if head.layout.size > _PLAN_BYTES:
             return
@@ -178,35 +167,33 @@ class Lane:
         if not host or not isinstance(host, str) or target.peer != host or _may_name_peer(head, host):
             return
         kept = None
-        if judged.of_head:
-            if record.decision is not judged.decision:
+        if result.judged.of_head:
+            if result.record.decision is not result.judged.decision:
                 return  # the body was refused: nothing is said of a request with another body
-            kept = self._kept(judged, target, record, bundle, passes=passes)
+            kept = self._kept(head, target, result, bundle)
         plan = self._plan(head)
         values = tuple([value for _, value in head.lines])
         key = (plan.number, head.method, host, b"\n".join(plan.take(values)))
         room = plan.most - (len(values) - 1) - (sum(map(len, values)) - sum(map(len, plan.rest(values))))
         self._known[key] = Known(target, head.ended, _naming(head), room, target.body_limit, kept)
 
-    def _kept(
-        self, judged: Judgement, target: Target, record: Record, bundle: Bundle, *, passes: bool
-    ) -> KeptDecision | None:
+    def _kept(self, head: RequestHead, target: Target, result: Result, bundle: Bundle) -> KeptDecision | None:
         """Return the decision as it is kept; None where it may not be used again."""
-        caller, call, decision, head = judged.caller, judged.call, judged.decision, judged.head
+        caller, call, decision = result.judged.caller, result.judged.call, result.judged.decision
         if not self.decides or caller is None or call is None or not isinstance(decision, Decision):
             return None
         stretch = bundle.evaluator.stretch(call)
-        if head is None or stretch is None or target.octets:
+        if stretch is None or target.octets:
             return None
         return KeptDecision(
             *stretch,
             caller.principal,
             decision,
-            tuple(record)[_FACTS],
-            tuple(record)[_NAMES],
+            tuple(result.record)[_FACTS],
+            result.observers,
+            result.refusal,
             target.source_ip,
             target.reads_plain,
-            passes,
             target.service,
             target.added,
             _spans(head.ended),
@@ -285,21 +272,19 @@ def resolve_under(  # noqa: PLR0913, PLR0917 - what targets and lane are made of
     return Resolved(ref(bundle), targets, lane(rules, decides=not compares))
 
 
-def note(  # noqa: PLR0913, PLR0917 - the result of one request
+def note(
     resolved: Resolved,
     scope: Mapping[str, Any],
-    judged: Judgement,
-    record: Record,
+    result: Result,
     bundle: Bundle,
-    passes: bool,  # noqa: FBT001
     failed: Callable[[Exception], None],
 ) -> None:
     """Let the lane keep what a request came to. failed: is given an exception, which changes nothing else."""
-    head = judged.head
+    head = result.judged.head
     if head is None:
         return
     try:
         target = resolved.targets.known[head.target_key]
-        resolved.lane.note(scope.get("client"), target, judged, record, bundle, passes)
+        resolved.lane.note(scope.get("client"), head, target, result, bundle)
     except Exception as error:  # noqa: BLE001 - the decision stands
         failed(error)

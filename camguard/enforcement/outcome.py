@@ -16,11 +16,17 @@ from camguard.request.body import Receive
 from camguard.request.head import RequestHead
 from camguard.request.header_rules import EXPECT
 from camguard.request.params import Params
-from camguard.request.rejection import Refusal, Rejection, Style, refusal, rejection
+from camguard.request.rejection import (
+    Refusal,
+    RefusalTemplate,
+    Rejection,
+    Style,
+    refusal_template,
+    rejection,
+)
 from camguard.settings.model import Settings
-from camguard.telemetry.record import Record
+from camguard.telemetry.record import Observer, Record
 
-_CLOSE: Final = (b"connection", b"close")
 UNAVAILABLE: Final = rejection("policy_unavailable")
 INTERNAL: Final = rejection("internal_error")
 
@@ -88,10 +94,10 @@ Outcome: TypeAlias = tuple[Record, dict[str, Any] | None, Receive | None, Refusa
 class KeptDecision(NamedTuple):
     """The decision on a combination of deciding headers, where the head alone determines the call.
 
-    begin, end: seconds since the epoch, from which and before which the decision holds. facts, names: the
-    fields of a record that the combination determines, the mode among them. source_ip, reads_plain, service,
-    added: of the target. passes: whether requests with this decision go on. removed: the lines that do not go
-    on, the last ones first.
+    begin, end: seconds since the epoch, from which and before which the decision holds. facts: the fields of
+    a record that the combination determines, the mode among them. observers: are given the records of such
+    requests. refusal: the answer but for its request id, None where such requests go on. source_ip,
+    reads_plain, service, added: of the target. removed: the lines that do not go on, the last ones first.
     """
 
     begin: float
@@ -99,10 +105,10 @@ class KeptDecision(NamedTuple):
     principal: str
     decision: Decision
     facts: tuple[Any, ...]
-    names: tuple[Any, ...]
+    observers: tuple[Observer, ...]
+    refusal: RefusalTemplate | None
     source_ip: int | None
     reads_plain: bool
-    passes: bool
     service: str | None
     added: tuple[tuple[bytes, bytes], ...]
     removed: tuple[slice, ...]
@@ -147,6 +153,19 @@ class Judgement(NamedTuple):
 new_judgement = constructor_of(Judgement)
 
 
+class Result(NamedTuple):
+    """What a request came to that went the whole way.
+
+    judged: its last judgement. observers: are given the records of requests that agree with this one.
+    refusal: the answer but for its request id, None where the request went on.
+    """
+
+    judged: Judgement
+    record: Record
+    observers: tuple[Observer, ...]
+    refusal: RefusalTemplate | None
+
+
 def rejected(head: RequestHead | None, target: Target, cause: Rejection) -> Judgement:
     """Return the judgement on a request that never became a call."""
     return new_judgement((head, target, (), None, None, None, cause, False, None))
@@ -179,8 +198,12 @@ def answers_late(judged: Judgement) -> bool:
     return judged.of_head and judged.head is not None and not judged.head.layout.awaits_continue
 
 
-def compared(candidate: Policies, call: Call, failed: Callable[[Exception], None]) -> Decision | Rejection:
-    """Return what the candidate bundle decides of a call. failed: is given an exception."""
+def compared(
+    candidate: Policies, call: Call | None, failed: Callable[[Exception], None]
+) -> Decision | Rejection | None:
+    """Return what the candidate bundle decides of a call, if there is one. failed: is given an exception."""
+    if call is None:
+        return None
     try:
         bundle = candidate.bundle
         return UNAVAILABLE if bundle is None else bundle.decide(call)
@@ -190,7 +213,12 @@ def compared(candidate: Policies, call: Call, failed: Callable[[Exception], None
 
 
 def refusal_of(record: Record, answers: Answers, *, closes: bool) -> Refusal:
-    """Return the answer to a request that may not pass.
+    """Return the answer to a request that may not pass. closes: as for `template_of`."""
+    return template_of(record, answers, closes=closes).of(record.request_id)
+
+
+def template_of(record: Record, answers: Answers, *, closes: bool) -> RefusalTemplate:
+    """Return the answer to a request that may not pass, but for its request id.
 
     closes: whether the connection ends behind it. Without `100 Continue` a client may send its body or not
     (RFC 9110 section 10.1.1): the next bytes on the connection are then ambiguous.
@@ -202,20 +230,16 @@ def refusal_of(record: Record, answers: Answers, *, closes: bool) -> Refusal:
         action = record.cam_action.partition(",")[0]
     if action is None and record.service is not None and record.action is not None:
         action = f"{record.service}:{record.action}"
-    resource = record.resources[0] if record.resources else "*"
-    answer = refusal(
+    template = refusal_template(
         record.decision,
-        record.request_id,
         action=action,
-        resource=resource,
+        resource=record.resources[0] if record.resources else "*",
         style=answers.style,
         # A record has a principal only if the caller was authenticated.
         discloses=answers.discloses and record.principal is not None,
         names_request=answers.names_request,
     )
-    if not closes or _CLOSE in answer.headers:
-        return answer
-    return answer._replace(headers=(*answer.headers, _CLOSE))
+    return template.closing() if closes else template
 
 
 def awaits_continue(scope: Mapping[str, Any], head: RequestHead | None) -> bool:

@@ -9,7 +9,7 @@ Rule 1: in style `sdk` every answer is HTTP 200 with the envelope and the conten
         another status.
 Rule 2: a message is a constant but for action, resource and request id, and the detail where it is disclosed
         (T138). A principal that is unknown reads the same answer as one without permission (T119).
-Rule 3: the bytes of an answer are made once; each request adds its id.
+Rule 3: the bytes of an answer are made once, as a `RefusalTemplate`; each request adds its id.
 """
 
 from __future__ import annotations
@@ -205,57 +205,98 @@ _FORMS: Mapping[str, str] = MappingProxyType(
 _FORBIDDEN = 403
 _BUSY = 503
 _RESOURCE_SHOWN = 256
+_SDK_STATUS = 200
 _JSON = (b"content-type", b"application/json")
+_CLOSE = (b"connection", b"close")
+_RETRY = (b"retry-after", b"1")
 _ID = "0" * 36  # as long as any request id
 
 
-class _Ready(NamedTuple):
-    """A refusal but for its request id, which stands wherever two pieces meet."""
+@dataclass(frozen=True, slots=True)
+class RefusalTemplate:
+    """A refusal but for its request id.
 
-    status: Mapping[Style, int]
-    headers: Mapping[Style, tuple[tuple[bytes, bytes], ...]]
+    headers: those that name no request. pieces: of the body; the request id stands wherever two of them meet.
+    names_request: whether the answer has the header `x-camguard-request-id`.
+    """
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
     pieces: tuple[bytes, ...]
+    names_request: bool
+
+    def of(self, request_id: str) -> Refusal:
+        """Return the refusal of one request. request_id: a UUID in its usual 36 characters."""
+        name = request_id.encode()
+        headers = (*self.headers, (REQUEST_ID, name)) if self.names_request else self.headers
+        return _refusal((self.status, headers, name.join(self.pieces)))
+
+    def closing(self) -> RefusalTemplate:
+        """Return the template of a refusal behind which the connection ends."""
+        return self if _CLOSE in self.headers else replace(self, headers=(*self.headers, _CLOSE))
 
 
-def _ready(status: int, code: str, message: str, *, close: bool = False) -> _Ready:
-    """Return a refusal without its request id. message: with `_ID` where the request id belongs."""
+_TemplateKey = tuple[str, str | None, str, Style, bool, bool]
+
+# Rejections are found by detail; those of BODY_NOT_SHOWN, which share one, by message.
+_BY_MESSAGE = {row: row.message for row in BODY_NOT_SHOWN.values()}
+_ROWS_BY_KEY = {**REJECTIONS, **{message: row for row, message in _BY_MESSAGE.items()}}
+
+
+def _template(key: _TemplateKey) -> RefusalTemplate:
+    """Return the template that `refusal_template` keeps under a key."""
+    word, action, resource, style, discloses, names_request = key
+    row = _ROWS_BY_KEY.get(word, REJECTIONS["internal_error"] if action is None else None)
+    if row is None and action is not None:
+        code = SERVICE_CODES.get(action.partition(":")[0], DEFAULT_CODE)
+        status, message, close, cause = _FORBIDDEN, _FORMS[code] % (_ID, action, resource), False, word
+    else:
+        assert row is not None  # noqa: S101 - for mypy: a denial without an action has the row of the first line
+        status, code, message, close, cause = row.status, row.code, row.message, row.close, row.detail
+    if discloses:
+        message = f"{message} [{cause}]"
     envelope = {"Response": {"Error": {"Code": code, "Message": message}, "RequestId": _ID}}
     whole = json.dumps(envelope, separators=(",", ":")).encode()
     headers: tuple[tuple[bytes, bytes], ...] = (_JSON, (b"content-length", b"%d" % len(whole)))
     if close:
-        headers += ((b"connection", b"close"),)
-    http = (*headers, (b"retry-after", b"1")) if status == _BUSY else headers
-    return _Ready(
-        {"sdk": 200, "http": status}, {"sdk": headers, "http": http}, tuple(whole.split(_ID.encode()))
-    )
+        headers += (_CLOSE,)
+    if style == "http" and status == _BUSY:
+        headers += (_RETRY,)
+    shown = status if style == "http" else _SDK_STATUS
+    return RefusalTemplate(shown, headers, tuple(whole.split(_ID.encode())), names_request)
 
 
-def _disclosed(message: str, cause: str) -> str:
-    return f"{message} [{cause}]"
+_TEMPLATES: BoundedCache[_TemplateKey, RefusalTemplate] = BoundedCache(
+    _template, size=lambda key: len(key[2])
+)
 
 
-# Answers are kept by detail; those of BODY_NOT_SHOWN, which share one, by message.
-_BY_MESSAGE = {row: row.message for row in BODY_NOT_SHOWN.values()}
-_KEYED = {**REJECTIONS, **{message: row for row, message in _BY_MESSAGE.items()}}
-_READY = {key: _ready(row.status, row.code, row.message, close=row.close) for key, row in _KEYED.items()}
-_DISCLOSED = {
-    key: _ready(row.status, row.code, _disclosed(row.message, row.detail), close=row.close)
-    for key, row in _KEYED.items()
-}
+def refusal_template(  # noqa: PLR0913 - what an answer names, each by a keyword
+    cause: Decision | Rejection,
+    *,
+    action: str | None = None,
+    resource: str | None = "*",
+    style: Style = "sdk",
+    discloses: bool = False,
+    names_request: bool = False,
+) -> RefusalTemplate:
+    """Return the answer to a request that was rejected, or to a call that was denied, but for its request id.
+
+    action: `service:Name` of the catalog, or of its grammar; never text that was not checked.
+    resource: what the call was about; None where it could not be bound.
+    discloses: whether the message ends with the cause (T138). names_request: whether the answer has the
+    header `x-camguard-request-id`.
+    """
+    # A Decision on a name that the catalog lacks has no detail; its reason is the detail of a row.
+    word = cause_of(cause)
+    if isinstance(cause, Rejection):
+        word = _BY_MESSAGE.get(cause, word)
+    if word in _ROWS_BY_KEY:
+        action = resource = None  # such an answer names neither
+    return _TEMPLATES[word, action, (resource or "*")[:_RESOURCE_SHOWN], style, discloses, names_request]
 
 
-def _denied(denial: tuple[str, str, str]) -> _Ready:
-    """Return the denial of one action (`service:Name`) on one resource. The third part: a cause, or empty."""
-    action, resource, cause = denial
-    code = SERVICE_CODES.get(action.partition(":")[0], DEFAULT_CODE)
-    message = _FORMS[code] % (_ID, action, resource)
-    return _ready(_FORBIDDEN, code, _disclosed(message, cause) if cause else message)
-
-
-_DENIALS: BoundedCache[tuple[str, str, str], _Ready] = BoundedCache(_denied, size=lambda each: len(each[1]))
-
-
-def refusal(  # noqa: PLR0913 - what an answer names, each by a keyword
+def refusal(  # noqa: PLR0913 - as `refusal_template`
     cause: Decision | Rejection,
     request_id: str,
     *,
@@ -267,22 +308,9 @@ def refusal(  # noqa: PLR0913 - what an answer names, each by a keyword
 ) -> Refusal:
     """Return the answer to a request that was rejected, or to a call that was denied.
 
-    action: `service:Name` of the catalog, or of its grammar; never text that was not checked.
-    resource: what the call was about; None where it could not be bound.
-    request_id: a UUID in its usual 36 characters. discloses: whether the message ends with the cause (T138).
-    names_request: whether the answer has the header `x-camguard-request-id`.
+    request_id: a UUID in its usual 36 characters. The other arguments are those of `refusal_template`.
     """
-    # A Decision on a name that the catalog lacks has no detail; its reason is the detail of a row.
-    word = cause_of(cause)
-    key = _BY_MESSAGE.get(cause, word) if isinstance(cause, Rejection) else word
-    ready = (_DISCLOSED if discloses else _READY).get(key)
-    if ready is None:
-        ready = (
-            _READY["internal_error"]
-            if action is None
-            else _DENIALS[action, (resource or "*")[:_RESOURCE_SHOWN], word if discloses else ""]
-        )
-    name, headers = request_id.encode(), ready.headers[style]
-    if names_request:
-        headers = (*headers, (REQUEST_ID, name))
-    return _refusal((ready.status[style], headers, name.join(ready.pieces)))
+    template = refusal_template(
+        cause, action=action, resource=resource, style=style, discloses=discloses, names_request=names_request
+    )
+    return template.of(request_id)

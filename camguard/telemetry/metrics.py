@@ -1,24 +1,17 @@
-"""Counts requests and reloads for Prometheus. The guard and the store receive it as an observer.
+"""The metrics of Prometheus: requests, answers, reloads, keys and the process, as one snapshot.
 
-Theory of operation. A request adds to plain numbers in dictionaries, whose keys are fields of its
-record: the listener, the id of the action, the reason. `snapshot` turns these keys into labels at a scrape.
-An `Exposition` shows the snapshots of all guards in one registry as their sum.
+Theory of operation. `requests` and `answers` count in plain numbers; reloads, keys and the decision log are
+asked at a scrape. An `Exposition` shows the snapshots of all guards in one registry as their sum.
 
 Rule 1: a request looks up no label, creates no child metric and takes no lock.
-Rule 2: text from a request is never a label: an action has its own counter only if a loaded catalog lists it
-        (T114). Therefore the catalog bounds the size of every dictionary.
-Rule 3: a reader, in whatever thread, copies a dictionary in one step and works on the copy.
-
-Counts are exact for requests of one thread, as an event loop serves them.
+Rule 2: text from a request is never a label (T114).
 """
 
 from __future__ import annotations
 
 import platform
-from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from itertools import chain, product
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -27,34 +20,26 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from camguard.bundle.model import Bundle
 from camguard.bundle.store import ReloadOutcome
 from camguard.catalog.labels import api_actions
-from camguard.catalog.model import Access, Catalog
-from camguard.engine.decision import Decision, Reason
+from camguard.catalog.model import Catalog
 from camguard.policy.patterns import star_match
-from camguard.request.rejection import CAUSES, Rejection, cause_of
 from camguard.telemetry.answers import ZERO_SERVICES, Answers
 from camguard.telemetry.exposition import (
-    CLIENT_IP,
-    COMPARISON,
-    DECISION_BOUNDS,
     FAMILIES,
     KEY_STATE,
     LOG_RESULT,
     OTHER,
     RELOAD,
     SEVERITY,
-    SIGNATURE,
     UNKNOWN,
     Labels,
     Snapshot,
     Value,
     exposition_of,
-    histograms,
-    new_timed,
     zeros,
 )
 from camguard.telemetry.multiprocess import multiprocess_enabled, process_exporter, render_all_processes
 from camguard.telemetry.process_log import lost_lines
-from camguard.telemetry.record import SHADOWED, Record
+from camguard.telemetry.requests import CatalogLabels, Requests
 
 if TYPE_CHECKING:
     from camguard.bundle.remote import SourceFacts
@@ -63,13 +48,6 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4  # of `render`; every version of Prometh
 OWN_COUNTERS = 1000  # actions with a counter of their own
 REVISION_DIGITS = 12
 _OLD_REVISIONS = 16  # replaced revisions that are still shown, as 0
-_ALLOWED = Reason.ALLOWED  # a name of the module: to look up a member of an Enum costs ten times as much
-_VERSION = "version_unknown"  # a denial of the catalog, which shadow mode passes, too
-_FAILED = (Reason.INTERNAL_ERROR, Reason.POLICY_UNAVAILABLE)
-_FIRST_REASONS = (Reason.ALLOWED, Reason.NO_ALLOW, Reason.EXPLICIT_DENY)
-_DENIALS = tuple(reason for reason in Reason if reason is not Reason.ALLOWED)
-
-ActionLabels = tuple[str, str, str]  # service, access, action or `other`
 
 
 class _Policy(NamedTuple):
@@ -83,19 +61,6 @@ class _Policy(NamedTuple):
     old: tuple[str, ...] = ()  # replaced revisions, the last one last
     lookups: tuple[int, int] = (0, 0)  # hits and misses of replaced bundles
     source: SourceFacts | None = None  # of the last poll; None for a folder
-
-
-class _Catalog(NamedTuple):
-    """The labels that loaded catalogs permit. It is replaced as a whole.
-
-    actions: labels by action id; `aiart:` stands for an action of aiart that no catalog lists, "" for any
-        other.
-    accesses: service and access, for which series exist from the start.
-    """
-
-    actions: Mapping[str, ActionLabels] = {"": (UNKNOWN, UNKNOWN, UNKNOWN)}
-    services: frozenset[str] = frozenset()
-    accesses: frozenset[tuple[str, str]] = frozenset()
 
 
 class KeysState(NamedTuple):
@@ -133,20 +98,16 @@ class Metrics:
     ) -> None:
         self._patterns = tuple(actions)
         self._build = (version, platform.python_version())
-        self._calls: dict[tuple[str, str, str], int] = {}  # listener, key of _Catalog.actions, reason
-        self._denials = dict.fromkeys(CAUSES, 0)
-        self._checks: dict[tuple[str | None, str | None], int] = {}  # client_ip, signature
-        self._checks |= dict.fromkeys(product((*CLIENT_IP, None), (*SIGNATURE, None)), 0)
-        self._timed = {listener: new_timed(DECISION_BOUNDS) for listener in listeners}
-        self._passed: Counter[Labels] = zeros(product(self._timed, (*Access, UNKNOWN)))
-        self._compared = zeros(product(COMPARISON, (*Access, UNKNOWN)))
         self._in_flight: tuple[tuple[str, Callable[[], int]], ...] = ()
         self._waiting: tuple[tuple[str, Callable[[], int]], ...] = ()
         self._log: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
         self._keys: Callable[[], KeysState] | None = None
         self._policy = _Policy()
-        self._catalog = _Catalog()
-        self.answers = Answers(self._timed, lambda: self._catalog.services)
+        self._catalog = CatalogLabels()
+        listeners = tuple(listeners)
+        self.requests = Requests(listeners, lambda: self._catalog)
+        self.observe = self.requests.observe
+        self.answers = Answers(listeners, lambda: self._catalog.services)
         if catalog is not None:
             self._add_catalog(catalog)
         self._exporter = process_exporter() if multiprocess_enabled() else None
@@ -158,61 +119,6 @@ class Metrics:
         self._exposition = self._exporter.exposition if self._exporter else exposition_of(registry)
         self._owner = object()  # names this Metrics in the exposition without keeping it alive
         self._exposition.show(self._owner, self.snapshot)
-
-    # Per request.
-
-    def observe(self, record: Record) -> None:
-        """Count one request."""
-        entry, listener, reason = record.entry, record.listener, record.decision.reason
-        calls, checks = self._calls, self._checks
-        try:
-            key = (listener, f"{record.service}:" if entry is None else entry.id, reason)
-            calls[key] += 1
-            timed = self._timed[listener]
-        except KeyError:
-            timed = self._count_first(record)
-        duration = record.duration
-        timed[bisect_left(DECISION_BOUNDS, duration)] += 1
-        timed[-1] += duration
-        try:
-            checks[record.client_ip, record.signature] += 1
-        except KeyError:
-            client_ip = record.client_ip if record.client_ip in (*CLIENT_IP, None) else UNKNOWN
-            signature = record.signature if record.signature in (*SIGNATURE, None) else UNKNOWN
-            self._checks[client_ip, signature] = self._checks.get((client_ip, signature), 0) + 1
-        if record.candidate is not None:
-            self._compare(record, record.candidate)
-        if reason is not _ALLOWED:
-            cause = cause_of(record.decision)
-            if cause not in self._denials:
-                cause = UNKNOWN
-            self._denials[cause] = self._denials.get(cause, 0) + 1
-            if record.mode == "shadow" and (record.decision.reason in SHADOWED or cause == _VERSION):
-                access = UNKNOWN if record.entry is None else record.entry.access.value
-                listener = listener if listener in self._timed else UNKNOWN
-                self._passed[listener, access] += 1
-
-    def _count_first(self, record: Record) -> list[float]:
-        """Count the first request of its kind, or one for an action that no catalog lists."""
-        listener = record.listener if record.listener in self._timed else UNKNOWN
-        timed = self._timed.setdefault(listener, new_timed(DECISION_BOUNDS))
-        names = [f"{record.service}:"]
-        if record.entry is not None:
-            names = [record.entry.id, f"{record.entry.service}:"]
-        action = next((each for each in names if each in self._catalog.actions), "")
-        key = (listener, action, record.decision.reason)
-        self._calls[key] = self._calls.get(key, 0) + 1
-        return timed
-
-    def _compare(self, record: Record, candidate: Decision | Rejection) -> None:
-        if candidate.reason in _FAILED:
-            result = "error"
-        elif bool(candidate) == bool(record.decision):
-            result = "same"
-        else:
-            result = "newly_allowed" if candidate else "newly_denied"
-        access = record.entry.access.value if record.entry is not None else UNKNOWN
-        self._compared[result, access] += 1
 
     # Per reload, start, stop and scrape.
 
@@ -287,7 +193,7 @@ class Metrics:
         labels |= {f"{service}:": (service, UNKNOWN, UNKNOWN) for service in called}
         services = self._catalog.services.union(called)
         accesses = frozenset((service, access) for service, access, _ in labels.values() if access != UNKNOWN)
-        self._catalog = _Catalog(
+        self._catalog = CatalogLabels(
             labels, services, accesses if len(services) <= ZERO_SERVICES else frozenset()
         )
 
@@ -296,46 +202,16 @@ class Metrics:
         return {**self._of_requests(), **self.answers.snapshot(), **self._of_policy(), **self._of_keys()}
 
     def _of_requests(self) -> Snapshot:
-        calls, timed = self._calls.copy(), self._timed.copy()
-        catalog = self._catalog  # read after the copies, so that it has every action that they count
-        shown = catalog.services if len(catalog.services) <= ZERO_SERVICES else ()
-        decisions: Counter[Labels] = zeros(
-            (listener, service, access, _decision(reason), reason.value)
-            for listener, (service, access), reason in chain(
-                product(timed, catalog.accesses, _FIRST_REASONS),
-                # An alert counts calls of unlisted actions by service; such a call has no access.
-                product(timed, ((each, UNKNOWN) for each in shown), (Reason.ACTION_UNKNOWN,)),
-            )
-        )
-        denials = zeros((listener, reason.value) for listener, reason in product(timed, _DENIALS))
-        actions: Counter[Labels] = Counter()
-        for (listener, action_id, reason), count in calls.items():
-            service, access, action = catalog.actions[action_id]
-            decisions[listener, service, access, _decision(reason), str(reason)] += count
-            actions[service, action, _decision(reason)] += count
-            if reason != Reason.ALLOWED:
-                denials[listener, str(reason)] += count
-        methods, results = zeros(product(CLIENT_IP)), zeros(product(SIGNATURE))
-        for (client_ip, signature), count in self._checks.copy().items():
-            for numbers, word in ((methods, client_ip), (results, signature)):
-                if word is not None and (count or word != UNKNOWN):
-                    numbers[word,] += count
-        in_flight, waiting = zeros(product(timed)), zeros(product(timed))
+        counted = self.requests.snapshot()
+        listeners = self.requests.listeners()
+        in_flight, waiting = zeros(product(listeners)), zeros(product(listeners))
         for numbers, followed in ((in_flight, self._in_flight), (waiting, self._waiting)):
             for listener, current in followed:
                 numbers[listener,] += current()
         return {
-            "camguard_decisions_total": decisions,
-            "camguard_action_decisions_total": actions,
-            "camguard_denials_total": denials,
-            "camguard_denials_by_detail_total": {(cause,): n for cause, n in self._denials.copy().items()},
-            "camguard_decision_duration_seconds": histograms(timed),
+            **counted,
             "camguard_requests_in_flight": in_flight,
             "camguard_requests_waiting": waiting,
-            "camguard_client_ip_total": methods,
-            "camguard_signature_checks_total": results,
-            "camguard_shadow_comparisons_total": self._compared.copy(),
-            "camguard_shadow_passed_total": self._passed.copy(),
             "camguard_decision_log_records_total": dict(zip(product(LOG_RESULT), self._log(), strict=True)),
         }
 
@@ -394,7 +270,3 @@ def _of_source(source: SourceFacts | None) -> Snapshot:
             (result,): count for result, count in source.writes.items()
         },
     }
-
-
-def _decision(reason: str) -> str:
-    return "allow" if reason == Reason.ALLOWED else "deny"

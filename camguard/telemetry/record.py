@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from camguard.catalog.model import Action
 from camguard.engine.decision import Decision, Reason
@@ -25,6 +25,9 @@ SHADOWED: Final = frozenset(
 class Record(NamedTuple):
     """One request and its decision. Observers format the values; the guard only refers to them.
 
+    The first four fields and the last two are of the request alone; the fields between them are the same for
+    all requests that `enforcement.lane` recognises as alike.
+
     time: seconds since the epoch. request_id: also that of the refusal, and of `x-camguard-request-id` to the
     upstream and back. duration: seconds from frozen headers to decision. entry: the catalog's
     action, or None if the catalog lists none; labels of metrics come from it only. action, service,
@@ -42,6 +45,8 @@ class Record(NamedTuple):
 
     time: float
     request_id: str
+    duration: float
+    candidate: Decision | Rejection | None
     listener: str
     mode: str  # "enforce" or "shadow"
     decision: Decision | Rejection
@@ -57,15 +62,15 @@ class Record(NamedTuple):
     client_ip: str | None
     signature: str | None
     revision: str
-    candidate: Decision | Rejection | None
-    duration: float
     cam_action: str | None = None
     host: str | None = None
     trace_id: str | None = None
     client_request_id: str | None = None
 
 
-Observer = Callable[[Record], None]  # called once per request, right after the decision
+# Called once for each request, right after the decision. What it returns is None, or an observer that may be
+# called in its place for requests whose records agree with this one in every field from `listener` to `host`.
+Observer = Callable[[Record], Any]
 
 # Called after the answer, with the status that the upstream or the application gave and the caller got, with
 # the failure behind the decision (None, a kind of upstream error, or REPLY_INCOMPLETE; T130), and with the

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from camguard.bundle import Bundle
 from camguard.enforcement import lane as lane_module
 from camguard.enforcement.lane import Lane, LaneMaker, Met, Plan
-from camguard.enforcement.outcome import Judgement, KeptDecision
+from camguard.enforcement.outcome import KeptDecision, Result
 from camguard.enforcement.target import Target
 from camguard.request.head import HeadRules, RequestHead
 from camguard.request.header_rules import taker
@@ -32,7 +32,7 @@ from tests.recognition import (
     first_difference,
     shrunk,
 )
-from tests.stage import OFFICE, SETTINGS, FixedPolicies, Play, sdk
+from tests.stage import ELSEWHERE, OFFICE, SETTINGS, FixedPolicies, Play, sdk
 
 _DEFAULT = SETTINGS_TRIED[0]
 RECOGNISES = pytest.mark.skipif(
@@ -105,18 +105,11 @@ class Hasty(Lane):
 class Credulous(Lane):
     """A lane that keeps what was said of a request whose body was refused."""
 
-    def note(
-        self,
-        client: Any,
-        target: Target,
-        judged: Judgement,
-        record: Record,
-        bundle: Bundle,
-        passes: bool,
-    ) -> None:
-        if judged.of_head:
-            judged = judged._replace(decision=record.decision)
-        super().note(client, target, judged, record, bundle, passes)
+    def note(self, client: Any, head: RequestHead, target: Target, result: Result, bundle: Bundle) -> None:
+        if result.judged.of_head:
+            judged = result.judged._replace(decision=result.record.decision)
+            result = result._replace(judged=judged)
+        super().note(client, head, target, result, bundle)
 
 
 def without(*names: bytes) -> type[Lane]:
@@ -221,6 +214,40 @@ def test_a_request_is_recognised_the_second_time() -> None:
     for count in (0, 1, 2):
         assert play.reply_to(lines=sdk((b"x-forwarded-for", OFFICE.encode()))).passed
         assert Counting.met == count
+
+
+@RECOGNISES
+@pytest.mark.parametrize("address", [OFFICE, ELSEWHERE], ids=["an allowed call", "a denied call"])
+def test_an_observer_may_leave_recognised_requests_to_the_one_that_it_returns(address: str) -> None:
+    first: list[Record] = []
+    further: list[Record] = []
+
+    def observe(record: Record) -> Callable[[Record], None]:
+        first.append(record)
+        return further.append
+
+    play = Play(observers=(observe,))
+    for _ in range(3):
+        play.reply_to(lines=sdk((b"x-forwarded-for", address.encode())))
+    assert first + further == play.records
+    assert len(first) == 1
+    constant = slice(Record._fields.index("candidate"), None)
+    assert all(record[constant] == first[0][constant] for record in further)
+
+
+@RECOGNISES
+def test_an_observer_that_raises_is_asked_again() -> None:
+    asked: list[Record] = []
+
+    def observe(record: Record) -> None:
+        asked.append(record)
+        raise RuntimeError
+
+    play = Play(observers=(observe,))
+    for _ in range(3):
+        assert play.reply_to(lines=sdk((b"x-forwarded-for", OFFICE.encode()))).passed
+    assert asked == play.records
+    assert play.guard.faults == 3
 
 
 @RECOGNISES
