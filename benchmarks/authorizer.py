@@ -3,15 +3,18 @@
 Each variant is a process of its own with the server of the gateway. A client that never sleeps (`_client.py`)
 sends the subrequests of a proxy and asks one variant after the other, in rounds. CPU is that of the serving
 process. Metrics on, decision log off, identity by header or by signature. The ready answer has the headers
-of an allow, and its request is the same.
+of an allow, and its request is the same. Where valgrind is installed, the instructions of an answer are
+counted, too, as `instructions.py` does: in uvicorn's protocol without the kernel.
 
-`python benchmarks/authorizer.py --serve VARIANT FOLDER PORT` serves one of them.
+`python benchmarks/authorizer.py --serve VARIANT FOLDER PORT` serves one of them;
+`--run FILE COUNT COUNT` sends so many requests to the ready answer and to the authorizer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import shutil
 import socket
@@ -26,8 +29,10 @@ from typing import Any, NamedTuple
 
 from _apps import SIZE, App, write_config
 from _client import ask
+from _in_server import connect
 from _report import Report, options, show
-from _workload import NOW, make_workload
+from _workload import NOW, Size, make_workload
+from instructions import RUN, per_request
 from middleware import BODY, BODY_1K, headers_of, one_call
 
 from camguard.authorizer.application import Authorizer
@@ -102,9 +107,9 @@ def subrequest(path: str, headers: Mapping[str, str], body: bytes, address: str)
     return "\r\n".join((f"{method} {path} HTTP/1.1", *lines, *length, "", "")).encode() + body
 
 
-def variants(folder: Path) -> list[Variant]:
+def variants(folder: Path, size: Size = SIZE) -> list[Variant]:
     """Return what is measured, and write the working folder."""
-    workload = make_workload(SIZE)
+    workload = make_workload(size)
     write_config(folder, workload)
     call = one_call(workload, allowed=True)
     address = format_address(call.source_ip or 0)  # a call of the workload has one
@@ -144,6 +149,35 @@ def served(found: list[Variant], folder: Path) -> Iterator[dict[str, tuple[int, 
             process.wait()
 
 
+def run(file: Path, bare: int, asked: int) -> None:
+    """Send so many requests to the ready answer and to the authorizer. file: holds the request."""
+    request = file.read_bytes()
+
+    async def both() -> None:
+        for variant, count in ((READY, bare), (AUTHORIZER, asked)):
+            answer = await connect(application(variant, file.parent))(request, count)
+            if b"x-camguard-decision: allow" not in answer:
+                raise SystemExit(f"the {variant} answered {answer!r}")
+
+    gc.collect()
+    gc.disable()  # when a collection comes depends on what was loaded
+    asyncio.run(both())
+
+
+def instructions() -> dict[str, tuple[float, float]]:
+    """Return the instructions of a ready answer and of the authorizer's, for each request of the latter."""
+    folder = Path(tempfile.mkdtemp(prefix="camguard-instructions-"))
+    try:
+        counts = {}
+        for at, each in enumerate(variants(folder, Size(principals=5))):  # under valgrind a start is slow
+            if each.served == AUTHORIZER:
+                (folder / f"{at}.json").write_bytes(each.request)
+                counts[each.name] = per_request(folder, str(at), __file__)
+        return counts
+    finally:
+        shutil.rmtree(folder)
+
+
 def cpu_seconds(pid: int) -> float:
     """Return the CPU time of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -178,6 +212,12 @@ def main() -> None:
         ):
             within = [a / b for a, b in zip(cpus[one], cpus[other], strict=True)]
             report.ratios.append((f"CPU, {one} / {other}", statistics.median(within), goal))
+        if shutil.which("valgrind"):
+            for name, (bare, asked) in instructions().items():
+                report.ratios.append((f"instructions without the kernel, {name} / {READY}", asked / bare, ""))
+                report.notes.append(f"{name}: {asked:,.0f} instructions, {READY} {bare:,.0f}")
+        else:
+            report.notes.append("valgrind is not installed: no instructions were counted")
         show(report, as_json=given.json)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -186,5 +226,7 @@ def main() -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--serve"]:
         serve(*sys.argv[2:])
+    elif sys.argv[1:2] == [RUN]:
+        run(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
     else:
         main()

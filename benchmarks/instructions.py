@@ -40,11 +40,14 @@ CASES = {
 GATED = "header identity"
 
 
-def counted(folder: Path, case: str, bare: int, guarded: int) -> int:
-    """Return the instructions of a whole run that sends so many requests to either application."""
+def counted(program: str, folder: Path, case: str, bare: int, guarded: int) -> int:
+    """Return the instructions of a whole run that sends so many requests to either application.
+
+    program: a file that does this, when it is given RUN, the file of the case, and the two numbers.
+    """
     file = folder / f"{case}.json"
     out = folder / f"{case}-{bare}-{guarded}.callgrind"
-    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", sys.executable, __file__, RUN]
+    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", sys.executable, program, RUN]
     environ = {**os.environ, "PYTHONHASHSEED": "0"}
     done = subprocess.run(
         [*command, str(file), str(bare), str(guarded)],
@@ -76,11 +79,11 @@ def run(file: Path, bare: int, guarded: int) -> None:
     uvloop.run(both())
 
 
-def per_request(folder: Path, case: str) -> tuple[float, float]:
-    """Return the instructions of a request without camguard, and with it."""
+def per_request(folder: Path, case: str, program: str = __file__) -> tuple[float, float]:
+    """Return the instructions of a request without camguard, and with it. program: as for `counted`."""
     runs = ((FEW, FEW), (MANY, FEW), (FEW, MANY))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        few, bare, guarded = pool.map(lambda counts: counted(folder, case, *counts), runs)
+        few, bare, guarded = pool.map(lambda counts: counted(program, folder, case, *counts), runs)
     return (bare - few) / (MANY - FEW), (guarded - few) / (MANY - FEW)
 
 

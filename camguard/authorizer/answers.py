@@ -9,11 +9,13 @@ Rule 2: the body of a refusal is the envelope that the vendor's SDKs read. nginx
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
 from camguard.bounded_cache import BoundedCache
 from camguard.enforcement.outcome import Answers, refusal_of
 from camguard.engine.decision import Reason
+from camguard.fast_tuple import constructor_of
 from camguard.header_names import REQUEST_ID
 from camguard.request.rejection import BODY_NOT_SHOWN, Refusal, Rejection
 from camguard.telemetry.record import Record
@@ -37,7 +39,6 @@ _DENY: Final = (DECISION, b"deny")
 _SHADOWED: Final = (SHADOW, b"deny")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _EMPTY: Final = (b"content-length", b"0")
-_REASONS: Final = {reason: (REASON, reason.encode()) for reason in Reason}
 _PARTS: Final = {each: (MISSING, part.encode()) for part, each in BODY_NOT_SHOWN.items()}
 
 
@@ -45,27 +46,33 @@ class Answer(NamedTuple):
     """What a proxy is answered. headers: in lower case."""
 
     status: int
-    headers: tuple[Line, ...]
+    headers: list[Line]
     body: bytes
+
+
+_answer = constructor_of(Answer)
 
 
 def allowed(record: Record) -> Answer:
     """Return the answer to a request that may pass, in shadow mode also to one that is denied."""
-    headers = (_ALLOW, *_common(record), _EMPTY)
-    return Answer(ALLOWED, headers if record.decision else (*headers, _SHADOWED), b"")
+    reason = record.decision.reason
+    headers = [*_ALLOWS[reason, record.revision], (REQUEST_ID, record.request_id.encode())]
+    if reason is not Reason.ALLOWED:
+        headers.append(_SHADOWED)
+    return _answer((ALLOWED, headers, b""))
 
 
 def refused(record: Record, refusal: Refusal, *, in_header: bool) -> Answer:
     """Return the answer to a request that may not pass. in_header: whether a header repeats the body."""
     decision = record.decision
-    own = [_DENY, *_common(record)]
+    own = [*_DENIALS[decision.reason, record.revision], (REQUEST_ID, record.request_id.encode())]
     if isinstance(decision, Rejection) and decision in _PARTS:
         own.append(_PARTS[decision])
     if in_header:
         own.append((ERROR, refusal.body))
-    own += (line for line in refusal.headers if line[0] != REQUEST_ID)
+    own += [line for line in refusal.headers if line[0] != REQUEST_ID]
     status = UNDECIDED if decision.reason in _UNDECIDED else REFUSED
-    return Answer(status, tuple(own), refusal.body)
+    return _answer((status, own, refusal.body))
 
 
 def unread(record: Record, answers: Answers, *, in_header: bool) -> Answer:
@@ -73,17 +80,22 @@ def unread(record: Record, answers: Answers, *, in_header: bool) -> Answer:
     return refused(record, refusal_of(record, answers, closes=False), in_header=in_header)
 
 
-def _common(record: Record) -> tuple[Line, Line, Line, Line]:
+def _lines(own: Line, more: tuple[Line, ...], of: tuple[Reason, str]) -> tuple[Line, ...]:
+    """Return the lines of an answer that its reason and its revision determine."""
+    reason, revision = of
     return (
-        _REASONS[record.decision.reason],
-        _REVISIONS[record.revision],
-        (REQUEST_ID, record.request_id.encode()),
+        own,
+        (REASON, reason.encode()),
+        (REVISION, revision[:_REVISION_DIGITS].encode()),
         _NO_STORE,
+        *more,
     )
 
 
-def _revision(revision: str) -> Line:
-    return REVISION, revision[:_REVISION_DIGITS].encode()
-
-
-_REVISIONS: Final[BoundedCache[str, Line]] = BoundedCache(_revision, entries=16)
+_REVISIONS: Final = 16  # that are remembered, with every reason
+_ALLOWS: Final[BoundedCache[tuple[Reason, str], tuple[Line, ...]]] = BoundedCache(
+    partial(_lines, _ALLOW, (_EMPTY,)), entries=_REVISIONS * len(Reason)
+)
+_DENIALS: Final[BoundedCache[tuple[Reason, str], tuple[Line, ...]]] = BoundedCache(
+    partial(_lines, _DENY, ()), entries=_REVISIONS * len(Reason)
+)

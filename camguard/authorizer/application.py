@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from camguard.authorizer.answers import Answer, allowed, refused, unread
 from camguard.authorizer.dialects import Asked, original, readers
+from camguard.bounded_cache import BoundedCache
 from camguard.enforcement.guard import Guard
 from camguard.request.client_address import AddressRules
 from camguard.request.head import peer_address
@@ -30,25 +31,25 @@ class Authorizer:
     def __init__(self, settings: Settings, guard: Guard) -> None:
         self._guard = guard
         self._readers = readers(settings.authorizer)
-        self._peers = AddressRules(settings.client_ip).known
+        known = AddressRules(settings.client_ip).known
+        self._trusted: BoundedCache[str, bool] = BoundedCache(lambda host: known[host, ()].trusted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one subrequest. A proxy that has left gets no answer."""
         if scope["type"] != "http":
             msg = f"the authorizer serves no ASGI scope of type {scope['type']!r}"
             raise NotImplementedError(msg)
-        answer = await self._answer(scope, receive)
-        if answer is not None:
-            start = {"type": "http.response.start", "status": answer.status, "headers": list(answer.headers)}
-            await send(start)
-            await send({"type": "http.response.body", "body": answer.body})
-
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
-        """Return the answer to a subrequest; None where the proxy left before it had sent all of it."""
         reader = self._readers.get(scope.get("raw_path") or b"")
-        asked = _PATH if reader is None else original(scope, receive, reader)
-        in_header = reader is not None and reader.dialect.name == _IN_HEADER
-        return await self.answer(asked, scope.get("client"), in_header=in_header)
+        if reader is None:
+            answer = await self.answer(_PATH, scope.get("client"))
+        else:
+            in_header = reader.dialect.name == _IN_HEADER
+            asked = original(scope, receive, reader)
+            answer = await self.answer(asked, scope.get("client"), in_header=in_header)
+        if answer is not None:
+            status, headers, body = answer
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
 
     async def answer(
         self, asked: Asked | Rejection, client: Any, *, in_header: bool = False
@@ -57,11 +58,15 @@ class Authorizer:
 
         client: address and port of the socket's peer, as in an ASGI scope. in_header: as for `refused`.
         """
-        guard, peer = self._guard, peer_address(client)
-        if peer is None or not self._peers[peer, ()].trusted:
+        guard = self._guard
+        host = peer_address(client)
+        if host is None or not self._trusted[host]:
             asked = _UNTRUSTED  # Rule 1
         if isinstance(asked, Rejection):
-            return self._unread(asked, peer, in_header=in_header)
+            record = guard.refuse(asked, host)
+            answer = unread(record, guard.answers, in_header=in_header)
+            guard.conclude(record, None, None, answer.status)
+            return answer
         outcome = await guard.handle(asked.scope, asked.receive)
         if outcome is None:
             return None
@@ -72,10 +77,3 @@ class Authorizer:
             return answer
         finally:
             guard.release(outcome)
-
-    def _unread(self, cause: Rejection, peer: str | None, *, in_header: bool) -> Answer:
-        """Return the answer to a subrequest that is refused before the guard reads it."""
-        record = self._guard.refuse(cause, peer)
-        answer = unread(record, self._guard.answers, in_header=in_header)
-        self._guard.conclude(record, None, None, answer.status)
-        return answer

@@ -22,6 +22,7 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from camguard.bounded_cache import BoundedCache
+from camguard.fast_tuple import constructor_of
 from camguard.request.body import Receive, show_nothing
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings.model import AuthorizerSettings
@@ -35,6 +36,7 @@ _SEQUENCE_BYTES: Final = 4096
 # Of a request whose body is not shown: the guard recognises requests with a declared length.
 _NO_LENGTH: Final[Line] = (b"content-length", b"0")
 _FRAMING: Final = frozenset((b"content-length", b"transfer-encoding"))
+_METHODS: Final = {b"GET": "GET", b"POST": "POST"}
 
 # A target in origin form (RFC 9112 3.2.1) whose path is "/": no fragment, no blank, no control character.
 _ROOT: Final = re.compile(rb"/(?:\?([^#\x00-\x20\x7f]*))?")
@@ -99,20 +101,24 @@ _FORWARD = Dialect("forward", b"/authz/forward", *_FORWARDED)
 _APISIX = Dialect("apisix", b"/authz/apisix", *_FORWARDED)
 
 
-class Places(NamedTuple):
-    """Where the facts stand in a sequence of header names. A place is an index, -1 where there is none.
+Lines: TypeAlias = tuple[Line, ...]
 
-    A header that stands twice has no place. addresses: the values of the header of the address, in order.
-    kept: takes all lines and returns those of the request. framing: the places of headers that frame.
+
+class Places(NamedTuple):
+    """What a sequence of header names comes to before any value is looked at.
+
+    Each function takes all header lines and returns some of them. facts: those of method, URI, host and
+    address, in this order; where the dialect tells one of these otherwise, any line stands for it. addresses:
+    all lines of the address; None where it is the one of `facts`. mark: that of the mark; None where it is
+    missing or stands twice. hidden: the lines of the request where its body is not shown. shown: the same
+    with those that frame the body.
     """
 
-    method: int
-    uri: int
-    host: int
-    mark: int
-    addresses: tuple[int, ...]
-    framing: tuple[int, ...]
-    kept: Callable[[tuple[Line, ...]], tuple[Line, ...]]
+    facts: Callable[[Lines], tuple[Line, Line, Line, Line]]
+    addresses: Callable[[Lines], Lines] | None
+    mark: int | None
+    hidden: Callable[[Lines], Lines]
+    shown: Callable[[Lines], Lines]
 
 
 class Reader(NamedTuple):
@@ -120,7 +126,7 @@ class Reader(NamedTuple):
 
     dialect: Dialect
     shows_bodies: bool
-    places: BoundedCache[tuple[bytes, ...], Places]
+    places: BoundedCache[tuple[bytes, ...], Places | Rejection]
 
 
 def readers(settings: AuthorizerSettings) -> Mapping[bytes, Reader]:
@@ -141,20 +147,38 @@ def readers(settings: AuthorizerSettings) -> Mapping[bytes, Reader]:
     }
 
 
-def _places(dialect: Dialect, names: tuple[bytes, ...]) -> Places:
-    """Return where a subrequest with these names has the facts of a dialect."""
+def _places(dialect: Dialect, names: tuple[bytes, ...]) -> Places | Rejection:
+    """Return where a subrequest with these names has the facts of a dialect, or which fact it has not.
+
+    A header of a fact that stands twice tells none (Rule 1), but for the address where it may be a list.
+    """
+    named = tuple(filter(None, (dialect.method, dialect.uri, dialect.host)))
+    if any(names.count(name) != 1 for name in named):
+        return _HEADER_INVALID
+    count = names.count(dialect.address)
+    if not count or (count > 1 and not dialect.lists_addresses):
+        return _ADDRESS_INVALID
+    address = names.index(dialect.address)
+    facts = [names.index(name) if name else address for name in (dialect.method, dialect.uri, dialect.host)]
     mark = None if dialect.mark is None else dialect.mark[0]
-    facts = (dialect.method, dialect.uri, dialect.host, mark)
-    taken = {*filter(None, facts), dialect.address, HOST, FORWARDED_FOR, *_FRAMING}
-    kept = [at for at, name in enumerate(names) if name not in taken]
-    method, uri, host, marked = (
-        names.index(each) if each and names.count(each) == 1 else -1 for each in facts
+    taken = {*named, mark, dialect.address, HOST, FORWARDED_FOR, *_FRAMING}
+    hidden = [at for at, name in enumerate(names) if name not in taken]
+    framing = [at for at, name in enumerate(names) if name in _FRAMING]
+    addresses = [at for at, name in enumerate(names) if name == dialect.address]
+    return Places(
+        itemgetter(*facts, address),
+        _taking(addresses) if count > 1 else None,
+        names.index(mark) if mark is not None and names.count(mark) == 1 else None,
+        _taking(hidden),
+        _taking(hidden + framing),
     )
-    addresses = tuple(at for at, name in enumerate(names) if name == dialect.address)
-    framing = tuple(at for at, name in enumerate(names) if name in _FRAMING)
-    one = slice(kept[0], kept[0] + 1) if kept else slice(0)
-    take = itemgetter(*kept) if len(kept) > 1 else itemgetter(one)
-    return Places(method, uri, host, marked, addresses, framing, take)
+
+
+def _taking(places: list[int]) -> Callable[[Lines], Lines]:
+    """Return what takes lines and returns those at some places, as a tuple."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return itemgetter(slice(places[0], places[0] + 1) if places else slice(0))
 
 
 class Asked(NamedTuple):
@@ -164,31 +188,54 @@ class Asked(NamedTuple):
     receive: Receive
 
 
-def original(scope: Mapping[str, Any], receive: Receive, reader: Reader) -> Asked | Rejection:
+_asked = constructor_of(Asked)
+
+
+def original(  # noqa: C901, PLR0911, PLR0912 - one check after the other; calls would cost as much as the checks
+    scope: Mapping[str, Any], receive: Receive, reader: Reader
+) -> Asked | Rejection:
     """Return the request that a subrequest asks about, or why it cannot be read."""
     headers = tuple(scope["headers"])
     if not headers:
         return _HEADER_INVALID
-    names, values = zip(*headers)  # noqa: B905 - pairs, by the ASGI specification
     dialect, shows_bodies, known = reader
+    names, _ = zip(*headers)  # noqa: B905 - pairs, by the ASGI specification
     places = known[names]
-    values = (*values, None)
-    target = _target(scope, dialect, places, values)
-    if isinstance(target, Rejection):
-        return target
-    method, host, query = target
-    address = b",".join([values[at] for at in places.addresses])  # lines of one list (RFC 9110 5.3)
-    if not address or (not dialect.lists_addresses and (len(places.addresses) > 1 or b"," in address)):
+    if isinstance(places, Rejection):
+        return places
+    take, addresses, mark, hidden, shown = places
+    (_, told), (_, uri), (_, host), (_, address) = take(headers)
+    if dialect.method is None:
+        method, query = scope["method"], scope["query_string"]
+        if not host:
+            return _HEADER_INVALID
+    else:
+        if dialect.host is None:
+            url = _URL.fullmatch(uri)
+            if url is None:
+                return _HEADER_INVALID
+            host, uri = url.groups()
+        if not told or not uri or not host:
+            return _HEADER_INVALID
+        method, query = _METHODS.get(told) or told.decode("latin-1"), b""
+        if uri != b"/":
+            target = _ROOT.fullmatch(uri)
+            if target is None:
+                return _PATH
+            query = target[1] or b""
+    if addresses is not None:
+        address = b",".join([value for _, value in addresses(headers)])  # of one list (RFC 9110 5.3)
+    if not address or (not dialect.lists_addresses and b"," in address):
         return _ADDRESS_INVALID
-    lines = [*places.kept(headers), (HOST, host), (FORWARDED_FOR, address)]
     if (
         shows_bodies
-        and (dialect.mark is None or values[places.mark] == dialect.mark[1])
+        and (dialect.mark is None or (mark is not None and headers[mark][1] == dialect.mark[1]))
         and (not dialect.posts or scope["method"] == "POST")
     ):
-        lines += [headers[at] for at in places.framing]
+        lines = [*shown(headers), (HOST, host), (FORWARDED_FOR, address)]
     else:
         receive = show_nothing
+        lines = [*hidden(headers), (HOST, host), (FORWARDED_FOR, address)]
         if method != "GET":
             lines.append(_NO_LENGTH)
     onward = {
@@ -202,23 +249,4 @@ def original(scope: Mapping[str, Any], receive: Receive, reader: Reader) -> Aske
         "http_version": scope.get("http_version"),
         "extensions": scope.get("extensions"),
     }
-    return Asked(onward, receive)
-
-
-def _target(
-    scope: Mapping[str, Any], dialect: Dialect, places: Places, values: tuple[bytes | None, ...]
-) -> tuple[str, bytes, bytes] | Rejection:
-    """Return method, host and query of the request, or why they cannot be read (Rule 1)."""
-    host = values[places.host]
-    if dialect.method is None:
-        return (scope["method"], host, scope["query_string"]) if host else _HEADER_INVALID
-    method, uri = values[places.method], values[places.uri]
-    if dialect.host is None:
-        url = _URL.fullmatch(uri or b"")
-        host, uri = (None, None) if url is None else (url[1], url[2])
-    if not method or not uri or not host:
-        return _HEADER_INVALID
-    if uri == b"/":
-        return method.decode("latin-1"), host, b""
-    target = _ROOT.fullmatch(uri)
-    return _PATH if target is None else (method.decode("latin-1"), host, target[1] or b"")
+    return _asked((onward, receive))
