@@ -87,9 +87,10 @@ class Guard:
     """Judges requests by one bundle at a time. One guard per listener.
 
     drains: whether the server keeps reading a body behind a refusal; the body of a denied call is then not
-    taken. asked: as for `LateJudge`. in_flight: requests being served, from `handle` to `release`, but for
-    those that wait for their body. bodies: those that are held. faults: exceptions, of stages and of
-    observers. lane: makes what recognises requests under one bundle.
+    taken. asked: as for `LateJudge`; the scope that goes on is then empty, because the proxy that asks sends
+    the request on itself. in_flight: requests being served, from `handle` to `release`, but for those that
+    wait for their body. bodies: those that are held. faults: exceptions, of stages and of observers. lane:
+    makes what recognises requests under one bundle.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of the house, each named
@@ -123,7 +124,7 @@ class Guard:
         self.bodies = BodyBuffer(limits.buffered_bytes, limits.body_seconds, waiting)
         self._late = LateJudge(settings, authentication, self._modes.passes, asked=asked)
         self._early = EarlyJudge(settings, policies, authentication, lane, compares=candidate is not None)
-        self._clock, self._drains = clock, drains
+        self._clock, self._drains, self._asked = clock, drains, asked
 
     async def handle(self, scope: Mapping[str, Any], receive: Receive) -> Outcome | None:
         """Return the outcome of an `http` scope; None if the client left before its body was complete.
@@ -170,7 +171,9 @@ class Guard:
                     return None, (now, bundle, met, taken, None)
                 body = taken
             request_id = READY_IDS.pop() if READY_IDS else new_request_id()
-            if passes:
+            if passes and self._asked:
+                onward = {}
+            elif passes:
                 headers = list(lines)
                 for span in removed:
                     del headers[span]
@@ -256,7 +259,7 @@ class Guard:
                 if self._candidate is not None and not isinstance(decision, Rejection):
                     candidate = compared(self._candidate, judged.call, self._failed)
                 if decision.reason is ALLOWED or self._modes.passes(decision, judged.target):
-                    onward = self._onward(scope, judged, decision)
+                    onward = {} if self._asked else self._onward(scope, judged, decision)
                     if body is None and head is not None:
                         holds, seconds = partial(self._still_passes, head), self._limits.body_seconds
                         receive = stream(receive, head.declared, target.body_limit, seconds, holds)
