@@ -123,7 +123,7 @@ async def relay(guarded: bool, folder: Path, sock: socket.socket, upstream_port:
     parts = assemble(settings, clock=lambda: NOW, listeners=(LISTENER,), drains=True)
     async with guarded_relay(settings, parts, lambda: True) as app:
         served = app if guarded else let_through(app.app)  # type: ignore[attr-defined]
-        async with listening(served, sock, Bounds.of(settings.limits, 10_000), 1):
+        async with listening(served, sock, Bounds.of(settings.limits, 10_000), 1, direct=True):
             await asyncio.Event().wait()
 
 

@@ -114,8 +114,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "authorizer": ("dialects", "answers", "application", "envoy_messages", "envoy_grpc", "fronts"),
     "gateway": (
-        *("reply_parser", "request_writer", "connection", "connecting", "client"),
-        *("departure", "outgoing", "parsing", "protocol", "server", "relay"),
+        *("stepping", "reply_parser", "request_writer", "connection", "connecting", "client"),
+        *("cycle", "turns", "parsing", "protocol", "server", "relay"),
         *("echo", "admin", "systemd", "run", "worker", "workers"),
     ),
     "cli": (
@@ -328,11 +328,11 @@ TESTED_IN = {
     "engine/rules": ("engine/test_explain.py", "a rule is what an explanation explains"),
     "gateway/connecting": ("gateway/test_upstreams.py", "connections are opened to real upstreams there"),
     "gateway/connection": ("gateway/test_client.py", "the client is tested by its connections"),
-    "gateway/departure": ("gateway/test_relay.py", "callers leave there"),
     "gateway/echo": ("gateway/test_relay.py", "stands in for an upstream there"),
     "gateway/parsing": ("gateway/test_protocol.py", "the protocol feeds it"),
     "gateway/run": ("gateway/test_serve.py", "the gateway is tested as a process"),
     "gateway/server": ("gateway/test_answered_early.py", "a listener is tested by its connections"),
+    "gateway/turns": ("gateway/test_pipelines.py", "connections take turns there"),
     "gateway/worker": ("gateway/test_stuck.py", "workers are tested as processes"),
     "gateway/workers": ("gateway/test_stuck.py", "workers are tested as processes"),
     "policy/conditions": ("policy/test_operators.py", "a condition is an operator with its values"),

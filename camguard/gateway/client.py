@@ -22,6 +22,7 @@ from typing import Protocol
 from camguard.gateway.connecting import Names, open_connection
 from camguard.gateway.connection import Connection, Exchange, UpstreamError
 from camguard.gateway.request_writer import Body, Headers, Origin, framing, request_head
+from camguard.request.deadline import in_task
 from camguard.telemetry.process_log import Event
 
 LOG = logging.getLogger("camguard.upstream")
@@ -103,6 +104,7 @@ class Pool:
 
         Raises UpstreamError.
         """
+        await in_task()
         try:
             async with asyncio.timeout(self._seconds):
                 while self._busy >= self._most:

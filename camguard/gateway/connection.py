@@ -21,6 +21,7 @@ from typing import Literal, Protocol, cast
 
 from camguard.gateway.reply_parser import ReplyError, ReplyParser
 from camguard.gateway.request_writer import CHUNK, LAST_CHUNK, SLICE, Body, Headers, Origin, slices
+from camguard.gateway.stepping import Signal
 
 Kind = Literal["connect", "timeout", "reset", "protocol", "truncated"]
 
@@ -53,10 +54,12 @@ class Owner(Protocol):
 class Exchange:
     """One request and its reply, as `camguard.gateway.client.Reply` describes it.
 
-    The exchange holds what has arrived of the body and was not taken. connection: None after the end.
+    The exchange holds what has arrived of the body and was not taken. connection: None after the end. news:
+    is set when something has arrived or the exchange has ended. What waits for it goes on at once, so it is
+    set last.
     """
 
-    __slots__ = ("_complete", "_error", "_held", "_size", "_waiter", "connection", "headers", "status")
+    __slots__ = ("_complete", "_error", "_held", "_size", "connection", "headers", "news", "status")
 
     def __init__(self, connection: Connection) -> None:
         self.connection: Connection | None = connection
@@ -66,12 +69,7 @@ class Exchange:
         self._size = 0
         self._complete = False
         self._error: UpstreamError | None = None
-        self._waiter: asyncio.Future[None] | None = None
-
-    @property
-    def waits(self) -> bool:
-        """Whether the upstream is waited for just now."""
-        return self._waiter is not None and not self._waiter.done()
+        self.news = Signal()
 
     @property
     def full(self) -> bool:
@@ -85,24 +83,17 @@ class Exchange:
             self._size += len(data)
         if not self.status:
             self.status, self.headers = parser.status, parser.headers
-        if self.status:
-            self._wake()
 
     def end(self, error: UpstreamError | None) -> None:
         """Receive the end: of the reply, or the failure of the exchange."""
         self.connection = None
         self._error, self._complete = error, error is None
-        self._wake()
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def _arrival(self) -> asyncio.Future[None]:
+    def _arrival(self) -> Signal:
         """Return what waits for the upstream."""
         assert self.connection is not None  # noqa: S101 - for mypy: callers wait before the end only
-        self._waiter = self.connection.watch()
-        return self._waiter
+        self.connection.watch()
+        return self.news
 
     async def head(self) -> None:
         """Wait for the head of the reply. Raises UpstreamError."""
@@ -243,6 +234,8 @@ class Connection(asyncio.Protocol):
         elif exchange.full and not self._paused:
             self._paused = True
             self.transport.pause_reading()
+        if exchange.status:
+            exchange.news.set()
 
     def read_on(self) -> None:
         """Read again, where reading was paused."""
@@ -252,8 +245,10 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """Take the end of the upstream's side, in order."""
-        if self._exchange is not None and self._parser.until_close:
+        exchange = self._exchange
+        if exchange is not None and self._parser.until_close:
             self._end()
+            exchange.news.set()
         else:
             self._fail("reset", None)
 
@@ -266,18 +261,17 @@ class Connection(asyncio.Protocol):
             self._alarm = None
         self._parser.close()  # nothing of an ended connection refers to itself
 
-    def watch(self) -> asyncio.Future[None]:
-        """Note that the upstream is waited for from now on, and return a future for that."""
+    def watch(self) -> None:
+        """Note that the upstream is waited for from now on."""
         exchange = self._exchange
         if exchange is not None and exchange.status:
             self._due = self._loop.time() + self._seconds
         if self._alarm is None:
             self._alarm = self._loop.call_at(self._due, self._ring)
-        return self._loop.create_future()
 
     def _ring(self) -> None:
         self._alarm = None
-        if self._exchange is None or not self._exchange.waits:
+        if self._exchange is None or not self._exchange.news.waits:
             return
         if self._loop.time() < self._due:
             self._alarm = self._loop.call_at(self._due, self._ring)
@@ -304,6 +298,8 @@ class Connection(asyncio.Protocol):
             begun = exchange.status and kind != "timeout"
             exchange.end(UpstreamError("truncated" if begun else kind, cause))
         self.abort()
+        if exchange is not None:
+            exchange.news.set()
 
     def abort(self) -> None:
         """Cut the connection. An exchange that has not ended gets nothing more."""

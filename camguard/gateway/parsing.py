@@ -35,13 +35,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import deque
-from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
 import httptools
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from camguard.gateway.cycle import Cycle
+from camguard.gateway.turns import TURN, Flow, Turns, asleep
 
 END = b"\r\n\r\n"
 HEX = re.compile(rb"[0-9A-Fa-f]{1,16}")
@@ -56,7 +57,6 @@ MOST_READ_BYTES = 1 << 23  # of all connections of a listener in one turn: some 
 COMPACT_BYTES = 1 << 14  # parsed bytes that may stay in front of held ones before these are copied
 HELD_BYTES = HIGH_WATER_LIMIT - COMPACT_BYTES
 # Work of parsing in units of about one microsecond.
-TURN = 4096
 QUANTUM = 512
 REQUEST_UNITS = 64  # the task of a request costs about as much before it first waits
 # The event loop takes about as long to read 256 KiB from a socket. If all connections that are resumed in one
@@ -92,70 +92,6 @@ def chunk_left(data: bytes, at: int, stop: int, part: bytes) -> int:
     return int(size, 16) - len(part) if line and HEX.fullmatch(size) else 0
 
 
-def asleep() -> None:
-    """Do nothing: an ended connection is not read on."""
-
-
-class Flow(FlowControl):
-    """uvicorn's switch for reading.
-
-    resume_reading: is called where uvicorn would resume, and decides when to.
-    """
-
-    def __init__(self, transport: asyncio.Transport, wake: Callable[[], None]) -> None:
-        super().__init__(transport)
-        # An attribute and no method: uvicorn calls it twice for each request.
-        self.resume_reading = wake  # type: ignore[method-assign]
-
-    def pause_reading(self) -> None:
-        if not self._transport.is_closing():
-            super().pause_reading()
-
-    def read_on(self) -> None:
-        """Resume, unless the connection is ending: uvloop raises for a closed transport."""
-        if self.read_paused and not self._transport.is_closing():
-            super().resume_reading()
-
-
-class Turns:
-    """Connections of one listener whose parsing waits for the next turn of the event loop, the oldest first.
-
-    spent: units of work since the last turn that was given. read: bytes of large reads since then.
-    """
-
-    def __init__(self) -> None:
-        self.spent = 0
-        self.read = 0
-        self._waiting: deque[Parsing] = deque()
-        self._scheduled = False
-
-    def queue(self, connection: Parsing) -> None:
-        """Let a connection go on in a later turn. A connection waits once, however often it asks."""
-        if not connection.queued:
-            connection.queued = True
-            self._waiting.append(connection)
-            self._schedule()
-
-    def _schedule(self) -> None:
-        if self._waiting and not self._scheduled:
-            self._scheduled = True
-            self._waiting[0].loop.call_soon(self._give)
-
-    def _give(self) -> None:
-        """Let waiting connections go on until the turn is spent. One that asks again waits for the next."""
-        self._scheduled = False
-        self.spent = self.read = 0
-        try:
-            for _ in range(len(self._waiting)):
-                connection = self._waiting.popleft()
-                connection.queued = False
-                connection.advance()
-                if self.spent >= TURN:
-                    break
-        finally:
-            self._schedule()
-
-
 class Parsing(HttpToolsProtocol):
     """One connection, as far as its bytes are parsed. Overridden methods say only what they add.
 
@@ -165,11 +101,15 @@ class Parsing(HttpToolsProtocol):
     body_bytes, body_parts: of the body at hand, as far as it was handed to its request.
     chunk_left: of a chunk, 0 where unknown. ended: whether the message at hand has ended in the slice that is
     being parsed. held, held_from: bytes that were read, and where those begin that were not parsed.
-    queued: by `turns`. pieces: parts of a body that the parser has put down.
+    queued: by `turns`. pieces: parts of a body that the parser has put down. fresh: whether the application
+    was not called yet for the request at hand. direct: whether the application may run without a task.
     """
 
     turns: ClassVar[Turns]
+    direct: ClassVar[bool]
+    cycle: Cycle | None  # type: ignore[assignment]
 
+    fresh = False
     head_since: float | None = None
     body_since: float | None = None
     drained_at: float | None = None
@@ -198,7 +138,13 @@ class Parsing(HttpToolsProtocol):
         # Nothing of an ended connection refers to itself.
         self.flow.resume_reading = asleep  # type: ignore[method-assign]
         self.held, self.held_from = b"", 0
-        super().connection_lost(exc)
+        self.connections.discard(self)
+        self.flow.resume_writing()
+        if exc is None:
+            self.transport.close()
+        self.parser = None  # type: ignore[assignment]
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.depart()
 
     def discard(self, size: int) -> None:
         """Count what came after the last answer. size: in bytes."""
@@ -247,6 +193,28 @@ class Parsing(HttpToolsProtocol):
         if self.drained_at is not None or self.transport.is_closing():
             self.read_on()
             return
+        at = self.parse_held()
+        if at is None:
+            return
+        data = self.held
+        waiting = len(data) - at
+        if waiting or self.within():
+            self.hold(data, at)
+        else:
+            self.held, self.held_from = b"", 0
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            waiting += len(cycle.body)
+        if waiting > HELD_BYTES:
+            self.flow.pause_reading()
+        elif self.flow.read_paused:
+            self.read_on()
+
+    def parse_held(self) -> int | None:
+        """Parse what is held, and call the application for each request.
+
+        Return where the bytes begin that were not parsed, or None where the connection takes no more of them.
+        """
         data, at = self.held, self.held_from
         size = len(data)
         most = min(self.turns.spent + QUANTUM, TURN)
@@ -256,19 +224,27 @@ class Parsing(HttpToolsProtocol):
                 break
             stop = self.slice_end(data, at)
             if not self.parse(data, at, stop):
-                return
+                self.begin(direct=False)
+                return None
             at = stop
-        waiting = size - at
-        if waiting or self.within():
-            self.hold(data, at)
-        else:
-            self.held, self.held_from = b"", 0
-        if self.answering():
-            waiting += len(self.cycle.body)
-        if waiting > HELD_BYTES:
-            self.flow.pause_reading()
-        elif self.flow.read_paused:
-            self.read_on()
+            if self.fresh and self.ended:
+                if at == size:
+                    self.held, self.held_from = b"", 0
+                    self.begin(direct=self.direct)
+                    return 0
+                self.held_from = at
+                self.begin(direct=self.direct)
+                if self.drained_at is not None or self.transport.is_closing():
+                    return None
+        self.begin(direct=False)
+        return at
+
+    def begin(self, *, direct: bool) -> None:
+        """Call the application for the request at hand, if that was not done."""
+        if self.fresh:
+            self.fresh = False
+            assert self.cycle is not None  # noqa: S101 - for mypy: it is fresh
+            self.cycle.start(self.app, direct=direct)
 
     def read_on(self) -> None:
         """Resume reading, where it was paused, and count the next read in this turn."""
@@ -285,7 +261,7 @@ class Parsing(HttpToolsProtocol):
 
     def occupied(self) -> bool:
         """Say whether the request at hand must be answered, or its body taken, before more is parsed."""
-        cycle: RequestResponseCycle | None = self.cycle  # uvicorn's annotation hides that there may be none
+        cycle = self.cycle
         if cycle is None or cycle.response_complete:
             return False
         return self.body_since is None or len(cycle.body) > HIGH_WATER_LIMIT
@@ -339,10 +315,10 @@ class Parsing(HttpToolsProtocol):
         pieces = self.pieces
         parts = len(pieces)
         if parts:
-            if not self.cycle.response_complete:
+            cycle = self.cycle
+            if cycle is not None and not cycle.response_complete:
                 joined = pieces[0] if parts == 1 else b"".join(pieces)
-                self.cycle.body += joined
-                self.cycle.message_event.set()
+                cycle.add(joined)
                 self.body_bytes += len(joined)
                 self.body_parts += parts
             pieces.clear()
@@ -355,13 +331,14 @@ class Parsing(HttpToolsProtocol):
 
     def answering(self) -> bool:
         """Say whether a request is being answered."""
-        cycle: RequestResponseCycle | None = self.cycle  # uvicorn's annotation hides that there may be none
+        cycle = self.cycle
         return cycle is not None and not cycle.response_complete
 
     def on_message_begin(self) -> None:
         if self.ended or self.answering():
             raise ValueError  # the slice did not end with its message; httptools ends the connection
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
         self.head_since = self.loop.time()
 
     def on_message_complete(self) -> None:
@@ -372,6 +349,6 @@ class Parsing(HttpToolsProtocol):
         self.body_since = None
         self.to_come = self.chunk_left = 0
         cycle = self.cycle
-        if not cycle.response_complete:
+        if cycle is not None and not cycle.response_complete:
             cycle.more_body = False
-            cycle.message_event.set()
+            cycle.arrived()

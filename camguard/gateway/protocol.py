@@ -21,10 +21,13 @@ import asyncio
 import select
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple
+from urllib.parse import unquote
 
-from camguard.gateway.departure import DEPARTURE_KEY, Departure
-from camguard.gateway.outgoing import Outgoing, unchunked
-from camguard.gateway.parsing import BYTES_PER_UNIT, DISCARDED, PARTS_PER_UNIT, REQUEST_UNITS, Parsing, Turns
+import httptools
+
+from camguard.gateway.cycle import DEPARTURE_KEY, Cycle
+from camguard.gateway.parsing import BYTES_PER_UNIT, DISCARDED, PARTS_PER_UNIT, REQUEST_UNITS, Parsing
+from camguard.gateway.turns import Turns
 from camguard.request.head import TRAILERS_APART
 from camguard.settings import LimitsSettings
 
@@ -78,7 +81,6 @@ class Bounds(NamedTuple):
 
 
 VOUCHED: dict[str, dict[object, object]] = {TRAILERS_APART: {}}  # Rule 3, for the guard to rely on
-CLOSING = [(b"connection", b"close")]
 
 
 def plain(status: bytes) -> bytes:
@@ -97,6 +99,17 @@ def one_target(url: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
         return True
     authority = url.partition(b"://")[2].partition(b"/")[0].lower()
     return [value.lower() for name, value in headers if name == b"host"] == [authority]
+
+
+def split_target(url: bytes) -> tuple[bytes, bytes]:
+    """Return path and query of a request's target. Raises httptools.HttpParserError."""
+    parsed = httptools.parse_url(url)
+    return parsed.path, parsed.query or b""
+
+
+def expects_continue(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Tell whether a client waits for `100 Continue`."""
+    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
 
 
 def left(transport: asyncio.Transport) -> bool:
@@ -128,16 +141,9 @@ class BoundedProtocol(Parsing):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.outgoing = Outgoing(transport, self.close_behind_answer, self.loop)
-        self.departure = Departure(self.wake)
         if len(self.connections) > self.bounds.connections:
             transport.write(plain(b"503 Service Unavailable"))
             transport.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.outgoing.close = self.transport.close  # nothing of an ended connection refers to itself
-        super().connection_lost(exc)
-        self.departure.depart()
 
     def head_goes_on(self, size: int) -> bool:
         """Bound a head that has not ended. size: bytes of the slice."""
@@ -176,7 +182,7 @@ class BoundedProtocol(Parsing):
 
     def reject(self) -> None:
         """End a connection whose bytes are no HTTP. An answer that has begun is cut, not written into."""
-        if self.answering() and self.cycle.response_started:
+        if self.cycle is not None and not self.cycle.response_complete and self.cycle.response_started:
             self.transport.abort()
         else:
             self.send_400_response("Invalid HTTP request received.")
@@ -187,35 +193,54 @@ class BoundedProtocol(Parsing):
         The application gets `http.disconnect`. An answer that has begun is cut.
         """
         cycle = self.cycle
+        assert cycle is not None  # noqa: S101 - for mypy: its body is being read
         if cycle.response_started:
             self.transport.abort()
             return
-        cycle.disconnected = True
-        cycle.message_event.set()
+        cycle.give_up()
         self.transport.write(plain(b"400 Bad Request"))
         self.drain()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
     def on_headers_complete(self) -> None:
-        version = self.parser.get_http_version()
-        if version not in VERSIONS or not one_target(self.url, self.headers):
+        parser, headers, url = self.parser, self.headers, self.url
+        version = parser.get_http_version()
+        if version not in VERSIONS or not one_target(url, headers):
             raise ValueError  # httptools ends the connection with 400
+        named = dict(headers)
         self.head_since = None
         self.head_bytes = 0
         self.unspent = 0
         self.body_since = self.loop.time()
-        self.scope["extensions"] = VOUCHED
-        self.scope[DEPARTURE_KEY] = self.departure  # type: ignore[literal-required]
-        for name, value in self.headers:
-            if name == b"content-length":
-                self.to_come = int(value)
-        super().on_headers_complete()
-        self.cycle.transport = self.outgoing  # type: ignore[assignment]
-        if version == "1.0":
-            self.cycle.send = unchunked(self.cycle)  # type: ignore[method-assign, assignment]
-            self.cycle.waiting_for_100_continue = False  # RFC 9110 section 10.1.1
-        if self.ending:
-            self.close_after_this()
+        self.to_come = int(named.get(b"content-length", 0))
         self.headers = DISCARDED
+        raw, query = (url, b"") if url == b"/" else split_target(url)
+        path = raw.decode("ascii")
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": "",
+            "headers": headers,
+            "state": {},
+            "method": parser.get_method().decode("ascii"),
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw,
+            "query_string": query,
+            "extensions": VOUCHED,
+        }
+        old = version == "1.0"
+        # RFC 9110 section 10.1.1: the expectation of an HTTP/1.0 client is not answered.
+        waits = not old and b"expect" in named and expects_continue(headers)
+        alive = not (old or self.ending) and parser.should_keep_alive()
+        self.cycle = cycle = Cycle(self, scope, keep_alive=alive, old=old, awaits_continue=waits)
+        scope[DEPARTURE_KEY] = cycle
+        self.fresh = True
         self.turns.spent += REQUEST_UNITS
 
     def on_message_complete(self) -> None:
@@ -253,15 +278,15 @@ class BoundedProtocol(Parsing):
         self.ending = True
         if self.drained_at is not None:
             self.transport.close()
-        elif self.answering():
-            self.close_after_this()
+        elif self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
         else:
             self.loop.call_later(LINGER_SECONDS, self.close_idle)
 
-    def close_after_this(self) -> None:
-        """Close behind the answer at hand, and say so in it: no other request may be sent here."""
-        self.cycle.keep_alive = False
-        self.cycle.default_headers = CLOSING
+    def cancel(self) -> None:
+        """Cancel the application of the request at hand."""
+        if self.cycle is not None:
+            self.cycle.cancel()
 
     def close_idle(self) -> None:
         if not self.answering() and self.head_bytes == 0 and not self.transport.is_closing():
@@ -269,11 +294,13 @@ class BoundedProtocol(Parsing):
 
     def close_behind_answer(self) -> None:
         """Close; if the client is still sending, or has sent more than was read, take that first."""
-        self.outgoing.flush()
+        cycle = self.cycle
+        assert cycle is not None  # noqa: S101 - for mypy: an answer was written
+        cycle.flush()
         if (
             (self.body_since is None and not self.held and not self.flow.read_paused)
             or self.ending
-            or not self.cycle.response_complete  # cut short
+            or not cycle.response_complete  # cut short
             or self.transport.is_closing()
         ):
             self.transport.close()
@@ -284,7 +311,8 @@ class BoundedProtocol(Parsing):
         """Say that nothing more will be answered, and discard what comes until the client has heard it."""
         self.drained_at = self.loop.time()
         self.counted = self.to_come > 0
-        self.cycle.body = bytearray()
+        if self.cycle is not None:
+            self.cycle.body = b""
         unparsed = len(self.held) - self.held_from
         self.held, self.held_from = b"", 0
         self.discard(unparsed)
@@ -324,9 +352,12 @@ class BoundedProtocol(Parsing):
             self.transport.close()
 
 
-def bound(bounds: Bounds) -> type[BoundedProtocol]:
-    """Return the protocol class of a listener with these bounds."""
-    return type("Bounded", (BoundedProtocol,), {"bounds": bounds, "turns": Turns()})
+def bound(bounds: Bounds, *, direct: bool = False) -> type[BoundedProtocol]:
+    """Return the protocol class of a listener with these bounds.
+
+    direct: whether the application may run without a task, as `camguard.gateway.stepping` says.
+    """
+    return type("Bounded", (BoundedProtocol,), {"bounds": bounds, "turns": Turns(), "direct": direct})
 
 
 async def sweep(connections: Callable[[], Iterable[Any]], bounds: Bounds) -> None:

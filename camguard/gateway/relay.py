@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from camguard.enforcement.outcome import SERVICE_KEY, UPSTREAM_ERROR_KEY, UPSTREAM_KEY
 from camguard.gateway.client import Client, Reply
 from camguard.gateway.connection import Kind, UpstreamError
-from camguard.gateway.departure import DEPARTURE_KEY, Departure
+from camguard.gateway.cycle import DEPARTURE_KEY, Cycle
 from camguard.gateway.request_writer import Body, Headers, Origin
 from camguard.header_names import HOP_BY_HOP, OWN_PREFIX
 from camguard.middleware import send_refusal
@@ -95,17 +95,15 @@ class Relay:
     ) -> None:
         caller = Caller(receive)
         await caller.begin()
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - for mypy: a coroutine that runs is in a task
+        cycle: Cycle = scope[DEPARTURE_KEY]
 
         def departed() -> None:
             caller.left = True
-            task.cancel()
+            cycle.cancel()
 
-        departure: Departure = scope[DEPARTURE_KEY]
         try:
-            departure.watch(departed)
-            if not (caller.left or departure.left):
+            cycle.watch(departed)
+            if not (caller.left or cycle.disconnected):
                 await self._exchange(origin, service, scope, caller, send)
         except asyncio.CancelledError:
             if not caller.left:  # the server ends this request, not the client
@@ -115,9 +113,9 @@ class Relay:
                     scope[UPSTREAM_ERROR_KEY] = "internal"
                     await self._fail(scope, "internal", send)
                 raise
-            task.uncancel()
+            cycle.uncancel()
         finally:
-            departure.watch(None)
+            cycle.watch(None)
         if not caller.answered:
             # A client that left never receives this answer. A client that was cut off for a bad body does.
             await self._fail(scope, "cut", send)

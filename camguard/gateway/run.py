@@ -259,7 +259,7 @@ async def serve(
         app = await stack.enter_async_context(
             guarded_relay(settings, components, lambda: not status.missing())
         )
-        calls = listening(app, sockets.calls, bounds, settings.limits.shutdown_seconds)
+        calls = listening(app, sockets.calls, bounds, settings.limits.shutdown_seconds, direct=True)
         await stack.enter_async_context(calls)
         asked = authorizer_listener(settings, components, sockets, bounds.connections)
         await stack.enter_async_context(asked)

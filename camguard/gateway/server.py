@@ -18,6 +18,7 @@ import resource
 import socket
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -25,7 +26,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from camguard.errors import Problem, SettingsError
-from camguard.gateway.protocol import Bounds, bound, sweep
+from camguard.gateway.protocol import BoundedProtocol, Bounds, bound, sweep
 from camguard.settings import Address
 
 BACKLOG = 2048
@@ -41,16 +42,20 @@ class Listener:
     `port` is the one that was bound.
     """
 
-    def __init__(self, config: uvicorn.Config, bounds: Bounds, sock: socket.socket) -> None:
+    def __init__(
+        self, config: uvicorn.Config, bounds: Bounds, sock: socket.socket, *, direct: bool = False
+    ) -> None:
         self.port: int = sock.getsockname()[1]
         self._state = ServerState()
         self._config = config
         self._bounds = bounds
+        self._direct = direct
         self._sock = sock
 
     async def start(self) -> None:
         """Accept connections from now on."""
-        factory = partial(bound(self._bounds), config=self._config, server_state=self._state, app_state={})
+        protocol = bound(self._bounds, direct=self._direct)
+        factory = partial(protocol, config=self._config, server_state=self._state, app_state={})
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(factory, sock=self._sock, backlog=BACKLOG)
         self._sweeping = asyncio.create_task(sweep(lambda: self._state.connections, self._bounds))
@@ -71,6 +76,8 @@ class Listener:
             async with asyncio.timeout(seconds):
                 while self._state.connections or self._state.tasks:  # noqa: ASYNC110 - uvicorn keeps plain sets
                     await asyncio.sleep(STOP_POLL_SECONDS)
+        for connection in tuple(cast("set[BoundedProtocol]", self._state.connections)):
+            connection.cancel()
         for task in tuple(self._state.tasks):
             task.cancel()
         if self._state.tasks:
@@ -83,8 +90,11 @@ class Listener:
         self._sweeping.cancel()
 
 
-async def listen(app: ASGIApp, sock: socket.socket, bounds: Bounds) -> Listener:
-    """Serve an application on a bound socket; return once connections are accepted."""
+async def listen(app: ASGIApp, sock: socket.socket, bounds: Bounds, *, direct: bool = False) -> Listener:
+    """Serve an application on a bound socket; return once connections are accepted.
+
+    direct: whether the application may run without a task, as `camguard.gateway.stepping` says.
+    """
     config = uvicorn.Config(
         app,
         http=HttpToolsProtocol,
@@ -100,7 +110,7 @@ async def listen(app: ASGIApp, sock: socket.socket, bounds: Bounds) -> Listener:
     log = logging.getLogger("uvicorn.error")
     log.setLevel(logging.ERROR)  # its warnings are about what clients send: theirs to cause, ours to store
     log.addFilter(unintended)
-    listener = Listener(config, bounds, sock)
+    listener = Listener(config, bounds, sock, direct=direct)
     await listener.start()
     return listener
 
@@ -113,10 +123,10 @@ def unintended(record: logging.LogRecord) -> bool:
 
 @contextlib.asynccontextmanager
 async def listening(
-    app: ASGIApp, sock: socket.socket, bounds: Bounds, shutdown_seconds: float
+    app: ASGIApp, sock: socket.socket, bounds: Bounds, shutdown_seconds: float, *, direct: bool = False
 ) -> AsyncIterator[Listener]:
-    """Serve while the block runs. shutdown_seconds: as `Listener.stop`."""
-    listener = await listen(app, sock, bounds)
+    """Serve while the block runs. shutdown_seconds: as `Listener.stop`. direct: as `listen`."""
+    listener = await listen(app, sock, bounds, direct=direct)
     try:
         yield listener
     finally:

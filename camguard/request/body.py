@@ -20,7 +20,7 @@ from functools import partial
 from types import CoroutineType
 from typing import Any, Final, TypeAlias
 
-from camguard.request.deadline import Deadline
+from camguard.request.deadline import Deadline, in_task
 from camguard.request.rejection import Rejection, rejection
 from camguard.request.waiting import Waiter, Waiting
 
@@ -267,6 +267,7 @@ def stream(
         if ended:
             message = await receive()
         else:
+            await in_task()
             if due is None:
                 due = asyncio.get_running_loop().time() + seconds
             try:

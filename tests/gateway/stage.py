@@ -197,10 +197,10 @@ def let_through(app: ASGIApp) -> ASGIApp:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp, bounds: Bounds = BOUNDS) -> AsyncIterator[int]:
-    """Serve an application the way the gateway does, and give its port."""
+async def serving(app: ASGIApp, bounds: Bounds = BOUNDS, *, direct: bool = False) -> AsyncIterator[int]:
+    """Serve an application the way the gateway does, and give its port. direct: as for `listening`."""
     sock = socket.create_server(("127.0.0.1", 0))
-    async with listening(app, sock, bounds, 0) as listener:
+    async with listening(app, sock, bounds, 0, direct=direct) as listener:
         yield listener.port
 
 
@@ -213,7 +213,7 @@ async def relaying(
     client = HttpClient(seconds=seconds, connections=100)
     relay = Relay({"default": upstream}, client, echo, refusal, heard)
     try:
-        async with serving(let_through(relay), bounds) as port:
+        async with serving(let_through(relay), bounds, direct=True) as port:
             yield port, heard
     finally:
         await client.close()

@@ -76,7 +76,7 @@ async def gateway(folder: Path, upstream: Upstream, **overrides: str) -> AsyncIt
     sock = socket.create_server(("127.0.0.1", 0))
     async with (
         guarded_relay(settings, parts, lambda: True) as app,
-        listening(app, sock, Bounds.of(settings.limits, 10_000), 0) as listener,
+        listening(app, sock, Bounds.of(settings.limits, 10_000), 0, direct=True) as listener,
     ):
         yield House(listener.port, parts)
 

@@ -19,9 +19,10 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from camguard.gateway.parsing import MOST_READ_BYTES, QUANTUM, READ_UNITS, TURN
+from camguard.gateway.parsing import MOST_READ_BYTES, QUANTUM, READ_UNITS
 from camguard.gateway.protocol import READ_PART_BYTES, READ_PARTS, BoundedProtocol, Bounds, bound
 from camguard.gateway.server import listen
+from camguard.gateway.turns import TURN
 from tests.gateway.stage import BOUNDS, POST, ask, play, post, serving, until
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -548,6 +549,7 @@ def test_a_client_that_left_is_gone_for_every_request_it_pipelined() -> None:
         connection.transport.closed = True
         connection.protocol.connection_lost(None)
         await asyncio.sleep(0)
+        assert connection.protocol.cycle is not None
         assert connection.protocol.cycle.disconnected
         assert len(app.scopes) == 1
         assert connection.protocol.held == b""
