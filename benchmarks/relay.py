@@ -154,7 +154,8 @@ def serve(variant: str, folder: str, port: str, upstream_port: str) -> None:
         uvloop.run(relay(variant == "gateway", Path(folder), sock, int(upstream_port)))
 
 
-def _free() -> int:
+def free_port() -> int:
+    """Return a port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -181,7 +182,7 @@ def write_base_config(folder: Path, base: Base) -> None:
 @contextlib.contextmanager
 def up(names: list[str], folder: Path, base: Base | None) -> Iterator[dict[str, Server]]:
     """Run the upstream and the variants before it."""
-    ports = {name: _free() for name in ("upstream", *names)}
+    ports = {name: free_port() for name in ("upstream", *names)}
     running = {}
     for name, port in ports.items():
         command, environ = command_of(name, folder, base)
@@ -195,7 +196,7 @@ def up(names: list[str], folder: Path, base: Base | None) -> Iterator[dict[str, 
                 if running[name].poll() is not None or time.monotonic() > deadline:
                     raise SystemExit(f"{name} did not start")
                 time.sleep(0.1)
-        yield {name: Server(port, _worker(running[name].pid)) for name, port in ports.items()}
+        yield {name: Server(port, worker(running[name].pid)) for name, port in ports.items()}
     finally:
         for process in running.values():
             process.terminate()
@@ -203,7 +204,7 @@ def up(names: list[str], folder: Path, base: Base | None) -> Iterator[dict[str, 
             process.wait(10)
 
 
-def _worker(pid: int) -> int:
+def worker(pid: int) -> int:
     """Return the process that works: nginx has it as a child."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     return int(children[0]) if children else pid

@@ -32,6 +32,7 @@ PROGRAMS = (
     "telemetry",
     "relay",
     "authorizer",
+    "fronts",
     "reload",
     "memory",
     "access",
