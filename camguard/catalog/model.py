@@ -172,18 +172,14 @@ def nearest_actions(catalog: Catalog, action: str, most: int = 3) -> tuple[str, 
     action: an id, with or without `name/`, or a bare name, which is looked for in every service. Where the
     service does not exist, the name is looked for in the services that read alike, then in all.
     """
-    service, colon, name = action.removeprefix("name/")[:_LONGEST].rpartition(":")
+    service, _, name = action.removeprefix("name/")[:_LONGEST].rpartition(":")
     known = catalog.services
-    if service in known:
-        places = [service]
-    else:
-        places = (list(nearest_names(service, known)) if colon else []) or list(known)
+    places = (service,) if service in known else nearest_names(service, known) or tuple(known)
     # Several services may have the same name, and one service may have names that differ in case only.
     ids: dict[str, list[str]] = {}
-    spelled: dict[str, str] = {}
     for place in places:
         for listed in known[place].actions:
             ids.setdefault(listed.lower(), []).append(f"{place}:{listed}")
-            spelled.setdefault(listed.lower(), listed)
-    near = nearest_action_names(name, spelled.values(), most)
+    listed_names = (listed for place in places for listed in known[place].actions)
+    near = nearest_action_names(name, listed_names, most)
     return tuple(found for match in near for found in ids[match.lower()])[:most]

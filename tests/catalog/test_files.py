@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from camguard.catalog import (
     Page,
     Service,
     load_catalog,
+    parse_catalog,
     save_all,
     to_json,
 )
@@ -117,6 +118,34 @@ def test_a_failed_write_leaves_no_file_behind(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="toybox"):
         save_all([TOYBOX], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["toybox.json"]
+
+
+# A member of the file of a service, and what each word stands for there.
+WORDS: list[tuple[str, Mapping[str, object]]] = [
+    (
+        "granularity",
+        {
+            "service": Granularity.SERVICE,
+            "operation": Granularity.OPERATION,
+            "resource": Granularity.RESOURCE,
+        },
+    ),
+    (
+        "ip_restriction",
+        {
+            "supported": IpRestriction.SUPPORTED,
+            "partial": IpRestriction.PARTIAL,
+            "unsupported": IpRestriction.UNSUPPORTED,
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("member", "words"), WORDS, ids=["granularity", "restriction by address"])
+def test_the_words_of_a_file_are_these(member: str, words: Mapping[str, object]) -> None:
+    for word, value in words.items():
+        catalog = parse_catalog({"toybox.json": json.dumps({**plain(), member: word}).encode()})
+        assert getattr(catalog.services["toybox"], member) is value
 
 
 def _set(*path: str | int, to: Any) -> Callable[[dict[str, Any]], None]:

@@ -10,6 +10,7 @@ from tests.company import catalog, service
 CATALOG = catalog(
     service("toybox", "AddToy", "DeleteToys", "Deletetoys", "ActivateService"),
     service("attic", "ActivateService", "AddBox"),
+    service("db", *(f"MoveRow{at}" for at in range(5)), "MoveRow9"),
 )
 
 # what was written, what is near
@@ -17,6 +18,9 @@ NEAR = [
     pytest.param("toybox:AddToys", ("toybox:AddToy",), id="a letter too many"),
     pytest.param("toybox:addtoy", ("toybox:AddToy",), id="another case"),
     pytest.param("name/toybox:AddToi", ("toybox:AddToy",), id="the older form"),
+    pytest.param(
+        "name/db:MoveRow9", ("db:MoveRow9", "db:MoveRow4", "db:MoveRow3"), id="three of six, best first"
+    ),
     pytest.param(
         "toybox:deleteToys", ("toybox:DeleteToys", "toybox:Deletetoys"), id="twins by case are both near"
     ),

@@ -37,6 +37,8 @@ NOT_SIX = [
     pytest.param("", id="nothing"),
     pytest.param("QCS::a:::b", id="capitals"),
     pytest.param("qcs:::::", id="all empty"),
+    pytest.param("qcs::a:::", id="no resource"),
+    pytest.param("qcs:::::b", id="no service"),
     pytest.param("acs::a::u:b", id="of another cloud"),
 ]
 
