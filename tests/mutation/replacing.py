@@ -23,24 +23,36 @@ def functions_of(files: str) -> dict[_Place, list[FunctionType]]:
 def replace(functions: dict[_Place, list[FunctionType]], original: CodeType, changed: CodeType) -> bool:
     """Give functions the code that is changed. Return False if that cannot be done, or is not all.
 
-    original, changed: the code of a module, with and without a change inside of one function's body.
+    original, changed: the code of a module, with and without a change inside of one function's body. A
+    function that another one returned at import has code of its own, and gets it replaced, too.
     """
-    before, after = list(_outermost(original)), list(_outermost(changed))
-    if len(before) != len(after):
-        return False
+    before, after = list(_functions(original)), list(_functions(changed))
+    if len(before) != len(after):  # the change leaves a nested function out
+        before, after = list(_outermost(original)), list(_outermost(changed))
+    places = [_place(each) for each in before]
     done = False
-    for old, new in zip(before, after, strict=True):
+    for place, old, new in zip(places, before, after, strict=True):
         if old == new:
             continue
-        places = [_place(each) for each in before]
-        if places.count(_place(old)) > 1 or _place(old) not in functions:
+        found = functions.get(place, [])
+        nested = "<locals>" in place[1]
+        if (found and places.count(place) > 1) or not (found or nested):
             return False
-        for function in functions[_place(old)]:
+        for function in found:
             if len(function.__code__.co_freevars) != len(new.co_freevars):
                 return False
             function.__code__ = new
-        done = True
+        done = done or not nested
     return done
+
+
+def _functions(code: CodeType) -> Iterator[CodeType]:
+    """Yield the code of each function, also of those in classes and in other functions."""
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            if each.co_flags & CO_OPTIMIZED:
+                yield each
+            yield from _functions(each)
 
 
 def _outermost(code: CodeType) -> Iterator[CodeType]:

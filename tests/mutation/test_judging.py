@@ -42,6 +42,13 @@ class Kept:
         def nested():
             return 9
         return nested()
+
+def make():
+    def made():
+        return 20
+    return made
+
+KEEPS = make()
 """
 
 # a constant of SOURCE; the lines of its statement; the lines of its outermost function
@@ -73,6 +80,7 @@ REPLACED = [
     pytest.param("5", lambda found: found.outer(), [6], id="what a function holds"),
     pytest.param("7", lambda found: found.Kept.still(0), 8, id="a static method"),
     pytest.param("9", lambda found: found.Kept().own, 10, id="a function in a property"),
+    pytest.param("20", lambda found: found.KEEPS(), 21, id="a function that another one returned at import"),
 ]
 
 
