@@ -166,6 +166,10 @@ def test_a_shape_has_these_lengths(
     assert found == list(range(least, most + 1))
 
 
+def test_a_word_of_a_resource_has_no_placeholder_inside() -> None:
+    assert list(words("a/b${x}c/{d}e:f")) == ["a", "f"]
+
+
 # A path, the names of its placeholders.
 PLACEHOLDERS = [
     pytest.param("instance/${id}", ["id"], id="a dollar and braces"),

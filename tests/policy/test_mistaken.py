@@ -28,6 +28,8 @@ MISTAKEN = [
                  "#/principal", "bucket policy", id="a bucket policy of the older form"),
     pytest.param({"version": "2.0", "statement": [{**allow(), "principal": "*"}]}, "#/statement",
                  "names a principal", id="another policy with a principal"),
+    pytest.param({"version": "2.0", "statement": [TRUST, BUCKET]}, "#/statement", "names a principal",
+                 id="statements with and without a resource"),
     pytest.param({"Version": "2012-10-17", "Statement": []}, "#/Version", "a policy of AWS", id="AWS"),
     pytest.param({"Version": "2008-10-17", "Statement": []}, "#/Version", "a policy of AWS",
                  id="the older version of AWS"),
