@@ -148,6 +148,24 @@ def test_the_words_of_a_file_are_these(member: str, words: Mapping[str, object])
         assert getattr(catalog.services["toybox"], member) is value
 
 
+@pytest.mark.parametrize("access", [Access.READ, Access.LIST])
+def test_an_action_of_a_page_of_reading_actions_may_be_read_only(access: Access) -> None:
+    tree = plain()
+    tree["actions"][0] |= {"access": access, "read_only": True}
+    assert parse_catalog({"toybox.json": json.dumps(tree).encode()}).actions["toybox:AddToy"].read_only
+
+
+def test_dec_67_only_names_are_known_of_a_service_without_a_level() -> None:
+    assert Service(**{**_fields(TOYBOX), "granularity": Granularity.UNKNOWN}).names_only
+    assert not TOYBOX.names_only
+
+
+def test_regions_that_are_no_list_are_a_problem_of_their_file() -> None:
+    with pytest.raises(CatalogError) as caught:
+        parse_catalog({"regions.json": b"[]"})
+    assert [problem.where for problem in caught.value.problems] == ["regions.json"]
+
+
 def _set(*path: str | int, to: Any) -> Callable[[dict[str, Any]], None]:
     def change(tree: dict[str, Any]) -> None:
         place: Any = tree
@@ -307,6 +325,12 @@ WRONG = [
         "/actions/1/parameters/0",
         'must be "Region"',
         id="DEC-64 another common parameter",
+    ),
+    pytest.param(
+        _set("actions", 0, "read_only", to=True),
+        "/actions/0/read_only",
+        "the page lists the action under other",
+        id="an action that reads only, on a page of other actions",
     ),
     pytest.param(
         _set("actions", 1, "note", to="x"), "/actions/1/note", "unknown key", id="an unknown key of an action"
