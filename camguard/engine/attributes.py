@@ -68,9 +68,8 @@ def clause_truth_of(clause: Clause, call: Call, traits: ActionTraits, bindings: 
     A clause on the address of an action whose page does not support address restriction is judged in two
     worlds: the cloud passes the address, or the key is absent. Where they differ, it is unknown (DEC-62).
     """
-    have = values_of(clause.key, call, traits)
-    truth = clause_truth(clause, have, bindings)
-    if have is None or clause.key != IP or traits.supports_ip:
+    truth = clause_truth(clause, values_of(clause.key, call, traits), bindings)
+    if clause.key != IP or traits.supports_ip:
         return truth
     return truth if truth is clause.if_exist else None
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from camguard.engine.attributes import bindings_of
+from camguard.catalog.model import Access, Action, Granularity
+from camguard.engine.attributes import bindings_of, read_only_values
 from camguard.policy.resources import Owner
 
 BINDINGS = [
@@ -22,3 +25,26 @@ BINDINGS = [
 def test_which_variables_have_a_value(principal: str, own: dict[str, str]) -> None:
     assert bindings_of(principal, Owner("100100", "125")) == {"owner_uin": "100100", "app_id": "125"} | own
     assert bindings_of(principal, Owner("x", "\u0661")) == own
+
+
+# access of the page that lists the action, its name, further facts, values of qcs:read_only_action
+READ_ONLY = [
+    pytest.param(Access.READ, "DescribeToys", {}, ("1",), id="DEC-48 a reading word on a page of reads"),
+    pytest.param(Access.LIST, "ListToys", {}, ("1",), id="DEC-48 a reading word on a page of lists"),
+    pytest.param(Access.READ, "BreakToys", {}, None, id="DEC-48 no reading word on a page of reads"),
+    pytest.param(
+        Access.READ, "BreakToys", {"read_only": True}, ("1",), id="DEC-56 an entry that confirms it"
+    ),
+    pytest.param(Access.WRITE, "DescribeToys", {}, ("0",), id="DEC-48 a page of writes"),
+    pytest.param(Access.OTHER, "DescribeToys", {}, None, id="DEC-48 a page of other actions"),
+    pytest.param(Access.READ, "DescribeToys", {"access_guessed": True}, None, id="DEC-48 a guessed read"),
+    pytest.param(Access.WRITE, "BreakToys", {"access_guessed": True}, None, id="DEC-48 a guessed write"),
+]
+
+
+@pytest.mark.parametrize(("access", "name", "facts", "values"), READ_ONLY)
+def test_which_actions_only_read(
+    access: Access, name: str, facts: dict[str, bool], values: tuple[str] | None
+) -> None:
+    entry = Action("toybox", name, access, Granularity.OPERATION, ("*",), ip_restriction=False)
+    assert read_only_values(replace(entry, **facts)) == values
