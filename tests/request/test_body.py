@@ -179,6 +179,30 @@ def test_t60_a_body_at_its_limit_and_above() -> None:
     assert dict(reply_to(bounded, chunks=(b"x" * 101,)).sent[0]["headers"])[b"connection"] == b"close"
 
 
+# parts of a body of at most 4 bytes, what is taken, how many parts are asked for
+GROWING = [
+    pytest.param(
+        [(b"ab", True), (b"cde", True), (b"f", False)], rejection("body_too_large"), 2, id="T60 above"
+    ),
+    pytest.param([(b"ab", True), (b"cd", True), (b"", False)], b"abcd", 3, id="T60 at the limit"),
+]
+
+
+@pytest.mark.parametrize(("parts", "taken", "asked"), GROWING)
+def test_t60_a_body_is_refused_as_soon_as_it_is_too_large(
+    parts: list[tuple[bytes, bool]], taken: Any, asked: int
+) -> None:
+    receive, calls = messages(*parts), 0
+
+    async def counted() -> Any:
+        nonlocal calls
+        calls += 1
+        return await receive()
+
+    assert asyncio.run(take(BodyBuffer(1000, 5.0), counted, None, 4)) == taken
+    assert calls == asked
+
+
 def test_t60_many_messages_take_linear_time() -> None:
     """Twenty megabytes in twenty thousand messages: to copy them anew each time would take minutes."""
     left = 20_000
@@ -398,6 +422,23 @@ def test_a_stream_that_broke_its_bounds_stays_cut() -> None:
         return [(await receive())["type"] for _ in range(4)]
 
     assert asyncio.run(scene()) == ["http.request", *["http.disconnect"] * 3]
+
+
+def test_a_stream_that_is_cut_asks_the_server_for_nothing_more() -> None:
+    asked = 0
+
+    async def receive() -> Any:
+        nonlocal asked
+        asked += 1
+        return {"type": "http.request", "body": b"abcd", "more_body": True}
+
+    async def scene() -> None:
+        passed = stream(receive, None, 3, 5.0, lambda: True)
+        for _ in range(3):
+            assert await passed() == {"type": "http.disconnect"}
+
+    asyncio.run(scene())
+    assert asked == 1
 
 
 def test_a_stream_has_the_deadline_too() -> None:
