@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ READ_ONLY = [
 
 @pytest.mark.parametrize(("access", "name", "facts", "values"), READ_ONLY)
 def test_which_actions_only_read(
-    access: Access, name: str, facts: dict[str, bool], values: tuple[str] | None
+    access: Access, name: str, facts: dict[str, Any], values: tuple[str] | None
 ) -> None:
     entry = Action("toybox", name, access, Granularity.OPERATION, ("*",), ip_restriction=False)
     assert read_only_values(replace(entry, **facts)) == values
