@@ -74,13 +74,20 @@ class State(NamedTuple):
         return serial > self.highest[0] or (serial, digest) == self.highest
 
     def with_active(self, bundle: Kept, *, forced: bool = False) -> State:
-        """Return the state after an activation. A pin of another bundle is released."""
+        """Return the state after an activation.
+
+        A pin of another bundle is released by a higher serial than it holds back, or by force. Any other pin
+        was set while this activation ran, and stays.
+        """
+        pin = self.pin
+        if pin is not None and pin.digest != bundle.digest and (forced or bundle.serial > pin.until):
+            pin = None
         newer = forced or bundle.serial > self.highest[0]
         others = (each for each in self.kept if each.digest != bundle.digest)
         return State(
             (bundle.serial, bundle.digest) if newer else self.highest,
             (bundle, *others)[:KEPT],
-            self.pin if self.pin is not None and self.pin.digest == bundle.digest else None,
+            pin,
         )
 
     def with_pin(self, bundle: Kept) -> State:

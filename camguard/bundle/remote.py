@@ -28,6 +28,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from camguard.bundle.archive import Archive, read_archive
 from camguard.bundle.fetch import Fetched, fetch
+from camguard.bundle.kept_state import KeptState
 from camguard.bundle.last_good import Kept, LastGood, State, wrong
 from camguard.bundle.load import Content, content_of, require_complete
 from camguard.bundle.signature import VerifyKey
@@ -40,7 +41,6 @@ ORDER: Final = "BundleOrderError"
 BACKOFF_SECONDS: Final = 30.0  # the longest pause after failures, unless poll_seconds is longer
 _DOUBLINGS: Final = 16
 FETCHES: Final = ("fetched", "not_modified", "failure")
-WRITES: Final = ("success", "failure")
 
 Fetch: TypeAlias = Callable[[str, str], Fetched | Literal["not modified"]]
 
@@ -103,15 +103,13 @@ class RemoteSource:
         self._url = url
         self._catalog = catalog
         self._key = key
-        self._last_good = last_good
+        self._kept = KeptState(last_good)
         self._tests = tests
         self._poll_seconds = poll_seconds
         self._keeps_age = max_age
         self._fetch = fetcher
         self._clock = clock
         self._monotonic = monotonic
-        self._memory = State()
-        self._dirty = False  # what `_memory` says is not on disk yet
         self._active: _Held | None = None
         # Of the bundle in force, without its files: the digest of the archive, and what it was built to.
         self._content = (b"", Content({}, {}, ""))
@@ -126,7 +124,6 @@ class RemoteSource:
         self._vouched = -inf  # monotonic time at which the source last vouched for the bundle in force
         self._failures = 0
         self._fetches = dict.fromkeys(FETCHES, 0)
-        self._writes = dict.fromkeys(WRITES, 0)
         self.warnings: tuple[Problem, ...] = ()
         self.facts = self._facts()
 
@@ -137,7 +134,8 @@ class RemoteSource:
     def read(self) -> Content:
         """Return the content that should be in force. Raises CamguardError; what is in force then stays."""
         self.warnings = ()
-        state = self._state()
+        self._kept.forget_warnings()
+        state = self._kept.read(required=self._active is None)
         self._chosen = None
         held = self._pinned(state)
         if held is None:
@@ -157,7 +155,7 @@ class RemoteSource:
         self._content = (held.sha256, stripped)
         kept = held.kept._replace(revision=content.digest)
         forced = self._forced
-        self._remember(lambda state: state.with_active(kept, forced=forced), (kept, held.raw))
+        self._kept.change(lambda state: state.with_active(kept, forced=forced), (kept, held.raw))
         self._forced = False
 
     def polled(self, *, failed: bool) -> None:
@@ -165,10 +163,8 @@ class RemoteSource:
         self._failures = self._failures + 1 if failed else 0
         self._forced = False
         self._opened = None
-        if self._dirty:
-            kept = None if self._active is None else (self._active.kept, self._active.raw)
-            memory = self._memory
-            self._remember(lambda _: memory, kept)
+        self._kept.write_again(None if self._active is None else (self._active.kept, self._active.raw))
+        self.warnings = (*self.warnings, *self._kept.warnings)
         self.facts = self._facts()
 
     def wait_seconds(self) -> float:
@@ -194,15 +190,16 @@ class RemoteSource:
     def _load(self, state: State, digest: str) -> _Held:
         """Return a bundle of the folder, verified as if it had been fetched. Raises BundleError."""
         kept = next((each for each in state.kept if each.digest == digest), None)
-        if self._last_good is None or kept is None:
+        last_good = self._kept.last_good
+        if last_good is None or kept is None:
             raise wrong("the folder does not have the bundle that should be in force")
-        raw = self._last_good.archive(kept)
+        raw = last_good.archive(kept)
         held = self._read(raw, "")
         if held.digest != digest:
-            raise wrong("holds another bundle than its name says", str(self._last_good.folder / kept.file))
+            raise wrong("holds another bundle than its name says", str(last_good.folder / kept.file))
         if self._active is None:
             self._from_disk = True
-            confirmed, now = self._last_good.confirmed(), self._clock()
+            confirmed, now = last_good.confirmed(), self._clock()
             # A moment of the future says nothing: then the bundle counts as never confirmed.
             age = now - confirmed if confirmed is not None and confirmed <= now else inf
             self._vouched = self._monotonic() - age
@@ -231,7 +228,7 @@ class RemoteSource:
                 self._vouch(active)
                 return active
             if newest:
-                self._remember(lambda now: now._replace(pin=None))
+                self._kept.change(lambda now: now._replace(pin=None))
         if not same and not self._forced and not state.accepts(offered.serial, offered.digest):
             raise self._order(offered, state)
         self._vouch(offered)
@@ -273,7 +270,7 @@ class RemoteSource:
         return held
 
     def _state_pins(self, active: _Held) -> bool:
-        pin = self._memory.pin
+        pin = self._kept.state.pin
         return pin is not None and pin.digest == active.digest
 
     def _open(self, raw: bytes) -> Archive:
@@ -322,11 +319,8 @@ class RemoteSource:
                 *self.warnings,
                 Problem(without_credentials(self._url), CODE, "the validity of the bundle has ended"),
             )
-        elif self._keeps_age and self._last_good is not None:
-            try:
-                self._last_good.touch(now)
-            except OSError as error:
-                self._unwritten(error.strerror)
+        elif self._keeps_age:
+            self._kept.touch(now)
 
     def _as_content(self, held: _Held) -> Content:
         catalog = read_catalog(self._catalog)
@@ -338,47 +332,9 @@ class RemoteSource:
         archive = opened[1] if opened is not None and fits else self._open(held.raw)
         return content_of(archive.files, catalog, archive.tests if self._tests else {})
 
-    # What is kept.
-
-    def _state(self) -> State:
-        """Return what the folder says, or what this process remembers while the folder cannot be used."""
-        if self._last_good is None:
-            return self._memory
-        try:
-            state = self._last_good.read()
-        except BundleError as error:
-            if self._active is None:
-                raise
-            self.warnings = (*self.warnings, *error.problems)
-            return self._memory
-        self._memory = self._memory._replace(pin=state.pin) if self._dirty else state
-        return self._memory
-
-    def _remember(self, change: Callable[[State], State], archive: tuple[Kept, bytes] | None = None) -> None:
-        """Change the state, on disk where that is possible (Rule 3)."""
-        self._memory = change(self._memory)
-        if self._last_good is None:
-            return
-        try:
-            self._memory = self._last_good.change(change, archive)
-        except OSError as error:
-            self._unwritten(error.strerror)
-        except BundleError as error:
-            self._unwritten(error.problems[0].message)
-        else:
-            self._dirty = False
-            self._writes["success"] += 1
-
-    def _unwritten(self, why: str | None) -> None:
-        self._dirty = True
-        self._writes["failure"] += 1
-        folder = "" if self._last_good is None else str(self._last_good.folder)
-        warning = Problem(folder, "LastGoodError", f"the bundle cannot be kept: {why}")
-        self.warnings = tuple(dict.fromkeys((*self.warnings, warning)))
-
     def _facts(self) -> SourceFacts:
         active, offered = self._active, self._offered
-        pin = self._memory.pin
+        pin = self._kept.state.pin
         differs = bool(self._refused[0]) or (
             offered is not None and (active is None or offered.digest != active.digest)
         )
@@ -390,7 +346,7 @@ class RemoteSource:
             valid_until=active.valid_until if active else None,
             from_disk=self._from_disk,
             fetches=MappingProxyType(dict(self._fetches)),
-            writes=MappingProxyType(dict(self._writes)),
+            writes=MappingProxyType(dict(self._kept.writes)),
         )
 
 

@@ -341,6 +341,69 @@ CHANGES = [
         ],
     ),
     Row(
+        "Source of policies",
+        [
+            _stat(
+                "Offered, not in use",
+                "Instances whose source offers another bundle than the one in force, without a pin. "
+                "The process log says why the bundle was refused.",
+                f"sum (camguard_policy_offered_differs{{{ALL}}} * (1 - camguard_policy_pinned{{{ALL}}}))",
+                red_from=1,
+            ),
+            _stat(
+                "Pinned",
+                "Instances that a rollback holds at a bundle. Changes of the source do not arrive.",
+                f"sum (camguard_policy_pinned{{{ALL}}})",
+                red_from=1,
+            ),
+            _stat(
+                "From disk",
+                "Instances that started without their source and use the last good bundle, unconfirmed.",
+                f"sum (camguard_policy_from_disk{{{ALL}}})",
+                red_from=1,
+            ),
+            _stat(
+                "Validity left",
+                "Until the validity of the first bundle in force ends. Empty if no bundle has one.",
+                f"min (camguard_policy_valid_until_timestamp_seconds{{{ALL}}}) - time()",
+                "s",
+            ),
+            _stat(
+                "Revisions within one instance",
+                "More than one means that workers of an instance serve different policies.",
+                f"max (count by (job, instance) (camguard_policy_info{{{ALL}}} == 1))",
+                red_from=2,
+            ),
+        ],
+        height=4,
+    ),
+    Row(
+        "Bundles of the source",
+        [
+            Panel(
+                "Serials",
+                "In force on the instance that is furthest behind, and the highest that was offered. "
+                "Lines that stay apart: a bundle was refused, or is pinned.",
+                [
+                    Query(f"min (camguard_policy_serial{{{ALL}}})", "in force"),
+                    Query(f"max (camguard_policy_offered_serial{{{ALL}}})", "offered"),
+                ],
+            ),
+            Panel(
+                "Requests to the source",
+                "By result. After failures they become rarer.",
+                [_by("camguard_policy_fetches_total", ALL, "result")],
+                unit="cps",
+            ),
+            Panel(
+                "Writes of the last good bundle",
+                "A failure stops no activation, but a restart without the source would find an older bundle.",
+                [_by("camguard_policy_last_good_writes_total", ALL, "result")],
+                unit="cps",
+            ),
+        ],
+    ),
+    Row(
         "Findings and keys",
         [
             Panel(
@@ -381,7 +444,7 @@ CHANGES = [
         ],
     ),
     Row(
-        "Candidate",
+        "Candidate and shadow mode",
         [
             Panel(
                 "Comparison with the candidate",
@@ -399,6 +462,12 @@ CHANGES = [
                         "{{result}}",
                     )
                 ],
+            ),
+            Panel(
+                "Denied calls that passed",
+                "Their part of the calls is in shadow mode. After a usual day without any, enforce it.",
+                [_by("camguard_shadow_passed_total", ALL, "listener", "access")],
+                unit="reqps",
             ),
         ],
     ),

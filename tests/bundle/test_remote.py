@@ -284,13 +284,13 @@ def test_a_state_that_is_damaged_is_no_empty_state(folder: Path, web: Web) -> No
     assert "remove the file to forget the order" in stage.problems
 
 
+def refuse(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Make the disk full: no file can be written any more, until the patch is undone."""
-
-    def refuse(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
     monkeypatch.setattr("camguard.bundle.last_good.os.fsync", refuse)
     return monkeypatch
 
@@ -406,6 +406,47 @@ def test_a_pin_holds_until_a_newer_serial(folder: Path, web: Web) -> None:
     assert LastGood(folder / "kept").read().pin is None
     assert other.poll() == "success: allow"
     assert (other.facts.pinned, other.facts.serial) == (False, 4)
+
+
+def test_a_pin_that_a_newer_serial_released_does_not_return_from_a_full_disk(
+    folder: Path, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(folder, web, Clock())
+    for serial, files in ((1, ALLOWS), (2, DENIES)):
+        web.offer(files, serial)
+        stage.poll()
+    pin(stage)
+    assert stage.poll() == "success: allow"
+    monkeypatch.setattr("camguard.bundle.last_good.os.fsync", refuse)
+    web.offer({**DENIES, "policies/two.json": document(deny()).encode()}, 3)
+    assert [stage.poll() for _ in range(3)] == ["success: deny", "unchanged: deny", "unchanged: deny"]
+    assert (stage.facts.pinned, stage.facts.serial) == (False, 3)
+    monkeypatch.undo()
+    assert stage.poll() == "unchanged: deny"
+    assert LastGood(folder / "kept").read().pin is None
+    pin(stage)
+    assert stage.poll() == "success: allow", "a pin that an operator sets afterwards counts"
+    assert stage.facts.pinned
+
+
+def test_a_pin_that_is_set_during_an_activation_stays(folder: Path, web: Web) -> None:
+    """Another process of the instance, or an operator, pins while this process fetches."""
+    one = Stage(folder, web, Clock())
+    web.offer(ALLOWS, 1)
+    one.poll()
+
+    def pinning(url: str, etag: str) -> Fetched | Literal["not modified"]:
+        pin(one, "1")
+        return web(url, etag)
+
+    other = Stage(folder, web, Clock(), fetcher=pinning)
+    other.poll()
+    web.offer(DENIES, 2)
+    one.poll()
+    LastGood(folder / "kept").change(lambda state: state._replace(pin=None))
+    assert other.poll() == "success: deny", "this poll began before the pin"
+    assert [other.poll(), one.poll()] == ["success: allow"] * 2
+    assert other.facts.pinned
 
 
 def test_a_released_pin_gives_way_to_what_the_source_offers(folder: Path, web: Web) -> None:

@@ -1,8 +1,9 @@
 """Each alert fires on a real Prometheus once somebody does what it is about, and none before that.
 
-The rules are those that are shipped, with every `for`, range and offset divided by 60. Three gateways are
+The rules are those that are shipped, with every `for`, range and offset divided by 60. Four gateways are
 scraped: `company` serves traffic; `faulty` has a fault, a slow clock and a stderr that nobody reads; `other`
-begins without a bundle, and then serves other policies.
+begins without a bundle, and then serves other policies; `fleet` takes its policies from a URL, at the same
+time as the others fail in their ways.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ import pytest
 from tests.running import Gateway, camguard, free_port, running
 from tests.scraping import RULES, Prometheus, compressed, eventually, scraping
 from tests.telemetry.callers import Caller, Upstream, signature, steadily, upstream
+from tests.telemetry.one_source import fail_in_every_way
 
 pytest.importorskip("httptools", reason="the gateway needs the extra `serve`")
 
@@ -87,7 +90,7 @@ def company(folder: Path, aiart: str, admin: int) -> Iterator[Gateway]:
 
 
 def test_each_alert_fires_once_its_cause_is_there(tmp_path: Path) -> None:
-    ports = {name: free_port() for name in ("company", "faulty", "other")}
+    ports = {name: free_port() for name in ("company", "faulty", "other", "fleet")}
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(upstream())
         first = stack.enter_context(company(tmp_path / "company", server.url, ports["company"]))
@@ -109,6 +112,8 @@ def test_each_alert_fires_once_its_cause_is_there(tmp_path: Path) -> None:
             assert prometheus.fired == {}
             break_the_source(faulty)
             change_policies(prometheus, first)
+            apart = stack.enter_context(ThreadPoolExecutor(1))
+            fleet = apart.submit(fail_in_every_way, prometheus, tmp_path / "fleet", ports["fleet"])
             fail_upstream(prometheus, server)
             take_log_away(prometheus, first)
             compare_with_candidate(prometheus, first)
@@ -120,6 +125,7 @@ def test_each_alert_fires_once_its_cause_is_there(tmp_path: Path) -> None:
         prometheus.await_alerts(
             ("CamguardPolicyUnconfirmed", "CamguardKeysUnconfirmed"), 40
         )  # from break_the_source
+        fleet.result(120)
         first.stop()
         faulty.stop()
         prometheus.await_alerts(("CamguardDown",), 20)

@@ -18,6 +18,7 @@ from tests.readme import block
 from tests.running import free_port, running
 from tests.scraping import ROOT, RULES, eventually, scraping
 from tests.telemetry.callers import ELSEWHERE, Caller, signature, steadily, upstream
+from tests.telemetry.one_source import offering
 
 pytest.importorskip("httptools", reason="the gateway needs the extra `serve`")
 
@@ -49,12 +50,16 @@ def test_every_query_is_answered_with_data(tmp_path: Path, monkeypatch: pytest.M
     file = folder / "bundle" / "policies" / "aiart-season-2027.json"
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(upstream())
+        source = stack.enter_context(offering())
+        source.offer(folder / "bundle", 1, valid_seconds=3600)
         gateway = stack.enter_context(
             running(
                 folder,
                 GATEWAY__ADMIN=f"127.0.0.1:{admin}",
                 DECISION_LOG__PATH=str(folder / "decisions.log"),
                 ENFORCEMENT__CANDIDATE=str(folder / "candidate"),
+                POLICY__LAST_GOOD=str(folder / "kept"),
+                POLICY__SOURCE=source.url,
                 UPSTREAM__DEFAULT=server.url,
             )
         )
@@ -71,6 +76,7 @@ def test_every_query_is_answered_with_data(tmp_path: Path, monkeypatch: pytest.M
             policy = json.loads(file.read_text())
             policy["statement"][0]["action"].append("aiart:NoSuchAction")
             file.write_text(json.dumps(policy))
+            source.offer(folder / "bundle", 2, valid_seconds=3600)
             eventually(lambda: len(prometheus.query("camguard_policy_info")) == 2)
             time.sleep(10)
             panels = list(preview.answered(prometheus.url, rate_seconds=20))

@@ -64,7 +64,7 @@ def test_every_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
     counts = [alert for alert, text in ALERTS.items() if "increase(" in text]
     wanted += [f"{alert} fires at the value with which a series begins" for alert in counts]
     assert sorted(re.findall(r"- name: (.+)", CASES)) == sorted(wanted)
-    assert len(counts) == 11
+    assert len(counts) == 13
 
 
 @pytest.mark.parametrize("alert", ALERTS)
