@@ -6,7 +6,9 @@ Each run prints how many calls were sent, how many failed, and how many were mis
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -30,6 +32,7 @@ from tests.running import ROOT, Gateway, fetch, free_port, running
 pytestmark = pytest.mark.heavy
 
 POLL = 0.3
+UNWRITTEN = 'camguard_policy_last_good_writes_total{result="failure"}'
 CALLERS = 4
 CONF = """
 daemon off;
@@ -54,8 +57,20 @@ http {{
             proxy_set_header Host aiart.tencentcloudapi.com;
         }}
     }}
-    server {{ listen 127.0.0.1:{source}; root {folder}/www; }}
+    server {{
+        listen 127.0.0.1:{source};
+        root {folder}/www;
+        location / {{ if (-f {folder}/slow) {{ set $limit_rate 500; }} }}
+    }}
 }}
+"""
+# The instances wait for two seconds for a whole bundle, so that a slow source is no long test.
+FETCH_SECONDS = 2
+RUN = f"""
+from camguard.bundle.fetch import fetch
+fetch.__kwdefaults__["seconds"] = {FETCH_SECONDS}
+from camguard.cli import run
+run()
 """
 HEADERS = {
     "Host": "aiart.tencentcloudapi.com",
@@ -80,14 +95,15 @@ class Counts(NamedTuple):
 
 
 class Fleet(NamedTuple):
-    """What runs. www: what the source serves. front: the port of the calls."""
+    """What runs. front: the port of the calls. settings: those of each instance."""
 
     folder: Path
     instances: tuple[Gateway, Gateway]
     front: int
+    settings: tuple[dict[str, str], ...] = ()
 
-    def offer(self, serial: int, *, allows: bool = True, signed: bool = True) -> bytes:
-        """Offer a bundle in which alice has her policies or not, and return it."""
+    def offer(self, serial: int, *, allows: bool = True, key: str = "bundle.key") -> bytes:
+        """Offer a bundle in which alice has her policies or not, and return it. key: "" for no signature."""
         content = read_content(ROOT / "config/bundle", ROOT / "config/catalog")
         files = dict(content.files)
         people = json.loads(files["principals.json"])
@@ -95,8 +111,8 @@ class Fleet(NamedTuple):
             people["users"]["100000000101"] = {"name": "alice"}
         people["users"]["100000000199"] = {"name": f"serial-{serial}"}  # another content for each serial
         files["principals.json"] = json.dumps(people).encode()
-        key = read_sign_key(self.folder / "bundle.key") if signed else None
-        raw = write_archive(files, serial, key=key)
+        sign = read_sign_key(self.folder / key) if key else None
+        raw = write_archive(files, serial, key=sign)
         self.put(raw)
         return raw
 
@@ -111,10 +127,17 @@ class Fleet(NamedTuple):
     def serials(self) -> list[float]:
         return [each.metrics().get("camguard_policy_serial", 0) for each in self.instances]
 
+    def again(self, number: int) -> contextlib.AbstractContextManager[Gateway]:
+        """Start an instance that has ended, with its folders and its port."""
+        return running(
+            self.folder / f"instance{number}", (sys.executable, "-c", RUN), **self.settings[number]
+        )
 
-def report(run: str, counts: Counts) -> None:
-    """Write how many calls a run sent, and how many of them were allowed, refused and failed."""
-    sys.stderr.write(f"{run}: sent {sum(counts[:3])}, {counts}\n")
+
+def report(run: str, counts: Counts, *, misjudged: int) -> None:
+    """Write how many calls a run sent, how many of them failed, and how many were misjudged."""
+    sent = counts.allowed + counts.refused + counts.failed
+    sys.stderr.write(f"{run}: sent {sent}, failed {counts.failed}, misjudged {misjudged}; {counts}\n")
 
 
 def ask(port: int) -> str:
@@ -181,9 +204,10 @@ def load(port: int) -> Iterator[list[Counts]]:
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     (tmp_path / "www").mkdir()
-    key = tmp_path / "bundle.key"
-    key.write_text("5e" * 32)
-    key.chmod(0o600)
+    for name, digits in (("bundle.key", "5e"), ("other.key", "a7")):
+        key = tmp_path / name
+        key.write_text(digits * 32)
+        key.chmod(0o600)
     front, source, *ports = (free_port() for _ in range(4))
     user = "user root;"
     servers = " ".join(f"server 127.0.0.1:{port} max_fails=0;" for port in ports)
@@ -197,20 +221,19 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         process = stack.enter_context(subprocess.Popen(argv, stderr=subprocess.DEVNULL))
         stack.callback(process.terminate)
         eventually(lambda: listens(source))
-        instances = [
-            stack.enter_context(
-                running(
-                    tmp_path / f"instance{number}",
-                    GATEWAY__LISTEN=f"127.0.0.1:{port}",
-                    POLICY__SOURCE=f"http://127.0.0.1:{source}/b.tar.gz",
-                    POLICY__VERIFY_KEY_FILE=str(key),
-                    POLICY__LAST_GOOD=str(tmp_path / f"kept{number}"),
-                    POLICY__POLL_SECONDS=str(POLL),
-                )
-            )
+        settings = tuple(
+            {
+                "GATEWAY__LISTEN": f"127.0.0.1:{port}",
+                "POLICY__SOURCE": f"http://127.0.0.1:{source}/b.tar.gz",
+                "POLICY__VERIFY_KEY_FILE": str(tmp_path / "bundle.key"),
+                "POLICY__LAST_GOOD": str(tmp_path / f"kept{number}"),
+                "POLICY__POLL_SECONDS": str(POLL),
+            }
             for number, port in enumerate(ports)
-        ]
-        yield begin._replace(instances=(instances[0], instances[1]))
+        )
+        begin = begin._replace(settings=settings)
+        one, two = (stack.enter_context(begin.again(number)) for number in (0, 1))
+        yield begin._replace(instances=(one, two))
 
 
 def test_a_revocation_holds_on_both_within_the_poll_interval(fleet: Fleet) -> None:
@@ -218,7 +241,7 @@ def test_a_revocation_holds_on_both_within_the_poll_interval(fleet: Fleet) -> No
     with load(fleet.front) as counts:
         fleet.offer(2, allows=False)
         took = eventually(lambda: {ask(each.calls) for each in fleet.instances} == {"refused"})
-    report(f"revocation on both after {took:.2f} s, poll interval {POLL} s", counts[0])
+    report(f"revocation on both after {took:.2f} s, poll interval {POLL} s", counts[0], misjudged=0)
     assert took < POLL + 2  # the build of the bundle, on a busy machine
     assert counts[0].failed == 0
     assert fleet.revisions()[0] == fleet.revisions()[1]
@@ -231,9 +254,11 @@ def test_a_bad_bundle_changes_nothing_and_the_source_may_be_away(fleet: Fleet) -
     before = fleet.revisions()
     bad: dict[str, Callable[[], object]] = {
         "truncated": lambda: fleet.put(good[: len(good) // 2]),
-        "no archive": lambda: fleet.put(b"<html>502</html>"),
+        "an HTML page": lambda: fleet.put(b"<!doctype html><title>Sign in</title>"),
         "huge": lambda: fleet.put(bytes(65 << 20)),
-        "signed by nobody": lambda: fleet.offer(6, allows=False, signed=False),
+        "huge once it is unpacked": lambda: fleet.put(gzip.compress(bytes(200 << 20), 1)),
+        "signed by nobody": lambda: fleet.offer(6, allows=False, key=""),
+        "signed by somebody else": lambda: fleet.offer(6, allows=False, key="other.key"),
         "older": lambda: fleet.offer(4, allows=False),
         "the same serial": lambda: fleet.offer(5, allows=False),
         "away": (fleet.folder / "www/b.tar.gz").unlink,
@@ -245,7 +270,7 @@ def test_a_bad_bundle_changes_nothing_and_the_source_may_be_away(fleet: Fleet) -
                 status, text = each.reload()
                 assert (status, json.loads(text)["result"]) == (500, "failure"), name
             assert fleet.revisions() == before, name
-    report("bad bundles and an absent source", counts[0])
+    report("bad bundles and an absent source", counts[0], misjudged=counts[0].refused)
     assert (counts[0].refused, counts[0].failed) == (0, 0)
     fleet.offer(7, allows=False)
     for each in fleet.instances:
@@ -260,7 +285,7 @@ def test_an_instance_that_is_killed_loses_only_what_it_held(fleet: Fleet) -> Non
         fleet.instances[0].process.wait(10)
         gone = time.monotonic()
         time.sleep(1)
-    report("kill -9 of one of two instances under load", counts[0])
+    report("kill -9 of one of two instances under load", counts[0], misjudged=counts[0].refused)
     assert counts[0].refused == 0
     assert counts[0].allowed > 100
     assert ask(fleet.instances[1].calls) == "allowed"
@@ -269,11 +294,99 @@ def test_an_instance_that_is_killed_loses_only_what_it_held(fleet: Fleet) -> Non
     assert counts[0].last_failed is None or counts[0].last_failed < gone
 
 
-def test_a_full_disk_stops_no_activation(fleet: Fleet) -> None:
+def test_a_source_that_sends_byte_by_byte_delays_no_call(fleet: Fleet) -> None:
+    before = fleet.revisions()
+    fleet.offer(2, allows=False)
+    (fleet.folder / "slow").touch()
+    with load(fleet.front) as counts:
+        status, text = fleet.instances[0].reload()
+    report("a source that sends 500 bytes per second", counts[0], misjudged=counts[0].refused)
+    assert status == 500
+    assert f"not answered completely within {FETCH_SECONDS} seconds" in text
+    assert (counts[0].refused, counts[0].failed) == (0, 0)
+    assert fleet.revisions() == before
+    (fleet.folder / "slow").unlink()
+    assert json.loads(fleet.instances[0].reload()[1])["result"] == "success"
+
+
+def test_an_instance_that_starts_while_the_source_is_away_uses_its_last_good_bundle(fleet: Fleet) -> None:
+    """A bundle on disk is verified again: where it was changed, the instance refuses all calls."""
+    signed = fleet.offer(2)
+    eventually(lambda: fleet.serials() == [2, 2])
+    (fleet.folder / "www/b.tar.gz").unlink()
+    before = fleet.revisions()
+    with load(fleet.front) as counts:
+        fleet.instances[0].stop()
+        with fleet.again(0) as one:
+            assert (ask(one.calls), one.metrics()["camguard_policy_from_disk"]) == ("allowed", 1)
+            assert json.loads(one.get("/api/status")[1])["revision"] == before[0]
+            fleet.put(signed)
+            eventually(lambda: "camguard_policy_from_disk" not in one.metrics(), 40)
+    report("restart of an instance while the source is away", counts[0], misjudged=counts[0].refused)
+    assert counts[0].refused == 0
+    fleet.instances[1].stop()
+    (kept,) = (fleet.folder / "kept1").glob("2-*.tar.gz")
+    kept.write_bytes(fleet.offer(2, key="other.key"))
+    (fleet.folder / "www/b.tar.gz").unlink()
+    with fleet.again(1) as two:
+        assert ask(two.calls) == "refused"
+        fleet.put(signed)
+        eventually(lambda: ask(two.calls) == "allowed", 40)
+
+
+@pytest.fixture
+def small_disks(tmp_path: Path) -> Iterator[None]:
+    """Give each instance a disk of its own for its bundles, of 256 KiB."""
+    mounted: list[Path] = []
+    try:
+        for number in (0, 1):
+            folder = tmp_path / f"kept{number}"
+            folder.mkdir()
+            argv = [str(shutil.which("mount")), "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+            if subprocess.run(argv, check=False, capture_output=True).returncode:
+                pytest.skip("only root may mount a disk")
+            mounted.append(folder)
+        yield
+    finally:
+        for folder in mounted:
+            subprocess.run([str(shutil.which("umount")), str(folder)], check=True)
+
+
+def fill(folder: Path) -> None:
+    """Write until the disk is full."""
+    with contextlib.suppress(OSError), (folder / "filler").open("wb", buffering=0) as file:
+        while file.write(bytes(1 << 12)):
+            pass
+
+
+def test_a_full_disk_stops_no_activation(small_disks: None, fleet: Fleet) -> None:
+    with load(fleet.front) as counts:
+        for number in (0, 1):
+            fill(fleet.folder / f"kept{number}")
+        fleet.offer(2)
+        for each in fleet.instances:
+            status, text = each.reload()
+            document = json.loads(text)
+            assert (status, document["source"]["serial"]) == (200, 2)
+        eventually(lambda: all(each.metrics().get(UNWRITTEN, 0) for each in fleet.instances))
+        fleet.offer(1, allows=False)
+        assert {each.reload()[0] for each in fleet.instances} == {500}, "the order is kept in memory"
+        fleet.offer(3)
+        for number, each in enumerate(fleet.instances):
+            (fleet.folder / f"kept{number}" / "filler").unlink()
+            assert json.loads(each.reload()[1])["source"]["serial"] == 3
+    report("disk full at the folder of the last good bundle", counts[0], misjudged=counts[0].refused)
+    assert (counts[0].refused, counts[0].failed) == (0, 0)
+    for number in (0, 1):
+        kept = {path.name[0] for path in (fleet.folder / f"kept{number}").glob("*.tar.gz")}
+        assert "3" in kept, "what was missing is written once there is space"
+
+
+def test_a_folder_that_cannot_be_written_stops_no_activation(fleet: Fleet) -> None:
     for number in (0, 1):
         state = fleet.folder / f"kept{number}" / "lock"
         state.unlink()
-        state.mkdir()  # the lock cannot be taken: every write fails, as on a full disk
+        state.mkdir()  # the lock cannot be taken, so that every write fails
     fleet.offer(2, allows=False)
     for each in fleet.instances:
         status, text = each.reload()
