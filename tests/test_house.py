@@ -103,7 +103,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "unused",
     ),
     "bundle": (
-        *("signature", "ustar", "archive", "fetch", "last_good", "model", "load"),
+        *("signature", "ustar", "archive", "fetch", "last_good", "kept_state", "model", "load"),
         *("remote", "store"),
     ),
     "policytest": ("cases", "invariants", "run", "mutate"),
@@ -292,6 +292,7 @@ TESTED_IN = {
         "lint/test_check_condition_keys.py",
         "keys here, contradictions in a file of their own",
     ),
+    "bundle/kept_state": ("bundle/test_remote.py", "the state is tested with the source that keeps it"),
     "bundle/last_good": ("bundle/test_remote.py", "the folder is tested with the source that keeps it"),
     "authorizer/envoy_messages": (
         "authorizer/test_envoy_grpc.py",
