@@ -71,16 +71,18 @@ def probe_routes(
     render: Callable[[], bytes],
     missing: Callable[[], Sequence[str]],
     failing: Callable[[], Sequence[str]],
+    detail: Callable[[], Mapping[str, Any]] = dict,
 ) -> list[Route]:
     """Return the routes of metrics, health and readiness.
 
     render: returns the exposition. missing: returns why calls cannot be judged now, empty when ready.
-    failing: returns what could not be read anew, so that its last good content is in use.
+    failing: returns what could not be read anew, so that its last good content is in use. detail: returns
+    what the answer about readiness shows besides.
     """
     return [
         Route("/metrics", _metrics(render)),
         Route("/-/healthy", _healthy),
-        Route("/-/ready", _ready(missing, failing)),
+        Route("/-/ready", _ready(missing, failing, detail)),
     ]
 
 
@@ -140,7 +142,9 @@ async def _healthy(_: Request) -> Response:
 
 
 def _ready(
-    missing: Callable[[], Sequence[str]], failing: Callable[[], Sequence[str]]
+    missing: Callable[[], Sequence[str]],
+    failing: Callable[[], Sequence[str]],
+    detail: Callable[[], Mapping[str, Any]],
 ) -> Callable[[Request], Any]:
     """Return the endpoint for load balancers: it answers 200, or 503 with what is missing.
 
@@ -149,7 +153,7 @@ def _ready(
 
     async def endpoint(_: Request) -> Response:
         lacks = list(missing())
-        content = {"ready": not lacks, "missing": lacks, "failing": list(failing())}
+        content = {"ready": not lacks, "missing": lacks, "failing": list(failing()), **detail()}
         return AdminResponse(content, 503 if lacks else 200)
 
     return endpoint

@@ -116,7 +116,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "gateway": (
         *("stepping", "reply_parser", "request_writer", "connection", "connecting", "client"),
         *("cycle", "turns", "parsing", "protocol", "server", "relay"),
-        *("echo", "admin", "systemd", "run", "worker", "workers"),
+        *("echo", "channel", "admin", "systemd", "run", "supervisor", "worker", "workers"),
     ),
     "cli": (
         *("output", "parser", "inputs", "json_position", "sarif", "reason", "logged"),
@@ -327,6 +327,7 @@ TESTED_IN = {
     "engine/call": ("engine/test_evaluator.py", "a call is what the evaluator takes"),
     "engine/row": ("engine/test_layers.py", "a row combines the layers"),
     "engine/rules": ("engine/test_explain.py", "a rule is what an explanation explains"),
+    "gateway/channel": ("gateway/test_supervisor.py", "messages are tested with the workers that send them"),
     "gateway/connecting": ("gateway/test_upstreams.py", "connections are opened to real upstreams there"),
     "gateway/connection": ("gateway/test_client.py", "the client is tested by its connections"),
     "gateway/echo": ("gateway/test_relay.py", "stands in for an upstream there"),

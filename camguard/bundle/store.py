@@ -117,6 +117,16 @@ class Store:
         """Whether the source has not been confirmed for longer than `max_age_seconds`."""
         return self._monotonic() > self.fresh_until
 
+    @property
+    def polling(self) -> bool:
+        """Whether the source is being read, or a bundle built, at this moment."""
+        return self._polling.locked()
+
+    @property
+    def facts(self) -> SourceFacts | None:
+        """What the URL of the bundle said at the last poll; None for a folder."""
+        return None if self._source is None else self._source.facts
+
     def force(self) -> None:
         """Accept the bundle of a URL at the next poll whatever its serial; a folder has no order."""
         if self._source is not None:

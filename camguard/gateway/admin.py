@@ -10,12 +10,13 @@ Rule 1: a page whose name an attacker lets resolve to this machine (DNS rebindin
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -27,6 +28,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from camguard.asgi import AdminResponse, in_daemon_thread, probe_routes
 from camguard.bundle.store import ReloadOutcome
 from camguard.errors import AddressError, CamguardError, Problem
+from camguard.gateway.channel import WorkerOutcome, outcome_of
 from camguard.ipset import parse_address
 
 if TYPE_CHECKING:
@@ -37,6 +39,10 @@ ANY_HOST: Final = frozenset(("/metrics", "/-/healthy", "/-/ready"))  # answered 
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
 
 
+Workers: TypeAlias = Sequence[WorkerOutcome]
+ReloadWorkers: TypeAlias = Callable[[bool], Awaitable[Workers]]
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where the admin listener gets its answers from.
@@ -45,6 +51,9 @@ class Sources:
     failing: returns what could not be read anew, so that its last good content is in use. reload: polls
     policies and keys, in the calling thread. status: returns the content of `/api/status`; may block. order:
     carries out an order of an operator, by its name and options, before the reload; raises CamguardError.
+    reload_workers: makes the workers poll, with the option `force` or without it, and returns what came of
+    it; None where this process judges the calls itself. restart: replaces the workers one after the other;
+    None where there are none; raises CamguardError. detail: what `/-/ready` shows besides.
     """
 
     render: Callable[[], bytes]
@@ -53,6 +62,9 @@ class Sources:
     reload: Callable[[], ReloadOutcome]
     status: Callable[[], Mapping[str, Any]]
     order: Callable[[str, Mapping[str, str]], None] = lambda _name, _options: None
+    reload_workers: ReloadWorkers | None = None
+    restart: Callable[[], Awaitable[Sequence[WorkerOutcome]]] | None = None
+    detail: Callable[[], Mapping[str, Any]] = dict
 
 
 def admin(sources: Sources, hosts: Collection[str] = ()) -> ASGIApp:
@@ -60,10 +72,11 @@ def admin(sources: Sources, hosts: Collection[str] = ()) -> ASGIApp:
     return HostFilter(
         Starlette(
             routes=[
-                *probe_routes(sources.render, sources.missing, sources.failing),
+                *probe_routes(sources.render, sources.missing, sources.failing, sources.detail),
                 Route("/-/reload", reload(sources), methods=["POST"]),
                 Route("/-/rollback", reload(sources, "rollback"), methods=["POST"]),
                 Route("/-/promote", reload(sources, "promote"), methods=["POST"]),
+                Route("/-/restart", restart(sources), methods=["POST"]),
                 Route("/api/status", status(sources)),
             ]
         ),
@@ -127,15 +140,17 @@ def reload(sources: Sources, order: str = "reload") -> Endpoint:
     """
     turn = asyncio.Lock()
 
-    def carry_out(options: Mapping[str, str]) -> ReloadOutcome:
-        if order != "reload" or options:
-            sources.order(order, options)
-        return sources.reload()
-
-    async def poll(begun: asyncio.Event, options: Mapping[str, str]) -> ReloadOutcome:
+    async def poll(begun: asyncio.Event, options: Mapping[str, str]) -> tuple[ReloadOutcome, Workers]:
         async with turn:
             begun.set()
-            return await in_daemon_thread(partial(carry_out, options))
+            if order != "reload" or options:
+                await in_daemon_thread(partial(sources.order, order, options))
+            if sources.reload_workers is None:
+                outcome = await in_daemon_thread(sources.reload)
+                return outcome, (outcome_of(os.getpid(), outcome),)
+            workers = asyncio.ensure_future(sources.reload_workers("force" in options))
+            outcome = await in_daemon_thread(sources.reload)
+            return outcome, await workers
 
     async def endpoint(request: Request) -> Response:
         if not same_site(request):
@@ -151,11 +166,12 @@ def reload(sources: Sources, order: str = "reload") -> Endpoint:
         done, _ = await asyncio.wait((task,), timeout=RELOAD_SECONDS)
         if done:
             try:
-                outcome = task.result()
+                outcome, workers = task.result()
             except CamguardError as error:
                 problems = [problem._asdict() for problem in error.problems]
                 return AdminResponse({"result": "failure", "problems": problems}, 500)
-            return AdminResponse(outcome_document(outcome), 500 if outcome.result == "failure" else 200)
+            document = outcome_document(outcome, workers)
+            return AdminResponse(document, 500 if document["result"] == "failure" else 200)
         if not begun.is_set():
             task.cancel()  # so that requests do not queue behind a poll that hangs
         return AdminResponse({"result": "failure", "problems": [timeout_problem()]}, 504)
@@ -180,19 +196,80 @@ def status(sources: Sources) -> Endpoint:
     return endpoint
 
 
-def outcome_document(outcome: ReloadOutcome) -> dict[str, Any]:
+def restart(sources: Sources) -> Endpoint:
+    """Return the endpoint that replaces the workers one after the other.
+
+    It answers 409 where there is one process, and 504 after `RELOAD_SECONDS`, while the restart goes on.
+    """
+    running: set[asyncio.Task[Sequence[WorkerOutcome]]] = set()
+
+    async def endpoint(request: Request) -> Response:
+        if not same_site(request):
+            return AdminResponse({"result": "refused", "problems": []}, 403)
+        if sources.restart is None:
+            message = "is 1, and one process cannot be replaced without a failed request: restart the service"
+            problem = Problem("gateway.workers", "UsageError", message)._asdict()
+            return AdminResponse({"result": "refused", "problems": [problem]}, 409)
+        if not running:
+            task = asyncio.ensure_future(sources.restart())
+            running.add(task)
+            task.add_done_callback(running.discard)
+        (task,) = running
+        done, _ = await asyncio.wait((task,), timeout=RELOAD_SECONDS)
+        if not done:
+            message = "goes on: the log and /api/status show how it ends"
+            problem = Problem("workers", "RestartTimeout", message)._asdict()
+            return AdminResponse({"result": "failure", "problems": [problem]}, 504)
+        try:
+            workers = task.result()
+        except CamguardError as error:
+            problems = [problem._asdict() for problem in error.problems]
+            return AdminResponse({"result": "failure", "problems": problems, "workers": []}, 500)
+        problems = worker_problems(workers)
+        document = {"result": "failure" if problems else "success", "problems": problems}
+        rows = [worker._asdict() for worker in workers]
+        return AdminResponse({**document, "workers": rows}, 500 if problems else 200)
+
+    return endpoint
+
+
+def worker_problems(workers: Workers) -> list[dict[str, Any]]:
+    """Return what kept workers from doing what they were ordered, each problem with the worker's number."""
+    return [
+        {**problem, "where": f"worker {worker.pid}: {problem['where']}"}
+        for worker in workers
+        if worker.failed
+        for problem in worker.problems
+    ]
+
+
+def outcome_document(outcome: ReloadOutcome, workers: Workers = ()) -> dict[str, Any]:
     """Return the outcome of a poll as JSON contains it, with the findings of the active bundle (DEC-55).
 
-    findings: counts by severity; None without a bundle. new_errors: those that this poll activated.
+    findings: counts by severity; None without a bundle. new_errors: those that this poll activated. result:
+    `failure` if any worker failed, or if they have different revisions afterwards.
     """
     findings = outcome.bundle.findings if outcome.bundle else None
     new = [Problem(each.where, each.code, each.advice)._asdict() for each in outcome.new_errors]
+    problems = [problem._asdict() for problem in outcome.problems]
+    result: str = outcome.result
+    if result != "failure":  # else the workers have the same problems
+        problems += worker_problems(workers)
+        if any(each.failed for each in workers):
+            result = "failure"
+        elif {each.revision for each in workers} - {outcome.revision}:
+            message = "have different revisions, because the source was changed meanwhile; reload once more"
+            problems.append(Problem("workers", "RevisionsDiffer", message)._asdict())
+            result = "failure"
+        elif any(each.result == "success" for each in workers):
+            result = "success"
     return {
-        "result": outcome.result,
+        "result": result,
         "revision": outcome.revision,
-        "problems": [problem._asdict() for problem in outcome.problems],
+        "problems": problems,
         "findings": None if findings is None else findings.counts(),
         "new_errors": new,
+        "workers": [worker._asdict() for worker in workers],
         **({} if outcome.source is None else source_document(outcome.source, outcome.warnings)),
     }
 

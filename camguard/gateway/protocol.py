@@ -270,26 +270,32 @@ class BoundedProtocol(Parsing):
         self.stalled_since = None
         super().resume_writing()
 
-    def shutdown(self) -> None:
-        """End after the request at hand; an idle connection may bring one more within a moment.
+    def shutdown(self, linger: float = LINGER_SECONDS) -> None:
+        """End after the request at hand; an idle connection may bring one more within `linger` seconds.
 
-        A client that sends just now on a connection it believes open gets an answer, not a reset.
+        A client that sends just now on a connection it believes open gets an answer, not a reset. It believes
+        so behind an answer whose head is written already, too.
         """
         self.ending = True
+        cycle = self.cycle
         if self.drained_at is not None:
             self.transport.close()
-        elif self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.keep_alive = False
+        elif cycle is not None and not cycle.response_complete and not cycle.response_started:
+            cycle.keep_alive = False
         else:
-            self.loop.call_later(LINGER_SECONDS, self.close_idle)
+            self.loop.call_later(linger, self.close_idle, linger)
 
     def cancel(self) -> None:
         """Cancel the application of the request at hand."""
         if self.cycle is not None:
             self.cycle.cancel()
 
-    def close_idle(self) -> None:
-        if not self.answering() and self.head_bytes == 0 and not self.transport.is_closing():
+    def close_idle(self, linger: float) -> None:
+        if self.transport.is_closing():
+            return
+        if self.answering():
+            self.loop.call_later(linger, self.close_idle, linger)
+        elif self.head_bytes == 0:
             self.transport.close()
 
     def close_behind_answer(self) -> None:

@@ -5,13 +5,14 @@ Rule 1: sockets are bound before camguard reports that it serves. At the end, th
 Rule 2: a bundle that cannot be used does not end the process: every call is refused until it is repaired
         (T108).
 Rule 3: SIGTERM and SIGINT let requests in flight finish; a second signal ends the process at once. SIGHUP
-        polls policies and keys at once.
+        polls policies and keys at once. SIGUSR2 replaces the workers one after the other.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import socket
@@ -44,6 +45,7 @@ from camguard.enforcement.outcome import RECORD_KEY
 from camguard.errors import Problem, SettingsError
 from camguard.exit_codes import Exit
 from camguard.gateway.admin import Sources, admin
+from camguard.gateway.channel import Attendant, WorkerState, row_of, state_of
 from camguard.gateway.client import HttpClient
 from camguard.gateway.connecting import verifying
 from camguard.gateway.echo import echo
@@ -58,6 +60,7 @@ from camguard.settings.source import SettingsSource, state_of_file
 from camguard.telemetry.record import AUTHORIZER
 from camguard.wiring import Components, asked_settings, assemble, failing, missing
 
+LOG = logging.getLogger("camguard.gateway")
 LISTENER = "gateway"  # the name of the callers' listener in metrics and decision log
 ADMIN_BOUNDS = Bounds(head_seconds=10, body_seconds=30, head_bytes=65_536, connections=256)
 ADMIN_STOP_SECONDS = 1.0
@@ -107,7 +110,9 @@ class ServerStatus:
 
     source: what the settings were read from. keys: None where no signature is ever verified. workers: returns
     the rows that `/api/status` shows. also_missing: returns what is missing besides a valid bundle. notify:
-    sends a state to systemd. begun: Unix time.
+    sends a state to systemd. begun: Unix time. also_failing: returns
+    what else fails. retired:
+    whether another worker has taken over, so that the instance goes on while this process ends.
     """
 
     settings: Settings
@@ -116,18 +121,21 @@ class ServerStatus:
     source: SettingsSource
     workers: Callable[[], list[dict[str, Any]]]
     also_missing: Callable[[], list[str]] = list
+    also_failing: Callable[[], list[str]] = list
     notify: Notify = silent
     begun: float = field(default_factory=time.time)
     stopping: bool = False
+    retired: Callable[[], bool] = lambda: False
 
     def missing(self) -> list[str]:
         """Return why calls cannot be judged now: as `camguard.wiring.missing`, or `stopping`."""
         stopping = ["stopping"] if self.stopping else []
-        return [*missing(self.settings, self.store, self.keys), *stopping, *self.also_missing()]
+        found = (*missing(self.settings, self.store, self.keys), *stopping, *self.also_missing())
+        return list(dict.fromkeys(found))
 
     def failing(self) -> list[str]:
         """Return what could not be read anew, as `camguard.wiring.failing` does."""
-        return failing(self.store, self.keys)
+        return list(dict.fromkeys((*failing(self.store, self.keys), *self.also_failing())))
 
     def report(self) -> dict[str, Any]:
         """Return the content of `/api/status`. It reads the settings file, so it may block."""
@@ -215,14 +223,21 @@ def admin_listener(
 
 
 def authorizer_listener(
-    settings: Settings, components: Components, sockets: Sockets, connections: int
+    settings: Settings,
+    components: Components,
+    sockets: Sockets,
+    connections: int,
+    patient: Callable[[], bool],
 ) -> AbstractAsyncContextManager[object]:
-    """Return the listener of proxies that ask, as `admin_listener` does. connections: at most so many."""
+    """Return the listener of proxies that ask, as `admin_listener` does.
+
+    connections: at most so many. patient: as for `listening`.
+    """
     if sockets.authorizer is None:
         return nullcontext()
     app = Authorizer(settings, components.guards[AUTHORIZER])
     bounds = Bounds.of(asked_settings(settings).limits, connections)
-    return listening(app, sockets.authorizer, bounds, settings.limits.shutdown_seconds)
+    return listening(app, sockets.authorizer, bounds, settings.limits.shutdown_seconds, patient)
 
 
 def grpc_listener(settings: Settings, components: Components) -> AbstractAsyncContextManager[object]:
@@ -259,20 +274,29 @@ async def serve(
         app = await stack.enter_async_context(
             guarded_relay(settings, components, lambda: not status.missing())
         )
-        calls = listening(app, sockets.calls, bounds, settings.limits.shutdown_seconds, direct=True)
+        calls = listening(
+            app, sockets.calls, bounds, settings.limits.shutdown_seconds, status.retired, direct=True
+        )
         await stack.enter_async_context(calls)
-        asked = authorizer_listener(settings, components, sockets, bounds.connections)
+        asked = authorizer_listener(settings, components, sockets, bounds.connections, status.retired)
         await stack.enter_async_context(asked)
         await stack.enter_async_context(grpc_listener(settings, components))
         started(components.store.bundle)
         status.notify(READY)
         await stop.wait()
-        status.stopping = True
+        status.stopping = not status.retired()
         status.notify(STOPPING)
 
 
-def handle_signals(reload: Callable[[], None], seconds: float) -> asyncio.Event:
-    """Return the event that the first SIGTERM or SIGINT sets. SIGHUP calls `reload`.
+def cannot_restart() -> None:
+    """Log that one process cannot be replaced without a failed request."""
+    LOG.warning("SIGUSR2 replaces workers one after the other, which needs gateway.workers of 2 or more")
+
+
+def handle_signals(
+    reload: Callable[[], None], seconds: float, restart: Callable[[], None] = cannot_restart
+) -> asyncio.Event:
+    """Return the event that the first SIGTERM or SIGINT sets. SIGHUP calls `reload`, SIGUSR2 `restart`.
 
     Must be called in the main thread, while the event loop runs. seconds: after the first signal, until the
     process is ended even if something hangs: a read of a file, the resolution of a name, or a write to a pipe
@@ -293,6 +317,7 @@ def handle_signals(reload: Callable[[], None], seconds: float) -> asyncio.Event:
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, end)
     loop.add_signal_handler(signal.SIGHUP, reload)
+    loop.add_signal_handler(signal.SIGUSR2, restart)
     return stop
 
 
@@ -303,17 +328,17 @@ def serve_alone(  # noqa: PLR0913 - what both callers hand over, and one thing t
     started: Callable[[Bundle | None], None],
     notify: Notify = silent,
     *,
-    orphaned: int | None = None,
+    channel: socket.socket | None = None,
 ) -> None:
     """Serve calls in this process until a signal ends it.
 
     source: what the settings were read from. started: called with the active bundle once calls are accepted.
-    notify: sends a state to systemd. orphaned: a file descriptor that becomes readable when the supervisor of
-    this process has ended.
+    notify: sends a state to systemd. channel: to the supervisor of this process, if it is a worker; the
+    process ends when the supervisor has ended.
 
     Raises SettingsError.
     """
-    watched = source if orphaned is None else None  # else the supervisor notices edits of the settings file
+    watched = source if channel is None else None  # else the supervisor notices edits of the settings file
     gateway = settings.gateway
     asked = gateway.authorizer is not None or gateway.authorizer_grpc is not None
     listeners = (LISTENER, AUTHORIZER) if asked else (LISTENER,)
@@ -326,13 +351,30 @@ def serve_alone(  # noqa: PLR0913 - what both callers hand over, and one thing t
     async def run() -> None:
         reload = announced(components.store.reload, notify)
         stop = handle_signals(reload, settings.limits.shutdown_seconds + LAST_SECONDS)
-        if orphaned is not None:
-            asyncio.get_running_loop().add_reader(orphaned, stop.set)
-        row = {"pid": os.getpid(), "accepting": True, "settings_digest": settings.digest()}
-        status = ServerStatus(
-            settings, components.store, components.keys, source, lambda: [row], notify=notify
-        )
-        await serve(status, components, sockets, stop, started)
+        digest = settings.digest()
+
+        def state() -> WorkerState:
+            return state_of(digest, components.store, components.missing(), components.failing())
+
+        def rows() -> list[dict[str, Any]]:
+            return [row_of(state())]
+
+        status = ServerStatus(settings, components.store, components.keys, source, rows, notify=notify)
+        if channel is None:
+            await serve(status, components, sockets, stop, started)
+            return
+        attendant = Attendant(channel, state, components.store, stop)
+        status.also_missing = lambda: attendant.other_missing
+        status.retired = lambda: attendant.retired
+        attending: list[asyncio.Task[None]] = []
+
+        def attend(bundle: Bundle | None) -> None:
+            started(bundle)
+            attending.append(asyncio.create_task(attendant.attend()))
+
+        await serve(status, components, sockets, stop, attend)
+        for each in attending:
+            each.cancel()
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

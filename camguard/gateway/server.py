@@ -16,7 +16,7 @@ import math
 import os
 import resource
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import cast
 
@@ -26,7 +26,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from camguard.errors import Problem, SettingsError
-from camguard.gateway.protocol import BoundedProtocol, Bounds, bound, sweep
+from camguard.gateway.protocol import LINGER_SECONDS, BoundedProtocol, Bounds, bound, sweep
 from camguard.settings import Address
 
 BACKLOG = 2048
@@ -60,8 +60,11 @@ class Listener:
         self._server = await loop.create_server(factory, sock=self._sock, backlog=BACKLOG)
         self._sweeping = asyncio.create_task(sweep(lambda: self._state.connections, self._bounds))
 
-    async def stop(self, seconds: float) -> None:
+    async def stop(self, seconds: float, *, patient: bool = False) -> None:
         """Accept nothing more; give requests in flight these seconds to finish, then end them.
+
+        patient: an idle connection may bring one more request for as long as it could before, so that no
+        client meets a connection that ends while it sends.
 
         The relay answers a call whose upstream has not answered until then (T135). An answer that has begun
         is cut.
@@ -70,11 +73,14 @@ class Listener:
             0
         )  # one turn of the loop accepts what the kernel has queued; closing would reset it
         self._server.close()
-        for connection in tuple(self._state.connections):
-            connection.shutdown()
+        linger = seconds if patient else LINGER_SECONDS
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._state.connections or self._state.tasks:  # noqa: ASYNC110 - uvicorn keeps plain sets
+                while self._state.connections or self._state.tasks:
+                    for connection in tuple(self._state.connections):
+                        # one that was accepted in the last moment, too
+                        if isinstance(connection, BoundedProtocol) and not connection.ending:
+                            connection.shutdown(linger)  # type: ignore[call-arg]  # mypy mixes the class up with a union
                     await asyncio.sleep(STOP_POLL_SECONDS)
         for connection in tuple(cast("set[BoundedProtocol]", self._state.connections)):
             connection.cancel()
@@ -122,15 +128,21 @@ def unintended(record: logging.LogRecord) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def listening(
-    app: ASGIApp, sock: socket.socket, bounds: Bounds, shutdown_seconds: float, *, direct: bool = False
+async def listening(  # noqa: PLR0913 - what a listener serves, its bounds, and how it ends
+    app: ASGIApp,
+    sock: socket.socket,
+    bounds: Bounds,
+    shutdown_seconds: float,
+    patient: Callable[[], bool] = lambda: False,
+    *,
+    direct: bool = False,
 ) -> AsyncIterator[Listener]:
-    """Serve while the block runs. shutdown_seconds: as `Listener.stop`. direct: as `listen`."""
+    """Serve while the block runs. shutdown_seconds, patient: as `Listener.stop`. direct: as `listen`."""
     listener = await listen(app, sock, bounds, direct=direct)
     try:
         yield listener
     finally:
-        await listener.stop(shutdown_seconds)
+        await listener.stop(shutdown_seconds, patient=patient())
 
 
 def bind(address: Address, name: str) -> socket.socket:

@@ -11,9 +11,9 @@ import os
 import socket
 import sys
 
-from camguard.bundle import Bundle
 from camguard.errors import CamguardError
 from camguard.exit_codes import Exit
+from camguard.gateway.channel import refuse_start
 from camguard.gateway.run import Sockets, serve_alone
 from camguard.settings.load import parse_settings
 from camguard.settings.source import unpack_source
@@ -22,28 +22,24 @@ from camguard.telemetry.process_log import Event, process_log
 _CHUNK = 65_536
 
 
-def main(source: str, calls: str, ready: str, orphaned: str, authorizer: str | None = None) -> Exit:
+def main(source: str, calls: str, channel: str, authorizer: str | None = None) -> Exit:
     """Serve calls, and return the exit code.
 
     All arguments are numbers of inherited file descriptors. source: the packed source of the settings. calls:
-    the listening socket. ready: the worker writes the digest of its settings here once it accepts calls.
-    orphaned: becomes readable when the supervisor has ended. authorizer: the socket of proxies that ask.
+    the listening socket. channel: the socket to the supervisor. authorizer: the socket of proxies that ask.
     """
     found = unpack_source(read_all(int(source)))
     settings = parse_settings(found)  # the supervisor has parsed them before
+    connection = socket.socket(fileno=int(channel))
     with process_log(sys.stderr, settings.log.format, settings.log.level, worker=os.getpid()):
         try:
-
-            def started(_: Bundle | None) -> None:
-                os.write(int(ready), settings.digest().encode())
-                os.close(int(ready))
-
             asked = None if authorizer is None else socket.socket(fileno=int(authorizer))
             sockets = Sockets(socket.socket(fileno=int(calls)), authorizer=asked)
-            serve_alone(settings, found, sockets, started, orphaned=int(orphaned))
+            serve_alone(settings, found, sockets, lambda _: None, channel=connection)
         except CamguardError as error:
             for where, code, message in error.problems:
                 logging.getLogger(__name__).error(Event(message, where=where, code=code))  # noqa: TRY400 - the message names the place
+            refuse_start(connection, error.problems)
             return Exit.INVALID
     return Exit.OK
 

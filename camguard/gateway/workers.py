@@ -1,12 +1,11 @@
-"""Several worker processes behind one socket. A supervisor starts them and serves the admin listener.
+"""`camguard serve` with several workers: the supervisor's process, with the admin listener.
 
-Rule 1: the supervisor binds the socket once, and the workers inherit it. Connections that wait in the queue
-        of the socket outlive any worker.
-Rule 2: a worker that ends is replaced. If a worker ends before any worker has served, the supervisor ends
-        with an error.
-Rule 3: workers share only the socket, and the folder in which their metrics add up.
-Rule 4: every worker, also a replacement, uses the settings with which the supervisor was started. The
-        supervisor hands over what it has read; no worker reads the settings file.
+Rule 1: the supervisor binds the sockets once, and the workers inherit them. Connections that wait in the
+        queue of a socket outlive any worker.
+Rule 2: workers share only the sockets, and the folder in which their metrics add up.
+Rule 3: every worker, also a replacement, uses the settings with which the supervisor was started, or those of
+        the last restart of the workers. The supervisor hands over what it has read; no worker reads the
+        settings file.
 """
 
 from __future__ import annotations
@@ -14,141 +13,96 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
-import sys
 import tempfile
-import time
-from asyncio.subprocess import Process
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import uvloop
 
 from camguard.activation import carry_out
-from camguard.bundle import Bundle, ReloadOutcome
+from camguard.asgi import in_daemon_thread
+from camguard.authn.key_store import KeyStore
+from camguard.bundle import Bundle, ReloadOutcome, Store
 from camguard.bundle.store import STOP_SECONDS
-from camguard.errors import Problem, SettingsError
+from camguard.errors import BundleError, CamguardError, Problem, SettingsError
 from camguard.gateway.admin import Sources
+from camguard.gateway.channel import WorkerOutcome
 from camguard.gateway.run import LAST_SECONDS, ServerStatus, Sockets, admin_listener, handle_signals
+from camguard.gateway.supervisor import FOLDER, Supervisor
 from camguard.gateway.systemd import READY, STOPPING, Notify, announced, silent
+from camguard.polling import Ticker
 from camguard.settings import Settings
-from camguard.settings.source import SettingsSource, pack_source
+from camguard.settings.load import parse_settings
+from camguard.settings.source import SettingsSource, pack_source, read_source
 from camguard.telemetry.multiprocess import render_all_processes
+from camguard.telemetry.process_log import Event
 from camguard.wiring import open_store
 
 LOG = logging.getLogger("camguard.gateway")
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-SOON_SECONDS = 2.0  # a worker that ended sooner is replaced after a pause, so that a fault does not spin
-PAUSE_SECONDS = 1.0
-_DIGEST_BYTES = 64  # a worker writes and the supervisor reads them at once
-GRACE_SECONDS = 5.0  # after the workers' own deadline, until they are killed
+# What the supervisor has opened by it: a restart of the workers cannot change it.
+FIXED = ("listen", "authorizer", "authorizer_grpc", "admin", "admin_hosts", "workers")
 
 
-class Supervisor:
-    """Starts, replaces and stops the workers. source: a file descriptor of the packed settings source."""
+@dataclass(slots=True)
+class Loaded:
+    """Settings, and what the supervisor reads by them: it reports on bundle and keys, and judges no call."""
 
-    def __init__(self, source: int, settings: Settings, sockets: Sockets) -> None:
-        self._source = source
-        self._settings = settings
-        self._sockets = [each for each in (sockets.calls, sockets.authorizer) if each is not None]
-        self._running: dict[int, Process] = {}
-        self._accepting: dict[int, str] = {}  # process id -> digest of the settings that it uses
-        self._stopping = False
-        # Workers inherit the reading end. The system closes the writing end when this process ends, however
-        # it ends, and so the workers learn of it.
-        self._orphaned, self._writing_end = os.pipe()
+    settings: Settings
+    source: SettingsSource
+    packed: IO[bytes]
+    store: Store
+    keys: KeyStore | None
+    tickers: tuple[Ticker, ...]
 
-    def missing(self) -> list[str]:
-        """Return `workers` while no worker accepts calls: the part of readiness that this class knows."""
-        return [] if self._accepting else ["workers"]
+    def start(self) -> None:
+        """Begin to poll."""
+        self.store.start()
+        for ticker in self.tickers:
+            ticker.start()
 
-    def workers(self) -> list[dict[str, Any]]:
-        """Return the rows of `/api/status`. settings_digest: None until the worker accepts calls."""
-        accepting = dict(self._accepting)
-        return [
-            {"pid": pid, "accepting": pid in accepting, "settings_digest": accepting.get(pid)}
-            for pid in tuple(self._running)
-        ]
+    def stop(self) -> None:
+        """Stop what `start` started."""
+        for ticker in self.tickers:
+            ticker.stop(STOP_SECONDS)
+        self.store.stop()
+        self.packed.close()
 
-    def signal(self, number: signal.Signals, pids: Iterable[int]) -> None:
-        """Send a signal to some of the workers."""
-        for process in [self._running[pid] for pid in pids]:
-            with suppress(ProcessLookupError):
-                process.send_signal(number)
 
-    def reload(self) -> None:
-        """Make the workers poll policies and keys. A starting worker does so anyway, and ignores signals."""
-        self.signal(signal.SIGHUP, self._accepting)
+def load(settings: Settings, source: SettingsSource) -> Loaded:
+    """Return settings with what is read by them. Raises SettingsError."""
+    packed = tempfile.TemporaryFile(prefix="camguard-settings-")  # noqa: SIM115 - `Loaded.stop` closes it
+    try:
+        packed.write(pack_source(source))
+        packed.flush()
+        return Loaded(settings, source, packed, *open_store(settings, source))
+    except BaseException:
+        packed.close()
+        raise
 
-    async def keep(self, first: asyncio.Event) -> None:
-        """Keep one worker running until `stop` is called. first: set once any worker accepts calls.
 
-        Raises SettingsError if the worker ends before any worker has ever accepted calls.
-        """
-        while not self._stopping:
-            began = time.monotonic()
-            process = await self._start(first)
-            code = await process.wait()
-            self._forget(process.pid)
-            if self._stopping:
-                return
-            LOG.error("worker %d ended with code %d; another takes its place", process.pid, code)
-            if not first.is_set():
-                raise SettingsError(Problem("gateway.workers", "WorkerError", "a worker cannot start"))
-            if time.monotonic() - began < SOON_SECONDS:
-                await asyncio.sleep(PAUSE_SECONDS)
+def load_anew(before: Loaded) -> Loaded:
+    """Return the settings of the file as it is now, for a restart of the workers.
 
-    async def _start(self, first: asyncio.Event) -> Process:
-        ready, ready_end = os.pipe()
-        calls, *asked = (each.fileno() for each in self._sockets)
-        inherited = (self._source, calls, ready_end, self._orphaned, *asked)
-        try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *(() if "" in sys.path else ("-P",)),  # no module of the working directory may be imported
-                "-m",
-                "camguard.gateway.worker",
-                *map(str, inherited),
-                pass_fds=inherited,
-                start_new_session=True,  # Ctrl-C in a terminal is for the supervisor, which stops the workers
-            )
-        finally:
-            os.close(ready_end)
-        self._running[process.pid] = process
-
-        def accepts() -> None:
-            asyncio.get_running_loop().remove_reader(ready)
-            digest = os.read(ready, _DIGEST_BYTES).decode()
-            if digest and process.pid in self._running:
-                self._accepting[process.pid] = digest
-                first.set()
-            os.close(ready)
-
-        asyncio.get_running_loop().add_reader(ready, accepts)
-        return process
-
-    def _forget(self, pid: int) -> None:
-        self._running.pop(pid, None)
-        self._accepting.pop(pid, None)
-        for file in Path(os.environ[FOLDER]).iterdir():
-            if file.name.startswith("gauge_live") and file.name.endswith(f"_{pid}.db"):
-                file.unlink(missing_ok=True)
-
-    async def stop(self) -> None:
-        """Let the workers finish the requests in flight, then kill the workers that still run."""
-        self._stopping = True
-        for each in self._sockets:
-            each.close()
-        self.signal(signal.SIGTERM, self._running)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.limits.shutdown_seconds + GRACE_SECONDS):
-                await asyncio.gather(*(each.wait() for each in tuple(self._running.values())))
-        self.signal(signal.SIGKILL, self._running)
-        os.close(self._orphaned)
-        os.close(self._writing_end)
+    Raises CamguardError: they are wrong, cannot be used, or change what only a restart of the service can.
+    """
+    source = read_source(before.source.file, before.source.environ)
+    settings = parse_settings(source)
+    problems = [
+        Problem(f"gateway.{name}", "SettingsError", "was changed, which takes a restart of the service")
+        for name in FIXED
+        if getattr(settings.gateway, name) != getattr(before.settings.gateway, name)
+    ]
+    if problems:
+        raise SettingsError(*problems)
+    found = load(settings, source)
+    if found.store.bundle is None:
+        problems = list(found.store.reload().problems)
+        found.packed.close()
+        raise BundleError(*problems)
+    return found
 
 
 def supervise(
@@ -160,84 +114,134 @@ def supervise(
 ) -> None:
     """Run the workers until a signal ends them.
 
-    source: what the settings were read from. started: called with the active bundle once a worker accepts
+    source: what the settings were read from. started: called with the active bundle once every worker accepts
     calls. notify: sends a state to systemd.
 
     Raises SettingsError.
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="camguard-metrics-") as folder,
-        tempfile.TemporaryFile(prefix="camguard-settings-") as packed,
-    ):
-        packed.write(pack_source(source))
-        packed.flush()
+    with tempfile.TemporaryDirectory(prefix="camguard-metrics-") as folder:
         os.environ.setdefault(FOLDER, folder)
         for file in Path(os.environ[FOLDER]).glob("*.db"):
             file.unlink()  # of an earlier run, whose numbers would be added to those of this run
-        store, keys, tickers = open_store(settings, source)
-        store.start()
-        for ticker in tickers:
-            ticker.start()
+        instance = _Instance(load(settings, source), sockets, notify)
+        instance.loaded.start()
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                supervisor = Supervisor(packed.fileno(), settings, sockets)
-                status = ServerStatus(
-                    settings,
-                    store,
-                    keys,
-                    source,
-                    supervisor.workers,
-                    also_missing=supervisor.missing,
-                    notify=notify,
-                )
-                runner.run(_supervise(status, supervisor, sockets, started))
+                runner.run(instance.run(started))
         finally:
-            for ticker in tickers:
-                ticker.stop(STOP_SECONDS)
-            store.stop()
+            instance.loaded.stop()
 
 
-async def _supervise(
-    status: ServerStatus,
-    supervisor: Supervisor,
-    sockets: Sockets,
-    started: Callable[[Bundle | None], None],
-) -> None:
-    settings, store = status.settings, status.store
-    loop = asyncio.get_running_loop()
+class _Instance:
+    """The supervisor with what it has loaded, which a restart of the workers replaces."""
 
-    def reload() -> ReloadOutcome:  # in a thread
-        outcome = store.reload()
-        loop.call_soon_threadsafe(supervisor.reload)
-        return outcome
+    def __init__(self, loaded: Loaded, sockets: Sockets, notify: Notify) -> None:
+        self.loaded = loaded
+        self._sockets = sockets
+        self._notify = notify
+        settings = loaded.settings
+        self._supervisor = Supervisor(
+            loaded.packed.fileno(), settings.limits.shutdown_seconds, sockets, settings.gateway.workers
+        )
+        self._status = ServerStatus(
+            settings,
+            loaded.store,
+            loaded.keys,
+            loaded.source,
+            self._supervisor.workers,
+            also_missing=self._supervisor.missing,
+            also_failing=self._supervisor.failing,
+            notify=notify,
+        )
+        self._supervisor.verdict = self._status.missing
 
-    own_reload = announced(store.reload, status.notify)
+    async def run(self, started: Callable[[Bundle | None], None]) -> None:
+        """Keep the workers and serve the admin listener until a signal ends the process."""
+        supervisor, settings = self._supervisor, self.loaded.settings
+        stop = self._handle_signals()
+        sources = Sources(
+            render_all_processes,
+            self._status.missing,
+            self._status.failing,
+            self._reload,
+            self._status.report,
+            lambda order, options: carry_out(self.loaded.settings, self.loaded.store, order, options),
+            reload_workers=lambda force: supervisor.reload(force=force),
+            restart=self.restart,
+            detail=lambda: {"revisions": supervisor.revisions()},
+        )
+        async with admin_listener(sources, settings, self._sockets):
+            keeping = asyncio.gather(*(supervisor.keep(slot) for slot in range(settings.gateway.workers)))
+            stopped, begun = asyncio.create_task(stop.wait()), asyncio.create_task(supervisor.begun.wait())
+            watching = asyncio.create_task(supervisor.watch())
+            await asyncio.wait((keeping, stopped, begun), return_when=asyncio.FIRST_COMPLETED)
+            if begun.done():
+                started(self.loaded.store.bundle)
+                self._notify(READY)
+            await asyncio.wait((keeping, stopped), return_when=asyncio.FIRST_COMPLETED)
+            watching.cancel()
+            self._status.stopping = True
+            self._notify(STOPPING)
+            await supervisor.stop()
+            begun.cancel()
+            stopped.cancel()
+            await keeping
 
-    def reload_soon() -> None:
-        own_reload()
-        supervisor.reload()
+    def _reload(self) -> ReloadOutcome:
+        return self.loaded.store.reload()
 
-    stop = handle_signals(reload_soon, settings.limits.shutdown_seconds + LAST_SECONDS)
-    first = asyncio.Event()
-    sources = Sources(
-        render_all_processes,
-        status.missing,
-        status.failing,
-        reload,
-        status.report,
-        partial(carry_out, settings, store),
-    )
-    async with admin_listener(sources, settings, sockets):
-        keeping = asyncio.gather(*(supervisor.keep(first) for _ in range(settings.gateway.workers)))
-        stopped, begun = asyncio.create_task(stop.wait()), asyncio.create_task(first.wait())
-        await asyncio.wait((keeping, stopped, begun), return_when=asyncio.FIRST_COMPLETED)
-        if begun.done():
-            started(store.bundle)
-            status.notify(READY)
-        await asyncio.wait((keeping, stopped), return_when=asyncio.FIRST_COMPLETED)
-        status.stopping = True
-        status.notify(STOPPING)
-        await supervisor.stop()
-        begun.cancel()
-        stopped.cancel()
-        await keeping
+    def _handle_signals(self) -> asyncio.Event:
+        loop = asyncio.get_running_loop()
+
+        def reload() -> ReloadOutcome:  # in a thread
+            asked = asyncio.run_coroutine_threadsafe(self._supervisor.reload(), loop)
+            outcome = self._reload()
+            failed = any(each.failed for each in asked.result())
+            return outcome._replace(result="failure") if failed else outcome
+
+        tasks: set[asyncio.Task[None]] = set()
+
+        async def restart() -> None:
+            with suppress(CamguardError):  # it is logged
+                await self.restart()
+
+        def restart_soon() -> None:
+            task = loop.create_task(restart())
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        seconds = self.loaded.settings.limits.shutdown_seconds + LAST_SECONDS
+        return handle_signals(announced(reload, self._notify), seconds, restart_soon)
+
+    async def restart(self) -> list[WorkerOutcome]:
+        """Read the settings file, and replace one worker after the other by workers with these settings.
+
+        Raises CamguardError: the settings cannot be used, and no worker was touched.
+        """
+        LOG.info("the workers are replaced one after the other")
+        try:
+            loaded = await in_daemon_thread(lambda: load_anew(self.loaded))
+        except CamguardError as error:
+            for where, code, message in error.problems:
+                LOG.error(Event("the workers are not replaced", where=where, code=code, problem=message))  # noqa: TRY400 - the problem names the place
+            raise
+        limits = loaded.settings.limits
+        outcomes = await self._supervisor.restart(loaded.packed.fileno(), limits.shutdown_seconds)
+        for each in outcomes:
+            for problem in each.problems if each.failed else ():
+                LOG.error(Event("the workers are not replaced", worker=each.pid, **problem))
+        if any(each.failed for each in outcomes):
+            await in_daemon_thread(loaded.stop)
+            return outcomes
+        loaded.start()
+        before, self.loaded = self.loaded, loaded
+        status = self._status
+        status.settings, status.store, status.keys, status.source = (
+            loaded.settings,
+            loaded.store,
+            loaded.keys,
+            loaded.source,
+        )
+        await in_daemon_thread(before.stop)
+        LOG.info("all workers were replaced")
+        return outcomes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 import time
 from dataclasses import replace
@@ -16,8 +17,9 @@ from camguard.asgi import in_daemon_thread
 from camguard.bundle import make_bundle
 from camguard.bundle.store import ReloadOutcome, Result
 from camguard.catalog.model import Catalog
-from camguard.errors import BundleError, Problem
+from camguard.errors import BundleError, Problem, SettingsError
 from camguard.gateway.admin import Sources, admin, outcome_document
+from camguard.gateway.channel import WorkerOutcome, failed
 from camguard.lint import Findings, found
 from tests.asgi import body_of, exchange, http_scope, request
 from tests.company import OWNER
@@ -144,6 +146,15 @@ def test_reload_answers_with_what_came_of_it(
         "problems": [problem._asdict() for problem in problems],
         "findings": None,
         "new_errors": [],
+        "workers": [
+            {
+                "pid": os.getpid(),
+                "result": result,
+                "revision": "ab12",
+                "serial": None,
+                "problems": [problem._asdict() for problem in problems],
+            }
+        ],
     }
     assert house.answer("POST", "/-/reload") == (status, expected)
 
@@ -203,6 +214,7 @@ JUDGED = [
     ("GET", "/api/status"),
     ("HEAD", "/api/status"),
     ("POST", "/-/reload"),
+    ("POST", "/-/restart"),
     ("GET", "/api/"),
     ("GET", "/"),
 ]
@@ -335,3 +347,85 @@ def test_an_order_is_carried_out_before_the_reload(path: str, status: int, order
     assert messages[0]["status"] == status
     assert orders == ([] if ordered is None else [ordered])
     assert play(call(admin(sources), "GET", path, {"host": "127.0.0.1:9464"}))[0] == 405
+
+
+def one(pid: int, result: str = "unchanged", revision: str = "ab12", message: str = "") -> WorkerOutcome:
+    problems = [Problem("policies/a.json", "X", message)._asdict()] if message else []
+    return WorkerOutcome(pid, result, revision, 7, problems)
+
+
+# what the workers come to, the result, the places of the problems
+CREWS = [
+    pytest.param([one(1), one(2)], "unchanged", [], id="nothing is new to anybody"),
+    pytest.param([one(1), one(2, "success")], "success", [], id="one worker found something new"),
+    pytest.param(
+        [one(1), one(2, "failure", message="is bad")],
+        "failure",
+        ["worker 2: policies/a.json"],
+        id="one worker failed and is named",
+    ),
+    pytest.param(
+        [one(1), failed(2, "WorkerSilent", "has sent nothing")],
+        "failure",
+        ["worker 2: worker"],
+        id="one worker hangs and is named",
+    ),
+    pytest.param([one(1), one(2, revision="cd34")], "failure", ["workers"], id="two revisions"),
+]
+
+
+@pytest.mark.parametrize(("workers", "result", "places"), CREWS)
+def test_a_reload_is_good_if_every_worker_did_it(
+    workers: list[WorkerOutcome], result: str, places: list[str]
+) -> None:
+    house, forced = House(), []
+
+    async def reload_workers(force: bool) -> list[WorkerOutcome]:
+        forced.append(force)
+        return workers
+
+    house.result = "unchanged"
+    sources = Sources(house.render, list, list, house.reload, dict, reload_workers=reload_workers)
+    status, _, body = play(call(admin(sources), "POST", "/-/reload", {"host": "127.0.0.1:9464"}))
+    document = json.loads(body)
+    assert (status, document["result"]) == (500 if result == "failure" else 200, result)
+    assert [problem["where"] for problem in document["problems"]] == places
+    assert [row["pid"] for row in document["workers"]] == [1, 2]
+    assert forced == [False]
+
+
+RESTARTS = [
+    pytest.param([one(1, "success"), one(2, "success")], 200, "success", id="all were replaced"),
+    pytest.param([one(1, "success"), one(2, "failure", message="m")], 500, "failure", id="one cannot start"),
+    pytest.param(SettingsError(Problem("f", "SettingsError", "m")), 500, "failure", id="wrong settings"),
+    pytest.param(None, 409, "refused", id="one process has no workers"),
+]
+
+
+@pytest.mark.parametrize(("workers", "status", "result"), RESTARTS)
+def test_the_answer_to_a_restart(workers: Any, status: int, result: str) -> None:
+    house = House()
+
+    async def restart() -> list[WorkerOutcome]:
+        if isinstance(workers, SettingsError):
+            raise workers
+        return list(workers)
+
+    sources = Sources(
+        house.render, list, list, house.reload, dict, restart=None if workers is None else restart
+    )
+    found, _, body = play(call(admin(sources), "POST", "/-/restart", {"host": "127.0.0.1:9464"}))
+    document = json.loads(body)
+    assert (found, document["result"]) == (status, result)
+    assert bool(document["problems"]) == (status != 200)
+    foreign = {"host": "127.0.0.1:9464", "origin": "http://evil.example"}
+    assert play(call(admin(sources), "POST", "/-/restart", foreign))[0] == 403
+
+
+def test_readiness_shows_the_revisions_of_the_workers() -> None:
+    house = House()
+    sources = Sources(
+        house.render, list, list, house.reload, dict, detail=lambda: {"revisions": {"1": "ab12"}}
+    )
+    _, _, body = play(call(admin(sources), "GET", "/-/ready", {"host": "127.0.0.1:9464"}))
+    assert json.loads(body) == {"ready": True, "missing": [], "failing": [], "revisions": {"1": "ab12"}}

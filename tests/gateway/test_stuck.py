@@ -207,7 +207,17 @@ def test_status_shows_the_running_settings_and_that_the_file_has_changed(company
     written = config.read_text()
     with run.running(company) as gateway:
         before = json.loads(gateway.get("/api/status")[1])
-        mine = {"pid": gateway.process.pid, "accepting": True, "settings_digest": before["settings_digest"]}
+        mine = {
+            "pid": gateway.process.pid,
+            "accepting": True,
+            "settings_digest": before["settings_digest"],
+            "revision": before["revision"],
+            "serial": None,
+            "pinned": False,
+            "missing": [],
+            "failing": [],
+            "silent": False,
+        }
         assert (before["settings_file"], before["workers"]) == ("unchanged", [mine])
         config.write_text(written.replace('mode = "enforce"', 'mode = "shadow"'))
         after = json.loads(gateway.get("/api/status")[1])

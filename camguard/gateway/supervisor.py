@@ -1,0 +1,384 @@
+"""The supervisor's side of the workers: it starts, replaces and stops them, and judges the whole instance.
+
+Rule 1: a worker that ends is replaced. If a worker ends before all workers have served, the supervisor ends
+        with an error.
+Rule 2: a worker that is to be replaced serves until its successor serves and is ready. If a successor cannot
+        start, the workers before it go on, and those that were replaced already are replaced back.
+Rule 3: the instance is ready while every worker serves, is ready, and has the revision of the others.
+        Workers read a change one after the other, so different revisions are tolerated for `SKEW_SECONDS`,
+        and for `POLLING_SECONDS` while a worker still reads or builds.
+Rule 4: a worker that sends nothing for `SILENT_SECONDS` hangs: the instance is not ready, and no order waits
+        for it any longer. It is not killed, because it may hold calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from asyncio.subprocess import Process
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from camguard.errors import Problem, SettingsError
+from camguard.gateway.channel import LINE_BYTES, WorkerOutcome, WorkerState, failed, line, row_of
+from camguard.gateway.run import Sockets
+from camguard.telemetry.process_log import Event
+
+LOG = logging.getLogger("camguard.gateway")
+FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+SOON_SECONDS = 2.0  # a worker that ended sooner is replaced after a pause, so that a fault does not spin
+PAUSE_SECONDS = 1.0
+GRACE_SECONDS = 5.0  # after the workers' own deadline, until they are killed
+SILENT_SECONDS = 10.0
+SKEW_SECONDS = 10.0
+POLLING_SECONDS = 120.0
+ORDER_SECONDS = 25.0  # for the workers to carry out an order; less than the admin listener waits
+START_SECONDS = 300.0  # for a successor to load its bundle and serve
+READY_SECONDS = 10.0  # for a successor that serves to be ready
+WATCH_SECONDS = 0.5
+WAIT_SECONDS = 0.05
+
+
+class Worker:
+    """One worker process. heard: monotonic time of its last message. refused: why it could not serve."""
+
+    def __init__(self, process: Process, writer: asyncio.StreamWriter) -> None:
+        self.process = process
+        self.pid = process.pid
+        self.writer = writer
+        self.state: WorkerState | None = None
+        self.refused: list[dict[str, Any]] = []
+        self.heard = time.monotonic()
+        self.replaced = asyncio.Event()
+        self.orders: dict[int, asyncio.Future[WorkerOutcome]] = {}
+
+    @property
+    def silent(self) -> bool:
+        """Whether the worker serves and hangs (Rule 4)."""
+        return self.state is not None and time.monotonic() - self.heard > SILENT_SECONDS
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process has ended."""
+        return self.process.returncode is not None
+
+    def send(self, **message: object) -> None:
+        """Send a message, unless the worker has ended."""
+        if not self.writer.is_closing():
+            self.writer.write(line(message))
+
+
+class Supervisor:
+    """The workers of an instance. source: a file descriptor of the packed settings source.
+
+    shutdown_seconds: `limits.shutdown_seconds` of the workers. count: how many workers there are to be.
+    """
+
+    def __init__(self, source: int, shutdown_seconds: float, sockets: Sockets, count: int) -> None:
+        self._source = source
+        self._shutdown_seconds = shutdown_seconds
+        self._sockets = [each for each in (sockets.calls, sockets.authorizer) if each is not None]
+        self._slots: list[Worker | None] = [None] * count
+        self._running: dict[int, Worker] = {}  # also those that start, and those that finish their calls
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._orders = 0
+        self.verdict = self.missing  # what the instance lacks; the process that supervises adds its own
+        self._skewed_since: float | None = None
+        self._restarting = asyncio.Lock()
+        self._stopping = False
+        self.begun = asyncio.Event()  # once every worker has served
+
+    # What the instance is.
+
+    def missing(self) -> list[str]:
+        """Return what keeps the instance from being ready, as far as it is known of the workers (Rule 3)."""
+        states = [each.state for each in self._slots if each is not None and each.state and not each.silent]
+        found = [] if len(states) == len(self._slots) else ["workers"]
+        found += [name for state in states for name in state.missing]
+        since = self._skewed_since
+        if since is not None:
+            polling = any(state.polling for state in states)
+            if time.monotonic() - since > (POLLING_SECONDS if polling else SKEW_SECONDS):
+                found.append("revisions")
+        return list(dict.fromkeys(found))
+
+    def failing(self) -> list[str]:
+        """Return what a worker could not read anew, and `revisions` while they differ."""
+        found = [name for each in self._slots if each and each.state for name in each.state.failing]
+        return list(dict.fromkeys((*found, *(["revisions"] if self._skewed_since is not None else []))))
+
+    def revisions(self) -> dict[str, str | None]:
+        """Return the revision of each worker by its process id; None for a worker that does not serve yet."""
+        return {
+            str(each.pid): each.state.revision if each.state else None
+            for each in self._slots
+            if each is not None
+        }
+
+    def workers(self) -> list[dict[str, Any]]:
+        """Return the rows of `/api/status`: those that serve or start, then those that finish their calls."""
+        current = [each for each in self._slots if each is not None]
+        others = [each for each in tuple(self._running.values()) if each not in current]
+        return [_row(each) for each in (*current, *others)]
+
+    async def watch(self) -> None:
+        """Send the workers the verdict on the instance, for their health paths, as long as the task runs."""
+        verdict: list[str] | None = None
+        while True:
+            self._compare()
+            found = self.verdict()
+            for each in self._serving() if found != verdict else ():
+                each.send(missing=found)
+            if verdict is not None and found != verdict:
+                log = LOG.warning if found else LOG.info
+                log(Event("the instance is not ready" if found else "the instance is ready", missing=found))
+            verdict = found
+            await asyncio.sleep(WATCH_SECONDS)
+
+    def _compare(self) -> None:
+        revisions = {each.state.revision for each in self._slots if each is not None and each.state}
+        if len(revisions) < 2:  # noqa: PLR2004 - two differ
+            self._skewed_since = None
+        elif self._skewed_since is None:
+            self._skewed_since = time.monotonic()
+
+    def _serving(self) -> list[Worker]:
+        return [each for each in self._slots if each is not None and each.state is not None]
+
+    # Orders.
+
+    async def reload(self, *, force: bool = False) -> list[WorkerOutcome]:
+        """Make every worker poll policies and keys; return what came of it, in at most `ORDER_SECONDS`."""
+        self._orders += 1
+        until = time.monotonic() + ORDER_SECONDS
+        slots = range(len(self._slots))
+        outcomes = list(
+            await asyncio.gather(*(self._order(i, self._orders, until, force=force) for i in slots))
+        )
+        for each in outcomes:
+            if each.failed:
+                problem = each.problems[0]["message"] if each.problems else ""
+                LOG.error(Event("a worker did not reload", worker=each.pid, problem=problem))
+        return outcomes
+
+    async def _order(self, slot: int, order: int, until: float, *, force: bool) -> WorkerOutcome:
+        asked: Worker | None = None
+        answer: asyncio.Future[WorkerOutcome] | None = None
+        while time.monotonic() < until and not self._stopping:
+            worker = self._slots[slot]
+            if worker is not None and worker.state is not None and worker is not asked:
+                # also a worker that took the place of the one that was asked
+                asked, answer = worker, asyncio.get_running_loop().create_future()
+                worker.orders[order] = answer
+                worker.send(order=order, force=force)
+            if answer is not None:
+                await asyncio.wait((answer,), timeout=WAIT_SECONDS)
+                if answer.done():
+                    return answer.result()
+            else:
+                await asyncio.sleep(WAIT_SECONDS)
+            if worker is not None and worker.silent:
+                return failed(worker.pid, "WorkerSilent", f"has sent nothing for {SILENT_SECONDS:g} seconds")
+        worker = self._slots[slot]
+        pid = 0 if worker is None else worker.pid
+        if worker is None or worker.state is None:
+            return failed(pid, "WorkerStarting", "does not serve yet")
+        return failed(pid, "ReloadTimeout", f"has not ended the reload after {ORDER_SECONDS:g} seconds")
+
+    def _receive(self, worker: Worker, message: dict[str, Any]) -> None:
+        worker.heard = time.monotonic()
+        if "state" in message:
+            before, worker.state = worker.state, WorkerState(**message["state"])
+            if before is None:
+                worker.send(missing=self.verdict())
+            elif before.revision != worker.state.revision:
+                # The others read the change at once, not at their own next poll.
+                for other in self._serving():
+                    if other is not worker and other.state and other.state.revision != worker.state.revision:
+                        other.send(order=0, force=False)
+            self._compare()
+            if len(self._serving()) == len(self._slots):
+                self.begun.set()
+        elif "refused" in message:
+            worker.refused = message["refused"]
+        else:
+            answer = worker.orders.pop(message["order"], None)
+            if answer is not None and not answer.done():
+                answer.set_result(WorkerOutcome(**message["outcome"]))
+
+    # Processes.
+
+    async def keep(self, slot: int) -> None:
+        """Keep a worker in one slot until `stop` is called.
+
+        Raises SettingsError if the worker ends before all workers have ever served.
+        """
+        while not self._stopping and slot < len(self._slots):
+            began = time.monotonic()
+            worker = self._slots[slot]
+            if worker is None:
+                worker = await self._start(self._source)
+                if self._slots[slot] is not None:  # a restart has filled the slot meanwhile
+                    self._spawn(self._end(worker))
+                    continue
+                self._slots[slot] = worker
+            waits = [asyncio.create_task(each) for each in (worker.process.wait(), worker.replaced.wait())]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for each in waits:
+                each.cancel()
+            if worker.replaced.is_set():
+                continue
+            if self._is_stopping():
+                return
+            self._slots[slot] = None
+            self._forget(worker)
+            LOG.error(
+                "worker %d ended with code %d; another takes its place", worker.pid, worker.process.returncode
+            )
+            if not self.begun.is_set():
+                raise SettingsError(Problem("gateway.workers", "WorkerError", "a worker cannot start"))
+            if time.monotonic() - began < SOON_SECONDS:
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _start(self, source: int) -> Worker:
+        ours, theirs = socket.socketpair()
+        calls, *asked = (each.fileno() for each in self._sockets)
+        inherited = (source, calls, theirs.fileno(), *asked)
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *(() if "" in sys.path else ("-P",)),  # no module of the working directory may be imported
+                "-m",
+                "camguard.gateway.worker",
+                *map(str, inherited),
+                pass_fds=inherited,
+                start_new_session=True,  # Ctrl-C in a terminal is for the supervisor, which stops the workers
+            )
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LINE_BYTES)
+        worker = self._running[process.pid] = Worker(process, writer)
+        self._spawn(self._listen(worker, reader))
+        return worker
+
+    async def _listen(self, worker: Worker, reader: asyncio.StreamReader) -> None:
+        with suppress(OSError):
+            while received := await reader.readline():
+                self._receive(worker, json.loads(received))
+        worker.writer.close()
+
+    def _spawn(self, doing: Any) -> None:
+        task = asyncio.get_running_loop().create_task(doing)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _forget(self, worker: Worker) -> None:
+        self._running.pop(worker.pid, None)
+        for file in Path(os.environ[FOLDER]).iterdir():
+            if file.name.startswith("gauge_live") and file.name.endswith(f"_{worker.pid}.db"):
+                file.unlink(missing_ok=True)
+
+    async def restart(self, source: int, shutdown_seconds: float) -> list[WorkerOutcome]:
+        """Replace one worker after the other by workers with other settings (Rule 2).
+
+        source: as for the supervisor. Returns the outcome of each; after a failed one all go on as before.
+        """
+        async with self._restarting:
+            outcomes: list[WorkerOutcome] = []
+            for slot in range(len(self._slots)):
+                outcomes.append(await self._succeed(slot, source))
+                if outcomes[-1].failed:
+                    for earlier in range(slot):
+                        back = await self._succeed(earlier, self._source)
+                        if back.failed:
+                            LOG.error("worker %d keeps the settings that the others refused", back.pid)
+                    return outcomes
+            self._source, self._shutdown_seconds = source, shutdown_seconds
+            return outcomes
+
+    async def _succeed(self, slot: int, source: int) -> WorkerOutcome:
+        """Start a successor of the worker in a slot; once it is ready, it takes the slot."""
+        worker = await self._start(source)
+        outcome = await self._served(worker)
+        before = self._slots[slot]
+        if outcome.failed or self._stopping:
+            self._spawn(self._end(worker))
+            return outcome
+        worker.send(missing=self.verdict())
+        self._slots[slot] = worker
+        if before is not None:
+            before.replaced.set()
+            self._spawn(self._end(before))
+        LOG.info(
+            Event("a worker was replaced", worker=worker.pid, before=None if before is None else before.pid)
+        )
+        return outcome
+
+    async def _served(self, worker: Worker) -> WorkerOutcome:
+        """Wait until a successor serves and is ready."""
+        until = time.monotonic() + START_SECONDS
+        ready_until = 0.0
+        while not self._stopping:
+            now, state = time.monotonic(), worker.state
+            if worker.ended or worker.refused:
+                await asyncio.sleep(WAIT_SECONDS)  # what it sent last may still arrive
+                outcome = failed(worker.pid, "WorkerError", "has ended before it served")
+                return outcome._replace(problems=worker.refused) if worker.refused else outcome
+            if state is not None:
+                if not state.missing:
+                    return WorkerOutcome(worker.pid, "success", state.revision, state.serial, [])
+                ready_until = ready_until or now + READY_SECONDS
+                if now > ready_until:
+                    message = f"serves and is not ready: {', '.join(state.missing)} missing"
+                    return failed(worker.pid, "WorkerNotReady", message)
+            if now > until:
+                return failed(worker.pid, "WorkerStarting", f"does not serve after {START_SECONDS:g} seconds")
+            await asyncio.sleep(WAIT_SECONDS)
+        return failed(worker.pid, "WorkerEnded", "the instance is stopping")
+
+    async def _end(self, worker: Worker) -> None:
+        """Let a worker finish its calls while the instance goes on; kill it if it has not ended then."""
+        worker.replaced.set()
+        worker.send(retire=True)
+        try:
+            async with asyncio.timeout(self._shutdown_seconds + GRACE_SECONDS):
+                await worker.process.wait()
+        except TimeoutError:
+            self.signal(signal.SIGKILL, [worker])
+            await worker.process.wait()
+        self._forget(worker)
+
+    def signal(self, number: signal.Signals, workers: Iterable[Worker]) -> None:
+        """Send a signal to some of the workers."""
+        for worker in tuple(workers):
+            with suppress(ProcessLookupError):
+                worker.process.send_signal(number)
+
+    def _is_stopping(self) -> bool:
+        return self._stopping
+
+    async def stop(self) -> None:
+        """Let the workers finish the requests in flight, then kill the workers that still run."""
+        self._stopping = True
+        for each in self._sockets:
+            each.close()
+        running = tuple(self._running.values())
+        self.signal(signal.SIGTERM, running)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._shutdown_seconds + GRACE_SECONDS):
+                await asyncio.gather(*(each.process.wait() for each in running))
+        self.signal(signal.SIGKILL, running)
+
+
+def _row(worker: Worker) -> dict[str, Any]:
+    """Return the row of one worker; of one that does not serve yet, little is known."""
+    if worker.state is None:
+        unknown = WorkerState(worker.pid, "", "", None, pinned=False, missing=[], failing=[], polling=False)
+        return {**row_of(unknown, accepting=False), "settings_digest": None, "revision": None}
+    return row_of(worker.state, accepting=not worker.replaced.is_set(), silent=worker.silent)
