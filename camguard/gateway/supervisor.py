@@ -94,6 +94,7 @@ class Supervisor:
         self._skewed_since: float | None = None
         self._restarting = asyncio.Lock()
         self._stopping = False
+        self._judged: list[str] = ["workers"]  # what the workers were sent last
         self.begun = asyncio.Event()  # once every worker has served
 
     # What the instance is.
@@ -130,18 +131,23 @@ class Supervisor:
         return [_row(each) for each in (*current, *others)]
 
     async def watch(self) -> None:
-        """Send the workers the verdict on the instance, for their health paths, as long as the task runs."""
-        verdict: list[str] | None = None
+        """Judge the instance from time to time, because silence and differences grow old. Never returns."""
         while True:
-            self._compare()
-            found = self.verdict()
-            for each in self._serving() if found != verdict else ():
-                each.send(missing=found)
-            if verdict is not None and found != verdict:
-                log = LOG.warning if found else LOG.info
-                log(Event("the instance is not ready" if found else "the instance is ready", missing=found))
-            verdict = found
+            self._judge()
             await asyncio.sleep(WATCH_SECONDS)
+
+    def _judge(self) -> None:
+        """Send the workers what the instance lacks, for their health paths, if that has changed."""
+        self._compare()
+        found = self.verdict()
+        if found == self._judged or self._stopping:
+            return
+        for each in self._serving():
+            each.send(missing=found)
+        if self.begun.is_set():
+            log = LOG.warning if found else LOG.info
+            log(Event("the instance is not ready" if found else "the instance is ready", missing=found))
+        self._judged = found
 
     def _compare(self) -> None:
         revisions = {each.state.revision for each in self._slots if each is not None and each.state}
@@ -204,7 +210,7 @@ class Supervisor:
                 for other in self._serving():
                     if other is not worker and other.state and other.state.revision != worker.state.revision:
                         other.send(order=0, force=False)
-            self._compare()
+            self._judge()
             if len(self._serving()) == len(self._slots):
                 self.begun.set()
         elif "refused" in message:
@@ -240,6 +246,7 @@ class Supervisor:
                 return
             self._slots[slot] = None
             self._forget(worker)
+            self._judge()
             LOG.error(
                 "worker %d ended with code %d; another takes its place", worker.pid, worker.process.returncode
             )

@@ -171,13 +171,16 @@ def test_the_health_path_of_every_worker_knows_of_the_others(
             return run.fetch(f"http://127.0.0.1:{gateway.calls}/healthz")[0]
 
         wait_for(lambda: healthy() == 200, 5)
-        killed = rows(gateway)[0]["pid"]
-        os.kill(killed, signal.SIGKILL)
-        wait_for(lambda: ready(gateway)[0] == 503, 5)
+        stopped = rows(gateway)[0]["pid"]
+        os.kill(stopped, signal.SIGSTOP)  # so that the other one answers alone
+        wait_for(lambda: ready(gateway)[0] == 503, 10)
         wait_for(lambda: healthy() == 503, 5)
+        os.kill(stopped, signal.SIGKILL)
         wait_for(lambda: ready(gateway)[0] == 200, 20)
         wait_for(lambda: healthy() == 200, 5)
-        assert killed not in {row["pid"] for row in rows(gateway)}
+        assert stopped not in {row["pid"] for row in rows(gateway)}
+        log = "\n".join(gateway.stderr_lines)
+        assert re.search("the instance is not ready.* missing=.*workers", log), log
 
 
 @pytest.mark.heavy
