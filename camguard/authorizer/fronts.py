@@ -81,8 +81,13 @@ _ID: Final = "00000000-0000-4000-8000-000000000000"
 _PREFIXED: Final = (
     *("x-forwarded-host", "x-forwarded-method", "x-forwarded-port", "x-forwarded-prefix"),
     *("x-forwarded-proto", "x-forwarded-server", "x-forwarded-uri", "x-forwarded-user"),
+    *("x-forwarded-access-token", "x-forwarded-client-cert", "x-forwarded-email", "x-forwarded-groups"),
+    *("x-forwarded-preferred-username", "x-forwarded-scheme", "x-forwarded-ssl"),
     *("x-original-host", "x-original-method", "x-original-uri", "x-original-url", "x-remote-user"),
-    *("x-auth-request-user", "x-auth-request-email", "x-envoy-external-address"),
+    *("x-original-forwarded-for", "x-original-path", "x-original-remote-addr"),
+    *("x-auth-request-user", "x-auth-request-email", "x-auth-request-groups", "x-auth-request-redirect"),
+    *("x-auth-request-access-token", "x-auth-request-preferred-username"),
+    *("x-webauth-email", "x-webauth-groups", "x-webauth-name", "x-webauth-user", "x-envoy-external-address"),
     *("x-envoy-original-path", "x-envoy-auth-partial-body", "x-envoy-internal"),
     *("x-camguard-client-ip", "x-camguard-decision"),
 )
@@ -210,7 +215,8 @@ def _values(front: Front) -> dict[str, str]:
         "request_id_header": REQUEST_ID.decode(),
         "upstream_seconds": f"{limits.upstream_seconds + 1:.0f}",
     }
-    for name, value in checked.items():
+    more = [("upstream", service) for service in settings.upstream]
+    for name, value in (*checked.items(), *more):
         if not _VALUE.fullmatch(value):
             message = f"{value!r} cannot stand in a configuration of {front.name} ({name})"
             raise SettingsError(Problem("front", "SettingsError", message))

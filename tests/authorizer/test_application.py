@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from camguard.authorizer.application import Authorizer
 from camguard.request.rejection import BODY_NOT_SHOWN
@@ -195,13 +197,14 @@ def test_an_answer_that_depends_on_the_body_names_the_part(
     assert (answer.word, answer.headers[b"x-camguard-missing"]) == ("body_not_shown", part.encode())
 
 
-def test_zero_bytes_are_no_empty_body_where_nothing_proves_it() -> None:
+@pytest.mark.parametrize("dialect", sorted(set(PATHS) - {"envoy"}))
+def test_zero_bytes_are_no_empty_body_where_nothing_proves_it(dialect: str) -> None:
     """T141, in mode `header`, and where the proxy shows bodies."""
     caller = (IDENTITY[0], b"uin/100000000103")
-    stage = Stage(asked_by(bodies=["haproxy"]))
-    answer = asked(stage, "haproxy", b"", lines=(*cvm(), caller), host=CVM)
+    stage = Stage(asked_by(bodies=[dialect]))
+    answer = asked(stage, dialect, b"", lines=(*cvm(), caller), host=CVM)
     assert answer.headers[b"x-camguard-missing"] == b"resources"
-    shown = asked(stage, "haproxy", b'{"InstanceIds":["ins-1"]}', lines=(*cvm(), caller), host=CVM)
+    shown = asked(stage, dialect, b'{"InstanceIds":["ins-1"]}', lines=(*cvm(), caller), host=CVM)
     assert shown.word == "allow"
 
 
@@ -266,3 +269,41 @@ def test_without_the_body_the_answer_is_that_under_every_body(
         assert len(shown) > 1
     else:
         assert shown == {hidden.record.decision.reason}
+
+
+EVERY_INSTANCE = "qcs::cvm:ap-guangzhou:uin/100000000001:instance/*"
+STATEMENTS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "effect": st.sampled_from(("allow", "deny")),
+            "action": st.sampled_from(("cvm:*", "cvm:StopInstances", "cvm:Run*")),
+            "resource": st.sampled_from(("*", INSTANCE, INSTANCE.replace("ins-1", "ins-2"), EVERY_INSTANCE)),
+        },
+        optional={
+            "condition": st.sampled_from(
+                (
+                    {"ip_equal": {"qcs:ip": ["10.1.0.0/16"]}},
+                    {"ip_not_equal": {"qcs:ip": ["10.1.0.0/16"]}},
+                )
+            )
+        },
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(STATEMENTS)
+def test_a_decision_without_the_body_is_that_under_every_body(statements: list[dict[str, Any]]) -> None:
+    """T141: under any policy, or the answer names the missing part."""
+    policies = FixedPolicies(bundle({**POLICIES, "instances": {"version": "2.0", "statement": statements}}))
+    caller = (IDENTITY[0], b"uin/100000000103")
+    hidden = asked(Stage(policies=policies), "nginx", lines=(*cvm(), caller), host=CVM)
+    if hidden.word == "body_not_shown":
+        assert hidden.headers[b"x-camguard-missing"] == b"resources"
+        return
+    showing = Stage(asked_by(bodies=["haproxy"]), policies)
+    for body in BODIES:
+        shown = asked(showing, "haproxy", body, lines=(*cvm(), caller), host=CVM)
+        assert shown.record.decision.reason is hidden.record.decision.reason, body

@@ -90,6 +90,44 @@ def test_an_address_that_could_end_a_token_is_refused(host: str, shipped: tuple[
         render(Front.of("nginx", *shipped, Address(host, 80)))
 
 
+# Other settings that stand in a printed file.
+PLACES = [
+    pytest.param("attributes", {"header": "x;y"}, id="the header of attributes"),
+    pytest.param("identity", {"mode": "claimed\n}"}, id="the mode of identity"),
+    pytest.param("gateway", {"authorizer": Address("h;y", 1), "authorizer_grpc": Address("h;y", 1)},
+                 id="the address of the authorizer"),
+    pytest.param("limits", {"body_bytes": "1;"}, id="a limit"),
+    pytest.param("upstream", {"default": "http://h;y:1"}, id="the host of the upstream"),
+    pytest.param("upstream", {"default": 'http://h"y:1'}, id="a quote in the host of the upstream"),
+    pytest.param("upstream", {"default": "x y://h:1"}, id="the scheme of the upstream"),
+    pytest.param("upstream", {"default": "http://h:1", "cvm\n}": "http://h:2"}, id="a service"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FRONTS)
+@pytest.mark.parametrize(("section", "values"), PLACES)
+def test_every_setting_that_could_end_a_token_is_refused(
+    name: str, section: str, values: dict[str, Any], shipped: tuple[Settings, Bundle]
+) -> None:
+    settings, bundle = shipped
+    if section == "upstream":
+        settings = replace(settings, upstream=values)
+    else:
+        settings = with_values(settings, section, **values)
+    with pytest.raises(SettingsError, match="cannot stand in a configuration"):
+        render(Front.of(name, settings, bundle))
+
+
+def test_auth_request_cannot_be_satisfied_by_another_rule(shipped: tuple[Settings, Bundle]) -> None:
+    """`satisfy any` beside an `allow` line would let requests pass unasked."""
+    text = render(Front.of("nginx-auth-request", *shipped))
+    (place,) = re.findall(r"\n    location / \{\n(.*?)\n    \}", text, re.DOTALL)
+    assert place.index("satisfy all;") < place.index("auth_request /_camguard;")
+    (asks,) = re.findall(r"\n    location = /_camguard \{\n(.*?)\n    \}", text, re.DOTALL)
+    assert "client_max_body_size 0;" in asks
+    assert "proxy_cache off;" in asks
+
+
 NEEDS = [
     pytest.param({"mode": "signature"}, ("the signature of a POST covers its body",), id="signatures"),
     pytest.param({"mode": "either"}, ("the signature of a POST covers its body",), id="either"),
