@@ -28,8 +28,8 @@ coverage: $(VENV)/installed-dev
 		tests/policy/test_targets.py::test_a_thousand_resources_and_401_statements_are_decided_within_50_ms
 
 # What takes longer than a change should wait for; .ci/run runs it too. What is timed runs in one process.
-UNTIMED = tests/test_cases_cli.py tests/lint tests/analysis tests/internals tests/enforcement tests/mutation tests/servers \
-	tests/test_agreement.py tests/test_small_scope.py tests/test_wrong_oracles.py
+UNTIMED = tests/test_cases_cli.py tests/cli tests/lint tests/analysis tests/internals tests/enforcement tests/mutation \
+	tests/servers tests/test_agreement.py tests/test_small_scope.py tests/test_wrong_oracles.py
 heavy: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest -m heavy $(UNTIMED)
 	$(VENV)/bin/python -m pytest -n 0 -m heavy $(UNTIMED:%=--ignore=%)

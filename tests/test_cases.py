@@ -38,16 +38,12 @@ def bundle_of(case: DecisionCase) -> Bundle:
 
 
 @pytest.mark.parametrize("case", DECISIONS)
-def test_the_bundle_decides(case: DecisionCase) -> None:
-    decision = bundle_of(case).decide(to_call(case.call))
+def test_the_bundle_decides_and_explains(case: DecisionCase) -> None:
+    bundle, call = bundle_of(case), to_call(case.call)
+    decision = bundle.decide(call)
     assert answer(decision) == (case.reason, case.statements)
     assert bool(decision) is (case.decision == "allow")
-
-
-@pytest.mark.parametrize("case", DECISIONS)
-def test_the_explanation_comes_to_the_same(case: DecisionCase) -> None:
-    decision = bundle_of(case).explain(to_call(case.call)).decision
-    assert answer(decision) == (case.reason, case.statements)
+    assert answer(bundle.explain(call).decision) == (case.reason, case.statements)
 
 
 @pytest.mark.parametrize("case", DECISIONS)

@@ -108,6 +108,7 @@ NASTY = (
 )
 
 
+@pytest.mark.heavy
 @layouts
 def test_a_page_cut_at_every_byte_loses_rows_and_invents_none(lay: Lay) -> None:
     raw = page(("Write operations", NASTY), ("", NASTY[:2]), ("读操作", NASTY), lay=lay).encode()

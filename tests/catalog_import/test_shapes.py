@@ -59,6 +59,7 @@ def test_a_page_that_is_cut_at_any_line_has_no_row_that_the_whole_page_lacks(sha
             assert {row._replace(line=0) for row in part.rows} <= whole, (count, end)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("shape", ["HTML", "HTML of an editor", "HTML without end tags"])
 def test_html_that_is_cut_anywhere_has_no_row_that_the_whole_page_lacks(shape: str) -> None:
     raw = shapes.WRITTEN[shape](SERVICES["toybox"]).encode()

@@ -146,9 +146,14 @@ SILENT = [
     pytest.param(("lint", "--bad"), 2, id="wrong usage"),
     pytest.param(("serve", "--check"), 0, id="a check of the gateway"),
 ]
+QUICK = {"an allowed call", "findings as JSON", "wrong usage"}  # each verb is a process; the others are heavy
+EACH, EACH_VERB = (
+    [pytest.param(*row.values, id=row.id, marks=() if row.id in QUICK else pytest.mark.heavy) for row in rows]
+    for rows in ([*VERBS, *SILENT], VERBS)
+)
 
 
-@pytest.mark.parametrize(("words", "code"), VERBS)
+@pytest.mark.parametrize(("words", "code"), EACH_VERB)
 def test_a_result_that_nobody_reads_is_1_without_a_message(
     words: tuple[str, ...], code: int, company: Path, broken: int
 ) -> None:
@@ -158,7 +163,7 @@ def test_a_result_that_nobody_reads_is_1_without_a_message(
     assert b"Error" not in done.err
 
 
-@pytest.mark.parametrize(("words", "code"), VERBS)
+@pytest.mark.parametrize(("words", "code"), EACH_VERB)
 def test_a_result_for_which_there_is_no_space_is_1_with_a_message(
     words: tuple[str, ...], code: int, company: Path
 ) -> None:
@@ -170,7 +175,7 @@ def test_a_result_for_which_there_is_no_space_is_1_with_a_message(
     assert "Traceback" not in done.err.decode()
 
 
-@pytest.mark.parametrize(("words", "code"), [*VERBS, *SILENT])
+@pytest.mark.parametrize(("words", "code"), EACH)
 def test_a_stderr_that_cannot_be_written_changes_neither_code_nor_result(
     words: tuple[str, ...], code: int, company: Path, broken: int
 ) -> None:
@@ -181,7 +186,7 @@ def test_a_stderr_that_cannot_be_written_changes_neither_code_nor_result(
     assert done.out == whole.out
 
 
-@pytest.mark.parametrize(("words", "code"), [*VERBS, *SILENT])
+@pytest.mark.parametrize(("words", "code"), EACH)
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-"])
 def test_a_stream_that_was_closed_changes_no_exit_code(
     words: tuple[str, ...], code: int, closed: str, company: Path

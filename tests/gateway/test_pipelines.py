@@ -391,7 +391,13 @@ async def refuses(_scope: Scope, _receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"no"})
 
 
-@pytest.mark.parametrize("app", [App(), refuses], ids=["read", "refused by its head"])
+@pytest.mark.parametrize(
+    "app",
+    [
+        pytest.param(App(), id="read"),
+        pytest.param(refuses, id="refused by its head", marks=pytest.mark.heavy),
+    ],
+)
 @pytest.mark.parametrize(("head", "part"), HOSTILE.values(), ids=HOSTILE)
 def test_no_turn_of_the_event_loop_is_long_whoever_sends_what(head: bytes, part: bytes, app: ASGIApp) -> None:
     """Fifty connections bring a full read each, and go on in turns of at most `TURN`."""

@@ -406,7 +406,12 @@ LEAVES: dict[str, Callable[[Writer], None]] = {
 }
 # The end of a connection whose buffers are full waits behind the bytes in them: only a reset is heard there.
 LEFT = [
-    pytest.param(behind, leave, id=f"{leave} behind {text}")
+    pytest.param(
+        behind,
+        leave,
+        id=f"{leave} behind {text}",
+        marks=() if text == "another request" else pytest.mark.heavy,
+    )
     for text, behind in BEHIND.items()
     for leave in LEAVES
     if len(behind) < MIB or leave == "resets"

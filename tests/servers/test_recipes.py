@@ -182,7 +182,12 @@ def test_workers_add_up_their_numbers(folder: Path) -> None:
 
 LIFESPANS = [
     *(
-        pytest.param(SERVED[0], ("--lifespan", mode), id=f"uvicorn, lifespan {mode}")
+        pytest.param(
+            SERVED[0],
+            ("--lifespan", mode),
+            id=f"uvicorn, lifespan {mode}",
+            marks=() if mode == "off" else pytest.mark.heavy,  # without lifespans it is hardest
+        )
         for mode in ("on", "off", "auto")
     ),
     *(pytest.param(line, (), id=line.split()[0], marks=pytest.mark.heavy) for line in SERVED[1:]),
