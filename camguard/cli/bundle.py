@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
 
 from camguard.bundle.archive import (
     MAX_SERIAL,
@@ -20,13 +19,11 @@ from camguard.bundle.archive import (
 )
 from camguard.bundle.load import content_of, read_content, require_complete
 from camguard.bundle.signature import read_sign_key, read_verify_key
-from camguard.bundle.ustar import ARCHIVE_BYTES
 from camguard.catalog import read_catalog
-from camguard.cli.inputs import add_catalog, add_config, build, find_inputs
+from camguard.cli.inputs import add_catalog, add_config, build, find_inputs, read_archive_file
 from camguard.cli.output import Document, add_format, complain, paint, show
 from camguard.errors import BundleError, Problem
 from camguard.exit_codes import Exit
-from camguard.files import read_file
 
 _DIGITS = 12
 
@@ -78,17 +75,11 @@ def run_build(args: argparse.Namespace) -> Exit:
     inputs = find_inputs(args)
     content = read_content(inputs.bundle, inputs.catalog, tests=True)
     build(inputs, content)
-    serial = args.serial or _read(args.after).serial + 1
+    serial = args.serial or read_archive_file(args.after).serial + 1
     key = None if args.key_file is None else read_sign_key(args.key_file)
     raw = write_archive({**content.files, **content.tests}, serial, key=key, valid_until=args.valid_until)
     archive = read_archive(raw)  # nothing is written that an instance would refuse
-    aside = args.out.with_name(f".{args.out.name}.{token_hex(4)}")
-    try:
-        aside.write_bytes(raw)
-        aside.replace(args.out)
-    finally:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
+    _write(args.out, raw)
     document = {**_describe(args.out, archive, len(raw)), "revision": content.digest}
     document["verified"] = None  # this process has signed
     show(args.format, document, lambda document: _lines(document, files=False))
@@ -97,11 +88,9 @@ def run_build(args: argparse.Namespace) -> Exit:
 
 def run_inspect(args: argparse.Namespace) -> Exit:
     """Print what an archive holds. Raises CamguardError."""
-    raw = _content(args.archive)
-    archive = _within(args.archive, raw)
-    show(
-        args.format, _describe(args.archive, archive, len(raw)), lambda document: _lines(document, files=True)
-    )
+    archive = read_archive_file(args.archive)
+    document = _describe(args.archive, archive, args.archive.stat().st_size)
+    show(args.format, document, lambda document: _lines(document, files=True))
     return Exit.OK
 
 
@@ -113,36 +102,29 @@ def run_verify(args: argparse.Namespace) -> Exit:
     if key_file is None:
         complain("no key verifies this archive: give --key-file, or set policy.verify_key_file")
         return Exit.USAGE
-    raw = _content(args.archive)
-    key = read_verify_key(key_file)
-    archive = _within(args.archive, raw, key=key)
+    archive = read_archive_file(args.archive, key=read_verify_key(key_file))
     require_complete(archive.files, str(args.archive))
     content = content_of(archive.files, read_catalog(inputs.catalog), archive.tests)
     build(inputs, content)
-    document = {**_describe(args.archive, archive, len(raw)), "revision": content.digest}
+    size = args.archive.stat().st_size
+    document = {**_describe(args.archive, archive, size), "revision": content.digest}
     show(args.format, document, lambda document: _lines(document, files=False))
     return Exit.OK
 
 
-def _content(path: Path) -> bytes:
+def _write(path: Path, raw: bytes) -> None:
+    """Write a file aside, and rename it. Raises BundleError that names the file."""
+    aside = path.with_name(f".{path.name}.{token_hex(4)}")
     try:
-        return read_file(path, ARCHIVE_BYTES)
+        aside.write_bytes(raw)
+        aside.replace(path)
     except OSError as error:
-        message = f"cannot be read: {error.strerror}"
-        raise BundleError(Problem(os.fspath(path), "ArchiveError", message)) from None
-
-
-def _read(path: Path) -> Archive:
-    return _within(path, _content(path))
-
-
-def _within(path: Path, raw: bytes, **how: Any) -> Archive:
-    """Return an archive. Problems have the name of its file before their place inside."""
-    try:
-        return read_archive(raw, **how)
-    except BundleError as error:
-        problems = (each._replace(where=f"{path}: {each.where}") for each in error.problems)
-        raise BundleError(*problems) from None
+        raise BundleError(
+            Problem(os.fspath(path), "ArchiveError", f"cannot be written: {error.strerror}")
+        ) from None
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 def _describe(path: Path, archive: Archive, size: int) -> dict[str, object]:

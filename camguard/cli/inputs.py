@@ -7,6 +7,7 @@ camguard carries settings, a catalog and a sample bundle: in a wheel inside of t
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -14,12 +15,18 @@ from typing import NamedTuple
 
 import camguard
 from camguard.bundle import Bundle
-from camguard.bundle.load import Content, build_bundle, read_content
-from camguard.errors import Problem, SettingsError
+from camguard.bundle.archive import Archive, read_archive
+from camguard.bundle.load import Content, build_bundle, content_of, read_content, require_complete
+from camguard.bundle.signature import VerifyKey
+from camguard.bundle.ustar import ARCHIVE_BYTES
+from camguard.catalog import read_catalog
+from camguard.errors import BundleError, Problem, SettingsError
+from camguard.files import read_file
 from camguard.ipset import NO_MAP, AddressMap
 from camguard.settings import AttributesSettings, EnforcementSettings, Settings, load_settings
 from camguard.settings.values import is_url
 
+URL_PARTS = ("http:", "https:")  # the first part of a path that was written as a URL
 PLACES = (Path("camguard.toml"), Path("config/camguard.toml"))
 
 
@@ -52,12 +59,15 @@ def add_catalog(
     parser.add_argument("--catalog", type=Path, metavar="PATH", help=text)
 
 
-def add_inputs(parser: argparse.ArgumentParser) -> None:
-    """Give a verb `--config`, `--bundle` and `--catalog`."""
+def add_inputs(parser: argparse.ArgumentParser, *, archives: bool = False) -> None:
+    """Give a verb `--config`, `--bundle` and `--catalog`.
+
+    archives: whether the bundle may be an archive, because the verb calls `read_folder_or_archive`.
+    """
     add_config(parser)
-    parser.add_argument(
-        "--bundle", type=Path, metavar="DIR", help="judge by this bundle (default: the settings')"
-    )
+    kinds = ", a folder or an archive" if archives else ""
+    text = f"judge by this bundle{kinds} (default: the settings')"
+    parser.add_argument("--bundle", type=Path, metavar="PATH" if archives else "DIR", help=text)
     add_catalog(parser)
 
 
@@ -106,6 +116,9 @@ def find_inputs(args: argparse.Namespace, *, bundle: bool = True) -> Inputs:
     the catalog that camguard carries.
     Raises SettingsError, also if the settings name a bundle that is not a folder.
     """
+    if bundle and args.bundle and args.bundle.parts[0] in URL_PARTS:
+        problem = "is a URL; name the folder that its bundles are built from"
+        raise SettingsError(Problem("the bundle", "SettingsError", problem))
     config = find_config(args.config)
     if config is None and (args.bundle or not bundle):
         return Inputs(args.bundle or Path(), args.catalog or catalog_of(None), EnforcementSettings())
@@ -133,6 +146,35 @@ def source_folder(settings: Settings) -> Path:
 def read_bundle(inputs: Inputs) -> Bundle:
     """Return the bundle. Raises CatalogError or BundleError that lists every problem."""
     return build(inputs, read_content(inputs.bundle, inputs.catalog))
+
+
+def read_folder_or_archive(inputs: Inputs) -> Bundle:
+    """Return the bundle in a folder, or in an archive of which no signature is verified.
+
+    For verbs that only show what a bundle would decide. Raises CatalogError, BundleError.
+    """
+    if not inputs.bundle.is_file():
+        return read_bundle(inputs)
+    files = read_archive_file(inputs.bundle).files
+    require_complete(files, str(inputs.bundle))
+    return build(inputs, content_of(files, read_catalog(inputs.catalog)))
+
+
+def read_archive_file(path: Path, *, key: VerifyKey | None = None) -> Archive:
+    """Return the archive in a file. Problems have the name of the file before their place inside.
+
+    key: verifies the signature; None: no signature is verified. Raises BundleError.
+    """
+    try:
+        raw = read_file(path, ARCHIVE_BYTES)
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+        raise BundleError(Problem(os.fspath(path), "ArchiveError", message)) from None
+    try:
+        return read_archive(raw, key=key)
+    except BundleError as error:
+        problems = (each._replace(where=f"{path}: {each.where}") for each in error.problems)
+        raise BundleError(*problems) from None
 
 
 def build(inputs: Inputs, content: Content) -> Bundle:

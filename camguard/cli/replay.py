@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from camguard.bundle import Bundle
-from camguard.cli.inputs import add_inputs, find_inputs, read_bundle
+from camguard.cli.inputs import add_inputs, find_inputs, read_folder_or_archive
 from camguard.cli.logged import read_log
 from camguard.cli.output import Document, add_format, complain, paint, show
 from camguard.engine.call import Call
@@ -38,7 +38,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "replay", help="which recorded calls a bundle would decide otherwise; exit code 8 when there are some"
     )
     parser.add_argument("logs", nargs="+", metavar="LOG", help="decision logs; - is stdin")
-    add_inputs(parser)
+    add_inputs(parser, archives=True)
     add_format(parser)
     parser.set_defaults(run=run)
 
@@ -46,7 +46,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> Exit:
     """Decide every recorded call again, and print what changes. Raises CamguardError, OSError."""
     log = read_log(args.logs)
-    bundle = read_bundle(find_inputs(args))
+    bundle = read_folder_or_archive(find_inputs(args))
     groups: dict[Group, dict[str, Any]] = {}
     same = unknown = changed = 0
     for recorded, allowed in log.calls:

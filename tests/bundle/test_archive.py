@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from camguard.bundle.archive import read_archive, write_archive
 from camguard.bundle.load import content_of, read_content
 from camguard.errors import BundleError
-from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES
+from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, FOLDER_FILES
 from tests.bundle.archives import FILES, archive, manifest, member, packed, zipped
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -180,6 +180,12 @@ def test_t63_a_bomb_is_refused_before_it_is_decompressed() -> None:
     assert len(bomb) < 1 << 20
     with pytest.raises(BundleError, match="must end with zeros"):
         read_archive(bomb)
+
+
+def test_t63_a_manifest_of_very_many_files_is_refused() -> None:
+    files = {f"policies/p{number}.json": "0" * 64 for number in range(FOLDER_FILES + 1)}
+    with pytest.raises(BundleError, match=f"lists {FOLDER_FILES + 1} files, at most {FOLDER_FILES}"):
+        read_archive(listing({}, files=files))
 
 
 def test_t63_many_files_that_are_together_too_large_are_refused() -> None:

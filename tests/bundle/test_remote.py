@@ -179,6 +179,7 @@ def test_a_failed_activation_does_not_hide_behind_not_modified(folder: Path, web
     web.offer(BROKEN, 2)
     assert [stage.poll() for _ in range(3)] == ["failure: allow"] * 3
     assert web.asked[1:] == [active] * 3, "the ETag is that of the bundle in force"
+    assert stage.source.wait_seconds() > 2.0 * 2**2 / 2, "and the next poll is later than after a success"
     assert (stage.facts.serial, stage.facts.offered_serial, stage.facts.differs) == (1, 2, True)
     web.offer(DENIES, 3)
     assert stage.poll() == "success: deny"
@@ -243,6 +244,8 @@ def test_what_is_kept_are_the_received_bytes(folder: Path, web: Web) -> None:
     Stage(folder, web, Clock()).poll()
     (kept,) = (folder / "kept").glob("*.tar.gz")
     assert kept.read_bytes() == web.raw
+    others = {path.name for path in (folder / "kept").iterdir()} - {kept.name}
+    assert others == {STATE, "lock"}, "no file of the archive is extracted"
     assert kept.stat().st_mode & 0o777 == 0o600
 
 

@@ -104,6 +104,13 @@ def test_wrong_arguments_are_usage_errors(
 
 
 @pytest.mark.usefixtures("folder")
+def test_an_archive_that_cannot_be_written_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["bundle", "build", "--serial", "1", "--out", "absent/b.tar.gz"]
+    assert main(argv) == Exit.INVALID
+    assert capsys.readouterr().err.startswith("camguard: absent/b.tar.gz: cannot be written: No such file")
+
+
+@pytest.mark.usefixtures("folder")
 def test_an_absent_archive_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bundle", "inspect", "absent.tar.gz"]) == Exit.INVALID
     assert "absent.tar.gz: cannot be read: No such file" in capsys.readouterr().err

@@ -55,6 +55,26 @@ def test_gained_calls_name_the_statement_that_allows_them(
     assert [(each["principal"], each["statement"]) for each in gained] == [(ALICE, "aiart-settings-locked#0")]
 
 
+def test_calls_are_replayed_under_an_archive_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    policy = folder / "bundle/policies/aiart-settings-locked.json"
+    before = policy.read_text()
+    policy.write_text(document(deny("aiart:TextToImage")))
+    archive = str(folder / "new.tar.gz")
+    assert main(["bundle", "build", "--serial", "2", "--out", archive]) == Exit.OK
+    policy.write_text(before)
+    capsys.readouterr()
+    argv = ["replay", str(written(folder, *LINES)), "--format", "json", "--bundle"]
+    assert main([*argv, archive]) == Exit.CHANGED
+    assert json.loads(capsys.readouterr().out)["changed"] == 2
+    Path(archive).write_bytes(Path(archive).read_bytes()[:-9])
+    assert main([*argv, archive]) == Exit.INVALID
+    assert f"{archive}: the archive: ends too early" in capsys.readouterr().err
+    assert main([*argv, "https://policies.example/b.tar.gz?sign=SECRET"]) == Exit.INVALID
+    refused = capsys.readouterr().err
+    assert "the bundle: is a URL; name the folder" in refused
+    assert "SECRET" not in refused
+
+
 def test_a_denial_that_asks_for_a_fact_outside_of_the_log_is_counted_apart(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Hundreds of activations of a large bundle from a URL: the memory of the process must not grow."""
+"""Many activations of a large bundle from a URL: the memory of the process must not grow."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def inject_polls(report: Report, *, quick: bool) -> None:
             POLICY__POLL_SECONDS="3600.0",  # only on request
             POLICY__SOURCE=f"http://127.0.0.1:{source.server_port}/bundle.tar.gz",
         ) as gateway:
-            perform(_activations(report, gateway, source, bundles, 6 if quick else 120))
+            perform(_activations(report, gateway, source, bundles, 6 if quick else 90))
         source.shutdown()
 
 
