@@ -306,7 +306,52 @@ def test_a_call_that_its_index_does_not_decide_is_judged_rule_by_rule() -> None:
     assert not found.decide(long)
 
 
-def test_an_evaluator_of_other_policies_has_the_same_settings() -> None:
+TAGGED = catalog(
+    service(
+        "vm",
+        action("vm:Stop", f"{HERE}instance/${{InstanceId}}", ip_restriction=False),
+        "List",
+        tag_authorization=True,
+    )
+)
+ONE = f"{HERE}instance/a"
+RD = {"string_equal": {"qcs:resource_tag/dept": "rd"}}
+# a setting, a statement, and a call that the statement allows only under the setting
+SETTINGS = [
+    pytest.param({"ip_support": "gateway"}, FIRST, call("vm:Stop", "0.0.0.1"), id="ip_support"),
+    pytest.param({"unknown_action": "judge"}, {}, call("vm:Nope"), id="unknown_action"),
+    pytest.param({"resource_tags": {ONE: {"dept": "rd"}}}, {"condition": RD},
+                 call("vm:Stop", resources=(ONE,)), id="DEC-66 the tags of resources"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("setting", "statement", "asked"), SETTINGS)
+def test_an_evaluator_of_other_policies_has_the_same_settings(
+    setting: dict[str, Any], statement: dict[str, Any], asked: Call
+) -> None:
+    wanted = {"one": policy("one", statement)}
+    without = company.bundle(list(wanted.values()), TAGGED).evaluator
+    found = company.bundle([policy("one", FIRST)], TAGGED, principals("one"), **setting).evaluator
+    assert not without.decide(asked)
+    assert found.changed(wanted).decide(asked)
+    assert found.changed(wanted).changed(wanted).decide(asked)
+
+
+@pytest.mark.parametrize("tags", [None, {ONE: {"dept": "rd"}}], ids=["no inventory", "an inventory"])
+@pytest.mark.parametrize("resources", [(), (ONE,), (ONE, f"{HERE}instance/b")], ids=["none", "one", "two"])
+def test_dec_66_the_explanation_decides_as_the_decision(tags: Any, resources: tuple[str, ...]) -> None:
+    found = company.bundle([policy("one", {"condition": RD})], TAGGED, principals("one"), resource_tags=tags)
+    asked = call("vm:Stop", resources=resources)
+    assert found.explain(asked).decision == found.decide(asked)
+    assert bool(found.decide(asked)) is (tags is not None and resources == (ONE,))
+
+
+def test_an_evaluator_of_other_policies_may_have_other_principals() -> None:
+    found = one_policy({}).evaluator
+    assert found.changed({"one": policy("one", {})}, {}).decide(at()) == PRINCIPAL_UNKNOWN
+
+
+def test_an_evaluator_of_other_policies_decides_by_them() -> None:
     found = one_policy(FIRST, ip_support="gateway").evaluator
     other = found.changed({"one": policy("one", {})})
     assert found.decide(at(place=1 << 20)) == NO_ALLOW
