@@ -275,6 +275,7 @@ WITHOUT_STRETCH = [
     pytest.param({"session": policy("session", {})}, id="a session"),
     pytest.param({"principal": "uin/9"}, id="an unknown principal"),
     pytest.param({"time": 250.0}, id="a moment that no decision was made for"),
+    pytest.param({"time": 200.0}, id="the moment at which the stretch ends"),
     pytest.param({"action": "aiart:ImageToImage"}, id="an action that no decision was made for"),
 ]
 
@@ -285,6 +286,7 @@ def test_a_stretch_is_known_of_calls_that_only_address_and_time_decide(facts: di
     spring = at(time=150.0)
     assert found.decide(spring)
     assert found.evaluator.stretch(spring) == (nextafter(100.0, inf), 200.0)  # 100 is a stretch of its own
+    assert found.evaluator.stretch(spring._replace(time=nextafter(100.0, inf))) is not None
     assert found.evaluator.stretch(spring._replace(**facts)) is None
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from camguard.bundle import Bundle
+from camguard.catalog.known_services import AskedNames, KnownServices
 from camguard.catalog.model import Action, Granularity
 from camguard.engine.call import Call
 from camguard.engine.decision import Reason
@@ -472,3 +474,33 @@ def test_what_cannot_be_met_is_not_proposed(condition: dict[str, Any]) -> None:
     found = bundle(allow("aiart:*", **condition))
     texts = [change.text for change in found.nearest_changes(call(), found.explain(call()))]
     assert texts == ["attach the policy full"]
+
+
+# --- the label of the host ---------------------------------------------------------------------------------
+
+ASKED = KnownServices(asks={"disk:*": AskedNames(("vm:*",), sure=True)})
+LABELLED = replace(catalog(service("vm", "Attach", "Run")), known=ASKED)
+
+# statements, and what is said of them: the truth of the clause on the action, and its words
+BY_LABEL = [
+    pytest.param([deny("disk:Attach")], [(None, "names disk:Attach, for which policies are asked vm:Attach")],
+                 id="DEC-68 a deny that names the label"),
+    pytest.param([deny("vm:Attach")], [(True, "names the action")],
+                 id="DEC-68 a deny that names the CAM name"),
+    pytest.param([deny("vm:attach")],
+                 [(None, "names the action in another letter case, or by a star in the service")],
+                 id="DEC-68 a deny that perhaps names the CAM name"),
+    pytest.param([allow("disk:Attach")], [], id="DEC-68 an allow that names the label"),
+    pytest.param([deny("disk:Run")], [], id="DEC-68 a deny that names another action of the label"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("statements", "said"), BY_LABEL)
+def test_what_is_said_of_a_statement_on_an_action_of_another_label(
+    statements: list[dict[str, Any]], said: list[tuple[bool | None, str]]
+) -> None:
+    why = company.bundle([policy("one", *statements)], LABELLED, principals("one")).explain(
+        call("disk:Attach")
+    )
+    clauses = [note for each in why.statements for note in each.clauses if note.kind == "action"]
+    assert [(note.truth, note.why) for note in clauses] == said
