@@ -33,6 +33,7 @@ PROGRAMS = (
     "relay",
     "authorizer",
     "fronts",
+    "workers",
     "reload",
     "memory",
     "access",
