@@ -353,6 +353,18 @@ def fill(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_disks")
+def test_instances_restart_one_after_the_other_without_a_failed_call(fleet: Fleet) -> None:
+    with contextlib.ExitStack() as successors, load(fleet.front) as counts:
+        for number, instance in enumerate(fleet.instances):
+            time.sleep(0.3)
+            assert instance.stop() == 0
+            again = successors.enter_context(fleet.again(number))
+            eventually(lambda again=again: again.get("/-/ready")[0] == 200)  # type: ignore[misc]
+        time.sleep(0.3)
+    report("two instances behind nginx restarted one after the other", counts[0], misjudged=0)
+    assert (counts[0].refused, counts[0].failed) == (0, 0)
+
+
 def test_a_full_disk_stops_no_activation(fleet: Fleet) -> None:
     with load(fleet.front) as counts:
         for number in (0, 1):
