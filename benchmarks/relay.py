@@ -1,5 +1,7 @@
 """What a relayed request costs: through the relay alone, with the guard before it, and through nginx.
 
+What a refusal of the gateway costs is compared with the bare application that answers under uvicorn.
+
 All variants are up at once, one process each, before one upstream that answers ready bytes. A client that
 never sleeps (`_client.py`) asks one after the other, in rounds. CPU is that of the relaying process alone, as
 the scheduler counts it, and the ratios are of one round each. Metrics on, decision log off.
@@ -147,6 +149,9 @@ def serve(variant: str, folder: str, port: str, upstream_port: str) -> None:
         config = Path(folder, "nginx.conf")
         config.write_text(NGINX.format(folder=folder, port=port, upstream=upstream_port), encoding="utf-8")
         os.execvp("nginx", ["nginx", "-c", str(config), "-p", folder])  # noqa: S606, S607
+    if variant == "bare":
+        program = str(Path(__file__).with_name("_apps.py"))
+        os.execv(sys.executable, [sys.executable, program, folder, variant, port])  # noqa: S606
     sock = socket.create_server(("127.0.0.1", int(port)))
     if variant == "upstream":
         uvloop.run(upstream(sock))
@@ -216,7 +221,7 @@ def check(variant: Variant, port: int) -> None:
     connection.request("POST", "/", variant.body, dict(variant.headers))
     answer = connection.getresponse().read()
     connection.close()
-    if answer != ANSWER:
+    if variant.marker not in answer:
         raise SystemExit(f"{variant.name} answered {answer!r}")
 
 
@@ -265,19 +270,22 @@ def main() -> None:
     try:
         write_config(folder, workload)
         call = one_call(workload, allowed=True)
+        refused = headers_of(one_call(workload, allowed=False), BODY)
         plain, signed = headers_of(call, BODY), headers_of(call, BODY_1K, signed=True)
         found = [
-            Variant("upstream alone", "upstream", plain, BODY, b""),
-            Variant("relay, no guard", "relay", plain, BODY, b""),
-            Variant("gateway, header identity", "gateway", plain, BODY, b""),
-            Variant("relay, no guard, 1 KB", "relay", signed, BODY_1K, b""),
-            Variant("gateway, TC3, 1 KB", "gateway", signed, BODY_1K, b""),
+            Variant("upstream alone", "upstream", plain, BODY, ANSWER),
+            Variant("relay, no guard", "relay", plain, BODY, ANSWER),
+            Variant("gateway, header identity", "gateway", plain, BODY, ANSWER),
+            Variant("gateway, refusal", "gateway", refused, BODY, b"UnauthorizedOperation"),
+            Variant("bare application", "bare", plain, BODY, ANSWER),
+            Variant("relay, no guard, 1 KB", "relay", signed, BODY_1K, ANSWER),
+            Variant("gateway, TC3, 1 KB", "gateway", signed, BODY_1K, ANSWER),
         ]
         if base is not None:
             write_base_config(folder, base)
-            found.append(Variant(BASE, "base gateway", plain, BODY, b""))
+            found.append(Variant(BASE, "base gateway", plain, BODY, ANSWER))
         if shutil.which("nginx"):
-            found.append(Variant(PROXY, "nginx", plain, BODY, b""))
+            found.append(Variant(PROXY, "nginx", plain, BODY, ANSWER))
         else:
             report.notes.append("nginx is not installed")
         rates: dict[str, list[float]] = {v.name: [] for v in found}
@@ -310,6 +318,8 @@ def _ratios(report: Report, rates: Mapping[str, list[float]], cpus: Mapping[str,
         ("TC3, 1 KB", "gateway, TC3, 1 KB", "relay, no guard, 1 KB"),
     )
     gateway = "gateway, header identity"
+    share = within(cpus, "gateway, refusal", "bare application")
+    report.ratios.append(("CPU, refusal of the gateway / bare application", share, "<= 0.80"))
     if BASE in cpus:
         report.ratios.append(("CPU, gateway / base", within(cpus, gateway, BASE), "<= 0.40"))
     if PROXY in cpus:

@@ -61,7 +61,7 @@ class Exchange:
 
     __slots__ = ("_complete", "_error", "_held", "_size", "connection", "headers", "news", "status")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
         self.connection: Connection | None = connection
         self.status = 0
         self.headers: Headers = ()
@@ -69,7 +69,7 @@ class Exchange:
         self._size = 0
         self._complete = False
         self._error: UpstreamError | None = None
-        self.news = Signal()
+        self.news = Signal(loop)
 
     @property
     def full(self) -> bool:
@@ -171,7 +171,7 @@ class Connection(asyncio.Protocol):
         length: of the body, None where it is sent in chunks. to_head: the method is HEAD. due: loop time
         until which the head of the reply, or progress of the body, is waited for; 0: the full time.
         """
-        exchange = self._exchange = Exchange(self)
+        exchange = self._exchange = Exchange(self, self._loop)
         self._parser.begin(to_head=to_head)
         self._due = due or self._loop.time() + self._seconds
         if body is None:

@@ -101,42 +101,40 @@ class Cycle:
     or gets no answer from the application. response_started, response_complete: of the answer.
     """
 
-    __slots__ = (
-        "_chunked", "_closes", "_direct", "_event", "_head", "_news", "_notify", "_old", "_remaining",
-        "_run_by", "_server", "awaits_continue", "body", "disconnected", "keep_alive", "more_body",
-        "response_complete", "response_started", "scope",
-    )  # fmt: skip
+    body: bytes | bytearray = b""
+    more_body = True
+    disconnected = response_started = response_complete = False
+    _run_by: Stepped | asyncio.Task[None] | None = None
+    _direct = False  # whether no task runs the application
+    _notify: Callable[[], None] | None = None
+    _news = False
+    _event: asyncio.Event | None = None
+    _head = b""
+    _closes = False  # whether a line of the head says that the connection ends
+    _chunked: bool | None = None  # None: no line of the head says how the body ends
+    _remaining = 0  # bytes of the declared length of the answer
 
     def __init__(
-        self, server: Server, scope: Scope, *, keep_alive: bool, old: bool, awaits_continue: bool
+        self, server: Server, method: str, *, keep_alive: bool, old: bool, awaits_continue: bool
     ) -> None:
-        self.scope = scope
+        self._to_head = method == "HEAD"
         self.keep_alive = keep_alive
         self.awaits_continue = awaits_continue
-        self.body: bytes | bytearray = b""
-        self.more_body = True
-        self.disconnected = self.response_started = self.response_complete = False
         self._server: Server | None = server  # None after the end
-        self._run_by: Stepped | asyncio.Task[None] | None = None
-        self._direct = False  # whether no task runs the application
-        self._notify: Callable[[], None] | None = None
-        self._news = False
-        self._event: asyncio.Event | None = None
         self._old = old
-        self._head = b""
-        self._closes = False  # whether a line of the head says that the connection ends
-        self._chunked: bool | None = None  # None: no line of the head says how the body ends
-        self._remaining = 0  # bytes of the declared length of the answer
 
-    def start(self, app: ASGIApp, *, direct: bool) -> None:
-        """Run the application. direct: it runs without a task for as long as it needs none."""
+    def start(self, app: ASGIApp, scope: Scope, *, direct: bool) -> None:
+        """Run the application. The scope is not kept here, because it may refer to this object.
+
+        direct: the application runs without a task for as long as it needs none.
+        """
         assert self._server is not None  # noqa: S101 - for mypy: a cycle is started once
-        if direct and asyncio.current_task() is None:
+        if direct and asyncio.current_task(self._server.loop) is None:
             self._direct = True
-            self._run_by = stepped = Stepped(self._run(app), self.flush, self._adopted)
+            self._run_by = stepped = Stepped(self._run(app, scope), self.flush, self._adopted)
             stepped.step()
         else:
-            self._run_by = task = self._server.loop.create_task(self._run(app))
+            self._run_by = task = self._server.loop.create_task(self._run(app, scope))
             self._adopted(task)
 
     def _adopted(self, task: asyncio.Task[None]) -> None:
@@ -145,9 +143,9 @@ class Cycle:
             self._server.tasks.add(task)
             task.add_done_callback(self._server.tasks.discard)
 
-    async def _run(self, app: ASGIApp) -> None:
+    async def _run(self, app: ASGIApp, scope: Scope) -> None:
         try:
-            await app(self.scope, self.receive, self.send)
+            await app(scope, self.receive, self.send)
         except GeneratorExit:  # the event loop was closed: nothing can be awaited or written
             raise
         except BaseException:  # whatever it is, the client must not take what was sent for an answer
@@ -277,7 +275,7 @@ class Cycle:
         if not (self.keep_alive or self._closes):
             parts.append(CLOSE)
             lines += 1
-        if self._chunked is None and not (self._old or self.scope["method"] == "HEAD" or status in BODILESS):
+        if self._chunked is None and not (self._old or self._to_head or status in BODILESS):
             self._chunked = True
             parts.append(CHUNKED)
             lines += 1
@@ -307,7 +305,7 @@ class Cycle:
 
     def _framed(self, body: bytes, *, more: bool) -> bytes:
         """Return a part of the body as it is written. Raises RuntimeError past the declared length."""
-        if self.scope["method"] == "HEAD":
+        if self._to_head:
             self._remaining = 0
             return b""
         if self._chunked:

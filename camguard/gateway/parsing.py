@@ -38,6 +38,7 @@ import re
 from typing import Any, ClassVar, cast
 
 import httptools
+from starlette.types import Scope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -244,7 +245,7 @@ class Parsing(HttpToolsProtocol):
         if self.fresh:
             self.fresh = False
             assert self.cycle is not None  # noqa: S101 - for mypy: it is fresh
-            self.cycle.start(self.app, direct=direct)
+            self.cycle.start(self.app, cast("Scope", self.scope), direct=direct)
 
     def read_on(self) -> None:
         """Resume reading, where it was paused, and count the next read in this turn."""

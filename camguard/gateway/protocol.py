@@ -207,7 +207,7 @@ class BoundedProtocol(Parsing):
     def on_headers_complete(self) -> None:
         parser, headers, url = self.parser, self.headers, self.url
         version = parser.get_http_version()
-        if version not in VERSIONS or not one_target(url, headers):
+        if version not in VERSIONS or not (url == b"/" or one_target(url, headers)):
             raise ValueError  # httptools ends the connection with 400
         named = dict(headers)
         self.head_since = None
@@ -238,7 +238,8 @@ class BoundedProtocol(Parsing):
         # RFC 9110 section 10.1.1: the expectation of an HTTP/1.0 client is not answered.
         waits = not old and b"expect" in named and expects_continue(headers)
         alive = not (old or self.ending) and parser.should_keep_alive()
-        self.cycle = cycle = Cycle(self, scope, keep_alive=alive, old=old, awaits_continue=waits)
+        self.scope = scope  # type: ignore[assignment]
+        self.cycle = cycle = Cycle(self, scope["method"], keep_alive=alive, old=old, awaits_continue=waits)
         scope[DEPARTURE_KEY] = cycle
         self.fresh = True
         self.turns.spent += REQUEST_UNITS
@@ -249,8 +250,7 @@ class BoundedProtocol(Parsing):
         self.wait_for_next()
 
     def on_response_complete(self) -> None:
-        """Do what uvicorn does, without its timer for idle connections, and parse what is held."""
-        self.server_state.total_requests += 1
+        """Wait for the next request, and parse what is held."""
         if self.drained_at is None and not self.transport.is_closing():
             self.wait_for_next()
             if self.held or self.flow.read_paused:

@@ -22,7 +22,7 @@ PORTS = {"http": 80, "https": 443}
 LENGTHLESS = frozenset(("GET", "HEAD"))  # methods of which a request without a body needs no length
 QUERY = re.compile(rb"[\x21-\x7e]*")
 METHOD = re.compile(r"[A-Z]+")
-LINE = b"%b: %b\r\n".__mod__
+LINE = b": ".join
 CHUNK = b"%x\r\n%b\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -83,9 +83,10 @@ def request_head(origin: Origin, method: str, query: bytes, headers: Headers, ad
     query: as it was received. headers: names in lower case, without lines of one hop. added: further lines.
     Raises ValueError for what cannot be written as one head.
     """
-    names = [name for name, _ in headers]
-    lines = b"".join(map(LINE, headers))
-    if lines.count(b"\n") != len(names) or lines.count(b"\r") != len(names) or b"\0" in lines:
+    count = len(headers)
+    names = dict(headers)
+    lines = b"\r\n".join([*map(LINE, headers), b""])  # formatting each line takes three times as long
+    if lines.count(b"\n") != count or lines.count(b"\r") != count or b"\0" in lines:
         raise ValueError
     if b"transfer-encoding" in names or not METHOD.fullmatch(method) or not QUERY.fullmatch(query):
         raise ValueError

@@ -23,19 +23,20 @@ from camguard.request.body import resumed
 class Signal:
     """What one coroutine waits for. It may be awaited, and set, any number of times."""
 
-    __slots__ = ("_future", "step")
+    __slots__ = ("_future", "_loop", "step")
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self.step: Callable[[], None] | None = None  # continues a coroutine that no task runs
         self._future: asyncio.Future[None] | None = None
 
     def __await__(self) -> Generator[Any, Any, None]:
         """Wait until `set` is called."""
         try:
-            if asyncio.current_task() is None:
+            if asyncio.current_task(self._loop) is None:
                 yield self
             else:
-                self._future = asyncio.get_running_loop().create_future()
+                self._future = self._loop.create_future()
                 yield from self._future
         finally:
             self.step = self._future = None
@@ -49,11 +50,11 @@ class Signal:
         """Let the coroutine that waits go on; in this very call, unless a task runs either of the two."""
         step = self.step
         if step is not None:
-            if asyncio.current_task() is None:
+            if asyncio.current_task(self._loop) is None:
                 step()
             else:
                 self.step = None
-                asyncio.get_running_loop().call_soon(step)
+                self._loop.call_soon(step)
         elif self._future is not None and not self._future.done():
             self._future.set_result(None)
 

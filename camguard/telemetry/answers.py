@@ -81,7 +81,9 @@ class Answers:
     def upstream(self, service: str, status: int, seconds: float) -> None:
         """Count one request that its upstream answered. seconds: from sending to the end of the answer."""
         label = service if service in self._services() else UNKNOWN
-        timed = self._timed.setdefault(label, new_timed(UPSTREAM_BOUNDS))
+        timed = self._timed.get(label)
+        if timed is None:
+            timed = self._timed.setdefault(label, new_timed(UPSTREAM_BOUNDS))
         timed[bisect_left(UPSTREAM_BOUNDS, seconds)] += 1
         timed[-1] += seconds
         self._replies[label, _CLASSES.get(status // 100, UNKNOWN)] += 1

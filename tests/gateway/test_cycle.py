@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from camguard.gateway.cycle import CONTINUE, JOINED_BYTES, Cycle
+from camguard.gateway.cycle import CONTINUE, DEPARTURE_KEY, JOINED_BYTES, Cycle
 from tests.gateway.stage import play
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"
@@ -48,7 +50,7 @@ class Wire:
 
 def begun(wire: Wire, method: str = "POST", *, old: bool = False, waits: bool = False) -> Cycle:
     """Return a request on a connection, with a whole body of no bytes."""
-    cycle = Cycle(cast("Any", wire), {"method": method}, keep_alive=not old, old=old, awaits_continue=waits)
+    cycle = Cycle(cast("Any", wire), method, keep_alive=not old, old=old, awaits_continue=waits)
     cycle.more_body = False
     cycle.arrived()
     return cycle
@@ -110,7 +112,9 @@ def answered(
 
     async def scene() -> Wire:
         wire = Wire()
-        asyncio.get_running_loop().call_soon(lambda: begun(wire, method, old=old).start(app, direct=direct))
+        asyncio.get_running_loop().call_soon(
+            lambda: begun(wire, method, old=old).start(app, {}, direct=direct)
+        )
         for _ in range(8):
             await asyncio.sleep(0)
         return wire
@@ -167,6 +171,39 @@ def test_status_500_is_sent_where_the_application_sends_nothing() -> None:
     assert wire.closed
 
 
+@pytest.mark.parametrize("direct", [pytest.param(True, id="by hand"), pytest.param(False, id="in a task")])
+def test_a_request_that_has_ended_leaves_nothing_to_the_garbage_collector(*, direct: bool) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope[DEPARTURE_KEY].watch(lambda: None)
+        await receive()
+        await send(start(length(2)))
+        await asyncio.sleep(0)
+        await send(part(b"{}"))
+        scope[DEPARTURE_KEY].watch(None)
+
+    async def scene() -> bool:
+        wire = Wire()
+        ended = []
+
+        def begin() -> None:
+            cycle = begun(wire)
+            ended.append(weakref.ref(cycle))
+            cycle.start(app, {DEPARTURE_KEY: cycle}, direct=direct)
+
+        asyncio.get_running_loop().call_soon(begin)
+        for _ in range(8):
+            await asyncio.sleep(0)
+        assert wire.written[-1].endswith(b"{}")
+        return ended[0]() is None
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert play(scene())
+    finally:
+        gc.enable()
+
+
 def test_an_interim_answer_is_written_at_once() -> None:
     async def scene() -> list[bytes]:
         wire = Wire()
@@ -194,7 +231,7 @@ def test_what_is_written_after_the_event_loop_was_closed_is_dropped() -> None:
     async def scene() -> tuple[Wire, Cycle]:
         wire = Wire()
         cycle = begun(wire)
-        cycle.start(never, direct=True)
+        cycle.start(never, {}, direct=True)
         await cycle.send(start(length(2)))
         return wire, cycle
 

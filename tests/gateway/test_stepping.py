@@ -24,7 +24,7 @@ class Run:
     def __init__(self, work: Callable[[Run], Awaitable[None]]) -> None:
         self.events: list[str] = []
         self.tasks: list[asyncio.Task[None]] = []
-        self.signal = Signal()
+        self.signal = Signal(asyncio.get_running_loop())
         self._work = work
         self.stepped = Stepped(self._run(), lambda: self.events.append("pause"), self.tasks.append)
 
