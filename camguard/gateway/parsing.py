@@ -59,7 +59,7 @@ COMPACT_BYTES = 1 << 14  # parsed bytes that may stay in front of held ones befo
 HELD_BYTES = HIGH_WATER_LIMIT - COMPACT_BYTES
 # Work of parsing in units of about one microsecond.
 QUANTUM = 512
-REQUEST_UNITS = 64  # the task of a request costs about as much before it first waits
+REQUEST_UNITS = 64  # the application costs about as much before it first waits
 # The event loop takes about as long to read 256 KiB from a socket. If all connections that are resumed in one
 # turn read so much, `MOST_READ_BYTES` is not exceeded.
 READ_UNITS = 128
@@ -244,6 +244,7 @@ class Parsing(HttpToolsProtocol):
         """Call the application for the request at hand, if that was not done."""
         if self.fresh:
             self.fresh = False
+            self.turns.spent += REQUEST_UNITS
             assert self.cycle is not None  # noqa: S101 - for mypy: it is fresh
             self.cycle.start(self.app, cast("Scope", self.scope), direct=direct)
 

@@ -26,7 +26,7 @@ from urllib.parse import unquote
 import httptools
 
 from camguard.gateway.cycle import DEPARTURE_KEY, Cycle
-from camguard.gateway.parsing import BYTES_PER_UNIT, DISCARDED, PARTS_PER_UNIT, REQUEST_UNITS, Parsing
+from camguard.gateway.parsing import BYTES_PER_UNIT, DISCARDED, PARTS_PER_UNIT, Parsing
 from camguard.gateway.turns import Turns
 from camguard.request.head import TRAILERS_APART
 from camguard.settings import LimitsSettings
@@ -242,7 +242,6 @@ class BoundedProtocol(Parsing):
         self.cycle = cycle = Cycle(self, scope["method"], keep_alive=alive, old=old, awaits_continue=waits)
         scope[DEPARTURE_KEY] = cycle
         self.fresh = True
-        self.turns.spent += REQUEST_UNITS
 
     def on_message_complete(self) -> None:
         super().on_message_complete()

@@ -19,7 +19,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from camguard.gateway.parsing import MOST_READ_BYTES, QUANTUM, READ_UNITS
+from camguard.gateway.parsing import MOST_READ_BYTES, QUANTUM, READ_UNITS, REQUEST_UNITS
 from camguard.gateway.protocol import READ_PART_BYTES, READ_PARTS, BoundedProtocol, Bounds, bound
 from camguard.gateway.server import listen
 from camguard.gateway.turns import TURN
@@ -120,11 +120,13 @@ class Connection(NamedTuple):
             await asyncio.sleep(0)
 
 
-def connections(app: ASGIApp, count: int = 1, bounds: Bounds = BOUNDS) -> list[Connection]:
-    """Return connections of one listener."""
+def connections(
+    app: ASGIApp, count: int = 1, bounds: Bounds = BOUNDS, *, direct: bool = False
+) -> list[Connection]:
+    """Return connections of one listener. direct: as for `bound`."""
     config = uvicorn.Config(app, ws="none", lifespan="off", interface="asgi3", log_config=None)
     config.load()
-    factory = partial(bound(bounds), config=config, server_state=ServerState(), app_state={})
+    factory = partial(bound(bounds, direct=direct), config=config, server_state=ServerState(), app_state={})
     made = []
     for _ in range(count):
         made.append(Connection(factory(), Transport()))
@@ -370,6 +372,8 @@ def test_few_large_bodies_are_complete_in_one_turn(size: int, most: int, framed:
     play(scene())
 
 
+AT_ONCE = QUANTUM // REQUEST_UNITS  # requests of one connection in one turn
+
 HOSTILE = {
     "one-byte chunks": (CHUNKED, b"1\r\nx\r\n"),
     "chunks of two bytes": (CHUNKED, b"2\r\nxx\r\n"),
@@ -421,6 +425,34 @@ def test_no_turn_of_the_event_loop_is_long_whoever_sends_what(head: bytes, part:
             longest = max(longest, time.thread_time() - before)
         gc.unfreeze()
         assert longest < 0.05, "one turn"
+
+    play(scene())
+
+
+def test_pipelines_that_are_answered_without_tasks_take_turns() -> None:
+    """Each connection brings 200 requests in one read, and each request is answered at its first step."""
+
+    async def scene() -> None:
+        served: list[Any] = []
+        tasks: set[object] = set()
+
+        async def counts(scope: Scope, receive: Receive, send: Send) -> None:
+            served.append(scope["client"])
+            tasks.add(asyncio.current_task())
+            await receive()
+            await refuses(scope, receive, send)
+
+        many = connections(counts, 5, direct=True)
+        for connection in many:
+            asyncio.get_running_loop().call_soon(connection.protocol.data_received, post(close=False) * 200)
+        turns = [0]
+        while turns[-1] < 5 * 200:
+            await asyncio.sleep(0)
+            turns.append(len(served))
+            for connection in many:
+                assert connection.transport.written.count(b"HTTP/1.1 200 ") <= len(turns) * AT_ONCE
+        assert max(after - before for before, after in itertools.pairwise(turns)) <= len(many) * AT_ONCE
+        assert tasks == {None}
 
     play(scene())
 
