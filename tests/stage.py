@@ -11,7 +11,8 @@ from typing import Any
 
 from hypothesis import settings
 
-from camguard.authn.authenticator import Caller, Claim
+from camguard.authn.authenticator import Claim
+from camguard.authn.credentials import Caller
 from camguard.bundle import Bundle, make_bundle
 from camguard.catalog.model import Access, Action, Catalog, Granularity, IpRestriction, Service
 from camguard.enforcement.guard import Guard

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from camguard.authn.authenticator import Caller, authenticator
-from camguard.authn.credentials import parse_keys
+from camguard.authn.authenticator import authenticator
+from camguard.authn.credentials import Caller, parse_keys
 from camguard.enforcement.guard import Guard
 from camguard.middleware import CamguardMiddleware
 from camguard.request.head import HeadRules, RequestHead, read_head

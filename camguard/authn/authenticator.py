@@ -29,9 +29,9 @@ import logging
 import re
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
-from camguard.authn.credentials import AccessKey, KeyRing, SigningKey, shorten
+from camguard.authn.credentials import AccessKey, Caller, KeyRing, SigningKey, shorten
 from camguard.authn.hmac_v1 import carries_v1, check_v1, claim_v1
 from camguard.authn.replay_guard import Binding, ReplayGuard
 from camguard.authn.tc3 import (
@@ -45,9 +45,7 @@ from camguard.authn.tc3 import (
 from camguard.bounded_cache import BoundedCache
 from camguard.engine.decision import Reason
 from camguard.errors import Problem, SettingsError
-from camguard.fast_tuple import constructor_of
 from camguard.grammar import PRINCIPAL, SECRET_ID, UIN
-from camguard.policy.model import Policy
 from camguard.request.head import RequestHead
 from camguard.request.params import Params, parse_params
 from camguard.request.rejection import Rejection, rejection
@@ -89,21 +87,6 @@ class KeySource(Protocol):
     def keys(self) -> KeyRing:
         """The keys in use; read once per request."""
 
-
-class Caller(NamedTuple):
-    """The authenticated principal of a request.
-
-    secret_id: shortened; None where no key was involved. session: the policy that limits a temporary key.
-    signature: one of SIGNATURE_LABELS (`valid` or `claimed`), None where no signature was checked.
-    """
-
-    principal: str
-    secret_id: str | None
-    session: Policy | None
-    signature: str | None
-
-
-_new_caller = constructor_of(Caller)
 
 # What the head alone shows: the caller, the key of a TC3 signature that covers the body, or nothing.
 Claim: TypeAlias = Caller | SigningKey | None
@@ -281,8 +264,7 @@ class Authenticator:
             return self._verified(head, service, body, signing_key, now)
         if isinstance(access_key, Rejection):
             return access_key
-        label = "claimed" if unverified else "valid"
-        return Caller(access_key.principal, access_key.label, access_key.session, label)
+        return access_key.caller._replace(signature="claimed") if unverified else access_key.caller
 
     def _verified(
         self, head: RequestHead, service: str | None, body: bytes | None, signing_key: SigningKey, now: float
@@ -303,7 +285,7 @@ class Authenticator:
             signature = head.authorization[-SIGNATURE_LENGTH:]
             if not self.replay_guard.admits(signature, _binding(head, service, body), now):
                 return _REPLAYED
-        return _new_caller((access_key.principal, access_key.label, access_key.session, "valid"))
+        return access_key.caller
 
 
 def _header_caller(identity: bytes) -> Caller | Rejection:

@@ -49,12 +49,26 @@ _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
 
+class Caller(NamedTuple):
+    """The authenticated principal of a request.
+
+    secret_id: shortened; None where no key was involved. session: the policy that limits a temporary key.
+    signature: the result of the signature check, `valid` or `claimed`; None where no signature was checked.
+    """
+
+    principal: str
+    secret_id: str | None
+    session: Policy | None
+    signature: str | None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class AccessKey:
     """One access key in use: a secret id, its secret, and the principal who owns them.
 
-    label: the secret id as the log shows it. token: what `X-TC-Token` must be, empty for a permanent key.
-    expires: seconds since the epoch; None: never. session: the policy that limits a temporary key.
+    label: the secret id as the log shows it. caller: of a request whose signature by this key is good.
+    token: what `X-TC-Token` must be, empty for a permanent key. expires: seconds since the epoch; None:
+    never. session: the policy that limits a temporary key.
     """
 
     secret_id: str
@@ -64,12 +78,15 @@ class AccessKey:
     expires: float | None = None
     session: Policy | None = None
     label: str = field(init=False)
+    caller: Caller = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", shorten(self.secret_id))
+        object.__setattr__(self, "caller", Caller(self.principal, self.label, self.session, "valid"))
 
 
-class SigningKey(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class SigningKey:
     """What an access key signs with on one day for one service.
 
     access_key: None where the secret id is unknown or disabled; the signing key is then that of the decoy.
@@ -82,8 +99,8 @@ class SigningKey(NamedTuple):
     day: int
     service: str
     scope: bytes
-    inner: HASH
-    outer: HASH
+    inner: HASH = field(repr=False)
+    outer: HASH = field(repr=False)
 
 
 def _signing_keys() -> BoundedCache[bytes, SigningKey]:
@@ -202,7 +219,9 @@ class KeyRing:
 def _same(one: AccessKey, other: AccessKey) -> bool:
     """Tell whether two access keys agree in everything. Policies are compared by what they say."""
     return repr(one.session) == repr(other.session) and all(
-        getattr(one, each.name) == getattr(other, each.name) for each in fields(one) if each.name != "session"
+        getattr(one, each.name) == getattr(other, each.name)
+        for each in fields(one)
+        if each.name not in {"session", "caller"}  # `caller` follows from the others
     )
 
 

@@ -102,8 +102,8 @@ def read_authorization(  # noqa: PLR0911 - one check after the other
     rejection takes as long as that of a known id (T81). service: of the host, None over a shared host, which
     names none (T123). now: seconds since the epoch.
     """
-    authorization = head.authorization
-    if authorization is None or head.timestamp is None or head.content_type is None:
+    authorization, timestamp = head.authorization, head.timestamp
+    if authorization is None or timestamp is None or head.content_type is None:
         return _MALFORMED
     credential = authorization[:-SIGNATURE_LENGTH]
     cached = keys.cached(credential)
@@ -111,7 +111,7 @@ def read_authorization(  # noqa: PLR0911 - one check after the other
         credential = _plainly_spaced(credential)
         cached = keys.cached(credential)
     signing_key = cached or _derive(credential, head, keys)
-    signed_at = timely(head.timestamp, now)
+    signed_at = timely(timestamp, now)
     if signing_key is None:
         return _MALFORMED
     if isinstance(signed_at, Rejection):
@@ -140,6 +140,7 @@ def verify_tc3(
     """
     # read_authorization found all three.
     authorization, content_type, host = head.authorization or b"", head.content_type or b"", head.host
+    timestamp, signature = head.timestamp or b"", authorization[-SIGNATURE_LENGTH:]
     payload_digest = sha256(payload).hexdigest().encode()
     usual = authorization.endswith(_USUAL_END, 0, -SIGNATURE_LENGTH)
     good = False
@@ -148,8 +149,7 @@ def verify_tc3(
             canonical = _canonical(head.method, head.query, _usual_lines(content_type, host), _USUAL_NAMES)
         else:
             canonical = _USUAL_REQUESTS[head.method, content_type, host].copy()
-        signature = _signature(signing_key, head.timestamp or b"", canonical, payload_digest)
-        good = compare_digest(signature, authorization[-SIGNATURE_LENGTH:])
+        good = compare_digest(_signature(signing_key, timestamp, canonical, payload_digest), signature)
     good = good or _fits_another_form(signing_key, head, payload_digest, authorization, tried=usual)
     access_key = signing_key.access_key
     return check_key(access_key, head.token or b"", now) if good and access_key is not None else _INVALID
@@ -199,10 +199,21 @@ def check_key(access_key: AccessKey, token: bytes, now: float) -> AccessKey | Re
 
 def timely(timestamp: bytes, now: float) -> int | Rejection:
     """Return a timestamp in seconds, or why it is rejected: not canonical decimal, or too far from `now`."""
-    if not timestamp.isdigit() or len(timestamp) > _TIMESTAMP_LENGTH or timestamp.startswith(b"0"):
+    seconds = _SECONDS[timestamp]
+    if seconds is None:
         return _MALFORMED
-    seconds = int(timestamp)
     return seconds if -SKEW <= now - seconds <= SKEW else _EXPIRED
+
+
+def _seconds(timestamp: bytes) -> int | None:
+    """Return a timestamp in seconds, None where it is not canonical decimal."""
+    if not timestamp.isdigit() or len(timestamp) > _TIMESTAMP_LENGTH or timestamp.startswith(b"0"):
+        return None
+    return int(timestamp)
+
+
+# Requests that are signed within one second have one timestamp.
+_SECONDS: Final[BoundedCache[bytes, int | None]] = BoundedCache(_seconds)
 
 
 def _plainly_spaced(credential: bytes) -> bytes:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from camguard.authn.authenticator import Caller, Claim
+from camguard.authn.authenticator import Claim
+from camguard.authn.credentials import Caller
 from camguard.bundle.model import Bundle
 from camguard.enforcement.lane import LaneMaker, Met, Resolved, resolve_under
 from camguard.enforcement.late import WHOLE, new_call
@@ -130,12 +131,12 @@ class EarlyJudge:
                 claim = target.caller
             if isinstance(claim, Rejection):
                 return rejected(head, target, claim)
-            return new_judgement((head, target, params, claim, None, None, None, False, known))
+            return new_judgement((head, target, params, claim, None, None, None, False, known, None))
         caller = target.caller if isinstance(target.caller, Caller) else None
         if isinstance(start, Rejection):
-            return new_judgement((head, target, (), None, caller, None, start, True, known))
+            return new_judgement((head, target, (), None, caller, None, start, True, known, None))
         call = new_call((*start, now, WHOLE, None, None, target.context, None))
-        return new_judgement((head, target, (), None, caller, call, bundle.decide(call), True, known))
+        return new_judgement((head, target, (), None, caller, call, bundle.decide(call), True, known, None))
 
     def under(self, bundle: Bundle) -> Resolved:
         """Return what was resolved under a bundle; it is kept as long as the bundle is in force."""

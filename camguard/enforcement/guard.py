@@ -219,11 +219,7 @@ class Guard:
                     raise error  # noqa: TRY301 - one way for all exceptions
                 head, target = judged.head, judged.target
                 decision = judged.decision
-                passes = (
-                    decision is None
-                    or decision.reason is ALLOWED
-                    or self._modes.passes(decision, judged.target)
-                )
+                passes = decision is None or self._modes.passes(decision, judged.target)
                 streams = target.octets and head is not None and not self._authentication.needs_body(head)
                 if (
                     head is not None
@@ -266,14 +262,21 @@ class Guard:
             except Exception as error:  # noqa: BLE001 - whatever it is, the application must not be reached
                 self._failed(error)
                 decision, onward = INTERNAL, None
-            record = self._record(judged, decision, candidate, bundle, now, started)
-            observers, refusal = self._observed(record, self.observers), None
-            if onward is None:
-                closes = body is None and awaits_continue(scope, judged.head)
-                refusal = template_of(record, self.answers, closes=closes)
-            if first.known is None and judged.head is not None and bundle is not None:
-                result = Result(judged, record, observers, refusal)
-                note(self._early.under(bundle), scope, result, bundle, self._failed)
+            head, kept, refusal = judged.head, judged.kept, None
+            if kept is not None and head is not None and decision is kept.decision:
+                facts = (now, head.request_id, monotonic() - started, None) + kept.facts  # noqa: RUF005
+                record, refusal = _record(facts + head.correlation), kept.refusal
+                self._observed(record, kept.observers)
+            else:
+                record = self._record(judged, decision, candidate, bundle, now, started)
+                observers = self._observed(record, self.observers)
+                if onward is None:
+                    closes = body is None and awaits_continue(scope, head)
+                    refusal = template_of(record, self.answers, closes=closes)
+                known = first.known
+                if head and bundle is not None and (known is None or first.claim is not judged.caller):
+                    result = Result(judged, record, observers, refusal)
+                    note(self._early.under(bundle), scope, known, result, bundle, self._failed)
             if refusal is not None or onward is None:
                 refused = None if refusal is None else refusal.of(record.request_id)
                 outcome = (record, None, None, refused, 0)

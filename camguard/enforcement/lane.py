@@ -9,7 +9,8 @@ without a kept decision that holds now. Recognition decides nothing by itself.
 
 Rule 1: a lane belongs to one bundle and one guard. What it keeps was judged in one mode, which is one of the
         kept facts; a decision belongs, besides, to one stretch of time. Nothing of a key or of a signature is
-        kept here: who has signed is proven for each request (T83).
+        kept here: who has signed is proven for each request (T83), and only then the decision on this caller
+        is looked up. A key that was read anew is another caller.
 Rule 2: what depends on a value that is not part of the key is judged for each request: sizes, control
         characters, the declared length, the port of the peer, the time, the body (THREATS 3.2.7), signatures,
         and the names that callers give to their requests.
@@ -25,7 +26,7 @@ from weakref import ref
 
 from camguard.bounded_cache import BoundedCache
 from camguard.bundle.model import Bundle
-from camguard.enforcement.outcome import KeptDecision, Known, Result
+from camguard.enforcement.outcome import Judgement, KeptDecision, Known, Result
 from camguard.enforcement.target import Target, Targets, UnsignedCallers, targets_under
 from camguard.engine.decision import Decision
 from camguard.request.client_address import AddressKey, ClientAddress
@@ -45,6 +46,7 @@ _PLANS: Final = 1024
 _PLAN_BYTES: Final = 4096  # of the names of a plan
 _KNOWN: Final = 16_384  # kept combinations: some 20 MiB when full
 _KEY_BYTES: Final = 1536
+_CALLERS: Final = 64  # kept decisions on signed requests with the same deciding headers
 
 # The places in a Record of what a combination of deciding headers determines.
 _FACTS: Final = slice(Record._fields.index("listener"), Record._fields.index("trace_id"))
@@ -157,6 +159,9 @@ class Lane:
 
         client: of its scope. head, target: of the request, and of its head alone.
         """
+        if result.judged.known is not None:
+            self._note_caller(result.judged.known, head, result, bundle)
+            return
         if head.query or target.rejection is not None or head.layout.chunked:
             return
         if head.layout.size > _PLAN_BYTES:
@@ -170,12 +175,30 @@ class Lane:
         if result.judged.of_head:
             if result.record.decision is not result.judged.decision:
                 return  # the body was refused: nothing is said of a request with another body
+            if result.refusal is not None and head.layout.awaits_continue:
+                # The body of a recognised request is not asked for, even if that of this one was awaited.
+                result = result._replace(refusal=result.refusal.closing())
             kept = self._kept(head, target, result, bundle)
         plan = self._plan(head)
         values = tuple([value for _, value in head.lines])
         key = (plan.number, head.method, host, b"\n".join(plan.take(values)))
         room = plan.most - (len(values) - 1) - (sum(map(len, values)) - sum(map(len, plan.rest(values))))
-        self._known[key] = Known(target, head.ended, _naming(head), room, target.body_limit, kept)
+        known = Known(target, head.ended, _naming(head), room, target.body_limit, kept, {})
+        self._note_caller(known, head, result, bundle)
+        self._known[key] = known
+
+    def _note_caller(self, known: Known, head: RequestHead, result: Result, bundle: Bundle) -> None:
+        """Keep the decision on a caller whose signature was verified, or that it may not be used again."""
+        judged, target = result.judged, known.target
+        caller, form = judged.caller, target.body is not None and target.body.kind == "form"
+        if caller is None or caller.signature != "valid" or judged.call is None or not self.decides:
+            return
+        kept = None
+        if judged.target is target and target.resources is None and not form:
+            kept = self._kept(head, target, result, bundle)
+        if len(known.signed) >= _CALLERS:
+            known.signed.clear()
+        known.signed[id(caller)] = (caller, kept)
 
     def _kept(self, head: RequestHead, target: Target, result: Result, bundle: Bundle) -> KeptDecision | None:
         """Return the decision as it is kept; None where it may not be used again."""
@@ -213,6 +236,21 @@ class Lane:
             self._plans[names] = plan
         self._last[len(names)] = plan
         return plan
+
+
+def keeps_more(known: Known | None, judged: Judgement) -> bool:
+    """Tell whether there is something to keep of a request that went the whole way.
+
+    known: what its deciding headers came to before. It lacks the decision on a caller whose signature was
+    verified where there is none yet, or where the kept one does not hold now.
+    """
+    caller = judged.caller
+    if known is None:
+        return True
+    if judged.kept is not None or caller is None or caller.signature != "valid" or judged.call is None:
+        return False
+    found = known.signed.get(id(caller))
+    return found is None or found[1] is not None
 
 
 def _spans(ended: tuple[int, ...]) -> tuple[slice, ...]:
@@ -272,16 +310,21 @@ def resolve_under(  # noqa: PLR0913, PLR0917 - what targets and lane are made of
     return Resolved(ref(bundle), targets, lane(rules, decides=not compares))
 
 
-def note(
+def note(  # noqa: PLR0913, PLR0917 - the result of one request
     resolved: Resolved,
     scope: Mapping[str, Any],
+    known: Known | None,
     result: Result,
     bundle: Bundle,
     failed: Callable[[Exception], None],
 ) -> None:
-    """Let the lane keep what a request came to. failed: is given an exception, which changes nothing else."""
+    """Let the lane keep what a request came to.
+
+    known: what its deciding headers came to before. failed: is given an exception, which changes nothing
+    else.
+    """
     head = result.judged.head
-    if head is None:
+    if head is None or not keeps_more(known, result.judged):
         return
     try:
         target = resolved.targets.known[head.target_key]

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from camguard.authn.authenticator import Caller
+from camguard.authn.credentials import Caller
 from camguard.bundle.model import Bundle
-from camguard.enforcement.outcome import Authentication, Judgement, new_judgement, rejected
+from camguard.enforcement.outcome import Authentication, Judgement, kept_of, new_judgement, rejected
 from camguard.enforcement.request_tags import plainly_numbered, read_request_tags
 from camguard.enforcement.resource_binding import ResourceTemplates, bind_resources
 from camguard.enforcement.target import Target, Targets, agreed_action
@@ -71,7 +71,7 @@ class LateJudge:
         by_header = settings.hosts.shared_by == "header"
         self._reachable = None if by_header else frozenset(settings.upstream) - {"default"}
 
-    def judge(  # noqa: C901, PLR0911, PLR0912 - one order (T38); the values of one request
+    def judge(  # noqa: C901, PLR0911, PLR0912, PLR0915 - one order (T38); the values of one request
         self,
         judged: Judgement,
         body: HeldBody | None,
@@ -118,7 +118,12 @@ class LateJudge:
                 return rejected(head, target, target.rejection)
         decision: Decision | Rejection | None = None
         call, tags = None, False
-        if isinstance(target.action_id, Rejection):
+        kept = None
+        if judged.known is not None and judged.known.signed:
+            kept = kept_of(judged.known.signed.get(id(caller)), bundle, now)
+        if kept is not None:
+            decision = kept.decision
+        elif isinstance(target.action_id, Rejection):
             decision = target.action_id
         else:
             call = new_call(
@@ -145,14 +150,14 @@ class LateJudge:
         if decision is None or self._passes(decision, target):
             content = self.content(target, body, params, query, tags=tags)
             if isinstance(content, Rejection):
-                decision, call = content, None
+                decision, call, kept = content, None, None
             elif decision is None and call is not None:
                 if tags:
                     call = call._replace(request_tags=request_tags(target, content, params + query))
                 if target.resources is not None:
                     call = call._replace(resources=bind_resources(target.resources, content, target.region))
                 decision = bundle.decide(call)
-        return new_judgement((head, target, params, None, caller, call, decision, False, judged.known))
+        return new_judgement((head, target, params, None, caller, call, decision, False, judged.known, kept))
 
     def _is_hidden(self, head: RequestHead, target: Target, body: HeldBody | None) -> bool:
         """Tell whether a request may have a body that the proxy in front does not show (T141).

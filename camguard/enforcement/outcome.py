@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
-from camguard.authn.authenticator import Caller, Claim
+from camguard.authn.authenticator import Claim
+from camguard.authn.credentials import Caller
 from camguard.bundle.model import Bundle
 from camguard.enforcement.target import Target, UnsignedCallers
 from camguard.engine.call import Call
@@ -92,7 +93,7 @@ Outcome: TypeAlias = tuple[Record, dict[str, Any] | None, Receive | None, Refusa
 
 
 class KeptDecision(NamedTuple):
-    """The decision on a combination of deciding headers, where the head alone determines the call.
+    """The decision on a combination of deciding headers, which with their caller determine the call.
 
     begin, end: seconds since the epoch, from which and before which the decision holds. facts: the fields of
     a record that the combination determines, the mode among them. observers: are given the records of such
@@ -120,7 +121,9 @@ class Known:
 
     target: of the headers. ended: the places of the lines that do not go on, the last one first. naming: the
     fields of a `RequestHead` from target_key to identity. room: bytes that the other header values may have
-    together. body_limit: of the target. kept: None where no decision may be used again.
+    together. body_limit: of the target. kept: the decision where the head alone determines the call, None
+    where none may be used again. signed: the decisions on callers whose signature was verified, by the id of
+    the caller; None where such a decision may not be used again.
     """
 
     target: Target
@@ -129,6 +132,7 @@ class Known:
     room: int
     body_limit: int
     kept: KeptDecision | None
+    signed: dict[int, tuple[Caller, KeptDecision | None]]
 
 
 class Judgement(NamedTuple):
@@ -137,6 +141,7 @@ class Judgement(NamedTuple):
     head: None where it was not read or is rejected. decision: None while the body is needed for it. params:
     of the query. claim: what the head claims about the caller. of_head: whether the head alone determined
     the call. known: what its deciding headers came to before, None where the request went the whole way.
+    kept: the decision that was kept and used again, or None.
     """
 
     head: RequestHead | None
@@ -148,9 +153,24 @@ class Judgement(NamedTuple):
     decision: Decision | Rejection | None
     of_head: bool
     known: Known | None
+    kept: KeptDecision | None
 
 
 new_judgement = constructor_of(Judgement)
+
+
+def kept_of(
+    found: tuple[Caller, KeptDecision | None] | None, bundle: Bundle, now: float
+) -> KeptDecision | None:
+    """Return a kept decision if it holds now, under the bundle under which it was kept.
+
+    The principal's table must still be at hand: otherwise the evaluator looks it up and counts that, with and
+    without recognition.
+    """
+    kept = None if found is None else found[1]
+    if kept is None or not (kept[0] <= now < kept[1] and kept[2] in bundle.evaluator.recent):
+        return None
+    return kept
 
 
 class Result(NamedTuple):
@@ -168,7 +188,7 @@ class Result(NamedTuple):
 
 def rejected(head: RequestHead | None, target: Target, cause: Rejection) -> Judgement:
     """Return the judgement on a request that never became a call."""
-    return new_judgement((head, target, (), None, None, None, cause, False, None))
+    return new_judgement((head, target, (), None, None, None, cause, False, None, None))
 
 
 class Answers(NamedTuple):

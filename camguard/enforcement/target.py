@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from dataclasses import fields as fields_of
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
-from camguard.authn.authenticator import Caller
+from camguard.authn.credentials import Caller
 from camguard.bounded_cache import BoundedCache
 from camguard.bundle.model import Bundle
 from camguard.catalog.model import Action

@@ -11,12 +11,11 @@ from camguard.authn.authenticator import (
     CLAIMED,
     SIGNATURE_LABELS,
     Authenticator,
-    Caller,
     authenticator,
     named_secret_id,
     signature_label,
 )
-from camguard.authn.credentials import KeyRing
+from camguard.authn.credentials import Caller, KeyRing
 from camguard.errors import SettingsError
 from camguard.request.head import RequestHead, read_head
 from camguard.request.params import parse_params

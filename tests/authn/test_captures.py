@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from camguard.authn.authenticator import Caller, authenticator
-from camguard.authn.credentials import parse_keys
+from camguard.authn.authenticator import authenticator
+from camguard.authn.credentials import Caller, parse_keys
 from camguard.request.head import HeadRules, RequestHead, read_head
 from camguard.request.params import parse_params
 from camguard.request.rejection import Rejection, rejection

@@ -12,8 +12,8 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from camguard.authn.authenticator import Caller, authenticator, named_secret_id, signature_label
-from camguard.authn.credentials import AccessKey
+from camguard.authn.authenticator import authenticator, named_secret_id, signature_label
+from camguard.authn.credentials import AccessKey, Caller
 from camguard.authn.hmac_v1 import check_v1
 from camguard.engine.decision import Reason
 from camguard.request.head import RequestHead

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from camguard.bundle import Bundle
 from camguard.enforcement import lane as lane_module
+from camguard.enforcement import late, outcome
 from camguard.enforcement.lane import Lane, LaneMaker, Met, Plan
-from camguard.enforcement.outcome import KeptDecision, Result
+from camguard.enforcement.outcome import KeptDecision, Known, Result
 from camguard.enforcement.target import Target
 from camguard.request.head import HeadRules, RequestHead
 from camguard.request.header_rules import taker
@@ -112,6 +113,23 @@ class Credulous(Lane):
         super().note(client, head, target, result, bundle)
 
 
+class _Last(dict[int, Any]):
+    """Finds the decision that was kept last, whoever is looked up."""
+
+    def get(self, key: int, default: Any = None) -> Any:
+        del key
+        return next(reversed(self.values()), default)
+
+
+class Confused(Lane):
+    """A lane that does not tell apart the callers who have signed."""
+
+    def _note_caller(self, known: Known, head: RequestHead, result: Result, bundle: Bundle) -> None:
+        if not isinstance(known.signed, _Last):
+            object.__setattr__(known, "signed", _Last())
+        super()._note_caller(known, head, result, bundle)
+
+
 def without(*names: bytes) -> type[Lane]:
     """Return a lane whose key lacks the values of some headers."""
 
@@ -186,6 +204,54 @@ def test_a_wrong_lane_is_found_and_the_steps_that_show_it_are_few(
             assert len(found) <= most, found
             return
     pytest.fail("nothing shows that this lane is wrong")
+
+
+_CHANGED: dict[str, tuple[Any, ...]] = {
+    **{name: CHANGES[name] for name in ("keys", "bundle")},
+    "clock": (0.0, 59.0, 120.0),
+}
+
+
+def signed(dice: random.Random, count: int) -> list[Step]:
+    """Return steps whose requests are signed: with changes of keys, of the bundle and of the time."""
+    steps: list[Step] = []
+    for _ in range(count):
+        if dice.random() < 0.08:
+            name = dice.choice(list(_CHANGED))
+            steps.append((name, dice.choice(_CHANGED[name])))
+            continue
+        odd: dict[str, Any] = {"authorization": dice.choice(("good", "good", "good", "bad"))}
+        if dice.random() < 0.9:
+            odd["x-camguard-principal"] = None
+        for field in ("x-tc-action", "x-forwarded-for", "body", "parts", "expect"):
+            if dice.random() < 0.15:
+                odd[field] = dice.choice(FIELDS[field].values)
+        steps.append(Ask(tuple(odd.items())))
+    return steps
+
+
+@RECOGNISES
+@pytest.mark.parametrize("tried", range(len(SETTINGS_TRIED)))
+def test_t83_signed_requests_are_answered_alike_with_and_without_recognition(
+    tried: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[KeptDecision | None] = []
+
+    def kept_of(*found: Any) -> KeptDecision | None:
+        used.append(outcome.kept_of(*found))
+        return used[-1]
+
+    monkeypatch.setattr(late, "kept_of", kept_of)
+    steps = signed(random.Random(tried), 600)  # noqa: S311 - a test, no secret
+    assert first_difference(steps, SETTINGS_TRIED[tried]) is None
+    kept = SETTINGS_TRIED[tried].enforcement.candidate is None
+    assert (sum(each is not None for each in used) > 10) is kept
+
+
+@RECOGNISES
+def test_t83_a_lane_that_confuses_callers_who_have_signed_is_found() -> None:
+    steps = signed(random.Random(1), 1000)  # noqa: S311 - a test, no secret
+    assert first_difference(steps, _DEFAULT, Confused) is not None
 
 
 @RECOGNISES

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from camguard.authn.authenticator import Caller
+from camguard.authn.credentials import Caller
 from camguard.bundle import make_bundle
 from camguard.catalog.model import Catalog, Granularity
 from camguard.enforcement.request_tags import cut_tag_paths, plainly_numbered, read_request_tags
