@@ -221,11 +221,8 @@ class Guard:
                 decision = judged.decision
                 passes = decision is None or self._modes.passes(decision, judged.target)
                 streams = target.octets and head is not None and not self._authentication.needs_body(head)
-                if (
-                    head is not None
-                    and not streams
-                    and (passes or (not self._drains and answers_late(judged)))
-                ):
+                wanted = passes or (not self._drains and answers_late(judged))
+                if head is not None and not streams and wanted:
                     if met is None or met[1] is None:
                         taken = self.bodies.take(receive, head.declared, target.body_limit, target.source_ip)
                     if not isinstance(taken, HeldBody) and isinstance(taken, Coroutine):  # slow to ask
