@@ -7,7 +7,7 @@ Rule 1: the texts stand in `camguard.request.causes`, `camguard.lint.codes` and 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from camguard.cli.output import Document, add_format, complain, paint, show
 from camguard.engine.decision import Reason
@@ -42,29 +42,32 @@ def run(args: argparse.Namespace) -> Exit:
     if args.format == "markdown":
         show("text", {}, lambda _: page())
         return Exit.OK
-    if args.name is None:
-        words = [describe(cause) for cause in CAUSES_EXPLAINED.values()]
-        show(args.format, {"reasons": words}, lambda document: _list(document["reasons"]))
-        return Exit.OK
-    cause = CAUSES_EXPLAINED.get(args.name.lower())
-    if cause is None:
-        complain(f"no reason or detail is called {args.name!r}{nearest(args.name, CAUSES_EXPLAINED)}")
-        return Exit.USAGE
-    show(args.format, describe(cause), render)
-    return Exit.OK
+    documents = {name: describe(cause) for name, cause in CAUSES_EXPLAINED.items()}
+    name = args.name and args.name.lower()
+    return _explain(args.format, "reasons", documents, name, f"no reason or detail is called {args.name!r}")
 
 
 def run_rule(args: argparse.Namespace) -> Exit:
     """Print what one code of lint says, or all of them."""
-    if args.code is None:
-        rules = [describe_rule(code) for code in CODES.values()]
-        show(args.format, {"rules": rules}, lambda document: _list(document["rules"]))
+    documents = {name: describe_rule(code) for name, code in CODES.items()}
+    code = args.code and args.code.upper()
+    return _explain(args.format, "rules", documents, code, f"no finding has the code {args.code!r}")
+
+
+def _explain(
+    form: str, plural: str, documents: Mapping[str, Document], name: str | None, unknown: str
+) -> Exit:
+    """Print one of the documents, or all of them where no name is given.
+
+    plural: the key of the list in JSON. unknown: what is wrong where no document has the name.
+    """
+    if name is None:
+        show(form, {plural: [*documents.values()]}, lambda document: _list(document[plural]))
         return Exit.OK
-    code = CODES.get(args.code.upper())
-    if code is None:
-        complain(f"no finding has the code {args.code!r}{nearest(args.code, CODES)}")
+    if name not in documents:
+        complain(f"{unknown}{nearest(name, documents)}")
         return Exit.USAGE
-    show(args.format, describe_rule(code), render)
+    show(form, documents[name], render)
     return Exit.OK
 
 

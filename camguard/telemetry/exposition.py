@@ -121,7 +121,7 @@ _FAMILIES = (
     Family("camguard_decision_log_records_total", "counter", ("result",),
            "Records of the decision log; 'error' counts failed writes, which are tried again."),
     Family("camguard_stderr_lost_lines_total", "counter", (),
-           "Lines of the process log (stderr) that were lost, because nobody read them fast enough."),
+           "Lines of the process log (stderr) that were lost, because their reader was too slow."),
     Family("camguard_upstream_duration_seconds", "histogram", ("service",),
            "Time from sending a request upstream to its answer.", bounds=UPSTREAM_BOUNDS),
     Family("camguard_upstream_responses_total", "counter", ("service", "code_class"),
