@@ -36,6 +36,7 @@ _SEQUENCE_BYTES: Final = 4096
 # Of a request whose body is not shown: the guard recognises requests with a declared length.
 _NO_LENGTH: Final[Line] = (b"content-length", b"0")
 _FRAMING: Final = frozenset((b"content-length", b"transfer-encoding"))
+_NAME: Final = itemgetter(0)
 _METHODS: Final = {b"GET": "GET", b"POST": "POST"}
 
 # A target in origin form (RFC 9112 3.2.1) whose path is "/": no fragment, no blank, no control character.
@@ -199,8 +200,7 @@ def original(  # noqa: C901, PLR0911, PLR0912 - one check after the other; calls
     if not headers:
         return _HEADER_INVALID
     dialect, shows_bodies, known = reader
-    names, _ = zip(*headers)  # noqa: B905 - pairs, by the ASGI specification
-    places = known[names]
+    places = known[tuple(map(_NAME, headers))]
     if isinstance(places, Rejection):
         return places
     take, addresses, mark, hidden, shown = places
