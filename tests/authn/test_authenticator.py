@@ -291,8 +291,11 @@ def test_without_keys_the_header_mode_leaves_signatures_to_others() -> None:
 
 @pytest.mark.parametrize("mode", ["signature", "either", "claimed"])
 def test_other_modes_need_keys(mode: IdentityMode) -> None:
-    with pytest.raises(SettingsError, match=f'identity.mode "{mode}" needs a keys file'):
+    with pytest.raises(SettingsError) as caught:
         authenticator_of(mode, None)
+    (problem,) = caught.value.problems
+    assert (problem.where, problem.code) == ("identity.keys_file", "SettingsError")
+    assert problem.message == f'identity.mode "{mode}" needs a keys file'
 
 
 def test_claimed_mode_warns_loudly_and_marks_its_callers(caplog: pytest.LogCaptureFixture) -> None:

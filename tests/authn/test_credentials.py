@@ -497,3 +497,49 @@ def test_the_keys_of_a_principal_are_those_in_use() -> None:
     assert [key.secret_id for key in ring.owned_by(ENTRY["principal"])] == ["A", "C"]
     assert [key.secret_id for key in ring.owned_by("role/bot")] == ["B"]
     assert ring.owned_by("role/bo") == ()
+
+
+def test_the_owners_of_keys_are_listed_with_what_each_key_is_called() -> None:
+    ring = parse_keys(text(AKIDone=ENTRY, AKIDtwo={**ENTRY, "principal": "role/bot"}), "keys.json")
+    assert list(ring.owners()) == [
+        (key.label, key.principal) for key in (ring.find(b"AKIDone"), ring.find(b"AKIDtwo")) if key
+    ]
+    assert [principal for _, principal in ring.owners()] == [ENTRY["principal"], "role/bot"]
+
+
+SWITCHED_OFF = {**ENTRY, "enabled": False}
+OF_ANOTHER = {**ENTRY, "principal": "role/bot"}
+# the keys before, the keys after, and what is added, removed, changed and disabled
+CHANGES = [
+    pytest.param({"AKIDa": ENTRY}, {"AKIDa": ENTRY}, ("", "", "", ""), id="the same keys"),
+    pytest.param({}, {"BKIDa": ENTRY, "AKIDa": ENTRY}, ("AKID… BKID…", "", "", ""), id="two more, in order"),
+    pytest.param({"AKIDa": ENTRY}, {}, ("", "AKID…", "", ""), id="one fewer"),
+    pytest.param({"AKIDa": ENTRY}, {"AKIDa": OF_ANOTHER}, ("", "", "AKID…", ""), id="another principal"),
+    pytest.param(
+        {"AKIDa": ENTRY}, {"AKIDa": SWITCHED_OFF}, ("", "", "", "AKID…"), id="a key that is disabled"
+    ),
+    pytest.param(
+        {"AKIDa": SWITCHED_OFF},
+        {"AKIDa": SWITCHED_OFF},
+        ("", "", "", ""),
+        id="a key that was disabled before",
+    ),
+    pytest.param(
+        {"AKIDa": SWITCHED_OFF}, {"AKIDa": ENTRY}, ("AKID…", "", "", ""), id="a key that is enabled"
+    ),
+    pytest.param({}, {"AKIDa": SWITCHED_OFF}, ("", "", "", "AKID…"), id="a disabled key that is new"),
+    pytest.param(
+        {"AKIDa": ENTRY, "BKIDa": ENTRY, "CKIDa": ENTRY, "DKIDa": ENTRY},
+        {"AKIDa": ENTRY, "BKIDa": OF_ANOTHER, "CKIDa": SWITCHED_OFF, "EKIDa": ENTRY},
+        ("EKID…", "DKID…", "BKID…", "CKID…"),
+        id="one of each",
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "found"), CHANGES)
+def test_how_a_ring_of_keys_differs_from_an_earlier_one(
+    before: dict[str, Any], after: dict[str, Any], found: tuple[str, ...]
+) -> None:
+    changes = parse_keys(text(**after), "keys.json").changes_since(parse_keys(text(**before), "keys.json"))
+    assert tuple(map(" ".join, changes)) == found

@@ -6,6 +6,8 @@ import pytest
 
 from camguard.authn.replay_guard import WINDOW, ReplayGuard
 
+NOW = 1_700_000_000.0  # seconds since the epoch
+
 # Signatures, calls and times that come one after the other; whether the last one is admitted
 SEQUENCES = [
     pytest.param([("a", 1, 0)], True, id="a signature that is used for the first time"),
@@ -34,10 +36,11 @@ def test_the_window_covers_every_time_at_which_a_timestamp_is_accepted() -> None
 
 def test_a_full_guard_drops_the_oldest_binding_and_counts_it_while_it_could_be_used() -> None:
     guard = ReplayGuard(2)
-    assert guard.admits(b"a", (1,), 0.0)
-    assert guard.admits(b"b", (1,), 1.0)
-    assert guard.admits(b"c", (1,), 2.0)
+    for at, signature in enumerate((b"a", b"b", b"c")):
+        assert guard.admits(signature, (1,), NOW + at)
     assert (len(guard), guard.evicted) == (2, 1)
-    assert not guard.admits(b"b", (2,), 3.0)
-    assert guard.admits(b"d", (1,), 700.0), "the binding that leaves could not have been used any more"
-    assert guard.evicted == 1
+    assert not guard.admits(b"b", (2,), NOW + 3)
+    assert guard.admits(b"d", (1,), NOW + 1 + WINDOW), "the binding that leaves is one of second 1"
+    assert guard.evicted == 2
+    assert guard.admits(b"e", (1,), NOW + 700), "the binding that leaves could not have been used any more"
+    assert guard.evicted == 2

@@ -189,6 +189,13 @@ def test_every_problem_is_listed(raw: Any, expected: list[str], reading: Callabl
     assert [f"{problem.where.removeprefix('p.json#')}: {problem.message}" for problem in found] == expected
 
 
+def test_a_listing_holds_the_owner_and_everybody_else_in_order() -> None:
+    tree = {"owner": OWNER, "users": {"100200": {"policies": ["p"]}}, "roles": {"bot": {"policies": []}}}
+    found = list_principals(tree, "p.json")
+    assert isinstance(found, Listing)
+    assert [entry[0] for entry in found.entries] == [f"uin/{OWNER['uin']}", "uin/100200", "role/bot"]
+
+
 @pytest.mark.parametrize("name", ["r", "a+b=c,d.e@f-g_H9", "a" * 128])
 def test_a_role_may_have_such_a_name(name: str) -> None:
     found = read(roles={name: {"policies": ["p", "q", "p"]}})
