@@ -46,7 +46,7 @@ class ActionTraits:
     supports_ip: bool  # the cloud surely evaluates qcs:ip for the action, or camguard is told to do so
     supports_tags: bool  # the service supports authorization by tag
     in_catalog: bool  # False: the name is well-formed, and the catalog does not list it
-    label: Action | None = None
+    label: Action | None
     further: tuple[ActionTraits, ...] = ()
 
     @property

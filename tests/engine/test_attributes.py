@@ -30,6 +30,21 @@ def test_which_variables_have_a_value(principal: str, own: dict[str, str]) -> No
 
 # access of the page that lists the action, its name, further facts, values of qcs:read_only_action
 READ_ONLY = [
+    *(
+        pytest.param(Access.READ, f"{word}Toys", {}, ("1",), id=f"DEC-56 {word} is a reading word")
+        for word in [
+            "Describe",
+            "Get",
+            "List",
+            "Query",
+            "Search",
+            "Check",
+            "Inquire",
+            "Count",
+            "Export",
+            "Download",
+        ]
+    ),
     pytest.param(Access.READ, "DescribeToys", {}, ("1",), id="DEC-48 a reading word on a page of reads"),
     pytest.param(Access.LIST, "ListToys", {}, ("1",), id="DEC-48 a reading word on a page of lists"),
     pytest.param(Access.READ, "BreakToys", {}, None, id="DEC-48 no reading word on a page of reads"),

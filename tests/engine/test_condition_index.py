@@ -27,7 +27,7 @@ ENTRY: Action = action("cvm:Reboot")
 
 
 def traits(*, tags: bool = True) -> ActionTraits:
-    return ActionTraits(ENTRY, supports_ip=True, supports_tags=tags, in_catalog=True)
+    return ActionTraits(ENTRY, supports_ip=True, supports_tags=tags, in_catalog=True, label=None)
 
 
 def rule(clauses: tuple[Clause, ...], **facts: Any) -> Rule:
@@ -133,7 +133,7 @@ def test_each_name_of_an_action_supplies_its_own_tags() -> None:
     """DEC-68: the rules of the second name are asked with its traits."""
     clauses = policy("p", allow("*", string_equal={"qcs:resource_tag/dept": "rd"})).statements[0].condition
     rules = [rule(clauses), rule(clauses, layer=1)]
-    supplied = ActionTraits(ENTRY, True, True, True, further=(traits(tags=False),))
+    supplied = ActionTraits(ENTRY, True, True, True, None, further=(traits(tags=False),))
     asked = call(resource_tags={"dept": "rd"})
     masks = under(rules, 0)
     for key in key_indexes(rules, 1):
