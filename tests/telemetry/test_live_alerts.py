@@ -37,13 +37,13 @@ FAULTY = """
 import os, threading, time
 now = time.time
 time.time = lambda: now() - 585
-import camguard.enforcement.guard as guard
-read_head = guard.read_head
+import camguard.enforcement.early as early
+read_head = early.read_head
 def failing(scope, rules):
     if any(name == b"x-fault" for name, _ in scope["headers"]):
         raise ValueError
     return read_head(scope, rules)
-guard.read_head = failing
+early.read_head = failing
 threading.Timer(4, lambda: os.dup2(os.pipe()[1], 2)).start()
 from camguard.cli import run
 run()
