@@ -64,7 +64,7 @@ LOG = logging.getLogger("camguard.gateway")
 LISTENER = "gateway"  # the name of the callers' listener in metrics and decision log
 ADMIN_BOUNDS = Bounds(head_seconds=10, body_seconds=30, head_bytes=65_536, connections=256)
 ADMIN_STOP_SECONDS = 1.0
-LAST_SECONDS = 10.0  # after `limits.shutdown_seconds`, until a process that hangs is ended
+LAST_SECONDS = 10.0  # after the two limits of an end, until a process that hangs is ended
 SWITCH_SECONDS = 0.001  # for which a thread that reads a bundle may delay a call; Python's default is 0.005
 
 DETAILS: dict[Failure, str] = {"timeout": "upstream_timeout", "internal": "internal_error", "cut": "framing"}
@@ -286,6 +286,8 @@ async def serve(
         await stop.wait()
         status.stopping = not status.retired()
         status.notify(STOPPING)
+        if status.stopping:  # a load balancer learns of it before connections are refused
+            await asyncio.sleep(settings.limits.drain_seconds)
 
 
 def cannot_restart() -> None:
@@ -350,7 +352,7 @@ def serve_alone(  # noqa: PLR0913 - what both callers hand over, and one thing t
 
     async def run() -> None:
         reload = announced(components.store.reload, notify)
-        stop = handle_signals(reload, settings.limits.shutdown_seconds + LAST_SECONDS)
+        stop = handle_signals(reload, settings.limits.ending_seconds + LAST_SECONDS)
         digest = settings.digest()
 
         def state() -> WorkerState:

@@ -79,12 +79,12 @@ class Worker:
 class Supervisor:
     """The workers of an instance. source: a file descriptor of the packed settings source.
 
-    shutdown_seconds: `limits.shutdown_seconds` of the workers. count: how many workers there are to be.
+    ending_seconds: of the limits of the workers. count: how many workers there are to be.
     """
 
-    def __init__(self, source: int, shutdown_seconds: float, sockets: Sockets, count: int) -> None:
+    def __init__(self, source: int, ending_seconds: float, sockets: Sockets, count: int) -> None:
         self._source = source
-        self._shutdown_seconds = shutdown_seconds
+        self._ending_seconds = ending_seconds
         self._sockets = [each for each in (sockets.calls, sockets.authorizer) if each is not None]
         self._slots: list[Worker | None] = [None] * count
         self._running: dict[int, Worker] = {}  # also those that start, and those that finish their calls
@@ -291,7 +291,7 @@ class Supervisor:
             if file.name.startswith("gauge_live") and file.name.endswith(f"_{worker.pid}.db"):
                 file.unlink(missing_ok=True)
 
-    async def restart(self, source: int, shutdown_seconds: float) -> list[WorkerOutcome]:
+    async def restart(self, source: int, ending_seconds: float) -> list[WorkerOutcome]:
         """Replace one worker after the other by workers with other settings (Rule 2).
 
         source: as for the supervisor. Returns the outcome of each; after a failed one all go on as before.
@@ -306,7 +306,7 @@ class Supervisor:
                         if back.failed:
                             LOG.error("worker %d keeps the settings that the others refused", back.pid)
                     return outcomes
-            self._source, self._shutdown_seconds = source, shutdown_seconds
+            self._source, self._ending_seconds = source, ending_seconds
             return outcomes
 
     async def _succeed(self, slot: int, source: int) -> WorkerOutcome:
@@ -354,7 +354,7 @@ class Supervisor:
         worker.replaced.set()
         worker.send(retire=True)
         try:
-            async with asyncio.timeout(self._shutdown_seconds + GRACE_SECONDS):
+            async with asyncio.timeout(self._ending_seconds + GRACE_SECONDS):
                 await worker.process.wait()
         except TimeoutError:
             self.signal(signal.SIGKILL, [worker])
@@ -378,7 +378,7 @@ class Supervisor:
         running = tuple(self._running.values())
         self.signal(signal.SIGTERM, running)
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._shutdown_seconds + GRACE_SECONDS):
+            async with asyncio.timeout(self._ending_seconds + GRACE_SECONDS):
                 await asyncio.gather(*(each.process.wait() for each in running))
         self.signal(signal.SIGKILL, running)
 

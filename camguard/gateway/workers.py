@@ -141,7 +141,7 @@ class _Instance:
         self._notify = notify
         settings = loaded.settings
         self._supervisor = Supervisor(
-            loaded.packed.fileno(), settings.limits.shutdown_seconds, sockets, settings.gateway.workers
+            loaded.packed.fileno(), settings.limits.ending_seconds, sockets, settings.gateway.workers
         )
         self._status = ServerStatus(
             settings,
@@ -210,7 +210,7 @@ class _Instance:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
-        seconds = self.loaded.settings.limits.shutdown_seconds + LAST_SECONDS
+        seconds = self.loaded.settings.limits.ending_seconds + LAST_SECONDS
         return handle_signals(announced(reload, self._notify), seconds, restart_soon)
 
     async def restart(self) -> list[WorkerOutcome]:
@@ -226,7 +226,7 @@ class _Instance:
                 LOG.error(Event("the workers are not replaced", where=where, code=code, problem=message))  # noqa: TRY400 - the problem names the place
             raise
         limits = loaded.settings.limits
-        outcomes = await self._supervisor.restart(loaded.packed.fileno(), limits.shutdown_seconds)
+        outcomes = await self._supervisor.restart(loaded.packed.fileno(), limits.ending_seconds)
         for each in outcomes:
             for problem in each.problems if each.failed else ():
                 LOG.error(Event("the workers are not replaced", worker=each.pid, **problem))

@@ -192,6 +192,7 @@ class LimitsSettings:
 
     upstream_idle_seconds: how long a connection to an upstream is kept for the next call. The default is
     below the 5 s after which uvicorn and Node close one. 0: each call has a connection of its own.
+    drain_seconds: how long a gateway that is to end still accepts connections, while it is not ready.
     """
 
     header_lines: int = setting(128, values.whole(8, 10_000))
@@ -207,11 +208,17 @@ class LimitsSettings:
     upstream_seconds: float = setting(60.0, values.seconds(0.01, 3600))
     upstream_idle_seconds: float = setting(4.0, values.seconds(0, 3600))
     shutdown_seconds: float = setting(30.0, values.seconds(0, 3600))
+    drain_seconds: float = setting(0.0, values.seconds(0, 3600))
     concurrency: int = setting(1000, values.whole(1, 1_000_000))
     waiting: int = setting(1000, values.whole(1, 1_000_000))
     waiting_per_client: int = setting(250, values.whole(1, 1_000_000))
     buffered_bytes: int = setting(256 * _MIB, values.whole(0, 1 << 40))
     tables: int = setting(16_384, values.whole(1, 10_000_000))
+
+    @property
+    def ending_seconds(self) -> float:
+        """How long a gateway may take to end after the first signal."""
+        return self.drain_seconds + self.shutdown_seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,3 +254,17 @@ def test_one_process_takes_no_restart_and_survives_the_signal(tmp_path: Path) ->
         gateway.process.send_signal(signal.SIGUSR2)
         wait_for(lambda: any("gateway.workers of 2" in line for line in gateway.stderr_lines), 5)
         assert ask(gateway.calls) == ALLOWED
+
+
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.heavy)])
+def test_a_draining_instance_is_not_ready_and_still_accepts_calls(tmp_path: Path, workers: str) -> None:
+    settings = {"LIMITS__DRAIN_SECONDS": "1.5", "HOSTS__HEALTH_PATH": "/healthz", "GATEWAY__WORKERS": workers}
+    with run.running(tmp_path / "config", **settings) as gateway:
+        health = f"http://127.0.0.1:{gateway.calls}/healthz"
+        wait_for(lambda: run.fetch(health)[0] == 200, 5)
+        gateway.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: ready(gateway)[0] == 503, 1)
+        wait_for(lambda: run.fetch(health)[0] == 503, 1)
+        assert ask(gateway.calls) == ALLOWED, "a new connection is answered"
+        assert ready(gateway)[1]["missing"] == ["stopping"]
+        assert gateway.process.wait(10) == 0
