@@ -146,7 +146,9 @@ class CamguardMiddleware:
                 try:
                     if isinstance(record.decision, Rejection):
                         self._advise(scope, record.decision)
-                    await send_refusal(refused, send)
+                    status, headers, body = refused  # as `send_refusal`, without a coroutine of its own
+                    await send({"type": "http.response.start", "status": status, "headers": [*headers]})
+                    await send({"type": "http.response.body", "body": body})
                 finally:  # a client that has left, or a server that ends, must not lose the record
                     guard.conclude(record, None, None, refused.status)
             else:
