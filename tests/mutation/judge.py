@@ -3,7 +3,7 @@
 A mutant of a function's body is judged by the quick tests in a process that has collected them before
 (`collected.py`); one that survives there, and any other, with everything imported anew (`anew.py`). A change
 of a name that the module assigns is judged by the tests that can notice it (`readers.py`), and any other
-change outside of a body by all tests.
+change outside of a body, or of a line that runs at import, by all tests.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Judge:
 
     def __call__(self, subject: Subject, mutant: Mutant) -> str:
         """Return what kills a mutant: a check, a test, a limit; or `SURVIVED`."""
-        if mutant.function is None:
+        if mutant.function is None or self._reach.at_import(subject.path, mutant.statement):
             first, rest = self._halves(subject, self._noticing(subject, mutant))
             killer = self._anew(subject, mutant, first)
             return self._anew(subject, mutant, rest) if killer == SURVIVED else killer
@@ -131,8 +131,9 @@ class Judge:
         return self._orders[subject.module]
 
     def _noticing(self, subject: Subject, mutant: Mutant) -> Collection[int]:
-        """Return the tests that could notice a change outside of functions."""
-        found = readers(subject.module, mutant.statement, self._reach)
+        """Return the tests that could notice a change of what runs at import."""
+        inside = mutant.function is not None  # what the function made at import may be anywhere
+        found = None if inside else readers(subject.module, mutant.statement, self._reach)
         files = test_files_naming(found.names) if found is not None else None
         if found is None or files is None:
             return range(len(self._reach.tests))
