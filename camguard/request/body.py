@@ -1,9 +1,9 @@
 """Bodies: buffered where they must be judged, passed through within bounds elsewhere (THREATS 3.5).
 
 Most bodies arrive together with their head, so `BodyBuffer.take` first asks the server for one message
-without awaiting it: it runs the first step of the awaitable by hand. If that step returns the whole body, no
-deadline is set and no coroutine is made. If not, `take` returns a coroutine that goes on with the same
-awaitable (`resumed`), under a deadline and counted as waiting.
+without awaiting it: a generator (`receiving`) awaits in its place, and stops at the message or where it would
+have to wait. If the message is the whole body, no deadline is set and no coroutine is made. If not, `take`
+returns a coroutine that goes on with the same generator (`rest`), under a deadline and counted as waiting.
 
 Rule 1: the bytes that were judged are the bytes that go on, once. Only a disconnect follows them (T59).
 Rule 2: buffered bytes are bounded: one body by a limit and a deadline, all bodies by a budget (T60, T61).
@@ -31,31 +31,38 @@ _FRAMING: Final = rejection("framing")
 TOO_LARGE: Final = rejection("body_too_large")
 _TIMED_OUT: Final = rejection("request_timeout")
 _OVERLOADED: Final = rejection("overloaded")
-Begun: TypeAlias = Any  # a coroutine, or the iterator of another awaitable, after its first step
+Receiving: TypeAlias = Generator[Any, Any, None]
 
 _LARGE: Final = 65_536
-# Letters in lower case. A NUL or a backslash can hide a name from a search, and becomes a non-ASCII byte.
-_LOWER_CASE: Final = bytes(0x80 if byte in b"\0\\" else byte for byte in bytes(range(256)).lower())
 
 
 class HeldBody:
-    """A body that was received whole. data: its bytes."""
+    """A body that was received whole, made by `held_body`.
 
-    __slots__ = ("_given", "_receive", "data")
+    data: its bytes. given: whether the application got them. following: the `receive` of the server.
+    """
 
-    def __init__(self, data: bytes, receive: Receive) -> None:
-        self.data = data
-        self._receive = receive
-        self._given = False
+    __slots__ = ("data", "following", "given")
+
+    data: bytes
+    given: bool
+    following: Receive
 
     async def receive(self) -> Message:
         """Give the application the bytes once, and then a disconnect when the client leaves (Rule 1)."""
-        if not self._given:
-            self._given = True
+        if not self.given:
+            self.given = True
             return {"type": "http.request", "body": self.data, "more_body": False}
-        following = await self._receive()
+        following = await self.following()
         # Further body bytes from the server would reach the application without being judged.
         return following if following["type"] == "http.disconnect" else {"type": "http.disconnect"}
+
+
+def held_body(data: bytes, receive: Receive) -> HeldBody:
+    """Return a body. `take` sets the attributes itself, because a call costs as much as the object."""
+    body = HeldBody()
+    body.data, body.given, body.following = data, False, receive
+    return body
 
 
 _NOT_SHOWN_TYPE: Final = "camguard.body_not_shown"
@@ -68,7 +75,7 @@ async def show_nothing() -> Message:
 
 # What `take` returns for a request whose body a proxy does not show (`show_nothing`). It is compared with
 # `is`: an empty body was shown, this one was not.
-NOT_SHOWN: Final = HeldBody(b"", show_nothing)
+NOT_SHOWN: Final = held_body(b"", show_nothing)
 
 # The body, or why it is rejected, or None when the client has left.
 Taken: TypeAlias = HeldBody | Rejection | None
@@ -86,6 +93,7 @@ class BodyBuffer:
         self.waiting = waiting or Waiting(1000, 250)
         self._budget = budget
         self._deadline = Deadline(seconds)
+        self._receiving: Receiving | None = None  # ready for the next request
 
     @property
     def held(self) -> int:
@@ -105,26 +113,25 @@ class BodyBuffer:
         if declared is not None and self.kept + declared > self._budget:
             return _OVERLOADED
         # A deadline costs 0.6 µs of some 10 µs, so only a body that must be awaited is put under one.
+        generator = self._receiving
+        if generator is None:
+            generator = receiving()
+            next(generator)
+        self._receiving = None  # a generator that waits or fails is used by no other request
         begun: Any = receive()
-        try:
-            if type(begun) is CoroutineType:
-                awaited = begun.send(None)  # a third of what `next` of its iterator costs
-            else:
-                begun = begun.__await__()
-                awaited = next(begun)
-        except StopIteration as done:
-            message: Message = done.value
-        else:
-            return self._wait(
-                partial(self._later, begun, awaited, receive, limit), receive, declared, limit, place
-            )
+        message = generator.send(begun if type(begun) is CoroutineType else _coroutine(begun))
+        if type(message) is not dict:
+            going_on = partial(self._later, generator, message, receive, limit)
+            return self._wait(going_on, receive, declared, limit, place)
+        self._receiving = generator
         if message["type"] != "http.request":
             return NOT_SHOWN if message["type"] == _NOT_SHOWN_TYPE else None
         body: bytes = message.get("body", b"")
         if message.get("more_body", False):
             return self._wait(partial(self._parts, message, receive, limit), receive, declared, limit, place)
         if len(body) == declared and not self.waiting.size:
-            held = HeldBody(body, receive)
+            held = HeldBody()  # as `held_body` makes it
+            held.data, held.given, held.following = body, False, receive
             self.kept += declared  # last: a body that was not returned must not be counted
             return held
         return self._checked(body, receive, declared, limit)
@@ -160,10 +167,10 @@ class BodyBuffer:
         return None if waiter.left else self._checked(body, receive, declared, limit)
 
     async def _later(
-        self, begun: Begun, awaited: Any, receive: Receive, limit: int, waiter: Waiter
+        self, generator: Receiving, awaited: Any, receive: Receive, limit: int, waiter: Waiter
     ) -> Rejection | None:
         """Gather a body whose first message has not arrived yet."""
-        return await self._parts(await resumed(begun, awaited), receive, limit, waiter)
+        return await self._parts(await rest(generator, awaited), receive, limit, waiter)
 
     async def _parts(
         self, message: Message, receive: Receive, limit: int, waiter: Waiter
@@ -194,7 +201,7 @@ class BodyBuffer:
         over = self.kept + self.waiting.size + size - self._budget
         if over > 0 and not self.waiting.free(over):
             return _OVERLOADED
-        body = HeldBody(data, receive)
+        body = held_body(data, receive)
         self.kept += size  # last: only a body that is returned counts
         return body
 
@@ -208,42 +215,48 @@ def is_plain(data: bytes) -> bool:
     """
     if len(data) > _LARGE:
         return False
-    lower = data.translate(_LOWER_CASE)
+    lower = data.lower()
     if not lower.isascii():
         return False
     text = lower.decode()  # `in` of bytes asks first whether it is given a number, and raises and catches
+    if "\\" in text or "\0" in text:  # either can hide a name from a search
+        return False
     # All three names end in "ion", so one search is enough for nearly every body.
     return "ion" not in text or not ("action" in text or "version" in text or "region" in text)
 
 
-@types.coroutine
-def resumed(begun: Begun, awaited: Any) -> Generator[Any, Any, Message]:
-    """Await the rest of an awaitable whose first step was run by hand, as `yield from` would (PEP 380).
+async def _coroutine(awaitable: Awaitable[Message]) -> Message:
+    return await awaitable
 
-    begun: the coroutine, or an iterator that need not have the `send` and `throw` of a generator (PEP 492).
-    awaited: what the first step yielded.
+
+@types.coroutine
+def receiving() -> Receiving:
+    """Await one coroutine after the other: each is sent in, and its message comes out as a `dict`.
+
+    a third less than one that a coroutine returns when it is run by hand, because that is an exception.
+    a third less than one that a coroutine returns when it is run by hand, because that raises an exception.
     """
+    message: Any = None
     while True:
+        message = yield from (yield message)
+        if type(message) is not dict:
+            message = dict(message)
+
+
+@types.coroutine
+def rest(generator: Receiving, awaited: Any) -> Generator[Any, Any, Message]:
+    """Await the message for which a generator waits. awaited: what came out of it (`receiving`)."""
+    while type(awaited) is not dict:
         try:
             sent = yield awaited
         except GeneratorExit:
-            close = getattr(begun, "close", None)
-            if close is not None:
-                close()
+            generator.close()
             raise
-        except BaseException as error:
-            throw = getattr(begun, "throw", None)
-            if throw is None:
-                raise
-            step = partial(throw, error)
+        except BaseException as error:  # noqa: BLE001 - the generator raises it again, or handles it
+            awaited = generator.throw(error)
         else:
-            plain = sent is None and type(begun) is not CoroutineType
-            step = partial(next, begun) if plain else partial(begun.send, sent)
-        try:
-            awaited = step()
-        except StopIteration as done:
-            message: Message = done.value
-            return message
+            awaited = generator.send(sent)
+    return awaited
 
 
 def stream(

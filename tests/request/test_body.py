@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from camguard.request.body import BodyBuffer, HeldBody, Receive, resumed, stream
+from camguard.request.body import BodyBuffer, HeldBody, Receive, receiving, rest, stream
 from camguard.request.deadline import Watch
 from camguard.request.head import TRAILERS_APART
 from camguard.request.rejection import Rejection, rejection
@@ -698,9 +698,13 @@ def test_a_request_that_is_closed_while_it_waits_closes_what_it_waits_for() -> N
         finally:
             closed.append(True)
 
-    for awaitable in (receive(), Plain({}, 5)):
-        begun = awaitable.__await__()
-        waiting = resumed(begun, next(begun))
+    async def received() -> Any:
+        return await Plain({}, 5)
+
+    for awaitable in (receive(), received()):
+        generator = receiving()
+        next(generator)
+        waiting = rest(generator, generator.send(awaitable))
         waiting.send(None)
         waiting.close()
     assert closed == [True]
