@@ -71,7 +71,7 @@ class Authorizer:
         if outcome is None:
             return None
         try:
-            record, _, _, refusal, _ = outcome
+            record, _, _, refusal, _, _ = outcome
             answer = allowed(record) if refusal is None else refused(record, refusal, in_header=in_header)
             guard.conclude(record, None, None, answer.status)
             return answer

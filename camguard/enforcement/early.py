@@ -6,8 +6,8 @@ it is a rejection for which no body is needed, or nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final, TypeAlias
 
 from camguard.authn.authenticator import Claim
 from camguard.authn.credentials import Caller
@@ -23,7 +23,7 @@ from camguard.enforcement.outcome import (
     rejected,
 )
 from camguard.enforcement.target import NO_TARGET, Targets
-from camguard.request.body import TOO_LARGE
+from camguard.request.body import TOO_LARGE, Taken
 from camguard.request.client_address import AddressRules
 from camguard.request.head import (
     NO_CORRELATION,
@@ -42,6 +42,13 @@ from camguard.settings.model import Settings
 _OVERLOADED: Final = rejection("overloaded")
 _NOT_SIGNED: Final = (None, None, None, None)
 BODY_ON_GET: Final = rejection("body_on_get")
+
+
+# With what a request goes the whole way: now, in seconds since the epoch; the bundle; what the lane
+# recognised; the body, where a decision is kept; an exception that occurred until then.
+Begun: TypeAlias = tuple[
+    float, Bundle | None, Met | None, Taken | Coroutine[Any, Any, Taken], Exception | None
+]
 
 
 def head_of(met: Met) -> RequestHead:

@@ -32,11 +32,11 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from time import monotonic
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from camguard.authn.authenticator import named_secret_id, signature_label
 from camguard.bundle.model import Bundle
-from camguard.enforcement.early import BODY_ON_GET, EarlyJudge
+from camguard.enforcement.early import BODY_ON_GET, Begun, EarlyJudge
 from camguard.enforcement.lane import Lane, LaneMaker, Met, note
 from camguard.enforcement.late import LateJudge
 from camguard.enforcement.modes import Modes
@@ -48,6 +48,7 @@ from camguard.enforcement.outcome import (
     Answers,
     Authentication,
     Judgement,
+    Lines,
     Outcome,
     Policies,
     Result,
@@ -73,12 +74,6 @@ _LOGGER = logging.getLogger(__name__)
 
 ALLOWED: Final = Reason.ALLOWED
 NOT_JUDGED: Final = rejected(None, NO_TARGET, INTERNAL)
-
-# With what a request goes the whole way: now, in seconds since the epoch; the bundle; what the lane
-# recognised; the body, where a decision is kept; an exception that occurred until then.
-Begun: TypeAlias = tuple[
-    float, Bundle | None, Met | None, Taken | Coroutine[Any, Any, Taken], Exception | None
-]
 
 _record = constructor_of(Record)
 
@@ -150,6 +145,7 @@ class Guard:
         now = 0.0
         met: Met | None = None
         bundle = taken = body = onward = None
+        own: Lines = ()
         try:
             now, bundle = self._clock(), self._policies.bundle
             if bundle is None or started > self._policies.fresh_until or self.in_flight > self._concurrency:
@@ -179,7 +175,8 @@ class Guard:
                     del headers[span]
                 headers += added
                 if self._names_request:
-                    headers.append((REQUEST_ID, request_id.encode()))
+                    own = ((REQUEST_ID, request_id.encode()),)
+                    headers += own
                 onward = dict(scope)  # a copy: what a middleware adds must not leak back (ASGI)
                 onward["headers"] = headers
                 onward[DECISION_KEY] = decision
@@ -195,10 +192,10 @@ class Guard:
         if body is not None:
             if onward is not None:
                 onward[RECORD_KEY] = record
-                return (record, onward, body.receive, None, len(body.data)), None
+                return (record, onward, body.receive, None, len(body.data), own), None
             self.bodies.kept -= len(body.data)
         refused = None if refusal is None else refusal.of(request_id)
-        return (record, None, None, refused, 0), None
+        return (record, None, None, refused, 0, ()), None
 
     async def _whole_way(  # noqa: C901, PLR0912, PLR0915 - one path in one order; a call per step would cost as much
         self, scope: Mapping[str, Any], receive: Receive, started: float, begun: Begun
@@ -276,13 +273,14 @@ class Guard:
                     note(self._early.under(bundle), scope, known, result, bundle, self._failed)
             if refusal is not None or onward is None:
                 refused = None if refusal is None else refusal.of(record.request_id)
-                outcome = (record, None, None, refused, 0)
+                outcome = (record, None, None, refused, 0, ())
             else:
                 onward[RECORD_KEY] = record
+                own = ((REQUEST_ID, record.request_id.encode()),) if self._names_request else ()
                 if body is None:
-                    outcome = (record, onward, receive, None, 0)
+                    outcome = (record, onward, receive, None, 0, own)
                 else:
-                    outcome = (record, onward, body.receive, None, len(body.data))
+                    outcome = (record, onward, body.receive, None, len(body.data), own)
             return outcome
         finally:
             if body is not None and (outcome is None or onward is None):

@@ -87,9 +87,10 @@ class Authentication(UnsignedCallers, Protocol):
 
 # What the middleware does next: pass the request on to the application, or send the refusal. The record; the
 # scope and `receive` for the application, None with a refusal (in shadow mode a denied call passes); the
-# refusal, or None; bytes of the body that the guard counts until `Guard.release`. A plain tuple, because that
-# costs a tenth of what a NamedTuple costs.
-Outcome: TypeAlias = tuple[Record, dict[str, Any] | None, Receive | None, Refusal | None, int]
+# refusal, or None; bytes of the body that the guard counts until `Guard.release`; the headers that camguard
+# adds to the application's answer. A plain tuple, because that costs a tenth of what a NamedTuple costs.
+Lines: TypeAlias = tuple[tuple[bytes, bytes], ...]
+Outcome: TypeAlias = tuple[Record, dict[str, Any] | None, Receive | None, Refusal | None, int, Lines]
 
 
 class KeptDecision(NamedTuple):

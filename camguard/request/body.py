@@ -234,7 +234,7 @@ def receiving() -> Receiving:
     """Await one coroutine after the other: each is sent in, and its message comes out as a `dict`.
 
     a third less than one that a coroutine returns when it is run by hand, because that is an exception.
-    a third less than one that a coroutine returns when it is run by hand, because that raises an exception.
+    a third less than one that a coroutine returns when it is run by hand, because that is an exception.
     """
     message: Any = None
     while True:
