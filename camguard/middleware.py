@@ -147,8 +147,8 @@ class CamguardMiddleware:
                 try:
                     if isinstance(record.decision, Rejection):
                         self._advise(scope, record.decision)
-                    status, headers, body = refused  # as `send_refusal`, without a coroutine of its own
-                    await send({"type": "http.response.start", "status": status, "headers": [*headers]})
+                    code, headers, body = refused  # as `send_refusal`, without a coroutine of its own
+                    await send({"type": "http.response.start", "status": code, "headers": [*headers]})
                     await send({"type": "http.response.body", "body": body})
                 finally:  # a client that has left, or a server that ends, must not lose the record
                     guard.conclude(record, None, None, refused.status)
@@ -296,6 +296,6 @@ class _Answer:
 
 async def send_refusal(answer: Refusal, send: Send) -> None:
     """Send a whole answer."""
-    status, headers, body = answer
-    await send({"type": "http.response.start", "status": status, "headers": [*headers]})
+    code, headers, body = answer
+    await send({"type": "http.response.start", "status": code, "headers": [*headers]})
     await send({"type": "http.response.body", "body": body})
