@@ -7,7 +7,7 @@ of an allow, and its request is the same. Where valgrind is installed, the instr
 counted, too, as `instructions.py` does: in uvicorn's protocol without the kernel.
 
 `python benchmarks/authorizer.py --serve VARIANT FOLDER PORT` serves one of them;
-`--run FILE COUNT COUNT` sends so many requests to the ready answer and to the authorizer.
+`--run FILE COUNTS` sends so many requests to the ready answer and to the authorizer.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import os
 import shutil
 import socket
@@ -149,12 +150,12 @@ def served(found: list[Variant], folder: Path) -> Iterator[dict[str, tuple[int, 
             process.wait()
 
 
-def run(file: Path, bare: int, asked: int) -> None:
+def run(file: Path, counts: Mapping[str, int]) -> None:
     """Send so many requests to the ready answer and to the authorizer. file: holds the request."""
     request = file.read_bytes()
 
     async def both() -> None:
-        for variant, count in ((READY, bare), (AUTHORIZER, asked)):
+        for variant, count in counts.items():
             answer = await connect(application(variant, file.parent))(request, count)
             if b"x-camguard-decision: allow" not in answer:
                 raise SystemExit(f"the {variant} answered {answer!r}")
@@ -164,7 +165,7 @@ def run(file: Path, bare: int, asked: int) -> None:
     asyncio.run(both())
 
 
-def instructions() -> dict[str, tuple[float, float]]:
+def instructions() -> dict[str, dict[str, float]]:
     """Return the instructions of a ready answer and of the authorizer's, for each request of the latter."""
     folder = Path(tempfile.mkdtemp(prefix="camguard-instructions-"))
     try:
@@ -172,7 +173,7 @@ def instructions() -> dict[str, tuple[float, float]]:
         for at, each in enumerate(variants(folder, Size(principals=5))):  # under valgrind a start is slow
             if each.served == AUTHORIZER:
                 (folder / f"{at}.json").write_bytes(each.request)
-                counts[each.name] = per_request(folder, str(at), __file__)
+                counts[each.name] = per_request(folder, str(at), (READY, AUTHORIZER), __file__)
         return counts
     finally:
         shutil.rmtree(folder)
@@ -213,7 +214,8 @@ def main() -> None:
             within = [a / b for a, b in zip(cpus[one], cpus[other], strict=True)]
             report.ratios.append((f"CPU, {one} / {other}", statistics.median(within), goal))
         if shutil.which("valgrind"):
-            for name, (bare, asked) in instructions().items():
+            for name, counts in instructions().items():
+                bare, asked = counts[READY], counts[AUTHORIZER]
                 report.ratios.append((f"instructions without the kernel, {name} / {READY}", asked / bare, ""))
                 report.notes.append(f"{name}: {asked:,.0f} instructions, {READY} {bare:,.0f}")
         else:
@@ -227,6 +229,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--serve"]:
         serve(*sys.argv[2:])
     elif sys.argv[1:2] == [RUN]:
-        run(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+        run(Path(sys.argv[2]), json.loads(sys.argv[3]))
     else:
         main()

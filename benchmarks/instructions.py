@@ -1,9 +1,13 @@
-"""Instructions that camguard adds to a request in uvicorn's protocol, divided by the request's own.
+"""Instructions that camguard adds to a request in uvicorn's protocol, beside floors that are written by hand.
 
-valgrind (callgrind) counts them, so they do not depend on what else the machine does. Three runs are counted:
-so many requests of either application, more of the one, and more of the other; the start cancels in the
-differences. `--gate` ends with exit code 1 where the quotient is above its bound; it is what `.ci/run` asks.
-Header identity and all defaults; without valgrind nothing is counted, and the program says so.
+valgrind (callgrind) counts them, so they do not depend on what else the machine does. For each request, one
+run sends a few to every application, and one run each sends more to one of them; the start cancels in the
+differences. `--gate` counts header identity alone, and ends with exit code 1 where what camguard adds,
+divided by the request alone, is above its bound; it is what `.ci/run` asks. All defaults; without valgrind
+nothing is counted, and the program says so.
+
+The floors (`_floors.py`) are the ablation: what holding a body, a look-up, a record, an id or the hashes of a
+signature cost whoever writes them. The share of a goal that a floor takes is not camguard's to save.
 
 To compare with another commit: `git worktree add /tmp/other COMMIT`, then
 `PYTHONPATH=/tmp/other python benchmarks/instructions.py`.
@@ -11,6 +15,7 @@ To compare with another commit: `git worktree add /tmp/other COMMIT`, then
 
 from __future__ import annotations
 
+import argparse
 import gc
 import json
 import os
@@ -19,42 +24,68 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import uvloop
-from _apps import application, write_config
+from _apps import App, application, bare, write_config
+from _floors import FLOORS
 from _in_server import connect, raw_request
+from _report import Report, show
 from _requests import BODY, BODY_1K, headers_of, one_call
 from _workload import Size, make_workload
 
 BOUND = 0.39  # what is added, divided by the request alone; 0.369 when it was set
 FEW, MANY = 40, 180  # requests
-RUN = "--run"  # of this program under valgrind: a file with the request, requests of either application
+RUN = "--run"  # of this program under valgrind: a file with the request, and how many each application gets
+BARE, GUARDED = "the application alone", "camguard"
+
+
+class Case(NamedTuple):
+    """One request. floors: that are counted with it, in their order."""
+
+    allowed: bool
+    v6: bool
+    signed: bool
+    floors: Sequence[str]
+
+
+_ALLOWED = tuple(FLOORS)[:5]
 CASES = {
-    "header identity": {"allowed": True, "v6": False, "signed": False},
-    "header identity, IPv6 client": {"allowed": True, "v6": True, "signed": False},
-    "refusal": {"allowed": False, "v6": False, "signed": False},
-    "TC3, 1 KB": {"allowed": True, "v6": False, "signed": True},
+    "header identity": Case(allowed=True, v6=False, signed=False, floors=_ALLOWED),
+    "header identity, IPv6 client": Case(allowed=True, v6=True, signed=False, floors=()),
+    "refusal": Case(
+        allowed=False, v6=False, signed=False, floors=("a constant answer", "an answer with an id of its own")
+    ),
+    "TC3, 1 KB": Case(
+        allowed=True,
+        v6=False,
+        signed=True,
+        floors=("and has the body first", "the body first, and the hashes of TC3"),
+    ),
 }
 GATED = "header identity"
+GOALS = {
+    "header identity": "<= 66,000",
+    "header identity, IPv6 client": "<= 66,000",
+}
 
 
-def counted(program: str, folder: Path, case: str, bare: int, guarded: int) -> int:
-    """Return the instructions of a whole run that sends so many requests to either application.
+def counted(folder: Path, case: str, counts: Mapping[str, int], program: str) -> int:
+    """Return the instructions of a whole run. counts: how many requests each application gets.
 
-    program: a file that does this, when it is given RUN, the file of the case, and the two numbers.
+    program: a file that sends them when it is given RUN, the file of the case, and the counts as JSON.
     """
-    file = folder / f"{case}.json"
-    out = folder / f"{case}-{bare}-{guarded}.callgrind"
+    out = folder / f"{case}-{'-'.join(map(str, counts.values()))}.callgrind"
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", sys.executable, program, RUN]
-    environ = {**os.environ, "PYTHONHASHSEED": "0"}
     done = subprocess.run(
-        [*command, str(file), str(bare), str(guarded)],
+        [*command, str(folder / f"{case}.json"), json.dumps(counts)],
         check=True,
         capture_output=True,
         text=True,
-        env=environ,
+        env={**os.environ, "PYTHONHASHSEED": "0"},
     )
     found = re.search(r"Collected : (\d+)", done.stderr)
     if found is None:
@@ -62,64 +93,106 @@ def counted(program: str, folder: Path, case: str, bare: int, guarded: int) -> i
     return int(found[1])
 
 
-def run(file: Path, bare: int, guarded: int) -> None:
-    """Send so many requests to either application, in uvicorn's protocol."""
-    headers, body, marker = json.loads(file.read_text(encoding="utf-8"))
+def served(name: str, folder: Path) -> App:
+    """Return one of the applications that are counted."""
+    if name in FLOORS:
+        return FLOORS[name](bare())
+    return application("bare" if name == BARE else "camguard", folder)
 
-    async def both() -> None:
-        for served, count, needed in (("bare", bare, "ResultUrl"), ("camguard", guarded, marker)):
-            answer = await connect(application(served, file.parent))(
-                raw_request(headers, body.encode()), count
-            )
-            if needed.encode() not in answer:
-                raise SystemExit(f"{served} answered {answer!r}")
+
+def run(file: Path, counts: Mapping[str, int]) -> None:
+    """Send a request to each application, so many times, in uvicorn's protocol."""
+    headers, body, marker = json.loads(file.read_text(encoding="utf-8"))
+    request = raw_request(headers, body.encode())
+
+    async def all_of_them() -> None:
+        for name, count in counts.items():
+            answer = await connect(served(name, file.parent))(request, count)
+            if name == GUARDED and marker.encode() not in answer:
+                raise SystemExit(f"{name} answered {answer!r}")
 
     gc.collect()
     gc.disable()  # when a collection comes depends on what was loaded
-    uvloop.run(both())
+    uvloop.run(all_of_them())
 
 
-def per_request(folder: Path, case: str, program: str = __file__) -> tuple[float, float]:
-    """Return the instructions of a request without camguard, and with it. program: as for `counted`."""
-    runs = ((FEW, FEW), (MANY, FEW), (FEW, MANY))
+def per_request(folder: Path, case: str, names: Sequence[str], program: str = __file__) -> dict[str, float]:
+    """Return the instructions of a request that each application answers. program: as for `counted`."""
+    few = dict.fromkeys(names, FEW)
+    runs = [few, *({**few, name: MANY} for name in names)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        few, bare, guarded = pool.map(lambda counts: counted(program, folder, case, *counts), runs)
-    return (bare - few) / (MANY - FEW), (guarded - few) / (MANY - FEW)
+        start, *found = pool.map(lambda counts: counted(folder, case, counts, program), runs)
+    return {name: (count - start) / (MANY - FEW) for name, count in zip(names, found, strict=True)}
 
 
-def measure(cases: tuple[str, ...]) -> dict[str, tuple[float, float]]:
-    """Return, for each case, the instructions of a request without camguard and with it."""
+def measure(cases: Sequence[str], *, floors: bool) -> dict[str, dict[str, float]]:
+    """Return, for each case, the instructions of a request that each application answers."""
     folder = Path(tempfile.mkdtemp(prefix="camguard-instructions-"))
     try:
         workload = make_workload(Size(principals=5))
         write_config(folder, workload)
+        found = {}
         for case in cases:
             facts = CASES[case]
-            call = one_call(workload, allowed=facts["allowed"], v6=facts["v6"])
-            body = BODY_1K if facts["signed"] else BODY
-            headers = headers_of(call, body, signed=facts["signed"])
-            marker = "ResultUrl" if facts["allowed"] else "Error"
+            call = one_call(workload, allowed=facts.allowed, v6=facts.v6)
+            body = BODY_1K if facts.signed else BODY
+            headers = headers_of(call, body, signed=facts.signed)
+            marker = "ResultUrl" if facts.allowed else "Error"
             (folder / f"{case}.json").write_text(json.dumps([headers, body.decode(), marker]), "utf-8")
-        return {case: per_request(folder, case) for case in cases}
+            found[case] = per_request(folder, case, [BARE, *(facts.floors if floors else ()), GUARDED])
+        return found
     finally:
         shutil.rmtree(folder)
 
 
+def report_of(found: Mapping[str, Mapping[str, float]]) -> Report:
+    """Return the table of all cases."""
+    report = Report(
+        "instructions: of a request in uvicorn's protocol, counted by callgrind",
+        ("", "instructions", "added", "of the application alone"),
+    )
+    for case, counts in found.items():
+        alone = counts[BARE]
+        for name, count in counts.items():
+            report.rows.append((f"{case}: {name}", count, f"{count - alone:+,.0f}", f"{count / alone:.2f}"))
+        report.ratios.append((f"{case}: added / alone", (counts[GUARDED] - alone) / alone, ""))
+        if case in GOALS:
+            report.notes.append(f"{case}: camguard adds {counts[GUARDED] - alone:,.0f}; goal {GOALS[case]}")
+        floors = CASES[case].floors
+        if floors:
+            above = counts[GUARDED] - counts[floors[-1]]
+            report.notes.append(
+                f"{case}: {above:+,.0f} above the last floor, which checks and judges nothing"
+            )
+    counts = found["refusal"]
+    report.ratios.append(("refusal / alone, camguard", counts[GUARDED] / counts[BARE], "<= 0.60"))
+    least = counts["an answer with an id of its own"]
+    report.ratios.append(("refusal / alone, the least that has an id of its own", least / counts[BARE], ""))
+    return report
+
+
 def main() -> None:
     """Print the instructions of every case, or of the one that is gated."""
-    if sys.argv[1:2] == [RUN]:
-        run(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--gate", action="store_true", help="exit code 1 above the bound")
+    parser.add_argument("--quick", action="store_true", help="changes nothing: a count needs no rounds")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument(RUN, nargs=2, metavar=("FILE", "COUNTS"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.run:
+        run(Path(given.run[0]), json.loads(given.run[1]))
         return
-    gate = "--gate" in sys.argv
     if not shutil.which("valgrind"):
-        print("valgrind is not installed: no instructions were counted")
+        raise SystemExit(0 if given.gate else "valgrind is not installed: no instructions were counted")
+    if not given.gate:
+        show(report_of(measure(tuple(CASES), floors=True)), as_json=given.json)
         return
-    found = measure((GATED,) if gate else tuple(CASES))
-    for case, (bare, guarded) in found.items():
-        added = guarded - bare
-        print(f"{case}: {bare:,.0f} without camguard, {added:+,.0f} with it, {added / bare:.3f}")
-    bare, guarded = found[GATED]
-    if gate and (guarded - bare) / bare > BOUND:
+    counts = measure((GATED,), floors=False)[GATED]
+    added = counts[GUARDED] - counts[BARE]
+    print(f"{GATED}: {counts[BARE]:,.0f} alone, {added:+,.0f} with camguard, {added / counts[BARE]:.3f}")
+    if added / counts[BARE] > BOUND:
         raise SystemExit(f"camguard adds more than {BOUND} of the request: find out what became slower")
 
 

@@ -31,7 +31,6 @@ from _peers import PEERS
 from _report import Report, options, show
 from _requests import BODY, BODY_1K, headers_of, one_call
 from _workload import Workload, make_workload
-from instructions import CASES, measure
 
 PEER_NAMES = ("hand-rolled, integers", "CEL", "cedarpy", "casbin")
 CLOCK = os.sysconf("SC_CLK_TCK")
@@ -182,12 +181,6 @@ def main() -> None:
         _ratios(report, taken, rates, cpus)
         absent = [name for name in PEER_NAMES if name not in taken]
         report.notes += [f"not installed: {', '.join(absent)}"] if absent else []
-        counts = not given.quick and shutil.which("valgrind")
-        for case, (bare, guarded) in measure(tuple(CASES)).items() if counts else ():
-            added = guarded - bare
-            report.notes.append(
-                f"instructions, {case}: {bare:,.0f} without, {added:+,.0f}, {added / bare:.2f}"
-            )
         show(report, as_json=given.json)
     finally:
         shutil.rmtree(folder)

@@ -29,6 +29,7 @@ PROGRAMS = (
     "resources",
     "scaling",
     "middleware",
+    "instructions",
     "telemetry",
     "relay",
     "authorizer",
