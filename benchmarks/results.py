@@ -1,6 +1,7 @@
-"""Run every benchmark in its quick form and write RESULTS.md and the plot beside it.
+"""Run benchmarks in their quick form and write their sections of RESULTS.md, and the plot beside it.
 
-What is measured with the full form says so: `python benchmarks/results.py --full`.
+Without names, all benchmarks run. Each section is written when its benchmark has ended, with the day and the
+load average at its start; the sections of benchmarks that do not run stay as they are.
 """
 
 from __future__ import annotations
@@ -136,33 +137,58 @@ def _panel(  # noqa: PLR0913 - where it stands, each named
         yield from (f'<circle cx="{px(x):.1f}" cy="{py(y):.1f}" r="3" fill="{colour}"/>' for x, y in points)
 
 
-def main() -> None:
-    """Write RESULTS.md and scaling.svg."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--full", action="store_true", help="the long form: many minutes instead of a few")
-    given = parser.parse_args()
-    load = os.getloadavg()[0]
-    reports = {name: run(name, full=given.full) for name in PROGRAMS if (HERE / f"{name}.py").exists()}
-    form = "full" if given.full else "quick"
-    today = datetime.now(UTC).date()
+def sections(text: str) -> dict[str, str]:
+    """Return the sections of RESULTS.md by their names."""
+    _, *found = f"\n{text}".split("\n## ")
+    parts = (each.partition("\n") for each in found)
+    return {name: content.strip() for name, _, content in parts}
+
+
+def page(found: Mapping[str, str]) -> str:
+    """Return RESULTS.md with these sections, in the order of the benchmarks."""
     text = [
         "# Results",
         "",
-        f"`make bench`, {form} form, {today}. Ratios are of one run, medians of interleaved rounds; times",
-        "may only be compared within a table.",
+        "`make bench`. Ratios are of one run, medians of interleaved rounds; times may only be compared",
+        "within a table. Each table says when it was measured, and the load average of the machine, which",
+        "has two cores, when its benchmark began.",
         "",
-        f"* {machine()}; load average when it began: {load:.1f}",
+        f"* {machine()}",
         f"* {versions()}",
         "",
         "![one decision against the size of the policies](scaling.svg)",
     ]
-    for name, report in reports.items():
-        shown = f"not measured: {report}" if isinstance(report, str) else report.text()
-        text += ["", f"## {name}", "", "```text", shown, "```"]
-        if name == "scaling" and isinstance(report, Report):
-            (HERE / "scaling.svg").write_text(plot(report.series), encoding="utf-8")
-    (HERE / "RESULTS.md").write_text("\n".join(text) + "\n", encoding="utf-8")
-    print("\n".join(text))
+    for name in PROGRAMS:
+        if name in found:
+            text += ["", f"## {name}", "", found[name]]
+    return "\n".join(text) + "\n"
+
+
+def section(name: str, *, full: bool) -> str:
+    """Run a benchmark and return its section. The plot of `scaling` is written, too."""
+    began = f"{datetime.now(UTC).date()}, {'full' if full else 'quick'} form, load {os.getloadavg()[0]:.1f}"
+    report = run(name, full=full)
+    shown = f"not measured: {report}" if isinstance(report, str) else report.text()
+    if name == "scaling" and isinstance(report, Report):
+        (HERE / "scaling.svg").write_text(plot(report.series), encoding="utf-8")
+    return "\n".join((f"*{began}*", "", "```text", shown, "```"))
+
+
+def main() -> None:
+    """Write RESULTS.md and scaling.svg."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PROGRAMS)} (default: all)")
+    parser.add_argument("--full", action="store_true", help="the long form: many minutes instead of a few")
+    given = parser.parse_args()
+    unknown = sorted({*given.names} - {*PROGRAMS})
+    if unknown:
+        parser.error(f"no benchmark is called {', '.join(unknown)}")
+    file = HERE / "RESULTS.md"
+    for name in given.names or PROGRAMS:
+        found = sections(file.read_text(encoding="utf-8") if file.exists() else "")
+        found[name] = section(name, full=given.full)
+        file.write_text(page(found), encoding="utf-8")
+        print(f"## {name}\n\n{found[name]}\n", flush=True)
 
 
 if __name__ == "__main__":

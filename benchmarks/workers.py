@@ -3,7 +3,8 @@
 Both gateways are up at once, before one upstream that answers ready bytes. A client that sleeps while nothing
 has arrived asks one after the other on kept connections. Client, upstream and gateway share two cores: the
 program binds itself, and so all of them, to the first two that it may use. CPU is that of all processes of a
-gateway, the supervisor included, as the scheduler counts it. Metrics on, decision log off.
+gateway, the supervisor included, as the scheduler counts it. The CPU of client and upstream is counted, too:
+what all of them use for a request says how many requests two cores can carry. Metrics on, decision log off.
 
 `python benchmarks/workers.py --ask PORT REQUEST_FILE SECONDS` is the client.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import selectors
 import shutil
 import socket
@@ -36,6 +38,7 @@ CONNECTIONS = 32
 COUNTS = (1, 2)
 START_SECONDS = 60
 STOP_SECONDS = 20
+COLUMNS = ("rate/s", "CPU µs", "CPU µs of client and upstream")
 RATE_GOAL, CPU_GOAL = ">= 1.5", "<= 1.25"
 
 
@@ -44,6 +47,15 @@ class Gateway(NamedTuple):
 
     port: int
     pid: int
+    upstream: int
+
+
+class Round(NamedTuple):
+    """Requests per second, and CPU microseconds per request: of the whole gateway, of client and upstream."""
+
+    rate: float
+    cpu: float
+    others: float
 
 
 def ask(port: int, request: bytes, seconds: float) -> tuple[int, float]:
@@ -106,7 +118,7 @@ def up(folder: Path) -> Iterator[dict[int, Gateway]]:
         for process, port in zip(running, (upstream, *ports), strict=True):
             await_listener(process, port)
         yield {
-            count: Gateway(port, process.pid)
+            count: Gateway(port, process.pid, running[0].pid)
             for count, port, process in zip(COUNTS, ports, running[1:], strict=True)
         }
     finally:
@@ -143,16 +155,23 @@ def await_workers(gateway: Gateway, variant: Variant, count: int) -> None:
     raise SystemExit(f"{count} workers did not start")
 
 
-def measure(gateway: Gateway, file: Path, seconds: float) -> tuple[float, float]:
-    """Return requests per second and CPU microseconds of the whole gateway per request."""
+def measure(gateway: Gateway, file: Path, seconds: float) -> Round:
+    """Ask a gateway for so many seconds."""
     pids = processes(gateway.pid)
-    before = sum(map(relay.cpu, pids))
+    before, upstream, client_before = sum(map(relay.cpu, pids)), relay.cpu(gateway.upstream), cpu_of_clients()
     client = [sys.executable, __file__, "--ask", str(gateway.port), str(file), str(seconds)]
     done = subprocess.run(client, check=False, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr.strip())
     count, took = map(float, done.stdout.split())
-    return count / took, (sum(map(relay.cpu, pids)) - before) / count
+    others = relay.cpu(gateway.upstream) - upstream + cpu_of_clients() - client_before
+    return Round(count / took, (sum(map(relay.cpu, pids)) - before) / count, others / count)
+
+
+def cpu_of_clients() -> float:
+    """Return the CPU microseconds of all clients that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) * 1e6
 
 
 def main() -> None:
@@ -166,9 +185,8 @@ def main() -> None:
     variant = Variant("gateway", "gateway", headers, BODY, b"")
     lines = [f"{name}: {value}" for name, value in headers.items()]
     head = "\r\n".join(("POST / HTTP/1.1", *lines, f"Content-Length: {len(BODY)}", "", "")).encode()
-    report = Report("workers: what a second worker brings on two cores", ("workers", "rate/s", "CPU µs"))
-    rates: dict[int, list[float]] = {count: [] for count in COUNTS}
-    cpus: dict[int, list[float]] = {count: [] for count in COUNTS}
+    report = Report("workers: what a second worker brings on two cores", ("workers", *COLUMNS))
+    found: dict[int, list[Round]] = {count: [] for count in COUNTS}
     folder = Path(tempfile.mkdtemp(prefix="camguard-bench-"))
     try:
         write_config(folder, workload)
@@ -178,16 +196,19 @@ def main() -> None:
                 await_workers(gateways[count], variant, count)
             for turn in range(rounds + 1):
                 for count in COUNTS:
-                    rate, used = measure(gateways[count], folder / "request", seconds)
+                    measured = measure(gateways[count], folder / "request", seconds)
                     if turn:  # the first round warms up
-                        rates[count].append(rate)
-                        cpus[count].append(used)
+                        found[count].append(measured)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    report.rows += [[str(n), statistics.median(rates[n]), statistics.median(cpus[n])] for n in COUNTS]
-    for what, values, goal in (("rate", rates, RATE_GOAL), ("CPU per request", cpus, CPU_GOAL)):
-        ratio = statistics.median(two / one for one, two in zip(values[1], values[2], strict=True))
-        report.ratios.append((f"{what}, two workers / one", ratio, goal))
+    report.rows += [[str(n), *map(statistics.median, zip(*found[n], strict=True))] for n in COUNTS]
+    pairs = list(zip(found[1], found[2], strict=True))
+    rate = statistics.median(two.rate / one.rate for one, two in pairs)
+    report.ratios.append(("rate, two workers / one", rate, RATE_GOAL))
+    cpu = statistics.median(two.cpu / one.cpu for one, two in pairs)
+    report.ratios.append(("CPU per request, two workers / one", cpu, CPU_GOAL))
+    most = statistics.median(2e6 / (two.cpu + two.others) / one.rate for one, two in pairs)
+    report.ratios.append(("what two cores can carry / rate of one worker", most, ""))
     if len(cores) < len(COUNTS):
         report.notes.append("the program may use one core only: a second worker brings nothing")
     show(report, as_json=given.json)
