@@ -91,9 +91,9 @@ def records(parts: Components, count: int) -> list[Record]:
             Record(
                 time=NOW, request_id="3c140219-cfe9-470e-b241-907877d6fb03", listener="middleware",
                 mode="enforce", decision=decision, entry=entry, principal="uin/10000000", secret_id=None,
-                service=entry.service, action=entry.name, resources=("*",), source_ip=167_772_161, egress_ip=None,
-                peer="127.0.0.1", client_ip="forwarded", signature=None, revision=bundle.revision,
-                candidate=None, duration=0.00001,
+                service=entry.service, action=entry.name, resources=("*",), source_ip=167_772_161,
+                egress_ip=None, peer="127.0.0.1", client_ip="forwarded", signature=None,
+                revision=bundle.revision, candidate=None, duration=0.00001,
             )
         )  # fmt: skip
     return found
