@@ -139,7 +139,7 @@ def without(*names: bytes) -> type[Lane]:
             kept = tuple(at for at, (name, _) in enumerate(head.lines) if name not in names)
             decisive = plan.layout.decisive(tuple(range(len(head.lines))))
             lacking = plan._replace(take=taker(tuple(at for at in kept if at in decisive)))
-            self._plans[tuple(name for name, _ in head.lines)] = lacking
+            self._plans[lacking.names] = self._last[len(lacking.names)] = lacking
             return lacking
 
     return Lacking
@@ -163,7 +163,7 @@ def trusting(monkeypatch: pytest.MonkeyPatch) -> type[Lane]:
 
 def blind(monkeypatch: pytest.MonkeyPatch) -> type[Lane]:
     """Return a lane that does not look for control characters."""
-    monkeypatch.setattr(lane_module, "CONTROLS", b"")
+    monkeypatch.setattr(lane_module, "_ONLY_ASCII", bytes(256))
     return Lane
 
 

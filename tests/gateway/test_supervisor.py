@@ -23,6 +23,7 @@ from camguard.errors import Problem
 from camguard.gateway.channel import LINE_BYTES, PROBLEMS, line, outcome_of
 from tests import running as run
 from tests.gateway.test_serve import ALLOWED, QUICK, ask, move_the_office, outcome, wait_for
+from tests.telemetry.one_source import offering
 
 REFUSED = "AuthFailure.UnauthorizedOperation"
 # A gateway whose workers are soon taken for hanging, and whose differences soon count.
@@ -219,6 +220,30 @@ def test_a_restart_replaces_every_worker_without_a_failed_call(tmp_path: Path) -
         assert {row["settings_digest"] for row in state["workers"] if row["accepting"]} == {
             state["settings_digest"]
         }
+
+
+@pytest.mark.heavy
+def test_a_rollback_pins_its_bundle_in_every_worker_and_in_those_that_replace_them(tmp_path: Path) -> None:
+    def state() -> set[tuple[int, bool]]:
+        return {(row["serial"], row["pinned"]) for row in rows(gateway) if row["accepting"]}
+
+    with offering() as source:
+        source.offer(run.ROOT / "config/bundle", 1)
+        settings = {"POLICY__SOURCE": source.url, "POLICY__LAST_GOOD": str(tmp_path / "kept")}
+        with crew(tmp_path / "config", **settings) as gateway:
+            source.offer(run.ROOT / "config/bundle", 2, name="zoe")
+            assert (post(gateway, "reload")[0], state()) == (200, {(2, False)})
+            status, document = post(gateway, "rollback")
+            assert (status, {row["serial"] for row in document["workers"]}) == (200, {1})
+            assert (post(gateway, "reload")[0], state()) == (200, {(1, True)}), "serial 2 is offered in vain"
+            before = {row["pid"] for row in rows(gateway)}
+            assert (post(gateway, "restart")[0], state()) == (200, {(1, True)})
+            assert before.isdisjoint(row["pid"] for row in rows(gateway) if row["accepting"])
+        with crew(tmp_path / "config", **settings) as gateway:
+            assert state() == {(1, True)}, "a restart of the instance keeps the pin, too"
+            assert (post(gateway, "rollback?release=true")[0], state()) == (200, {(2, False)})
+            source.offer(run.ROOT / "config/bundle", 3, name="yan")
+            assert (post(gateway, "reload")[0], state()) == (200, {(3, False)})
 
 
 @pytest.mark.heavy
