@@ -230,7 +230,7 @@ def test_a_rollback_pins_its_bundle_in_every_worker_and_in_those_that_replace_th
     with offering() as source:
         source.offer(run.ROOT / "config/bundle", 1)
         settings = {"POLICY__SOURCE": source.url, "POLICY__LAST_GOOD": str(tmp_path / "kept")}
-        with crew(tmp_path / "config", **settings) as gateway:
+        with crew(tmp_path / "config", None, **settings) as gateway:
             source.offer(run.ROOT / "config/bundle", 2, name="zoe")
             assert (post(gateway, "reload")[0], state()) == (200, {(2, False)})
             status, document = post(gateway, "rollback")
@@ -239,7 +239,7 @@ def test_a_rollback_pins_its_bundle_in_every_worker_and_in_those_that_replace_th
             before = {row["pid"] for row in rows(gateway)}
             assert (post(gateway, "restart")[0], state()) == (200, {(1, True)})
             assert before.isdisjoint(row["pid"] for row in rows(gateway) if row["accepting"])
-        with crew(tmp_path / "config", **settings) as gateway:
+        with crew(tmp_path / "config", None, **settings) as gateway:
             assert state() == {(1, True)}, "a restart of the instance keeps the pin, too"
             assert (post(gateway, "rollback?release=true")[0], state()) == (200, {(2, False)})
             source.offer(run.ROOT / "config/bundle", 3, name="yan")
