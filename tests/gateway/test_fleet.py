@@ -347,12 +347,12 @@ def small_disks(tmp_path: Path) -> Iterator[None]:
 
 def fill(folder: Path) -> None:
     """Write until the disk is full."""
+    assert folder.is_mount(), "only a small disk of its own may be filled"
     with contextlib.suppress(OSError), (folder / "filler").open("wb", buffering=0) as file:
         while file.write(bytes(1 << 12)):
             pass
 
 
-@pytest.mark.usefixtures("small_disks")
 def test_instances_restart_one_after_the_other_without_a_failed_call(fleet: Fleet) -> None:
     with contextlib.ExitStack() as successors, load(fleet.front) as counts:
         for number, instance in enumerate(fleet.instances):
@@ -365,6 +365,7 @@ def test_instances_restart_one_after_the_other_without_a_failed_call(fleet: Flee
     assert (counts[0].refused, counts[0].failed) == (0, 0)
 
 
+@pytest.mark.usefixtures("small_disks")
 def test_a_full_disk_stops_no_activation(fleet: Fleet) -> None:
     with load(fleet.front) as counts:
         for number in (0, 1):
