@@ -3,7 +3,8 @@
 Each is written by hand for the one request that is counted: it checks nothing, judges nothing and answers
 nothing else. A floor shows what a part costs in Python under ASGI, whoever writes it; what camguard costs
 above it is the price of its checks, and of being made for every request. The floors of an allowed call build
-on each other, in the order of the path of a call.
+on each other, in the order of the path of a call. Each one is written out, so that no call of a helper is
+counted with it.
 """
 
 from __future__ import annotations

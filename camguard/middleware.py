@@ -28,7 +28,7 @@ from camguard.enforcement.outcome import UPSTREAM_ERROR_KEY, UPSTREAM_KEY
 from camguard.enforcement.server_setup import NO_ASYNCIO, SetupAdvice, under_asyncio
 from camguard.errors import Problem, SettingsError
 from camguard.header_names import OWN_PREFIX
-from camguard.request.head import new_request_id
+from camguard.request.head import Lines, new_request_id
 from camguard.request.rejection import Refusal, Rejection, Style, refusal, rejection
 from camguard.settings import Settings
 from camguard.settings.load import parse_settings
@@ -272,7 +272,7 @@ class _Answer:
     __slots__ = ("own", "passed_on", "status", "whole")
 
     passed_on: Send
-    own: tuple[tuple[bytes, bytes], ...]
+    own: Lines
     status: int | None
     whole: bool
 

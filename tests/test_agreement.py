@@ -175,12 +175,12 @@ def test_parser_and_oracle_agree_which_documents_load(text: str) -> None:
 
 
 def test_tables_and_oracle_agree_on_seeded_bundles() -> None:
-    reasons = agree(2000, seed=1)
+    reasons = agree(4500, seed=1)
     assert min(reasons[reason] for reason in REASONS) > 0
 
 
 def test_parser_and_oracle_agree_on_seeded_documents() -> None:
-    assert min(documents_agree(2000, seed=1).values()) > 0
+    assert min(documents_agree(4500, seed=1).values()) > 0
 
 
 @pytest.mark.parametrize("operator", FORMATS)

@@ -10,17 +10,16 @@ Rule 2: the body of a refusal is the envelope that the vendor's SDKs read. nginx
 from __future__ import annotations
 
 from functools import partial
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from camguard.bounded_cache import BoundedCache
 from camguard.enforcement.outcome import Answers, refusal_of
 from camguard.engine.decision import Reason
 from camguard.fast_tuple import constructor_of
 from camguard.header_names import REQUEST_ID
+from camguard.request.head import Line, Lines
 from camguard.request.rejection import BODY_NOT_SHOWN, Refusal, Rejection
 from camguard.telemetry.record import Record
-
-Line: TypeAlias = tuple[bytes, bytes]
 
 ALLOWED: Final = 200
 REFUSED: Final = 403
@@ -80,7 +79,7 @@ def unread(record: Record, answers: Answers, *, in_header: bool) -> Answer:
     return refused(record, refusal_of(record, answers, closes=False), in_header=in_header)
 
 
-def _lines(own: Line, more: tuple[Line, ...], of: tuple[Reason, str]) -> tuple[Line, ...]:
+def _lines(own: Line, more: Lines, of: tuple[Reason, str]) -> Lines:
     """Return the lines of an answer that its reason and its revision determine."""
     reason, revision = of
     return (
@@ -93,9 +92,9 @@ def _lines(own: Line, more: tuple[Line, ...], of: tuple[Reason, str]) -> tuple[L
 
 
 _REVISIONS: Final = 16  # that are remembered, with every reason
-_ALLOWS: Final[BoundedCache[tuple[Reason, str], tuple[Line, ...]]] = BoundedCache(
+_ALLOWS: Final[BoundedCache[tuple[Reason, str], Lines]] = BoundedCache(
     partial(_lines, _ALLOW, (_EMPTY,)), entries=_REVISIONS * len(Reason)
 )
-_DENIALS: Final[BoundedCache[tuple[Reason, str], tuple[Line, ...]]] = BoundedCache(
+_DENIALS: Final[BoundedCache[tuple[Reason, str], Lines]] = BoundedCache(
     partial(_lines, _DENY, ()), entries=_REVISIONS * len(Reason)
 )

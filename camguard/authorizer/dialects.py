@@ -19,15 +19,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 from camguard.bounded_cache import BoundedCache
 from camguard.fast_tuple import constructor_of
 from camguard.request.body import Receive, show_nothing
+from camguard.request.head import Line, Lines
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings.model import AuthorizerSettings
-
-Line: TypeAlias = tuple[bytes, bytes]
 
 HOST: Final = b"host"
 FORWARDED_FOR: Final = b"x-forwarded-for"
@@ -100,9 +99,6 @@ _ENVOY = Dialect(
 _FORWARDED = (b"x-forwarded-method", b"x-forwarded-uri", b"x-forwarded-host", FORWARDED_FOR, True)
 _FORWARD = Dialect("forward", b"/authz/forward", *_FORWARDED)
 _APISIX = Dialect("apisix", b"/authz/apisix", *_FORWARDED)
-
-
-Lines: TypeAlias = tuple[Line, ...]
 
 
 class Places(NamedTuple):
@@ -204,7 +200,7 @@ def original(  # noqa: C901, PLR0911, PLR0912 - one check after the other; calls
     if isinstance(places, Rejection):
         return places
     take, addresses, mark, hidden, shown = places
-    (_, told), (_, uri), (_, host), (_, address) = take(headers)
+    (_, written), (_, uri), (_, host), (_, address) = take(headers)
     if dialect.method is None:
         method, query = scope["method"], scope["query_string"]
         if not host:
@@ -215,9 +211,9 @@ def original(  # noqa: C901, PLR0911, PLR0912 - one check after the other; calls
             if url is None:
                 return _HEADER_INVALID
             host, uri = url.groups()
-        if not told or not uri or not host:
+        if not written or not uri or not host:
             return _HEADER_INVALID
-        method, query = _METHODS.get(told) or told.decode("latin-1"), b""
+        method, query = _METHODS.get(written) or written.decode("latin-1"), b""
         if uri != b"/":
             target = _ROOT.fullmatch(uri)
             if target is None:

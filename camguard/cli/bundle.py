@@ -75,7 +75,7 @@ def run_build(args: argparse.Namespace) -> Exit:
     inputs = find_inputs(args)
     content = read_content(inputs.bundle, inputs.catalog, tests=True)
     build(inputs, content)
-    serial = args.serial or read_archive_file(args.after).serial + 1
+    serial = args.serial or read_archive_file(args.after)[0].serial + 1
     key = None if args.key_file is None else read_sign_key(args.key_file)
     raw = write_archive({**content.files, **content.tests}, serial, key=key, valid_until=args.valid_until)
     archive = read_archive(raw)  # nothing is written that an instance would refuse
@@ -88,8 +88,8 @@ def run_build(args: argparse.Namespace) -> Exit:
 
 def run_inspect(args: argparse.Namespace) -> Exit:
     """Print what an archive holds. Raises CamguardError."""
-    archive = read_archive_file(args.archive)
-    document = _describe(args.archive, archive, args.archive.stat().st_size)
+    archive, size = read_archive_file(args.archive)
+    document = _describe(args.archive, archive, size)
     show(args.format, document, lambda document: _lines(document, files=True))
     return Exit.OK
 
@@ -102,11 +102,10 @@ def run_verify(args: argparse.Namespace) -> Exit:
     if key_file is None:
         complain("no key verifies this archive: give --key-file, or set policy.verify_key_file")
         return Exit.USAGE
-    archive = read_archive_file(args.archive, key=read_verify_key(key_file))
+    archive, size = read_archive_file(args.archive, key=read_verify_key(key_file))
     require_complete(archive.files, str(args.archive))
     content = content_of(archive.files, read_catalog(inputs.catalog), archive.tests)
     build(inputs, content)
-    size = args.archive.stat().st_size
     document = {**_describe(args.archive, archive, size), "revision": content.digest}
     show(args.format, document, lambda document: _lines(document, files=False))
     return Exit.OK

@@ -155,15 +155,16 @@ def read_folder_or_archive(inputs: Inputs) -> Bundle:
     """
     if not inputs.bundle.is_file():
         return read_bundle(inputs)
-    files = read_archive_file(inputs.bundle).files
+    files = read_archive_file(inputs.bundle)[0].files
     require_complete(files, str(inputs.bundle))
     return build(inputs, content_of(files, read_catalog(inputs.catalog)))
 
 
-def read_archive_file(path: Path, *, key: VerifyKey | None = None) -> Archive:
-    """Return the archive in a file. Problems have the name of the file before their place inside.
+def read_archive_file(path: Path, *, key: VerifyKey | None = None) -> tuple[Archive, int]:
+    """Return the archive in a file, and the bytes that the file has.
 
-    key: verifies the signature; None: no signature is verified. Raises BundleError.
+    Problems have the name of the file before their place inside. key: verifies the signature; None: no
+    signature is verified. Raises BundleError.
     """
     try:
         raw = read_file(path, ARCHIVE_BYTES)
@@ -171,7 +172,7 @@ def read_archive_file(path: Path, *, key: VerifyKey | None = None) -> Archive:
         message = f"cannot be read: {error.strerror}"
         raise BundleError(Problem(os.fspath(path), "ArchiveError", message)) from None
     try:
-        return read_archive(raw, key=key)
+        return read_archive(raw, key=key), len(raw)
     except BundleError as error:
         problems = (each._replace(where=f"{path}: {each.where}") for each in error.problems)
         raise BundleError(*problems) from None

@@ -48,7 +48,6 @@ from camguard.enforcement.outcome import (
     Answers,
     Authentication,
     Judgement,
-    Lines,
     Outcome,
     Policies,
     Result,
@@ -145,7 +144,7 @@ class Guard:
         now = 0.0
         met: Met | None = None
         bundle = taken = body = onward = None
-        own: Lines = ()
+        own: tuple[tuple[bytes, bytes], ...] = ()
         try:
             now, bundle = self._clock(), self._policies.bundle
             if bundle is None or started > self._policies.fresh_until or self.in_flight > self._concurrency:

@@ -112,10 +112,11 @@ class Lane:
     def recognize(  # noqa: C901, PLR0911 - one check after the other, as in `read_head`
         self, scope: Mapping[str, Any], bundle: Bundle, now: float
     ) -> Met | None:
-        """Return what an `http` scope came to before whose deciding headers were met before.
+        """Return what an earlier request with the deciding headers of an `http` scope came to.
 
-        It holds no decision where that must be made anew. None for a request that was not met, or that
-        may be refused for its head: it must go the whole way. now: seconds since the epoch.
+        The decision in it is None where the decision must be made anew. Return None where no such request was
+        met, or where the head of this one may be refused: it must go the whole way. now: seconds since the
+        epoch.
         """
         lines = tuple(scope["headers"])  # before anything else: Rule 3
         plan, client = self._last.get(len(lines)), scope.get("client")
@@ -148,8 +149,7 @@ class Lane:
             if declared is None or declared > known.body_limit:
                 return None
         kept = known.kept
-        # The principal's table must still be at hand: otherwise the evaluator looks it up and counts that,
-        # with and without recognition.
+        # As `kept_of` tells, without a call.
         if kept is not None and not (kept[0] <= now < kept[1] and kept[2] in bundle.evaluator.recent):
             kept = None
         return known, kept, lines, values, layout, method, declared

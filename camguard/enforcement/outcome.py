@@ -14,7 +14,7 @@ from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.fast_tuple import constructor_of
 from camguard.request.body import Receive
-from camguard.request.head import RequestHead
+from camguard.request.head import Lines, RequestHead
 from camguard.request.header_rules import EXPECT
 from camguard.request.params import Params
 from camguard.request.rejection import (
@@ -89,7 +89,6 @@ class Authentication(UnsignedCallers, Protocol):
 # scope and `receive` for the application, None with a refusal (in shadow mode a denied call passes); the
 # refusal, or None; bytes of the body that the guard counts until `Guard.release`; the headers that camguard
 # adds to the application's answer. A plain tuple, because that costs a tenth of what a NamedTuple costs.
-Lines: TypeAlias = tuple[tuple[bytes, bytes], ...]
 Outcome: TypeAlias = tuple[Record, dict[str, Any] | None, Receive | None, Refusal | None, int, Lines]
 
 
@@ -112,7 +111,7 @@ class KeptDecision(NamedTuple):
     source_ip: int | None
     reads_plain: bool
     service: str | None
-    added: tuple[tuple[bytes, bytes], ...]
+    added: Lines
     removed: tuple[slice, ...]
 
 

@@ -118,7 +118,7 @@ def refuse_start(channel: socket.socket, problems: Sequence[Problem]) -> None:
         channel.send(line({"refused": shortened(problems)}))
 
 
-class Attendant:
+class WorkerChannel:
     """The worker's end of the channel. other_missing: what the instance lacks besides this worker's own.
 
     state: returns the state of this process. store: polls on order. stop: set to end the worker. retired:

@@ -54,12 +54,12 @@ class Owner(Protocol):
 class Exchange:
     """One request and its reply, as `camguard.gateway.client.Reply` describes it.
 
-    The exchange holds what has arrived of the body and was not taken. connection: None after the end. news:
-    is set when something has arrived or the exchange has ended. What waits for it goes on at once, so it is
-    set last.
+    The exchange holds what has arrived of the body and was not taken. connection: None after the end.
+    progress: is set when something has arrived or the exchange has ended. What waits for this signal goes on
+    at once, so it is set last.
     """
 
-    __slots__ = ("_complete", "_error", "_held", "_size", "connection", "headers", "news", "status")
+    __slots__ = ("_complete", "_error", "_held", "_size", "connection", "headers", "progress", "status")
 
     def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
         self.connection: Connection | None = connection
@@ -69,7 +69,7 @@ class Exchange:
         self._size = 0
         self._complete = False
         self._error: UpstreamError | None = None
-        self.news = Signal(loop)
+        self.progress = Signal(loop)
 
     @property
     def full(self) -> bool:
@@ -93,7 +93,7 @@ class Exchange:
         """Return what waits for the upstream."""
         assert self.connection is not None  # noqa: S101 - for mypy: callers wait before the end only
         self.connection.watch()
-        return self.news
+        return self.progress
 
     async def head(self) -> None:
         """Wait for the head of the reply. Raises UpstreamError."""
@@ -235,7 +235,7 @@ class Connection(asyncio.Protocol):
             self._paused = True
             self.transport.pause_reading()
         if exchange.status:
-            exchange.news.set()
+            exchange.progress.set()
 
     def read_on(self) -> None:
         """Read again, where reading was paused."""
@@ -248,7 +248,7 @@ class Connection(asyncio.Protocol):
         exchange = self._exchange
         if exchange is not None and self._parser.until_close:
             self._end()
-            exchange.news.set()
+            exchange.progress.set()
         else:
             self._fail("reset", None)
 
@@ -271,7 +271,7 @@ class Connection(asyncio.Protocol):
 
     def _ring(self) -> None:
         self._alarm = None
-        if self._exchange is None or not self._exchange.news.waits:
+        if self._exchange is None or not self._exchange.progress.waits:
             return
         if self._loop.time() < self._due:
             self._alarm = self._loop.call_at(self._due, self._ring)
@@ -299,7 +299,7 @@ class Connection(asyncio.Protocol):
             exchange.end(UpstreamError("truncated" if begun else kind, cause))
         self.abort()
         if exchange is not None:
-            exchange.news.set()
+            exchange.progress.set()
 
     def abort(self) -> None:
         """Cut the connection. An exchange that has not ended gets nothing more."""

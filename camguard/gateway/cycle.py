@@ -107,7 +107,7 @@ class Cycle:
     _run_by: Stepped | asyncio.Task[None] | None = None
     _direct = False  # whether no task runs the application
     _notify: Callable[[], None] | None = None
-    _news = False
+    _unread = False
     _event: asyncio.Event | None = None
     _head = b""
     _closes = False  # whether a line of the head says that the connection ends
@@ -214,7 +214,7 @@ class Cycle:
 
     def arrived(self) -> None:
         """Let the application go on where it waits in `receive`."""
-        self._news = True
+        self._unread = True
         if self._event is not None:
             self._event.set()
 
@@ -227,11 +227,11 @@ class Cycle:
             self._server.transport.write(CONTINUE)
         if not self.disconnected and not self.response_complete:
             self._server.wake()
-            if not self._news:
+            if not self._unread:
                 if self._event is None:
                     self._event = asyncio.Event()
                 await self._event.wait()
-            self._news = False
+            self._unread = False
             if self._event is not None:
                 self._event.clear()
         if self.disconnected or self.response_complete:

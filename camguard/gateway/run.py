@@ -45,7 +45,7 @@ from camguard.enforcement.outcome import RECORD_KEY
 from camguard.errors import Problem, SettingsError
 from camguard.exit_codes import Exit
 from camguard.gateway.admin import Sources, admin
-from camguard.gateway.channel import Attendant, WorkerState, row_of, state_of
+from camguard.gateway.channel import WorkerChannel, WorkerState, row_of, state_of
 from camguard.gateway.client import HttpClient
 from camguard.gateway.connecting import verifying
 from camguard.gateway.echo import echo
@@ -109,10 +109,10 @@ class ServerStatus:
     """What a running gateway reports about itself on the admin listener.
 
     source: what the settings were read from. keys: None where no signature is ever verified. workers: returns
-    the rows that `/api/status` shows. also_missing: returns what is missing besides a valid bundle. notify:
-    sends a state to systemd. begun: Unix time. also_failing: returns
-    what else fails. retired:
-    whether another worker has taken over, so that the instance goes on while this process ends.
+    the rows that `/api/status` shows. also_missing: returns what is missing besides a valid bundle.
+    also_failing: returns what else could not be read anew. notify: sends a state to systemd. begun: Unix
+    time. retired: whether another worker has taken over, so that the instance goes on while this process
+    ends.
     """
 
     settings: Settings
@@ -365,14 +365,14 @@ def serve_alone(  # noqa: PLR0913 - what both callers hand over, and one thing t
         if channel is None:
             await serve(status, components, sockets, stop, started)
             return
-        attendant = Attendant(channel, state, components.store, stop)
-        status.also_missing = lambda: attendant.other_missing
-        status.retired = lambda: attendant.retired
+        supervisor = WorkerChannel(channel, state, components.store, stop)
+        status.also_missing = lambda: supervisor.other_missing
+        status.retired = lambda: supervisor.retired
         attending: list[asyncio.Task[None]] = []
 
         def attend(bundle: Bundle | None) -> None:
             started(bundle)
-            attending.append(asyncio.create_task(attendant.attend()))
+            attending.append(asyncio.create_task(supervisor.attend()))
 
         await serve(status, components, sockets, stop, attend)
         for each in attending:

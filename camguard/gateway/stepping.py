@@ -82,7 +82,7 @@ class Stepped:
         self.task: asyncio.Task[None] | None = None
 
     def step(self) -> None:
-        """Run the coroutine until it waits, or to its end. A step that comes after its end is none."""
+        """Run the coroutine until it waits, or to its end. After its end, do nothing."""
         if self._waits:
             self._step(self._coroutine.send, None)
 

@@ -22,7 +22,7 @@ import socket
 import sys
 import time
 from asyncio.subprocess import Process
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -48,7 +48,10 @@ WAIT_SECONDS = 0.05
 
 
 class Worker:
-    """One worker process. heard: monotonic time of its last message. refused: why it could not serve."""
+    """One worker process.
+
+    received_at: monotonic time of its last message. refused: why the worker could not serve.
+    """
 
     def __init__(self, process: Process, writer: asyncio.StreamWriter) -> None:
         self.process = process
@@ -56,14 +59,14 @@ class Worker:
         self.writer = writer
         self.state: WorkerState | None = None
         self.refused: list[dict[str, Any]] = []
-        self.heard = time.monotonic()
+        self.received_at = time.monotonic()
         self.replaced = asyncio.Event()
         self.orders: dict[int, asyncio.Future[WorkerOutcome]] = {}
 
     @property
     def silent(self) -> bool:
         """Whether the worker serves and hangs (Rule 4)."""
-        return self.state is not None and time.monotonic() - self.heard > SILENT_SECONDS
+        return self.state is not None and time.monotonic() - self.received_at > SILENT_SECONDS
 
     @property
     def ended(self) -> bool:
@@ -176,13 +179,13 @@ class Supervisor:
         return outcomes
 
     async def _order(self, slot: int, order: int, until: float, *, force: bool) -> WorkerOutcome:
-        asked: Worker | None = None
+        ordered: Worker | None = None
         answer: asyncio.Future[WorkerOutcome] | None = None
         while time.monotonic() < until and not self._stopping:
             worker = self._slots[slot]
-            if worker is not None and worker.state is not None and worker is not asked:
-                # also a worker that took the place of the one that was asked
-                asked, answer = worker, asyncio.get_running_loop().create_future()
+            if worker is not None and worker.state is not None and worker is not ordered:
+                # also a worker that took the place of the one that had the order
+                ordered, answer = worker, asyncio.get_running_loop().create_future()
                 worker.orders[order] = answer
                 worker.send(order=order, force=force)
             if answer is not None:
@@ -200,7 +203,7 @@ class Supervisor:
         return failed(pid, "ReloadTimeout", f"has not ended the reload after {ORDER_SECONDS:g} seconds")
 
     def _receive(self, worker: Worker, message: dict[str, Any]) -> None:
-        worker.heard = time.monotonic()
+        worker.received_at = time.monotonic()
         if "state" in message:
             before, worker.state = worker.state, WorkerState(**message["state"])
             if before is None:
@@ -280,7 +283,7 @@ class Supervisor:
                 self._receive(worker, json.loads(received))
         worker.writer.close()
 
-    def _spawn(self, doing: Any) -> None:
+    def _spawn(self, doing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(doing)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -368,6 +371,7 @@ class Supervisor:
                 worker.process.send_signal(number)
 
     def _is_stopping(self) -> bool:
+        """Tell whether `stop` was called meanwhile. To mypy, the attribute is what it was before a wait."""
         return self._stopping
 
     async def stop(self) -> None:

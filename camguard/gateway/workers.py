@@ -194,9 +194,9 @@ class _Instance:
         loop = asyncio.get_running_loop()
 
         def reload() -> ReloadOutcome:  # in a thread
-            asked = asyncio.run_coroutine_threadsafe(self._supervisor.reload(), loop)
+            reloading = asyncio.run_coroutine_threadsafe(self._supervisor.reload(), loop)
             outcome = self._reload()
-            failed = any(each.failed for each in asked.result())
+            failed = any(each.failed for each in reloading.result())
             return outcome._replace(result="failure") if failed else outcome
 
         tasks: set[asyncio.Task[None]] = set()

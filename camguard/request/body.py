@@ -233,8 +233,8 @@ async def _coroutine(awaitable: Awaitable[Message]) -> Message:
 def receiving() -> Receiving:
     """Await one coroutine after the other: each is sent in, and its message comes out as a `dict`.
 
-    a third less than one that a coroutine returns when it is run by hand, because that is an exception.
-    a third less than one that a coroutine returns when it is run by hand, because that is an exception.
+    A message that a generator yields costs a third less than one that a coroutine returns when the coroutine
+    is run by hand, because that return is an exception.
     """
     message: Any = None
     while True:

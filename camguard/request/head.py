@@ -55,6 +55,7 @@ _TRAILERS: Final = rejection("trailers_possible")
 _FRAMING: Final = rejection("framing")
 
 Line: TypeAlias = tuple[bytes, bytes]
+Lines: TypeAlias = tuple[Line, ...]
 # Method, the peer's address as text, host, content type, action, version, region, identity and attributes as
 # the headers have them (None where absent), then the lines of the forwarding header.
 TargetKey: TypeAlias = tuple[Any, ...]

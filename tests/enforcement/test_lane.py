@@ -114,7 +114,7 @@ class Credulous(Lane):
 
 
 class _Last(dict[int, Any]):
-    """Finds the decision that was kept last, whoever is looked up."""
+    """Returns the decision that was kept last, for every caller."""
 
     def get(self, key: int, default: Any = None) -> Any:
         del key

@@ -481,7 +481,7 @@ def test_what_cannot_be_met_is_not_proposed(condition: dict[str, Any]) -> None:
 ASKED = KnownServices(asks={"disk:*": AskedNames(("vm:*",), sure=True)})
 LABELLED = replace(catalog(service("vm", "Attach", "Run")), known=ASKED)
 
-# statements, and what is said of them: the truth of the clause on the action, and its words
+# statements; the truth that the explanation gives to the clause on the action, and its words
 BY_LABEL = [
     pytest.param([deny("disk:Attach")], [(None, "names disk:Attach, for which policies are asked vm:Attach")],
                  id="DEC-68 a deny that names the label"),

@@ -39,7 +39,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def large_bundles() -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """Return the files of two bundles with PRINCIPALS users each, no name of whom is in both."""
+    """Return the files of two bundles with PRINCIPALS users each. No user is in both."""
     files = dict(read_content(ROOT / "config/bundle", ROOT / "config/catalog").files)
     people = json.loads(files["principals.json"])
     both = []

@@ -75,7 +75,7 @@ def write(reach: Reach, path: Path, digest: str) -> None:
 
 
 def read(path: Path, digest: str) -> Reach | None:
-    """Return the recording that `write` kept, or None if there is none for this digest."""
+    """Return the recording that `write` kept for this digest, or None if `write` kept no such recording."""
     try:
         parts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -21,7 +21,7 @@ from tests.telemetry.callers import ELSEWHERE, Caller
 
 
 class Source(ThreadingHTTPServer):
-    """Answers every request with the archive that is offered, or with 503 where there is none."""
+    """Answers every request with the archive that is offered, or with 503 if no archive is offered."""
 
     daemon_threads = True
 
