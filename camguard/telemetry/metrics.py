@@ -12,6 +12,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterable, Mapping
 from itertools import product
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -257,14 +258,15 @@ class Metrics:
 def _of_source(source: SourceFacts | None) -> Snapshot:
     if source is None:
         return {}
-    until = source.valid_until
     return {
         "camguard_policy_serial": {(): source.serial},
         "camguard_policy_offered_serial": {(): source.offered_serial},
         "camguard_policy_offered_differs": {(): int(source.differs)},
         "camguard_policy_pinned": {(): int(source.pinned)},
         "camguard_policy_from_disk": {(): int(source.from_disk)},
-        "camguard_policy_valid_until_timestamp_seconds": {} if until is None else {(): until},
+        "camguard_policy_valid_until_timestamp_seconds": {
+            (): inf if source.valid_until is None else source.valid_until
+        },
         "camguard_policy_fetches_total": {(result,): count for result, count in source.fetches.items()},
         "camguard_policy_last_good_writes_total": {
             (result,): count for result, count in source.writes.items()

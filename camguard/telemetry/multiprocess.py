@@ -78,8 +78,6 @@ class MultiprocessExporter:
 
     def _flush(self) -> None:
         try:
-            if not self._metrics:
-                self._metrics = {name: _library_metric(family) for name, family in FAMILIES.items()}
             for name, numbers in self.exposition.snapshot().items():
                 for labels, value in numbers.items():
                     self._copy(name, labels, value)
@@ -90,7 +88,10 @@ class MultiprocessExporter:
             self._failing = True
 
     def _copy(self, name: str, labels: Labels, value: Value) -> None:
-        flushed, metric = self._flushed[name], self._metrics[name]
+        metric = self._metrics.get(name)
+        if metric is None:  # only now: a gauge without labels shows 0 as soon as it exists
+            metric = self._metrics[name] = _library_metric(FAMILIES[name])
+        flushed = self._flushed[name]
         if flushed.get(labels) == value and not isinstance(metric, Gauge):
             return  # an unchanged gauge is set again, because another process may have taken over its file
         child = metric.labels(*labels) if labels else metric

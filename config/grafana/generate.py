@@ -365,7 +365,7 @@ CHANGES = [
             _stat(
                 "Validity left",
                 "Until the validity of the first bundle in force ends. Empty if no bundle has one.",
-                f"min (camguard_policy_valid_until_timestamp_seconds{{{ALL}}}) - time()",
+                f"min (camguard_policy_valid_until_timestamp_seconds{{{ALL}}} < Inf) - time()",
                 "s",
             ),
             _stat(

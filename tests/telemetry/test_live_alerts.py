@@ -123,12 +123,12 @@ def test_each_alert_fires_once_its_cause_is_there(tmp_path: Path) -> None:
         fault(prometheus, faulty)
         serve_other_policies(prometheus, tmp_path / "other", ports["other"])
         prometheus.await_alerts(
-            ("CamguardPolicyUnconfirmed", "CamguardKeysUnconfirmed"), 40
+            ("CamguardPolicyUnconfirmed", "CamguardKeysUnconfirmed")
         )  # from break_the_source
-        fleet.result(120)
+        fleet.result(600)
         first.stop()
         faulty.stop()
-        prometheus.await_alerts(("CamguardDown",), 20)
+        prometheus.await_alerts(("CamguardDown",))
         assert set(prometheus.fired) == ALERTS
 
 
@@ -142,12 +142,12 @@ def break_the_source(gateway: Gateway) -> None:
 
 def change_policies(prometheus: Prometheus, gateway: Gateway) -> None:
     """Activate a bundle that denies what was allowed before, and put the old one back."""
-    prometheus.await_alerts(("CamguardPolicyReloadFailing", "CamguardKeysReloadFailing"), 20)
+    prometheus.await_alerts(("CamguardPolicyReloadFailing", "CamguardKeysReloadFailing"))
     file = policies(gateway.folder) / CREATING[0]
     before = json.loads(file.read_text())
     for name in CREATING:
         write(policies(gateway.folder) / name, NOTHING_ALLOWED)
-    prometheus.await_alerts(("CamguardDenialsAfterActivation", "CamguardMostDenied"), 60)
+    prometheus.await_alerts(("CamguardDenialsAfterActivation", "CamguardMostDenied"))
     write(file, before)
     with contextlib.closing(Caller(gateway.calls)) as caller:
         eventually(lambda: b"Error" not in caller.call())
@@ -155,22 +155,22 @@ def change_policies(prometheus: Prometheus, gateway: Gateway) -> None:
 
 def fail_upstream(prometheus: Prometheus, server: Upstream) -> None:
     server.status = 503
-    prometheus.await_alerts(("CamguardUpstreamServerErrors",), 30)
+    prometheus.await_alerts(("CamguardUpstreamServerErrors",))
     server.status = 0
-    prometheus.await_alerts(("CamguardUpstreamFailing",), 30)
+    prometheus.await_alerts(("CamguardUpstreamFailing",))
     server.status = 200
 
 
 def take_log_away(prometheus: Prometheus, gateway: Gateway) -> None:
     (gateway.folder / "log").rename(gateway.folder / "away")
-    prometheus.await_alerts(("CamguardDecisionLogLoss",), 20)
+    prometheus.await_alerts(("CamguardDecisionLogLoss",))
 
 
 def compare_with_candidate(prometheus: Prometheus, gateway: Gateway) -> None:
     """Change the candidate so that it denies what the steady caller is allowed."""
     for name in CREATING:
         write(gateway.folder / "candidate" / "policies" / name, NOTHING_ALLOWED)
-    prometheus.await_alerts(("CamguardCandidateDenies",), 20)
+    prometheus.await_alerts(("CamguardCandidateDenies",))
 
 
 def send_strange_requests(prometheus: Prometheus, gateway: Gateway) -> None:
@@ -179,26 +179,26 @@ def send_strange_requests(prometheus: Prometheus, gateway: Gateway) -> None:
     with contextlib.closing(Caller(gateway.calls)) as caller:
         for at in range(21):
             caller.call(f"NoSuch{at}")
-        prometheus.await_alerts(("CamguardUnknownActions",), 20)
+        prometheus.await_alerts(("CamguardUnknownActions",))
         for _ in range(6):
             caller.call(path="/?Action=ImageToImage")
         caller.call(x_camguard_principal="nobody in particular")
         with steadily(gateway.calls, 20, lambda each: each.call(x_forwarded_for="unknown")):
             prometheus.await_alerts(
-                ("CamguardAmbiguousRequests", "CamguardIdentityUntrusted", "CamguardClientAddressInvalid"), 40
+                ("CamguardAmbiguousRequests", "CamguardIdentityUntrusted", "CamguardClientAddressInvalid")
             )
         once = signature(key)
         caller.call(**once)
         caller.call("ImageToImage", **once)
         for _ in range(51):
             caller.signed((key[0], "another"))
-        prometheus.await_alerts(("CamguardSignaturesReplayed", "CamguardSignaturesInvalid"), 20)
+        prometheus.await_alerts(("CamguardSignaturesReplayed", "CamguardSignaturesInvalid"))
 
 
 def send_large_bodies(prometheus: Prometheus, gateway: Gateway) -> None:
     key, body = gateway.key("uin/100000000101"), json.dumps({"Prompt": "x" * 4_000_000}).encode()
     with steadily(gateway.calls, 4, lambda each: each.signed(key, body)):
-        prometheus.await_alerts(("CamguardSlowDecisions",), 60)
+        prometheus.await_alerts(("CamguardSlowDecisions",))
 
 
 def fill_places(prometheus: Prometheus, gateway: Gateway) -> None:
@@ -213,17 +213,17 @@ def fill_places(prometheus: Prometheus, gateway: Gateway) -> None:
         for _ in range(5):
             sock = stack.enter_context(socket.create_connection(("127.0.0.1", gateway.calls)))
             sock.sendall(head.encode())
-        prometheus.await_alerts(("CamguardOverloaded",), 20)
+        prometheus.await_alerts(("CamguardOverloaded",))
 
 
 def fault(prometheus: Prometheus, gateway: Gateway) -> None:
     """Run into a fault, first once, then so often that stderr, which nobody reads, takes no more lines."""
     with contextlib.closing(Caller(gateway.calls)) as caller:
         caller.call(x_fault="1")
-        prometheus.await_alerts(("CamguardInternalErrors",), 20)
+        prometheus.await_alerts(("CamguardInternalErrors",))
         for _ in range(4000):
             caller.call(x_fault="1")
-    prometheus.await_alerts(("CamguardProcessLogLoss",), 20)
+    prometheus.await_alerts(("CamguardProcessLogLoss",))
 
 
 def serve_other_policies(prometheus: Prometheus, folder: Path, admin: int) -> None:
@@ -236,6 +236,6 @@ def serve_other_policies(prometheus: Prometheus, folder: Path, admin: int) -> No
         # The first scrape finds the first event: the series begins with it.
         with contextlib.closing(Caller(gateway.calls)) as caller:
             caller.call()
-        prometheus.await_alerts(("CamguardPolicyUnavailable",), 20)
+        prometheus.await_alerts(("CamguardPolicyUnavailable",))
         (folder / "principals.json").rename(principals)
-        prometheus.await_alerts(("CamguardPolicyErrors", "CamguardPolicyRevisionsDiffer"), 60)
+        prometheus.await_alerts(("CamguardPolicyErrors", "CamguardPolicyRevisionsDiffer"))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from math import inf
 from pathlib import Path
 
 import pytest
 
-from tests.telemetry.samples import number_in
+from tests.telemetry.samples import number_in, samples_in
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -70,6 +71,56 @@ def test_two_processes_are_summed(tmp_path: Path) -> None:
     assert number_in(shown, "camguard_policy_statements") == 1
     assert b"_created" not in shown
     assert b"pid=" not in shown
+
+
+# Shows what a process without a URL, without keys and without a log shows; then what the source of a URL is
+# about, whose bundle has first an end and then none.
+STATES = """
+import sys
+from camguard.bundle.remote import SourceFacts
+from tests.telemetry.samples import bundle_of, catalog_of, outcome_of
+from camguard.telemetry.metrics import Metrics
+catalog = catalog_of(aiart=2)
+metrics = Metrics(catalog=catalog, version="1")
+outcome = outcome_of("success", bundle_of(catalog, "ab" * 32))
+metrics.policy(outcome)
+for until in sys.argv[1:]:
+    end = None if until == "never" else float(until)
+    facts = SourceFacts(3, 3, False, False, end, False, {"fetched": 1}, {"success": 1})
+    metrics.policy(outcome._replace(source=facts))
+    metrics.render()
+sys.stdout.buffer.write(metrics.render())
+"""
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        pytest.param((), id="a folder is the source"),
+        pytest.param(("never",), id="the bundle of a URL has no end"),
+        pytest.param(("2000000000",), id="the bundle of a URL has an end"),
+        pytest.param(("2000000000", "never"), id="a bundle without an end follows one that has an end"),
+    ],
+)
+def test_several_processes_show_the_series_and_states_that_one_process_shows(
+    tmp_path: Path, ends: tuple[str, ...]
+) -> None:
+    shown = ended(python(STATES, tmp_path, *ends))
+    alone = subprocess.run(
+        [sys.executable, "-c", STATES, *ends], cwd=ROOT, capture_output=True, check=True, timeout=60
+    )
+    assert states_in(shown) == states_in(alone.stdout)
+    until = number_in(shown, "camguard_policy_valid_until_timestamp_seconds") if ends else None
+    assert until == {(): None, "never": inf}.get(ends and ends[-1], 2e9)
+
+
+def states_in(exposition: bytes) -> dict[tuple[str, str], float]:
+    """Return all numbers of camguard but those that depend on the moment or the process."""
+    return {
+        (sample.name, str(sorted(sample.labels.items()))): sample.value
+        for sample in samples_in(exposition)
+        if sample.name.startswith("camguard_")
+    }
 
 
 def test_a_fork_counts_its_own_calls_only(tmp_path: Path) -> None:
