@@ -21,9 +21,9 @@ from decide import stream
 from camguard.analysis import access_reader
 from camguard.analysis.causes import Side
 from camguard.analysis.diff import access_diff, actions_of, principals_of
-from camguard.analysis.invariants import EVERY_ADDRESS, Invariant, Space, prove
+from camguard.analysis.invariants import Invariant, Space, prove
 from camguard.analysis.questions import callable_actions, entries
-from camguard.ipset import IpSet
+from camguard.ipset import EVERY_ADDRESS, IpSet
 
 OUTSIDE = EVERY_ADDRESS - IpSet.of(["10.0.0.0/8", "192.0.2.0/24", "2001:db8::/32"])
 BASE = Size(principals=1000, statements=20, ranges=10)

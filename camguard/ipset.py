@@ -184,6 +184,9 @@ class IpSet:
         return tuple(text for first, last in pairs for text in _cidrs(first, last))
 
 
+EVERY_ADDRESS = IpSet.of_ranges([(0, NO_ADDRESS[0] - 1), (NO_ADDRESS[1], LINE_END - 1)])
+
+
 @dataclass(frozen=True, slots=True)
 class AddressMap:
     """Addresses that stand for those of ranges: `starts[i]` to `ends[i]` map to `targets[i]`.

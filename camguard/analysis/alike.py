@@ -25,15 +25,8 @@ _TABLES = 256  # whose groups are kept; questions go from principal to principal
 
 def alike_in(evaluator: Evaluator) -> Callable[[Table], Mapping[str, str]]:
     """Return a function from a table to the first action of the group of each action that is not alone."""
-    places = evaluator.statements.places
-    ids = list(places)
-    by_facts: dict[Hashable, int] = {}
-    for action, place in places.items():
-        traits = evaluator.traits(action)
-        if traits is not None and not _stands_alone(traits):
-            facts = _facts(traits)
-            by_facts[facts] = by_facts.get(facts, 0) | 1 << place
-    groups = tuple(by_facts.values())
+    ids = list(evaluator.statements.places)
+    groups = tuple(actions for _, actions in groups_of(evaluator))
 
     def split(table: Table) -> Mapping[str, str]:
         named = {evaluator.statements.named.get(each) for layer in table.layers for each in layer.statements}
@@ -55,6 +48,22 @@ def alike_in(evaluator: Evaluator) -> Callable[[Table], Mapping[str, str]]:
         return first_of
 
     return BoundedCache(split, entries=_TABLES, size=lambda _: 0).__getitem__
+
+
+def groups_of(evaluator: Evaluator) -> tuple[tuple[ActionTraits, int], ...]:
+    """Return the actions that are not alone in groups of equal facts, each with the traits of its first one.
+
+    A group is a set of actions as `camguard.engine.action_index` has them.
+    """
+    first: dict[Hashable, ActionTraits] = {}
+    actions: dict[Hashable, int] = {}
+    for action, place in evaluator.statements.places.items():
+        traits = evaluator.traits(action)
+        if traits is not None and not _stands_alone(traits):
+            facts = _facts(traits)
+            first.setdefault(facts, traits)
+            actions[facts] = actions.get(facts, 0) | 1 << place
+    return tuple((traits, actions[facts]) for facts, traits in first.items())
 
 
 def _stands_alone(traits: ActionTraits) -> bool:

@@ -17,16 +17,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import ceil, inf
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from camguard.analysis.access import Range, Window, access_reader
+from camguard.analysis.access import MOST_KEPT, Range, Window, access_reader
 from camguard.analysis.answers import Alternative, Answer
 from camguard.analysis.questions import through
+from camguard.analysis.verdicts import judged_as, masks_of, verdicts_of
 from camguard.analysis.witness import find_call
+from camguard.bounded_cache import BoundedCache
 from camguard.bundle import Bundle
 from camguard.engine.attributes import bindings_of
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.engine.row import ActionRules
-from camguard.ipset import LINE_END, NO_ADDRESS, NO_MAP, AddressMap, IpSet
+from camguard.ipset import EVERY_ADDRESS, NO_MAP, AddressMap, IpSet
 from camguard.policy.patterns import fill, read_template
 from camguard.policy.resources import Owner
 
@@ -34,7 +36,6 @@ Interval: TypeAlias = tuple[float, float]  # from the first moment to before the
 Expected: TypeAlias = Literal["allow", "deny", "as the other"]
 
 ALWAYS: Final[tuple[Interval, ...]] = ((-inf, inf),)
-EVERY_ADDRESS: Final = IpSet.of_ranges([(0, NO_ADDRESS[0] - 1), (NO_ADDRESS[1], LINE_END - 1)])
 FAR: Final = 1e300  # seconds: further than any time of a policy
 MOST_SEARCHED: Final = 200  # faults of one invariant for which a call is looked for
 
@@ -111,31 +112,46 @@ class Broken(NamedTuple):
 
 
 def prove(bundle: Bundle, invariant: Invariant) -> Broken | None:
-    """Return None if an invariant is proved, else why it does not hold."""
-    first: dict[int, _Found] = {}  # by the faults that many principals and actions share
-    principals: dict[str, None] = {}
-    actions: dict[str, None] = {}
+    """Return None if an invariant is proved, else why it does not hold.
+
+    The principals and the actions of the result are in the order of the space.
+    """
+    principals: set[str] = set()
+    actions: set[str] = set()
+    kept: dict[int, _Found] = {}  # by the faults that many principals and actions share
+    decided: list[tuple[Fault, str, str]] = []
+    undecided: list[tuple[Fault, str, str]] = []
     for found in _faults(bundle, invariant):
-        first.setdefault(id(found.faults), found)
-        principals.update(dict.fromkeys(found.principals))
-        actions[found.action] = None
-    if not first:
-        return None
-    every = [(fault, each.principals[0], each.action) for each in first.values() for fault in each.faults]
+        principals.update(found.principals)
+        actions.update(found.actions)
+        if id(found.faults) not in kept and min(len(decided), len(undecided)) < MOST_SEARCHED:
+            kept[id(found.faults)] = found
+            for fault in found.faults:
+                among = undecided if fault.answer.decision is None else decided
+                among += [(fault, found.principals[0], found.actions[0])] * (len(among) < MOST_SEARCHED)
     # What is decided in any case is the plainest example.
-    every.sort(key=lambda each: each[0].answer.decision is None)
+    every = decided + undecided
+    if not every:
+        return None
+    listed = (
+        tuple(each for each in dict.fromkeys(invariant.space.principals) if each in principals),
+        tuple(each for each in dict.fromkeys(invariant.space.actions) if each in actions),
+    )
     for fault, principal, action in every[:MOST_SEARCHED]:
         example = _counterexample(bundle, invariant, fault, principal, action)
         if example is not None:
-            return Broken(fault, principal, action, example, tuple(principals), tuple(actions))
-    return Broken(*every[0], None, tuple(principals), tuple(actions))
+            return Broken(fault, principal, action, example, *listed)
+    return Broken(*every[0], None, *listed)
 
 
 class _Found(NamedTuple):
-    """Principals with the same policies, an action, and the parts of it that are wrong."""
+    """Principals with the same policies, actions, and the parts of them that are wrong.
+
+    faults: empty for actions that are surely wrong, after another one whose faults are shown.
+    """
 
     principals: Sequence[str]
-    action: str
+    actions: Sequence[str]
     faults: tuple[Fault, ...]
 
 
@@ -143,8 +159,19 @@ def _faults(bundle: Bundle, invariant: Invariant) -> Iterator[_Found]:
     space, other = invariant.space, invariant.other
     read = access_reader(bundle.evaluator, resource=space.resource)
     judge = _judge_pairs(space, bundle.owner) if other else _judge_windows(invariant)
+    verdict_of = _verdicts(bundle, invariant)
+    places = bundle.evaluator.statements.places
+    asked = [(action, 1 << places[action] if action in places else 0) for action in space.actions]
+    shown = False
     for alike in _alike(bundle, space.principals):
-        for action in space.actions:
+        right, wrong = verdict_of(alike[0])
+        surely = []
+        for action, own in asked:
+            if own & right:
+                continue
+            if shown and own & wrong:
+                surely.append(action)
+                continue
             # What is compared with another principal depends on the variables of both.
             single = len(alike) > 1 and bool(
                 other or space.resource is not None or _names_caller(bundle, alike[0], action)
@@ -157,7 +184,46 @@ def _faults(bundle: Bundle, invariant: Invariant) -> Iterator[_Found]:
                     theirs = _Asked(principal, read(principal, other[1] or action).windows)
                 faults = judge(mine, theirs)
                 if faults:
-                    yield _Found(principals, action, faults)
+                    yield _Found(principals, (action,), faults)
+                    shown = shown or bool(own & wrong)
+        if surely:
+            yield _Found(alike, surely, ())
+
+
+def _verdicts(bundle: Bundle, invariant: Invariant) -> Callable[[str], tuple[int, int]]:
+    """Return a function from a principal to two sets of actions: surely right, and surely wrong.
+
+    A call of each action in the second set is decided otherwise than the invariant says. The access sets of
+    all other actions are read.
+    """
+    evaluator, space = bundle.evaluator, invariant.space
+    if invariant.other is not None:
+        return lambda _: (0, 0)
+    verdicts = verdicts_of(evaluator)
+    wanted = [(judged_as(addresses, space.egress), expected) for addresses, expected in _wanted(invariant)]
+
+    def verdict_of(principal: str) -> tuple[int, int]:
+        table = evaluator.table(principal)
+        if table is None:
+            return 0, 0
+        under = verdicts(table)
+        right, wrong = -1, 0
+        for addresses, expected in wanted:
+            for mask in masks_of(table, addresses, space.times):
+                allowed, denied = under(mask)
+                right &= denied if expected == "deny" else allowed
+                wrong |= allowed if expected == "deny" else denied
+        return right, wrong
+
+    return verdict_of
+
+
+def _wanted(invariant: Invariant) -> Sequence[tuple[IpSet, Expected]]:
+    """Return what is expected of clients with some addresses. Invariants about others have no such parts."""
+    addresses, exactly = invariant.space.addresses, invariant.exactly
+    if exactly is None:
+        return [(addresses, "deny")]
+    return [(addresses & exactly, "allow"), (addresses - exactly, "deny")]
 
 
 class _Asked(NamedTuple):
@@ -190,7 +256,9 @@ def _remembering(judge: Judge, key_of: Callable[[_Asked], object]) -> Judge:
 
     key_of: what decides beside the windows.
     """
-    known: dict[object, tuple[object, tuple[Fault, ...]]] = {}
+    known: BoundedCache[tuple[object, ...], tuple[object, tuple[Fault, ...]]] = BoundedCache(
+        entries=MOST_KEPT
+    )
 
     def remembered(mine: _Asked, theirs: _Asked) -> tuple[Fault, ...]:
         key = id(mine.windows), id(theirs.windows), key_of(mine), key_of(theirs)
@@ -204,10 +272,7 @@ def _remembering(judge: Judge, key_of: Callable[[_Asked], object]) -> Judge:
 
 
 def _judge_windows(invariant: Invariant) -> Judge:
-    space, exactly = invariant.space, invariant.exactly
-    wanted: list[tuple[IpSet, Expected]] = [(space.addresses, "deny")]
-    if exactly is not None:
-        wanted = [(space.addresses & exactly, "allow"), (space.addresses - exactly, "deny")]
+    space, wanted = invariant.space, _wanted(invariant)
 
     def judge(mine: _Asked, _theirs: _Asked) -> tuple[Fault, ...]:
         parts = tuple(_during(mine.windows, space.times))

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from camguard.analysis.invariants import EVERY_ADDRESS
 from camguard.bundle import Bundle
 from camguard.cli.check_command import check_command
 from camguard.cli.inputs import Inputs, add_inputs, find_inputs, read_bundle
@@ -16,7 +15,7 @@ from camguard.cli.mutation import add_mutation, mutate, render_mutation
 from camguard.cli.output import Document, add_format, complain, paint, show
 from camguard.engine.explain import format_moment
 from camguard.exit_codes import Exit
-from camguard.ipset import IpSet, format_address
+from camguard.ipset import EVERY_ADDRESS, IpSet, format_address
 from camguard.policytest import (
     Outcome,
     PolicyTests,

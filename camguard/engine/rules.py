@@ -77,38 +77,55 @@ def rules_of(  # noqa: PLR0913 - everything that a rule depends on
     at: index of the layer. statements: which actions a statement names. bits: the mask bit of each clause on
     address or time.
     """
+    for part, named in _readings(layer, traits, statements):
+        rule = rule_of(part, named, at, traits, catalog=catalog, bits=bits)
+        if rule is not None:
+            yield rule
+
+
+def rule_of(  # noqa: PLR0913 - everything that a rule depends on
+    part: Statement | str,
+    named: Truth,
+    at: int,
+    traits: ActionTraits,
+    *,
+    catalog: Catalog,
+    bits: Mapping[Clause, int],
+) -> Rule | None:
+    """Return the rule that a part of a layer makes for one action; None where it can never apply (Rule 1).
+
+    named: whether the statement names the action. The other arguments are those of `rules_of`.
+    """
+    if isinstance(part, str):
+        # An attached policy that does not exist is a deny that cannot be evaluated (DEC-40).
+        return Rule(part, at, Effect.DENY, None, MaskBits(), (), (), ())
     entry = traits.entry
-    for statement, named in _readings(layer, traits, statements):
-        if isinstance(statement, str):
-            # An attached policy that does not exist is a deny that cannot be evaluated (DEC-40).
-            yield Rule(statement, at, Effect.DENY, None, MaskBits(), (), (), ())
-            continue
-        reach = resource_reach(statement, entry, catalog)
-        if reach.truth is False:
-            continue
-        required = forbidden = unknown_without = unknown_with = 0
-        truths: list[Truth] = [named, reach.truth]
-        residual = []
-        for clause in statement.condition:
-            if clause.key in (IP, TIME):
-                bit, negated_address = bits[clause], clause.key == IP and clause.operator.negated
-                in_doubt = clause.key == IP and not traits.supports_ip  # DEC-62
-                if in_doubt and clause.if_exist:
-                    unknown_with |= bit if negated_address else 0
-                    unknown_without |= 0 if negated_address else bit
-                else:
-                    forbidden |= bit if negated_address else 0
-                    required |= 0 if negated_address else bit
-                    truths.append(None if in_doubt else True)
-            elif clause.key == READ_ONLY and not any(isinstance(each, tuple) for each in clause.wanted):
-                truths.append(clause_truth(clause, read_only_values(entry), {}))
+    reach = resource_reach(part, entry, catalog)
+    if reach.truth is False:
+        return None
+    required = forbidden = unknown_without = unknown_with = 0
+    truths: list[Truth] = [named, reach.truth]
+    residual = []
+    for clause in part.condition:
+        if clause.key in (IP, TIME):
+            bit, negated_address = bits[clause], clause.key == IP and clause.operator.negated
+            in_doubt = clause.key == IP and not traits.supports_ip  # DEC-62
+            if in_doubt and clause.if_exist:
+                unknown_with |= bit if negated_address else 0
+                unknown_without |= 0 if negated_address else bit
             else:
-                residual.append(clause)
-        settled = all_of(truths)
-        if settled is not False:
-            mask_bits = MaskBits(required, forbidden, unknown_without, unknown_with)
-            conditions = statement.condition, tuple(residual)
-            yield Rule(statement.id, at, statement.effect, settled, mask_bits, *conditions, reach.patterns)
+                forbidden |= bit if negated_address else 0
+                required |= 0 if negated_address else bit
+                truths.append(None if in_doubt else True)
+        elif clause.key == READ_ONLY and not any(isinstance(each, tuple) for each in clause.wanted):
+            truths.append(clause_truth(clause, read_only_values(entry), {}))
+        else:
+            residual.append(clause)
+    settled = all_of(truths)
+    if settled is False:
+        return None
+    mask_bits = MaskBits(required, forbidden, unknown_without, unknown_with)
+    return Rule(part.id, at, part.effect, settled, mask_bits, part.condition, tuple(residual), reach.patterns)
 
 
 def _readings(

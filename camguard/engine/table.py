@@ -23,11 +23,12 @@ from camguard.engine.layers import Layer
 from camguard.engine.resource_tags import Inventory
 from camguard.engine.row import NO_RANGES, ActionRules, RangeTable, constant_ranges
 from camguard.engine.rule_index import RuleIndex
-from camguard.engine.rules import Rule, rules_of
+from camguard.engine.rules import Rule, rule_of, rules_of
 from camguard.ipset import IpSet
 from camguard.policy.keys import IP, TIME
-from camguard.policy.model import Clause
+from camguard.policy.model import Clause, Statement
 from camguard.policy.resources import Owner
+from camguard.policy.values import Truth
 
 TraitsOf: TypeAlias = Callable[[str], ActionTraits | None]  # action -> its traits, or None if it is unknown
 
@@ -155,6 +156,10 @@ class Table:
             resource_level=any(entry.granularity is Granularity.RESOURCE for entry in entries),
             listed_tags=self._listed_tags and traits.lists_tags,
         )
+
+    def rule(self, part: Statement | str, named: Truth, at: int, traits: ActionTraits) -> Rule | None:
+        """Return the rule that a part of the layer `at` makes for one action, as `rule_of` returns it."""
+        return rule_of(part, named, at, traits, catalog=self._catalog, bits=self._bits)
 
     def _rules(self, traits: ActionTraits) -> tuple[Rule, ...]:
         return tuple(

@@ -18,12 +18,12 @@ from functools import partial
 from math import inf
 from typing import Any, Final, NamedTuple
 
-from camguard.analysis.invariants import ALWAYS, EVERY_ADDRESS, FAR, Interval, Invariant, Space
+from camguard.analysis.invariants import ALWAYS, FAR, Interval, Invariant, Space
 from camguard.analysis.questions import callable_actions, principals_named
 from camguard.catalog import Access, nearest_actions
 from camguard.engine.explain import format_moment
 from camguard.errors import AddressError
-from camguard.ipset import IpSet
+from camguard.ipset import EVERY_ADDRESS, IpSet
 from camguard.policy.patterns import STAR, star_match
 from camguard.policytest.cases import Reader, SuiteFile, Values, find_principal, read_instant
 from camguard.strict_json import Check, is_text, must

@@ -11,7 +11,6 @@ import pytest
 
 from camguard.analysis.invariants import (
     ALWAYS,
-    EVERY_ADDRESS,
     Broken,
     Invariant,
     Space,
@@ -20,7 +19,7 @@ from camguard.analysis.invariants import (
 )
 from camguard.bundle import Bundle
 from camguard.engine.call import Call
-from camguard.ipset import LINE_END, NO_MAP, AddressMap, IpSet, format_address, parse_address
+from camguard.ipset import EVERY_ADDRESS, LINE_END, NO_MAP, AddressMap, IpSet, format_address, parse_address
 from tests.analysis.agreement import decision_of, one_resource
 from tests.bridge import to_bundle, to_catalog
 from tests.company import (
