@@ -15,25 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import ceil, inf
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
-from camguard.analysis.access import MOST_KEPT, Range, Window, access_reader
-from camguard.analysis.answers import Alternative, Answer
-from camguard.analysis.questions import through
+from camguard.analysis.access import access_reader
+from camguard.analysis.faults import Asked, Expected, Fault, Interval, judge_pairs, judge_windows
 from camguard.analysis.verdicts import judged_as, masks_of, verdicts_of
 from camguard.analysis.witness import find_call
-from camguard.bounded_cache import BoundedCache
 from camguard.bundle import Bundle
-from camguard.engine.attributes import bindings_of
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.engine.row import ActionRules
 from camguard.ipset import EVERY_ADDRESS, NO_MAP, AddressMap, IpSet
-from camguard.policy.patterns import fill, read_template
-from camguard.policy.resources import Owner
-
-Interval: TypeAlias = tuple[float, float]  # from the first moment to before the second one
-Expected: TypeAlias = Literal["allow", "deny", "as the other"]
 
 ALWAYS: Final[tuple[Interval, ...]] = ((-inf, inf),)
 FAR: Final = 1e300  # seconds: further than any time of a policy
@@ -67,21 +59,6 @@ class Invariant(NamedTuple):
     space: Space
     exactly: IpSet | None = None
     other: tuple[str | None, str | None] | None = None
-
-
-class Fault(NamedTuple):
-    """A part of the space in which something else is decided, or can be.
-
-    places: addresses of clients. answer: what is decided there. other: what is decided of the other principal
-    or action, if there is one.
-    """
-
-    expected: Expected
-    begin: float
-    end: float
-    places: IpSet
-    answer: Answer
-    other: Answer | None = None
 
 
 class Counterexample(NamedTuple):
@@ -158,7 +135,11 @@ class _Found(NamedTuple):
 def _faults(bundle: Bundle, invariant: Invariant) -> Iterator[_Found]:
     space, other = invariant.space, invariant.other
     read = access_reader(bundle.evaluator, resource=space.resource)
-    judge = _judge_pairs(space, bundle.owner) if other else _judge_windows(invariant)
+    judge = (
+        judge_pairs(space.addresses, space.times, space.egress, bundle.owner)
+        if other
+        else judge_windows(_wanted(invariant), space.times, space.egress)
+    )
     verdict_of = _verdicts(bundle, invariant)
     places = bundle.evaluator.statements.places
     asked = [(action, 1 << places[action] if action in places else 0) for action in space.actions]
@@ -177,11 +158,11 @@ def _faults(bundle: Bundle, invariant: Invariant) -> Iterator[_Found]:
                 other or space.resource is not None or _names_caller(bundle, alike[0], action)
             )
             for principals in ([each] for each in alike) if single else (alike,):
-                mine = _Asked(principals[0], read(principals[0], action).windows)
+                mine = Asked(principals[0], read(principals[0], action).windows)
                 theirs = mine
                 if other:
                     principal = other[0] or mine.principal
-                    theirs = _Asked(principal, read(principal, other[1] or action).windows)
+                    theirs = Asked(principal, read(principal, other[1] or action).windows)
                 faults = judge(mine, theirs)
                 if faults:
                     yield _Found(principals, (action,), faults)
@@ -226,13 +207,6 @@ def _wanted(invariant: Invariant) -> Sequence[tuple[IpSet, Expected]]:
     return [(addresses & exactly, "allow"), (addresses - exactly, "deny")]
 
 
-class _Asked(NamedTuple):
-    """A principal, and the windows of an action that it asks for."""
-
-    principal: str
-    windows: tuple[Window, ...]
-
-
 def _alike(bundle: Bundle, principals: Iterable[str]) -> Iterable[Sequence[str]]:
     """Return the principals in groups that have the same policies."""
     groups: dict[object, list[str]] = {}
@@ -246,137 +220,6 @@ def _names_caller(bundle: Bundle, principal: str, action: str) -> bool:
     table = bundle.evaluator.table(principal)
     row = None if table is None else table.row(action)
     return isinstance(row, ActionRules) and row.names_caller
-
-
-Judge: TypeAlias = Callable[["_Asked", "_Asked"], tuple[Fault, ...]]
-
-
-def _remembering(judge: Judge, key_of: Callable[[_Asked], object]) -> Judge:
-    """Return a judge that judges windows once: calls that share them share the object.
-
-    key_of: what decides beside the windows.
-    """
-    known: BoundedCache[tuple[object, ...], tuple[object, tuple[Fault, ...]]] = BoundedCache(
-        entries=MOST_KEPT
-    )
-
-    def remembered(mine: _Asked, theirs: _Asked) -> tuple[Fault, ...]:
-        key = id(mine.windows), id(theirs.windows), key_of(mine), key_of(theirs)
-        found = known.get(key)
-        if found is None:
-            # The windows are kept, so that no other windows get their id.
-            found = known[key] = (mine, theirs), judge(mine, theirs)
-        return found[1]
-
-    return remembered
-
-
-def _judge_windows(invariant: Invariant) -> Judge:
-    space, wanted = invariant.space, _wanted(invariant)
-
-    def judge(mine: _Asked, _theirs: _Asked) -> tuple[Fault, ...]:
-        parts = tuple(_during(mine.windows, space.times))
-        # Windows in which the same conditions on time hold share their ranges.
-        shared = {id(ranges): ranges for _, _, ranges in parts}
-        wrong = {key: [*_wrong(through(ranges, space.egress), wanted)] for key, ranges in shared.items()}
-        return tuple(
-            Fault(expected, begin, end, places, answer)
-            for begin, end, ranges in parts
-            for expected, answer, places in wrong[id(ranges)]
-        )
-
-    return _remembering(judge, lambda _: None)
-
-
-def _wrong(
-    ranges: Sequence[Range], wanted: Iterable[tuple[IpSet, Expected]]
-) -> Iterator[tuple[Expected, Answer, IpSet]]:
-    """Yield the answers that are not the expected ones, each with those of some addresses that have it."""
-    for addresses, expected in wanted:
-        found: dict[Answer, list[tuple[int, int]]] = {}
-        for each in ranges:
-            if each.answer.word != expected:
-                found.setdefault(each.answer, []).append((each.first, each.last))
-        for answer, pairs in found.items():
-            places = IpSet.of_ranges(pairs) & addresses
-            if places.starts:
-                yield expected, answer, places
-
-
-def _judge_pairs(space: Space, owner: Owner) -> Judge:
-    def judge(mine: _Asked, theirs: _Asked) -> tuple[Fault, ...]:
-        forms = _forms(mine.principal, owner), _forms(theirs.principal, owner)
-        return tuple(
-            Fault("as the other", begin, end, places, *answers)
-            for one_begin, one_end, one in _during(mine.windows, space.times)
-            for begin, end, other in _during(theirs.windows, ((one_begin, one_end),))
-            for answers, places in _different(through(one, space.egress), through(other, space.egress), forms)
-            for places in [places & space.addresses]
-            if places.starts
-        )
-
-    return _remembering(judge, lambda asked: asked.principal)
-
-
-_Form: TypeAlias = Callable[[Answer], object]
-
-
-def _different(
-    ones: Sequence[Range], others: Sequence[Range], forms: tuple[_Form, _Form]
-) -> Iterator[tuple[tuple[Answer, Answer], IpSet]]:
-    """Yield each pair of answers that do not decide the same, with the addresses that have it."""
-    found: dict[tuple[Answer, Answer], list[tuple[int, int]]] = {}
-    mine = theirs = 0
-    while mine < len(ones) and theirs < len(others):
-        one, other = ones[mine], others[theirs]
-        if not _same(one.answer, other.answer, forms):
-            pair = max(one.first, other.first), min(one.last, other.last)
-            found.setdefault((one.answer, other.answer), []).append(pair)
-        mine += one.last <= other.last
-        theirs += other.last <= one.last
-    for answers, pairs in found.items():
-        yield answers, IpSet.of_ranges(pairs)
-
-
-def _same(one: Answer, other: Answer, forms: tuple[_Form, _Form]) -> bool:
-    """Return whether two answers decide the same, whatever the statements behind them."""
-    return one.word == other.word and forms[0](one) == forms[1](other)
-
-
-def _forms(principal: str, owner: Owner) -> _Form:
-    """Return a function from an answer to what it depends on, with the variables of a principal filled in.
-
-    The statements and layers that the conditions are of make no difference.
-    """
-    bindings = bindings_of(principal, owner)
-
-    def filled(text: str) -> str:
-        template = read_template(text)
-        value = text if template is None else fill(template, bindings)
-        return text if value is None else value  # a variable without a value is unknown to everybody
-
-    def sets(alternatives: Iterable[Alternative]) -> frozenset[object]:
-        return frozenset(
-            frozenset((c.kind, c.key, c.operator, tuple(map(filled, c.values))) for c in each.conditions)
-            for each in alternatives
-        )
-
-    def form(answer: Answer) -> object:
-        return frozenset(sets(need.alternatives) for need in answer.needs), sets(answer.unless)
-
-    return form
-
-
-def _during(
-    windows: Iterable[Window], times: Iterable[Interval]
-) -> Iterator[tuple[float, float, tuple[Range, ...]]]:
-    """Yield the parts of windows that lie in some times."""
-    times = tuple(times)
-    for window in windows:
-        for begin, end in times:
-            first, last = max(window.begin, begin), min(window.end, end)
-            if first < last:
-                yield first, last, window.ranges
 
 
 # --- a call that shows it -------------------------------------------------------------------------------

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from camguard.analysis import invariants
+from camguard.analysis import faults
 from camguard.analysis.invariants import ALWAYS
 from camguard.ipset import IpSet
 from tests.analysis.test_invariants import check
 
-right_wrong, right_during = invariants._wrong, invariants._during
+right_wrong, right_during = faults._wrong, faults._during
 
 
 def what_depends_is_denied(ranges: Any, wanted: Any) -> Any:
@@ -48,6 +48,6 @@ WRONG = [
 @pytest.mark.heavy
 @pytest.mark.parametrize(("name", "wrong"), WRONG)
 def test_a_wrong_kernel_is_found(name: str, wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(invariants, name, wrong)
+    monkeypatch.setattr(faults, name, wrong)
     with pytest.raises(AssertionError):
         check(600, seed=5)
