@@ -91,7 +91,7 @@ def write_config(folder: Path, workload: Workload) -> Path:
 
 
 def application(variant: str, folder: Path) -> App:
-    """Return the application behind one middleware: none, an empty one, camguard's, or a peer's."""
+    """Return the application behind one middleware: none, an empty one, camguard's, a floor, or a peer's."""
     if variant == "bare":
         return bare()
     if variant == "empty BaseHTTPMiddleware":
@@ -99,6 +99,10 @@ def application(variant: str, folder: Path) -> App:
     if variant.startswith("camguard"):
         settings = load_settings(folder / "camguard.toml", environ={})
         return CamguardMiddleware(bare(), settings, clock=_clock, registry=CollectorRegistry())
+    from _ladders import LADDERS, floor  # noqa: PLC0415 - floors import this module
+
+    if variant.partition(": ")[0] in LADDERS:
+        return floor(variant, bare())
     from _peers import PEERS  # noqa: PLC0415 - only where a peer is served: it imports them all
 
     found = next(each for each in PEERS if each.name == variant)

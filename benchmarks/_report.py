@@ -13,7 +13,8 @@ from typing import Any
 class Report:
     """One benchmark's result. goal: what a ratio should be, as text with its bound, or empty.
 
-    series: for a plot, name -> [(size, value)].
+    floors: what is measured, its value, the value of the least code that does the same (`_floors.py`), and
+    the goal. series: for a plot, name -> [(size, value)].
     """
 
     name: str
@@ -21,6 +22,7 @@ class Report:
     rows: list[Sequence[str | float]] = field(default_factory=list)
     ratios: list[tuple[str, float, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    floors: list[tuple[str, float, float, str]] = field(default_factory=list)
     series: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     def text(self) -> str:
@@ -30,7 +32,29 @@ class Report:
         if self.ratios:
             cells = [[what, f"{value:.3g}", goal] for what, value, goal in self.ratios]
             lines += ["", *_table(("ratio", "measured", "goal"), cells)]
+        if self.floors:
+            cells = [
+                [what, f"{value:.3g}", f"{least:.3g}", goal, verdict(value, least, goal)]
+                for what, value, least, goal in self.floors
+            ]
+            lines += ["", *_table(("beside its floor", "measured", "floor", "goal", ""), cells)]
         return "\n".join(lines)
+
+
+def reaches(value: float, goal: str) -> bool:
+    """Tell whether a value keeps a goal, which is `<=` or `>=` and a number."""
+    relation, bound = goal.split()
+    return value <= float(bound) if relation == "<=" else value >= float(bound)
+
+
+def verdict(value: float, least: float, goal: str) -> str:
+    """Return what a goal, a measured value and the floor say together."""
+    if reaches(value, goal):
+        return "reached"
+    bound = float(goal.split()[1])
+    if not reaches(least, goal):
+        return f"out of reach: the floor misses the goal by {abs(least - bound):.2g}"
+    return f"missed by {abs(value - bound):.2g}; the floor leaves {abs(least - bound):.2g} for all else"
 
 
 def _cell(value: str | float) -> str:
@@ -41,7 +65,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(cell) for cell in column) for column in zip(columns, *rows, strict=True)]
     lines = [
         "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
+            cell.ljust(width) if i == 0 or not columns[i] else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in (columns, *rows)

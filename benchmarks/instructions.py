@@ -30,9 +30,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import uvloop
-from _apps import App, application, bare, write_config
-from _floors import FLOORS
+from _apps import App, application, write_config
 from _in_server import connect, raw_request
+from _ladders import HEADER, REFUSED, TC3, floors, last
 from _report import Report, show
 from _requests import BODY, BODY_1K, headers_of, one_call
 from _workload import Size, make_workload
@@ -44,32 +44,29 @@ BARE, GUARDED = "the application alone", "camguard"
 
 
 class Case(NamedTuple):
-    """One request. floors: that are counted with it, in their order."""
+    """One request. ladder: the kind of request whose floors are counted with it, empty for none."""
 
     allowed: bool
     v6: bool
     signed: bool
-    floors: Sequence[str]
+    ladder: str
+
+    @property
+    def floors(self) -> list[str]:
+        """The names of the floors."""
+        return floors(self.ladder) if self.ladder else []
 
 
-_ALLOWED = tuple(FLOORS)[:5]
 CASES = {
-    "header identity": Case(allowed=True, v6=False, signed=False, floors=_ALLOWED),
-    "header identity, IPv6 client": Case(allowed=True, v6=True, signed=False, floors=()),
-    "refusal": Case(
-        allowed=False, v6=False, signed=False, floors=("a constant answer", "an answer with an id of its own")
-    ),
-    "TC3, 1 KB": Case(
-        allowed=True,
-        v6=False,
-        signed=True,
-        floors=("and has the body first", "the body first, and the hashes of TC3"),
-    ),
+    HEADER: Case(allowed=True, v6=False, signed=False, ladder=HEADER),
+    f"{HEADER}, IPv6 client": Case(allowed=True, v6=True, signed=False, ladder=""),
+    REFUSED: Case(allowed=False, v6=False, signed=False, ladder=REFUSED),
+    TC3: Case(allowed=True, v6=False, signed=True, ladder=TC3),
 }
-GATED = "header identity"
+GATED = HEADER
 GOALS = {  # thousand instructions
-    "header identity": "<= 66",
-    "header identity, IPv6 client": "<= 66",
+    HEADER: "<= 66",
+    f"{HEADER}, IPv6 client": "<= 66",
 }
 
 
@@ -95,9 +92,7 @@ def counted(folder: Path, case: str, counts: Mapping[str, int], program: str) ->
 
 def served(name: str, folder: Path) -> App:
     """Return one of the applications that are counted."""
-    if name in FLOORS:
-        return FLOORS[name](bare())
-    return application("bare" if name == BARE else "camguard", folder)
+    return application({BARE: "bare", GUARDED: "camguard"}.get(name, name), folder)
 
 
 def run(file: Path, counts: Mapping[str, int]) -> None:
@@ -125,8 +120,11 @@ def per_request(folder: Path, case: str, names: Sequence[str], program: str = __
     return {name: (count - start) / (MANY - FEW) for name, count in zip(names, found, strict=True)}
 
 
-def measure(cases: Sequence[str], *, floors: bool) -> dict[str, dict[str, float]]:
-    """Return, for each case, the instructions of a request that each application answers."""
+def measure(cases: Sequence[str], *, beside: bool) -> dict[str, dict[str, float]]:
+    """Return, for each case, the instructions of a request that each application answers.
+
+    beside: whether the floors are counted, too.
+    """
     folder = Path(tempfile.mkdtemp(prefix="camguard-instructions-"))
     try:
         workload = make_workload(Size(principals=5))
@@ -139,7 +137,7 @@ def measure(cases: Sequence[str], *, floors: bool) -> dict[str, dict[str, float]
             headers = headers_of(call, body, signed=facts.signed)
             marker = "ResultUrl" if facts.allowed else "Error"
             (folder / f"{case}.json").write_text(json.dumps([headers, body.decode(), marker]), "utf-8")
-            found[case] = per_request(folder, case, [BARE, *(facts.floors if floors else ()), GUARDED])
+            found[case] = per_request(folder, case, [BARE, *(facts.floors if beside else ()), GUARDED])
         return found
     finally:
         shutil.rmtree(folder)
@@ -154,20 +152,24 @@ def report_of(found: Mapping[str, Mapping[str, float]]) -> Report:
     for case, counts in found.items():
         alone = counts[BARE]
         for name, count in counts.items():
-            report.rows.append((f"{case}: {name}", count, f"{count - alone:+,.0f}", f"{count / alone:.2f}"))
+            shown = name if name.startswith(f"{case}: ") else f"{case}: {name}"
+            report.rows.append((shown, count, f"{count - alone:+,.0f}", f"{count / alone:.2f}"))
         added = counts[GUARDED] - alone
         report.ratios.append((f"thousand instructions added, {case}", added / 1000, GOALS.get(case, "")))
         report.ratios.append((f"added / alone, {case}", added / alone, ""))
-        floors = CASES[case].floors
-        if floors:
-            above = counts[GUARDED] - counts[floors[-1]]
+        if CASES[case].ladder:
+            above = counts[GUARDED] - counts[last(case)]
             report.notes.append(
                 f"{case}: {above:+,.0f} above the last floor, which checks and judges nothing"
             )
-    counts = found["refusal"]
-    report.ratios.append(("refusal / alone, camguard", counts[GUARDED] / counts[BARE], "<= 0.60"))
-    least = counts["an answer with an id of its own"]
-    report.ratios.append(("refusal / alone, the least that has an id of its own", least / counts[BARE], ""))
+    alone, least = found[HEADER][BARE], found[HEADER][last(HEADER)]
+    what, goal = f"thousand instructions added, {HEADER}", GOALS[HEADER]
+    report.floors.append((what, (found[HEADER][GUARDED] - alone) / 1000, (least - alone) / 1000, goal))
+    counts = found[REFUSED]
+    report.floors += [
+        (f"refusal / alone, {name}", counts[GUARDED] / counts[BARE], counts[name] / counts[BARE], "<= 0.60")
+        for name in floors(REFUSED)
+    ]
     return report
 
 
@@ -187,9 +189,9 @@ def main() -> None:
     if not shutil.which("valgrind"):
         raise SystemExit(0 if given.gate else "valgrind is not installed: no instructions were counted")
     if not given.gate:
-        show(report_of(measure(tuple(CASES), floors=True)), as_json=given.json)
+        show(report_of(measure(tuple(CASES), beside=True)), as_json=given.json)
         return
-    counts = measure((GATED,), floors=False)[GATED]
+    counts = measure((GATED,), beside=False)[GATED]
     added = counts[GUARDED] - counts[BARE]
     print(f"{GATED}: {counts[BARE]:,.0f} alone, {added:+,.0f} with camguard, {added / counts[BARE]:.3f}")
     if added / counts[BARE] > BOUND:

@@ -6,6 +6,9 @@ All variants are up at once, one process each, before one upstream that answers 
 never sleeps (`_client.py`) asks one after the other, in rounds. CPU is that of the relaying process alone, as
 the scheduler counts it, and the ratios are of one round each. Metrics on, decision log off.
 
+Floors (`_relay_floor.py`) are relays that are written by hand and decide nothing, and a refusal that is
+written by hand: the last table says which part of a goal they take.
+
 `--base FOLDER` measures the gateway of another commit in the same rounds:
 `git worktree add /tmp/base COMMIT`, and `--base-python` where that commit needs other packages.
 
@@ -32,6 +35,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from _apps import ANSWER, SIZE, App, Scope, write_config
+from _relay_floor import KINDS, relay_by_hand
 from _report import Report, show
 from _requests import BODY, BODY_1K, headers_of, one_call
 from _workload import NOW, make_workload
@@ -155,6 +159,8 @@ def serve(variant: str, folder: str, port: str, upstream_port: str) -> None:
     sock = socket.create_server(("127.0.0.1", int(port)))
     if variant == "upstream":
         uvloop.run(upstream(sock))
+    elif variant in KINDS:
+        uvloop.run(relay_by_hand(variant, sock, int(upstream_port)))
     else:
         uvloop.run(relay(variant == "gateway", Path(folder), sock, int(upstream_port)))
 
@@ -278,6 +284,9 @@ def main() -> None:
             Variant("gateway, header identity", "gateway", plain, BODY, ANSWER),
             Variant("gateway, refusal", "gateway", refused, BODY, b"UnauthorizedOperation"),
             Variant("bare application", "bare", plain, BODY, ANSWER),
+            Variant("relay by hand", "by hand", plain, BODY, ANSWER),
+            Variant("relay by hand, ASGI", "by hand, ASGI", plain, BODY, ANSWER),
+            Variant("refusal by hand", "refusal by hand", refused, BODY, b"UnauthorizedOperation"),
             Variant("relay, no guard, 1 KB", "relay", signed, BODY_1K, ANSWER),
             Variant("gateway, TC3, 1 KB", "gateway", signed, BODY_1K, ANSWER),
         ]
@@ -320,8 +329,15 @@ def _ratios(report: Report, rates: Mapping[str, list[float]], cpus: Mapping[str,
     gateway = "gateway, header identity"
     share = within(cpus, "gateway, refusal", "bare application")
     report.ratios.append(("CPU, refusal of the gateway / bare application", share, "<= 0.80"))
+    least = within(cpus, "refusal by hand", "bare application")
+    report.floors.append(("CPU, refusal of the gateway / bare application", share, least, "<= 0.80"))
     if BASE in cpus:
-        report.ratios.append(("CPU, gateway / base", within(cpus, gateway, BASE), "<= 0.40"))
+        measured = within(cpus, gateway, BASE)
+        report.ratios.append(("CPU, gateway / base", measured, "<= 0.40"))
+        report.floors += [
+            (f"CPU, gateway / base; floor: {name}", measured, within(cpus, name, BASE), "<= 0.40")
+            for name in ("relay by hand", "relay by hand, ASGI", "relay, no guard")
+        ]
     if PROXY in cpus:
         report.ratios += [
             ("CPU, gateway / nginx", within(cpus, gateway, PROXY), "<= 8"),

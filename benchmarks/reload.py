@@ -7,7 +7,8 @@ asked over loopback, a request every millisecond or two, while nothing changes, 
 while principals.json is: from the edit until the old bundle is gone. The slowest answer is what counts.
 
 On a machine that others use too, an answer may wait for a processor. So beside the slowest answer stands the
-longest stall: of each answer's time no more than the server, all its threads together, computed meanwhile.
+longest stall: of each answer's time no more than the server, all its threads together, computed meanwhile,
+and without the time for which client and server's first thread were ready to run and had no processor.
 """
 
 from __future__ import annotations
@@ -54,10 +55,10 @@ NOTHING, POLICY, PRINCIPALS = "nothing", "a policy", "principals.json"
 
 
 class Answer(NamedTuple):
-    """Milliseconds until an answer was whole, and those of them that the server computed."""
+    """Milliseconds until an answer was whole, and those of them for which the server stalled it at most."""
 
     taken: float
-    computed: float
+    stalled: float
 
 
 Taken = dict[str, list[list[Answer]]]  # what was edited -> the answers around each edit
@@ -104,10 +105,18 @@ def load_memory(folder: Path) -> tuple[int, int]:
 
 
 class Server(NamedTuple):
-    """A running server. clock: for `time.clock_gettime`, the seconds that all its threads computed."""
+    """A running server. clock: for `time.clock_gettime`, the seconds that all its threads computed.
+
+    waits: files of the scheduler about this process, and about the server's first thread, which serves calls.
+    """
 
     connection: HTTPConnection
     clock: int
+    waits: tuple[Path, Path]
+
+    def waited(self) -> float:
+        """Return the seconds for which both threads were ready to run and had no processor."""
+        return sum(int(file.read_text(encoding="ascii").split()[1]) for file in self.waits) / 1e9
 
 
 @contextlib.contextmanager
@@ -131,7 +140,8 @@ def serving(name: str, folder: Path) -> Iterator[Server]:
             with contextlib.suppress(OSError):
                 connection.connect()
             time.sleep(0.1)
-        yield Server(connection, ~process.pid << 3 | 2)  # as clock_getcpuclockid(3) makes it on Linux
+        waits = Path("/proc/self/schedstat"), Path(f"/proc/{process.pid}/task/{process.pid}/schedstat")
+        yield Server(connection, ~process.pid << 3 | 2, waits)  # as clock_getcpuclockid(3) makes it on Linux
     finally:
         connection.close()
         process.terminate()
@@ -145,7 +155,7 @@ def ask(
 
     awaited: a call, and whether it passes once an edit is in force; the seconds begin when that shows.
     """
-    connection, clock = server
+    connection, clock, _ = server
     connection.close()  # it was idle for longer than a server may keep it
     answers = []
     end = time.monotonic() + (PATIENCE if awaited else seconds)
@@ -154,12 +164,13 @@ def ask(
             break
         look = awaited is not None and turn % 20 == 0
         headers = headers_of(awaited[0] if awaited and look else next(calls), BODY)
-        computed, begin = time.clock_gettime(clock), time.perf_counter()
+        waited, computed, begin = server.waited(), time.clock_gettime(clock), time.perf_counter()
         connection.request("POST", "/", BODY, headers)
         answer = connection.getresponse().read()
         taken = time.perf_counter() - begin
         computed = time.clock_gettime(clock) - computed
-        answers.append(Answer(taken * 1000, min(taken, computed) * 1000))
+        stalled = min(taken - (server.waited() - waited), computed)
+        answers.append(Answer(taken * 1000, max(0.0, stalled) * 1000))
         if awaited and look and (b'"Error"' not in answer) is awaited[1]:
             awaited, end = None, time.monotonic() + seconds
         time.sleep(0.001)
@@ -207,7 +218,7 @@ def main() -> None:
             for what, edits in answers.items():
                 every = list(itertools.chain(*edits))
                 median = statistics.median(each.taken for each in every)
-                stall = max(each.computed for each in every)
+                stall = max(each.stalled for each in every)
                 report.rows.append((f"{name}: {what}", median, max(each.taken for each in every), stall))
                 if what != NOTHING:
                     report.ratios.append((f"longest stall, ms: {name}, {what} edited", stall, "<= 50"))

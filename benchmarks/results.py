@@ -48,9 +48,11 @@ PACKAGES = (
 COLOURS = ("#c0392b", "#2c3e50", "#7f8c8d", "#2980b9", "#8e44ad", "#27ae60", "#d35400")
 
 
-def run(name: str, *, full: bool) -> Report | str:
-    """Return one program's report, or why there is none."""
+def run(name: str, *, full: bool, base: Path | None) -> Report | str:
+    """Return one program's report, or why there is none. base: the checkout that `relay` compares with."""
     command = [sys.executable, str(HERE / f"{name}.py"), "--json", *([] if full else ["--quick"])]
+    if base is not None and name == "relay":
+        command += ["--base", str(base.resolve())]
     path = os.pathsep.join((str(HERE.parent), os.environ.get("PYTHONPATH", "")))
     print(f"{name} …", file=sys.stderr)
     done = subprocess.run(
@@ -164,10 +166,10 @@ def page(found: Mapping[str, str]) -> str:
     return "\n".join(text) + "\n"
 
 
-def section(name: str, *, full: bool) -> str:
-    """Run a benchmark and return its section. The plot of `scaling` is written, too."""
+def section(name: str, *, full: bool, base: Path | None) -> str:
+    """Run a benchmark and return its section. The plot of `scaling` is written, too. base: as for `run`."""
     began = f"{datetime.now(UTC).date()}, {'full' if full else 'quick'} form, load {os.getloadavg()[0]:.1f}"
-    report = run(name, full=full)
+    report = run(name, full=full, base=base)
     shown = f"not measured: {report}" if isinstance(report, str) else report.text()
     if name == "scaling" and isinstance(report, Report):
         (HERE / "scaling.svg").write_text(plot(report.series), encoding="utf-8")
@@ -179,6 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PROGRAMS)} (default: all)")
     parser.add_argument("--full", action="store_true", help="the long form: many minutes instead of a few")
+    parser.add_argument("--base", type=Path, help="the checkout of another commit, for `relay`")
     given = parser.parse_args()
     unknown = sorted({*given.names} - {*PROGRAMS})
     if unknown:
@@ -186,7 +189,7 @@ def main() -> None:
     file = HERE / "RESULTS.md"
     for name in given.names or PROGRAMS:
         found = sections(file.read_text(encoding="utf-8") if file.exists() else "")
-        found[name] = section(name, full=given.full)
+        found[name] = section(name, full=given.full, base=given.base)
         file.write_text(page(found), encoding="utf-8")
         print(f"## {name}\n\n{found[name]}\n", flush=True)
 
