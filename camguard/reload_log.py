@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
+from heapq import nsmallest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,7 +25,7 @@ from camguard.settings import Settings
 from camguard.settings.load import parse_settings
 from camguard.settings.source import SettingsSource
 from camguard.settings.values import is_url
-from camguard.suggest import AND_MORE, few, first_of
+from camguard.suggest import AND_MORE, few
 from camguard.telemetry.process_log import Event
 
 if TYPE_CHECKING:
@@ -43,21 +44,28 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def listed(names: Iterable[str]) -> list[str]:
-    """Return the first names in order, and how many more there are."""
-    return first_of(sorted(names), LISTED)
+    """Return the first names in order, and how many more there are.
+
+    `sorted` would block all other threads while it sorts 100,000 names.
+    """
+    every = list(names)
+    more = len(every) - LISTED
+    return [*nsmallest(LISTED, every), *([AND_MORE.format(more)] if more > 0 else ())]
 
 
 def changes(kind: str, before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, list[str]]:
     """Return the names that were added, removed and changed, as facts of an event.
 
+    The names are compared one after the other, and not as sets: an operation on two sets of 100,000 names
+    blocks all other threads for tens of milliseconds, and calls wait.
+
     >>> changes("policies", {"a": 1, "b": 1}, {"b": 2, "c": 1})
     {'policies_added': ['c'], 'policies_removed': ['a'], 'policies_changed': ['b']}
     """
-    both = before.keys() & after.keys()
     found = {
-        "added": after.keys() - before.keys(),
-        "removed": before.keys() - after.keys(),
-        "changed": {name for name in both if before[name] != after[name]},
+        "added": [name for name in after if name not in before],
+        "removed": [name for name in before if name not in after],
+        "changed": [name for name, each in after.items() if name in before and before[name] != each],
     }
     return {f"{kind}_{change}": listed(names) for change, names in found.items()}
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from camguard.reload_log import LISTED, listed
+from camguard.reload_log import LISTED, changes, listed
 from camguard.settings.load import parse_settings
 from camguard.settings.source import read_source
 from camguard.telemetry.process_log import Event
@@ -240,5 +243,55 @@ def test_the_start_says_which_files_are_watched(
 
 def test_many_names_are_listed_up_to_a_bound() -> None:
     names = [f"{number:02}" for number in range(LISTED + 3)]
-    assert listed(names) == [*names[:LISTED], "and 3 more"]
+    assert listed(reversed(names)) == [*names[:LISTED], "and 3 more"]
     assert listed(names[:LISTED]) == names[:LISTED]
+
+
+def test_the_changes_of_a_bundle_are_names_in_order() -> None:
+    before, after = {"d": 1, "c": 1, "b": 1, "a": 1}, {"e": 1, "c": 2, "b": 1, "a": 2, "f": 1}
+    found = changes("policies", before, after)
+    assert found == {
+        "policies_added": ["e", "f"], "policies_removed": ["d"], "policies_changed": ["a", "c"],
+    }  # fmt: skip
+
+
+def _share_of_the_longest_step(work: Callable[[], object]) -> float:
+    """Return the longest step of some work that lets no other thread run, divided by the whole work."""
+    clocks: list[int] = []
+    begun, ended = threading.Event(), threading.Event()
+
+    def run() -> None:
+        clocks.append(time.pthread_getcpuclockid(threading.get_ident()))
+        begun.set()
+        work()
+        steps.append(time.clock_gettime(clocks[0]))
+        ended.set()
+        finished.wait(10)
+
+    steps, finished = [0.0], threading.Event()
+    thread = threading.Thread(target=run)
+    thread.start()
+    begun.wait(10)
+    longest, last = 0.0, time.clock_gettime(clocks[0])
+    while not ended.is_set():
+        time.sleep(0.0001)  # this thread waits for the interpreter when it wakes
+        now = time.clock_gettime(clocks[0])
+        longest, last = max(longest, now - last), now
+    finished.set()
+    thread.join()
+    return longest / steps[-1]
+
+
+@pytest.mark.heavy
+def test_calls_go_on_while_large_bundles_are_compared() -> None:
+    # An operation on whole sets of names takes a ninth of this work in one step; the steps here are those
+    # after which the interpreter changes threads. The best of some runs, because the machine may be busy.
+    before = {f"uin/{number}": 1 for number in range(200_000)}
+    after = {f"uin/{number}": 1 for number in range(10, 200_010)}
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(0.0005)
+    try:
+        shares = [_share_of_the_longest_step(lambda: changes("x", before, after)) for _ in range(10)]
+    finally:
+        sys.setswitchinterval(interval)
+    assert min(shares) < 0.08

@@ -56,6 +56,11 @@ WRONG = [
     pytest.param(b'{"a": "\xff"}', r"not UTF-8 at byte 7 \[", id="a stray byte"),
     pytest.param('{"a": 1, "a": 1}', "the key 'a' appears twice", id="T86 a key twice"),
     pytest.param('{"a": 1, "\\u0061": 1}', "the key 'a' appears twice", id="T86 a key twice, once escaped"),
+    pytest.param(
+        json.dumps({f"k{number}": number for number in range(2000)})[:-1] + ', "k7": 7}',
+        "the key 'k7' appears twice",
+        id="T86 a key twice among thousands",
+    ),
     pytest.param('["\\ud800"]', "half of a surrogate pair", id="T87 half a letter in a value"),
     pytest.param('{"\\ud800": 1}', "half of a surrogate pair", id="T87 half a letter in a key"),
     pytest.param("[" * 100 + "]" * 100, "nested too deeply", id="T87 deep"),
