@@ -61,11 +61,17 @@ def lint_attachments(
 
 def _same_names(people: Principals, place: str) -> Iterator[Finding]:
     """Find names that two principals or more have."""
-    named = _grouped((name, principal) for principal, name in people.names.items())
-    for name, principals in named.items():
-        if len(principals) > 1:
-            message = f"{name!r} is the name of {few(principals)}; a name should mean one principal"
-            yield found("CG608", _where(place, principals[-1]), message)
+    first: dict[str, str] = {}
+    repeated: dict[str, list[str]] = {}
+    for principal, name in people.names.items():  # no list for each name: to free 100,000 lists blocks calls
+        if name in first:
+            repeated.setdefault(name, [first[name]]).append(principal)
+        else:
+            first[name] = principal
+    for name in filter(repeated.__contains__, first if repeated else ()):
+        principals = repeated[name]
+        message = f"{name!r} is the name of {few(principals)}; a name should mean one principal"
+        yield found("CG608", _where(place, principals[-1]), message)
 
 
 def _without_allow(
