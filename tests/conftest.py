@@ -15,7 +15,7 @@ import pytest
 from camguard.cli import main
 from camguard.enforcement.lane import Lane
 from tests.recognition import WholeWay
-from tests.running import free_port
+from tests.running import PATIENCE, free_port
 
 # No deadline of 200 ms for one example: another worker and other programs use the processor too. The mutation
 # run has a profile of its own.
@@ -49,7 +49,7 @@ def no_thread_is_left_behind() -> Iterator[None]:
     yield
     for thread in set(threading.enumerate()) - before:
         if thread.name.startswith("camguard-"):
-            thread.join(1.0)
+            thread.join(PATIENCE)
             assert not thread.is_alive(), f"the test leaves the thread {thread.name} running"
 
 

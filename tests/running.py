@@ -15,6 +15,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -35,6 +36,9 @@ ANY_PORT = {
 }
 # Below the ports that the kernel gives to outgoing connections, which could take a port before its server.
 PORTS = range(10_000, 30_000)
+# Seconds for what must happen. They are no claim: on a machine that does much else everything takes long, and
+# only a test that fails waits for all of them.
+PATIENCE = 60.0
 ADDRESS = re.compile(r"  (calls|admin) +http://[^ /]+:(\d+)")
 
 
@@ -51,6 +55,14 @@ def free_port() -> int:
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
             return port
+
+
+def eventually(true: Callable[[], object], seconds: float = PATIENCE) -> None:
+    """Wait until something is true. seconds: after which the test fails."""
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, f"it has not happened within {seconds} s"
+        time.sleep(0.02)
 
 
 def _replace_by_folder(policy: Path) -> None:
@@ -102,13 +114,13 @@ class Gateway(NamedTuple):
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(15)
+        return self.process.wait(PATIENCE)
 
 
 def fetch(url: str, data: bytes | None = None) -> tuple[int, str]:
     """Ask, and return status and body whatever the status is."""
     try:
-        with urllib.request.urlopen(url, data, timeout=10) as answer:  # noqa: S310 - loopback
+        with urllib.request.urlopen(url, data, timeout=PATIENCE) as answer:  # noqa: S310 - loopback
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -123,7 +135,7 @@ def camguard(*arguments: str, **overrides: str) -> subprocess.CompletedProcess[s
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -173,8 +185,8 @@ def running(folder: Path, program: tuple[str, ...] = (), /, **overrides: str) ->
     finally:
         if process.poll() is None:
             process.terminate()
-        process.wait(40)
-        reading.join(5)
+        process.wait(PATIENCE)
+        reading.join(PATIENCE)
         process.stderr.close()
 
 

@@ -17,6 +17,7 @@ from camguard.asgi import admin_app
 from camguard.bundle import store as store_module
 from camguard.errors import SettingsError
 from tests.asgi import http_scope, request
+from tests.running import PATIENCE
 from tests.test_middleware import alive
 
 
@@ -85,7 +86,7 @@ async def activates(middleware: CamguardMiddleware, config: Path) -> bool:
     assert middleware.components is not None
     before = middleware.components.store.bundle
     shutil.copy(config.parent / "bundle/policies/aiart-read.json", config.parent / "bundle/policies/new.json")
-    for _ in range(100):
+    for _ in range(1200):  # a minute
         if middleware.components.store.bundle is not before:
             return True
         await asyncio.sleep(0.05)
@@ -116,9 +117,10 @@ def test_a_middleware_that_is_made_in_an_event_loop_polls_at_once(config: Path) 
 
 @pytest.mark.parametrize("path", ["/healthz", "/"])
 def test_the_first_request_after_a_pause_is_judged_by_what_is_in_the_files_then(
-    config: Path, path: str
+    config: Path, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """T82: what was revoked between the import of an application and its first request is not in force."""
+    monkeypatch.setattr(store_module, "CATCH_UP_SECONDS", PATIENCE)
     middleware = guarded(config)
     assert middleware.components is not None
     before = middleware.components.store.bundle
@@ -151,7 +153,10 @@ def test_a_source_that_hangs_after_a_pause_leaves_nothing_in_force(
     middleware.stop()
 
 
-def test_a_bundle_that_breaks_in_a_pause_leaves_the_last_good_one(config: Path) -> None:
+def test_a_bundle_that_breaks_in_a_pause_leaves_the_last_good_one(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "CATCH_UP_SECONDS", PATIENCE)
     middleware = guarded(config)
 
     async def scene() -> int:

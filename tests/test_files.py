@@ -21,7 +21,7 @@ from camguard.files import FOLDER_BYTES, FOLDER_FILES, list_folder, read_file, r
 from camguard.settings import load_settings
 
 MIB = 1 << 20
-PATIENCE = 5.0  # seconds after which a reader counts as one that hangs
+PATIENCE = 30.0  # seconds after which a reader counts as one that hangs
 
 
 def regular(path: Path) -> None:

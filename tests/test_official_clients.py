@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.running import Front, Gateway, running
+from tests.running import PATIENCE, Front, Gateway, running
 
 pytest.importorskip("httptools", reason="the gateway needs the extra `serve`")
 pytestmark = pytest.mark.heavy
@@ -70,7 +70,7 @@ def node(package: str, gateway: Gateway, front: Front, **how: Any) -> dict[str, 
         [program, str(HERE / "call.js"), json.dumps(call)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=True,
     )
     answer: dict[str, Any] = json.loads(done.stdout)
@@ -153,7 +153,7 @@ def tccli(
     with Front(address, gateway.calls, tls=certificate) as front:
         command = [python, str(HERE / "tccli_call.py"), str(front.port), str(certificate)]
         command += [str(certificate.parent), "tccli", "aiart", *words, *keys]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE, check=False)
         return done, len(front.heads)
 
 

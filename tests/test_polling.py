@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from camguard.polling import Ticker
+from tests.running import PATIENCE
 
 
 def test_it_goes_on_after_an_error_until_it_is_stopped(caplog: pytest.LogCaptureFixture) -> None:
@@ -25,8 +26,8 @@ def test_it_goes_on_after_an_error_until_it_is_stopped(caplog: pytest.LogCapture
     with caplog.at_level(logging.ERROR):
         ticker.start()
         ticker.start()
-        assert enough.wait(10)
-        ticker.stop(10)
+        assert enough.wait(PATIENCE)
+        ticker.stop(PATIENCE)
     after = len(calls)
     assert "polling goes on" in caplog.text
     assert len(calls) == after

@@ -83,7 +83,7 @@ def test_the_blocks_do_what_they_show(tmp_path: Path) -> None:
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=300,
             check=False,
         )
         activation = next(line for line in gateway.stderr_lines if "policies_added=" in line)

@@ -19,6 +19,7 @@ from zipfile import ZipFile
 import pytest
 
 from tests.readme import block
+from tests.running import PATIENCE
 
 pytestmark = pytest.mark.heavy
 
@@ -143,15 +144,15 @@ def test_the_commands_of_the_readme_build_install_and_serve(
             assert ask(listen, "192.0.2.1")["Error"]["Code"] == "AuthFailure.UnauthorizedOperation"
         finally:
             server.terminate()
-        assert server.wait(30) == 0
+        assert server.wait(PATIENCE) == 0
 
 
-def wait_for(url: str, seconds: float = 20.0) -> None:
+def wait_for(url: str, seconds: float = PATIENCE) -> None:
     """Return once a URL answers 200."""
     until = time.monotonic() + seconds
     while True:
         try:
-            urllib.request.urlopen(url, timeout=1).close()  # noqa: S310 - loopback
+            urllib.request.urlopen(url, timeout=PATIENCE).close()  # noqa: S310 - loopback
         except (urllib.error.URLError, ConnectionError):
             assert time.monotonic() < until, f"{url} did not answer"
             time.sleep(0.1)
@@ -174,6 +175,6 @@ def ask(port: int, address: str) -> dict[str, dict[str, str]]:
             "X-Forwarded-For": address,
         },
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310
         response: dict[str, dict[str, str]] = json.loads(answer.read())["Response"]
     return response

@@ -27,7 +27,7 @@ from camguard.authorizer.fronts import GRPC, Front, render
 from camguard.bundle import load_bundle
 from camguard.settings import Address, Settings, load_settings
 from tests.deploy.front import MAIN, replaced
-from tests.running import Gateway, camguard, free_port, running
+from tests.running import PATIENCE, Gateway, camguard, free_port, running
 
 HAS_GRPC = find_spec("grpc") is not None
 HOST = "aiart.tencentcloudapi.com"
@@ -101,7 +101,7 @@ class Impostor:
                 while self.rfile.readline().strip():
                     pass
                 if impostor.answers is None:
-                    ended.wait(10)
+                    ended.wait(PATIENCE)
                 else:
                     self.wfile.write(impostor.answers)
 
@@ -263,7 +263,7 @@ def proxy(
     ):
         running_proxy = Proxy(name, port, folder)
         try:
-            until = time.monotonic() + 15
+            until = time.monotonic() + PATIENCE
             while True:
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                     break
@@ -312,7 +312,7 @@ def over_http2(port: int, lines: list[tuple[str, str]], body: bytes) -> tuple[st
     connection.send_headers(1, head)
     connection.send_data(1, body, end_stream=True)
     status, data = "", b""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as sock:
         sock.sendall(connection.data_to_send())
         while received := sock.recv(65536):
             for event in connection.receive_data(received):
@@ -333,7 +333,7 @@ class Client:
 
     def __init__(self, port: int, address: str = OFFICE) -> None:
         self._connection = http.client.HTTPConnection(
-            "127.0.0.1", port, timeout=15, source_address=(address, 0)
+            "127.0.0.1", port, timeout=PATIENCE, source_address=(address, 0)
         )
 
     def ask(self, method: str, target: str, lines: list[tuple[str, str]], body: bytes = b"") -> Reply:

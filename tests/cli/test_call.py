@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from camguard.cli import main
-from tests.running import Gateway, running
+from tests.running import PATIENCE, Gateway, running
 
 ALICE = "uin/100000000101"
 OFFICE = "10.1.2.3"
@@ -275,7 +275,7 @@ class Answering(HTTPServer):
     def __exit__(self, *_: object) -> None:
         self.shutdown()
         self.server_close()
-        self._thread.join(5)
+        self._thread.join(PATIENCE)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.running import ROOT, Gateway, camguard, running
+from tests.running import PATIENCE, ROOT, Gateway, camguard, running
 
 DEPLOY = ROOT / "config" / "deploy"
 HOST = "aiart.gateway.example"
@@ -51,7 +51,7 @@ class Nginx(NamedTuple):
 
     def calls(self) -> list[str]:
         """Return the lines of the access log, of which nginx writes one soon after the answer."""
-        until = time.monotonic() + 5
+        until = time.monotonic() + PATIENCE
         while not (self.log.exists() and self.log.stat().st_size) and time.monotonic() < until:
             time.sleep(0.02)
         return self.log.read_text().splitlines() if self.log.exists() else []
@@ -109,7 +109,7 @@ def nginx(folder: Path, gateway: int) -> Iterator[Nginx]:
     assert "warn" not in checked.stderr
     with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as process:
         try:
-            until = time.monotonic() + 15
+            until = time.monotonic() + PATIENCE
             while True:
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                     break

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ import yaml
 
 from camguard.settings import load_settings
 from tests.deploy.front import DEPLOY
-from tests.running import ROOT, environment, fetch
+from tests.running import PATIENCE, ROOT, environment, eventually, fetch
 
 CONTAINERFILE = DEPLOY / "Containerfile"
 COMPOSE = DEPLOY / "compose" / "compose.yaml"
@@ -220,19 +219,12 @@ def test_the_commands_of_the_image_build_a_gateway_that_serves(tmp_path: Path) -
                 if found := re.match(r"  admin +http://([^/]+)/", line):
                     break
             assert found is not None
-            wait_until_ready(found[1])
+            eventually(lambda: fetch(f"http://{found[1]}/-/ready")[0] == 200)
             probe = last("HEALTHCHECK").split("CMD ")[1].replace("127.0.0.1:9464", found[1])
             assert subprocess.run(json.loads(here(probe)), check=False).returncode == 0
             gateway.send_signal(signal.Signals[last("STOPSIGNAL")])
-            assert gateway.wait(20) == 0
+            assert gateway.wait(PATIENCE) == 0
             failed = subprocess.run(json.loads(here(probe)), stderr=subprocess.DEVNULL, check=False)
             assert failed.returncode != 0
         finally:
             gateway.kill()
-
-
-def wait_until_ready(address: str) -> None:
-    until = time.monotonic() + 10
-    while fetch(f"http://{address}/-/ready")[0] != 200:
-        assert time.monotonic() < until
-        time.sleep(0.05)

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.front import DEPLOY, HOST, Nginx, deployed, nginx, program
-from tests.running import ROOT, Gateway
+from tests.running import PATIENCE, ROOT, Gateway
 
 pytest.importorskip("httptools", reason="the gateway needs the extra `serve`")
 CommonClient = pytest.importorskip("tencentcloud.common.common_client").CommonClient
@@ -129,7 +129,7 @@ def test_the_identity_header_of_a_client_is_taken_out(tmp_path: Path) -> None:
         nginx(tmp_path / "nginx", gateway.calls) as front,
     ):
         context = ssl.create_default_context(cafile=str(front.certificate))
-        connection = http.client.HTTPSConnection(HOST, front.port, timeout=20, context=context)
+        connection = http.client.HTTPSConnection(HOST, front.port, timeout=PATIENCE, context=context)
         headers = {
             "Content-Type": "application/json",
             "X-TC-Action": "TextToImage",
@@ -201,7 +201,7 @@ def printed(language: str, gateway: Gateway, front: Nginx, action: str) -> tuple
         env=environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr
@@ -256,7 +256,7 @@ def test_the_script_to_try_it(tmp_path: Path, free_ports: tuple[int, int]) -> No
             assert json.loads(done.stdout)["Principal"] == ALICE
         finally:
             tried.terminate()
-        assert tried.wait(20) == 0
+        assert tried.wait(PATIENCE) == 0
     # The gateway writes its log behind the calls, and completes it when it ends.
     assert '"decision":"allow"' in (tmp_path / "try/decisions.log").read_text()
     with pytest.raises(OSError, match="refused"):

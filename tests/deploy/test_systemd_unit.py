@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.front import DEPLOY, replaced
-from tests.running import RUN, camguard, environment, fetch
+from tests.running import PATIENCE, RUN, camguard, environment, fetch
 
 UNIT = DEPLOY / "systemd" / "camguard.service"
 PROGRAM = "/opt/camguard/bin/camguard"
@@ -124,7 +124,7 @@ def test_the_gateway_needs_no_memory_that_is_written_and_executed(tmp_path: Path
             lines.append(line)
             if line.startswith("  admin "):  # it serves, and has set its handlers of signals
                 gateway.terminate()
-        assert gateway.wait(20) == 0, lines
+        assert gateway.wait(PATIENCE) == 0, lines
     assert lines[-1] == "camguard has finished what was in flight\n"
 
 
@@ -164,7 +164,7 @@ def test_the_gateway_makes_only_system_calls_that_the_unit_allows(
                 assert fetch(f"http://127.0.0.1:{admin}/-/reload", b"")[0] == 200
                 assert fetch(f"http://127.0.0.1:{admin}/metrics")[0] == 200
                 os.kill(int(children.read_text().split()[0]), signal.SIGTERM)
-        assert tracer.wait(60) == 0
+        assert tracer.wait(PATIENCE) == 0
     made = set(re.findall(r"^\d+ +(?:<\.\.\. )?([a-z]\w+)(?:\(| resumed)", trace.read_text(), re.MULTILINE))
     assert {"execve", "accept4", "listen"} <= made
     assert made - permitted == set()

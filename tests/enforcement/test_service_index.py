@@ -406,10 +406,10 @@ def test_what_was_named_is_in_the_record_even_if_it_was_refused() -> None:
 
 
 def test_t38_parameters_are_read_in_time() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     for raw in (b"a=1&" * 8000, b"%41" * 10_000, b"&" * 32_000, b"a" * 32_000, b"+" * 32_000):
         parse_params(raw, 1000, rejection("query_malformed"))
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
     assert (
         reply_to(limits(params=3), method="GET", chunks=(b"",), query=b"a&b&c&d").detail == "too_many_params"
     )
@@ -426,13 +426,13 @@ def test_escapes_are_decoded_as_everybody_decodes_them(text: str) -> None:
 
 def test_t38_a_form_of_escapes_costs_no_step_for_each() -> None:
     raw = b"a=" + b"%41" * 349_000
-    began = time.perf_counter()
+    began = time.process_time()
     tracemalloc.start()
     parse_params(raw, 1000, rejection("body_malformed"))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * len(raw)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 @QUIET

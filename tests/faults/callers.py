@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from tests.running import PATIENCE
+
 T = TypeVar("T")
 
 ALLOWED = "allowed"
@@ -146,7 +148,7 @@ async def load(port: int, callers: int = 16, request: bytes | None = None) -> As
             working.ending = True
 
 
-async def until(true: Callable[[], object], seconds: float = 10.0) -> float:
+async def until(true: Callable[[], object], seconds: float = PATIENCE) -> float:
     """Wait until a function returns something true; return how long it took. Raises TimeoutError."""
     began = time.monotonic()
     async with asyncio.timeout(seconds):

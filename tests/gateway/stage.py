@@ -20,6 +20,7 @@ from camguard.gateway.relay import Relay
 from camguard.gateway.server import listening
 from camguard.request.rejection import Refusal
 from tests.asgi import http_scope, request
+from tests.running import PATIENCE
 
 T = TypeVar("T")
 Reader = asyncio.StreamReader
@@ -28,14 +29,14 @@ Answer = Callable[["Upstream", bytes, Reader, Writer], Awaitable[None]]
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 POST = b"POST / HTTP/1.1\r\nhost: aiart.tencentcloudapi.com\r\ncontent-type: application/json\r\n"
-BOUNDS = Bounds(head_seconds=5, body_seconds=5, head_bytes=65536, connections=1000)
+BOUNDS = Bounds(head_seconds=30, body_seconds=30, head_bytes=65536, connections=1000)
 
 
 def play(scene: Coroutine[Any, Any, T]) -> T:
     """Run one scene to its end, or fail after a time that no test needs."""
 
     async def bounded() -> T:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             return await scene
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -131,7 +132,7 @@ def says_and_resets(data: bytes = b"") -> Answer:
         if data:
             writer.write(data)
             await writer.drain()
-            await asyncio.sleep(0.05)  # a reset discards what the peer has not read
+            await settled()  # a reset discards what the peer has not read
         reset(writer)
 
     return answer
@@ -143,7 +144,7 @@ def says_in_parts(*parts: bytes) -> Answer:
     async def answer(_upstream: Upstream, _head: bytes, reader: Reader, writer: Writer) -> None:
         for part in parts:
             writer.write(part)
-            await asyncio.sleep(0.05)
+            await settled()
         await reader.read()
 
     return answer
@@ -206,7 +207,7 @@ async def serving(app: ASGIApp, bounds: Bounds = BOUNDS, *, direct: bool = False
 
 @contextlib.asynccontextmanager
 async def relaying(
-    upstream: str, *, seconds: float = 5, bounds: Bounds = BOUNDS
+    upstream: str, *, seconds: float = 30, bounds: Bounds = BOUNDS
 ) -> AsyncIterator[tuple[int, Heard]]:
     """Serve a relay to one upstream, and give its port and what it tells."""
     heard = Heard()
@@ -223,6 +224,25 @@ async def until(true: Callable[[], object]) -> None:
     """Wait for something that no event tells of."""
     while not true():  # noqa: ASYNC110
         await asyncio.sleep(0.01)
+
+
+async def settled() -> None:
+    """Let what was written be read by those of this event loop.
+
+    The time alone is not enough: it may pass within one turn of the loop, on a machine that does much else.
+    """
+    await asyncio.sleep(0.05)
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def still(count: Callable[[], int]) -> int:
+    """Wait until a count, which has begun, grows no more, and return it."""
+    before, now = -1, count()
+    while not now or now != before:
+        await asyncio.sleep(0.2)
+        before, now = now, count()
+    return now
 
 
 async def ask(port: int, request: bytes) -> bytes:

@@ -23,7 +23,7 @@ from camguard.gateway.channel import WorkerOutcome, failed
 from camguard.lint import Findings, found
 from tests.asgi import body_of, exchange, http_scope, request
 from tests.company import OWNER
-from tests.gateway.stage import call, play
+from tests.gateway.stage import call, play, settled, until
 
 
 class House:
@@ -286,7 +286,8 @@ def test_a_reload_requested_during_another_one_is_done_after_it() -> None:
         asking = [
             asyncio.create_task(call(app, "POST", "/-/reload", {"host": "localhost"})) for _ in range(3)
         ]
-        await asyncio.sleep(0.05)
+        await until(lambda: house.looks)
+        await settled()
         assert house.looks == 1
         house.hanging.set()
         assert [status for status, _, _ in await asyncio.gather(*asking)] == [200] * 3

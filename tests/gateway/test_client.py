@@ -15,13 +15,25 @@ import pytest
 from camguard.gateway.client import HttpClient
 from camguard.gateway.connection import UpstreamError
 from camguard.gateway.request_writer import Body, Headers, Origin
-from tests.gateway.stage import OK, Reader, Upstream, Writer, play, says, says_and_closes, says_and_resets
+from tests.gateway.stage import (
+    OK,
+    Reader,
+    Upstream,
+    Writer,
+    play,
+    says,
+    says_and_closes,
+    says_and_resets,
+    settled,
+    still,
+)
+from tests.running import PATIENCE
 
 MIB = 1 << 20
 
 
 async def fetch(
-    upstream: Upstream, method: str = "POST", body: Body = None, headers: Headers = (), seconds: float = 5
+    upstream: Upstream, method: str = "POST", body: Body = None, headers: Headers = (), seconds: float = 30
 ) -> bytes:
     """Send one request with a client of its own; return the reply's body."""
     client = HttpClient(seconds=seconds, connections=10)
@@ -100,7 +112,7 @@ def test_an_upstream_that_takes_no_body_is_given_up() -> None:
 def test_an_error_says_nothing_of_the_request() -> None:
     async def scene() -> None:
         async with Upstream(says_and_resets()) as upstream:
-            client = HttpClient(seconds=1, connections=1)
+            client = HttpClient(seconds=30, connections=1)
             with pytest.raises(UpstreamError) as caught:
                 await client.send(Origin.of(upstream.url), "GET", b"Signature=secret", (), None)
             assert "secret" not in str(caught.value)
@@ -123,10 +135,9 @@ def test_a_reply_is_held_back_while_nobody_takes_it() -> None:
                 await writer.drain()
 
         async with Upstream(floods) as upstream:
-            client = HttpClient(seconds=5, connections=1)
+            client = HttpClient(seconds=30, connections=1)
             reply = await client.send(Origin.of(upstream.url), "GET", b"", (), None)
-            await asyncio.sleep(0.3)
-            assert written < 64 * MIB
+            assert await still(lambda: written) < 64 * MIB
             reply.close()
             await client.close()
 
@@ -173,22 +184,24 @@ def test_a_connection_that_says_what_nobody_asked_for_is_closed_and_never_used_a
     at_once: bytes, later: bytes
 ) -> None:
     async def scene() -> None:
+        answered = asyncio.Event()
+
         async def stray(upstream: Upstream, _head: bytes, _reader: Reader, writer: Writer) -> None:
             if upstream.connections > 1:
                 writer.write(OK)
                 return
             writer.write(at_once)
-            await asyncio.sleep(0.05)
+            await answered.wait()
             writer.write(later)
 
         async with Upstream(stray) as upstream:
-            client = HttpClient(seconds=5, connections=1)
+            client = HttpClient(seconds=30, connections=1)
             reply = await client.send(Origin.of(upstream.url), "POST", b"", (), b"{}")
             body = b"".join([chunk async for chunk in reply.chunks()])
             reply.close()
             assert body in (b"{}", b"", b"x" * 300_000), "the first caller has its answer"
-            async with asyncio.timeout(1):
-                await upstream.ended.wait()
+            answered.set()
+            await upstream.ended.wait()
             reply = await client.send(Origin.of(upstream.url), "POST", b"", (), b"{}")
             assert b"".join([chunk async for chunk in reply.chunks()]) == b"{}"
             assert upstream.connections == 2
@@ -216,12 +229,11 @@ def test_a_reply_with_garbage_behind_it_in_one_read_is_an_error_and_the_connecti
             writer.write(reply if upstream.connections == 1 else OK)
 
         async with Upstream(once) as upstream:
-            client = HttpClient(seconds=5, connections=1)
+            client = HttpClient(seconds=30, connections=1)
             with pytest.raises(UpstreamError) as caught:
                 await client.send(Origin.of(upstream.url), "POST", b"", (), b"{}")
             assert caught.value.kind == "protocol"
-            async with asyncio.timeout(1):
-                await upstream.ended.wait()
+            await upstream.ended.wait()
             reply_there = await client.send(Origin.of(upstream.url), "POST", b"", (), b"{}")
             assert reply_there.whole() == b"{}"
             await client.close()
@@ -250,7 +262,7 @@ def test_a_connection_whose_replies_end_where_they_should_is_used_again(parts: t
                 await asyncio.sleep(0.01)
 
         async with Upstream(says_parts) as upstream:
-            client = HttpClient(seconds=5, connections=1)
+            client = HttpClient(seconds=30, connections=1)
             for _ in range(3):
                 reply = await client.send(Origin.of(upstream.url), "POST", b"", (), b"{}")
                 assert b"".join([chunk async for chunk in reply.chunks()]).strip(b"x") in (b"{}", b"")
@@ -266,7 +278,7 @@ def test_what_waits_in_the_kernel_of_an_idle_connection_is_no_answer() -> None:
 
     async def scene() -> None:
         async with Upstream(says(OK)) as upstream:
-            client = HttpClient(seconds=5, connections=1)
+            client = HttpClient(seconds=30, connections=1)
             reply = await client.send(Origin.of(upstream.url), "POST", b"", (), b"{}")
             assert reply.whole() == b"{}"
             (writer,) = upstream._open  # noqa: SLF001 - the upstream's side of the one connection
@@ -291,7 +303,7 @@ def test_a_connection_is_not_used_again_when_the_reply_came_before_the_request_w
             yield b"cd"
 
         async with Upstream(says(OK), reads_bodies=False) as upstream:
-            client = HttpClient(seconds=5, connections=1)
+            client = HttpClient(seconds=30, connections=1)
             reply = await client.send(
                 Origin.of(upstream.url), "POST", b"", [(b"content-length", b"4")], slow_body()
             )
@@ -309,7 +321,7 @@ def test_a_connection_is_not_used_again_when_the_reply_came_before_the_request_w
 def test_a_reply_that_ends_with_the_connection_is_the_last_one_there() -> None:
     async def scene() -> None:
         async with Upstream(says_and_closes(HEAD + b"\r\n{}")) as upstream:
-            client = HttpClient(seconds=5, connections=1)
+            client = HttpClient(seconds=30, connections=1)
             for _ in range(2):
                 reply = await client.send(Origin.of(upstream.url), "POST", b"", (), b"{}")
                 assert b"".join([chunk async for chunk in reply.chunks()]) == b"{}"
@@ -335,7 +347,7 @@ def test_what_was_not_written_goes_to_a_new_connection(body: Callable[[], Body],
 
     async def scene() -> None:
         async with Upstream(says(OK)) as upstream:
-            client = HttpClient(seconds=5, connections=1)
+            client = HttpClient(seconds=30, connections=1)
             for at in (1, 2, 3):
                 if at == 2:
                     (writer,) = upstream._open  # noqa: SLF001 - the upstream's side of the one connection
@@ -357,20 +369,24 @@ def test_what_was_not_written_goes_to_a_new_connection(body: Callable[[], Body],
 
 def test_what_was_written_in_part_is_not_sent_again() -> None:
     async def scene() -> None:
+        closed = asyncio.Event()
+
         async def first_part_ends(up: Upstream, head: bytes, reader: Reader, writer: Writer) -> None:
             if len(up.requests) == 1:
                 await says(OK)(up, head, reader, writer)
                 return
             await reader.readexactly(2)
             writer.close()
+            closed.set()
 
         async def slow_body() -> AsyncIterator[bytes]:
             yield b"ab"
-            await asyncio.sleep(0.1)
+            await closed.wait()
+            await settled()
             yield b"cd"
 
         async with Upstream(first_part_ends, reads_bodies=False) as upstream:
-            client = HttpClient(seconds=5, connections=1)
+            client = HttpClient(seconds=30, connections=1)
             reply = await client.send(Origin.of(upstream.url), "POST", b"", (), None)
             assert reply.whole() == b"{}"
             with pytest.raises(UpstreamError) as caught:
@@ -387,7 +403,7 @@ def test_what_was_written_in_part_is_not_sent_again() -> None:
 @pytest.mark.parametrize(
     ("idle_seconds", "pause", "connections"),
     [
-        pytest.param(4.0, 0.05, 1, id="kept"),
+        pytest.param(PATIENCE, 0.05, 1, id="kept"),
         pytest.param(0.2, 0.5, 3, id="kept for too short a time"),
         pytest.param(0, 0, 3, id="not kept at all"),
     ],
@@ -397,7 +413,7 @@ def test_an_idle_connection_is_kept_for_as_long_as_the_settings_say(
 ) -> None:
     async def scene() -> None:
         async with Upstream(says(OK)) as upstream:
-            client = HttpClient(seconds=5, connections=1, idle_seconds=idle_seconds)
+            client = HttpClient(seconds=30, connections=1, idle_seconds=idle_seconds)
             for _ in range(3):
                 reply = await client.send(Origin.of(upstream.url), "GET", b"", (), None)
                 assert reply.whole() == b"{}"
@@ -419,7 +435,7 @@ def test_a_reply_of_one_gibibyte_passes_in_little_memory() -> None:
                 await writer.drain()
 
         async with Upstream(floods) as upstream:
-            client = HttpClient(seconds=5, connections=1)
+            client = HttpClient(seconds=30, connections=1)
             reply = await client.send(Origin.of(upstream.url), "GET", b"", (), None)
             passed = 0
             async for chunk in reply.chunks():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,12 +10,11 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from tests.running import ROOT, Gateway, running
+from tests.running import ROOT, Gateway, eventually, running
 
 pytest.importorskip("httptools", reason="the gateway needs the extra `serve`")
 
 POLL = 0.3
-WITHIN = 3.0  # seconds, for a machine that does much else
 RULES = ROOT / "config/prometheus/rules.yml"
 
 
@@ -63,13 +61,6 @@ def failing(gateway: Gateway) -> list[str]:
     return found
 
 
-def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WITHIN
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(POLL / 10)
-
-
 def alerts() -> dict[str, Any]:
     groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
     return {rule["expr"].strip(): rule for group in groups for rule in group["rules"] if "alert" in rule}
@@ -83,16 +74,16 @@ def test_a_revocation_that_fails_is_seen(
     good, mode, logged = file.read_bytes(), file.stat().st_mode, len(gateway.stderr_lines)
     assert gateway.metrics()[source.metric] == 1
     spoil(file)
-    until(lambda: failing(gateway) == [source.word])
+    eventually(lambda: failing(gateway) == [source.word])
     assert source.metric not in gateway.metrics(), "it is 0"
     assert "for" not in alerts()[f"{source.metric} == 0"], "the alert fires at the first evaluation"
-    until(
+    eventually(
         lambda: any(file.name in line or "principals.json" in line for line in gateway.stderr_lines[logged:])
     )
     errors = [line for line in gateway.stderr_lines[logged:] if "level=error" in line]
     assert errors[0].partition(' msg="')[2].startswith(f"{source.word} cannot be loaded; ")
     file.write_bytes(good)
     file.chmod(mode)
-    until(lambda: failing(gateway) == [])
+    eventually(lambda: failing(gateway) == [])
     assert gateway.metrics()[source.metric] == 1
-    until(lambda: any("level=info" in line for line in gateway.stderr_lines[logged:]))
+    eventually(lambda: any("level=info" in line for line in gateway.stderr_lines[logged:]))

@@ -27,11 +27,12 @@ from camguard.bundle.archive import write_archive
 from camguard.bundle.load import read_content
 from camguard.bundle.signature import read_sign_key
 from tests.deploy.front import program
-from tests.running import ROOT, Gateway, fetch, free_port, running
+from tests.running import PATIENCE, ROOT, Gateway, eventually, fetch, free_port, running
 
 pytestmark = pytest.mark.heavy
 
 POLL = 0.3
+LOOKS = 7  # polls, of a source that changes while it is read, until a change of it is in force
 UNWRITTEN = 'camguard_policy_last_good_writes_total{result="failure"}'
 CALLERS = 4
 CONF = """
@@ -64,8 +65,8 @@ http {{
     }}
 }}
 """
-# The instances wait for two seconds for a whole bundle, so that a slow source is no long test.
-FETCH_SECONDS = 2
+# The instances wait for four seconds for a whole bundle, so that a slow source is no long test.
+FETCH_SECONDS = 4
 RUN = f"""
 from camguard.bundle.fetch import fetch
 fetch.__kwdefaults__["seconds"] = {FETCH_SECONDS}
@@ -127,6 +128,10 @@ class Fleet(NamedTuple):
     def serials(self) -> list[float]:
         return [each.metrics().get("camguard_policy_serial", 0) for each in self.instances]
 
+    def looks(self) -> list[float]:
+        """Return how often each instance has polled its source."""
+        return [added_up(each, "camguard_policy_reloads_total") for each in self.instances]
+
     def again(self, number: int) -> contextlib.AbstractContextManager[Gateway]:
         """Start an instance that has ended, with its folders and its port."""
         return running(
@@ -142,7 +147,7 @@ def report(run: str, counts: Counts, *, misjudged: int) -> None:
 
 def ask(port: int) -> str:
     """Send one call and return `allowed`, `refused` or `failed`."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
         connection.request("POST", "/", b"{}", HEADERS)
         answer = connection.getresponse()
@@ -154,19 +159,21 @@ def ask(port: int) -> str:
     return "refused" if "Error" in document else "allowed"
 
 
+def added_up(instance: Gateway, family: str) -> float:
+    return sum(value for name, value in instance.metrics().items() if name.startswith(family))
+
+
+def serves(instance: Gateway, calls: int) -> None:
+    """Wait until an instance has decided on so many calls more."""
+    decided = "camguard_decisions_total"
+    before = added_up(instance, decided)
+    eventually(lambda: added_up(instance, decided) >= before + calls)
+
+
 def listens(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
         return True
     return False
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 10) -> float:
-    """Wait until something holds, and return for how long."""
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < seconds
-        time.sleep(0.01)
-    return time.monotonic() - began
 
 
 @contextlib.contextmanager
@@ -240,9 +247,11 @@ def test_a_revocation_holds_on_both_within_the_poll_interval(fleet: Fleet) -> No
     assert {ask(each.calls) for each in fleet.instances} == {"allowed"}
     with load(fleet.front) as counts:
         fleet.offer(2, allows=False)
-        took = eventually(lambda: {ask(each.calls) for each in fleet.instances} == {"refused"})
-    report(f"revocation on both after {took:.2f} s, poll interval {POLL} s", counts[0], misjudged=0)
-    assert took < POLL + 2  # the build of the bundle, on a busy machine
+        before = fleet.looks()
+        eventually(lambda: {ask(each.calls) for each in fleet.instances} == {"refused"})
+        took = max(after - first for after, first in zip(fleet.looks(), before, strict=True))
+    report(f"revocation on both after {took:g} polls", counts[0], misjudged=0)
+    assert took <= LOOKS
     assert counts[0].failed == 0
     assert fleet.revisions()[0] == fleet.revisions()[1]
     assert ask(fleet.front) == "refused"
@@ -288,14 +297,14 @@ def test_a_bad_bundle_changes_nothing_and_the_source_may_be_away_or_slow(fleet: 
 
 def test_an_instance_that_is_killed_loses_only_what_it_held(fleet: Fleet) -> None:
     with load(fleet.front) as counts:
-        time.sleep(0.5)
+        for each in fleet.instances:
+            serves(each, 20)
         fleet.instances[0].process.send_signal(signal.SIGKILL)
-        fleet.instances[0].process.wait(10)
+        fleet.instances[0].process.wait(PATIENCE)
         gone = time.monotonic()
-        time.sleep(1)
+        serves(fleet.instances[1], 100)
     report("kill -9 of one of two instances under load", counts[0], misjudged=counts[0].refused)
     assert counts[0].refused == 0
-    assert counts[0].allowed > 100
     assert ask(fleet.instances[1].calls) == "allowed"
     # nginx asks the other instance about a connection that is refused, and never repeats a call it has sent.
     # The instance held calls that began before it was gone: its kernel takes connections until then.
@@ -314,7 +323,7 @@ def test_an_instance_that_starts_while_the_source_is_away_uses_its_last_good_bun
             assert (ask(one.calls), one.metrics()["camguard_policy_from_disk"]) == ("allowed", 1)
             assert json.loads(one.get("/api/status")[1])["revision"] == before[0]
             fleet.put(signed)
-            eventually(lambda: "camguard_policy_from_disk" not in one.metrics(), 40)
+            eventually(lambda: "camguard_policy_from_disk" not in one.metrics())
     report("restart of an instance while the source is away", counts[0], misjudged=counts[0].refused)
     assert counts[0].refused == 0
     fleet.instances[1].stop()
@@ -324,7 +333,7 @@ def test_an_instance_that_starts_while_the_source_is_away_uses_its_last_good_bun
     with fleet.again(1) as two:
         assert ask(two.calls) == "refused"
         fleet.put(signed)
-        eventually(lambda: ask(two.calls) == "allowed", 40)
+        eventually(lambda: ask(two.calls) == "allowed")
 
 
 @pytest.fixture
@@ -356,11 +365,9 @@ def fill(folder: Path) -> None:
 def test_instances_restart_one_after_the_other_without_a_failed_call(fleet: Fleet) -> None:
     with contextlib.ExitStack() as successors, load(fleet.front) as counts:
         for number, instance in enumerate(fleet.instances):
-            time.sleep(0.3)
+            serves(instance, 20)
             assert instance.stop() == 0
-            again = successors.enter_context(fleet.again(number))
-            eventually(lambda again=again: again.get("/-/ready")[0] == 200)  # type: ignore[misc]
-        time.sleep(0.3)
+            serves(successors.enter_context(fleet.again(number)), 20)
     report("two instances behind nginx restarted one after the other", counts[0], misjudged=0)
     assert (counts[0].refused, counts[0].failed) == (0, 0)
 
@@ -384,9 +391,8 @@ def test_a_full_disk_stops_no_activation(fleet: Fleet) -> None:
             assert json.loads(each.reload()[1])["source"]["serial"] == 3
     report("disk full at the folder of the last good bundle", counts[0], misjudged=counts[0].refused)
     assert (counts[0].refused, counts[0].failed) == (0, 0)
-    for number in (0, 1):
-        kept = {path.name[0] for path in (fleet.folder / f"kept{number}").glob("*.tar.gz")}
-        assert "3" in kept, "what was missing is written once there is space"
+    for number in (0, 1):  # what was missing is written once there is space
+        eventually(lambda folder=fleet.folder / f"kept{number}": any(folder.glob("3-*.tar.gz")))  # type: ignore[misc]
 
 
 def test_a_folder_that_cannot_be_written_stops_no_activation(fleet: Fleet) -> None:

@@ -10,9 +10,8 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -21,7 +20,17 @@ from typing import Any
 import pytest
 
 from camguard.cli import main
-from tests.running import ANY_PORT, BREAKAGES, FAILED, SUCCESSFUL, Gateway, fetch, running
+from tests.running import (
+    ANY_PORT,
+    BREAKAGES,
+    FAILED,
+    PATIENCE,
+    SUCCESSFUL,
+    Gateway,
+    eventually,
+    fetch,
+    running,
+)
 
 OFFICE = "10.1.2.3"
 CALL = {
@@ -61,7 +70,7 @@ def outcome(connection: HTTPConnection, **headers: str) -> str:
 
 
 def ask(port: int, **headers: str) -> str:
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
         return outcome(connection, **headers)
     finally:
@@ -81,7 +90,7 @@ class Load:
     def _call(self) -> None:
         while not self._ending.is_set():
             try:
-                connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+                connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
                 connection.connect()
             except OSError:  # the gateway has stopped listening: that is no failed request
                 return
@@ -101,16 +110,16 @@ class Load:
     def __exit__(self, *_: object) -> None:
         self._ending.set()
         for caller in self._callers:
-            caller.join(10)
+            caller.join(PATIENCE)
 
 
-def wait_for(true: Callable[[], object], seconds: float) -> float:
-    """Wait until something is true; return how long it took."""
-    began = time.monotonic()
-    while not true():
-        assert time.monotonic() - began < seconds, "it did not happen in time"
-        time.sleep(0.02)
-    return time.monotonic() - began
+def closed(port: int) -> bool:
+    """Return whether nothing listens any more."""
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def move_the_office(folder: Path) -> None:
@@ -127,11 +136,13 @@ def test_an_edit_under_load_changes_decisions_at_once_and_for_all(folder: Path, 
     log = tmp_path / "decisions.jsonl"
     with running(folder, DECISION_LOG__PATH=str(log)) as gateway:
         with Load(gateway.calls) as load:
-            wait_for(lambda: load.outcomes[ALLOWED] > 50, 10)
+            eventually(lambda: load.outcomes[ALLOWED] > 50)
             move_the_office(folder)
-            took = wait_for(lambda: load.outcomes["AuthFailure.UnauthorizedOperation"] > 50, 10)
+            eventually(lambda: load.outcomes["AuthFailure.UnauthorizedOperation"] > 50)
+            assert gateway.metrics()['camguard_policy_reloads_total{result="success"}'] == 2, (
+                "the start, the edit"
+            )
         assert gateway.stop() == 0
-    assert took < 3
     assert load.failures == []
     by_revision: dict[str, set[str]] = {}
     for record in records(log):
@@ -144,11 +155,11 @@ def test_breaking_the_bundle_changes_nothing_but_log_and_metrics(company: Path, 
     with running(folder, **QUICK) as gateway, Load(gateway.calls, callers=2) as load:
         for break_it in BREAKAGES.values():
             break_it(folder / "bundle" / "policies" / "aiart-create.json")
-            wait_for(lambda: SUCCESSFUL not in gateway.metrics(), 5)
+            eventually(lambda: SUCCESSFUL not in gateway.metrics())
             assert gateway.metrics()[FAILED] > 0
             shutil.rmtree(folder / "bundle")
             shutil.copytree(company / "bundle", folder / "bundle")
-            wait_for(lambda: SUCCESSFUL in gateway.metrics(), 5)
+            eventually(lambda: SUCCESSFUL in gateway.metrics())
     assert set(load.outcomes) == {ALLOWED}
     assert load.failures == []
     assert sum("stays" in line for line in gateway.stderr_lines) >= len(BREAKAGES)
@@ -165,7 +176,7 @@ def test_a_bundle_broken_at_the_start_leaves_the_gateway_up_and_refusing(company
         assert (status, json.loads(body)["result"]) == (500, "failure")
         assert "aiart-create.json" in body
         shutil.copyfile(company / "bundle" / "policies" / "aiart-create.json", policy)
-        wait_for(lambda: gateway.get("/-/ready")[0] == 200, 5)
+        eventually(lambda: gateway.get("/-/ready")[0] == 200)
         assert ask(gateway.calls) == ALLOWED
 
 
@@ -183,13 +194,13 @@ def test_sighup_reloads_policies_and_keys(folder: Path) -> None:
     with running(folder, POLICY__POLL_SECONDS="3600.0") as gateway:
         move_the_office(folder)
         gateway.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: ask(gateway.calls) != ALLOWED, 5)
+        eventually(lambda: ask(gateway.calls) != ALLOWED)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_under_load_loses_no_request(folder: Path, number: signal.Signals) -> None:
     with running(folder) as gateway, Load(gateway.calls, callers=8) as load:
-        wait_for(lambda: load.outcomes[ALLOWED] > 200, 10)
+        eventually(lambda: load.outcomes[ALLOWED] > 200)
         assert gateway.stop(number) == 0
     assert load.failures == []
     assert set(load.outcomes) == {ALLOWED}
@@ -200,18 +211,16 @@ def test_a_request_in_flight_outlives_the_signal(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as upstream:
         url = f"http://127.0.0.1:{upstream.getsockname()[1]}"
         with running(folder, UPSTREAM__DEFAULT=url) as gateway:
-            caller = HTTPConnection("127.0.0.1", gateway.calls, timeout=10)
+            caller = HTTPConnection("127.0.0.1", gateway.calls, timeout=PATIENCE)
             caller.request("POST", "/", b"{}", CALL)
             server, _ = upstream.accept()
             server.recv(65536)
             gateway.process.send_signal(signal.SIGTERM)
-            time.sleep(0.3)
-            with pytest.raises(ConnectionRefusedError):
-                socket.create_connection(("127.0.0.1", gateway.calls))
+            eventually(lambda: closed(gateway.calls))
             assert gateway.get("/-/ready") == (503, '{"ready":false,"missing":["stopping"],"failing":[]}')
             server.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone")
             assert caller.getresponse().read() == b"done"
-            assert gateway.process.wait(10) == 0
+            assert gateway.process.wait(PATIENCE) == 0
             server.close()
             caller.close()
 
@@ -221,13 +230,14 @@ def test_a_second_signal_does_not_wait(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as upstream:
         url = f"http://127.0.0.1:{upstream.getsockname()[1]}"
         with running(folder, UPSTREAM__DEFAULT=url) as gateway:
-            caller = HTTPConnection("127.0.0.1", gateway.calls, timeout=10)
+            caller = HTTPConnection("127.0.0.1", gateway.calls, timeout=PATIENCE)
             caller.request("POST", "/", b"{}", CALL)
             server, _ = upstream.accept()
             gateway.process.send_signal(signal.SIGTERM)
-            time.sleep(0.2)
+            eventually(lambda: closed(gateway.calls))
+            assert gateway.process.poll() is None, "it waits for the call"
             gateway.process.send_signal(signal.SIGTERM)
-            assert gateway.process.wait(5) == -signal.SIGTERM
+            assert gateway.process.wait(PATIENCE) == -signal.SIGTERM
             server.close()
             caller.close()
 
@@ -433,7 +443,7 @@ def test_a_form_of_the_result_needs_a_check(folder: Path, capsys: pytest.Capture
 @pytest.mark.heavy
 def test_trust_in_claimed_identities_is_logged_as_a_warning(folder: Path) -> None:
     with running(folder, IDENTITY__MODE="claimed") as gateway:
-        wait_for(lambda: any("BELIEVED" in line for line in gateway.stderr_lines), 5)
+        eventually(lambda: any("BELIEVED" in line for line in gateway.stderr_lines))
 
 
 @pytest.mark.heavy
@@ -441,7 +451,7 @@ def test_the_requests_that_the_greeting_names_do_what_they_say(folder: Path) -> 
     if shutil.which("curl") is None:
         pytest.skip("curl is not here")
     with running(folder) as gateway:
-        wait_for(lambda: any(line.startswith("  next ") for line in gateway.stderr_lines), 5)
+        eventually(lambda: any(line.startswith("  next ") for line in gateway.stderr_lines))
         (command,) = [
             line.removeprefix("  next ") for line in gateway.stderr_lines if line.startswith("  next ")
         ]
@@ -469,7 +479,7 @@ def test_a_missing_extra_is_named(
 def crew(folder: Path) -> Iterator[tuple[Gateway, list[int]]]:
     """Run a gateway of two workers; give their process ids."""
     with running(folder, GATEWAY__WORKERS="2", **QUICK) as gateway:
-        wait_for(lambda: len(children(gateway.process.pid)) == 2, 10)
+        eventually(lambda: len(children(gateway.process.pid)) == 2)
         yield gateway, children(gateway.process.pid)
 
 
@@ -483,34 +493,37 @@ def children(pid: int) -> list[int]:
 linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="process ids are read from /proc")
 
 
+def decisions(gateway: Gateway) -> float:
+    return sum(
+        value for name, value in gateway.metrics().items() if name.startswith("camguard_decisions_total")
+    )
+
+
 @pytest.mark.heavy
 @linux
 def test_workers_share_calls_and_add_up_their_metrics(folder: Path) -> None:
     with crew(folder) as (gateway, pids):
         with Load(gateway.calls) as load:
-            wait_for(lambda: load.outcomes[ALLOWED] > 400, 20)
-        time.sleep(1.2)  # each worker carries its numbers over once a second
-        counted = sum(
-            value for name, value in gateway.metrics().items() if name.startswith("camguard_decisions_total")
-        )
-        assert counted == load.outcomes.total()
+            eventually(lambda: load.outcomes[ALLOWED] > 400)
+        # Each worker carries its numbers over once a second. What would be counted too often stays so.
+        eventually(lambda: decisions(gateway) >= load.outcomes.total())
+        assert decisions(gateway) == load.outcomes.total()
         assert gateway.get("/-/ready")[0] == 200
         assert gateway.stop() == 0
     assert load.failures == []
-    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 5)
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
 
 @pytest.mark.heavy
 @linux
 def test_a_killed_worker_is_replaced_and_only_its_own_requests_fail(folder: Path) -> None:
     with crew(folder) as (gateway, pids), Load(gateway.calls, callers=4) as load:
-        wait_for(lambda: load.outcomes[ALLOWED] > 100, 20)
+        eventually(lambda: load.outcomes[ALLOWED] > 100)
         os.kill(pids[0], signal.SIGKILL)
-        took = wait_for(lambda: len(set(children(gateway.process.pid)) - set(pids)) == 1, 10)
-        assert took < 5
+        eventually(lambda: len(set(children(gateway.process.pid)) - set(pids)) == 1)
         before = load.outcomes[ALLOWED]
-        wait_for(lambda: load.outcomes[ALLOWED] > before + 100, 20)
-        wait_for(lambda: gateway.get("/-/ready")[0] == 200, 10)
+        eventually(lambda: load.outcomes[ALLOWED] > before + 100)
+        eventually(lambda: gateway.get("/-/ready")[0] == 200)
     assert len(load.failures) <= 4
     assert set(load.outcomes) == {ALLOWED}
 
@@ -522,7 +535,6 @@ def test_workers_take_over_an_edit(folder: Path) -> None:
         assert ask(gateway.calls) == ALLOWED
         move_the_office(folder)
         assert gateway.reload()[0] == 200
-        time.sleep(2)
         assert {ask(gateway.calls) for _ in range(20)} == {"AuthFailure.UnauthorizedOperation"}
 
 
@@ -531,4 +543,4 @@ def test_workers_take_over_an_edit(folder: Path) -> None:
 def test_workers_end_with_the_process_that_watches_them(folder: Path) -> None:
     with crew(folder) as (gateway, pids):
         gateway.process.kill()
-        wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 10)
+        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))

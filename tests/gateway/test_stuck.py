@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,10 +18,10 @@ import pytest
 
 from camguard.cli import main
 from tests import running as run
-from tests.gateway.test_serve import ALLOWED, QUICK, ask, wait_for
+from tests.gateway.test_serve import ALLOWED, QUICK, ask
 
 PIPE_BYTES = 65_536
-END_SECONDS = 10.0  # a process ends within it, where nothing is in flight
+END_SECONDS = 25.0  # less than `limits.shutdown_seconds`, and than a thread of the test hangs
 
 # A gateway whose reads of a folder hang as soon as the file named by HANG is there: a dead network share.
 HANGING = """
@@ -30,6 +30,7 @@ from camguard.bundle import load
 real = load.read_folder
 def read_folder(files, most):
     while os.path.exists(os.environ["HANG"]):
+        open(os.environ["HANG"] + "s", "w").close()
         time.sleep(0.05)
     return real(files, most)
 load.read_folder = read_folder
@@ -85,7 +86,7 @@ def unread(folder: Path, **overrides: str) -> Iterator[Unread]:
         yield Unread(process, ports["calls"], ports["admin"])
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(run.PATIENCE)
         process.stderr.close()
         process.stdout.close()
 
@@ -101,22 +102,18 @@ def faulty_policy(number: int) -> str:
 def test_pipes_without_a_reader_stop_neither_calls_nor_the_end(company: Path, workers: str) -> None:
     faulty = company / "bundle" / "policies" / "faulty.json"
     with unread(company, GATEWAY__WORKERS=workers) as gateway:
-        wait_for(lambda: len(accepting(gateway.admin)) == int(workers), 20)
+        run.eventually(lambda: len(accepting(gateway.admin)) == int(workers))
         for number in range(2):  # each failure is more than the pipe of stderr takes
             faulty.write_text(faulty_policy(number))
             assert run.fetch(f"http://127.0.0.1:{gateway.admin}/-/reload", b"")[0] == 500
         faulty.unlink()
-        took = [0.0]
         for _ in range(400):  # more lines than the pipe of stdout takes
-            began = time.monotonic()
             assert ask(gateway.calls) == ALLOWED
-            took.append(time.monotonic() - began)
-        assert max(took) < 2
-        wait_for(lambda: run.fetch(f"http://127.0.0.1:{gateway.admin}/-/reload", b"")[0] == 200, 5)
+        run.eventually(lambda: run.fetch(f"http://127.0.0.1:{gateway.admin}/-/reload", b"")[0] == 200)
         assert ask(gateway.calls) == ALLOWED
         assert gateway.process.poll() is None
         gateway.process.terminate()
-        assert gateway.process.wait(2 * END_SECONDS) == 0
+        assert gateway.process.wait(run.PATIENCE) == 0
         assert gateway.process.stdout is not None
         assert gateway.process.stderr is not None
         assert len(gateway.process.stdout.read()) > PIPE_BYTES // 2, "the pipe of stdout was not full"
@@ -156,28 +153,20 @@ def test_files_that_hang_stop_neither_calls_nor_the_end(
     hang = tmp_path / "hang"
     monkeypatch.setenv("HANG", str(hang))
     monkeypatch.setattr(run, "RUN", (sys.executable, "-c", HANGING))
-    with run.running(company, **QUICK) as gateway:
+    with ExitStack() as stack, run.running(company, **QUICK) as gateway:
         hang.touch()
-        time.sleep(0.5)
-        if reloading:
-            threading.Thread(target=quietly, args=(gateway,), daemon=True).start()
-            time.sleep(0.3)
+        run.eventually(hang.with_name("hangs").exists)
+        if reloading:  # never answered; its bytes are there before those of the requests below
+            reload = stack.enter_context(socket.create_connection(("127.0.0.1", gateway.admin)))
+            reload.sendall(b"POST /-/reload HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n")
         assert ask(gateway.calls) == ALLOWED
         assert gateway.get("/api/status")[0] == 200
         assert gateway.get("/metrics")[0] == 200
         began = time.monotonic()
         gateway.process.send_signal(signal.SIGTERM)
-        assert gateway.process.wait(2 * END_SECONDS) == 0
+        assert gateway.process.wait(run.PATIENCE) == 0
         assert time.monotonic() - began < END_SECONDS
     hang.unlink()
-
-
-def quietly(gateway: run.Gateway) -> None:
-    """Ask for a reload that is never answered."""
-    try:
-        gateway.reload()
-    except OSError:
-        return
 
 
 @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.heavy)])
@@ -189,7 +178,7 @@ def test_whatever_hangs_the_process_ends_after_its_deadline(
     with run.running(company, GATEWAY__WORKERS=workers, LIMITS__SHUTDOWN_SECONDS="1.0") as gateway:
         began = time.monotonic()
         gateway.process.send_signal(signal.SIGTERM)
-        assert gateway.process.wait(2 * END_SECONDS) == 1
+        assert gateway.process.wait(run.PATIENCE) == 1
         assert time.monotonic() - began < END_SECONDS
 
 
@@ -235,13 +224,13 @@ def test_a_replaced_worker_runs_by_the_settings_of_the_start(company: Path) -> N
     denied = {"X-TC-Action": "SetPayMode"}
     refusal = "AuthFailure.UnauthorizedOperation"
     with run.running(company, GATEWAY__WORKERS="2", **QUICK) as gateway:
-        wait_for(lambda: len(accepting(gateway.admin)) == 2, 20)
+        run.eventually(lambda: len(accepting(gateway.admin)) == 2)
         for happens, state in ((shadow, "changed"), (Path.unlink, "unreadable")):
             config.write_text(written)
             happens(config)
             killed = min(accepting(gateway.admin))
             os.kill(killed, signal.SIGKILL)
-            wait_for(lambda killed=killed: len(accepting(gateway.admin) - {killed}) == 2, 20)  # type: ignore[misc]
+            run.eventually(lambda killed=killed: len(accepting(gateway.admin) - {killed}) == 2)  # type: ignore[misc]
             status = json.loads(gateway.get("/api/status")[1])
             assert status["settings_file"] == state
             assert {each["settings_digest"] for each in status["workers"]} == {status["settings_digest"]}

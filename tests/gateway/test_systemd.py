@@ -14,7 +14,7 @@ import pytest
 
 from camguard.bundle import ReloadOutcome
 from camguard.gateway.systemd import announced, notifier, reloading, silent
-from tests.running import running
+from tests.running import PATIENCE, running
 
 CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7)
 
@@ -24,7 +24,7 @@ def systemd(tmp_path: Path) -> Iterator[socket.socket]:
     """Return the socket on which systemd would listen."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(str(tmp_path / "notify"))
-        receiver.settimeout(20)
+        receiver.settimeout(PATIENCE)
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         yield receiver
 
@@ -46,7 +46,7 @@ def test_a_state_reaches_the_socket_and_the_variable_is_gone(systemd: socket.soc
 def test_an_abstract_socket_is_one_too() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind("")  # the kernel chooses an abstract name
-        receiver.settimeout(5)
+        receiver.settimeout(PATIENCE)
         notifier({"NOTIFY_SOCKET": "@" + receiver.getsockname()[1:].decode()})("READY=1")
         assert receiver.recv(64) == b"READY=1"
 
@@ -84,7 +84,7 @@ def test_signals_during_a_poll_make_one_more_poll() -> None:
         def poll() -> ReloadOutcome:  # in a thread
             sent_before_poll.append(len(sent))
             loop.call_soon_threadsafe(polling.set)
-            release.wait(10)
+            release.wait(PATIENCE)
             return ReloadOutcome("success", 0.0, "", (), None)
 
         def notify(state: str) -> None:
@@ -100,7 +100,7 @@ def test_signals_during_a_poll_make_one_more_poll() -> None:
         release.set()
         await ended.wait()
 
-    asyncio.run(asyncio.wait_for(scene(), 10))
+    asyncio.run(asyncio.wait_for(scene(), PATIENCE))
     assert sent_before_poll == [1, 1], "both polls are made between the two notifications"
     assert sent[0].startswith("RELOADING=1\nMONOTONIC_USEC=")
     assert sent[1:] == ["READY=1\nSTATUS=last reload: success"]

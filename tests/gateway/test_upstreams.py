@@ -35,6 +35,7 @@ from tests.gateway.stage import (
     says,
     says_and_closes,
     says_and_resets,
+    settled,
     until,
 )
 
@@ -43,7 +44,7 @@ CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 
 
 @asynccontextmanager
-async def client(seconds: float = 5, connections: int = 10) -> AsyncIterator[HttpClient]:
+async def client(seconds: float = 30, connections: int = 10) -> AsyncIterator[HttpClient]:
     made = HttpClient(seconds=seconds, connections=connections)
     try:
         yield made
@@ -134,7 +135,7 @@ def test_an_address_is_passed_over(silent: bool, monkeypatch: pytest.MonkeyPatch
 
                 monkeypatch.setattr(connecting, "resolve", resolve)
                 for _ in range(2):  # each time another address is the first one
-                    async with client() as made, asyncio.timeout(2):
+                    async with client(seconds=30) as made, asyncio.timeout(20):
                         assert await fetch(made, "http://upstream.invalid") == b"{}"
             for each in full:
                 each.close()
@@ -279,12 +280,12 @@ def test_a_reply_that_the_connection_ends_is_complete_only_if_it_ends(
 def test_a_reply_under_tls_that_anybody_on_the_way_could_have_cut_is_truncated(trusted: Path) -> None:
     """The TCP connection ends in order, and TLS does not say that it ends."""
 
-    async def cuts(_up: Upstream, _head: bytes, _reader: Reader, writer: Writer) -> None:
+    async def cuts(_up: Upstream, _head: bytes, reader: Reader, writer: Writer) -> None:
         writer.write(HEAD + b"\r\n{}")
-        await asyncio.sleep(0.05)
+        await settled()
         with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as sock:
             sock.shutdown(socket.SHUT_WR)
-        await asyncio.sleep(0.2)
+        await reader.read()
 
     async def scene() -> None:
         async with tls_upstream(trusted, cuts) as upstream, client() as made:
@@ -324,16 +325,19 @@ def test_no_more_requests_are_under_way_than_the_pool_allows_and_the_others_wait
 def test_a_request_that_waits_for_a_connection_too_long_is_never_sent() -> None:
     async def scene() -> None:
         async def lasts(_up: Upstream, _head: bytes, _reader: Reader, writer: Writer) -> None:
-            writer.write(HEAD + b"content-length: 8\r\n\r\n")
-            for _ in range(8):
-                await asyncio.sleep(0.1)
+            writer.write(HEAD + b"content-length: 1000\r\n\r\n")
+            for _ in range(999):
                 writer.write(b"x")
+                await asyncio.sleep(0 if given_up.is_set() else 0.05)
+            writer.write(b"x")
 
-        async with Upstream(lasts) as upstream, client(seconds=0.4, connections=1) as made:
+        given_up = asyncio.Event()
+        async with Upstream(lasts) as upstream, client(seconds=1, connections=1) as made:
             first = asyncio.ensure_future(fetch(made, upstream.url))
             await until(lambda: upstream.requests)
             assert await failure(made, upstream.url) == "timeout"
-            assert await first == b"x" * 8
+            given_up.set()
+            assert await first == b"x" * 1000
             assert len(upstream.requests) == 1
             upstream.answer = says(OK)
             assert await fetch(made, upstream.url) == b"{}", "both requests have left the pool"
@@ -452,22 +456,27 @@ def test_a_body_that_is_not_as_long_as_declared_ends_the_connection(sent: bytes)
 
 
 SLOW = [
-    pytest.param([OK[at : at + 9] for at in range(0, len(OK), 9)], 0.01, "", id="in small parts, in time"),
-    pytest.param([*(HEAD[at : at + 1] for at in range(8))], 0.1, "timeout", id="a head that takes too long"),
+    pytest.param(
+        [OK[at : at + 9] for at in range(0, len(OK), 9)], 0.01, 30, "", id="in small parts, in time"
+    ),
+    pytest.param(
+        [*(HEAD[at : at + 1] for at in range(8))], 0.1, 0.6, "timeout", id="a head that takes too long"
+    ),
     pytest.param(
         [HEAD + b"content-length: 8\r\n\r\n", *[b"x"] * 8],
-        0.1,
+        0.2,
+        1.2,
         "",
         id="a body of short silences may take long",
     ),
     pytest.param(
-        [HEAD + b"content-length: 8\r\n\r\n", b"x" * 7], 0.1, "timeout", id="a body that falls silent"
+        [HEAD + b"content-length: 8\r\n\r\n", b"x" * 7], 0.1, 0.6, "timeout", id="a body that falls silent"
     ),
 ]
 
 
-@pytest.mark.parametrize(("said", "pause", "kind"), SLOW)
-def test_a_slow_upstream(said: list[bytes], pause: float, kind: str) -> None:
+@pytest.mark.parametrize(("said", "pause", "seconds", "kind"), SLOW)
+def test_a_slow_upstream(said: list[bytes], pause: float, seconds: float, kind: str) -> None:
     async def scene() -> None:
         async def slowly(_up: Upstream, _head: bytes, reader: Reader, writer: Writer) -> None:
             for part in said:
@@ -475,7 +484,7 @@ def test_a_slow_upstream(said: list[bytes], pause: float, kind: str) -> None:
                 await asyncio.sleep(pause)
             await reader.read()
 
-        async with Upstream(slowly) as upstream, client(seconds=0.6) as made:
+        async with Upstream(slowly) as upstream, client(seconds=seconds) as made:
             if kind:
                 assert await failure(made, upstream.url) == kind
             else:

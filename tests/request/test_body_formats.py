@@ -443,7 +443,7 @@ def test_every_name_that_decides_is_found_wherever_it_stands_and_however_often_i
 
 
 def test_t64_reading_stays_linear() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     for body in (
         b"-" * 1_000_000,
         b"--b0undary" * 1000,
@@ -461,7 +461,7 @@ def test_t64_reading_stays_linear() -> None:
         NAMES,
         limit=9,
     )
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
 
 
 def test_depth_and_count_are_settings() -> None:

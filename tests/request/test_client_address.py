@@ -185,11 +185,11 @@ def test_t06_other_headers_are_never_read_and_never_passed_on(name: bytes) -> No
     "text", ["1" * 100_000, "0." * 50_000, "9" * 5000 + ".1.1.1", ":" * 100_000, "[" * 100_000, "1:" * 50_000]
 )
 def test_t13_long_text_is_refused_by_its_length(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     assert element_place(text) is None
     assert forwarded_place("for=" + text) is None
     assert isinstance(forwarded_client((text.encode(),), TRUSTED, "forwarded"), Rejection)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 def test_t19_an_address_belongs_to_one_request() -> None:

@@ -46,7 +46,10 @@ def read_by(name: str, command: Sequence[str], lines: Sequence[str]) -> list[lis
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
     probe = PROBES.get(name)
-    if probe is not None and subprocess.run(probe, capture_output=True, check=False, timeout=60).returncode:
+    if (
+        probe is not None
+        and subprocess.run(probe, capture_output=True, check=False, timeout=PATIENCE).returncode
+    ):
         pytest.skip(f"{name} is not installed")
     done = subprocess.run(
         command,
@@ -131,9 +134,9 @@ def test_php_sees_no_field_of_a_body_that_camguard_does_not() -> None:
 
 
 def posted(port: int, kind: bytes, body: bytes) -> list[tuple[str, str]]:
-    """Return what PHP's server finds in a body; it is given five seconds to begin."""
-    for _ in range(50):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    """Return what PHP's server finds in a body; it is given a minute to begin."""
+    for _ in range(600):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:
             connection.request("POST", "/", body, {"Content-Type": kind.decode("latin-1")})
             return [(key, value) for key, value in json.loads(connection.getresponse().read())]

@@ -21,11 +21,10 @@ import h2.config
 import h2.connection
 import h2.events
 
-from tests.running import ROOT, environment
+from tests.running import PATIENCE, ROOT, environment
 
 HERE = Path(__file__).parent
 APP = "application:app"
-STARTS_WITHIN = 20.0
 Lines = tuple[tuple[str, str], ...]
 
 
@@ -118,7 +117,7 @@ def serving(server: Server, folder: Path, stderr: IO[str] | int = subprocess.DEV
 
 
 def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + STARTS_WITHIN
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
@@ -128,7 +127,7 @@ def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
 
 def ask_http1(port: int, *parts: bytes, pause: float = 0.0) -> bytes:
     """Send the parts of one request, with a pause between them, and return the body of the answer."""
-    with socket.create_connection(("127.0.0.1", port), 10) as sock:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for number, part in enumerate(parts):
             if number:
@@ -149,7 +148,7 @@ def ask_http2(port: int, method: str, path: str, lines: Lines, body: bytes, trai
     pseudo = ((":method", method), (":scheme", "http"), (":authority", dict(lines)["host"]), (":path", path))
     rest = tuple(line for line in lines if line[0] != "host")
     answer = b""
-    with socket.create_connection(("127.0.0.1", port), 10) as sock:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock:
         connection.initiate_connection()
         connection.send_headers(1, (*pseudo, *rest), end_stream=not (body or trailers))
         left = _send_body(connection, body, trailers)

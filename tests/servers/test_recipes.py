@@ -19,11 +19,9 @@ from pathlib import Path
 import pytest
 
 from tests.readme import block
-from tests.running import camguard, free_port
+from tests.running import PATIENCE, camguard, free_port
 from tests.servers.serving import Lines, ask_http1, spell
 
-STARTS_WITHIN = 30.0
-ENDS_WITHIN = 20.0
 LINES: Lines = (
     ("host", "aiart.tencentcloudapi.com"),
     ("content-type", "application/json"),
@@ -88,7 +86,7 @@ def serving(folder: Path, line: str, *options: str, **environ: str) -> Iterator[
     """Serve main.py by a line of the README; yield the port."""
     process, port = started(folder, line, *options, **environ)
     try:
-        until(lambda: reachable(port), folder, STARTS_WITHIN)
+        until(lambda: reachable(port), folder, PATIENCE)
         yield port
     finally:
         ended(process)
@@ -120,7 +118,7 @@ def get(port: int, path: str, method: str = "GET") -> tuple[int, str]:
     """Ask as a load balancer does: by the address of this machine."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - loopback
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310 - loopback
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -214,7 +212,7 @@ def test_wrong_settings_stop_a_server_whatever_it_makes_of_lifespans(
     (folder / "main.py").write_text(application)
     process, port = started(folder, line, *options, **environ)
     try:
-        code = process.wait(ENDS_WITHIN)
+        code = process.wait(PATIENCE)
         assert code != 0 or line.startswith("hypercorn"), "only hypercorn ends with 0 when its worker fails"
         assert named in (folder / "output").read_text()
         assert not reachable(port)
@@ -250,7 +248,7 @@ def test_a_middleware_that_is_made_late_stops_uvicorn_where_lifespans_are_requir
     (folder / "main.py").write_text(LATE)
     process, _ = started(folder, SERVED[0], "--lifespan", "on", CAMGUARD_IDENTITY__MODE="non")
     try:
-        assert process.wait(ENDS_WITHIN) != 0
+        assert process.wait(PATIENCE) != 0
         assert "IDENTITY__MODE" in (folder / "output").read_text()
     finally:
         ended(process)

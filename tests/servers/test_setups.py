@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.running import PATIENCE
 from tests.servers.serving import (
     APP,
     SERVERS,
@@ -87,7 +88,7 @@ def test_t127_another_event_loop_is_refused_at_the_start(folder: Path, tmp_path:
     words = "Lifespan failure in startup. 'camguard runs under asyncio"
     # The process that binds the socket is another one than the worker whose start is refused.
     with log.open("w") as stderr, contextlib.suppress(TimeoutError), serving(server, folder, stderr):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while words not in log.read_text() and time.monotonic() < deadline:
             time.sleep(0.05)
     assert words in log.read_text()

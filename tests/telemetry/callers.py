@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from tests.authn.signing import HOST, JSON, authorization, tc3
+from tests.running import PATIENCE
 
 ALICE = "uin/100000000101"
 OFFICE, ELSEWHERE = "10.1.2.3", "198.51.100.7"
@@ -63,7 +64,7 @@ class Caller:
     """One client with one connection."""
 
     def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
 
     def call(
         self, action: str = "TextToImage", *, path: str = "/", body: bytes = b"{}", **lines: str | None
@@ -120,4 +121,4 @@ def steadily(port: int, per_second: float, act: Callable[[Caller], object]) -> I
         yield
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(PATIENCE)

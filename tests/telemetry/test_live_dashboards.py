@@ -117,7 +117,7 @@ def test_the_readme_leads_to_the_first_dashboard(tmp_path: Path) -> None:
         running(tmp_path / "company", GATEWAY__ADMIN=f"127.0.0.1:{admin}") as gateway,
         steadily(gateway.calls, 5, company_day),
     ):
-        done = subprocess.run(bash, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(bash, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "dashboards.html").read_text(encoding="utf-8")
     assert page.count("<h1>") == 3

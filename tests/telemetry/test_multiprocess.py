@@ -49,7 +49,7 @@ def python(code: str, folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def ended(process: subprocess.Popen[bytes]) -> bytes:
-    out, errors = process.communicate(timeout=60)
+    out, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors.decode()
     assert errors == b""
     return out
@@ -130,6 +130,6 @@ def test_a_fork_counts_its_own_calls_only(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_missing_costs_the_numbers_and_no_call(tmp_path: Path) -> None:
     worker = python(WORKER.replace("metrics.render()", "metrics.stop()"), tmp_path / "absent", "3", "-")
-    _, errors = worker.communicate(timeout=60)
+    _, errors = worker.communicate(timeout=120)
     assert worker.returncode == 0, errors.decode()
     assert b"metrics cannot be written" in errors
