@@ -291,7 +291,7 @@ def _example_resource(pattern: ResourcePattern, call: Call, owner: Owner, servic
     segments = (
         service if pattern.service in ("", STAR) else pattern.service,
         region if pattern.region in ("", STAR) else pattern.region,
-        owner.account(pattern.account) or pattern.account,
+        pattern.account,
         path,
     )
     return f"qcs::{':'.join(segments)}".replace(STAR, "x")

@@ -79,7 +79,7 @@ def policy_inside(tree: Any) -> Inside | None:
 def mistaken(tree: Mapping[str, Any]) -> Mistaken | None:
     """Return what a document is instead of a policy, or None where it may be a policy."""
     names = {name.lower(): name for name in tree}
-    version = tree.get(names.get("version", ""))
+    version = _member(tree, names, "version")
     if is_text(version) and version in _VERSIONS:
         message = (
             f"this version is that of a policy of {_VERSIONS[version]}, which CAM does not read: {_REWRITE}"
@@ -95,7 +95,7 @@ def mistaken(tree: Mapping[str, Any]) -> Mistaken | None:
 
 def _of_principal(tree: Mapping[str, Any], names: Mapping[str, str]) -> Mistaken | None:
     """Tell whether the policy as a whole, or each of its statements, has a principal (CAM 6)."""
-    listed = _listed(tree.get(names.get("statement", "")))
+    listed = _listed(_member(tree, names, "statement"))
     if not all(isinstance(each, dict) for each in listed):
         return None
     statements = [{name.lower(): value for name, value in each.items()} for each in listed]
@@ -109,6 +109,11 @@ def _of_principal(tree: Mapping[str, Any], names: Mapping[str, str]) -> Mistaken
     else:
         message = _OF_RESOURCE
     return Mistaken((names.get("principal", names["statement"]),), "PrincipalError", message)
+
+
+def _member(tree: Mapping[str, Any], names: Mapping[str, str], name: str) -> Any:
+    """Return the value of an element, or None where the document has none of this name."""
+    return tree[names[name]] if name in names else None
 
 
 def _listed(value: Any) -> list[Any]:

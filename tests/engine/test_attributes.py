@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from camguard.catalog.model import Access, Action, Granularity
-from camguard.engine.attributes import bindings_of, read_only_values
+from camguard.engine.attributes import ActionTraits, bindings_of, read_only_values
 from camguard.policy.resources import Owner
 
 BINDINGS = [
@@ -64,3 +64,28 @@ def test_which_actions_only_read(
 ) -> None:
     entry = Action("toybox", name, access, Granularity.OPERATION, ("*",), ip_restriction=False)
     assert read_only_values(replace(entry, **facts)) == values
+
+
+# of each name that policies are asked for: whether its service supports tags, and its granularity
+LISTED = [
+    pytest.param([(True, Granularity.RESOURCE)], True, id="DEC-66 an action on resources"),
+    pytest.param([(True, Granularity.OPERATION)], False, id="DEC-66 an action without resources"),
+    pytest.param([(False, Granularity.RESOURCE)], False, id="DEC-66 a service without tags"),
+    pytest.param([(False, Granularity.RESOURCE), (True, Granularity.RESOURCE)], True,
+                 id="DEC-68 the second name"),
+    pytest.param([(True, Granularity.RESOURCE), (True, Granularity.OPERATION)], True,
+                 id="DEC-68 the first name"),
+    pytest.param([(False, Granularity.RESOURCE), (True, Granularity.OPERATION)], False, id="DEC-68 no name"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("names", "listed"), LISTED)
+def test_for_which_actions_an_inventory_lists_tags(
+    names: list[tuple[bool, Granularity]], listed: bool
+) -> None:
+    first, *further = [
+        ActionTraits(Action("toybox", "Break", Access.WRITE, granularity, ("*",), ip_restriction=False),
+                     supports_ip=True, supports_tags=tags, in_catalog=True, label=None)
+        for tags, granularity in names
+    ]  # fmt: skip
+    assert replace(first, further=tuple(further)).lists_tags is listed

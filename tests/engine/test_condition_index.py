@@ -122,6 +122,21 @@ def test_conditions_on_one_key(conditions: list[Json], values: list[str] | None,
     assert by_index(rules_of(*conditions), asked, traits()) == truths
 
 
+def test_an_equality_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a variable no clause is evaluated at a call, except where the look-up knows no answer."""
+    conditions: list[Json] = [{"string_equal": {KEY: "a"}}, {"string_not_equal": {KEY: "a"}}]
+    (key,) = key_indexes(rules_of(*conditions), 1)
+    assert key.varying == {}
+
+    def evaluated(*_: object) -> Truth:
+        raise AssertionError
+
+    monkeypatch.setattr("camguard.engine.condition_index.clause_truth", evaluated)
+    for values, held in ((("a",), 0b01), (("b",), 0b10), (("a", "b"), 0b11)):
+        found, _ = key.narrowed((0b11, 0), call(context={KEY: values}), traits(), {})
+        assert found == held, values
+
+
 def test_a_statement_that_two_layers_share_is_one_clause_with_two_rules() -> None:
     clauses = policy("p", allow("*", string_equal={KEY: "a"})).statements[0].condition
     rules = [rule(clauses), rule(clauses, layer=0, effect=Effect.DENY)]
@@ -132,13 +147,13 @@ def test_a_statement_that_two_layers_share_is_one_clause_with_two_rules() -> Non
 def test_each_name_of_an_action_supplies_its_own_tags() -> None:
     """DEC-68: the rules of the second name are asked with its traits."""
     clauses = policy("p", allow("*", string_equal={"qcs:resource_tag/dept": "rd"})).statements[0].condition
-    rules = [rule(clauses), rule(clauses, layer=1)]
-    supplied = ActionTraits(ENTRY, True, True, True, None, further=(traits(tags=False),))
+    rules = [rule(clauses), rule(clauses, layer=1), rule(clauses, layer=2)]
+    supplied = ActionTraits(ENTRY, True, True, True, None, further=(traits(tags=False), traits()))
     asked = call(resource_tags={"dept": "rd"})
     masks = under(rules, 0)
     for key in key_indexes(rules, 1):
         masks = key.narrowed(masks, asked, supplied, {})
-    assert masks == (0b11, 0b10)
+    assert masks == (0b111, 0b010)
 
 
 # the bits that a rule needs, a mask of the table, and whether its conditions on address and time hold

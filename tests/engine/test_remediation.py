@@ -15,7 +15,7 @@ from camguard.ipset import LINE_END, IpSet
 from tests import company
 from tests.bridge import to_catalog
 from tests.casebook import catalogs
-from tests.company import OWNER, Statement, allow, deny, inside, outside, policy, principals
+from tests.company import OWNER, USER, Statement, allow, deny, inside, outside, policy, principals
 
 CATALOG = to_catalog(catalogs()["main"])
 
@@ -237,6 +237,26 @@ ROWS = [
         id="keys beside a key that holds",
     ),
     pytest.param(
+        [allow(**tag("string_equal", "cos:a", "1"), numeric_equal={"cos:b": 2}),
+         allow("aiart:Text*", **tag("string_equal", "cos:c", "3"))],
+        call(context=dict.fromkeys(("cos:a", "cos:b", "cos:c"), ())),
+        [(1, "supply cos:c = 3"), (2, "supply cos:a = 1 and supply cos:b = 2")],
+        id="what changes less comes first, wherever its statement stands",
+    ),
+    pytest.param(
+        [allow(**tag("ip_equal", "cos:place", "1.0.0.1"))],
+        call(context={"cos:place": ("9.9.9.9",)}),
+        [(1, "supply cos:place = 1.0.0.1")],
+        id="no address is added to the list of another key",
+    ),
+    pytest.param(
+        [allow(), deny(**tag("string_equal", "cos:a", "1"))],
+        call(context={"cos:a": ("1",)},
+             session=policy("p", allow(), deny(**tag("string_equal", "cos:a", "1")))),
+        [],
+        id="the same deny in a session policy stays",
+    ),
+    pytest.param(
         [allow(string_like={"cos:c": ["*Xml", "a"]})],
         call(context={"cos:c": ()}),
         [(1, "supply cos:c = Xml")],
@@ -405,6 +425,7 @@ def test_what_is_proposed(statements: list[Statement], query: Call, expected: li
 
 def kinds(found: Bundle, query: Call, most: int = 50) -> list[tuple[Cure, str]]:
     changes = nearest_changes(found.evaluator, found.policies, query, found.explain(query), most=most)
+    assert {each.clauses for each in changes if each.kind not in {Cure.CALL, Cure.DENY}} <= {1}
     return [(each.kind, each.text) for each in changes]
 
 
@@ -462,6 +483,11 @@ ACTIONS_ADDED = [
         ["add aiart:TextToImage to the actions of p#0 (p#/statement/0/action)"],
         id="a statement about the same service",
     ),
+    pytest.param(
+        [allow("cvm:*"), allow(["cvm:*", "aiart:Describe*"])],
+        ["add aiart:TextToImage to the actions of p#1 (p#/statement/1/action)"],
+        id="a statement about several services",
+    ),
     pytest.param([allow("cvm:*")], [], id="no statement about another service"),
     pytest.param([deny("aiart:Describe*")], [], id="no deny"),
     pytest.param(
@@ -490,18 +516,28 @@ STATEMENTS = [
         id="a deny that counts because the address may be absent",
     ),
     pytest.param([allow(**inside("9.0.0.0/8")), deny()], "9.9.9.9", [], id="a deny stands against it"),
+    pytest.param(
+        [allow(**tag("ip_equal_if_exist", "qcs:ip", "1.0.0.0/8"))],
+        "9.9.9.9",
+        [OWN],
+        id="an allow for other addresses, or for none",
+    ),
 ]
+
+
+def blind_catalog() -> Catalog:
+    """Return the catalog in which CAM cannot limit one action by address."""
+    entry = replace(CATALOG.actions[IP_FREE], ip_restriction=False)
+    service = CATALOG.services["aiart"]
+    blind = replace(service, actions={**service.actions, entry.name: entry})
+    return Catalog({**CATALOG.services, "aiart": blind})
 
 
 @pytest.mark.parametrize(("statements", "address", "expected"), STATEMENTS)
 def test_an_action_without_ip_support_gets_a_statement_of_its_own(
     statements: list[Statement], address: str, expected: list[str]
 ) -> None:
-    entry = replace(CATALOG.actions[IP_FREE], ip_restriction=False)
-    service = CATALOG.services["aiart"]
-    blind = replace(service, actions={**service.actions, entry.name: entry})
-    catalog = Catalog({**CATALOG.services, "aiart": blind})
-    found = company.bundle([policy("p", *statements)], catalog, principals("p"))
+    found = company.bundle([policy("p", *statements)], blind_catalog(), principals("p"))
     texts = kinds(found, call(address))
     assert [text for kind, text in texts if kind is Cure.STATEMENT] == expected
     assert [text for kind, text in texts if kind is Cure.ADDRESS] == []
@@ -516,6 +552,41 @@ def test_no_boundary_is_changed_or_attached() -> None:
     assert kinds(shared, call("1.1.1.1")) == []
     both = company.bundle([edge], CATALOG, principals("edge", boundary="edge"))
     assert kinds(both, call()) == [(Cure.CALL, "call from 1.0.0.0/8")], "attached, and a boundary as well"
+
+
+@pytest.mark.parametrize("name", ["edge", "edge#1"])
+def test_an_attached_policy_that_is_the_boundary_of_another_principal_stays(name: str) -> None:
+    edge = policy(name, allow(**inside("1.0.0.0/8")))
+    users = {
+        USER.removeprefix("uin/"): {"policies": [name]},
+        "100299": {"policies": [name], "boundary": name},
+    }
+    found = company.bundle([edge], CATALOG, {"owner": OWNER, "users": users})
+    assert kinds(found, call()) == [(Cure.CALL, "call from 1.0.0.0/8")]
+
+
+# statements of a policy of the account, the catalog, what is proposed to change in the policy
+ACCOUNT_POLICIES = [
+    pytest.param([allow(**inside("1.0.0.0/8"))], CATALOG, [], id="no address in an allow"),
+    pytest.param(
+        [allow(), deny(**outside("1.0.0.0/8"))],
+        CATALOG,
+        [added("9.9.9.9", 1, "ip_not_equal", "whole"), "narrow or remove the deny whole#1"],
+        id="an address in a deny for all others",
+    ),
+    pytest.param([allow("aiart:Describe*")], CATALOG, [], id="no action"),
+    pytest.param([allow(**inside("1.0.0.0/8"))], blind_catalog(), [], id="no statement for one action"),
+]
+
+
+@pytest.mark.parametrize(("statements", "catalog", "expected"), ACCOUNT_POLICIES)
+def test_what_is_changed_in_a_policy_of_the_account(
+    statements: list[Statement], catalog: Catalog, expected: list[str]
+) -> None:
+    both = [policy("p", allow()), policy("whole", *statements)]
+    found = company.bundle(both, catalog, principals("p", account=[["whole"]]))
+    proposed = [text for kind, text in kinds(found, call()) if kind is not Cure.CALL]
+    assert [text for text in proposed if "whole" in text and "attach" not in text] == expected
 
 
 MORE = {f"more{i}": [allow("cvm:*" if i % 2 else "aiart:*")] for i in range(12)}
@@ -542,6 +613,27 @@ def test_a_policy_that_allows_everything_comes_last() -> None:
         (1, "call from 1.0.0.0/8"),
         (1, "attach the policy full"),
     ]
+
+
+# statements of a policy that is not attached, and whether it allows everything
+EVERYTHING = [
+    pytest.param([allow("*")], True, id="every action on every resource"),
+    pytest.param([allow("*"), allow("cvm:*")], True, id="everything, and something besides"),
+    pytest.param([allow(["*", "cvm:*"])], True, id="every action among others"),
+    pytest.param([allow(["*:Reboot*", "cvm:*"])], False, id="some actions of every service"),
+    pytest.param([allow("cvm:*")], False, id="one service"),
+    pytest.param([allow("*", "qcs::cvm:::instance/*")], False, id="some resources"),
+    pytest.param([allow("*", **inside("9.0.0.0/8"))], False, id="under a condition"),
+]
+
+
+@pytest.mark.parametrize(("statements", "everything"), EVERYTHING)
+def test_a_policy_that_allows_everything_is_a_kind_of_its_own(
+    statements: list[Statement], everything: bool
+) -> None:
+    found = kinds(bundle(allow("cos:*"), more={"more": statements}), reboot(INS))
+    wanted = Cure.EVERYTHING if everything else Cure.POLICY
+    assert found == [(wanted, "attach the policy more")]
 
 
 def test_policies_are_attached_to_the_principal_not_to_the_account() -> None:

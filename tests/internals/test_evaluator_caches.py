@@ -13,7 +13,9 @@ import pytest
 from camguard.bundle import Bundle
 from camguard.engine import evaluator as evaluator_module
 from camguard.engine.action_index import ACTION_UNKNOWN
+from camguard.engine.attributes import ActionTraits
 from camguard.engine.call import Call
+from camguard.engine.condition_index import KEPT, KeyIndex
 from camguard.engine.decision import Reason
 from camguard.engine.row import NO_RANGES, ActionRules
 from camguard.engine.table import Table
@@ -143,3 +145,19 @@ def test_another_thread_with_another_time_takes_no_range_table_away(monkeypatch:
     overtaken = property(lambda _: NO_RANGES, lambda _row, _ranges: None)
     monkeypatch.setattr(ActionRules, "ranges", overtaken)
     assert [bool(found.decide(call(time=time))) for time in (99.0, 150.0, 200.0)] == [False, True, False]
+
+
+def test_the_results_for_values_of_a_key_are_bounded() -> None:
+    """T101: neither many values nor long ones fill the memory."""
+    statement = {"condition": {"string_like": {"cos:x": "a*"}}}
+    (clause,) = policy("one", statement).statements[0].condition
+    index = KeyIndex(0, "cos:x", {clause: 1})
+    entry = CATALOG.services["aiart"].actions["TextToImage"]
+    traits = ActionTraits(entry, supports_ip=True, supports_tags=True, in_catalog=True, label=None)
+    kept = index._rest
+    assert kept is not None
+    for number in range(KEPT + 10):
+        index.narrowed((1, 0), call(context={"cos:x": (str(number),)}), traits, {})
+    assert len(kept) == 10
+    index.narrowed((1, 0), call(context={"cos:x": ("a" * 1000,)}), traits, {})
+    assert len(kept) == 10

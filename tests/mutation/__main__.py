@@ -1,9 +1,9 @@
 """Mutation testing of what decides: every mutant must be killed by a test, or argued to be no fault.
 
-`python -m tests.mutation [module …] [--shard 1/4] [--sample n] [--quick] [--again] [--argued]`; a module is
-`camguard.engine.row`, or a part of it. What was judged is in a file outside of the repository: an interrupted
-run continues where it stopped. Exits 1 for a survivor that `argued.toml` does not name, for a name there that
-is killed, and for a module of which less than 95 % are killed.
+`python -m tests.mutation [module …] [--shard 1/4] [--sample n] [--quick] [--probable] [--again] [--argued]`;
+a module is `camguard.engine.row`, or a part of it. What was judged is in a file outside of the repository: an
+interrupted run continues where it stopped. Exits 1 for a survivor that `argued.toml` does not name, for a
+name there that is killed, and for a module of which less than 95 % are killed.
 """
 
 from __future__ import annotations
@@ -65,6 +65,11 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
         "--quick",
         action="store_true",
         help="only changes inside of functions, by the quick tests; what survives these is not kept",
+    )
+    parser.add_argument(
+        "--probable",
+        action="store_true",
+        help="only by the quick tests that probably notice a change; what survives these is not kept",
     )
     parser.add_argument("--argued", action="store_true", help="only the mutants that are argued")
     parser.add_argument(
@@ -148,7 +153,6 @@ class _Run:
         options = self._options
         for subject, found in self._parts:
             asked = [mutant for mutant in found if mutant.name in self._names] if options.argued else found
-            asked = [mutant for mutant in asked if mutant.function] if options.quick else asked
             if options.sample and options.sample < len(asked):
                 asked = random.Random(1).sample(asked, options.sample)  # noqa: S311 - a sample, no secret
             if asked:
@@ -177,16 +181,24 @@ class _Run:
         known = results.known(results.read(options.results), subject, options.tree, keep_kills=options.again)
         for mutant in asked:
             if mutant.name not in known:
-                judge = self._ready_judge()
                 began = time.monotonic()
-                known[mutant.name] = killer = (judge.quickly if options.quick else judge)(subject, mutant)
+                killer = self._killer(subject, mutant)
                 seconds = round(time.monotonic() - began, 2)
+                if killer is None:
+                    continue
+                known[mutant.name] = killer
                 line = results.Result(subject.module, source, options.tree, mutant.name, killer, seconds)
-                if killer != SURVIVED or not options.quick:
+                if killer != SURVIVED or not (options.quick or options.probable):
                     results.append(options.results, line)
                 if os.environ.get("VERBOSE"):
                     print(f"{seconds:6.2f} s  {killer[:60]:60}  {mutant.name}", flush=True)
             yield mutant.name, known[mutant.name]
+
+    def _killer(self, subject: Subject, mutant: Mutant) -> str | None:
+        judge = self._ready_judge()
+        if self._options.quick:
+            return judge.quickly(subject, mutant)
+        return (judge.probably if self._options.probable else judge)(subject, mutant)
 
     def _ready_judge(self) -> Judge:
         if self._judge is None:

@@ -1,9 +1,10 @@
 """Judges the mutants of one suite of tests, each by the tests that reach what it changes.
 
-A mutant of a function's body is judged by the quick tests in a process that has collected them before
-(`collected.py`); one that survives there, and any other, with everything imported anew (`anew.py`). A change
-of a name that the module assigns is judged by the tests that can notice it (`readers.py`), and any other
-change outside of a body, or of a line that runs at import, by all tests.
+A mutant of a line that does not run at import is judged in a process that has collected the tests before
+(`collected.py`), any other with everything imported anew (`anew.py`): first by the test that fails without an
+import, or by those that probably notice the mutant. What survives these is judged by the tests that can
+notice it (`readers.py`) where it changes a name that the module assigns, and else by all tests. Tests run in
+the order of what they killed for their time.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ from tests.mutation.reach import Measured, Reach
 from tests.mutation.readers import readers, test_files_naming
 from tests.mutation.subjects import Subject
 
-_RECENT = 30  # tests that killed are tried first, so many
-_SLOW = 0.2  # seconds of processor time: slower tests run last
+_SLOW = 0.2  # seconds of processor time: slower tests judge only what quicker ones do not kill
+_LEAST = 0.003  # seconds that any test takes, about
+_FADING = 0.95  # what a kill counts after the next one: neighbours die of the same tests
+# How many kills a test is expected to make before it made one: a test of the module, a check, another test.
+_OWN, _CHECK, _OTHER = 0.5, 0.3, 0.05
 
 
 class Judge:
@@ -46,10 +50,9 @@ class Judge:
             for subject, mutants in found
         }
         self._collected = Collected(suite, list(self._checks.values()), changes)
-        self._recent: dict[str, list[int]] = defaultdict(
-            list
-        )  # of each module: tests that killed, the last first
-        self._orders: dict[str, list[int]] = {}
+        # Of each module: what the kills of each test count.
+        self._kills: dict[str, dict[int, float]] = defaultdict(dict)
+        self._orders: dict[str, dict[int, tuple[float, str]]] = {}
         self._reach = self._recorded(folder, f"{tree} {' '.join(suite)}")
         self._places = {test.name: at for at, test in enumerate(self._reach.tests)}
 
@@ -59,24 +62,42 @@ class Judge:
 
     def __call__(self, subject: Subject, mutant: Mutant) -> str:
         """Return what kills a mutant: a check, a test, a limit; or `SURVIVED`."""
-        if mutant.function is None or self._reach.at_import(subject.path, mutant.statement):
-            first, rest = self._halves(subject, self._noticing(subject, mutant))
-            killer = self._anew(subject, mutant, first)
-            return self._anew(subject, mutant, rest) if killer == SURVIVED else killer
-        killer = self.quickly(subject, mutant)
+        if not self._at_import(subject, mutant):
+            return self._replaced(subject, mutant, self._reaching(subject, mutant))
+        killer = self.probably(subject, mutant)
         if killer != SURVIVED:
             return killer
-        tests = self._reaching(subject, mutant)
-        quick = [at for at in tests if not self._slow(at)]
-        return self._anew(subject, mutant, [*filter(self._slow, tests), *quick])
+        return self._anew(subject, mutant, self._ordered(subject, self._noticing(subject, mutant)))
 
-    def quickly(self, subject: Subject, mutant: Mutant) -> str:
-        """Return which quick test kills a mutant of a function without an import; `SURVIVED` for none."""
-        if mutant.function is None or self._reach.at_import(subject.path, mutant.statement):
-            return SURVIVED
-        recent = self._recent[subject.module]
-        tests = [at for at in self._reaching(subject, mutant) if at in recent or not self._slow(at)]
-        return self._replaced(subject, mutant, tests)
+    def probably(self, subject: Subject, mutant: Mutant) -> str:
+        """Return which of the quick tests that probably notice a mutant kills it; `SURVIVED` for none."""
+        quick = self._quick(subject, mutant)
+        if not self._at_import(subject, mutant):
+            return self._replaced(subject, mutant, quick)
+        # What fails with the changed code of the function probably fails with everything imported anew, too.
+        tests = _timed(self._reach, quick)
+        answer = self._collected.judge(subject.module, mutant.name, tests) if quick else None
+        first = [answer] if isinstance(answer, int) else self._guessed(subject, mutant)
+        killer = self._anew(subject, mutant, first)
+        return self._anew(subject, mutant, self._probable(subject, mutant)) if killer == SURVIVED else killer
+
+    def quickly(self, subject: Subject, mutant: Mutant) -> str | None:
+        """Return which quick test kills a mutant of a function without an import; `SURVIVED` for none.
+
+        None where only an import shows whether the mutant is killed.
+        """
+        if mutant.function is None:
+            return None
+        killer = self._replaced(subject, mutant, self._quick(subject, mutant))
+        return None if killer != SURVIVED and self._at_import(subject, mutant) else killer
+
+    def _quick(self, subject: Subject, mutant: Mutant) -> list[int]:
+        """Return the quick tests that reach the changed statement of a function."""
+        reaching = self._reaching(subject, mutant) if mutant.function else []
+        return [at for at in reaching if not self._slow(at)]
+
+    def _at_import(self, subject: Subject, mutant: Mutant) -> bool:
+        return mutant.function is None or self._reach.at_import(subject.path, mutant.statement)
 
     def _reaching(self, subject: Subject, mutant: Mutant) -> list[int]:
         """Return the tests that reach the statement; where none does, those that reach its function."""
@@ -88,7 +109,7 @@ class Judge:
         if isinstance(answer, int):
             self._note(subject, answer)
             return self._reach.tests[answer].name
-        return SURVIVED if answer == UNSUITABLE else answer
+        return self._anew(subject, mutant, tests) if answer == UNSUITABLE else answer
 
     def _anew(self, subject: Subject, mutant: Mutant, tests: list[int]) -> str:
         if not tests:
@@ -102,33 +123,43 @@ class Judge:
         return killer or SURVIVED
 
     def _note(self, subject: Subject, killer: int) -> None:
-        recent = self._recent[subject.module]
-        self._recent[subject.module] = [killer, *(at for at in recent if at != killer)][:_RECENT]
+        kills = self._kills[subject.module]
+        for at in kills:
+            kills[at] *= _FADING
+        kills[killer] = kills.get(killer, 0.0) + 1.0
 
     def _ordered(self, subject: Subject, tests: Collection[int]) -> list[int]:
-        """Return tests in the order in which they run: first those that killed lately."""
-        recent = self._recent[subject.module]
-        chosen = set(tests)
-        return [at for at in recent if at in chosen] + [
-            at for at in self._order(subject) if at in chosen and at not in recent
-        ]
+        """Return tests in the order in which they run: those first that kill most for their time."""
+        kills, order = self._kills[subject.module], self._order(subject)
 
-    def _order(self, subject: Subject) -> list[int]:
-        """Return all tests: those of the module, the checks, then the others; what is slow comes last."""
+        def rank(at: int) -> tuple[float, str, int]:
+            cost, file = order[at]
+            if at in kills:
+                processor = max(self._reach.tests[at].processor, _LEAST)
+                cost = processor / (kills[at] + self._expected(subject, at))
+            return cost, file, at
+
+        return sorted(tests, key=rank)
+
+    def _order(self, subject: Subject) -> dict[int, tuple[float, str]]:
+        """Return the seconds for one kill, as expected, and the file, of each test. Files stay together."""
         if subject.module not in self._orders:
             tests = self._reach.tests
-            files: dict[str, list[float]] = defaultdict(list)
-            for test in tests:
-                files[_file(test)].append(test.processor)
+            files: dict[tuple[str, bool], list[float]] = defaultdict(list)
+            for at, test in enumerate(tests):
+                files[_file(test), self._slow(at)].append(max(test.processor, _LEAST))
             means = {file: sum(times) / len(times) for file, times in files.items()}
-
-            def rank(at: int) -> tuple[float, bool, bool, float, int]:
-                test = tests[at]
-                slow = test.processor if self._slow(at) else 0.0
-                return slow, not self._own(subject, test), not self._check(test), means[_file(test)], at
-
-            self._orders[subject.module] = sorted(range(len(tests)), key=rank)
+            self._orders[subject.module] = {
+                at: (means[_file(test), self._slow(at)] / self._expected(subject, at), _file(test))
+                for at, test in enumerate(tests)
+            }
         return self._orders[subject.module]
+
+    def _expected(self, subject: Subject, at: int) -> float:
+        test = self._reach.tests[at]
+        if self._check(test):
+            return _CHECK
+        return _OWN if self._own(subject, test) else _OTHER
 
     def _noticing(self, subject: Subject, mutant: Mutant) -> Collection[int]:
         """Return the tests that could notice a change of what runs at import."""
@@ -140,16 +171,26 @@ class Judge:
         reading = {at for path, lines in found.lines.items() for at in self._reach.reaching(path, lines)}
         return reading | {at for at, test in enumerate(self._reach.tests) if _file(test) in files}
 
-    def _halves(self, subject: Subject, tests: Collection[int]) -> tuple[list[int], list[int]]:
-        """Return the tests that probably kill a change of a table, and the others."""
-        recent = set(self._recent[subject.module][:5])
-        first: list[int] = []
-        rest: list[int] = []
-        for at in self._ordered(subject, tests):
-            test = self._reach.tests[at]
-            probable = at in recent or self._check(test) or self._own(subject, test)
-            (first if probable else rest).append(at)
-        return first, rest
+    def _guessed(self, subject: Subject, mutant: Mutant) -> list[int]:
+        """Return the quick tests of the files whose tests killed most mutants of a module lately."""
+        kills = self._kills[subject.module]
+        best = sorted(kills, key=kills.__getitem__, reverse=True)[:3]
+        files = {_file(self._reach.tests[at]) for at in best} - {""}
+        stem = f"/test_{subject.path.stem}.py"
+        return [at for at in self._probable(subject, mutant) if self._of(at, files, stem) or at in best]
+
+    def _of(self, at: int, files: Collection[str], stem: str) -> bool:
+        file = _file(self._reach.tests[at])
+        return file in files or file.endswith(stem)
+
+    def _probable(self, subject: Subject, mutant: Mutant) -> list[int]:
+        """Return the quick tests that probably kill a change of what runs at import."""
+        noticing = self._ordered(subject, self._noticing(subject, mutant))
+        return [at for at in noticing if not self._slow(at) and self._likely(subject, at)]
+
+    def _likely(self, subject: Subject, at: int) -> bool:
+        test = self._reach.tests[at]
+        return at in self._kills[subject.module] or self._check(test) or self._own(subject, test)
 
     def _own(self, subject: Subject, test: Measured) -> bool:
         return not self._check(test) and test.name.startswith(subject.first)

@@ -199,6 +199,14 @@ def test_every_problem_is_listed_in_the_order_of_the_document() -> None:
     ]
 
 
+def test_a_principal_beside_statements_that_cannot_be_read() -> None:
+    found = problems({"version": "2.0", "statement": "*", "Principal": 1})
+    assert [(each.where, each.code) for each in found] == [
+        ("p.json#/Principal", "PrincipalError"),
+        ("p.json#/statement", "StatementError"),
+    ]
+
+
 def of_length(characters: int) -> str:
     text = json.dumps({"version": "2.0", "statement": {**GOOD, "sid": ""}})
     return text.replace('"sid": ""', f'"sid": "{"x" * (characters - len("".join(text.split())))}"')

@@ -52,6 +52,24 @@ def test_a_document_of_another_kind_has_one_problem(document: Any, place: str, w
     assert words in problem.message
 
 
+# A document with a member without a name, whose value is the sign of another document
+NAMELESS = [
+    pytest.param({"": "2012-10-17"}, id="a version"),
+    pytest.param({"": [TRUST]}, id="statements"),
+]
+
+
+@pytest.mark.parametrize("document", NAMELESS)
+def test_a_member_without_a_name_is_an_unknown_element(document: dict[str, Any]) -> None:
+    with pytest.raises(PolicyError) as caught:
+        parse_policy(json.dumps(document), "p.json")
+    assert [(each.where, each.code) for each in caught.value.problems] == [
+        ("p.json#/", "StatementError"),
+        ("p.json#/version", "VersionError"),
+        ("p.json#/statement", "StatementError"),
+    ]
+
+
 # A document with an element of a policy beside the sign of an answer
 POLICIES = [
     pytest.param({"version": "2.0"}, id="a version"),
