@@ -132,3 +132,22 @@ def test_the_old_region_codes() -> None:
         "cd": "ap-chengdu", "hk": "ap-hongkong", "sg": "ap-singapore", "ca": "na-toronto",
         "de": "eu-frankfurt",
     }  # fmt: skip
+
+
+# an account segment, and its canonical spelling
+ACCOUNTS = [
+    *(pytest.param(text, "uin/100", id=f"DEC-14 the own account as {text!r}")
+      for text in ("", "*", "uin/", "uin/*", "uid/", "uid/*", "uin/100", "uid/125", "100")),
+    pytest.param("9", "uin/9", id="DEC-59 digits alone"),
+    pytest.param("uin/9", "uin/9", id="another uin"),
+    pytest.param("uid/9", "uid/9", id="another APPID"),
+    pytest.param("125", None, id="DEC-59 the own APPID without uid/"),
+    pytest.param("9x", None, id="DEC-59 more than digits"),
+    pytest.param("uin/9x", None, id="DEC-59 more than a uin"),
+    pytest.param("UIN/9", None, id="DEC-59 another letter case"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "canonical"), ACCOUNTS)
+def test_the_canonical_spelling_of_an_account(text: str, canonical: str | None) -> None:
+    assert Owner("100", "125").account(text) == canonical

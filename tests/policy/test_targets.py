@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from camguard.bundle import Bundle
@@ -47,6 +47,9 @@ def one_by_one(patterns: list[ResourcePattern], effect: Effect, resource: str | 
 
 
 @QUIET
+@example(["qcs::cvm:::a/*"], ["qcs::cvm:::a"], Effect.ALLOW)
+@example(["qcs::cvm:::a/"], ["qcs::cvm:::a/b"], Effect.ALLOW)
+@example(["qcs::cvm:::a/*"], ["qcs::cvm:::a"], Effect.DENY)
 @given(
     st.lists(pattern_texts, min_size=1, max_size=4),
     st.lists(resource_texts, max_size=8),
