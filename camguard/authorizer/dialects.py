@@ -26,7 +26,7 @@ from camguard.fast_tuple import constructor_of
 from camguard.request.body import Receive, show_nothing
 from camguard.request.head import Line, Lines
 from camguard.request.rejection import Rejection, rejection
-from camguard.settings.model import AuthorizerSettings
+from camguard.settings.model import AuthorizerSettings, DialectName
 
 HOST: Final = b"host"
 FORWARDED_FOR: Final = b"x-forwarded-for"
@@ -59,7 +59,7 @@ class Dialect:
     posts: whether the subrequest that shows a body is a POST; a GET of such a dialect shows no body.
     """
 
-    name: str
+    name: DialectName
     path: bytes
     method: bytes | None
     uri: bytes | None

@@ -26,6 +26,7 @@ from camguard.errors import Problem, SettingsError
 from camguard.header_names import REQUEST_ID, SERVICE_HEADER, SPOOF
 from camguard.request.rejection import refusal, rejection
 from camguard.settings import Settings
+from camguard.settings.model import DialectName
 from camguard.settings.values import Address
 
 
@@ -37,7 +38,7 @@ class Kind(NamedTuple):
     """
 
     template: str
-    dialect: str
+    dialect: DialectName
     id: str
     file: str = ""
 
