@@ -1,9 +1,10 @@
 """The order of bundles and the pin, as one process knows them: on disk where that is possible.
 
 Rule 1: a folder that cannot be written stops nothing. The state then stays in memory, the failure is counted
-        and named, and the state is written at the next poll.
-Rule 2: while the folder cannot be written, the pin on disk counts, because it may be an order of an operator.
-        A pin that this process has released since then does not come back.
+        and reported as a warning, and the state is written at the next poll.
+Rule 2: while the folder cannot be written, the order of bundles is that of this process, and the pin is the
+        one on disk, because an operator may have set it meanwhile. A pin that this process has released,
+        and could not remove from disk, is ignored.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ class KeptState:
         self.state = State()
         self.writes = dict.fromkeys(WRITES, 0)
         self.warnings: tuple[Problem, ...] = ()
-        self._unwritten = False  # what `state` says is not on disk yet
-        self._released: Pin | None = None  # a pin that is still on disk
+        self._unwritten = False  # `state` is not on disk yet
+        self._released: Pin | None = None  # a pin that was released, and is still on disk
 
     def forget_warnings(self) -> None:
-        """Begin a poll."""
+        """Forget the warnings of the last poll, because another one begins."""
         self.warnings = ()
 
     def read(self, *, required: bool) -> State:
-        """Return what the folder says, or what this process remembers while the folder cannot be used.
+        """Return the state on disk, or that of this process while the folder cannot be used (Rule 2).
 
         required: whether a folder that cannot be read is an error. Raises BundleError then.
         """
@@ -57,7 +58,10 @@ class KeptState:
         return self.state
 
     def change(self, change: Callable[[State], State], archive: Archive | None = None) -> None:
-        """Change the state, on disk where that is possible (Rule 1). archive: is kept from now on."""
+        """Change the state, also on disk where that is possible (Rule 1).
+
+        change: returns the new state. archive: kept in the folder from now on.
+        """
         before, self.state = self.state, change(self.state)
         if self.last_good is None:
             return
@@ -74,21 +78,22 @@ class KeptState:
             self.writes["success"] += 1
 
     def write_again(self, archive: Archive | None) -> None:
-        """Write what could not be written. archive: the bundle in force."""
+        """Write the state if that has failed before. archive: of the bundle in force."""
         if self._unwritten:
             state = self.state
             self.change(lambda _: state, archive)
 
-    def touch(self, moment: float) -> None:
-        """Keep on disk when the source was last confirmed, a Unix time."""
+    def confirm(self, moment: float) -> None:
+        """Keep on disk when the source last confirmed the bundle in force, a Unix time."""
         if self.last_good is None:
             return
         try:
-            self.last_good.touch(moment)
+            self.last_good.confirm(moment)
         except OSError as error:
             self._failed(error.strerror)
 
     def _failed(self, why: str | None) -> None:
+        """Count and report that the folder could not be written (Rule 1)."""
         self._unwritten = True
         self.writes["failure"] += 1
         folder = "" if self.last_good is None else str(self.last_good.folder)

@@ -1,14 +1,15 @@
 """The folder in which bundles of a URL are kept: the last good one, those before it, their order, the pin.
 
-Theory of operation. `<serial>-<digest>.tar.gz` is an archive as it was received. `state.json` says which of
-them is in force, the highest serial that was ever accepted, and which bundle an operator has pinned. All
-processes of one instance share the folder: a change is made to the state on disk under a lock, and each
-process reads the state at every poll. So a pin reaches all workers, and outlives a restart.
+Theory of operation. `<serial>-<digest>.tar.gz` is an archive as it was received. `state.json` holds which of
+them is in force, the highest serial that was ever accepted, and which bundle an operator has pinned. The time
+of `lock` is the moment at which the source last confirmed the bundle in force. All processes of one instance
+share the folder: a process changes the state on disk under the lock, and each process reads the state at
+every poll. So a pin reaches all workers, and outlives a restart.
 
-Rule 1: an archive is verified whenever it is read, because the folder may have been changed.
-Rule 2: a file is written aside and renamed, so that no reader and no crash leaves a half of it.
-Rule 3: a state that cannot be read is no empty state: an order that is forgotten would let an older bundle
-        in.
+Rule 1: an archive is verified whenever it is read, because somebody may have changed the folder.
+Rule 2: a file is written under another name and renamed, so that no reader meets half of a file.
+Rule 3: a state that cannot be read is an error and never counts as empty, because camguard would then accept
+        a bundle that is older than one it has accepted.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _MODE: Final = 0o600
 
 
 class Kept(NamedTuple):
-    """One bundle of the folder. revision: that it had when it was last activated; "" if it never was."""
+    """One bundle of the folder. revision: of its last activation; "" if it was never activated."""
 
     serial: int
     digest: str
@@ -48,7 +49,7 @@ class Kept(NamedTuple):
 
     @property
     def file(self) -> str:
-        """The name of its archive."""
+        """The name of the file that holds its archive."""
         return f"{self.serial}-{self.digest}.tar.gz"
 
 
@@ -60,9 +61,10 @@ class Pin(NamedTuple):
 
 
 class State(NamedTuple):
-    """What the folder says. kept: the bundle in force first, then those before it.
+    """The content of `state.json`.
 
-    highest: serial and digest of the newest bundle that was accepted; serial 0: none yet.
+    highest: serial and digest of the newest bundle that was ever accepted; serial 0: none yet. kept: the
+    bundle in force first, then those that were in force before it. pin: None where no bundle is pinned.
     """
 
     highest: tuple[int, str] = (0, "")
@@ -70,14 +72,15 @@ class State(NamedTuple):
     pin: Pin | None = None
 
     def accepts(self, serial: int, digest: str) -> bool:
-        """Return whether a bundle is newer than the newest one that was accepted, or is that one (T109)."""
+        """Return whether a bundle is newer than the newest accepted one, or is that one (T109)."""
         return serial > self.highest[0] or (serial, digest) == self.highest
 
     def with_active(self, bundle: Kept, *, forced: bool = False) -> State:
         """Return the state after an activation.
 
-        A pin of another bundle is released by a higher serial than it holds back, or by force. Any other pin
-        was set while this activation ran, and stays.
+        bundle: that was activated. forced: whatever its serial. It releases the pin of another bundle if its
+        serial is higher than those that the pin holds back, or if it was forced. Any other pin of another
+        bundle was set while this activation ran, and stays.
         """
         pin = self.pin
         if pin is not None and pin.digest != bundle.digest and (forced or bundle.serial > pin.until):
@@ -91,15 +94,16 @@ class State(NamedTuple):
         )
 
     def with_pin(self, bundle: Kept) -> State:
-        """Return the state in which an operator has pinned a bundle. It is kept, whatever is activated."""
+        """Return the state in which an operator has pinned a bundle, which joins the kept ones."""
         others = (each for each in self.kept if each.digest != bundle.digest)
         kept = self.kept if bundle in self.kept else (*others, bundle)[-KEPT:]
         return self._replace(kept=kept, pin=Pin(bundle.digest, max(self.highest[0], bundle.serial)))
 
     def find(self, name: str) -> Kept:
-        """Return the bundle with a revision or digest that begins so, or with this serial.
+        """Return the kept bundle that a name names.
 
-        name: "" names the bundle before the one in force. Raises BundleError: there is none, or several.
+        name: the first digits of its revision or digest, or its serial; "" names the bundle before the one in
+        force. Raises BundleError: there is none, or several.
         """
         if not name:
             if len(self.kept) > 1:
@@ -131,7 +135,7 @@ class LastGood:
         self.folder = folder
 
     def read(self) -> State:
-        """Return the state on disk; an empty one if there is no folder yet.
+        """Return the state on disk; an empty one if there is no `state.json` yet.
 
         Raises BundleError: the state cannot be read, or is damaged (Rule 3).
         """
@@ -151,7 +155,7 @@ class LastGood:
     def change(self, change: Callable[[State], State], archive: tuple[Kept, bytes] | None = None) -> State:
         """Change the state on disk, and return it. Raises OSError, BundleError.
 
-        change: makes the new state from the one on disk. archive: is kept from now on.
+        change: makes the new state from the one on disk. archive: kept in the folder from now on.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._locked():
@@ -172,15 +176,15 @@ class LastGood:
         except OSError as error:
             raise wrong(f"cannot be read: {error.strerror}", str(path)) from None
 
-    def touch(self, moment: float) -> None:
-        """Keep when the source was last confirmed, a Unix time. Raises OSError."""
+    def confirm(self, moment: float) -> None:
+        """Keep when the source last confirmed the bundle in force, a Unix time. Raises OSError."""
         path = self.folder / _LOCK
         self.folder.mkdir(parents=True, exist_ok=True)
         path.touch(_MODE)
         os.utime(path, (moment, moment))
 
     def confirmed(self) -> float | None:
-        """Return when the source was last confirmed, a Unix time; None if that is not known."""
+        """Return when the source last confirmed the bundle in force, a Unix time; None if unknown."""
         try:
             return (self.folder / _LOCK).stat().st_mtime
         except OSError:
@@ -196,21 +200,21 @@ class LastGood:
             os.close(descriptor)
 
     def _write(self, name: str, content: bytes) -> None:
-        aside = self.folder / f".{name}.{token_hex(4)}"
+        beside = self.folder / f".{name}.{token_hex(4)}"
         try:
-            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            aside.replace(self.folder / name)
+            beside.replace(self.folder / name)
         except BaseException:
             with suppress(OSError):
-                aside.unlink(missing_ok=True)
+                beside.unlink(missing_ok=True)
             raise
 
     def _prune(self, state: State) -> None:
-        """Remove archives that the state does not name. One that cannot be removed is removed later."""
+        """Remove archives that the state does not name. A failure is tried again after the next change."""
         named = {each.file for each in state.kept}
         for path in self.folder.iterdir():
             if _FILE.fullmatch(path.name) and path.name not in named:

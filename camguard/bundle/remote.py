@@ -1,18 +1,19 @@
-"""The source of a bundle that is fetched from a URL: what is offered, what is in force, and what was kept.
+"""The source of the bundles of a URL: which archive the URL offers, and which one should be in force.
 
-Theory of operation. Each poll asks the URL with the ETag of the bundle in force, so that a bundle that could
-not be activated is offered again at each poll and never hides behind "not modified". An archive is verified,
-compared with the highest serial that was ever accepted, and handed to the store as the content of a bundle.
+Theory of operation. Each poll of the store calls `read`, then `activated` if the content that `read` returned
+is in force, then `polled`. `read` asks the URL with the ETag of the bundle in force, so that a bundle that
+could not be activated is offered again at each poll and never hides behind "not modified". An archive is
+verified, compared with the highest serial that was ever accepted, and returned as the content of a bundle.
 The archive in force stays in memory as it was received: when the catalog changes, the bundle is built again
-from it. When the source is away at the start, the last good archive on disk takes its place.
+from it. When the source cannot be used at the start, the last good archive on disk takes its place.
 
 Rule 1: only serials order bundles. A lower serial, or the same serial with another digest, is refused unless
         an operator forces it (T109).
 Rule 2: a pinned bundle stays in force until the source offers a higher serial than that of the pin, or an
         operator releases the pin.
-Rule 3: a folder that cannot be written stops no activation. It is named in the outcome, counted, and written
-        at the next poll.
-Rule 4: after a failure the next polls are further apart, at random, so that a fleet does not return at once.
+Rule 3: a folder that cannot be written stops no activation (`kept_state`, Rule 1).
+Rule 4: after failures the pauses between polls grow and vary at random, so that the processes of a fleet do
+        not return to the source at the same moment.
 """
 
 from __future__ import annotations
@@ -39,14 +40,15 @@ from camguard.printable import without_credentials
 CODE: Final = "SourceError"
 ORDER: Final = "BundleOrderError"
 BACKOFF_SECONDS: Final = 30.0  # the longest pause after failures, unless poll_seconds is longer
-_DOUBLINGS: Final = 16
+_DOUBLINGS: Final = 16  # of the pause at most
 FETCHES: Final = ("fetched", "not_modified", "failure")
 
+# From URL and ETag to the answer.
 Fetch: TypeAlias = Callable[[str, str], Fetched | Literal["not modified"]]
 
 
 class SourceFacts(NamedTuple):
-    """What a source says about itself after a poll.
+    """The facts about a source after a poll.
 
     serial: of the bundle in force, offered_serial: of the last readable archive that the source offered; 0 if
     there is none. differs: the source offers another bundle than the one in force. pinned: an operator has
@@ -65,7 +67,11 @@ class SourceFacts(NamedTuple):
 
 
 class _Held(NamedTuple):
-    """An archive that was read and verified, as it was received: its files are read again when needed."""
+    """An archive that was read and verified.
+
+    raw: as it was received; its files are read from it again when they are needed. sha256: of raw. digest: of
+    the bundle, by its manifest. etag: with which the source offered it, "" without one.
+    """
 
     raw: bytes
     sha256: bytes
@@ -76,14 +82,17 @@ class _Held(NamedTuple):
 
     @property
     def kept(self) -> Kept:
+        """The archive as the folder names it."""
         return Kept(self.serial, self.digest)
 
 
 class RemoteSource:
     """Polls one URL. Only the thread that polls may use it, except for `facts`.
 
-    key: verifies signatures; None: they are not required. last_good: None keeps nothing on disk. tests:
-    whether the policy tests of the bundle are part of what is read.
+    catalog: the folder. key: verifies signatures; None: they are not required. last_good: None keeps nothing
+    on disk. tests: whether the policy tests of the bundle are part of the content. max_age: whether the age
+    of a bundle is limited, so that it must be kept on disk when the source last confirmed the bundle.
+    warnings: what went wrong in the last poll without a failure.
     """
 
     def __init__(  # noqa: PLR0913 - the settings, the clocks and the network of a source
@@ -110,29 +119,32 @@ class RemoteSource:
         self._fetch = fetcher
         self._clock = clock
         self._monotonic = monotonic
-        self._active: _Held | None = None
-        # Of the bundle in force, without its files: the digest of the archive, and what it was built to.
+        self._active: _Held | None = None  # the archive of the bundle in force
+        # The SHA-256 of that archive, and the content that was built from it, without its files.
         self._content = (b"", Content({}, {}, ""))
-        self._chosen: _Held | None = None  # what the last reading returned
-        self._opened: tuple[bytes, Archive] | None = (
-            None  # during one poll only: it has the size of all files
-        )
-        self._offered: _Held | None = None  # the last readable archive of the source
-        self._refused: tuple[bytes, tuple[Problem, ...]] = (b"", ())
+        self._chosen: _Held | None = None  # the archive whose content `read` has returned
+        # The SHA-256 of an archive, and the archive unpacked; dropped after each poll, because it is large.
+        self._opened: tuple[bytes, Archive] | None = None
+        self._offered: _Held | None = None  # the last readable archive that the source has offered
+        # The SHA-256 of an offered archive that cannot be read, and why.
+        self._unreadable: tuple[bytes, tuple[Problem, ...]] = (b"", ())
         self._forced = False
         self._from_disk = False
-        self._vouched = -inf  # monotonic time at which the source last vouched for the bundle in force
+        self._confirmed = -inf  # monotonic time at which the source last confirmed the bundle in force
         self._failures = 0
         self._fetches = dict.fromkeys(FETCHES, 0)
         self.warnings: tuple[Problem, ...] = ()
         self.facts = self._facts()
 
     def force(self) -> None:
-        """Accept what the next reading is offered, whatever its serial."""
+        """Accept the archive that the next poll is offered, whatever its serial."""
         self._forced = True
 
     def read(self) -> Content:
-        """Return the content that should be in force. Raises CamguardError; what is in force then stays."""
+        """Return the content that should be in force.
+
+        Raises CamguardError: there is none, and the bundle in force stays.
+        """
         self.warnings = ()
         self._kept.forget_warnings()
         state = self._kept.read(required=self._active is None)
@@ -144,7 +156,7 @@ class RemoteSource:
         return self._as_content(held)
 
     def activated(self, content: Content) -> None:
-        """Keep what the store has put in force: the content that the last reading returned."""
+        """Note that the store has put the content in force that the last `read` has returned."""
         held = self._chosen
         if held is None:
             return
@@ -159,7 +171,7 @@ class RemoteSource:
         self._forced = False
 
     def polled(self, *, failed: bool) -> None:
-        """Note how a poll ended. It decides when the next one is due, and what `facts` says."""
+        """Note how a poll ended, on which the pause before the next poll depends, and renew `facts`."""
         self._failures = self._failures + 1 if failed else 0
         self._forced = False
         self._opened = None
@@ -175,20 +187,23 @@ class RemoteSource:
         return max(self._poll_seconds, min(pause, BACKOFF_SECONDS)) * (0.5 + 0.5 * _random())
 
     def age(self) -> float:
-        """Return for how many seconds the source has not vouched for the bundle in force."""
-        return self._monotonic() - self._vouched
+        """Return the seconds since the source last confirmed the bundle in force."""
+        return self._monotonic() - self._confirmed
 
-    # What is offered, and what should be in force.
+    # Which archive should be in force.
 
     def _pinned(self, state: State) -> _Held | None:
-        """Return the pinned bundle if it is not in force yet. Raises BundleError: it cannot be used."""
+        """Return the pinned archive; None if none is pinned, if it is in force, or if an order overrides it.
+
+        Raises BundleError: it cannot be used.
+        """
         pin = state.pin
         if pin is None or self._forced or (self._active and self._active.digest == pin.digest):
             return None
         return self._load(state, pin.digest)
 
     def _load(self, state: State, digest: str) -> _Held:
-        """Return a bundle of the folder, verified as if it had been fetched. Raises BundleError."""
+        """Return an archive of the folder, verified as if it had been fetched. Raises BundleError."""
         kept = next((each for each in state.kept if each.digest == digest), None)
         last_good = self._kept.last_good
         if last_good is None or kept is None:
@@ -200,13 +215,13 @@ class RemoteSource:
         if self._active is None:
             self._from_disk = True
             confirmed, now = last_good.confirmed(), self._clock()
-            # A moment of the future says nothing: then the bundle counts as never confirmed.
+            # A bundle that was confirmed in the future, by a clock that was wrong, counts as never confirmed.
             age = now - confirmed if confirmed is not None and confirmed <= now else inf
-            self._vouched = self._monotonic() - age
+            self._confirmed = self._monotonic() - age
         return held
 
     def _from_source(self, state: State) -> _Held:
-        """Return what the source offers; at the start, the last good bundle where that cannot be used."""
+        """Return the archive of the source; at the start, the last good one where that cannot be used."""
         starting = self._active is None and bool(state.kept)
         try:
             if starting and self._failures and self._offered is not None:
@@ -215,33 +230,36 @@ class RemoteSource:
         except BundleError as error:
             if not starting:
                 raise
-            return self._last(state, error)
+            return self._last_good(state, error)
 
     def _accepted(self, offered: _Held, state: State) -> _Held:
-        """Return what should be in force: what is offered, or what a pin holds. Raises BundleError."""
+        """Return the offered archive, or the pinned one while the pin holds it back.
+
+        Raises BundleError: the order of bundles forbids the offered archive (Rule 1).
+        """
         self._offered = offered
         active, pin = self._active, state.pin
         same = active is not None and offered.digest == active.digest
         if pin is not None and active is not None and not self._forced:
             newest = same and offered.serial >= state.highest[0]
             if offered.serial <= pin.until and not newest:
-                self._vouch(active)
+                self._confirm(active)
                 return active
             if newest:
                 self._kept.change(lambda now: now._replace(pin=None))
         if not same and not self._forced and not state.accepts(offered.serial, offered.digest):
-            raise self._order(offered, state)
-        self._vouch(offered)
+            raise self._out_of_order(offered, state)
+        self._confirm(offered)
         if same and active is not None:
             self._active = active._replace(etag=offered.etag)
             return self._active
         return offered
 
     def _offer(self) -> _Held:
-        """Return what the source offers. Raises BundleError."""
+        """Return the archive that the source offers. Raises BundleError: there is none that can be read."""
         known = self._active
         if known is not None and self._offered is not None and self._state_pins(known):
-            known = self._offered  # the pin holds back what is offered, and nothing has failed
+            known = self._offered  # the pin holds this archive back, which needs not be sent again
         try:
             answer = self._fetch(self._url, known.etag if known is not None else "")
         except BundleError:
@@ -251,29 +269,31 @@ class RemoteSource:
             self._fetches["not_modified"] += 1
             if known is None:
                 raise self._wrong("the source answers that nothing is modified, and nothing was fetched yet")
-            self._refused = (b"", ())
+            self._unreadable = (b"", ())
             return known
         self._fetches["fetched"] += 1
         digest = sha256(answer.raw).digest()
         for held in (self._active, self._offered):
             if held is not None and held.sha256 == digest:
-                self._refused = (b"", ())
+                self._unreadable = (b"", ())
                 return held._replace(etag=answer.etag)
-        if digest == self._refused[0]:
-            raise BundleError(*self._refused[1])
+        if digest == self._unreadable[0]:
+            raise BundleError(*self._unreadable[1])
         try:
             held = self._read(answer.raw, answer.etag)
         except BundleError as error:
-            self._refused = (digest, error.problems)
+            self._unreadable = (digest, error.problems)
             raise
-        self._refused = (b"", ())
+        self._unreadable = (b"", ())
         return held
 
     def _state_pins(self, active: _Held) -> bool:
+        """Tell whether the bundle in force is pinned."""
         pin = self._kept.state.pin
         return pin is not None and pin.digest == active.digest
 
     def _open(self, raw: bytes) -> Archive:
+        """Return an archive unpacked and verified. Raises BundleError, whose places begin with the URL."""
         try:
             archive = read_archive(raw, key=self._key)
             require_complete(archive.files, "the archive")
@@ -288,17 +308,18 @@ class RemoteSource:
         self._opened = (digest, archive)
         return _Held(raw, digest, archive.serial, archive.digest, archive.valid_until, etag)
 
-    def _last(self, state: State, away: BundleError) -> _Held:
-        """Return the last good bundle, because the source is away at the start."""
+    def _last_good(self, state: State, why: BundleError) -> _Held:
+        """Return the last good archive, because the source cannot be used at the start. why: the problem."""
         digest = state.pin.digest if state.pin is not None else state.kept[0].digest
         try:
             held = self._load(state, digest)
         except BundleError as error:
-            raise BundleError(*away.problems, *error.problems) from None
-        self.warnings = (*self.warnings, *away.problems)
+            raise BundleError(*why.problems, *error.problems) from None
+        self.warnings = (*self.warnings, *why.problems)
         return held
 
-    def _order(self, offered: _Held, state: State) -> BundleError:
+    def _out_of_order(self, offered: _Held, state: State) -> BundleError:
+        """Return the error that refuses an archive by its serial (Rule 1)."""
         serial, highest = offered.serial, state.highest[0]
         if serial == highest:
             return self._wrong(f"another bundle with the serial {serial} was accepted before", ORDER)
@@ -308,11 +329,11 @@ class RemoteSource:
     def _wrong(self, message: str, code: str = CODE) -> BundleError:
         return BundleError(Problem(without_credentials(self._url), code, message))
 
-    def _vouch(self, held: _Held) -> None:
-        """Note that the source vouches for a bundle now, or until its validity ended if that was before."""
+    def _confirm(self, held: _Held) -> None:
+        """Note that the source confirms a bundle now, or did until its validity ended if that was before."""
         now, until = self._clock(), held.valid_until
         late = 0.0 if until is None else max(0.0, now - until)
-        self._vouched = max(self._vouched, self._monotonic() - late)
+        self._confirmed = max(self._confirmed, self._monotonic() - late)
         self._from_disk = False
         if late:
             self.warnings = (
@@ -320,9 +341,10 @@ class RemoteSource:
                 Problem(without_credentials(self._url), CODE, "the validity of the bundle has ended"),
             )
         elif self._keeps_age:
-            self._kept.touch(now)
+            self._kept.confirm(now)
 
     def _as_content(self, held: _Held) -> Content:
+        """Return the content of an archive with the catalog of now; the same object where nothing changed."""
         catalog = read_catalog(self._catalog)
         archive_digest, content = self._content
         if archive_digest == held.sha256 and content.catalog == catalog:
@@ -335,7 +357,7 @@ class RemoteSource:
     def _facts(self) -> SourceFacts:
         active, offered = self._active, self._offered
         pin = self._kept.state.pin
-        differs = bool(self._refused[0]) or (
+        differs = bool(self._unreadable[0]) or (
             offered is not None and (active is None or offered.digest != active.digest)
         )
         return SourceFacts(

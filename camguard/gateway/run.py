@@ -359,7 +359,7 @@ def serve_alone(  # noqa: PLR0913 - what both callers hand over, and one thing t
             return state_of(digest, components.store, components.missing(), components.failing())
 
         def rows() -> list[dict[str, Any]]:
-            return [row_of(state())]
+            return [row_of(os.getpid(), state())]
 
         status = ServerStatus(settings, components.store, components.keys, source, rows, notify=notify)
         if channel is None:

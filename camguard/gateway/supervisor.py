@@ -3,12 +3,12 @@
 Rule 1: a worker that ends is replaced. If a worker ends before all workers have served, the supervisor ends
         with an error.
 Rule 2: a worker that is to be replaced serves until its successor serves and is ready. If a successor cannot
-        start, the workers before it go on, and those that were replaced already are replaced back.
-Rule 3: the instance is ready while every worker serves, is ready, and has the revision of the others.
-        Workers read a change one after the other, so different revisions are tolerated for `SKEW_SECONDS`,
-        and for `POLLING_SECONDS` while a worker still reads or builds.
-Rule 4: a worker that sends nothing for `SILENT_SECONDS` hangs: the instance is not ready, and no order waits
-        for it any longer. It is not killed, because it may hold calls.
+        start, its worker goes on, and workers that were replaced already are replaced back.
+Rule 3: the instance is ready while every worker serves, is ready, and has the same revision. Workers read a
+        change one after the other, so different revisions are tolerated for `SKEW_SECONDS`, and for
+        `POLLING_SECONDS` while a worker still reads or builds a bundle.
+Rule 4: a worker that sends nothing for `SILENT_SECONDS` is taken to hang: the instance is not ready, and an
+        order to this worker fails at once. The worker is not killed, because calls may be in flight in it.
 """
 
 from __future__ import annotations
@@ -34,23 +34,25 @@ from camguard.telemetry.process_log import Event
 
 LOG = logging.getLogger("camguard.gateway")
 FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
-SOON_SECONDS = 2.0  # a worker that ended sooner is replaced after a pause, so that a fault does not spin
-PAUSE_SECONDS = 1.0
+SOON_SECONDS = 2.0  # a worker that ends sooner is replaced after a pause, so that a fault does not spin
+PAUSE_SECONDS = 1.0  # this pause
 GRACE_SECONDS = 5.0  # after the workers' own deadline, until they are killed
-SILENT_SECONDS = 10.0
-SKEW_SECONDS = 10.0
-POLLING_SECONDS = 120.0
+SILENT_SECONDS = 10.0  # Rule 4
+SKEW_SECONDS = 10.0  # Rule 3
+POLLING_SECONDS = 120.0  # Rule 3
 ORDER_SECONDS = 25.0  # for the workers to carry out an order; less than the admin listener waits
 START_SECONDS = 300.0  # for a successor to load its bundle and serve
 READY_SECONDS = 10.0  # for a successor that serves to be ready
-WATCH_SECONDS = 0.5
-WAIT_SECONDS = 0.05
+WATCH_SECONDS = 0.5  # between two judgements of the instance
+WAIT_SECONDS = 0.05  # between two looks at a worker that is awaited
+NOT_AWAITED: Final = 0  # the number of an order whose outcome nothing awaits
 
 
 class Worker:
     """One worker process.
 
-    received_at: monotonic time of its last message. refused: why the worker could not serve.
+    state: None until the worker serves. refused: why it could not serve. received_at: monotonic time of its
+    last message. replaced: set once a successor has its slot. orders: awaited outcomes by number of order.
     """
 
     def __init__(self, process: Process, writer: asyncio.StreamWriter) -> None:
@@ -65,13 +67,17 @@ class Worker:
 
     @property
     def silent(self) -> bool:
-        """Whether the worker serves and hangs (Rule 4)."""
+        """Whether the worker has served and is taken to hang (Rule 4)."""
         return self.state is not None and time.monotonic() - self.received_at > SILENT_SECONDS
 
     @property
     def ended(self) -> bool:
         """Whether the process has ended."""
         return self.process.returncode is not None
+
+    def row(self) -> dict[str, Any]:
+        """Return the row of `/api/status` about this worker."""
+        return row_of(self.pid, self.state, accepting=not self.replaced.is_set(), silent=self.silent)
 
     def send(self, **message: object) -> None:
         """Send a message, unless the worker has ended."""
@@ -80,9 +86,11 @@ class Worker:
 
 
 class Supervisor:
-    """The workers of an instance. source: a file descriptor of the packed settings source.
+    """The workers of an instance, one in each slot.
 
-    ending_seconds: of the limits of the workers. count: how many workers there are to be.
+    source: a file descriptor of the packed settings source, which workers inherit. ending_seconds: as in
+    `LimitsSettings`. count: of slots. verdict: returns what the instance lacks to be ready; the process that
+    supervises replaces it, to add what it lacks itself. begun: set once every worker has served.
     """
 
     def __init__(self, source: int, ending_seconds: float, sockets: Sockets, count: int) -> None:
@@ -90,20 +98,20 @@ class Supervisor:
         self._ending_seconds = ending_seconds
         self._sockets = [each for each in (sockets.calls, sockets.authorizer) if each is not None]
         self._slots: list[Worker | None] = [None] * count
-        self._running: dict[int, Worker] = {}  # also those that start, and those that finish their calls
+        self._running: dict[int, Worker] = {}  # by process id, also those that start or finish their calls
         self._tasks: set[asyncio.Task[None]] = set()
         self._orders = 0
-        self.verdict = self.missing  # what the instance lacks; the process that supervises adds its own
-        self._skewed_since: float | None = None
+        self.verdict = self.missing
+        self._skewed_since: float | None = None  # monotonic time since when revisions differ
         self._restarting = asyncio.Lock()
         self._stopping = False
-        self._judged: list[str] = ["workers"]  # what the workers were sent last
-        self.begun = asyncio.Event()  # once every worker has served
+        self._sent_verdict: list[str] = ["workers"]
+        self.begun = asyncio.Event()
 
-    # What the instance is.
+    # The state of the instance.
 
     def missing(self) -> list[str]:
-        """Return what keeps the instance from being ready, as far as it is known of the workers (Rule 3)."""
+        """Return what the workers lack for the instance to be ready (Rule 3)."""
         states = [each.state for each in self._slots if each is not None and each.state and not each.silent]
         found = [] if len(states) == len(self._slots) else ["workers"]
         found += [name for state in states for name in state.missing]
@@ -115,44 +123,42 @@ class Supervisor:
         return list(dict.fromkeys(found))
 
     def failing(self) -> list[str]:
-        """Return what a worker could not read anew, and `revisions` while they differ."""
+        """Return what a worker could not read anew, and `revisions` while the workers have different ones."""
         found = [name for each in self._slots if each and each.state for name in each.state.failing]
         return list(dict.fromkeys((*found, *(["revisions"] if self._skewed_since is not None else []))))
 
     def revisions(self) -> dict[str, str | None]:
         """Return the revision of each worker by its process id; None for a worker that does not serve yet."""
-        return {
-            str(each.pid): each.state.revision if each.state else None
-            for each in self._slots
-            if each is not None
-        }
+        workers = [each for each in self._slots if each is not None]
+        return {str(each.pid): each.state.revision if each.state else None for each in workers}
 
     def workers(self) -> list[dict[str, Any]]:
-        """Return the rows of `/api/status`: those that serve or start, then those that finish their calls."""
+        """Return the rows of `/api/status`: workers that have a slot, then those that start or end."""
         current = [each for each in self._slots if each is not None]
         others = [each for each in tuple(self._running.values()) if each not in current]
-        return [_row(each) for each in (*current, *others)]
+        return [each.row() for each in (*current, *others)]
 
     async def watch(self) -> None:
-        """Judge the instance from time to time, because silence and differences grow old. Never returns."""
+        """Judge the instance at intervals, because silence is no event. Never returns."""
         while True:
             self._judge()
             await asyncio.sleep(WATCH_SECONDS)
 
     def _judge(self) -> None:
-        """Send the workers what the instance lacks, for their health paths, if that has changed."""
-        self._compare()
+        """Send the workers the verdict, for their health paths, if it has changed."""
+        self._compare_revisions()
         found = self.verdict()
-        if found == self._judged or self._stopping:
+        if found == self._sent_verdict or self._stopping:
             return
         for each in self._serving():
             each.send(missing=found)
         if self.begun.is_set():
             log = LOG.warning if found else LOG.info
             log(Event("the instance is not ready" if found else "the instance is ready", missing=found))
-        self._judged = found
+        self._sent_verdict = found
 
-    def _compare(self) -> None:
+    def _compare_revisions(self) -> None:
+        """Note since when the revisions of the workers differ."""
         revisions = {each.state.revision for each in self._slots if each is not None and each.state}
         if len(revisions) < 2:  # noqa: PLR2004 - two differ
             self._skewed_since = None
@@ -165,13 +171,11 @@ class Supervisor:
     # Orders.
 
     async def reload(self, *, force: bool = False) -> list[WorkerOutcome]:
-        """Make every worker poll policies and keys; return what came of it, in at most `ORDER_SECONDS`."""
+        """Make every worker poll policies and keys; return the outcomes after `ORDER_SECONDS` at most."""
         self._orders += 1
         until = time.monotonic() + ORDER_SECONDS
         slots = range(len(self._slots))
-        outcomes = list(
-            await asyncio.gather(*(self._order(i, self._orders, until, force=force) for i in slots))
-        )
+        outcomes = await asyncio.gather(*(self._order(i, self._orders, until, force=force) for i in slots))
         for each in outcomes:
             if each.failed:
                 problem = each.problems[0]["message"] if each.problems else ""
@@ -179,12 +183,13 @@ class Supervisor:
         return outcomes
 
     async def _order(self, slot: int, order: int, until: float, *, force: bool) -> WorkerOutcome:
+        """Return the outcome of an order to the worker in a slot, or a failure at the time `until`."""
         ordered: Worker | None = None
         answer: asyncio.Future[WorkerOutcome] | None = None
         while time.monotonic() < until and not self._stopping:
             worker = self._slots[slot]
             if worker is not None and worker.state is not None and worker is not ordered:
-                # also a worker that took the place of the one that had the order
+                # A worker that has taken the slot meanwhile gets the order, too.
                 ordered, answer = worker, asyncio.get_running_loop().create_future()
                 worker.orders[order] = answer
                 worker.send(order=order, force=force)
@@ -203,16 +208,17 @@ class Supervisor:
         return failed(pid, "ReloadTimeout", f"has not ended the reload after {ORDER_SECONDS:g} seconds")
 
     def _receive(self, worker: Worker, message: dict[str, Any]) -> None:
+        """Take one message of a worker: its state, why it cannot serve, or the outcome of an order."""
         worker.received_at = time.monotonic()
         if "state" in message:
             before, worker.state = worker.state, WorkerState(**message["state"])
             if before is None:
                 worker.send(missing=self.verdict())
             elif before.revision != worker.state.revision:
-                # The others read the change at once, not at their own next poll.
+                # The others shall read the change at once, not at their own next poll.
                 for other in self._serving():
                     if other is not worker and other.state and other.state.revision != worker.state.revision:
-                        other.send(order=0, force=False)
+                        other.send(order=NOT_AWAITED, force=False)
             self._judge()
             if len(self._serving()) == len(self._slots):
                 self.begun.set()
@@ -230,7 +236,7 @@ class Supervisor:
 
         Raises SettingsError if the worker ends before all workers have ever served.
         """
-        while not self._stopping and slot < len(self._slots):
+        while not self._stopping:
             began = time.monotonic()
             worker = self._slots[slot]
             if worker is None:
@@ -259,9 +265,10 @@ class Supervisor:
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def _start(self, source: int) -> Worker:
+        """Start a worker process with the settings of a source, and receive its messages from now on."""
         ours, theirs = socket.socketpair()
-        calls, *asked = (each.fileno() for each in self._sockets)
-        inherited = (source, calls, theirs.fileno(), *asked)
+        calls, *authorizer = (each.fileno() for each in self._sockets)
+        inherited = (source, calls, theirs.fileno(), *authorizer)  # in the order that `worker.py` expects
         with theirs:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -274,48 +281,50 @@ class Supervisor:
             )
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LINE_BYTES)
         worker = self._running[process.pid] = Worker(process, writer)
-        self._spawn(self._listen(worker, reader))
+        self._spawn(self._receive_all(worker, reader))
         return worker
 
-    async def _listen(self, worker: Worker, reader: asyncio.StreamReader) -> None:
+    async def _receive_all(self, worker: Worker, reader: asyncio.StreamReader) -> None:
+        """Take the messages of a worker until its end of the channel is closed."""
         with suppress(OSError):
             while received := await reader.readline():
                 self._receive(worker, json.loads(received))
         worker.writer.close()
 
-    def _spawn(self, doing: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(doing)
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine in a task of its own, which is kept until it ends."""
+        task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def _forget(self, worker: Worker) -> None:
+        """Forget a worker that has ended, with its gauges; its counters stay in the sums of the instance."""
         self._running.pop(worker.pid, None)
-        for file in Path(os.environ[FOLDER]).iterdir():
-            if file.name.startswith("gauge_live") and file.name.endswith(f"_{worker.pid}.db"):
-                file.unlink(missing_ok=True)
+        for file in Path(os.environ[FOLDER]).glob(f"gauge_live*_{worker.pid}.db"):
+            file.unlink(missing_ok=True)
 
     async def restart(self, source: int, ending_seconds: float) -> list[WorkerOutcome]:
         """Replace one worker after the other by workers with other settings (Rule 2).
 
-        source: as for the supervisor. Returns the outcome of each; after a failed one all go on as before.
+        source, ending_seconds: of these settings. Return the outcomes, a failed one last.
         """
         async with self._restarting:
             outcomes: list[WorkerOutcome] = []
             for slot in range(len(self._slots)):
-                outcomes.append(await self._succeed(slot, source))
+                outcomes.append(await self._replace(slot, source))
                 if outcomes[-1].failed:
                     for earlier in range(slot):
-                        back = await self._succeed(earlier, self._source)
+                        back = await self._replace(earlier, self._source)
                         if back.failed:
                             LOG.error("worker %d keeps the settings that the others refused", back.pid)
                     return outcomes
             self._source, self._ending_seconds = source, ending_seconds
             return outcomes
 
-    async def _succeed(self, slot: int, source: int) -> WorkerOutcome:
-        """Start a successor of the worker in a slot; once it is ready, it takes the slot."""
+    async def _replace(self, slot: int, source: int) -> WorkerOutcome:
+        """Start a successor of the worker in a slot, which takes the slot once it is ready."""
         worker = await self._start(source)
-        outcome = await self._served(worker)
+        outcome = await self._wait_until_ready(worker)
         before = self._slots[slot]
         if outcome.failed or self._stopping:
             self._spawn(self._end(worker))
@@ -330,14 +339,14 @@ class Supervisor:
         )
         return outcome
 
-    async def _served(self, worker: Worker) -> WorkerOutcome:
-        """Wait until a successor serves and is ready."""
+    async def _wait_until_ready(self, worker: Worker) -> WorkerOutcome:
+        """Return `success` once a successor serves and is ready, or why it does not come to that."""
         until = time.monotonic() + START_SECONDS
         ready_until = 0.0
         while not self._stopping:
             now, state = time.monotonic(), worker.state
             if worker.ended or worker.refused:
-                await asyncio.sleep(WAIT_SECONDS)  # what it sent last may still arrive
+                await asyncio.sleep(WAIT_SECONDS)  # its last message may still arrive
                 outcome = failed(worker.pid, "WorkerError", "has ended before it served")
                 return outcome._replace(problems=worker.refused) if worker.refused else outcome
             if state is not None:
@@ -353,7 +362,7 @@ class Supervisor:
         return failed(worker.pid, "WorkerEnded", "the instance is stopping")
 
     async def _end(self, worker: Worker) -> None:
-        """Let a worker finish its calls while the instance goes on; kill it if it has not ended then."""
+        """Let a worker finish its calls while the instance goes on; kill it if it has not ended in time."""
         worker.replaced.set()
         worker.send(retire=True)
         try:
@@ -371,7 +380,7 @@ class Supervisor:
                 worker.process.send_signal(number)
 
     def _is_stopping(self) -> bool:
-        """Tell whether `stop` was called meanwhile. To mypy, the attribute is what it was before a wait."""
+        """Tell whether `stop` was called meanwhile. mypy takes the attribute for unchanged after a wait."""
         return self._stopping
 
     async def stop(self) -> None:
@@ -385,11 +394,3 @@ class Supervisor:
             async with asyncio.timeout(self._ending_seconds + GRACE_SECONDS):
                 await asyncio.gather(*(each.process.wait() for each in running))
         self.signal(signal.SIGKILL, running)
-
-
-def _row(worker: Worker) -> dict[str, Any]:
-    """Return the row of one worker; of one that does not serve yet, little is known."""
-    if worker.state is None:
-        unknown = WorkerState(worker.pid, "", "", None, pinned=False, missing=[], failing=[], polling=False)
-        return {**row_of(unknown, accepting=False), "settings_digest": None, "revision": None}
-    return row_of(worker.state, accepting=not worker.replaced.is_set(), silent=worker.silent)
