@@ -27,7 +27,7 @@ from camguard.enforcement.health_path import HealthPath
 from camguard.enforcement.outcome import UPSTREAM_ERROR_KEY, UPSTREAM_KEY
 from camguard.enforcement.server_setup import NO_ASYNCIO, SetupAdvice, under_asyncio
 from camguard.errors import Problem, SettingsError
-from camguard.header_names import OWN_PREFIX
+from camguard.header_names import OWN_PREFIX, REQUEST_ID
 from camguard.request.head import Lines, new_request_id
 from camguard.request.rejection import Refusal, Rejection, Style, refusal, rejection
 from camguard.settings import Settings
@@ -122,7 +122,9 @@ class CamguardMiddleware:
         """Whether calls can be judged now. False where only `guard` was given, because nobody knows then."""
         return self._health.ready()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(  # noqa: C901, PLR0912 - one path in one order, and a call costs as much as a branch
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Serve one ASGI scope."""
         if scope["type"] != "http":
             await self._other(scope, receive, send)
@@ -136,38 +138,46 @@ class CamguardMiddleware:
         if not self._started and not self.start():
             await send_refusal(self._answer(_UNAVAILABLE), send)
             return
-        outcome = await guard.handle(scope, receive)
-        if outcome is None:
-            return
-        record, onward, replayed, refused, held, own = outcome
-        answer = None
+        outcome = guard.handle(scope, receive)
+        if not isinstance(outcome, tuple):
+            awaited = await outcome
+            if awaited is None:
+                return
+            outcome = awaited
+        record, onward, replayed, template, held, own = outcome
+        answer = upstream = status = error = None
         try:
-            if onward is None or replayed is None:
-                assert refused is not None  # noqa: S101 - for mypy: an outcome is either of the two
-                try:
-                    if isinstance(record.decision, Rejection):
-                        self._advise(scope, record.decision)
-                    code, headers, body = refused  # as `send_refusal`, without a coroutine of its own
-                    await send({"type": "http.response.start", "status": code, "headers": [*headers]})
-                    await send({"type": "http.response.body", "body": body})
-                finally:  # a client that has left, or a server that ends, must not lose the record
-                    guard.conclude(record, None, None, refused.status)
-            else:
+            if onward is not None and replayed is not None:
                 answer = _Answer()
                 answer.passed_on, answer.own, answer.status, answer.whole = send, own, None, False
                 await self.app(onward, replayed, answer.send)
+            elif template is not None:
+                status = template.status
+                if isinstance(record.decision, Rejection):
+                    self._advise(scope, record.decision)
+                # As `send_refusal` sends what `RefusalTemplate.of` returns, without what both allocate.
+                name, lines, start = record.request_id.encode(), [*template.headers], "http.response.start"
+                if template.names_request:
+                    lines.append((REQUEST_ID, name))
+                await send({"type": start, "status": status, "headers": lines})
+                await send({"type": "http.response.body", "body": name.join(template.pieces)})
         except (asyncio.CancelledError, ClientDisconnect):
             if answer is not None:
                 answer.whole = True  # the client has left, or the server ends: no failure of the application
             raise
-        finally:
+        finally:  # a client that has left, or a server that ends, must not lose the record
             guard.in_flight -= 1  # as `Guard.release`, without a call
             guard.bodies.kept -= held
-            if answer is not None and onward is not None and guard.conclusions:  # T130
+            if answer is not None and onward is not None:  # T130
                 status = answer.status
                 error = None if answer.whole else NO_REPLY if status is None else REPLY_INCOMPLETE
                 upstream = onward.get(UPSTREAM_KEY, status)
-                guard.conclude(record, upstream, onward.get(UPSTREAM_ERROR_KEY, error), status)
+                error = onward.get(UPSTREAM_ERROR_KEY, error)
+            for conclude in guard.conclusions:  # as `Guard.conclude`, without a call
+                try:
+                    conclude(record, upstream, error, status)
+                except Exception as failure:  # noqa: BLE001 - the answer is on its way
+                    guard.failed(failure)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what is no request: the application's own start and end. All else is refused."""
@@ -255,10 +265,13 @@ def _settings_of(config: str | os.PathLike[str] | Settings) -> tuple[Settings, S
 
 
 def _is_own(name: bytes) -> bool:
-    return name.lower().replace(b"_", b"-").startswith(OWN_PREFIX)
+    own = name.lower().replace(b"_", b"-").startswith(OWN_PREFIX)
+    if not own:
+        _OTHER_NAMES[name] = None
+    return own
 
 
-_OWN_NAMES: BoundedCache[bytes, bool] = BoundedCache(_is_own)
+_OTHER_NAMES: BoundedCache[bytes, None] = BoundedCache()  # that were found not to be camguard's own
 
 
 class _Answer:
@@ -282,11 +295,13 @@ class _Answer:
         if kind == "http.response.start":
             lines = [*message.get("headers", ())]
             for line in lines:
-                if _OWN_NAMES[line[0]]:
-                    lines = [line for line in lines if not _OWN_NAMES[line[0]]]
+                if line[0] not in _OTHER_NAMES and _is_own(line[0]):
+                    lines = [line for line in lines if not _is_own(line[0])]
                     break
             lines += self.own
-            await self.passed_on({**message, "headers": lines})
+            onward = message.copy() if type(message) is dict else dict(message)
+            onward["headers"] = lines
+            await self.passed_on(onward)
             self.status = message["status"]  # not before: a status that could not be sent is not claimed
         else:
             await self.passed_on(message)

@@ -67,12 +67,18 @@ class Authorizer:
             answer = unread(record, guard.answers, in_header=in_header)
             guard.conclude(record, None, None, answer.status)
             return answer
-        outcome = await guard.handle(asked.scope, asked.receive)
-        if outcome is None:
-            return None
+        outcome = guard.handle(asked.scope, asked.receive)
+        if not isinstance(outcome, tuple):
+            awaited = await outcome
+            if awaited is None:
+                return None
+            outcome = awaited
         try:
             record, _, _, refusal, _, _ = outcome
-            answer = allowed(record) if refusal is None else refused(record, refusal, in_header=in_header)
+            if refusal is None:
+                answer = allowed(record)
+            else:
+                answer = refused(record, refusal.of(record.request_id), in_header=in_header)
             guard.conclude(record, None, None, answer.status)
             return answer
         finally:

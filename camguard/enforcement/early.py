@@ -148,7 +148,7 @@ class EarlyJudge:
     def under(self, bundle: Bundle) -> Resolved:
         """Return what was resolved under a bundle; it is kept as long as the bundle is in force."""
         resolved = self.resolved
-        if resolved is None or resolved[0]() is not bundle:
+        if resolved is None or resolved.bundle() is not bundle:
             parts = self._settings, self._addresses, self._authentication, self._head_rules
             resolved = self.resolved = resolve_under(bundle, *parts, self._lane, compares=self._compares)
         return resolved

@@ -21,7 +21,8 @@ Rule 4: everything that is kept is bounded in number and size (T101).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
 from weakref import ref
 
 from camguard.bounded_cache import BoundedCache
@@ -31,9 +32,12 @@ from camguard.enforcement.target import Target, Targets, UnsignedCallers, target
 from camguard.engine.decision import Decision
 from camguard.request.client_address import AddressKey, ClientAddress
 from camguard.request.head import (
+    APART,
     CONTROLS,
     LENGTH_DIGITS,
     LINE_COST,
+    NO_CORRELATION,
+    Apart,
     HeadRules,
     Line,
     RequestHead,
@@ -66,16 +70,19 @@ def _declared(digits: bytes) -> int | None:
 _LENGTHS: Final[BoundedCache[bytes, int | None]] = BoundedCache(_declared)
 
 
-class Plan(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Plan:
     """What a sequence of header names comes to before any value is looked at.
 
-    number: distinguishes the plans of one lane. take: takes the values and returns those that decide; rest:
-    returns the others. length: the place of the declared length, None where there is none. layout: of these
-    names. most: bytes that all values may have together.
+    number: distinguishes the plans of one lane. apart: returns the names and the values of as many lines.
+    take: takes the values and returns those that decide; rest: returns the others. length: the place of the
+    declared length, None where there is none. layout: of these names. most: bytes that all values may have
+    together.
     """
 
     names: tuple[bytes, ...]
     number: int
+    apart: Apart
     take: Take
     rest: Take
     length: int | None
@@ -124,23 +131,23 @@ class Lane:
             return None
         if scope.get("root_path") or (scope.get("raw_path") or b"/") != b"/":
             return None
-        names, values = zip(*lines)  # noqa: B905 - pairs, by the ASGI specification
-        if plan[0] != names:
+        names, values = plan.apart(lines)
+        if plan.names != names:
             plan = self._plans.get(names)
             if plan is None:
                 return None
             self._last[len(lines)] = plan
-        _, number, take, rest, length, layout, _ = plan
+        length = plan.length
         host, port = client
         if port == 0 or type(host) is not str:
             return None
         method = scope["method"]
         # The kept key holds one line break between two values and no other control character. So the values
         # of an equal key are the same values, and need no further look.
-        known = self._known.get((number, method, host, b"\n".join(take(values))))
+        known = self._known.get((plan.number, method, host, b"\n".join(plan.take(values))))
         if known is None:
             return None
-        others = b"".join(rest(values))
+        others = b"".join(plan.rest(values))
         if len(others) > known.room or not others.translate(_ONLY_ASCII).isascii():
             return None
         declared = None
@@ -150,9 +157,11 @@ class Lane:
                 return None
         kept = known.kept
         # As `kept_of` tells, without a call.
-        if kept is not None and not (kept[0] <= now < kept[1] and kept[2] in bundle.evaluator.recent):
+        if kept is not None and not (
+            kept.begin <= now < kept.end and kept.principal in bundle.evaluator.recent
+        ):
             kept = None
-        return known, kept, lines, values, layout, method, declared
+        return known, kept, lines, values, plan.layout, method, declared
 
     def note(self, client: Any, head: RequestHead, target: Target, result: Result, bundle: Bundle) -> None:
         """Keep what a request came to that went the whole way, where it may be used again.
@@ -212,7 +221,7 @@ class Lane:
             *stretch,
             caller.principal,
             decision,
-            tuple(result.record)[_FACTS],
+            tuple(result.record)[_FACTS] + NO_CORRELATION,
             result.observers,
             result.refusal,
             target.source_ip,
@@ -232,7 +241,8 @@ class Lane:
             places = tuple(range(len(names)))
             decisive = frozenset(layout.decisive(places))
             rest = taker(tuple([place for place in places if place not in decisive]))
-            plan = Plan(names, self._numbered, layout.decisive, rest, length, layout, most)
+            apart = APART[len(names)]
+            plan = Plan(names, self._numbered, apart, layout.decisive, rest, length, layout, most)
             self._plans[names] = plan
         self._last[len(names)] = plan
         return plan
@@ -284,7 +294,8 @@ class LaneMaker(Protocol):
         """Return an empty lane."""
 
 
-class Resolved(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Resolved:
     """What was resolved under one bundle, which is not kept alive: the targets and the lane."""
 
     bundle: ref[Bundle]

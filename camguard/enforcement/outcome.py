@@ -87,18 +87,21 @@ class Authentication(UnsignedCallers, Protocol):
 
 # What the middleware does next: pass the request on to the application, or send the refusal. The record; the
 # scope and `receive` for the application, None with a refusal (in shadow mode a denied call passes); the
-# refusal, or None; bytes of the body that the guard counts until `Guard.release`; the headers that camguard
-# adds to the application's answer. A plain tuple, because that costs a tenth of what a NamedTuple costs.
-Outcome: TypeAlias = tuple[Record, dict[str, Any] | None, Receive | None, Refusal | None, int, Lines]
+# refusal but for its request id, which is that of the record, or None; bytes of the body that the guard
+# counts until `Guard.release`; the headers that camguard adds to the application's answer. A plain tuple,
+# because that costs a tenth of what a NamedTuple costs.
+Outcome: TypeAlias = tuple[Record, dict[str, Any] | None, Receive | None, RefusalTemplate | None, int, Lines]
 
 
-class KeptDecision(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class KeptDecision:
     """The decision on a combination of deciding headers, which with their caller determine the call.
 
     begin, end: seconds since the epoch, from which and before which the decision holds. facts: the fields of
-    a record that the combination determines, the mode among them. observers: are given the records of such
-    requests. refusal: the answer but for its request id, None where such requests go on. source_ip,
-    reads_plain, service, added: of the target. removed: the lines that do not go on, the last ones first.
+    a record from `listener` on: those that the combination determines, and NO_CORRELATION. observers: are
+    given the records of such requests. refusal: the answer but for its request id, None where such requests
+    go on. source_ip, reads_plain, service, added: of the target. removed: the lines that do not go on, the
+    last ones first.
     """
 
     begin: float
@@ -168,7 +171,7 @@ def kept_of(
     without recognition.
     """
     kept = None if found is None else found[1]
-    if kept is None or not (kept[0] <= now < kept[1] and kept[2] in bundle.evaluator.recent):
+    if kept is None or not (kept.begin <= now < kept.end and kept.principal in bundle.evaluator.recent):
         return None
     return kept
 

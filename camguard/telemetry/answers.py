@@ -30,7 +30,7 @@ from camguard.telemetry.exposition import (
 from camguard.telemetry.record import AUTHORIZER, Record
 
 ZERO_SERVICES = 64  # with more services, the series of a service appear only with its first request
-_CLASSES = {int(word[0]): word for word in CODE_CLASS}
+_CLASSES = {int(word[0]) * 100 + rest: word for word in CODE_CLASS for rest in range(100)}  # by status
 
 
 def _refused(record: Record) -> bool:
@@ -64,11 +64,11 @@ class Answers:
         if upstream_error is not None:
             answer = "error"
         elif upstream_status is not None:
-            answer = _CLASSES.get(upstream_status // 100, UNKNOWN)
+            answer = _CLASSES.get(upstream_status, UNKNOWN)
         elif status is not None:
             # Without an upstream, the authorizer alone answers a request that passes.
             passed = record.listener == AUTHORIZER and not _refused(record)
-            answer = _CLASSES.get(status // 100, UNKNOWN) if passed else "refusal"
+            answer = _CLASSES.get(status, UNKNOWN) if passed else "refusal"
         else:
             return
         try:
@@ -86,7 +86,7 @@ class Answers:
             timed = self._timed.setdefault(label, new_timed(UPSTREAM_BOUNDS))
         timed[bisect_left(UPSTREAM_BOUNDS, seconds)] += 1
         timed[-1] += seconds
-        self._replies[label, _CLASSES.get(status // 100, UNKNOWN)] += 1
+        self._replies[label, _CLASSES.get(status, UNKNOWN)] += 1
 
     def upstream_error(self, service: str, kind: str) -> None:
         """Count one request whose upstream failed. kind: one of UPSTREAM_ERROR."""

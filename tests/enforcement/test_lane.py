@@ -6,6 +6,7 @@ import logging
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -82,7 +83,7 @@ class Timeless(Lane):
 
     def _kept(self, *judged: Any, **passes: Any) -> KeptDecision | None:
         kept = super()._kept(*judged, **passes)
-        return None if kept is None else kept._replace(begin=-inf, end=inf)
+        return None if kept is None else replace(kept, begin=-inf, end=inf)
 
 
 class Tableless(Lane):
@@ -138,7 +139,7 @@ def without(*names: bytes) -> type[Lane]:
             plan = super()._plan(head)
             kept = tuple(at for at, (name, _) in enumerate(head.lines) if name not in names)
             decisive = plan.layout.decisive(tuple(range(len(head.lines))))
-            lacking = plan._replace(take=taker(tuple(at for at in kept if at in decisive)))
+            lacking = replace(plan, take=taker(tuple(at for at in kept if at in decisive)))
             self._plans[lacking.names] = self._last[len(lacking.names)] = lacking
             return lacking
 

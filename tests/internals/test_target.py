@@ -115,7 +115,7 @@ def test_the_targets_that_are_kept_are_bounded() -> None:
     stage.reply_to(lines=sdk((b"x-forwarded-for", OFFICE.encode()), (IDENTITY, ALICE.encode())))
     found = stage.guard._early.resolved
     assert found is not None
-    known = found[1].known
+    known = found.targets.known
     (key,) = known
     sizes = []
     for number in range(20_000):
@@ -133,4 +133,4 @@ def test_many_short_forwarding_lines_are_not_kept() -> None:
         stage.reply_to(lines=sdk(*lines, (b"x-forwarded-for", OFFICE.encode()), (IDENTITY, ALICE.encode())))
     targets = stage.guard._early.resolved
     assert targets is not None
-    assert len(targets[1].known) == 2
+    assert len(targets.targets.known) == 2

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camguard.request.head import HeadRules, RequestHead, read_head
+from camguard.request.head import APART, HeadRules, RequestHead, read_head
 from camguard.request.header_rules import DECIDING, SIGNING
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings import LimitsSettings
@@ -413,3 +413,18 @@ def test_the_lines_of_a_head_are_bounded_together() -> None:
     empty = [(b"x", b"")] * 40
     assert isinstance(read([host, *empty], cost + 300), RequestHead)
     assert read([host, *empty], cost + 199) is rejection("headers_too_large")
+
+
+@pytest.mark.parametrize("count", [1, 2, 13, 128, 129, 300])
+def test_lines_are_taken_apart_whatever_their_number(count: int) -> None:
+    lines = tuple((b"n%d" % place, b"v%d" % place) for place in range(count))
+    names, values = APART[count](lines)
+    assert tuple(zip(names, values, strict=True)) == lines
+
+
+@pytest.mark.parametrize("line", [(b"x-note",), (b"x-note", b"1", b"2"), ()], ids=["one", "three", "none"])
+@pytest.mark.parametrize("count", [13, 200])
+def test_what_is_no_pair_of_name_and_value_is_never_taken_for_one(line: Any, count: int) -> None:
+    lines = (*[(b"n", b"v")] * (count - 1), line)
+    with pytest.raises(ValueError, match=r"values to unpack|is (shorter|longer) than"):
+        APART[count](lines)
