@@ -1,7 +1,8 @@
 """Requests, reloads, changes of keys and steps of the clock, with and without recognition.
 
-`python -m tests.recognition [--requests 1000000] [--seed 1]` makes so many requests of two guards that differ
-only in whether requests are recognised, compares everything that comes of each, and makes a difference small.
+`python -m tests.recognition [--requests 1000000] [--seed 1] [--signed 0.8]` makes so many requests of two
+guards that differ only in whether requests are recognised, compares everything that comes of each, and makes
+a difference small. It prints how many requests were recognised, and how many had a good signature.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import asyncio
 import logging
 import random
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from prometheus_client import CollectorRegistry
 
@@ -42,6 +44,17 @@ class WholeWay(Lane):
     def recognize(self, scope: Mapping[str, Any], bundle: Bundle, now: float) -> Met | None:
         del scope, bundle, now
         return None
+
+
+class CountingLane(Lane):
+    """A lane that counts the requests that it recognises."""
+
+    counts: ClassVar[Counter[str]] = Counter()
+
+    def recognize(self, scope: Mapping[str, Any], bundle: Bundle, now: float) -> Met | None:
+        met = super().recognize(scope, bundle, now)
+        self.counts["recognised"] += met is not None
+        return met
 
 
 # The policies of the bundles that are loaded one after the other.
@@ -230,6 +243,7 @@ class World:
         self.fresh_until = inf
         self.keys = KEYS[0]
         self.now = START
+        self.verified = 0  # requests whose signature was good
         self.records: list[Any] = []
         self.ends: list[Any] = []
         self.reached: list[Any] = []
@@ -295,6 +309,7 @@ class World:
         await self.middleware(scope, receive, send)
         guard = self.guard
         name = self.records[0].request_id if self.records else "none"
+        self.verified += bool(self.records) and self.records[0].signature == "valid"
         came: list[Any] = [
             sent,
             [(self._shown(s), m) for s, m in self.reached],
@@ -319,7 +334,9 @@ def _timeless(record: Any) -> Any:
     return record._replace(duration=0.0)
 
 
-async def _first_difference(steps: Iterable[Step], settings: Settings, lane: LaneMaker) -> int | None:
+async def _first_difference(
+    steps: Iterable[Step], settings: Settings, lane: LaneMaker, counts: Counter[str] | None
+) -> int | None:
     """Return the number of the first step after which two guards are not the same, None if there is none."""
     worlds = (World(settings, lane), World(settings, WholeWay))
     at = 0
@@ -333,22 +350,37 @@ async def _first_difference(steps: Iterable[Step], settings: Settings, lane: Lan
         else:
             for world in worlds:
                 world.change(*step)
+    if counts is not None:
+        counts["verified"] += worlds[0].verified
     return None if worlds[0].counters() == worlds[1].counters() else at
 
 
-def first_difference(steps: Iterable[Step], settings: Settings = _BASE, lane: LaneMaker = Lane) -> int | None:
-    """Return the number of the first step that shows a difference, None where recognition changes nothing."""
-    return asyncio.run(_first_difference(steps, settings, lane))
+def first_difference(
+    steps: Iterable[Step],
+    settings: Settings = _BASE,
+    lane: LaneMaker = Lane,
+    counts: Counter[str] | None = None,
+) -> int | None:
+    """Return the number of the first step that shows a difference, None where recognition changes nothing.
+
+    counts: gets the number of requests whose signature was good.
+    """
+    return asyncio.run(_first_difference(steps, settings, lane, counts))
 
 
-def drawn(dice: random.Random, count: int) -> list[Step]:
-    """Return so many steps, most of them requests that repeat earlier ones but for a field or two."""
+def drawn(dice: random.Random, count: int, *, signed: float = 0.0) -> list[Step]:
+    """Return so many steps, most of them requests that repeat earlier ones but for a field or two.
+
+    signed: the share of the requests that are signed, and usual but for at most one other field. Half of the
+    changes then go back to the start, so that signatures hold.
+    """
     steps: list[Step] = []
     met: list[Ask] = [Ask()]
     for _ in range(count):
         if dice.random() < 0.02:
             name = dice.choice(list(CHANGES))
-            steps.append((name, dice.choice(CHANGES[name])))
+            at_start = signed and dice.random() < 0.5
+            steps.append((name, CHANGES[name][0] if at_start else dice.choice(CHANGES[name])))
             continue
         asked = dice.choice(met)
         if dice.random() < 0.5:
@@ -361,8 +393,14 @@ def drawn(dice: random.Random, count: int) -> list[Step]:
                 met.append(asked)
             elif dice.random() < 0.3:
                 met[dice.randrange(40)] = asked
+        if signed and dice.random() < signed:
+            kept = dice.sample(asked.odd, min(1, len(asked.odd)))
+            asked = Ask((*_WELL_SIGNED, *(field for field in kept if field[0] not in dict(_WELL_SIGNED))))
         steps.append(asked)
     return steps
+
+
+_WELL_SIGNED: Final = (("authorization", "good"), ("x-camguard-principal", None))
 
 
 def shrunk(steps: Sequence[Step], settings: Settings, lane: LaneMaker = Lane) -> list[Step]:
@@ -386,14 +424,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.recognition", description=__doc__)
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--signed", type=float, default=0.0, help="share of requests that are signed")
     options = parser.parse_args()
     logging.disable()  # what is refused for the set-up of the server is said there
     dice = random.Random(options.seed)  # noqa: S311 - a test, no secret
+    counts = CountingLane.counts
     asked = turn = 0
     while asked < options.requests:
         settings = SETTINGS_TRIED[turn % len(SETTINGS_TRIED)]
-        steps = drawn(dice, min(1000, options.requests))
-        at = first_difference(steps, settings)
+        steps = drawn(dice, min(1000, options.requests), signed=options.signed)
+        at = first_difference(steps, settings, CountingLane, counts)
         if at is not None:
             print(f"a difference after {asked} requests, settings {turn % len(SETTINGS_TRIED)}:")
             print(*shrunk(steps[: at + 1], settings), sep="\n")
@@ -401,6 +441,7 @@ def main() -> int:
         asked += sum(isinstance(step, Ask) for step in steps)
         turn += 1
     print(f"{asked} requests: every answer, record and counter was the same with and without recognition")
+    print(f"{counts['recognised']} were recognised, {counts['verified']} had a good signature")
     return 0
 
 
