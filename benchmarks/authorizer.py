@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +33,7 @@ from _client import ask
 from _in_server import connect
 from _report import Report, options, show
 from _workload import NOW, Size, make_workload
-from instructions import RUN, per_request
+from instructions import RUN, in_turn, per_request
 from middleware import BODY, BODY_1K, headers_of, one_call
 
 from camguard.authorizer.application import Authorizer
@@ -150,15 +150,22 @@ def served(found: list[Variant], folder: Path) -> Iterator[dict[str, tuple[int, 
             process.wait()
 
 
-def run(file: Path, counts: Mapping[str, int]) -> None:
-    """Send so many requests to the ready answer and to the authorizer. file: holds the request."""
+def run(file: Path, names: Sequence[str]) -> None:
+    """Send requests to the ready answer and to the authorizer, to be counted. file: holds the request."""
     request = file.read_bytes()
 
-    async def both() -> None:
-        for variant, count in counts.items():
-            answer = await connect(application(variant, file.parent))(request, count)
+    def asking(variant: str) -> Callable[[int], Awaitable[object]]:
+        connection = connect(application(variant, file.parent))
+
+        async def ask(count: int) -> None:
+            answer = await connection(request, count)
             if b"x-camguard-decision: allow" not in answer:
                 raise SystemExit(f"the {variant} answered {answer!r}")
+
+        return ask
+
+    async def both() -> None:
+        await in_turn({name: asking(name) for name in names})
 
     gc.collect()
     gc.disable()  # when a collection comes depends on what was loaded

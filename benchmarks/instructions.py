@@ -1,10 +1,10 @@
 """Instructions that camguard adds to a request in uvicorn's protocol, beside floors that are written by hand.
 
 valgrind (callgrind) counts them, so they do not depend on what else the machine does. For each request, one
-run sends a few to every application, and one run each sends more to one of them; the start cancels in the
-differences. `--gate` counts header identity alone, and ends with exit code 1 where what camguard adds,
-divided by the request alone, is above its bound; it is what `.ci/run` asks. All defaults; without valgrind
-nothing is counted, and the program says so.
+process sends a few to every application, and then many to each, and counts those alone. All defaults; without
+valgrind nothing is counted, and the program says so. `--gate` counts header identity alone, and ends with
+exit code 1 where what camguard adds, divided by the request alone, is above its bound; it is what `.ci/run`
+asks.
 
 The floors (`_floors.py`) are the ablation: what holding a body, a look-up, a record, an id or the hashes of a
 signature cost whoever writes them. The share of a goal that a floor takes is not camguard's to save.
@@ -24,8 +24,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,8 +39,9 @@ from _requests import BODY, BODY_1K, headers_of, one_call
 from _workload import Size, make_workload
 
 BOUND = 0.39  # what is added, divided by the request alone; 0.369 when it was set
-FEW, MANY = 40, 180  # requests
-RUN = "--run"  # of this program under valgrind: a file with the request, and how many each application gets
+FEW, MANY = 20, 140  # requests
+MARK = "getloadavg"  # a function of the C library that nothing else calls: a count begins and ends there
+RUN = "--run"  # of this program under valgrind: a file with the request, and the applications that get it
 BARE, GUARDED = "the application alone", "camguard"
 
 
@@ -70,24 +72,40 @@ GOALS = {  # thousand instructions
 }
 
 
-def counted(folder: Path, case: str, counts: Mapping[str, int], program: str) -> int:
-    """Return the instructions of a whole run. counts: how many requests each application gets.
+def counted(folder: Path, case: str, names: Sequence[str], program: str) -> list[int]:
+    """Return the instructions of `MANY` requests that each application answers.
 
-    program: a file that sends them when it is given RUN, the file of the case, and the counts as JSON.
+    program: a file that sends them by `in_turn` when it is given RUN, the file of the case, and the names as
+    JSON.
     """
-    out = folder / f"{case}-{'-'.join(map(str, counts.values()))}.callgrind"
-    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", sys.executable, program, RUN]
+    out = folder / f"{case}.callgrind"
+    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", f"--dump-before={MARK}"]
     done = subprocess.run(
-        [*command, str(folder / f"{case}.json"), json.dumps(counts)],
-        check=True,
+        [*command, sys.executable, program, RUN, str(folder / f"{case}.json"), json.dumps(names)],
+        check=False,
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONHASHSEED": "0"},
     )
-    found = re.search(r"Collected : (\d+)", done.stderr)
-    if found is None:
-        raise SystemExit(done.stderr)
-    return int(found[1])
+    dumps = sorted(folder.glob(f"{out.name}.*"), key=lambda file: int(file.suffix[1:]))
+    if done.returncode or len(dumps) != 2 * len(names):
+        raise SystemExit(f"{case}: {done.stderr}")
+    found = []
+    for dump in dumps[1::2]:  # each dump holds what was computed since the one before it
+        total = re.search(r"^totals: (\d+)", dump.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+        found.append(int(total[1]) if total else 0)
+    return found
+
+
+async def in_turn(asks: Mapping[str, Callable[[int], Awaitable[object]]]) -> None:
+    """Send `FEW` requests to each application, and then `MANY` to each, between two marks."""
+    for ask in asks.values():
+        await ask(FEW)
+    for ask in asks.values():
+        await ask(FEW)
+        os.getloadavg()  # MARK
+        await ask(MANY)
+        os.getloadavg()
 
 
 def served(name: str, folder: Path) -> App:
@@ -95,16 +113,23 @@ def served(name: str, folder: Path) -> App:
     return application({BARE: "bare", GUARDED: "camguard"}.get(name, name), folder)
 
 
-def run(file: Path, counts: Mapping[str, int]) -> None:
-    """Send a request to each application, so many times, in uvicorn's protocol."""
+def run(file: Path, names: Sequence[str]) -> None:
+    """Send a request to each application in uvicorn's protocol, where they are counted."""
     headers, body, marker = json.loads(file.read_text(encoding="utf-8"))
     request = raw_request(headers, body.encode())
 
-    async def all_of_them() -> None:
-        for name, count in counts.items():
-            answer = await connect(served(name, file.parent))(request, count)
+    def asking(name: str) -> Callable[[int], Awaitable[object]]:
+        connection = connect(served(name, file.parent))
+
+        async def ask(count: int) -> None:
+            answer = await connection(request, count)
             if name == GUARDED and marker.encode() not in answer:
                 raise SystemExit(f"{name} answered {answer!r}")
+
+        return ask
+
+    async def all_of_them() -> None:
+        await in_turn({name: asking(name) for name in names})
 
     gc.collect()
     gc.disable()  # when a collection comes depends on what was loaded
@@ -113,11 +138,8 @@ def run(file: Path, counts: Mapping[str, int]) -> None:
 
 def per_request(folder: Path, case: str, names: Sequence[str], program: str = __file__) -> dict[str, float]:
     """Return the instructions of a request that each application answers. program: as for `counted`."""
-    few = dict.fromkeys(names, FEW)
-    runs = [few, *({**few, name: MANY} for name in names)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        start, *found = pool.map(lambda counts: counted(folder, case, counts, program), runs)
-    return {name: (count - start) / (MANY - FEW) for name, count in zip(names, found, strict=True)}
+    found = counted(folder, case, names, program)
+    return {name: count / MANY for name, count in zip(names, found, strict=True)}
 
 
 def measure(cases: Sequence[str], *, beside: bool) -> dict[str, dict[str, float]]:
@@ -129,7 +151,7 @@ def measure(cases: Sequence[str], *, beside: bool) -> dict[str, dict[str, float]
     try:
         workload = make_workload(Size(principals=5))
         write_config(folder, workload)
-        found = {}
+        names = {}
         for case in cases:
             facts = CASES[case]
             call = one_call(workload, allowed=facts.allowed, v6=facts.v6)
@@ -137,8 +159,10 @@ def measure(cases: Sequence[str], *, beside: bool) -> dict[str, dict[str, float]
             headers = headers_of(call, body, signed=facts.signed)
             marker = "ResultUrl" if facts.allowed else "Error"
             (folder / f"{case}.json").write_text(json.dumps([headers, body.decode(), marker]), "utf-8")
-            found[case] = per_request(folder, case, [BARE, *(facts.floors if beside else ()), GUARDED])
-        return found
+            names[case] = [BARE, *(facts.floors if beside else ()), GUARDED]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            counts = pool.map(partial(per_request, folder), names, names.values())
+            return dict(zip(names, counts, strict=True))
     finally:
         shutil.rmtree(folder)
 
@@ -181,7 +205,7 @@ def main() -> None:
     parser.add_argument("--gate", action="store_true", help="exit code 1 above the bound")
     parser.add_argument("--quick", action="store_true", help="changes nothing: a count needs no rounds")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument(RUN, nargs=2, metavar=("FILE", "COUNTS"), help=argparse.SUPPRESS)
+    parser.add_argument(RUN, nargs=2, metavar=("FILE", "NAMES"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.run:
         run(Path(given.run[0]), json.loads(given.run[1]))

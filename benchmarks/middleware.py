@@ -229,11 +229,17 @@ def _beside_floors(
     rates: Mapping[str, list[float]],
     cpus: Mapping[str, list[float]],
 ) -> None:
-    """Add what each floor allows, beside what camguard reaches and the goal."""
-    for name in (last(HEADER), *floors(TC3)):
-        mine = "camguard, TC3, 1 KB" if name.startswith(TC3) else "camguard"
-        goal = ">= 0.62" if name.startswith(TC3) else ">= 0.70"
-        report.floors.append((f"rate, {name}", _within(rates, mine), _within(rates, name), goal))
+    """Add what each floor allows, beside what camguard reaches and the goal.
+
+    The rate that the CPU allows is told, too: that of a server that shares its machine with nobody.
+    """
+    allowed = {name: [1 / each for each in values] for name, values in cpus.items()}
+    steps = {"rate": [last(HEADER), last(TC3)], "bare CPU / CPU": [last(HEADER), *floors(TC3)]}
+    for (what, names), values in zip(steps.items(), (rates, allowed), strict=True):
+        for name in names:
+            mine = "camguard, TC3, 1 KB" if name.startswith(TC3) else "camguard"
+            goal = ">= 0.62" if name.startswith(TC3) else ">= 0.70"
+            report.floors.append((f"{what}, {name}", _within(values, mine), _within(values, name), goal))
     for what, values, goal in (("in process", taken, "<= 0.60"), ("CPU", cpus, "<= 0.80")):
         report.floors += [
             (f"{what}, {name}", _within(values, "camguard, refusal"), _within(values, name), goal)
