@@ -190,6 +190,7 @@ def report_of(found: Mapping[str, Mapping[str, float]]) -> Report:
     what, goal = f"thousand instructions added, {HEADER}", GOALS[HEADER]
     report.floors.append((what, (found[HEADER][GUARDED] - alone) / 1000, (least - alone) / 1000, goal))
     counts = found[REFUSED]
+    report.ratios.append(("refusal / alone, camguard", counts[GUARDED] / counts[BARE], "<= 0.60"))
     report.floors += [
         (f"refusal / alone, {name}", counts[GUARDED] / counts[BARE], counts[name] / counts[BARE], "<= 0.60")
         for name in floors(REFUSED)
