@@ -6,7 +6,7 @@ PIP   = $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: run test check coverage heavy mutation bench clean
+.PHONY: run test check coverage instructions heavy mutation bench clean
 
 # Decisions go to a file, so that `camguard check --id` finds them and the terminal shows what the gateway reports.
 run: export CAMGUARD_DECISION_LOG__PATH ?= $(CURDIR)/decisions.log
@@ -27,12 +27,17 @@ coverage: $(VENV)/installed-dev
 		tests/lint tests/internals --deselect \
 		tests/policy/test_targets.py::test_a_thousand_resources_and_401_statements_are_decided_within_50_ms
 
-# What takes longer than a change should wait for; .ci/run runs it too. What is timed runs in one process.
-UNTIMED = tests/test_cases_cli.py tests/cli tests/lint tests/analysis tests/internals tests/enforcement tests/mutation \
-	tests/servers tests/test_agreement.py tests/test_small_scope.py tests/test_wrong_oracles.py
+# Instructions that camguard adds to a request: above a bound it fails. They are counted, so that a busy machine
+# changes nothing.
+instructions: $(VENV)/installed-dev
+	$(VENV)/bin/python benchmarks/instructions.py --gate
+
+# What takes longer than a change should wait for; .ci/run runs it too. What compares times, and what needs a
+# machine of its own, runs in one process.
+ALONE = tests/authn tests/faults tests/fuzz tests/telemetry
 heavy: $(VENV)/installed-dev
-	$(VENV)/bin/python -m pytest -m heavy $(UNTIMED)
-	$(VENV)/bin/python -m pytest -n 0 -m heavy $(UNTIMED:%=--ignore=%)
+	$(VENV)/bin/python -m pytest -m heavy $(ALONE:%=--ignore=%)
+	$(VENV)/bin/python -m pytest -n 0 -m heavy $(ALONE)
 
 # Every small fault put into what decides must make a test fail: less than three hours, in two processes. What
 # was judged is kept in ~/.cache/camguard, so that an interrupted run continues.

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import gc
-import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from functools import cache
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from camguard import cli
 from camguard.cli import main
 from camguard.enforcement.lane import Lane
 from tests.recognition import WholeWay
-from tests.running import PATIENCE, free_port
+from tests.running import PATIENCE, WHOLE_WAY, free_port
 
 # No deadline of 200 ms for one example: another worker and other programs use the processor too. The mutation
 # run has a profile of its own.
@@ -24,15 +25,32 @@ if hypothesis.settings.get_current_profile_name() != "mutation":
     hypothesis.settings.load_profile("shared machine")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let the collector of garbage pass over what every test needs: half of the collection was its walks."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def recognition() -> Iterator[None]:
-    """Let each guard judge each request the whole way where CAMGUARD_TESTS_WITHOUT_RECOGNITION is set.
-
-    What is tested in a process of its own is not reached by this.
-    """
+    """Let each guard judge each request the whole way where CAMGUARD_TESTS_WITHOUT_RECOGNITION is set."""
     with pytest.MonkeyPatch.context() as patch:
-        if os.environ.get("CAMGUARD_TESTS_WITHOUT_RECOGNITION"):
+        if WHOLE_WAY:
             patch.setattr(Lane, "recognize", WholeWay.recognize)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_parser() -> Iterator[None]:
+    """Make the parser of the command line once, and not for each of the thousands of verbs that tests run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli, "parser", cache(cli.parser))
         yield
 
 

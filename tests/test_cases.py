@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,12 @@ from tests.casebook import (
     decision_cases,
     document_cases,
 )
+from tests.tables import Rows, by_topic, check_each
 
 MAIN, KNOWN = catalogs()["main"], catalogs()["known"]
-DECISIONS = [pytest.param(case, id=f"{case.rule} {case.id}") for case in decision_cases()]
-DOCUMENTS = [pytest.param(case, id=f"{case.rule} {case.id}") for case in document_cases()]
+RULE, SENTENCE = attrgetter("rule"), attrgetter("id")
+DECISIONS = by_topic(decision_cases(), RULE, SENTENCE)
+DOCUMENTS = by_topic(document_cases(), RULE, SENTENCE)
 BUNDLES = [pytest.param(case, id=f"{case.rule} {case.id}") for case in bundle_cases()]
 
 
@@ -37,8 +40,12 @@ def bundle_of(case: DecisionCase) -> Bundle:
     return to_bundle(catalog(), case.policies, case.principals, inventory=case.inventory, **case.settings)
 
 
-@pytest.mark.parametrize("case", DECISIONS)
-def test_the_bundle_decides_and_explains(case: DecisionCase) -> None:
+@pytest.mark.parametrize("cases", DECISIONS)
+def test_the_bundle_decides_and_explains(cases: Rows[DecisionCase]) -> None:
+    check_each(cases, bundle_decides_and_explains)
+
+
+def bundle_decides_and_explains(case: DecisionCase) -> None:
     bundle, call = bundle_of(case), to_call(case.call)
     decision = bundle.decide(call)
     assert answer(decision) == (case.reason, case.statements)
@@ -46,8 +53,12 @@ def test_the_bundle_decides_and_explains(case: DecisionCase) -> None:
     assert answer(bundle.explain(call).decision) == (case.reason, case.statements)
 
 
-@pytest.mark.parametrize("case", DECISIONS)
-def test_the_oracle_decides(case: DecisionCase) -> None:
+@pytest.mark.parametrize("cases", DECISIONS)
+def test_the_oracle_decides(cases: Rows[DecisionCase]) -> None:
+    check_each(cases, oracle_decides)
+
+
+def oracle_decides(case: DecisionCase) -> None:
     found = oracle.decide(
         MAIN,
         case.policies,
@@ -60,13 +71,21 @@ def test_the_oracle_decides(case: DecisionCase) -> None:
     assert found == (case.reason, case.statements)
 
 
-@pytest.mark.parametrize("case", DOCUMENTS)
-def test_the_parser_finds_what_is_wrong(case: DocumentCase) -> None:
+@pytest.mark.parametrize("cases", DOCUMENTS)
+def test_the_parser_finds_what_is_wrong(cases: Rows[DocumentCase]) -> None:
+    check_each(cases, parser_finds_what_is_wrong)
+
+
+def parser_finds_what_is_wrong(case: DocumentCase) -> None:
     assert codes_of(case.document) == case.codes
 
 
-@pytest.mark.parametrize("case", DOCUMENTS)
-def test_the_oracle_finds_what_is_wrong(case: DocumentCase) -> None:
+@pytest.mark.parametrize("cases", DOCUMENTS)
+def test_the_oracle_finds_what_is_wrong(cases: Rows[DocumentCase]) -> None:
+    check_each(cases, oracle_finds_what_is_wrong)
+
+
+def oracle_finds_what_is_wrong(case: DocumentCase) -> None:
     assert frozenset(oracle.validate(case.document)) == case.codes
 
 

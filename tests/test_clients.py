@@ -22,8 +22,9 @@ from camguard.request.rejection import rejection
 from camguard.settings import Settings, load_settings
 from camguard.wiring import Components, assemble
 from tests.asgi import read_body, request, respond
-from tests.captures.read import KEYS, Capture, captures
+from tests.captures.read import KEYS, Capture, by_client, captures
 from tests.company import document
+from tests.tables import Rows, check_each
 
 CONFIG = """
 [catalog]
@@ -114,10 +115,14 @@ def expected(capture: Capture) -> str:
     return "signed" if capture.expected == "unsigned_payload" else capture.expected
 
 
-@pytest.mark.parametrize("capture", [each for each in ALL if expected(each) == "signed"], ids=str)
+@pytest.mark.parametrize("rows", by_client(each for each in ALL if expected(each) == "signed"))
 def test_signed_call_reaches_the_application_and_still_verifies_there(
-    capture: Capture, parts: Components, settings: Settings, clock: Clock
+    rows: Rows[Capture], parts: Components, settings: Settings, clock: Clock
 ) -> None:
+    check_each(rows, lambda capture: verifies_behind_the_guard(capture, parts, settings, clock))
+
+
+def verifies_behind_the_guard(capture: Capture, parts: Components, settings: Settings, clock: Clock) -> None:
     application, answer = call(capture, parts, clock)
     assert answer == b"ok"
     assert application.scope is not None
@@ -171,11 +176,17 @@ def altered(capture: Capture) -> Iterator[tuple[str, Capture]]:
         yield name.decode(), with_params(capture, other_letter(raw, raw.index(name) + len(name) + 3))
 
 
-@pytest.mark.parametrize("capture", [each for each in ALL if expected(each) == "signed"], ids=str)
+@pytest.mark.parametrize("rows", by_client(each for each in ALL if expected(each) == "signed"))
 def test_t74_t135_a_copy_passes_as_often_as_it_comes_and_an_altered_one_never(
-    capture: Capture, parts: Components, settings: Settings, clock: Clock
+    rows: Rows[Capture], parts: Components, settings: Settings, clock: Clock
 ) -> None:
     """With `bind_signatures`: no official client signs its action with TC3."""
+    check_each(rows, lambda capture: a_copy_passes_and_an_altered_one_never(capture, parts, settings, clock))
+
+
+def a_copy_passes_and_an_altered_one_never(
+    capture: Capture, parts: Components, settings: Settings, clock: Clock
+) -> None:
     identity = replace(settings.identity, bind_signatures=True)
     guard = Guard(settings, parts.store, authenticator(identity, parts.keys), clock=clock)
     for _ in range(3):

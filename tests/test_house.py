@@ -9,13 +9,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import is_dataclass
-from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 import camguard
+from tests.sources import module, nodes
+from tests.tables import check_each
 
 ROOT = Path(__file__).resolve().parents[1]
 HOUSE = ROOT / "camguard"
@@ -194,9 +195,18 @@ EMPTY_NAMES = {
 
 MAX_LINES = 400
 
+OF_TUPLES = {"_replace", "_asdict", "_fields", "_make", "_field_defaults", "_exit"}
+
 FILES = sorted(HOUSE.rglob("*.py"))
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in FILES}
 PACKAGES = sorted(path.parent.name for path in HOUSE.glob("*/__init__.py"))
+
+
+def by_name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+ROOMS = {by_name(path): path for path in FILES}
 
 
 def part_of(path: Path) -> str:
@@ -205,9 +215,15 @@ def part_of(path: Path) -> str:
     return "" if first == "__init__.py" else first.removesuffix(".py")
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
+# Where neither stands, no private name of another object is reached, and the program need not be parsed.
+REACHES = re.compile(
+    rf"(?<!\bself)(?<!\bcls)\._(?!(?:{'|'.join(name[1:] for name in OF_TUPLES)})\b)[a-zA-Z]|setattr"
+)
+
+
+def imported(path: Path) -> Iterator[str]:
     """Yield the dotted names of all modules that are imported, those inside functions too."""
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -217,20 +233,14 @@ def imported(tree: ast.AST) -> Iterator[str]:
                 yield name if module == "camguard" or name in MODULES else module
 
 
-@cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+def test_imports_go_leftwards_only() -> None:
+    check_each(ROOMS, imports_go_leftwards_only)
 
 
-def by_name(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
-
-
-@pytest.mark.parametrize("path", FILES, ids=by_name)
-def test_imports_go_leftwards_only(path: Path) -> None:
+def imports_go_leftwards_only(path: Path) -> None:
     part = part_of(path)
     may = {*ORDER[: ORDER.index(part) + 1]} if part else {*ORDER}
-    ours = {name.split(".")[1] for name in imported(parsed(path)) if name.startswith("camguard.")}
+    ours = {name.split(".")[1] for name in imported(path) if name.startswith("camguard.")}
     assert ours & set(ORDER) <= may
 
 
@@ -238,7 +248,7 @@ def imports_inside(package: str) -> dict[str, set[str]]:
     """Return what each module of a package imports of the same package; its `__init__` is ""."""
     found = {}
     for path in (HOUSE / package).glob("*.py"):
-        names = {f"{name}." for name in imported(parsed(path))}
+        names = {f"{name}." for name in imported(path)}
         inside = {name for name in names if name.startswith(f"camguard.{package}.")}
         found["" if path.stem == "__init__" else path.stem] = {name.split(".")[2] for name in inside}
     return found
@@ -266,10 +276,13 @@ def test_import_camguard_does_not_load_what_no_call_needs() -> None:
     assert {part: why for part, why in NOT_LOADED.items() if part in parts} == {}
 
 
-@pytest.mark.parametrize("path", FILES, ids=by_name)
-def test_nothing_is_imported_that_does_not_belong_there(path: Path) -> None:
+def test_nothing_is_imported_that_does_not_belong_there() -> None:
+    check_each(ROOMS, nothing_is_imported_that_does_not_belong_there)
+
+
+def nothing_is_imported_that_does_not_belong_there(path: Path) -> None:
     part = part_of(path)
-    names = {name.split(".")[0] for name in imported(parsed(path))}
+    names = {name.split(".")[0] for name in imported(path)}
     wrong = {name: why for name, (where, why) in RESERVED.items() if name in names and part not in where}
     assert wrong == {}
     known = RUNTIME | set(RESERVED) | set(sys.stdlib_module_names) | {"camguard"}
@@ -379,9 +392,11 @@ APART = [
 @pytest.mark.parametrize(("folder", "other"), APART)
 def test_tests_and_benchmarks_import_nothing_of_each_other(folder: str, other: str) -> None:
     names = {other, *(path.stem for path in (ROOT / other).glob("*.py") if other == "benchmarks")}
+    imports = re.compile(rf"^\s*(?:from|import)\s.*\b(?:{'|'.join(sorted(names))})\b", re.MULTILINE)
     found = {
-        by_name(path): sorted(name for name in imported(parsed(path)) if name.split(".")[0] in names)
+        by_name(path): sorted(name for name in imported(path) if name.split(".")[0] in names)
         for path in (ROOT / folder).rglob("*.py")
+        if imports.search(path.read_text(encoding="utf-8"))
     }
     assert {path: wrong for path, wrong in found.items() if wrong} == {}
 
@@ -394,14 +409,14 @@ def test_what_a_benchmark_imports_of_another_is_there(name: str) -> None:
     """Neither the default run nor mypy reads the benchmarks, so a rename could break one unseen."""
     taken = [
         (node.module, each.name)
-        for node in ast.walk(parsed(BENCHMARKS[name]))
+        for node in nodes(BENCHMARKS[name])
         if isinstance(node, ast.ImportFrom) and node.module in BENCHMARKS
         for each in node.names
     ]
     there = {
-        (module, found)
-        for module in {module for module, _ in taken if module}
-        for node in parsed(BENCHMARKS[module]).body
+        (benchmark, found)
+        for benchmark in {benchmark for benchmark, _ in taken if benchmark}
+        for node in module(BENCHMARKS[benchmark]).body
         for found in top_level_names(node)
     }
     assert [each for each in taken if each not in there] == []
@@ -418,7 +433,6 @@ def top_level_names(node: ast.stmt) -> list[str]:
     ]
 
 
-OF_TUPLES = {"_replace", "_asdict", "_fields", "_make", "_field_defaults", "_exit"}
 # Tests that still reach private names, outside of the folder that is made for them, and why.
 REACHING = {
     **dict.fromkeys(
@@ -432,9 +446,9 @@ REACHING = {
 }
 
 
-def private_names_in(tree: ast.AST) -> Iterator[str]:
+def private_names_in(path: Path) -> Iterator[str]:
     """Yield the private attributes of other objects that are read or replaced."""
-    for node in ast.walk(tree):
+    for node in nodes(path):
         names: list[object] = []
         if isinstance(node, ast.Attribute):
             own = isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
@@ -450,9 +464,9 @@ def private_names_in(tree: ast.AST) -> Iterator[str]:
 def test_private_names_are_reached_in_one_folder_of_the_tests() -> None:
     allowed = ("tests/internals", *REACHING)
     found = {
-        by_name(path): {*private_names_in(parsed(path))}
+        by_name(path): {*private_names_in(path)}
         for path in (ROOT / "tests").rglob("*.py")
-        if not by_name(path).startswith(allowed)
+        if not by_name(path).startswith(allowed) and REACHES.search(path.read_text(encoding="utf-8"))
     }
     assert {path: names for path, names in found.items() if names} == {}
 
@@ -461,7 +475,7 @@ def test_no_import_is_relative() -> None:
     relative = [
         f"{by_name(path)}:{node.lineno}"
         for path in FILES
-        for node in ast.walk(parsed(path))
+        for node in nodes(path)
         if isinstance(node, ast.ImportFrom) and node.level
     ]
     assert relative == []
@@ -482,16 +496,16 @@ def test_no_class_has_an_empty_name() -> None:
     classes = {
         f"{by_name(path)}: {node.name}"
         for path in FILES
-        for node in ast.walk(parsed(path))
+        for node in nodes(path)
         if isinstance(node, ast.ClassDef)
         and node.name.lower().endswith(tuple(EMPTY_NAMES - {"base", "core"}))
     }
     assert classes == set()
 
 
-@pytest.mark.parametrize("path", FILES, ids=by_name)
-def test_no_file_outgrows_its_room(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+def test_no_file_outgrows_its_room() -> None:
+    lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in ROOMS.items()}
+    assert {name: length for name, length in lengths.items() if length > MAX_LINES} == {}
 
 
 # A program, and packages that it must not load: the command line reads pages, a process that serves does not.

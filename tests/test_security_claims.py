@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from camguard.settings import load_settings
+from tests.sources import nodes
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
@@ -20,7 +21,7 @@ def names_in(path: Path) -> set[str]:
     """Return the names of the tests in a file."""
     return {
         node.name
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
     }
 

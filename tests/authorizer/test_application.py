@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from camguard.authorizer.application import Authorizer
 from camguard.request.rejection import BODY_NOT_SHOWN
+from camguard.settings import Settings
+from camguard.wiring import SHOWN_BODY_SECONDS
 from tests.asgi import body_of, exchange
 from tests.authn.signing import FORM, JSON, SECRET_ID, authorization, tc3
 from tests.authorizer.asking import IDENTITY, PATHS, Stage, asked, asked_by, told
@@ -228,7 +230,8 @@ def test_a_body_that_was_promised_and_does_not_come_is_answered_within_a_second(
 
     seconds, status = asyncio.run(ask())
     assert (status, stage.records[-1].decision.detail) == (403, "request_timeout")
-    assert seconds < 1
+    assert SHOWN_BODY_SECONDS < 1
+    assert seconds < Settings().limits.body_seconds / 2, "it has waited for the other limit"
 
 
 # Policies of the operator, and whether an answer needs the resources that the body names.

@@ -9,8 +9,13 @@ bytes as the one before, and what each call of the client came to.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from _pytest.mark.structures import ParameterSet
+
+from tests.tables import by_topic
 
 HERE = Path(__file__).parent
 KEYS = (HERE / "keys.json").read_bytes()
@@ -44,6 +49,11 @@ class Capture(NamedTuple):
         """Return the bytes that hold its parameters: the query, or the form."""
         query: bytes = self.scope["query_string"]
         return self.body if self.form else query
+
+
+def by_client(found: Iterable[Capture]) -> list[ParameterSet]:
+    """Return one parameter for each client: its captures, by their names."""
+    return by_topic(found, lambda each: each.client, lambda each: each.name)
 
 
 def captures() -> list[Capture]:

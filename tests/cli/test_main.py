@@ -6,11 +6,12 @@ import io
 import os
 import subprocess
 import sys
+from inspect import unwrap
 from pathlib import Path
 
 import pytest
 
-from camguard import __version__
+from camguard import __version__, cli
 from camguard.cli import main
 from camguard.cli.output import paint
 
@@ -135,6 +136,7 @@ def test_what_stops_a_verb_leaves_no_traceback(
         raise raised
 
     monkeypatch.setattr("camguard.cli.check.run", stop)
+    monkeypatch.setattr(cli, "parser", unwrap(cli.parser))  # a parser of its own, which takes `stop`
     assert main(ALICE) == code
     assert capsys.readouterr().err == says
 

@@ -52,7 +52,13 @@ def verb(folder: Path, *arguments: str, environ: Mapping[str, str] | None = None
 
 # environment, its encoding, the name as it is shown
 TERMINALS = [
-    pytest.param({"PYTHONIOENCODING": "ascii"}, "ascii", r"\u963f\u8389\u4e1d\xe9\U0001f44d", id="ASCII"),
+    pytest.param(
+        {"PYTHONIOENCODING": "ascii"},
+        "ascii",
+        r"\u963f\u8389\u4e1d\xe9\U0001f44d",
+        id="ASCII",
+        marks=pytest.mark.heavy,
+    ),
     pytest.param(
         {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
         "ascii",
@@ -63,7 +69,7 @@ TERMINALS = [
         {"PYTHONIOENCODING": "latin-1:strict"}, "latin-1", r"\u963f\u8389\u4e1dé\U0001f44d", id="Latin 1"
     ),
     pytest.param({"PYTHONIOENCODING": "gb18030"}, "gb18030", NAME, id="an encoding of everything"),
-    pytest.param({"PYTHONIOENCODING": "utf-8"}, "utf-8", NAME, id="UTF-8"),
+    pytest.param({"PYTHONIOENCODING": "utf-8"}, "utf-8", NAME, id="UTF-8", marks=pytest.mark.heavy),
 ]
 
 
@@ -187,7 +193,9 @@ def test_a_stderr_that_cannot_be_written_changes_neither_code_nor_result(
 
 
 @pytest.mark.parametrize(("words", "code"), EACH)
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed", ["<&-", *(pytest.param(each, marks=pytest.mark.heavy) for each in (">&-", "2>&-")), ">&- 2>&-"]
+)
 def test_a_stream_that_was_closed_changes_no_exit_code(
     words: tuple[str, ...], code: int, closed: str, company: Path
 ) -> None:

@@ -389,6 +389,8 @@ HOSTILE = {
     "lines of one head": (TINY[:-2], b"a:\r\n"),
     "a declared body": (POST + b"content-length: 99999999\r\n\r\n", b"x"),
 }
+# One of each kind: bodies in chunks, trailers, heads, bodies of a length.
+QUICKLY = {"one-byte chunks", "trailers", "heads", "a declared body"}
 
 
 async def refuses(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -403,7 +405,13 @@ async def refuses(_scope: Scope, _receive: Receive, send: Send) -> None:
         pytest.param(refuses, id="refused by its head", marks=pytest.mark.heavy),
     ],
 )
-@pytest.mark.parametrize(("head", "part"), HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize(
+    ("head", "part"),
+    [
+        pytest.param(*sent, id=name, marks=() if name in QUICKLY else pytest.mark.heavy)
+        for name, sent in HOSTILE.items()
+    ],
+)
 def test_no_turn_of_the_event_loop_is_long_whoever_sends_what(head: bytes, part: bytes, app: ASGIApp) -> None:
     """Fifty connections bring a full read each, and go on in turns of at most `TURN`."""
 

@@ -22,9 +22,13 @@ from starlette.routing import Mount, Router
 from starlette.types import ASGIApp
 
 from camguard import CamguardMiddleware
+from camguard.enforcement.lane import Lane
 from camguard.settings import load_settings
 from camguard.wiring import assemble
 from tests.asgi import read_body, respond
+
+if os.environ.get("CAMGUARD_TESTS_WITHOUT_RECOGNITION"):
+    Lane.recognize = lambda *_: None  # type: ignore[method-assign]
 
 END = {"lifespan.startup": "lifespan.startup.complete", "lifespan.shutdown": "lifespan.shutdown.complete"}
 

@@ -7,10 +7,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
-
 from tests.authn import signing
 from tests.servers.serving import Lines, Running, ask_http1, ask_http2, content_of, spell
+from tests.tables import check_each
 
 ALICE = "100000000101"
 HOST, JSON = "aiart.tencentcloudapi.com", "application/json"
@@ -92,11 +91,11 @@ def expected(case: Case) -> object:
     return {"principal": f"uin/{ALICE}", "size": case.want} if isinstance(case.want, int) else case.want
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_every_server_and_every_version_of_http_gives_the_same_answer(
-    server: Running, folder: Path, name: str
-) -> None:
-    case = CASES[name]
+def test_every_server_and_every_version_of_http_gives_the_same_answer(server: Running, folder: Path) -> None:
+    check_each(CASES, lambda case: the_answer_is_as_expected(server, folder, case))
+
+
+def the_answer_is_as_expected(server: Running, folder: Path, case: Case) -> None:
     body = b"".join(case.body)
     lines = lines_of(case, folder)
     if case.method == "POST":
