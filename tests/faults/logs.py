@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import tempfile
@@ -89,6 +90,8 @@ async def _faults(report: Report, gateway: Gateway, log: Path, seconds: float) -
         harm(log)
         async with load(gateway.calls, callers=4) as calls:
             await asyncio.sleep(max(seconds, 2.5))  # the writer looks once a second
+            with contextlib.suppress(TimeoutError):  # that errors are counted is a claim below
+                await until(partial(_has_failed, gateway, earlier.get(ERRORS, 0) if fails else -1))
             later = gateway.metrics()
             unmends(log)
             await until(partial(_goes_on, gateway, later.get(WRITTEN, 0)))
@@ -104,6 +107,10 @@ async def _faults(report: Report, gateway: Gateway, log: Path, seconds: float) -
         report.holds(f"{name}: failed writes are counted", true=errors > 0 or not fails)
         report.holds(f"{name}: written again without a restart", true=True)
     report.memory(before, resident(gateway.process.pid))
+
+
+def _has_failed(gateway: Gateway, errors: float) -> bool:
+    return gateway.metrics().get(ERRORS, 0) > errors
 
 
 def _goes_on(gateway: Gateway, written: float) -> bool:
