@@ -93,6 +93,7 @@ KEYS: Final[tuple[KeyRing, ...]] = (
     signing.keys(secret_key="ANOTHER-SECRET-KEY-0000000000000"),
     signing.keys(session_policy=_CLOSED),
     signing.keys(expires=START + 60),
+    signing.keys(token="TOKEN"),
 )
 _BASE: Final = replace(
     SETTINGS,
@@ -114,6 +115,8 @@ SETTINGS_TRIED: Final[tuple[Settings, ...]] = (
     replace(_BASE, identity=IdentitySettings(mode="either", bind_signatures=True)),
     replace(_BASE, client_ip=replace(_BASE.client_ip, trusted_proxies=IpSet.of(("10.0.0.0/24", "::/0")))),
     _enforced(_BASE, candidate=Path("candidate")),
+    *(replace(_BASE, identity=IdentitySettings(mode=mode)) for mode in ("signature", "header", "claimed")),
+    replace(_BASE, identity=IdentitySettings(mode="signature", allow_unsigned_payload=True)),
 )
 
 
@@ -154,7 +157,12 @@ FIELDS: Final[Mapping[str, Pool]] = {
         b"100000000101", None, b"100000000102", b"100000000103", b"999999999999", b"x",
     )),
     "x-attributes": Pool(8, (None, b'{"corp:team":["art"]}', b'{"corp:team":["ops"]}', b"{")),
-    "authorization": Pool(6, (None, "good", "good", "bad", "other day", b"Basic x")),
+    "authorization": Pool(5, (
+        None, "good", "good", "good", "bad", "no hex", "other day", "other service", "other body",
+        "other form", "unknown id", "blanks", b"Basic x",
+    )),
+    "x-tc-token": Pool(9, (None, b"TOKEN", b"token")),
+    "x-tc-content-sha256": Pool(9, (None, b"UNSIGNED-PAYLOAD", b"x")),
     "connection": Pool(8, (None, b"keep-alive", b"close, x-note", b"x-tc-action")),
     "x-note": Pool(8, (None, b"one", b"a\tb", b"a\nb", b"x" * 5000)),
     "expect": Pool(9, (None, b"100-continue", b"x")),
@@ -200,15 +208,24 @@ class Ask:
         return lines
 
     def _authorization(self, kind: str) -> bytes:
-        service = self["host"].partition(b".")[0].decode()
-        signed = [("content-type", (self["content-type"] or b"").decode()), ("host", self["host"].decode())]
+        """Return a header that is good, or is not as its kind says."""
+        host = self["host"].decode()
+        service = "aiart" if kind == "other service" else host.partition(".")[0]
+        signed = [("content-type", (self["content-type"] or b"").decode()), ("host", host)]
+        if kind == "other form":  # as the Node SDK signs a host
+            signed[1] = ("host", host.partition(":")[0])
         date = "2023-11-15" if kind == "other day" else "2023-11-14"
+        body = {"other body": b"{}"}.get(kind, self["body"])
+        if self["x-tc-content-sha256"] is not None:
+            body = b"UNSIGNED-PAYLOAD"
         signature = _signature(
-            self["method"], self["query"].decode(), tuple(signed), self["body"], int(self["x-tc-timestamp"]),
+            self["method"], self["query"].decode(), tuple(signed), body, int(self["x-tc-timestamp"]),
             date, service,
         )  # fmt: skip
-        signature = "0" * 64 if kind == "bad" else signature
-        return signing.authorization(signature, date=date, service=service).encode()
+        signature = {"bad": "0" * 64, "no hex": signature[:-1] + "G"}.get(kind, signature)
+        secret_id = signing.SECRET_ID[:: -1 if kind == "unknown id" else 1]
+        text = signing.authorization(signature, secret_id=secret_id, date=date, service=service).encode()
+        return text.replace(b" Credential", b"  Credential") if kind == "blanks" else text
 
 
 _SIGNATURES: dict[tuple[Any, ...], str] = {}
@@ -225,12 +242,13 @@ def _signature(*covered: Any) -> str:
     return found
 
 
-# What may happen between two requests: the bundle, the keys, the time and the age of the bundle.
+# What may happen between two requests: the bundle, the keys, the time, and the ages of bundle and keys.
 CHANGES: Final[Mapping[str, tuple[Any, ...]]] = {
     "bundle": (*range(len(BUNDLES)), None),
     "keys": tuple(range(len(KEYS))),
     "clock": (0.0, 120.0, 400.0, -400.0, 86_400.0, 59.0, 60.0),
     "stale": (False, True),
+    "keys_stale": (False, True),
 }
 Step = Ask | tuple[str, Any]
 
@@ -242,13 +260,14 @@ class World:
         self.bundle: Bundle | None = None
         self.fresh_until = inf
         self.keys = KEYS[0]
+        self.keys_stale = False
         self.now = START
         self.verified = 0  # requests whose signature was good
         self.records: list[Any] = []
         self.ends: list[Any] = []
         self.reached: list[Any] = []
         self.metrics = Metrics(CollectorRegistry())
-        self.authentication = authenticator(settings.identity, self)
+        self.authentication = authenticator(settings.identity, self, lambda: self.keys_stale)
         self.guard = Guard(
             settings,
             self,
@@ -270,6 +289,8 @@ class World:
             self.keys = KEYS[value]
         elif name == "clock":
             self.now = START + value
+        elif name == "keys_stale":
+            self.keys_stale = value
         else:
             self.fresh_until = -inf if value else inf
 

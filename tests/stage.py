@@ -202,6 +202,12 @@ class FixedCaller:
         del head, service, params, peer_trusted, form, now
         return None
 
+    def claimed_key(self, *claimed: Any) -> None:
+        """Leave every signed request to `claim`."""
+
+    def refused(self, *signed: Any) -> Rejection | None:
+        raise AssertionError(signed)
+
     def signed_service(self, head: RequestHead) -> str | None:
         del head
         return None

@@ -69,10 +69,10 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "attributes_header",
         *("params", "multipart", "body_formats", "deadline", "waiting", "body"),
     ),
-    "authn": ("credentials", "key_store", "tc3", "hmac_v1", "replay_guard", "authenticator"),
+    "authn": ("credentials", "key_store", "tc3", "known_head", "hmac_v1", "replay_guard", "authenticator"),
     "enforcement": (
         *("health_path", "server_setup", "resource_binding", "request_tags", "service_index", "target"),
-        *("outcome", "modes", "lane", "late", "early", "guard"),
+        *("outcome", "modes", "notes", "lane", "late", "early", "guard"),
     ),
     "policy": (
         *("patterns", "values", "operators", "keys", "model"),

@@ -28,12 +28,12 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from hashlib import sha256
-from typing import Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from camguard.authn.credentials import AccessKey, Caller, KeyRing, SigningKey, shorten
 from camguard.authn.hmac_v1 import carries_v1, check_v1, claim_v1
-from camguard.authn.replay_guard import Binding, ReplayGuard
+from camguard.authn.known_head import claimed_key, verify_known
+from camguard.authn.replay_guard import ReplayGuard, binding_of
 from camguard.authn.tc3 import (
     SIGNATURE_LENGTH,
     claim_tc3,
@@ -50,6 +50,9 @@ from camguard.request.head import RequestHead
 from camguard.request.params import Params, parse_params
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings.model import IdentitySettings
+
+if TYPE_CHECKING:
+    from _hashlib import HASH
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -228,6 +231,43 @@ class Authenticator:
             head.content_sha256 is None or self.replay_guard is not None
         )
 
+    def claimed_key(
+        self, service: str | None, authorization: bytes, timestamp: bytes | None, now: float
+    ) -> SigningKey | None:
+        """Return the signing key that `claim` returns for a head; None where only `claim` can tell.
+
+        The caller of such a head was verified before, and it says nothing about its payload. service, now: as
+        for `claim`.
+        """
+        if self._keys is None or timestamp is None or (self._stale is not None and self._stale()):
+            return None
+        return claimed_key(authorization, timestamp, service, self._keys.keys, now)
+
+    def refused(  # noqa: PLR0913, PLR0917 - as caller
+        self,
+        signing_key: SigningKey,
+        canonical: HASH,
+        signing: tuple[Any, ...],
+        service: str | None,
+        body: bytes,
+        now: float,
+        head: Callable[[], RequestHead],
+    ) -> Rejection | None:
+        """Return why `caller` rejects a request, None where the owner of `signing_key` has signed it.
+
+        signing_key: as `claimed_key` returned it. signing: the values that `HeaderLayout.signing` takes. The
+        other arguments are those of `verify_known`.
+        """
+        authorization, timestamp, token, _ = signing
+        access_key = verify_known(canonical, authorization, timestamp, token, signing_key, body, now, head)
+        if isinstance(access_key, Rejection):
+            return access_key
+        if self.replay_guard is not None:
+            signature = authorization[-SIGNATURE_LENGTH:]
+            if not self.replay_guard.admits(signature, binding_of(head(), service, body), now):
+                return _REPLAYED
+        return None
+
     def _named_by_proxy(self, identity: bytes, peer_trusted: bool) -> Caller | Rejection:  # noqa: FBT001
         """Return the caller that the identity header names, if the peer may name one."""
         return self._header_callers[identity] if peer_trusted else _UNTRUSTED
@@ -283,7 +323,7 @@ class Authenticator:
             return access_key
         if self.replay_guard is not None and head.authorization is not None:
             signature = head.authorization[-SIGNATURE_LENGTH:]
-            if not self.replay_guard.admits(signature, _binding(head, service, body), now):
+            if not self.replay_guard.admits(signature, binding_of(head, service, body), now):
                 return _REPLAYED
         return access_key.caller
 
@@ -305,16 +345,6 @@ def _carries_v1_anywhere(head: RequestHead, params: Params) -> bool:
         in_query = parse_params(head.query, len(head.query) + 1, _MALFORMED)
         return isinstance(in_query, Rejection) or carries_v1(in_query)
     return False
-
-
-def _binding(head: RequestHead, service: str | None, body: bytes | None) -> Binding:
-    """Return what a signature is bound to: everything that decides and that it does not cover (T135).
-
-    The content type is covered but for the boundary that some clients leave out (T134). Over a shared host
-    the service is part of the signature itself (T123).
-    """
-    unsigned_body = None if head.content_sha256 is None else sha256(body or b"").digest()
-    return service, head.action, head.version, head.region, head.content_type, unsigned_body
 
 
 def authenticator(

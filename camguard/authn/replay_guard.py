@@ -12,14 +12,26 @@ Each process keeps its own bindings: with several workers or instances, a signat
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Final
 
 from cachetools import FIFOCache
 
 from camguard.authn.tc3 import SKEW
+from camguard.request.head import RequestHead
 
 WINDOW: Final = 2 * SKEW  # seconds; earlier and later the timestamp alone refuses the signature
 Binding = tuple[object, ...]
+
+
+def binding_of(head: RequestHead, service: str | None, body: bytes | None) -> Binding:
+    """Return what a signature is bound to: everything that decides and that it does not cover (T135).
+
+    The content type is covered but for the boundary that some clients leave out (T134). Over a shared host
+    the service is part of the signature itself (T123).
+    """
+    unsigned_body = None if head.content_sha256 is None else sha256(body or b"").digest()
+    return service, head.action, head.version, head.region, head.content_type, unsigned_body
 
 
 class ReplayGuard(FIFOCache[bytes, tuple[Binding, float]]):

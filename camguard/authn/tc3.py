@@ -54,6 +54,7 @@ _CREDENTIAL = re.compile(
     rb"SignedHeaders=([a-z0-9!#$%&'*+.^_`|~;-]{1,2048}) {0,8}, {0,8}Signature="
 )
 _HEX_DIGITS: Final = b"0123456789abcdef"
+HEX_ONLY: Final = bytes(byte if byte in _HEX_DIGITS else 0x80 for byte in range(256))  # else not ASCII
 _USUAL_NAMES: Final = b"content-type;host"  # what every official client signs
 _ALGORITHM: Final = b"TC3-HMAC-SHA256"
 _SIGNED_HEADERS: Final = b"SignedHeaders="
@@ -64,12 +65,12 @@ _CONTENT_TYPE: Final = b"content-type"
 _NAME_WITH_TILDE = re.compile(rb"(?:^|&)[^&=~]*+~")
 _BLANK: Final = b" \t"
 _TIMESTAMP_LENGTH: Final = 12
-_DAY: Final = 86_400
+DAY: Final = 86_400  # seconds
 
 _MALFORMED: Final = rejection("auth_malformed")
 _SERVICE: Final = rejection("service_conflict")
 _EXPIRED: Final = rejection("signature_expired")
-_INVALID: Final = rejection("signature_invalid")
+INVALID: Final = rejection("signature_invalid")
 _UNKNOWN: Final = rejection("secret_id_unknown")
 _UNSIGNED: Final = rejection("unsigned_payload")
 _NO_BODY: Final = rejection("body_unavailable")
@@ -118,11 +119,11 @@ def read_authorization(  # noqa: PLR0911 - one check after the other
         return signed_at
     if service is not None and signing_key.service != service:
         return _SERVICE
-    if signing_key.day != signed_at // _DAY:
-        return _INVALID
+    if signing_key.day != signed_at // DAY:
+        return INVALID
     if cached is None and credential.endswith(_USUAL_END) and signing_key.scope.islower():
         keys.cache(credential, signing_key)
-    if authorization[-SIGNATURE_LENGTH:].translate(None, _HEX_DIGITS):
+    if not authorization[-SIGNATURE_LENGTH:].translate(HEX_ONLY).isascii():
         return _MALFORMED
     if signing_key.access_key is None:
         verify_tc3(head, signing_key, b"", now)  # for the time that it takes
@@ -148,11 +149,11 @@ def verify_tc3(
         if head.query:
             canonical = _canonical(head.method, head.query, _usual_lines(content_type, host), _USUAL_NAMES)
         else:
-            canonical = _USUAL_REQUESTS[head.method, content_type, host].copy()
-        good = compare_digest(_signature(signing_key, timestamp, canonical, payload_digest), signature)
-    good = good or _fits_another_form(signing_key, head, payload_digest, authorization, tried=usual)
+            canonical = usual_request(head.method, content_type, host).copy()
+        good = compare_digest(signature_of(signing_key, timestamp, canonical, payload_digest), signature)
+    good = good or fits_another_form(signing_key, head, payload_digest, authorization, tried=usual)
     access_key = signing_key.access_key
-    return check_key(access_key, head.token or b"", now) if good and access_key is not None else _INVALID
+    return check_key(access_key, head.token or b"", now) if good and access_key is not None else INVALID
 
 
 def sign_tc3(  # noqa: PLR0913 - what a signature covers
@@ -168,7 +169,7 @@ def sign_tc3(  # noqa: PLR0913 - what a signature covers
     signing_key = ring.derive(access_key.secret_id.encode(), day, service)
     canonical = _canonical("POST", b"", _usual_lines(content_type.encode(), host.encode()), _USUAL_NAMES)
     digest = sha256(payload).hexdigest().encode()
-    signature = _signature(signing_key, str(timestamp).encode(), canonical, digest)
+    signature = signature_of(signing_key, str(timestamp).encode(), canonical, digest)
     scope = b"TC3-HMAC-SHA256 Credential=%b/%b" % (access_key.secret_id.encode(), signing_key.scope)
     return (scope + _USUAL_END + signature).decode()
 
@@ -199,7 +200,7 @@ def check_key(access_key: AccessKey, token: bytes, now: float) -> AccessKey | Re
 
 def timely(timestamp: bytes, now: float) -> int | Rejection:
     """Return a timestamp in seconds, or why it is rejected: not canonical decimal, or too far from `now`."""
-    seconds = _SECONDS[timestamp]
+    seconds = SECONDS[timestamp]
     if seconds is None:
         return _MALFORMED
     return seconds if -SKEW <= now - seconds <= SKEW else _EXPIRED
@@ -213,7 +214,7 @@ def _seconds(timestamp: bytes) -> int | None:
 
 
 # Requests that are signed within one second have one timestamp.
-_SECONDS: Final[BoundedCache[bytes, int | None]] = BoundedCache(_seconds)
+SECONDS: Final[BoundedCache[bytes, int | None]] = BoundedCache(_seconds)
 
 
 def _plainly_spaced(credential: bytes) -> bytes:
@@ -246,7 +247,7 @@ def _names_are_signed_once(names: bytes, head: RequestHead) -> bool:
     return {b"content-type", b"host"} <= set(listed) and all(present[name] == 1 for name in listed)
 
 
-def _signature(signing_key: SigningKey, timestamp: bytes, canonical: HASH, payload_digest: bytes) -> bytes:
+def signature_of(signing_key: SigningKey, timestamp: bytes, canonical: HASH, payload_digest: bytes) -> bytes:
     """Return the signature of one canonical request, in hexadecimal digits (CAM 14.3).
 
     canonical: SHA-256 of the request up to its last line, which is the digest of the payload.
@@ -259,7 +260,7 @@ def _signature(signing_key: SigningKey, timestamp: bytes, canonical: HASH, paylo
     return outer.hexdigest().encode()
 
 
-def _fits_another_form(
+def fits_another_form(
     signing_key: SigningKey, head: RequestHead, payload_digest: bytes, authorization: bytes, *, tried: bool
 ) -> bool:
     """Tell whether the signature is that of any canonical form. tried: the usual form was tried already."""
@@ -270,7 +271,9 @@ def _fits_another_form(
     timestamp = head.timestamp or b""
     return any(
         compare_digest(
-            _signature(signing_key, timestamp, _canonical(head.method, query, lines, names), payload_digest),
+            signature_of(
+                signing_key, timestamp, _canonical(head.method, query, lines, names), payload_digest
+            ),
             signature,
         )
         for query in _canonical_queries(head)
@@ -289,8 +292,16 @@ def _usual_lines(content_type: bytes, host: bytes) -> bytes:
     return b"content-type:%b\nhost:%b\n" % (content_type.strip(_BLANK).lower(), host.lower())
 
 
+def usual_request(method: str, content_type: bytes, host: bytes) -> HASH:
+    """Return the SHA-256 of a canonical request in its usual form, without a query, up to its last line.
+
+    It is shared: only a copy of it may take in more.
+    """
+    return _USUAL_REQUESTS[method, content_type, host]
+
+
 def _usual_request(key: tuple[str, bytes, bytes]) -> HASH:
-    """Return `_canonical` of a request without a query in its usual form. key: method, content type, host."""
+    """Return what `usual_request` returns. key: method, content type, host."""
     method, content_type, host = key
     return _canonical(method, b"", _usual_lines(content_type, host), _USUAL_NAMES)
 

@@ -6,13 +6,13 @@ it is a rejection for which no body is needed, or nothing.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Final
 
 from camguard.authn.authenticator import Claim
 from camguard.authn.credentials import Caller
 from camguard.bundle.model import Bundle
-from camguard.enforcement.lane import LaneMaker, Met, Resolved, resolve_under
+from camguard.enforcement.lane import NOT_SIGNED, LaneMaker, Met, Resolved, resolve_under
 from camguard.enforcement.late import WHOLE, new_call
 from camguard.enforcement.outcome import (
     UNAVAILABLE,
@@ -23,7 +23,7 @@ from camguard.enforcement.outcome import (
     rejected,
 )
 from camguard.enforcement.target import NO_TARGET, Targets
-from camguard.request.body import TOO_LARGE, Taken
+from camguard.request.body import TOO_LARGE
 from camguard.request.client_address import AddressRules
 from camguard.request.head import (
     NO_CORRELATION,
@@ -40,22 +40,14 @@ from camguard.request.rejection import Rejection, rejection
 from camguard.settings.model import Settings
 
 _OVERLOADED: Final = rejection("overloaded")
-_NOT_SIGNED: Final = (None, None, None, None)
 BODY_ON_GET: Final = rejection("body_on_get")
-
-
-# With what a request goes the whole way: now, in seconds since the epoch; the bundle; what the lane
-# recognised; the body, where a decision is kept; an exception that occurred until then.
-Begun: TypeAlias = tuple[
-    float, Bundle | None, Met | None, Taken | Coroutine[Any, Any, Taken], Exception | None
-]
 
 
 def head_of(met: Met) -> RequestHead:
     """Return the head of a request that was recognised, as `read_head` does."""
     known, _, lines, values, layout, method, declared = met
     request_id = READY_IDS.pop() if READY_IDS else new_request_id()
-    signing = layout.signing((*values, None)) if layout.signed else _NOT_SIGNED
+    signing = layout.signing((*values, None)) if layout.signed else NOT_SIGNED
     correlating = layout.correlating
     called = NO_CORRELATION if correlating is None else correlation_of(*correlating((*values, None)))
     fixed = (request_id, method, b"", lines, known.ended, layout, declared)
@@ -83,6 +75,8 @@ class EarlyJudge:
         self._addresses = AddressRules(settings.client_ip).known
         self._lane, self._compares = lane, compares
         self.resolved: Resolved | None = None
+
+    head_of = staticmethod(head_of)
 
     def judge(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0917 - one check after the other
         self,

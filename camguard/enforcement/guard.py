@@ -1,8 +1,8 @@
 """The enforcement point: from an ASGI request to an outcome.
 
-`Guard.handle` passes or refuses a request whose decision is kept (`camguard.enforcement.lane`) and whose body
-holds nothing that decides. `Guard._whole_way` walks every other request through values, from top to
-bottom, and takes none of them back:
+`handle`, the recognised way (`camguard.enforcement.lane`), passes or refuses a request whose decision is kept
+and whose body holds nothing that decides. `Guard._whole_way` walks every other request through values, from
+top to bottom, and takes none of them back:
 
     scope -> RequestHead -> Target -> early Decision -> body -> content -> Caller, Call -> Decision
     -> Record -> Outcome
@@ -36,8 +36,8 @@ from typing import Any, Final
 
 from camguard.authn.authenticator import named_secret_id, signature_label
 from camguard.bundle.model import Bundle
-from camguard.enforcement.early import BODY_ON_GET, Begun, EarlyJudge
-from camguard.enforcement.lane import Lane, LaneMaker, Met, note
+from camguard.enforcement.early import BODY_ON_GET, EarlyJudge, head_of
+from camguard.enforcement.lane import Begun, Lane, LaneMaker, RecognisedWay, note
 from camguard.enforcement.late import LateJudge
 from camguard.enforcement.modes import Modes
 from camguard.enforcement.outcome import (
@@ -54,7 +54,6 @@ from camguard.enforcement.outcome import (
     answers_late,
     awaits_continue,
     compared,
-    place_of,
     rejected,
     template_of,
 )
@@ -62,10 +61,9 @@ from camguard.enforcement.target import NO_TARGET, Target
 from camguard.engine.decision import Decision, Reason
 from camguard.fast_tuple import constructor_of
 from camguard.header_names import REQUEST_ID
-from camguard.request.body import TOO_LARGE, BodyBuffer, HeldBody, Receive, Taken, is_plain, stream
-from camguard.request.head import NO_CORRELATION, READY_IDS, RequestHead, correlation_of, new_request_id
+from camguard.request.body import TOO_LARGE, HeldBody, Receive, Taken, is_plain, stream
+from camguard.request.head import NO_CORRELATION, RequestHead, new_request_id
 from camguard.request.rejection import Rejection
-from camguard.request.waiting import Waiting
 from camguard.settings.model import Settings
 from camguard.telemetry.record import Conclusion, Observer, Record
 
@@ -77,7 +75,7 @@ NOT_JUDGED: Final = rejected(None, NO_TARGET, INTERNAL)
 _record = constructor_of(Record)
 
 
-class Guard:
+class Guard(RecognisedWay):
     """Judges requests by one bundle at a time. One guard per listener.
 
     drains: whether the server keeps reading a body behind a refusal; the body of a denied call is then not
@@ -102,96 +100,22 @@ class Guard:
         clock: Callable[[], float] = time.time,
         lane: LaneMaker = Lane,
     ) -> None:
-        limits = settings.limits
-        self.in_flight = self.faults = 0
+        early = EarlyJudge(settings, policies, authentication, lane, compares=candidate is not None)
+        super().__init__(settings, policies, authentication, early, drains=drains, asked=asked, clock=clock)
         self.listener = listener
         self.answers = Answers.of(settings)
-        self._names_request = self.answers.names_request
         self.observers, self.conclusions = observers, conclusions
         self._modes = Modes(settings.enforcement, listener)
         self._mode = self._modes.single  # None where parts of the calls have modes of their own
-        self._limits = limits
-        self._concurrency = limits.concurrency
-        self._policies, self._candidate = policies, candidate
-        self._authentication = authentication
-        waiting = Waiting(limits.waiting, limits.waiting_per_client)
-        self.bodies = BodyBuffer(limits.buffered_bytes, limits.body_seconds, waiting)
+        self._limits = settings.limits
+        self._candidate, self._early = candidate, early
         self._late = LateJudge(settings, authentication, self._modes.passes, asked=asked)
-        self._early = EarlyJudge(settings, policies, authentication, lane, compares=candidate is not None)
-        self._clock, self._drains, self._asked = clock, drains, asked
-
-    def handle(  # noqa: C901, PLR0911, PLR0912 - one path in one order, as in `_whole_way`
-        self, scope: Mapping[str, Any], receive: Receive
-    ) -> Outcome | Coroutine[Any, Any, Outcome | None]:
-        """Return the outcome of an `http` scope whose decision is kept; else a coroutine that returns it.
-
-        The coroutine returns None if the client left before its body was complete. The caller ends every
-        outcome with `release`. A recognised request has no coroutine of its own, which would cost it 3 %.
-        """
-        started = monotonic()
-        now = 0.0
-        met: Met | None = None
-        bundle = taken = body = onward = None
-        own: tuple[tuple[bytes, bytes], ...] = ()
-        try:
-            now, bundle = self._clock(), self._policies.bundle
-            if bundle is None or started > self._policies.fresh_until or self.in_flight >= self._concurrency:
-                return self._whole_way(scope, receive, started, (now, bundle, None, None, None))
-            resolved = self._early.resolved  # as `EarlyJudge.under` finds it, without a call
-            if resolved is None or resolved.bundle() is not bundle:
-                resolved = self._early.under(bundle)
-            met = resolved.lane.recognize(scope, bundle, now)
-            if met is None:
-                return self._whole_way(scope, receive, started, (now, bundle, None, None, None))
-            known, kept, lines, values, layout, _, declared = met
-            if kept is None:
-                return self._whole_way(scope, receive, started, (now, bundle, met, None, None))
-            refusal, facts = kept.refusal, kept.facts
-            passes = refusal is None
-            if passes or not (self._drains or layout.awaits_continue):
-                taken = self.bodies.take(receive, declared, known.body_limit, kept.source_ip)
-                if type(taken) is not HeldBody or (passes and (kept.reads_plain or not is_plain(taken.data))):
-                    return self._whole_way(scope, receive, started, (now, bundle, met, taken, None))
-                body = taken
-            request_id = READY_IDS.pop() if READY_IDS else new_request_id()
-            if passes and self._asked:
-                onward = {}
-            elif passes:
-                headers = list(lines)
-                for span in kept.removed:
-                    del headers[span]
-                headers += kept.added
-                if self._names_request:
-                    own = ((REQUEST_ID, request_id.encode()),)
-                    headers += own
-                onward = dict(scope)  # a copy: what a middleware adds must not leak back (ASGI)
-                onward["headers"] = headers
-                onward[DECISION_KEY] = kept.decision
-                onward[SERVICE_KEY] = kept.service
-            if layout.correlating is not None:
-                facts = facts[:-2] + correlation_of(*layout.correlating((*values, None)))
-            # Tuples are added, because unpacking makes a list first. `_record` would cost a fifth more.
-            record = tuple.__new__(Record, (now, request_id, monotonic() - started, None) + facts)  # noqa: RUF005
-        except Exception as error:  # noqa: BLE001 - whatever it is, the application must not be reached
-            return self._whole_way(scope, receive, started, (now, bundle, met, taken, error))
-        for observe in kept.observers:  # as `_observed`, for observers that stay what they are
-            try:
-                observe(record)
-            except Exception as error:  # noqa: BLE001 - the decision stands
-                self.failed(error)
-        self.in_flight += 1
-        if body is not None:
-            if onward is not None:
-                onward[RECORD_KEY] = record
-                return record, onward, body.receive, None, len(body.data), own
-            self.bodies.kept -= len(body.data)
-        return record, None, None, refusal, 0, ()
 
     async def _whole_way(  # noqa: C901, PLR0912, PLR0915 - one path in one order; a call per step would cost as much
         self, scope: Mapping[str, Any], receive: Receive, started: float, begun: Begun
     ) -> Outcome | None:
         """Return the outcome of a request of which no decision is kept, or which its body may refuse."""
-        now, bundle, met, taken, error = begun
+        now, bundle, met, taken, error, cause = begun
         judge = self._early.judge
         first = judged = NOT_JUDGED
         decision: Decision | Rejection | None = None
@@ -202,7 +126,10 @@ class Guard:
             try:
                 if isinstance(taken, HeldBody):
                     body = taken  # first, so that its bytes are given back whatever fails
-                first = judged = judge(scope, None, met, bundle, now, started, self.in_flight)
+                if met is not None and cause is not None:
+                    first = judged = rejected(head_of(met), met[0].target, cause, met[0])
+                else:
+                    first = judged = judge(scope, None, met, bundle, now, started, self.in_flight)
                 if error is not None:
                     raise error  # noqa: TRY301 - one way for all exceptions
                 head, target = judged.head, judged.target
@@ -386,8 +313,3 @@ class Guard:
     def waiting(self) -> int:
         """Requests whose body is not complete."""
         return self.bodies.waiting.count
-
-    def failed(self, error: Exception) -> None:
-        """Note a fault: an exception that changes nothing of a decision."""
-        self.faults += 1
-        _LOGGER.error("%s at %s", type(error).__name__, place_of(error))

@@ -1,65 +1,78 @@
-"""Recognises requests: what a combination of deciding headers came to is used again.
+"""The recognised way: a request whose deciding headers were judged before takes the decision of then.
 
 A caller sends the same deciding headers call after call. The guard judges such a request the whole way once,
-and `Lane.note` keeps what the guard's own result says: the target of the headers and, where the head alone
-determined the call, the decision and the stretch of time for which it holds. `Lane.recognize` finds that
-again for a request with the same names of headers in the same order, the same method, the same peer and the
-same deciding values. A request that is not recognised goes the whole way, and so does the rest of a request
-without a kept decision that holds now. Recognition decides nothing by itself.
+and `camguard.enforcement.notes` keeps what the guard's own result says: the target of the headers and, where
+the head alone determined the call, the decision and the stretch of time for which it holds. `Lane.recognize`
+finds that again for a request with the same names of headers in the same order, the same method, the same
+peer and the same deciding values. Where nothing is signed, that is the decision. Where the request is signed,
+the decision on its caller is looked up when the signature is verified.
+
+`RecognisedWay` passes or refuses such a request. A request that is not recognised goes the whole way, and so
+does every request of which something else than its signature and its body must be judged. The recognised way
+decides nothing by itself.
 
 Rule 1: a lane belongs to one bundle and one guard. What it keeps was judged in one mode, which is one of the
-        kept facts; a decision belongs, besides, to one stretch of time. Nothing of a key or of a signature is
-        kept here: who has signed is proven for each request (T83), and only then the decision on this caller
-        is looked up. A key that was read anew is another caller.
+        kept facts; a decision belongs, besides, to one stretch of time.
 Rule 2: what depends on a value that is not part of the key is judged for each request: sizes, control
-        characters, the declared length, the port of the peer, the time, the body (THREATS 3.2.7), signatures,
-        and the names that callers give to their requests.
+        characters, the declared length, the port of the peer, the time, the body (THREATS 3.2.7), signatures
+        with their time, day, service, key and token (T83), and the names that callers give to their requests.
 Rule 3: the headers are frozen before anything else, as `camguard.request.head` freezes them (T26).
-Rule 4: everything that is kept is bounded in number and size (T101).
+Rule 4: the order of refusals is that of the whole way. The replay guard is asked once, when nothing but the
+        decision can refuse the request any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from functools import partial
+from time import monotonic
 from typing import Any, Final, Protocol, TypeAlias
 from weakref import ref
 
 from camguard.bounded_cache import BoundedCache
 from camguard.bundle.model import Bundle
-from camguard.enforcement.outcome import Judgement, KeptDecision, Known, Result
-from camguard.enforcement.target import Target, Targets, UnsignedCallers, targets_under
-from camguard.engine.decision import Decision
+from camguard.enforcement.notes import Notes, keeps_more
+from camguard.enforcement.outcome import (
+    DECISION_KEY,
+    RECORD_KEY,
+    SERVICE_KEY,
+    Authentication,
+    KeptDecision,
+    Known,
+    Outcome,
+    Policies,
+    Result,
+    kept_of,
+    place_of,
+)
+from camguard.enforcement.target import Targets, UnsignedCallers, targets_under
+from camguard.header_names import REQUEST_ID
+from camguard.request.body import NOT_SHOWN, BodyBuffer, HeldBody, Receive, Taken, is_plain
 from camguard.request.client_address import AddressKey, ClientAddress
 from camguard.request.head import (
-    APART,
     CONTROLS,
     LENGTH_DIGITS,
-    LINE_COST,
-    NO_CORRELATION,
-    Apart,
+    READY_IDS,
     HeadRules,
     Line,
     RequestHead,
+    correlation_of,
+    new_request_id,
 )
-from camguard.request.header_rules import HeaderLayout, Take, taker
+from camguard.request.header_rules import HeaderLayout
+from camguard.request.rejection import Rejection
+from camguard.request.waiting import Waiting
 from camguard.settings.model import Settings
 from camguard.telemetry.record import Record
 
-_PLANS: Final = 1024
-_PLAN_BYTES: Final = 4096  # of the names of a plan
-_KNOWN: Final = 16_384  # kept combinations: some 20 MiB when full
-_KEY_BYTES: Final = 1536
-_CALLERS: Final = 64  # kept decisions on signed requests with the same deciding headers
+_LOGGER = logging.getLogger(__name__)
 
-# The places in a Record of what a combination of deciding headers determines.
-_FACTS: Final = slice(Record._fields.index("listener"), Record._fields.index("trace_id"))
+NOT_SIGNED: Final = (None, None, None, None)
 
 # What this makes of a text is ASCII where the text has no control character, and never where it has one.
 _ONLY_ASCII: Final = bytes(0x80 if byte in CONTROLS else min(byte, 0x7E) for byte in range(256))
-
-# The number of the plan, the method, the peer's address as text, and the deciding values.
-KnownKey: TypeAlias = tuple[int, str, str, bytes]
 
 
 def _declared(digits: bytes) -> int | None:
@@ -70,51 +83,27 @@ def _declared(digits: bytes) -> int | None:
 _LENGTHS: Final[BoundedCache[bytes, int | None]] = BoundedCache(_declared)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a sequence of header names comes to before any value is looked at.
-
-    number: distinguishes the plans of one lane. apart: returns the names and the values of as many lines.
-    take: takes the values and returns those that decide; rest: returns the others. length: the place of the
-    declared length, None where there is none. layout: of these names. most: bytes that all values may have
-    together.
-    """
-
-    names: tuple[bytes, ...]
-    number: int
-    apart: Apart
-    take: Take
-    rest: Take
-    length: int | None
-    layout: HeaderLayout
-    most: int
-
-
 # A request whose deciding headers were met before: what they came to; the decision, if it holds now; lines,
 # values, layout, method, and bytes of the body, None where not declared. No class, because it costs more.
 Met: TypeAlias = tuple[
     Known, KeptDecision | None, tuple[Line, ...], tuple[bytes, ...], HeaderLayout, str, int | None
 ]
 
+# With what a request goes the whole way: now, in seconds since the epoch; the bundle; what the lane
+# recognised, with the kept decision if the body was asked for; that body; an exception that occurred until
+# then; why the signature is rejected.
+Begun: TypeAlias = tuple[
+    float,
+    Bundle | None,
+    Met | None,
+    Taken | Coroutine[Any, Any, Taken],
+    Exception | None,
+    Rejection | None,
+]
 
-class Lane:
-    """The combinations of deciding headers that were judged under one bundle.
 
-    rules: by which the guard reads heads. decides: whether decisions are kept; not where a second bundle must
-    judge each call, too.
-    """
-
-    def __init__(self, rules: HeadRules, *, decides: bool) -> None:
-        self._rules = rules
-        self.decides = decides
-        self._plans: BoundedCache[tuple[bytes, ...], Plan] = BoundedCache(entries=_PLANS)
-        # The plan that was used last, by the number of lines. A comparison of names costs half of a look-up,
-        # because names come in new objects whose hash must be computed.
-        self._last: dict[int, Plan] = {}
-        self._known: BoundedCache[KnownKey, Known] = BoundedCache(
-            entries=_KNOWN, longest=_KEY_BYTES, size=lambda key: len(key[2]) + len(key[3])
-        )
-        self._numbered = 0
+class Lane(Notes):
+    """Recognises requests by what is kept of earlier ones under one bundle."""
 
     def recognize(  # noqa: C901, PLR0911 - one check after the other, as in `read_head`
         self, scope: Mapping[str, Any], bundle: Bundle, now: float
@@ -162,129 +151,6 @@ class Lane:
         ):
             kept = None
         return known, kept, lines, values, plan.layout, method, declared
-
-    def note(self, client: Any, head: RequestHead, target: Target, result: Result, bundle: Bundle) -> None:
-        """Keep what a request came to that went the whole way, where it may be used again.
-
-        client: of its scope. head, target: of the request, and of its head alone.
-        """
-        if result.judged.known is not None:
-            self._note_caller(result.judged.known, head, result, bundle)
-            return
-        if head.query or target.rejection is not None or head.layout.chunked:
-            return
-        if head.layout.size > _PLAN_BYTES:
-            return
-        if head.declared is None and head.method != "GET":
-            return
-        host = client[0] if client else None
-        if not host or not isinstance(host, str) or target.peer != host or _may_name_peer(head, host):
-            return
-        kept = None
-        if result.judged.of_head:
-            if result.record.decision is not result.judged.decision:
-                return  # the body was refused: nothing is said of a request with another body
-            if result.refusal is not None and head.layout.awaits_continue:
-                # The body of a recognised request is not asked for, even if that of this one was awaited.
-                result = result._replace(refusal=result.refusal.closing())
-            kept = self._kept(head, target, result, bundle)
-        plan = self._plan(head)
-        values = tuple([value for _, value in head.lines])
-        key = (plan.number, head.method, host, b"\n".join(plan.take(values)))
-        room = plan.most - (len(values) - 1) - (sum(map(len, values)) - sum(map(len, plan.rest(values))))
-        known = Known(target, head.ended, _naming(head), room, target.body_limit, kept, {})
-        self._note_caller(known, head, result, bundle)
-        self._known[key] = known
-
-    def _note_caller(self, known: Known, head: RequestHead, result: Result, bundle: Bundle) -> None:
-        """Keep the decision on a caller whose signature was verified, or that it may not be used again."""
-        judged, target = result.judged, known.target
-        caller, form = judged.caller, target.body is not None and target.body.kind == "form"
-        if caller is None or caller.signature != "valid" or judged.call is None or not self.decides:
-            return
-        kept = None
-        if judged.target is target and target.resources is None and not form:
-            kept = self._kept(head, target, result, bundle)
-        if len(known.signed) >= _CALLERS:
-            known.signed.clear()
-        known.signed[id(caller)] = (caller, kept)
-
-    def _kept(self, head: RequestHead, target: Target, result: Result, bundle: Bundle) -> KeptDecision | None:
-        """Return the decision as it is kept; None where it may not be used again."""
-        caller, call, decision = result.judged.caller, result.judged.call, result.judged.decision
-        if not self.decides or caller is None or call is None or not isinstance(decision, Decision):
-            return None
-        stretch = bundle.evaluator.stretch(call)
-        if stretch is None or target.octets:
-            return None
-        return KeptDecision(
-            *stretch,
-            caller.principal,
-            decision,
-            tuple(result.record)[_FACTS] + NO_CORRELATION,
-            result.observers,
-            result.refusal,
-            target.source_ip,
-            target.reads_plain,
-            target.service,
-            target.added,
-            _spans(head.ended),
-        )
-
-    def _plan(self, head: RequestHead) -> Plan:
-        names, layout = tuple([name for name, _ in head.lines]), head.layout
-        plan = self._plans.get(names)
-        if plan is None:
-            self._numbered += 1
-            most = min(self._rules.value_bytes, self._rules.bytes - layout.size - LINE_COST * len(names))
-            length = None if layout.length < 0 else layout.length
-            places = tuple(range(len(names)))
-            decisive = frozenset(layout.decisive(places))
-            rest = taker(tuple([place for place in places if place not in decisive]))
-            apart = APART[len(names)]
-            plan = Plan(names, self._numbered, apart, layout.decisive, rest, length, layout, most)
-            self._plans[names] = plan
-        self._last[len(names)] = plan
-        return plan
-
-
-def keeps_more(known: Known | None, judged: Judgement) -> bool:
-    """Tell whether there is something to keep of a request that went the whole way.
-
-    known: what its deciding headers came to before. It lacks the decision on a caller whose signature was
-    verified where there is none yet, or where the kept one does not hold now.
-    """
-    caller = judged.caller
-    if known is None:
-        return True
-    if judged.kept is not None or caller is None or caller.signature != "valid" or judged.call is None:
-        return False
-    found = known.signed.get(id(caller))
-    return found is None or found[1] is not None
-
-
-def _spans(ended: tuple[int, ...]) -> tuple[slice, ...]:
-    """Return places, the last one first, as the fewest slices."""
-    spans: list[slice] = []
-    for place in ended:
-        if spans and spans[-1].start == place + 1:
-            spans[-1] = slice(place, spans[-1].stop)
-        else:
-            spans.append(slice(place, place + 1))
-    return tuple(spans)
-
-
-def _may_name_peer(head: RequestHead, host: str) -> bool:
-    """Tell whether `X-Forwarded-For` may hold the peer's address with a port: then the port decides (T05)."""
-    values = (*(value for _, value in head.lines), None)
-    text = b",".join(head.layout.forwarded_for(values)).decode("latin-1")
-    return ":" in text and host in text
-
-
-def _naming(head: RequestHead) -> tuple[Any, ...]:
-    """Return the fields of a head from target_key to identity."""
-    first, last = RequestHead._fields.index("target_key"), RequestHead._fields.index("identity")
-    return tuple(head)[first : last + 1]
 
 
 class LaneMaker(Protocol):
@@ -342,3 +208,138 @@ def note(  # noqa: PLR0913, PLR0917 - the result of one request
         resolved.lane.note(scope.get("client"), head, target, result, bundle)
     except Exception as error:  # noqa: BLE001 - the decision stands
         failed(error)
+
+
+class Resolving(Protocol):
+    """Keeps what was resolved under the bundle in force: `camguard.enforcement.early.EarlyJudge`."""
+
+    resolved: Resolved | None
+
+    def under(self, bundle: Bundle) -> Resolved:
+        """Return what was resolved under a bundle."""
+
+    def head_of(self, met: Met) -> RequestHead:
+        """Return the head of a request that was recognised."""
+
+
+class RecognisedWay:
+    """The guard as far as kept decisions reach. `Guard` (`camguard.enforcement.guard`) goes on from there.
+
+    The arguments are those of the guard. early: knows the lane.
+    """
+
+    def __init__(  # noqa: PLR0913 - parts of the guard, each named
+        self,
+        settings: Settings,
+        policies: Policies,
+        authentication: Authentication,
+        early: Resolving,
+        *,
+        drains: bool,
+        asked: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        limits = settings.limits
+        self.in_flight = self.faults = 0
+        self._policies, self._authentication, self._resolving = policies, authentication, early
+        self._clock, self._drains, self._asked = clock, drains, asked
+        self._concurrency = limits.concurrency
+        self._names_request = settings.enforcement.request_id_header
+        waiting = Waiting(limits.waiting, limits.waiting_per_client)
+        self.bodies = BodyBuffer(limits.buffered_bytes, limits.body_seconds, waiting)
+
+    def handle(  # noqa: C901, PLR0911, PLR0912, PLR0915 - one path in one order, as in `_whole_way`
+        self, scope: Mapping[str, Any], receive: Receive
+    ) -> Outcome | Coroutine[Any, Any, Outcome | None]:
+        """Return the outcome of an `http` scope whose decision is kept; else a coroutine that returns it.
+
+        The coroutine returns None if the client left before its body was complete. The caller ends every
+        outcome with `release`. A recognised request has no coroutine of its own, which would cost it 3 %.
+        """
+        started = monotonic()
+        now = 0.0
+        met: Met | None = None
+        bundle = taken = body = onward = signing_key = None
+        signing: tuple[Any, ...] = NOT_SIGNED
+        own: tuple[tuple[bytes, bytes], ...] = ()
+        try:
+            now, bundle = self._clock(), self._policies.bundle
+            if bundle is None or started > self._policies.fresh_until or self.in_flight >= self._concurrency:
+                return self._whole_way(scope, receive, started, (now, bundle, None, None, None, None))
+            resolved = self._resolving.resolved  # as `EarlyJudge.under` finds it, without a call
+            if resolved is None or resolved.bundle() is not bundle:
+                resolved = self._resolving.under(bundle)
+            met = resolved.lane.recognize(scope, bundle, now)
+            if met is None:
+                return self._whole_way(scope, receive, started, (now, bundle, None, None, None, None))
+            known, kept, lines, values, layout, method, declared = met
+            target, canonical = known.target, known.canonical
+            if kept is None and canonical is not None and known.signed:
+                signing = layout.signing((*values, None))
+                authorization, timestamp, _, _ = signing
+                signing_key = self._authentication.claimed_key(target.service, authorization, timestamp, now)
+                if signing_key is not None and signing_key.access_key is not None:
+                    kept = kept_of(known.signed.get(id(signing_key.access_key.caller)), bundle, now)
+                    met = (known, kept, lines, values, layout, method, declared)
+            if kept is None:
+                return self._whole_way(scope, receive, started, (now, bundle, met, None, None, None))
+            refusal, facts = kept.refusal, kept.facts
+            passes = refusal is None
+            if passes or signing_key is not None or not (self._drains or layout.awaits_continue):
+                taken = self.bodies.take(receive, declared, known.body_limit, kept.source_ip)
+                if type(taken) is not HeldBody or (passes and (kept.reads_plain or not is_plain(taken.data))):
+                    return self._whole_way(scope, receive, started, (now, bundle, met, taken, None, None))
+                body = taken
+                if signing_key is not None and canonical is not None:  # the second never without the first
+                    cause = None
+                    if body is not NOT_SHOWN:
+                        head = partial(self._resolving.head_of, met)
+                        cause = self._authentication.refused(
+                            signing_key, canonical, signing, target.service, body.data, now, head
+                        )
+                    if cause is not None or body is NOT_SHOWN:
+                        return self._whole_way(scope, receive, started, (now, bundle, met, body, None, cause))
+            request_id = READY_IDS.pop() if READY_IDS else new_request_id()
+            if passes and self._asked:
+                onward = {}
+            elif passes:
+                headers = list(lines)
+                for span in kept.removed:
+                    del headers[span]
+                headers += kept.added
+                if self._names_request:
+                    own = ((REQUEST_ID, request_id.encode()),)
+                    headers += own
+                onward = dict(scope)  # a copy: what a middleware adds must not leak back (ASGI)
+                onward["headers"] = headers
+                onward[DECISION_KEY] = kept.decision
+                onward[SERVICE_KEY] = kept.service
+            if layout.correlating is not None:
+                facts = facts[:-2] + correlation_of(*layout.correlating((*values, None)))
+            # Tuples are added, because unpacking makes a list first. `_record` would cost a fifth more.
+            record = tuple.__new__(Record, (now, request_id, monotonic() - started, None) + facts)  # noqa: RUF005
+        except Exception as error:  # noqa: BLE001 - whatever it is, the application must not be reached
+            return self._whole_way(scope, receive, started, (now, bundle, met, taken, error, None))
+        for observe in kept.observers:  # as `_observed`, for observers that stay what they are
+            try:
+                observe(record)
+            except Exception as error:  # noqa: BLE001 - the decision stands
+                self.failed(error)
+        self.in_flight += 1
+        if body is not None:
+            if onward is not None:
+                onward[RECORD_KEY] = record
+                return record, onward, body.receive, None, len(body.data), own
+            self.bodies.kept -= len(body.data)
+        return record, None, None, refusal, 0, ()
+
+    def _whole_way(
+        self, scope: Mapping[str, Any], receive: Receive, started: float, begun: Begun
+    ) -> Coroutine[Any, Any, Outcome | None]:
+        """Return a coroutine that returns the outcome of a request of which no decision is kept."""
+        raise NotImplementedError
+
+    def failed(self, error: Exception) -> None:
+        """Note a fault: an exception that changes nothing of a decision."""
+        self.faults += 1
+        _LOGGER.error("%s at %s", type(error).__name__, place_of(error))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
 from camguard.authn.authenticator import Claim
-from camguard.authn.credentials import Caller
+from camguard.authn.credentials import Caller, SigningKey
 from camguard.bundle.model import Bundle
 from camguard.enforcement.target import Target, UnsignedCallers
 from camguard.engine.call import Call
@@ -27,6 +27,9 @@ from camguard.request.rejection import (
 )
 from camguard.settings.model import Settings
 from camguard.telemetry.record import Observer, Record
+
+if TYPE_CHECKING:
+    from _hashlib import HASH
 
 UNAVAILABLE: Final = rejection("policy_unavailable")
 INTERNAL: Final = rejection("internal_error")
@@ -84,6 +87,24 @@ class Authentication(UnsignedCallers, Protocol):
     def needs_body(self, head: RequestHead, /) -> bool:
         """Tell whether the caller cannot be identified without the body."""
 
+    def claimed_key(
+        self, service: str | None, authorization: bytes, timestamp: bytes | None, now: float, /
+    ) -> SigningKey | None:
+        """Return the signing key that a head claims, None where only `claim` can tell."""
+
+    def refused(  # noqa: PLR0913, PLR0917 - as caller
+        self,
+        signing_key: SigningKey,
+        canonical: HASH,
+        signing: tuple[Any, ...],
+        service: str | None,
+        body: bytes,
+        now: float,
+        head: Callable[[], RequestHead],
+        /,
+    ) -> Rejection | None:
+        """Return why a signature is rejected, None where the owner of its key is the caller."""
+
 
 # What the middleware does next: pass the request on to the application, or send the refusal. The record; the
 # scope and `receive` for the application, None with a refusal (in shadow mode a denied call passes); the
@@ -126,7 +147,8 @@ class Known:
     fields of a `RequestHead` from target_key to identity. room: bytes that the other header values may have
     together. body_limit: of the target. kept: the decision where the head alone determines the call, None
     where none may be used again. signed: the decisions on callers whose signature was verified, by the id of
-    the caller; None where such a decision may not be used again.
+    the caller; None where such a decision may not be used again. canonical: `usual_request` of `authn.tc3`
+    where such requests are signed and the signature covers their body; None elsewhere.
     """
 
     target: Target
@@ -136,6 +158,7 @@ class Known:
     body_limit: int
     kept: KeptDecision | None
     signed: dict[int, tuple[Caller, KeptDecision | None]]
+    canonical: HASH | None
 
 
 class Judgement(NamedTuple):
@@ -189,9 +212,11 @@ class Result(NamedTuple):
     refusal: RefusalTemplate | None
 
 
-def rejected(head: RequestHead | None, target: Target, cause: Rejection) -> Judgement:
-    """Return the judgement on a request that never became a call."""
-    return new_judgement((head, target, (), None, None, None, cause, False, None, None))
+def rejected(
+    head: RequestHead | None, target: Target, cause: Rejection, known: Known | None = None
+) -> Judgement:
+    """Return the judgement on a request that never became a call. known: as for `Judgement`."""
+    return new_judgement((head, target, (), None, None, None, cause, False, known, None))
 
 
 class Answers(NamedTuple):

@@ -7,22 +7,29 @@ import os
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from inspect import getsource
 from math import inf
+from textwrap import dedent
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from camguard.authn import authenticator as authenticator_module
+from camguard.authn.authenticator import Authenticator
 from camguard.bundle import Bundle
 from camguard.enforcement import lane as lane_module
 from camguard.enforcement import late, outcome
-from camguard.enforcement.lane import Lane, LaneMaker, Met, Plan
+from camguard.enforcement import notes as notes_module
+from camguard.enforcement.lane import Lane, LaneMaker, Met, RecognisedWay
+from camguard.enforcement.notes import Plan
 from camguard.enforcement.outcome import KeptDecision, Known, Result
 from camguard.enforcement.target import Target
 from camguard.request.head import HeadRules, RequestHead
 from camguard.request.header_rules import taker
 from camguard.telemetry.record import Record
+from tests.authn.signing import NOW
 from tests.recognition import (
     CHANGES,
     FIELDS,
@@ -158,7 +165,7 @@ def shared() -> LaneMaker:
 
 def trusting(monkeypatch: pytest.MonkeyPatch) -> type[Lane]:
     """Return a lane that does not ask whether a header names the peer with its port (T05)."""
-    monkeypatch.setattr(lane_module, "_may_name_peer", lambda *_: False)
+    monkeypatch.setattr(notes_module, "_may_name_peer", lambda *_: False)
     return Lane
 
 
@@ -207,25 +214,35 @@ def test_a_wrong_lane_is_found_and_the_steps_that_show_it_are_few(
     pytest.fail("nothing shows that this lane is wrong")
 
 
+# What changes between signed requests. The first value is the usual one, to which the world soon returns.
 _CHANGED: dict[str, tuple[Any, ...]] = {
-    **{name: CHANGES[name] for name in ("keys", "bundle")},
-    "clock": (0.0, 59.0, 120.0),
+    **{name: CHANGES[name] for name in ("keys", "bundle", "keys_stale")},
+    "clock": (0.0, 59.0, 120.0, 400.0, 86_400.0),
 }
+_VARIED = (
+    *("host", "content-type", "x-tc-action", "x-tc-timestamp", "x-tc-token", "x-tc-content-sha256"),
+    *("x-forwarded-for", "body", "parts", "expect"),
+)
 
 
 def signed(dice: random.Random, count: int) -> list[Step]:
     """Return steps whose requests are signed: with changes of keys, of the bundle and of the time."""
     steps: list[Step] = []
+    changed: str | None = None
     for _ in range(count):
-        if dice.random() < 0.08:
-            name = dice.choice(list(_CHANGED))
-            steps.append((name, dice.choice(_CHANGED[name])))
-            continue
-        odd: dict[str, Any] = {"authorization": dice.choice(("good", "good", "good", "bad"))}
+        if changed is not None and dice.random() < 0.1:
+            steps.append((changed, _CHANGED[changed][0]))
+            changed = None
+        elif changed is None and dice.random() < 0.05:
+            changed = dice.choice(list(_CHANGED))
+            steps.append((changed, dice.choice(_CHANGED[changed])))
+        odd: dict[str, Any] = {"authorization": "good"}
+        if dice.random() < 0.2:
+            odd["authorization"] = dice.choice(FIELDS["authorization"].values)
         if dice.random() < 0.9:
             odd["x-camguard-principal"] = None
-        for field in ("x-tc-action", "x-forwarded-for", "body", "parts", "expect"):
-            if dice.random() < 0.15:
+        for field in _VARIED:
+            if dice.random() < 0.07:
                 odd[field] = dice.choice(FIELDS[field].values)
         steps.append(Ask(tuple(odd.items())))
     return steps
@@ -242,17 +259,138 @@ def test_t83_signed_requests_are_answered_alike_with_and_without_recognition(
         used.append(outcome.kept_of(*found))
         return used[-1]
 
-    monkeypatch.setattr(late, "kept_of", kept_of)
-    steps = signed(random.Random(tried), 600)  # noqa: S311 - a test, no secret
+    for each in (late, lane_module):
+        monkeypatch.setattr(each, "kept_of", kept_of)
+    steps = signed(random.Random(tried), 1000)  # noqa: S311 - a test, no secret
     assert first_difference(steps, SETTINGS_TRIED[tried]) is None
-    kept = SETTINGS_TRIED[tried].enforcement.candidate is None
-    assert (sum(each is not None for each in used) > 10) is kept
+    kept = sum(each is not None for each in used)
+    if SETTINGS_TRIED[tried].enforcement.candidate is None and SETTINGS_TRIED[tried].identity.mode in {
+        "signature",
+        "either",
+    }:
+        assert kept > 50
+    else:
+        assert kept < 50
+
+
+def _another(place: Any, name: str, text: str, wrong: str) -> Callable[[pytest.MonkeyPatch], LaneMaker]:
+    """Return what puts a function in place of one of a class or module: `wrong` stands where `text` stood."""
+
+    def put(monkeypatch: pytest.MonkeyPatch) -> LaneMaker:
+        right = getattr(place, name)
+        source = dedent(getsource(right))
+        assert source.count(text) == 1
+        made: dict[str, Any] = {}
+        # The names of the module are those of the right function, annotations are texts.
+        code = compile(f"from __future__ import annotations\n{source.replace(text, wrong)}", name, "exec")
+        exec(code, right.__globals__, made)  # noqa: S102 - our own source
+        monkeypatch.setattr(place, name, made[name])
+        return Lane
+
+    return put
+
+
+def _first_only(monkeypatch: pytest.MonkeyPatch) -> LaneMaker:
+    """Return a lane that keeps one beginning of canonical requests for all heads."""
+    right, kept = notes_module._canonical, []  # noqa: SLF001 - a wrong one in its place
+
+    def canonical(head: RequestHead) -> Any:
+        found = right(head)
+        if found is not None:
+            kept.append(found)
+        return None if found is None else kept[0]
+
+    monkeypatch.setattr(notes_module, "_canonical", canonical)
+    return Lane
+
+
+_CLAIM, _VERIFY = (authenticator_module, "claimed_key"), (authenticator_module, "verify_known")
+_KEY, _REFUSED = (Authenticator, "claimed_key"), (Authenticator, "refused")
+_WAY = RecognisedWay, "handle"
+_ADMITS = "not self.replay_guard.admits(signature, binding_of(head(), service, body), now)"
+
+# What is wrong about a signed request that is recognised, and the settings under which it is wrong.
+WRONG_SIGNED: list[Any] = [
+    pytest.param(lambda _: Confused, 0, id="callers who have signed are confused"),
+    pytest.param(_first_only, 0, id="the canonical request of another head is kept"),
+    pytest.param(
+        _another(notes_module, "_canonical", " or head.content_sha256 is not None", ""),
+        *(10,),
+        id="what the head says of its payload is passed over",
+    ),
+    pytest.param(
+        _another(*_CLAIM, "-SKEW <= now - signed_at <= SKEW", "True"), 0, id="the time is not judged"
+    ),
+    pytest.param(_another(*_CLAIM, ".translate(HEX_ONLY)", ""), 0, id="a signature of other characters"),
+    pytest.param(_another(*_KEY, "self._stale()", "False"), 0, id="keys that are too old"),
+    pytest.param(_another(*_VERIFY, "sha256(payload)", "sha256(b'{\"A\":1}')"), 0, id="another body"),
+    pytest.param(_another(*_VERIFY, "compare_digest(signature_of", "(signature_of"), 0, id="any signature"),
+    pytest.param(_another(*_VERIFY, "fits_another_form(", "bool("), 0, id="one canonical form only"),
+    pytest.param(_another(*_REFUSED, _ADMITS, "False"), 4, id="the replay guard is not asked"),
+    pytest.param(_another(*_REFUSED, "binding_of(head(), service, body)", "()"), 4, id="nothing is bound"),
+    pytest.param(_another(*_WAY, "not is_plain(taken.data)", "False"), 0, id="the body is not searched"),
+    pytest.param(_another(*_WAY, "cause is not None or ", ""), 0, id="a rejection is passed over"),
+]
 
 
 @RECOGNISES
-def test_t83_a_lane_that_confuses_callers_who_have_signed_is_found() -> None:
-    steps = signed(random.Random(1), 1000)  # noqa: S311 - a test, no secret
-    assert first_difference(steps, _DEFAULT, Confused) is not None
+@pytest.mark.parametrize(("wrong", "tried"), WRONG_SIGNED)
+def test_t83_what_is_wrong_about_recognised_signatures_is_found(
+    wrong: Callable[[pytest.MonkeyPatch], LaneMaker], tried: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane = wrong(monkeypatch)
+    for seed in range(10):
+        steps = signed(random.Random(seed), 1000)  # noqa: S311 - a test, no secret
+        if first_difference(steps, SETTINGS_TRIED[tried], lane) is not None:
+            return
+    pytest.fail("nothing shows that this is wrong")
+
+
+def _signed(*odd: tuple[str, Any]) -> Ask:
+    """Return a well-signed request, but for some fields."""
+    return Ask((("authorization", "good"), ("x-camguard-principal", None), *odd))
+
+
+_LATER = ("x-tc-timestamp", b"%d" % (NOW + 86_400))
+_DAY, _SERVICE = ("authorization", "other day"), ("authorization", "other service")
+_ELSEWHERE = (("host", b"aiart.tencentcloudapi.com"), ("x-tc-action", b"TextToImage"))
+_NO_CHECK = _another(*_VERIFY, 'check_key(access_key, token or b"", now)', "access_key")
+
+# A wrong function, and steps of which the last one shows it.
+WRONG_ONCE: list[Any] = [
+    pytest.param(
+        _another(*_CLAIM, "signing_key.day != signed_at // DAY", "False"),
+        [
+            *(_signed(), ("clock", 86_400.0), _signed(_LATER, _DAY)),
+            *(("clock", 0.0), _signed(), _signed(_DAY)),
+        ],
+        id="the day",
+    ),
+    pytest.param(
+        _another(*_CLAIM, "signing_key.service != service", "False"),
+        [_signed(), _signed(*_ELSEWHERE), _signed(_SERVICE)],
+        id="the service",
+    ),
+    pytest.param(
+        _NO_CHECK,
+        [("keys", 5), _signed(), _signed(), ("clock", 60.0), _signed()],
+        id="the end of a key",
+    ),
+    pytest.param(
+        _NO_CHECK,
+        [("keys", 6), _signed(("x-tc-token", b"TOKEN")), _signed(("x-tc-token", b"token"))],
+        id="the token",
+    ),
+]
+
+
+@RECOGNISES
+@pytest.mark.parametrize(("wrong", "steps"), WRONG_ONCE)
+def test_t83_what_is_judged_each_time_is_judged_of_the_last_request(
+    wrong: Callable[[pytest.MonkeyPatch], LaneMaker], steps: list[Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert first_difference(steps, _DEFAULT) is None
+    assert first_difference(steps, _DEFAULT, wrong(monkeypatch)) == len(steps) - 1
 
 
 @RECOGNISES

@@ -10,6 +10,7 @@ import pytest
 
 from camguard.enforcement import early
 from camguard.enforcement import guard as guard_module
+from camguard.enforcement import lane as lane_module
 from camguard.enforcement.lane import Lane
 from camguard.request import body as body_module
 from camguard.request import client_address
@@ -38,7 +39,8 @@ def in_body(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None
 
 def in_search_of_the_body(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
     del play
-    patch.setattr(guard_module, "is_plain", Broken(error))
+    for module in (guard_module, lane_module):
+        patch.setattr(module, "is_plain", Broken(error))
 
 
 def in_claim(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
