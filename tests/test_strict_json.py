@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camguard.errors import CamguardError
-from camguard.request.json_body import TooManyValuesError, parse_json
+from camguard.request.json_body import TooManyValuesError, parse_json, prepare
 from camguard.strict_json import (
     Check,
     Fault,
@@ -239,6 +239,58 @@ def test_values_are_counted_before_the_text_is_read() -> None:
     assert parse_json(prose.encode(), most=1)["a"].startswith("one")
 
 
+# a text, and its cost: its bytes, what its escapes take, and 64 for each piece between quotes
+COSTS = [
+    pytest.param(b'{"a":1}', 7, id="no escape"),
+    pytest.param(b'"\\n"', 4 + 6, id="an escape in a text without escaped quotes"),
+    pytest.param(b'"\\\\"', 4 + 7 * 4 // 8 + 4 + 3 * 64, id="an escaped backslash before the last quote"),
+    pytest.param(b'"\\""', 4 + 5 * 4 // 8 + 2 + 3 * 64, id="an escaped quote"),
+    pytest.param(b'"\\" \\"  "', 9 + 5 * 9 // 8 + 4 + 3 * 64, id="two escaped quotes"),
+    pytest.param(b'"\\\\\\""', 6 + 7 * 6 // 8 + 6 + 3 * 64, id="an escaped backslash and quote"),
+    pytest.param(b'"\\n\\""', 6 + 5 * 6 // 8 + 4 + 5 + 3 * 64, id="an escaped quote and another escape"),
+    pytest.param(b'["\\"", 1, ""]', 13 + 5 * 13 // 8 + 2 + 5 * 64, id="two strings"),
+    pytest.param(b'"\\u0061\\""', 10 + 5 * 10 // 8 + 4 + 5 + 3 * 64, id="an escape of any letter"),
+    pytest.param(b'"\x7f\\""', 5 + 5 * 5 // 8 + 2 + 6, id="the mark of hidden escapes in the text"),
+    pytest.param(b'"\\u007f\\""', 10 + 5 * 10 // 8 + 4 + 12, id="the mark as an escape"),
+    pytest.param(b'"\\u007F\\""', 10 + 5 * 10 // 8 + 4 + 12, id="the mark as an escape in capitals"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("raw", "cost"), COSTS)
+def test_t62_what_a_text_costs_and_that_one_more_is_refused(raw: bytes, cost: int) -> None:
+    assert prepare(raw, most=9).cost == cost
+    assert prepare(raw, 9, cost).cost == cost
+    with pytest.raises(TooManyValuesError):
+        prepare(raw, 9, cost - 1)
+
+
+LONG = '"' + r"x\"" * 1365 + 'x"'  # 4,096 letters
+# a text with escaped quotes, and what the reader of bodies makes of it
+HIDDEN = [
+    pytest.param(r'{"a\"": 1, "b\\": "\\\""}', {'a"': "1", "b\\": '\\"'}, id="names and values"),
+    pytest.param(r'{"a\"": 1, "a\u0022": 2}', ValueError, id="T86 a name twice, with another escape"),
+    pytest.param(r'{"a\"": 1, "a\"": 2}', ValueError, id="T86 a name twice"),
+    pytest.param(f"{{{LONG}: 1}}", {'x"' * 1365 + "x": "1"}, id="a name of 4 096 letters"),
+    pytest.param(f'{{{LONG[:-1]}x": 1}}', TooManyValuesError, id="T62 a longer name"),
+    pytest.param('{"%s": 1, "\\"": 2}' % ("x" * 5000), {"x" * 5000: "1", '"': "2"},
+                 id="only names with escaped quotes are counted"),
+    pytest.param(f"[{LONG}]", ['x"' * 1365 + "x"], id="a string of 4 096 letters"),
+    pytest.param(f'[{LONG[:-1]}x"]', [None], id="a longer string"),
+    pytest.param(f"[{', '.join([LONG] * 17)}]", ['x"' * 1365 + "x"] * 16 + [None], id="64 KiB of strings"),
+    pytest.param(r'[["\"", 1, null, true], {"a": false}]', [['"', "1", None, True], {"a": False}],
+                 id="values of other types"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "found"), HIDDEN)
+def test_what_is_hidden_is_shown(text: str, found: Any) -> None:
+    if isinstance(found, type):
+        with pytest.raises(found):
+            parse_json(text.encode(), most=1000)
+    else:
+        assert parse_json(text.encode(), most=1000) == found
+
+
 MIB = 1 << 20
 LEFT_OUT = [
     pytest.param(
@@ -323,7 +375,7 @@ def test_a_check_names_what_is_wrong_and_where(check: Check, value: Any, faults:
 def test_an_object_has_the_members_that_it_must_have_and_no_other() -> None:
     reader = ObjectReader("a.json", "TestError")
     members = reader.members(
-        {"a/b": "x", "n": ["x", 1], "nmae": 1, "flag": True},
+        {"a/b": "x", "n": ["x", 1], "nmae": 1, "flga": 1, "flag": True},
         "/top",
         required={"a/b": text, "name": text},
         optional={"n": texts, "flag": flag},
@@ -332,6 +384,7 @@ def test_an_object_has_the_members_that_it_must_have_and_no_other() -> None:
     assert [str(problem) for problem in reader.problems] == [
         "a.json#/top/n/1: must be a string [TestError]",
         "a.json#/top/nmae: unknown key 'nmae' (did you mean 'name'?) [TestError]",
+        "a.json#/top/flga: unknown key 'flga' (did you mean 'flag'?) [TestError]",
         "a.json#/top: lacks 'name' [TestError]",
     ]
 

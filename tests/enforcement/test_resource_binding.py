@@ -12,6 +12,7 @@ from camguard.enforcement.resource_binding import (
     ResourceTemplates,
     bind_resources,
     cut_templates,
+    join_templates,
 )
 from camguard.policy.resources import Owner
 from camguard.request.params import ambiguous_names, beside, nest, nested_parameters
@@ -441,3 +442,36 @@ def test_what_a_query_says_stands_beside_the_body(
     body: Any, query: list[tuple[str, str]], found: Any
 ) -> None:
     assert beside(nested_parameters(query, None), body) == found
+
+
+EITHER = templates_of("qcs::cvm:::a/$AId", "qcs::cvm:::b/$BId", match="any")
+# templates of each name of an action, whether all names have resources, the templates together, and whether
+# one resource may be enough
+JOINED = [
+    pytest.param([EITHER], True, EITHER.templates, True, id="one name"),
+    pytest.param([EITHER], False, EITHER.templates, False, id="one name with resources among others without"),
+    pytest.param([EITHER, EITHER], True, EITHER.templates, True, id="two names with the same resources"),
+    pytest.param([EITHER, templates_of(ONE)], True, (*EITHER.templates, *templates_of(ONE).templates), False,
+                 id="two names, one of which needs every resource"),
+    pytest.param([templates_of(ONE)], True, templates_of(ONE).templates, False, id="every resource"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cut", "whole", "templates", "match_any"), JOINED)
+def test_dec_68_the_templates_of_several_names(
+    cut: list[ResourceTemplates], whole: bool, templates: Any, match_any: bool
+) -> None:
+    found = join_templates(cut, whole=whole)
+    assert (found.templates, found.match_any) == (templates, match_any)
+    assert found.lookalikes is not None
+    first = {path[0].lower() for template in templates for path in template.paths}
+    assert {"aid", "bid", "instanceid"} & found.lookalikes.names == first
+
+
+def test_one_name_of_an_action_keeps_its_templates() -> None:
+    assert join_templates([EITHER], whole=True) is EITHER
+
+
+def test_several_values_of_one_of_two_parameters_belong_to_no_known_alternative() -> None:
+    parameters = {"ZoneId": "z-1", "DiskId": ["d-1", "d-2"]}
+    assert bound("qcs::cvm:::zone/$ZoneId/disk/$DiskId", match="any", parameters=parameters) == UNBOUND

@@ -359,3 +359,44 @@ def test_an_evaluator_of_other_policies_decides_by_them() -> None:
     assert found.decide(at(place=1 << 20)) == NO_ALLOW
     assert other.decide(at(place=1 << 20))
     assert found.changed({"one": policy("one", FIRST)}).decide(at(place=1))
+
+
+def test_an_evaluator_of_other_policies_keeps_as_many_tables() -> None:
+    found = one_policy(FIRST, tables=1).evaluator.changed({"one": policy("one", {})})
+    for uin in (100200, 100201):
+        found.decide(at(f"uin/{uin}"))
+    assert found.stats() == (0, 2, 1)
+
+
+def test_no_policy_is_consulted_for_an_action_that_is_refused() -> None:
+    """T34: no table is compiled."""
+    found = one_policy({}).evaluator
+    assert found.decide(at(action="aiart:Nope")) == ACTION_UNKNOWN
+    assert found.stats() == (0, 0, 0)
+
+
+def test_which_condition_keys_the_policies_name() -> None:
+    keys = {"string_equal": {"qcs:resource_tag/dept": "rd", "cos:x": "y"}}
+    found = bundle(policy("one", FIRST, {"condition": keys}), policy("two", {}))
+    assert found.evaluator.asked == {"qcs:ip", "qcs:resource_tag", "cos:x"}
+
+
+# settings, the facts of a call, and the tags under which it is judged
+VARIANTS = [
+    pytest.param(None, {"resources": (ONE,)}, [None], id="no inventory"),
+    pytest.param({ONE: {"a": "b"}}, {"resources": (ONE,)}, [{"a": "b"}], id="the tags of one resource"),
+    pytest.param({ONE: {"a": "b"}}, {"resources": (ONE, ONE)}, [{"a": "b"}] * 2, id="each of two resources"),
+    pytest.param({ONE: {"a": "b"}}, {"resources": ()}, [None], id="no resource"),
+    pytest.param({ONE: {"a": "b"}}, {"resources": (ONE,), "resource_tags": {}}, [{}], id="tags of the call"),
+]
+
+
+@pytest.mark.parametrize(("listed", "facts", "tags"), VARIANTS)
+def test_dec_66_under_which_tags_a_call_is_judged(
+    listed: Any, facts: dict[str, Any], tags: list[Any]
+) -> None:
+    found = company.bundle([policy("one", {})], TAGGED, resource_tags=listed).evaluator
+    traits = found.traits("vm:Stop")
+    assert traits is not None
+    asked = call("vm:Stop", **facts)
+    assert [each.resource_tags for each in found.variants(asked, traits)] == tags

@@ -15,7 +15,7 @@ _POLICY = ("tests/policy",)
 _INTERNALS = "tests/internals/test_"
 _LANGUAGE = (
     *("tests/engine", *_POLICY, "tests/test_ipset.py"),
-    *(f"{_INTERNALS}{name}.py" for name in ("rule_index_bounds", "evaluator_caches")),
+    *(f"{_INTERNALS}{name}.py" for name in ("caches", "evaluator_caches", "rule_index_bounds")),
 )
 _CALLS = (
     *("tests/request", "tests/authn", "tests/enforcement", "tests/catalog", "tests/settings"),

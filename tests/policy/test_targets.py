@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from itertools import product
 
 import pytest
 from hypothesis import example, given
@@ -64,6 +65,29 @@ def test_all_at_once_is_as_one_by_one(texts: list[str], resources: list[str | No
     truths = [one_by_one(patterns, effect, resource) for resource in resources]
     assert found.true == mask_of([truth is True for truth in truths])
     assert found.unknown == mask_of([truth is None for truth in truths])
+
+
+def words(letters: str, longest: int) -> list[str]:
+    """Return every word of one letter or more."""
+    return ["".join(each) for size in range(1, longest + 1) for each in product(letters, repeat=size)]
+
+
+@pytest.mark.parametrize("effect", Effect)
+@pytest.mark.parametrize("line_end", ["", "a\n", "a\nb"], ids=["", "a line end", "a line end within"])
+def test_every_short_pattern_matches_the_same_paths_at_once(effect: Effect, line_end: str) -> None:
+    """CAM 5.3: beginnings, middles and ends between stars, in this order and none overlapping another."""
+    resources = [f"qcs::cvm:gz::{path}" for path in (*words("ab", 3), *filter(None, [line_end]))]
+    targets = Targets(resources, OWNER)
+    for text in (*words("ab*", 4), "*a*b*", "*ab*ba*", "a*b*a", "**a**b"):
+        pattern = read_resource(f"qcs::cvm:gz::{text}")
+        assert isinstance(pattern, ResourcePattern)
+        found = targets.found([pattern], effect, OWNER, BOUND)
+        places = [Resource.of(resource) for resource in resources]
+        truths = [resource_match(pattern, effect, place, OWNER, BOUND) for place in places]
+        assert found == (
+            mask_of([each is True for each in truths]),
+            mask_of([each is None for each in truths]),
+        )
 
 
 PLACE = "qcs::cvm:ap-guangzhou:uin/100000000001:instance/"
