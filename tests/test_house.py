@@ -118,7 +118,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "authorizer": ("dialects", "answers", "application", "envoy_messages", "envoy_grpc", "fronts"),
     "gateway": (
-        *("stepping", "reply_parser", "request_writer", "connection", "connecting", "client"),
+        *("head_layout", "stepping", "reply_parser", "request_writer", "connection", "connecting", "client"),
         *("cycle", "turns", "parsing", "protocol", "server", "relay"),
         *("echo", "channel", "admin", "systemd", "run", "supervisor", "worker", "workers"),
     ),

@@ -15,13 +15,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from functools import partial
 from typing import Protocol
 
 from camguard.gateway.connecting import Names, open_connection
 from camguard.gateway.connection import Connection, Exchange, UpstreamError
-from camguard.gateway.request_writer import Body, Headers, Origin, framing, request_head
+from camguard.gateway.request_writer import Body, Headers, Origin, request_head
 from camguard.request.deadline import in_task
 from camguard.telemetry.process_log import Event
 
@@ -53,8 +53,10 @@ class Reply(Protocol):
 class Client(Protocol):
     """Connections to upstreams."""
 
-    async def send(self, origin: Origin, method: str, query: bytes, headers: Headers, body: Body) -> Reply:
-        """Send one request and return when the reply's head is there.
+    def send(
+        self, origin: Origin, method: str, query: bytes, headers: Headers, body: Body
+    ) -> Awaitable[Reply]:
+        """Send one request; return what waits until the reply's head is there. It must be awaited at once.
 
         query: raw, as received. headers: names in lower case, none of one hop. body: None sends none; an
         iterator is framed by the content-length among the headers, or chunked without one.
@@ -216,23 +218,22 @@ class HttpClient:
         self._loop = asyncio.get_running_loop()
         self._pool = Pool(seconds=seconds, most=connections, idle_seconds=idle_seconds)
 
-    async def send(  # noqa: D102 - Client says it
+    def send(  # noqa: D102 - Client says it
         self, origin: Origin, method: str, query: bytes, headers: Headers, body: Body
-    ) -> Exchange:
-        line, length = framing(method, headers, body)
-        head = request_head(origin, method, query, headers, line + self._added)
-        due = 0.0
+    ) -> Awaitable[Exchange]:
+        head, length = request_head(origin, method, query, headers, body, self._added)
         connection = self._pool.kept(origin)
         if connection is None:
-            due = self._loop.time() + self._seconds
-            connection = await self._pool.connect(origin)
-        exchange = connection.begin(head, body, length, to_head=method == "HEAD", due=due)
-        try:
-            await exchange.head()
-        except BaseException:
-            exchange.close()
-            raise
-        return exchange
+            return self._connected(origin, method, head, body, length)
+        return connection.begin(head, body, length, to_head=method == "HEAD", due=0.0)
+
+    async def _connected(
+        self, origin: Origin, method: str, head: bytes, body: Body, length: int | None
+    ) -> Exchange:
+        """Send a request when there is a connection for it."""
+        due = self._loop.time() + self._seconds
+        connection = await self._pool.connect(origin)
+        return await connection.begin(head, body, length, to_head=method == "HEAD", due=due)
 
     async def close(self) -> None:  # noqa: D102 - Client says it
         self._pool.close()

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import AsyncIterator
-from typing import Literal, Protocol, cast
+import types
+from collections.abc import AsyncIterator, Generator
+from typing import Any, Literal, Protocol, cast
 
 from camguard.gateway.reply_parser import ReplyError, ReplyParser
 from camguard.gateway.request_writer import CHUNK, LAST_CHUNK, SLICE, Body, Headers, Origin, slices
@@ -51,17 +52,18 @@ class Owner(Protocol):
         """Forget a connection that has ended. May be called more than once."""
 
 
-class Exchange:
+class Exchange(Signal):
     """One request and its reply, as `camguard.gateway.client.Reply` describes it.
 
-    The exchange holds what has arrived of the body and was not taken. connection: None after the end.
-    progress: is set when something has arrived or the exchange has ended. What waits for this signal goes on
-    at once, so it is set last.
+    The exchange holds what has arrived of the body and was not taken. connection: None after the end. The
+    signal is set when something has arrived or the exchange has ended. What waits for it goes on at once, so
+    it is set last.
     """
 
-    __slots__ = ("_complete", "_error", "_held", "_size", "connection", "headers", "progress", "status")
+    __slots__ = ("_complete", "_error", "_held", "_size", "connection", "headers", "status")
 
     def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        self.step, self._future, self._loop = None, None, loop  # as `Signal` does
         self.connection: Connection | None = connection
         self.status = 0
         self.headers: Headers = ()
@@ -69,15 +71,15 @@ class Exchange:
         self._size = 0
         self._complete = False
         self._error: UpstreamError | None = None
-        self.progress = Signal(loop)
 
     @property
     def full(self) -> bool:
         """Whether so much was not taken that no more should be read."""
         return self._size > MOST_HELD
 
-    def arrived(self, data: bytes, parser: ReplyParser) -> None:
+    def arrived(self, parser: ReplyParser) -> None:
         """Receive what was read of the reply."""
+        data = parser.take()
         if data:
             self._held.append(data)
             self._size += len(data)
@@ -89,18 +91,27 @@ class Exchange:
         self.connection = None
         self._error, self._complete = error, error is None
 
-    def _arrival(self) -> Signal:
-        """Return what waits for the upstream."""
+    def _watched(self) -> Generator[Any, Any, None]:
+        """Wait for the upstream."""
         assert self.connection is not None  # noqa: S101 - for mypy: callers wait before the end only
         self.connection.watch()
-        return self.progress
+        return self.wait()
 
-    async def head(self) -> None:
-        """Wait for the head of the reply. Raises UpstreamError."""
-        while not self.status:
-            if self._error is not None:
-                raise self._error
-            await self._arrival()
+    @types.coroutine
+    def _progress(self) -> Generator[Any, Any, None]:
+        yield from self._watched()
+
+    def __await__(self) -> Generator[Any, Any, Exchange]:
+        """Wait for the head of the reply, and return the exchange. Raises UpstreamError."""
+        try:
+            while not self.status:
+                if self._error is not None:
+                    raise self._error  # noqa: TRY301 - closed below, as for a cancellation
+                yield from self._watched()
+        except BaseException:
+            self.close()
+            raise
+        return self
 
     def whole(self) -> bytes | None:
         """Return the body if all of it has arrived, else None."""
@@ -116,7 +127,7 @@ class Exchange:
             elif self._complete:
                 return
             else:
-                await self._arrival()
+                await self._progress()
 
     def _take(self) -> bytes:
         held = self._held
@@ -228,14 +239,14 @@ class Connection(asyncio.Protocol):
         except ReplyError as error:
             self._fail("protocol", error)
             return
-        exchange.arrived(parser.take(), parser)
+        exchange.arrived(parser)
         if parser.complete:
             self._end()
         elif exchange.full and not self._paused:
             self._paused = True
             self.transport.pause_reading()
         if exchange.status:
-            exchange.progress.set()
+            exchange.set()
 
     def read_on(self) -> None:
         """Read again, where reading was paused."""
@@ -248,7 +259,7 @@ class Connection(asyncio.Protocol):
         exchange = self._exchange
         if exchange is not None and self._parser.until_close:
             self._end()
-            exchange.progress.set()
+            exchange.set()
         else:
             self._fail("reset", None)
 
@@ -271,7 +282,7 @@ class Connection(asyncio.Protocol):
 
     def _ring(self) -> None:
         self._alarm = None
-        if self._exchange is None or not self._exchange.progress.waits:
+        if self._exchange is None or not self._exchange.waits:
             return
         if self._loop.time() < self._due:
             self._alarm = self._loop.call_at(self._due, self._ring)
@@ -299,7 +310,7 @@ class Connection(asyncio.Protocol):
             exchange.end(UpstreamError("truncated" if begun else kind, cause))
         self.abort()
         if exchange is not None:
-            exchange.progress.set()
+            exchange.set()
 
     def abort(self) -> None:
         """Cut the connection. An exchange that has not ended gets nothing more."""

@@ -15,15 +15,16 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from functools import lru_cache
 from typing import Literal, Protocol
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from camguard.bounded_cache import BoundedCache
 from camguard.enforcement.outcome import SERVICE_KEY, UPSTREAM_ERROR_KEY, UPSTREAM_KEY
 from camguard.gateway.client import Client, Reply
 from camguard.gateway.connection import Kind, UpstreamError
 from camguard.gateway.cycle import DEPARTURE_KEY, Cycle
+from camguard.gateway.head_layout import LAYOUT_BYTES, size_of
 from camguard.gateway.request_writer import Body, Headers, Origin
 from camguard.header_names import HOP_BY_HOP, OWN_PREFIX
 from camguard.middleware import send_refusal
@@ -37,7 +38,7 @@ OF_ONE_HOP = HOP_BY_HOP | {b"transfer-encoding"}
 CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 BODILESS = frozenset((204, 304))
-STATUSES = range(200, 600)
+FIRST_STATUS, END_OF_STATUSES = 200, 600
 
 # internal: a fault of ours. cut: the request left the bounds within which the guard let it through.
 Failure = Kind | Literal["internal", "cut"]
@@ -93,16 +94,11 @@ class Relay:
     async def _forward(
         self, origin: Origin, service: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        caller = Caller(receive)
-        await caller.begin()
-        cycle: Cycle = scope[DEPARTURE_KEY]
-
-        def departed() -> None:
-            caller.left = True
-            cycle.cancel()
-
+        caller = Caller(receive, scope[DEPARTURE_KEY])
+        caller.begin(await receive())
+        cycle = caller.cycle
         try:
-            cycle.watch(departed)
+            cycle.watch(caller.depart)
             if not (caller.left or cycle.disconnected):
                 await self._exchange(origin, service, scope, caller, send)
         except asyncio.CancelledError:
@@ -124,27 +120,31 @@ class Relay:
         started = time.monotonic()
         scope[UPSTREAM_ERROR_KEY] = None
         failure: Failure
+        reply: Reply | None = None
         try:
             reply = await self._client.send(
                 origin, scope["method"], scope["query_string"], scope["headers"], caller.body
             )
+            headers = end_to_end(reply.status, reply.headers)
+            body = reply.whole()
+            caller.answered = True
+            await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+            if body is None:
+                async for chunk in reply.chunks():
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": body or b""})
         except UpstreamError as error:
-            if caller.left:
+            if reply is None and caller.left:
                 return
             failure = error.kind
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller hears of it in an envelope
-            failure = _unexpected("a request could not be sent", error)
+        except Exception as error:  # noqa: BLE001 - the caller gets an envelope, as long as nothing was sent
+            event = "a request could not be sent" if reply is None else "a reply could not be passed on"
+            failure = _unexpected(event, error)
         else:
-            try:
-                await self._answer(reply, caller, send)
-            except UpstreamError as error:
-                failure = error.kind
-            except Exception as error:  # noqa: BLE001 - as above, while nothing was sent
-                failure = _unexpected("a reply could not be passed on", error)
-            else:
-                self._observer.upstream(service, reply.status, time.monotonic() - started)
-                return
-            finally:
+            self._observer.upstream(service, reply.status, time.monotonic() - started)
+            return
+        finally:
+            if reply is not None:
                 reply.close()
         self._observer.upstream_error(service, failure)
         # Rule 2: to return without the last message makes the server cut the connection.
@@ -160,16 +160,6 @@ class Relay:
         scope[UPSTREAM_KEY] = None
         await send_refusal(self._refuse(scope, failure), send)
 
-    async def _answer(self, reply: Reply, caller: Caller, send: Send) -> None:
-        headers = end_to_end(reply.status, reply.headers)
-        body = reply.whole()
-        caller.answered = True
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        if body is None:
-            async for chunk in reply.chunks():
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": body or b""})
-
 
 def _unexpected(event: str, error: Exception) -> Failure:
     """Log a fault of ours and return its kind. Only the type is logged: the text may quote the request."""
@@ -180,20 +170,25 @@ def _unexpected(event: str, error: Exception) -> Failure:
 class Caller:
     """The client's side of one request.
 
-    body: whole if one message held it. left: the client is gone, or was cut off by the guard for a body that
-    it should not have sent. answered: an answer has begun.
+    cycle: as the server has it. body: whole if one message held it. left: the client is gone, or was cut off
+    by the guard for a body that it should not have sent. answered: an answer has begun.
     """
 
-    __slots__ = ("_receive", "answered", "body", "left")
+    __slots__ = ("_receive", "answered", "body", "cycle", "left")
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, cycle: Cycle) -> None:
         self._receive = receive
+        self.cycle = cycle
         self.body: Body = None
         self.left = self.answered = False
 
-    async def begin(self) -> None:
-        """Wait for the first part of the body."""
-        message = await self._receive()
+    def depart(self) -> None:
+        """Note that the client has left, and end what waits for its upstream."""
+        self.left = True
+        self.cycle.cancel()
+
+    def begin(self, message: Message) -> None:
+        """Take the first part of the body. message: the first one of the client."""
         first = message.get("body", b"")
         if message["type"] != "http.request":
             self.left = True
@@ -217,8 +212,7 @@ class Caller:
             more = message.get("more_body", False)
 
 
-@lru_cache(256)  # upstreams send the same names in every reply
-def goes_on(name: bytes) -> bool:
+def _goes_on(name: bytes) -> bool:
     """Tell whether a header of a reply goes on. name: in lower case. Raises UpstreamError for no name.
 
     A blank before the colon is no part of a name (RFC 9112 section 5.1): one reader takes the line for a
@@ -229,15 +223,29 @@ def goes_on(name: bytes) -> bool:
     return name not in OF_ONE_HOP and not name.replace(b"_", b"-").startswith(OWN_PREFIX)
 
 
-def end_to_end(status: int, headers: Headers) -> list[tuple[bytes, bytes]]:
+def _end_to_end_places(names: tuple[bytes, ...]) -> tuple[int, ...] | None:
+    """Return the places of the headers that go on, or None where all of them do. Raises UpstreamError."""
+    places = tuple(place for place, name in enumerate(names) if _goes_on(name))
+    return None if len(places) == len(names) else places
+
+
+# Upstreams send the same names in every reply.
+_PLACES: BoundedCache[tuple[bytes, ...], tuple[int, ...] | None] = BoundedCache(
+    _end_to_end_places, entries=256, longest=LAYOUT_BYTES, size=size_of
+)
+
+
+def end_to_end(status: int, headers: Headers) -> Headers:
     """Return what of an upstream's headers goes on, in order, repeats included.
 
     headers: names in lower case. Raises UpstreamError for what no server may send.
     """
-    if status not in STATUSES or CONTROL.search(b"".join([value for _, value in headers])):
+    names, values = zip(*headers) if headers else ((), ())  # noqa: B905 - pairs
+    places = _PLACES[names]
+    if not FIRST_STATUS <= status < END_OF_STATUSES or CONTROL.search(b"".join(values)):
         raise UpstreamError("protocol", ValueError())
-    lines = [line for line in headers if goes_on(line[0])]
-    named = b",".join([value for name, value in headers if name == b"connection"])
+    lines = headers if places is None else [headers[place] for place in places]
+    named = b",".join([value for name, value in headers if name == b"connection"]) if places else b""
     gone = {token.strip() for token in named.lower().split(b",")} if named else set()
     if status in BODILESS:
         gone.add(b"content-length")  # legal there, and yet no body follows: a server would wait for it

@@ -7,9 +7,12 @@ Rule 1: a reply whose end is in doubt is an error. httptools rejects a length be
         under HTTP/1.0, an interim reply with a body, a version other than 1.0 and 1.1, and an upgrade.
 Rule 2: a head ends within `HEAD_BYTES`, interim replies before it included. What follows the last chunk, and
         a line of a chunk's size, is bounded by the same number.
-Rule 3: it is known whether a byte follows the reply. httptools says that a reply has ended, not where. A read
-        in which the reply may end is therefore fed in two parts, all but its last byte and that byte: a reply
-        that has ended before the last byte was followed by something.
+Rule 3: it is known whether a byte follows the reply. httptools says that a reply has ended, not where. Where
+        the first read of a reply holds all of it, its end is where the head ends (an empty line, for
+        httptools as well) and the declared length. Without one, it ends with an empty line, and behind it
+        httptools passes over empty lines, begins another reply, or fails. Every later read in which the reply
+        may end is fed in two parts, all but its last byte and that byte: a reply that has ended before the
+        last byte was followed by something.
 Rule 4: what comes behind the last chunk (trailers) never becomes part of the headers.
 """
 
@@ -17,13 +20,17 @@ from __future__ import annotations
 
 import httptools
 
+from camguard.gateway.head_layout import LOWER
+
 HEAD_BYTES = 1 << 16
 VERSIONS = ("1.1", "1.0")
 BODILESS = frozenset((204, 304))
 FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 
-INTERIM = range(100, 200)
-SWITCHING_PROTOCOLS = 101
+END = b"\r\n\r\n"
+EMPTY_LINES = (b"\n" + END, b"\r" + END)
+H = ord("H")
+FIRST_INTERIM, FIRST_FINAL, SWITCHING_PROTOCOLS = 100, 200, 101
 
 
 class ReplyError(Exception):
@@ -61,19 +68,53 @@ class ReplyParser:
         self._chunked = False
         self._to_come = 0  # bytes of a body of declared length that were not taken yet
         self._last = 0  # parts of the body that had arrived when the reply ended
+        self._heads = 0  # that have arrived, interim ones included
         self._unspent = 0  # bytes of heads, or bytes since the last part of a body
 
     def feed(self, data: bytes) -> None:
         """Take bytes that have arrived. Raises ReplyError."""
-        if not self.status:
-            if not self._unspent and data[0] != ord("H"):  # httptools passes over empty lines, and takes RTSP
+        if self.complete:
+            self.followed = True
+            return
+        if self.status:
+            self._feed(data)
+        elif self._unspent or self._to_head:
+            self._feed_head(data)
+        elif data[0] != H:  # httptools passes over empty lines, and takes RTSP
+            raise ReplyError
+        elif len(data) > HEAD_BYTES:
+            self._feed_head(data)
+        else:
+            self._feed_first(data)
+
+    def _feed_first(self, data: bytes) -> None:
+        """Take the first bytes of a reply, which nearly always are all of it."""
+        self._parse(data)
+        if not self.complete:
+            if not self.status:
+                self._unspent = len(data)
+        elif self._length and self.status not in BODILESS:
+            end = -len(END)
+            for _ in range(self._heads):
+                end = data.find(END, end + len(END))
+            self.followed = self.followed or end + len(END) + self._length != len(data)
+        else:
+            self.followed = self.followed or not data.endswith(END) or data.endswith(EMPTY_LINES)
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            raise ReplyError from None
+
+    def _feed_head(self, data: bytes) -> None:
+        """Take bytes in which the head may end."""
+        room = HEAD_BYTES - self._unspent
+        if len(data) > room:
+            self._feed(data[:room])
+            if not self.status:
                 raise ReplyError
-            room = HEAD_BYTES - self._unspent
-            if len(data) > room:
-                self._feed(data[:room])
-                if not self.status:
-                    raise ReplyError
-                data = data[room:]
+            data = data[room:]
         self._feed(data)
 
     def _feed(self, data: bytes) -> None:
@@ -81,17 +122,14 @@ class ReplyParser:
             self.followed = True
             return
         size, parts, head_came = len(data), len(self._pieces), self.status
-        try:
-            if self._to_come > size or self.until_close:
-                self._parser.feed_data(data)
+        if self._to_come > size or self.until_close:
+            self._parse(data)
+        else:
+            self._parse(data[:-1])
+            if self.complete:
+                self.followed = True
             else:
-                self._parser.feed_data(data[:-1])
-                if self.complete:
-                    self.followed = True
-                else:
-                    self._parser.feed_data(data[-1:])
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            raise ReplyError from None
+                self._parse(data[-1:])
         if len(self._pieces) > parts or self.status != head_came:
             self._unspent = 0
         else:
@@ -119,7 +157,7 @@ class ReplyParser:
         """Take one line of a head."""
         if self.status:  # a trailer, or part of what follows the reply
             return
-        name = name.lower()
+        name = LOWER[name]
         if name in FRAMING:
             self._frame(name, value)
         self.headers.append((name, value))
@@ -138,14 +176,16 @@ class ReplyParser:
     def on_headers_complete(self) -> None:
         """Decide how the reply ends (RFC 9112 section 6.3)."""
         if self.status:
+            self.followed = True
             return
+        self._heads += 1
         parser = self._parser
         status = parser.get_status_code()
         version = parser.get_http_version()
         framed = self._length is not None or self._chunked
-        if version not in VERSIONS or status < INTERIM.start or status == SWITCHING_PROTOCOLS:
+        if version not in VERSIONS or status < FIRST_INTERIM or status == SWITCHING_PROTOCOLS:
             raise ReplyError
-        if status in INTERIM:
+        if status < FIRST_FINAL:
             if framed:
                 raise ReplyError
             self.headers = []

@@ -30,8 +30,8 @@ class Signal:
         self.step: Callable[[], None] | None = None  # continues a coroutine that no task runs
         self._future: asyncio.Future[None] | None = None
 
-    def __await__(self) -> Generator[Any, Any, None]:
-        """Wait until `set` is called."""
+    def wait(self) -> Generator[Any, Any, None]:
+        """Wait until `set` is called. For the `__await__` of an object that is a signal."""
         try:
             if asyncio.current_task(self._loop) is None:
                 yield self
@@ -40,6 +40,10 @@ class Signal:
                 yield from self._future
         finally:
             self.step = self._future = None
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """Wait until `set` is called."""
+        return self.wait()
 
     @property
     def waits(self) -> bool:
@@ -93,7 +97,7 @@ class Stepped:
         except StopIteration:
             return
         self._pauses()
-        if type(awaited) is Signal:
+        if isinstance(awaited, Signal):
             awaited.step = self.step
             self._waits = True
         else:

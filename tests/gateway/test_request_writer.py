@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from camguard.gateway.request_writer import Body, Headers, Origin, framing, request_head
+from camguard.gateway.request_writer import Body, Headers, Origin, request_head
 
 ORIGIN = Origin("http", "upstream.example", 8080)
 HOST = (b"host", b"h.example")
@@ -34,27 +34,30 @@ def test_an_origin_is_read_from_the_settings(url: str, origin: Origin, authority
 
 HEADS = [
     pytest.param(
-        "GET", b"a=%20+~&b='", [HOST], b"",
+        "GET", b"a=%20+~&b='", [HOST],
         b"GET /?a=%20+~&b=' HTTP/1.1\r\nhost: h.example\r\n\r\n",
         id="the query goes on as it came",
     ),
     pytest.param(
-        "POST", b"", [HOST, (b"x-odd", b"\x80\xff"), (b"x-odd", b"")], b"content-length: 0\r\n",
+        "POST", b"", [HOST, (b"x-odd", b"\x80\xff"), (b"x-odd", b"")],
         b"POST / HTTP/1.1\r\nhost: h.example\r\nx-odd: \x80\xff\r\nx-odd: \r\ncontent-length: 0\r\n\r\n",
         id="values are bytes, and repeats stay",
     ),
     pytest.param(
-        "POST", b"", [], b"", b"POST / HTTP/1.1\r\nhost: upstream.example:8080\r\n\r\n",
+        "GET", b"", [], b"GET / HTTP/1.1\r\nhost: upstream.example:8080\r\n\r\n",
         id="a request without a Host gets that of the upstream",
     ),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("method", "query", "headers", "added", "expected"), HEADS)
-def test_a_head_is_written(
-    method: str, query: bytes, headers: Headers, added: bytes, expected: bytes
-) -> None:
-    assert request_head(ORIGIN, method, query, headers, added) == expected
+@pytest.mark.parametrize(("method", "query", "headers", "expected"), HEADS)
+def test_a_head_is_written(method: str, query: bytes, headers: Headers, expected: bytes) -> None:
+    assert request_head(ORIGIN, method, query, headers, None, b"") == (expected, 0)
+
+
+def test_further_lines_stand_behind_those_of_the_request() -> None:
+    head, _ = request_head(ORIGIN, "GET", b"", [HOST], None, b"connection: close\r\n")
+    assert head == b"GET / HTTP/1.1\r\nhost: h.example\r\nconnection: close\r\n\r\n"
 
 
 UNWRITABLE = [
@@ -63,6 +66,8 @@ UNWRITABLE = [
     pytest.param("POST", b"", [(b"x", b"a\rb")], id="a carriage return in a value"),
     pytest.param("POST", b"", [(b"x", b"a\0b")], id="a NUL in a value"),
     pytest.param("POST", b"", [(b"x\r\ny", b"a")], id="a line break in a name"),
+    pytest.param("POST", b"", [(b"", b"a")], id="no name"),
+    pytest.param("POST", b"", [(b"x y", b"a")], id="a blank in a name"),
     pytest.param("POST", b"", [(b"transfer-encoding", b"chunked")], id="framing that is not ours"),
     pytest.param("GET / HTTP/1.1\r\n", b"", [HOST], id="a method that is none"),
     pytest.param("GET", b"a b", [HOST], id="a blank in the query"),
@@ -76,7 +81,7 @@ def test_t55_what_could_be_read_as_two_requests_is_not_written(
     method: str, query: bytes, headers: Headers
 ) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - it says nothing, because it could quote a request
-        request_head(ORIGIN, method, query, headers, b"")
+        request_head(ORIGIN, method, query, headers, None, b"")
 
 
 def declared(text: bytes) -> Headers:
@@ -97,7 +102,9 @@ FRAMED = [
 
 @pytest.mark.parametrize(("method", "headers", "body", "line", "length"), FRAMED)
 def test_a_body_is_framed(method: str, headers: Headers, body: Body, line: bytes, length: int | None) -> None:
-    assert framing(method, headers, body) == (line, length)
+    given = b"".join(b"%b: %b\r\n" % each for each in headers or [(b"host", b"upstream.example:8080")])
+    expected = method.encode() + b" / HTTP/1.1\r\n" + given + line + b"\r\n"
+    assert request_head(ORIGIN, method, b"", headers, body, b"") == (expected, length)
 
 
 CONTRADICTIONS = [
@@ -112,4 +119,4 @@ CONTRADICTIONS = [
 @pytest.mark.parametrize(("headers", "body"), CONTRADICTIONS)
 def test_t52_a_length_that_is_not_that_of_the_body_is_not_written(headers: Headers, body: Body) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - same
-        framing("POST", headers, body)
+        request_head(ORIGIN, "POST", b"", headers, body, b"")
