@@ -17,16 +17,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, NoReturn, Protocol
+from typing import NoReturn, Protocol
 
 from starlette.types import ASGIApp, Message, Scope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from camguard.bounded_cache import BoundedCache
-from camguard.gateway.request_writer import CHUNK, LAST_CHUNK
+from camguard.gateway.head_layout import CONTROLS, END, LAYOUT_OF, written
+from camguard.gateway.request_writer import CHUNK, CHUNKED, LAST_CHUNK
 from camguard.gateway.stepping import Stepped
 
 LOG = logging.getLogger("uvicorn.error")
@@ -34,37 +33,19 @@ LOG = logging.getLogger("uvicorn.error")
 DEPARTURE_KEY = "camguard.departure"  # of the scope: the `Cycle`; the relay learns by it that its caller left
 JOINED_BYTES = 1 << 16  # a body up to this is copied behind its head; a larger one is written apart
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-END = b"\r\n"
-CLOSE = b"connection: close\r\n"
-CHUNKED = b"transfer-encoding: chunked\r\n"
+CLOSE = b"connection: close\r\n\r\n"
 BODILESS = frozenset((204, 304))
+FIRST_LINES = {status: line.removesuffix(END) for status, line in STATUS_LINE.items()}
 FAILED = (
     (b"content-type", b"text/plain; charset=utf-8"),
     (b"content-length", b"21"),
     (b"connection", b"close"),
 )
-NO_NAME = re.compile(rb'[\x00-\x1f\x7f()<>@,;:\[\]={} \t\\"]')
-CONTROLS = bytes({*range(0x20), 0x7F} - {0x09})
-FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection"))
 
 
-class Line(NamedTuple):
-    """The name of a header of an answer. begin: as it is written. framing: the name, where it frames."""
-
-    begin: bytes
-    framing: bytes | None
-
-
-def _line(name: bytes) -> Line:
-    """Return what is written of a name. Raises RuntimeError for no name."""
-    if NO_NAME.search(name):
-        msg = "Invalid HTTP header name."
-        raise RuntimeError(msg)
-    lower = name.lower()
-    return Line(lower + b": ", lower if lower in FRAMING else None)
-
-
-_LINES: BoundedCache[bytes, Line] = BoundedCache(_line)
+def _invalid(part: str) -> NoReturn:
+    msg = f"Invalid HTTP header {part}."
+    raise RuntimeError(msg)
 
 
 def _unexpected(kind: str) -> NoReturn:
@@ -101,27 +82,42 @@ class Cycle:
     or gets no answer from the application. response_started, response_complete: of the answer.
     """
 
-    body: bytes | bytearray = b""
-    more_body = True
-    disconnected = response_started = response_complete = False
-    _run_by: Stepped | asyncio.Task[None] | None = None
-    _direct = False  # whether no task runs the application
-    _notify: Callable[[], None] | None = None
-    _unread = False
-    _event: asyncio.Event | None = None
-    _head = b""
-    _closes = False  # whether a line of the head says that the connection ends
-    _chunked: bool | None = None  # None: no line of the head says how the body ends
-    _remaining = 0  # bytes of the declared length of the answer
+    __slots__ = (
+        *(
+            "__weakref__",
+            "_chunked",
+            "_closes",
+            "_direct",
+            "_event",
+            "_head",
+            "_notify",
+            "_old",
+            "_remaining",
+        ),
+        *("_run_by", "_server", "_to_head", "_unread", "awaits_continue", "body", "disconnected"),
+        *("keep_alive", "more_body", "response_complete", "response_started"),
+    )
 
     def __init__(
         self, server: Server, method: str, *, keep_alive: bool, old: bool, awaits_continue: bool
     ) -> None:
-        self._to_head = method == "HEAD"
+        self.body: bytes | bytearray = b""
+        self.more_body = True
+        self.disconnected = self.response_started = self.response_complete = False
         self.keep_alive = keep_alive
         self.awaits_continue = awaits_continue
         self._server: Server | None = server  # None after the end
+        self._run_by: Stepped | asyncio.Task[None] | None = None
+        self._direct = False  # whether no task runs the application
+        self._notify: Callable[[], None] | None = None
+        self._unread = False
+        self._event: asyncio.Event | None = None
         self._old = old
+        self._to_head = method == "HEAD"
+        self._head = b""
+        self._closes = False  # whether a line of the head says that the connection ends
+        self._chunked: bool | None = None  # None: no line of the head says how the body ends
+        self._remaining = 0  # bytes of the declared length of the answer
 
     def start(self, app: ASGIApp, scope: Scope, *, direct: bool) -> None:
         """Run the application. The scope is not kept here, because it may refer to this object.
@@ -266,28 +262,27 @@ class Cycle:
         """Return the head of the answer. Raises RuntimeError for a line that must not be written."""
         self.response_started = True
         self.awaits_continue = False
-        parts, lines = [STATUS_LINE[status]], 1
-        for name, value in headers:
-            begin, framing = _LINES[name]
-            if framing is None or self._frames(framing, value):
-                parts += (begin, value, END)
-                lines += 1
-        if not (self.keep_alive or self._closes):
-            parts.append(CLOSE)
-            lines += 1
+        lines = [*headers]
+        if self._old:
+            lines = [line for line in lines if line[0].lower() != b"transfer-encoding"]
+        names, values = zip(*lines) if lines else ((), ())  # noqa: B905 - pairs
+        text = b"".join(values)
+        if len(text.translate(None, CONTROLS)) != len(text):
+            _invalid("value")
+        try:
+            layout = LAYOUT_OF[names]
+        except ValueError:
+            _invalid("name")
+        for place, name in layout.framing:
+            self._frame(name, values[place])
+        last = END if self.keep_alive or self._closes else CLOSE
         if self._chunked is None and not (self._old or self._to_head or status in BODILESS):
             self._chunked = True
-            parts.append(CHUNKED)
-            lines += 1
-        parts.append(END)
-        head = b"".join(parts)
-        if len(head) - len(head.translate(None, CONTROLS)) != (lines + 1) * len(END):
-            msg = "Invalid HTTP header value."
-            raise RuntimeError(msg)
-        return head
+            last = CHUNKED + last
+        return written(layout, FIRST_LINES[status], values, last)
 
-    def _frames(self, name: bytes, value: bytes) -> bool:
-        """Note what a line says of the end of the answer. Return whether the line is written."""
+    def _frame(self, name: bytes, value: bytes) -> None:
+        """Note what a line says of the end of the answer."""
         if name == b"content-length":
             if self._chunked is None:
                 self._remaining = int(value)
@@ -296,12 +291,9 @@ class Cycle:
             if b"close" in [token.strip() for token in value.lower().split(b",")]:
                 self.keep_alive = False
                 self._closes = True
-        elif self._old:
-            return False
         elif value.lower() == b"chunked":
             self._remaining = 0
             self._chunked = True
-        return True
 
     def _framed(self, body: bytes, *, more: bool) -> bytes:
         """Return a part of the body as it is written. Raises RuntimeError past the declared length."""

@@ -9,6 +9,10 @@ parsed:
   within a chunk are passed over where the chunk's size was found (`chunk_left`). Where a stream is sliced
   never changes what the parser reads. If a second message ever began in the slice that ended the first, the
   connection would end (`on_message_begin`): two requests are never parsed at once.
+* A POST of which one read holds nothing but the head and the body whose length the head declares is one
+  slice: most requests. The length is looked for in the bytes of the head, so that a body that the parser ends
+  elsewhere is none of a further slice: the parser fails, or the rest of the body is waited for, or a second
+  message begins, which ends the connection.
 * No slice is fed while a request that has arrived whole waits for its answer, or while its body is above
   uvicorn's `HIGH_WATER_LIMIT` and the application takes none of it. What was read and not parsed is held.
 * Reading stops while held bytes and unread body together exceed `HELD_BYTES`. One connection holds at most
@@ -35,17 +39,20 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import httptools
-from starlette.types import Scope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from camguard.gateway.cycle import Cycle
 from camguard.gateway.turns import TURN, Flow, Turns, asleep
+from camguard.request.head import LENGTH_DIGITS
 
 END = b"\r\n\r\n"
+POST = b"POST "
+# The name of a declared length, as clients spell it: both parts begin with either size of letters.
+BEFORE_LENGTH, LENGTH = b"\ncontent-l", b"ength: "
 HEX = re.compile(rb"[0-9A-Fa-f]{1,16}")
 EMPTY_LINES = re.compile(rb"[\r\n]*")
 OVERLAP = len(END) - 1  # an empty line may begin in so many bytes that were parsed before
@@ -93,6 +100,16 @@ def chunk_left(data: bytes, at: int, stop: int, part: bytes) -> int:
     return int(size, 16) - len(part) if line and HEX.fullmatch(size) else 0
 
 
+def declared_in(data: bytes, at: int, stop: int) -> int:
+    """Return the declared length of a body, 0 where the first look does not find it. at, stop: its head."""
+    name = data.find(LENGTH, at, stop)
+    if name < 0 or data[name - len(BEFORE_LENGTH) : name].lower() != BEFORE_LENGTH:
+        return 0
+    begin = name + len(LENGTH)
+    digits = data[begin : data.find(b"\r", begin)]
+    return int(digits) if digits.isdigit() and len(digits) <= LENGTH_DIGITS else 0
+
+
 class Parsing(HttpToolsProtocol):
     """One connection, as far as its bytes are parsed. Overridden methods say only what they add.
 
@@ -106,33 +123,33 @@ class Parsing(HttpToolsProtocol):
     was not called yet for the request at hand. direct: whether the application may run without a task.
     """
 
-    turns: ClassVar[Turns]
-    direct: ClassVar[bool]
+    # Slots: Python looks up more than 30 attributes of an object, and those of its class, three times slower.
+    __slots__ = (
+        *("body_bytes", "body_parts", "body_since", "chunk_left", "direct", "drained_at", "ended", "fresh"),
+        *("head_bytes", "head_since", "held", "held_from", "pieces", "queued", "to_come", "turns", "url"),
+    )
+
     cycle: Cycle | None  # type: ignore[assignment]
+    flow: Flow
 
-    fresh = False
-    head_since: float | None = None
-    body_since: float | None = None
-    drained_at: float | None = None
-    head_bytes = 0
-    to_come = 0
-    body_bytes = 0
-    body_parts = 0
-    chunk_left = 0
-    held = b""
-    held_from = 0
-    ended = False
-    queued = False
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, turns: Turns, *, direct: bool, **kwargs: Any) -> None:
         self.pieces: list[bytes] = []
         self.on_body = self.pieces.append  # type: ignore[method-assign, assignment]
-        super().__init__(*args, **kwargs)
+        super().__init__(**kwargs)
         self.headers = DISCARDED
+        self.turns = turns
+        self.direct = direct
+        self.fresh = self.ended = self.queued = False
+        self.head_since: float | None = None
+        self.body_since: float | None = None
+        self.drained_at: float | None = None
+        self.head_bytes = self.to_come = self.body_bytes = self.body_parts = self.chunk_left = 0
+        self.held, self.held_from = b"", 0
+        self.url = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.flow: Flow = Flow(transport, self.wake)
+        self.flow = Flow(transport, self.wake)
         self.head_since = self.loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -172,12 +189,18 @@ class Parsing(HttpToolsProtocol):
                 self.turns.queue(self)
             elif not self.queued:
                 self.advance()
-        if len(data) >= READ_BYTES or len(self.held) > HELD_BYTES:
+        size = len(data)
+        if size >= COUNTED_READ_BYTES or len(self.held) > HELD_BYTES:
+            self.count_read(size)
+
+    def count_read(self, size: int) -> None:
+        """Count a large read in this turn, or pause where much is held. size: of the read."""
+        if size >= READ_BYTES or len(self.held) > HELD_BYTES:
             self.flow.pause_reading()
             self.turns.queue(self)
-        if len(data) >= COUNTED_READ_BYTES:
+        if size >= COUNTED_READ_BYTES:
             self.turns.queue(self)  # the next turn begins a new count
-            self.turns.read += len(data)
+            self.turns.read += size
             if self.turns.read > MOST_READ_BYTES:
                 self.turns.read = 0
                 self.pause_all()
@@ -223,8 +246,8 @@ class Parsing(HttpToolsProtocol):
             if self.turns.spent >= most:
                 self.turns.queue(self)
                 break
-            stop = self.slice_end(data, at)
-            if not self.parse(data, at, stop):
+            stop = self.parse(data, at, self.slice_end(data, at))
+            if stop is None:
                 self.begin(direct=False)
                 return None
             at = stop
@@ -232,7 +255,7 @@ class Parsing(HttpToolsProtocol):
                 if at == size:
                     self.held, self.held_from = b"", 0
                     self.begin(direct=self.direct)
-                    return 0
+                    return 0 if size > SLICE_BYTES or self.flow.read_paused else None
                 self.held_from = at
                 self.begin(direct=self.direct)
                 if self.drained_at is not None or self.transport.is_closing():
@@ -246,7 +269,7 @@ class Parsing(HttpToolsProtocol):
             self.fresh = False
             self.turns.spent += REQUEST_UNITS
             assert self.cycle is not None  # noqa: S101 - for mypy: it is fresh
-            self.cycle.start(self.app, cast("Scope", self.scope), direct=direct)
+            self.cycle.start(self.app, self.scope, direct=direct)  # type: ignore[arg-type]  # uvicorn's own type
 
     def read_on(self) -> None:
         """Resume reading, where it was paused, and count the next read in this turn."""
@@ -284,33 +307,41 @@ class Parsing(HttpToolsProtocol):
             start = max(start, empty.end() - OVERLAP)  # type: ignore[union-attr]
         found = data.find(END, start, at + SLICE_BYTES)
         if found >= 0:
-            return found + len(END)
+            stop = found + len(END)
+            if stop < size <= at + SLICE_BYTES and data.startswith(POST, at):
+                whole = stop + declared_in(data, at, stop)
+                return whole if whole == size else stop
+            return stop
         return min(size, at + (SLICE_BYTES if self.head_since is None else HEAD_SLICE_BYTES))
 
-    def parse(self, data: bytes, at: int, stop: int) -> bool:
-        """Feed one slice to the parser and count what it brought. Tell whether the connection may go on."""
-        size = stop - at
+    def parse(self, data: bytes, at: int, stop: int) -> int | None:
+        """Feed one slice to the parser and count what it brought.
+
+        Return where the parser has stopped: before the end of the slice only where it would change the
+        protocol behind a head. Return None if the connection may not go on.
+        """
         in_head = self.head_since is not None
         self.ended = False
+        try:
+            self.parser.feed_data(data[at:stop])
+        except httptools.HttpParserUpgrade as upgrade:
+            stop = at + upgrade.args[0]  # no protocol is upgraded to: what follows is read as HTTP
+        except httptools.HttpParserError:
+            self.reject()
+            return None
+        size = stop - at
+        self.turns.spent += 1 + size // BYTES_PER_BODY_UNIT
+        if self.ended:
+            return stop
+        if in_head:
+            return stop if self.head_goes_on(size) else None
         if self.to_come:
             self.to_come -= size
         elif self.chunk_left:
             self.chunk_left -= size
-        try:
-            self.parser.feed_data(data[at:stop])
-        except httptools.HttpParserUpgrade:
-            pass  # no protocol is upgraded to: what follows is read as HTTP
-        except httptools.HttpParserError:
-            self.reject()
-            return False
-        self.turns.spent += 1 + size // BYTES_PER_BODY_UNIT
-        if self.ended:
-            return True
-        if in_head:
-            return self.head_goes_on(size)
         if self.pieces and not self.to_come and not self.chunk_left:
             self.chunk_left = chunk_left(data, at, stop, self.pieces[-1])
-        return self.body_goes_on(size, self.gather())
+        return stop if self.body_goes_on(size, self.gather()) else None
 
     def gather(self) -> int:
         """Hand the parts of a body that were parsed to the request at hand; return how many there were."""
@@ -320,9 +351,9 @@ class Parsing(HttpToolsProtocol):
             cycle = self.cycle
             if cycle is not None and not cycle.response_complete:
                 joined = pieces[0] if parts == 1 else b"".join(pieces)
-                cycle.add(joined)
                 self.body_bytes += len(joined)
                 self.body_parts += parts
+                cycle.add(joined)
             pieces.clear()
         return parts
 
@@ -337,20 +368,21 @@ class Parsing(HttpToolsProtocol):
         return cycle is not None and not cycle.response_complete
 
     def on_message_begin(self) -> None:
-        if self.ended or self.answering():
+        cycle = self.cycle
+        if self.ended or (cycle is not None and not cycle.response_complete):
             raise ValueError  # the slice did not end with its message; httptools ends the connection
         self.url = b""
         self.headers = []
         self.head_since = self.loop.time()
 
-    def on_message_complete(self) -> None:
-        """Do what uvicorn does, behind the parts of the body that were put down."""
+    def end_message(self) -> None:
+        """Do what uvicorn does in `on_message_complete`, behind the parts of the body that were put down."""
         self.ended = True
-        self.turns.spent += self.gather() // PARTS_PER_UNIT + self.body_bytes // BYTES_PER_JUDGED_UNIT
-        self.body_bytes = self.body_parts = 0
-        self.body_since = None
-        self.to_come = self.chunk_left = 0
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
             cycle.more_body = False
-            cycle.arrived()
+            if not self.pieces:
+                cycle.arrived()
+        self.turns.spent += self.gather() // PARTS_PER_UNIT + self.body_bytes // BYTES_PER_JUDGED_UNIT
+        self.body_bytes = self.body_parts = self.to_come = self.chunk_left = 0
+        self.body_since = None

@@ -20,12 +20,14 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import httptools
 
 from camguard.gateway.cycle import DEPARTURE_KEY, Cycle
+from camguard.gateway.head_layout import LOWER
 from camguard.gateway.parsing import BYTES_PER_UNIT, DISCARDED, PARTS_PER_UNIT, Parsing
 from camguard.gateway.turns import Turns
 from camguard.request.head import TRAILERS_APART
@@ -123,21 +125,21 @@ def left(transport: asyncio.Transport) -> bool:
 
 
 class BoundedProtocol(Parsing):
-    """One connection. `bound` makes the class of one listener.
+    """One connection. `bound` makes what makes those of one listener.
 
     stalled_since: loop time since when the client takes no answer, None while it does.
     drained, drained_parts: bytes of the body at hand that were discarded, and the parts in which they came.
     counted: whether the end of what is discarded is known. unspent: bytes since the last part of a body.
     """
 
-    bounds: ClassVar[Bounds]
+    __slots__ = ("bounds", "counted", "drained", "drained_parts", "ending", "stalled_since", "unspent")
 
-    stalled_since: float | None = None
-    drained = 0
-    drained_parts = 0
-    unspent = 0
-    counted = False
-    ending = False
+    def __init__(self, bounds: Bounds, turns: Turns, *, direct: bool, **kwargs: Any) -> None:
+        super().__init__(turns, direct=direct, **kwargs)
+        self.bounds = bounds
+        self.stalled_since: float | None = None
+        self.drained = self.drained_parts = self.unspent = 0
+        self.counted = self.ending = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -202,7 +204,7 @@ class BoundedProtocol(Parsing):
         self.drain()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+        self.headers.append((LOWER[name], value))
 
     def on_headers_complete(self) -> None:
         parser, headers, url = self.parser, self.headers, self.url
@@ -216,8 +218,11 @@ class BoundedProtocol(Parsing):
         self.body_since = self.loop.time()
         self.to_come = int(named.get(b"content-length", 0))
         self.headers = DISCARDED
-        raw, query = (url, b"") if url == b"/" else split_target(url)
-        path = raw.decode("ascii")
+        raw, query, path = url, b"", "/"
+        if url != b"/":
+            raw, query = split_target(url)
+            path = raw.decode("ascii")
+            path = unquote(path) if "%" in path else path
         scope: dict[str, Any] = {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
@@ -229,7 +234,7 @@ class BoundedProtocol(Parsing):
             "headers": headers,
             "state": {},
             "method": parser.get_method().decode("ascii"),
-            "path": unquote(path) if "%" in path else path,
+            "path": path,
             "raw_path": raw,
             "query_string": query,
             "extensions": VOUCHED,
@@ -244,7 +249,7 @@ class BoundedProtocol(Parsing):
         self.fresh = True
 
     def on_message_complete(self) -> None:
-        super().on_message_complete()
+        self.end_message()
         self.drained = self.drained_parts = 0
         self.wait_for_next()
 
@@ -257,7 +262,9 @@ class BoundedProtocol(Parsing):
 
     def wait_for_next(self) -> None:
         """Start the clock of the next head, once request and answer are both over."""
-        if self.head_since is None and self.body_since is None and not self.answering():
+        cycle = self.cycle
+        answering = cycle is not None and not cycle.response_complete
+        if not answering and self.head_since is None and self.body_since is None:
             self.head_since = self.loop.time()
             self.head_bytes = 0
 
@@ -357,12 +364,12 @@ class BoundedProtocol(Parsing):
             self.transport.close()
 
 
-def bound(bounds: Bounds, *, direct: bool = False) -> type[BoundedProtocol]:
-    """Return the protocol class of a listener with these bounds.
+def bound(bounds: Bounds, *, direct: bool = False) -> Callable[..., BoundedProtocol]:
+    """Return what makes the connections of a listener with these bounds, whose parsing takes turns.
 
     direct: whether the application may run without a task, as `camguard.gateway.stepping` says.
     """
-    return type("Bounded", (BoundedProtocol,), {"bounds": bounds, "turns": Turns(), "direct": direct})
+    return partial(BoundedProtocol, bounds, Turns(), direct=direct)
 
 
 async def sweep(connections: Callable[[], Iterable[Any]], bounds: Bounds) -> None:
