@@ -243,6 +243,10 @@ class BoundedProtocol(Parsing):
         # RFC 9110 section 10.1.1: the expectation of an HTTP/1.0 client is not answered.
         waits = not old and b"expect" in named and expects_continue(headers)
         alive = not (old or self.ending) and parser.should_keep_alive()
+        if parser.should_upgrade():
+            # The parser takes what follows the head for the other protocol, whatever length is declared. No
+            # protocol is upgraded to, and a body must never be read as a request.
+            alive = alive and not self.to_come and b"transfer-encoding" not in named
         self.scope = scope  # type: ignore[assignment]
         self.cycle = cycle = Cycle(self, scope["method"], keep_alive=alive, old=old, awaits_continue=waits)
         scope[DEPARTURE_KEY] = cycle

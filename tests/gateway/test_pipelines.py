@@ -237,6 +237,68 @@ def test_two_messages_of_one_slice_end_the_connection(monkeypatch: pytest.Monkey
     play(scene())
 
 
+SMUGGLED = b"GET /?a=b HTTP/1.1\r\nhost: h\r\nx-camguard-principal: root\r\n\r\n"
+UPGRADES = [
+    pytest.param(
+        POST
+        + b"connection: upgrade\r\nupgrade: h2c\r\ncontent-length: %d\r\n\r\n" % len(SMUGGLED)
+        + SMUGGLED,
+        id="with a length",
+    ),
+    pytest.param(
+        POST
+        + b"connection: upgrade\r\nupgrade: h2c\r\ntransfer-encoding: chunked\r\n\r\n"
+        + b"%x\r\n%b\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED),
+        id="in chunks",
+    ),
+    pytest.param(
+        b"CONNECT h:80 HTTP/1.1\r\nhost:\r\ncontent-length: %d\r\n\r\n" % len(SMUGGLED) + SMUGGLED,
+        id="of a tunnel",
+    ),
+]
+
+
+@pytest.mark.parametrize("stream", UPGRADES)
+def test_t56_a_body_behind_an_upgrade_is_never_read_as_a_request(stream: bytes) -> None:
+    async def scene() -> None:
+        for size in (len(stream), 100, 1):
+            app = App()
+            (connection,) = connections(app)
+            for at in range(0, len(stream), size):
+                if not connection.transport.closed:
+                    await connection.take(stream[at : at + size], 2)
+            assert connection.transport.closed or connection.protocol.drained_at is not None
+            assert connection.transport.written.count(b"HTTP/1.1 ") == 1
+            assert not any(dict(scope["headers"]).get(b"x-camguard-principal") for scope in app.scopes)
+
+    play(scene())
+
+
+LENGTHS = [
+    pytest.param(b"content-length: 2", id="in small letters"),
+    pytest.param(b"Content-Length: 2", id="as most clients write it"),
+    pytest.param(b"CONTENT-LENGTH: 2", id="in capitals"),
+    pytest.param(b"content-length:2", id="without a blank"),
+    pytest.param(b"content-length:  2 ", id="with blanks"),
+    pytest.param(b"content-length: 02", id="with a zero before it"),
+    pytest.param(b"x-wavelength: 9\r\nContent-Length: 2", id="behind a name with the same end"),
+    pytest.param(b"x: content-length: 9\r\nContent-Length: 2", id="behind a value that spells a length"),
+]
+
+
+@pytest.mark.parametrize("line", LENGTHS)
+def test_a_declared_length_is_found_however_it_is_written(line: bytes) -> None:
+    stream = POST + line + b"\r\n\r\n{}"
+
+    async def scene() -> None:
+        whole = await heard([stream])
+        assert [each[-1] for each in whole[0]] == [b"{}"]
+        assert await heard([stream[:-2], stream[-2:]]) == whole
+        assert await heard([stream + TINY]) == (whole[0] + (await heard([TINY]))[0], 2)
+
+    play(scene())
+
+
 HELD = [
     pytest.param(b"", TINY * (MIB // len(TINY)), id="heads"),
     pytest.param(b"", post(b"x" * 100_000, close=False) * 10, id="large bodies"),

@@ -521,3 +521,21 @@ def test_the_request_streams() -> None:
             writer.close()
 
     play(scene())
+
+
+def test_a_caller_that_still_sends_gets_the_early_reply() -> None:
+    async def scene() -> None:
+        answer = HEAD + b"content-length: 2\r\n\r\nno"
+        async with (
+            Upstream(says(answer), reads_bodies=False) as upstream,
+            relaying(upstream.url) as (port, _),
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(POST + b"content-length: 100000\r\n\r\n" + b"x" * 50_000)
+            assert (await reader.readuntil(b"no")).startswith(b"HTTP/1.1 200 ")
+            writer.close()
+            await upstream.ended.wait()
+            assert (await ask(port, post(b""))).endswith(b"no")
+            assert upstream.connections == 2
+
+    play(scene())
