@@ -20,7 +20,6 @@ from camguard.suggest import nearest
 MAX_DEPTH = 64
 _TOO_DEEP = "nested too deeply"
 _MANY = 1000  # members of one object
-_UNSOUND = "a key appears twice in one object"
 
 # The place of a value: the place of the object or list that contains it, and its name or index there; () is
 # the document. It becomes a pointer only for a problem: a pointer for each value would cost as much as the

@@ -25,6 +25,7 @@ from camguard.bounded_cache import BoundedCache
 from camguard.fast_tuple import constructor_of
 from camguard.request.body import Receive, show_nothing
 from camguard.request.head import Line, Lines
+from camguard.request.header_rules import taker
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings.model import AuthorizerSettings, DialectName
 
@@ -159,23 +160,16 @@ def _places(dialect: Dialect, names: tuple[bytes, ...]) -> Places | Rejection:
     facts = [names.index(name) if name else address for name in (dialect.method, dialect.uri, dialect.host)]
     mark = None if dialect.mark is None else dialect.mark[0]
     taken = {*named, mark, dialect.address, HOST, FORWARDED_FOR, *_FRAMING}
-    hidden = [at for at, name in enumerate(names) if name not in taken]
-    framing = [at for at, name in enumerate(names) if name in _FRAMING]
-    addresses = [at for at, name in enumerate(names) if name == dialect.address]
+    hidden = tuple(at for at, name in enumerate(names) if name not in taken)
+    framing = tuple(at for at, name in enumerate(names) if name in _FRAMING)
+    addresses = tuple(at for at, name in enumerate(names) if name == dialect.address)
     return Places(
         itemgetter(*facts, address),
-        _taking(addresses) if count > 1 else None,
+        taker(addresses) if count > 1 else None,
         names.index(mark) if mark is not None and names.count(mark) == 1 else None,
-        _taking(hidden),
-        _taking(hidden + framing),
+        taker(hidden),
+        taker(hidden + framing),
     )
-
-
-def _taking(places: list[int]) -> Callable[[Lines], Lines]:
-    """Return what takes lines and returns those at some places, as a tuple."""
-    if len(places) > 1:
-        return itemgetter(*places)
-    return itemgetter(slice(places[0], places[0] + 1) if places else slice(0))
 
 
 class Asked(NamedTuple):

@@ -25,6 +25,7 @@ from typing import Any, Final, NamedTuple
 from camguard import grammar
 from camguard.catalog.known_services import KnownServices
 from camguard.catalog.model import ANY, Access, Action, Granularity, IpRestriction, Page, Service
+from camguard.engine.attributes import FIRST_WORD, READING_WORDS
 from camguard.errors import CatalogError, Problem
 from camguard.files import DOCUMENT_BYTES, read_file
 
@@ -33,8 +34,6 @@ _SOURCE_BYTES: Final = 4 * DOCUMENT_BYTES  # api.json of the largest product has
 _CLIENTS: Final = "*/v[0-9]*/*_client.py"
 _COMMANDS: Final = "*/v[0-9]*/api.json"
 _VERSION_FOLDER: Final = re.compile(r"v([0-9]{4})([0-9]{2})([0-9]{2})")
-_FIRST_WORD: Final = re.compile(r"[A-Z]?[a-z]*")
-_READS: Final = frozenset("Describe Get Query Search Check Inquire Count Export Download".split())  # noqa: SIM905 - read as one list
 
 
 class Named(NamedTuple):
@@ -116,11 +115,11 @@ def guess_access(name: str) -> Access:
     >>> guess_access("DescribeTopics"), guess_access("ListTopics"), guess_access("Describer")
     (<Access.READ: 'read'>, <Access.LIST: 'list'>, <Access.WRITE: 'write'>)
     """
-    word = _FIRST_WORD.match(name)
+    word = FIRST_WORD.match(name)
     first = word[0] if word else ""
     if first == "List":
         return Access.LIST
-    return Access.READ if first in _READS else Access.WRITE
+    return Access.READ if first in READING_WORDS else Access.WRITE
 
 
 # sources

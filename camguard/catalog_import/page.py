@@ -22,6 +22,7 @@ from camguard.catalog_import.file_kinds import decode, is_html, what_text_is, wh
 from camguard.catalog_import.html_tables import Markup, read_html
 from camguard.catalog_import.lines import Line, read_lines, split_cells, squeeze, unescape
 from camguard.catalog_import.merge import unite_rows
+from camguard.catalog_import.names import guess_access
 from camguard.catalog_import.tables import (
     PRODUCT_WIDTH,
     Piece,
@@ -39,7 +40,6 @@ from camguard.catalog_import.words import (
     CHROME,
     Header,
     Layout,
-    guess_access,
     header_at,
     heading,
     is_rule,

@@ -79,18 +79,8 @@ HEADINGS: Final[Mapping[str, Access]] = {
     "その他の操作": Access.OTHER,
 }
 
-# What the verb of a name usually means. Used only where the headings of a page are missing, and marked there.
-VERBS: Final[Mapping[str, Access]] = {
-    "List": Access.LIST,
-    **dict.fromkeys(("Describe", "Get", "Query", "Check", "Verify", "Search", "Inquire"), Access.READ),
-}
 _HEADER_ROWS: Final = 4  # of a table, in which its labels stand
 LEAD: Final = "qcs:"  # how a resource template begins
-
-
-def guess_access(name: str) -> Access:
-    """Return the section that a name suggests; a write where it suggests none."""
-    return next((access for verb, access in VERBS.items() if name.startswith(verb)), Access.WRITE)
 
 
 def split_cell(cell: str) -> tuple[str, ...] | None:

@@ -21,6 +21,7 @@ from camguard.cli.check import read_time
 from camguard.cli.inputs import Inputs, add_inputs, find_inputs, read_bundle
 from camguard.cli.matrix import render_csv, render_matrix, render_page
 from camguard.cli.output import Document, add_format, complain, paint, progress, show, write
+from camguard.cli.parser import argument
 from camguard.engine.explain import format_moment
 from camguard.errors import AddressError
 from camguard.exit_codes import Exit
@@ -57,7 +58,12 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
             parser.add_argument(
                 name, required=name == needed, default="*", metavar=metavar, help=words + usual
             )
-        parser.add_argument("--ip", type=_range, metavar="ADDRESS", help="only from this address or range")
+        parser.add_argument(
+            "--ip",
+            type=argument(lambda text: IpSet.of([text]), AddressError),
+            metavar="ADDRESS",
+            help="only from this address or range",
+        )
         parser.add_argument("--access", choices=[str(each) for each in Access], help="only such actions")
         _add_common(parser)
         parser.add_argument("--matrix", action="store_true", help="a table of actions and principals")
@@ -71,13 +77,6 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resource", metavar="QCS", help=text)
     text = "ISO 8601, or seconds since 1970 (default: now)"
     parser.add_argument("--time", type=read_time, metavar="WHEN", help=text)
-
-
-def _range(text: str) -> IpSet:
-    try:
-        return IpSet.of([text])
-    except AddressError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 # --- from where --------------------------------------------------------------------------------------------
@@ -169,7 +168,7 @@ def render_from_where(document: Document) -> Iterator[str]:
         end = "" if window["until"] is None else f" until {format_moment(window['until'])}"
         at = f"at {format_moment(document['time'])}, in force" if document["time"] is not None else "valid"
         yield f"{at}{begin}{end}" if begin or end else f"{at} at all times"
-        yield from _render_answers(window, "  ")
+        yield from _render_answers(window)
         if window["edges"]:
             yield f"  {paint('edges', 'strong')}"
         for edge in window["edges"]:
@@ -177,16 +176,16 @@ def render_from_where(document: Document) -> Iterator[str]:
             yield f"    {edge['at']:<22} {words:<18} {paint(', '.join(edge['statements']) or '-', 'dim')}"
 
 
-def _render_answers(answers: Document, indent: str) -> Iterator[str]:
+def _render_answers(answers: Document) -> Iterator[str]:
     """Yield the addresses that are allowed, and those that depend on conditions, with the conditions."""
     if answers["allow"]:
         by = f"  by {', '.join(answers['statements'])}" if answers.get("statements") else ""
-        yield f"{indent}{paint('allowed from', 'good')} {_places(answers['allow'])}{paint(by, 'dim')}"
+        yield f"  {paint('allowed from', 'good')} {_places(answers['allow'])}{paint(by, 'dim')}"
     for each in answers["depends"]:
-        yield f"{indent}{paint('depends from', 'doubtful')} {_places(each['ranges'])}"
-        yield from (f"{indent}  {line}" for line in _conditions(each))
+        yield f"  {paint('depends from', 'doubtful')} {_places(each['ranges'])}"
+        yield from (f"    {line}" for line in _conditions(each))
     if not answers["allow"] and not answers["depends"]:
-        yield f"{indent}{paint('denied from everywhere', 'bad')}"
+        yield f"  {paint('denied from everywhere', 'bad')}"
 
 
 def _conditions(answer: Document) -> Iterator[str]:
@@ -306,7 +305,7 @@ def _renderer(bundle: Bundle, nothing: str) -> Callable[[Document], Iterator[str
             who = few([f"{each} ({names[each]})" for each in group.principals], _FIRST_PRINCIPALS)
             yield f"{paint(who, 'strong')}: {few(group.actions, _FIRST_ACTIONS)}"
             depends = [describe_answer(places, answer) for places, answer in group.depends]
-            yield from _render_answers({"allow": group.allow.cidrs(), "depends": depends}, "  ")
+            yield from _render_answers({"allow": group.allow.cidrs(), "depends": depends})
 
     return render
 

@@ -22,6 +22,7 @@ from camguard.bundle.signature import read_sign_key, read_verify_key
 from camguard.catalog import read_catalog
 from camguard.cli.inputs import add_catalog, add_config, build, find_inputs, read_archive_file
 from camguard.cli.output import Document, add_format, complain, paint, show
+from camguard.cli.parser import counting
 from camguard.errors import BundleError, Problem
 from camguard.exit_codes import Exit
 
@@ -43,7 +44,10 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     option("--out", type=Path, required=True, metavar="FILE", help="the archive to write")
     order = make.add_mutually_exclusive_group(required=True)
     order.add_argument(
-        "--serial", type=_serial, metavar="N", help="its place in the order of bundles; must increase"
+        "--serial",
+        type=counting(MAX_SERIAL),
+        metavar="N",
+        help="its place in the order of bundles; must increase",
     )
     order.add_argument("--after", type=Path, metavar="FILE", help="one more than the serial of this archive")
     option("--key-file", type=Path, metavar="FILE", help="sign with this key")
@@ -157,12 +161,6 @@ def _lines(document: Document, *, files: bool) -> Iterator[str]:
     if files:
         width = max(len(str(size)) for size in document["files"].values())
         yield from (f"  {size:>{width}}  {path}" for path, size in document["files"].items())
-
-
-def _serial(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_SERIAL:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MAX_SERIAL}")
-    return int(text)
 
 
 def _moment(text: str) -> str:

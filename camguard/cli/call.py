@@ -19,7 +19,7 @@ from camguard.authn.tc3 import sign_tc3
 from camguard.catalog.known_services import carried
 from camguard.cli.inputs import add_config, require_config
 from camguard.cli.output import Document, add_format, complain, paint, show
-from camguard.cli.parser import region
+from camguard.cli.parser import argument, matching, region
 from camguard.cli.principals import read_listing
 from camguard.errors import AddressError, BundleError
 from camguard.exit_codes import Exit
@@ -65,7 +65,11 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     text = "a secret id of the keys file, or the principal whose only key it is (uin/..., role/... or a name)"
     option("--key", required=True, metavar="KEY", help=text)
     option(
-        "--action", required=True, type=_action, metavar="SERVICE:NAME", help="service as the host names it"
+        "--action",
+        required=True,
+        type=matching(_ACTION, "an action such as aiart:TextToImage"),
+        metavar="SERVICE:NAME",
+        help="service as the host names it",
     )
     text = "where the call is sent: http(s)://host[:port]"
     option("--url", required=True, type=_url, metavar="URL", help=text)
@@ -74,11 +78,11 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     option("--region", type=region, metavar="REGION", help="X-TC-Region (default: none)")
     text = "X-TC-Version (default: the newest that camguard knows)"
-    option("--api-version", type=_version, metavar="VERSION", help=text)
+    option("--api-version", type=matching(VERSION, VERSION_RULE), metavar="VERSION", help=text)
     text = "host that is signed and sent (default: the service below the first of hosts.roots)"
-    option("--host", type=_host, metavar="HOST", help=text)
+    option("--host", type=matching(_HOST, "the name of a host"), metavar="HOST", help=text)
     text = "address of the client in the forwarding header; the gateway believes it only of a trusted proxy"
-    option("--ip", type=_address, metavar="ADDRESS", help=text)
+    option("--ip", type=argument(_plain_address, AddressError), metavar="ADDRESS", help=text)
     option("--timeout", type=_timeout, default=30.0, metavar="SECONDS", help="wait so long (default: 30)")
     add_config(parser)
     add_format(parser)
@@ -229,12 +233,6 @@ def _why(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _action(text: str) -> str:
-    if not _ACTION.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not an action such as aiart:TextToImage")
-    return text
-
-
 def _url(text: str) -> tuple[str, str, int]:
     """Return scheme, host and port. camguard accepts the path `/` only, so a URL has no other."""
     try:
@@ -248,12 +246,6 @@ def _url(text: str) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname, port or _PORTS[parts.scheme]
 
 
-def _host(text: str) -> str:
-    if not _HOST.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a host")
-    return text
-
-
 def _body(text: str) -> bytes:
     try:
         good = isinstance(json.loads(text), dict)
@@ -264,17 +256,8 @@ def _body(text: str) -> bytes:
     return text.encode()
 
 
-def _version(text: str) -> str:
-    if not VERSION.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {VERSION_RULE}")
-    return text
-
-
-def _address(text: str) -> str:
-    try:
-        return format_address(parse_address(text))
-    except AddressError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+def _plain_address(text: str) -> str:
+    return format_address(parse_address(text))
 
 
 def _timeout(text: str) -> float:

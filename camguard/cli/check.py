@@ -15,7 +15,7 @@ from camguard.catalog.model import Granularity
 from camguard.cli.inputs import Inputs, add_inputs, find_inputs, read_bundle
 from camguard.cli.logged import LoggedCall, add_record, fill, misused, read_logged
 from camguard.cli.output import Document, add_format, complain, note, paint, show
-from camguard.cli.parser import region
+from camguard.cli.parser import argument, region
 from camguard.cli.principals import unknown_principal
 from camguard.cli.reason import describe as describe_cause
 from camguard.cli.reason import render as render_cause
@@ -60,7 +60,12 @@ def add_call(parser: argparse.ArgumentParser) -> None:
     option("--principal", metavar="WHO", help="uin/…, role/…, a uin, or a user's name")
     option("--action", metavar="SERVICE:NAME")
     option("--resource", action="append", metavar="QCS", help="six segments; may be repeated")
-    option("--ip", type=_address, metavar="ADDRESS", help="where the call comes from")
+    option(
+        "--ip",
+        type=argument(parse_address, AddressError),
+        metavar="ADDRESS",
+        help="where the call comes from",
+    )
     text = "judge the addresses of a range as another one, as client_ip.egress does; may be repeated"
     option("--egress", type=_pair, action="append", metavar="CIDR=ADDRESS", help=text)
     option("--region", type=region, metavar="REGION", help="region of the call, as X-TC-Region names it")
@@ -332,13 +337,6 @@ def _render_why(document: Document, why: Document) -> Iterator[str]:
         yield f"{policy}: attached, but not in the bundle; counts as a deny that cannot be evaluated"
     if why["nearest"]:
         yield from ("", "nearest ways to allow", *(f"  {change['text']}" for change in why["nearest"]))
-
-
-def _address(text: str) -> int:
-    try:
-        return parse_address(text)
-    except AddressError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def read_time(text: str) -> float:

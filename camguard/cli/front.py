@@ -9,8 +9,9 @@ from pathlib import Path
 from camguard.authorizer.fronts import FRONTS, LISTEN, Front, authorizer_of, render
 from camguard.cli.inputs import add_inputs, find_inputs, read_bundle, require_config
 from camguard.cli.output import Document, add_format, note, show
+from camguard.cli.parser import argument
 from camguard.exit_codes import Exit
-from camguard.settings import Address, load_settings
+from camguard.settings import load_settings
 from camguard.settings.values import Faults, listen
 
 
@@ -24,19 +25,15 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("proxy", choices=tuple(FRONTS), metavar="PROXY", help=", ".join(FRONTS))
     parser.add_argument(
-        "--listen", type=_address, default=LISTEN, metavar="ADDRESS", help=f"of the proxy (default: {LISTEN})"
+        "--listen",
+        type=argument(lambda text: listen(text, Path()), Faults),
+        default=LISTEN,
+        metavar="ADDRESS",
+        help=f"of the proxy (default: {LISTEN})",
     )
     add_inputs(parser)
     add_format(parser)
     parser.set_defaults(run=run)
-
-
-def _address(text: str) -> Address:
-    """Read the argument of `--listen`. Raises ArgumentTypeError."""
-    try:
-        return listen(text, Path())
-    except Faults as faults:
-        raise argparse.ArgumentTypeError(str(faults)) from None
 
 
 def run(args: argparse.Namespace) -> Exit:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 from camguard.grammar import REGION
 from camguard.printable import printable
 from camguard.suggest import nearest
+
+T = TypeVar("T")
 
 # The examples of each verb. Every example is a whole command line that parses.
 EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
@@ -144,10 +147,6 @@ class Parser(argparse.ArgumentParser):
             for parser in verbs_of(argument).values():
                 yield from parser.tree()
 
-    def leads_to_verbs(self) -> bool:
-        """Return whether a verb must follow, so that this parser runs nothing by itself."""
-        return any(map(verbs_of, self._actions))
-
     def format_help(self) -> str:
         """Return the help, with the examples of the verb at its end."""
         lines = "".join(f"  {example}\n" for example in EXAMPLES.get(self.prog, ()))
@@ -171,8 +170,38 @@ def verbs_of(argument: argparse.Action) -> Mapping[str, Parser]:
     return argument.choices if isinstance(argument.choices, dict) else {}
 
 
-def region(text: str) -> str:
-    """Read the argument of `--region`."""
-    if not REGION.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a region such as ap-guangzhou")
-    return text
+def argument(read: Callable[[str], T], error: type[Exception]) -> Callable[[str], T]:
+    """Return a reader of an argument, for which an error of `read` is a usage error with the same text."""
+
+    def reader(text: str) -> T:
+        try:
+            return read(text)
+        except error as wrong:
+            raise argparse.ArgumentTypeError(str(wrong)) from None
+
+    return reader
+
+
+def matching(pattern: re.Pattern[str], what: str) -> Callable[[str], str]:
+    """Return a reader of an argument that a pattern matches whole. what: the argument that is expected."""
+
+    def reader(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        return text
+
+    return reader
+
+
+def counting(most: int) -> Callable[[str], int]:
+    """Return a reader of an argument that is a whole number from 1 to `most`."""
+
+    def reader(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {most}")
+        return int(text)
+
+    return reader
+
+
+region: Final = matching(REGION, "a region such as ap-guangzhou")

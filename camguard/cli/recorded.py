@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from camguard.bundle import Bundle
 from camguard.cli.inputs import add_inputs, find_inputs, read_bundle
 from camguard.cli.logged import Log, read_log
 from camguard.cli.output import Document, add_format, complain, note, paint, show
+from camguard.cli.parser import counting
 from camguard.cli.principals import read_listing, unknown_principal
 from camguard.engine.call import Call
 from camguard.errors import PolicyError
@@ -45,9 +46,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     who = "whose calls: uin/…, role/…, a uin, or a user's name"
     option("--principal", required=True, metavar="WHO", help=who)
     text = "CIDR blocks of a statement (default: 4)"
-    option("--most-ranges", type=_count(MOST_BLOCKS), default=4, metavar="N", help=text)
+    option("--most-ranges", type=counting(MOST_BLOCKS), default=4, metavar="N", help=text)
     text = "resources of a statement, above which type/* is written (default: 20)"
-    option("--most-resources", type=_count(10_000), default=20, metavar="N", help=text)
+    option("--most-resources", type=counting(10_000), default=20, metavar="N", help=text)
     text = "name actions by their first word (Describe*), although this allows actions that were not recorded"
     option("--patterns", action="store_true", help=text)
     text = "allow each action from the addresses of its own calls only; takes more statements"
@@ -65,15 +66,6 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     add_inputs(parser)
     add_format(parser)
     parser.set_defaults(run=run_unused)
-
-
-def _count(most: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {most}")
-        return int(text)
-
-    return read
 
 
 def _calls(log: Log, bundle: Bundle) -> Iterator[tuple[Call, bool]]:

@@ -31,7 +31,7 @@ READING_WORDS = frozenset(
     ["Describe", "Get", "List", "Query", "Search", "Check", "Inquire", "Count", "Export", "Download"],
 )
 READERS = 4096  # keys whose readers are kept
-_FIRST_WORD = re.compile(r"[A-Z]?[a-z]*")
+FIRST_WORD = re.compile(r"[A-Z]?[a-z]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def read_only_values(entry: Action) -> tuple[str] | None:
         return None
     if entry.access is Access.WRITE:
         return ("0",)
-    word = _FIRST_WORD.match(entry.name)
+    word = FIRST_WORD.match(entry.name)
     return ("1",) if entry.read_only or (word and word[0] in READING_WORDS) else None
 
 

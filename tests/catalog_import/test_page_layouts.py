@@ -113,6 +113,7 @@ def test_without_headings_the_section_is_guessed_and_marked(lay: Lay) -> None:
     first = [
         ("AddToy", "a", "Operation level", "*", "Supported"),
         ("ListToys", "b", "Operation level", "*", "Supported"),
+        ("CheckoutToy", "b", "Operation level", "*", "Supported"),
     ]
     second = [("DescribeToy", "c", "Operation level", "*", "not supported")]
     product = (*PRODUCT[:4], "Operation level", PRODUCT[5])
@@ -120,6 +121,7 @@ def test_without_headings_the_section_is_guessed_and_marked(lay: Lay) -> None:
     assert [(row.access.value, row.access_guessed) for row in reading.rows] == [
         ("write", True),
         ("list", True),
+        ("write", True),
         ("read", True),
     ]
     assert [code for _, code in reported(reading)] == ["GuessedAccess", "GuessedAccess"]

@@ -19,11 +19,11 @@ from camguard.bundle.signature import read_sign_key
 from camguard.cli import main, parser
 from camguard.cli.call import Answer
 from camguard.cli.output import SCHEMA
-from camguard.cli.parser import EXAMPLES
+from camguard.cli.parser import EXAMPLES, verbs_of
 from tests.cli.test_logged import line, written
 
 PARSERS = {each.prog: each for each in parser().tree()}
-LEAVES = [prog for prog, each in PARSERS.items() if not each.leads_to_verbs()]
+LEAVES = [prog for prog, each in PARSERS.items() if not any(map(verbs_of, each.arguments()))]
 
 # mistyped arguments, what the last line on stderr suggests
 MISTYPED = [

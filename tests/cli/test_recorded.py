@@ -123,7 +123,7 @@ WRONG = [
         LINES,
         ["suggest", "--principal", "alice", "--most-ranges", "0"],
         2,
-        "is not a number from 1 to 64",
+        "is not a whole number from 1 to 64",
         id="no range",
     ),
 ]
