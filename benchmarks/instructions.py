@@ -33,7 +33,7 @@ from typing import NamedTuple
 import uvloop
 from _apps import App, application, write_config
 from _in_server import connect, raw_request
-from _ladders import HEADER, REFUSED, TC3, floors, last
+from _ladders import HEADER, REFUSED, TC3, checked, floors, last
 from _report import Report, show
 from _requests import BODY, BODY_1K, headers_of, one_call
 from _workload import Size, make_workload
@@ -183,12 +183,13 @@ def report_of(found: Mapping[str, Mapping[str, float]]) -> Report:
         report.ratios.append((f"added / alone, {case}", added / alone, ""))
         if CASES[case].ladder:
             above = counts[GUARDED] - counts[last(case)]
-            report.notes.append(
-                f"{case}: {above:+,.0f} above the last floor, which checks and judges nothing"
-            )
-    alone, least = found[HEADER][BARE], found[HEADER][last(HEADER)]
-    what, goal = f"thousand instructions added, {HEADER}", GOALS[HEADER]
-    report.floors.append((what, (found[HEADER][GUARDED] - alone) / 1000, (least - alone) / 1000, goal))
+            report.notes.append(f"{case}: {above:+,.0f} above the last floor that checks nothing")
+    added = {name: (count - found[HEADER][BARE]) / 1000 for name, count in found[HEADER].items()}
+    what = "thousand instructions added"
+    report.floors += [
+        (f"{what}, {name}", added[GUARDED], added[name], GOALS[HEADER])
+        for name in (last(HEADER), checked(HEADER))
+    ]
     counts = found[REFUSED]
     report.ratios.append(("refusal / alone, camguard", counts[GUARDED] / counts[BARE], "<= 0.60"))
     report.floors += [

@@ -29,7 +29,7 @@ from typing import Any
 import uvloop
 from _apps import SIZE, application, write_config
 from _in_server import connect, raw_request
-from _ladders import HEADER, REFUSED, TC3, floors, last
+from _ladders import HEADER, REFUSED, TC3, checked, floors, last
 from _measure import Facts, Subject, apart
 from _peers import PEERS
 from _report import Report, options, show
@@ -69,7 +69,7 @@ def variants(workload: Workload) -> list[Variant]:
         Variant("camguard, TC3, 1 KB", "camguard", large, BODY_1K, passes),
         Variant("empty BaseHTTPMiddleware", "empty BaseHTTPMiddleware", plain, BODY, passes),
     ]
-    found.append(Variant(last(HEADER), last(HEADER), plain, BODY, passes))
+    found += [Variant(name, name, plain, BODY, passes) for name in (last(HEADER), checked(HEADER))]
     headers = headers_of(refused, BODY)
     found += [Variant(name, name, headers, BODY, denied) for name in floors(REFUSED)]
     found += [Variant(name, name, large, BODY_1K, passes) for name in floors(TC3)]
@@ -234,7 +234,11 @@ def _beside_floors(
     The rate that the CPU allows is told, too: that of a server that shares its machine with nobody.
     """
     allowed = {name: [1 / each for each in values] for name, values in cpus.items()}
-    steps = {"rate": [last(HEADER), last(TC3)], "bare CPU / CPU": [last(HEADER), *floors(TC3)]}
+    unsigned = [last(HEADER), checked(HEADER)]
+    steps = {
+        "rate": [*unsigned, last(TC3), checked(TC3)],
+        "bare CPU / CPU": [*unsigned, *floors(TC3)],
+    }
     for (what, names), values in zip(steps.items(), (rates, allowed), strict=True):
         for name in names:
             mine = "camguard, TC3, 1 KB" if name.startswith(TC3) else "camguard"
