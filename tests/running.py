@@ -25,8 +25,12 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-# Set for tests in which no guard recognises a request, also in the processes that they start.
-WHOLE_WAY = bool(os.environ.get("CAMGUARD_TESTS_WITHOUT_RECOGNITION"))
+# Set for tests in which no guard recognises a request. The variable is no setting, and camguard would refuse
+# it: the workers of pytest and the processes that tests start find it under another name.
+if os.environ.pop("CAMGUARD_TESTS_WITHOUT_RECOGNITION", ""):
+    os.environ["TESTS_WITHOUT_RECOGNITION"] = "1"
+WHOLE_WAY = "TESTS_WITHOUT_RECOGNITION" in os.environ
+RECOGNISES = pytest.mark.skipif(WHOLE_WAY, reason="this run recognises nothing")
 _WHOLE_WAY = "from camguard.enforcement.lane import Lane; Lane.recognize = lambda *_: None; "
 RUN = (sys.executable, "-c", f"{_WHOLE_WAY if WHOLE_WAY else ''}from camguard.cli import run; run()")
 # Fault programs set the variable: a gateway then measures how long its event loop stalls.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -41,12 +40,10 @@ from tests.recognition import (
     first_difference,
     shrunk,
 )
+from tests.running import RECOGNISES
 from tests.stage import ELSEWHERE, OFFICE, SETTINGS, FixedPolicies, Play, sdk
 
 _DEFAULT = SETTINGS_TRIED[0]
-RECOGNISES = pytest.mark.skipif(
-    bool(os.environ.get("CAMGUARD_TESTS_WITHOUT_RECOGNITION")), reason="this run recognises nothing"
-)
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,7 @@ from camguard.authn.authenticator import authenticator
 from camguard.enforcement.guard import Guard
 from camguard.middleware import CamguardMiddleware
 from camguard.settings.model import IdentitySettings
+from tests.running import RECOGNISES
 from tests.stage import OFFICE, SETTINGS, FixedPolicies, Line, Request, sdk
 
 HOUSE = f"{Path(camguard.__file__).parent}/"
@@ -100,6 +101,7 @@ CALLS = [
 ]
 
 
+@RECOGNISES
 @pytest.mark.parametrize(("lines", "body", "files", "changes"), CALLS)
 def test_a_warm_call_passes_few_files(lines: tuple[Line, ...], body: bytes, files: int, changes: int) -> None:
     passed = served(lines, body)

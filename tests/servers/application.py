@@ -27,7 +27,7 @@ from camguard.settings import load_settings
 from camguard.wiring import assemble
 from tests.asgi import read_body, respond
 
-if os.environ.get("CAMGUARD_TESTS_WITHOUT_RECOGNITION"):
+if "TESTS_WITHOUT_RECOGNITION" in os.environ:
     Lane.recognize = lambda *_: None  # type: ignore[method-assign]
 
 END = {"lifespan.startup": "lifespan.startup.complete", "lifespan.shutdown": "lifespan.shutdown.complete"}
