@@ -61,7 +61,7 @@ _ENTRY: Final[Mapping[str, Check]] = {
     "versions": list_of(_shaped(grammar.VERSION), grammar.VERSION_RULE, "versions"),
     "aliases": _SERVICES,
     "uses": _SERVICES,
-    "evidence": texts,
+    "evidence": texts,  # where the abbreviation was found, for readers of the file only
 }
 _ROW: Final[Mapping[str, Check]] = {
     "names": list_of(_shaped(_ASKED), _ASKED_RULE, "names of actions"),
@@ -75,8 +75,7 @@ class KnownService:
     """One service by its CAM abbreviation.
 
     hosts: the first labels of its API hosts. versions: of its API. aliases: names of it that older documents
-    use. uses: further services whose resources its actions are known to name. evidence: where the
-    abbreviation was found.
+    use. uses: further services whose resources its actions are known to name.
     """
 
     name: str
@@ -85,7 +84,6 @@ class KnownService:
     versions: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     uses: frozenset[str] = frozenset()
-    evidence: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +207,7 @@ def _check_rows(reader: ObjectReader, rows: Mapping[str, Any]) -> None:
 
 
 def _entry(name: str, entry: Mapping[str, Any]) -> KnownService:
-    lists = {key: tuple(entry.get(key, ())) for key in ("hosts", "versions", "aliases", "evidence")}
+    lists = {key: tuple(entry.get(key, ())) for key in ("hosts", "versions", "aliases")}
     return KnownService(name, entry["title"], uses=frozenset(entry.get("uses", ())), **lists)
 
 
