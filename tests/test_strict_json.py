@@ -251,6 +251,7 @@ COSTS = [
     pytest.param(b'["\\"", 1, ""]', 13 + 5 * 13 // 8 + 2 + 5 * 64, id="two strings"),
     pytest.param(b'"\\u0061\\""', 10 + 5 * 10 // 8 + 4 + 5 + 3 * 64, id="an escape of any letter"),
     pytest.param(b'"\x7f\\""', 5 + 5 * 5 // 8 + 2 + 6, id="the mark of hidden escapes in the text"),
+    pytest.param(b'"\x7f\\n"', 5 + 6, id="the mark in a text without escaped quotes"),
     pytest.param(b'"\\u007f\\""', 10 + 5 * 10 // 8 + 4 + 12, id="the mark as an escape"),
     pytest.param(b'"\\u007F\\""', 10 + 5 * 10 // 8 + 4 + 12, id="the mark as an escape in capitals"),
 ]  # fmt: skip
@@ -262,6 +263,24 @@ def test_t62_what_a_text_costs_and_that_one_more_is_refused(raw: bytes, cost: in
     assert prepare(raw, 9, cost).cost == cost
     with pytest.raises(TooManyValuesError):
         prepare(raw, 9, cost - 1)
+
+
+# a text outside of strings of which there are 64 letters for one value, and whether it is read
+OUTSIDE = [
+    pytest.param(b"[" + b" " * 62 + b"]", True, id="64 letters"),
+    pytest.param(b"[" + b" " * 63 + b"]", False, id="65 letters"),
+    pytest.param(b'"a"' + b" " * 64, True, id="64 letters around a string"),
+    pytest.param(b'"a"' + b" " * 65, False, id="65 letters around a string"),
+]
+
+
+@pytest.mark.parametrize(("raw", "is_read"), OUTSIDE)
+def test_how_much_may_stand_outside_of_strings(raw: bytes, is_read: bool) -> None:
+    if is_read:
+        assert prepare(raw, most=1).source == raw.decode()
+    else:
+        with pytest.raises(TooManyValuesError):
+            prepare(raw, most=1)
 
 
 LONG = '"' + r"x\"" * 1365 + 'x"'  # 4,096 letters

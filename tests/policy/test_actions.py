@@ -51,6 +51,7 @@ ACTIONS = [
 def test_an_action_is_read(text: str, expected: tuple[str, str] | str) -> None:
     found = read_action(text)
     assert found == (expected if isinstance(expected, str) else ActionPattern(text, *expected))
+    assert isinstance(found, str) or not found.where
 
 
 # pattern, and what an allow and a deny of it say of cvm:RunInstances

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from itertools import product
+from itertools import islice, product
 
 import pytest
 from hypothesis import example, given
@@ -166,3 +166,14 @@ def test_a_pattern_that_would_exceed_the_work_of_one_call_is_unknown(
     assert found.true | found.unknown == every
     later = targets.found(read_all("*"), effect, OWNER, BOUND)
     assert (later.true, later.unknown) == (0, every), "and so is each later pattern"
+
+
+@pytest.mark.parametrize(("patterns", "left"), [(10, True), (26, False)], ids=["ten", "more"])
+def test_the_comparison_of_whole_paths_is_work_too(patterns: int, left: bool) -> None:
+    """Twenty-six patterns of ten pieces are within the bound only if comparing paths costs nothing."""
+    every = mask_of([True] * 1000)
+    targets = Targets([f"{PLACE}{'ab' * 12}{at}" for at in range(1000)], OWNER)
+    pieces = [f"*{'*'.join(each)}*" for each in islice(product("ab", repeat=10), patterns)]
+    found = targets.found(read_all(*pieces), Effect.ALLOW, OWNER, BOUND)
+    assert found.true == every
+    assert targets.found(read_all("*"), Effect.ALLOW, OWNER, BOUND) == ((every, 0) if left else (0, every))
