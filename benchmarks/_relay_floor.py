@@ -48,6 +48,11 @@ class Upstream(asyncio.Protocol):
         """Keep a piece of the body."""
         self.body = body if not self.body else self.body + body
 
+    def connection_lost(self, _: Exception | None) -> None:
+        """Wait for no request."""
+        if self in self.idle:
+            self.idle.remove(self)
+
     def on_message_complete(self) -> None:
         """Hand the reply on, and wait for the next request."""
         lines, body, replied = self.lines, self.body, self.replied
@@ -64,7 +69,11 @@ class Direct(asyncio.Protocol):
         self.idle, self.port = idle, port
         self.parser = HttpRequestParser(self)
         self.lines: list[Line] = []
-        self.body, self.url = b"", b""
+        self.body, self.url, self.left = b"", b"", False
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Note that nobody waits for a reply."""
+        self.left = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
@@ -115,7 +124,9 @@ class Direct(asyncio.Protocol):
         upstream.write(request)
 
     def answer(self, status: bytes, lines: list[Line], body: bytes) -> None:
-        """Pass the reply on."""
+        """Pass the reply on, unless the caller has left."""
+        if self.left:
+            return
         head = [b"HTTP/1.1 %b OK\r\n" % status, *(b"%b: %b\r\n" % line for line in lines)]
         self.write(b"".join((*head, b"\r\n", body)))
 
