@@ -20,7 +20,7 @@ from camguard.engine.attributes import ActionTraits, read_only_values
 from camguard.engine.evaluator import Evaluator
 from camguard.engine.table import Table
 
-_TABLES = 256  # whose groups are kept; questions go from principal to principal
+_TABLES = 64  # whose groups are kept; questions go from principal to principal
 
 
 def alike_in(evaluator: Evaluator) -> Callable[[Table], Mapping[str, str]]:
@@ -34,8 +34,13 @@ def alike_in(evaluator: Evaluator) -> Callable[[Table], Mapping[str, str]]:
             return {}  # a session policy: no index holds its statements
         found = list(groups)
         for mask in {mask for each in named if each is not None for mask in each}:
-            split = (part for group in found for part in (group & mask, group & ~mask))
-            found = [part for part in split if part]
+            apart = []
+            for at, group in enumerate(found):
+                inside = group & mask
+                if inside and inside != group:
+                    found[at] = inside
+                    apart.append(group ^ inside)
+            found += apart
         first_of: dict[str, str] = {}
         for group in found:
             first = None

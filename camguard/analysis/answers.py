@@ -181,12 +181,16 @@ def answers_of(asks: Question) -> Callable[[int], Answer]:
     plain = asks.row.rangeable and not asks.row.residual  # address and time are all that matters
     rules = () if plain else tuple(open_rules(asks))
     known: dict[int, Answer] = {}
+    equal: dict[Decision, Answer] = {}
 
     def answer_of(mask: int) -> Answer:
         answer = known.get(mask)
         if answer is None and plain:
             decision = asks.row.decision_for(mask)
-            answer = known[mask] = Answer(decision, decision.statements)
+            answer = equal.get(decision)
+            if answer is None:
+                answer = equal[decision] = Answer(decision, decision.statements)
+            known[mask] = answer
         elif answer is None:
             answer = known[mask] = _answer(asks, rules, mask)
         return answer

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Literal, NamedTuple, TypeAlias
 
+from camguard.analysis.access import tables_of
+from camguard.analysis.alike import alike_in
 from camguard.analysis.answers import Answer
 from camguard.bounded_cache import BoundedCache
 from camguard.bundle import Bundle
@@ -56,6 +58,8 @@ class Side:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
+        self.tables = tables_of(bundle.evaluator)
+        self.first_of = alike_in(bundle.evaluator)
         self.contents = {
             name: tuple(map(content_of, policy.statements)) for name, policy in bundle.policies.items()
         }
@@ -64,7 +68,7 @@ class Side:
             for name, policy in bundle.policies.items()
             if any(clause.key == READ_ONLY for each in policy.statements for clause in each.condition)
         )
-        self._rules: BoundedCache[tuple[object, str], _Rules] = BoundedCache(entries=_KEPT)
+        self._rules: BoundedCache[tuple[Layers, str], _Rules] = BoundedCache(entries=_KEPT)
         self._differing: BoundedCache[tuple[object, str, str], Cause | None] = BoundedCache(entries=_KEPT)
 
     def layers(self, principal: str) -> Layers | None:
@@ -85,16 +89,24 @@ class Side:
 
     def rules(self, principal: str, action: str) -> _Rules:
         """Return the rules that a principal has for an action, each with the name of its layer."""
-        table, traits = self.bundle.evaluator.table(principal), self.bundle.evaluator.traits(action)
-        if table is None or traits is None:
+        layers = self.layers(principal)
+        if layers is None:
             return ()
-        found = self._rules.get((table, action))
+        found = self._rules.get((layers, action))
         if found is None:
-            row = table.row(action)
-            if not isinstance(row, ActionRules):
-                row = table.compile_row(traits)  # of a constant decision the rules are not kept
-            found = tuple((rule, row.layers[rule.layer].name) for rule in row.rules)
-            self._rules[table, action] = found
+            table, traits = self.tables(principal), self.bundle.evaluator.traits(action)
+            if table is None or traits is None:
+                return ()
+            first = self.first_of(table).get(action, action)  # has the same rules
+            found = self._rules.get((layers, first))
+            if found is None:
+                row = table.row(first)
+                if not isinstance(row, ActionRules):
+                    row = table.compile_row(traits)  # of a constant decision the rules are not kept
+                found = self._rules[layers, first] = tuple(
+                    (rule, row.layers[rule.layer].name) for rule in row.rules
+                )
+            self._rules[layers, action] = found
         return found
 
     def differing(self, other: Side, principal: str, name: str, layer: str, *, is_new: bool) -> Cause | None:
@@ -178,37 +190,37 @@ def causes_of(old: Side, new: Side, change: Change) -> tuple[Cause, ...]:
         word = "is new in the catalog" if gained else "is no longer in the catalog"
         return (Cause("catalog", f"the action {word}" + (f", and {first} names it" if first else ""), first),)
     return (
-        tuple(_statements(old, new, change))
+        _statements(old, new, change)
         or tuple(_limits(had, has))
         or tuple(_facts(*traits))
         or (Cause("catalog", "the catalog or the owner changed", first),)
     )
 
 
-def _statements(old: Side, new: Side, change: Change) -> Iterator[Cause]:
-    """Yield the statements that only one side has, and that decide there (Rule 1)."""
+def _statements(old: Side, new: Side, change: Change) -> tuple[Cause, ...]:
+    """Return the statements that only one side has, and that decide there (Rule 1)."""
     gained = change.kind == "gained"
     sides = (
         (new, old, Effect.ALLOW if gained else Effect.DENY, change.after),
         (old, new, Effect.DENY if gained else Effect.ALLOW, change.before),
     )
-    found = [
-        (rule, layer, answer, cause)
-        for side, other, effect, answer in sides
-        for rule, layer in side.rules(change.principal, change.action)
-        if rule.effect is effect
-        for cause in [side.differing(other, change.principal, rule.id, layer, is_new=side is new)]
-        if cause is not None
-    ]
     denied = (change.before if gained else change.after).decision
-    for chosen in (
-        [cause for rule, _, answer, cause in found if rule.id in answer.statements],
-        [cause for _, layer, _, cause in found if denied is not None and layer == denied.layer],
-        [cause for *_, cause in found],
-    ):
-        if chosen:
-            yield from dict.fromkeys(chosen)
-            return
+
+    def differing(*, deciding: bool) -> Iterator[tuple[str, Cause]]:
+        """Yield the layer and the cause of each statement that differs. deciding: of those that decide."""
+        for side, other, effect, answer in sides:
+            for rule, layer in side.rules(change.principal, change.action):
+                if rule.effect is effect and (not deciding or rule.id in answer.statements):
+                    cause = side.differing(other, change.principal, rule.id, layer, is_new=side is new)
+                    if cause is not None:
+                        yield layer, cause
+
+    chosen = [cause for _, cause in differing(deciding=True)]
+    if not chosen:
+        found = list(differing(deciding=False))
+        of_layer = [cause for layer, cause in found if denied is not None and layer == denied.layer]
+        chosen = of_layer or [cause for _, cause in found]
+    return tuple(dict.fromkeys(chosen))
 
 
 def _difference(  # noqa: PLR0911, PLR0913 - one question after the other

@@ -1,9 +1,10 @@
 """Which access two bundles give that differs: every principal, action, range, time and condition.
 
-Theory of operation. The access sets of a principal and an action under both bundles cut the address line and
-time into parts; laid over each other, they give parts with one answer of each bundle. Where the two answers
-differ, calls are gained, or lost, or some of both (`camguard.analysis.cases`). Principals whose policies say
-the same under catalogs that are the same are passed over, and principals who share policies share the work.
+Theory of operation. The tables of a principal under both bundles cut the address line and time into parts.
+Laid over each other, they give parts with one answer of each bundle (`camguard.analysis.grid`). Where the two
+answers differ, calls are gained, or lost, or some of both (`camguard.analysis.cases`). Principals whose
+policies say the same under catalogs that are the same are passed over, and principals who share policies
+share the work.
 
 Rule 1: complete: a call that one bundle allows and the other one denies is in one of the changes.
 Rule 2: a change is about actions that one of the catalogs lists, and calls that have an address, a time and
@@ -18,17 +19,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import NamedTuple, TypeAlias
 
-from camguard.analysis.access import Range, Window, access_reader
-from camguard.analysis.alike import alike_in
+from camguard.analysis.access import Answers, answers_reader
 from camguard.analysis.answers import Answer, named_as_called
 from camguard.analysis.cases import ALWAYS, NEVER, Cases, newly_allowed
 from camguard.analysis.causes import Cause, Change, Kind, Side, affected, causes_of
-from camguard.analysis.questions import callable_actions, through
+from camguard.analysis.grid import Grid, Interval
+from camguard.analysis.questions import callable_actions
 from camguard.bounded_cache import BoundedCache
 from camguard.catalog.model import Access
-from camguard.ipset import LINE_END, NO_ADDRESS, NO_MAP, V4_END, AddressMap, IpSet
+from camguard.engine.table import Table
+from camguard.ipset import LINE_END, NO_MAP, V4_END, AddressMap, IpSet
 
-Interval: TypeAlias = tuple[float, float]  # from a moment to before another one, seconds since 1970
 ALL_TIMES: tuple[Interval, ...] = ((-inf, inf),)
 _KEPT = 16_384  # comparisons that are kept for calls that share them
 RANKS = {Access.WRITE: 3, Access.OTHER: 2, Access.READ: 1, Access.LIST: 0}
@@ -125,43 +126,32 @@ def share_of(ranges: IpSet) -> float:
 # --- one principal ------------------------------------------------------------------------------------------
 
 _Parts: TypeAlias = tuple[tuple[Part, tuple[str, ...]], ...]
-_Ranges: TypeAlias = tuple[Range, ...]
-
 
 _KINDS: tuple[Kind, Kind] = "gained", "lost"
 _SAME, _GAINED, _LOST = (NEVER, NEVER), (ALWAYS, NEVER), (NEVER, ALWAYS)  # in the order of _KINDS
 
 
-class _Piece(NamedTuple):
-    """One range in one interval of time, and what is gained or lost there."""
-
-    kind: Kind
-    before: Answer
-    after: Answer
-    cases: Cases
-    first: int
-    last: int
-
-
 class _Moved(NamedTuple):
-    """What is gained or lost between two answers, and everywhere where these two are the answers."""
+    """What is gained or lost between two answers, and everywhere where these two are the answers.
+
+    where: sets of places by sets of times, as `Grid` has them.
+    """
 
     kind: Kind
     before: Answer
     after: Answer
     cases: Cases
-    places: list[tuple[Interval, int, int]]
+    where: dict[int, int]
 
 
 def _comparison(old: Side, new: Side, actions: Sequence[str], egress: AddressMap) -> Callable[[str], _Parts]:
     """Return a function from a principal to its parts, each with the actions of which it is true."""
-    readers = [access_reader(side.bundle.evaluator) for side in (old, new)]
-    groups = [alike_in(side.bundle.evaluator) for side in (old, new)]
+    readers = [answers_reader(side.bundle.evaluator, side.tables, side.first_of) for side in (old, new)]
     same = _same_surroundings(old, new)
     alone = frozenset(each for each in actions if _renamed(new, each))
     known: dict[tuple[object, object], _Parts] = {}
     interned: dict[Part, Part] = {}
-    pieces_of = _pieces(egress)
+    cases_of = _cases_of()
 
     def parts_of(principal: str) -> _Parts:
         key = old.layers(principal), new.layers(principal)
@@ -180,19 +170,18 @@ def _comparison(old: Side, new: Side, actions: Sequence[str], egress: AddressMap
         return [each for each in actions if each in alone or (each in places and found >> places[each] & 1)]
 
     def compare(principal: str, actions: Iterable[str]) -> _Parts:
-        alike: dict[tuple[object, ...], tuple[tuple[Window, ...], tuple[Window, ...], list[str]]] = {}
-        tables = [side.bundle.evaluator.table(principal) for side in (old, new)]
-        first_of = [of(table) if table else {} for of, table in zip(groups, tables, strict=True)]
-        for action in actions:
-            before, after = (read(principal, action).windows for read in readers)
-            # Under another catalog the facts of every single action can be the cause.
-            own = tuple(each.get(action, action) for each in first_of) if same else action
-            alike.setdefault((id(before), id(after), own), (before, after, []))[2].append(action)
+        was, now = (side.tables(principal) for side in (old, new))
+        # Under another catalog the facts of every single action can be the cause.
+        groups = _alike(old, was, new, now, actions) if same else [[action] for action in actions]
+        grid = Grid(was, now, egress)
         listed: dict[Part, list[str]] = {}
-        for before, after, named in alike.values():
-            moved = _moved(before, after, pieces_of)
+        for named in groups:
+            before, after = (read(principal, named[0]) for read in readers)
+            moved = _moved(before, after, grid, cases_of)
             for part in (
-                _parts(moved, lambda each: causes_of(old, new, each), principal, named[0]) if moved else ()
+                _parts(moved, grid, lambda each: causes_of(old, new, each), principal, named[0])
+                if moved
+                else ()
             ):
                 listed.setdefault(part, []).extend(named)
         return tuple(
@@ -200,6 +189,19 @@ def _comparison(old: Side, new: Side, actions: Sequence[str], egress: AddressMap
         )
 
     return parts_of
+
+
+def _alike(
+    old: Side, was: Table | None, new: Side, now: Table | None, actions: Iterable[str]
+) -> Iterable[list[str]]:
+    """Return the actions in groups that neither of two tables can tell apart."""
+    first_was = {} if was is None else old.first_of(was)
+    first_now = {} if now is None else new.first_of(now)
+    groups: dict[tuple[str, str], list[str]] = {}
+    for action in actions:
+        key = first_was.get(action, action), first_now.get(action, action)
+        groups.setdefault(key, []).append(action)
+    return groups.values()
 
 
 def _same_surroundings(old: Side, new: Side) -> bool:
@@ -220,12 +222,8 @@ def _renamed(side: Side, action: str) -> bool:
     return traits is None or not named_as_called(traits)
 
 
-def _pieces(egress: AddressMap) -> Callable[[_Ranges, _Ranges], Sequence[_Piece]]:
-    """Return a function from the ranges of both bundles in one interval to what is gained or lost."""
-    known: BoundedCache[tuple[int, int], tuple[_Ranges, _Ranges, Sequence[_Piece]]] = BoundedCache(
-        entries=_KEPT
-    )
-
+def _cases_of() -> Callable[[Answer, Answer], tuple[Cases, Cases]]:
+    """Return a function from the answers of both bundles to the cases of a gain and of a loss."""
     compared: BoundedCache[tuple[Answer, Answer], tuple[Cases, Cases]] = BoundedCache(entries=_KEPT)
 
     def cases_of(before: Answer, after: Answer) -> tuple[Cases, Cases]:
@@ -237,94 +235,52 @@ def _pieces(egress: AddressMap) -> Callable[[_Ranges, _Ranges], Sequence[_Piece]
             found = compared[before, after] = newly_allowed(before, after), newly_allowed(after, before)
         return found
 
-    def pieces(old: _Ranges, new: _Ranges) -> Iterator[_Piece]:
-        for first, last, before, after in _laid_over(through(old, egress), through(new, egress)):
-            found = cases_of(before, after)
-            if found is not _SAME and not NO_ADDRESS[0] <= first <= last < NO_ADDRESS[1]:
-                yield from (
-                    _Piece(kind, before, after, cases, first, last)
-                    for kind, cases in zip(_KINDS, found, strict=True)
-                    if cases
-                )
-
-    def pieces_of(old: _Ranges, new: _Ranges) -> Sequence[_Piece]:
-        found = known.get((id(old), id(new)))
-        if found is None:
-            # The ranges are kept, so that no other ones get their id.
-            found = known[id(old), id(new)] = old, new, tuple(pieces(old, new))
-        return found[2]
-
-    return pieces_of
-
-
-def _laid_over(old: _Ranges, new: _Ranges) -> Iterator[tuple[int, int, Answer, Answer]]:
-    """Yield the first and the last address of each part of the line, and both answers there."""
-    first = i = j = 0
-    while first < LINE_END:
-        before, after = old[i], new[j]
-        last = min(before.last, after.last)
-        yield first, last, before.answer, after.answer
-        i += before.last == last
-        j += after.last == last
-        first = last + 1
+    return cases_of
 
 
 def _moved(
-    before: tuple[Window, ...],
-    after: tuple[Window, ...],
-    pieces_of: Callable[[_Ranges, _Ranges], Sequence[_Piece]],
+    before: Answers, after: Answers, grid: Grid, cases_of: Callable[[Answer, Answer], tuple[Cases, Cases]]
 ) -> Sequence[_Moved]:
-    """Return what moved between the windows of two access sets."""
+    """Return what moved between the answers of both bundles."""
     found: dict[tuple[Kind, int, int], _Moved] = {}
-    i = j = 0
-    while i < len(before) and j < len(after):
-        old, new = before[i], after[j]
-        end = min(old.end, new.end)
-        interval = max(old.begin, new.begin), end
-        for kind, had, has, cases, first, last in pieces_of(old.ranges, new.ranges):
-            key = kind, id(had), id(has)
-            if key not in found:
-                found[key] = _Moved(kind, had, has, cases, [])
-            found[key].places.append((interval, first, last))
-        i += old.end == end
-        j += new.end == end
+    lines = grid.cells(before.used, after.used)
+    for old_time, new_time, times in lines.times:
+        for old_place, new_place, places in lines.places:
+            had, has = before.of(old_time | old_place), after.of(new_time | new_place)
+            changed = cases_of(had, has)
+            if changed is _SAME:
+                continue
+            for kind, cases in zip(_KINDS, changed, strict=True):
+                if cases:
+                    key = kind, id(had), id(has)
+                    if key not in found:
+                        found[key] = _Moved(kind, had, has, cases, {})
+                    where = found[key].where
+                    where[times] = where.get(times, 0) | places
     return tuple(found.values())
 
 
 def _parts(
     moved: Iterable[_Moved],
+    grid: Grid,
     causes: Callable[[Change], tuple[Cause, ...]],
     principal: str,
     action: str,
 ) -> Iterator[Part]:
     """Yield the parts of one principal and action: what has the same cases and causes is one part."""
-    together: dict[Part, list[tuple[Interval, int, int]]] = {}
-    for kind, before, after, cases, places in moved:
+    together: dict[Part, dict[int, int]] = {}
+    for kind, before, after, cases, where in moved:
         why = causes(Change(kind, principal, action, before, after))
         part = Part(kind, _NOWHERE, (), cases, before.bare(), after.bare(), why)
-        together.setdefault(part, []).extend(places)
-    for part, places in together.items():
-        by_interval: dict[Interval, list[tuple[int, int]]] = {}
-        for interval, first, last in places:
-            by_interval.setdefault(interval, []).append((first, last))
-        by_ranges: dict[IpSet, list[Interval]] = {}
-        for interval in sorted(by_interval):
-            by_ranges.setdefault(IpSet.of_ranges(by_interval[interval]), []).append(interval)
-        for ranges, intervals in by_ranges.items():
-            yield part._replace(ranges=ranges, times=tuple(_joined(intervals)))
+        joined = together.setdefault(part, {})
+        for times, places in where.items():
+            joined[times] = joined.get(times, 0) | places
+    for part, joined in together.items():
+        by_places: dict[int, int] = {}
+        for times, places in joined.items():
+            by_places[places] = by_places.get(places, 0) | times
+        for places, times in by_places.items():
+            yield part._replace(ranges=grid.ranges(places), times=grid.intervals(times))
 
 
 _NOWHERE = IpSet((), ())
-_FAR = 1e300  # seconds: further than any time of a policy
-
-
-def _joined(intervals: Sequence[Interval]) -> Iterator[Interval]:
-    """Yield sorted intervals, those in one that touch each other. None begins before the first moment."""
-    begin, end = intervals[0]
-    for following, until in intervals[1:]:
-        if following == end:
-            end = until
-        else:
-            yield (-inf if begin < -_FAR else begin), end
-            begin, end = following, until
-    yield (-inf if begin < -_FAR else begin), end

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import ceil, inf
 from typing import Final, NamedTuple
 
-from camguard.analysis.access import access_reader
+from camguard.analysis.access import Tables, access_reader, tables_of
 from camguard.analysis.faults import Asked, Expected, Fault, Interval, judge_pairs, judge_windows
 from camguard.analysis.verdicts import judged_as, masks_of, verdicts_of
 from camguard.analysis.witness import find_call
@@ -25,6 +25,7 @@ from camguard.bundle import Bundle
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.engine.row import ActionRules
+from camguard.engine.table import Table
 from camguard.ipset import EVERY_ADDRESS, NO_MAP, AddressMap, IpSet
 
 ALWAYS: Final[tuple[Interval, ...]] = ((-inf, inf),)
@@ -134,13 +135,14 @@ class _Found(NamedTuple):
 
 def _faults(bundle: Bundle, invariant: Invariant) -> Iterator[_Found]:
     space, other = invariant.space, invariant.other
-    read = access_reader(bundle.evaluator, resource=space.resource)
+    tables = tables_of(bundle.evaluator)
+    read = access_reader(bundle.evaluator, resource=space.resource, tables=tables)
     judge = (
         judge_pairs(space.addresses, space.times, space.egress, bundle.owner)
         if other
         else judge_windows(_wanted(invariant), space.times, space.egress)
     )
-    verdict_of = _verdicts(bundle, invariant)
+    verdict_of = _verdicts(bundle, invariant, tables)
     places = bundle.evaluator.statements.places
     asked = [(action, 1 << places[action] if action in places else 0) for action in space.actions]
     shown = False
@@ -155,7 +157,7 @@ def _faults(bundle: Bundle, invariant: Invariant) -> Iterator[_Found]:
                 continue
             # What is compared with another principal depends on the variables of both.
             single = len(alike) > 1 and bool(
-                other or space.resource is not None or _names_caller(bundle, alike[0], action)
+                other or space.resource is not None or _names_caller(tables(alike[0]), action)
             )
             for principals in ([each] for each in alike) if single else (alike,):
                 mine = Asked(principals[0], read(principals[0], action).windows)
@@ -171,7 +173,7 @@ def _faults(bundle: Bundle, invariant: Invariant) -> Iterator[_Found]:
             yield _Found(alike, surely, ())
 
 
-def _verdicts(bundle: Bundle, invariant: Invariant) -> Callable[[str], tuple[int, int]]:
+def _verdicts(bundle: Bundle, invariant: Invariant, tables: Tables) -> Callable[[str], tuple[int, int]]:
     """Return a function from a principal to two sets of actions: surely right, and surely wrong.
 
     A call of each action in the second set is decided otherwise than the invariant says. The access sets of
@@ -184,7 +186,7 @@ def _verdicts(bundle: Bundle, invariant: Invariant) -> Callable[[str], tuple[int
     wanted = [(judged_as(addresses, space.egress), expected) for addresses, expected in _wanted(invariant)]
 
     def verdict_of(principal: str) -> tuple[int, int]:
-        table = evaluator.table(principal)
+        table = tables(principal)
         if table is None:
             return 0, 0
         under = verdicts(table)
@@ -215,9 +217,8 @@ def _alike(bundle: Bundle, principals: Iterable[str]) -> Iterable[Sequence[str]]
     return groups.values()
 
 
-def _names_caller(bundle: Bundle, principal: str, action: str) -> bool:
+def _names_caller(table: Table | None, action: str) -> bool:
     """Return whether the access sets of an action may differ between principals with the same policies."""
-    table = bundle.evaluator.table(principal)
     row = None if table is None else table.row(action)
     return isinstance(row, ActionRules) and row.names_caller
 

@@ -230,6 +230,14 @@ class Evaluator:
         layers = self._principals.get(principal)
         return None if layers is None else self._compiled(principal, layers, session)
 
+    def layers(self, principal: str) -> Layers | None:
+        """Return the layers of a principal; None for an unknown principal."""
+        return self._principals.get(principal)
+
+    def new_table(self, layers: Layers, session: Policy | None = None) -> Table:
+        """Return a new table, which is not kept: for questions about many principals."""
+        return self._table(resolve(layers, self._policies, session))
+
     def _compiled(self, principal: str, layers: Layers, session: Policy | None) -> Table:
         """Return the table of a principal with these layers, from the cache or compiled."""
         key = layers if session is None else (layers, session)
@@ -237,7 +245,7 @@ class Evaluator:
             table = self._tables.get(key)
             if table is None:
                 self._misses += 1
-                table = self._table(resolve(layers, self._policies, session))
+                table = self.new_table(layers, session)
                 self._tables[key] = table
             else:
                 self._hits += 1

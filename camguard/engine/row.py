@@ -125,7 +125,9 @@ class ActionRules:
         """Return the decision where exactly the conditions of a mask hold. mask: used bits only."""
         decision = self._by_mask.get(mask)
         if decision is None:
-            found = [(rule, ALONE[truth_under(rule, mask)]) for rule in self.rules]
+            found = [
+                (rule, ALONE[truth]) for rule in self.rules if (truth := truth_under(rule, mask)) is not False
+            ]
             decision = self._by_mask[mask] = combine(self, found, 1, 1)
         return decision
 
@@ -267,13 +269,14 @@ def combine(row: ActionRules, judged: Sequence[tuple[Rule, Found]], every: int, 
     if not every:
         return NO_ALLOW
     denies = [(rule, found) for rule, found in judged if rule.effect is Effect.DENY]
-    for reason, counting in (
-        (Reason.EXPLICIT_DENY, [rule for rule, found in denies if found.true]),
-        (Reason.UNDETERMINED_DENY, [rule for rule, found in denies if found.unknown]),
-    ):
-        if counting:
-            layer = row.layers[counting[0].layer].name
-            return Decision(reason, tuple(dict.fromkeys(rule.id for rule in counting)), layer)
+    if denies:
+        for reason, counting in (
+            (Reason.EXPLICIT_DENY, [rule for rule, found in denies if found.true]),
+            (Reason.UNDETERMINED_DENY, [rule for rule, found in denies if found.unknown]),
+        ):
+            if counting:
+                layer = row.layers[counting[0].layer].name
+                return Decision(reason, tuple(dict.fromkeys(rule.id for rule in counting)), layer)
     allows = [(rule, found.true) for rule, found in judged if rule.effect is Effect.ALLOW and found.true]
     limits = [(layer.name, mask) for layer, mask in _limiting_layers(row, allows, every, owned)]
     short = 0

@@ -17,6 +17,7 @@ from camguard.catalog.model import Action, Catalog, Granularity
 from camguard.engine.action_index import StatementIndex
 from camguard.engine.attributes import ActionTraits, read_only_values
 from camguard.engine.layers import Layer
+from camguard.fast_tuple import constructor_of
 from camguard.policy.actions import action_match, covers_service
 from camguard.policy.conditions import clause_truth
 from camguard.policy.keys import IP, READ_ONLY, TIME
@@ -61,6 +62,9 @@ class Rule(NamedTuple):
     clauses: tuple[Clause, ...]
     residual: tuple[Clause, ...]
     patterns: tuple[ResourcePattern, ...]
+
+
+_BITS, _RULE = constructor_of(MaskBits), constructor_of(Rule)
 
 
 def rules_of(  # noqa: PLR0913 - everything that a rule depends on
@@ -124,22 +128,31 @@ def rule_of(  # noqa: PLR0913 - everything that a rule depends on
     settled = all_of(truths)
     if settled is False:
         return None
-    mask_bits = MaskBits(required, forbidden, unknown_without, unknown_with)
-    return Rule(part.id, at, part.effect, settled, mask_bits, part.condition, tuple(residual), reach.patterns)
+    mask_bits = _BITS((required, forbidden, unknown_without, unknown_with))
+    conditions = part.condition, tuple(residual)
+    return _RULE((part.id, at, part.effect, settled, mask_bits, *conditions, reach.patterns))
 
 
 def _readings(
     layer: Layer, traits: ActionTraits, statements: StatementIndex
 ) -> Iterator[tuple[Statement | str, Truth]]:
     """Yield the parts of a layer that may name the action, each with whether it does."""
+    named_by, label = statements.named.get, traits.label
+    place = statements.places.get(traits.entry.id)
+    bit = 0 if place is None else 1 << place
     for part in layer.parts:
         if isinstance(part, str):
             yield part, None
             continue
-        named = statements.truth(part, traits.entry)
-        if named is not False:
-            yield part, named
-        by_label = None if traits.label is None else read_by_label(part, named, traits)
+        named = named_by(part)
+        truth: Truth
+        if named is None or not bit:
+            truth = statements.truth(part, traits.entry)
+        else:
+            truth = True if named.certain & bit else None if named.possible & bit else False
+        if truth is not False:
+            yield part, truth
+        by_label = None if label is None else read_by_label(part, truth, traits)
         if by_label is not None:
             yield by_label, None
 

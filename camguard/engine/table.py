@@ -137,8 +137,10 @@ class Table:
         if found is None:
             constant = made.constant
             found = made if constant is None else constant
-        if traits.in_catalog:  # names that the catalog does not list are chosen by callers
-            self._shared[key] = self.rows[action] = found
+            if traits.in_catalog:  # names that the catalog does not list are chosen by callers
+                self._shared[key] = found
+        if traits.in_catalog:
+            self.rows[action] = found
             self.ranges[action] = constant_ranges(found) if isinstance(found, Decision) else NO_RANGES
         return found
 

@@ -23,6 +23,8 @@ class Effect(StrEnum):
     ALLOW = "allow"
     DENY = "deny"
 
+    __hash__ = str.__hash__  # that of Enum is a function of Python, and rules are keys of dictionaries
+
 
 class Qualifier(StrEnum):
     """How the several values of one key are combined (CAM 7.4)."""

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from camguard.analysis import cases, causes, diff
+from camguard.analysis import cases, causes, diff, grid
 from camguard.analysis.cases import NEVER, Cases
 from tests.analysis.differing import Mismatch, compare
 
-right_newly, right_laid_over = cases.newly_allowed, diff._laid_over
-right_joined, right_affected = diff._joined, causes.affected
+right_newly, right_laid_over = cases.newly_allowed, grid._laid_over
+right_joined, right_affected = grid._joined, causes.affected
 
 
 def only_sure(before: Any, after: Any) -> Cases:
@@ -21,9 +21,9 @@ def only_sure(before: Any, after: Any) -> Cases:
 
 
 def one_address_short(*given: Any) -> Iterator[Any]:
-    """Every part of the line ends one address too early."""
-    for first, last, before, after in right_laid_over(*given):
-        yield first, max(first, last - 1), before, after
+    """Every part of the line but the first begins one address too late."""
+    for first, before, after in right_laid_over(*given):
+        yield first + (first > 0), before, after
 
 
 def first_time_only(intervals: Any) -> Iterator[Any]:
@@ -44,8 +44,8 @@ def implied(*_: Any) -> bool:
 # What is wrong -> the module and the function, its replacement, and a pair from which on it is found soon.
 WRONG: dict[str, tuple[Any, str, Callable[..., Any], int]] = {
     "open conditions are left out": (diff, "newly_allowed", only_sure, 1),
-    "ranges end too early": (diff, "_laid_over", one_address_short, 1),
-    "only the first time is kept": (diff, "_joined", first_time_only, 50),
+    "ranges begin too late": (grid, "_laid_over", one_address_short, 1),
+    "only the first time is kept": (grid, "_joined", first_time_only, 50),
     "a changed boundary is passed over": (diff, "affected", certain_only, 1),
     "every condition implies every other": (cases, "implies", implied, 1),
 }
