@@ -18,7 +18,6 @@ from _report import Report, options, show
 from _workload import NOW, Size, Workload, make_calls, make_workload
 from decide import stream
 
-from camguard.analysis import access_reader
 from camguard.analysis.causes import Side
 from camguard.analysis.diff import access_diff, actions_of, principals_of
 from camguard.analysis.invariants import Invariant, Space, prove
@@ -36,8 +35,7 @@ def matrix(size: Size) -> tuple[float, int, int]:
     gc.collect()
     gc.freeze()
     begin = time.process_time()
-    read = access_reader(bundle.evaluator, time=NOW)
-    found = sum(1 for _ in entries(read, bundle.people.layers, actions))
+    found = sum(1 for _ in entries(bundle.evaluator, bundle.people.layers, actions, time=NOW))
     seconds = time.process_time() - begin
     gc.unfreeze()
     return seconds, len(bundle.people.layers) * len(actions), found

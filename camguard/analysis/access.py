@@ -28,7 +28,7 @@ from camguard.policy.model import Policy
 
 MOST_KEPT = 8_192  # windows that a reader keeps for calls that share them
 _STRETCHES = 256  # partitions of an address line by the bits of one row
-_TABLES = 64  # that are kept; questions go from principal to principal
+_TABLES = 16  # that are kept; questions go from principal to principal
 
 
 class Range(NamedTuple):

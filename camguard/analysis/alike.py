@@ -20,12 +20,11 @@ from camguard.engine.attributes import ActionTraits, read_only_values
 from camguard.engine.evaluator import Evaluator
 from camguard.engine.table import Table
 
-_TABLES = 64  # whose groups are kept; questions go from principal to principal
+_TABLES = 16  # whose groups are kept; questions go from principal to principal
 
 
 def alike_in(evaluator: Evaluator) -> Callable[[Table], Mapping[str, str]]:
     """Return a function from a table to the first action of the group of each action that is not alone."""
-    ids = list(evaluator.statements.places)
     groups = tuple(actions for _, actions in groups_of(evaluator))
 
     def split(table: Table) -> Mapping[str, str]:
@@ -43,13 +42,8 @@ def alike_in(evaluator: Evaluator) -> Callable[[Table], Mapping[str, str]]:
             found += apart
         first_of: dict[str, str] = {}
         for group in found:
-            first = None
-            while group:
-                lowest = group & -group
-                action = ids[lowest.bit_length() - 1]
-                first = first or action
-                first_of[action] = first
-                group ^= lowest  # noqa: PLW2901 - taken from the group, one by one
+            members = list(evaluator.statements.members(group))
+            first_of |= dict.fromkeys(members, members[0])
         return first_of
 
     return BoundedCache(split, entries=_TABLES, size=lambda _: 0).__getitem__

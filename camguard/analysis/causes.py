@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from camguard.analysis.access import tables_of
 from camguard.analysis.alike import alike_in
 from camguard.analysis.answers import Answer
+from camguard.analysis.verdicts import verdicts_of
 from camguard.bounded_cache import BoundedCache
 from camguard.bundle import Bundle
 from camguard.catalog.diff import changes
@@ -36,7 +37,7 @@ _DECIDING = frozenset(
     ["access", "access_guessed", "granularity", "resources", "ip_restriction", "match", "read_only"]
 )
 _Rules: TypeAlias = tuple[tuple[Rule, str], ...]
-_KEPT = 4096  # rows that are kept for further changes
+_KEPT = 1024  # rows that are kept for further changes
 _FEW = 3  # values of a list that a text names
 
 
@@ -60,6 +61,7 @@ class Side:
         self.bundle = bundle
         self.tables = tables_of(bundle.evaluator)
         self.first_of = alike_in(bundle.evaluator)
+        self.verdicts = verdicts_of(bundle.evaluator)
         self.contents = {
             name: tuple(map(content_of, policy.statements)) for name, policy in bundle.policies.items()
         }

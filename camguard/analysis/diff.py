@@ -25,9 +25,9 @@ from camguard.analysis.cases import ALWAYS, NEVER, Cases, newly_allowed
 from camguard.analysis.causes import Cause, Change, Kind, Side, affected, causes_of
 from camguard.analysis.grid import Grid, Interval
 from camguard.analysis.questions import callable_actions
+from camguard.analysis.verdicts import VerdictOf
 from camguard.bounded_cache import BoundedCache
 from camguard.catalog.model import Access
-from camguard.engine.table import Table
 from camguard.ipset import LINE_END, NO_MAP, V4_END, AddressMap, IpSet
 
 ALL_TIMES: tuple[Interval, ...] = ((-inf, inf),)
@@ -152,6 +152,7 @@ def _comparison(old: Side, new: Side, actions: Sequence[str], egress: AddressMap
     known: dict[tuple[object, object], _Parts] = {}
     interned: dict[Part, Part] = {}
     cases_of = _cases_of()
+    places = new.bundle.evaluator.statements.places
 
     def parts_of(principal: str) -> _Parts:
         key = old.layers(principal), new.layers(principal)
@@ -166,14 +167,16 @@ def _comparison(old: Side, new: Side, actions: Sequence[str], egress: AddressMap
         found = affected(old, new, principal) if same else None
         if found is None:
             return actions
-        places = new.bundle.evaluator.statements.places
         return [each for each in actions if each in alone or (each in places and found >> places[each] & 1)]
 
     def compare(principal: str, actions: Iterable[str]) -> _Parts:
         was, now = (side.tables(principal) for side in (old, new))
-        # Under another catalog the facts of every single action can be the cause.
-        groups = _alike(old, was, new, now, actions) if same else [[action] for action in actions]
         grid = Grid(was, now, egress)
+        groups: Iterable[list[str]] = [[action] for action in actions]
+        if same and was is not None and now is not None:
+            unchanged = _unchanged(grid, old.verdicts(was), new.verdicts(now))
+            groups = _alike(old.first_of(was), new.first_of(now), actions, places, unchanged)
+        # Under another catalog the facts of every single action can be the cause.
         listed: dict[Part, list[str]] = {}
         for named in groups:
             before, after = (read(principal, named[0]) for read in readers)
@@ -191,16 +194,32 @@ def _comparison(old: Side, new: Side, actions: Sequence[str], egress: AddressMap
     return parts_of
 
 
+def _unchanged(grid: Grid, old: VerdictOf, new: VerdictOf) -> int:
+    """Return the set of actions of which surely no call is decided otherwise under one catalog."""
+    unchanged = -1
+    cells = grid.cells(-1, -1)
+    for old_time, new_time, _ in cells.times:
+        for old_place, new_place, _ in cells.places:
+            was, now = old(old_time | old_place), new(new_time | new_place)
+            unchanged &= (was.allowed & now.allowed) | (was.denied & now.denied)
+    return unchanged
+
+
 def _alike(
-    old: Side, was: Table | None, new: Side, now: Table | None, actions: Iterable[str]
+    was: Mapping[str, str],
+    now: Mapping[str, str],
+    actions: Iterable[str],
+    places: Mapping[str, int],
+    unchanged: int,
 ) -> Iterable[list[str]]:
-    """Return the actions in groups that neither of two tables can tell apart."""
-    first_was = {} if was is None else old.first_of(was)
-    first_now = {} if now is None else new.first_of(now)
+    """Return the actions that can have changed, in groups that neither of two tables can tell apart.
+
+    was, now: the first action of the group of each action, as `alike_in` returns it.
+    """
     groups: dict[tuple[str, str], list[str]] = {}
     for action in actions:
-        key = first_was.get(action, action), first_now.get(action, action)
-        groups.setdefault(key, []).append(action)
+        if action not in places or not unchanged >> places[action] & 1:
+            groups.setdefault((was.get(action, action), now.get(action, action)), []).append(action)
     return groups.values()
 
 

@@ -12,15 +12,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
-from camguard.analysis.access import MOST_KEPT, Range, Reader, Window
+from camguard.analysis.access import MOST_KEPT, Range, Window, access_reader, tables_of
 from camguard.analysis.answers import Answer
+from camguard.analysis.grid import Grid
+from camguard.analysis.verdicts import VerdictOf, verdicts_of
+from camguard.bounded_cache import BoundedCache
 from camguard.catalog.labels import api_actions
 from camguard.catalog.model import Access, Catalog
+from camguard.engine.evaluator import Evaluator
+from camguard.engine.intervals import interval_at
 from camguard.engine.principals import Principals
+from camguard.engine.table import Table
 from camguard.ipset import LINE_END, NO_MAP, AddressMap, IpSet
 from camguard.policy.patterns import STAR, star_match
 
 GROUP = "group/"
+_TABLES = 256  # from where actions are allowed is kept for so many sets of policies
 Depends: TypeAlias = tuple[tuple[IpSet, Answer], ...]  # the addresses of each answer that depends on more
 
 
@@ -88,21 +95,39 @@ def depending(ranges: Iterable[Range]) -> Depends:
     return tuple((IpSet.of_ranges(pairs), answer) for answer, pairs in found.items())
 
 
-def entries(
-    read: Reader,
+def entries(  # noqa: PLR0913 - what a question fixes
+    evaluator: Evaluator,
     principals: Iterable[str],
     actions: Sequence[str],
     *,
+    time: float,
+    resource: str | None = None,
     addresses: IpSet | None = None,
     egress: AddressMap = NO_MAP,
 ) -> Iterator[Entry]:
     """Yield an entry for each principal and action that can pass from some of the addresses.
 
-    read: as `access_reader` returns it for one time. Calls that share windows share the work.
+    time, resource: those of `access_reader`. Calls that share windows share the work, and of actions that
+    address and time alone decide no access set is read.
     """
+    tables = tables_of(evaluator)
+    read = access_reader(evaluator, resource=resource, time=time, tables=tables)
+    verdicts = verdicts_of(evaluator)
+    surely: BoundedCache[Table, Mapping[str, IpSet]] = BoundedCache(
+        lambda table: _surely_allowed(evaluator, table, verdicts(table), time, addresses, egress),
+        entries=_TABLES,
+        size=lambda _: 0,
+    )
     known: dict[int, tuple[tuple[Window, ...], IpSet, Depends]] = {}
     for principal in principals:
+        table = tables(principal)
+        sure = {} if table is None else surely[table]
         for action in actions:
+            certain = sure.get(action)
+            if certain is not None:
+                if certain.starts:
+                    yield Entry(principal, action, certain, ())
+                continue
             windows = read(principal, action).windows
             found = known.get(id(windows))
             if found is None:
@@ -115,6 +140,33 @@ def entries(
             _, allow, depends = found
             if allow.starts or depends:
                 yield Entry(principal, action, allow, depends)
+
+
+def _surely_allowed(  # noqa: PLR0913, PLR0917 - what a question fixes
+    evaluator: Evaluator,
+    table: Table,
+    verdict_of: VerdictOf,
+    time: float,
+    addresses: IpSet | None,
+    egress: AddressMap,
+) -> Mapping[str, IpSet]:
+    """Return from where each action is allowed that address and time alone decide."""
+    grid = Grid(table, None, egress)
+    of_time = interval_at(table.cuts, table.time_masks, time).mask
+    verdicts = [(places, verdict_of(of_time | mask)) for mask, _, places in grid.cells(-1, 0).places]
+    sure = -1
+    for _, verdict in verdicts:
+        sure &= verdict.allowed | verdict.denied
+    alike = [(sure, 0)]  # actions, and the places from where they are allowed
+    for places, verdict in verdicts:
+        split = [(actions & verdict.allowed, allowed | places) for actions, allowed in alike]
+        split += [(actions & ~verdict.allowed, allowed) for actions, allowed in alike]
+        alike = [each for each in split if each[0]]
+    found: dict[str, IpSet] = {}
+    for actions, allowed in alike:
+        ranges = grid.ranges(allowed) if addresses is None else grid.ranges(allowed) & addresses
+        found |= dict.fromkeys(evaluator.statements.members(actions), ranges)
+    return found
 
 
 class Group(NamedTuple):

@@ -276,9 +276,9 @@ def _entries(  # noqa: PLR0913, PLR0917 - the values of one question
     actions: Sequence[str],
     moment: float,
 ) -> list[questions.Entry]:
-    read = access_reader(bundle.evaluator, resource=args.resource, time=moment)
     asked = progress(principals, "principals")
-    return list(questions.entries(read, asked, actions, addresses=args.ip, egress=inputs.egress))
+    fixed = {"time": moment, "resource": args.resource, "addresses": args.ip, "egress": inputs.egress}
+    return list(questions.entries(bundle.evaluator, asked, actions, **fixed))
 
 
 def describe_entries(found: Iterable[questions.Entry], bundle: Bundle) -> Iterator[dict[str, object]]:

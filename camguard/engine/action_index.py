@@ -130,6 +130,14 @@ class StatementIndex:
             for statement in policy.statements
         }
         self.places = index.places
+        self._ids = tuple(index.places)
+
+    def members(self, actions: int) -> Iterator[str]:
+        """Yield the ids of a set of actions, in their order."""
+        while actions:
+            lowest = actions & -actions
+            yield self._ids[lowest.bit_length() - 1]
+            actions ^= lowest
 
     def truth(self, statement: Statement, action: Action) -> Truth:
         """Tell whether a statement names an action.

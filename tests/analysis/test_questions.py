@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import islice, product
+
 import pytest
 
 from camguard.analysis import access_reader, access_set, questions
@@ -10,7 +13,9 @@ from camguard.bundle import Bundle, make_bundle
 from camguard.catalog.model import Access
 from camguard.engine.call import Call
 from camguard.ipset import LINE_END, AddressMap, IpSet, parse_address
+from tests.analysis.agreement import evaluator_of
 from tests.company import OFFICE, OWNER, action, allow, catalog, deny, policy, service
+from tests.generators import stream
 
 NOW = 1_790_000_000.0
 CATALOG = catalog(
@@ -69,9 +74,8 @@ def test_a_pattern_names_actions_of_one_access() -> None:
 
 
 def test_entries_are_grouped_by_their_answer(bundle: Bundle) -> None:
-    read = access_reader(bundle.evaluator, time=NOW)
     actions = questions.actions_named(CATALOG, "aiart:*")
-    found = questions.grouped(questions.entries(read, [ANA, BEN, CEM, BOT], actions))
+    found = questions.grouped(questions.entries(bundle.evaluator, [ANA, BEN, CEM, BOT], actions, time=NOW))
     assert [(group.principals, group.actions, group.allow.cidrs()) for group in found] == [
         ((ANA, BEN), ("aiart:Draw", "aiart:Look"), ("10.0.0.0/8",)),
         (
@@ -87,12 +91,13 @@ def test_entries_are_grouped_by_their_answer(bundle: Bundle) -> None:
 
 
 def test_entries_from_some_addresses(bundle: Bundle) -> None:
-    read = access_reader(bundle.evaluator, time=NOW)
     asked = IpSet.of(["10.1.0.0/15"])
-    found = list(questions.entries(read, [ANA, CEM], ["aiart:Erase"], addresses=asked))
+    found = list(questions.entries(bundle.evaluator, [ANA, CEM], ["aiart:Erase"], time=NOW, addresses=asked))
     assert [(each.principal, each.allow.cidrs()) for each in found] == [(ANA, ("10.0.0.0/16",))]
     elsewhere = IpSet.of(["11.0.0.0/8"])
-    assert not list(questions.entries(read, [ANA], ["aiart:Erase"], addresses=elsewhere))
+    assert not list(
+        questions.entries(bundle.evaluator, [ANA], ["aiart:Erase"], time=NOW, addresses=elsewhere)
+    )
 
 
 def test_the_statement_behind_each_edge(bundle: Bundle) -> None:
@@ -187,3 +192,23 @@ def test_a_moment_outside_of_what_was_read(bundle: Bundle) -> None:
     assert found.at(NOW) == found.windows[0]
     with pytest.raises(LookupError):
         found.at(float("inf"))
+
+
+def test_entries_are_what_the_access_sets_say() -> None:
+    words: Counter[str] = Counter()
+    for world, _ in islice(stream(seed=11, calls=0), 40):
+        evaluator = evaluator_of(world)
+        people, actions = world.principals["users"], tuple(evaluator.statements.places)
+        principals = [f"uin/{uin}" for uin in people]
+        entries = questions.entries(evaluator, principals, actions, time=NOW)
+        found = {(each.principal, each.action): each for each in entries}
+        read = access_reader(evaluator, time=NOW)
+        for key in product(principals, actions):
+            window = read(*key).at(NOW)
+            entry = found.get(key, questions.Entry(*key, IpSet((), ()), ()))
+            assert entry.allow == window.places("allow")
+            assert {answer for _, answer in entry.depends} == {
+                each.answer for each in window.ranges if each.answer.word == "depends"
+            }
+            words.update(each.answer.word for each in window.ranges)
+    assert min(words[each] for each in ("allow", "deny", "depends")) > 20

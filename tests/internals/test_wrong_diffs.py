@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from camguard.analysis import cases, causes, diff, grid
 from camguard.analysis.cases import NEVER, Cases
+from camguard.analysis.grid import Cells
 from tests.analysis.differing import Mismatch, compare
 
 right_newly, right_laid_over = cases.newly_allowed, grid._laid_over
-right_joined, right_affected = grid._joined, causes.affected
+right_joined, right_affected, right_unchanged = grid._joined, causes.affected, diff._unchanged
 
 
 def only_sure(before: Any, after: Any) -> Cases:
@@ -41,12 +43,29 @@ def implied(*_: Any) -> bool:
     return True
 
 
+def the_first_cell_only(parts: Any, old: Any, new: Any) -> int:
+    """What does not change in the first part of the line and of time counts as unchanged everywhere."""
+    first = SimpleNamespace(cells=lambda *used: Cells(*(each[:1] for each in parts.cells(*used))))
+    return right_unchanged(first, old, new)  # type: ignore[arg-type]
+
+
+def what_is_denied_once(parts: Any, old: Any, new: Any) -> int:
+    """What is surely denied by the old bundle counts as unchanged."""
+    denied = -1
+    for time, _, _ in parts.cells(-1, -1).times:
+        for place, _, _ in parts.cells(-1, -1).places:
+            denied &= old(time | place).denied
+    return denied | right_unchanged(parts, old, new)
+
+
 # What is wrong -> the module and the function, its replacement, and a pair from which on it is found soon.
 WRONG: dict[str, tuple[Any, str, Callable[..., Any], int]] = {
     "open conditions are left out": (diff, "newly_allowed", only_sure, 1),
     "ranges begin too late": (grid, "_laid_over", one_address_short, 1),
     "only the first time is kept": (grid, "_joined", first_time_only, 50),
     "a changed boundary is passed over": (diff, "affected", certain_only, 1),
+    "one part stands for all": (diff, "_unchanged", the_first_cell_only, 1),
+    "what was denied counts as unchanged": (diff, "_unchanged", what_is_denied_once, 1),
     "every condition implies every other": (cases, "implies", implied, 1),
 }
 
