@@ -12,7 +12,8 @@ Rule 2: an action is alone where its own name matters beyond the statements that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cache
 
 from camguard.bounded_cache import BoundedCache
 from camguard.catalog.model import Granularity
@@ -25,13 +26,16 @@ _TABLES = 16  # whose groups are kept; questions go from principal to principal
 
 def alike_in(evaluator: Evaluator) -> Callable[[Table], Mapping[str, str]]:
     """Return a function from a table to the first action of the group of each action that is not alone."""
-    groups = tuple(actions for _, actions in groups_of(evaluator))
+
+    @cache  # read at the first table: many questions are answered without one
+    def groups() -> Sequence[int]:
+        return tuple(actions for _, actions in groups_of(evaluator))
 
     def split(table: Table) -> Mapping[str, str]:
         named = {evaluator.statements.named.get(each) for layer in table.layers for each in layer.statements}
         if None in named:
             return {}  # a session policy: no index holds its statements
-        found = list(groups)
+        found = list(groups())
         for mask in {mask for each in named if each is not None for mask in each}:
             apart = []
             for at, group in enumerate(found):
