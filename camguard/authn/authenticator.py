@@ -251,7 +251,8 @@ class Authenticator:
         service: str | None,
         body: bytes,
         now: float,
-        head: Callable[[], RequestHead],
+        head_of: Callable[[Any], RequestHead],
+        met: Any,
     ) -> Rejection | None:
         """Return why `caller` rejects a request, None where the owner of `signing_key` has signed it.
 
@@ -259,12 +260,14 @@ class Authenticator:
         other arguments are those of `verify_known`.
         """
         authorization, timestamp, token, _ = signing
-        access_key = verify_known(canonical, authorization, timestamp, token, signing_key, body, now, head)
+        access_key = verify_known(
+            canonical, authorization, timestamp, token, signing_key, body, now, head_of, met
+        )
         if isinstance(access_key, Rejection):
             return access_key
         if self.replay_guard is not None:
             signature = authorization[-SIGNATURE_LENGTH:]
-            if not self.replay_guard.admits(signature, binding_of(head(), service, body), now):
+            if not self.replay_guard.admits(signature, binding_of(head_of(met), service, body), now):
                 return _REPLAYED
         return None
 

@@ -123,16 +123,17 @@ class KeyChanges(NamedTuple):
 class KeyRing:
     """All access keys in use, by secret id, and the signing keys derived from them so far.
 
-    disabled_ids: the secret ids of the entries of the file that are not in use.
+    disabled_ids: the secret ids of the entries of the file that are not in use. known_ids: the signing keys
+    of access keys in use, by the credential text for which `cache` kept them.
     """
 
-    __slots__ = ("_access_keys", "_decoy_key", "_known_ids", "_unknown_ids", "disabled_ids")
+    __slots__ = ("_access_keys", "_decoy_key", "_unknown_ids", "disabled_ids", "known_ids")
 
     def __init__(self, access_keys: Mapping[str, AccessKey], disabled_ids: Collection[str] = ()) -> None:
         self._access_keys = {secret_id.encode(): key for secret_id, key in access_keys.items()}
         self.disabled_ids = frozenset(disabled_ids)
         self._decoy_key = token_bytes(32)
-        self._known_ids = _signing_keys()
+        self.known_ids = _signing_keys()
         self._unknown_ids = _signing_keys()
 
     def __len__(self) -> int:
@@ -188,7 +189,7 @@ class KeyRing:
 
     def cached(self, credential: bytes) -> SigningKey | None:
         """Return the signing key cached for this credential text, or None when the cache holds no key."""
-        return self._known_ids.get(credential) or self._unknown_ids.get(credential)
+        return self.known_ids.get(credential) or self._unknown_ids.get(credential)
 
     def derive(self, secret_id: bytes, day: str, service: str) -> SigningKey:
         """Return the signing key of a secret id for `day` (YYYY-MM-DD) and service.
@@ -212,7 +213,7 @@ class KeyRing:
 
     def cache(self, credential: bytes, signing_key: SigningKey) -> None:
         """Keep a signing key for `cached`. credential: `Authorization` without its signature."""
-        ids = self._unknown_ids if signing_key.access_key is None else self._known_ids
+        ids = self._unknown_ids if signing_key.access_key is None else self.known_ids
         ids[credential] = signing_key
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import sha256
 from hmac import compare_digest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from camguard.authn.credentials import AccessKey, KeyRing, SigningKey
 from camguard.authn.tc3 import (
@@ -42,8 +42,8 @@ def claimed_key(
     Its names are signed as nearly every client signs them: the ring caches no other signing keys. The
     arguments are those of `read_authorization`, and fields of its head.
     """
-    signing_key = keys.cached(authorization[:-SIGNATURE_LENGTH])
-    if signing_key is None or signing_key.access_key is None or signing_key.service != service:
+    signing_key = keys.known_ids.get(authorization[:-SIGNATURE_LENGTH])
+    if signing_key is None or signing_key.service != service:
         return None
     signed_at = SECONDS[timestamp]
     if signed_at is None or not -SKEW <= now - signed_at <= SKEW or signing_key.day != signed_at // DAY:
@@ -59,18 +59,19 @@ def verify_known(  # noqa: PLR0913, PLR0917 - the values of a head, which is mad
     signing_key: SigningKey,
     payload: bytes,
     now: float,
-    head: Callable[[], RequestHead],
+    head_of: Callable[[Any], RequestHead],
+    met: Any,
 ) -> AccessKey | Rejection:
     """Return the access key that signed a request, or why the request is rejected.
 
     canonical: as `usual_request` returns it for the method, content type and host of the request. token: None
-    where none was sent. signing_key: as `claimed_key` returned it. payload, now: as for `verify_tc3`. head:
-    makes the head.
+    where none was sent. signing_key: as `claimed_key` returned it. payload, now: as for `verify_tc3`.
+    head_of: makes the head of `met`.
     """
     digest = sha256(payload).hexdigest().encode()
     signature = authorization[-SIGNATURE_LENGTH:]
     good = compare_digest(signature_of(signing_key, timestamp, canonical.copy(), digest), signature)
-    if not good and not fits_another_form(signing_key, head(), digest, authorization, tried=True):
+    if not good and not fits_another_form(signing_key, head_of(met), digest, authorization, tried=True):
         return INVALID
     access_key = signing_key.access_key
     return INVALID if access_key is None else check_key(access_key, token or b"", now)

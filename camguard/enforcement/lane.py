@@ -26,7 +26,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from functools import partial
 from time import monotonic
 from typing import Any, Final, Protocol, TypeAlias
 from weakref import ref
@@ -69,6 +68,7 @@ from camguard.telemetry.record import Record
 
 _LOGGER = logging.getLogger(__name__)
 
+_NOTHING: Final = (None,)  # behind the values of a head, for header lines that it does not have
 NOT_SIGNED: Final = (None, None, None, None)
 
 # What this makes of a text is ASCII where the text has no control character, and never where it has one.
@@ -275,7 +275,7 @@ class RecognisedWay:
             known, kept, lines, values, layout, method, declared = met
             target, canonical = known.target, known.canonical
             if kept is None and canonical is not None and known.signed:
-                signing = layout.signing((*values, None))
+                signing = layout.signing(values + _NOTHING)  # added, because unpacking makes a list first
                 authorization, timestamp, _, _ = signing
                 signing_key = self._authentication.claimed_key(target.service, authorization, timestamp, now)
                 if signing_key is not None and signing_key.access_key is not None:
@@ -293,10 +293,10 @@ class RecognisedWay:
                 if signing_key is not None and canonical is not None:  # the second never without the first
                     cause = None
                     if body is not NOT_SHOWN:
-                        head = partial(self._resolving.head_of, met)
                         cause = self._authentication.refused(
-                            signing_key, canonical, signing, target.service, body.data, now, head
-                        )
+                            signing_key, canonical, signing, target.service, body.data, now,
+                            self._resolving.head_of, met,
+                        )  # fmt: skip
                     if cause is not None or body is NOT_SHOWN:
                         return self._whole_way(scope, receive, started, (now, bundle, met, body, None, cause))
             request_id = READY_IDS.pop() if READY_IDS else new_request_id()

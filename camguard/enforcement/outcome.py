@@ -100,7 +100,8 @@ class Authentication(UnsignedCallers, Protocol):
         service: str | None,
         body: bytes,
         now: float,
-        head: Callable[[], RequestHead],
+        head_of: Callable[[Any], RequestHead],
+        met: Any,
         /,
     ) -> Rejection | None:
         """Return why a signature is rejected, None where the owner of its key is the caller."""

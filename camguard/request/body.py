@@ -215,14 +215,18 @@ def is_plain(data: bytes) -> bool:
     """
     if len(data) > _LARGE:
         return False
-    lower = data.lower()
-    if not lower.isascii():
+    # A text, because `in` of bytes asks first whether it is given a number, and raises and catches. Every
+    # byte becomes one character, and a text knows whether it is ASCII.
+    text = data.decode("latin-1")
+    if not text.isascii() or "\\" in text or "\0" in text:  # either can hide a name from a search
         return False
-    text = lower.decode()  # `in` of bytes asks first whether it is given a number, and raises and catches
-    if "\\" in text or "\0" in text:  # either can hide a name from a search
-        return False
+    if "I" in text or "O" in text or "N" in text:  # a text without them is searched as it is, for less
+        text = text.lower()
     # All three names end in "ion", so one search is enough for nearly every body.
-    return "ion" not in text or not ("action" in text or "version" in text or "region" in text)
+    if "ion" not in text:
+        return True
+    text = text.lower()
+    return not ("action" in text or "version" in text or "region" in text)
 
 
 async def _coroutine(awaitable: Awaitable[Message]) -> Message:

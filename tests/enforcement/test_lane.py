@@ -304,7 +304,7 @@ def _first_only(monkeypatch: pytest.MonkeyPatch) -> LaneMaker:
 _CLAIM, _VERIFY = (authenticator_module, "claimed_key"), (authenticator_module, "verify_known")
 _KEY, _REFUSED = (Authenticator, "claimed_key"), (Authenticator, "refused")
 _WAY = RecognisedWay, "handle"
-_ADMITS = "not self.replay_guard.admits(signature, binding_of(head(), service, body), now)"
+_ADMITS = "not self.replay_guard.admits(signature, binding_of(head_of(met), service, body), now)"
 
 # What is wrong about a signed request that is recognised, and the settings under which it is wrong.
 WRONG_SIGNED: list[Any] = [
@@ -324,7 +324,9 @@ WRONG_SIGNED: list[Any] = [
     pytest.param(_another(*_VERIFY, "compare_digest(signature_of", "(signature_of"), 0, id="any signature"),
     pytest.param(_another(*_VERIFY, "fits_another_form(", "bool("), 0, id="one canonical form only"),
     pytest.param(_another(*_REFUSED, _ADMITS, "False"), 4, id="the replay guard is not asked"),
-    pytest.param(_another(*_REFUSED, "binding_of(head(), service, body)", "()"), 4, id="nothing is bound"),
+    pytest.param(
+        _another(*_REFUSED, "binding_of(head_of(met), service, body)", "()"), 4, id="nothing is bound"
+    ),
     pytest.param(_another(*_WAY, "not is_plain(taken.data)", "False"), 0, id="the body is not searched"),
     pytest.param(_another(*_WAY, "cause is not None or ", ""), 0, id="a rejection is passed over"),
 ]

@@ -16,7 +16,7 @@ def test_the_signing_keys_of_known_and_of_unknown_ids_are_bounded(secret_id: byt
     signing_key = keys.derive(secret_id, "2023-11-14", "aiart")
     for number in range(10_000):
         keys.cache(b"%d" % number, signing_key)
-    caches = (keys._known_ids, keys._unknown_ids)
+    caches = (keys.known_ids, keys._unknown_ids)
     sizes = sorted(map(len, caches))
     assert sizes[0] == 0
     assert 0 < sizes[1] <= MOST
