@@ -10,10 +10,9 @@ Rule 3: no proposal changes a boundary, a session policy or a rule of the langua
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from enum import StrEnum
+from enum import StrEnum, auto
 from itertools import islice, pairwise
 from math import inf, nextafter
 from typing import Any, NamedTuple
@@ -36,19 +35,18 @@ from camguard.suggest import few
 _MAX_RANGES = 4  # ranges that one proposal lists
 _MAX_POLICIES = 500  # policies of the bundle that are tried
 _EDITABLE = (ACCOUNT, IDENTITY)  # the layers whose statements a proposal may change (Rule 3)
-_LAST_INDEX = re.compile(r"/[0-9]+$")
 
 
 class Cure(StrEnum):
     """The kinds of proposals, in the order of Rule 2."""
 
-    ADDRESS = "address"  # one address more in a list of a condition
-    CALL = "call"  # another call: from another address, at another time, with other tags or resources
-    STATEMENT = "statement"  # a statement of its own for an action that CAM cannot limit by address
-    ACTION = "action"  # one action more in a statement
-    DENY = "deny"  # a deny that is narrowed or removed
-    POLICY = "policy"  # one policy more for the principal
-    EVERYTHING = "everything"  # the same, of a policy that allows everything
+    ADDRESS = auto()  # one address more in a list of a condition
+    CALL = auto()  # another call: from another address, at another time, with other tags or resources
+    STATEMENT = auto()  # a statement of its own for an action that CAM cannot limit by address
+    ACTION = auto()  # one action more in a statement
+    DENY = auto()  # a deny that is narrowed or removed
+    POLICY = auto()  # one policy more for the principal
+    EVERYTHING = auto()  # the same, of a policy that allows everything
 
 
 _ORDER = (*Cure,)
@@ -182,7 +180,7 @@ def _with_action(refused: _RefusedCall) -> Iterator[Change]:
         if any(each.service == entry.service for each in statement.actions):
             edited = replace(statement, actions=(*statement.actions, pattern))
             if refused.passes_replacing(statement, edited):
-                where = _LAST_INDEX.sub("", statement.actions[0].where)
+                where = statement.actions[0].where.removesuffix("/0")  # the place of the list, or of one text
                 text = f"add {refused.call.action} to the actions of {statement.id} ({where})"
                 yield Change(1, text, Cure.ACTION)
 
