@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Scope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from camguard.gateway.head_layout import CONTROLS, END, LAYOUT_OF, written
+from camguard.gateway.head_layout import CONTROLS, END, LAYOUT_OF, LENGTH_OF, written
 from camguard.gateway.request_writer import CHUNK, CHUNKED, LAST_CHUNK
 from camguard.gateway.stepping import Stepped
 
@@ -233,7 +233,8 @@ class Cycle:
         if self.disconnected or self.response_complete:
             return {"type": "http.disconnect"}
         body, self.body = self.body, b""
-        return {"type": "http.request", "body": bytes(body), "more_body": self.more_body}
+        whole = body if type(body) is bytes else bytes(body)
+        return {"type": "http.request", "body": whole, "more_body": self.more_body}
 
     async def send(self, message: Message) -> None:
         """Write one message of the answer. Raises RuntimeError for what must not be written."""
@@ -285,7 +286,7 @@ class Cycle:
         """Note what a line says of the end of the answer."""
         if name == b"content-length":
             if self._chunked is None:
-                self._remaining = int(value)
+                self._remaining = LENGTH_OF[value]
                 self._chunked = False
         elif name == b"connection":
             if b"close" in [token.strip() for token in value.lower().split(b",")]:

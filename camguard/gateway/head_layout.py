@@ -25,6 +25,9 @@ CONTROLS = bytes({*range(0x20), 0x7F} - {0x09})
 # Names in lower case, each as one object: equal names that are the same object need no comparison.
 LOWER: BoundedCache[bytes, bytes] = BoundedCache(bytes.lower)
 
+# Declared lengths. A look-up costs half of what `int` costs, which raises ValueError for what is no number.
+LENGTH_OF: BoundedCache[bytes, int] = BoundedCache(int, longest=18)
+
 
 class HeadLayout(NamedTuple):
     """What a sequence of header names comes to.

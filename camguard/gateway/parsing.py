@@ -52,7 +52,8 @@ from camguard.request.head import LENGTH_DIGITS
 END = b"\r\n\r\n"
 POST = b"POST "
 # The name of a declared length, as clients spell it: both parts begin with either size of letters.
-BEFORE_LENGTH, LENGTH = b"\ncontent-l", b"ength: "
+LENGTH_LINE, LENGTH = b"\ncontent-length: ", b"ength: "
+LINE_BYTES = len(LENGTH_LINE)
 HEX = re.compile(rb"[0-9A-Fa-f]{1,16}")
 EMPTY_LINES = re.compile(rb"[\r\n]*")
 OVERLAP = len(END) - 1  # an empty line may begin in so many bytes that were parsed before
@@ -102,12 +103,12 @@ def chunk_left(data: bytes, at: int, stop: int, part: bytes) -> int:
 
 def declared_in(data: bytes, at: int, stop: int) -> int:
     """Return the declared length of a body, 0 where the first look does not find it. at, stop: its head."""
-    name = data.find(LENGTH, at, stop)
-    if name < 0 or data[name - len(BEFORE_LENGTH) : name].lower() != BEFORE_LENGTH:
+    begin = data.find(LENGTH, at, stop) + len(LENGTH)
+    line = data[begin - LINE_BYTES : begin + LENGTH_DIGITS]
+    if line[:LINE_BYTES].lower() != LENGTH_LINE:
         return 0
-    begin = name + len(LENGTH)
-    digits = data[begin : data.find(b"\r", begin)]
-    return int(digits) if digits.isdigit() and len(digits) <= LENGTH_DIGITS else 0
+    digits = line[LINE_BYTES:].partition(b"\r")[0]
+    return int(digits) if digits.isdigit() else 0
 
 
 class Parsing(HttpToolsProtocol):
@@ -237,7 +238,8 @@ class Parsing(HttpToolsProtocol):
     def parse_held(self) -> int | None:
         """Parse what is held, and call the application for each request.
 
-        Return where the bytes begin that were not parsed, or None where the connection takes no more of them.
+        Return where the bytes begin that were not parsed; None where there are none, or where the connection
+        takes no more of them.
         """
         data, at = self.held, self.held_from
         size = len(data)

@@ -27,7 +27,7 @@ from urllib.parse import unquote
 import httptools
 
 from camguard.gateway.cycle import DEPARTURE_KEY, Cycle
-from camguard.gateway.head_layout import LOWER
+from camguard.gateway.head_layout import LENGTH_OF, LOWER
 from camguard.gateway.parsing import BYTES_PER_UNIT, DISCARDED, PARTS_PER_UNIT, Parsing
 from camguard.gateway.turns import Turns
 from camguard.request.head import TRAILERS_APART
@@ -216,7 +216,7 @@ class BoundedProtocol(Parsing):
         self.head_bytes = 0
         self.unspent = 0
         self.body_since = self.loop.time()
-        self.to_come = int(named.get(b"content-length", 0))
+        self.to_come = LENGTH_OF[named[b"content-length"]] if b"content-length" in named else 0
         self.headers = DISCARDED
         raw, query, path = url, b"", "/"
         if url != b"/":

@@ -69,8 +69,10 @@ class Relay:
         refuse: Callable[[Scope, Failure], Refusal],
         observer: UpstreamObserver,
     ) -> None:
-        self._origins = {service: Origin.of(url) for service, url in upstream.items() if url != "echo"}
-        self._echoed = frozenset(service for service, url in upstream.items() if url == "echo")
+        self._origins = {
+            service: None if url == "echo" else Origin.of(url) for service, url in upstream.items()
+        }
+        self._default = self._origins["default"]
         self._client = client
         self._echo = echo
         self._refuse = refuse
@@ -79,17 +81,14 @@ class Relay:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass one allowed request on."""
         service: str = scope[SERVICE_KEY]
-        key = self._key(service)
-        if key in self._echoed:
+        origin = self._origins.get(service, self._default)
+        if origin is None:
             return self._echo(scope, receive, send)
-        return self._forward(self._origins[key], service, scope, receive, send)
+        return self._forward(origin, service, scope, receive, send)
 
     def forwards(self, service: str) -> bool:
         """Tell whether calls of a service go to an upstream of their own, not to the embedded echo."""
-        return self._key(service) in self._origins
-
-    def _key(self, service: str) -> str:
-        return service if service in self._origins or service in self._echoed else "default"
+        return self._origins.get(service, self._default) is not None
 
     async def _forward(
         self, origin: Origin, service: str, scope: Scope, receive: Receive, send: Send

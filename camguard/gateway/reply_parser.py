@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import httptools
 
-from camguard.gateway.head_layout import LOWER
+from camguard.gateway.head_layout import LENGTH_OF, LOWER
 
 HEAD_BYTES = 1 << 16
 VERSIONS = ("1.1", "1.0")
@@ -68,38 +68,29 @@ class ReplyParser:
         self._chunked = False
         self._to_come = 0  # bytes of a body of declared length that were not taken yet
         self._last = 0  # parts of the body that had arrived when the reply ended
-        self._heads = 0  # that have arrived, interim ones included
+        self._interim: list[int] | tuple[()] = ()  # the statuses of interim replies
         self._unspent = 0  # bytes of heads, or bytes since the last part of a body
 
     def feed(self, data: bytes) -> None:
         """Take bytes that have arrived. Raises ReplyError."""
-        if self.complete:
-            self.followed = True
+        if self.status or self._unspent or self._to_head or len(data) > HEAD_BYTES:
+            self._feed_further(data)
             return
-        if self.status:
-            self._feed(data)
-        elif self._unspent or self._to_head:
-            self._feed_head(data)
-        elif data[0] != H:  # httptools passes over empty lines, and takes RTSP
+        # The first bytes of a reply, which nearly always are all of it.
+        if data[0] != H:  # httptools passes over empty lines, and takes RTSP
             raise ReplyError
-        elif len(data) > HEAD_BYTES:
-            self._feed_head(data)
-        else:
-            self._feed_first(data)
-
-    def _feed_first(self, data: bytes) -> None:
-        """Take the first bytes of a reply, which nearly always are all of it."""
         self._parse(data)
         if not self.complete:
             if not self.status:
                 self._unspent = len(data)
         elif self._length and self.status not in BODILESS:
-            end = -len(END)
-            for _ in range(self._heads):
+            end = data.find(END)
+            for _ in self._interim:
                 end = data.find(END, end + len(END))
-            self.followed = self.followed or end + len(END) + self._length != len(data)
-        else:
-            self.followed = self.followed or not data.endswith(END) or data.endswith(EMPTY_LINES)
+            if end + len(END) + self._length != len(data):
+                self.followed = True
+        elif not data.endswith(END) or data.endswith(EMPTY_LINES):
+            self.followed = True
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -107,14 +98,16 @@ class ReplyParser:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             raise ReplyError from None
 
-    def _feed_head(self, data: bytes) -> None:
-        """Take bytes in which the head may end."""
-        room = HEAD_BYTES - self._unspent
-        if len(data) > room:
-            self._feed(data[:room])
-            if not self.status:
+    def _feed_further(self, data: bytes) -> None:
+        if not self.status:
+            if not self._unspent and data[0] != H:
                 raise ReplyError
-            data = data[room:]
+            room = HEAD_BYTES - self._unspent
+            if len(data) > room:
+                self._feed(data[:room])
+                if not self.status:
+                    raise ReplyError
+                data = data[room:]
         self._feed(data)
 
     def _feed(self, data: bytes) -> None:
@@ -167,7 +160,7 @@ class ReplyParser:
         if name == b"content-length":
             if self._length is not None or not value.isdigit():
                 raise ReplyError
-            self._length = int(value)
+            self._length = LENGTH_OF[value]
         elif self._chunked or value.lower() != b"chunked":
             raise ReplyError
         else:
@@ -178,7 +171,6 @@ class ReplyParser:
         if self.status:
             self.followed = True
             return
-        self._heads += 1
         parser = self._parser
         status = parser.get_status_code()
         version = parser.get_http_version()
@@ -189,6 +181,7 @@ class ReplyParser:
             if framed:
                 raise ReplyError
             self.headers = []
+            self._interim = [*self._interim, status]
             return
         if self._chunked and (self._length is not None or version == "1.0"):
             raise ReplyError

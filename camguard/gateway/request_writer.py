@@ -14,7 +14,7 @@ from typing import NamedTuple, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from camguard.bounded_cache import BoundedCache
-from camguard.gateway.head_layout import END, LAYOUT_OF, HeadLayout, written
+from camguard.gateway.head_layout import END, LAYOUT_OF, LENGTH_OF, HeadLayout, written
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 Body: TypeAlias = bytes | AsyncIterator[bytes] | None
@@ -60,7 +60,7 @@ def _framing(
     declared = None
     for place, name in layout.framing:
         if name == b"content-length" and declared is None:
-            declared = int(values[place])
+            declared = LENGTH_OF[values[place]]
         elif name != b"connection":
             raise ValueError
     size = len(body) if isinstance(body, bytes) else 0 if body is None else declared
