@@ -13,11 +13,11 @@ Rule 3: every step runs in one context, so that context variables of one request
 from __future__ import annotations
 
 import asyncio
-import types
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
-from functools import partial
 from typing import Any
+
+from camguard.request.deadline import resumed
 
 
 class Signal:
@@ -119,23 +119,4 @@ class Stepped:
 
 
 async def _rest(coroutine: Coroutine[Any, Any, None], awaited: object) -> None:
-    await _resumed(coroutine, awaited)
-
-
-@types.coroutine
-def _resumed(coroutine: Coroutine[Any, Any, None], awaited: object) -> Generator[Any, Any, None]:
-    """Await the rest of a coroutine whose first step was run by hand. awaited: what that step yielded."""
-    while True:
-        try:
-            sent = yield awaited
-        except GeneratorExit:
-            coroutine.close()
-            raise
-        except BaseException as error:  # noqa: BLE001 - the coroutine raises it again, or handles it
-            step = partial(coroutine.throw, error)
-        else:
-            step = partial(coroutine.send, sent)
-        try:
-            awaited = step()
-        except StopIteration:
-            return
+    await resumed(coroutine, awaited)

@@ -3,7 +3,7 @@
 Most bodies arrive together with their head, so `BodyBuffer.take` first asks the server for one message
 without awaiting it: a generator (`receiving`) awaits in its place, and stops at the message or where it would
 have to wait. If the message is the whole body, no deadline is set and no coroutine is made. If not, `take`
-returns a coroutine that goes on with the same generator (`rest`), under a deadline and counted as waiting.
+returns a coroutine that goes on with the same generator (`resumed`), under a deadline and counted as waiting.
 
 Rule 1: the bytes that were judged are the bytes that go on, once. Only a disconnect follows them (T59).
 Rule 2: buffered bytes are bounded: one body by a limit and a deadline, all bodies by a budget (T60, T61).
@@ -20,7 +20,7 @@ from functools import partial
 from types import CoroutineType
 from typing import Any, Final, TypeAlias
 
-from camguard.request.deadline import Deadline, in_task
+from camguard.request.deadline import Deadline, in_task, resumed
 from camguard.request.rejection import Rejection, rejection
 from camguard.request.waiting import Waiter, Waiting
 
@@ -170,7 +170,7 @@ class BodyBuffer:
         self, generator: Receiving, awaited: Any, receive: Receive, limit: int, waiter: Waiter
     ) -> Rejection | None:
         """Gather a body whose first message has not arrived yet."""
-        return await self._parts(await rest(generator, awaited), receive, limit, waiter)
+        return await self._parts(await resumed(generator, awaited, dict), receive, limit, waiter)
 
     async def _parts(
         self, message: Message, receive: Receive, limit: int, waiter: Waiter
@@ -245,22 +245,6 @@ def receiving() -> Receiving:
         message = yield from (yield message)
         if type(message) is not dict:
             message = dict(message)
-
-
-@types.coroutine
-def rest(generator: Receiving, awaited: Any) -> Generator[Any, Any, Message]:
-    """Await the message for which a generator waits. awaited: what came out of it (`receiving`)."""
-    while type(awaited) is not dict:
-        try:
-            sent = yield awaited
-        except GeneratorExit:
-            generator.close()
-            raise
-        except BaseException as error:  # noqa: BLE001 - the generator raises it again, or handles it
-            awaited = generator.throw(error)
-        else:
-            awaited = generator.send(sent)
-    return awaited
 
 
 def stream(

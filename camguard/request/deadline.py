@@ -2,13 +2,20 @@
 
 All waits may last equally long, so the oldest one ends first, and one timer set for the oldest is enough. An
 `asyncio.timeout` for each wait would cost 4 µs; an entry in this queue costs 0.6 µs.
+
+Most requests wait for nothing. Their first step is run by hand, and only what waits is awaited in a task.
+What a deadline or a server needs for that (`in_task`, `resumed`) is here, too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
+from functools import partial
+from typing import Any, TypeAlias
+
+Begun: TypeAlias = Generator[Any, Any, Any] | Coroutine[Any, Any, Any]
 
 
 @types.coroutine
@@ -20,6 +27,30 @@ def in_task() -> Generator[None, None, None]:
     """
     if asyncio.current_task() is None:
         yield
+
+
+@types.coroutine
+def resumed(begun: Begun, awaited: Any, ends: type | None = None) -> Generator[Any, Any, Any]:
+    """Await the rest of a generator or coroutine whose first step was run by hand, and return its result.
+
+    awaited: what that step yielded, which `begun` waits for. ends: a type; an object of it that `begun`
+    yields is its result.
+    """
+    while type(awaited) is not ends:
+        try:
+            sent = yield awaited
+        except GeneratorExit:
+            begun.close()
+            raise
+        except BaseException as error:  # noqa: BLE001 - `begun` raises it again, or handles it
+            step = partial(begun.throw, error)
+        else:
+            step = partial(begun.send, sent)
+        try:
+            awaited = step()
+        except StopIteration as end:
+            return end.value
+    return awaited
 
 
 class Watch:

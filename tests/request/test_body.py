@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from camguard.request.body import BodyBuffer, HeldBody, Receive, receiving, rest, stream
-from camguard.request.deadline import Watch
+from camguard.request.body import BodyBuffer, HeldBody, Receive, receiving, stream
+from camguard.request.deadline import Watch, resumed
 from camguard.request.head import TRAILERS_APART
 from camguard.request.rejection import Rejection, rejection
 from tests.stage import OFFICE, FixedCaller, Play, Request, enforcement, limits, reply_to, sdk
@@ -702,7 +702,7 @@ def test_a_request_that_is_closed_while_it_waits_closes_what_it_waits_for() -> N
     for awaitable in (receive(), received()):
         generator = receiving()
         next(generator)
-        waiting = rest(generator, generator.send(awaitable))
+        waiting = resumed(generator, generator.send(awaitable), dict)
         waiting.send(None)
         waiting.close()
     assert closed == [True]
