@@ -59,7 +59,7 @@ ROWS = (
     Row("camguard/request/body.py", ("tests/request/test_body.py", "tests/request/test_waiting.py"), _CALLS),
     Row(
         "camguard/request/deadline.py",
-        ("tests/request/test_deadline.py", "tests/request/test_waiting.py"),
+        ("tests/request/test_deadline.py", "tests/request/test_waiting.py", "tests/request/test_body.py"),
         _CALLS,
     ),
     Row(
