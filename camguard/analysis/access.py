@@ -28,7 +28,7 @@ from camguard.policy.model import Policy
 
 MOST_KEPT = 8_192  # windows that a reader keeps for calls that share them
 _STRETCHES = 256  # partitions of an address line by the bits of one row
-_TABLES = 16  # that are kept; questions go from principal to principal
+MOST_TABLES = 256  # that a reader keeps, each with its rows; questions go from principal to principal
 
 
 class Range(NamedTuple):
@@ -125,13 +125,14 @@ def access_reader(
     return read
 
 
-def tables_of(evaluator: Evaluator, session: Policy | None = None) -> Tables:
+def tables_of(evaluator: Evaluator, session: Policy | None = None, *, kept: int = MOST_TABLES) -> Tables:
     """Return a function from a principal to its table; None for an unknown principal.
 
-    session: the session policy that limits the calls. Principals with the same layers share a table.
+    session: the session policy that limits the calls. kept: how many tables are kept for principals with the
+    same layers, who share a table.
     """
     tables: BoundedCache[Layers, Table] = BoundedCache(
-        lambda layers: evaluator.new_table(layers, session), entries=_TABLES, size=lambda _: 0
+        lambda layers: evaluator.new_table(layers, session), entries=kept, size=lambda _: 0
     )
 
     def table_of(principal: str) -> Table | None:
@@ -147,13 +148,15 @@ def answers_reader(
     first_of: Callable[[Table], Mapping[str, str]],
     *,
     resource: str | None = None,
+    kept: int = MOST_TABLES,
 ) -> Callable[[str, str], Answers]:
     """Return a function from principal and action to their answers.
 
-    tables, first_of: as `tables_of` and `alike_in` return them. resource: that of `access_reader`.
+    tables, first_of: as `tables_of` and `alike_in` return them. resource: that of `access_reader`. kept: for
+    how many tables answers are kept.
     """
     readings: BoundedCache[Table, _Reading] = BoundedCache(
-        lambda table: _Reading(table, first_of(table), {}, {}), entries=_TABLES, size=lambda _: 0
+        lambda table: _Reading(table, first_of(table), {}, {}), entries=kept, size=lambda _: 0
     )
     constants = BoundedCache(_constant, entries=MOST_KEPT, size=lambda _: 0)
     own: BoundedCache[tuple[object, ...], Answers] = BoundedCache(entries=MOST_KEPT)

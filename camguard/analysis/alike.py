@@ -21,7 +21,7 @@ from camguard.engine.attributes import ActionTraits, read_only_values
 from camguard.engine.evaluator import Evaluator
 from camguard.engine.table import Table
 
-_TABLES = 16  # whose groups are kept; questions go from principal to principal
+_TABLES = 4  # whose groups are kept; readers keep those of more tables themselves
 
 
 def alike_in(evaluator: Evaluator) -> Callable[[Table], Mapping[str, str]]:

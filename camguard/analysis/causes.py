@@ -37,6 +37,9 @@ _DECIDING = frozenset(
     ["access", "access_guessed", "granularity", "resources", "ip_restriction", "match", "read_only"]
 )
 _Rules: TypeAlias = tuple[tuple[Rule, str], ...]
+MOST_TABLES_COMPARED = (
+    4  # tables of one side that are kept: principals with the same policies are compared once
+)
 _KEPT = 1024  # rows that are kept for further changes
 _FEW = 3  # values of a list that a text names
 
@@ -59,7 +62,7 @@ class Side:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self.tables = tables_of(bundle.evaluator)
+        self.tables = tables_of(bundle.evaluator, kept=MOST_TABLES_COMPARED)
         self.first_of = alike_in(bundle.evaluator)
         self.verdicts = verdicts_of(bundle.evaluator)
         self.contents = {

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
-from camguard.analysis.access import MOST_KEPT, Range, Window, access_reader, tables_of
+from camguard.analysis.access import MOST_KEPT, MOST_TABLES, Range, Window, access_reader, tables_of
 from camguard.analysis.answers import Answer
 from camguard.analysis.grid import Grid
 from camguard.analysis.verdicts import VerdictOf, verdicts_of
@@ -27,7 +27,6 @@ from camguard.ipset import LINE_END, NO_MAP, AddressMap, IpSet
 from camguard.policy.patterns import STAR, star_match
 
 GROUP = "group/"
-_TABLES = 256  # from where actions are allowed is kept for so many sets of policies
 Depends: TypeAlias = tuple[tuple[IpSet, Answer], ...]  # the addresses of each answer that depends on more
 
 
@@ -115,7 +114,7 @@ def entries(  # noqa: PLR0913 - what a question fixes
     verdicts = verdicts_of(evaluator)
     surely: BoundedCache[Table, Mapping[str, IpSet]] = BoundedCache(
         lambda table: _surely_allowed(evaluator, table, verdicts(table), time, addresses, egress),
-        entries=_TABLES,
+        entries=MOST_TABLES,
         size=lambda _: 0,
     )
     known: dict[int, tuple[tuple[Window, ...], IpSet, Depends]] = {}

@@ -30,7 +30,7 @@ from camguard.engine.table import Table
 from camguard.ipset import EVERY_ADDRESS, AddressMap, IpSet
 from camguard.policy.model import Effect, Statement
 
-_TABLES = 16  # whose verdicts are kept; questions go from principal to principal
+_TABLES = 4  # whose verdicts are kept; questions go from principal to principal
 _Groups: TypeAlias = Sequence[tuple[ActionTraits, int]]  # as `groups_of` returns them
 
 
