@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.requests import ClientDisconnect
@@ -42,6 +43,7 @@ _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 _WITHOUT = "CamguardMiddleware has no application: give it one, or give `around` to add_middleware"
 _BODIES = frozenset(("http.response.body", "http.response.pathsend", "http.response.zerocopysend"))
 _DENIAL = "websocket.http.response"  # the ASGI extension
+_START: dict[str, Any] = {"type": "http.response.start", "status": 0, "headers": ()}
 
 
 class CamguardMiddleware:
@@ -156,10 +158,11 @@ class CamguardMiddleware:
                 if isinstance(record.decision, Rejection):
                     self._advise(scope, record.decision)
                 # As `send_refusal` sends what `RefusalTemplate.of` returns, without what both allocate.
-                name, lines, start = record.request_id.encode(), [*template.headers], "http.response.start"
+                name, start = record.request_id.encode(), _START.copy()
+                start["status"], start["headers"] = status, [*template.headers]
                 if template.names_request:
-                    lines.append((REQUEST_ID, name))
-                await send({"type": start, "status": status, "headers": lines})
+                    start["headers"].append((REQUEST_ID, name))
+                await send(start)
                 await send({"type": "http.response.body", "body": name.join(template.pieces)})
         except (asyncio.CancelledError, ClientDisconnect):
             if answer is not None:

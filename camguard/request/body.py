@@ -34,6 +34,7 @@ _OVERLOADED: Final = rejection("overloaded")
 Receiving: TypeAlias = Generator[Any, Any, None]
 
 _LARGE: Final = 65_536
+_WHOLE_BODY: Final[dict[str, Any]] = {"type": "http.request", "body": b"", "more_body": False}
 
 
 class HeldBody:
@@ -52,7 +53,9 @@ class HeldBody:
         """Give the application the bytes once, and then a disconnect when the client leaves (Rule 1)."""
         if not self.given:
             self.given = True
-            return {"type": "http.request", "body": self.data, "more_body": False}
+            message = _WHOLE_BODY.copy()  # costs two thirds of a display of three pairs
+            message["body"] = self.data
+            return message
         following = await self.following()
         # Further body bytes from the server would reach the application without being judged.
         return following if following["type"] == "http.disconnect" else {"type": "http.disconnect"}
