@@ -120,12 +120,13 @@ class Lane(Notes):
             return None
         if scope.get("root_path") or (scope.get("raw_path") or b"/") != b"/":
             return None
-        names, values = plan.apart(lines)
+        names, values, decisive, rest = plan.read(lines)
         if plan.names != names:
             plan = self._plans.get(names)
             if plan is None:
                 return None
             self._last[len(lines)] = plan
+            _, _, decisive, rest = plan.read(lines)
         length = plan.length
         host, port = client
         if port == 0 or type(host) is not str:
@@ -133,10 +134,10 @@ class Lane(Notes):
         method = scope["method"]
         # The kept key holds one line break between two values and no other control character. So the values
         # of an equal key are the same values, and need no further look.
-        known = self._known.get((plan.number, method, host, b"\n".join(plan.take(values))))
+        known = self._known.get((plan.number, method, host, b"\n".join(decisive)))
         if known is None:
             return None
-        others = b"".join(plan.rest(values))
+        others = b"".join(rest)
         if len(others) > known.room or not others.translate(_ONLY_ASCII).isascii():
             return None
         declared = None

@@ -25,8 +25,7 @@ from camguard.enforcement.lane import Lane, LaneMaker, Met, RecognisedWay
 from camguard.enforcement.notes import Plan
 from camguard.enforcement.outcome import KeptDecision, Known, Result
 from camguard.enforcement.target import Target
-from camguard.request.head import HeadRules, RequestHead
-from camguard.request.header_rules import taker
+from camguard.request.head import HeadRules, RequestHead, apart
 from camguard.telemetry.record import Record
 from tests.authn.signing import NOW
 from tests.recognition import (
@@ -143,7 +142,10 @@ def without(*names: bytes) -> type[Lane]:
             plan = super()._plan(head)
             kept = tuple(at for at, (name, _) in enumerate(head.lines) if name not in names)
             decisive = plan.layout.decisive(tuple(range(len(head.lines))))
-            lacking = replace(plan, take=taker(tuple(at for at in kept if at in decisive)))
+            rest = tuple(at for at in range(len(head.lines)) if at not in decisive)
+            lacking = replace(
+                plan, read=apart(len(head.lines), tuple(at for at in kept if at in decisive), rest)
+            )
             self._plans[lacking.names] = self._last[len(lacking.names)] = lacking
             return lacking
 
@@ -417,6 +419,17 @@ def test_a_request_is_recognised_the_second_time() -> None:
     play = Play(lane=Counting)
     for count in (0, 1, 2):
         assert play.reply_to(lines=sdk((b"x-forwarded-for", OFFICE.encode()))).passed
+        assert Counting.met == count
+
+
+@RECOGNISES
+def test_requests_are_recognised_after_more_plans_than_have_a_compiled_text() -> None:
+    Counting.met = 0
+    play = Play(lane=Counting)
+    for count in (0, 80):
+        for number in range(80):
+            lines = sdk((b"x-forwarded-for", OFFICE.encode()), (b"x-note-%d" % number, b"1"))
+            assert play.reply_to(lines=lines).passed
         assert Counting.met == count
 
 

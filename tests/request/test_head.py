@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camguard.request.head import APART, HeadRules, RequestHead, read_head
+from camguard.request.head import APART, HeadRules, RequestHead, apart, read_head
 from camguard.request.header_rules import DECIDING, SIGNING
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings import LimitsSettings
@@ -428,3 +428,9 @@ def test_what_is_no_pair_of_name_and_value_is_never_taken_for_one(line: Any, cou
     lines = (*[(b"n", b"v")] * (count - 1), line)
     with pytest.raises(ValueError, match=r"values to unpack|is (shorter|longer) than"):
         APART[count](lines)
+
+
+def test_lines_are_taken_apart_by_groups_of_places() -> None:
+    lines = ((b"a", b"0"), (b"b", b"1"), (b"c", b"2"))
+    found = apart(3, (2, 0), (1,), ())(lines)
+    assert found == ((b"a", b"b", b"c"), (b"0", b"1", b"2"), (b"2", b"0"), (b"1",), ())
