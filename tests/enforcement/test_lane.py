@@ -180,7 +180,7 @@ def _heavy(*row: Any, id: str) -> Any:  # noqa: A002 - as `pytest.param`
 
 # a wrong lane, the settings under which it is wrong, the steps that show it at most
 WRONG: list[Any] = [
-    _heavy(lambda _: Timeless, 0, 4, id="a decision that holds for ever"),
+    _heavy(lambda _: Timeless, 0, 5, id="a decision that holds for ever"),
     _heavy(lambda _: Tableless, 0, 6, id="a principal whose table was forgotten"),
     pytest.param(lambda _: Hasty, 6, 3, id="a decision that a candidate does not judge"),
     _heavy(lambda _: shared(), 0, 5, id="a lane for several bundles"),
@@ -191,9 +191,8 @@ WRONG: list[Any] = [
     _heavy(lambda _: without(b"x-tc-region"), 0, 3, id="a key without the region"),
     _heavy(lambda _: without(b"x-attributes"), 0, 4, id="a key without the attributes"),
     _heavy(lambda _: without(b"connection"), 0, 3, id="a key without the connection's options"),
-    _heavy(lambda _: without(b"content-type"), 0, 3, id="a key without the content type"),
+    _heavy(lambda _: without(b"content-type"), 0, 5, id="a key without the content type"),
     pytest.param(lambda _: without(b"host"), 0, 3, id="a key without the host"),
-    _heavy(lambda _: without(b"expect"), 0, 3, id="a key without the expectation"),
 ]
 
 
@@ -392,6 +391,13 @@ def test_t83_what_is_judged_each_time_is_judged_of_the_last_request(
 ) -> None:
     assert first_difference(steps, _DEFAULT) is None
     assert first_difference(steps, _DEFAULT, wrong(monkeypatch)) == len(steps) - 1
+
+
+@RECOGNISES
+def test_a_lane_whose_key_lacks_the_expectation_is_wrong() -> None:
+    steps: list[Step] = [Ask((("expect", value),)) for value in (b"100-continue", b"x")]
+    assert first_difference(steps, _DEFAULT) is None
+    assert first_difference(steps, _DEFAULT, without(b"expect")) == 1
 
 
 @RECOGNISES
