@@ -358,7 +358,7 @@ def listed_tags(query: Query, resource: str | None) -> Mapping[str, str] | None:
         return parts[2], REGIONS.get(parts[3], parts[3]), named_account(parts[4], query), parts[5]
 
     wanted = parts_of(resource or "")
-    if wanted is None:
+    if wanted is None or query.granularity != "resource":  # no other action has resources (CAM 11.2)
         return None
     return next((tags for text, tags in (query.inventory or {}).items() if parts_of(text) == wanted), None)
 

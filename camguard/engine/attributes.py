@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from camguard.catalog.model import Access, Action, Granularity
-from camguard.engine.call import Call
+from camguard.engine.call import Call, ListedTags
 from camguard.policy.conditions import clause_truth
 from camguard.policy.keys import IP, READ_ONLY, REQUEST_TAG, TAGS, TIME
 from camguard.policy.model import Clause
@@ -91,6 +91,8 @@ def reader_of(key: str) -> Reader:
         tags = call.request_tags if requested else call.resource_tags
         if tags is None or not traits.supports_tags:
             return None
+        if type(tags) is ListedTags and traits.entry.granularity is not Granularity.RESOURCE:
+            return None  # of another name that is asked for the call: this one has no resources (CAM 11.5)
         if not slash:
             return _pairs(tags)
         return (tags[name],) if name in tags else ()

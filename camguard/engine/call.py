@@ -8,6 +8,15 @@ from typing import NamedTuple
 from camguard.policy.model import Policy
 
 
+class ListedTags(dict[str, str]):
+    """The tags of a resource that the inventory of a bundle lists (DEC-66). Nothing changes them.
+
+    A call that is made in process supplies its tags in any other mapping.
+    """
+
+    __slots__ = ()
+
+
 class Call(NamedTuple):
     """Everything that a decision may depend on.
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
+from camguard.engine.call import ListedTags
 from camguard.errors import Problem
 from camguard.policy.patterns import STAR
 from camguard.policy.resources import REGION_ALIASES, SEGMENTS, Owner, Resource
@@ -103,5 +104,5 @@ def read_inventory(raw: Any, source: str, owner: Owner) -> Inventory | tuple[Pro
         if spelled in written:
             reader.wrong(at, f"{text[:_SHOWN]!r} is the same resource as {written[spelled][:_SHOWN]!r}")
         written[spelled] = text
-        tags[spelled] = shared.setdefault(frozenset(value.items()), MappingProxyType(value))
+        tags[spelled] = shared.setdefault(frozenset(value.items()), ListedTags(value))
     return tuple(reader.problems) or Inventory(owner, MappingProxyType(tags))

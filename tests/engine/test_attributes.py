@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from camguard.catalog.model import Access, Action, Granularity
-from camguard.engine.attributes import ActionTraits, bindings_of, read_only_values
+from camguard.engine.attributes import ActionTraits, bindings_of, read_only_values, values_of
+from camguard.engine.call import Call, ListedTags
 from camguard.policy.resources import Owner
 
 BINDINGS = [
@@ -89,3 +90,22 @@ def test_for_which_actions_an_inventory_lists_tags(
         for tags, granularity in names
     ]  # fmt: skip
     assert replace(first, further=tuple(further)).lists_tags is listed
+
+
+# granularity of the name that is asked, the tags, and what the key supplies
+SUPPLIED = [
+    pytest.param(Granularity.RESOURCE, ListedTags(team="a"), ("team&a",), id="DEC-66 a name with resources"),
+    pytest.param(Granularity.OPERATION, ListedTags(team="a"), None, id="CAM 11.5 a name without resources"),
+    pytest.param(Granularity.UNKNOWN, ListedTags(team="a"), None, id="CAM 11.5 a name without a page"),
+    pytest.param(Granularity.OPERATION, {"team": "a"}, ("team&a",), id="DEC-66 tags of a call in process"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("granularity", "tags", "values"), SUPPLIED)
+def test_an_inventory_supplies_tags_for_the_names_that_have_resources(
+    granularity: Granularity, tags: dict[str, str], values: tuple[str, ...] | None
+) -> None:
+    entry = Action("toybox", "Break", Access.WRITE, granularity, ("*",), ip_restriction=False)
+    traits = ActionTraits(entry, supports_ip=True, supports_tags=True, in_catalog=True, label=None)
+    call = Call("uin/100101", "toybox:Break", None, None, resource_tags=tags)
+    assert values_of("qcs:tag", call, traits) == values
