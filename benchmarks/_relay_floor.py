@@ -72,7 +72,7 @@ class Direct(asyncio.Protocol):
         self.body, self.url, self.left = b"", b"", False
 
     def connection_lost(self, _: Exception | None) -> None:
-        """Note that nobody waits for a reply."""
+        """Note that the caller has left, so that no reply is written to it."""
         self.left = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -49,7 +49,10 @@ COLOURS = ("#c0392b", "#2c3e50", "#7f8c8d", "#2980b9", "#8e44ad", "#27ae60", "#d
 
 
 def run(name: str, *, full: bool, base: Path | None) -> Report | str:
-    """Return one program's report, or why there is none. base: the checkout that `relay` compares with."""
+    """Return the report of one program, or the error that ended the program.
+
+    base: the checkout that `relay` compares with.
+    """
     command = [sys.executable, str(HERE / f"{name}.py"), "--json", *([] if full else ["--quick"])]
     if base is not None and name == "relay":
         command += ["--base", str(base.resolve())]

@@ -353,8 +353,8 @@ WRONG: dict[str, tuple[str, Callable[..., Any]]] = {
 }
 
 
-# Few random calls name several resources of which the inventory lists different tags: where the first one is
-# near, in seeds of worlds.
+# The seed of the world from which on a wrong reader is found soon, where that is not the first world. Few
+# random calls name several resources for which the inventory lists different tags.
 FIRST: dict[Callable[..., Any], int] = {tags_of_the_first: 1_017_400}
 
 

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from camguard.analysis.access import MOST_KEPT, Range, Window
 from camguard.analysis.answers import Alternative, Answer
+from camguard.analysis.grid import Interval
 from camguard.analysis.questions import through
 from camguard.bounded_cache import BoundedCache
 from camguard.engine.attributes import bindings_of
@@ -19,7 +20,6 @@ from camguard.ipset import AddressMap, IpSet
 from camguard.policy.patterns import fill, read_template
 from camguard.policy.resources import Owner
 
-Interval: TypeAlias = tuple[float, float]  # from the first moment to before the second one
 Expected: TypeAlias = Literal["allow", "deny", "as the other"]
 
 

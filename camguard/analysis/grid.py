@@ -15,7 +15,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import inf
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from camguard.analysis.access import Stretch, stretches_of
 from camguard.engine.intervals import TimeInterval, intervals_of
@@ -24,10 +24,9 @@ from camguard.ipset import LINE_END, NO_ADDRESS, AddressMap, IpSet
 
 Interval: TypeAlias = tuple[float, float]  # from a moment to before another one, seconds since 1970
 Pair: TypeAlias = tuple[int, int]  # a mask of each table
-Line: TypeAlias = tuple[
-    tuple[int, int, int], ...
-]  # a mask of each table, and the set of parts that have them
-_FAR = 1e300  # seconds: further than any time of a policy
+# Each pair that occurs: the masks of both tables, and the set of parts that have them.
+Line: TypeAlias = tuple[tuple[int, int, int], ...]
+FAR: Final = 1e300  # seconds: further than any time of a policy
 
 
 class Cells(NamedTuple):
@@ -142,6 +141,6 @@ def _joined(intervals: Sequence[Interval]) -> Iterator[Interval]:
         if following == end:
             end = until
         else:
-            yield (-inf if begin < -_FAR else begin), end
+            yield (-inf if begin < -FAR else begin), end
             begin, end = following, until
-    yield (-inf if begin < -_FAR else begin), end
+    yield (-inf if begin < -FAR else begin), end

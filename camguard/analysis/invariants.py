@@ -18,7 +18,8 @@ from math import ceil, inf
 from typing import Final, NamedTuple
 
 from camguard.analysis.access import Tables, access_reader, tables_of
-from camguard.analysis.faults import Asked, Expected, Fault, Interval, judge_pairs, judge_windows
+from camguard.analysis.faults import Asked, Expected, Fault, judge_pairs, judge_windows
+from camguard.analysis.grid import FAR, Interval
 from camguard.analysis.verdicts import judged_as, masks_of, verdicts_of
 from camguard.analysis.witness import find_call
 from camguard.bundle import Bundle
@@ -29,7 +30,6 @@ from camguard.engine.table import Table
 from camguard.ipset import EVERY_ADDRESS, NO_MAP, AddressMap, IpSet
 
 ALWAYS: Final[tuple[Interval, ...]] = ((-inf, inf),)
-FAR: Final = 1e300  # seconds: further than any time of a policy
 MOST_SEARCHED: Final = 200  # faults of one invariant for which a call is looked for
 
 

@@ -21,7 +21,6 @@ from typing import NamedTuple, TypeAlias
 
 from camguard.analysis.alike import groups_of
 from camguard.bounded_cache import BoundedCache
-from camguard.catalog.model import Granularity
 from camguard.engine.action_index import NamedActions
 from camguard.engine.attributes import ActionTraits
 from camguard.engine.evaluator import Evaluator
@@ -112,9 +111,7 @@ def _level(
         found += _applied(table, at, statement, groups, named[statement])
     if not layer.open:
         return _Level(tuple(allows), 0, 0), denies
-    by_resource = _union(
-        actions for traits, actions in groups if traits.entry.granularity is Granularity.RESOURCE
-    )
+    by_resource = _union(actions for traits, actions in groups if traits.has_resources)
     return _Level(tuple(allows), ~by_resource, by_resource), denies
 
 

@@ -236,8 +236,8 @@ class Authenticator:
     ) -> SigningKey | None:
         """Return the signing key that `claim` returns for a head; None where only `claim` can tell.
 
-        The caller of such a head was verified before, and it says nothing about its payload. service, now: as
-        for `claim`.
+        The guard calls this only for a head whose caller was verified before, and in which no header is about
+        the payload. service, now: as for `claim`.
         """
         if self._keys is None or timestamp is None or (self._stale is not None and self._stale()):
             return None

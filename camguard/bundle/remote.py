@@ -256,7 +256,7 @@ class RemoteSource:
         return offered
 
     def _offer(self) -> _Held:
-        """Return the archive that the source offers. Raises BundleError: there is none that can be read."""
+        """Return the archive that the source offers. Raises BundleError: no archive can be read."""
         known = self._active
         if known is not None and self._offered is not None and self._state_pins(known):
             known = self._offered  # the pin holds this archive back, which needs not be sent again

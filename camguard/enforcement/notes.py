@@ -21,15 +21,15 @@ from camguard.enforcement.outcome import Judgement, KeptDecision, Known, Result
 from camguard.enforcement.target import Target
 from camguard.engine.decision import Decision
 from camguard.request.head import (
-    APART,
     LINE_COST,
-    MOST_APART,
+    MOST_UNPACKED,
     NO_CORRELATION,
-    Apart,
+    UNPACKER_OF,
     HeadRules,
     Line,
     RequestHead,
-    apart,
+    Unpacker,
+    unpacker,
 )
 from camguard.request.header_rules import HeaderLayout, taker
 from camguard.telemetry.record import Record
@@ -62,7 +62,7 @@ class Plan:
 
     names: tuple[bytes, ...]
     number: int
-    read: Apart
+    read: Unpacker
     length: int | None
     layout: HeaderLayout
     most: int
@@ -165,17 +165,17 @@ class Notes:
             length = None if layout.length < 0 else layout.length
             decisive = layout.decisive(tuple(range(len(names))))
             rest = tuple([place for place in range(len(names)) if place not in decisive])
-            quick = self._numbered <= _QUICK and len(names) <= MOST_APART
-            read = (apart if quick else _slowly_apart)(len(names), decisive, rest)
+            quick = self._numbered <= _QUICK and len(names) <= MOST_UNPACKED
+            read = (unpacker if quick else _uncompiled_unpacker)(len(names), decisive, rest)
             plan = Plan(names, self._numbered, read, length, layout, most)
             self._plans[names] = plan
         self._last[len(names)] = plan
         return plan
 
 
-def _slowly_apart(count: int, decisive: tuple[int, ...], rest: tuple[int, ...]) -> Apart:
-    """Return what `apart` returns, made without compiling a text."""
-    unpack, take_decisive, take_rest = APART[count], taker(decisive), taker(rest)
+def _uncompiled_unpacker(count: int, decisive: tuple[int, ...], rest: tuple[int, ...]) -> Unpacker:
+    """Return what `unpacker` returns, made without compiling a text."""
+    unpack, take_decisive, take_rest = UNPACKER_OF[count], taker(decisive), taker(rest)
 
     def read(lines: tuple[Line, ...]) -> tuple[tuple[Any, ...], ...]:
         names, values = unpack(lines)

@@ -55,11 +55,14 @@ class ActionTraits:
         return (self, *self.further)
 
     @property
+    def has_resources(self) -> bool:
+        """Whether the name is authorized by resource; no other name has resources (CAM 11.2)."""
+        return self.entry.granularity is Granularity.RESOURCE
+
+    @property
     def lists_tags(self) -> bool:
         """Whether an inventory may list the tags of the resources of a call (DEC-66)."""
-        return any(
-            asked.supports_tags and asked.entry.granularity is Granularity.RESOURCE for asked in self.asked
-        )
+        return any(asked.supports_tags and asked.has_resources for asked in self.asked)
 
 
 def clause_truth_of(clause: Clause, call: Call, traits: ActionTraits, bindings: Bindings) -> Truth:
@@ -91,8 +94,8 @@ def reader_of(key: str) -> Reader:
         tags = call.request_tags if requested else call.resource_tags
         if tags is None or not traits.supports_tags:
             return None
-        if type(tags) is ListedTags and traits.entry.granularity is not Granularity.RESOURCE:
-            return None  # of another name that is asked for the call: this one has no resources (CAM 11.5)
+        if type(tags) is ListedTags and not traits.has_resources:
+            return None  # the tags are supplied for another name that policies are asked for (CAM 11.5)
         if not slash:
             return _pairs(tags)
         return (tags[name],) if name in tags else ()

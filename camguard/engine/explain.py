@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
-from camguard.catalog.model import Action, Granularity
+from camguard.catalog.model import Action
 from camguard.engine.attributes import ActionTraits, bindings_of, clause_truth_of, values_of
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
@@ -185,7 +185,7 @@ def _condition_note(evaluator: Evaluator, clause: Clause, call: Call, traits: Ac
         why = f"the catalog does not say for sure whether {traits.entry.id} only reads"
     elif have is None:
         why = f"this call does not supply {clause.key}"
-        of_resource = _of_resource(clause) and traits.entry.granularity is Granularity.RESOURCE
+        of_resource = _of_resource(clause) and traits.has_resources
         if of_resource and evaluator.inventory is not None:
             why += ": resource_tags.json does not list the resource"
     elif not have:

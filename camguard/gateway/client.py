@@ -56,7 +56,7 @@ class Client(Protocol):
     def send(
         self, origin: Origin, method: str, query: bytes, headers: Headers, body: Body
     ) -> Awaitable[Reply]:
-        """Send one request; return what waits until the reply's head is there. It must be awaited at once.
+        """Send one request, and return an awaitable of the reply. The caller awaits the reply at once.
 
         query: raw, as received. headers: names in lower case, none of one hop. body: None sends none; an
         iterator is framed by the content-length among the headers, or chunked without one.

@@ -63,7 +63,7 @@ class Exchange(Signal):
     __slots__ = ("_complete", "_error", "_held", "_size", "connection", "headers", "status")
 
     def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
-        self.step, self._future, self._loop = None, None, loop  # as `Signal` does
+        super().__init__(loop)
         self.connection: Connection | None = connection
         self.status = 0
         self.headers: Headers = ()

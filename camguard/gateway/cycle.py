@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Scope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from camguard.gateway.head_layout import CONTROLS, END, LAYOUT_OF, LENGTH_OF, written
+from camguard.gateway.head_layout import BODILESS, CONTROLS, END, LAYOUT_OF, LENGTH_OF, written
 from camguard.gateway.request_writer import CHUNK, CHUNKED, LAST_CHUNK
 from camguard.gateway.stepping import Stepped
 
@@ -34,7 +34,6 @@ DEPARTURE_KEY = "camguard.departure"  # of the scope: the `Cycle`; the relay lea
 JOINED_BYTES = 1 << 16  # a body up to this is copied behind its head; a larger one is written apart
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSE = b"connection: close\r\n\r\n"
-BODILESS = frozenset((204, 304))
 FIRST_LINES = {status: line.removesuffix(END) for status, line in STATUS_LINE.items()}
 FAILED = (
     (b"content-type", b"text/plain; charset=utf-8"),

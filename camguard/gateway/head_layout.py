@@ -20,6 +20,7 @@ LAYOUT_BYTES = 4096  # of the names of a layout
 END = b"\r\n"
 NO_NAME = re.compile(rb'[\x00-\x1f\x7f()<>@,;:\[\]={} \t\\"]|^$')
 FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection"))
+BODILESS = frozenset((204, 304))  # statuses of which no body follows the head (RFC 9112 section 6.3)
 CONTROLS = bytes({*range(0x20), 0x7F} - {0x09})
 
 # Names in lower case, each as one object: equal names that are the same object need no comparison.

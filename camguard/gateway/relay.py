@@ -24,7 +24,7 @@ from camguard.enforcement.outcome import SERVICE_KEY, UPSTREAM_ERROR_KEY, UPSTRE
 from camguard.gateway.client import Client, Reply
 from camguard.gateway.connection import Kind, UpstreamError
 from camguard.gateway.cycle import DEPARTURE_KEY, Cycle
-from camguard.gateway.head_layout import LAYOUT_BYTES, size_of
+from camguard.gateway.head_layout import BODILESS, LAYOUT_BYTES, size_of
 from camguard.gateway.request_writer import Body, Headers, Origin
 from camguard.header_names import HOP_BY_HOP, OWN_PREFIX
 from camguard.middleware import send_refusal
@@ -37,7 +37,6 @@ LOG = logging.getLogger("camguard.relay")
 OF_ONE_HOP = HOP_BY_HOP | {b"transfer-encoding"}
 CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
-BODILESS = frozenset((204, 304))
 FIRST_STATUS, END_OF_STATUSES = 200, 600
 
 # internal: a fault of ours. cut: the request left the bounds within which the guard let it through.

@@ -20,11 +20,10 @@ from __future__ import annotations
 
 import httptools
 
-from camguard.gateway.head_layout import LENGTH_OF, LOWER
+from camguard.gateway.head_layout import BODILESS, LENGTH_OF, LOWER
 
 HEAD_BYTES = 1 << 16
 VERSIONS = ("1.1", "1.0")
-BODILESS = frozenset((204, 304))
 FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 
 END = b"\r\n\r\n"
@@ -68,7 +67,7 @@ class ReplyParser:
         self._chunked = False
         self._to_come = 0  # bytes of a body of declared length that were not taken yet
         self._last = 0  # parts of the body that had arrived when the reply ended
-        self._interim: list[int] | tuple[()] = ()  # the statuses of interim replies
+        self._interim = 0  # interim replies that came before the reply
         self._unspent = 0  # bytes of heads, or bytes since the last part of a body
 
     def feed(self, data: bytes) -> None:
@@ -85,7 +84,7 @@ class ReplyParser:
                 self._unspent = len(data)
         elif self._length and self.status not in BODILESS:
             end = data.find(END)
-            for _ in self._interim:
+            for _ in range(self._interim):
                 end = data.find(END, end + len(END))
             if end + len(END) + self._length != len(data):
                 self.followed = True
@@ -181,7 +180,7 @@ class ReplyParser:
             if framed:
                 raise ReplyError
             self.headers = []
-            self._interim = [*self._interim, status]
+            self._interim += 1
             return
         if self._chunked and (self._length is not None or version == "1.0"):
             raise ReplyError

@@ -18,8 +18,8 @@ from functools import partial
 from math import inf
 from typing import Any, Final, NamedTuple
 
-from camguard.analysis.faults import Interval
-from camguard.analysis.invariants import ALWAYS, FAR, Invariant, Space
+from camguard.analysis.grid import FAR, Interval
+from camguard.analysis.invariants import ALWAYS, Invariant, Space
 from camguard.analysis.questions import callable_actions, principals_named
 from camguard.catalog import Access, nearest_actions
 from camguard.engine.explain import format_moment

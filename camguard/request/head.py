@@ -41,7 +41,7 @@ LINE_COST: Final = 4  # ": " and the line's end
 _LAYOUTS: Final = 1024
 _LAYOUT_BYTES: Final = 4096
 LENGTH_DIGITS: Final = 18
-MOST_APART: Final = 128  # lines; to compile a function for as many takes some milliseconds
+MOST_UNPACKED: Final = 128  # lines; to compile a function for as many takes some milliseconds
 _METHODS: Final = frozenset(("GET", "POST"))
 # The versions in which a request without length and coding has no body.
 _HTTP_1: Final = frozenset(("1.0", "1.1"))
@@ -71,10 +71,10 @@ _SENT_REQUEST_ID: Final = re.compile(rb"[0-9A-Za-z._:/+=@-]{1,128}")
 
 
 # Takes header lines apart: returns their names, their values, and the values of each group of places.
-Apart: TypeAlias = Callable[[tuple[Line, ...]], tuple[tuple[Any, ...], ...]]
+Unpacker: TypeAlias = Callable[[tuple[Line, ...]], tuple[tuple[Any, ...], ...]]
 
 
-def apart(count: int, *groups: tuple[int, ...]) -> Apart:
+def unpacker(count: int, *groups: tuple[int, ...]) -> Unpacker:
     """Return a function that takes so many header lines apart. It raises ValueError for what is no pair.
 
     groups: places of lines. One statement that unpacks all pairs costs a third of `zip(*lines)`, and tuples
@@ -85,21 +85,22 @@ def apart(count: int, *groups: tuple[int, ...]) -> Apart:
     names = "".join(f"n{place}," for place in range(count))
     values = ("".join(f"v{place}," for place in group) for group in (range(count), *groups))
     found = ", ".join(f"({each})" for each in (names, *values))
-    made: dict[str, Apart] = {}
+    made: dict[str, Unpacker] = {}
     exec(f"def unpacked(lines):\n    {pairs} = lines\n    return {found}", made)  # noqa: S102
     return made["unpacked"]
 
 
-def _apart(count: int) -> Apart:
-    return apart(count) if count <= MOST_APART else _apart_by_zip
+def _unpacker_of(count: int) -> Unpacker:
+    return unpacker(count) if count <= MOST_UNPACKED else _unpack_by_zip
 
 
-def _apart_by_zip(lines: tuple[Line, ...]) -> tuple[tuple[Any, ...], ...]:
+def _unpack_by_zip(lines: tuple[Line, ...]) -> tuple[tuple[Any, ...], ...]:
     names, values = zip(*lines, strict=True)
     return names, values
 
 
-APART: Final[BoundedCache[int, Apart]] = BoundedCache(_apart, longest=MOST_APART, size=int)  # without groups
+# By the number of lines. These unpackers have no groups of places.
+UNPACKER_OF: Final[BoundedCache[int, Unpacker]] = BoundedCache(_unpacker_of, longest=MOST_UNPACKED, size=int)
 
 
 class RequestHead(NamedTuple):
@@ -181,7 +182,7 @@ def read_head(  # noqa: C901, PLR0911, PLR0912 - one check after the other; call
         return _TOO_LARGE
     if not lines:
         return _HOST_MISSING
-    names, values = APART[len(lines)](lines)
+    names, values = UNPACKER_OF[len(lines)](lines)
     text = b" ".join(values)
     size = len(text)
     if size > rules.value_bytes and max(map(len, values)) > rules.value_bytes:

@@ -25,7 +25,7 @@ from camguard.enforcement.lane import Lane, LaneMaker, Met, RecognisedWay
 from camguard.enforcement.notes import Plan
 from camguard.enforcement.outcome import KeptDecision, Known, Result
 from camguard.enforcement.target import Target
-from camguard.request.head import HeadRules, RequestHead, apart
+from camguard.request.head import HeadRules, RequestHead, unpacker
 from camguard.telemetry.record import Record
 from tests.authn.signing import NOW
 from tests.recognition import (
@@ -144,7 +144,7 @@ def without(*names: bytes) -> type[Lane]:
             decisive = plan.layout.decisive(tuple(range(len(head.lines))))
             rest = tuple(at for at in range(len(head.lines)) if at not in decisive)
             lacking = replace(
-                plan, read=apart(len(head.lines), tuple(at for at in kept if at in decisive), rest)
+                plan, read=unpacker(len(head.lines), tuple(at for at in kept if at in decisive), rest)
             )
             self._plans[lacking.names] = self._last[len(lacking.names)] = lacking
             return lacking

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camguard.request.head import APART, HeadRules, RequestHead, apart, read_head
+from camguard.request.head import UNPACKER_OF, HeadRules, RequestHead, read_head, unpacker
 from camguard.request.header_rules import DECIDING, SIGNING
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings import LimitsSettings
@@ -418,7 +418,7 @@ def test_the_lines_of_a_head_are_bounded_together() -> None:
 @pytest.mark.parametrize("count", [1, 2, 13, 128, 129, 300])
 def test_lines_are_taken_apart_whatever_their_number(count: int) -> None:
     lines = tuple((b"n%d" % place, b"v%d" % place) for place in range(count))
-    names, values = APART[count](lines)
+    names, values = UNPACKER_OF[count](lines)
     assert tuple(zip(names, values, strict=True)) == lines
 
 
@@ -427,10 +427,10 @@ def test_lines_are_taken_apart_whatever_their_number(count: int) -> None:
 def test_what_is_no_pair_of_name_and_value_is_never_taken_for_one(line: Any, count: int) -> None:
     lines = (*[(b"n", b"v")] * (count - 1), line)
     with pytest.raises(ValueError, match=r"values to unpack|is (shorter|longer) than"):
-        APART[count](lines)
+        UNPACKER_OF[count](lines)
 
 
 def test_lines_are_taken_apart_by_groups_of_places() -> None:
     lines = ((b"a", b"0"), (b"b", b"1"), (b"c", b"2"))
-    found = apart(3, (2, 0), (1,), ())(lines)
+    found = unpacker(3, (2, 0), (1,), ())(lines)
     assert found == ((b"a", b"b", b"c"), (b"0", b"1", b"2"), (b"2", b"0"), (b"1",), ())
