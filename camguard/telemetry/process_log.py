@@ -176,9 +176,13 @@ class ProcessLog(logging.Handler):
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Write the waiting lines, for at most `seconds`. A writer thread that blocks is abandoned."""
-        if self._unreported:
-            self._queue(self._report())
-        self._waiting.put(None)
+        self.acquire()
+        try:
+            if self._unreported:
+                self._queue(self._report())
+            self._waiting.put(None)
+        finally:
+            self.release()
         self._thread.join(seconds)
 
     def _run(self) -> None:
