@@ -29,6 +29,7 @@ TAG = {"for_any_value:string_equal": {"qcs:resource_tag": "dept&rd"}}
 TAG_KEY = {"null_equal": {"qcs:resource_tag/dept": "false"}}
 REQUEST_TAG = {"string_equal": {"qcs:request_tag/env": "test"}}
 SECURE = {"bool_equal": {"cos:secure-transport": "true"}}
+ONLY_READS = {"numeric_equal": {"qcs:read_only_action": 1}}
 NOT_PREFIX = {"string_not_equal": {"cos:prefix": "secret"}}
 
 
@@ -199,6 +200,24 @@ WORDS = [
         call(),
         (None, "condition: this call does not supply cos:secure-transport"),
         id="a key that is not supplied",
+    ),
+    pytest.param(
+        [allow("cvm:*", **TAG)],
+        reboot(),
+        (None, "condition: this call does not supply qcs:resource_tag"),
+        id="tags that are not supplied, without an inventory",
+    ),
+    pytest.param(
+        [deny("aiart:*", **ONLY_READS)],
+        call(),
+        (None, "condition: the catalog does not say for sure whether aiart:TextToImage only reads"),
+        id="DEC-56 an action that may do more than read",
+    ),
+    pytest.param(
+        [deny("aiart:*", **ONLY_READS)],
+        call("aiart:QueryUser"),
+        (True, "condition: qcs:read_only_action is '1'"),
+        id="DEC-56 an action that only reads",
     ),
     pytest.param(
         [allow("aiart:*", **OFFICE)],
@@ -490,6 +509,12 @@ BY_LABEL = [
     pytest.param([deny("vm:attach")],
                  [(None, "names the action in another letter case, or by a star in the service")],
                  id="DEC-68 a deny that perhaps names the CAM name"),
+    pytest.param([deny(["vm:attach", "disk:Attach"])],
+                 [(None, "names the action in another letter case, or by a star in the service")],
+                 id="DEC-68 a deny that perhaps names the CAM name, and names the label, is shown once"),
+    pytest.param([deny(["vm:Attach", "disk:Attach"], "qcs::disk:::disk/1")],
+                 [(None, "names disk:Attach, for which policies are asked vm:Attach")],
+                 id="DEC-68 a deny that does not reach the CAM name is shown as what it says of the label"),
     pytest.param([allow("disk:Attach")], [], id="DEC-68 an allow that names the label"),
     pytest.param([deny("disk:Run")], [], id="DEC-68 a deny that names another action of the label"),
 ]  # fmt: skip

@@ -126,15 +126,44 @@ def test_dec_66_the_owner_may_not_use_what_it_does_not_own_whatever_the_tags() -
     assert [bool(bundle.decide(each)) for each in owner] == [True, False]
 
 
-def test_dec_66_the_explanation_shows_the_tags_of_each_resource() -> None:
-    bundle = bundle_of(allow("vm:*", "*", **RD), tags={ONE: {"dept": "rd"}})
-    why = bundle.explain(call(ONE, TWO))
-    assert why.decision.reason == "no_allow"
-    texts = [note.why for note in why.statements[0].clauses if note.kind == "condition"]
-    assert texts == [
-        "qcs:resource_tag/dept is 'rd'",
-        "this call does not supply qcs:resource_tag/dept: resource_tags.json does not list the resource",
-    ]
+UNLISTED = ": resource_tags.json does not list the resource"
+SECURE = {"bool_equal": {"cos:secure-transport": "true"}}
+ALL_RD = {"for_all_value:string_equal": {"qcs:resource_tag": "dept&rd"}}
+
+# the statement, the call, and of the explanation: whether the statement holds, and what its conditions say
+EXPLAINED = [
+    pytest.param(allow("vm:*", "*", **RD), call(ONE, TWO, "x"),
+                 (True, ["qcs:resource_tag/dept is 'rd'", "qcs:resource_tag/dept is 'hr'",
+                         f"this call does not supply qcs:resource_tag/dept{UNLISTED}"]),
+                 id="DEC-66 the tags of each resource are shown"),
+    pytest.param(allow("vm:*", "*", **ALL_RD), call(ONE, TWO),
+                 (True, ["qcs:resource_tag is 'dept&rd'", "qcs:resource_tag is 'dept&hr'"]),
+                 id="DEC-66 all tags of each resource are shown"),
+    pytest.param(deny("vm:*", "*", **RD, **company.inside("0.0.0.0/8")), call(ONE, TWO),
+                 (True, ["qcs:resource_tag/dept is 'rd'", "qcs:resource_tag/dept is 'hr'",
+                         "qcs:ip is 0.0.0.0"]),
+                 id="DEC-66 a condition on the address is shown once"),
+    pytest.param(deny("vm:*", TWO, **RD), call(ONE, TWO),
+                 (False, ["qcs:resource_tag/dept is 'rd'", "qcs:resource_tag/dept is 'hr'"]),
+                 id="DEC-66 the tags of one resource do not make a deny of another one hold"),
+    pytest.param(allow("vm:*", "*", **SECURE), call(ONE),
+                 (None, ["this call does not supply cos:secure-transport"]),
+                 id="the inventory supplies no other key"),
+    pytest.param(deny("vm:*", "*", **RD), call("*", name="vm:List"),
+                 (None, ["this call does not supply qcs:resource_tag/dept"]),
+                 id="an action without resources has none that the inventory could list"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("statement", "query", "said"), EXPLAINED)
+def test_the_explanation_shows_the_tags_of_the_inventory(
+    statement: dict[str, Any], query: Call, said: tuple[bool | None, list[str]]
+) -> None:
+    bundle = bundle_of(statement, tags={ONE: {"dept": "rd"}, TWO: {"dept": "hr"}})
+    why = bundle.explain(query)
+    assert why.decision == bundle.decide(query)
+    (note,) = why.statements
+    assert (note.truth, [each.why for each in note.clauses if each.kind == "condition"]) == said
 
 
 def test_dec_66_a_proposal_adds_to_the_tags_that_are_listed() -> None:

@@ -113,6 +113,7 @@ class _Session:
         if session.testsfailed:
             return True
         self._items = session.items
+        gc.unfreeze()  # tests/conftest.py freezes what the collection made, and hides every function so
         self._functions = functions_of(f"{ROOT}/camguard/")
         kept = type(functools.cache(int))
         self._kept = [each for each in gc.get_objects() if isinstance(each, kept) and _ours(each)]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.mutation.collected import SURVIVED, Collected
 from tests.mutation.mutants import mutants
 from tests.mutation.process import allow, in_fork
 from tests.mutation.reach import Measured, Reach, read, write
@@ -98,6 +99,21 @@ def test_the_code_of_a_live_function_is_replaced(
     assert result(module) != changed
     assert replace(functions, original, mutant.compiled())
     assert result(module) == changed
+
+
+def test_a_process_that_has_collected_tests_replaces_the_code_of_a_function() -> None:
+    path = ROOT / "camguard/policy/patterns.py"
+    source = path.read_text(encoding="utf-8")
+    mutant = next(each for each in mutants(source, str(path)) if each.name.startswith("fits | branch"))
+    changes = compile(ast.parse(source), str(path), "exec"), {mutant.name: mutant}
+    process = Collected(["tests/policy/test_patterns.py"], [], {"camguard.policy.patterns": changes})
+    every = [(at, 30.0, 30.0) for at in range(5)]
+    unchanged, killer = (
+        process.unchanged(every),
+        process.judge("camguard.policy.patterns", mutant.name, every),
+    )
+    process.close()
+    assert (unchanged, killer in range(5)) == (SURVIVED, True), killer
 
 
 def test_making_mutants_changes_no_other_code() -> None:
