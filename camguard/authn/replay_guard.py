@@ -40,10 +40,11 @@ class ReplayGuard(FIFOCache[bytes, tuple[Binding, float]]):
     evicted: how many bindings left while their signatures could still have been used.
     """
 
+    _now: float  # seconds since the epoch, of the binding that another one makes room for
+
     def __init__(self, most: int) -> None:
         super().__init__(most)
         self.evicted = 0
-        self._now = 0.0
 
     def admits(self, signature: bytes, binding: Binding, now: float) -> bool:
         """Tell whether a signature is bound to this call; bind it where it is not bound yet.

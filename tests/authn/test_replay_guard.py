@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from camguard.authn.replay_guard import WINDOW, ReplayGuard
+from camguard.authn.replay_guard import WINDOW, ReplayGuard, binding_of
+from tests.authn.signing import BODY, tc3_head
 
 NOW = 1_700_000_000.0  # seconds since the epoch
 
@@ -44,3 +47,29 @@ def test_a_full_guard_drops_the_oldest_binding_and_counts_it_while_it_could_be_u
     assert guard.evicted == 2
     assert guard.admits(b"e", (1,), NOW + 700), "the binding that leaves could not have been used any more"
     assert guard.evicted == 2
+    assert guard.popitem() == (b"d", ((1,), NOW + 1 + WINDOW)), "as every mapping returns what leaves"
+
+
+UNSIGNED = {"x_tc_content_sha256": "UNSIGNED-PAYLOAD"}
+CALL: tuple[dict[str, str], str, bytes] = ({}, "aiart", BODY)
+# Further lines of the head, service and body of two calls with one signature; whether it is the same call
+TWO_CALLS = [
+    pytest.param(CALL, CALL, True, id="T135 the same request again"),
+    pytest.param(CALL, ({"x_tc_traceid": "2"}, "aiart", BODY), True, id="another trace id"),
+    pytest.param(CALL, ({"x_tc_action": "DeleteBudget"}, "aiart", BODY), False, id="T74 another action"),
+    pytest.param(CALL, ({"x_tc_version": "2019-01-01"}, "aiart", BODY), False, id="T74 another version"),
+    pytest.param(CALL, ({"x_tc_region": "ap-guangzhou"}, "aiart", BODY), False, id="T74 a region"),
+    pytest.param(CALL, ({}, "cvm", BODY), False, id="T74 another service"),
+    pytest.param(CALL, ({"content_type": "text/x"}, "aiart", BODY), False, id="T134 another content type"),
+    pytest.param(CALL, ({}, "aiart", b"other"), True, id="another body, which the signature itself covers"),
+    pytest.param((UNSIGNED, "aiart", BODY), (UNSIGNED, "aiart", BODY), True, id="the same unsigned body"),
+    pytest.param((UNSIGNED, "aiart", BODY), (UNSIGNED, "aiart", b"x"), False, id="another unsigned body"),
+    pytest.param((UNSIGNED, "aiart", b""), (UNSIGNED, "aiart", b"X"), False, id="a letter, and no body"),
+    pytest.param((UNSIGNED, "aiart", None), (UNSIGNED, "aiart", b""), True, id="no body, and an empty one"),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "same"), TWO_CALLS)
+def test_what_a_signature_is_bound_to(one: Any, other: Any, same: bool) -> None:
+    bindings = [binding_of(tc3_head(**lines), service, body) for lines, service, body in (one, other)]
+    assert (bindings[0] == bindings[1]) is same

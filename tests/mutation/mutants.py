@@ -2,7 +2,8 @@
 
 What is changed: comparisons, boolean and arithmetic operators, conditions, constants, table entries, keyword
 arguments, defaults, returned and yielded values, statements that are left out, and one letter less in each
-regular expression. What is not: annotations, docstrings, and words for people (text with a blank in it).
+regular expression. What is not: annotations and imports for them, docstrings, and words for people (text with
+a blank in it).
 """
 
 from __future__ import annotations
@@ -301,6 +302,8 @@ def _of_call(place: _Place) -> Iterator[ast.AST]:
 
 
 def _of_if(place: _Place) -> Iterator[ast.AST]:
+    if ast.unparse(place.node.test) == "TYPE_CHECKING":
+        return  # only annotations need what is imported there
     for truth in (True, False):
         if truth and isinstance(place.node, ast.While):
             continue  # only runs out of time

@@ -62,3 +62,7 @@ def test_names_are_unique_in_a_module() -> None:
     names = [mutant.name for mutant in mutants("def f(a):\n    g(1)\n    g(1)\n    return a + 1\n")]
     assert "f | constant | g(1) | 1 -> 2 #2" in names
     assert len(names) == len(set(names))
+
+
+def test_imports_for_annotations_are_not_changed() -> None:
+    assert list(mutants("if TYPE_CHECKING:\n    from hashlib import HASH\n")) == []
