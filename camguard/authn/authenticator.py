@@ -151,8 +151,7 @@ class Authenticator:
                 return _MALFORMED if head.method == "POST" and not form else None
             if named is not None and not self._needs_signature:
                 return None if form else named
-            in_form = form and settings.allow_v1 and not (self._needs_header and named is None)
-            return None if in_form else _MISSING
+            return None if form and settings.allow_v1 and not self._needs_header else _MISSING
         if in_query:
             return _MALFORMED
         if self._stale is not None and self._stale():

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def problems(raw: bytes) -> list[tuple[str, str]]:
     """Return place and message of everything that is wrong."""
     with pytest.raises(SettingsError) as caught:
         parse_keys(raw, "keys.json")
+    assert {problem.code for problem in caught.value.problems} == {"KeysError"}
     return [(problem.where.removeprefix("keys.json"), problem.message) for problem in caught.value.problems]
 
 
@@ -206,6 +208,7 @@ def test_secrets_are_shown_by_nothing(tmp_path: Path) -> None:
             assert SECRET not in printed
             assert TOKEN not in printed
     assert "AKIDz8…MPLE" in repr(key)
+    assert repr(store) == f"<KeyStore '{path}': <KeyRing: 1 in use, 0 disabled>>"
 
 
 @pytest.mark.parametrize(
@@ -240,15 +243,20 @@ def test_file_that_is_ours_alone_is_read(tmp_path: Path, mode: int) -> None:
     assert len(load_keys(written(tmp_path, text(AKIDx=ENTRY), mode))) == 1
 
 
+# What loads a file at the start.
+LOADERS = [pytest.param(load_keys, id="the keys alone"), pytest.param(KeyStore, id="the store")]
+
+
+@pytest.mark.parametrize("load", LOADERS)
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o660, 0o606, 0o666, 0o610, 0o602, 0o620, 0o601], ids=oct)
-def test_file_that_others_may_use_is_refused_with_the_cure(tmp_path: Path, mode: int) -> None:
+def test_t129_file_that_others_may_use_is_refused_with_the_cure(
+    tmp_path: Path, mode: int, load: Callable[[Path], object]
+) -> None:
     path = written(tmp_path, text(AKIDx=ENTRY), mode)
     with pytest.raises(SettingsError) as caught:
-        load_keys(path)
-    assert str(caught.value).startswith(
-        f"{path}: other users may read or change this file (mode {mode:04o}); "
-    )
-    assert f"run: chmod 600 {path} [" in str(caught.value)
+        load(path)
+    fault = f"other users may read or change this file (mode {mode:04o})"
+    assert str(caught.value) == f"{path}: {fault}; run: chmod 600 {path} [KeysError]"
 
 
 ME, MY_GROUP, OTHER = 12345, 23456, 34567
@@ -264,6 +272,7 @@ RIGHTS = [
     pytest.param(0, MY_GROUP, 0o444, "may read or change", id="root's file, which everybody reads"),
     pytest.param(ME, MY_GROUP, 0o660, "may read or change", id="its own file, which the group may write"),
     pytest.param(OTHER, MY_GROUP, 0o440, "belongs to user 34567", id="the file of somebody else"),
+    pytest.param(OTHER, OTHER, 0o644, "belongs to user 34567", id="all of it: the owner is named first"),
 ]
 
 
@@ -303,14 +312,23 @@ def test_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
         load_keys(path)
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="cannot be read: No such file"):
-        load_keys(tmp_path / "keys.json")
-    with pytest.raises(SettingsError, match="cannot be read: it is a folder, not a regular file"):
-        load_keys(tmp_path)
-    os.mkfifo(tmp_path / "pipe", 0o600)
-    with pytest.raises(SettingsError, match="cannot be read: it is a FIFO, not a regular file"):
-        load_keys(tmp_path / "pipe")
+NO_FILES = [
+    pytest.param(lambda path: path, "No such file or directory", id="nothing"),
+    pytest.param(lambda path: path.mkdir(), "it is a folder, not a regular file", id="a folder"),
+    pytest.param(lambda path: os.mkfifo(path, 0o600), "it is a FIFO, not a regular file", id="a FIFO"),
+]
+
+
+@pytest.mark.parametrize("load", LOADERS)
+@pytest.mark.parametrize(("make", "fault"), NO_FILES)
+def test_what_is_no_file_is_refused(
+    tmp_path: Path, make: Callable[[Path], object], fault: str, load: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "keys.json"
+    make(path)
+    with pytest.raises(SettingsError) as caught:
+        load(path)
+    assert str(caught.value) == f"{path}: cannot be read: {fault} [KeysError]"
 
 
 def test_file_that_is_too_large_is_refused_unread(tmp_path: Path) -> None:
@@ -333,7 +351,7 @@ def test_link_is_judged_by_the_file_behind_it(tmp_path: Path) -> None:
 def test_t82_rotation_and_revocation_hold_from_the_next_poll(tmp_path: Path) -> None:
     store = KeyStore(written(tmp_path, text(AKIDx=ENTRY, AKIDy=ENTRY)))
     before = store.keys
-    assert store.poll() == KeysPoll("unchanged")
+    assert store.poll() == ("unchanged", (), 0)
     assert store.keys is before
     written(
         tmp_path, text(AKIDx={**ENTRY, "secret_key": "another-secret-00"}, AKIDy={**ENTRY, "enabled": False})
@@ -343,6 +361,10 @@ def test_t82_rotation_and_revocation_hold_from_the_next_poll(tmp_path: Path) -> 
     assert key is not None
     assert key.secret == b"another-secret-00"
     assert store.keys.find(b"AKIDy") is None
+    assert store.poll() == KeysPoll("unchanged"), "what is in use is read no second time"
+    written(tmp_path, text(AKIDx=ENTRY, AKIDy=ENTRY))
+    assert store.poll() == KeysPoll("success"), "the first content holds again"
+    assert [key.secret for key in store.keys.owned_by(ENTRY["principal"])] == [SECRET.encode()] * 2
 
 
 def test_t82_what_was_derived_goes_with_the_old_keys(tmp_path: Path) -> None:
@@ -435,6 +457,17 @@ def test_t131_a_key_that_a_wrong_mode_revoked_comes_back_with_the_old_file(tmp_p
     assert len(store.keys) == 1
 
 
+def test_t131_a_key_that_goes_while_the_mode_is_wrong_already_is_reported(tmp_path: Path) -> None:
+    store = KeyStore(written(tmp_path, text(AKIDx=ENTRY, AKIDy=ENTRY)))
+    written(tmp_path, text(AKIDx=ENTRY, AKIDy=ENTRY), 0o644)
+    first = store.poll()
+    assert (first.result, first.dropped) == ("failure", 0)
+    written(tmp_path, text(AKIDx=ENTRY), 0o644)
+    assert store.poll() == KeysPoll("failure", first.problems, 1)
+    assert [key.secret_id for key in store.keys.owned_by(ENTRY["principal"])] == ["AKIDx"]
+    assert store.poll() == KeysPoll("unchanged")
+
+
 def test_t131_keys_grow_stale_by_the_monotonic_clock_alone(tmp_path: Path) -> None:
     path = written(tmp_path, text(AKIDx=ENTRY))
     now = [1000.0, 50.0]  # wall clock, monotonic clock
@@ -451,6 +484,19 @@ def test_t131_keys_grow_stale_by_the_monotonic_clock_alone(tmp_path: Path) -> No
     store.poll()
     assert (store.stale, store.confirmed) == (True, 1e9)
     assert len(store.keys) == 1
+    written(tmp_path, text(AKIDx=ENTRY, AKIDy=ENTRY))
+    now[:] = 3e9, 80.0
+    assert store.poll() == KeysPoll("success")
+    assert (store.stale, store.confirmed) == (False, 3e9), (
+        "another content that is good confirms the keys, too"
+    )
+
+
+def test_t131_without_a_greatest_age_keys_never_grow_stale(tmp_path: Path) -> None:
+    now = [50.0]
+    store = KeyStore(written(tmp_path, text(AKIDx=ENTRY)), monotonic=lambda: now[0])
+    now[0] = 1e12
+    assert not store.stale
 
 
 def test_t131_the_report_names_states_and_problems(tmp_path: Path) -> None:

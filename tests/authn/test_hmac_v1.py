@@ -273,6 +273,8 @@ def test_json_is_no_form() -> None:
 
 MALFORMED = [
     pytest.param(signed(without="SecretId"), id="no secret id"),
+    pytest.param(signed(("SecretId", "AKID*"), without="SecretId"), id="a secret id with a star"),
+    pytest.param(signed(("SecretId", "A" * 1025), without="SecretId"), id="a secret id that is too long"),
     pytest.param(signed(without="Timestamp"), id="no timestamp"),
     pytest.param(signed()[:-1], id="no signature"),
     pytest.param((*signed()[:-1], ("Signature", "")), id="an empty signature"),

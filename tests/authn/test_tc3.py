@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from hmac import compare_digest
 from typing import Any
 
 import pytest
 
+from camguard.authn import tc3 as tc3_module
 from camguard.authn.credentials import AccessKey, KeyRing, SigningKey, parse_keys
 from camguard.authn.tc3 import claim_tc3, read_authorization, sign_tc3, signed_payload, verify_tc3
 from camguard.request.head import RequestHead
@@ -595,6 +597,23 @@ def test_t81_unknown_key_and_disabled_key_read_alike() -> None:
     assert check(unknown) is rejection("secret_id_unknown")
     assert check(tc3_head(), held=keys(enabled=False)) is rejection("secret_id_unknown")
     assert claim_tc3(unknown, "aiart", KEYS, NOW) is rejection("secret_id_unknown")
+
+
+def test_t81_the_signature_of_an_unknown_id_is_compared_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rejection alone would need no comparison; the time of one would tell which ids exist."""
+    compared = []
+
+    def counted(one: bytes, other: bytes) -> bool:
+        compared.append(other)
+        return compare_digest(one, other)
+
+    monkeypatch.setattr(tc3_module, "compare_digest", counted)
+    counts = []
+    for auth in (authorization("0" * 64), authorization("0" * 64, secret_id="AKIDunknown")):
+        assert isinstance(check(tc3_head(auth)), Rejection)
+        counts.append(len(compared))
+        compared.clear()
+    assert counts[0] == counts[1] > 0
 
 
 def test_t83_good_signature_is_never_remembered() -> None:
