@@ -243,7 +243,7 @@ def _names_are_signed_once(names: bytes, head: RequestHead) -> bool:
     listed = names.split(b";")
     if any(one >= other for one, other in pairwise(listed)):
         return False
-    present = Counter(name.lower() for name, _ in head.lines)
+    present = Counter(name for name, _ in head.lines)
     return {b"content-type", b"host"} <= set(listed) and all(present[name] == 1 for name in listed)
 
 
@@ -324,7 +324,7 @@ def _canonical_forms(names: bytes, head: RequestHead) -> Iterator[bytes]:
     (the Node SDK); the content type is as sent or, where the signature covers a multipart body, without the
     boundary (the Ruby SDK, T134).
     """
-    sent = {name.lower(): value.strip(_BLANK) for name, value in head.lines}
+    sent = {name: value.strip(_BLANK) for name, value in head.lines}
     lines = [(name, sent[name]) for name in names.split(b";")]
     portless = [(name, value.partition(b":")[0] if name == b"host" else value) for name, value in lines]
     written = [lines, portless]

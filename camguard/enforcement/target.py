@@ -185,7 +185,12 @@ class Targets:
         else:
             host = self._services.host_of(service)
             target = self.known[(*key[:2], host, key[3], action, version, region, *key[7:])]
-            target = replace(target, shared=True, added=((SERVICE_HEADER, service.encode()),))
+            target = replace(
+                target,
+                shared=True,
+                added=((SERVICE_HEADER, service.encode()),),
+                host=_recorded_host(head.host),
+            )
         fixed = target.fixed_region
         if fixed is not None and any(name == REGION_PARAMETER and value != fixed for name, value in params):
             return replace(target, rejection=REGION_INVALID)
@@ -214,7 +219,7 @@ class Targets:
             "egress_ip": address.egress,
             "judged_ip": address.place if address.egress is None else address.egress,
             "address_method": address.method,
-            "host": host[:HOST_LENGTH].decode("latin-1"),
+            "host": _recorded_host(host),
         }
         naming = (method, host, content_type, action, version, region)
         supplied = read_attributes(attributes, self._conditions.listed, peer_trusted=address.trusted)
@@ -267,6 +272,11 @@ def targets_under(
     services = ServiceIndex(bundle.catalog, bundle.owner, settings.hosts, settings.limits)
     asked = None if every_key else bundle.evaluator.asked
     return Targets(services, addresses, callers, Conditions(settings.attributes.keys, asked))
+
+
+def _recorded_host(host: bytes) -> str:
+    """Return the value of `Host` as records have it."""
+    return host[:HOST_LENGTH].decode("latin-1")
 
 
 def _start(target: Target) -> CallStart | Rejection | None:

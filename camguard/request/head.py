@@ -107,9 +107,9 @@ class RequestHead(NamedTuple):
     """One request before its body. All values are bytes as they were received, None where absent.
 
     request_id: drawn for this request, in every record and answer of it. method: "GET" or "POST". lines:
-    every header line. ended: the places of the lines that do not go on, the last one first. declared: the
-    length of the body in bytes, None where it is not declared. correlation: the trace id and the request id
-    that the caller named, as `correlation_of` returns them.
+    every header line, its name in lower case. ended: the places of the lines that do not go on, the last one
+    first. declared: the length of the body in bytes, None where it is not declared. correlation: the trace id
+    and the request id that the caller named, as `correlation_of` returns them.
     """
 
     request_id: str

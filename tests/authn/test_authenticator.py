@@ -321,6 +321,39 @@ def test_v1_is_off_unless_allowed() -> None:
     assert answer(identified(authenticator_of("claimed", allow_v1=True), FORM_HEAD, params=V1)) == ALICE
 
 
+WRONG_V1 = (*COMMON, ("Signature", v1("POST", COMMON, secret="another secret", digest="sha1")))
+# Parameters, mode; the principal and the result of the check, or the detail of the refusal
+V1_SIGNATURES = [
+    *(
+        pytest.param(params, mode, header, expected, id=f"{what}, mode {mode}")
+        for mode, header in (("signature", None), ("either", None), ("header", ALICE))
+        for params, expected, what in (
+            (V1, (ALICE, "valid"), "a good v1 signature"),
+            (WRONG_V1, "signature_invalid", "a wrong v1 signature"),
+        )
+    ),
+    pytest.param(V1, "claimed", None, (ALICE, "claimed"), id="a good v1 signature that is only believed"),
+    pytest.param(WRONG_V1, "claimed", None, (ALICE, "claimed"), id="a wrong one that is only believed"),
+    pytest.param(V1, "either", BOB, "principal_conflict", id="a good v1 signature beside another's name"),
+]
+
+
+@pytest.mark.parametrize(("params", "mode", "header", "expected"), V1_SIGNATURES)
+def test_a_v1_signature_is_verified_wherever_signatures_are(
+    params: tuple[tuple[str, str], ...], mode: IdentityMode, header: str | None, expected: object
+) -> None:
+    named = [] if header is None else [(HEADER, header)]
+    head = head_of("POST", b"", [("host", HOST), ("content-type", FORM), *named])
+    found = identified(authenticator_of(mode, allow_v1=True), head, params=params)
+    assert (found.detail if isinstance(found, Rejection) else (found.principal, found.signature)) == expected
+
+
+def test_a_body_that_was_not_delivered_proves_nothing() -> None:
+    authn = authenticator_of(allow_unsigned_payload=True)
+    assert identified(authn, tc3_head(), body=None) is rejection("body_unavailable")
+    assert answer(identified(authn, tc3_head(method="GET"), body=None)) == ALICE
+
+
 @pytest.mark.parametrize("mode", Row._fields)
 @pytest.mark.parametrize("allowed", [True, False], ids=["v1 allowed", "v1 off"])
 @pytest.mark.parametrize("left", ["SecretId", "Signature"])
@@ -497,7 +530,8 @@ def test_only_good_signatures_are_bound() -> None:
 
 def test_every_rejection_of_a_signature_has_its_label() -> None:
     labels = {signature_label(rejection(detail)) for detail in REJECTIONS} - {None}
-    assert labels == set(SIGNATURE_LABELS) - {"valid", "claimed"}
+    assert labels | {"valid", "claimed"} == set(SIGNATURE_LABELS)
+    assert len(labels) + 2 == len(SIGNATURE_LABELS)
     assert signature_label(rejection("principal_missing")) is None
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from camguard.authn.authenticator import Authenticator, Claim, authenticator
-from camguard.authn.credentials import Caller, KeyRing
+from camguard.authn.credentials import Caller, KeyRing, SigningKey
 from camguard.authn.tc3 import read_authorization, usual_request
 from camguard.request.head import RequestHead
 from camguard.request.rejection import Rejection, rejection
@@ -78,6 +78,7 @@ def shown(claim: Claim | Rejection) -> str | None:
         return claim.detail
     if isinstance(claim, Caller):
         return claim.principal
+    assert claim is None or isinstance(claim, SigningKey)
     return "open" if claim is None else "a signing key"
 
 
@@ -241,6 +242,8 @@ SERVICES = [
     pytest.param(GOOD, "aiart", id="as signed"),
     pytest.param(GOOD.replace("/aiart/", "/AIART/"), "aiart", id="T134 in lower case"),
     pytest.param(GOOD.replace("SHA256 ", "SHA256  "), "aiart", id="T121 behind two blanks"),
+    pytest.param(GOOD + "0", None, id="T77 65 digits"),
+    pytest.param(GOOD[:-1], None, id="T77 63 digits"),
     pytest.param("SKIP", None, id="no signature"),
     pytest.param(None, None, id="no Authorization"),
 ]
@@ -266,10 +269,10 @@ KNOWN = [
 def test_the_signing_key_of_a_head_that_was_judged_before(
     ask: Ask, timestamp: str | None, found: bool
 ) -> None:
-    authn = ask.authenticator()
-    expected = read_authorization(tc3_head(), "aiart", SOURCE.keys, NOW) if found else None
+    signing_key = read_authorization(tc3_head(), "aiart", SOURCE.keys, NOW)  # which caches it
     sent = None if timestamp is None else timestamp.encode()
-    assert authn.claimed_key("aiart", GOOD.encode(), sent, NOW) is expected
+    claimed = ask.authenticator().claimed_key("aiart", GOOD.encode(), sent, NOW)
+    assert claimed is (signing_key if found else None)
 
 
 # Signatures that come one after the other, each with an action and a body; why the last one is refused

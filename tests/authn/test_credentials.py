@@ -48,6 +48,7 @@ def test_entry_becomes_a_key() -> None:
     key = key_of()
     assert (key.secret_id, key.principal, key.secret) == ("AKIDx", "uin/100000000101", SECRET.encode())
     assert (key.token, key.expires, key.session) == (b"", None, None)
+    assert key.caller == ("uin/100000000101", "AKID…", None, "valid")
 
 
 def test_temporary_credential_has_token_end_and_session() -> None:
@@ -521,6 +522,15 @@ def test_signing_keys_of_unknown_ids_push_out_none_of_a_known_id() -> None:
     for i in range(10_000):
         keys.cache(b"%d" % i, unknown)
     assert keys.cached(b"known") is known
+
+
+@pytest.mark.parametrize("secret_id", [b"AKIDx", b"AKIDunknown"], ids=["a known id", "an unknown id"])
+def test_t105_a_credential_of_more_than_512_bytes_is_not_cached(secret_id: bytes) -> None:
+    keys = parse_keys(text(AKIDx=ENTRY), "keys.json")
+    signing_key = keys.derive(secret_id, "2023-11-14", "aiart")
+    for length, found in ((512, signing_key), (513, None)):
+        keys.cache(b"x" * length, signing_key)
+        assert keys.cached(b"x" * length) is found
 
 
 def test_decoy_key_differs_each_time() -> None:

@@ -674,3 +674,13 @@ def test_a_signature_is_that_of_the_second_signer(payload: bytes, host: str, now
     head = tc3_head(made, host=host, x_tc_timestamp=str(now))
     assert check_tc3(head, service, payload, ring, now) is key
     assert check_tc3(head, service, payload + b" ", ring, now) is rejection("signature_invalid")
+
+
+def test_a_signature_is_made_over_values_in_lower_case_without_blanks_around_them() -> None:
+    """Clients of the vendor may be asked to sign any host; the documentation has values in lower case."""
+    ring = keys()
+    (key,) = ring.owned_by("uin/100000000101")
+    sent = {"content_type": f" {BOUNDARY}\t", "host": HOST.upper()}
+    made = sign_tc3(key, "aiart", payload=BODY, timestamp=NOW, **sent)
+    signed = (("content-type", BOUNDARY.lower()), ("host", HOST))
+    assert made == authorization(tc3(signed=signed))

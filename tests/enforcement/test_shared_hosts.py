@@ -158,6 +158,7 @@ def test_t123_a_verified_signature_names_the_service_of_a_shared_host() -> None:
     scope, _ = reply.reached[0]
     assert scope["camguard.service"] == "aiart"
     assert [value for name, value in scope["headers"] if name == b"x-camguard-service"] == [b"aiart"]
+    assert (reply.records[0].service, reply.records[0].host) == ("aiart", GATEWAY)
     assert (reply.records[0].service, reply.records[0].action) == ("aiart", "TextToImage")
 
 
