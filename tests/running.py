@@ -14,6 +14,7 @@ import socketserver
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -86,6 +87,35 @@ BREAKAGES: dict[str, Callable[[Path], object]] = {
     "all policies gone": lambda policy: shutil.rmtree(policy.parent),
     "no principals": lambda policy: (policy.parents[1] / "principals.json").unlink(),
 }
+
+
+def link_bundle(folder: Path) -> Path:
+    """Move the bundle of a settings folder beside the folder, leave a link to it, and return its place.
+
+    A link is replaced in one step. A bundle that is copied file by file is valid before it is complete, and a
+    gateway that polls meanwhile decides by it.
+    """
+    good = folder.with_name(f"{folder.name}-good")
+    (folder / "bundle").rename(good)
+    put_bundle(folder, good)
+    return good
+
+
+def put_bundle(folder: Path, bundle: Path) -> None:
+    """Replace the link of a settings folder, which `link_bundle` made, by a link to another bundle."""
+    aside = folder / "bundle.new"
+    aside.symlink_to(bundle)
+    aside.replace(folder / "bundle")
+
+
+def put_broken_bundle(folder: Path, good: Path, break_it: Callable[[Path], object]) -> None:
+    """Put a copy of a good bundle that was broken into its place, in one step."""
+    broken = Path(tempfile.mkdtemp(prefix="broken-", dir=good.parent), "bundle")
+    shutil.copytree(good, broken)
+    break_it(broken / "policies" / "aiart-create.json")
+    put_bundle(folder, broken)
+
+
 FAILED = 'camguard_policy_reloads_total{result="failure"}'
 SUCCESSFUL = "camguard_policy_last_reload_successful"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
 import tempfile
 import time
@@ -15,7 +14,17 @@ from typing import Any
 
 from tests.faults.callers import ALLOWED, DENIED, UNAVAILABLE, ask, call, load, perform, until
 from tests.faults.report import Report, resident
-from tests.running import BREAKAGES, FAILED, SUCCESSFUL, Gateway, camguard, running
+from tests.running import (
+    BREAKAGES,
+    FAILED,
+    SUCCESSFUL,
+    Gateway,
+    camguard,
+    link_bundle,
+    put_broken_bundle,
+    put_bundle,
+    running,
+)
 
 NEVER = {"POLICY__POLL_SECONDS": "3600.0"}  # only on request
 OFFICES = ("10.1.0.0/16", "10.77.0.0/16")  # alice is in the first
@@ -105,9 +114,10 @@ def inject_broken_reload(report: Report, *, quick: bool) -> None:
     """A bundle that breaks while it serves."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, "config")
+        camguard("init", str(folder)).check_returncode()
+        good = link_bundle(folder)
         with running(folder, POLICY__POLL_SECONDS="0.2") as gateway:
-            shutil.copytree(folder / "bundle", Path(place, "good"))
-            perform(_breaks(report, gateway, Path(place, "good"), 1 if quick else 4))
+            perform(_breaks(report, gateway, good, 1 if quick else 4))
 
 
 async def _breaks(report: Report, gateway: Gateway, good: Path, rounds: int) -> None:
@@ -116,15 +126,14 @@ async def _breaks(report: Report, gateway: Gateway, good: Path, rounds: int) -> 
     async with load(gateway.calls, callers=8) as calls:
         for name, harm in list(HARM.items()) * rounds:
             failures = gateway.metrics().get(FAILED, 0)
-            harm(gateway.folder / POLICY)
+            put_broken_bundle(gateway.folder, good, harm)
             try:
                 await until(lambda: SUCCESSFUL not in gateway.metrics())
                 counted += gateway.metrics()[FAILED] > failures
                 reported += "stays" in "".join(gateway.stderr_lines)
             except TimeoutError:
                 report.holds(f"{name}: noticed", true=False)
-            shutil.rmtree(gateway.folder / "bundle")
-            shutil.copytree(good, gateway.folder / "bundle")
+            put_bundle(gateway.folder, good)
             await until(lambda: SUCCESSFUL in gateway.metrics())
     wrong = calls.sent - calls.outcomes[ALLOWED]
     report.says(breakages=len(HARM) * rounds, sent=calls.sent, failed=len(calls.failures), misjudged=wrong)
@@ -139,19 +148,18 @@ def inject_broken_start(report: Report, *, quick: bool) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, "config")
         camguard("init", str(folder)).check_returncode()
-        shutil.copytree(folder / "bundle", Path(place, "good"))
+        good = link_bundle(folder)
         names = ["a policy cut short", "all policies gone"] if quick else list(HARM)
         for name in names:
-            HARM[name](folder / POLICY)
+            put_broken_bundle(folder, good, HARM[name])
             with running(folder, POLICY__POLL_SECONDS="0.2") as gateway:
-                perform(_starts_broken(report, gateway, Path(place, "good"), name))
+                perform(_starts_broken(report, gateway, good, name))
 
 
 async def _starts_broken(report: Report, gateway: Gateway, good: Path, name: str) -> None:
     refused = [await ask(gateway.calls, call()) for _ in range(50)]
     healthy, ready = gateway.get("/-/healthy")[0], gateway.get("/-/ready")[0]
-    shutil.rmtree(gateway.folder / "bundle")
-    shutil.copytree(good, gateway.folder / "bundle")
+    put_bundle(gateway.folder, good)
     took = await until(lambda: gateway.get("/-/ready")[0] == 200)
     served = await ask(gateway.calls, call())
     report.says(broken=name, sent=51, misjudged=50 - refused.count(UNAVAILABLE), ready_after_seconds=took)

@@ -29,6 +29,9 @@ from tests.running import (
     Gateway,
     eventually,
     fetch,
+    link_bundle,
+    put_broken_bundle,
+    put_bundle,
     running,
 )
 
@@ -151,14 +154,14 @@ def test_an_edit_under_load_changes_decisions_at_once_and_for_all(folder: Path, 
     assert sum(1 for _ in records(log)) == load.outcomes.total()
 
 
-def test_breaking_the_bundle_changes_nothing_but_log_and_metrics(company: Path, folder: Path) -> None:
+def test_breaking_the_bundle_changes_nothing_but_log_and_metrics(folder: Path) -> None:
+    good = link_bundle(folder)
     with running(folder, **QUICK) as gateway, Load(gateway.calls, callers=2) as load:
         for break_it in BREAKAGES.values():
-            break_it(folder / "bundle" / "policies" / "aiart-create.json")
+            put_broken_bundle(folder, good, break_it)
             eventually(lambda: SUCCESSFUL not in gateway.metrics())
             assert gateway.metrics()[FAILED] > 0
-            shutil.rmtree(folder / "bundle")
-            shutil.copytree(company / "bundle", folder / "bundle")
+            put_bundle(folder, good)
             eventually(lambda: SUCCESSFUL in gateway.metrics())
     assert set(load.outcomes) == {ALLOWED}
     assert load.failures == []
