@@ -6,9 +6,10 @@ measured:
 
 * CPU: what the loop's thread used. The loop may serve many short callbacks between two ticks, so the figure
   is up to one tick too large.
-* Clock: what passed, less the time for which the thread could run and had no processor
-  (`/proc/thread-self/schedstat`), because load programs share the machine. Waiting for Python's lock and for
-  system calls is counted.
+* Clock: what passed, less the time for which threads of the gateway could run and had no processor
+  (`/proc/self/task/*/schedstat`), because load programs share the machine. This includes the other threads:
+  while one of them holds Python's lock and has no processor, the loop waits for it. What is counted is the
+  waiting for system calls, and for Python's lock while the thread that holds it runs.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -30,7 +31,7 @@ from tests.running import WATCH_FOLDER
 TICK_SECONDS = 0.002
 CPU_SECONDS = 0.050
 CLOCK_SECONDS = 0.100
-SCHEDULING = Path("/proc/thread-self/schedstat")
+THREADS = Path("/proc/self/task")
 
 
 class Stall(NamedTuple):
@@ -61,23 +62,32 @@ class Watch:
         self._path = path
         self._longest = Stall(0, 0)
         self._last: tuple[float, float] | None = None
+        self._unserved: dict[str, int] = {}
 
     def tick(self) -> None:
         """Measure the time since the last tick."""
-        now = time.thread_time(), time.monotonic() - waited()
+        now = time.thread_time(), time.monotonic()
+        unserved = self._unserved_seconds()
         if self._last is not None:
-            cpu, clock = now[0] - self._last[0], now[1] - self._last[1] - TICK_SECONDS
+            cpu, clock = now[0] - self._last[0], now[1] - self._last[1] - TICK_SECONDS - unserved
             longest = Stall(max(self._longest.cpu, cpu), max(self._longest.clock, clock))
             if longest != self._longest:
                 self._longest = longest
                 self._path.write_text(f"{longest.cpu} {longest.clock}")
-        self._last = time.thread_time(), time.monotonic() - waited()
+        self._last = time.thread_time(), time.monotonic()
         self._loop.call_later(TICK_SECONDS, self.tick)
 
+    def _unserved_seconds(self) -> float:
+        """Return for how long threads of this process could run and had no processor since the last call."""
+        before, self._unserved = self._unserved, dict(_unserved())
+        return sum(now - before.get(thread, 0) for thread, now in self._unserved.items()) / 1e9
 
-def waited() -> float:
-    """Return for how many seconds this thread could have run and had no processor."""
-    return int(SCHEDULING.read_text().split()[1]) / 1e9 if SCHEDULING.exists() else 0.0
+
+def _unserved() -> Iterator[tuple[str, int]]:
+    """Yield for each thread of this process how many nanoseconds it could have run and had no processor."""
+    for thread in THREADS.iterdir() if THREADS.exists() else ():
+        with suppress(OSError):  # the thread has ended meanwhile
+            yield thread.name, int((thread / "schedstat").read_bytes().split()[1])
 
 
 @contextmanager
