@@ -1,7 +1,7 @@
 """No request holds the event loop for more than 50 ms of its thread's CPU time, whatever it holds (T62, T64).
 
 Requests of clients without a credential cost 9 ms at most. Each bound is compared with the least of
-some rounds, since other programs on the machine only ever add to a measurement.
+some rounds, since other programs on the machine only ever add to a measurement (`tests/processor.py`).
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from tests import costs
+from tests.processor import seconds, within
 from tests.stage import OFFICE, PROXY, FixedCaller, Play, Request, sdk
 
 HELD = 0.05  # seconds of the CPU time of the thread
@@ -201,11 +202,6 @@ def held(play: Play, request: Request) -> float:
     return asyncio.run(serve())
 
 
-def within(bound: float, spent: Iterator[float]) -> bool:
-    """Tell whether one of some rounds keeps the bound."""
-    return any(each <= bound for each in spent)
-
-
 @pytest.mark.parametrize("aimed", [False, True], ids=["nothing wanted", "resources wanted"])
 @pytest.mark.parametrize(("kind", "body"), BODIES)
 def test_a_body_holds_the_loop_for_50_ms_at_most(
@@ -278,10 +274,4 @@ def test_a_request_without_a_credential_costs_9_ms_at_most(name: str) -> None:
 
 def test_the_clock_of_the_thread_can_tell_what_is_too_long() -> None:
     """A clock that stands still would let everything pass."""
-
-    def busy() -> float:
-        began = time.thread_time()
-        sum(range(8_000_000))
-        return time.thread_time() - began
-
-    assert not within(costs.BOUND, (busy() for _ in range(2)))
+    assert not within(costs.BOUND, (seconds(lambda: sum(range(8_000_000))) for _ in range(2)))
