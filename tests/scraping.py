@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.running import free_port
+from tests.running import PATIENCE, free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 RULES = ROOT / "config" / "prometheus" / "rules.yml"
@@ -45,7 +45,7 @@ class Prometheus(NamedTuple):
     def get(self, path: str, **parameters: str) -> Any:
         """Ask the API and return `data` of its answer."""
         query = urllib.parse.urlencode(parameters)
-        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=10) as answer:  # noqa: S310 - loopback
+        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=PATIENCE) as answer:  # noqa: S310 - loopback
             return json.load(answer)["data"]
 
     def query(self, expr: str) -> list[dict[str, Any]]:
@@ -72,7 +72,7 @@ class Prometheus(NamedTuple):
                         self.fired.setdefault(alert["labels"]["alertname"], alert["labels"])
 
 
-def eventually(true: Callable[[], object], seconds: float = 20) -> None:
+def eventually(true: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Wait for something that no event tells of."""
     until = time.monotonic() + seconds
     while not true():
@@ -113,4 +113,4 @@ def scraping(folder: Path, targets: Iterable[int], rules: str) -> Iterator[Prome
     finally:
         stop.set()
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE)

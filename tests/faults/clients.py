@@ -18,7 +18,7 @@ from tests.faults.callers import ALLOWED, Broken, Load, answer, ask, call, load,
 from tests.faults.report import Report, files, resident, status
 from tests.faults.upstreams import IN_FLIGHT
 from tests.gateway.stage import OK, Upstream, Writer, says
-from tests.running import running
+from tests.running import PATIENCE, running
 
 BUSY = "RequestLimitExceeded"
 MIB = 1 << 20
@@ -141,7 +141,7 @@ async def _vanish(report: Report, most: int, seconds: float) -> None:
                 await asyncio.gather(*(client(random.Random(each)) for each in range(16)))  # noqa: S311
                 back = await until(lambda: IN_FLIGHT not in gateway.metrics())
                 last = await ask(gateway.calls, call())
-                await until(lambda: files(pid) <= opened + 60, 20)
+                await until(lambda: files(pid) <= opened + 60)
                 numbers = [found[1] for each in upstream.requests if (found := NUMBER.search(each))]
                 short = sum(not each.endswith(b"{}") for each in upstream.requests if NUMBER.search(each))
                 report.says(vanished=dict(gone), sent=gone.total(), reached_upstream=len(numbers))
@@ -192,7 +192,7 @@ def inject_shutdown(report: Report, *, quick: bool) -> None:
     for number in range(2 if quick else 20):
         with tempfile.TemporaryDirectory() as place, running(Path(place, "config")) as gateway:
             calls, took = perform(_ended(gateway.process.pid, gateway.calls, 0.3 + 0.05 * number))
-            codes.add(gateway.process.wait(40))
+            codes.add(gateway.process.wait(PATIENCE))
         sent += calls.sent
         failed += len(calls.failures)
         wrong += calls.outcomes.total() - calls.outcomes[ALLOWED]
@@ -207,7 +207,7 @@ async def _ended(pid: int, port: int, seconds: float) -> tuple[Load, float]:
         await asyncio.sleep(seconds)
         os.kill(pid, signal.SIGTERM)
         began = time.monotonic()
-        await until(lambda: not _listens(port), 35)
+        await until(lambda: not _listens(port))
         took = time.monotonic() - began
         await asyncio.sleep(1)
     return calls, took

@@ -180,6 +180,6 @@ def _says(report: Report, name: str, sent: int, calls: Load) -> None:
 
 async def _ends(report: Report, gateway: Gateway, opened: int) -> None:
     pid = gateway.process.pid
-    await until(lambda: files(pid) <= opened + CALLERS + 4, 15)
+    await until(lambda: files(pid) <= opened + CALLERS + 4)
     report.says(rss_mib=resident(pid) / 2**20, peak_mib=status(pid, "VmHWM") / 2**20)
     report.holds("the next call is fine", true=await ask(gateway.calls, call()) == ALLOWED)

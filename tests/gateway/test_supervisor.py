@@ -289,8 +289,8 @@ def test_one_process_takes_no_restart_and_survives_the_signal(tmp_path: Path) ->
 
 @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.heavy)])
 def test_a_draining_instance_is_not_ready_and_still_accepts_calls(tmp_path: Path, workers: str) -> None:
-    settings = {"LIMITS__DRAIN_SECONDS": "3.0", "HOSTS__HEALTH_PATH": "/healthz", "GATEWAY__WORKERS": workers}
-    with run.running(tmp_path / "config", **settings) as gateway:
+    settings = {"HOSTS__HEALTH_PATH": "/healthz", "GATEWAY__WORKERS": workers}
+    with run.running(tmp_path / "config", LIMITS__DRAIN_SECONDS=f"{run.PATIENCE}", **settings) as gateway:
         health = f"http://127.0.0.1:{gateway.calls}/healthz"
         run.eventually(lambda: run.fetch(health)[0] == 200)
         gateway.process.send_signal(signal.SIGTERM)
@@ -298,4 +298,6 @@ def test_a_draining_instance_is_not_ready_and_still_accepts_calls(tmp_path: Path
         run.eventually(lambda: run.fetch(health)[0] == 503)
         assert ask(gateway.calls) == ALLOWED, "a new connection is answered"
         assert ready(gateway)[1]["missing"] == ["stopping"]
-        assert gateway.process.wait(run.PATIENCE) == 0
+        assert gateway.stop() == -signal.SIGTERM, "a second signal ends the drain"
+    with run.running(tmp_path / "config", LIMITS__DRAIN_SECONDS="0.2", **settings) as gateway:
+        assert gateway.stop() == 0, "the drain ends by itself"

@@ -303,6 +303,7 @@ def test_no_more_requests_are_under_way_than_the_pool_allows_and_the_others_wait
             order.append(head.partition(b"x-number: ")[2][:1])
             under_way += 1
             most = max(most, under_way)
+            await until(lambda: len(order) > 1)
             await asyncio.sleep(0.02)
             under_way -= 1
             writer.write(OK)
@@ -328,7 +329,7 @@ def test_a_request_that_waits_for_a_connection_too_long_is_never_sent() -> None:
             writer.write(b"x")
 
         given_up = asyncio.Event()
-        async with Upstream(lasts) as upstream, client(seconds=1, connections=1) as made:
+        async with Upstream(lasts) as upstream, client(seconds=3, connections=1) as made:
             first = asyncio.ensure_future(fetch(made, upstream.url))
             await until(lambda: upstream.requests)
             assert await failure(made, upstream.url) == "timeout"
@@ -442,8 +443,8 @@ SLOW = [
     ),
     pytest.param(
         [HEAD + b"content-length: 8\r\n\r\n", *[b"x"] * 8],
-        0.2,
-        1.2,
+        0.4,
+        3,
         "",
         id="a body of short silences may take long",
     ),

@@ -113,7 +113,7 @@ def serving(server: Server, folder: Path, stderr: IO[str] | int = subprocess.DEV
             process.wait(10)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(10)
+            process.wait(PATIENCE)
 
 
 def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:

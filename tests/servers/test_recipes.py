@@ -98,7 +98,7 @@ def ended(process: subprocess.Popen[bytes]) -> None:
         process.wait(10)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait(10)
+        process.wait(PATIENCE)
 
 
 def until(true: Callable[[], object], folder: Path, seconds: float) -> None:
@@ -140,9 +140,9 @@ def test_t136_a_recipe_serves_calls_health_and_metrics_and_polls_from_the_start(
     with serving(folder, line, CAMGUARD_HOSTS__HEALTH_PATH="/lb") as port:
         bundle = folder / "config/bundle"
         (bundle / "principals.json").rename(bundle / "kept")
-        until(lambda: "0.0" in successful(port), folder, 10)  # nobody has called yet
+        until(lambda: "0.0" in successful(port), folder, PATIENCE)  # nobody has called yet
         (bundle / "kept").rename(bundle / "principals.json")
-        until(lambda: "1.0" in successful(port), folder, 10)
+        until(lambda: "1.0" in successful(port), folder, PATIENCE)
         assert [get(port, path)[0] for path in ("/healthz", "/lb")] == [200, 200]
         assert get(port, "/lb", "HEAD") == (200, "")
         assert "Error" in get(port, "/lb?x=1")[1]
@@ -175,7 +175,7 @@ def test_workers_add_up_their_numbers(folder: Path) -> None:
     with serving(folder, line, PROMETHEUS_MULTIPROC_DIR=str(shared)) as port:
         for _ in range(20):
             assert b"aiart-create#0" in ask_http1(port, spell(*LINES) + b"{}")
-        until(lambda: allowed(port) == 20, folder, 10)
+        until(lambda: allowed(port) == 20, folder, PATIENCE)
 
 
 LIFESPANS = [
@@ -236,7 +236,7 @@ def test_a_middleware_that_is_made_late_fails_every_request_and_the_log_names_th
     with serving(folder, line, *options, CAMGUARD_IDENTITY__MODE="non") as port:
         cause = "camguard judges no calls: CAMGUARD_IDENTITY__MODE: 'non' is not"
         if "off" not in options:
-            until(lambda: cause in (folder / "output").read_text(), folder, 10)
+            until(lambda: cause in (folder / "output").read_text(), folder, PATIENCE)
         for _ in range(3):
             assert get(port, "/")[0] == 500
         assert b"aiart" not in ask_http1(port, spell(*LINES) + b"{}")
