@@ -298,6 +298,9 @@ def test_a_draining_instance_is_not_ready_and_still_accepts_calls(tmp_path: Path
         run.eventually(lambda: run.fetch(health)[0] == 503)
         assert ask(gateway.calls) == ALLOWED, "a new connection is answered"
         assert ready(gateway)[1]["missing"] == ["stopping"]
+        others = {row["pid"] for row in rows(gateway)} - {gateway.process.pid}
         assert gateway.stop() == -signal.SIGTERM, "a second signal ends the drain"
+        for pid in others:
+            os.kill(pid, signal.SIGKILL)
     with run.running(tmp_path / "config", LIMITS__DRAIN_SECONDS="0.2", **settings) as gateway:
         assert gateway.stop() == 0, "the drain ends by itself"
