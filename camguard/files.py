@@ -1,4 +1,4 @@
-"""Reads the files of the operator (settings, keys, policies, catalog, tests) completely and within bounds.
+"""Reads the files of the operator completely and within bounds, and replaces a file as a whole.
 
 Rule 1: only a regular file is read. A symbolic link to one is followed, because a Kubernetes ConfigMap
         consists of links. A FIFO, a socket, a device and a folder are refused before they are opened, and
@@ -13,9 +13,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
 
 MIB: Final = 1 << 20
@@ -107,6 +109,39 @@ def read_folder(
             yield file, OSError(errno.EFBIG, message, str(file))
             return
         yield file, content
+
+
+def replace_files(contents: Mapping[Path, bytes], mode: int | None = None) -> None:
+    """Write files, each of which replaces the one with its name at once, if there is one.
+
+    Everything is on disk beside its target before the first file is replaced.
+    mode: the permissions of the files; None: what the umask of this process leaves of 0666.
+
+    Raises OSError that names the target. No file has been touched then, unless a replacement itself failed.
+    """
+    aside: dict[Path, Path] = {}
+    try:
+        for path, content in contents.items():
+            aside[path] = path.with_name(f".{path.name}.{token_hex(4)}")
+            _write(aside[path], content, mode)
+        for path, beside in aside.items():
+            beside.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    finally:
+        for beside in aside.values():
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
+
+
+def _write(path: Path, content: bytes, mode: int | None) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o666 if mode is None else mode), "wb") as file:
+        if mode is not None:
+            os.fchmod(file.fileno(), mode)  # without what the umask takes away
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _content(path: str | os.PathLike[str], descriptor: int, size: int) -> bytes:

@@ -17,7 +17,7 @@ from camguard.bundle import load_bundle
 from camguard.catalog import load_catalog
 from camguard.cli import main
 from camguard.errors import CamguardError
-from camguard.files import FOLDER_BYTES, FOLDER_FILES, list_folder, read_file, read_folder
+from camguard.files import FOLDER_BYTES, FOLDER_FILES, list_folder, read_file, read_folder, replace_files
 from camguard.settings import load_settings
 
 MIB = 1 << 20
@@ -260,3 +260,21 @@ def test_many_sparse_policies_take_no_more_memory_than_a_bundle_may(company: Pat
     finally:
         tracemalloc.stop()
     assert time.monotonic() - began < PATIENCE
+
+
+def test_files_are_replaced_together_and_keep_no_trace(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_bytes(b"before")
+    replace_files({old: b"after", new: b"first"}, 0o660)
+    assert (old.read_bytes(), new.read_bytes()) == (b"after", b"first")
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o660}
+    assert {path.name for path in tmp_path.iterdir()} == {"old", "new"}
+
+
+def test_no_file_is_replaced_where_one_cannot_be_written(tmp_path: Path) -> None:
+    old, absent = tmp_path / "old", tmp_path / "absent" / "new"
+    old.write_bytes(b"before")
+    with pytest.raises(FileNotFoundError) as caught:
+        replace_files({old: b"after", absent: b"first"})
+    assert caught.value.filename == str(absent)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("old", b"before")]

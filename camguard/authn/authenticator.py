@@ -56,7 +56,6 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 
-SIGNATURE_LABELS: Final = ("valid", "invalid", "expired", "malformed", "unknown_key", "replayed", "claimed")
 _LABELS: Final = {
     Reason.SIGNATURE_INVALID: "invalid",
     Reason.SIGNATURE_EXPIRED: "expired",

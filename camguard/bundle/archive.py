@@ -18,7 +18,6 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, Final
@@ -186,11 +185,6 @@ def _moment(text: str | None) -> float | None:
     """Return the Unix time of a text in ISO 8601 that names its zone, else None."""
     when = None if text is None else read_moment(text)
     return None if when is None or when.tzinfo is None else when.timestamp()
-
-
-def format_moment(moment: float) -> str:
-    """Return a Unix time as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(moment, UTC).isoformat().replace("+00:00", "Z")
 
 
 def require_moment(text: str) -> str:

@@ -21,13 +21,12 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from secrets import token_hex
 from typing import Any, Final, NamedTuple
 
 from camguard.bundle.archive import MAX_SERIAL
 from camguard.bundle.ustar import ARCHIVE_BYTES
 from camguard.errors import BundleError, Problem
-from camguard.files import MIB, read_file
+from camguard.files import MIB, read_file, replace_files
 from camguard.strict_json import Number, ObjectReader, must, or_null, read_json, shaped, text
 
 CODE: Final = "LastGoodError"
@@ -162,9 +161,9 @@ class LastGood:
             before = self.read()
             after = change(before)
             if archive is not None and not (self.folder / archive[0].file).exists():
-                self._write(archive[0].file, archive[1])
+                replace_files({self.folder / archive[0].file: archive[1]}, _MODE)
             if after != before:
-                self._write(STATE, _format(after))
+                replace_files({self.folder / STATE: _format(after)}, _MODE)
                 self._prune(after)
         return after
 
@@ -198,20 +197,6 @@ class LastGood:
             yield
         finally:
             os.close(descriptor)
-
-    def _write(self, name: str, content: bytes) -> None:
-        beside = self.folder / f".{name}.{token_hex(4)}"
-        try:
-            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self.folder / name)
-        except BaseException:
-            with suppress(OSError):
-                beside.unlink(missing_ok=True)
-            raise
 
     def _prune(self, state: State) -> None:
         """Remove archives that the state does not name. A failure is tried again after the next change."""

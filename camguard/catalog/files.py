@@ -35,7 +35,7 @@ from camguard.catalog.model import (
     segments,
 )
 from camguard.errors import CatalogError, Problem
-from camguard.files import DOCUMENT_BYTES, list_folder, read_folder
+from camguard.files import DOCUMENT_BYTES, list_folder, read_folder, replace_files
 from camguard.strict_json import (
     Check,
     Fault,
@@ -295,29 +295,12 @@ def _shipped(service: str, row: Mapping[str, Any]) -> tuple[Mapping[str, str], .
 def save_all(services: Iterable[Service], folder: Path) -> list[Path]:
     """Write services into `folder`, which is created where it is missing, and return their files.
 
-    Everything is on disk beside its target before the first file is replaced. Raises OSError, and then no
-    file has been touched unless a replacement itself failed.
+    Raises OSError as `replace_files` does.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    aside: dict[Path, Path] = {}
-    try:
-        for service in services:
-            target = folder / (service.name + SUFFIX)
-            aside[target] = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-            _write(aside[target], to_json(service))
-        for target, waiting in aside.items():
-            waiting.replace(target)
-    finally:
-        for waiting in aside.values():
-            waiting.unlink(missing_ok=True)
-    return list(aside)
-
-
-def _write(file: Path, text: str) -> None:
-    with file.open("wb") as stream:
-        stream.write(text.encode())
-        stream.flush()
-        os.fsync(stream.fileno())
+    files = {folder / (service.name + SUFFIX): to_json(service).encode() for service in services}
+    replace_files(files)
+    return list(files)
 
 
 def to_json(service: Service) -> str:

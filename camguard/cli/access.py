@@ -22,10 +22,10 @@ from camguard.cli.inputs import Inputs, add_inputs, find_inputs, read_bundle
 from camguard.cli.matrix import render_csv, render_matrix, render_page
 from camguard.cli.output import Document, add_format, complain, paint, progress, show, write
 from camguard.cli.parser import argument
-from camguard.engine.explain import format_moment
 from camguard.errors import AddressError
 from camguard.exit_codes import Exit
 from camguard.ipset import LINE_END, AddressMap, IpSet, format_address
+from camguard.policy.values import format_moment
 from camguard.policytest.cases import find_principal
 from camguard.suggest import few, meant, nearest
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from secrets import token_hex
 
 from camguard.bundle.archive import (
     MAX_SERIAL,
     Archive,
-    format_moment,
     read_archive,
     require_moment,
     write_archive,
@@ -25,6 +21,8 @@ from camguard.cli.output import Document, add_format, complain, paint, show
 from camguard.cli.parser import counting
 from camguard.errors import BundleError, Problem
 from camguard.exit_codes import Exit
+from camguard.files import replace_files
+from camguard.policy.values import format_moment
 
 _DIGITS = 12
 
@@ -116,18 +114,12 @@ def run_verify(args: argparse.Namespace) -> Exit:
 
 
 def _write(path: Path, raw: bytes) -> None:
-    """Write a file aside, and rename it. Raises BundleError that names the file."""
-    aside = path.with_name(f".{path.name}.{token_hex(4)}")
+    """Write a file. Raises BundleError that names the file."""
     try:
-        aside.write_bytes(raw)
-        aside.replace(path)
+        replace_files({path: raw})
     except OSError as error:
-        raise BundleError(
-            Problem(os.fspath(path), "ArchiveError", f"cannot be written: {error.strerror}")
-        ) from None
-    finally:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
+        message = f"cannot be written: {error.strerror}"
+        raise BundleError(Problem(str(path), "ArchiveError", message)) from None
 
 
 def _describe(path: Path, archive: Archive, size: int) -> dict[str, object]:

@@ -21,13 +21,13 @@ from camguard.cli.reason import describe as describe_cause
 from camguard.cli.reason import render as render_cause
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
-from camguard.engine.explain import Explanation, format_moment
+from camguard.engine.explain import Explanation
 from camguard.engine.remediation import Change
 from camguard.errors import AddressError
 from camguard.exit_codes import Exit
 from camguard.ipset import AddressMap, format_address, parse_address
 from camguard.policy.keys import OWN, known_keys, operators_of, supplied_regions
-from camguard.policy.values import read_moment
+from camguard.policy.values import format_moment, read_moment
 from camguard.policytest.cases import find_principal
 from camguard.request.attributes_header import read_attributes
 from camguard.request.causes import CAUSES_EXPLAINED

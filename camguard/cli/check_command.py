@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Iterator
 
 from camguard.engine.call import Call
-from camguard.engine.explain import format_moment
 from camguard.ipset import NO_MAP, AddressMap, format_address
 from camguard.policy.patterns import STAR
+from camguard.policy.values import format_moment
 
 
 def check_command(

@@ -23,11 +23,11 @@ from camguard.bundle import Bundle
 from camguard.cli.access import EVERYWHERE, describe_answer
 from camguard.cli.inputs import Inputs, add_config, find_inputs, read_bundle
 from camguard.cli.output import Document, add_format, complain, note, paint, progress, show, write
-from camguard.engine.explain import format_moment
 from camguard.errors import CamguardError
 from camguard.exit_codes import Exit
 from camguard.ipset import IpSet
 from camguard.policy.patterns import star_match
+from camguard.policy.values import format_moment
 from camguard.printable import printable
 from camguard.suggest import few, nearest
 

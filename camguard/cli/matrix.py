@@ -17,7 +17,7 @@ from html import escape
 from typing import Any
 
 from camguard.cli.output import Document, paint
-from camguard.engine.explain import format_moment
+from camguard.policy.values import format_moment
 from camguard.printable import printable
 from camguard.suggest import few
 

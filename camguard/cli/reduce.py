@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
+from stat import S_IMODE
 
 from camguard.analysis.reduce import Reduction, reduce_policy
 from camguard.bundle.load import POLICIES
 from camguard.cli.inputs import add_inputs, find_inputs, read_bundle
 from camguard.cli.output import Document, add_format, complain, paint, progress, show
 from camguard.exit_codes import Exit
+from camguard.files import replace_files
 from camguard.policy.model import Policy
 from camguard.suggest import nearest
 
@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> Exit:
     smaller = [each for each in found if each.steps]
     if args.write:
         for each in smaller:
-            _replace(inputs.bundle / POLICIES / f"{each.before.id}.json", text_of(each))
+            file = inputs.bundle / POLICIES / f"{each.before.id}.json"
+            replace_files({file: text_of(each).encode()}, S_IMODE(file.stat().st_mode))
     document = {
         "written": bool(args.write and smaller),
         "policies": [
@@ -83,14 +84,6 @@ def entries_of(policy: Policy) -> int:
 def text_of(reduction: Reduction) -> str:
     """Return the document as a file has it."""
     return f"{json.dumps(reduction.document, indent=2, ensure_ascii=False)}\n"
-
-
-def _replace(path: Path, text: str) -> None:
-    """Replace the content of a file at once, so that no reader gets a part of it."""
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(text, encoding="utf-8")
-    shutil.copymode(path, beside)
-    beside.replace(path)
 
 
 def render(document: Document) -> Iterator[str]:

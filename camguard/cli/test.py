@@ -13,9 +13,9 @@ from camguard.cli.check_command import check_command
 from camguard.cli.inputs import Inputs, add_inputs, find_inputs, read_bundle
 from camguard.cli.mutation import add_mutation, mutate, render_mutation
 from camguard.cli.output import Document, add_format, complain, paint, show
-from camguard.engine.explain import format_moment
 from camguard.exit_codes import Exit
 from camguard.ipset import EVERY_ADDRESS, IpSet, format_address
+from camguard.policy.values import format_moment
 from camguard.policytest import (
     Outcome,
     PolicyTests,

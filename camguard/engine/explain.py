@@ -7,7 +7,6 @@ Rule 2: the decision was computed from the truths; the texts beside them explain
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 from camguard.catalog.model import Action
@@ -22,7 +21,7 @@ from camguard.policy.actions import action_match
 from camguard.policy.keys import IP, READ_ONLY, RESOURCE_TAGS, TIME
 from camguard.policy.model import Clause, Effect, Statement
 from camguard.policy.resources import Resource, resource_match
-from camguard.policy.values import Truth, all_of, any_of
+from camguard.policy.values import Truth, all_of, any_of, format_moment
 
 Kind = Literal["action", "resource", "condition"]
 
@@ -203,11 +202,3 @@ def _shown(key: str, value: Any) -> str:
     if key == TIME:
         return format_moment(value)
     return repr(value)
-
-
-def format_moment(seconds: float) -> str:
-    """Return a moment in the form of policies, rounded down to the second."""
-    try:
-        return datetime.fromtimestamp(seconds // 1, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (OverflowError, ValueError, OSError):
-        return f"{seconds} s"

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from camguard.engine.attributes import ActionTraits, bindings_of, clause_truth_of
 from camguard.engine.call import Call
 from camguard.engine.evaluator import Evaluator
-from camguard.engine.explain import Explanation, format_moment
+from camguard.engine.explain import Explanation
 from camguard.engine.layers import ACCOUNT, IDENTITY, Layer
 from camguard.engine.table import Table
 from camguard.ipset import LINE_END, IpSet, format_address
@@ -30,6 +30,7 @@ from camguard.policy.model import ActionPattern, Clause, Effect, Policy, Resourc
 from camguard.policy.operators import Kind
 from camguard.policy.patterns import STAR, fill
 from camguard.policy.resources import Owner, Resource
+from camguard.policy.values import format_moment
 from camguard.suggest import few
 
 _MAX_RANGES = 4  # ranges that one proposal lists

@@ -84,6 +84,14 @@ def read_moment(text: str) -> datetime | None:
         return None
 
 
+def format_moment(seconds: float) -> str:
+    """Return a moment in the form of policies, rounded down to the second."""
+    try:
+        return datetime.fromtimestamp(seconds // 1, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds} s"
+
+
 def read_boolean(text: str) -> bool | None:
     """Return the value of `true` or `false`, which must be in lower case."""
     return _BOOLEANS.get(text)

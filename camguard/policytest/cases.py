@@ -21,14 +21,13 @@ from camguard.catalog import nearest_actions
 from camguard.catalog.model import Granularity
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
-from camguard.engine.explain import format_moment
 from camguard.errors import AddressError, BundleError, Problem
 from camguard.files import DOCUMENT_BYTES, display_path, read_file
 from camguard.grammar import REGION
 from camguard.ipset import NO_MAP, AddressMap, format_address, parse_range
 from camguard.policy.keys import supplied_regions
 from camguard.policy.patterns import STAR, star_match
-from camguard.policy.values import read_moment
+from camguard.policy.values import format_moment, read_moment
 from camguard.strict_json import Check, Fault, ObjectReader, is_text, must, shaped
 from camguard.suggest import meant, nearest
 

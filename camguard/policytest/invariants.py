@@ -22,10 +22,10 @@ from camguard.analysis.grid import FAR, Interval
 from camguard.analysis.invariants import ALWAYS, Invariant, Space
 from camguard.analysis.questions import callable_actions, principals_named
 from camguard.catalog import Access, nearest_actions
-from camguard.engine.explain import format_moment
 from camguard.errors import AddressError
 from camguard.ipset import EVERY_ADDRESS, IpSet
 from camguard.policy.patterns import STAR, star_match
+from camguard.policy.values import format_moment
 from camguard.policytest.cases import Reader, SuiteFile, Values, find_principal, read_instant
 from camguard.strict_json import Check, is_text, must
 from camguard.suggest import meant, nearest

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from camguard.analysis.invariants import Broken, prove
 from camguard.bundle import Bundle
 from camguard.engine.decision import Decision
-from camguard.engine.explain import format_moment
 from camguard.errors import BundleError
 from camguard.ipset import format_address
+from camguard.policy.values import format_moment
 from camguard.policytest.cases import Case, Suite, SuiteFile, parse_top, read_suites, read_top
 from camguard.policytest.invariants import Stated, read_invariants
 

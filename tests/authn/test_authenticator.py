@@ -9,7 +9,6 @@ import pytest
 
 from camguard.authn.authenticator import (
     CLAIMED,
-    SIGNATURE_LABELS,
     Authenticator,
     authenticator,
     named_secret_id,
@@ -21,6 +20,7 @@ from camguard.request.head import RequestHead, read_head
 from camguard.request.params import parse_params
 from camguard.request.rejection import REJECTIONS, Rejection, rejection
 from camguard.settings.model import IdentityMode, IdentitySettings
+from camguard.telemetry.exposition import SIGNATURE
 from tests.authn.signing import (
     BODY,
     FORM,
@@ -530,8 +530,8 @@ def test_only_good_signatures_are_bound() -> None:
 
 def test_every_rejection_of_a_signature_has_its_label() -> None:
     labels = {signature_label(rejection(detail)) for detail in REJECTIONS} - {None}
-    assert labels | {"valid", "claimed"} == set(SIGNATURE_LABELS)
-    assert len(labels) + 2 == len(SIGNATURE_LABELS)
+    assert labels | {"valid", "claimed"} == set(SIGNATURE)
+    assert len(labels) + 2 == len(SIGNATURE)
     assert signature_label(rejection("principal_missing")) is None
 
 

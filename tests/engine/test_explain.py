@@ -12,7 +12,7 @@ from camguard.catalog.known_services import AskedNames, KnownServices
 from camguard.catalog.model import Action, Granularity
 from camguard.engine.call import Call
 from camguard.engine.decision import Reason
-from camguard.engine.explain import Explanation, format_moment
+from camguard.engine.explain import Explanation
 from camguard.engine.remediation import Cure
 from tests import company
 from tests.company import action, allow, catalog, deny, policy, principals, service
@@ -351,20 +351,6 @@ def test_what_the_owner_does_not_own_is_named() -> None:
     assert found.nearest_changes(query, why) == (), "no policy can be attached to the owner"
     assert found.explain(query._replace(action="cvm:Regions")).foreign == ()
     assert found.explain(query._replace(principal="uin/100200")).foreign == ()
-
-
-MOMENTS = [
-    pytest.param(0.9999999, "1970-01-01T00:00:00Z", id="not yet the next second"),
-    pytest.param(-0.5, "1969-12-31T23:59:59Z", id="before the first second"),
-    pytest.param(10**12, "1000000000000 s", id="beyond the calendar's years"),
-    pytest.param(1e17, "1e+17 s", id="beyond what the system counts"),
-    pytest.param(1e300, "1e+300 s", id="beyond whole numbers of 64 bits"),
-]
-
-
-@pytest.mark.parametrize(("seconds", "text"), MOMENTS)
-def test_a_moment_is_shown_as_policies_write_it(seconds: float, text: str) -> None:
-    assert format_moment(seconds) == text
 
 
 CHANGES = [

@@ -12,6 +12,7 @@ import pytest
 from camguard.policy.values import (
     all_of,
     any_of,
+    format_moment,
     negate,
     read_boolean,
     read_instant,
@@ -113,6 +114,20 @@ MOMENTS = [
 @pytest.mark.parametrize(("text", "moment"), MOMENTS)
 def test_a_moment_that_a_person_writes(text: str, moment: datetime | None) -> None:
     assert read_moment(text) == moment
+
+
+SHOWN_MOMENTS = [
+    pytest.param(0.9999999, "1970-01-01T00:00:00Z", id="not yet the next second"),
+    pytest.param(-0.5, "1969-12-31T23:59:59Z", id="before the first second"),
+    pytest.param(10**12, "1000000000000 s", id="beyond the calendar's years"),
+    pytest.param(1e17, "1e+17 s", id="beyond what the system counts"),
+    pytest.param(1e300, "1e+300 s", id="beyond whole numbers of 64 bits"),
+]
+
+
+@pytest.mark.parametrize(("seconds", "text"), SHOWN_MOMENTS)
+def test_a_moment_is_shown_as_policies_write_it(seconds: float, text: str) -> None:
+    assert format_moment(seconds) == text
 
 
 def test_booleans() -> None:

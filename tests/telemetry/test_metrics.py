@@ -12,7 +12,6 @@ from itertools import chain, product
 import pytest
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
-from camguard.authn.authenticator import SIGNATURE_LABELS
 from camguard.bundle.remote import SourceFacts
 from camguard.catalog.model import Access
 from camguard.engine.call import Call
@@ -193,10 +192,6 @@ def test_promtool_finds_nothing_to_mend(busy: bytes) -> None:
         pytest.skip("promtool is not installed")
     checked = subprocess.run([promtool, "check", "metrics"], input=busy, capture_output=True, check=False)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
-
-
-def test_the_words_of_the_signature_check_are_known() -> None:
-    assert set(SIGNATURE) == set(SIGNATURE_LABELS)
 
 
 def test_a_process_shows_its_own_needs_where_the_registry_is_camguards(busy: bytes) -> None:
