@@ -40,6 +40,7 @@ CATALOG = catalog(
         "TextToImage",
         action("aiart:QueryUser", ip_restriction=False),
         action("aiart:Unread", resources=()),
+        action("aiart:NameAlone", granularity=Granularity.UNKNOWN),
     ),
     service("cvm", action("cvm:Reboot", ON_INSTANCES), "Regions", tag_authorization=True),
     service("svcx", action("svcx:DoThing", granularity=Granularity.SERVICE)),
@@ -278,6 +279,7 @@ def test_of_several_actions_one_is_shown(effect: str, patterns: list[str], text:
 ART, ART_TOO = "qcs::aiart:::job/1", "qcs::aiart:::job/2"
 UNREAD = "the resources of the action are unknown, because its page could not be read: nothing grants it"
 WHOLE = "the service is authorized as a whole; a statement that names single actions grants nothing"
+NAME_ALONE = "only the name of the action is known, without a page: only the resource '*' grants it"
 OPERATION = "the action is authorized at operation level: only the resource '*' grants it"
 STRAY = "names a resource, but the action has no resources; write '*' (until then the deny applies)"
 ELSEWHERE = "names resources of other actions or services"
@@ -293,6 +295,8 @@ RESOURCES = [
                  id="a part of a product and the whole"),
     pytest.param("allow", "svcx:*", "qcs::svcx:::a", "svcx:DoThing", ("qcs::svcx:::a", False, OPERATION),
                  id="a whole product, on a resource"),
+    pytest.param("allow", "aiart:*", ART, "aiart:NameAlone", (ART, False, NAME_ALONE),
+                 id="DEC-67 a resource of an action of which only the name is known"),
     pytest.param("allow", "aiart:TextToImage", "*", "aiart:TextToImage", ("*", *ANY), id="an action by name"),
     pytest.param("allow", "aiart:*", [ART, "*"], "aiart:TextToImage", ("*", *ANY), id="a star among others"),
     pytest.param("allow", "aiart:*", [ART, ART_TOO], "aiart:TextToImage",

@@ -52,6 +52,44 @@ def test_the_work_of_all_patterns_stays_within_its_bound(
     assert done <= work_bound(work_weight(patterns), len(resources), sum(map(len, resources)))
 
 
+NAMES = [f"web-{'x' * 91}{at:04}" for at in range(10)]  # 999 letters with a NUL between two: 31 units
+
+# the paths of the resources of a call, the paths of patterns, and the units of work that they take
+WORK = [
+    pytest.param(NAMES, [NAMES[0]], 0, id="a whole path is found in the order of paths"),
+    pytest.param(NAMES, ["nix-*x*"], 0, id="no path begins so"),
+    pytest.param(NAMES, ["web-*"], 31, id="a beginning"),
+    pytest.param(NAMES, ["web-*", "web-*"], 31, id="the same pattern once more costs nothing"),
+    pytest.param(NAMES, ["*0001"], 31 + 41, id="an ending is searched in the text and in each path"),
+    pytest.param(NAMES, ["*0001", "*0002"], 2 * (31 + 41), id="another ending costs the same again"),
+    pytest.param(NAMES, ["web-**0001"], 31 + 41, id="a star beside a star costs nothing"),
+    pytest.param(NAMES, ["*x*"], 2 * 31 + 41, id="a middle"),
+    pytest.param(NAMES, ["web-*z*x"], 31, id="a piece that is nowhere ends the search"),
+    pytest.param(NAMES, ["web-*x*z"], 2 * 31, id="so does an ending that is nowhere"),
+    pytest.param(NAMES, ["web-*x*0001"], 2 * (31 + 41) + 6, id="one path has two pieces in some order"),
+    pytest.param(NAMES, ["*x*-*"], 3 * 31 + 2 * 41 + 10 * 7, id="each path has two pieces in some order"),
+    pytest.param(NAMES, ["*0001*0002"], 2 * (31 + 41), id="no path has both pieces"),
+    pytest.param(["web-1", "web-2a"], ["web-*2"], 2, id="no path has the ending at its end"),
+    pytest.param(["web-1", "web-a\nb"], ["web-*a"], 2 + 5, id="a line end in a path is no end of the path"),
+]
+
+
+@pytest.mark.parametrize(("paths", "patterns", "units"), WORK)
+def test_the_work_of_comparing_a_pattern(paths: list[str], patterns: list[str], units: int) -> None:
+    """With one unit less than that, some pattern is unknown for every resource."""
+    resources = [f"qcs::vm:gz::{path}" for path in paths]
+    wanted = [read(path) for path in patterns]
+    targets = Targets(resources, COMPANY)
+    whole = targets.found(wanted, Effect.ALLOW, COMPANY, {})
+    assert targets._work_left == MOST_WORK - units
+    exactly, fewer = (Targets(resources, COMPANY) for _ in range(2))
+    exactly._work_left, fewer._work_left = units, units - 1
+    assert exactly.found(wanted, Effect.ALLOW, COMPANY, {}) == whole
+    found = fewer.found(wanted, Effect.ALLOW, COMPANY, {})
+    assert found != whole
+    assert found.true | found.unknown == fewer.every
+
+
 def test_a_pattern_without_a_star_costs_no_work() -> None:
     assert work_weight([read("instance/ins-1"), read("${uin}")]) == 0
     assert work_weight([read("instance/")]) > 0, "a deny compares it as a beginning, too"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from camguard.policy.model import Effect, ResourcePattern
+from camguard.policy.model import ActionPattern, Effect, ResourcePattern
 from camguard.policy.resources import REGION_ALIASES, Owner, Resource, read_resource, resource_match
 from camguard.policy.values import Truth
 
@@ -43,6 +43,12 @@ RESOURCES = [
 def test_a_resource_is_read(text: str, expected: tuple[str, ...]) -> None:
     found = read_resource(text)
     assert found == (expected if len(expected) == 2 else ResourcePattern(text, *expected))
+    assert isinstance(found, tuple) or not found.where
+
+
+def test_a_pattern_that_stands_in_no_document_has_no_place() -> None:
+    assert not ActionPattern("cvm:Reboot", "cvm", "Reboot").where
+    assert not ResourcePattern("qcs::cvm:::a", "cvm", "", "", "a").where
 
 
 OWNER = Owner("100", "125")
