@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
+from math import inf, nextafter
 from typing import Any, ClassVar
 
 import pytest
@@ -14,9 +16,9 @@ from camguard.enforcement import lane as lane_module
 from camguard.enforcement import notes as notes_module
 from camguard.enforcement.lane import Lane, Met
 from camguard.request.head import READY_IDS
-from camguard.settings import IdentitySettings
+from camguard.settings import EnforcementSettings, IdentitySettings
 from camguard.settings.model import Settings
-from tests.recognition import WholeWay
+from tests.recognition import FIELDS, SETTINGS_TRIED, START, Ask, Step, WholeWay, World, first_difference
 from tests.running import RECOGNISES
 from tests.stage import ALICE, ELSEWHERE, OFFICE, PROXY, SETTINGS, Line, Play, Reply, Request, changed, limits, sdk
 
@@ -105,3 +107,139 @@ def test_t83_each_request_is_judged_as_if_no_other_had_been(
     changes: dict[str, Any], detail: str, found: str
 ) -> None:
     assert judged(SETTINGS, [scope_of(), {**scope_of(), **changes}]) == (detail, found)
+
+
+def _of_names(size: int) -> tuple[Line, ...]:
+    """Return lines whose names have so many bytes together."""
+    left = size - sum(len(name) for name, _ in (*LINES, (b"content-length", b"")))
+    more = tuple((b"x-%02d" % at + b"n" * 86, b"") for at in range(left // 90))
+    return (*LINES, *more, (b"y" * (left % 90), b""))
+
+
+FORM = b"application/x-www-form-urlencoded"
+NO_LENGTH = {"headers": [*LINES], "http_version": "2"}
+CHUNKED = {"headers": [*LINES, (b"transfer-encoding", b"chunked")]}
+# scopes that are served twice, the body; the detail, what the lane returns for the second one
+TWICE = [
+    pytest.param(scope_of(query_string=b"A=1"), BODY, "allowed", "new", id="a query"),
+    pytest.param(scope_of(sdk(KNOWN, (b"x-forwarded-for", b"x"))), BODY, "client_ip_invalid", "new",
+                 id="a target that is rejected"),
+    pytest.param(scope_of(**CHUNKED), BODY, "allowed", "new", id="a chunked body"),
+    pytest.param(scope_of(**NO_LENGTH), BODY, "allowed", "new", id="a body whose length is not declared"),
+    pytest.param(scope_of(sdk(KNOWN, FROM_OFFICE, content_type=FORM), method="GET"), b"", "allowed", "decided",
+                 id="a GET, which has no body"),
+    pytest.param(scope_of(client=("::ffff:10.0.0.1", 9)), BODY, "allowed", "decided", id="a mapped address of a peer"),
+    pytest.param(scope_of(client=None), BODY, "allowed", "new", id="a unix socket"),
+    pytest.param(scope_of(client=("", 1)), BODY, "allowed", "new", id="a peer without an address"),
+    pytest.param(scope_of(client=(7, 1)), BODY, "client_ip_invalid", "new", id="a peer whose address is no text"),
+    pytest.param(scope_of(_of_names(4096)), BODY, "allowed", "decided", id="names of as many bytes as are kept"),
+    pytest.param(scope_of(_of_names(4097)), BODY, "allowed", "new", id="names of one byte more"),
+    pytest.param(scope_of(sdk(KNOWN, FROM_OFFICE, x_tc_action=b"New")), BODY, "action_unknown", "recognised",
+                 id="an action that the catalog lacks"),
+    pytest.param(scope_of(), b'{"A":"}', "allowed", "decided", id="a body that is no JSON"),
+    pytest.param(scope_of(), b'{"Region":"ap-guangzhou"}', "allowed", "decided", id="a body that names a region"),
+]  # fmt: skip
+
+
+@RECOGNISES
+@pytest.mark.parametrize(("scope", "body", "detail", "found"), TWICE)
+def test_only_what_can_be_judged_by_its_head_is_recognised(
+    scope: dict[str, Any], body: bytes, detail: str, found: str
+) -> None:
+    headers = [line for line in scope["headers"] if line[0] != b"content-length"]
+    if len(headers) < len(scope["headers"]):
+        headers.append((b"content-length", b"%d" % len(body)))
+    settings = replace(
+        SETTINGS,
+        enforcement=EnforcementSettings(allow_merged_trailers=True),
+        client_ip=replace(SETTINGS.client_ip, trust_unix_socket=True),
+    )
+    assert judged(settings, [{**scope, "headers": headers}] * 2, body) == (detail, found)
+
+
+@RECOGNISES
+@pytest.mark.parametrize(("value", "all_"), [(3000, 60_000), (16_000, 3000)], ids=["of a value", "of all lines"])
+def test_a_recognised_request_may_have_as_many_bytes_of_headers_as_any_other(value: int, all_: int) -> None:
+    settings = limits(header_value_bytes=value, header_bytes=all_)
+
+    def found(size: int) -> tuple[str, str]:
+        return judged(settings, [scope_of(), scope_of(sdk(KNOWN, FROM_OFFICE, (b"x-note", b"n" * size)))])
+
+    longest, above = 0, 4000
+    while above - longest > 1:
+        size = (longest + above) // 2
+        longest, above = (size, above) if found(size)[0] == "allowed" else (longest, size)
+    assert found(above) == ("headers_too_large", "new")
+    # The whole way counts each value for itself, the lane all values together: it may know less, never more.
+    assert found(longest)[1] == ("new" if value == 3000 else "decided")
+
+
+@RECOGNISES
+@pytest.mark.parametrize(("size", "detail", "found"), [(9, "allowed", "decided"), (10, "body_too_large", "new")])
+def test_the_body_of_a_recognised_request_has_the_limit_of_any_other(size: int, detail: str, found: str) -> None:
+    body = BODY.ljust(size)
+    first = scope_of(headers=[*LINES, (b"content-length", b"%d" % min(size, 9))])
+    play = Play(limits(body_bytes=9), lane=Watched)
+    for data in (body[:9], body):
+        scope = {**first, "headers": [*LINES, (b"content-length", b"%d" % len(data))]}
+        reply = asyncio.run(play.serve(Request(chunks=(data,)), scope))
+    assert (reply.detail, Watched.last) == (detail, found)
+
+
+def shown(steps: list[Step], settings: Settings = SETTINGS_TRIED[0]) -> list[str]:
+    """Return what the lane returned for each request of some steps; recognition must change nothing."""
+    assert first_difference(steps, settings) is None
+    found = []
+
+    async def play() -> None:
+        world = World(settings, Watched)
+        for step in steps:
+            if isinstance(step, Ask):
+                Watched.last = "not asked"
+                await world.ask(step)
+                found.append(Watched.last)
+            else:
+                world.change(*step)
+
+    asyncio.run(play())
+    return found
+
+
+def ask(**odd: Any) -> Ask:
+    return Ask(tuple((name.replace("_", "-"), value) for name, value in odd.items()))
+
+
+_FIRST = nextafter(START - 180, inf) - START
+TIMED, CLOSED = ("bundle", 1), ("bundle", 2)
+OTHERS = [ask(x_camguard_principal=b"10000000010%d" % number) for number in (2, 3)]
+SIGNED = ask(authorization="good", x_camguard_principal=None)
+TWO = [("x-note", b"1"), ("x-camguard-x", b"1")]
+# steps; what the lane returns for each request. The decision of TIMED changes after 420 s and at -180 s.
+STEPS = [
+    pytest.param([ask(), ask(), CLOSED, ask(), ask()], "new decided new decided", id="another bundle"),
+    pytest.param([ask(), ("stale", True), ask(), ("stale", False), ask()], "new not-asked decided",
+                 id="a bundle that is too old"),
+    pytest.param([ask(), ("bundle", None), ask()], "new not-asked", id="no bundle"),
+    pytest.param([TIMED, ask(), ("clock", 419.999), ask(), ("clock", 420.0), ask(), ask()],
+                 "new decided recognised decided", id="the moment at which a decision ends"),
+    pytest.param([TIMED, ask(), ("clock", _FIRST), ask(), ("clock", -180.0), ask(), ask()],
+                 "new decided recognised decided", id="the first moment of a decision"),
+    pytest.param([ask(), *OTHERS, ask(), ask()], "new new new recognised decided",
+                 id="a principal whose table is no longer at hand"),
+    pytest.param([ask(expect=b"100-continue", parts="reloaded"), *[ask(expect=b"100-continue")] * 2],
+                 "new decided decided", id="a denied request that waits, after one whose body was awaited"),
+    pytest.param([ask(parts="late"), ask(parts="late")], "new decided", id="a body that comes late"),
+    pytest.param([ask(x_note=b"1"), ask(x_request_id=b"call-1"), ask(x_note=b"1"), ask(x_request_id=b"call-2"),
+                  ask(x_request_id=b"call 3")],
+                 "new new decided decided decided", id="as many header lines with other names"),
+    pytest.param([ask(traceparent=value) for value in FIELDS["traceparent"].values[1:]], "new decided",
+                 id="the ids that a caller gives"),
+    pytest.param([ask(traceparent=value, body=b"[") for value in FIELDS["traceparent"].values[1:]], "new decided",
+                 id="the ids of a request whose body is searched"),
+]  # fmt: skip
+
+
+@RECOGNISES
+@pytest.mark.parametrize(("steps", "found"), STEPS)
+def test_t83_a_decision_is_used_again_where_it_holds_and_nowhere_else(steps: list[Step], found: str) -> None:
+    assert [each.replace(" ", "-") for each in shown(steps)] == found.split()
