@@ -357,8 +357,10 @@ def test_a_candidate_decides_the_same_call_and_changes_no_outcome() -> None:
         is None
     )
     for broken in (BrokenStore(ValueError()), FixedPolicies(BrokenBundle(ValueError()))):  # type: ignore[arg-type]
-        reply = Play(candidate=broken).reply_to(lines=sdk(FROM_OFFICE))
+        play = Play(candidate=broken)
+        reply = play.reply_to(lines=sdk(FROM_OFFICE))
         assert reply.passed
+        assert play.guard.faults == 1
         assert reply.records[0].candidate == rejection("internal_error")
     assert Play(candidate=FixedPolicies(None)).reply_to(lines=sdk(FROM_OFFICE)).records[
         0

@@ -72,6 +72,13 @@ def test_a_part_has_a_mode(
     assert not found.passes(rejection("header_alias"), called), "what is malformed passes in no mode"
 
 
+def test_a_row_without_a_service_fits_the_calls_of_a_service_that_another_row_names(tmp_path: Path) -> None:
+    text = '[{service = "cvm", access = "write", mode = "enforce"}, {access = "list", mode = "shadow"}]'
+    found = modes(tmp_path, f'[enforcement]\nmode = "enforce"\noverride = {text}\n')
+    assert found.passes(DENIED, target("cvm", Access.LIST))
+    assert not found.passes(DENIED, target("cvm", Access.WRITE))
+
+
 @pytest.mark.parametrize("mode", ["enforce", "shadow"])
 def test_without_rows_all_calls_have_one_mode(mode: str, tmp_path: Path) -> None:
     found = modes(tmp_path, f'enforcement.mode = "{mode}"\n')

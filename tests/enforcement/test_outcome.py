@@ -55,7 +55,9 @@ def test_the_connection_of_a_refused_request(
     record_: Record, style: Any, count: int, *, closes: bool
 ) -> None:
     answers = Answers(style, discloses=False, names_request=False)
-    assert refusal_of(record_, answers, closes=closes).headers.count(CLOSE) == count
+    answer = refusal_of(record_, answers, closes=closes)
+    assert answer.headers.count(CLOSE) == count
+    assert (answer.status == 200) is (style == "sdk")
 
 
 # record, what the body of its answer names
@@ -63,6 +65,19 @@ NAMES = [
     pytest.param(record(), b"(partners:QueryArea)", id="an action of the catalog"),
     pytest.param(
         record(entry=None, action="NoSuchAction"), b"(partners:NoSuchAction)", id="an action outside it"
+    ),
+    pytest.param(
+        record(cam_action="cvm:CreateDisks,cbs:CreateDisks"),
+        b"(cvm:CreateDisks)",
+        id="DEC-68 the first name that policies were asked for",
+    ),
+    pytest.param(
+        record(entry=None, action="NoSuchAction", cam_action="cvm:CreateDisks"),
+        b"(partners:NoSuchAction)",
+        id="DEC-68 the name in the request where the catalog has no entry",
+    ),
+    pytest.param(
+        record(cam_action=None), b"(partners:QueryArea)", id="DEC-68 the name of an entry without others"
     ),
     pytest.param(record(resources=("qcs::a", "qcs::b")), b"resource (qcs::a)", id="the first resource"),
     pytest.param(record(resources=()), b"resource (*)", id="no resource"),
@@ -177,6 +192,7 @@ def test_t138_no_application_writes_headers_of_camguard(
 EXPECT = (b"expect", b"100-continue")
 HEADS = [
     pytest.param([EXPECT], True, id="an unread head with Expect"),
+    pytest.param([(b"host", b"x"), EXPECT], True, id="an unread head with Expect behind another line"),
     pytest.param([(b"host", b"x")], False, id="an unread head without Expect"),
     pytest.param([b"expect"], True, id="a head whose lines are no pairs"),
     pytest.param(None, True, id="a head without a list of lines"),
@@ -210,6 +226,7 @@ def test_t113_the_place_of_an_error_is_shown_and_its_message_is_not() -> None:
 
     with pytest.raises(ValueError, match="secret") as caught:
         raises()
-    assert "test_outcome.py:" in place_of(caught.value)
+    line = raises.__code__.co_firstlineno + 1
+    assert place_of(caught.value) == f"{raises.__code__.co_filename}:{line}"
     assert "secret" not in place_of(caught.value)
     assert place_of(ValueError("secret")) == "nowhere"

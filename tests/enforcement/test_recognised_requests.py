@@ -324,6 +324,16 @@ STEPS = [
         id="as many header lines with other names",
     ),
     pytest.param(
+        [ask(x_note=b"1"), ask(x_tc_region=b"ap-guangzhou")] * 2,
+        "new new decided decided",
+        id="as many header lines, of which others decide",
+    ),
+    pytest.param(
+        [ask(method="GET", content_type=FORM, body=body) for body in (b"", b"", b"A=1")],
+        "new decided decided",
+        id="a GET with a body, after others without one",
+    ),
+    pytest.param(
         [ask(traceparent=value) for value in FIELDS["traceparent"].values[1:]],
         "new decided",
         id="the ids that a caller gives",

@@ -16,7 +16,7 @@ from camguard.request import body as body_module
 from camguard.request import client_address
 from camguard.request.rejection import rejection
 from tests.enforcement.test_guard import FROM_OFFICE, BrokenBundle, BrokenStore
-from tests.stage import Broken, FixedPolicies, Play, Request, enforcement, sdk
+from tests.stage import NOW, Broken, FixedPolicies, Play, Request, enforcement, sdk
 
 
 def in_head(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
@@ -121,8 +121,19 @@ def test_t66_an_exception_while_a_recognised_request_is_judged_is_a_refusal(
         reply = play.reply_to(lines=lines)
     assert reply.reached == []
     assert [record.decision for record in reply.records] == [rejection("internal_error")]
+    judged = stage not in {in_clock, in_policies}
+    assert reply.records[0].action == ("QueryArea" if judged else None)
+    assert reply.records[0].time == (NOW if judged else 0.0)
     assert (play.guard.faults, play.guard.in_flight, play.guard.held) == (1, 0, 0)
     assert play.reply_to(lines=lines).passed
+
+
+def test_a_fault_while_a_request_is_noted_changes_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    play = Play()
+    with monkeypatch.context() as patch:
+        patch.setattr(Lane, "note", Broken(ValueError("secret")))
+        assert play.reply_to(lines=sdk(FROM_OFFICE)).passed
+    assert play.guard.faults == 1
 
 
 @pytest.mark.parametrize("style", ["sdk", "http"])
