@@ -296,14 +296,15 @@ class _Answer:
         """Send one message on."""
         kind = message["type"]
         if kind == "http.response.start":
-            lines = [*message.get("headers", ())]
+            onward = message.copy() if type(message) is dict else dict(message)
+            lines = onward.get("headers", ())
+            if type(lines) is not list:
+                lines = [*lines]
             for line in lines:
                 if line[0] not in _OTHER_NAMES and _is_own(line[0]):
                     lines = [line for line in lines if not _is_own(line[0])]
                     break
-            lines += self.own
-            onward = message.copy() if type(message) is dict else dict(message)
-            onward["headers"] = lines
+            onward["headers"] = [*lines, *self.own]
             await self.passed_on(onward)
             self.status = message["status"]  # not before: a status that could not be sent is not claimed
         else:

@@ -29,6 +29,7 @@ class Bundle:
     decide: returns whether a call passes, and why; raises nothing. It is the bound method of the evaluator,
         so that a decision costs one function call.
     findings: what lint found when the bundle was loaded; None if it was made of policies without documents.
+    token: distinguishes this bundle from every other one, for those who must not keep a bundle alive.
     """
 
     revision: str
@@ -39,6 +40,7 @@ class Bundle:
     findings: Findings | None = None
     granting_nothing: tuple[GrantsNothing, ...] = ()
     decide: Callable[[Call], Decision] = field(init=False)
+    token: object = field(init=False, default_factory=object, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "decide", self.evaluator.decide)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from camguard.authn.authenticator import Claim
 from camguard.authn.credentials import Caller
 from camguard.bundle.model import Bundle
-from camguard.enforcement.lane import NOT_SIGNED, LaneMaker, Met, Resolved, resolve_under
+from camguard.enforcement.lane import LaneMaker, Met, Resolved, resolve_under
 from camguard.enforcement.late import WHOLE, new_call
 from camguard.enforcement.outcome import (
     UNAVAILABLE,
@@ -45,12 +45,10 @@ BODY_ON_GET: Final = rejection("body_on_get")
 
 def head_of(met: Met) -> RequestHead:
     """Return the head of a request that was recognised, as `read_head` does."""
-    known, _, lines, values, layout, method, declared = met
+    known, _, lines, (_, *signing, trace, named), layout, method, declared = met
     request_id = READY_IDS.pop() if READY_IDS else new_request_id()
-    signing = layout.signing((*values, None)) if layout.signed else NOT_SIGNED
-    correlating = layout.correlating
-    called = NO_CORRELATION if correlating is None else correlation_of(*correlating((*values, None)))
-    fixed = (request_id, method, b"", lines, known.ended, layout, declared)
+    called = NO_CORRELATION if layout.correlating is None else correlation_of(trace, named)
+    fixed = (request_id, method, b"", tuple(lines), known.ended, layout, declared)
     return new_head(fixed + known.naming + (*signing, called))
 
 
@@ -142,7 +140,7 @@ class EarlyJudge:
     def under(self, bundle: Bundle) -> Resolved:
         """Return what was resolved under a bundle; it is kept as long as the bundle is in force."""
         resolved = self.resolved
-        if resolved is None or resolved.bundle() is not bundle:
+        if resolved is None or resolved.token is not bundle.token:
             parts = self._settings, self._addresses, self._authentication, self._head_rules
             resolved = self.resolved = resolve_under(bundle, *parts, self._lane, compares=self._compares)
         return resolved

@@ -28,7 +28,6 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final, Protocol, TypeAlias
-from weakref import ref
 
 from camguard.bounded_cache import BoundedCache
 from camguard.bundle.model import Bundle
@@ -68,9 +67,6 @@ from camguard.telemetry.record import Record
 
 _LOGGER = logging.getLogger(__name__)
 
-_NOTHING: Final = (None,)  # behind the values of a head, for header lines that it does not have
-NOT_SIGNED: Final = (None, None, None, None)
-
 # What this makes of a text is ASCII where the text has no control character, and never where it has one.
 _ONLY_ASCII: Final = bytes(0x80 if byte in CONTROLS else min(byte, 0x7E) for byte in range(256))
 
@@ -83,11 +79,10 @@ def _declared(digits: bytes) -> int | None:
 _LENGTHS: Final[BoundedCache[bytes, int | None]] = BoundedCache(_declared)
 
 
-# A request whose deciding headers were met before: what they came to; the decision, if it holds now; lines,
-# values, layout, method, and bytes of the body, None where not declared. No class, because it costs more.
-Met: TypeAlias = tuple[
-    Known, KeptDecision | None, tuple[Line, ...], tuple[bytes, ...], HeaderLayout, str, int | None
-]
+# A request whose deciding headers were met before: what they came to; the decision, if it holds now; the
+# lane's own copy of the lines; `apart` of `Plan.read`; layout, method, and bytes of the body, None where not
+# declared. No class, because it costs more.
+Met: TypeAlias = tuple[Known, KeptDecision | None, list[Line], tuple[Any, ...], HeaderLayout, str, int | None]
 
 # With what a request goes the whole way: now, in seconds since the epoch; the bundle; what the lane
 # recognised, with the kept decision if the body was asked for; that body; an exception that occurred until
@@ -114,20 +109,23 @@ class Lane(Notes):
         met, or where the head of this one may be refused: it must go the whole way. now: seconds since the
         epoch.
         """
-        lines = tuple(scope["headers"])  # before anything else: Rule 3
-        plan, client = self._last.get(len(lines)), scope.get("client")
-        if plan is None or not client or scope["query_string"] or scope["path"] != "/":
+        lines = [*scope["headers"]]  # before anything else: Rule 3
+        plan = self._last.get(len(lines))
+        if plan is None or scope["query_string"] or scope["path"] != "/":
             return None
-        if scope.get("root_path") or (scope.get("raw_path") or b"/") != b"/":
+        try:
+            client, root, raw = scope["client"], scope["root_path"], scope["raw_path"]
+        except KeyError:  # servers may leave them out; most do not, and `get` would cost twice as much
+            client, root, raw = scope.get("client"), scope.get("root_path"), scope.get("raw_path")
+        if not client or root or (raw and raw != b"/"):
             return None
-        names, values, decisive, rest = plan.read(lines)
+        names, decisive, rest, apart = plan.read(lines)
         if plan.names != names:
             plan = self._plans.get(names)
             if plan is None:
                 return None
             self._last[len(lines)] = plan
-            _, _, decisive, rest = plan.read(lines)
-        length = plan.length
+            _, decisive, rest, apart = plan.read(lines)
         host, port = client
         if port == 0 or type(host) is not str:
             return None
@@ -141,8 +139,9 @@ class Lane(Notes):
         if len(others) > known.room or not others.translate(_ONLY_ASCII).isascii():
             return None
         declared = None
+        length = apart[0]
         if length is not None:
-            declared = _LENGTHS[values[length]]
+            declared = _LENGTHS[length]
             if declared is None or declared > known.body_limit:
                 return None
         kept = known.kept
@@ -151,7 +150,7 @@ class Lane(Notes):
             kept.begin <= now < kept.end and kept.principal in bundle.evaluator.recent
         ):
             kept = None
-        return known, kept, lines, values, plan.layout, method, declared
+        return known, kept, lines, apart, plan.layout, method, declared
 
 
 class LaneMaker(Protocol):
@@ -163,9 +162,12 @@ class LaneMaker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What was resolved under one bundle, which is not kept alive: the targets and the lane."""
+    """What was resolved under one bundle, which is not kept alive: the targets and the lane.
 
-    bundle: ref[Bundle]
+    token: of the bundle.
+    """
+
+    token: object
     targets: Targets
     lane: Lane
 
@@ -185,7 +187,7 @@ def resolve_under(  # noqa: PLR0913, PLR0917 - what targets and lane are made of
     The policies of a candidate may name keys that those in force do not name.
     """
     targets = targets_under(bundle, settings, addresses, callers, every_key=compares)
-    return Resolved(ref(bundle), targets, lane(rules, decides=not compares))
+    return Resolved(bundle.token, targets, lane(rules, decides=not compares))
 
 
 def note(  # noqa: PLR0913, PLR0917 - the result of one request
@@ -261,27 +263,27 @@ class RecognisedWay:
         now = 0.0
         met: Met | None = None
         bundle = taken = body = onward = signing_key = None
-        signing: tuple[Any, ...] = NOT_SIGNED
+        signing: tuple[Any, ...] = ()
         own: tuple[tuple[bytes, bytes], ...] = ()
         try:
             now, bundle = self._clock(), self._policies.bundle
             if bundle is None or started > self._policies.fresh_until or self.in_flight >= self._concurrency:
                 return self._whole_way(scope, receive, started, (now, bundle, None, None, None, None))
             resolved = self._resolving.resolved  # as `EarlyJudge.under` finds it, without a call
-            if resolved is None or resolved.bundle() is not bundle:
+            if resolved is None or resolved.token is not bundle.token:
                 resolved = self._resolving.under(bundle)
             met = resolved.lane.recognize(scope, bundle, now)
             if met is None:
                 return self._whole_way(scope, receive, started, (now, bundle, None, None, None, None))
-            known, kept, lines, values, layout, method, declared = met
+            known, kept, lines, apart, layout, method, declared = met
             target, canonical = known.target, known.canonical
             if kept is None and canonical is not None and known.signed:
-                signing = layout.signing(values + _NOTHING)  # added, because unpacking makes a list first
+                signing = apart[1:5]
                 authorization, timestamp, _, _ = signing
                 signing_key = self._authentication.claimed_key(target.service, authorization, timestamp, now)
                 if signing_key is not None and signing_key.access_key is not None:
                     kept = kept_of(known.signed.get(id(signing_key.access_key.caller)), bundle, now)
-                    met = (known, kept, lines, values, layout, method, declared)
+                    met = (known, kept, lines, apart, layout, method, declared)
             if kept is None:
                 return self._whole_way(scope, receive, started, (now, bundle, met, None, None, None))
             refusal, facts = kept.refusal, kept.facts
@@ -304,19 +306,21 @@ class RecognisedWay:
             if passes and self._asked:
                 onward = {}
             elif passes:
-                headers = list(lines)
+                # A copy: what a middleware adds must not leak back (ASGI).
+                onward = scope.copy() if type(scope) is dict else dict(scope)
+                onward["headers"] = lines  # which are nobody else's, and needed no more as they came
                 for span in kept.removed:
-                    del headers[span]
-                headers += kept.added
+                    del lines[span]
+                if kept.added:
+                    lines += kept.added
                 if self._names_request:
-                    own = ((REQUEST_ID, request_id.encode()),)
-                    headers += own
-                onward = dict(scope)  # a copy: what a middleware adds must not leak back (ASGI)
-                onward["headers"] = headers
+                    line = REQUEST_ID, request_id.encode()
+                    own = (line,)
+                    lines.append(line)
                 onward[DECISION_KEY] = kept.decision
                 onward[SERVICE_KEY] = kept.service
             if layout.correlating is not None:
-                facts = facts[:-2] + correlation_of(*layout.correlating((*values, None)))
+                facts = facts[:-2] + correlation_of(apart[5], apart[6])
             # Tuples are added, because unpacking makes a list first. `_record` would cost a fifth more.
             record = tuple.__new__(Record, (now, request_id, monotonic() - started, None) + facts)  # noqa: RUF005
         except Exception as error:  # noqa: BLE001 - whatever it is, the application must not be reached

@@ -11,6 +11,7 @@ Rule 2: everything that is kept is bounded in number and size (T101).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -55,15 +56,14 @@ KnownKey: TypeAlias = tuple[int, str, str, bytes]
 class Plan:
     """What a sequence of header names comes to before any value is looked at.
 
-    number: distinguishes the plans of one lane. read: takes as many lines, and returns their names, all their
-    values, those that decide, and the others. length: the place of the declared length, None where there is
-    none. layout: of these names. most: bytes that all values may have together.
+    number: distinguishes the plans of one lane. read: takes as many lines, and returns their names, the
+    values that decide, the others, and `apart`: of the others, those that the lane looks at in each request,
+    as `_apart` orders them. layout: of these names. most: bytes that all values may have together.
     """
 
     names: tuple[bytes, ...]
     number: int
     read: Unpacker
-    length: int | None
     layout: HeaderLayout
     most: int
 
@@ -113,9 +113,10 @@ class Notes:
                 result = result._replace(refusal=result.refusal.closing())
             kept = self._kept(head, target, result, bundle)
         plan = self._plan(head)
-        _, values, decisive, rest = plan.read(head.lines)
+        _, decisive, rest, _ = plan.read(head.lines)
         key = (plan.number, head.method, host, b"\n".join(decisive))
-        room = plan.most - (len(values) - 1) - (sum(map(len, values)) - sum(map(len, rest)))
+        deciding = sum(len(value) for _, value in head.lines) - sum(map(len, rest))
+        room = plan.most - (len(head.lines) - 1) - deciding
         canonical = _canonical(head)
         known = Known(target, head.ended, _naming(head), room, target.body_limit, kept, {}, canonical)
         self._note_caller(known, head, result, bundle)
@@ -162,24 +163,34 @@ class Notes:
         if plan is None:
             self._numbered += 1
             most = min(self._rules.value_bytes, self._rules.bytes - layout.size - LINE_COST * len(names))
-            length = None if layout.length < 0 else layout.length
             decisive = layout.decisive(tuple(range(len(names))))
             rest = tuple([place for place in range(len(names)) if place not in decisive])
             quick = self._numbered <= _QUICK and len(names) <= MOST_UNPACKED
-            read = (unpacker if quick else _uncompiled_unpacker)(len(names), decisive, rest)
-            plan = Plan(names, self._numbered, read, length, layout, most)
+            read = (unpacker if quick else _uncompiled_unpacker)(
+                len(names), decisive, rest, _apart(layout, len(names))
+            )
+            plan = Plan(names, self._numbered, read, layout, most)
             self._plans[names] = plan
         self._last[len(names)] = plan
         return plan
 
 
-def _uncompiled_unpacker(count: int, decisive: tuple[int, ...], rest: tuple[int, ...]) -> Unpacker:
-    """Return what `unpacker` returns, made without compiling a text."""
-    unpack, take_decisive, take_rest = UNPACKER_OF[count], taker(decisive), taker(rest)
+def _apart(layout: HeaderLayout, count: int) -> tuple[int | None, ...]:
+    """Return the places of the declared length, of SIGNING and of CORRELATING, None where there is none."""
+    places = (*range(count), None)
+    correlating = (None, None) if layout.correlating is None else layout.correlating(places)
+    return (None if layout.length < 0 else layout.length, *layout.signing(places), *correlating)
 
-    def read(lines: tuple[Line, ...]) -> tuple[tuple[Any, ...], ...]:
+
+def _uncompiled_unpacker(count: int, *groups: tuple[int | None, ...]) -> Unpacker:
+    """Return what `unpacker` returns, made without compiling a text."""
+    unpack = UNPACKER_OF[count]
+    takers = [taker(tuple(count if place is None else place for place in group)) for group in groups]
+
+    def read(lines: Sequence[Line]) -> tuple[tuple[Any, ...], ...]:
         names, values = unpack(lines)
-        return names, values, take_decisive(values), take_rest(values)
+        values = (*values, None)  # at the place `count`
+        return names, *[take(values) for take in takers]
 
     return read
 

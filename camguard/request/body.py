@@ -129,8 +129,12 @@ class BodyBuffer:
         self._receiving = generator
         if message["type"] != "http.request":
             return NOT_SHOWN if message["type"] == _NOT_SHOWN_TYPE else None
-        body: bytes = message.get("body", b"")
-        if message.get("more_body", False):
+        body: bytes
+        try:
+            body, more = message["body"], message["more_body"]
+        except KeyError:  # servers may leave them out; most do not, and `get` would cost more
+            body, more = message.get("body", b""), message.get("more_body", False)
+        if more:
             return self._wait(partial(self._parts, message, receive, limit), receive, declared, limit, place)
         if len(body) == declared and not self.waiting.size:
             held = HeldBody()  # as `held_body` makes it

@@ -70,20 +70,20 @@ _TRACEPARENT: Final = re.compile(
 _SENT_REQUEST_ID: Final = re.compile(rb"[0-9A-Za-z._:/+=@-]{1,128}")
 
 
-# Takes header lines apart: returns their names, their values, and the values of each group of places.
-Unpacker: TypeAlias = Callable[[tuple[Line, ...]], tuple[tuple[Any, ...], ...]]
+# Takes header lines apart: returns their names, and the values of each group of places.
+Unpacker: TypeAlias = Callable[[Sequence[Line]], tuple[tuple[Any, ...], ...]]
 
 
-def unpacker(count: int, *groups: tuple[int, ...]) -> Unpacker:
+def unpacker(count: int, *groups: tuple[int | None, ...]) -> Unpacker:
     """Return a function that takes so many header lines apart. It raises ValueError for what is no pair.
 
-    groups: places of lines. One statement that unpacks all pairs costs a third of `zip(*lines)`, and tuples
-    of what it unpacked cost a quarter of an itemgetter. But its text depends on the number of lines and on
-    the places, and is made of these alone.
+    groups: places of lines, None for a value that is always None. One statement that unpacks all pairs costs
+    a third of `zip(*lines)`, and tuples of what it unpacked cost a quarter of an itemgetter. But its text
+    depends on the number of lines and on the places, and is made of these alone.
     """
     pairs = "".join(f"(n{place},v{place})," for place in range(count))
     names = "".join(f"n{place}," for place in range(count))
-    values = ("".join(f"v{place}," for place in group) for group in (range(count), *groups))
+    values = ("".join("None," if place is None else f"v{place}," for place in group) for group in groups)
     found = ", ".join(f"({each})" for each in (names, *values))
     made: dict[str, Unpacker] = {}
     exec(f"def unpacked(lines):\n    {pairs} = lines\n    return {found}", made)  # noqa: S102
@@ -91,15 +91,15 @@ def unpacker(count: int, *groups: tuple[int, ...]) -> Unpacker:
 
 
 def _unpacker_of(count: int) -> Unpacker:
-    return unpacker(count) if count <= MOST_UNPACKED else _unpack_by_zip
+    return unpacker(count, tuple(range(count))) if count <= MOST_UNPACKED else _unpack_by_zip
 
 
-def _unpack_by_zip(lines: tuple[Line, ...]) -> tuple[tuple[Any, ...], ...]:
+def _unpack_by_zip(lines: Sequence[Line]) -> tuple[tuple[Any, ...], ...]:
     names, values = zip(*lines, strict=True)
     return names, values
 
 
-# By the number of lines. These unpackers have no groups of places.
+# By the number of lines. These unpackers have one group, of all places.
 UNPACKER_OF: Final[BoundedCache[int, Unpacker]] = BoundedCache(_unpacker_of, longest=MOST_UNPACKED, size=int)
 
 

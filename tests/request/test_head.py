@@ -432,5 +432,5 @@ def test_what_is_no_pair_of_name_and_value_is_never_taken_for_one(line: Any, cou
 
 def test_lines_are_taken_apart_by_groups_of_places() -> None:
     lines = ((b"a", b"0"), (b"b", b"1"), (b"c", b"2"))
-    found = unpacker(3, (2, 0), (1,), ())(lines)
-    assert found == ((b"a", b"b", b"c"), (b"0", b"1", b"2"), (b"2", b"0"), (b"1",), ())
+    found = unpacker(3, (2, 0), (1,), (), (None, 1, None))(lines)
+    assert found == ((b"a", b"b", b"c"), (b"2", b"0"), (b"1",), (), (None, b"1", None))
