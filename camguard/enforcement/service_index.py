@@ -153,14 +153,14 @@ class ServiceIndex:
             name,
             entry,
             found.names if found is not None else "",
-            _SERVICE_UNKNOWN if shared else self._action_id(service.name, name, entry, _text(version) or ""),
+            _SERVICE_UNKNOWN if shared else self._action_id(service.name, name, entry, _text(version)),
             None if found is None else self.templates(found),
             _text(region) or "",
             shared,
         )
 
     def _action_id(
-        self, service: str, action: str | None, entry: Action | None, version: str
+        self, service: str, action: str | None, entry: Action | None, version: str | None
     ) -> str | Rejection:
         if entry is None:
             return f"{service}:{action}"  # the engine refuses it, or judges it where the settings say so

@@ -374,8 +374,17 @@ def test_t73_v1_signature_in_the_query_beside_a_form_is_found(query: bytes) -> N
     for params in ((("Limit", "1"),), V1):
         found = identified(authenticator_of("header", allow_v1=True), head, params=params)
         assert found is rejection("signature_v1_ambiguous")
-    harmless = head_of("POST", b"Limit=1", [("host", HOST), ("content-type", FORM), (HEADER, ALICE)])
-    assert answer(identified(authenticator_of("header"), harmless)) == ALICE
+
+
+@pytest.mark.parametrize("query", [b"Limit=1", b"a", b"&", b"a=&b"])
+def test_a_query_without_a_v1_signature_beside_a_form_is_none(query: bytes) -> None:
+    head = head_of("POST", query, [("host", HOST), ("content-type", FORM), (HEADER, ALICE)])
+    assert answer(identified(authenticator_of("header"), head)) == ALICE
+
+
+def test_t73_a_query_that_cannot_be_read_may_hold_a_v1_signature() -> None:
+    head = head_of("POST", b"a=%zz", [("host", HOST), ("content-type", FORM), (HEADER, ALICE)])
+    assert identified(authenticator_of("header"), head) is rejection("signature_v1_disabled")
 
 
 def test_ordinary_parameters_are_no_signature() -> None:
@@ -479,6 +488,14 @@ def test_replay_of_a_bound_signature(change: dict[str, str], fits: bool) -> None
     unbound = authenticator_of()
     assert answer(identified(unbound, tc3_head())) == ALICE
     assert answer(identified(unbound, tc3_head(**change))) == ALICE, "off by default: honest clients do this"
+
+
+def test_t121_other_blanks_around_a_bound_signature_do_not_free_it() -> None:
+    authn = authenticator_of(bind_signatures=True)
+    assert answer(identified(authn, tc3_head())) == ALICE
+    for spaced in (GOOD.replace("SHA256 ", "SHA256  "), GOOD.replace(", ", ","), GOOD.replace(", S", " , S")):
+        assert identified(authn, tc3_head(spaced, x_tc_action="Other")) is rejection("signature_replay")
+        assert answer(identified(authn, tc3_head(spaced))) == ALICE
 
 
 def test_replay_with_another_unsigned_body() -> None:

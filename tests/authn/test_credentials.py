@@ -503,10 +503,15 @@ def test_t131_without_a_greatest_age_keys_never_grow_stale(tmp_path: Path) -> No
 def test_t131_the_report_names_states_and_problems(tmp_path: Path) -> None:
     path = written(
         tmp_path,
-        text(AKIDx=ENTRY, AKIDy={**ENTRY, "enabled": False}, AKIDz={**ENTRY, "expires": 1000}),
+        text(
+            AKIDw={**ENTRY, "expires": 1001},
+            AKIDx=ENTRY,
+            AKIDy={**ENTRY, "enabled": False},
+            AKIDz={**ENTRY, "expires": 1000},
+        ),
     )
     store = KeyStore(path, clock=lambda: 1000.0)
-    counts = {"enabled": 1, "disabled": 1, "expired": 1}
+    counts = {"enabled": 2, "disabled": 1, "expired": 1}
     assert store.report() == {**counts, "confirmed": 1000.0, "problems": []}
     path.write_bytes(b"{")
     store.poll()

@@ -156,6 +156,8 @@ READINGS = [
     pytest.param(("A", "x&b c=y"), True, id="a blank in what would be a name"),
     pytest.param(("A", "x&y"), True, id="no equals sign behind an ampersand"),
     pytest.param(("A", "x=y"), True, id="an equals sign"),
+    pytest.param(("A", "x&b:c=y"), True, id="a colon in what would be a name"),
+    pytest.param(("A", "x&MiDdLe5=y"), False, id="letters of both cases and a digit in a value"),
     pytest.param(("A", "x&azAZ09_.-=y"), False, id="every sign of a name in a value"),
     pytest.param(("A", "&b="), False, id="a whole value that looks like a parameter"),
     pytest.param(("A", "x&" + "b" * 256 + "="), False, id="a name of 256 characters in a value"),

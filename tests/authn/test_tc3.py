@@ -453,18 +453,50 @@ TILDES = [
     pytest.param("A=~", "A=%7e", "GET", "signature_invalid", id="T134 in small letters"),
     pytest.param("A~=1", "A%7E=1", "GET", "signature_invalid", id="T134 in a name"),
     pytest.param("A=~&B~=~", "A=%7E&B~=%7E", "GET", "signature_invalid", id="T134 in a name beside values"),
+    pytest.param("A=~&B~=~", "A=%7E&B%7E=%7E", "GET", "signature_invalid", id="T134 in values and in a name"),
     pytest.param("A~", "A%7E", "GET", "signature_invalid", id="T134 in a name without a value"),
     pytest.param("A=~", "A=%7E", "POST", "signature_invalid", id="T134 the query of a POST"),
     pytest.param("A=!", "A=%21", "GET", "signature_invalid", id="T134 another sign"),
 ]
 
 
+@pytest.mark.parametrize("more", [(), (("x-tc-action", "texttoimage"),)], ids=["usual", "action too"])
 @pytest.mark.parametrize(("sent", "signed", "method", "expected"), TILDES)
-def test_a_tilde_that_was_signed_as_an_escape(sent: str, signed: str, method: str, expected: str) -> None:
+def test_a_tilde_that_was_signed_as_an_escape(
+    sent: str, signed: str, method: str, expected: str, more: tuple[tuple[str, str], ...]
+) -> None:
     kind, payload = (FORM, b"") if method == "GET" else (JSON, BODY)
-    lines = (("content-type", kind), ("host", HOST))
-    auth = authorization(tc3(method=method, query=signed, signed=lines, payload=payload))
+    lines = (("content-type", kind), ("host", HOST), *more)
+    made = tc3(method=method, query=signed, signed=lines, payload=payload)
+    auth = authorization(made, names=";".join(name for name, _ in lines))
     assert detail(check(tc3_head(auth, method=method, query=sent), payload)) == expected
+
+
+# Host and note as they are signed; the request has HOST with a port and a note with a colon in it
+CUT = [
+    pytest.param(f"{HOST}:8080", "a:b", "verified", id="both as sent"),
+    pytest.param(HOST, "a:b", "verified", id="the host without its port"),
+    pytest.param(HOST, "a", "signature_invalid", id="another header cut at its colon"),
+    pytest.param(f"{HOST}:8080", "a", "signature_invalid", id="another header cut, the host as sent"),
+    pytest.param("", "a:b", "signature_invalid", id="no host at all"),
+]
+
+
+@pytest.mark.parametrize(("host", "note", "expected"), CUT)
+def test_only_the_port_of_the_host_may_be_missing(host: str, note: str, expected: str) -> None:
+    signed = (("content-type", JSON), ("host", host), ("x-note", note))
+    auth = authorization(tc3(signed=signed), names="content-type;host;x-note")
+    for sent in (f"{HOST}:8080", HOST):
+        if sent == HOST and ":" in host:
+            continue
+        assert detail(check(tc3_head(auth, host=sent, x_note="a:b"))) == expected
+
+
+@pytest.mark.parametrize("host", [HOST, f"{HOST}:8080"])
+def test_t134_without_its_boundary_a_host_is_signed_with_its_port_or_without(host: str) -> None:
+    auth = authorization(tc3(signed=(("content-type", UNBOUNDED), ("host", host))))
+    head = tc3_head(auth, content_type=f"{UNBOUNDED}; boundary=b", host=f"{HOST}:8080")
+    assert isinstance(check(head), AccessKey)
 
 
 def test_t41_scope_of_another_service_is_a_conflict() -> None:

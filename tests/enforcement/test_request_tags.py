@@ -60,6 +60,7 @@ READ = [
     pytest.param(PLAIN, {"Tags": [RD], "ResourceTags": []}, None, id="DEC-65 a further parameter of tags"),
     pytest.param(PLAIN, {"Tags": [RD], "A": [{"B": {"myTAG": 1}}]}, None, id="DEC-65 a further one, nested"),
     pytest.param(PLAIN, {"Tags": [RD], "Stage": 1}, None, id="DEC-65 any name that contains the word"),
+    pytest.param(PLAIN, {"Tags": [RD], "\u00fc" * 65: 1}, None, id="DEC-65 a name that is not computed"),
     pytest.param(PLAIN, {"\uff34ags": []}, None, id="DEC-65 a name in letters that look alike"),
     pytest.param(PLAIN, {"T%61gs": []}, None, id="DEC-65 an escaped name"),
     pytest.param(PLAIN, {"Tags.0.Key": "dept"}, None, id="DEC-65 a flat name in an object"),

@@ -17,6 +17,14 @@ from tests.stage import Play, Request, sdk
 SETUPS = [
     pytest.param({"client": ("10.0.0.1", 0)}, "by text from a header", id="a peer whose port is 0"),
     pytest.param({"client": ("proxy", 0)}, "by text from a header", id="a peer that is no address"),
+    pytest.param(
+        {
+            "client": ("203.0.113.7", 4711),
+            "headers": list(sdk((b"x-forwarded-for", b"203.0.113.7:4711"))),
+        },
+        "by text from a header",
+        id="a peer that the forwarding header names with its port",
+    ),
     pytest.param({"client": None}, "trust_unix_socket", id="no peer"),
     pytest.param({"client": ("", 0)}, "by text from a header", id="a peer without a name"),
     pytest.param({"root_path": "/p"}, "take root_path away", id="a root path that the path does not have"),
@@ -45,6 +53,12 @@ def test_t127_a_setup_that_refuses_every_call_is_logged_once(
     "change",
     [
         pytest.param({"path": "/x", "raw_path": b"/x"}, id="a path that is not served"),
+        pytest.param({"path": "/x", "raw_path": b"/x", "root_path": None}, id="one without a mount"),
+        pytest.param(
+            {"headers": list(sdk((b"x-forwarded-for", b"unknown"), (b"x-note", b"203.0.113.9:9")))}
+            | {"client": ("203.0.113.9", 9)},
+            id="a peer that another header names with its port",
+        ),
         pytest.param({"root_path": "/p", "path": "/p/x", "raw_path": b"/p/x"}, id="one below a mount"),
         pytest.param({"client": ("203.0.113.9", 9)}, id="a peer that is no proxy"),
     ],

@@ -11,13 +11,27 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from camguard.catalog.labels import ApiAction
+from camguard.catalog.model import Granularity
 from camguard.enforcement.service_index import ACTION_NAME, ServiceIndex
 from camguard.engine.decision import Reason
 from camguard.policy.resources import Owner
 from camguard.request.params import parse_params
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings import HostsSettings, LimitsSettings
-from tests.stage import CATALOG, OFFICE, QUIET, Play, Reply, bundle, enforcement, limits, reply_to, sdk
+from tests.stage import (
+    CATALOG,
+    OFFICE,
+    QUIET,
+    Play,
+    Reply,
+    action,
+    bundle,
+    enforcement,
+    limits,
+    reply_to,
+    sdk,
+)
 from tests.stage import FixedPolicies as Store
 
 FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
@@ -199,6 +213,7 @@ HOSTS = [
     pytest.param(b"[g]", "host_invalid", id="T45 a letter in brackets that is no digit"),
     pytest.param(b"azAZ09._-", "service_unknown", id="every sign of a name"),
     pytest.param(b"a" * 253, "service_unknown", id="253 letters"),
+    pytest.param(b"a" * 253 + b":65535", "service_unknown", id="253 letters and the last port"),
     pytest.param(b"a" * 254, "host_invalid", id="254 letters"),
 ]
 
@@ -453,6 +468,125 @@ HEADER = st.one_of(
 
 
 HOST = st.one_of(st.just(b"aiart.tencentcloudapi.com"), st.binary(max_size=40))
+
+
+PARTNERS, JSON = b"partners.tencentcloudapi.com", b"application/json"
+OCTETS = b"application/octet-stream"
+QUERY_AREA = ("QueryArea", "partners:QueryArea", "partners:QueryArea", "partners:QueryArea")
+NOTHING = (None, None, "", "partners:None")
+# Method, content type, action, version, region; the kind of the body, its limit, action, entry, CAM names,
+# action id and region, or the rejection
+NAMED = [
+    pytest.param(("GET", None, b"QueryArea", None, None), (None, 0, *QUERY_AREA, ""), id="a GET"),
+    pytest.param(
+        ("GET", JSON, b"QueryArea", None, None), (None, 0, *QUERY_AREA, ""), id="a GET with a content type"
+    ),
+    pytest.param(
+        ("POST", JSON, b"QueryArea", b"2022-09-28", b"ap-a"), ("json", 7, *QUERY_AREA, "ap-a"), id="JSON"
+    ),
+    pytest.param(("POST", OCTETS, b"QueryArea", b"", b""), ("octets", 7, *QUERY_AREA, ""), id="octets"),
+    pytest.param(("POST", FORM, b"QueryArea", None, b"null"), ("form", 5, *QUERY_AREA, ""), id="a form"),
+    pytest.param(("POST", FORM, None, None, None), ("form", 5, *NOTHING, ""), id="a form that may name it"),
+    pytest.param(
+        ("POST", JSON, b"NotListed", None, None),
+        ("json", 7, "NotListed", None, "", "partners:NotListed", ""),
+        id="an action that is not listed",
+    ),
+    pytest.param(
+        ("POST", JSON, b"QueryArea", b"2018-01-01", None),
+        ("json", 7, *QUERY_AREA[:3], rejection("version_unknown"), ""),
+        id="another version",
+    ),
+    pytest.param(
+        ("POST", None, b"QueryArea", None, None), "content_type", id="a POST without a content type"
+    ),
+    pytest.param(
+        ("POST", b"text/plain", b"QueryArea", None, None), "content_type", id="another content type"
+    ),
+    pytest.param(("GET", b"text/plain", b"QueryArea", None, None), "content_type", id="another one of a GET"),
+    pytest.param(("POST", JSON, None, None, None), "action_missing", id="JSON without an action"),
+    pytest.param(("GET", FORM, None, None, None), "action_missing", id="a GET without an action"),
+    pytest.param(("POST", FORM, b"", None, None), "action_missing", id="a form with an empty action"),
+    pytest.param(("POST", FORM, b"1", None, None), "action_invalid", id="a form with an action that is none"),
+    pytest.param(("POST", JSON, b"1", b"x", b"*"), "version_invalid", id="the version is judged first"),
+    pytest.param(("POST", JSON, b"1", b"", b"*"), "region_invalid", id="the region is judged second"),
+    pytest.param(("POST", JSON, b"1", b"null", None), "version_invalid", id="T133 null as a version"),
+]
+
+
+@pytest.mark.parametrize(("naming", "expected"), NAMED)
+def test_what_the_naming_headers_come_to(naming: Any, expected: Any) -> None:
+    index = ServiceIndex(
+        CATALOG, Owner("1", "2"), HostsSettings(), LimitsSettings(form_bytes=5, body_bytes=7)
+    )
+    method, *others = naming
+    named = index.named[method, PARTNERS, *others]
+    if isinstance(named, Rejection):
+        assert named.detail == expected
+        return
+    kind = None if named.body is None else named.body.kind
+    entry = None if named.entry is None else named.entry.id
+    names = (named.action, entry, named.cam_names, named.action_id)
+    assert (kind, named.body_limit, *names, named.region) == expected
+    assert (named.service, named.resources, named.shared) == ("partners", None, False)
+
+
+# Method, content type and action over a shared host; the action and the kind of the body
+OVER_A_SHARED_HOST = [
+    pytest.param(("POST", JSON, b"QueryArea"), ("QueryArea", "json"), id="JSON"),
+    pytest.param(("GET", None, b"TextToImage"), ("TextToImage", None), id="a GET"),
+    pytest.param(("POST", FORM, None), (None, "form"), id="a form that may name the action"),
+]
+
+
+@pytest.mark.parametrize(("naming", "expected"), OVER_A_SHARED_HOST)
+def test_t123_over_a_shared_host_no_service_is_named(naming: Any, expected: tuple[str | None, ...]) -> None:
+    hosts = HostsSettings(shared=("gateway.example",))
+    named = ServiceIndex(CATALOG, Owner("1", "2"), hosts, LimitsSettings()).named[
+        (naming[0], b"Gateway.example:8080", *naming[1:], None, None)
+    ]
+    assert not isinstance(named, Rejection)
+    assert (named.action, None if named.body is None else named.body.kind) == expected
+    assert (named.service, named.entry, named.resources, named.shared) == (None, None, None, True)
+    assert named.action_id is UNKNOWN
+
+
+STOP, START = ("qcs::cvm:::instance/${InstanceId}",), ("qcs::vpc:::subnet/${SubnetId}",)
+BOTH = (*STOP, *START)
+# Resources, match and granularity of each name that policies are asked for; how many templates there are, and
+# whether one resource is enough, or None where the action is judged as a whole
+TEMPLATES = [
+    pytest.param([((), "all")], None, id="no resources"),
+    pytest.param([(STOP, "all")], (1, False), id="one name, all resources"),
+    pytest.param([(BOTH, "any")], (2, True), id="one name, any of two resources"),
+    pytest.param([((), "all"), ((), "all")], None, id="DEC-68 two names without resources"),
+    pytest.param([(STOP, "all"), (START, "all")], (2, False), id="DEC-68 two names, all resources"),
+    pytest.param([(STOP, "all"), (BOTH, "all")], (2, False), id="DEC-68 a template of both names"),
+    pytest.param([(BOTH, "any"), (STOP, "any")], (2, True), id="DEC-68 two names, any resource"),
+    pytest.param([(BOTH, "any"), (STOP, "all")], (2, False), id="DEC-68 one of the names needs all"),
+    pytest.param([(BOTH, "any"), ((), "all")], (2, False), id="DEC-68 one of the names has none"),
+    pytest.param([((), "all"), (BOTH, "any")], (2, False), id="DEC-68 and the other way round"),
+]
+
+
+@pytest.mark.parametrize(("names", "expected"), TEMPLATES)
+def test_what_names_the_resources_of_a_call(
+    names: list[tuple[tuple[str, ...], str]], expected: tuple[int, bool] | None
+) -> None:
+    asks = [
+        action(
+            "cvm",
+            f"Stop{at}",
+            resources=resources or ("*",),
+            match=match,
+            granularity=Granularity.RESOURCE if resources else Granularity.OPERATION,
+        )
+        for at, (resources, match) in enumerate(names)
+    ]
+    asked = ApiAction(action("cbs", "Stop"), tuple(asks))
+    index = ServiceIndex(CATALOG, Owner("1", "2"), HostsSettings(), LimitsSettings())
+    found = index.templates(asked)
+    assert (None if found is None else (len(found.templates), found.match_any)) == expected
 
 
 @QUIET
