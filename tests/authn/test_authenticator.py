@@ -510,6 +510,7 @@ def test_replay_with_another_unsigned_body() -> None:
 def test_t121_the_secret_id_of_a_refused_request_is_found_behind_blanks(blanks: int) -> None:
     auth = WRONG.replace("SHA256 ", "SHA256" + " " * blanks)
     assert named_secret_id(tc3_head(auth), ()) == "AKIDz8…MPLE"
+    assert named_secret_id(tc3_head(WRONG.replace("SHA256 ", "SHA256")), ()) is None
     assert named_secret_id(tc3_head(auth.replace("SHA256 ", "SHA256" + " " * 8)), ()) == (
         "AKIDz8…MPLE" if blanks == 1 else None
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from camguard.enforcement.server_setup import NO_ASYNCIO
 from camguard.middleware import CamguardMiddleware
-from tests.stage import Play, Request, sdk
+from tests.stage import ELSEWHERE, SETTINGS, Play, Request, sdk
 
 SETUPS = [
     pytest.param({"client": ("10.0.0.1", 0)}, "by text from a header", id="a peer whose port is 0"),
@@ -66,6 +67,14 @@ def test_t127_a_setup_that_refuses_every_call_is_logged_once(
 def test_an_ordinary_refusal_is_no_setup(change: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     scope = Request(lines=sdk((b"x-forwarded-for", b"unknown"))).scope() | change
     asyncio.run(Play().serve(Request(), scope))
+    assert logged(caplog) == []
+
+
+def test_a_refusal_for_another_cause_is_no_setup(caplog: pytest.LogCaptureFixture) -> None:
+    """A trusted Unix socket names no peer either; the policies refuse this call."""
+    trusting = replace(SETTINGS, client_ip=replace(SETTINGS.client_ip, trust_unix_socket=True))
+    scope = Request(lines=sdk((b"x-forwarded-for", ELSEWHERE.encode()))).scope() | {"client": None}
+    assert asyncio.run(Play(trusting).serve(Request(), scope)).detail == "no_allow"
     assert logged(caplog) == []
 
 

@@ -184,6 +184,7 @@ HOSTS = [
     pytest.param(b"", "host_missing", id="T42 an empty host"),
     pytest.param(b"partners.tencentcloudapi.com:", "host_invalid", id="T43 an empty port"),
     pytest.param(b"partners.tencentcloudapi.com:0", "host_invalid", id="T43 port 0"),
+    pytest.param(b"partners.tencentcloudapi.com:000443", "host_invalid", id="T43 a port of six digits"),
     pytest.param(b"partners.tencentcloudapi.com:65536", "host_invalid", id="T43 a port that is none"),
     pytest.param(b"partners.tencentcloudapi.com/x", "host_invalid", id="T43 a path"),
     pytest.param(b"partners.tencentcloudapi.com?x", "host_invalid", id="T43 a query"),
