@@ -249,8 +249,10 @@ def parse_keys(raw: bytes, source: str) -> KeyRing:
         if not SECRET_ID.fullmatch(secret_id):
             reader.wrong(at, f"a secret id has {SECRET_ID_RULE}")
         access_key = _read_access_key(secret_id, entry, at, reader)
-        if access_key is None or entry.get("enabled", True) is False:
-            disabled.update([secret_id] if access_key is not None else [])
+        if access_key is None:
+            continue
+        if entry.get("enabled") is False:
+            disabled.add(secret_id)
         else:
             access_keys[secret_id] = access_key
     if reader.problems:

@@ -175,6 +175,9 @@ def test_authorization_out_of_grammar_is_malformed(auth: str | bytes) -> None:
 IN_GRAMMAR = [
     pytest.param(GOOD.replace("/aiart/", "/a/"), "service_conflict", id="a service of one letter"),
     pytest.param(GOOD.replace("/aiart/", "/0a-z059/"), "service_conflict", id="every sign of a service"),
+    pytest.param(
+        GOOD.replace("/aiart/", "/5a/"), "service_conflict", id="a service that begins with a digit"
+    ),
     pytest.param(GOOD.replace("/aiart/", f"/{'a' * 63}/"), "service_conflict", id="63 letters"),
     pytest.param(GOOD.replace(SECRET_ID, "azAZ09_-"), "secret_id_unknown", id="every sign of a secret id"),
     pytest.param(GOOD.replace(SECRET_ID, "A" * 1024), "secret_id_unknown", id="a secret id of 1024 letters"),
