@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import camguard.grammar as grammar_module
-from camguard.authn.authenticator import Authenticator
+from camguard.authn.authenticator import authenticator
 from camguard.catalog import Catalog, parse_catalog
 from camguard.catalog.model import bindable, segments
 from camguard.enforcement.resource_binding import cut_templates
@@ -282,7 +282,7 @@ def test_whatever_loads_can_be_called_over_http(service: str, name: str, uin: st
     }
     found = bundle([ALLOW_ALL], catalog, {"owner": OWNER, **kept})
     rules = IdentitySettings(mode="header")
-    play = Play(SETTINGS, policies=FixedPolicies(found), authentication=Authenticator(rules, None))
+    play = Play(SETTINGS, policies=FixedPolicies(found), authentication=authenticator(rules, None))
     for principal in callers:
         assert found.decide(Call(principal, f"{service}:{name}", 0, NOW))
         lines = sdk(

@@ -107,7 +107,7 @@ class Authenticator:
     )
 
     def __init__(
-        self, settings: IdentitySettings, keys: KeySource | None, stale: Callable[[], bool] | None = None
+        self, settings: IdentitySettings, keys: KeySource | None, stale: Callable[[], bool] | None
     ) -> None:
         self._settings = settings
         self._keys = keys

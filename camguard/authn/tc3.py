@@ -60,7 +60,7 @@ _ALGORITHM: Final = b"TC3-HMAC-SHA256"
 _SIGNED_HEADERS: Final = b"SignedHeaders="
 _USUAL_END: Final = b", SignedHeaders=content-type;host, Signature="
 # What the Ruby SDK sends and what it signs of it. body_formats.py decides which boundaries are accepted.
-_BOUNDED = re.compile(rb"(multipart/form-data)[ \t]*;[ \t]*boundary=[^;]+")
+_BOUNDED = re.compile(rb"(multipart/form-data) *; *boundary=[^;]+")
 _CONTENT_TYPE: Final = b"content-type"
 _NAME_WITH_TILDE = re.compile(rb"(?:^|&)[^&=~]*+~")
 _BLANK: Final = b" \t"

@@ -126,6 +126,7 @@ WRONG = [
     pytest.param(entry(enabled="false"), "#/AKIDx/enabled", "must be true or false", id="text as flag"),
     pytest.param(entry(enabled=0), "#/AKIDx/enabled", "must be true or false", id="a number as flag"),
     pytest.param(entry(expires="2026-01-31"), "#/AKIDx/expires", RULE_EXPIRES, id="a day as end"),
+    pytest.param(entry(expires="2026-01-31 12:00:00"), "#/AKIDx/expires", RULE_EXPIRES, id="no zone"),
     pytest.param(entry(expires="2026-02-31T00:00:00Z"), "#/AKIDx/expires", RULE_EXPIRES, id="no such day"),
     pytest.param(entry(expires="2026-01-31T12:00:00+08:00"), "#/AKIDx/expires", RULE_EXPIRES, id="a zone"),
     pytest.param(entry(expires="1769860800"), "#/AKIDx/expires", RULE_EXPIRES, id="seconds as text"),

@@ -389,6 +389,7 @@ UNBOUNDED = "multipart/form-data"
 BOUNDARIES = [
     pytest.param("POST", f"{UNBOUNDED}; boundary=Ab3", {}, "verified", id="T134 as the Ruby SDK sends it"),
     pytest.param("POST", f"{UNBOUNDED};boundary=Ab3", {}, "verified", id="T134 without a blank"),
+    pytest.param("POST", f"{UNBOUNDED}  ;  boundary=b", {}, "verified", id="T134 with two blanks"),
     pytest.param(
         "POST",
         f'{UNBOUNDED}; boundary="Ab:3"',
