@@ -117,8 +117,9 @@ def test_whether_the_body_of_a_denied_call_is_taken(
     lines: tuple[Line, ...], drains: bool, asked: int, closed: int
 ) -> None:
     play = Play(drains=drains)
-    sent, count = served(play, Request(lines=lines))
-    assert (count, sent[0]["headers"].count((b"connection", b"close"))) == (asked, closed)
+    for _ in range(2):  # the second request is recognised
+        sent, count = served(play, Request(lines=lines))
+        assert (count, sent[0]["headers"].count((b"connection", b"close"))) == (asked, closed)
     assert not play.reached
 
 

@@ -158,6 +158,8 @@ def _of_names(size: int) -> tuple[Line, ...]:
 
 
 FORM = b"application/x-www-form-urlencoded"
+PARTS = b"multipart/form-data; boundary=part"
+PARTS_BODY = b'--part\r\nContent-Disposition: form-data; name="A"\r\n\r\n1\r\n--part--\r\n'
 NO_LENGTH: dict[str, Any] = {"headers": [*LINES], "http_version": "2"}
 CHUNKED: dict[str, Any] = {"headers": [*LINES, (b"transfer-encoding", b"chunked")]}
 # scopes that are served twice, the body; the detail, what the lane returns for the second one
@@ -275,6 +277,10 @@ def shown(steps: list[Step], settings: Settings = SETTINGS_TRIED[0]) -> list[str
     return found
 
 
+def signed(**odd: Any) -> Ask:
+    return ask(**{"authorization": "good", "x_camguard_principal": None, **odd})
+
+
 def ask(**odd: Any) -> Ask:
     return Ask(tuple((name.replace("_", "-"), value) for name, value in odd.items()))
 
@@ -329,6 +335,21 @@ STEPS = [
         id="as many header lines, of which others decide",
     ),
     pytest.param(
+        [ask(), ask(body=b'{"Action":"PayOrders"}'), ask(body=b'{"Region":"ap-beijing"}')],
+        "new decided decided",
+        id="a body that names another action or region, after one that names nothing",
+    ),
+    pytest.param(
+        [ask(content_type=PARTS, body=PARTS_BODY), ask(content_type=PARTS, body=b"A=1")],
+        "new decided",
+        id="a multipart body that is malformed, after one that is not",
+    ),
+    pytest.param(
+        [signed(), signed(), signed(authorization="unknown id"), signed(authorization="bad")],
+        "new recognised recognised recognised",
+        id="a key that nobody has, after one that is known",
+    ),
+    pytest.param(
         [ask(method="GET", content_type=FORM, body=body) for body in (b"", b"", b"A=1")],
         "new decided decided",
         id="a GET with a body, after others without one",
@@ -344,6 +365,18 @@ STEPS = [
         id="the ids of a request whose body is searched",
     ),
 ]
+
+
+@RECOGNISES
+@pytest.mark.parametrize("tried", range(len(SETTINGS_TRIED)))
+def test_t83_usual_requests_are_answered_alike_under_all_settings(tried: int) -> None:
+    unsigned_payload = {"x_tc_content_sha256": b"UNSIGNED-PAYLOAD"}
+    steps: list[Step] = [
+        *(ask(), ask(), signed(), signed(), ask(x_forwarded_for=ELSEWHERE.encode())),
+        *(ask(x_forwarded_for=ELSEWHERE.encode()), signed(**unsigned_payload), signed(**unsigned_payload)),
+        signed(**unsigned_payload, authorization="bad"),
+    ]
+    assert first_difference(steps, SETTINGS_TRIED[tried]) is None
 
 
 @RECOGNISES
@@ -377,10 +410,6 @@ def made(steps: list[Step], settings: Settings, monkeypatch: pytest.MonkeyPatch)
 
     asyncio.run(play())
     return found
-
-
-def signed(**odd: Any) -> Ask:
-    return ask(authorization="good", x_camguard_principal=None, **odd)
 
 
 def stop(name: str) -> Ask:
