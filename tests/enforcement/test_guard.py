@@ -59,6 +59,7 @@ class BrokenBundle:
     """A bundle that cannot decide."""
 
     catalog, owner, revision, evaluator = BUNDLE.catalog, BUNDLE.owner, "broken", BUNDLE.evaluator
+    token = object()
 
     def __init__(self, error: BaseException) -> None:
         self.decide = Broken(error)
