@@ -96,7 +96,7 @@ async def _faults(report: Report, gateway: Gateway, log: Path, seconds: float) -
             unmends(log)
             await until(partial(_goes_on, gateway, later.get(WRITTEN, 0)))
         errors = later.get(ERRORS, 0) - earlier.get(ERRORS, 0)
-        slow, usual = calls.slowest(0.99), calm.slowest(0.99)
+        slow, usual = calls.slowest_of_each(5, 0.99), calm.slowest(0.99)
         report.says(fault=name, sent=calls.sent, failed=len(calls.failures), outcomes=dict(calls.outcomes))
         report.says(
             errors=errors, p99_ms=slow * 1e3, p99_calm_ms=usual * 1e3, slowest_ms=calls.slowest(1) * 1e3

@@ -25,6 +25,8 @@ CALLERS = 8
 KEPT = 0.9  # of their rate, by healthy callers
 ROUNDS = 5  # with and without; the medians count
 RETURN_SECONDS = 10.0  # after which a socket that was answered comes back
+USUAL_RATE = 3000  # calls by the second; where there are fewer, sockets come back later in proportion
+CALLS = 2000  # after which a rate is taken at the earliest
 HOST = "aiart.tencentcloudapi.com"
 
 
@@ -34,6 +36,10 @@ class Rate(NamedTuple):
     by_clock: float
     by_cpu: float
 
+    def pause(self) -> float:
+        """Return after how many seconds a socket comes back, so that it is the same work for each call."""
+        return RETURN_SECONDS * max(1.0, USUAL_RATE / self.by_clock)
+
 
 def inject_waiting(report: Report, *, quick: bool) -> None:
     """1,500 requests whose body never ends, of one address and of fifty, beside healthy signed traffic."""
@@ -42,7 +48,7 @@ def inject_waiting(report: Report, *, quick: bool) -> None:
 
 async def _scenes(report: Report, seconds: float) -> None:
     with tempfile.TemporaryDirectory() as place:
-        overrides = {"IDENTITY__MODE": "signature", "LIMITS__BODY_SECONDS": "30.0"}
+        overrides = {"IDENTITY__MODE": "signature", "LIMITS__BODY_SECONDS": "300.0"}
         with running(Path(place, "config"), **overrides) as gateway:
             await ask(gateway.calls, _signed(gateway))
             before = resident(gateway.process.pid)
@@ -52,7 +58,7 @@ async def _scenes(report: Report, seconds: float) -> None:
 
 
 async def _scene(report: Report, gateway: Gateway, addresses: int, seconds: float) -> None:
-    request, held = _signed(gateway, "x-forwarded-for: 10.1.2.3"), _signed(gateway)[:-1]
+    request = _signed(gateway, "x-forwarded-for: 10.1.2.3")
     pid = gateway.process.pid
     without: list[Rate] = []
     during: list[Rate] = []
@@ -61,9 +67,11 @@ async def _scene(report: Report, gateway: Gateway, addresses: int, seconds: floa
     async with load(gateway.calls, CALLERS, request) as calls:
         await asyncio.sleep(1)
         for _ in range(ROUNDS):
+            calls.request = request = _signed(gateway, "x-forwarded-for: 10.1.2.3")  # no round is too old
             without.append(await _rate(calls, pid, seconds))
-            async with _waiters(gateway.calls, held, addresses, answered):
-                await _settled(answered)
+            waiters = Waiters(gateway.calls, _signed(gateway)[:-1], answered, without[-1].pause())
+            async with waiters.around(addresses):
+                await _settled(waiters, gateway.calls, request)
                 during.append(await _rate(calls, pid, seconds))
                 opened = files(pid)
                 last.add(await ask(gateway.calls, request))
@@ -91,12 +99,11 @@ async def _scene(report: Report, gateway: Gateway, addresses: int, seconds: floa
     report.holds(f"{where}: nothing is in flight afterwards", true=back < 5)
 
 
-async def _settled(answered: Counter[str]) -> None:
-    """Return when all sockets have been there for a moment, and those that yield have yielded."""
-    before = -1
-    while before != answered.total():
-        before = answered.total()
-        await asyncio.sleep(1)
+async def _settled(waiters: Waiters, port: int, request: bytes) -> None:
+    """Return when all sockets have been accepted and read, and those that must yield have yielded."""
+    await until(lambda: waiters.sent >= SOCKETS)
+    for _ in range(3):  # each is accepted, read and answered behind all that came before it
+        await ask(port, request)
 
 
 def _kept(without: list[Rate], during: list[Rate], name: str) -> float:
@@ -107,9 +114,11 @@ def _kept(without: list[Rate], during: list[Rate], name: str) -> float:
 
 
 async def _rate(calls: Load, pid: int, seconds: float) -> Rate:
-    """Take the rate of allowed calls over some seconds."""
+    """Take the rate of allowed calls over some seconds, and over more where the machine does much else."""
     allowed, spent, began = calls.outcomes[ALLOWED], _cpu(pid), time.monotonic()
     await asyncio.sleep(seconds)
+    with contextlib.suppress(TimeoutError):
+        await until(lambda: calls.outcomes[ALLOWED] - allowed >= CALLS)
     count = calls.outcomes[ALLOWED] - allowed
     return Rate(count / (time.monotonic() - began), count / (_cpu(pid) - spent))
 
@@ -120,35 +129,46 @@ def _cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-@contextlib.asynccontextmanager
-async def _waiters(port: int, request: bytes, addresses: int, answered: Counter[str]) -> AsyncIterator[None]:
-    """Hold sockets open that have sent all but the last byte; count the answers that they get."""
-    tasks = []
-    for number in range(SOCKETS):
-        place = number % addresses
-        address = f"127.0.{place // 250 + 1}.{place % 250 + 1}"
-        tasks.append(asyncio.create_task(_waiter(port, request, address, answered)))
-        if number % 50 == 49:
-            await asyncio.sleep(0.02)
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+class Waiters:
+    """Sockets that send all but the last byte of a request and come back when they are answered.
 
+    pause: seconds after an answer. answered: counts the answers. sent: how many requests were sent so far.
+    """
 
-async def _waiter(port: int, request: bytes, address: str, answered: Counter[str]) -> None:
-    while True:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+    def __init__(self, port: int, request: bytes, answered: Counter[str], pause: float) -> None:
+        self._port, self._request, self._pause = port, request, pause
+        self.answered = answered
+        self.sent = 0
+
+    @contextlib.asynccontextmanager
+    async def around(self, addresses: int) -> AsyncIterator[None]:
+        """Hold the sockets open in the block. addresses: how many addresses they come from."""
+        tasks = []
+        for number in range(SOCKETS):
+            place = number % addresses
+            address = f"127.0.{place // 250 + 1}.{place % 250 + 1}"
+            tasks.append(asyncio.create_task(self._waiter(address)))
+            if number % 50 == 49:
+                await asyncio.sleep(0.02)
         try:
-            writer.write(request)
-            answered[outcome(await answer(reader))] += 1
-        except (Broken, OSError) as error:
-            answered[type(error).__name__] += 1
+            yield
         finally:
-            writer.close()
-        await asyncio.sleep(RETURN_SECONDS)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _waiter(self, address: str) -> None:
+        while True:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port, local_addr=(address, 0))
+            try:
+                writer.write(self._request)
+                self.sent += 1
+                self.answered[outcome(await answer(reader))] += 1
+            except (Broken, OSError) as error:
+                self.answered[type(error).__name__] += 1
+            finally:
+                writer.close()
+            await asyncio.sleep(self._pause)
 
 
 def _signed(gateway: Gateway, *more: str) -> bytes:
