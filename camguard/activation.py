@@ -20,6 +20,7 @@ from camguard.bundle.signature import read_verify_key
 from camguard.bundle.store import Store
 from camguard.catalog import read_catalog
 from camguard.errors import BundleError, Problem, SettingsError
+from camguard.grammar import REVISION_DIGITS
 from camguard.settings import Settings
 from camguard.settings.values import is_url
 from camguard.wiring import build_content
@@ -81,7 +82,7 @@ def promote(settings: Settings, revision: str = "") -> Ordered:
     raw = answer.raw if isinstance(answer, Fetched) else b""
     archive, found = _usable(settings, raw)
     if not found.startswith(revision):
-        message = f"has the revision {found[:12]} by now, not {revision[:64]!r}"
+        message = f"has the revision {found[:REVISION_DIGITS]} by now, not {revision[:64]!r}"
         raise BundleError(Problem("enforcement.candidate", "BundleError", message))
     return _pin(folder, Kept(archive.serial, archive.digest, found), raw)
 

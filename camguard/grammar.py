@@ -98,6 +98,9 @@ def service_hosts(roots: Iterable[str]) -> re.Pattern[str]:
     return re.compile(rf"({HOST_LABEL.pattern})(?:{inner})\.(?:{domains})")
 
 
+REVISION_DIGITS: Final = 12  # of the revision of a bundle, which people, logs and metrics are shown
+
+
 def of_bytes(shape: re.Pattern[str]) -> re.Pattern[bytes]:
     """Return the pattern for what a request carries, which is bytes."""
     return re.compile(shape.pattern.encode("ascii"))

@@ -20,6 +20,7 @@ from camguard.bundle.model import Bundle
 from camguard.bundle.store import ReloadOutcome
 from camguard.errors import Problem, SettingsError
 from camguard.files import SETTINGS_BYTES, read_file
+from camguard.grammar import REVISION_DIGITS
 from camguard.printable import without_credentials
 from camguard.settings import Settings
 from camguard.settings.load import parse_settings
@@ -38,7 +39,6 @@ LISTS_ALL = "`camguard lint` lists all of them"
 # Findings about which an operator is warned by name when a bundle is activated: calls are refused because of
 # them, or a name stands for two principals.
 NAMED_WARNINGS = frozenset(("CG602", "CG608"))
-DIGITS = 12  # of a revision
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -115,7 +115,9 @@ class ReloadLog:
         elif outcome.result == "success":
             self._activated(outcome)
         elif self._problems:
-            self._log(logging.INFO, "is good again and unchanged", revision=outcome.revision[:DIGITS])
+            self._log(
+                logging.INFO, "is good again and unchanged", revision=outcome.revision[:REVISION_DIGITS]
+            )
         self._problems = outcome.problems
         if outcome.warnings != self._warnings:
             log_problems(self._name, outcome.warnings, logging.WARNING)
@@ -140,7 +142,7 @@ class ReloadLog:
         _LOGGER.log(level, Event(f"{self._name} {text}", **self._place, **facts))
 
     def _failed(self, outcome: ReloadOutcome) -> None:
-        stays = f"revision {outcome.revision[:DIGITS]} stays in force"
+        stays = f"revision {outcome.revision[:REVISION_DIGITS]} stays in force"
         effect = stays if outcome.revision else "nothing is allowed"
         self._log(logging.ERROR, f"cannot be loaded; {effect}", problems=len(outcome.problems))
         log_problems(self._name, outcome.problems)
@@ -148,7 +150,7 @@ class ReloadLog:
     def _activated(self, outcome: ReloadOutcome) -> None:
         before, after = self._loaded, self._next
         self._loaded, self._next = after, None
-        facts: dict[str, Any] = {"revision": outcome.revision[:DIGITS]}
+        facts: dict[str, Any] = {"revision": outcome.revision[:REVISION_DIGITS]}
         bundle = outcome.bundle
         if bundle is not None and bundle.findings is not None:
             facts |= {f"findings_{name}": count for name, count in bundle.findings.counts().items()}

@@ -124,7 +124,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         *("echo", "channel", "admin", "systemd", "run", "supervisor", "worker", "workers"),
     ),
     "cli": (
-        *("output", "parser", "inputs", "json_position", "sarif", "reason", "logged"),
+        *("output", "parser", "phrases", "inputs", "json_position", "sarif", "reason", "logged"),
         "check_command",
         *("init", "serve", "principals", "check", "matrix", "access", "diff", "reduce", "recorded", "replay"),
         *("mutation", "lint", "test", "call"),

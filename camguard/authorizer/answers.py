@@ -16,6 +16,7 @@ from camguard.bounded_cache import BoundedCache
 from camguard.enforcement.outcome import Answers, refusal_of
 from camguard.engine.decision import Reason
 from camguard.fast_tuple import constructor_of
+from camguard.grammar import REVISION_DIGITS
 from camguard.header_names import REQUEST_ID
 from camguard.request.head import Line, Lines
 from camguard.request.rejection import BODY_NOT_SHOWN, Refusal, Rejection
@@ -31,7 +32,6 @@ REASON: Final = b"x-camguard-reason"
 REVISION: Final = b"x-camguard-revision"
 SHADOW: Final = b"x-camguard-shadow"
 
-_REVISION_DIGITS: Final = 12
 _UNDECIDED: Final = frozenset((Reason.POLICY_UNAVAILABLE, Reason.OVERLOADED, Reason.INTERNAL_ERROR))
 _ALLOW: Final = (DECISION, b"allow")
 _DENY: Final = (DECISION, b"deny")
@@ -85,7 +85,7 @@ def _lines(own: Line, more: Lines, of: tuple[Reason, str]) -> Lines:
     return (
         own,
         (REASON, reason.encode()),
-        (REVISION, revision[:_REVISION_DIGITS].encode()),
+        (REVISION, revision[:REVISION_DIGITS].encode()),
         _NO_STORE,
         *more,
     )

@@ -27,6 +27,7 @@ from camguard.bundle.archive import MAX_SERIAL
 from camguard.bundle.ustar import ARCHIVE_BYTES
 from camguard.errors import BundleError, Problem
 from camguard.files import MIB, read_file, replace_files
+from camguard.grammar import REVISION_DIGITS
 from camguard.strict_json import Number, ObjectReader, must, or_null, read_json, shaped, text
 
 CODE: Final = "LastGoodError"
@@ -116,7 +117,7 @@ class State(NamedTuple):
         ]
         if len(found) == 1:
             return found[0]
-        names = ", ".join(f"{each.revision[:12]} (serial {each.serial})" for each in self.kept)
+        names = ", ".join(f"{each.revision[:REVISION_DIGITS]} (serial {each.serial})" for each in self.kept)
         if not found:
             raise wrong(f"{name[:64]!r} is no kept bundle; kept are: {names or 'none'}")
         raise wrong(f"{name[:64]!r} names several kept bundles: {names}")

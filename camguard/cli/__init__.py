@@ -35,7 +35,7 @@ from camguard.cli import (
     test,
 )
 from camguard.cli.output import OutputError, complain, flush_streams, prepare_streams
-from camguard.cli.parser import Parser
+from camguard.cli.parser import Parser, UsageError
 from camguard.errors import CamguardError
 from camguard.exit_codes import Exit
 
@@ -64,8 +64,8 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code. argv: without the name of the program."""
     prepare_streams()
-    code = _run(argv)
     try:
+        code = _run(argv)
         flush_streams()
     except OutputError as error:
         return _lost(error)
@@ -78,11 +78,12 @@ def _run(argv: Sequence[str] | None) -> int:
         return int(args.run(args))
     except SystemExit as end:  # argparse, after --help or a usage error
         return end.code if isinstance(end.code, int) else Exit.OK
+    except UsageError as error:
+        complain(*error.args)
+        return Exit.USAGE
     except CamguardError as error:
         complain(*map(str, error.problems))
         return Exit.INVALID
-    except OutputError as error:
-        return _lost(error)
     except OSError as error:
         complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         return Exit.INVALID if error.filename else Exit.UNEXPECTED

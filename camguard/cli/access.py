@@ -15,21 +15,22 @@ from math import inf
 from camguard.analysis import questions
 from camguard.analysis.access import Window, access_reader
 from camguard.analysis.answers import Answer
+from camguard.analysis.grid import FAR
 from camguard.bundle import Bundle
 from camguard.catalog import Access, nearest_actions
 from camguard.cli.check import read_time
 from camguard.cli.inputs import Inputs, add_inputs, find_inputs, read_bundle
 from camguard.cli.matrix import render_csv, render_matrix, render_page
-from camguard.cli.output import Document, add_format, complain, paint, progress, show, write
-from camguard.cli.parser import argument
+from camguard.cli.output import Document, add_format, paint, progress, show, write
+from camguard.cli.parser import UsageError, argument
+from camguard.cli.phrases import EVERYWHERE, places, span
 from camguard.errors import AddressError
 from camguard.exit_codes import Exit
-from camguard.ipset import LINE_END, AddressMap, IpSet, format_address
+from camguard.ipset import AddressMap, IpSet, format_address
 from camguard.policy.values import format_moment
 from camguard.policytest.cases import find_principal
 from camguard.suggest import few, meant, nearest
 
-EVERYWHERE = IpSet.of_ranges([(0, LINE_END - 1)])
 _FIRST_PRINCIPALS, _FIRST_ACTIONS = 6, 4  # of a group that text lists; JSON lists all
 
 
@@ -88,12 +89,11 @@ def run_from_where(args: argparse.Namespace) -> Exit:
     bundle = read_bundle(inputs)
     principal = find_principal(bundle, args.principal)
     if principal not in bundle.people.layers:
-        return _no_principal(bundle, args.principal)
+        raise _no_principal(bundle, args.principal)
     if bundle.evaluator.traits(args.action) is None:
-        return _no_action(bundle, args.action)
+        raise _no_action(bundle, args.action)
     if args.all_times and args.time is not None:
-        complain("give --time or --all-times, not both")
-        return Exit.USAGE
+        raise UsageError("give --time or --all-times, not both")
     moment = None if args.all_times else time.time() if args.time is None else args.time
     found = access_reader(bundle.evaluator, resource=args.resource, time=moment)(principal, args.action)
     windows = [describe_window(window, inputs.egress) for window in found.windows]
@@ -113,12 +113,11 @@ def run_from_where(args: argparse.Namespace) -> Exit:
 def describe_window(window: Window, egress: AddressMap) -> dict[str, object]:
     """Return the document of a window. from, until: None where the window has no such end."""
     ranges = questions.through(window.ranges, egress)
-    seen = window._replace(ranges=ranges)
     statements = (each.answer.statements for each in ranges if each.answer.word == "allow")
     return {
-        "from": window.begin if abs(window.begin) < _FAR else None,
+        "from": window.begin if abs(window.begin) < FAR else None,
         "until": None if window.end == inf else window.end,
-        "allow": list(seen.places("allow").cidrs()),
+        "allow": list(window._replace(ranges=ranges).places("allow").cidrs()),
         "statements": list(dict.fromkeys(name for names in statements for name in names)),
         "depends": [describe_answer(places, each) for places, each in questions.depending(ranges)],
         "edges": [
@@ -131,9 +130,6 @@ def describe_window(window: Window, egress: AddressMap) -> dict[str, object]:
             for edge in questions.edges_of(ranges)
         ],
     }
-
-
-_FAR = 1e300  # seconds: further than any time of a policy
 
 
 def describe_answer(places: IpSet, answer: Answer) -> dict[str, object]:
@@ -164,10 +160,8 @@ def render_from_where(document: Document) -> Iterator[str]:
     resource = f" on {document['resource']}" if document["resource"] else ""
     yield f"{document['principal']} ({document['name']}) calls {document['action']}{resource}"
     for window in document.get("windows") or (document,):
-        begin = "" if window["from"] is None else f" from {format_moment(window['from'])}"
-        end = "" if window["until"] is None else f" until {format_moment(window['until'])}"
         at = f"at {format_moment(document['time'])}, in force" if document["time"] is not None else "valid"
-        yield f"{at}{begin}{end}" if begin or end else f"{at} at all times"
+        yield f"{at}{span(window) or ' at all times'}"
         yield from _render_answers(window)
         if window["edges"]:
             yield f"  {paint('edges', 'strong')}"
@@ -205,7 +199,7 @@ def _alternative(each: Document) -> str:
 
 
 def _places(cidrs: Sequence[str]) -> str:
-    return "everywhere" if tuple(cidrs) == EVERYWHERE.cidrs() else ", ".join(cidrs)
+    return places(cidrs, ", ".join, brief=inf)
 
 
 # --- who can, what can -------------------------------------------------------------------------------------
@@ -225,15 +219,14 @@ def _run_entries(args: argparse.Namespace, nothing: str) -> Exit:
     inputs = find_inputs(args)
     bundle = read_bundle(inputs)
     if args.format in {"csv", "html"} and not args.matrix:
-        complain(f"--format {args.format} is for --matrix")
-        return Exit.USAGE
+        raise UsageError(f"--format {args.format} is for --matrix")
     principals = questions.principals_named(bundle.people, args.principal)
     if not principals:
-        return _no_principal(bundle, args.principal)
+        raise _no_principal(bundle, args.principal)
     access = Access(args.access) if args.access else None
     actions = questions.actions_named(bundle.catalog, args.action, access)
     if not actions:
-        return _no_action(bundle, args.action, args.access)
+        raise _no_action(bundle, args.action, args.access)
     moment = time.time() if args.time is None else args.time
     found = _entries(args, bundle, inputs, principals, actions, moment)
     document: dict[str, object] = {"time": moment, "resource": args.resource}
@@ -343,15 +336,13 @@ def _word(entry: questions.Entry, asked: IpSet) -> str:
 _MATRICES = {"text": render_matrix, "json": render_matrix, "csv": render_csv}
 
 
-def _no_principal(bundle: Bundle, text: str) -> Exit:
+def _no_principal(bundle: Bundle, text: str) -> UsageError:
     people = bundle.people
     known = (*people.layers, *people.names.values(), *(f"{questions.GROUP}{name}" for name in people.groups))
-    complain(f"--principal: the bundle has no {text!r}{nearest(text, known)}")
-    return Exit.USAGE
+    return UsageError(f"--principal: the bundle has no {text!r}{nearest(text, known)}")
 
 
-def _no_action(bundle: Bundle, text: str, access: str | None = None) -> Exit:
+def _no_action(bundle: Bundle, text: str, access: str | None = None) -> UsageError:
     of_access = f" of access {access}" if access else ""
     hint = meant(nearest_actions(bundle.catalog, text, 2))
-    complain(f"--action: the catalog has no action {text!r}{of_access}{hint}")
-    return Exit.USAGE
+    return UsageError(f"--action: the catalog has no action {text!r}{of_access}{hint}")

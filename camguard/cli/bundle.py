@@ -17,14 +17,13 @@ from camguard.bundle.load import content_of, read_content, require_complete
 from camguard.bundle.signature import read_sign_key, read_verify_key
 from camguard.catalog import read_catalog
 from camguard.cli.inputs import add_catalog, add_config, build, find_inputs, read_archive_file
-from camguard.cli.output import Document, add_format, complain, paint, show
-from camguard.cli.parser import counting
+from camguard.cli.output import Document, add_format, paint, show
+from camguard.cli.parser import UsageError, counting
 from camguard.errors import BundleError, Problem
 from camguard.exit_codes import Exit
 from camguard.files import replace_files
+from camguard.grammar import REVISION_DIGITS
 from camguard.policy.values import format_moment
-
-_DIGITS = 12
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -102,8 +101,7 @@ def run_verify(args: argparse.Namespace) -> Exit:
     inputs = find_inputs(args, bundle=False)
     key_file = args.key_file or inputs.verify_key_file
     if key_file is None:
-        complain("no key verifies this archive: give --key-file, or set policy.verify_key_file")
-        return Exit.USAGE
+        raise UsageError("no key verifies this archive: give --key-file, or set policy.verify_key_file")
     archive, size = read_archive_file(args.archive, key=read_verify_key(key_file))
     require_complete(archive.files, str(args.archive))
     content = content_of(archive.files, read_catalog(inputs.catalog), archive.tests)
@@ -146,7 +144,7 @@ def _lines(document: Document, *, files: bool) -> Iterator[str]:
         signature = f"{document['signed']}{result}"
     yield f"  digest     {document['digest']}"
     if "revision" in document:
-        yield f"  revision   {document['revision'][:_DIGITS]} with this catalog"
+        yield f"  revision   {document['revision'][:REVISION_DIGITS]} with this catalog"
     yield f"  signature  {signature}"
     if document["valid_until"] is not None:
         yield f"  valid      until {document['valid_until']}"

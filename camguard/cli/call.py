@@ -19,7 +19,7 @@ from camguard.authn.tc3 import sign_tc3
 from camguard.catalog.known_services import carried
 from camguard.cli.inputs import add_config, require_config
 from camguard.cli.output import Document, add_format, complain, paint, show
-from camguard.cli.parser import argument, matching, region
+from camguard.cli.parser import UsageError, argument, matching, region
 from camguard.cli.principals import read_listing
 from camguard.errors import AddressError, BundleError
 from camguard.exit_codes import Exit
@@ -96,9 +96,8 @@ def run(args: argparse.Namespace) -> Exit:
     key = find_key(ring, args.key if ring.find(args.key.encode()) else principal_of(args.key, settings))
     service = args.action.partition(":")[0]
     version = args.api_version or _newest_version(service)
-    if isinstance(key, str) or version is None:
-        complain(key if isinstance(key, str) else f"no version of {service} is known: give --api-version")
-        return Exit.USAGE
+    if version is None:
+        raise UsageError(f"no version of {service} is known: give --api-version")
     headers = signed_headers(args, settings, key, version, int(time.time()))
     try:
         answer = send(args.url, headers, args.body, args.timeout)
@@ -110,16 +109,16 @@ def run(args: argparse.Namespace) -> Exit:
     return {"answered": Exit.OK, "refused": Exit.DENY}.get(str(document["outcome"]), Exit.UNEXPECTED)
 
 
-def find_key(ring: KeyRing, text: str) -> AccessKey | str:
-    """Return the access key with a secret id, or the only one of a principal, or what is wrong with text."""
+def find_key(ring: KeyRing, text: str) -> AccessKey:
+    """Return the access key with a secret id, or the only one of a principal. Raises UsageError."""
     key = ring.find(text.encode())
     owned = ring.owned_by(text)
     if key is not None or len(owned) == 1:
         return key or owned[0]
     if owned:
-        return f"--key: {text} has {len(owned)} keys; name one by its secret id"
+        raise UsageError(f"--key: {text} has {len(owned)} keys; name one by its secret id")
     owners = few(list(dict.fromkeys(principal for _, principal in ring.owners())), _OWNERS)
-    return f"--key: the keys file has no enabled key {text!r}; it has keys of {owners or 'nobody'}"
+    raise UsageError(f"--key: the keys file has no enabled key {text!r}; it has keys of {owners or 'nobody'}")
 
 
 def principal_of(text: str, settings: Settings) -> str:

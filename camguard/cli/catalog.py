@@ -15,9 +15,10 @@ from camguard.catalog.diff import Difference, compare
 from camguard.catalog.files import FORMAT, action_tree
 from camguard.catalog.model import ANY
 from camguard.cli import diff as impact
-from camguard.cli.inputs import add_catalog, add_config, catalog_of, find_inputs, find_settings
+from camguard.cli.inputs import add_catalog, add_config, catalog_of, find_inputs, find_settings, read_both
 from camguard.cli.output import Document, add_format, complain, note, paint, show
-from camguard.errors import CatalogError, Problem
+from camguard.cli.parser import UsageError
+from camguard.errors import Problem
 from camguard.exit_codes import Exit
 from camguard.files import PAGE_BYTES, display_path, read_file
 from camguard.suggest import few, meant, nearest_names
@@ -98,11 +99,9 @@ def run_build(args: argparse.Namespace) -> Exit:
     from camguard.catalog_import.names import read_names  # noqa: PLC0415
 
     if not args.pages and not args.names:
-        complain("name a PAGE, or a SOURCE with --names")
-        return Exit.USAGE
+        raise UsageError("name a PAGE, or a SOURCE with --names")
     if args.pages.count(_STANDARD_INPUT) > 1:
-        complain("-: standard input can be read once only")
-        return Exit.USAGE
+        raise UsageError("-: standard input can be read once only")
     names = [read_names(source) for source in args.names]
     plan = plan_build(map(_read_page, args.pages), args.out, names)
     obstacles = [*_refused(plan), *([] if args.allow_shrink else _losses(plan))]
@@ -186,8 +185,7 @@ def run_show(args: argparse.Namespace) -> Exit:
         if args.format == "text" and action.resources != (ANY,):
             note(f"{paint('note:', 'dim', sys.stderr)} {display_path(FORMAT)} says how resources are bound")
     else:
-        complain(_unknown(catalog, wanted))
-        return Exit.USAGE
+        raise UsageError(_unknown(catalog, wanted))
     return Exit.OK
 
 
@@ -297,40 +295,23 @@ def run_diff(args: argparse.Namespace) -> Exit:
     if args.bundle is None and (
         args.fail_on in {"gained", "lost"} or args.principal != ANY or args.service != ANY
     ):
-        complain("--principal, --service, --fail-on gained and --fail-on lost are about calls: give --bundle")
-        return Exit.USAGE
-    old, new = _load_both(args.old, args.new)
+        raise UsageError(
+            "--principal, --service, --fail-on gained and --fail-on lost are about calls: give --bundle"
+        )
+    old, new = read_both(load_catalog, args.old, args.new)
     difference = compare(old, new)
     document = _describe_difference(difference)
     fails = bool(difference) and args.fail_on == "any"
     if args.bundle is not None:
         inputs = find_inputs(argparse.Namespace(**{**vars(args), "catalog": args.new}))._replace(strict=False)
         sides = impact.read_sides(inputs._replace(catalog=args.old), inputs)
-        if sides is None:
-            return Exit.INVALID
         groups = impact.changes_of(args, sides, inputs)
-        if groups is None:
-            return Exit.USAGE
         document["impact"] = impact.describe(groups, *sides)
         fails = fails or impact.is_failing(args, groups)
     show(args.format, document, _render_difference)
     if not difference:
         note("no change")
     return Exit.CHANGED if fails else Exit.OK
-
-
-def _load_both(old: Path, new: Path) -> tuple[Catalog, Catalog]:
-    """Return both catalogs. Raises CatalogError with the problems of both."""
-    catalogs: list[Catalog] = []
-    problems: list[Problem] = []
-    for path in (old, new):
-        try:
-            catalogs.append(load_catalog(path))
-        except CatalogError as error:
-            problems += error.problems
-    if problems:
-        raise CatalogError(*problems)
-    return catalogs[0], catalogs[1]
 
 
 def _describe_difference(difference: Difference) -> dict[str, object]:

@@ -13,9 +13,10 @@ from camguard.bundle import Bundle
 from camguard.catalog import nearest_actions
 from camguard.catalog.model import Granularity
 from camguard.cli.inputs import Inputs, add_inputs, find_inputs, read_bundle
-from camguard.cli.logged import LoggedCall, add_record, fill, misused, read_logged
-from camguard.cli.output import Document, add_format, complain, note, paint, show
-from camguard.cli.parser import argument, region
+from camguard.cli.logged import LoggedCall, add_record, fill, read_logged, require_one_call
+from camguard.cli.output import Document, add_format, note, paint, show
+from camguard.cli.parser import UsageError, argument, region
+from camguard.cli.phrases import rows
 from camguard.cli.principals import unknown_principal
 from camguard.cli.reason import describe as describe_cause
 from camguard.cli.reason import render as render_cause
@@ -25,6 +26,7 @@ from camguard.engine.explain import Explanation
 from camguard.engine.remediation import Change
 from camguard.errors import AddressError
 from camguard.exit_codes import Exit
+from camguard.grammar import REVISION_DIGITS
 from camguard.ipset import AddressMap, format_address, parse_address
 from camguard.policy.keys import OWN, known_keys, operators_of, supplied_regions
 from camguard.policy.values import format_moment, read_moment
@@ -89,10 +91,7 @@ def add_call(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Exit:
     """Print the decision about the call that the arguments describe."""
-    wrong = misused(args)
-    if wrong is not None:
-        complain(wrong)
-        return Exit.USAGE
+    require_one_call(args)
     logged = read_logged(args)
     inputs = find_inputs(args)
     bundle = read_bundle(inputs)
@@ -107,15 +106,12 @@ def run(args: argparse.Namespace) -> Exit:
     entries = [asked.entry for asked in traits.asked] if traits else []
     entry = next((each for each in entries if each.granularity is Granularity.RESOURCE), None)
     if entry and entry.resources and not args.resource:
-        complain(f"{args.action} is authorized per resource: give --resource like {entry.resources[0]}")
-        return Exit.USAGE
+        raise UsageError(
+            f"{args.action} is authorized per resource: give --resource like {entry.resources[0]}"
+        )
     egress = _egress(args, inputs)
-    attributes = _attributes(args, inputs)
-    if isinstance(egress, str) or isinstance(attributes, str):
-        complain(egress if isinstance(egress, str) else str(attributes))
-        return Exit.USAGE
     judged = None if args.ip is None else egress.get(args.ip)
-    call = read_call(args, bundle, attributes)
+    call = read_call(args, bundle, _attributes(args, inputs))
     call = call if judged is None else call._replace(source_ip=judged)
     decision = bundle.decide(call)
     _note_unknown(bundle, call, decision, args.principal)
@@ -132,23 +128,26 @@ def run(args: argparse.Namespace) -> Exit:
     return Exit.OK if decision else Exit.DENY
 
 
-def _egress(args: argparse.Namespace, inputs: Inputs) -> AddressMap | str:
-    """Return which addresses are judged as another one (T132), or what is wrong with `--egress`."""
+def _egress(args: argparse.Namespace, inputs: Inputs) -> AddressMap:
+    """Return which addresses are judged as another one (T132). Raises UsageError."""
     try:
         return AddressMap.of(dict(inputs.egress.pairs) | dict(args.egress or ()))
     except AddressError as error:
-        return f"--egress: {error.problems[0].where} {error.problems[0].message}"
+        problem = error.problems[0]
+        raise UsageError(f"--egress: {problem.where} {problem.message}") from None
 
 
-def _attributes(args: argparse.Namespace, inputs: Inputs) -> Mapping[str, tuple[str, ...]] | str:
-    """Return the keys that `--attributes` supplies (T137), or what is wrong with it."""
+def _attributes(args: argparse.Namespace, inputs: Inputs) -> Mapping[str, tuple[str, ...]]:
+    """Return the keys that `--attributes` supplies (T137). Raises UsageError."""
     if args.attributes is None:
         return {}
     found = read_attributes(args.attributes.encode(), inputs.attributes.keys, peer_trusted=True)
     if not isinstance(found, Rejection):
         return found
     listed = ", ".join(sorted(inputs.attributes.keys)) or "none"
-    return f"--attributes: must be a JSON object of texts or lists of texts; attributes.keys lists {listed}"
+    raise UsageError(
+        f"--attributes: must be a JSON object of texts or lists of texts; attributes.keys lists {listed}"
+    )
 
 
 def _note_unknown(bundle: Bundle, call: Call, decision: Decision, principal: str) -> None:
@@ -244,7 +243,7 @@ def render_rejected(document: Document) -> Iterator[str]:
     word = document["detail"] or document["reason"]
     yield f"{paint('DENY', 'bad')}  {word}: the request never became a call, so no policy can be asked again"
     cells = ((key, document[key]) for key in ("principal", "action", "source_ip", "host", "peer"))
-    yield from (f"  {paint(f'{label:<10}', 'dim')}{cell}" for label, cell in cells if cell)
+    yield from rows(cells)
     yield ""
     yield from () if document["cause"] is None else render_cause(document["cause"])
 
@@ -279,7 +278,7 @@ _ROWS = (
     ("by", "statements", ", ".join),
     ("host", "host", lambda host: host or ""),
     ("peer", "peer", lambda peer: peer or ""),
-    ("revision", "revision", lambda revision: revision[:12]),
+    ("revision", "revision", lambda revision: revision[:REVISION_DIGITS]),
     ("logged", "record", lambda record: "" if record is None else _then(record)),
 )
 
@@ -308,7 +307,7 @@ def render(document: Document, text: str, name: str | None = None) -> Iterator[s
     cells = [("principal", f"{principal} ({name})" if name else principal)]
     asked = {"asked": [] if document["asked"] == [document["action"]] else document["asked"]}
     cells += [(label, cell({**document, **asked}[key])) for label, key, cell in _ROWS]
-    yield from (f"  {paint(f'{label:<10}', 'dim')}{cell}" for label, cell in cells if cell)
+    yield from rows(cells)
     if "explanation" in document:
         yield from _render_why(document, document["explanation"])
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from camguard.cli.inputs import add_config, require_config
-from camguard.cli.output import Document, add_format, complain, note, paint, show
+from camguard.cli.output import Document, add_format, note, paint, show
+from camguard.cli.parser import UsageError
 from camguard.exit_codes import Exit
 from camguard.files import display_path
 from camguard.settings.load import parse_settings, parse_with_origins
@@ -46,8 +47,7 @@ def run_show(args: argparse.Namespace) -> Exit:
     section, _, key = (args.name or "").partition(".")
     known = [*values, *(f"{name}.{each}" for name, keys in values.items() for each in keys)]
     if args.name and args.name not in known:
-        complain(f"{args.name}: no such setting{nearest(args.name, known)}")
-        return Exit.USAGE
+        raise UsageError(f"{args.name}: no such setting{nearest(args.name, known)}")
     chosen = {
         name: {
             each: _describe(value, defaults[name].get(each), places.get((name, each)))

@@ -19,15 +19,13 @@ from camguard.analysis.causes import Side
 from camguard.analysis.diff import ALL_TIMES, RANKS, Group, access_diff, actions_of, principals_of
 from camguard.analysis.names import patterns_of
 from camguard.analysis.questions import principals_named
-from camguard.bundle import Bundle
-from camguard.cli.access import EVERYWHERE, describe_answer
-from camguard.cli.inputs import Inputs, add_config, find_inputs, read_bundle
-from camguard.cli.output import Document, add_format, complain, note, paint, progress, show, write
-from camguard.errors import CamguardError
+from camguard.cli.access import describe_answer
+from camguard.cli.inputs import Inputs, add_config, find_inputs, problems_under, read_both, read_bundle
+from camguard.cli.output import Document, add_format, note, paint, progress, show, write
+from camguard.cli.parser import UsageError
+from camguard.cli.phrases import places, span
 from camguard.exit_codes import Exit
-from camguard.ipset import IpSet
 from camguard.policy.patterns import star_match
-from camguard.policy.values import format_moment
 from camguard.printable import printable
 from camguard.suggest import few, nearest
 
@@ -83,11 +81,7 @@ def run(args: argparse.Namespace) -> Exit:
 def compare(args: argparse.Namespace, old: Inputs, new: Inputs) -> Exit:
     """Read two bundles and print every change of access. args: the options of `add_filters`."""
     sides = read_sides(old, new)
-    if sides is None:
-        return Exit.INVALID
     groups = changes_of(args, sides, new)
-    if groups is None:
-        return Exit.USAGE
     document = describe(groups, *sides)
     if args.format == "markdown":
         write(render_markdown(document))
@@ -96,8 +90,8 @@ def compare(args: argparse.Namespace, old: Inputs, new: Inputs) -> Exit:
     return Exit.CHANGED if is_failing(args, groups) else Exit.OK
 
 
-def changes_of(args: argparse.Namespace, sides: tuple[Side, Side], new: Inputs) -> Sequence[Group] | None:
-    """Return the changes that the options of `add_filters` select, or None after a wrong option was named."""
+def changes_of(args: argparse.Namespace, sides: tuple[Side, Side], new: Inputs) -> Sequence[Group]:
+    """Return the changes that the options of `add_filters` select. Raises UsageError."""
     before, after = sides
     every = actions_of(before, after)
     actions = {
@@ -111,8 +105,7 @@ def changes_of(args: argparse.Namespace, sides: tuple[Side, Side], new: Inputs) 
         names = {name.partition(":")[0] for name in every}
         problem = f"--service: no catalog has {args.service!r}{nearest(args.service, names)}"
     if problem:
-        complain(problem)
-        return None
+        raise UsageError(problem)
     if before.bundle.evaluator.inventory != after.bundle.evaluator.inventory:
         note("resource_tags.json differs: conditions on tags can hold for other resources than before")
     return access_diff(before, after, progress(principals, "principals"), actions, egress=new.egress)
@@ -124,15 +117,14 @@ def is_failing(args: argparse.Namespace, groups: Iterable[Group]) -> bool:
     return any(group.part.kind in failing for group in groups)
 
 
-def read_sides(old: Inputs, new: Inputs) -> tuple[Side, Side] | None:
-    """Return both bundles, or None after the problems of both were printed."""
-    found: list[Bundle] = []
-    for inputs in (old, new):
-        try:
-            found.append(read_bundle(inputs))
-        except CamguardError as error:
-            complain(*(f"{inputs.bundle}: {problem}" for problem in error.problems))
-    return (Side(found[0]), Side(found[1])) if len(found) == len((old, new)) else None
+def read_sides(old: Inputs, new: Inputs) -> tuple[Side, Side]:
+    """Return both bundles. Raises CamguardError with the problems of both, each behind its bundle's name."""
+
+    def read(inputs: Inputs) -> Side:
+        with problems_under(inputs.bundle):
+            return Side(read_bundle(inputs))
+
+    return read_both(read, old, new)
 
 
 def differing_owner(old: Side, new: Side) -> str | None:
@@ -243,7 +235,7 @@ def render_change(change: Document) -> Iterator[str]:
     """Yield one group as text."""
     gained = change["kind"] == "gained"
     word = paint("GAINED" if gained else "LOST", "bad" if gained else "doubtful")
-    yield f"{word} {_kinds(change)} from {_places(change, _some)}{_times(change)}"
+    yield f"{word} {_kinds(change)} from {places(change['ranges'], _some)}{_times(change)}"
     yield f"  who   {_who(change)}"
     yield f"  what  {few(change['patterns'], _FEW)}"
     for way in change["conditions"][:_FEW]:
@@ -269,15 +261,6 @@ def _kinds(change: Document) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in change["access"].items())
 
 
-def _places(change: Document, shown: Callable[[Sequence[str]], str]) -> str:
-    """Return the ranges as text: the addresses outside of them where those are fewer. shown: of a list."""
-    cidrs = change["ranges"]
-    outside = (EVERYWHERE - IpSet.of(cidrs)).cidrs()
-    if not outside:
-        return "everywhere"
-    return f"everywhere but {shown(outside)}" if len(outside) < len(cidrs) else shown(cidrs)
-
-
 def _some(texts: Sequence[str]) -> str:
     return few(texts, _FEW)
 
@@ -285,11 +268,7 @@ def _some(texts: Sequence[str]) -> str:
 def _times(change: Document) -> str:
     if change["times"] is None:
         return ""
-    texts = []
-    for each in change["times"]:
-        begin = "" if each["from"] is None else f" from {format_moment(each['from'])}"
-        end = "" if each["until"] is None else f" until {format_moment(each['until'])}"
-        texts.append(f"{begin}{end}".strip())
+    texts = [span(each).strip() for each in change["times"]]
     return f", {few(texts, _FEW, rest='and {} more times')}"
 
 
@@ -332,7 +311,7 @@ def render_markdown(document: Document) -> Iterator[str]:
             f"**{change['kind']}**",
             f"{_kinds(change)}: {_codes(change['patterns'])}",
             _codes(change["names"]),
-            _places(change, _codes) + _times(change),
+            places(change["ranges"], _codes) + _times(change),
             _conditions(change),
             "; ".join(code(each["text"]) for each in change["causes"][:_FEW]) + _groups(change, _codes),
         )

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from camguard.cli.inputs import sample_folder
-from camguard.cli.output import Document, add_format, complain, show
+from camguard.cli.output import Document, add_format, show
+from camguard.cli.parser import UsageError
 from camguard.exit_codes import Exit
 
 KEYS = "keys.json"
@@ -38,8 +39,7 @@ def run(args: argparse.Namespace) -> Exit:
     names = (KEYS,) if args.only_keys else FILES
     existing = [str(folder / name) for name in names if (folder / name).exists()]
     if existing:
-        complain(*(f"{path}: is there already; nothing was written" for path in existing))
-        return Exit.USAGE
+        raise UsageError(*(f"{path}: is there already; nothing was written" for path in existing))
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         if name == KEYS:

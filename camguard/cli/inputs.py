@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import camguard
 from camguard.bundle import Bundle
@@ -20,11 +21,14 @@ from camguard.bundle.load import Content, build_bundle, content_of, read_content
 from camguard.bundle.signature import VerifyKey
 from camguard.bundle.ustar import ARCHIVE_BYTES
 from camguard.catalog import read_catalog
-from camguard.errors import BundleError, Problem, SettingsError
+from camguard.errors import BundleError, CamguardError, Problem, SettingsError
 from camguard.files import read_file
 from camguard.ipset import NO_MAP, AddressMap
 from camguard.settings import AttributesSettings, EnforcementSettings, Settings, load_settings
 from camguard.settings.values import is_url
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 URL_PARTS = ("http:", "https:")  # the first part of a path that was written as a URL
 PLACES = (Path("camguard.toml"), Path("config/camguard.toml"))
@@ -117,8 +121,7 @@ def find_inputs(args: argparse.Namespace, *, bundle: bool = True) -> Inputs:
     Raises SettingsError, also if the settings name a bundle that is not a folder.
     """
     if bundle and args.bundle and args.bundle.parts[0] in URL_PARTS:
-        problem = "is a URL; name the folder that its bundles are built from"
-        raise SettingsError(Problem("the bundle", "SettingsError", problem))
+        raise _no_folder("the bundle")
     config = find_config(args.config)
     if config is None and (args.bundle or not bundle):
         return Inputs(args.bundle or Path(), args.catalog or catalog_of(None), EnforcementSettings())
@@ -138,14 +141,43 @@ def find_inputs(args: argparse.Namespace, *, bundle: bool = True) -> Inputs:
 def source_folder(settings: Settings) -> Path:
     """Return the folder of the bundle that the settings name. Raises SettingsError: it is a URL."""
     if is_url(settings.policy.source):
-        problem = "is a URL; name the folder that its bundles are built from"
-        raise SettingsError(Problem("policy.source", "SettingsError", problem))
+        raise _no_folder("policy.source")
     return Path(settings.policy.source)
+
+
+def _no_folder(where: str) -> SettingsError:
+    problem = "is a URL; name the folder that its bundles are built from"
+    return SettingsError(Problem(where, "SettingsError", problem))
 
 
 def read_bundle(inputs: Inputs) -> Bundle:
     """Return the bundle. Raises CatalogError or BundleError that lists every problem."""
     return build(inputs, read_content(inputs.bundle, inputs.catalog))
+
+
+def read_both(read: Callable[[K], T], old: K, new: K) -> tuple[T, T]:
+    """Return what `read` makes of two inputs. Raises CamguardError with the problems of both."""
+    found: list[T] = []
+    problems: list[Problem] = []
+    for each in (old, new):
+        try:
+            found.append(read(each))
+        except CamguardError as error:
+            problems += error.problems
+    if problems:
+        raise CamguardError(*problems)
+    return found[0], found[1]
+
+
+@contextmanager
+def problems_under(path: Path) -> Iterator[None]:
+    """Put a path before the place of every problem that is raised meanwhile."""
+    try:
+        yield
+    except CamguardError as error:
+        raise CamguardError(
+            *(each._replace(where=f"{path}: {each.where}") for each in error.problems)
+        ) from None
 
 
 def read_folder_or_archive(inputs: Inputs) -> Bundle:
@@ -171,11 +203,8 @@ def read_archive_file(path: Path, *, key: VerifyKey | None = None) -> tuple[Arch
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
         raise BundleError(Problem(os.fspath(path), "ArchiveError", message)) from None
-    try:
+    with problems_under(path):
         return read_archive(raw, key=key), len(raw)
-    except BundleError as error:
-        problems = (each._replace(where=f"{path}: {each.where}") for each in error.problems)
-        raise BundleError(*problems) from None
 
 
 def build(inputs: Inputs, content: Content) -> Bundle:

@@ -18,6 +18,7 @@ from sys import intern
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from camguard.cli.output import progress
+from camguard.cli.parser import UsageError
 from camguard.engine.call import Call
 from camguard.errors import AddressError, CamguardError, Problem
 from camguard.ipset import parse_address
@@ -78,15 +79,16 @@ def add_record(parser: argparse.ArgumentParser) -> None:
     option("--log", metavar="FILE", help="the decision log in which --id is searched; - is stdin")
 
 
-def misused(args: argparse.Namespace) -> str | None:
-    """Return what is wrong with the combination of options, or None."""
+def require_one_call(args: argparse.Namespace) -> None:
+    """Check that the options together name one call. Raises UsageError."""
     if (args.id is None) != (args.log is None):
-        return "--id and --log belong together: the id of a record, and the log that holds it"
+        raise UsageError("--id and --log belong together: the id of a record, and the log that holds it")
     if args.record is not None and args.log is not None:
-        return "--record names one record, --id and --log another: give one of them"
+        raise UsageError("--record names one record, --id and --log another: give one of them")
     if args.record is None and args.log is None and None in {args.principal, args.action}:
-        return "give --principal and --action, or a logged call with --record, or with --id and --log"
-    return None
+        raise UsageError(
+            "give --principal and --action, or a logged call with --record, or with --id and --log"
+        )
 
 
 def read_logged(args: argparse.Namespace) -> LoggedCall | None:

@@ -17,6 +17,7 @@ from html import escape
 from typing import Any
 
 from camguard.cli.output import Document, paint
+from camguard.grammar import REVISION_DIGITS
 from camguard.policy.values import format_moment
 from camguard.printable import printable
 from camguard.suggest import few
@@ -155,7 +156,7 @@ def _about(document: Document) -> str:
     parts.append(f"{len(document['rows'])} actions")
     parts += [f"from {few(document['ip'])}"] if document["ip"] else []
     parts += [f"on {document['resource']}"] if document["resource"] else []
-    return ", ".join([*parts, f"revision {document['revision'][:12]}"])
+    return ", ".join([*parts, f"revision {document['revision'][:REVISION_DIGITS]}"])
 
 
 def _text(text: str) -> str:

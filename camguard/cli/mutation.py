@@ -9,7 +9,8 @@ from camguard.analysis.causes import Side
 from camguard.analysis.diff import risk
 from camguard.bundle import Bundle
 from camguard.cli.diff import describe, render_change
-from camguard.cli.output import Document, complain, paint, progress
+from camguard.cli.output import Document, paint, progress
+from camguard.cli.parser import UsageError
 from camguard.policytest import PolicyTests
 from camguard.policytest.mutate import Judged, judge_of, mutants_of, share_noticed
 
@@ -25,12 +26,11 @@ def add_mutation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy", default="*", metavar="ID", help=text)
 
 
-def mutate(args: argparse.Namespace, bundle: Bundle, tests: PolicyTests) -> dict[str, object] | None:
-    """Return the document of all changes, or None after a complaint if no policy fits `--policy`."""
+def mutate(args: argparse.Namespace, bundle: Bundle, tests: PolicyTests) -> dict[str, object]:
+    """Return the document of all changes. Raises UsageError: no policy fits `--policy`."""
     mutants = mutants_of(bundle, args.policy)
     if not mutants:
-        complain(f"--policy: the bundle has no policy {args.policy!r}")
-        return None
+        raise UsageError(f"--policy: the bundle has no policy {args.policy!r}")
     judge = judge_of(bundle, tests)
     judged = [judge(mutant) for mutant in progress(mutants, "changes")]
     unnoticed = sorted(

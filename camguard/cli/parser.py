@@ -14,6 +14,14 @@ from camguard.suggest import nearest
 
 T = TypeVar("T")
 
+
+class UsageError(Exception):
+    """Arguments that contradict each other, or that name what does not exist.
+
+    Its arguments are the lines that `main` prints before it returns the exit code for a usage error.
+    """
+
+
 # The examples of each verb. Every example is a whole command line that parses.
 EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {

@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator, Mapping
 
-from camguard.cli.output import Document, add_format, complain, paint, show
+from camguard.cli.output import Document, add_format, paint, show
+from camguard.cli.parser import UsageError
+from camguard.cli.phrases import rows
 from camguard.engine.decision import Reason
 from camguard.exit_codes import Exit
 from camguard.lint.advice import ADVICE
@@ -17,8 +19,6 @@ from camguard.lint.codes import CODES, Code
 from camguard.request.causes import CAUSES_EXPLAINED, Cause
 from camguard.request.rejection import REJECTIONS
 from camguard.suggest import nearest
-
-_WIDTH = 10
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -65,8 +65,7 @@ def _explain(
         show(form, {plural: [*documents.values()]}, lambda document: _list(document[plural]))
         return Exit.OK
     if name not in documents:
-        complain(f"{unknown}{nearest(name, documents)}")
-        return Exit.USAGE
+        raise UsageError(f"{unknown}{nearest(name, documents)}")
     show(form, documents[name], render)
     return Exit.OK
 
@@ -118,7 +117,7 @@ def render(document: Document) -> Iterator[str]:
         cells.append(("answer", f"{document['code']}, HTTP {document['status']} in style http"))
         if document["reason"] != document["name"]:
             cells.append(("reason", document["reason"]))
-    yield from (f"  {paint(f'{label:<{_WIDTH}}', 'dim')}{cell}" for label, cell in cells if cell)
+    yield from rows(cells)
 
 
 def _list(documents: Iterable[Document]) -> Iterator[str]:

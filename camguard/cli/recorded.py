@@ -21,7 +21,7 @@ from camguard.bundle import Bundle
 from camguard.cli.inputs import add_inputs, find_inputs, read_bundle
 from camguard.cli.logged import Log, read_log
 from camguard.cli.output import Document, add_format, complain, note, paint, show
-from camguard.cli.parser import counting
+from camguard.cli.parser import UsageError, counting
 from camguard.cli.principals import read_listing, unknown_principal
 from camguard.engine.call import Call
 from camguard.errors import PolicyError
@@ -100,12 +100,11 @@ def run_suggest(args: argparse.Namespace) -> Exit:
     calls = [call for call, allowed in every if allowed or args.denied]
     if not calls:
         known = principal in bundle.people.layers or "/" in principal
-        complain(
+        raise UsageError(
             f"--principal: the log has no {'' if args.denied else 'allowed '}call of {principal}"
             if known
             else f"--principal: {unknown_principal(bundle, args.principal)}"
         )
-        return Exit.USAGE
     # Neither address nor time of two calls matters more than once; the time is not limited.
     distinct = {(each.action, each.source_ip, each.resources): each for each in calls}
     wishes = Wishes(args.most_ranges, args.patterns, args.each_action, args.most_resources)

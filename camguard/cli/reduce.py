@@ -14,7 +14,8 @@ from stat import S_IMODE
 from camguard.analysis.reduce import Reduction, reduce_policy
 from camguard.bundle.load import POLICIES
 from camguard.cli.inputs import add_inputs, find_inputs, read_bundle
-from camguard.cli.output import Document, add_format, complain, paint, progress, show
+from camguard.cli.output import Document, add_format, paint, progress, show
+from camguard.cli.parser import UsageError
 from camguard.exit_codes import Exit
 from camguard.files import replace_files
 from camguard.policy.model import Policy
@@ -44,8 +45,9 @@ def run(args: argparse.Namespace) -> Exit:
     bundle = read_bundle(inputs._replace(strict=False))
     unknown = [name for name in args.policies if name not in bundle.policies]
     if unknown:
-        complain(*(f"the bundle has no policy {name!r}{nearest(name, bundle.policies)}" for name in unknown))
-        return Exit.USAGE
+        raise UsageError(
+            *(f"the bundle has no policy {name!r}{nearest(name, bundle.policies)}" for name in unknown)
+        )
     listed = [bundle.policies[name] for name in args.policies] or list(bundle.policies.values())
     found = [reduce_policy(each, bundle.catalog, bundle.owner) for each in progress(listed, "policies")]
     smaller = [each for each in found if each.steps]

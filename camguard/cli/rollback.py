@@ -9,9 +9,8 @@ from camguard.activation import Ordered, last_good_of, promote, release, rollbac
 from camguard.cli.inputs import add_config, require_config
 from camguard.cli.output import Document, add_format, paint, show
 from camguard.exit_codes import Exit
+from camguard.grammar import REVISION_DIGITS
 from camguard.settings import load_settings
-
-_DIGITS = 12
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -86,7 +85,8 @@ def describe(ordered: Ordered) -> dict[str, object]:
 def _lines(document: Document) -> Iterator[str]:
     for each in document["kept"]:
         mark = paint("pinned", "doubtful") if each["digest"] == document["pinned"] else "      "
-        yield f"{mark}  {each['revision'][:_DIGITS] or '-':{_DIGITS}}  serial {each['serial']}"
+        revision = each["revision"][:REVISION_DIGITS] or "-"
+        yield f"{mark}  {revision:{REVISION_DIGITS}}  serial {each['serial']}"
     if document["pinned"] is None:
         yield "no bundle is pinned: what the source offers is in force after the next poll"
     else:

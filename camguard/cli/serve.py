@@ -15,9 +15,11 @@ from camguard.bundle import Bundle
 from camguard.cli.init import REQUESTS
 from camguard.cli.inputs import add_config, require_config
 from camguard.cli.output import Document, add_format, complain, finished, paint, show
+from camguard.cli.parser import UsageError
 from camguard.errors import Problem, SettingsError
 from camguard.exit_codes import Exit
 from camguard.files import display_path
+from camguard.grammar import REVISION_DIGITS
 from camguard.ipset import parse_address
 from camguard.settings import Address, Settings
 from camguard.settings.load import parse_settings
@@ -106,8 +108,7 @@ def run(args: argparse.Namespace) -> Exit:
         )
         return Exit.UNEXPECTED
     if args.format is not None and not args.check:
-        complain("--format: only --check prints a result")
-        return Exit.USAGE
+        raise UsageError("--format: only --check prints a result")
     config = require_config(args.config)
     source = read_source(config)
     if args.check:
@@ -199,10 +200,9 @@ def render_check(document: Document) -> Iterator[str]:
     """Yield the outcome of a check, and the warnings of a gateway that would start."""
     yield from document["warnings"]
     if document["good"]:
-        yield (
-            f"{paint('good', 'good')}: revision {document['revision'][:12]}, {document['statements']} "
-            f"statements, {document['principals']} principals, {document['actions']} actions"
-        )
+        revision = document["revision"][:REVISION_DIGITS]
+        counted = (f"{document[name]} {name}" for name in ("statements", "principals", "actions"))
+        yield f"{paint('good', 'good')}: revision {revision}, {', '.join(counted)}"
         if any((counts := document["findings"] or {}).get(name) for name in ("error", "warning")):
             yield f"lint: {counts['error']} errors, {counts['warning']} warnings; `camguard lint` lists them"
     else:

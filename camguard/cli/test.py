@@ -13,8 +13,9 @@ from camguard.cli.check_command import check_command
 from camguard.cli.inputs import Inputs, add_inputs, find_inputs, read_bundle
 from camguard.cli.mutation import add_mutation, mutate, render_mutation
 from camguard.cli.output import Document, add_format, complain, paint, show
+from camguard.cli.phrases import places
 from camguard.exit_codes import Exit
-from camguard.ipset import EVERY_ADDRESS, IpSet, format_address
+from camguard.ipset import format_address
 from camguard.policy.values import format_moment
 from camguard.policytest import (
     Outcome,
@@ -74,8 +75,6 @@ def run(args: argparse.Namespace) -> Exit:
     ran = stated or any(suite.cases for suite in suites)
     if args.mutate and ran and not failed:
         document["mutation"] = mutate(args, bundle, PolicyTests(tuple(suites), tuple(stated)))
-        if document["mutation"] is None:
-            return Exit.USAGE
     show(args.format, document, lambda document: render(document, bundle.statement_count))
     return _outcome(args, document, ran=bool(ran), failed=failed)
 
@@ -217,7 +216,7 @@ def _broken(invariant: Document) -> Iterator[str]:
         other = f" the other: {found['other_decided']}" if found["other_decided"] else ""
         at = f"from {found['source_ip']} at {format_moment(found['time'])}"
         yield f"{who} {at} {expected}{other}, got {found['decided']}"
-    yield f"the same from {_places(wrong['ranges'])}{when}"
+    yield f"the same from {places(wrong['ranges'], _some, brief=_SHOWN)}{when}"
     if found is not None and wrong["on"]:
         yield f"depending on {'; '.join(wrong['on'])}"
     others = [
@@ -231,16 +230,8 @@ def _broken(invariant: Document) -> Iterator[str]:
         yield paint(found["check"], "strong")
 
 
-def _places(cidrs: Sequence[str]) -> str:
-    """Return addresses in a few words: the first ranges, or the few ranges that are left out."""
-    others = (EVERY_ADDRESS - IpSet.of(cidrs)).cidrs()
-    if not others:
-        return "everywhere"
-    return (
-        few(cidrs, _SHOWN)
-        if len(cidrs) <= max(_SHOWN, len(others))
-        else f"everywhere but {few(others, _SHOWN)}"
-    )
+def _some(texts: Sequence[str]) -> str:
+    return few(texts, _SHOWN)
 
 
 def _failure(failure: Document) -> str:

@@ -17,6 +17,7 @@ from functools import partial
 from json.encoder import encode_basestring_ascii
 
 from camguard.bounded_cache import BoundedCache
+from camguard.grammar import REVISION_DIGITS
 from camguard.ipset import format_address
 from camguard.telemetry.record import Record
 
@@ -44,7 +45,6 @@ KEYS = (
     *("upstream_error", "trace_id", "client_request_id"),
 )
 _TEMPLATE = "{" + ",".join(f'"{key}":%s' for key in KEYS) + "}\n"
-_REVISION_DIGITS = 12
 
 _second: tuple[int, str] = (-1, "")  # the second of the last line, and its text
 
@@ -84,7 +84,7 @@ def log_line(
             _address(record.egress_ip),
             _word(record.peer),
             _list(decision.statements),
-            _text(record.revision[:_REVISION_DIGITS] or None),
+            _text(record.revision[:REVISION_DIGITS] or None),
             _text(candidate.reason if candidate is not None else None),
             f"{record.duration * 1e6:.1f}",
             _number(status),

@@ -22,6 +22,7 @@ from camguard.bundle.model import Bundle
 from camguard.bundle.store import ReloadOutcome
 from camguard.catalog.labels import api_actions
 from camguard.catalog.model import Catalog
+from camguard.grammar import REVISION_DIGITS
 from camguard.policy.patterns import star_match
 from camguard.telemetry.answers import ZERO_SERVICES, Answers
 from camguard.telemetry.exposition import (
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4  # of `render`; every version of Prometheus reads it
 OWN_COUNTERS = 1000  # actions with a counter of their own
-REVISION_DIGITS = 12
 _OLD_REVISIONS = 16  # replaced revisions that are still shown, as 0
 
 
