@@ -74,9 +74,9 @@ class AccessKey:
     secret_id: str
     principal: str
     secret: bytes = field(repr=False)
-    token: bytes = field(default=b"", repr=False)
-    expires: float | None = None
-    session: Policy | None = None
+    token: bytes = field(repr=False)
+    expires: float | None
+    session: Policy | None
     label: str = field(init=False)
     caller: Caller = field(init=False)
 

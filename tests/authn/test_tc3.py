@@ -458,6 +458,7 @@ TILDES = [
     pytest.param("A~=1", "A%7E=1", "GET", "signature_invalid", id="T134 in a name"),
     pytest.param("A=~&B~=~", "A=%7E&B~=%7E", "GET", "signature_invalid", id="T134 in a name beside values"),
     pytest.param("A=~&B~=~", "A=%7E&B%7E=%7E", "GET", "signature_invalid", id="T134 in values and in a name"),
+    pytest.param("~=1", "%7E=1", "GET", "signature_invalid", id="T134 as the whole name"),
     pytest.param("A~", "A%7E", "GET", "signature_invalid", id="T134 in a name without a value"),
     pytest.param("A=~", "A=%7E", "POST", "signature_invalid", id="T134 the query of a POST"),
     pytest.param("A=!", "A=%21", "GET", "signature_invalid", id="T134 another sign"),
@@ -650,6 +651,22 @@ def test_t81_the_signature_of_an_unknown_id_is_compared_as_often(monkeypatch: py
         counts.append(len(compared))
         compared.clear()
     assert counts[0] == counts[1] > 0
+
+
+# Bytes of content type and host together, whether what is hashed of them is kept
+LENGTHS = [
+    pytest.param(200, 56, True, id="256 bytes, most of them of the content type"),
+    pytest.param(56, 200, True, id="256 bytes, most of them of the host"),
+    pytest.param(200, 57, False, id="257 bytes, most of them of the content type"),
+    pytest.param(57, 200, False, id="257 bytes, most of them of the host"),
+]
+
+
+@pytest.mark.parametrize(("content_type", "host", "kept"), LENGTHS)
+def test_t105_the_request_that_is_kept_hashed_is_bounded(content_type: int, host: int, kept: bool) -> None:
+    first, second = (tc3_module.usual_request("POST", b"c" * content_type, b"h" * host) for _ in range(2))
+    assert (first is second) is kept
+    assert first.digest() == second.digest()
 
 
 def test_t83_good_signature_is_never_remembered() -> None:

@@ -56,8 +56,8 @@ def test_t127_a_setup_that_refuses_every_call_is_logged_once(
         pytest.param({"path": "/x", "raw_path": b"/x"}, id="a path that is not served"),
         pytest.param({"path": "/x", "raw_path": b"/x", "root_path": None}, id="one without a mount"),
         pytest.param(
-            {"headers": list(sdk((b"x-forwarded-for", b"unknown"), (b"x-note", b"203.0.113.9:9")))}
-            | {"client": ("203.0.113.9", 9)},
+            {"headers": list(sdk((b"x-forwarded-for", b"unknown"), (b"x-note", b"10.0.0.1:9")))}
+            | {"client": ("10.0.0.1", 9)},
             id="a peer that another header names with its port",
         ),
         pytest.param({"root_path": "/p", "path": "/p/x", "raw_path": b"/p/x"}, id="one below a mount"),
@@ -71,10 +71,11 @@ def test_an_ordinary_refusal_is_no_setup(change: dict[str, Any], caplog: pytest.
 
 
 def test_a_refusal_for_another_cause_is_no_setup(caplog: pytest.LogCaptureFixture) -> None:
-    """A trusted Unix socket names no peer either; the policies refuse this call."""
+    """A trusted Unix socket names no peer either; this call names no action that may be."""
     trusting = replace(SETTINGS, client_ip=replace(SETTINGS.client_ip, trust_unix_socket=True))
-    scope = Request(lines=sdk((b"x-forwarded-for", ELSEWHERE.encode()))).scope() | {"client": None}
-    assert asyncio.run(Play(trusting).serve(Request(), scope)).detail == "no_allow"
+    lines = sdk((b"x-forwarded-for", ELSEWHERE.encode()), x_tc_action=b"1")
+    scope = Request(lines=lines).scope() | {"client": None}
+    assert asyncio.run(Play(trusting).serve(Request(), scope)).detail == "action_invalid"
     assert logged(caplog) == []
 
 

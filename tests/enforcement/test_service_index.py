@@ -173,6 +173,7 @@ def test_forms(body: bytes, action: bytes | None, query: bytes, detail: str) -> 
 HOSTS = [
     pytest.param(b"partners.tencentcloudapi.com", "allowed", id="the service's host"),
     pytest.param(b"partners.tencentcloudapi.com:443", "allowed", id="a port"),
+    pytest.param(b"partners.tencentcloudapi.com:1", "allowed", id="the first port"),
     pytest.param(b"partners.gw.example:8080", "allowed", id="the gateway's own domain, with its port"),
     pytest.param(b"PARTNERS.TencentCloudAPI.com", "allowed", id="T44 case does not matter"),
     pytest.param(b"partners.ap-guangzhou.tencentcloudapi.com", "allowed", id="a regional host"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from camguard.authn.authenticator import authenticator
 from camguard.authn.credentials import Caller
 from camguard.bundle import make_bundle
 from camguard.bundle.model import Bundle
-from camguard.enforcement.target import Conditions, Target, Targets, agreed_action, targets_under
+from camguard.enforcement.target import NO_TARGET, Conditions, Target, Targets, agreed_action, targets_under
 from camguard.header_names import SERVICE_HEADER
 from camguard.ipset import AddressMap
 from camguard.policy.document import parse_policy
@@ -23,6 +23,7 @@ from camguard.request.rejection import Rejection, rejection
 from camguard.settings.model import AttributesSettings, IdentitySettings, Settings
 from tests.authn.signing import FORM, JSON, RULES
 from tests.enforcement.test_request_tags import CATALOG as TAGGED_CATALOG
+from tests.enforcement.test_shared_hosts import EVERYTHING
 from tests.stage import ALICE, BUNDLE, CATALOG, HOST, OFFICE, PRINCIPALS, PROXY, SETTINGS, changed, limits
 
 AUTHENTICATION = authenticator(IdentitySettings(mode="header"), None)
@@ -277,6 +278,24 @@ def test_a_key_is_asked_for_where_a_policy_names_it(asked: frozenset[str] | None
 
 def test_nothing_is_listed_or_asked_for_unless_somebody_says_so() -> None:
     assert Conditions() == (frozenset(), frozenset())
+
+
+def test_nothing_is_known_of_a_request_without_a_target() -> None:
+    empty = {"body_limit": 0, "cam_names": "", "action_id": "", "region": "", "reads_plain": True}
+    no = dict.fromkeys(("peer_trusted", "shared", "octets", "asks_tags"), False)
+    none = dict.fromkeys((each.name for each in fields(Target)), None) | {"tag_paths": (), "added": ()}
+    assert {each.name: getattr(NO_TARGET, each.name) for each in fields(Target)} == none | empty | no
+
+
+def test_t137_what_a_proxy_supplies_stands_beside_the_region() -> None:
+    listed = AttributesSettings(header="x-attributes", keys=frozenset({"cos:prefix"}))
+    target = found(replace(BOUNDED, attributes=listed), attributes=b'{"cos:prefix":"a"}', region=b"ap-a")
+    assert target.attributes == {"cos:prefix": ("a",), **REGION}
+
+
+def test_dec_68_the_region_is_supplied_for_the_names_that_policies_are_asked_for() -> None:
+    target = found(BOUNDED, EVERYTHING, host=b"cbs.gw.example", action=b"AttachDisks", region=b"ap-a")
+    assert (target.cam_names, target.attributes) == ("cvm:AttachDisks", {"cvm:region": ("ap-a",)})
 
 
 def test_the_service_of_a_host_is_told_from_a_shared_host_and_from_no_service() -> None:
