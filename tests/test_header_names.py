@@ -7,7 +7,7 @@ import pytest
 from camguard.header_names import HOP_BY_HOP, SINGLE, has_meaning, is_reserved
 from camguard.request.header_rules import HeaderClass, HeaderRules
 
-RULES = HeaderRules(b"x-identity", b"forwarded")
+RULES = HeaderRules(b"x-identity", b"forwarded", b"")
 APART = {
     *(HeaderClass.SINGLE, HeaderClass.HOP, HeaderClass.CONNECTION),
     *(HeaderClass.UPGRADE, HeaderClass.FORWARDED),

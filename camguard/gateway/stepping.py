@@ -119,4 +119,4 @@ class Stepped:
 
 
 async def _rest(coroutine: Coroutine[Any, Any, None], awaited: object) -> None:
-    await resumed(coroutine, awaited)
+    await resumed(coroutine, awaited, None)

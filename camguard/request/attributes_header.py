@@ -23,7 +23,6 @@ from camguard.strict_json import is_text
 Attributes: TypeAlias = Mapping[str, tuple[str, ...]]
 
 _MOST_VALUES: Final = 1000  # of all keys together
-_DEPTH: Final = 2  # an object of lists
 _UNTRUSTED: Final = rejection("attributes_header_untrusted")
 _INVALID: Final = rejection("attributes_header_invalid")
 
@@ -40,7 +39,7 @@ def read_attributes(
     if not peer_trusted:
         return _UNTRUSTED
     try:
-        tree = parse_json(header, depth=_DEPTH, most=_MOST_VALUES)
+        tree = parse_json(header, most=_MOST_VALUES)
     except ValueError:
         return _INVALID
     if not isinstance(tree, dict) or not keys >= tree.keys():

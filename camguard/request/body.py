@@ -34,7 +34,7 @@ _OVERLOADED: Final = rejection("overloaded")
 Receiving: TypeAlias = Generator[Any, Any, None]
 
 _LARGE: Final = 65_536
-_WHOLE_BODY: Final[dict[str, Any]] = {"type": "http.request", "body": b"", "more_body": False}
+_WHOLE_BODY: Final[dict[str, Any]] = {"type": "http.request", "more_body": False}
 
 
 class HeldBody:
@@ -56,9 +56,8 @@ class HeldBody:
             message = _WHOLE_BODY.copy()  # costs two thirds of a display of three pairs
             message["body"] = self.data
             return message
-        following = await self.following()
-        # Further body bytes from the server would reach the application without being judged.
-        return following if following["type"] == "http.disconnect" else {"type": "http.disconnect"}
+        await self.following()  # whatever it is: further body bytes would reach the application unjudged
+        return {"type": "http.disconnect"}
 
 
 def held_body(data: bytes, receive: Receive) -> HeldBody:
@@ -91,9 +90,9 @@ class BodyBuffer:
     requests whose body is not complete.
     """
 
-    def __init__(self, budget: int, seconds: float, waiting: Waiting | None = None) -> None:
+    def __init__(self, budget: int, seconds: float, waiting: Waiting) -> None:
         self.kept = 0
-        self.waiting = waiting or Waiting(1000, 250)
+        self.waiting = waiting
         self._budget = budget
         self._deadline = Deadline(seconds)
         self._receiving: Receiving | None = None  # ready for the next request
@@ -104,7 +103,7 @@ class BodyBuffer:
         return self.kept + self.waiting.size
 
     def take(
-        self, receive: Receive, declared: int | None, limit: int, place: int | None = None
+        self, receive: Receive, declared: int | None, limit: int, place: int | None
     ) -> Taken | Coroutine[Any, Any, Taken]:
         """Return a body and count it as kept; or why it is rejected; or None when the client has left.
 
@@ -133,7 +132,7 @@ class BodyBuffer:
         try:
             body, more = message["body"], message["more_body"]
         except KeyError:  # servers may leave them out; most do not, and `get` would cost more
-            body, more = message.get("body", b""), message.get("more_body", False)
+            body, more = message.get("body", b""), message.get("more_body")
         if more:
             return self._wait(partial(self._parts, message, receive, limit), receive, declared, limit, place)
         if len(body) == declared and not self.waiting.size:
@@ -183,15 +182,11 @@ class BodyBuffer:
         self, message: Message, receive: Receive, limit: int, waiter: Waiter
     ) -> Rejection | None:
         """Gather a body of several messages. message: the first of them."""
-        while message["type"] == "http.request":
-            if waiter.yielded:  # the server caught the cancellation
-                return None
+        while message["type"] == "http.request" and not waiter.yielded:  # a server may catch the cancellation
             self.waiting.grow(waiter, message.get("body", b""))
-            if not message.get("more_body", False):
+            if not message.get("more_body") or len(waiter.body) > limit:  # `_checked` refuses the latter
                 return None
-            if len(waiter.body) > limit:
-                return TOO_LARGE
-            if self.held > self._budget and not self.waiting.free(self.held - self._budget, waiter):
+            if not self.waiting.free(self.held - self._budget, waiter):
                 return _OVERLOADED
             message = await receive()
         waiter.left = True
@@ -247,11 +242,10 @@ def receiving() -> Receiving:
     A message that a generator yields costs a third less than one that a coroutine returns when the coroutine
     is run by hand, because that return is an exception.
     """
-    message: Any = None
+    awaited = yield
     while True:
-        message = yield from (yield message)
-        if type(message) is not dict:
-            message = dict(message)
+        message = yield from awaited
+        awaited = yield message if type(message) is dict else dict(message)
 
 
 def stream(
@@ -287,7 +281,7 @@ def stream(
         if message["type"] == "http.disconnect":
             return message
         taken += len(message.get("body", b""))
-        complete = not message.get("more_body", False)
+        complete = not message.get("more_body")
         if ended or taken > bound or (complete and declared is not None and taken != declared):
             cut = True
         elif not whole and (complete or taken == declared):

@@ -30,11 +30,11 @@ def in_task() -> Generator[None, None, None]:
 
 
 @types.coroutine
-def resumed(begun: Begun, awaited: Any, ends: type | None = None) -> Generator[Any, Any, Any]:
+def resumed(begun: Begun, awaited: Any, ends: type | None) -> Generator[Any, Any, Any]:
     """Await the rest of a generator or coroutine whose first step was run by hand, and return its result.
 
     awaited: what that step yielded, which `begun` waits for. ends: a type; an object of it that `begun`
-    yields is its result.
+    yields is its result. None: the result is what `begun` returns.
     """
     while type(awaited) is not ends:
         try:

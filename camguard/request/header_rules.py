@@ -124,7 +124,7 @@ class HeaderRules:
     identity, forwarded, attributes: the names of these headers in lower case; attributes may be empty.
     """
 
-    def __init__(self, identity: bytes, forwarded: bytes, attributes: bytes = b"") -> None:
+    def __init__(self, identity: bytes, forwarded: bytes, attributes: bytes) -> None:
         self._deciding = (*DECIDING, identity, attributes)
         self._classes: dict[bytes, HeaderClass] = {
             **dict.fromkeys(SPOOF, HeaderClass.SPOOF),
@@ -135,9 +135,8 @@ class HeaderRules:
             b"connection": HeaderClass.CONNECTION,
             forwarded: HeaderClass.FORWARDED,
             identity: HeaderClass.IDENTITY,
+            attributes: HeaderClass.IDENTITY,  # where it is empty: no header has an empty name
         }
-        if attributes:
-            self._classes[attributes] = HeaderClass.IDENTITY
         self._twins = {_as_cgi(name): each for name, each in self._classes.items()}
 
     def header_class(self, name: bytes) -> HeaderClass | Rejection:

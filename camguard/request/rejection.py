@@ -247,12 +247,12 @@ def _template(key: _TemplateKey) -> RefusalTemplate:
     """Return the template that `refusal_template` keeps under a key."""
     word, action, resource, style, discloses, names_request = key
     row = _ROWS_BY_KEY.get(word, REJECTIONS["internal_error"] if action is None else None)
-    if row is None and action is not None:
+    if row is not None:
+        status, code, message, close, cause = row.status, row.code, row.message, row.close, row.detail
+    else:
+        assert action is not None  # noqa: S101 - for mypy: without an action the first line has a row
         code = SERVICE_CODES.get(action.partition(":")[0], DEFAULT_CODE)
         status, message, close, cause = _FORBIDDEN, _FORMS[code] % (_ID, action, resource), False, word
-    else:
-        assert row is not None  # noqa: S101 - for mypy: a denial without an action has the row of the first line
-        status, code, message, close, cause = row.status, row.code, row.message, row.close, row.detail
     if discloses:
         message = f"{message} [{cause}]"
     envelope = {"Response": {"Error": {"Code": code, "Message": message}, "RequestId": _ID}}
@@ -266,9 +266,8 @@ def _template(key: _TemplateKey) -> RefusalTemplate:
     return RefusalTemplate(shown, headers, tuple(whole.split(_ID.encode())), names_request)
 
 
-_TEMPLATES: BoundedCache[_TemplateKey, RefusalTemplate] = BoundedCache(
-    _template, size=lambda key: len(key[2])
-)
+# No key is long: a resource is cut to _RESOURCE_SHOWN, and an action has the form of the catalog.
+_TEMPLATES: BoundedCache[_TemplateKey, RefusalTemplate] = BoundedCache(_template)
 
 
 def refusal_template(  # noqa: PLR0913 - what an answer names, each by a keyword

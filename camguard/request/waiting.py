@@ -26,7 +26,7 @@ def client_key(place: int | None) -> int | None:
     """Return the key of a client: its address (IPv4), or a negative number for its network (IPv6)."""
     if place is None or place < _IPV6:
         return place
-    return -1 - ((place - _IPV6) >> _INTERFACE_BITS)
+    return ~((place - _IPV6) >> _INTERFACE_BITS)
 
 
 class Share:
@@ -98,6 +98,7 @@ class Waiting:
     def free(self, size: int, keeps: Waiter | None = None) -> bool:
         """Make incomplete bodies yield until `size` bytes are free. Return False where they cannot be freed.
 
+        size: where it is 0 or negative, nothing has to be freed, and nothing yields.
         keeps: the request that needs the bytes; where it would have to yield itself, nothing more is freed.
         """
         most = self.size - size

@@ -346,7 +346,7 @@ def test_dec_68_the_version_of_an_entry_is_that_of_its_own_host() -> None:
 
 
 def test_t123_the_header_has_a_class_of_its_own() -> None:
-    rules = HeaderRules(b"x-camguard-principal", b"x-forwarded-for")
+    rules = HeaderRules(b"x-camguard-principal", b"x-forwarded-for", b"")
     assert rules.layout((b"host", b"x-camguard-service")) is rejection("service_conflict")
 
 

@@ -12,10 +12,12 @@ from camguard.policy.actions import action_match
 from camguard.policy.model import ActionPattern, Effect, ResourcePattern
 from camguard.policy.resources import read_resource
 from camguard.policy.values import Truth
+from camguard.request.waiting import Waiting
 from camguard.telemetry import log_line as log_line_module
 from camguard.telemetry.log_line import TEXT_BYTES, log_line
 from camguard.telemetry.metrics import Metrics
 from tests.company import action, bundle, catalog, policy, service
+from tests.request.test_waiting import Ends
 from tests.telemetry.samples import action_of, record_of
 
 CATALOG = catalog(service("art", "Draw", "Erase"), service("vm", "Stop", "Unread"))
@@ -79,3 +81,12 @@ def test_the_services_that_are_labels_cannot_be_changed_by_a_reader() -> None:
     metrics = Metrics(catalog=CATALOG)
     assert type(metrics._catalog.services) is frozenset
     assert metrics._catalog.services == {"art", "vm"}
+
+
+def test_a_client_address_of_which_no_request_waits_is_forgotten() -> None:
+    waiting, watch = Waiting(2, 2), Ends()
+    waits = [waiting.enter(place, "a task", watch) for place in (1, 2, 3)]  # type: ignore[arg-type]
+    assert len(waiting._shares) == 2, "the first one had to yield"
+    for waiter in waits:
+        waiting.leave(waiter)
+    assert waiting._shares == {}

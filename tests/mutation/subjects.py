@@ -24,6 +24,7 @@ _CALLS = (
     *(f"{_INTERNALS}{name}.py" for name in ("authenticator", "caches", "credentials")),
     *(f"{_INTERNALS}{name}.py" for name in ("guard", "notes", "target")),
 )
+_TEXTS = ("tests/cli/test_reason.py",)
 _ANALYSIS = (
     "tests/analysis",
     *(f"{_INTERNALS}{name}.py" for name in ("wrong_access_sets", "wrong_diffs", "wrong_invariants")),
@@ -49,6 +50,7 @@ ROWS = (
     Row("camguard/policy/*.py", _POLICY, _LANGUAGE, cases=True),
     Row("camguard/engine/*.py", ("tests/engine/test_{stem}.py",), _LANGUAGE, cases=True),
     Row("camguard/ipset.py", ("tests/test_ipset.py",), _LANGUAGE, cases=True),
+    Row("camguard/request/causes.py", _TEXTS, _TEXTS),
     Row("camguard/grammar.py", ("tests/test_grammar.py",), _CALLS),
     Row(
         "camguard/header_names.py",
@@ -57,7 +59,11 @@ ROWS = (
     ),
     Row("camguard/strict_json.py", ("tests/test_strict_json.py",), _CALLS),
     *(Row(f"camguard/catalog/{name}.py", ("tests/catalog",), _CALLS) for name in ("model", "files")),
-    Row("camguard/request/body.py", ("tests/request/test_body.py", "tests/request/test_waiting.py"), _CALLS),
+    Row(
+        "camguard/request/body.py",
+        ("tests/request/test_body.py", "tests/request/test_waiting.py", "tests/request/test_body_formats.py"),
+        _CALLS,
+    ),
     Row(
         "camguard/request/deadline.py",
         ("tests/request/test_deadline.py", "tests/request/test_waiting.py", "tests/request/test_body.py"),

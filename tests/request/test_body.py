@@ -7,23 +7,39 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import UserDict
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
-from camguard.request.body import BodyBuffer, HeldBody, Receive, receiving, stream
+from camguard.request.body import (
+    NOT_SHOWN,
+    BodyBuffer,
+    HeldBody,
+    Receive,
+    held_body,
+    receiving,
+    show_nothing,
+    stream,
+)
 from camguard.request.deadline import Watch, resumed
 from camguard.request.head import TRAILERS_APART
 from camguard.request.rejection import Rejection, rejection
+from camguard.request.waiting import Waiting
 from tests.stage import OFFICE, FixedCaller, Play, Request, enforcement, limits, reply_to, sdk
+
+
+def buffer(budget: int, seconds: float) -> BodyBuffer:
+    """Return a buffer in which as many requests may wait as a test has."""
+    return BodyBuffer(budget, seconds, Waiting(100, 100))
 
 
 async def take(
     intake: BodyBuffer, receive: Receive, declared: int | None, limit: int
 ) -> bytes | Rejection | None:
     """Return what is taken, waiting for it where it is not there."""
-    taken = intake.take(receive, declared, limit)
+    taken = intake.take(receive, declared, limit, None)
     found = await taken if isinstance(taken, Coroutine) else taken
     return found.data if isinstance(found, HeldBody) else found
 
@@ -199,7 +215,7 @@ def test_t60_a_body_is_refused_as_soon_as_it_is_too_large(
         calls += 1
         return await receive()
 
-    assert asyncio.run(take(BodyBuffer(1000, 5.0), counted, None, 4)) == taken
+    assert asyncio.run(take(buffer(1000, 5.0), counted, None, 4)) == taken
     assert calls == asked
 
 
@@ -213,7 +229,7 @@ def test_t60_many_messages_take_linear_time() -> None:
         return {"type": "http.request", "body": b"x" * 1000, "more_body": left > 0}
 
     began = time.process_time()
-    taken = asyncio.run(take(BodyBuffer(1 << 30, 30.0), receive, None, 1 << 30))
+    taken = asyncio.run(take(buffer(1 << 30, 30.0), receive, None, 1 << 30))
     assert isinstance(taken, bytes)
     assert len(taken) == 20_000_000
     assert time.process_time() - began < 10
@@ -403,13 +419,16 @@ def test_streams(declared: bytes | None, chunks: tuple[bytes | None, ...], read:
     assert bool(reply.sent) == (None not in read)
 
 
-def messages(*parts: tuple[bytes, bool]) -> Callable[[], Any]:
+def messages(*parts: tuple[bytes | None, bool]) -> Callable[[], Any]:
+    """Return the `receive` of a server. parts: each with whether more follows; None: the client leaves."""
     waiting = list(parts)
 
     async def receive() -> Any:
         if not waiting:
             await asyncio.Event().wait()
         body, more = waiting.pop(0)
+        if body is None:
+            return {"type": "http.disconnect"}
         return {"type": "http.request", "body": body, "more_body": more}
 
     return receive
@@ -456,6 +475,40 @@ def test_a_stream_that_ended_passes_on_a_disconnect_only() -> None:
     assert asyncio.run(scene()) == ["http.request", "http.disconnect"]
 
 
+def test_a_stream_that_ended_has_no_deadline() -> None:
+    """An application that waits for its client to leave must not be told at the deadline that it left."""
+
+    async def scene() -> None:
+        receive = stream(messages((b"ab", False)), None, 100, 0.01, lambda: True)
+        assert (await receive())["body"] == b"ab"
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(receive(), 0.03)
+
+    asyncio.run(scene())
+
+
+def test_a_stream_asks_the_server_for_nothing_before_a_task_runs_it() -> None:
+    """A deadline cancels the task that waits, so without a task a slow client would never be cut."""
+
+    async def scene() -> None:
+        asked: list[bool] = []
+
+        async def receive() -> Any:
+            asked.append(True)
+            return {"type": "http.request", "body": b"ab"}
+
+        async def streamed() -> Any:
+            return await stream(receive, None, 100, 5.0, lambda: True)()
+
+        begun, steps = streamed(), []
+        asyncio.get_running_loop().call_soon(lambda: steps.append(begun.send(None)))
+        await asyncio.sleep(0)
+        assert (steps, asked) == ([None], [])
+        assert (await asyncio.create_task(begun))["body"] == b"ab"
+
+    asyncio.run(scene())
+
+
 # declared length, parts, what the application reads of each, how often `holds` was asked until then
 JUDGED_STREAMS = [
     pytest.param(
@@ -467,12 +520,13 @@ JUDGED_STREAMS = [
     pytest.param(5, [(b"ab", True), (b"cd", False)], [2, None], [0, 0], id="less than was declared"),
     pytest.param(0, [(b"", False)], [0], [1], id="nothing"),
     pytest.param(4, [(b"abcd", True), (b"x", False)], [4, None], [1, 1], id="a part behind the last one"),
+    pytest.param(None, [(b"ab", True), (None, False)], [2, None], [0, 0], id="the client leaves amid it"),
 ]
 
 
 @pytest.mark.parametrize(("declared", "parts", "read", "asked"), JUDGED_STREAMS)
 def test_a_stream_is_asked_about_once_when_all_of_it_is_here(
-    declared: int | None, parts: list[tuple[bytes, bool]], read: list[int | None], asked: list[int]
+    declared: int | None, parts: list[tuple[bytes | None, bool]], read: list[int | None], asked: list[int]
 ) -> None:
     async def scene() -> tuple[list[int | None], list[int]]:
         calls: list[bool] = []
@@ -519,12 +573,71 @@ def test_a_message_without_fields_is_an_empty_last_part() -> None:
         return {"type": "http.request"}
 
     async def scene() -> tuple[bytes | Rejection | None, bytes | Rejection | None, int, str]:
-        intake = BodyBuffer(1000, 5.0)
+        intake = buffer(1000, 5.0)
         receive = stream(bare, 0, 100, 5.0, lambda: True)
         found = await take(intake, bare, 0, 10), await take(intake, bare, None, 10)
         return *found, intake.kept, (await receive())["type"]
 
     assert asyncio.run(scene()) == (b"", b"", 0, "http.request")
+
+
+def test_a_message_without_bytes_adds_nothing_to_a_body() -> None:
+    parts: list[dict[str, Any]] = [{"more_body": True}, {"body": b"ab", "more_body": True}, {}]
+
+    async def receive() -> Any:
+        return {"type": "http.request", **parts.pop(0)}
+
+    assert asyncio.run(take(buffer(1000, 5.0), receive, 2, 10)) == b"ab"
+
+
+@pytest.mark.parametrize("more", [False, True], ids=["one message", "two messages"])
+def test_a_message_may_be_any_mapping(more: bool) -> None:
+    parts = [UserDict({"type": "http.request", "body": b"ab", "more_body": more})]
+    if more:
+        parts.append(UserDict({"type": "http.request", "body": b"", "more_body": False}))
+
+    async def receive() -> Any:
+        return parts.pop(0)
+
+    assert asyncio.run(take(buffer(1000, 5.0), receive, 2, 10)) == b"ab"
+
+
+def test_each_application_call_gets_a_message_of_its_own() -> None:
+    async def scene() -> None:
+        first = await held_body(b"first", messages()).receive()
+        first["body"] += b", and what the application appended"
+        second = await held_body(b"second", messages()).receive()
+        assert first["body"] == b"first, and what the application appended"
+        assert second == {"type": "http.request", "body": b"second", "more_body": False}
+
+    asyncio.run(scene())
+
+
+# bytes of a body, its declared length, what is taken where the budget is 10 bytes
+BUDGETS = [
+    pytest.param(10, 10, b"x" * 10, id="as many bytes as the budget"),
+    pytest.param(11, 11, rejection("overloaded"), id="a byte more than the budget"),
+    pytest.param(10, None, b"x" * 10, id="as many bytes as the budget, not declared"),
+    pytest.param(11, None, rejection("overloaded"), id="a byte more than the budget, not declared"),
+]
+
+
+@pytest.mark.parametrize(("size", "declared", "taken"), BUDGETS)
+@pytest.mark.parametrize("parts", [1, 2], ids=["in one message", "in two messages"])
+def test_t61_bodies_may_fill_the_budget_and_no_more(
+    size: int, declared: int | None, taken: Any, parts: int
+) -> None:
+    whole = b"x" * size
+    sent = [(whole, False)] if parts == 1 else [(whole, True), (b"", False)]
+    intake = buffer(10, 5.0)
+    assert asyncio.run(take(intake, messages(*sent), declared, 100)) == taken
+    assert intake.held == (size if taken == whole else 0)
+
+
+def test_t141_a_body_that_a_proxy_does_not_show_counts_no_byte() -> None:
+    intake = buffer(1000, 5.0)
+    assert intake.take(show_nothing, None, 10, None) is NOT_SHOWN
+    assert (NOT_SHOWN.data, intake.held) == (b"", 0)
 
 
 def test_one_timer_serves_all_waits_and_none_is_set_without_a_wait() -> None:
@@ -558,7 +671,7 @@ def test_one_timer_serves_all_waits_and_none_is_set_without_a_wait() -> None:
 
 def test_somebody_elses_cancellation_is_not_a_deadline() -> None:
     async def scene() -> None:
-        intake = BodyBuffer(1000, 5.0)
+        intake = buffer(1000, 5.0)
         task = asyncio.create_task(take(intake, messages(), None, 10))
         await asyncio.sleep(0)
         task.cancel()
@@ -568,8 +681,22 @@ def test_somebody_elses_cancellation_is_not_a_deadline() -> None:
     asyncio.run(scene())
 
 
+def test_a_request_that_is_cancelled_while_it_yields_stays_cancelled() -> None:
+    async def scene() -> None:
+        intake = buffer(1000, 5.0)
+        task = asyncio.create_task(take(intake, messages((b"ab", True)), None, 10))
+        await asyncio.sleep(0)
+        assert intake.waiting.free(2)  # the request yields, and is told so when its task runs next
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert task.cancelled()
+
+    asyncio.run(scene())
+
+
 def test_a_deadline_holds_in_each_event_loop() -> None:
-    intake = BodyBuffer(1000, 0.02)
+    intake = buffer(1000, 0.02)
     for _ in range(3):
         taken = asyncio.run(take(intake, messages(), None, 10))
         assert taken is rejection("request_timeout")
@@ -588,7 +715,7 @@ WAITS = [
 @pytest.mark.parametrize(("parts", "taken"), WAITS)
 def test_a_body_that_comes_after_its_head(parts: list[tuple[bytes | None, bool]], taken: Any) -> None:
     async def scene() -> Any:
-        intake = BodyBuffer(1000, 5.0)
+        intake = buffer(1000, 5.0)
         waiting = list(parts)
 
         async def receive() -> Any:
@@ -612,7 +739,7 @@ def test_what_a_server_raises_while_we_wait_is_not_swallowed() -> None:
         raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
-        asyncio.run(take(BodyBuffer(1000, 5.0), receive, 4, 100))
+        asyncio.run(take(buffer(1000, 5.0), receive, 4, 100))
 
 
 def test_a_server_may_catch_the_cancellation_and_answer_all_the_same() -> None:
@@ -623,7 +750,7 @@ def test_a_server_may_catch_the_cancellation_and_answer_all_the_same() -> None:
             return {"type": "http.request", "body": b"abcd"}
 
     async def scene() -> Any:
-        found = await take(BodyBuffer(1000, 0.01), receive, 4, 100)
+        found = await take(buffer(1000, 0.01), receive, 4, 100)
         task = asyncio.current_task()
         assert task is not None
         assert task.cancelling() == 0
@@ -638,7 +765,7 @@ def test_a_receive_may_be_any_awaitable() -> None:
         asyncio.get_running_loop().call_later(
             0.001, ready.set_result, {"type": "http.request", "body": b"abcd"}
         )
-        return await take(BodyBuffer(1000, 5.0), lambda: ready, 4, 100)
+        return await take(buffer(1000, 5.0), lambda: ready, 4, 100)
 
     assert asyncio.run(scene()) == b"abcd"
 
@@ -669,23 +796,23 @@ def test_t127_an_awaitable_may_be_a_plain_iterator(parts: tuple[bytes, ...], tur
         {"type": "http.request", "body": part, "more_body": number + 1 < len(parts)}
         for number, part in enumerate(parts)
     ]
-    taken = asyncio.run(take(BodyBuffer(1000, 5.0), lambda: Plain(waiting.pop(0), turns), 4, 100))
+    taken = asyncio.run(take(buffer(1000, 5.0), lambda: Plain(waiting.pop(0), turns), 4, 100))
     assert taken == b"abcd"
 
 
 def test_t127_a_plain_iterator_has_the_deadline_and_the_errors_of_any_other() -> None:
     async def cancelled() -> None:
-        task = asyncio.create_task(take(BodyBuffer(1000, 5.0), lambda: Plain({}, 1 << 30), 4, 100))
+        task = asyncio.create_task(take(buffer(1000, 5.0), lambda: Plain({}, 1 << 30), 4, 100))
         await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
     asyncio.run(cancelled())
-    late = asyncio.run(take(BodyBuffer(1000, 0.02), lambda: Plain({}, 1 << 30), 4, 100))
+    late = asyncio.run(take(buffer(1000, 0.02), lambda: Plain({}, 1 << 30), 4, 100))
     assert late is rejection("request_timeout")
     with pytest.raises(ConnectionResetError):
-        asyncio.run(take(BodyBuffer(1000, 5.0), lambda: Plain({}, 2, ConnectionResetError()), 4, 100))
+        asyncio.run(take(buffer(1000, 5.0), lambda: Plain({}, 2, ConnectionResetError()), 4, 100))
 
 
 def test_a_request_that_is_closed_while_it_waits_closes_what_it_waits_for() -> None:

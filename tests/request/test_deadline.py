@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
-from camguard.request.deadline import Deadline, Watch
+import pytest
+
+from camguard.request.deadline import Deadline, Watch, in_task, resumed
 
 SECONDS = 10.0
 
@@ -162,3 +165,48 @@ def test_each_event_loop_has_a_watch_of_its_own() -> None:
     assert second[0] is second[1]
     assert first[0] is not second[0]
     assert first[0].seconds == SECONDS
+
+
+def test_what_runs_without_a_task_stops_until_a_task_runs_it() -> None:
+    async def scene() -> None:
+        tasks: list[object] = []
+
+        async def wait() -> None:
+            await in_task()
+            tasks.append(asyncio.current_task())
+
+        begun, steps = wait(), []
+        asyncio.get_running_loop().call_soon(lambda: steps.append(begun.send(None)))
+        await asyncio.sleep(0)
+        assert (steps, tasks) == ([None], [])
+        task = asyncio.create_task(begun)
+        await task
+        assert tasks == [task]
+
+    asyncio.run(scene())
+
+
+def test_what_a_task_runs_does_not_stop() -> None:
+    async def scene() -> None:
+        with contextlib.suppress(StopIteration):
+            stopped = in_task().send(None)
+            raise AssertionError(stopped)
+
+    asyncio.run(scene())
+
+
+def test_what_was_begun_by_hand_returns_its_result_and_raises_its_errors() -> None:
+    async def scene() -> None:
+        async def waits(error: Exception | None = None) -> str:
+            await asyncio.sleep(0)
+            if error is not None:
+                raise error
+            return "a result"
+
+        begun = waits()
+        assert await resumed(begun, begun.send(None), None) == "a result"
+        begun = waits(ConnectionResetError())
+        with pytest.raises(ConnectionResetError):
+            await resumed(begun, begun.send(None), None)
+
+    asyncio.run(scene())

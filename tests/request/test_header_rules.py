@@ -7,8 +7,8 @@ import pytest
 from camguard.request.header_rules import SIGNING, HeaderClass, HeaderLayout, HeaderRules
 from camguard.request.rejection import Rejection
 
-IDENTITY, FORWARDED = b"x-camguard-principal", b"x-forwarded-for"
-RULES = HeaderRules(IDENTITY, FORWARDED)
+IDENTITY, FORWARDED, ATTRIBUTES = b"x-camguard-principal", b"x-forwarded-for", b"x-corp-attributes"
+RULES = HeaderRules(IDENTITY, FORWARDED, ATTRIBUTES)
 
 # name, its class, or the detail of its rejection
 CLASSES = [
@@ -19,10 +19,12 @@ CLASSES = [
     pytest.param(b"content-md5", "SINGLE", id="every header of the content"),
     pytest.param(b"authorization", "SINGLE", id="the signature"),
     pytest.param(IDENTITY, "IDENTITY", id="the identity header"),
+    pytest.param(ATTRIBUTES, "IDENTITY", id="T137 the header of attributes"),
     pytest.param(FORWARDED, "FORWARDED", id="the header that names the client"),
     pytest.param(b"connection", "CONNECTION", id="the header that names other headers"),
     pytest.param(b"te", "HOP", id="a header of one connection"),
     pytest.param(b"upgrade", "UPGRADE", id="a header that changes the protocol"),
+    pytest.param(b"x-camguard-service", "SERVICE", id="T123 the header that names a service"),
     pytest.param(b"x-real-ip", "SPOOF", id="T06 another header that names a client"),
     pytest.param(b"x-tc-service", "SPOOF", id="a header of the vendor's name that names a target"),
     pytest.param(b"x-forwarded-host", "SPOOF", id="T46 every other header of a proxy"),
@@ -32,10 +34,13 @@ CLASSES = [
     pytest.param(b"x.tc.action", "header_alias", id="T24 a dotted twin"),
     pytest.param(b"content_length", "header_alias", id="T24 an underscore twin of a header that frames"),
     pytest.param(b"x_camguard_principal", "header_alias", id="T70 an underscore twin of the identity header"),
+    pytest.param(b"x_corp_attributes", "header_alias", id="T137 a twin of the header of attributes"),
+    pytest.param(b"x_camguard_service", "header_alias", id="T123 a twin of the header that names a service"),
     pytest.param(b"x_forwarded_for", "header_alias", id="a twin of the header that names the client"),
     pytest.param(b"X-Note", "header_malformed", id="a name in upper case, which ASGI forbids"),
     pytest.param(b"x note", "header_malformed", id="a name with a blank"),
     pytest.param(b"", "header_malformed", id="an empty name"),
+    pytest.param(b"x" * 256, "ORDINARY", id="a name of 256 bytes"),
     pytest.param(b"x" * 257, "header_malformed", id="a name that is too long"),
 ]
 
@@ -46,8 +51,14 @@ def test_the_class_of_a_header(name: bytes, expected: str) -> None:
     assert (found.detail if isinstance(found, Rejection) else found.name) == expected
 
 
+def test_a_name_is_a_token_in_small_letters() -> None:
+    """RFC 9110 5.6.2 lists the signs of a token, and ASGI has every letter small."""
+    accepted = {code for code in range(256) if RULES.header_class(b"y%cz" % code) is HeaderClass.ORDINARY}
+    assert bytes(sorted(accepted)) == b"!#$%&'*+-.0123456789^_`abcdefghijklmnopqrstuvwxyz|~"
+
+
 def test_the_headers_of_identity_and_client_are_those_of_the_settings() -> None:
-    rules = HeaderRules(b"x-user", b"x-real-ip")
+    rules = HeaderRules(b"x-user", b"x-real-ip", b"")
     assert rules.header_class(b"x-user") is HeaderClass.IDENTITY
     assert rules.header_class(b"x-real-ip") is HeaderClass.FORWARDED
     assert rules.header_class(IDENTITY) is HeaderClass.SPOOF
@@ -59,6 +70,9 @@ REJECTED = [
     pytest.param([b"x-note"], "host_missing", id="no host"),
     pytest.param([b"host", b"host"], "header_duplicate", id="a header that decides, twice"),
     pytest.param([b"host", IDENTITY, IDENTITY], "header_duplicate", id="T70 the identity header, twice"),
+    pytest.param(
+        [b"host", b"x-camguard-service"], "service_conflict", id="T123 a header that names a service"
+    ),
     pytest.param([b"host", b"upgrade"], "upgrade_refused", id="an upgrade"),
     pytest.param([b"host", b"content-length", b"transfer-encoding"], "framing", id="two kinds of framing"),
     pytest.param([b"host", b"x_tc_action"], "header_alias", id="a twin of a header that decides"),
@@ -105,6 +119,24 @@ def test_a_layout_shows_what_depends_on_names_alone() -> None:
         (b"expect", b"100-continue"),
         (b"transfer-encoding", b"chunked"),
     ]
+    decisive = (b"host", b"connection", b"connection", b"expect", b"transfer-encoding")
+    assert found.decisive(names) == decisive, "a request with other values is read anew"
+
+
+def test_a_header_that_names_the_client_may_stand_once_or_not_at_all() -> None:
+    once = layout(b"host", b"x-note", FORWARDED, b"te")
+    assert once.forwarded_for((b"h", b"n", b"203.0.113.1", b"t")) == (b"203.0.113.1",)
+    assert layout(b"host", b"te").forwarded_for((b"h", b"t")) == ()
+
+
+def test_a_name_of_a_request_counts_where_it_stands_once() -> None:
+    """T112, T114: two lines may say two things, so neither is believed."""
+    names = (b"host", b"x-request-id", b"traceparent", b"traceparent")
+    found = layout(*names)
+    assert found.correlating is not None
+    assert found.correlating((*names, None)) == (None, b"x-request-id")
+    assert layout(b"host", b"traceparent", b"traceparent").correlating is None
+    assert layout(b"host").correlating is None
 
 
 # value of Connection, the names that it removes or the detail of its rejection
@@ -122,7 +154,8 @@ CONNECTIONS = [
     pytest.param(b"x-real-ip", "header_hop_by_hop", id="T20 another header of a proxy"),
     pytest.param(b"x_tc_action", "header_alias", id="a twin of a header that decides"),
     pytest.param(b"a b", "header_malformed", id="a name with a blank"),
-    pytest.param(b"a," * 600, "headers_too_large", id="a long list"),
+    pytest.param(b"a," * 512, {b"a"}, id="a list of 1,024 bytes"),
+    pytest.param(b"a," * 512 + b"a", "headers_too_large", id="a longer list"),
 ]
 
 

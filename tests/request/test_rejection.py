@@ -10,8 +10,19 @@ import sys
 import pytest
 
 from camguard.engine.decision import Decision, Reason
+from camguard.header_names import REQUEST_ID
 from camguard.request.head import new_request_id
-from camguard.request.rejection import BODY_NOT_SHOWN, REJECTIONS, cause_of, refusal, rejection
+from camguard.request.rejection import (
+    AFTER_ALLOW,
+    BODY_NOT_SHOWN,
+    CAUSES,
+    REJECTIONS,
+    Rejection,
+    cause_of,
+    refusal,
+    refusal_template,
+    rejection,
+)
 
 ID = "9f1c2c1e-6d0b-4b57-9f39-3a6d5d1f6a10"
 DENIED = Decision(Reason.NO_ALLOW)
@@ -22,15 +33,6 @@ POLICY = (
     Reason.LAYER_LIMIT,
     Reason.PRINCIPAL_UNKNOWN,
 )
-ADDED = {  # details that stand in no row of TABLE
-    "version_unknown": "NoSuchVersion",
-    "signature_v1_disabled": "AuthFailure.InvalidAuthorization",
-    "body_unavailable": "AuthFailure.SignatureFailure",
-    "key_expired": "AuthFailure.TokenFailure",
-    "token_invalid": "AuthFailure.TokenFailure",
-    "overloaded": "RequestLimitExceeded",
-    "trailers_possible": "UnsupportedProtocol",
-}
 # detail, status, Error.Code (THREATS 4)
 TABLE = """
 client_ip_invalid 403 AuthFailure.UnauthorizedOperation
@@ -89,6 +91,12 @@ policy_unavailable 503 ServiceUnavailable
 internal_error 500 InternalError
 upstream_error 502 InternalError
 upstream_timeout 504 InternalError
+version_unknown 400 NoSuchVersion
+signature_v1_disabled 403 AuthFailure.InvalidAuthorization
+body_unavailable 403 AuthFailure.SignatureFailure
+key_expired 403 AuthFailure.TokenFailure
+token_invalid 403 AuthFailure.TokenFailure
+trailers_possible 411 UnsupportedProtocol
 """
 ROWS = [line.split() for line in TABLE.split("\n") if line]
 
@@ -102,8 +110,15 @@ def test_every_detail_has_its_status_and_code(detail: str, status: str, code: st
 
 
 def test_no_detail_is_forgotten() -> None:
-    assert {row[0] for row in ROWS} | ADDED.keys() == REJECTIONS.keys()
-    assert all(REJECTIONS[detail].code == code for detail, code in ADDED.items())
+    assert {row[0] for row in ROWS} == REJECTIONS.keys()
+
+
+def test_a_cause_is_the_detail_of_a_denial_or_else_its_reason() -> None:
+    assert cause_of(DENIED) == "no_allow"
+    assert cause_of(rejection("action_alias")) == "action_alias"
+    causes = {row[0] for row in ROWS} - {"upstream_error", "upstream_timeout"} | {*POLICY}
+    assert list(CAUSES) == sorted(causes)
+    assert {"upstream_error", "upstream_timeout"} == AFTER_ALLOW
 
 
 @pytest.mark.parametrize("discloses", [False, True])
@@ -114,6 +129,8 @@ def test_each_part_of_a_body_that_is_not_shown_has_its_message(discloses: bool) 
     assert {cause_of(each) for each in BODY_NOT_SHOWN.values()} == {"body_not_shown"}
     assert b"the signature" in bodies["signature"]
     assert b"resources" in bodies["resources"]
+    assert b"the action" in bodies["action"]
+    assert b"tags" in bodies["tags"]
 
 
 @pytest.mark.parametrize("detail", REJECTIONS)
@@ -122,6 +139,7 @@ def test_every_answer_in_the_sdks_style_is_200_and_is_plain(detail: str) -> None
     answer = refusal(rejection(detail), ID)
     assert answer.status == 200
     headers = dict(answer.headers)
+    assert headers.keys() <= {b"content-type", b"content-length", b"connection"}
     assert headers[b"content-type"] == b"application/json"
     assert headers[b"content-length"] == b"%d" % len(answer.body)
     response = json.loads(answer.body)["Response"]
@@ -129,8 +147,8 @@ def test_every_answer_in_the_sdks_style_is_200_and_is_plain(detail: str) -> None
     assert response.keys() == {"Error", "RequestId"}
     assert response["Error"].keys() == {"Code", "Message"}
     assert detail not in response["Error"]["Message"]
-    assert rejection(detail) is rejection(detail)
-    assert rejection(detail).reason is REJECTIONS[detail].reason
+    assert not rejection(detail), "a request that was rejected may not pass"
+    assert (rejection(detail).statements, rejection(detail).layer) == ((), None), "no policy was asked"
 
 
 def test_a_denial_of_aiart_has_the_second_form() -> None:
@@ -178,11 +196,63 @@ def test_every_reason_has_an_answer_without_a_detail(reason: Reason) -> None:
 
 
 def test_what_cannot_be_read_further_ends_the_connection() -> None:
+    """What follows on the connection cannot be trusted, or nobody wants it, or the process is too busy."""
     close = {
         detail for detail in REJECTIONS if (b"connection", b"close") in refusal(rejection(detail), ID).headers
     }
-    assert {"framing", "body_too_large", "request_timeout", "header_malformed", "upgrade_refused"} <= close
-    assert close.isdisjoint({"action_conflict", "signature_invalid", "action_unknown", "client_ip_invalid"})
+    assert close == {
+        *("header_malformed", "framing", "body_on_get", "headers_too_large", "body_too_large"),
+        *("trailers_possible", "expectation_failed", "upgrade_refused", "websocket_refused"),
+        *("request_timeout", "overloaded", "internal_error"),
+    }
+    assert (b"connection", b"close") not in refusal(DENIED, ID, action="a:B").headers
+
+
+@pytest.mark.parametrize("detail", ["framing", "action_alias"], ids=["ends anyway", "goes on else"])
+def test_an_answer_may_end_its_connection_whatever_its_cause(detail: str) -> None:
+    template = refusal_template(rejection(detail))
+    plain, closing = template.of(ID), template.closing().of(ID)
+    assert (closing.status, closing.body) == (plain.status, plain.body)
+    assert closing.headers == (*plain.headers[:2], (b"connection", b"close"))
+
+
+# cause, action, what the message ends with where the cause is disclosed
+DISCLOSED = [
+    pytest.param(DENIED, "a:B", " [no_allow]", id="a denial names its reason"),
+    pytest.param(rejection("action_alias"), None, " [action_alias]", id="a rejection names its detail"),
+    pytest.param(BODY_NOT_SHOWN["tags"], None, " [body_not_shown]", id="a body that is not shown"),
+    pytest.param(DENIED, None, " [internal_error]", id="a denial without an action, which cannot be"),
+]
+
+
+@pytest.mark.parametrize(("cause", "action", "end"), DISCLOSED)
+def test_t138_a_message_ends_with_the_cause_only_where_it_is_disclosed(
+    cause: Decision | Rejection, action: str | None, end: str
+) -> None:
+    def message(discloses: bool) -> str:
+        body = refusal(cause, ID, action=action, discloses=discloses).body
+        return str(json.loads(body)["Response"]["Error"]["Message"])
+
+    assert message(True) == message(False) + end
+
+
+def test_t138_an_answer_names_its_request_in_a_header_only_where_it_may() -> None:
+    plain = refusal(DENIED, ID, action="a:B")
+    named = refusal(DENIED, ID, action="a:B", names_request=True)
+    assert named.headers == (*plain.headers, (REQUEST_ID, ID.encode()))
+    assert (named.status, named.body) == (plain.status, plain.body)
+    assert REQUEST_ID not in dict(plain.headers)
+
+
+def test_the_template_of_an_answer_is_the_answer_but_for_its_request_id() -> None:
+    assert refusal_template(DENIED, action="a:B").of(ID) == refusal(DENIED, ID, action="a:B")
+    assert refusal_template(DENIED).of(ID) == refusal(DENIED, ID)
+    framing = rejection("framing")
+    assert refusal_template(framing).of(ID) == refusal(framing, ID)
+    assert refusal(framing, ID).body == (
+        b'{"Response":{"Error":{"Code":"InvalidRequest","Message":"The request is not well formed."},'
+        b'"RequestId":"%s"}}' % ID.encode()
+    )
 
 
 def test_a_forked_process_hands_out_request_ids_of_its_own() -> None:

@@ -102,6 +102,8 @@ def test_an_ipv6_network_is_one_client() -> None:
 
     assert key("2001:db8::1") == key("2001:db8::ffff:ffff:ffff:ffff")
     assert key("2001:db8::1") != key("2001:db8:0:1::1")
+    assert key("::") == key("::1")
+    assert key("0:0:0:1::") not in {key("::"), key("0:0:0:2::"), key("0.0.0.0"), key("0.0.0.1")}  # noqa: S104
     assert key("203.0.113.7") != key("203.0.113.8")
     assert key("0.0.0.0") not in {key("::"), key("0.0.0.1"), None}  # noqa: S104 - an address like any other
     assert key("::ffff:203.0.113.7") == key("203.0.113.7")
