@@ -43,6 +43,9 @@ _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 _WITHOUT = "CamguardMiddleware has no application: give it one, or give `around` to add_middleware"
 _BODIES = frozenset(("http.response.body", "http.response.pathsend", "http.response.zerocopysend"))
 _DENIAL = "websocket.http.response"  # the ASGI extension
+# A whole answer in one message: a start that has its body, too. The gateway's relay sends it to the gateway's
+# own server, which costs half of two messages.
+WHOLE_ANSWER = "camguard.response"
 _START: dict[str, Any] = {"type": "http.response.start", "status": 0, "headers": ()}
 
 
@@ -295,7 +298,7 @@ class _Answer:
     async def send(self, message: Message) -> None:
         """Send one message on."""
         kind = message["type"]
-        if kind == "http.response.start":
+        if kind == "http.response.start" or kind == WHOLE_ANSWER:  # noqa: PLR1714 - a set costs more
             onward = message.copy() if type(message) is dict else dict(message)
             lines = onward.get("headers", ())
             if type(lines) is not list:
@@ -307,6 +310,7 @@ class _Answer:
             onward["headers"] = [*lines, *self.own]
             await self.passed_on(onward)
             self.status = message["status"]  # not before: a status that could not be sent is not claimed
+            self.whole = kind == WHOLE_ANSWER
         else:
             await self.passed_on(message)
             if kind in _BODIES and not message.get("more_body", False):

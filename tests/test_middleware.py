@@ -21,6 +21,7 @@ from camguard import CamguardMiddleware
 from camguard.authn.authenticator import authenticator
 from camguard.enforcement.outcome import UPSTREAM_KEY
 from camguard.errors import SettingsError
+from camguard.middleware import WHOLE_ANSWER
 from camguard.settings import IdentitySettings, load_settings
 from tests.asgi import body_of, receive_of
 from tests.stage import Line, Play, sdk
@@ -186,9 +187,12 @@ def test_t117_a_relay_s_own_answer_is_not_logged_as_its_upstream_s(config: Path,
 START = {"type": "http.response.start", "status": 201, "headers": []}
 PART = {"type": "http.response.body", "body": b"{", "more_body": True}
 LAST = {"type": "http.response.body", "body": b"}"}
+WHOLE = {"type": WHOLE_ANSWER, "status": 201, "headers": [], "body": b"{}"}
 # What an application sends, how it ends, and what the record says of it.
 ENDINGS = [
     pytest.param([START, PART, LAST], None, 201, None, id="a whole reply"),
+    pytest.param([WHOLE], None, 201, None, id="a whole reply in one message"),
+    pytest.param([WHOLE], LookupError(), 201, None, id="an error behind a whole reply in one message"),
     pytest.param([START, LAST], LookupError(), 201, None, id="an error behind a whole reply"),
     pytest.param([START, PART], None, 201, "reply_incomplete", id="a part of a reply"),
     pytest.param([START], LookupError(), 201, "reply_incomplete", id="an error behind the head"),

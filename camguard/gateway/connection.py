@@ -91,15 +91,12 @@ class Exchange(Signal):
         self.connection = None
         self._error, self._complete = error, error is None
 
-    def _watched(self) -> Generator[Any, Any, None]:
+    @types.coroutine
+    def _progress(self) -> Generator[Any, Any, None]:
         """Wait for the upstream."""
         assert self.connection is not None  # noqa: S101 - for mypy: callers wait before the end only
         self.connection.watch()
-        return self.wait()
-
-    @types.coroutine
-    def _progress(self) -> Generator[Any, Any, None]:
-        yield from self._watched()
+        yield from self.wait()
 
     def __await__(self) -> Generator[Any, Any, Exchange]:
         """Wait for the head of the reply, and return the exchange. Raises UpstreamError."""
@@ -107,7 +104,9 @@ class Exchange(Signal):
             while not self.status:
                 if self._error is not None:
                     raise self._error  # noqa: TRY301 - closed below, as for a cancellation
-                yield from self._watched()
+                assert self.connection is not None  # noqa: S101 - for mypy: it has not ended
+                self.connection.watch()
+                yield from self.wait()
         except BaseException:
             self.close()
             raise
@@ -246,7 +245,8 @@ class Connection(asyncio.Protocol):
             self._paused = True
             self.transport.pause_reading()
         if exchange.status:
-            exchange.set()
+            # No task calls this method, so what waits without a task may go on in it.
+            (exchange.step or exchange.set)()
 
     def read_on(self) -> None:
         """Read again, where reading was paused."""
@@ -297,7 +297,8 @@ class Connection(asyncio.Protocol):
         exchange.end(None)
         self._exchange = None
         if parser.keeps_alive and not parser.followed and written and not self.transport.is_closing():
-            self.read_on()
+            if self._paused:
+                self.read_on()
             self._owner.keep(self)
         else:
             self.abort()

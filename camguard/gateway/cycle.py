@@ -27,6 +27,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from camguard.gateway.head_layout import BODILESS, CONTROLS, END, LAYOUT_OF, LENGTH_OF, written
 from camguard.gateway.request_writer import CHUNK, CHUNKED, LAST_CHUNK
 from camguard.gateway.stepping import Stepped
+from camguard.middleware import WHOLE_ANSWER
 
 LOG = logging.getLogger("uvicorn.error")
 
@@ -77,8 +78,9 @@ class Cycle:
     """One request. body: what has arrived of it and was not taken. more_body: whether more is to come.
 
     keep_alive: whether the connection may carry another request. old: whether the client speaks HTTP/1.0.
-    awaits_continue: whether the client waits for `100 Continue`. disconnected: whether the client has left,
-    or gets no answer from the application. response_started, response_complete: of the answer.
+    awaits_continue: whether the client waits for `100 Continue`. departed: whether the client has left.
+    disconnected: whether it has left, or gets no answer from the application. response_started,
+    response_complete: of the answer.
     """
 
     __slots__ = (
@@ -93,7 +95,7 @@ class Cycle:
             "_old",
             "_remaining",
         ),
-        *("_run_by", "_server", "_to_head", "_unread", "awaits_continue", "body", "disconnected"),
+        *("_run_by", "_server", "_to_head", "_unread", "awaits_continue", "body", "departed", "disconnected"),
         *("keep_alive", "more_body", "response_complete", "response_started"),
     )
 
@@ -102,7 +104,7 @@ class Cycle:
     ) -> None:
         self.body: bytes | bytearray = b""
         self.more_body = True
-        self.disconnected = self.response_started = self.response_complete = False
+        self.departed = self.disconnected = self.response_started = self.response_complete = False
         self.keep_alive = keep_alive
         self.awaits_continue = awaits_continue
         self._server: Server | None = server  # None after the end
@@ -177,6 +179,7 @@ class Cycle:
 
     def depart(self) -> None:
         """Note that the client has left."""
+        self.departed = True
         self.give_up()
         if self._notify is not None:
             self._notify()
@@ -245,10 +248,13 @@ class Cycle:
             return
         kind = message["type"]
         if not self.response_started:
-            if kind != "http.response.start":
+            if kind != "http.response.start" and kind != WHOLE_ANSWER:  # noqa: PLR1714 - a set costs more
                 _unexpected(kind)
             self._head = self._begin(message["status"], message.get("headers", ()))
-            if not self._direct:
+            if kind == WHOLE_ANSWER:
+                self._write(self._framed(message["body"], more=False))
+                self._end(server)
+            elif not self._direct:
                 server.loop.call_soon(self.flush)
         elif self.response_complete or kind != "http.response.body":
             _unexpected(kind)

@@ -17,7 +17,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Literal, Protocol
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from camguard.bounded_cache import BoundedCache
 from camguard.enforcement.outcome import SERVICE_KEY, UPSTREAM_ERROR_KEY, UPSTREAM_KEY
@@ -27,7 +27,7 @@ from camguard.gateway.cycle import DEPARTURE_KEY, Cycle
 from camguard.gateway.head_layout import BODILESS, LAYOUT_BYTES, size_of
 from camguard.gateway.request_writer import Body, Headers, Origin
 from camguard.header_names import HOP_BY_HOP, OWN_PREFIX
-from camguard.middleware import send_refusal
+from camguard.middleware import WHOLE_ANSWER, send_refusal
 from camguard.request.rejection import Refusal
 from camguard.telemetry.record import REPLY_INCOMPLETE
 
@@ -89,74 +89,73 @@ class Relay:
         """Tell whether calls of a service go to an upstream of their own, not to the embedded echo."""
         return self._origins.get(service, self._default) is not None
 
-    async def _forward(
+    async def _forward(  # noqa: C901, PLR0912 - one path in one order, and a call costs as much as a branch
         self, origin: Origin, service: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        caller = Caller(receive, scope[DEPARTURE_KEY])
-        caller.begin(await receive())
-        cycle = caller.cycle
+        cycle: Cycle = scope[DEPARTURE_KEY]
+        message = await receive()
+        first: bytes | None = message.get("body") or None
+        upload = Upload(receive) if message.get("more_body", False) else None
+        reply: Reply | None = None
+        failure: Failure | None = None
+        answered = False
+        started = time.monotonic()
+        cycle.watch(cycle.cancel)
         try:
-            cycle.watch(caller.depart)
-            if not (caller.left or cycle.disconnected):
-                await self._exchange(origin, service, scope, caller, send)
+            if message["type"] != "http.request" or cycle.disconnected:
+                failure = "cut"
+            else:
+                scope[UPSTREAM_ERROR_KEY] = None
+                body: Body = first if upload is None else upload.parts(first)
+                reply = await self._client.send(
+                    origin, scope["method"], scope["query_string"], scope["headers"], body
+                )
+                status, headers = reply.status, end_to_end(reply.status, reply.headers)
+                whole = reply.whole()
+                answered = True
+                if whole is not None:
+                    await send({"type": WHOLE_ANSWER, "status": status, "headers": headers, "body": whole})
+                else:
+                    await send({"type": "http.response.start", "status": status, "headers": headers})
+                    async for chunk in reply.chunks():
+                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                    await send({"type": "http.response.body", "body": b""})
+        except UpstreamError as error:
+            cut = reply is None and (cycle.departed or (upload is not None and upload.cut))
+            failure = "cut" if cut else error.kind
         except asyncio.CancelledError:
-            if not caller.left:  # the server ends this request, not the client
-                if not caller.answered:  # the call may have been executed, and must not be repeated (T135)
-                    caller.answered = True
-                    self._observer.upstream_error(service, "internal")
-                    scope[UPSTREAM_ERROR_KEY] = "internal"
-                    await self._fail(scope, "internal", send)
+            if not cycle.departed:  # the server ends this request, not the client
+                if not answered:  # the call may have been executed, and must not be repeated (T135)
+                    await self._fail("internal", service, scope, send, answered=False)
                 raise
             cycle.uncancel()
-        finally:
-            cycle.watch(None)
-        if not caller.answered:
-            # A client that left never receives this answer. A client that was cut off for a bad body does.
-            await self._fail(scope, "cut", send)
-
-    async def _exchange(self, origin: Origin, service: str, scope: Scope, caller: Caller, send: Send) -> None:
-        started = time.monotonic()
-        scope[UPSTREAM_ERROR_KEY] = None
-        failure: Failure
-        reply: Reply | None = None
-        try:
-            reply = await self._client.send(
-                origin, scope["method"], scope["query_string"], scope["headers"], caller.body
-            )
-            headers = end_to_end(reply.status, reply.headers)
-            body = reply.whole()
-            caller.answered = True
-            await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-            if body is None:
-                async for chunk in reply.chunks():
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": body or b""})
-        except UpstreamError as error:
-            if reply is None and caller.left:
-                return
-            failure = error.kind
+            failure = "cut"
         except Exception as error:  # noqa: BLE001 - the caller gets an envelope, as long as nothing was sent
             event = "a request could not be sent" if reply is None else "a reply could not be passed on"
             failure = _unexpected(event, error)
-        else:
-            self._observer.upstream(service, reply.status, time.monotonic() - started)
-            return
         finally:
+            cycle.watch(None)
             if reply is not None:
                 reply.close()
-        self._observer.upstream_error(service, failure)
-        # Rule 2: to return without the last message makes the server cut the connection.
-        if caller.answered:
-            scope[UPSTREAM_ERROR_KEY] = REPLY_INCOMPLETE
-        else:
-            scope[UPSTREAM_ERROR_KEY] = failure
-            caller.answered = True
-            await self._fail(scope, failure, send)
+        if failure is not None:
+            await self._fail(failure, service, scope, send, answered=answered)
+        elif reply is not None:
+            self._observer.upstream(service, reply.status, time.monotonic() - started)
 
-    async def _fail(self, scope: Scope, failure: Failure, send: Send) -> None:
-        """Answer ourselves; the decision log must not take our status for the upstream's (T117)."""
-        scope[UPSTREAM_KEY] = None
-        await send_refusal(self._refuse(scope, failure), send)
+    async def _fail(
+        self, failure: Failure, service: str, scope: Scope, send: Send, *, answered: bool
+    ) -> None:
+        """Count a failure, and answer ourselves where no answer has begun.
+
+        A client that left never receives this answer. A client that was cut off for a bad body does.
+        """
+        if failure != "cut":
+            self._observer.upstream_error(service, failure)
+            # Rule 2: to return without the last message makes the server cut the connection.
+            scope[UPSTREAM_ERROR_KEY] = REPLY_INCOMPLETE if answered else failure
+        if not answered:
+            scope[UPSTREAM_KEY] = None  # the decision log must not take our status for the upstream's (T117)
+            await send_refusal(self._refuse(scope, failure), send)
 
 
 def _unexpected(event: str, error: Exception) -> Failure:
@@ -165,45 +164,27 @@ def _unexpected(event: str, error: Exception) -> Failure:
     return "internal"
 
 
-class Caller:
-    """The client's side of one request.
+class Upload:
+    """The body of a request that comes in parts.
 
-    cycle: as the server has it. body: whole if one message held it. left: the client is gone, or was cut off
-    by the guard for a body that it should not have sent. answered: an answer has begun.
+    cut: the client has left, or the guard has cut it off for a body that should not have been sent.
     """
 
-    __slots__ = ("_receive", "answered", "body", "cycle", "left")
+    __slots__ = ("_receive", "cut")
 
-    def __init__(self, receive: Receive, cycle: Cycle) -> None:
+    def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self.cycle = cycle
-        self.body: Body = None
-        self.left = self.answered = False
+        self.cut = False
 
-    def depart(self) -> None:
-        """Note that the client has left, and end what waits for its upstream."""
-        self.left = True
-        self.cycle.cancel()
-
-    def begin(self, message: Message) -> None:
-        """Take the first part of the body. message: the first one of the client."""
-        first = message.get("body", b"")
-        if message["type"] != "http.request":
-            self.left = True
-        elif message.get("more_body", False):
-            self.body = self._parts(first)
-        else:
-            self.body = first or None
-
-    async def _parts(self, first: bytes) -> AsyncIterator[bytes]:
-        """Give a body as it comes. An error cuts the request to the upstream short."""
+    async def parts(self, first: bytes | None) -> AsyncIterator[bytes]:
+        """Give the body as it comes. An error cuts the request to the upstream short."""
         if first:
             yield first
         more = True
         while more:
             message = await self._receive()
             if message["type"] != "http.request":
-                self.left = True
+                self.cut = True
                 raise ConnectionAbortedError
             if body := message.get("body", b""):
                 yield body

@@ -85,15 +85,20 @@ class Stepped:
         self._waits = True
         self.task: asyncio.Task[None] | None = None
 
-    def step(self) -> None:
-        """Run the coroutine until it waits, or to its end. After its end, do nothing."""
-        if self._waits:
-            self._step(self._coroutine.send, None)
+    def step(self, error: BaseException | None = None) -> None:
+        """Run the coroutine until it waits, or to its end. After its end, do nothing.
 
-    def _step(self, resume: Callable[[Any], Any], value: object) -> None:
+        error: is raised where the coroutine waits.
+        """
+        if not self._waits:
+            return
         self._waits = False
+        coroutine = self._coroutine
         try:
-            awaited = self._context.run(resume, value)
+            if error is None:
+                awaited = self._context.run(coroutine.send, None)
+            else:
+                awaited = self._context.run(coroutine.throw, error)
         except StopIteration:
             return
         self._pauses()
@@ -102,15 +107,15 @@ class Stepped:
             self._waits = True
         else:
             loop = asyncio.get_running_loop()
-            self.task = loop.create_task(_rest(self._coroutine, awaited), context=self._context)
+            self.task = loop.create_task(_rest(coroutine, awaited), context=self._context)
             self._adopts(self.task)
 
     def cancel(self) -> None:
         """Raise `CancelledError` where the coroutine waits."""
         if self.task is not None:
             self.task.cancel()
-        elif self._waits:
-            self._step(self._coroutine.throw, asyncio.CancelledError())
+        else:
+            self.step(asyncio.CancelledError())
 
     def uncancel(self) -> None:
         """Withdraw a cancellation that the coroutine has handled, as `asyncio.Task.uncancel`."""

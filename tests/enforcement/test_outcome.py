@@ -11,6 +11,7 @@ from camguard.authn.authenticator import authenticator
 from camguard.authn.credentials import KeyRing
 from camguard.enforcement.outcome import Answers, awaits_continue, place_of, refusal_of
 from camguard.engine.decision import Reason
+from camguard.middleware import WHOLE_ANSWER
 from camguard.request.head import HeadRules, RequestHead, read_head
 from camguard.request.rejection import REJECTIONS
 from camguard.settings import EnforcementSettings, IdentitySettings
@@ -170,18 +171,18 @@ FORGERIES = [
 
 @pytest.mark.parametrize("named", [True, False], ids=["switched on", "switched off"])
 @pytest.mark.parametrize("concludes", [True, False], ids=["with a log", "without a log"])
+@pytest.mark.parametrize("kind", ["http.response.start", WHOLE_ANSWER], ids=["in parts", "as a whole"])
 @pytest.mark.parametrize("forged", FORGERIES)
 def test_t138_no_application_writes_headers_of_camguard(
-    forged: bytes, *, concludes: bool, named: bool
+    forged: bytes, kind: str, *, concludes: bool, named: bool
 ) -> None:
     play = Play(enforcement(request_id_header=named), **({} if concludes else {"conclusions": ()}))
     kept = (b"x-not-camguard", b"1"), (b"x-note", b"2")
 
     async def app(_scope: Any, _receive: Any, send: Any) -> None:
         await send(
-            {"type": "http.response.start", "status": 200, "headers": [kept[0], (forged, b"x"), kept[1]]}
+            {"type": kind, "status": 200, "headers": [kept[0], (forged, b"x"), kept[1]], "body": b"OK"}
         )
-        await send({"type": "http.response.body", "body": b"OK"})
 
     play.middleware.app = app
     reply = play.reply_to(lines=sdk(HERE))

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from camguard.gateway.cycle import CONTINUE, DEPARTURE_KEY, JOINED_BYTES, Cycle
+from camguard.middleware import WHOLE_ANSWER
 from tests.gateway.stage import play
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"
@@ -64,6 +65,10 @@ def part(body: bytes, *, more: bool = False) -> dict[str, Any]:
     return {"type": "http.response.body", "body": body, "more_body": more}
 
 
+def whole(body: bytes, *lines: tuple[bytes, bytes]) -> dict[str, Any]:
+    return {"type": WHOLE_ANSWER, "status": 200, "headers": lines, "body": body}
+
+
 def length(size: int) -> tuple[bytes, bytes]:
     return b"Content-Length", str(size).encode()
 
@@ -89,6 +94,8 @@ WRITES = [
     pytest.param(
         [start(status=204), part(b"")], [b"HTTP/1.1 204 No Content\r\n\r\n"], id="a status without a body"
     ),
+    pytest.param([whole(b"{}", length(2))], [HEAD % 2 + b"{}"], id="a whole answer is one write"),
+    pytest.param([whole(b"{}")], [CHUNKS + b"2\r\n{}\r\n0\r\n\r\n"], id="a whole answer without a length"),
 ]
 
 
@@ -124,6 +131,7 @@ def answered(
 
 def test_a_head_request_gets_no_body() -> None:
     assert answered([start(length(2)), part(b"{}")], "HEAD").written == [HEAD % 2]
+    assert answered([whole(b"{}", length(2))], "HEAD").written == [HEAD % 2]
 
 
 # To a client of HTTP/1.0: the messages, and the writes.
@@ -154,6 +162,9 @@ BROKEN = [
     pytest.param([start((b"a", b"b\r\nset-cookie: c")), part(b"")], id="has a line break in a value"),
     pytest.param([start((b"a:b", b"c")), part(b"")], id="has a colon in a name"),
     pytest.param([start(), start()], id="begins twice"),
+    pytest.param([start(), whole(b"")], id="begins twice, the second time as a whole"),
+    pytest.param([whole(b"{}!", length(2))], id="is a whole that is longer than its length"),
+    pytest.param([whole(b"{}", length(3))], id="is a whole that is shorter than its length"),
 ]
 
 
