@@ -66,10 +66,6 @@ def _kinds(deciding: Deciding) -> int:
     return len(deciding) if isinstance(deciding, tuple) else 1
 
 
-def _one(_: int) -> int:
-    return 1
-
-
 def _decision(row: ActionRules, deciding: Deciding) -> Decision:
     """Return the decision that the deciding rules come to.
 
@@ -108,7 +104,7 @@ class RuleIndex:
         self.rangeable = row.rangeable and not row.names_caller
         self._owner = owner
         self.used_bits = row.used_bits
-        self._under: BoundedCache[int, Masks] = BoundedCache(partial(under, rules), entries=KEPT, size=_one)
+        self._under: BoundedCache[int, Masks] = BoundedCache(partial(under, rules), entries=KEPT, size=_kinds)
         self._decisions: BoundedCache[Deciding, Decision] = BoundedCache(
             partial(_decision, row), entries=KEPT, longest=MOST_KINDS, size=_kinds
         )
@@ -151,9 +147,10 @@ class RuleIndex:
             masks = key.narrowed(masks, call, traits, bindings)
         if listed or len(resources) != 1:
             return self._of_several(call, traits, bindings, masks) if resources else NO_ALLOW
-        if len(resources[0] or "") > self._longest:
+        (resource,) = resources
+        if len(resource or "") > self._longest:
             return None
-        true, unknown, kind = self._holding(resources[0], call.principal, masks)
+        true, unknown, kind = self._holding(resource, call.principal, masks)
         return self._decisions[true & self._denies or -(unknown & self._denies) or kind]
 
     def _holding(self, resource: str | None, principal: str, masks: Masks) -> tuple[int, int, int]:
@@ -189,7 +186,7 @@ class RuleIndex:
             unknown |= perhaps
             kinds[kind] = None
         denied = true & self._denies or -(unknown & self._denies)
-        return self._decisions[denied or (tuple(kinds) if len(kinds) > 1 else next(iter(kinds)))]
+        return self._decisions[denied or tuple(kinds)]
 
     def _of_tags(
         self, call: Call, traits: ActionTraits, bindings: Bindings, masks: Masks

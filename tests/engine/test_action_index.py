@@ -57,6 +57,16 @@ def test_a_statement_names_actions(effect: str, actions: Any, certain: str, poss
         assert known.truth(listed, one) is truth
 
 
+def test_the_actions_of_a_set_are_listed_in_the_order_of_their_ids() -> None:
+    index = ActionIndex(CATALOG)
+    found = policy("one", {"action": ["vm:Stop", "art:*"]})
+    statements = StatementIndex(index, [found])
+    named = statements.named[found.statements[0]].certain
+    assert list(statements.members(named)) == ["art:Draw", "art:Erase", "vm:Stop"]
+    assert [each.id for each in index.members(named)] == ["art:Draw", "art:Erase", "vm:Stop"]
+    assert list(statements.members(0)) == []
+
+
 def test_an_action_that_the_catalog_lacks_is_compared_with_the_patterns() -> None:
     found = policy("one", {"action": "art:N*"}, {"action": "art:n*", "effect": "deny"})
     statements = StatementIndex(ActionIndex(CATALOG), [found])

@@ -117,3 +117,17 @@ def test_the_six_operations_are_explained_as_clauses() -> None:
         "string_not_equal_if_exist mfa 1",
         "bool_not_equal_if_exist qcs:mfa true",
     ]
+
+
+def test_an_evaluator_tells_the_layers_of_a_principal_and_the_keys_that_its_policies_name() -> None:
+    tags = {"qcs:request_tag/team/dept": "rd", "qcs:resource_tag": "dept&rd", "cos:prefix/x": "a"}
+    found = company.bundle(
+        [policy("one", {"condition": {"for_any_value:string_equal": tags}})],
+        CATALOG,
+        principals("one", boundary="one"),
+    ).evaluator
+    layers = found.layers(USER)
+    assert layers is not None
+    assert (layers.root, layers.identity, layers.boundary) == (False, ("one",), "one")
+    assert found.layers("uin/9") is None
+    assert found.asked == {"qcs:request_tag", "qcs:resource_tag", "cos:prefix/x"}

@@ -203,6 +203,21 @@ def test_a_role_may_have_such_a_name(name: str) -> None:
     assert found.names[f"role/{name}"] == name
 
 
+def test_a_group_has_its_members_and_a_listing_the_kind_of_each_principal() -> None:
+    people = {
+        "users": {"100201": {"groups": ["g"]}, "100202": {"groups": ["g", "h"]}, "100203": {}},
+        "roles": {"bot": {}},
+    }
+    raw = {"owner": {"uin": "100100", "app_id": "125"}, "groups": {"g": {}, "h": {}, "i": {}}, **people}
+    found, listing = read_principals(raw, "f"), list_principals(raw, "f")
+    assert isinstance(found, Principals)
+    assert isinstance(listing, Listing)
+    assert found.groups == {"g": ("uin/100201", "uin/100202"), "h": ("uin/100202",)}
+    kinds = {entry.principal: entry.kind for entry in listing.entries}
+    users = dict.fromkeys(("uin/100201", "uin/100202", "uin/100203"), "user")
+    assert kinds == {"uin/100100": "owner", **users, "role/bot": "role"}
+
+
 def test_what_is_left_out_is_empty() -> None:
     found = read(users={"100200": {}, "9" * 20: {"name": None}}, roles={"bot": {}}, groups={"g": {}})
     assert list(found.layers) == ["uin/100100", "uin/100200", f"uin/{'9' * 20}", "role/bot"]

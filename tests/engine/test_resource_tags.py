@@ -62,6 +62,10 @@ def test_dec_66_tags_of_another_resource_are_not_known(resource: str | None) -> 
 WRONG = [
     pytest.param([], {"": "must be an object"}, id="DEC-66 a list"),
     pytest.param({"x": {}}, {"/x": "is not six segments"}, id="DEC-66 no resource"),
+    pytest.param({"qcs::vm::i": {}}, {"/qcs::vm::i": "is not six segments"}, id="DEC-66 five segments"),
+    pytest.param(
+        {"arn::vm:::i": {}}, {"/arn::vm:::i": "is not six segments"}, id="DEC-66 no qcs at its begin"
+    ),
     pytest.param({"*": {}}, {"/*": "is not six segments"}, id="DEC-66 the star"),
     pytest.param({"qcs::vm:::i/*": {}}, {"/qcs::vm:::i~1*": "contains a wildcard"}, id="DEC-66 a wildcard"),
     pytest.param({"qcs::vm:*::i/1": {}}, {"/qcs::vm:*::i~11": "contains a wildcard"}, id="DEC-66 any region"),
@@ -91,6 +95,29 @@ def test_an_inventory_with_a_bad_entry_is_refused(tree: Any, problems: dict[str,
         assert message in problem.message
 
 
+LETTERS = "i" * 100
+# the tree of the file, and the one problem as people read it
+AS_READ = [
+    pytest.param([], "inventory.json ", "must be an object", id="a list"),
+    pytest.param({"x": {}}, "inventory.json#/x ", "'x' is not six segments", id="a key"),
+    pytest.param({LETTERS: {}}, f"inventory.json#/{LETTERS} ", f"'{LETTERS[:80]}' is", id="a long key"),
+    pytest.param({f"qcs:{LETTERS}:vm:::i": {}}, "inventory.json#/qcs:", f"has '{LETTERS[:80]}' as",
+                 id="a long segment"),
+    pytest.param({f"qcs::vm:::{LETTERS}": {}, f"qcs:0:vm:::{LETTERS}": {}}, "inventory.json#/qcs:0",
+                 f"'qcs:0:vm:::{LETTERS[:69]}' is the same resource as 'qcs::vm:::{LETTERS[:70]}'",
+                 id="two long keys that are one resource"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("tree", "where", "message"), AS_READ)
+def test_a_problem_of_an_inventory_names_its_place_and_is_short(tree: Any, where: str, message: str) -> None:
+    found = read_inventory(tree, "inventory.json", OWNER)
+    assert isinstance(found, tuple)
+    (problem,) = found
+    assert f"{problem.where} ".startswith(where)
+    assert message in problem.message
+
+
 def test_dec_66_equal_tags_are_one_object() -> None:
     found = listed({ONE: {"a": "1", "b": "2"}, TWO: {"b": "2", "a": "1"}})
     assert found.tags_of(ONE) is found.tags_of(TWO)
@@ -118,12 +145,13 @@ def test_dec_66_a_warm_row_still_asks_for_the_tags_of_each_call() -> None:
 
 
 def test_dec_66_the_owner_may_not_use_what_it_does_not_own_whatever_the_tags() -> None:
-    bundle = bundle_of(allow(), tags={ONE: {"dept": "rd"}})
+    foreign = ONE.replace("100100", "100999")
+    bundle = bundle_of(allow(), tags={ONE: {"dept": "rd"}, foreign: {"dept": "rd"}})
     text = json.dumps({"version": "2.0", "statement": [allow(), allow("vm:*", "*", **RD)]})
     session = parse_policy(text, source="s.json")
-    foreign = ONE.replace("100100", "100999")
     owner = [call(each)._replace(principal="uin/100100", session=session) for each in (ONE, foreign)]
     assert [bool(bundle.decide(each)) for each in owner] == [True, False]
+    assert [bool(bundle.evaluator.judge(each)) for each in owner] == [True, False]
 
 
 UNLISTED = ": resource_tags.json does not list the resource"

@@ -72,6 +72,7 @@ def denied(reason: Reason, *statements: int, layer: str = "identity") -> Decisio
 BLOCKED, IN_DOUBT = Reason.EXPLICIT_DENY, Reason.UNDETERMINED_DENY
 EACH = (allow("vm:*", ONE), allow("vm:*", TWO), deny("vm:*", THREE))
 RD = {"string_equal": {"qcs:resource_tag/dept": "rd"}}
+HR = {"string_equal": {"qcs:resource_tag/dept": "hr"}}
 TAGS = {ONE: {"dept": "rd"}, TWO: {"dept": "hr"}}
 MFA = {"bool_equal": {"qcs:mfa": "true"}}
 # a bundle, a call, and its decision
@@ -103,6 +104,8 @@ DECIDED = [
                  id="CAM 9 the uin of somebody else in a path"),
     pytest.param(bundle(deny("vm:*", f"{HERE}${{qcs:principal_tag_key}}")), on(ONE), denied(IN_DOUBT, 0),
                  id="DEC-34 a variable without a value in a deny"),
+    pytest.param(bundle(deny("vm:*", TWO), allow("vm:*", [f"{HERE}${{qcs:principal_tag_key}}", ONE])),
+                 on(ONE), allowed(1), id="DEC-34 an allow without a value says nothing of a deny"),
     pytest.param(bundle(allow("vm:*", ONE, **RD)), on(ONE, resource_tags={"dept": "rd"}), allowed(0),
                  id="CAM 8.2 a tag of the resource"),
     pytest.param(bundle(deny("vm:*", ONE, **RD)), on(ONE), denied(IN_DOUBT, 0),
@@ -113,16 +116,24 @@ DECIDED = [
                  id="DEC-66 each resource has its own tags"),
     pytest.param(bundle(allow("*"), deny("vm:*", TWO, **RD), resource_tags=TAGS), on(ONE, TWO), allowed(0),
                  id="DEC-66 the tags of one resource and the name of another"),
+    pytest.param(bundle(allow("*"), deny("vm:*", ONE, **HR), resource_tags=TAGS), on(ONE, TWO), allowed(0),
+                 id="DEC-66 the name of one resource and the tags of another"),
     pytest.param(bundle(allow("*"), deny("vm:*", "*", **RD), resource_tags=TAGS), on(THREE),
                  denied(IN_DOUBT, 1), id="DEC-66 a resource that is not listed"),
     pytest.param(bundle(allow("vm:*", "*", **RD), resource_tags=TAGS), on(TWO, resource_tags={"dept": "rd"}),
                  allowed(0), id="DEC-66 the tags of a call replace the inventory"),
+    pytest.param(bundle(allow("vm:*", "*", **RD), resource_tags=TAGS), on(ONE, resource_tags={"dept": "hr"}),
+                 NO_ALLOW, id="DEC-66 the tags of a call count, though the inventory has better ones"),
+    pytest.param(bundle(deny("vm:*", f"{HERE}${{uin}}/*"), allow("*")), on(ONE), allowed(1),
+                 id="CAM 9 a deny of the caller's own resources alone, and another resource"),
     pytest.param(bundle(allow("vm:*", "*", **MFA)), on(ONE, context={"qcs:mfa": ("true",)}), allowed(0),
                  id="CAM 8.2 a further key"),
     pytest.param(bundle(allow("vm:*", ONE, **inside("10.0.0.0/8"))), on(ONE, source="11.0.0.1"), NO_ALLOW,
                  id="CAM 7.3 an address outside"),
     pytest.param(bundle(allow("vm:*"), deny("vm:*", f"{HERE}*"), deny("vm:*", **RD)), on(ONE),
                  denied(BLOCKED, 1), id="CAM 10.2 a deny that is TRUE comes before one that is unknown"),
+    pytest.param(bundle(allow("vm:*"), deny("vm:*", f"{HERE}*"), deny("vm:*", **RD)), on(ONE, TWO),
+                 denied(BLOCKED, 1), id="CAM 10.2 the same with two resources"),
 ]  # fmt: skip
 
 

@@ -121,6 +121,8 @@ def test_tags_of_resources_that_are_listed_matter_with_the_resources() -> None:
     call = Call(principal="uin/100101", action="vm:Reboot", source_ip=1, time=NOW, resources=(resource,))
     assert found.decide(call)
     assert settled(found.evaluator, call._replace(resources=(None,))) is None
+    other = call._replace(resources=(resource.replace("ins-1", "ins-2"),))
+    assert settled(found.evaluator, other) == found.decide(other), "the resource is shown, and has no tags"
 
 
 def test_an_allow_that_asks_for_no_tag_stands_without_tags() -> None:
@@ -129,6 +131,42 @@ def test_an_allow_that_asks_for_no_tag_stands_without_tags() -> None:
     assert found is not None
     assert found.reason is Reason.ALLOWED
     assert settled(of(tagged).evaluator, stop(), tags=True) is None
+
+
+OTHER = OF_INSTANCE.replace("ins-1", "ins-2")
+FOREIGN = OF_INSTANCE.replace("100000000001", "100000000900")
+ROOT = "uin/100000000001"
+ON_REQUEST = {"condition": {"for_any_value:string_equal": {"qcs:request_tag": "dept&rd"}}}
+# the statements; who calls on which resource, with which tags of the request; whether the body that is hidden
+# names tags; and the reason of the decision that stands, or None
+SHOWN = [
+    pytest.param([statement(), statement(**DENY, resource=OF_INSTANCE)], OPERATOR, OF_INSTANCE, None, True,
+                 Reason.EXPLICIT_DENY, id="T141 a deny of the resource stands whatever the tags"),
+    pytest.param([statement()], ROOT, OF_INSTANCE, None, True, Reason.ALLOWED,
+                 id="T141 root and a resource of its own"),
+    pytest.param([statement()], ROOT, FOREIGN, None, True, Reason.NO_ALLOW,
+                 id="T141 root and a resource of another account"),
+    pytest.param([statement(**ON_REQUEST)], OPERATOR, OF_INSTANCE, None, True, None,
+                 id="T141 an allow that asks for a tag of the request, which is hidden"),
+    pytest.param([statement(**ON_REQUEST)], OPERATOR, OF_INSTANCE, {"dept": "hr"}, False, Reason.NO_ALLOW,
+                 id="T141 an allow that asks for another tag of the request than it has"),
+    pytest.param([statement(action="cvm:Run*")], OPERATOR, OF_INSTANCE, None, True, Reason.NO_ALLOW,
+                 id="T141 nothing asks for a tag"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("statements", "principal", "resource", "tags", "hidden", "reason"), SHOWN)
+def test_an_answer_with_the_resource(
+    statements: list[dict[str, Any]],
+    principal: str,
+    resource: str,
+    tags: dict[str, str] | None,
+    hidden: bool,
+    reason: Reason | None,
+) -> None:
+    asked = stop(principal, request_tags=tags)._replace(resources=(resource,))
+    found = settled(of(*statements).evaluator, asked, tags=hidden)
+    assert (None if found is None else found.reason) is reason
 
 
 WORLDS, CALLS, BODIES = 400, 6, 6

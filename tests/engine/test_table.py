@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from camguard.bundle import Bundle
+from camguard.catalog.known_services import AskedNames, KnownServices
 from camguard.catalog.model import Granularity
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.row import ActionRules
 from camguard.policy.model import Policy
 from tests import company
-from tests.company import OFFICE, USER, action, call, catalog, policy, principals, service
+from tests.company import OFFICE, USER, action, allow, call, catalog, policy, principals, service
 
+LATER = {"date_greater_than": {"qcs:current_time": "1970-01-01T00:01:40Z"}}
 CATALOG = catalog(service("aiart", "TextToImage", "ImageToImage", "SetPayMode"))
 
 
@@ -60,6 +65,70 @@ def test_the_owners_row_of_an_action_with_resources_is_judged_and_shared_with_no
         query = call("aiart:SetPayMode", principal="uin/100100", resources=(f"qcs::aiart::{account}:x",))
         assert bool(found.decide(query)) is allowed
         assert found.decide(query._replace(action="aiart:TextToImage"))
+
+
+INSTANCE = "qcs::vm:${region}:uin/${uin}:instance/${id}"
+HERE = "qcs::vm:ap-guangzhou:uin/100100:instance/"
+VM = service(
+    "vm",
+    action("vm:Reboot", INSTANCE),
+    action("vm:Attach", INSTANCE, "qcs::vm:${region}:uin/${uin}:volume/${id}", match="any"),
+    "List",
+    "Count",
+    tag_authorization=True,
+)
+ASKS = {"box:Count": ("vm:Count", "vm:List"), "box:Attach": ("vm:Attach", "vm:Reboot")}
+KNOWN = KnownServices(asks={label: AskedNames(names, sure=True) for label, names in ASKS.items()})
+LABELLED = replace(catalog(VM), known=KNOWN)
+
+
+def test_dec_68_an_action_that_asks_for_two_names_shares_no_row_with_one_that_asks_for_one() -> None:
+    found = company.bundle([policy("one", allow("vm:Count", "*", **OFFICE))], LABELLED)
+    assert found.decide(call("vm:Count"))
+    assert not found.decide(call("box:Count")), "nothing allows vm:List"
+
+
+def test_dec_68_one_of_several_resources_is_enough_only_where_it_is_for_each_name() -> None:
+    found = company.bundle([policy("one", allow("vm:*", f"{HERE}*"))], LABELLED)
+    both = (f"{HERE}ins-1", f"{HERE[:-9]}volume/v-1")
+    assert found.decide(call("vm:Attach", resources=both))
+    assert not found.decide(call("box:Attach", resources=both))
+
+
+def test_dec_66_an_action_without_resources_shares_no_row_with_one_whose_tags_are_listed() -> None:
+    on_tag = {"string_equal": {"qcs:resource_tag/dept": "rd"}}
+    one = f"{HERE}ins-1"
+    found = company.bundle(
+        [policy("one", allow("vm:*", "*", **on_tag))], LABELLED, resource_tags={one: {"dept": "rd"}}
+    )
+    assert not found.decide(call("vm:List"))
+    assert found.decide(call("vm:Reboot", resources=(one,)))
+
+
+def test_the_rule_of_one_statement_is_that_of_the_row() -> None:
+    found = bundle(policy("one", {"condition": OFFICE}, {"action": "aiart:Text*", "condition": LATER}))
+    table, traits = found.evaluator.table(USER), found.evaluator.traits("aiart:TextToImage")
+    assert table is not None
+    assert traits is not None
+    at, layer = next((at, layer) for at, layer in enumerate(table.layers) if layer.name == "identity")
+    rules = tuple(table.rule(part, True, at, traits) for part in layer.statements)
+    assert len(rules) == 2
+    assert rules == table.compile_row(traits).rules
+
+
+# the paths of the patterns, and whether any of them contains a variable
+VARIABLES = [
+    pytest.param(["ins-1"], False, id="no variable"),
+    pytest.param(["ins-1", "${uin}"], True, id="a variable beside a pattern without one"),
+]
+
+
+@pytest.mark.parametrize(("paths", "any_variable"), VARIABLES)
+def test_a_row_tells_whether_its_patterns_depend_on_the_caller(paths: list[str], any_variable: bool) -> None:
+    found = company.bundle([policy("one", allow("vm:*", [f"{HERE}{path}" for path in paths]))], LABELLED)
+    rules = row(found, "vm:Reboot")
+    assert isinstance(rules, ActionRules)
+    assert rules.has_variables is any_variable
 
 
 def test_names_that_the_catalog_lacks_have_range_tables_that_are_not_kept() -> None:

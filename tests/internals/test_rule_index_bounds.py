@@ -10,14 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camguard.bounded_cache import BoundedCache
+from camguard.bundle import Bundle
 from camguard.engine import resource_index, rule_index
+from camguard.engine.call import Call
+from camguard.engine.condition_index import KeyIndex, Masks
+from camguard.engine.decision import Reason
 from camguard.engine.resource_index import work_bound, work_weight
 from camguard.engine.row import MOST_TAG_WORK, affords_tags, tag_work
 from camguard.ipset import LINE_END
 from camguard.policy.model import Effect, ResourcePattern
 from camguard.policy.resources import MOST_WORK, Owner, Targets, read_resource
 from tests import company
-from tests.company import OWNER, action, allow, call, catalog, deny, policy, principals, service
+from tests.company import OWNER, USER, action, allow, call, catalog, deny, policy, principals, service
+from tests.engine.index_agreement import by_index
 from tests.stage import QUIET
 
 COMPANY = Owner(**OWNER)
@@ -90,9 +95,122 @@ def test_the_work_of_comparing_a_pattern(paths: list[str], patterns: list[str], 
     assert found.true | found.unknown == fewer.every
 
 
-def test_a_pattern_without_a_star_costs_no_work() -> None:
-    assert work_weight([read("instance/ins-1"), read("${uin}")]) == 0
-    assert work_weight([read("instance/")]) > 0, "a deny compares it as a beginning, too"
+# the path of a pattern, and its weight: twice the stars and five more
+WEIGHTS = [
+    pytest.param("instance/ins-1", 0, id="a whole path"),
+    pytest.param("instance/${uin}", 0, id="a whole path with a variable at its end"),
+    pytest.param("instance/", 10, id="a slash at the end: a deny compares it as a beginning, too"),
+    pytest.param("instance/*", 12, id="a star"),
+    pytest.param("*a${uin}*b${app_id}*", 16, id="stars beside variables"),
+]
+
+
+@pytest.mark.parametrize(("path", "weight"), WEIGHTS)
+def test_the_weight_of_a_pattern_in_the_bound_of_the_work(path: str, weight: int) -> None:
+    assert work_weight([read(path)]) == weight
+    assert work_weight([read(path), read("*")]) == weight + 12
+    assert work_bound(weight, 3, 320) == weight * (20 + 9 + 3)
+
+
+def decided_by_index(found: Bundle, *resources: str | None, **facts: Any) -> bool:
+    """Return whether the index decides a call, and does not leave the call to the evaluation by rules."""
+    asked = call("vm:Reboot", resources=resources, **facts)
+    found.decide(asked)
+    return by_index(found.evaluator, asked) is not None
+
+
+ROWS = catalog(service("vm", action("vm:Reboot", f"{HERE}${{id}}"), "vm:List", tag_authorization=True))
+
+
+def test_an_index_decides_up_to_the_bound_of_the_work_and_not_beyond() -> None:
+    found = company.bundle([policy("p", deny("vm:*", f"{HERE}a/"))], ROWS)
+    weight = work_weight([read("a/")])
+    for resources in (1, 2):
+        longest = 16 * (MOST_WORK // weight - resources * resources - resources) + 15
+        assert (
+            work_bound(weight, resources, longest) <= MOST_WORK < work_bound(weight, resources, longest + 1)
+        )
+        others = (None,) * (resources - 1)  # has no letters
+        text = "x" * (longest + 1)
+        assert decided_by_index(found, *others, text[:longest])
+        assert not decided_by_index(found, *others, text)
+
+
+def test_an_index_compares_tags_up_to_the_bound_of_the_work_and_not_beyond() -> None:
+    """The work is that of the rules on tags, with all of their clauses."""
+    values = [f"v{at}" for at in range(313)]
+    both = {"string_equal": {"qcs:resource_tag/a": values, "cos:x": "x"}}
+    other = {"string_equal": {"cos:y": values}}
+    resources = tuple(f"{HERE}{at}" for at in range(100))
+    sets = {each: {"a": f"w{at}"} for at, each in enumerate(resources[1:])}  # the first one is not listed
+    assert tag_work(100, 100, 2, 314) == MOST_TAG_WORK
+    policies = [
+        policy("p", deny("vm:*", "*", **both)),
+        policy("q", deny("vm:*", "*", **other)),
+        policy("r", allow("*")),
+    ]
+    context = {"cos:x": ("x",), "cos:y": ("y",)}
+    found = company.bundle(policies, ROWS, resource_tags=sets)
+    assert decided_by_index(found, *resources, context=context)
+    assert not decided_by_index(found, *resources, f"{HERE}100", context=context)
+    listed = {**sets, resources[0]: {"a": "w99"}, f"{HERE}100": {"a": "w100"}}
+    found = company.bundle(policies, ROWS, resource_tags=listed)
+    for asked, reason in (
+        (resources, Reason.ALLOWED),
+        ((*resources, f"{HERE}100"), Reason.UNDETERMINED_DENY),
+    ):
+        one = call("vm:Reboot", resources=asked, context=context)
+        assert (found.decide(one).reason, found.evaluator.judge(one).reason) == (reason, reason)
+    more = company.bundle(policies, ROWS, resource_tags={**sets, resources[1]: {"a": "w", "b": "w"}})
+    assert not decided_by_index(more, *resources, context=context)
+
+
+def test_resources_with_the_same_tags_are_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_tag = {"string_equal": {"qcs:resource_tag/a": "1"}}
+    resources = tuple(f"{HERE}{at}" for at in range(9))
+    sets = {each: {"a": str(at % 2)} for at, each in enumerate(resources)}
+    found = company.bundle([policy("p", allow("*", "*", **on_tag))], ROWS, resource_tags=sets)
+    asked: list[Call] = []
+    narrowed = KeyIndex.narrowed
+
+    def counted(self: KeyIndex, masks: Masks, one: Call, *others: Any) -> Masks:
+        asked.append(one)
+        return narrowed(self, masks, one, *others)
+
+    monkeypatch.setattr(KeyIndex, "narrowed", counted)
+    assert decided_by_index(found, *resources)
+    assert [one.resource_tags for one in asked[-2:]] == [{"a": "0"}, {"a": "1"}]
+    assert len(asked) == 4, "two sets of tags, in two decisions"
+
+
+OWN = f"{HERE}${{uin}}/*"
+ON_TAG = {"string_equal": {"qcs:resource_tag/a": "1"}}
+READS = {"numeric_less_than": {"qcs:read_only_action": "${uin}"}}
+SECURE = {"bool_equal": {"cos:secure-transport": "true"}}
+# the statements; of the index: whether it has patterns of everybody and of each caller, how many keys on tags
+# it reads for each resource, whether it reads the inventory, and whether a range table decides calls as well
+PARTS = [
+    pytest.param([allow("vm:*", f"{HERE}a*")], (True, False, 0, False, False), id="a pattern"),
+    pytest.param([allow("vm:*", OWN)], (False, True, 0, False, False), id="a pattern with the caller's uin"),
+    pytest.param([allow("vm:*", "*", **SECURE)], (False, False, 0, False, True), id="a key of the call"),
+    pytest.param(
+        [allow("vm:*", "*", **READS)], (False, False, 0, False, False), id="a variable in a condition"
+    ),
+    pytest.param([allow("vm:*", "*", **ON_TAG, **SECURE)], (False, False, 1, True, False), id="a tag"),
+]
+
+
+@pytest.mark.parametrize(("statements", "parts"), PARTS)
+def test_an_index_has_the_parts_that_its_rules_need(
+    statements: list[dict[str, Any]], parts: tuple[bool, bool, int, bool, bool]
+) -> None:
+    found = company.bundle([policy("p", *statements)], ROWS, resource_tags={f"{HERE}a": {"a": "1"}})
+    found.decide(call("vm:Reboot", resources=(f"{HERE}a",), context={}))
+    table = found.evaluator.table(USER)
+    assert table is not None
+    index, _ = table.indexes["vm:Reboot"]
+    of_all, of_caller = index._patterns is not None, index._filled is not None
+    assert (of_all, of_caller, len(index._tag_keys), index._inventory is not None, index.rangeable) == parts
 
 
 def test_the_work_of_tags_is_one_sum() -> None:
