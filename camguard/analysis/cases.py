@@ -19,7 +19,7 @@ from itertools import product
 from typing import NamedTuple, TypeAlias
 
 from camguard.analysis.answers import Answer, Condition
-from camguard.lint.check_redundancy import reaches_all
+from camguard.lint.check_redundancy import all_reached
 from camguard.policy.model import Qualifier
 from camguard.policy.values import Truth
 
@@ -131,11 +131,7 @@ def implies(narrow: Condition, wide: Condition) -> bool:
     if narrow.kind != wide.kind or (narrow.key, narrow.operator) != (wide.key, wide.operator):
         return False
     if narrow.kind == "resource":
-        texts = {pattern.text for pattern in wide.patterns}
-        return all(
-            each.text in texts or any(reaches_all(pattern, each) for pattern in wide.patterns)
-            for each in narrow.patterns
-        )
+        return all_reached(wide.patterns, narrow.patterns)
     if narrow.clause is None or wide.clause is None or narrow.clause.qualifier is not Qualifier.NONE:
         return False
     if narrow.clause.operator.negated:

@@ -48,6 +48,12 @@ class Edge(NamedTuple):
     statements: tuple[str, ...]
 
 
+def principal_names(people: Principals) -> tuple[str, ...]:
+    """Return what may stand for principals beside patterns: their ids, their names, and groups."""
+    groups = (f"{GROUP}{name}" for name in people.groups)
+    return (*people.layers, *people.names.values(), *groups)
+
+
 def through(ranges: Sequence[Range], egress: AddressMap) -> tuple[Range, ...]:
     """Return the ranges as clients have them, whose addresses are mapped before a decision (Rule 1)."""
     if not egress.starts:

@@ -337,9 +337,8 @@ _MATRICES = {"text": render_matrix, "json": render_matrix, "csv": render_csv}
 
 
 def _no_principal(bundle: Bundle, text: str) -> UsageError:
-    people = bundle.people
-    known = (*people.layers, *people.names.values(), *(f"{questions.GROUP}{name}" for name in people.groups))
-    return UsageError(f"--principal: the bundle has no {text!r}{nearest(text, known)}")
+    near = nearest(text, questions.principal_names(bundle.people))
+    return UsageError(f"--principal: the bundle has no {text!r}{near}")
 
 
 def _no_action(bundle: Bundle, text: str, access: str | None = None) -> UsageError:

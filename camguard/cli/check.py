@@ -11,7 +11,6 @@ from types import MappingProxyType
 
 from camguard.bundle import Bundle
 from camguard.catalog import nearest_actions
-from camguard.catalog.model import Granularity
 from camguard.cli.inputs import Inputs, add_inputs, find_inputs, read_bundle
 from camguard.cli.logged import LoggedCall, add_record, fill, read_logged, require_one_call
 from camguard.cli.output import Document, add_format, note, paint, show
@@ -28,9 +27,9 @@ from camguard.errors import AddressError
 from camguard.exit_codes import Exit
 from camguard.grammar import REVISION_DIGITS
 from camguard.ipset import AddressMap, format_address, parse_address
-from camguard.policy.keys import OWN, known_keys, operators_of, supplied_regions
+from camguard.policy.keys import OWN, known_keys, operators_of
 from camguard.policy.values import format_moment, read_moment
-from camguard.policytest.cases import find_principal
+from camguard.policytest.cases import entries_of, find_principal, region_keys, resource_needed
 from camguard.request.attributes_header import read_attributes
 from camguard.request.causes import CAUSES_EXPLAINED
 from camguard.request.rejection import Rejection, cause_of
@@ -102,13 +101,9 @@ def run(args: argparse.Namespace) -> Exit:
         fill(args, logged)
         if not (args.tag or args.request_tag or args.context or args.attributes):
             note("the log has no tags and no condition keys: they are unknown unless options supply them")
-    traits = bundle.evaluator.traits(args.action)
-    entries = [asked.entry for asked in traits.asked] if traits else []
-    entry = next((each for each in entries if each.granularity is Granularity.RESOURCE), None)
-    if entry and entry.resources and not args.resource:
-        raise UsageError(
-            f"{args.action} is authorized per resource: give --resource like {entry.resources[0]}"
-        )
+    template = resource_needed(bundle, args.action)
+    if template is not None and not args.resource:
+        raise UsageError(f"{args.action} is authorized per resource: give --resource like {template}")
     egress = _egress(args, inputs)
     judged = None if args.ip is None else egress.get(args.ip)
     call = read_call(args, bundle, _attributes(args, inputs))
@@ -118,7 +113,7 @@ def run(args: argparse.Namespace) -> Exit:
     document = describe(bundle, call, decision, logged)
     if judged is not None:
         document |= {"source_ip": format_address(args.ip), "egress_ip": format_address(judged)}
-    document["asked"] = [each.id for each in entries]
+    document["asked"] = [each.id for each in entries_of(bundle, args.action)]
     if args.explain:
         why = bundle.explain(call)
         document["explanation"] = describe_why(why, bundle.nearest_changes(call, why))
@@ -166,10 +161,7 @@ def read_call(
     attributes: further condition keys.
     """
     context = {**dict.fromkeys(args.no_context or (), ()), **attributes, **_gathered(args.context or ())}
-    if args.region:
-        traits = bundle.evaluator.traits(args.action)
-        names = [asked.entry.id for asked in traits.asked] if traits else [args.action]
-        context |= supplied_regions(names, args.region)
+    context |= region_keys(bundle, args.action, args.region)
     return Call(
         principal=find_principal(bundle, args.principal),
         action=args.action,

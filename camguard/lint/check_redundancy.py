@@ -5,7 +5,7 @@ Rule 1: something is called covered only where the texts prove it, whatever the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from camguard.lint.codes import Finding, found
 from camguard.lint.statement_view import StatementView
@@ -132,12 +132,17 @@ def _covers_resources(wide: Statement, narrow: Statement) -> bool:
         return True
     if narrow.any_resource:
         return False
-    texts = {pattern.text for pattern in wide.patterns}
     if Effect.DENY in (wide.effect, narrow.effect):
         # For actions without resources, what a deny reaches depends on all of its actions (CAM 11.3).
         same = {(p.service, p.name) for p in wide.actions} == {(p.service, p.name) for p in narrow.actions}
-        return same and all(pattern.text in texts for pattern in narrow.patterns)
-    return all(p.text in texts or any(reaches_all(w, p) for w in wide.patterns) for p in narrow.patterns)
+        return same and {p.text for p in narrow.patterns} <= {p.text for p in wide.patterns}
+    return all_reached(wide.patterns, narrow.patterns)
+
+
+def all_reached(wide: Sequence[ResourcePattern], narrow: Iterable[ResourcePattern]) -> bool:
+    """Tell whether each pattern of one list stands in another one, or is reached by a pattern of it."""
+    texts = {pattern.text for pattern in wide}
+    return all(each.text in texts or any(reaches_all(by, each) for by in wide) for each in narrow)
 
 
 def reaches_all(wide: ResourcePattern, narrow: ResourcePattern) -> bool:

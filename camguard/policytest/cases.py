@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from camguard.bundle import Bundle
 from camguard.catalog import nearest_actions
-from camguard.catalog.model import Granularity
+from camguard.catalog.model import Action, Granularity
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.errors import AddressError, BundleError, Problem
@@ -90,6 +90,24 @@ def find_principal(bundle: Bundle, text: str) -> str:
         return f"uin/{text}"
     named = [principal for principal, name in bundle.people.names.items() if name == text]
     return named[0] if len(named) == 1 else text
+
+
+def entries_of(bundle: Bundle, action: str) -> list[Action]:
+    """Return the actions for which policies are asked where an action is called (DEC-68)."""
+    traits = bundle.evaluator.traits(action)
+    return [asked.entry for asked in traits.asked] if traits else []
+
+
+def resource_needed(bundle: Bundle, action: str) -> str | None:
+    """Return a template of the resources that a call of an action must name, None if it need not name any."""
+    entry = next((e for e in entries_of(bundle, action) if e.granularity is Granularity.RESOURCE), None)
+    return entry.resources[0] if entry and entry.resources else None
+
+
+def region_keys(bundle: Bundle, action: str, region: str | None) -> dict[str, tuple[str, ...]]:
+    """Return the condition keys that the region of a call supplies. region: None where the call has none."""
+    names = [entry.id for entry in entries_of(bundle, action)] or [action]
+    return supplied_regions(names, region) if region else {}
 
 
 class Reader(ObjectReader):
@@ -214,11 +232,9 @@ def _read_test(  # noqa: PLR0913, PLR0917 - a test, and what its file gives to a
         for key in DIMENSIONS
     }
     for action in spread["actions"] if STAR in spread["resources"] else ():
-        traits = reader.bundle.evaluator.traits(action)
-        entries = [asked.entry for asked in traits.asked] if traits else []
-        entry = next((each for each in entries if each.granularity is Granularity.RESOURCE), None)
-        if entry is not None and entry.resources:
-            hint = f"give the test `resources` like {entry.resources[0]}"
+        template = resource_needed(reader.bundle, action)
+        if template is not None:
+            hint = f"give the test `resources` like {template}"
             reader.wrong(f"{at}, resources", f"{action} is authorized per resource: {hint}")
     default = _read_expectation(reader, {**table, "decision": table.get("default")}, at, "default")
     chosen: dict[Combination, Expectation] = {}
@@ -235,9 +251,7 @@ def _read_test(  # noqa: PLR0913, PLR0917 - a test, and what its file gives to a
 
     def call(row: Combination) -> Call:
         found = _call(row, spread, tags)
-        traits = reader.bundle.evaluator.traits(found.action)
-        names = [asked.entry.id for asked in traits.asked] if traits else [found.action]
-        region = supplied_regions(names, table["region"]) if "region" in table else {}
+        region = region_keys(reader.bundle, found.action, table.get("region"))
         judged = None if found.source_ip is None else egress.get(found.source_ip)
         address = found.source_ip if judged is None else judged
         return found._replace(context={**context, **region} or None, source_ip=address)

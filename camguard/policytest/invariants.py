@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 from camguard.analysis.grid import FAR, Interval
 from camguard.analysis.invariants import ALWAYS, Invariant, Space
-from camguard.analysis.questions import callable_actions, principals_named
+from camguard.analysis.questions import callable_actions, principal_names, principals_named
 from camguard.catalog import Access, nearest_actions
 from camguard.errors import AddressError
 from camguard.ipset import EVERY_ADDRESS, IpSet
@@ -175,8 +175,7 @@ def _principals(reader: Reader, text: str, at: str) -> Iterable[str]:
     exact = find_principal(reader.bundle, text)
     found = (exact,) if exact in people.layers else principals_named(people, text)
     if not found:
-        known = (*people.layers, *people.names.values(), *(f"group/{name}" for name in people.groups))
-        reader.wrong(at, f"there is no principal {text!r}{nearest(text, known)}")
+        reader.wrong(at, f"there is no principal {text!r}{nearest(text, principal_names(people))}")
     return found
 
 
