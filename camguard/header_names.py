@@ -68,7 +68,7 @@ def is_reserved(name: str) -> bool:
     )
 
 
-def has_meaning(name: str) -> bool:
+def is_occupied(name: str) -> bool:
     """Return whether a header of this name has another meaning than to carry attributes (T137).
 
     name: in lower case, ASCII. Other names under `x-camguard-` mean nothing, and may carry them.

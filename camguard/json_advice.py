@@ -18,7 +18,7 @@ _BEGINNINGS = {
     "None": "None is no value of JSON; write null",
     "undefined": "undefined is no value of JSON; write null",
     **{sign: f'{sign} is no quotation mark of JSON; write "' for sign in _QUOTATION_MARKS},
-    **{sign: f"{sign} is a full-width sign; write {meant}" for sign, meant in _WIDE.items()},
+    **{sign: f"{sign} is a full-width sign; write {ascii_sign}" for sign, ascii_sign in _WIDE.items()},
 }
 
 

@@ -136,8 +136,8 @@ class CamguardMiddleware:
             return
         guard = self._guard
         health = self._health
-        asked = health.raw is not None and scope.get("raw_path") == health.raw
-        if asked and await health.asks(scope, receive):
+        probed = health.raw is not None and scope.get("raw_path") == health.raw
+        if probed and await health.is_probe(scope, receive):
             await health.answer(scope["method"], send, ready=self.start() and health.ready())
             return
         if not self._started and not self.start():

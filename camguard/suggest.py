@@ -50,10 +50,10 @@ def _same_verb(word: str, verb: str, verbs: Iterable[str]) -> bool:
 
 def nearest(word: str, names: Iterable[str]) -> str:
     """Return ` (did you mean 'x' or 'y'?)`, or nothing where nothing is near."""
-    return meant(nearest_names(word, names, 2))
+    return suggestion(nearest_names(word, names, 2))
 
 
-def meant(found: Sequence[str]) -> str:
+def suggestion(found: Sequence[str]) -> str:
     """Return names that were found near as `nearest` words them."""
     return f" (did you mean {' or '.join(map(repr, found))}?)" if found else ""
 

@@ -159,7 +159,7 @@ def assemble(  # noqa: PLR0913 - what a process adds to its settings
         candidate = _open_store(settings, settings.enforcement.candidate, clock, (), name="candidate")
     guards = {
         listener: Guard(
-            asked_settings(settings) if listener == AUTHORIZER else settings,
+            authorizer_settings(settings) if listener == AUTHORIZER else settings,
             store,
             authentication,
             candidate=candidate,
@@ -169,7 +169,7 @@ def assemble(  # noqa: PLR0913 - what a process adds to its settings
             else (metrics.answers.conclude,),
             listener=listener,
             drains=drains,
-            asked=listener == AUTHORIZER,
+            for_proxy=listener == AUTHORIZER,
             clock=clock,
         )
         for listener in listeners
@@ -182,7 +182,7 @@ def assemble(  # noqa: PLR0913 - what a process adds to its settings
     )
 
 
-def asked_settings(settings: Settings) -> Settings:
+def authorizer_settings(settings: Settings) -> Settings:
     """Return the settings of the guard that proxies ask: the dialect of each names the address in one header.
 
     Whichever header the dialect has, the guard is given its value as `X-Forwarded-For`.

@@ -25,7 +25,7 @@ from camguard.authn.authenticator import authenticator
 from camguard.authn.credentials import KeyRing
 from camguard.bundle import Bundle
 from camguard.enforcement.guard import Guard
-from camguard.enforcement.lane import Lane, LaneMaker, Met
+from camguard.enforcement.lane import Lane, LaneFactory, Met
 from camguard.ipset import IpSet
 from camguard.middleware import CamguardMiddleware
 from camguard.settings.model import AttributesSettings, IdentitySettings, Settings
@@ -256,7 +256,7 @@ Step = Ask | tuple[str, Any]
 class World:
     """One guard with all that it is handed, and what came of its requests."""
 
-    def __init__(self, settings: Settings, lane: LaneMaker) -> None:
+    def __init__(self, settings: Settings, lane: LaneFactory) -> None:
         self.bundle: Bundle | None = None
         self.fresh_until = inf
         self.keys = KEYS[0]
@@ -356,7 +356,7 @@ def _timeless(record: Any) -> Any:
 
 
 async def _first_difference(
-    steps: Iterable[Step], settings: Settings, lane: LaneMaker, counts: Counter[str] | None
+    steps: Iterable[Step], settings: Settings, lane: LaneFactory, counts: Counter[str] | None
 ) -> int | None:
     """Return the number of the first step after which two guards are not the same, None if there is none."""
     worlds = (World(settings, lane), World(settings, WholeWay))
@@ -379,7 +379,7 @@ async def _first_difference(
 def first_difference(
     steps: Iterable[Step],
     settings: Settings = _BASE,
-    lane: LaneMaker = Lane,
+    lane: LaneFactory = Lane,
     counts: Counter[str] | None = None,
 ) -> int | None:
     """Return the number of the first step that shows a difference, None where recognition changes nothing.
@@ -424,7 +424,7 @@ def drawn(dice: random.Random, count: int, *, signed: float = 0.0) -> list[Step]
 _WELL_SIGNED: Final = (("authorization", "good"), ("x-camguard-principal", None))
 
 
-def shrunk(steps: Sequence[Step], settings: Settings, lane: LaneMaker = Lane) -> list[Step]:
+def shrunk(steps: Sequence[Step], settings: Settings, lane: LaneFactory = Lane) -> list[Step]:
     """Return as few of the steps as still show a difference."""
     found = list(steps)
     size = len(found) // 2

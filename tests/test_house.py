@@ -435,6 +435,35 @@ def top_level_names(node: ast.stmt) -> list[str]:
     ]
 
 
+# Everyday words that say nothing about what a name stands for.
+EMPTY_WORDS = re.compile(
+    r"(?:^|_)(?:told|said|seen|means?|meant|asked|asks|unheard|spots?|makers?|managers?|helpers?|utils?)(?:_|$)"
+)
+CAPITALS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+def test_no_name_has_a_word_that_says_nothing() -> None:
+    found = {
+        f"{by_name(path)}: {name}"
+        for path in HOUSE.rglob("*.py")
+        for node in nodes(path)
+        for name in names_given(node)
+        if EMPTY_WORDS.search(CAPITALS.sub("_", name).lower())
+    }
+    assert found == set()
+
+
+def names_given(node: ast.AST) -> list[str]:
+    """Return the names that a node gives to a function, a class, a parameter, an attribute or a variable."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.arg):
+        return [node.arg]
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        return [node.id]
+    return [node.attr] if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) else []
+
+
 # Tests that still reach private names, outside of the folder that is made for them, and why.
 REACHING = {
     **dict.fromkeys(

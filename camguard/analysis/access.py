@@ -179,14 +179,14 @@ def answers_reader(
         # What makes two actions of one row different: which tags and which access the catalog supplies, and
         # other names that policies are asked for. What makes two principals of one row different: the values
         # of variables, where a resource is given.
-        tags = tuple(asked.supports_tags for asked in traits.asked)
+        tags = tuple(each.supports_tags for each in traits.cam_actions)
         key = row, tags, None if named_as_called(traits) else action
         whose = (principal, action) if row.names_caller else (principal, "")
         personal = row.names_caller or (resource is not None and (row.has_variables or row.reads_tags))
         answers = own.get((key, whose)) if personal else reading.by_row.get(key)
         if answers is None:
-            asks = Question(evaluator, row, traits, principal, resource)
-            answers = Answers(reading.table, row.used_bits, answers_of(asks))
+            question = Question(evaluator, row, traits, principal, resource)
+            answers = Answers(reading.table, row.used_bits, answers_of(question))
             if personal:
                 own[key, whose] = answers
             else:

@@ -153,9 +153,9 @@ class Question(NamedTuple):
     principal: str
     resource: str | None
 
-    def asked(self, layer: int) -> ActionTraits:
+    def traits_at(self, layer: int) -> ActionTraits:
         """Return the name that the policies of a layer are asked for."""
-        names = self.traits.asked
+        names = self.traits.cam_actions
         return names[layer // (len(self.row.layers) // len(names))]
 
 
@@ -176,38 +176,38 @@ class OpenRule(NamedTuple):
     conditions: tuple[Condition, ...]
 
 
-def answers_of(asks: Question) -> Callable[[int], Answer]:
+def answers_of(question: Question) -> Callable[[int], Answer]:
     """Return a function from a mask to its answer."""
-    plain = asks.row.rangeable and not asks.row.residual  # address and time are all that matters
-    rules = () if plain else tuple(open_rules(asks))
+    plain = question.row.rangeable and not question.row.residual  # address and time are all that matters
+    rules = () if plain else tuple(open_rules(question))
     known: dict[int, Answer] = {}
     equal: dict[Decision, Answer] = {}
 
     def answer_of(mask: int) -> Answer:
         answer = known.get(mask)
         if answer is None and plain:
-            decision = asks.row.decision_for(mask)
+            decision = question.row.decision_for(mask)
             answer = equal.get(decision)
             if answer is None:
                 answer = equal[decision] = Answer(decision, decision.statements)
             known[mask] = answer
         elif answer is None:
-            answer = known[mask] = _answer(asks, rules, mask)
+            answer = known[mask] = _answer(question, rules, mask)
         return answer
 
     return answer_of
 
 
-def open_rules(asks: Question) -> Iterator[OpenRule]:
+def open_rules(question: Question) -> Iterator[OpenRule]:
     """Yield the rules that can apply."""
-    bindings = bindings_of(asks.principal, asks.evaluator.owner)
-    tagged = _call_with_tags(asks)
-    reached = _reached(asks, bindings)
-    for at, rule in enumerate(asks.row.rules):
+    bindings = bindings_of(question.principal, question.evaluator.owner)
+    tagged = _call_with_tags(question)
+    reached = _reached(question, bindings)
+    for at, rule in enumerate(question.row.rules):
         truths = [reached[at]]
         conditions = []
-        traits = asks.asked(rule.layer)
-        if rule.patterns and asks.resource is None:
+        traits = question.traits_at(rule.layer)
+        if rule.patterns and question.resource is None:
             conditions.append(_of_patterns(rule.patterns))
         for clause in rule.residual:
             base = clause.key.partition("/")[0]
@@ -238,51 +238,53 @@ def _of_patterns(patterns: tuple[ResourcePattern, ...]) -> Condition:
     return Condition("resource", "resource", "matches", tuple(dict.fromkeys(texts)), patterns=patterns)
 
 
-def _reached(asks: Question, bindings: Bindings) -> Sequence[Truth]:
+def _reached(question: Question, bindings: Bindings) -> Sequence[Truth]:
     """Return for each rule whether its patterns match the given resource; True where none is given."""
-    rules = asks.row.rules
-    if asks.resource is None:
+    rules = question.row.rules
+    if question.resource is None:
         return [True] * len(rules)
     wanted = [(rule.patterns, rule.effect) for rule in rules]
-    _, found = match_resources((asks.resource,), wanted, asks.evaluator.owner, bindings)
+    _, found = match_resources((question.resource,), wanted, question.evaluator.owner, bindings)
     return [True if each.true else None if each.unknown else False for each in found]
 
 
-def _call_with_tags(asks: Question) -> Call | Literal["too many"] | None:
+def _call_with_tags(question: Question) -> Call | Literal["too many"] | None:
     """Return a call with the tags that the inventory lists for the given resource (DEC-66).
 
     None where no inventory settles the conditions on tags; `too many` where a decision does not compare them.
     """
-    inventory = asks.evaluator.inventory
-    if asks.resource is None or inventory is None or not asks.row.reads_tags:
+    inventory = question.evaluator.inventory
+    if question.resource is None or inventory is None or not question.row.reads_tags:
         return None
-    tags = inventory.tags_of(asks.resource)
+    tags = inventory.tags_of(question.resource)
     compared = [
         clause
-        for rule in asks.row.rules
+        for rule in question.row.rules
         if any(map(on_resource_tags, rule.residual))
         for clause in rule.clauses
     ]
     if not affords_tags([tags], compared):
         return "too many"
-    return Call(asks.principal, asks.traits.entry.id, 0, 0.0, (asks.resource,), resource_tags=tags)
+    return Call(
+        question.principal, question.traits.entry.id, 0, 0.0, (question.resource,), resource_tags=tags
+    )
 
 
-def _answer(asks: Question, rules: Sequence[OpenRule], mask: int) -> Answer:
+def _answer(question: Question, rules: Sequence[OpenRule], mask: int) -> Answer:
     """Return the answer for calls of one mask (see the theory of operation)."""
     held = []
     for each in rules:
         truth = all_of((truth_under(each.bare, mask), each.settled))
         if truth or (truth is None and each.rule.effect is Effect.DENY):
             held.append((each, truth))
-    owner_open = asks.row.checks_owner and asks.resource is None
-    owned = not asks.row.checks_owner or asks.evaluator.owner.owns(asks.resource)
+    owner_open = question.row.checks_owner and question.resource is None
+    owned = not question.row.checks_owner or question.evaluator.owner.owns(question.resource)
     best = [
         (each.rule, ALONE[truth])
         for each, truth in held
         if not each.conditions or each.rule.effect is Effect.ALLOW
     ]
-    decision = combine(asks.row, best, 1, owned)
+    decision = combine(question.row, best, 1, owned)
     if not decision:
         return Answer(decision, decision.statements)
     worst = [
@@ -290,21 +292,21 @@ def _answer(asks: Question, rules: Sequence[OpenRule], mask: int) -> Answer:
         for each, truth in held
         if not each.conditions or each.rule.effect is Effect.DENY
     ]
-    decision = combine(asks.row, worst, 1, owned and not owner_open)
+    decision = combine(question.row, worst, 1, owned and not owner_open)
     if decision:
         return Answer(decision, decision.statements)
-    return _depending(asks, [each for each, _ in held], owner_open=owner_open, owned=owned)
+    return _depending(question, [each for each, _ in held], owner_open=owner_open, owned=owned)
 
 
-def _depending(asks: Question, held: Sequence[OpenRule], *, owner_open: bool, owned: bool) -> Answer:
+def _depending(question: Question, held: Sequence[OpenRule], *, owner_open: bool, owned: bool) -> Answer:
     """Return the normal form of an answer that open conditions decide."""
     denies = [each for each in held if each.rule.effect is Effect.DENY and each.conditions]
     unless = _fewest(Alternative((each.rule.id,), each.conditions) for each in denies)
-    own = asks.evaluator.owner
+    own = question.evaluator.owner
     of_owner = Condition("owner", "resource", "belongs to account", (f"uin/{own.uin}",))
     needs = []
     certain: list[str] = []
-    for at, layer in enumerate(asks.row.layers):
+    for at, layer in enumerate(question.row.layers):
         if not layer.limits or (layer.open and owned and not owner_open):
             continue
         allows = [each for each in held if each.rule.layer == at and each.rule.effect is Effect.ALLOW]
@@ -322,9 +324,9 @@ def _depending(asks: Question, held: Sequence[OpenRule], *, owner_open: bool, ow
         )
         if not alternatives:
             names = tuple(dict.fromkeys(name for deny in unless for name in deny.statements))
-            denied = Decision(Reason.EXPLICIT_DENY, names, asks.row.layers[denies[0].rule.layer].name)
+            denied = Decision(Reason.EXPLICIT_DENY, names, question.row.layers[denies[0].rule.layer].name)
             return Answer(denied, names)
-        name = None if named_as_called(asks.traits) else asks.asked(at).entry.id
+        name = None if named_as_called(question.traits) else question.traits_at(at).entry.id
         needs.append(Need(layer.name, name, alternatives))
     named = (*certain, *(name for need in needs for each in need.alternatives for name in each.statements))
     names = tuple(dict.fromkeys((*named, *(name for deny in unless for name in deny.statements))))

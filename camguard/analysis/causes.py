@@ -313,7 +313,7 @@ def _facts(had: ActionTraits | None, has: ActionTraits | None) -> Iterator[Cause
     """Yield what changed in the catalog and in settings for an action that both sides know."""
     if had is None or has is None:
         return
-    for before, after in zip(had.asked, has.asked, strict=False):
+    for before, after in zip(had.cam_actions, has.cam_actions, strict=False):
         yield from (
             Cause("catalog", f"the catalog changed {each.field} of the action: {each.old} -> {each.new}")
             for each in changes(before.entry, after.entry)

@@ -38,17 +38,17 @@ class Fault(NamedTuple):
     other: Answer | None = None
 
 
-class Asked(NamedTuple):
-    """A principal, and the windows of an action that it asks for."""
+class Windows(NamedTuple):
+    """The windows of one principal for one action."""
 
     principal: str
     windows: tuple[Window, ...]
 
 
-Judge: TypeAlias = Callable[[Asked, Asked], tuple[Fault, ...]]
+Judge: TypeAlias = Callable[[Windows, Windows], tuple[Fault, ...]]
 
 
-def _remembering(judge: Judge, key_of: Callable[[Asked], object]) -> Judge:
+def _remembering(judge: Judge, key_of: Callable[[Windows], object]) -> Judge:
     """Return a judge that judges windows once: calls that share them share the object.
 
     key_of: what decides beside the windows.
@@ -57,7 +57,7 @@ def _remembering(judge: Judge, key_of: Callable[[Asked], object]) -> Judge:
         entries=MOST_KEPT
     )
 
-    def remembered(mine: Asked, theirs: Asked) -> tuple[Fault, ...]:
+    def remembered(mine: Windows, theirs: Windows) -> tuple[Fault, ...]:
         key = id(mine.windows), id(theirs.windows), key_of(mine), key_of(theirs)
         found = known.get(key)
         if found is None:
@@ -73,7 +73,7 @@ def judge_windows(
 ) -> Judge:
     """Return a judge of what is expected of clients with some addresses at some times."""
 
-    def judge(mine: Asked, _theirs: Asked) -> tuple[Fault, ...]:
+    def judge(mine: Windows, _theirs: Windows) -> tuple[Fault, ...]:
         parts = tuple(_during(mine.windows, times))
         # Windows in which the same conditions on time hold share their ranges.
         shared = {id(ranges): ranges for _, _, ranges in parts}
@@ -105,7 +105,7 @@ def _wrong(
 def judge_pairs(addresses: IpSet, times: Sequence[Interval], egress: AddressMap, owner: Owner) -> Judge:
     """Return a judge that expects of both the same decisions of clients with some addresses at some times."""
 
-    def judge(mine: Asked, theirs: Asked) -> tuple[Fault, ...]:
+    def judge(mine: Windows, theirs: Windows) -> tuple[Fault, ...]:
         forms = _forms(mine.principal, owner), _forms(theirs.principal, owner)
         return tuple(
             Fault("as the other", begin, end, places, *answers)
@@ -116,7 +116,7 @@ def judge_pairs(addresses: IpSet, times: Sequence[Interval], egress: AddressMap,
             if places.starts
         )
 
-    return _remembering(judge, lambda asked: asked.principal)
+    return _remembering(judge, lambda each: each.principal)
 
 
 _Form: TypeAlias = Callable[[Answer], object]

@@ -18,7 +18,7 @@ from math import ceil, inf
 from typing import Final, NamedTuple
 
 from camguard.analysis.access import Tables, access_reader, tables_of
-from camguard.analysis.faults import Asked, Expected, Fault, judge_pairs, judge_windows
+from camguard.analysis.faults import Expected, Fault, Windows, judge_pairs, judge_windows
 from camguard.analysis.grid import FAR, Interval
 from camguard.analysis.verdicts import judged_as, masks_of, verdicts_of
 from camguard.analysis.witness import find_call
@@ -144,12 +144,12 @@ def _faults(bundle: Bundle, invariant: Invariant) -> Iterator[_Found]:
     )
     verdict_of = _verdicts(bundle, invariant, tables)
     places = bundle.evaluator.statements.places
-    asked = [(action, 1 << places[action] if action in places else 0) for action in space.actions]
+    wanted = [(action, 1 << places[action] if action in places else 0) for action in space.actions]
     shown = False
     for alike in _alike(bundle, space.principals):
         right, wrong = verdict_of(alike[0])
         surely = []
-        for action, own in asked:
+        for action, own in wanted:
             if own & right:
                 continue
             if shown and own & wrong:
@@ -160,11 +160,11 @@ def _faults(bundle: Bundle, invariant: Invariant) -> Iterator[_Found]:
                 other or space.resource is not None or _names_caller(tables(alike[0]), action)
             )
             for principals in ([each] for each in alike) if single else (alike,):
-                mine = Asked(principals[0], read(principals[0], action).windows)
+                mine = Windows(principals[0], read(principals[0], action).windows)
                 theirs = mine
                 if other:
                     principal = other[0] or mine.principal
-                    theirs = Asked(principal, read(principal, other[1] or action).windows)
+                    theirs = Windows(principal, read(principal, other[1] or action).windows)
                 faults = judge(mine, theirs)
                 if faults:
                     yield _Found(principals, (action,), faults)

@@ -127,9 +127,9 @@ def _needs(bundle: Bundle, calls: Iterable[Call]) -> tuple[_Need, ...]:
     traits: dict[str, ActionTraits] = {}
     for call in calls:
         found = bundle.evaluator.traits(call.action)
-        for asked in found.asked if found is not None else ():
-            name = asked.entry.id
-            traits[name] = asked
+        for named in found.cam_actions if found is not None else ():
+            name = named.entry.id
+            traits[name] = named
             places.setdefault(name, set()).update(() if call.source_ip is None else (call.source_ip,))
             resources.setdefault(name, set()).update(each for each in call.resources if each is not None)
     return tuple(
@@ -232,7 +232,7 @@ def _askable(bundle: Bundle) -> tuple[str, ...]:
     names = dict.fromkeys(bundle.catalog.actions)
     for action in callable_actions(bundle.catalog):
         traits = bundle.evaluator.traits(action)
-        names.update((asked.entry.id, None) for asked in (traits.asked if traits else ()))
+        names.update((each.entry.id, None) for each in (traits.cam_actions if traits else ()))
     return tuple(names)
 
 

@@ -66,14 +66,14 @@ def reduce_policy(policy: Policy, catalog: Catalog, owner: Owner) -> Reduction:
         taken = False
         for step in _proposals(current, named):
             smaller = _parsed([each.tree for each in step.statements], policy)
-            if smaller is not None and same_meaning(policy, smaller, catalog, owner):
+            if smaller is not None and equivalent(policy, smaller, catalog, owner):
                 current, named, taken = smaller, step.statements, True
                 steps.append(step.text)
                 break
     return Reduction(policy, current, _document([each.tree for each in named]), tuple(steps))
 
 
-def same_meaning(one: Policy, other: Policy, catalog: Catalog, owner: Owner) -> bool:
+def equivalent(one: Policy, other: Policy, catalog: Catalog, owner: Owner) -> bool:
     """Return whether two policies mean the same to every principal (see the theory of operation)."""
     return not any(_differs(one, other, catalog, owner, ip_support) for ip_support in _BOTH)
 

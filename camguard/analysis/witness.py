@@ -94,7 +94,7 @@ def find_call(
 
 def some_resource(traits: ActionTraits | None, owner: Owner) -> str:
     """Return a resource that a call of an action may have: `*` where the action is not resource level."""
-    entries = [asked.entry for asked in traits.asked] if traits else []
+    entries = [each.entry for each in traits.cam_actions] if traits else []
     entry = next((each for each in entries if each.granularity is Granularity.RESOURCE), None)
     parts = segments(entry.resources[0]) if entry is not None and entry.resources else None
     if parts is None:

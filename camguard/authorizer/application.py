@@ -12,7 +12,7 @@ from typing import Any, Final
 from starlette.types import Receive, Scope, Send
 
 from camguard.authorizer.answers import Answer, allowed, refused, unread
-from camguard.authorizer.dialects import Asked, original, readers
+from camguard.authorizer.dialects import OriginalRequest, original, readers
 from camguard.bounded_cache import BoundedCache
 from camguard.enforcement.guard import Guard
 from camguard.request.client_address import AddressRules
@@ -44,15 +44,15 @@ class Authorizer:
             answer = await self.answer(_PATH, scope.get("client"))
         else:
             in_header = reader.dialect.name == _IN_HEADER
-            asked = original(scope, receive, reader)
-            answer = await self.answer(asked, scope.get("client"), in_header=in_header)
+            subject = original(scope, receive, reader)
+            answer = await self.answer(subject, scope.get("client"), in_header=in_header)
         if answer is not None:
             status, headers, body = answer
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
 
     async def answer(
-        self, asked: Asked | Rejection, client: Any, *, in_header: bool = False
+        self, subject: OriginalRequest | Rejection, client: Any, *, in_header: bool = False
     ) -> Answer | None:
         """Return the answer to a request, or to what could not be read as one; None where the proxy left.
 
@@ -61,13 +61,13 @@ class Authorizer:
         guard = self._guard
         host = peer_address(client)
         if host is None or not self._trusted[host]:
-            asked = _UNTRUSTED  # Rule 1
-        if isinstance(asked, Rejection):
-            record = guard.refuse(asked, host)
+            subject = _UNTRUSTED  # Rule 1
+        if isinstance(subject, Rejection):
+            record = guard.refuse(subject, host)
             answer = unread(record, guard.answers, in_header=in_header)
             guard.conclude(record, None, None, answer.status)
             return answer
-        outcome = guard.handle(asked.scope, asked.receive)
+        outcome = guard.handle(subject.scope, subject.receive)
         if not isinstance(outcome, tuple):
             awaited = await outcome
             if awaited is None:

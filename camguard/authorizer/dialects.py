@@ -172,19 +172,19 @@ def _places(dialect: Dialect, names: tuple[bytes, ...]) -> Places | Rejection:
     )
 
 
-class Asked(NamedTuple):
+class OriginalRequest(NamedTuple):
     """The request that a proxy asks about: what `Guard.handle` takes."""
 
     scope: dict[str, Any]
     receive: Receive
 
 
-_asked = constructor_of(Asked)
+_original_request = constructor_of(OriginalRequest)
 
 
 def original(  # noqa: C901, PLR0911, PLR0912 - one check after the other; calls would cost as much as the checks
     scope: Mapping[str, Any], receive: Receive, reader: Reader
-) -> Asked | Rejection:
+) -> OriginalRequest | Rejection:
     """Return the request that a subrequest asks about, or why it cannot be read."""
     headers = tuple(scope["headers"])
     if not headers:
@@ -239,4 +239,4 @@ def original(  # noqa: C901, PLR0911, PLR0912 - one check after the other; calls
         "http_version": scope.get("http_version"),
         "extensions": scope.get("extensions"),
     }
-    return _asked((onward, receive))
+    return _original_request((onward, receive))

@@ -22,7 +22,7 @@ from starlette.types import Message
 
 from camguard.authorizer.answers import ALLOWED, DECISION, REFUSED, Answer
 from camguard.authorizer.application import Authorizer
-from camguard.authorizer.dialects import FORWARDED_FOR, HOST, Asked
+from camguard.authorizer.dialects import FORWARDED_FOR, HOST, OriginalRequest
 from camguard.authorizer.envoy_messages import OVERWRITE, SERVICE, CheckRequest, CheckResponse
 from camguard.errors import Problem, SettingsError
 from camguard.header_names import REQUEST_ID
@@ -56,7 +56,7 @@ def peer_of(text: str) -> tuple[str, int] | None:
     return host, int(port)
 
 
-def original(check: Any, peer: tuple[str, int] | None, *, shows_bodies: bool) -> Asked | Rejection:
+def original(check: Any, peer: tuple[str, int] | None, *, shows_bodies: bool) -> OriginalRequest | Rejection:
     """Return the request that a `CheckRequest` asks about, or why it cannot be read. peer: of the socket."""
     http = check.attributes.request.http
     target = _ROOT.fullmatch(http.path)
@@ -97,7 +97,7 @@ def original(check: Any, peer: tuple[str, int] | None, *, shows_bodies: bool) ->
         "http_version": "1.1",
         "extensions": {},
     }
-    return Asked(scope, receive)
+    return OriginalRequest(scope, receive)
 
 
 def _received(data: bytes) -> Any:
@@ -133,8 +133,8 @@ class Service:
     async def check(self, request: Any, context: aio.ServicerContext[Any, Any]) -> Any:
         """Answer one `CheckRequest`."""
         peer = peer_of(context.peer())
-        asked = original(request, peer, shows_bodies=self._shows_bodies)
-        answer = await self._authorizer.answer(asked, peer)
+        subject = original(request, peer, shows_bodies=self._shows_bodies)
+        answer = await self._authorizer.answer(subject, peer)
         if answer is None or answer.status not in {ALLOWED, REFUSED}:
             return await context.abort(grpc.StatusCode.UNAVAILABLE, "nothing could be decided")
         return response(answer)

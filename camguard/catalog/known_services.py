@@ -40,8 +40,8 @@ _ALL: Final = "*"
 _MOST_NAMES = 4  # that policies are asked for one call
 
 _SERVICE = grammar.SERVICE
-_ASKED = re.compile(rf"{_SERVICE.pattern}:(?:\*|{grammar.ACTION_NAME.pattern})")
-_ASKED_RULE = "an action such as cvm:RunInstances, or all actions of a service such as cvm:*"
+_CAM_NAME = re.compile(rf"{_SERVICE.pattern}:(?:\*|{grammar.ACTION_NAME.pattern})")
+_CAM_NAME_RULE = "an action such as cvm:RunInstances, or all actions of a service such as cvm:*"
 
 
 def _shaped(pattern: re.Pattern[str]) -> Any:
@@ -64,7 +64,7 @@ _ENTRY: Final[Mapping[str, Check]] = {
     "evidence": texts,  # where the abbreviation was found, for readers of the file only
 }
 _ROW: Final[Mapping[str, Check]] = {
-    "names": list_of(_shaped(_ASKED), _ASKED_RULE, "names of actions"),
+    "names": list_of(_shaped(_CAM_NAME), _CAM_NAME_RULE, "names of actions"),
     "sure": flag,
 }
 _ROW_FURTHER: Final[Mapping[str, Check]] = {"source": text}
@@ -87,7 +87,7 @@ class KnownService:
 
 
 @dataclass(frozen=True, slots=True)
-class AskedNames:
+class CamNames:
     """Which names policies are asked for an action, or for all actions (`*`), of a host label.
 
     names: `service:Name`, or `service:*` for the same name in another service. sure: False where the names
@@ -101,17 +101,17 @@ class AskedNames:
 
 @dataclass(frozen=True, slots=True)
 class KnownServices:
-    """Everything that is known of services by name. asks: by `label:Name` and `label:*`."""
+    """Everything that is known of services by name. rows: by `label:Name` and `label:*`."""
 
     services: Mapping[str, KnownService] = field(default_factory=lambda: MappingProxyType({}))
-    asks: Mapping[str, AskedNames] = field(default_factory=lambda: MappingProxyType({}))
+    rows: Mapping[str, CamNames] = field(default_factory=lambda: MappingProxyType({}))
 
-    def asked(self, label: str, action: str) -> tuple[str, ...]:
+    def cam_names(self, label: str, action: str) -> tuple[str, ...]:
         """Return the names, `service:Name`, that policies are asked for one action of a host label (DEC-68).
 
         Every one of them must be allowed, and none denied.
         """
-        row = self.asks.get(f"{label}:{action}") or self.asks.get(f"{label}:{_ALL}")
+        row = self.rows.get(f"{label}:{action}") or self.rows.get(f"{label}:{_ALL}")
         own = f"{label}:{action}"
         if row is None:
             return (own,)
@@ -120,7 +120,7 @@ class KnownServices:
 
     def whole(self, label: str) -> str | None:
         """Return the service that all actions of a label belong to, None where that is the label itself."""
-        row = self.asks.get(f"{label}:{_ALL}")
+        row = self.rows.get(f"{label}:{_ALL}")
         found = [name[:-2] for name in row.names if name.endswith(":" + _ALL)] if row else []
         return found[0] if found and found[0] != label else None
 
@@ -135,8 +135,8 @@ class KnownServices:
 
     def extended(self, more: KnownServices) -> KnownServices:
         """Return these entries with those of `more`, which replace the ones of the same name."""
-        services, asks = {**self.services, **more.services}, {**self.asks, **more.asks}
-        return KnownServices(MappingProxyType(services), MappingProxyType(asks))
+        services, rows = {**self.services, **more.services}, {**self.rows, **more.rows}
+        return KnownServices(MappingProxyType(services), MappingProxyType(rows))
 
     def with_aliases(self, aliases: Mapping[str, str], catalog: Iterable[str], place: str) -> KnownServices:
         """Return these entries under the setting `hosts.aliases`: host label -> service.
@@ -149,10 +149,10 @@ class KnownServices:
             message = "is a service with catalog entries of its own, which this alias would hide"
             raise CatalogError(*(Problem(f"{place}.{label}", "SettingsError", message) for label in hidden))
         rows = {
-            f"{label}:{_ALL}": AskedNames((f"{service}:{_ALL}",), sure=True, source="hosts.aliases")
+            f"{label}:{_ALL}": CamNames((f"{service}:{_ALL}",), sure=True, source="hosts.aliases")
             for label, service in aliases.items()
         }
-        return self.extended(KnownServices(asks=rows)) if rows else self
+        return self.extended(KnownServices(rows=rows)) if rows else self
 
 
 NOTHING_KNOWN: Final = KnownServices()
@@ -166,21 +166,21 @@ def read_known_services(raw: bytes, source: str) -> KnownServices:
     tree = read_json(raw, source, CatalogError, _CODE)
     reader = ObjectReader(source, _CODE)
     top = reader.members(tree, "", optional=_TOP)
-    services, rows = top.get("services", {}), top.get("asks", {})
+    services, listed = top.get("services", {}), top.get("asks", {})
     _check_services(reader, services)
-    _check_rows(reader, rows)
+    _check_rows(reader, listed)
     if reader.problems:
         raise CatalogError(*reader.problems)
-    asks = {
-        name: AskedNames(tuple(row["names"]), row["sure"], row.get("source", ""))
-        for name, row in rows.items()
+    rows = {
+        name: CamNames(tuple(row["names"]), row["sure"], row.get("source", ""))
+        for name, row in listed.items()
     }
     for name, entry in services.items():  # a label of another name belongs to the service, but is not proved
         for label in entry.get("hosts", ()):
             if label != name:
-                asks.setdefault(f"{label}:{_ALL}", AskedNames((f"{name}:{_ALL}",), sure=False))
+                rows.setdefault(f"{label}:{_ALL}", CamNames((f"{name}:{_ALL}",), sure=False))
     known = {name: _entry(name, entry) for name, entry in services.items()}
-    return KnownServices(MappingProxyType(known), MappingProxyType(asks))
+    return KnownServices(MappingProxyType(known), MappingProxyType(rows))
 
 
 def _check_services(reader: ObjectReader, services: Mapping[str, Any]) -> None:
@@ -199,8 +199,8 @@ def _check_services(reader: ObjectReader, services: Mapping[str, Any]) -> None:
 def _check_rows(reader: ObjectReader, rows: Mapping[str, Any]) -> None:
     for name, row in rows.items():
         at = child("/asks", name)
-        if not _ASKED.fullmatch(name):
-            reader.wrong(at, f"{name!r} is not {_ASKED_RULE}")
+        if not _CAM_NAME.fullmatch(name):
+            reader.wrong(at, f"{name!r} is not {_CAM_NAME_RULE}")
         good = reader.members(row, at, _ROW, _ROW_FURTHER)
         if "names" in good and not 1 <= len(good["names"]) <= _MOST_NAMES:
             reader.wrong(f"{at}/names", f"must list 1 to {_MOST_NAMES} names")

@@ -17,17 +17,17 @@ from camguard.catalog.model import ANY, Access, Action, Catalog, Granularity
 class ApiAction(NamedTuple):
     """One action of one host label.
 
-    entry: its facts; its service is the label. asks: the catalog entries of all names that policies are asked
-    for; every one must be allowed, and none denied.
+    entry: its facts; its service is the label. cam_actions: the catalog entries of all names that
+    policies are asked for; every one must be allowed, and none denied.
     """
 
     entry: Action
-    asks: tuple[Action, ...]
+    cam_actions: tuple[Action, ...]
 
     @property
     def names(self) -> str:
         """The CAM names, as the record shows them."""
-        return ",".join(action.id for action in self.asks)
+        return ",".join(action.id for action in self.cam_actions)
 
 
 def api_actions(catalog: Catalog) -> Mapping[str, Mapping[str, ApiAction]]:
@@ -45,14 +45,14 @@ def api_action(catalog: Catalog, entry: Action, *, listed: bool = True) -> ApiAc
 
     entry: of the label. listed: False for a name that the catalog lacks and that policies may judge.
     """
-    names = catalog.known.asked(entry.service, entry.name)
+    names = catalog.known.cam_names(entry.service, entry.name)
     if names == (entry.id,):
         return ApiAction(entry, (entry,))
     own = None if listed else entry
-    return ApiAction(entry, tuple(_asked(catalog, name, entry.access, own) for name in names))
+    return ApiAction(entry, tuple(_cam_action(catalog, name, entry.access, own) for name in names))
 
 
-def _asked(catalog: Catalog, name: str, access: Access, own: Action | None) -> Action:
+def _cam_action(catalog: Catalog, name: str, access: Access, own: Action | None) -> Action:
     """Return the catalog entry of a CAM name, or a name-only entry if the catalog has no entry (DEC-67).
 
     own: the entry of the action by its label, where it stands for its own name.
@@ -74,10 +74,10 @@ def _asked(catalog: Catalog, name: str, access: Access, own: Action | None) -> A
 
 def _of_labels(catalog: Catalog) -> Iterator[Action]:
     """Yield the entries of labels that exist because the catalog lists them under their CAM name."""
-    for key in catalog.known.asks:
+    for key in catalog.known.rows:
         label, _, name = key.partition(":")
         if name != ANY:
-            listed = (catalog.actions.get(asked) for asked in catalog.known.asked(label, name))
+            listed = (catalog.actions.get(cam_name) for cam_name in catalog.known.cam_names(label, name))
             found = next((each for each in listed if each is not None), None)
             if found is not None:
                 yield _renamed(found, label, name)

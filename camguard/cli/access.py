@@ -29,7 +29,7 @@ from camguard.exit_codes import Exit
 from camguard.ipset import AddressMap, IpSet, format_address
 from camguard.policy.values import format_moment
 from camguard.policytest.cases import find_principal
-from camguard.suggest import few, meant, nearest
+from camguard.suggest import few, nearest, suggestion
 
 _FIRST_PRINCIPALS, _FIRST_ACTIONS = 6, 4  # of a group that text lists; JSON lists all
 
@@ -269,9 +269,9 @@ def _entries(  # noqa: PLR0913, PLR0917 - the values of one question
     actions: Sequence[str],
     moment: float,
 ) -> list[questions.Entry]:
-    asked = progress(principals, "principals")
+    shown = progress(principals, "principals")
     fixed = {"time": moment, "resource": args.resource, "addresses": args.ip, "egress": inputs.egress}
-    return list(questions.entries(bundle.evaluator, asked, actions, **fixed))
+    return list(questions.entries(bundle.evaluator, shown, actions, **fixed))
 
 
 def describe_entries(found: Iterable[questions.Entry], bundle: Bundle) -> Iterator[dict[str, object]]:
@@ -304,11 +304,11 @@ def _renderer(bundle: Bundle, nothing: str) -> Callable[[Document], Iterator[str
 
 
 def _answers(
-    found: Iterable[questions.Entry], asked: IpSet
+    found: Iterable[questions.Entry], wanted: IpSet
 ) -> tuple[dict[tuple[str, str], int], list[dict[str, object]]]:
     """Return the place of each entry in a list of the different answers, and this list, led by a deny.
 
-    asked: the addresses that were asked for.
+    wanted: the addresses that were asked for.
     """
     details: list[dict[str, object]] = [{"word": "deny", "allow": [], "depends": []}]
     places: dict[tuple[IpSet, questions.Depends], int] = {}
@@ -321,16 +321,16 @@ def _answers(
             if at == len(details):
                 depends = [describe_answer(addresses, answer) for addresses, answer in entry.depends]
                 allow = list(entry.allow.cidrs())
-                details.append({"word": _word(entry, asked), "allow": allow, "depends": depends})
+                details.append({"word": _word(entry, wanted), "allow": allow, "depends": depends})
         place_of[entry.principal, entry.action] = known[key]
     return place_of, details
 
 
-def _word(entry: questions.Entry, asked: IpSet) -> str:
-    """Return one word for a cell of the matrix. asked: the addresses that were asked for."""
+def _word(entry: questions.Entry, wanted: IpSet) -> str:
+    """Return one word for a cell of the matrix. wanted: the addresses that were asked for."""
     if entry.depends:
         return "depends"
-    return "allow" if entry.allow == asked else "some"
+    return "allow" if entry.allow == wanted else "some"
 
 
 _MATRICES = {"text": render_matrix, "json": render_matrix, "csv": render_csv}
@@ -343,5 +343,5 @@ def _no_principal(bundle: Bundle, text: str) -> UsageError:
 
 def _no_action(bundle: Bundle, text: str, access: str | None = None) -> UsageError:
     of_access = f" of access {access}" if access else ""
-    hint = meant(nearest_actions(bundle.catalog, text, 2))
+    hint = suggestion(nearest_actions(bundle.catalog, text, 2))
     return UsageError(f"--action: the catalog has no action {text!r}{of_access}{hint}")

@@ -21,7 +21,7 @@ from camguard.cli.parser import UsageError
 from camguard.errors import Problem
 from camguard.exit_codes import Exit
 from camguard.files import PAGE_BYTES, display_path, read_file
-from camguard.suggest import few, meant, nearest_names
+from camguard.suggest import few, nearest_names, suggestion
 
 if TYPE_CHECKING:
     from camguard.catalog_import.build import Plan, Update
@@ -194,7 +194,7 @@ def _unknown(catalog: Catalog, wanted: str) -> str:
     kind, near = "action", nearest_actions(catalog, wanted)
     if ":" not in wanted:
         kind, near = "service", nearest_names(wanted, catalog.services) or near
-    return f"{wanted}: the catalog has no such {kind}{meant(near)}"
+    return f"{wanted}: the catalog has no such {kind}{suggestion(near)}"
 
 
 def _find_catalog(named: Path | None) -> Path:

@@ -33,7 +33,7 @@ from camguard.policytest.cases import entries_of, find_principal, region_keys, r
 from camguard.request.attributes_header import read_attributes
 from camguard.request.causes import CAUSES_EXPLAINED
 from camguard.request.rejection import Rejection, cause_of
-from camguard.suggest import meant, nearest
+from camguard.suggest import nearest, suggestion
 
 _SECONDS = re.compile(r"[0-9]{1,11}(?:\.[0-9]+)?")
 
@@ -148,7 +148,7 @@ def _attributes(args: argparse.Namespace, inputs: Inputs) -> Mapping[str, tuple[
 def _note_unknown(bundle: Bundle, call: Call, decision: Decision, principal: str) -> None:
     """Suggest what was meant where the call names an action or a principal that does not exist."""
     if decision.reason in NO_ACTION:
-        note(f"no action {call.action!r}{meant(nearest_actions(bundle.catalog, call.action, 2))}")
+        note(f"no action {call.action!r}{suggestion(nearest_actions(bundle.catalog, call.action, 2))}")
     if decision.reason is Reason.PRINCIPAL_UNKNOWN:
         note(unknown_principal(bundle, principal))
 
@@ -297,8 +297,8 @@ def render(document: Document, text: str, name: str | None = None) -> Iterator[s
     yield f"{word}  {document['reason']}{layer}: {text[:1].lower()}{text[1:].rstrip('.')}"
     principal = document["principal"]
     cells = [("principal", f"{principal} ({name})" if name else principal)]
-    asked = {"asked": [] if document["asked"] == [document["action"]] else document["asked"]}
-    cells += [(label, cell({**document, **asked}[key])) for label, key, cell in _ROWS]
+    names = {"asked": [] if document["asked"] == [document["action"]] else document["asked"]}
+    cells += [(label, cell({**document, **names}[key])) for label, key, cell in _ROWS]
     yield from rows(cells)
     if "explanation" in document:
         yield from _render_why(document, document["explanation"])

@@ -15,7 +15,7 @@ from camguard.errors import BundleError
 from camguard.exit_codes import Exit
 from camguard.files import FOLDER_BYTES, display_path, read_file
 from camguard.strict_json import read_json
-from camguard.suggest import meant, nearest, nearest_names
+from camguard.suggest import nearest, nearest_names, suggestion
 
 KINDS = ("owner", "user", "role")
 _COLUMNS = ("principal", "name", "kind", "groups", "policies", "boundary")
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> Exit:
     }
     show(args.format, document, render)
     if not found:
-        note(f"no principal fits{_meant(entries, args)}")
+        note(f"no principal fits{_suggestion(entries, args)}")
     return Exit.OK
 
 
@@ -73,7 +73,7 @@ def _fits(entry: Entry, args: argparse.Namespace) -> bool:
     )
 
 
-def _meant(entries: Sequence[Entry], args: argparse.Namespace) -> str:
+def _suggestion(entries: Sequence[Entry], args: argparse.Namespace) -> str:
     """Return which names may have been meant by the filters."""
     groups = (group for entry in entries for group in entry.groups)
     policies = (
@@ -121,4 +121,4 @@ def unknown_principal(bundle: Bundle, text: str) -> str:
     named = [principal for principal, name in names.items() if name == text]
     if len(named) > 1:
         return f"{len(named)} principals are named {text!r}; write {' or '.join(named[:2])}"
-    return f"no principal {text!r}{meant(nearest_names(text, (*names, *names.values()), 2))}"
+    return f"no principal {text!r}{suggestion(nearest_names(text, (*names, *names.values()), 2))}"

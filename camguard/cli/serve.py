@@ -211,13 +211,13 @@ def render_check(document: Document) -> Iterator[str]:
 
 def greeting(settings: Settings, config: Path, bundle: Bundle | None, ports: Bound) -> Iterator[str]:
     """Yield the lines that are printed once calls are accepted. ports: the bound ones."""
-    gateway, admin, asked = settings.gateway, ports.admin, ports.authorizer
+    gateway, admin, authorizer = settings.gateway, ports.admin, ports.authorizer
     addresses = [str(Address(gateway.listen.host, ports.calls))]
     yield f"  calls    http://{addresses[0]}  ({gateway.workers} worker{'s' * (gateway.workers > 1)})"
     for service, upstream in sorted(settings.upstream.items()):
         yield f"  upstream {service}: {upstream}"
-    if gateway.authorizer is not None and asked is not None:
-        yield f"  proxies  http://{Address(gateway.authorizer.host, asked)}/authz/"
+    if gateway.authorizer is not None and authorizer is not None:
+        yield f"  proxies  http://{Address(gateway.authorizer.host, authorizer)}/authz/"
     if gateway.authorizer_grpc is not None:
         yield f"  proxies  grpc://{gateway.authorizer_grpc}"
     if gateway.admin is not None and admin is not None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from camguard.authn.authenticator import Claim
 from camguard.authn.credentials import Caller
 from camguard.bundle.model import Bundle
-from camguard.enforcement.lane import LaneMaker, Met, Resolved, resolve_under
+from camguard.enforcement.lane import LaneFactory, Met, Resolved, resolve_under
 from camguard.enforcement.late import WHOLE, new_call
 from camguard.enforcement.outcome import (
     UNAVAILABLE,
@@ -63,7 +63,7 @@ class EarlyJudge:
         settings: Settings,
         policies: Policies,
         authentication: Authentication,
-        lane: LaneMaker,
+        lane: LaneFactory,
         *,
         compares: bool,
     ) -> None:

@@ -37,7 +37,7 @@ from typing import Any, Final
 from camguard.authn.authenticator import named_secret_id, signature_label
 from camguard.bundle.model import Bundle
 from camguard.enforcement.early import BODY_ON_GET, EarlyJudge, head_of
-from camguard.enforcement.lane import Begun, Lane, LaneMaker, RecognisedWay, note
+from camguard.enforcement.lane import Begun, Lane, LaneFactory, RecognisedWay, note
 from camguard.enforcement.late import LateJudge
 from camguard.enforcement.modes import Modes
 from camguard.enforcement.outcome import (
@@ -79,10 +79,10 @@ class Guard(RecognisedWay):
     """Judges requests by one bundle at a time. One guard per listener.
 
     drains: whether the server keeps reading a body behind a refusal; the body of a denied call is then not
-    taken. asked: as for `LateJudge`; the scope that goes on is then empty, because the proxy that asks sends
-    the request on itself. in_flight: requests being served, from `handle` to `release`, but for those that
-    wait for their body. bodies: those that are held. faults: exceptions, of stages and of observers. lane:
-    makes what recognises requests under one bundle.
+    taken. for_proxy: as for `LateJudge`; the scope that goes on is then empty, because the proxy that asks
+    sends the request on itself. in_flight: requests being served, from `handle` to `release`, but for those
+    that wait for their body. bodies: those that are held. faults: exceptions, of stages and of observers.
+    lane: makes what recognises requests under one bundle.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of the house, each named
@@ -96,12 +96,14 @@ class Guard(RecognisedWay):
         conclusions: tuple[Conclusion, ...] = (),
         listener: str = "middleware",
         drains: bool = False,
-        asked: bool = False,
+        for_proxy: bool = False,
         clock: Callable[[], float] = time.time,
-        lane: LaneMaker = Lane,
+        lane: LaneFactory = Lane,
     ) -> None:
         early = EarlyJudge(settings, policies, authentication, lane, compares=candidate is not None)
-        super().__init__(settings, policies, authentication, early, drains=drains, asked=asked, clock=clock)
+        super().__init__(
+            settings, policies, authentication, early, drains=drains, for_proxy=for_proxy, clock=clock
+        )
         self.listener = listener
         self.answers = Answers.of(settings)
         self.observers, self.conclusions = observers, conclusions
@@ -109,7 +111,7 @@ class Guard(RecognisedWay):
         self._mode = self._modes.single  # None where parts of the calls have modes of their own
         self._limits = settings.limits
         self._candidate, self._early = candidate, early
-        self._late = LateJudge(settings, authentication, self._modes.passes, asked=asked)
+        self._late = LateJudge(settings, authentication, self._modes.passes, for_proxy=for_proxy)
 
     async def _whole_way(  # noqa: C901, PLR0912, PLR0915 - one path in one order; a call per step would cost as much
         self, scope: Mapping[str, Any], receive: Receive, started: float, begun: Begun
@@ -167,7 +169,7 @@ class Guard(RecognisedWay):
                 if self._candidate is not None and not isinstance(decision, Rejection):
                     candidate = compared(self._candidate, judged.call, self.failed)
                 if decision.reason is ALLOWED or self._modes.passes(decision, judged.target):
-                    onward = {} if self._asked else self._onward(scope, judged, decision)
+                    onward = {} if self._for_proxy else self._onward(scope, judged, decision)
                     if body is None and head is not None:
                         holds, seconds = partial(self._still_passes, head), self._limits.body_seconds
                         receive = stream(receive, head.declared, target.body_limit, seconds, holds)

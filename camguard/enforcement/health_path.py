@@ -33,7 +33,7 @@ class HealthPath:
         self.raw = None if path is None else path.encode()
         self.ready = ready
 
-    async def asks(self, scope: Mapping[str, Any], receive: Receive) -> bool:
+    async def is_probe(self, scope: Mapping[str, Any], receive: Receive) -> bool:
         """Tell whether an `http` scope whose raw path is `raw` asks for the health (Rule 2).
 
         If this is False, no part of a body was taken that a judge of the request would need: the path alone

@@ -153,7 +153,7 @@ class Lane(Notes):
         return known, kept, lines, apart, plan.layout, method, declared
 
 
-class LaneMaker(Protocol):
+class LaneFactory(Protocol):
     """Makes the lane of one bundle: `Lane` itself."""
 
     def __call__(self, rules: HeadRules, *, decides: bool) -> Lane:
@@ -178,7 +178,7 @@ def resolve_under(  # noqa: PLR0913, PLR0917 - what targets and lane are made of
     addresses: Mapping[AddressKey, ClientAddress],
     callers: UnsignedCallers,
     rules: HeadRules,
-    lane: LaneMaker,
+    lane: LaneFactory,
     *,
     compares: bool,
 ) -> Resolved:
@@ -239,13 +239,13 @@ class RecognisedWay:
         early: Resolving,
         *,
         drains: bool,
-        asked: bool,
+        for_proxy: bool,
         clock: Callable[[], float],
     ) -> None:
         limits = settings.limits
         self.in_flight = self.faults = 0
         self._policies, self._authentication, self._resolving = policies, authentication, early
-        self._clock, self._drains, self._asked = clock, drains, asked
+        self._clock, self._drains, self._for_proxy = clock, drains, for_proxy
         self._concurrency = limits.concurrency
         self._names_request = settings.enforcement.request_id_header
         waiting = Waiting(limits.waiting, limits.waiting_per_client)
@@ -303,7 +303,7 @@ class RecognisedWay:
                     if cause is not None or body is NOT_SHOWN:
                         return self._whole_way(scope, receive, started, (now, bundle, met, body, None, cause))
             request_id = READY_IDS.pop() if READY_IDS else new_request_id()
-            if passes and self._asked:
+            if passes and self._for_proxy:
                 onward = {}
             elif passes:
                 # A copy: what a middleware adds must not leak back (ASGI).

@@ -48,13 +48,13 @@ new_call = constructor_of(Call)
 class LateJudge:
     """Judges requests with their bodies.
 
-    passes: tells whether a request goes on with a decision. asked: whether proxies ask about requests that
-    they forward themselves: an empty body then counts as one only where a signature proves it (T141). A
+    passes: tells whether a request goes on with a decision. for_proxy: whether proxies ask about requests
+    that they forward themselves: an empty body then counts as one only where a signature proves it (T141). A
     request over a shared host may name each service, or only those that have an upstream of their own
     (`hosts.shared_by`, T123).
     """
 
-    __slots__ = ("_asked", "_authentication", "_limits", "_passes", "_reachable")
+    __slots__ = ("_authentication", "_for_proxy", "_limits", "_passes", "_reachable")
 
     def __init__(
         self,
@@ -62,9 +62,9 @@ class LateJudge:
         authentication: Authentication,
         passes: Callable[[Decision | Rejection, Target], bool],
         *,
-        asked: bool = False,
+        for_proxy: bool = False,
     ) -> None:
-        self._asked = asked
+        self._for_proxy = for_proxy
         self._limits = settings.limits
         self._authentication = authentication
         self._passes = passes
@@ -87,7 +87,7 @@ class LateJudge:
         assert head is not None  # noqa: S101 - for mypy: without a head the decision was a rejection
         assert bundle is not None  # noqa: S101 - for mypy: without a bundle, too
         data = None if body is None else body.data
-        hidden = self._asked and self._is_hidden(head, target, body)
+        hidden = self._for_proxy and self._is_hidden(head, target, body)
         if hidden:
             data = None
             hides = self._hides_caller(head, target)
@@ -140,7 +140,7 @@ class LateJudge:
                     caller.session,
                 )
             )
-            tags = target.asks_tags or (caller.session is not None and bool(target.tag_paths))
+            tags = target.reads_tags or (caller.session is not None and bool(target.tag_paths))
             if target.resources is None and not tags:
                 decision = bundle.decide(call)
             elif hidden:
@@ -218,7 +218,7 @@ class LateJudge:
         if (
             body is None
             or (not target.reads_plain and is_plain(body.data))
-            or (self._asked and not body.data)
+            or (self._for_proxy and not body.data)
         ):
             return None
         depth, limit = self._limits.json_depth, self._limits.params

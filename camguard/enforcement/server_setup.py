@@ -76,16 +76,16 @@ _CASES: Final[tuple[tuple[Rejection, Callable[[Mapping[str, Any]], bool], str], 
 class SetupAdvice:
     """Logs each set-up that refuses calls, the first time that a request shows it."""
 
-    __slots__ = ("_no_asyncio_said", "_open")
+    __slots__ = ("_no_asyncio_logged", "_open")
 
     def __init__(self) -> None:
         self._open = _CASES
-        self._no_asyncio_said = False
+        self._no_asyncio_logged = False
 
     def no_asyncio(self) -> None:
         """Log that the event loop cannot be used."""
-        if not self._no_asyncio_said:
-            self._no_asyncio_said = True
+        if not self._no_asyncio_logged:
+            self._no_asyncio_logged = True
             _LOGGER.error(NO_ASYNCIO)
 
     def __call__(self, scope: Mapping[str, Any], cause: object) -> None:

@@ -173,14 +173,14 @@ class ServiceIndex:
         Where policies are asked for several names, the call has the resources of all of them, and every name
         must be allowed for every resource (DEC-68).
         """
-        entries = [asked for asked in action.asks if asked.granularity is Granularity.RESOURCE]
+        entries = [each for each in action.cam_actions if each.granularity is Granularity.RESOURCE]
         if not entries:
             return None
         found = self._templates.get(action.entry.id)
         if found is None:
             cut = [cut_templates(entry, self._owner) for entry in entries]
             found = self._templates[action.entry.id] = join_templates(
-                cut, whole=len(entries) == len(action.asks)
+                cut, whole=len(entries) == len(action.cam_actions)
             )
         return found
 

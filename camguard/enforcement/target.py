@@ -87,7 +87,7 @@ class Target:
     than source_ip, else None (T132). fixed_region: the region that no parameter `Region` may contradict; None
     if any `Region` may stand (DEC-64). attributes: the condition keys that headers supply; context: those of
     them that the bundle's policies ask for; None if the policies ask for none. tag_paths: where the request's
-    tags stand (DEC-65); asks_tags: whether the bundle's policies ask for them. shared: whether the request
+    tags stand (DEC-65); reads_tags: whether the bundle's policies ask for them. shared: whether the request
     came over a shared host; service is None until its signature is verified. added: headers that camguard
     adds to those of the request. host: the value of `Host`, cut, for records only.
     """
@@ -117,7 +117,7 @@ class Target:
     attributes: Attributes | None = None
     context: Attributes | None = None
     tag_paths: tuple[TagPath, ...] = ()
-    asks_tags: bool = False
+    reads_tags: bool = False
     added: tuple[tuple[bytes, bytes], ...] = ()
     host: str | None = None
 
@@ -133,15 +133,15 @@ NO_TARGET: Final = Target()
 class Conditions(NamedTuple):
     """The condition keys that matter. listed: those that the attributes header may supply (T137).
 
-    asked: the keys that the policies in force name; None stands for every key.
+    named: the keys that the policies in force name; None stands for every key.
     """
 
     listed: frozenset[str] = frozenset()
-    asked: frozenset[str] | None = frozenset()
+    named: frozenset[str] | None = frozenset()
 
-    def asks(self, key: str) -> bool:
+    def names(self, key: str) -> bool:
         """Tell whether a policy names a key."""
-        return self.asked is None or key in self.asked
+        return self.named is None or key in self.named
 
 
 class Targets:
@@ -248,9 +248,9 @@ class Targets:
             fixed_region=None if own_region else named.region or None,
             caller=caller,
             attributes=supplied or None,
-            context={key: each for key, each in supplied.items() if self._conditions.asks(key)} or None,
+            context={key: each for key, each in supplied.items() if self._conditions.names(key)} or None,
             tag_paths=tag_paths,
-            asks_tags=bool(tag_paths) and self._conditions.asks(REQUEST_TAG),
+            reads_tags=bool(tag_paths) and self._conditions.names(REQUEST_TAG),
             **client,
             **fields,
         )
@@ -270,8 +270,8 @@ def targets_under(
 ) -> Targets:
     """Return the targets under a bundle. every_key: whether calls supply keys that its policies lack."""
     services = ServiceIndex(bundle.catalog, bundle.owner, settings.hosts, settings.limits)
-    asked = None if every_key else bundle.evaluator.asked
-    return Targets(services, addresses, callers, Conditions(settings.attributes.keys, asked))
+    named = None if every_key else bundle.evaluator.named_keys
+    return Targets(services, addresses, callers, Conditions(settings.attributes.keys, named))
 
 
 def _recorded_host(host: bytes) -> str:
@@ -281,7 +281,7 @@ def _recorded_host(host: bytes) -> str:
 
 def _start(target: Target) -> CallStart | Rejection | None:
     """Return the beginning of a call that the head alone tells, or why that call is refused."""
-    if target.resources is not None or target.caller is None or target.shared or target.asks_tags:
+    if target.resources is not None or target.caller is None or target.shared or target.reads_tags:
         return None
     if isinstance(target.caller, Rejection):
         return target.caller

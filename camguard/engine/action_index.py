@@ -195,11 +195,13 @@ class KnownActions:
         return SERVICE_UNKNOWN if SERVICE.fullmatch(service) else ACTION_INVALID
 
     def _traits_of(self, action: ApiAction, *, in_catalog: bool) -> ActionTraits:
-        label = None if action.entry.id in (asked.id for asked in action.asks) else action.entry
-        first, *further = (self._asked(entry, label, in_catalog=in_catalog) for entry in action.asks)
+        label = None if action.entry.id in (each.id for each in action.cam_actions) else action.entry
+        first, *further = (
+            self._cam_traits(entry, label, in_catalog=in_catalog) for entry in action.cam_actions
+        )
         return replace(first, further=tuple(further)) if further else first
 
-    def _asked(self, entry: Action, label: Action | None, *, in_catalog: bool) -> ActionTraits:
+    def _cam_traits(self, entry: Action, label: Action | None, *, in_catalog: bool) -> ActionTraits:
         listed = self._catalog.services.get(entry.service)
         tags = listed is not None and listed.tag_authorization
         return ActionTraits(entry, entry.ip_restriction or self._gateway_ip, tags, in_catalog, label)

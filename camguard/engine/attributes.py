@@ -50,7 +50,7 @@ class ActionTraits:
     further: tuple[ActionTraits, ...] = ()
 
     @property
-    def asked(self) -> tuple[ActionTraits, ...]:
+    def cam_actions(self) -> tuple[ActionTraits, ...]:
         """All names that policies are asked for."""
         return (self, *self.further)
 
@@ -62,7 +62,7 @@ class ActionTraits:
     @property
     def lists_tags(self) -> bool:
         """Whether an inventory may list the tags of the resources of a call (DEC-66)."""
-        return any(asked.supports_tags and asked.has_resources for asked in self.asked)
+        return any(each.supports_tags and each.has_resources for each in self.cam_actions)
 
 
 def clause_truth_of(clause: Clause, call: Call, traits: ActionTraits, bindings: Bindings) -> Truth:

@@ -91,14 +91,14 @@ def _equalities(qualifier: Qualifier, clauses: Mapping[Clause, int]) -> _Equalit
 class KeyIndex:
     """The residual clauses of a row on one key, each with the mask of the rules that have it.
 
-    asked: which of the names that policies are asked for the rules belong to (DEC-68). of_resource: whether
+    name: which of the names that policies are asked for the rules belong to (DEC-68). of_resource: whether
     the key is on the tags of the resource. varying: the clauses that contain a variable.
     """
 
-    __slots__ = ("_absent", "_asked", "_equal", "_read", "_rest", "_rules", "of_resource", "varying")
+    __slots__ = ("_absent", "_equal", "_name", "_read", "_rest", "_rules", "of_resource", "varying")
 
-    def __init__(self, asked: int, key: str, clauses: Mapping[Clause, int]) -> None:
-        self._asked = asked
+    def __init__(self, name: int, key: str, clauses: Mapping[Clause, int]) -> None:
+        self._name = name
         self._read = reader_of(key)
         self.of_resource = key.partition("/")[0] in RESOURCE_TAGS
         self.varying: dict[Clause, int] = {}
@@ -127,7 +127,7 @@ class KeyIndex:
     def narrowed(self, masks: Masks, call: Call, traits: ActionTraits, bindings: Bindings) -> Masks:
         """Return masks combined with those of the clauses on the key."""
         held, doubt = masks
-        values = self._read(call, traits.further[self._asked - 1] if self._asked else traits)
+        values = self._read(call, traits.further[self._name - 1] if self._name else traits)
         if values is None:
             return held, doubt | self._rules
         if not values:
@@ -160,7 +160,7 @@ def key_indexes(rules: Sequence[Rule], layers: int) -> tuple[KeyIndex, ...]:
         for clause in rule.residual:
             alike = clauses.setdefault((rule.layer // layers, clause.key), {})
             alike[clause] = alike.get(clause, 0) | 1 << at
-    return tuple(KeyIndex(asked, key, alike) for (asked, key), alike in clauses.items())
+    return tuple(KeyIndex(name, key, alike) for (name, key), alike in clauses.items())
 
 
 def letters(texts: Iterable[str]) -> int:

@@ -76,7 +76,7 @@ class Evaluator:
         self._misses = 0
         known = KnownActions(catalog, ip_support=ip_support, unknown_action=unknown_action)
         self.traits = known.traits
-        self.asked = _keys_of(policies.values())
+        self.named_keys = _keys_of(policies.values())
         self._refusals: BoundedCache[str, Decision] = BoundedCache(known.why_unknown)
 
     def decide(self, call: Call) -> Decision:

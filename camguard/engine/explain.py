@@ -52,7 +52,7 @@ class Explanation(NamedTuple):
 
     missing: attached policies that do not exist; each counts as a deny that cannot be evaluated.
     foreign: for the owner, the resources of the call that belong to other accounts (CAM 10.3).
-    asked: the names that policies were asked for (DEC-68).
+    cam_names: the names that policies were asked for (DEC-68).
     """
 
     decision: Decision
@@ -60,7 +60,7 @@ class Explanation(NamedTuple):
     statements: tuple[StatementNote, ...]
     missing: tuple[str, ...]
     foreign: tuple[str, ...] = ()
-    asked: tuple[str, ...] = ()
+    cam_names: tuple[str, ...] = ()
 
 
 def explain(evaluator: Evaluator, call: Call) -> Explanation:
@@ -70,18 +70,18 @@ def explain(evaluator: Evaluator, call: Call) -> Explanation:
         return Explanation(evaluator.decide(call), traits.entry if traits else None, (), ())
     notes = tuple(
         note
-        for asked in traits.asked
+        for each in traits.cam_actions
         for layer in table.layers
         for s in layer.statements
-        for note in _notes(evaluator, layer, s, call, asked)
+        for note in _notes(evaluator, layer, s, call, each)
     )
     missing = tuple(policy for layer in table.layers for policy in layer.missing)
     checks_owner = table.compile_row(traits).checks_owner
     foreign = tuple(
         each for each in call.resources if checks_owner and each and not evaluator.owner.owns(each)
     )
-    asked = tuple(each.entry.id for each in traits.asked)
-    return Explanation(evaluator.judge(call), traits.entry, notes, missing, foreign, asked)
+    cam_names = tuple(each.entry.id for each in traits.cam_actions)
+    return Explanation(evaluator.judge(call), traits.entry, notes, missing, foreign, cam_names)
 
 
 def _notes(

@@ -161,8 +161,8 @@ class ActionRules:
         size = len(self.layers) // (1 + len(traits.further))  # layers of one name (DEC-68)
 
         def truth_of(rule: Rule, call: Call = call) -> Truth:
-            asked = traits.asked[rule.layer // size] if traits.further else traits
-            truths = (clause_truth_of(clause, call, asked, bindings) for clause in rule.clauses)
+            named = traits.cam_actions[rule.layer // size] if traits.further else traits
+            truths = (clause_truth_of(clause, call, named, bindings) for clause in rule.clauses)
             return all_of((rule.settled, *truths))
 
         if inventory is not None and self.reads_tags and call.resource_tags is None:

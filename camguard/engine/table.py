@@ -114,7 +114,7 @@ class Table:
             return None
         found = next((each for each, _ in self.indexes.values() if each.row is row), None)
         if found is None:
-            found = RuleIndex(row, len(traits.asked), owner, inventory)
+            found = RuleIndex(row, len(traits.cam_actions), owner, inventory)
         self.indexes[action] = found, traits
         return found, traits
 
@@ -150,7 +150,7 @@ class Table:
         Where policies are asked for several names, the row has all layers once for each name: every layer
         must allow every name (DEC-68).
         """
-        entries = [asked.entry for asked in traits.asked]
+        entries = [each.entry for each in traits.cam_actions]
         return ActionRules(
             self.layers * len(entries),
             self._rules(traits),
@@ -166,9 +166,9 @@ class Table:
     def _rules(self, traits: ActionTraits) -> tuple[Rule, ...]:
         return tuple(
             rule
-            for begin, asked in zip(count(0, len(self.layers)), traits.asked, strict=False)
+            for begin, named in zip(count(0, len(self.layers)), traits.cam_actions, strict=False)
             for at, layer in enumerate(self.layers, begin)
             for rule in rules_of(
-                layer, at, asked, catalog=self._catalog, statements=self._statements, bits=self._bits
+                layer, at, named, catalog=self._catalog, statements=self._statements, bits=self._bits
             )
         )

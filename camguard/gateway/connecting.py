@@ -43,17 +43,17 @@ class Names:
 
     def __init__(self) -> None:
         self._found: dict[Origin, tuple[float, deque[AddressInfo]]] = {}
-        self._asked: dict[Origin, asyncio.Task[deque[AddressInfo]]] = {}
+        self._lookups: dict[Origin, asyncio.Task[deque[AddressInfo]]] = {}
 
     async def addresses(self, origin: Origin) -> Sequence[AddressInfo]:
         """Return the addresses of an origin, each call with another one first. Raises OSError."""
         due, found = self._found.get(origin, (0.0, deque()))
         if asyncio.get_running_loop().time() >= due:
-            asked = self._asked.get(origin)
-            if asked is None:
-                asked = self._asked[origin] = asyncio.create_task(self._ask(origin))
-                asked.add_done_callback(lambda task: task.cancelled() or task.exception())
-            found = await asyncio.shield(asked)
+            lookup = self._lookups.get(origin)
+            if lookup is None:
+                lookup = self._lookups[origin] = asyncio.create_task(self._ask(origin))
+                lookup.add_done_callback(lambda task: task.cancelled() or task.exception())
+            found = await asyncio.shield(lookup)
         found.rotate(-1)
         return tuple(found)
 
@@ -63,7 +63,7 @@ class Names:
             self._found[origin] = asyncio.get_running_loop().time() + NAME_SECONDS, found
             return found
         finally:
-            del self._asked[origin]
+            del self._lookups[origin]
 
 
 async def resolve(origin: Origin) -> Sequence[AddressInfo]:

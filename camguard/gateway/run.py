@@ -58,7 +58,7 @@ from camguard.request.rejection import Refusal, Style, refusal, rejection
 from camguard.settings import Settings
 from camguard.settings.source import SettingsSource, state_of_file
 from camguard.telemetry.record import AUTHORIZER
-from camguard.wiring import Components, asked_settings, assemble, failing, missing
+from camguard.wiring import Components, assemble, authorizer_settings, failing, missing
 
 LOG = logging.getLogger("camguard.gateway")
 LISTENER = "gateway"  # the name of the callers' listener in metrics and decision log
@@ -236,7 +236,7 @@ def authorizer_listener(
     if sockets.authorizer is None:
         return nullcontext()
     app = Authorizer(settings, components.guards[AUTHORIZER])
-    bounds = Bounds.of(asked_settings(settings).limits, connections)
+    bounds = Bounds.of(authorizer_settings(settings).limits, connections)
     return listening(app, sockets.authorizer, bounds, settings.limits.shutdown_seconds, patient)
 
 
@@ -278,8 +278,8 @@ async def serve(
             app, sockets.calls, bounds, settings.limits.shutdown_seconds, status.retired, direct=True
         )
         await stack.enter_async_context(calls)
-        asked = authorizer_listener(settings, components, sockets, bounds.connections, status.retired)
-        await stack.enter_async_context(asked)
+        listener = authorizer_listener(settings, components, sockets, bounds.connections, status.retired)
+        await stack.enter_async_context(listener)
         await stack.enter_async_context(grpc_listener(settings, components))
         started(components.store.bundle)
         status.notify(READY)
@@ -342,8 +342,8 @@ def serve_alone(  # noqa: PLR0913 - what both callers hand over, and one thing t
     """
     watched = source if channel is None else None  # else the supervisor notices edits of the settings file
     gateway = settings.gateway
-    asked = gateway.authorizer is not None or gateway.authorizer_grpc is not None
-    listeners = (LISTENER, AUTHORIZER) if asked else (LISTENER,)
+    authorizes = gateway.authorizer is not None or gateway.authorizer_grpc is not None
+    listeners = (LISTENER, AUTHORIZER) if authorizes else (LISTENER,)
     components = assemble(settings, source=watched, listeners=listeners, drains=True)
     components.start()
     gc.collect()

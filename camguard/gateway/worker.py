@@ -33,8 +33,8 @@ def main(source: str, calls: str, channel: str, authorizer: str | None = None) -
     connection = socket.socket(fileno=int(channel))
     with process_log(sys.stderr, settings.log.format, settings.log.level, worker=os.getpid()):
         try:
-            asked = None if authorizer is None else socket.socket(fileno=int(authorizer))
-            sockets = Sockets(socket.socket(fileno=int(calls)), authorizer=asked)
+            proxies = None if authorizer is None else socket.socket(fileno=int(authorizer))
+            sockets = Sockets(socket.socket(fileno=int(calls)), authorizer=proxies)
             serve_alone(settings, found, sockets, lambda _: None, channel=connection)
         except CamguardError as error:
             for where, code, message in error.problems:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from camguard.catalog.model import Granularity
-from camguard.lint.check_services import asked_instead, without_page
+from camguard.lint.check_services import cam_names_instead, without_page
 from camguard.lint.codes import Finding, found
 from camguard.lint.statement_view import StatementView
 from camguard.policy.actions import covers_service
@@ -24,7 +24,7 @@ def names(view: StatementView) -> Iterator[Finding]:
             continue
         elif named.possible:
             yield _wrong_case(view, pattern)
-        elif asked_instead(view.catalog.index.catalog.known, pattern):
+        elif cam_names_instead(view.catalog.index.catalog.known, pattern):
             continue  # CG213
         elif pattern.service not in view.catalog.services:
             yield without_page(view, pattern) or _no_service(view, pattern)

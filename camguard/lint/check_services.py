@@ -28,7 +28,7 @@ def without_page(view: StatementView, pattern: ActionPattern) -> Finding | None:
     return found("CG212", pattern.where, message)
 
 
-def asked_instead(known: KnownServices, pattern: ActionPattern) -> tuple[str, ...]:
+def cam_names_instead(known: KnownServices, pattern: ActionPattern) -> tuple[str, ...]:
     """Return the names that policies are asked for where they are never asked for a pattern's (DEC-68).
 
     pattern: without a star in its service. Empty where policies are asked for some of the names of the
@@ -36,43 +36,43 @@ def asked_instead(known: KnownServices, pattern: ActionPattern) -> tuple[str, ..
     """
     service, name = pattern.service, pattern.name
     if STAR not in name:
-        asked = known.asked(service, name)
-        return () if f"{service}:{name}" in asked else asked
-    whole = known.asks.get(f"{service}:{STAR}")
+        names = known.cam_names(service, name)
+        return () if f"{service}:{name}" in names else names
+    whole = known.rows.get(f"{service}:{STAR}")
     if whole is None or not whole.sure or f"{service}:{STAR}" in whole.names:
         return ()
     return tuple(f"{each[:-2]}:{name}" if each.endswith(f":{STAR}") else each for each in whole.names)
 
 
-def _asked_elsewhere(known: KnownServices, pattern: ActionPattern) -> list[str]:
+def _blocked_elsewhere(known: KnownServices, pattern: ActionPattern) -> list[str]:
     """Return the actions of a pattern, `label:Name`, that a deny of it blocks without naming them."""
-    rows = ((key, *key.split(":")) for key in known.asks)
+    rows = ((key, *key.split(":")) for key in known.rows)
     return [
         key
         for key, label, name in rows
         if label == pattern.service
         and name != STAR
         and star_match(pattern.name, name)
-        and key not in known.asked(label, name)
+        and key not in known.cam_names(label, name)
     ]
 
 
 def host_labels(view: StatementView) -> Iterator[Finding]:
     """Find entries that name the host label of an action instead of its CAM name (CG213)."""
     known = view.catalog.index.catalog.known
-    labels = {key.partition(":")[0] for key in known.asks}
+    labels = {key.partition(":")[0] for key in known.rows}
     outcome = "grants nothing" if view.allows else "denies it only in doubt, and still blocks it"
     for pattern in view.statement.actions:
         if pattern.service not in labels:
             continue
-        asked = asked_instead(known, pattern)
-        if asked:
+        names = cam_names_instead(known, pattern)
+        if names:
             message = (
-                f"policies are asked for {few(asked)}, not for {pattern.text!r}, so this entry {outcome}"
+                f"policies are asked for {few(names)}, not for {pattern.text!r}, so this entry {outcome}"
             )
-            yield found("CG213", pattern.where, message, " and ".join(asked))
+            yield found("CG213", pattern.where, message, " and ".join(names))
         elif not view.allows and STAR in pattern.name:
-            elsewhere = _asked_elsewhere(known, pattern)
+            elsewhere = _blocked_elsewhere(known, pattern)
             if elsewhere:
                 message = (
                     f"{pattern.text!r} blocks {few(elsewhere)}, for which policies are asked other names"
@@ -80,7 +80,7 @@ def host_labels(view: StatementView) -> Iterator[Finding]:
                 yield found("CG213", pattern.where, message)
     for resource in view.statement.patterns:
         whole = known.whole(resource.service) if resource.service in labels else None
-        if whole is not None and known.asks[f"{resource.service}:{STAR}"].sure:
+        if whole is not None and known.rows[f"{resource.service}:{STAR}"].sure:
             message = f"no resource is called after {resource.service}, the host label of {whole}"
             outcome = "grants nothing" if view.allows else "blocks in doubt"
             yield found("CG213", resource.where, f"{message}, so this entry {outcome}", f"qcs::{whole}:…")

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from camguard.lint.catalog_view import CatalogView
-from camguard.lint.check_services import asked_instead
+from camguard.lint.check_services import cam_names_instead
 from camguard.lint.statement_view import NOTHING_KNOWN, StatementView, Supplies
 from camguard.policy.keys import IP, READ_ONLY, REGION, REQUEST_TAG, TAGS, TIME
 from camguard.policy.model import Clause, Effect, Policy
@@ -104,7 +104,9 @@ def _why(view: StatementView) -> tuple[str, list[str]] | None:
     catalog, patterns = view.catalog, view.statement.actions
     listed = catalog.index.catalog
     if not view.named.certain:
-        here = [p for p in patterns if p.service in listed.services and not asked_instead(listed.known, p)]
+        here = [
+            p for p in patterns if p.service in listed.services and not cam_names_instead(listed.known, p)
+        ]
         if view.judges_unlisted and here:
             return None
         absent = [p.service for p in patterns if STAR not in p.service and p not in here]

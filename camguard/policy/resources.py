@@ -200,8 +200,8 @@ def region_match(pattern: str, region: str, mismatch: Truth) -> Truth:
         return True
     if mismatch is False:
         return False
-    low, asked = pattern.lower(), region.lower()  # DEC-60
-    return None if star_match(REGION_ALIASES.get(low, low), REGION_ALIASES.get(asked, asked)) else False
+    low, wanted = pattern.lower(), region.lower()  # DEC-60
+    return None if star_match(REGION_ALIASES.get(low, low), REGION_ALIASES.get(wanted, wanted)) else False
 
 
 def account_match(pattern: str | None, account: str | None, mismatch: Truth) -> Truth:

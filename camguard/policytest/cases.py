@@ -29,7 +29,7 @@ from camguard.policy.keys import supplied_regions
 from camguard.policy.patterns import STAR, star_match
 from camguard.policy.values import format_moment, read_moment
 from camguard.strict_json import Check, Fault, ObjectReader, is_text, must, shaped
-from camguard.suggest import meant, nearest
+from camguard.suggest import nearest, suggestion
 
 CODE = "TestError"
 DIMENSIONS = ("principals", "actions", "ips", "resources", "times")
@@ -95,7 +95,7 @@ def find_principal(bundle: Bundle, text: str) -> str:
 def entries_of(bundle: Bundle, action: str) -> list[Action]:
     """Return the actions for which policies are asked where an action is called (DEC-68)."""
     traits = bundle.evaluator.traits(action)
-    return [asked.entry for asked in traits.asked] if traits else []
+    return [each.entry for each in traits.cam_actions] if traits else []
 
 
 def resource_needed(bundle: Bundle, action: str) -> str | None:
@@ -321,7 +321,7 @@ def _actions(reader: Reader, _text: str, value: Any, at: str) -> Iterator[tuple[
     if not found:
         what = "action fits" if STAR in value else "action is called"
         near = nearest_actions(reader.bundle.catalog, value.replace(STAR, ""), 2)
-        reader.wrong(at, f"no {what} {value!r}{meant(near)}")
+        reader.wrong(at, f"no {what} {value!r}{suggestion(near)}")
     yield from zip(found, found, strict=True)
 
 

@@ -28,7 +28,7 @@ from camguard.policy.patterns import STAR, star_match
 from camguard.policy.values import format_moment
 from camguard.policytest.cases import Reader, SuiteFile, Values, find_principal, read_instant
 from camguard.strict_json import Check, is_text, must
-from camguard.suggest import meant, nearest
+from camguard.suggest import nearest, suggestion
 
 FORMS: Final = ("never", "allowed_from", "same_as")
 OPEN_END: Final = ".."  # ISO 8601-2: an interval without a beginning or an end
@@ -186,9 +186,8 @@ def _actions(reader: Reader, text: str, at: str) -> Iterable[str]:
     if not found and traits is not None and traits.in_catalog:
         found = [text]
     if not found:
-        reader.wrong(
-            at, f"no action fits {text!r}{meant(nearest_actions(bundle.catalog, text.replace(STAR, ''), 2))}"
-        )
+        near = nearest_actions(bundle.catalog, text.replace(STAR, ""), 2)
+        reader.wrong(at, f"no action fits {text!r}{suggestion(near)}")
     return found
 
 

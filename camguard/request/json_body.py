@@ -20,7 +20,7 @@ _QUOTES: Final = 4  # of a member: two around its key, two around its value
 MOST_PARSE_COST: Final = 203 << 16
 _ESCAPE_COST = 6  # of a backslash in a text in which nothing is hidden
 _HIDDEN_COST = 2  # of a backslash in another text, and what one costs in addition that is not hidden
-_SEEN_COST = 5
+_KNOWN_COST = 5
 _PIECE_COST = 64  # of what stands between two quotes, in a text with hidden escapes
 # A pattern of literals searches three times as fast as `in` does for two letters.
 _QUOTE = re.compile(rb'\\"')
@@ -101,7 +101,7 @@ def prepare(raw: bytes, most: int, most_cost: int = MOST_PARSE_COST) -> Prepared
             hides = False
             cost += _ESCAPE_COST * backslashes
         elif hides:
-            cost += _SEEN_COST * bare.count(b"\\")
+            cost += _KNOWN_COST * bare.count(b"\\")
     pieces, colons = _count(bare, most)
     if hides:
         cost += _PIECE_COST * pieces

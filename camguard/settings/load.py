@@ -183,7 +183,7 @@ def _unknown_key(section: str, key: str) -> str | None:
     )
 
 
-def _build(raw: Raw, base: Path, problems: list[Problem]) -> Settings:
+def _build(raw: Raw, folder: Path, problems: list[Problem]) -> Settings:
     """Return the settings. A value that its reader refuses adds a problem and is replaced by the default."""
     sections: dict[str, Any] = {}
     for name, kind in SECTIONS.items():
@@ -192,14 +192,14 @@ def _build(raw: Raw, base: Path, problems: list[Problem]) -> Settings:
         for each in fields(kind):
             value, where = written.get(each.name, (each.metadata["raw"], ""))
             try:
-                made[each.name] = each.metadata["read"](value, base)
+                made[each.name] = each.metadata["read"](value, folder)
             except Faults as faults:
                 problems += (_problem(_inside(where, place), message) for place, message in faults.found)
         sections[name] = kind(**made)
     upstream = dict(default_upstream())
     for name, (value, where) in raw.get("upstream", {}).items():
         try:
-            upstream[name] = values.upstream(value, base)
+            upstream[name] = values.upstream(value, folder)
         except Faults as faults:
             problems += (_problem(where, message) for _, message in faults.found)
     return Settings(**sections, upstream=MappingProxyType(upstream))

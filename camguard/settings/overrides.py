@@ -33,7 +33,7 @@ class Override(NamedTuple):
         return {key: value for key, value in self._asdict().items() if value is not None}
 
 
-def overrides(value: object, _base: Path) -> tuple[Override, ...]:
+def overrides(value: object, _folder: Path) -> tuple[Override, ...]:
     """Read the tables of `[[enforcement.override]]`, in their order."""
     if not isinstance(value, list):
         raise wrong(value, "a list of tables: write [[enforcement.override]]")

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from camguard.errors import AddressError
 from camguard.grammar import SERVICE, SERVICE_RULE
-from camguard.header_names import has_meaning, is_reserved
+from camguard.header_names import is_occupied, is_reserved
 from camguard.ipset import AddressMap, IpSet, parse_address, parse_range
 from camguard.policy.keys import attribute_fault
 from camguard.printable import without_credentials
@@ -76,7 +76,7 @@ def wrong(value: object, rule: str) -> Faults:
     return Faults(((), f"{shown(value)} is not {rule}"))
 
 
-def text(value: object, _base: Path) -> str:
+def text(value: object, _folder: Path) -> str:
     """Read text without control characters; a line break is one."""
     if not isinstance(value, str):
         raise wrong(value, "text")
@@ -85,7 +85,7 @@ def text(value: object, _base: Path) -> str:
     return value
 
 
-def flag(value: object, _base: Path) -> bool:
+def flag(value: object, _folder: Path) -> bool:
     """Read true or false, and nothing else that Python treats as true or false."""
     if not isinstance(value, bool):
         raise wrong(value, "true or false")
@@ -97,7 +97,7 @@ def choice(kind: Any) -> Reader[Any]:
     words = get_args(kind)
     rule = " or ".join(f'"{word}"' for word in words)
 
-    def read(value: object, _base: Path) -> Any:
+    def read(value: object, _folder: Path) -> Any:
         if not isinstance(value, str) or value not in words:
             raise wrong(value, rule)
         return value
@@ -110,7 +110,7 @@ def choices(kind: Any) -> Reader[frozenset[str]]:
     words = get_args(kind)
     rule = " or ".join(f'"{word}"' for word in words)
 
-    def read(value: object, _base: Path) -> frozenset[str]:
+    def read(value: object, _folder: Path) -> frozenset[str]:
         def known(item: str) -> str:
             if item not in words:
                 raise wrong(item, rule)
@@ -124,7 +124,7 @@ def choices(kind: Any) -> Reader[frozenset[str]]:
 def whole(least: int, most: int) -> Reader[int]:
     """Return a reader of whole numbers from `least` to `most`, both included."""
 
-    def read(value: object, _base: Path) -> int:
+    def read(value: object, _folder: Path) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             raise wrong(value, f"a whole number from {least} to {most}")
         return value
@@ -135,7 +135,7 @@ def whole(least: int, most: int) -> Reader[int]:
 def seconds(least: float, most: float) -> Reader[float]:
     """Return a reader of durations in seconds from `least` to `most`, both included."""
 
-    def read(value: object, _base: Path) -> float:
+    def read(value: object, _folder: Path) -> float:
         if isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most:
             return float(value)
         raise wrong(value, f"a number of seconds from {least:g} to {most:g}")
@@ -143,45 +143,45 @@ def seconds(least: float, most: float) -> Reader[float]:
     return read
 
 
-def path(value: object, base: Path) -> Path:
+def path(value: object, folder: Path) -> Path:
     """Read a path. A relative one starts from the folder of the settings file."""
-    if not text(value, base):
+    if not text(value, folder):
         raise wrong(value, "a path")
-    return base / str(value)
+    return folder / str(value)
 
 
-def path_or_none(value: object, base: Path) -> Path | None:
+def path_or_none(value: object, folder: Path) -> Path | None:
     """Read a path, or None if the text is empty."""
-    return None if value == "" else path(value, base)
+    return None if value == "" else path(value, folder)
 
 
-def log_path(value: object, base: Path) -> str:
+def log_path(value: object, folder: Path) -> str:
     """Read `-` (stdout), empty text (no log), or a path."""
-    return str(value) if value in ("", "-") else str(path(value, base))
+    return str(value) if value in ("", "-") else str(path(value, folder))
 
 
-def health_path(value: object, base: Path) -> str | None:
+def health_path(value: object, folder: Path) -> str | None:
     """Read an absolute path other than `/`, or None if the text is empty (T136)."""
-    if not text(value, base):
+    if not text(value, folder):
         return None
     if len(str(value)) > _HEALTH_PATH_LENGTH or not _HEALTH_PATH.fullmatch(str(value)):
         raise wrong(value, 'an absolute path other than "/", such as "/healthz", of unreserved characters')
     return str(value)
 
 
-def source(value: object, base: Path) -> str:
+def source(value: object, folder: Path) -> str:
     """Read a folder, or the URL of an archive, which stays as it is written."""
-    if "://" not in text(value, base):
-        return str(path(value, base))
+    if "://" not in text(value, folder):
+        return str(path(value, folder))
     url = _split(str(value))
     if url is None or url.username is not None or url.fragment:
         raise wrong(value, "a folder or an http(s) URL without user and fragment")
     return str(value)
 
 
-def source_or_none(value: object, base: Path) -> str | None:
+def source_or_none(value: object, folder: Path) -> str | None:
     """Read what `source` reads, or None if the text is empty."""
-    return None if value == "" else source(value, base)
+    return None if value == "" else source(value, folder)
 
 
 def is_url(source: str) -> bool:
@@ -221,9 +221,9 @@ def _is_host(host: str) -> bool:
     return True
 
 
-def upstream(value: object, base: Path) -> str:
+def upstream(value: object, folder: Path) -> str:
     """Read `echo`, or the scheme, host and port to which the calls of a service are forwarded."""
-    if text(value, base) == "echo":
+    if text(value, folder) == "echo":
         return "echo"
     url = _split(str(value))
     if (
@@ -237,9 +237,9 @@ def upstream(value: object, base: Path) -> str:
     return f"{url.scheme}://{url.netloc}"
 
 
-def listen(value: object, base: Path) -> Address:
+def listen(value: object, folder: Path) -> Address:
     """Read an address to listen at: `127.0.0.1:8080`, `[::1]:8080` or `localhost:8080`."""
-    host, colon, port = text(value, base).rpartition(":")
+    host, colon, port = text(value, folder).rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") and ":" in host else host
     port_good = _PORT.fullmatch(port) is not None and int(port) <= _PORT_MOST
     if not colon or not port_good or not _is_host(bare) or (":" in bare) != (bare != host):
@@ -247,14 +247,14 @@ def listen(value: object, base: Path) -> Address:
     return Address(bare, int(port))
 
 
-def listen_or_none(value: object, base: Path) -> Address | None:
+def listen_or_none(value: object, folder: Path) -> Address | None:
     """Read an address to listen at, or None if the text is empty."""
-    return None if value == "" else listen(value, base)
+    return None if value == "" else listen(value, folder)
 
 
-def header_name(value: object, base: Path) -> str:
+def header_name(value: object, folder: Path) -> str:
     """Read the name of the header that carries identity; it is returned in lower case."""
-    name = text(value, base).lower()
+    name = text(value, folder).lower()
     if not _HEADER.fullmatch(name):
         raise wrong(value, "a header name of letters, digits and `-`")
     if is_reserved(name):
@@ -262,17 +262,17 @@ def header_name(value: object, base: Path) -> str:
     return name
 
 
-def attributes_header(value: object, base: Path) -> str:
+def attributes_header(value: object, folder: Path) -> str:
     """Read the name of the header that carries condition keys, or empty text for no such header (T137)."""
     if value == "":
         return ""
-    name = header_name(value, base)
-    if has_meaning(name):
+    name = header_name(value, folder)
+    if is_occupied(name):
         raise Faults(((), f"{shown(value)} is a header with another meaning; choose another name"))
     return name
 
 
-def attribute_keys(value: object, _base: Path) -> frozenset[str]:
+def attribute_keys(value: object, _folder: Path) -> frozenset[str]:
     """Read the condition keys that a trusted proxy may supply (T137)."""
 
     def read(item: str) -> str:
@@ -284,7 +284,7 @@ def attribute_keys(value: object, _base: Path) -> frozenset[str]:
     return frozenset(_items(value, read))
 
 
-def egress(value: object, _base: Path) -> AddressMap:
+def egress(value: object, _folder: Path) -> AddressMap:
     """Read a table of CIDR ranges and the one address that policies mean for each (T132)."""
     if not isinstance(value, dict):
         raise wrong(value, 'a table such as {"10.0.0.0/8" = "203.0.113.7"}')
@@ -322,12 +322,12 @@ def _items(value: object, read: Callable[[str], T]) -> Iterator[T]:
     yield from good
 
 
-def networks(value: object, _base: Path) -> IpSet:
+def networks(value: object, _folder: Path) -> IpSet:
     """Read CIDR ranges and addresses as one set."""
     return IpSet.of_ranges(_items(value, parse_range))
 
 
-def host_names(value: object, _base: Path) -> tuple[str, ...]:
+def host_names(value: object, _folder: Path) -> tuple[str, ...]:
     """Read domain names, in lower case and without repetitions."""
 
     def read(item: str) -> str:
@@ -338,7 +338,7 @@ def host_names(value: object, _base: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_items(value, read)))
 
 
-def services(value: object, _base: Path) -> Mapping[str, str]:
+def services(value: object, _folder: Path) -> Mapping[str, str]:
     """Read a table of host labels, each with the service that it stands for."""
     if not isinstance(value, dict):
         raise wrong(value, "a table of host labels, each with a service")
@@ -355,15 +355,15 @@ def services(value: object, _base: Path) -> Mapping[str, str]:
     return MappingProxyType(dict(sorted(value.items())))
 
 
-def domains(value: object, base: Path) -> tuple[str, ...]:
+def domains(value: object, folder: Path) -> tuple[str, ...]:
     """Read at least one domain name, in lower case and without repetitions."""
-    names = host_names(value, base)
+    names = host_names(value, folder)
     if not names:
         raise Faults(((), "must list at least one domain"))
     return names
 
 
-def action_patterns(value: object, _base: Path) -> tuple[str, ...]:
+def action_patterns(value: object, _folder: Path) -> tuple[str, ...]:
     """Read action names with wildcards: `aiart:*`, `*:TerminateInstances`, `*`."""
 
     def read(item: str) -> str:

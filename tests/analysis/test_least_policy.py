@@ -191,7 +191,7 @@ def test_suggestions_and_oracle_agree() -> None:
 
 def check_beyond(world: World, found: Suggestion, built: Any, rows: list[Json]) -> int:
     """Whatever is allowed was recorded, or is listed."""
-    asked = {name.entry.id for each in rows for name in built.evaluator.traits(each["action"]).asked}
+    asked = {name.entry.id for each in rows for name in built.evaluator.traits(each["action"]).cam_actions}
     ranges = IpSet.of(each.cidr for each in found.ranges)
     sample = next(iter(rows))
     count = 0
@@ -202,7 +202,7 @@ def check_beyond(world: World, found: Suggestion, built: Any, rows: list[Json]) 
             if decided(world, found.document, call):
                 count += 1
                 traits = built.evaluator.traits(name)
-                names = {each.entry.id for each in traits.asked}
+                names = {each.entry.id for each in traits.cam_actions}
                 assert names <= asked | {*found.further_actions}
                 assert place in ranges or {*found.anywhere, *found.further_actions} & names
     return count

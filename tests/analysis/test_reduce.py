@@ -176,5 +176,5 @@ def test_wrong_proposals_are_not_proved(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_without_a_proof_wrong_proposals_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reduce, "covers", lambda *_: True)
-    monkeypatch.setattr(reduce, "same_meaning", lambda *_: True)
+    monkeypatch.setattr(reduce, "equivalent", lambda *_: True)
     assert compare(12, seed=500)[2]

@@ -13,7 +13,7 @@ from camguard.authorizer.application import Authorizer
 from camguard.enforcement.guard import Guard
 from camguard.settings import AuthorizerSettings, IdentitySettings, Settings
 from camguard.telemetry.record import Record
-from camguard.wiring import asked_settings
+from camguard.wiring import authorizer_settings
 from tests.asgi import Message, body_of, exchange
 from tests.authn.signing import keys
 from tests.stage import ALICE, HOST, NOW, OFFICE, PROXY, SETTINGS, FixedPolicies, Line, sdk
@@ -80,14 +80,14 @@ class Stage:
         self.concluded: list[tuple[Record, int | None, str | None, int | None]] = []
         callers: Authenticator = authenticator(settings.identity, Held() if signs else None)
         self.guard = Guard(
-            asked_settings(settings),
+            authorizer_settings(settings),
             policies or FixedPolicies(),
             callers,
             observers=(self.records.append,),
             conclusions=(lambda *each: self.concluded.append(each),),
             listener="authorizer",
             drains=True,
-            asked=True,
+            for_proxy=True,
             clock=lambda: NOW,
         )
         self.app = Authorizer(settings, self.guard)

@@ -156,7 +156,7 @@ def test_dec_68_an_alias_names_a_service(folder: Path) -> None:
     bundle = load_bundle(folder / "bundle", folder / "catalog", aliases={"paint": "aiart"})
     traits = bundle.evaluator.traits("paint:TextToImage")
     assert traits is not None
-    assert [asked.entry.id for asked in traits.asked] == ["aiart:TextToImage"]
+    assert [each.entry.id for each in traits.cam_actions] == ["aiart:TextToImage"]
 
 
 def test_a_bundle_knows_its_policies_that_can_grant_nothing(folder: Path) -> None:

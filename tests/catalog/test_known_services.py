@@ -32,8 +32,8 @@ def test_every_carried_label_of_another_name_has_a_row_with_a_source() -> None:
     known = carried()
     labels = {label for each in known.services.values() for label in each.hosts if label != each.name}
     assert labels == {"apigateway", "billing", "cbs"}
-    assert all(known.asks[f"{label}:*"].sure for label in labels)
-    assert [key for key, row in known.asks.items() if not row.source] == []
+    assert all(known.rows[f"{label}:*"].sure for label in labels)
+    assert [key for key, row in known.rows.items() if not row.source] == []
 
 
 # host label, action, the names that policies are asked for
@@ -62,19 +62,19 @@ ASKED = [
 
 @pytest.mark.parametrize(("label", "action", "names"), ASKED)
 def test_which_names_policies_are_asked_for(label: str, action: str, names: list[str]) -> None:
-    assert list(carried().asked(label, action)) == names
+    assert list(carried().cam_names(label, action)) == names
 
 
 def test_a_row_that_is_not_sure_asks_for_the_own_name_too() -> None:
     row = {"names": ["b:*"], "sure": False}
-    assert read(asks={"a:Do": row}).asked("a", "Do") == ("b:Do", "a:Do")
-    assert read(asks={"a:Do": {**row, "sure": True}}).asked("a", "Do") == ("b:Do",)
+    assert read(asks={"a:Do": row}).cam_names("a", "Do") == ("b:Do", "a:Do")
+    assert read(asks={"a:Do": {**row, "sure": True}}).cam_names("a", "Do") == ("b:Do",)
 
 
 def test_a_host_of_another_name_without_a_row_is_not_sure() -> None:
     known = read(services={"b": {"title": "B", "hosts": ["a", "b"]}})
-    assert known.asked("a", "Do") == ("b:Do", "a:Do")
-    assert known.asked("b", "Do") == ("b:Do",)
+    assert known.cam_names("a", "Do") == ("b:Do", "a:Do")
+    assert known.cam_names("b", "Do") == ("b:Do",)
 
 
 def test_an_entry_of_the_operator_replaces_the_carried_one(tmp_path: Path) -> None:
@@ -86,8 +86,8 @@ def test_an_entry_of_the_operator_replaces_the_carried_one(tmp_path: Path) -> No
     (tmp_path / "services.json").write_text(json.dumps(more))
     known = load_catalog(tmp_path).known
     assert (known.services["cvm"].title, known.services["cvm"].hosts) == ("Machines", ())
-    assert known.asked("cbs", "CreateDisks") == ("cbs:CreateDisks",)
-    assert known.asked("billing", "Pay") == ("finance:Pay",)
+    assert known.cam_names("cbs", "CreateDisks") == ("cbs:CreateDisks",)
+    assert known.cam_names("billing", "Pay") == ("finance:Pay",)
     assert list(load_catalog(tmp_path).services) == ["toybox"]
 
 
@@ -149,7 +149,7 @@ def test_a_bad_services_json_is_reported_with_the_other_files(tmp_path: Path) ->
 def test_dec_68_an_alias_of_the_settings(tmp_path: Path) -> None:
     save_all([TOYBOX], tmp_path)
     known = load_catalog(tmp_path, {"box": "toybox"}).known
-    assert known.asked("box", "BuyToy") == ("toybox:BuyToy",)
+    assert known.cam_names("box", "BuyToy") == ("toybox:BuyToy",)
 
 
 def test_dec_68_an_alias_that_hides_a_service_is_an_error(tmp_path: Path) -> None:

@@ -6,18 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from camguard.catalog.known_services import AskedNames, KnownServices
+from camguard.catalog.known_services import CamNames, KnownServices
 from camguard.catalog.labels import api_actions
 from camguard.catalog.model import Catalog, Granularity
 from tests.company import action, catalog, service
 
 TEMPLATE = "qcs::vm:::disk/${DiskId}"
 KNOWN = KnownServices(
-    asks={
-        "disk:*": AskedNames(("vm:*",), sure=True),
-        "net:Rent": AskedNames(("vm:RentAddress",), sure=True),
-        "net:Lose": AskedNames(("vm:LoseAddress",), sure=True),
-        "vm:Run": AskedNames(("vm:*", "money:trade"), sure=True),
+    rows={
+        "disk:*": CamNames(("vm:*",), sure=True),
+        "net:Rent": CamNames(("vm:RentAddress",), sure=True),
+        "net:Lose": CamNames(("vm:LoseAddress",), sure=True),
+        "vm:Run": CamNames(("vm:*", "money:trade"), sure=True),
     }
 )
 VM = service("vm", action("vm:Attach", TEMPLATE, version="2020-01-01"), "Run", "RentAddress")
@@ -48,8 +48,8 @@ def test_which_actions_a_label_has(listed: Catalog, label: str, names: list[str]
 def test_an_action_is_asked_for_by_the_entry_of_its_cam_name() -> None:
     found = api_actions(of(VM, DISK))["disk"]["Attach"]
     assert (found.entry.id, found.entry.version) == ("disk:Attach", "2021-01-01")
-    assert [asked.id for asked in found.asks] == ["vm:Attach"]
-    assert found.asks[0].resources == (TEMPLATE,)
+    assert [each.id for each in found.cam_actions] == ["vm:Attach"]
+    assert found.cam_actions[0].resources == (TEMPLATE,)
     assert found.names == "vm:Attach"
 
 
@@ -60,5 +60,5 @@ def test_the_version_of_another_host_is_not_kept() -> None:
 def test_dec_67_a_cam_name_that_no_page_lists_is_a_name_alone() -> None:
     found = api_actions(of(VM))["vm"]["Run"]
     assert found.names == "vm:Run,money:trade"
-    assert [asked.granularity for asked in found.asks] == [Granularity.OPERATION, Granularity.UNKNOWN]
-    assert not found.asks[1].ip_restriction
+    assert [each.granularity for each in found.cam_actions] == [Granularity.OPERATION, Granularity.UNKNOWN]
+    assert not found.cam_actions[1].ip_restriction

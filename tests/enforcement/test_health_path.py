@@ -97,7 +97,7 @@ def test_t136_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.Mo
         await asyncio.Event().wait()
 
     scope = {"method": "GET", "query_string": b"", "headers": [], "http_version": "2"}
-    assert not asyncio.run(HealthPath("/healthz", lambda: True).asks(scope, never))
+    assert not asyncio.run(HealthPath("/healthz", lambda: True).is_probe(scope, never))
 
 
 def test_t136_without_the_setting_there_is_no_such_path() -> None:

@@ -21,7 +21,7 @@ from camguard.bundle import Bundle
 from camguard.enforcement import lane as lane_module
 from camguard.enforcement import late, outcome
 from camguard.enforcement import notes as notes_module
-from camguard.enforcement.lane import Lane, LaneMaker, Met, RecognisedWay
+from camguard.enforcement.lane import Lane, LaneFactory, Met, RecognisedWay
 from camguard.enforcement.notes import Plan
 from camguard.enforcement.outcome import KeptDecision, Known, Result
 from camguard.enforcement.target import Target
@@ -152,7 +152,7 @@ def without(*names: bytes) -> type[Lane]:
     return Lacking
 
 
-def shared() -> LaneMaker:
+def shared() -> LaneFactory:
     """Return what makes one lane for all bundles of a guard."""
     lanes: dict[HeadRules, Lane] = {}
 
@@ -199,7 +199,7 @@ WRONG: list[Any] = [
 @RECOGNISES
 @pytest.mark.parametrize(("wrong", "tried", "most"), WRONG)
 def test_a_wrong_lane_is_found_and_the_steps_that_show_it_are_few(
-    wrong: Callable[[pytest.MonkeyPatch], LaneMaker], tried: int, most: int, monkeypatch: pytest.MonkeyPatch
+    wrong: Callable[[pytest.MonkeyPatch], LaneFactory], tried: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lane = wrong(monkeypatch)
     for seed in range(40):
@@ -271,10 +271,10 @@ def test_t83_signed_requests_are_answered_alike_with_and_without_recognition(
         assert kept < 50
 
 
-def _another(place: Any, name: str, text: str, wrong: str) -> Callable[[pytest.MonkeyPatch], LaneMaker]:
+def _another(place: Any, name: str, text: str, wrong: str) -> Callable[[pytest.MonkeyPatch], LaneFactory]:
     """Return what puts a function in place of one of a class or module: `wrong` stands where `text` stood."""
 
-    def put(monkeypatch: pytest.MonkeyPatch) -> LaneMaker:
+    def put(monkeypatch: pytest.MonkeyPatch) -> LaneFactory:
         right = getattr(place, name)
         source = dedent(getsource(right))
         assert source.count(text) == 1
@@ -288,7 +288,7 @@ def _another(place: Any, name: str, text: str, wrong: str) -> Callable[[pytest.M
     return put
 
 
-def _first_only(monkeypatch: pytest.MonkeyPatch) -> LaneMaker:
+def _first_only(monkeypatch: pytest.MonkeyPatch) -> LaneFactory:
     """Return a lane that keeps one beginning of canonical requests for all heads."""
     right, kept = notes_module._canonical, []  # noqa: SLF001 - a wrong one in its place
 
@@ -334,7 +334,7 @@ WRONG_SIGNED: list[Any] = [
 @RECOGNISES
 @pytest.mark.parametrize(("wrong", "tried"), WRONG_SIGNED)
 def test_t83_what_is_wrong_about_recognised_signatures_is_found(
-    wrong: Callable[[pytest.MonkeyPatch], LaneMaker], tried: int, monkeypatch: pytest.MonkeyPatch
+    wrong: Callable[[pytest.MonkeyPatch], LaneFactory], tried: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lane = wrong(monkeypatch)
     for seed in range(10):
@@ -385,7 +385,7 @@ WRONG_ONCE: list[Any] = [
 @RECOGNISES
 @pytest.mark.parametrize(("wrong", "steps"), WRONG_ONCE)
 def test_t83_what_is_judged_each_time_is_judged_of_the_last_request(
-    wrong: Callable[[pytest.MonkeyPatch], LaneMaker], steps: list[Step], monkeypatch: pytest.MonkeyPatch
+    wrong: Callable[[pytest.MonkeyPatch], LaneFactory], steps: list[Step], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert first_difference(steps, _DEFAULT) is None
     assert first_difference(steps, _DEFAULT, wrong(monkeypatch)) == len(steps) - 1

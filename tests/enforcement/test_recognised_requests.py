@@ -14,7 +14,7 @@ from camguard.authn.authenticator import authenticator
 from camguard.bundle import Bundle
 from camguard.enforcement import late as late_module
 from camguard.enforcement import notes as notes_module
-from camguard.enforcement.lane import Lane, LaneMaker, Met
+from camguard.enforcement.lane import Lane, LaneFactory, Met
 from camguard.request.head import HeadRules, RequestHead, read_head
 from camguard.settings import EnforcementSettings, IdentitySettings
 from camguard.settings.model import Settings
@@ -62,7 +62,7 @@ def with_length(text: bytes) -> dict[str, Any]:
 
 
 def came_of(
-    settings: Settings, lane: LaneMaker, scopes: list[dict[str, Any]], body: bytes
+    settings: Settings, lane: LaneFactory, scopes: list[dict[str, Any]], body: bytes
 ) -> tuple[str, str]:
     """Return the detail of the last request, and all that came of it but for its id and its duration."""
     play = Play(settings, lane=lane, authentication=authenticator(IdentitySettings(mode="header"), None))

@@ -575,7 +575,7 @@ TEMPLATES = [
 def test_what_names_the_resources_of_a_call(
     names: list[tuple[tuple[str, ...], str]], expected: tuple[int, bool] | None
 ) -> None:
-    asks = [
+    cam_actions = [
         action(
             "cvm",
             f"Stop{at}",
@@ -585,9 +585,9 @@ def test_what_names_the_resources_of_a_call(
         )
         for at, (resources, match) in enumerate(names)
     ]
-    asked = ApiAction(action("cbs", "Stop"), tuple(asks))
+    named = ApiAction(action("cbs", "Stop"), tuple(cam_actions))
     index = ServiceIndex(CATALOG, Owner("1", "2"), HostsSettings(), LimitsSettings())
-    found = index.templates(asked)
+    found = index.templates(named)
     assert (None if found is None else (len(found.templates), found.match_any)) == expected
 
 

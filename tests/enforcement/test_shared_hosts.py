@@ -14,7 +14,7 @@ import pytest
 from camguard.authn.authenticator import authenticator
 from camguard.authn.credentials import KeyRing
 from camguard.bundle import Bundle, make_bundle
-from camguard.catalog.known_services import AskedNames, KnownServices, read_known_services
+from camguard.catalog.known_services import CamNames, KnownServices, read_known_services
 from camguard.catalog.model import Catalog
 from camguard.enforcement.service_index import ServiceIndex
 from camguard.policy.document import parse_policy
@@ -32,9 +32,9 @@ CALLER = "100000000101"
 GATEWAY = "gateway.corp.example"
 INSTANCE = "qcs::cvm:${region}:uin/${uin}:instance/${InstanceId}"
 KNOWN = KnownServices(
-    asks={
-        "cbs:*": AskedNames(("cvm:*",), sure=True),
-        "vpc:AllocateAddresses": AskedNames(("cvm:*",), sure=True),
+    rows={
+        "cbs:*": CamNames(("cvm:*",), sure=True),
+        "vpc:AllocateAddresses": CamNames(("cvm:*",), sure=True),
     }
 )
 LISTED: Catalog = replace(

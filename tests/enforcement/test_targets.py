@@ -262,7 +262,7 @@ def test_what_policies_ask_for(
     headers = {"host": b"vm.gw.example", "action": name.encode(), "region": region.encode() or None}
     target = found(BOUNDED, bundle, every_key=every_key, **headers)
     begins = target.start is not None
-    facts = (target.tag_paths, target.asks_tags, target.context, target.fixed_region, begins)
+    facts = (target.tag_paths, target.reads_tags, target.context, target.fixed_region, begins)
     assert facts == expected
     assert target.reads_plain is bool(target.tag_paths)
 
@@ -271,9 +271,9 @@ def test_what_policies_ask_for(
 NAMED = [(None, True), (frozenset({"a:b"}), True), (frozenset({"a:c"}), False), (frozenset(), False)]
 
 
-@pytest.mark.parametrize(("asked", "expected"), NAMED, ids=str)
-def test_a_key_is_asked_for_where_a_policy_names_it(asked: frozenset[str] | None, expected: bool) -> None:
-    assert Conditions(asked=asked).asks("a:b") is expected
+@pytest.mark.parametrize(("named", "expected"), NAMED, ids=str)
+def test_a_key_is_asked_for_where_a_policy_names_it(named: frozenset[str] | None, expected: bool) -> None:
+    assert Conditions(named=named).names("a:b") is expected
 
 
 def test_nothing_is_listed_or_asked_for_unless_somebody_says_so() -> None:
@@ -282,7 +282,7 @@ def test_nothing_is_listed_or_asked_for_unless_somebody_says_so() -> None:
 
 def test_nothing_is_known_of_a_request_without_a_target() -> None:
     empty = {"body_limit": 0, "cam_names": "", "action_id": "", "region": "", "reads_plain": True}
-    no = dict.fromkeys(("peer_trusted", "shared", "octets", "asks_tags"), False)
+    no = dict.fromkeys(("peer_trusted", "shared", "octets", "reads_tags"), False)
     none = dict.fromkeys((each.name for each in fields(Target)), None) | {"tag_paths": (), "added": ()}
     assert {each.name: getattr(NO_TARGET, each.name) for each in fields(Target)} == none | empty | no
 

@@ -378,7 +378,7 @@ def test_no_policy_is_consulted_for_an_action_that_is_refused() -> None:
 def test_which_condition_keys_the_policies_name() -> None:
     keys = {"string_equal": {"qcs:resource_tag/dept": "rd", "cos:x": "y"}}
     found = bundle(policy("one", FIRST, {"condition": keys}), policy("two", {}))
-    assert found.evaluator.asked == {"qcs:ip", "qcs:resource_tag", "cos:x"}
+    assert found.evaluator.named_keys == {"qcs:ip", "qcs:resource_tag", "cos:x"}
 
 
 # settings, the facts of a call, and the tags under which it is judged

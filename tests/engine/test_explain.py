@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from camguard.bundle import Bundle
-from camguard.catalog.known_services import AskedNames, KnownServices
+from camguard.catalog.known_services import CamNames, KnownServices
 from camguard.catalog.model import Action, Granularity
 from camguard.engine.call import Call
 from camguard.engine.decision import Reason
@@ -487,7 +487,7 @@ def test_what_cannot_be_met_is_not_proposed(condition: dict[str, Any]) -> None:
 
 # --- the label of the host ---------------------------------------------------------------------------------
 
-ASKED = KnownServices(asks={"disk:*": AskedNames(("vm:*",), sure=True)})
+ASKED = KnownServices(rows={"disk:*": CamNames(("vm:*",), sure=True)})
 LABELLED = replace(catalog(service("vm", "Attach", "Run")), known=ASKED)
 
 # statements; the truth that the explanation gives to the clause on the action, and its words

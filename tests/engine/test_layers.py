@@ -130,4 +130,4 @@ def test_an_evaluator_tells_the_layers_of_a_principal_and_the_keys_that_its_poli
     assert layers is not None
     assert (layers.root, layers.identity, layers.boundary) == (False, ("one",), "one")
     assert found.layers("uin/9") is None
-    assert found.asked == {"qcs:request_tag", "qcs:resource_tag", "cos:prefix/x"}
+    assert found.named_keys == {"qcs:request_tag", "qcs:resource_tag", "cos:prefix/x"}

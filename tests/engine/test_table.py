@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from camguard.bundle import Bundle
-from camguard.catalog.known_services import AskedNames, KnownServices
+from camguard.catalog.known_services import CamNames, KnownServices
 from camguard.catalog.model import Granularity
 from camguard.engine.decision import Decision, Reason
 from camguard.engine.row import ActionRules
@@ -78,7 +78,7 @@ VM = service(
     tag_authorization=True,
 )
 ASKS = {"box:Count": ("vm:Count", "vm:List"), "box:Attach": ("vm:Attach", "vm:Reboot")}
-KNOWN = KnownServices(asks={label: AskedNames(names, sure=True) for label, names in ASKS.items()})
+KNOWN = KnownServices(rows={label: CamNames(names, sure=True) for label, names in ASKS.items()})
 LABELLED = replace(catalog(VM), known=KNOWN)
 
 

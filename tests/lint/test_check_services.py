@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from camguard.catalog.known_services import AskedNames, KnownService, KnownServices
+from camguard.catalog.known_services import CamNames, KnownService, KnownServices
 from camguard.catalog.model import Granularity
 from camguard.engine.action_index import ActionIndex
 from camguard.lint import CatalogView, Finding, lint
@@ -27,10 +27,10 @@ KNOWN = KnownServices(
             KnownService("older", "Queues of before"),
         )
     },
-    asks={
-        "volumes:*": AskedNames(("vm:*",), sure=True),
-        "art:RentImage": AskedNames(("vm:Run",), sure=True),
-        "maybe:*": AskedNames(("vm:*",), sure=False),
+    rows={
+        "volumes:*": CamNames(("vm:*",), sure=True),
+        "art:RentImage": CamNames(("vm:Run",), sure=True),
+        "maybe:*": CamNames(("vm:*",), sure=False),
     },
 )
 QUEUE = service(
