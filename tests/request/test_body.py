@@ -265,6 +265,25 @@ def test_t59_the_judged_bytes_go_on_once_and_then_the_client_leaves() -> None:
     ]
 
 
+def test_t59_the_application_is_given_a_disconnect_when_the_client_leaves_and_not_before() -> None:
+    async def scene() -> tuple[bool, dict[str, Any]]:
+        left = asyncio.Event()
+
+        async def client() -> dict[str, Any]:
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        held = held_body(b"a", client)
+        await held.receive()
+        following = asyncio.ensure_future(held.receive())
+        await asyncio.sleep(0)
+        early = following.done()
+        left.set()
+        return early, dict(await following)
+
+    assert asyncio.run(scene()) == (False, {"type": "http.disconnect"})
+
+
 def test_t59_further_messages_of_a_server_are_not_passed_on() -> None:
     """After the last message of a body nothing but a disconnect can follow; nothing else is passed on."""
     play = Play()

@@ -37,6 +37,7 @@ CLASSES = [
     pytest.param(b"x_corp_attributes", "header_alias", id="T137 a twin of the header of attributes"),
     pytest.param(b"x_camguard_service", "header_alias", id="T123 a twin of the header that names a service"),
     pytest.param(b"x_forwarded_for", "header_alias", id="a twin of the header that names the client"),
+    pytest.param(b"authori-ation", "ORDINARY", id="a sign in place of a letter is no twin"),
     pytest.param(b"X-Note", "header_malformed", id="a name in upper case, which ASGI forbids"),
     pytest.param(b"x note", "header_malformed", id="a name with a blank"),
     pytest.param(b"", "header_malformed", id="an empty name"),
