@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import cast
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from camguard.telemetry.exposition import FAMILIES, Exposition, Family, Labels, Timed, Value, merge
@@ -132,8 +134,26 @@ def process_exporter() -> MultiprocessExporter:
         return _exporters[0]
 
 
+class _Collector(MultiProcessCollector):
+    """Reads the files of all processes but those that their processes have just created.
+
+    A process creates its file empty and gives it a size afterwards. The client library cannot read an empty
+    file: a scrape at that moment would fail.
+    """
+
+    def collect(self) -> Iterable[Metric]:
+        files = sorted(Path(self._path).glob("*.db"))
+        return self.merge([str(file) for file in files if _has_begun(file)], accumulate=True)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _has_begun(file: Path) -> bool:
+    with suppress(FileNotFoundError):  # of a process that has ended
+        return file.stat().st_size > 0
+    return False
+
+
 def render_all_processes() -> bytes:
     """Return the text of a scrape, with the numbers of all processes."""
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    _Collector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)

@@ -73,6 +73,14 @@ def test_two_processes_are_summed(tmp_path: Path) -> None:
     assert b"pid=" not in shown
 
 
+@pytest.mark.parametrize("kind", ["counter", "histogram", "gauge_livesum", "gauge_mostrecent"])
+def test_a_process_that_has_just_created_its_file_fails_no_scrape(tmp_path: Path, kind: str) -> None:
+    ended(python(WORKER, tmp_path, "3", "-"))
+    (tmp_path / f"{kind}_1.db").touch()
+    shown = ended(python(READER, tmp_path))
+    assert number_in(shown, "camguard_decisions_total", decision="allow", service="aiart") == 3
+
+
 # Shows what a process without a URL, without keys and without a log shows; then what the source of a URL is
 # about, whose bundle has first an end and then none.
 STATES = """
