@@ -38,6 +38,8 @@ ALICE = "uin/100000000101"  # everything, from the office
 PROXY = "10.0.0.1"
 OFFICE = "203.0.113.7"
 ELSEWHERE = "198.51.100.9"
+FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
+FROM_ELSEWHERE = (b"x-forwarded-for", ELSEWHERE.encode())
 HOST = b"partners.tencentcloudapi.com"
 SDK = (
     (b"host", HOST),

@@ -92,7 +92,7 @@ class _Need(NamedTuple):
         """Return what decides which actions can share a statement."""
         entry = self.traits.entry
         whole = entry.service if entry.granularity is Granularity.SERVICE else ""
-        return self.traits.supports_ip, whole or str(entry.granularity is Granularity.RESOURCE)
+        return self.traits.supports_ip, whole or str(self.traits.has_resources)
 
 
 def suggest(bundle: Bundle, calls: Collection[Call], wishes: Wishes = Wishes()) -> Suggestion:  # noqa: B008
@@ -151,7 +151,7 @@ def _statements(askable: Sequence[str], needs: Sequence[_Need], wishes: Wishes) 
         first = alike[0].traits
         statement: dict[str, Any] = {"effect": "allow", "action": _actions(askable, alike, names, wishes)}
         statement["resource"] = STAR
-        if first.entry.granularity is Granularity.RESOURCE:
+        if first.has_resources:
             named = _resources({each for need in alike for each in need.resources}, wishes.most_resources)
             if not named:
                 continue  # the policy cannot name them: the calls are not covered

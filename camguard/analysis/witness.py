@@ -18,7 +18,7 @@ from itertools import chain, combinations, islice, product
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from camguard.analysis.answers import Answer, Condition
-from camguard.catalog.model import Granularity, segments
+from camguard.catalog.model import segments
 from camguard.engine.attributes import ActionTraits, bindings_of
 from camguard.engine.call import Call
 from camguard.engine.evaluator import Evaluator
@@ -94,9 +94,8 @@ def find_call(
 
 def some_resource(traits: ActionTraits | None, owner: Owner) -> str:
     """Return a resource that a call of an action may have: `*` where the action is not resource level."""
-    entries = [each.entry for each in traits.cam_actions] if traits else []
-    entry = next((each for each in entries if each.granularity is Granularity.RESOURCE), None)
-    parts = segments(entry.resources[0]) if entry is not None and entry.resources else None
+    template = traits.resource_template if traits else None
+    parts = segments(template) if template is not None else None
     if parts is None:
         return STAR
     path = parts[5]

@@ -74,8 +74,4 @@ def verify_known(  # noqa: PLR0913, PLR0917 - the values of a head, which is mad
     if not good and not fits_another_form(signing_key, head_of(met), digest, authorization, tried=True):
         return INVALID
     access_key = signing_key.access_key
-    if access_key is None:
-        return INVALID
-    if access_key.expires is None and not access_key.token and not token:
-        return access_key  # a permanent key and no token: `check_key` has nothing to refuse
-    return check_key(access_key, token or b"", now)
+    return INVALID if access_key is None else check_key(access_key, token or b"", now)

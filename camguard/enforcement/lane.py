@@ -308,7 +308,9 @@ class RecognisedWay:
             elif passes:
                 # A copy: what a middleware adds must not leak back (ASGI).
                 onward = scope.copy() if type(scope) is dict else dict(scope)
-                onward["headers"] = lines  # which are nobody else's, and needed no more as they came
+                onward["headers"] = (
+                    lines  # this request's own list; nothing reads the received lines after this
+                )
                 for span in kept.removed:
                     del lines[span]
                 if kept.added:

@@ -176,7 +176,7 @@ class Notes:
 
 
 def _apart(layout: HeaderLayout, count: int) -> tuple[int | None, ...]:
-    """Return the places of the declared length, of SIGNING and of CORRELATING, None where there is none."""
+    """Return the places of the declared length, of SIGNING and of CORRELATING. An absent one is None."""
     places = (*range(count), None)
     correlating = (None, None) if layout.correlating is None else layout.correlating(places)
     return (None if layout.length < 0 else layout.length, *layout.signing(places), *correlating)

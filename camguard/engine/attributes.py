@@ -60,6 +60,12 @@ class ActionTraits:
         return self.entry.granularity is Granularity.RESOURCE
 
     @property
+    def resource_template(self) -> str | None:
+        """A template of the resources that a call must name; None where a call need not name any (DEC-68)."""
+        entry = next((each.entry for each in self.cam_actions if each.has_resources), None)
+        return entry.resources[0] if entry is not None and entry.resources else None
+
+    @property
     def lists_tags(self) -> bool:
         """Whether an inventory may list the tags of the resources of a call (DEC-66)."""
         return any(each.supports_tags and each.has_resources for each in self.cam_actions)

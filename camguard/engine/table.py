@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from typing import TypeAlias
 
-from camguard.catalog.model import Catalog, Granularity
+from camguard.catalog.model import Catalog
 from camguard.engine.action_index import StatementIndex
 from camguard.engine.attributes import ActionTraits
 from camguard.engine.decision import Decision
@@ -155,7 +155,7 @@ class Table:
             self.layers * len(entries),
             self._rules(traits),
             match_any=all(entry.match == "any" for entry in entries),
-            resource_level=any(entry.granularity is Granularity.RESOURCE for entry in entries),
+            resource_level=any(each.has_resources for each in traits.cam_actions),
             listed_tags=self._listed_tags and traits.lists_tags,
         )
 

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from camguard.bundle import Bundle
 from camguard.catalog import nearest_actions
-from camguard.catalog.model import Action, Granularity
+from camguard.catalog.model import Action
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.errors import AddressError, BundleError, Problem
@@ -100,8 +100,8 @@ def entries_of(bundle: Bundle, action: str) -> list[Action]:
 
 def resource_needed(bundle: Bundle, action: str) -> str | None:
     """Return a template of the resources that a call of an action must name, None if it need not name any."""
-    entry = next((e for e in entries_of(bundle, action) if e.granularity is Granularity.RESOURCE), None)
-    return entry.resources[0] if entry and entry.resources else None
+    traits = bundle.evaluator.traits(action)
+    return traits.resource_template if traits else None
 
 
 def region_keys(bundle: Bundle, action: str, region: str | None) -> dict[str, tuple[str, ...]]:

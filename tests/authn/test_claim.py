@@ -160,7 +160,7 @@ CLAIMS = [
     pytest.param(
         Ask(mode="header", lines=NAMED, service=None, keys=None),
         "service_unknown",
-        id="T123 a signature that nobody can verify",
+        id="T123 a signature without keys that verify it",
     ),
     pytest.param(Ask(mode="header", lines=NAMED, keys=None), ALICE, id="the header, where there are no keys"),
     pytest.param(Ask(mode="header", keys=None), MISSING, id="a signature, where there are no keys"),

@@ -19,7 +19,8 @@ from tests.authn.signing import NOW as SIGNED_AT
 from tests.stage import (
     ALICE,
     BUNDLE,
-    ELSEWHERE,
+    FROM_ELSEWHERE,
+    FROM_OFFICE,
     NOW,
     OFFICE,
     Broken,
@@ -34,10 +35,6 @@ from tests.stage import (
     reply_to,
     sdk,
 )
-
-FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
-FROM_ELSEWHERE = (b"x-forwarded-for", ELSEWHERE.encode())
-
 
 SIGNED = (b"authorization", b"TC3-HMAC-SHA256 ...")
 

@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 
 from camguard.request.rejection import Rejection, rejection
-from tests.stage import ALICE, OFFICE, FixedCaller, Line, reply_to, sdk
+from tests.stage import ALICE, FROM_OFFICE, FixedCaller, Line, reply_to, sdk
 
 FORM = b"application/x-www-form-urlencoded"
 JSON = b"application/json"
 STOPPER = "uin/100000000103"  # may stop ins-1
-FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
 SIGNED = (b"authorization", b"TC3-HMAC-SHA256 ...")
 
 

@@ -16,9 +16,9 @@ from camguard.request.rejection import rejection
 from tests.recognition import SETTINGS_TRIED, Ask, World
 from tests.running import RECOGNISES
 from tests.stage import (
-    ELSEWHERE,
+    FROM_ELSEWHERE,
+    FROM_OFFICE,
     NOW,
-    OFFICE,
     SETTINGS,
     Broken,
     FixedCaller,
@@ -31,8 +31,6 @@ from tests.stage import (
     sdk,
 )
 
-FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
-FROM_ELSEWHERE = (b"x-forwarded-for", ELSEWHERE.encode())
 EXPECT = (b"expect", b"100-continue")
 FORM = b"application/x-www-form-urlencoded"
 CLOSED = bundle(

@@ -23,7 +23,7 @@ from tests.running import RECOGNISES
 from tests.stage import (
     ALICE,
     ELSEWHERE,
-    OFFICE,
+    FROM_OFFICE,
     PROXY,
     SETTINGS,
     Line,
@@ -33,7 +33,6 @@ from tests.stage import (
     sdk,
 )
 
-FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
 KNOWN = (b"x-camguard-principal", ALICE.encode())
 LINES = sdk(KNOWN, FROM_OFFICE, (b"x-note", b"1"))
 BODY = b'{"A":1}'
@@ -347,7 +346,7 @@ STEPS = [
     pytest.param(
         [signed(), signed(), signed(authorization="unknown id"), signed(authorization="bad")],
         "new recognised recognised recognised",
-        id="a key that nobody has, after one that is known",
+        id="an unknown key after a known one",
     ),
     pytest.param(
         [ask(method="GET", content_type=FORM, body=body) for body in (b"", b"", b"A=1")],
@@ -457,7 +456,7 @@ SIGNED = [
     ),
     pytest.param(0, [FORMS, FORMS], "made made", id="T83 a form, which may name the caller"),
     pytest.param(
-        0, [("keys", 4), signed(), signed()], "made made", id="T83 a session policy, whose end nobody knows"
+        0, [("keys", 4), signed(), signed()], "made made", id="T83 a session policy without a known end"
     ),
     pytest.param(
         0, [ask(body=b"[")] * 2 + [signed()] * 2, "used used made used", id="T83 no signature before"

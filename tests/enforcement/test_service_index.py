@@ -21,7 +21,7 @@ from camguard.request.rejection import Rejection, rejection
 from camguard.settings import HostsSettings, LimitsSettings
 from tests.stage import (
     CATALOG,
-    OFFICE,
+    FROM_OFFICE,
     QUIET,
     Play,
     Reply,
@@ -34,7 +34,6 @@ from tests.stage import (
 )
 from tests.stage import FixedPolicies as Store
 
-FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
 FORM = b"application/x-www-form-urlencoded"
 
 

@@ -391,7 +391,7 @@ def test_where_nothing_names_the_action_parameters_still_name_the_version() -> N
 
 
 CARRIED = [
-    pytest.param(None, (), None, id="nobody names it"),
+    pytest.param(None, (), None, id="no header and no parameter has a value"),
     pytest.param(b"A", (), b"A", id="the header alone"),
     pytest.param(None, (("Action", "A"),), b"A", id="a parameter alone"),
     pytest.param(b"A", (("Action", "A"),), b"A", id="both agree"),

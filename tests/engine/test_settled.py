@@ -137,8 +137,8 @@ OTHER = OF_INSTANCE.replace("ins-1", "ins-2")
 FOREIGN = OF_INSTANCE.replace("100000000001", "100000000900")
 ROOT = "uin/100000000001"
 ON_REQUEST = {"condition": {"for_any_value:string_equal": {"qcs:request_tag": "dept&rd"}}}
-# the statements; who calls on which resource, with which tags of the request; whether the body that is hidden
-# names tags; and the reason of the decision that stands, or None
+# The statements; the principal, the resource and the request tags of the call; whether the body, which the
+# proxy does not show, names tags; the reason of the decision that stands whatever the body holds, or None.
 SHOWN = [
     pytest.param([statement(), statement(**DENY, resource=OF_INSTANCE)], OPERATOR, OF_INSTANCE, None, True,
                  Reason.EXPLICIT_DENY, id="T141 a deny of the resource stands whatever the tags"),

@@ -15,8 +15,8 @@ from camguard.enforcement.lane import Lane
 from camguard.request import body as body_module
 from camguard.request import client_address
 from camguard.request.rejection import rejection
-from tests.enforcement.test_guard import FROM_OFFICE, BrokenBundle, BrokenStore
-from tests.stage import NOW, Broken, FixedPolicies, Play, Request, enforcement, sdk
+from tests.enforcement.test_guard import BrokenBundle, BrokenStore
+from tests.stage import FROM_OFFICE, NOW, Broken, FixedPolicies, Play, Request, enforcement, sdk
 
 
 def in_head(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from camguard.request.rejection import Rejection
 from camguard.settings import Settings
 from tests.stage import (
     ALICE,
+    FROM_OFFICE,
     OFFICE,
     PROXY,
     SETTINGS,
@@ -27,7 +28,6 @@ from tests.stage import (
 
 KEYS = frozenset(("qcs:mfa", "qcs:vpc", "cos:x"))
 NAME = b"x-corp-attributes"
-FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
 
 # text of the header, the keys that it supplies, or the end of the detail that rejects it
 TEXTS = [

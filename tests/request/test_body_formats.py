@@ -25,11 +25,10 @@ from camguard.request.multipart import multipart_fields
 from camguard.request.params import Lookalikes
 from camguard.request.rejection import Rejection, rejection
 from camguard.strict_json import Number
-from tests.stage import OFFICE, QUIET, FixedCaller, Line, Play, Reply, limits, reply_to, sdk
+from tests.stage import FROM_OFFICE, QUIET, FixedCaller, Line, Play, Reply, limits, reply_to, sdk
 
 NAMES = Lookalikes(frozenset(), re.compile("(?!)"))  # the parameters are wanted, whatever their names
 
-FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
 MULTIPART = b"multipart/form-data; boundary=b0undary"
 FORM_TYPE = b"application/x-www-form-urlencoded"
 JSON_TYPE = b"application/json"

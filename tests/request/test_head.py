@@ -13,10 +13,19 @@ from camguard.request.head import UNPACKER_OF, HeadRules, RequestHead, read_head
 from camguard.request.header_rules import DECIDING, SIGNING
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings import LimitsSettings
-from tests.stage import ELSEWHERE, HOST, OFFICE, QUIET, SETTINGS, Line, Play, Request, limits, reply_to, sdk
-
-FROM_OFFICE = (b"x-forwarded-for", OFFICE.encode())
-
+from tests.stage import (
+    ELSEWHERE,
+    FROM_OFFICE,
+    HOST,
+    QUIET,
+    SETTINGS,
+    Line,
+    Play,
+    Request,
+    limits,
+    reply_to,
+    sdk,
+)
 
 # further lines, detail
 HEADERS = [

@@ -196,7 +196,7 @@ def test_every_reason_has_an_answer_without_a_detail(reason: Reason) -> None:
 
 
 def test_what_cannot_be_read_further_ends_the_connection() -> None:
-    """What follows on the connection cannot be trusted, or nobody wants it, or the process is too busy."""
+    """The next bytes of such a connection are not trusted, not wanted, or too much for a busy process."""
     close = {
         detail for detail in REJECTIONS if (b"connection", b"close") in refusal(rejection(detail), ID).headers
     }

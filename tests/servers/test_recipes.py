@@ -140,7 +140,7 @@ def test_t136_a_recipe_serves_calls_health_and_metrics_and_polls_from_the_start(
     with serving(folder, line, CAMGUARD_HOSTS__HEALTH_PATH="/lb") as port:
         bundle = folder / "config/bundle"
         (bundle / "principals.json").rename(bundle / "kept")
-        until(lambda: "0.0" in successful(port), folder, PATIENCE)  # nobody has called yet
+        until(lambda: "0.0" in successful(port), folder, PATIENCE)  # no client has sent a call yet
         (bundle / "kept").rename(bundle / "principals.json")
         until(lambda: "1.0" in successful(port), folder, PATIENCE)
         assert [get(port, path)[0] for path in ("/healthz", "/lb")] == [200, 200]
