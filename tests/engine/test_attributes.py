@@ -92,6 +92,33 @@ def test_for_which_actions_an_inventory_lists_tags(
     assert replace(first, further=tuple(further)).lists_tags is listed
 
 
+# the names of an action, each with its granularity and its templates; the template of the action
+TEMPLATES = [
+    pytest.param([(Granularity.RESOURCE, ("qcs::toybox:$region:$account:toy/$toyId", "*"))],
+                 "qcs::toybox:$region:$account:toy/$toyId", id="the first template of the name"),
+    pytest.param([(Granularity.OPERATION, ("*",)), (Granularity.RESOURCE, ("qcs::toybox:::box/$boxId",))],
+                 "qcs::toybox:::box/$boxId", id="DEC-68 the second name, where it alone has resources"),
+    pytest.param([(Granularity.RESOURCE, ("qcs::toybox:::toy/$toyId",)),
+                  (Granularity.RESOURCE, ("qcs::toybox:::box/$boxId",))],
+                 "qcs::toybox:::toy/$toyId", id="DEC-68 the first of two names with resources"),
+    pytest.param([(Granularity.RESOURCE, ())], None, id="a name whose page lists no template"),
+    pytest.param([(Granularity.OPERATION, ("*",)), (Granularity.UNKNOWN, ("*",))], None,
+                 id="CAM 11.2 names without resources"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("names", "template"), TEMPLATES)
+def test_the_template_of_the_resources_that_a_call_must_name(
+    names: list[tuple[Granularity, tuple[str, ...]]], template: str | None
+) -> None:
+    first, *further = [
+        ActionTraits(Action("toybox", "Break", Access.WRITE, granularity, templates, ip_restriction=False),
+                     supports_ip=True, supports_tags=True, in_catalog=True, label=None)
+        for granularity, templates in names
+    ]  # fmt: skip
+    assert replace(first, further=tuple(further)).resource_template == template
+
+
 # granularity of the name that is asked, the tags, and what the key supplies
 SUPPLIED = [
     pytest.param(Granularity.RESOURCE, ListedTags(team="a"), ("team&a",), id="DEC-66 a name with resources"),
