@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 import re
@@ -65,6 +66,7 @@ def test_temporary_credential_has_token_end_and_session() -> None:
         pytest.param(1769860800, 1769860800.0, id="seconds"),
         pytest.param(1769860800.5, 1769860800.5, id="seconds with a fraction"),
         pytest.param(0, 0.0, id="the first second"),
+        pytest.param(2000000000, 2000000000.0, id="seconds in the year 2033"),
         pytest.param(999999999999, 999999999999.0, id="twelve digits"),
         pytest.param(10.123456, 10.123456, id="six digits of a fraction"),
         pytest.param("2026-01-31T12:00:00Z", 1769860800.0, id="RFC 3339 in UTC"),
@@ -511,6 +513,7 @@ def test_t131_the_report_names_states_and_problems(tmp_path: Path) -> None:
     path = written(
         tmp_path,
         text(
+            AKIDv={**ENTRY, "expires": 2000},
             AKIDw={**ENTRY, "expires": 1001},
             AKIDx=ENTRY,
             AKIDy={**ENTRY, "enabled": False},
@@ -518,12 +521,27 @@ def test_t131_the_report_names_states_and_problems(tmp_path: Path) -> None:
         ),
     )
     store = KeyStore(path, clock=lambda: 1000.0)
-    counts = {"enabled": 2, "disabled": 1, "expired": 1}
+    counts = {"enabled": 3, "disabled": 1, "expired": 1}
     assert store.report() == {**counts, "confirmed": 1000.0, "problems": []}
     path.write_bytes(b"{")
     store.poll()
     assert store.report()["problems"] == [problem._asdict() for problem in store.problems] != []
     assert SECRET not in json.dumps(store.report())
+
+
+@pytest.mark.parametrize(("day", "number"), [("1970-01-01", 0), ("1970-01-02", 1), ("2023-11-14", 19675)])
+def test_a_signing_key_makes_the_hmac_of_the_derived_key(day: str, number: int) -> None:
+    """CAM 14.3, RFC 2104."""
+    signing_key = parse_keys(text(AKIDx=ENTRY), "keys.json").derive(b"AKIDx", day, "AiArt")
+    secret = b"TC3" + SECRET.encode()
+    for part in (day.encode(), b"AiArt", b"tc3_request"):
+        secret = hmac.digest(secret, part, "sha256")
+    inner, outer = signing_key.inner.copy(), signing_key.outer.copy()
+    inner.update(b"a text")
+    outer.update(inner.digest())
+    assert outer.digest() == hmac.digest(secret, b"a text", "sha256")
+    assert (signing_key.day, signing_key.service) == (number, "aiart")
+    assert signing_key.scope == f"{day}/AiArt/tc3_request".encode()
 
 
 def test_signing_keys_of_unknown_ids_push_out_none_of_a_known_id() -> None:

@@ -11,7 +11,7 @@ from camguard.enforcement import health_path
 from camguard.enforcement.health_path import HealthPath
 from camguard.middleware import CamguardMiddleware
 from tests.asgi import DISCONNECT, Message, exchange
-from tests.stage import Play, Request, changed, sdk
+from tests.stage import Broken, Play, Request, changed, sdk
 
 SETTINGS = changed("hosts", health_path="/healthz")
 BARE = ((b"host", b"10.0.0.9"),)
@@ -34,9 +34,14 @@ def reply(ready: bool, *messages: Message, **request: Any) -> tuple[list[Any], i
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_t136_the_status_says_whether_calls_can_be_judged(ready: bool, status: int, method: str) -> None:
     (start, body), records = reply(ready, of={"method": method})
-    assert (start["status"], records) == (status, 0)
-    assert dict(start["headers"])[b"content-length"] == b"9"
-    assert body["body"] == (b"camguard\n" if method == "GET" else b"")
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"9"),
+        (b"cache-control", b"no-store"),
+    ]
+    assert start == {"type": "http.response.start", "status": status, "headers": headers}
+    assert body == {"type": "http.response.body", "body": b"camguard\n" if method == "GET" else b""}
+    assert records == 0
 
 
 ANSWERED = [
@@ -90,14 +95,37 @@ def test_t136_a_body_whose_length_is_not_declared_is_refused(messages: list[Mess
     assert b'"Error"' in sent[1]["body"]
 
 
+def is_probe(version: str, receive: Any) -> bool:
+    """Tell whether a GET without lengths is a probe, under a version of HTTP."""
+    scope = {"method": "GET", "query_string": b"", "headers": [], "http_version": version}
+    return asyncio.run(HealthPath("/healthz", lambda: True).is_probe(scope, receive))
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_t136_a_request_of_http_1_without_a_length_has_no_body_that_is_waited_for(version: str) -> None:
+    """RFC 9112 section 6.3."""
+    assert is_probe(version, Broken(AssertionError("the body was taken")))
+
+
+def test_t136_the_end_of_a_request_of_http_2_may_come_later() -> None:
+    async def later() -> Message:
+        await asyncio.sleep(0)
+        return {"type": "http.request"}
+
+    assert is_probe("2", later)
+
+
+def test_without_a_path_there_is_nothing_to_compare() -> None:
+    assert HealthPath(None, lambda: True).raw is None
+
+
 def test_t136_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_path, "BODY_SECONDS", 0.01)
 
     async def never() -> Any:
         await asyncio.Event().wait()
 
-    scope = {"method": "GET", "query_string": b"", "headers": [], "http_version": "2"}
-    assert not asyncio.run(HealthPath("/healthz", lambda: True).is_probe(scope, never))
+    assert not is_probe("2", never)
 
 
 def test_t136_without_the_setting_there_is_no_such_path() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,14 +16,16 @@ from camguard.request import body_formats
 from camguard.request.body import is_plain
 from camguard.request.body_formats import (
     BodyFormat,
+    Kind,
     _may_decide,
     _read_json,
     _read_multipart,
     body_format,
+    read_body,
 )
 from camguard.request.json_body import MOST_PARSE_COST
 from camguard.request.multipart import multipart_fields
-from camguard.request.params import Lookalikes
+from camguard.request.params import Lookalikes, Parameters
 from camguard.request.rejection import Rejection, rejection
 from camguard.strict_json import Number
 from tests.stage import FROM_OFFICE, QUIET, FixedCaller, Line, Play, Reply, limits, reply_to, sdk
@@ -393,6 +396,9 @@ FOUND = [
         [(b"B", b'["' + b"," * 280 + b'"]'), (b"A", b"[]")], True, None, id="nor behind a text of commas"
     ),
     pytest.param(
+        [(b"B", b"[" + b"{}," * 134 + b"{}]"), (b"A", b"[]")], True, None, id="nor behind a list of objects"
+    ),
+    pytest.param(
         [(b"Action", b"QueryArea"), (b"A", b"b")],
         True,
         {"Action": "QueryArea", "A": "b"},
@@ -424,6 +430,96 @@ def test_a_file_is_no_text_and_no_action() -> None:
     found = _read_multipart(action + END, b"b0undary", "QueryArea", NAMES, limit=9)
     assert found is rejection("action_conflict")
     assert _read_multipart(b"", b"b0undary", "QueryArea", NAMES, limit=9) is None
+
+
+@pytest.mark.parametrize(("more", "found"), [(0, True), (1, False)], ids=["as much", "a byte more in both"])
+def test_the_parts_that_hold_json_cost_as_much_as_one_document_may(more: int, found: bool) -> None:
+    """Each part costs its length, and the search for parts costs the length of them all (T62)."""
+    value = b'["' + b"x" * (MOST_PARSE_COST // 4 - 4 + more) + b'"]'
+    body = part(b"A", value) + part(b"B", value) + END
+    assert (_read_multipart(body, b"b0undary", "QueryArea", NAMES, limit=9) is not None) is found
+
+
+# JSON body, the call's region, what is found or the detail of the refusal (DEC-64)
+REGIONS: list[Any] = [
+    pytest.param(
+        b'{"Region": "ap-guangzhou"}', "ap-guangzhou", {"Region": "ap-guangzhou"}, id="DEC-64 the same"
+    ),
+    pytest.param(b'{"Region": "ap-beijing"}', "ap-guangzhou", "region_invalid", id="DEC-64 another region"),
+    pytest.param(b'{"Region": null}', "ap-guangzhou", "region_invalid", id="DEC-64 null"),
+    pytest.param(b'{"A": "b"}', "ap-guangzhou", {"A": "b"}, id="DEC-64 no region in the body"),
+    pytest.param(
+        b'{"Region": "ap-beijing"}', None, {"Region": "ap-beijing"}, id="DEC-64 a call without a region"
+    ),
+    pytest.param(b'["Region"]', "ap-guangzhou", None, id="DEC-64 a list has no members"),
+]
+
+PART_REGIONS: list[Any] = [
+    pytest.param([b"ap-guangzhou"], "ap-guangzhou", True, id="DEC-64 the same"),
+    pytest.param([b"ap-beijing"], "ap-guangzhou", False, id="DEC-64 another region"),
+    pytest.param([b"ap-beijing"], None, True, id="DEC-64 a call without a region"),
+    pytest.param([], "ap-guangzhou", True, id="DEC-64 no region in the body"),
+]
+
+
+@pytest.mark.parametrize(("body", "region", "found"), REGIONS)
+def test_the_region_of_a_json_body_does_not_contradict_that_of_the_call(
+    body: bytes, region: str | None, found: Parameters | str | None
+) -> None:
+    read = partial(read_body, BodyFormat("json"), body, "QueryArea", NAMES, depth=9, limit=9)
+    result = read() if region is None else read(region=region)
+    assert result == (rejection(found) if isinstance(found, str) else found)
+
+
+@pytest.mark.parametrize(("regions", "region", "passes"), PART_REGIONS)
+def test_the_region_of_a_multipart_body_does_not_contradict_that_of_the_call(
+    regions: list[bytes], region: str | None, passes: bool
+) -> None:
+    fields = [(b"A", b"b"), *((b"Region", each) for each in regions), (b"C", b"d")]
+    body = b"".join(part(name, value) for name, value in fields) + END
+    read = partial(
+        read_body, BodyFormat("multipart", b"b0undary"), body, "QueryArea", NAMES, depth=9, limit=9
+    )
+    found = {name.decode(): value.decode() for name, value in fields}
+    assert (read() if region is None else read(region=region)) == (
+        found if passes else rejection("region_invalid")
+    )
+
+
+@pytest.mark.parametrize("kind", ["form", "octets"])
+def test_a_body_of_these_formats_is_not_read(kind: Kind) -> None:
+    body = b'{"Action": "X"}'
+    assert read_body(BodyFormat(kind), body, "QueryArea", NAMES, depth=9, limit=9, region="ap-x") is None
+
+
+# JSON text, whether it may hold a name that decides
+SEARCHED = [
+    pytest.param(b"", False, id="nothing"),
+    pytest.param(b'{"Option": 1}', False, id="the ending of these names alone"),
+    pytest.param(b'{"Actio": 1, "Reg": 1}', False, id="the beginnings of these names"),
+    pytest.param(b"Action", True, id="a name at the start of the text"),
+    pytest.param(b'{"A": "\\n"}', False, id="an escape that stands for no letter of a name"),
+    pytest.param(b'{"\\u0041": 1}', True, id="an escape that may stand for a letter"),
+    *(
+        pytest.param(b"[" + b"ion " * 256 + b"ion" * more + name + b"]", bool(name),
+                     id=f"{name.decode() or 'no name'} behind {256 + more} endings")
+        for name in (b"", b"Action", b"vErsion", b"regioN")
+        for more in (0, 1, 2)
+    ),
+    pytest.param(b"[" + b"ion " * 256 + b"]", False, id="as many endings as are looked at one by one"),
+    *(
+        pytest.param(b" " * at + name + b" " * (1 << 18), True, id=f"{name.decode()} at {at}")
+        for name in (b"action", b"version", b"region")
+        for at in ((1 << 18) - 7, (1 << 18) - 6, (1 << 18) - 1, 1 << 18)
+    ),
+    pytest.param(b" " * (1 << 19) + b"action", True, id="a name in the last of three slices"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "holds"), SEARCHED)
+def test_which_texts_are_parsed_because_of_a_name_that_they_may_hold(text: bytes, holds: bool) -> None:
+    """THREATS 3.2.7."""
+    assert bool(_may_decide(text)) is holds
 
 
 @given(
