@@ -137,10 +137,9 @@ def _read_json(
 ) -> Parameters | Rejection | None:
     if b"\0" in body or body.startswith(_BOM):
         return _MALFORMED  # some readers detect UTF-16 and UTF-32, and some drop a byte order mark
+    if not body or (resources is None and not _may_decide(body)):
+        return None
     try:
-        if not body or not (resources is not None or _may_decide(body)):
-            body.decode()
-            return None
         document = parse_json(body, depth=depth, most=limit * _VALUES_PER_PARAM)
     except TooManyValuesError:
         return _TOO_MANY
@@ -185,7 +184,7 @@ def _read_multipart(  # noqa: PLR0913 - as read_body
     resources: Lookalikes | None,
     *,
     limit: int,
-    region: str | None = None,
+    region: str | None,
 ) -> Parameters | Rejection | None:
     if not body:
         return None

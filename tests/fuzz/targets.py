@@ -136,7 +136,7 @@ def json_body(data: bytes) -> object:
 
 def multipart_body(data: bytes) -> object:
     """Multipart body between `--b` lines."""
-    return _read_multipart(data, b"b", "QueryArea", NAMES, limit=1000)
+    return _read_multipart(data, b"b", "QueryArea", NAMES, limit=1000, region=None)
 
 
 def authorization(data: bytes) -> object:

@@ -414,7 +414,7 @@ def test_what_of_a_multipart_body_is_known(
     parts: list[tuple[bytes, bytes]], wanted: bool, found: object
 ) -> None:
     body = b"".join(part(name, value) for name, value in parts) + END
-    result = _read_multipart(body, b"b0undary", "QueryArea", NAMES if wanted else None, limit=9)
+    result = _read_multipart(body, b"b0undary", "QueryArea", NAMES if wanted else None, limit=9, region=None)
     if isinstance(found, int):  # so many elements
         assert isinstance(result, dict)
         assert len(result["A"]) == found
@@ -424,12 +424,12 @@ def test_what_of_a_multipart_body_is_known(
 
 def test_a_file_is_no_text_and_no_action() -> None:
     file = part(b"A", b"[1]", b'Content-Disposition: form-data; name="%s"; filename=x')
-    found = _read_multipart(file + END, b"b0undary", "QueryArea", NAMES, limit=9)
+    found = _read_multipart(file + END, b"b0undary", "QueryArea", NAMES, limit=9, region=None)
     assert found == {"A": None}
     action = part(b"Action", b"QueryArea", b'Content-Disposition: form-data; name="%s"; filename=x')
-    found = _read_multipart(action + END, b"b0undary", "QueryArea", NAMES, limit=9)
+    found = _read_multipart(action + END, b"b0undary", "QueryArea", NAMES, limit=9, region=None)
     assert found is rejection("action_conflict")
-    assert _read_multipart(b"", b"b0undary", "QueryArea", NAMES, limit=9) is None
+    assert _read_multipart(b"", b"b0undary", "QueryArea", NAMES, limit=9, region=None) is None
 
 
 @pytest.mark.parametrize(("more", "found"), [(0, True), (1, False)], ids=["as much", "a byte more in both"])
@@ -437,7 +437,7 @@ def test_the_parts_that_hold_json_cost_as_much_as_one_document_may(more: int, fo
     """Each part costs its length, and the search for parts costs the length of them all (T62)."""
     value = b'["' + b"x" * (MOST_PARSE_COST // 4 - 4 + more) + b'"]'
     body = part(b"A", value) + part(b"B", value) + END
-    assert (_read_multipart(body, b"b0undary", "QueryArea", NAMES, limit=9) is not None) is found
+    assert (_read_multipart(body, b"b0undary", "QueryArea", NAMES, limit=9, region=None) is not None) is found
 
 
 # JSON body, the call's region, what is found or the detail of the refusal (DEC-64)
@@ -558,6 +558,7 @@ def test_t64_reading_stays_linear() -> None:
         "A",
         NAMES,
         limit=9,
+        region=None,
     )
     assert time.process_time() - began < 3
 
@@ -594,8 +595,8 @@ def test_what_passes_names_no_other_action_to_a_second_reader(
 @given(st.binary(max_size=200))
 def test_any_body_is_read_or_refused_and_never_raises(body: bytes) -> None:
     _read_json(body, "A", NAMES, depth=8, limit=10)
-    _read_multipart(b"--b\r\n" + body + b"\r\n--b--", b"b", "A", NAMES, limit=10)
-    _read_multipart(body, b"b", "A", NAMES, limit=10)
+    _read_multipart(b"--b\r\n" + body + b"\r\n--b--", b"b", "A", NAMES, limit=10, region=None)
+    _read_multipart(body, b"b", "A", NAMES, limit=10, region=None)
     body_format(body)
 
 

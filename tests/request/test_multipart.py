@@ -507,7 +507,7 @@ def judged(content_type: bytes, body: bytes) -> Parameters | Rejection | None:
     content = body_format(content_type)
     if isinstance(content, Rejection):
         return content
-    return _read_multipart(body, content.boundary, ACTION, WANTED, limit=100)
+    return _read_multipart(body, content.boundary, ACTION, WANTED, limit=100, region=None)
 
 
 MISSING = "no such field"

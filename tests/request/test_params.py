@@ -232,7 +232,7 @@ def test_it_holds_for_every_carrier(pattern: str) -> None:
     for found in (
         action_of(query),
         _read_json(member, "QueryArea", None, depth=9, limit=9),
-        _read_multipart(field, b"b", "QueryArea", None, limit=9),
+        _read_multipart(field, b"b", "QueryArea", None, limit=9, region=None),
     ):
         assert found is rejection("action_alias")
 
