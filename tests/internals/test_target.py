@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from camguard.enforcement import target as target_module
 from camguard.enforcement.target import Target, Targets
-from tests.enforcement.test_target import HEADER_AUTHENTICATION, IDENTITY, SETTINGS_OF, play
+from tests.enforcement.test_early import HEADER_AUTHENTICATION, IDENTITY, SETTINGS_OF, play
 from tests.stage import ALICE, ELSEWHERE, OFFICE, PROXY, QUIET, Play, Reply, sdk
 
 FORM = b"application/x-www-form-urlencoded"
