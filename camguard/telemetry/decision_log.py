@@ -16,6 +16,8 @@ Rule 3: only whole lines are written, at most BLOCK_BYTES at once, which a pipe 
         writes only a part of a block, the incomplete line is ended and written again as a whole.
 Rule 4: a file that cannot be written never delays or fails a request: the writer retries until it succeeds or
         is stopped.
+Rule 5: every record counts once: as written, dropped or unwritten. `stop` abandons a writer thread that a
+        system call holds up, and counts what this thread holds as unwritten, whatever becomes of it.
 """
 
 from __future__ import annotations
@@ -102,6 +104,10 @@ class Sink:
             except BlockingIOError:  # another process made the shared stdout non-blocking
                 select.select([], [fd], [], RETRY_SECONDS)
 
+    def another(self) -> Sink:
+        """Return a sink of the same file for another thread."""
+        return Sink(self._path, write=self._write, monotonic=self._monotonic)
+
     def close(self) -> None:
         """Close the file. The next write opens it again."""
         fd, self._fd = self._fd, None
@@ -180,6 +186,14 @@ def require_writable(path: str) -> None:
         raise SettingsError(Problem("decision_log.path", "LogError", message)) from None
 
 
+class _Held:
+    """What a writer thread took from the queues. count: records that are not counted yet."""
+
+    def __init__(self) -> None:
+        self.lines: deque[bytes] = deque()
+        self.count = 0
+
+
 class DecisionLog:
     """Writes each record that `conclude` receives as one line, between `start` and `stop`.
 
@@ -204,7 +218,8 @@ class DecisionLog:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._failing = False
-        self._lines: deque[bytes] = deque()  # formatted, not yet written
+        self._held = _Held()  # by the writer thread that is not abandoned
+        self._lock = threading.Lock()  # for what a writer thread holds, and for its counts
 
     @property
     def enabled(self) -> bool:
@@ -255,7 +270,7 @@ class DecisionLog:
         if self._sink is not None and self._thread is None:
             self._stopping.clear()
             self._thread = threading.Thread(
-                target=self._run, args=(self._sink,), name="camguard-log", daemon=True
+                target=self._run, args=(self._sink, self._held), name="camguard-log", daemon=True
             )
             self._thread.start()
             atexit.register(self.stop)  # an application may end without calling `stop`
@@ -264,37 +279,50 @@ class DecisionLog:
         """Write the waiting records. Those not written after `seconds` are dropped and counted."""
         atexit.unregister(self.stop)
         thread, self._thread = self._thread, None
-        if thread is not None:
+        if thread is not None and self._sink is not None:
             self._stopping.set()
             thread.join(seconds)
-        self._counts["unwritten"] += len(self._allows) + len(self._denials) + len(self._lines)
-        self._allows.clear()
-        self._denials.clear()
+            if thread.is_alive():
+                self._sink = self._sink.another()
+        with self._lock:
+            self._counts["unwritten"] += len(self._allows) + len(self._denials) + self._held.count
+            self._allows.clear()
+            self._denials.clear()
+            self._held = _Held()  # a thread that still writes is abandoned: it holds another one
 
-    def _run(self, sink: Sink) -> None:
-        """Write until stopped; then write the records that still wait."""
+    def _run(self, sink: Sink, held: _Held) -> None:
+        """Write until stopped; then write the records that still wait. An abandoned thread ends."""
         while True:
             stopping = self._stopping.is_set()
-            while self._fill():
-                self._empty(sink)
-            if stopping:
+            while self._fill(held):
+                self._empty(sink, held)
+            if stopping or held is not self._held:
                 break
             self._stopping.wait(TICK_SECONDS)
         sink.close()
 
-    def _fill(self) -> bool:
+    def _fill(self, held: _Held) -> bool:
         """Format waiting records, as many as fill one block. Return whether there are lines to write."""
         size = 0
-        while size < BLOCK_BYTES and (waiting := self._first()) is not None:
-            try:
-                line = log_line(*waiting)
-            except Exception:  # noqa: BLE001 - one bad record must not stop the records behind it
-                _log.warning("a record cannot be written as a line", exc_info=True)
-                self._counts["unwritten"] += 1
-            else:
-                self._lines.append(line)
-                size += len(line)
-        return bool(self._lines)
+        with self._lock:
+            while size < BLOCK_BYTES and held is self._held and (waiting := self._first()) is not None:
+                try:
+                    line = log_line(*waiting)
+                except Exception:  # noqa: BLE001 - one bad record must not stop the records behind it
+                    _log.warning("a record cannot be written as a line", exc_info=True)
+                    self._counts["unwritten"] += 1
+                else:
+                    held.lines.append(line)
+                    held.count += 1
+                    size += len(line)
+            return held is self._held and bool(held.lines)
+
+    def _count(self, held: _Held, outcome: str) -> None:
+        """Count the records that a writer thread holds no longer. What it holds when abandoned is counted."""
+        with self._lock:
+            if held is self._held:
+                self._counts[outcome] += held.count - len(held.lines)
+            held.count = len(held.lines)
 
     def _first(self) -> Waiting | None:
         """Remove and return the oldest waiting record, or return None."""
@@ -306,25 +334,24 @@ class DecisionLog:
             pass
         return denials.popleft() if denials else None
 
-    def _empty(self, sink: Sink) -> None:
+    def _empty(self, sink: Sink, held: _Held) -> None:
         """Write all formatted lines, with retries. After `stop`, a failure drops the remaining lines."""
-        lines = self._lines
-        while lines:
+        lines = held.lines
+        while lines and held is self._held:
             stopping = self._stopping.is_set()
-            before = len(lines)
             try:
                 sink.write(lines)
             except OSError as error:
                 self._counts["error"] += 1
                 sink.close()
                 self._report(error)
-                self._counts["written"] += before - len(lines)
+                self._count(held, "written")
                 if stopping:
-                    self._counts["unwritten"] += len(lines)
                     lines.clear()
+                    self._count(held, "unwritten")
                 self._stopping.wait(self._retry_seconds)
             else:
-                self._counts["written"] += before - len(lines)
+                self._count(held, "written")
                 self._report(None)
 
     def _report(self, error: OSError | None) -> None:

@@ -480,3 +480,42 @@ def test_stopping_twice_counts_once(path: Path) -> None:
     log.stop()
     log.stop()
     assert log.counts() == (0, 1, 0)
+
+
+class Door:
+    """Stands for os.write: holds each write up until the door is open."""
+
+    def __init__(self) -> None:
+        self.reached, self.open = threading.Event(), threading.Event()
+
+    def write(self, fd: int, block: bytes) -> int:
+        """Write a block when the door is open."""
+        self.reached.set()
+        assert self.open.wait(PATIENCE)
+        return os.write(fd, block)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["for good", "and started again"])
+def test_each_record_counts_once_where_a_slow_write_is_abandoned(path: Path, *, again: bool) -> None:
+    """Records of the write, records behind it, and records of a second writer thread."""
+    door = Door()
+    log = DecisionLog(str(path), sink=Sink(str(path), write=door.write))
+    before = threading.enumerate()
+    log.start()
+    [slow] = set(threading.enumerate()) - set(before)
+    for at in range(100):
+        log.conclude(numbered(at), None)
+    assert door.reached.wait(PATIENCE)
+    log.stop(0.0)
+    assert log.counts() == (0, 100, 0)
+    if again:
+        log.start()
+        for at in range(100, 200):
+            log.conclude(numbered(at), None)
+    door.open.set()
+    slow.join(PATIENCE)
+    assert not slow.is_alive()
+    log.stop()
+    assert log.counts() == (100 if again else 0, 100, 0)
+    assert [at for at in ids_of(path) if at >= 100] == list(range(100, 200 if again else 100))
+    assert len(ids_of(path)) < 200, "an abandoned thread ends after the write that held it up"
