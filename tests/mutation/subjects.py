@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 _POLICY = ("tests/policy",)
 _INTERNALS = "tests/internals/test_"
+_INTERNAL = "tests/internals/test_{stem}.py"
 _LANGUAGE = (
     *("tests/engine", *_POLICY, "tests/test_ipset.py"),
     *(f"{_INTERNALS}{name}.py" for name in ("caches", "evaluator_caches", "rule_index_bounds")),
@@ -48,7 +49,7 @@ class Row(NamedTuple):
 
 ROWS = (
     Row("camguard/policy/*.py", _POLICY, _LANGUAGE, cases=True),
-    Row("camguard/engine/*.py", ("tests/engine/test_{stem}.py",), _LANGUAGE, cases=True),
+    Row("camguard/engine/*.py", ("tests/engine/test_{stem}.py", _INTERNAL), _LANGUAGE, cases=True),
     Row("camguard/ipset.py", ("tests/test_ipset.py",), _LANGUAGE, cases=True),
     Row("camguard/request/causes.py", _TEXTS, _TEXTS),
     Row("camguard/grammar.py", ("tests/test_grammar.py",), _CALLS),
@@ -75,13 +76,17 @@ ROWS = (
         _CALLS,
     ),
     Row("camguard/request/*.py", ("tests/request/test_{stem}.py",), _CALLS),
-    Row("camguard/authn/*.py", ("tests/authn/test_{stem}.py",), _CALLS),
+    Row("camguard/authn/*.py", ("tests/authn/test_{stem}.py", _INTERNAL), _CALLS),
     Row(
         "camguard/enforcement/target.py",
         ("tests/enforcement/test_service_index.py", "tests/enforcement/test_target.py"),
         _CALLS,
     ),
-    Row("camguard/enforcement/*.py", ("tests/enforcement/test_{stem}.py", "tests/enforcement"), _CALLS),
+    Row(
+        "camguard/enforcement/*.py",
+        ("tests/enforcement/test_{stem}.py", "tests/enforcement", _INTERNAL),
+        _CALLS,
+    ),
     Row("camguard/authorizer/*.py", ("tests/authorizer",), ("tests/authorizer",)),
     *(
         Row(f"camguard/bundle/{name}.py", (f"tests/bundle/test_{name}.py",), ("tests/bundle",))
