@@ -16,7 +16,19 @@ from camguard.request.head import HeadRules, RequestHead, read_head
 from camguard.request.rejection import REJECTIONS
 from camguard.settings import EnforcementSettings, IdentitySettings
 from camguard.telemetry.record import SHADOWED, Record
-from tests.stage import ALICE, ELSEWHERE, OFFICE, SETTINGS, Play, Request, enforcement, reply_to, sdk
+from tests.stage import (
+    ALICE,
+    CATALOG,
+    ELSEWHERE,
+    OFFICE,
+    SETTINGS,
+    Play,
+    Request,
+    enforcement,
+    reply_to,
+    sdk,
+)
+from tests.telemetry.samples import record_of
 
 CLOSE = (b"connection", b"close")
 HERE, AWAY = ((b"x-forwarded-for", address.encode()) for address in (OFFICE, ELSEWHERE))
@@ -33,7 +45,7 @@ class FixedKeys:
     keys = KeyRing({})
 
 
-DENIED = reply_to(lines=sdk((b"x-forwarded-for", ELSEWHERE.encode()))).records[0]
+DENIED = record_of(CATALOG.actions["partners:QueryArea"], Reason.NO_ALLOW)
 
 
 def record(detail: str | None = None, **fields: Any) -> Record:

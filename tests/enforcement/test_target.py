@@ -13,7 +13,7 @@ from camguard.bundle import make_bundle
 from camguard.bundle.model import Bundle
 from camguard.enforcement.target import NO_TARGET, Conditions, Target, Targets, agreed_action, targets_under
 from camguard.header_names import SERVICE_HEADER
-from camguard.ipset import AddressMap
+from camguard.ipset import AddressMap, parse_address
 from camguard.policy.document import parse_policy
 from camguard.request.body_formats import body_format
 from camguard.request.client_address import AddressRules
@@ -24,10 +24,10 @@ from camguard.settings.model import AttributesSettings, IdentitySettings, Settin
 from tests.authn.signing import FORM, JSON, RULES
 from tests.enforcement.test_request_tags import CATALOG as TAGGED_CATALOG
 from tests.enforcement.test_shared_hosts import EVERYTHING
-from tests.stage import ALICE, BUNDLE, CATALOG, HOST, OFFICE, PRINCIPALS, PROXY, SETTINGS, changed, limits
+from tests.stage import ALICE, BUNDLE, CATALOG, HOST, OFFICE, PRINCIPALS, PROXY, changed, limits
 
 AUTHENTICATION = authenticator(IdentitySettings(mode="header"), None)
-PLACE = AddressRules(SETTINGS.client_ip).known[PROXY, (OFFICE.encode(),)].place
+PLACE = parse_address(OFFICE)
 OCTETS = b"application/octet-stream"
 QUERY_AREA = CATALOG.services["partners"].actions["QueryArea"]
 CALLER = Caller(ALICE, None, None, None)
