@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 from camguard.authn.authenticator import Authenticator, authenticator
 from camguard.authorizer.application import Authorizer
+from camguard.authorizer.dialects import original, readers
 from camguard.enforcement.guard import Guard
+from camguard.request.rejection import Rejection
 from camguard.settings import AuthorizerSettings, IdentitySettings, Settings
 from camguard.telemetry.record import Record
 from camguard.wiring import authorizer_settings
-from tests.asgi import Message, body_of, exchange
+from tests.asgi import Message, body_of, exchange, receive_of
 from tests.authn.signing import keys
 from tests.stage import ALICE, HOST, NOW, OFFICE, PROXY, SETTINGS, FixedPolicies, Line, sdk
 
@@ -27,6 +29,7 @@ FACTS: dict[str, tuple[bytes, bytes, bytes, bytes]] = {
 }
 PATHS = {**{name: f"/authz/{name}".encode() for name in FACTS}, "envoy": b"/authz/envoy/"}
 IDENTITY = (b"x-camguard-principal", ALICE.encode())
+RECEIVE = receive_of(())
 
 
 class Held:
@@ -142,3 +145,22 @@ def told(
 def asked(stage: Stage, dialect: str, body: bytes = b"", **facts: Any) -> Answer:
     """Ask about one request. body: what the subrequest has."""
     return stage.ask(told(dialect, body=body, **facts), body_of(body))
+
+
+def read(dialect: str, *, bodies: Iterable[str] = (), **facts: Any) -> Any:
+    """Return the request that a subrequest asks about, or the detail of its refusal. facts: as for `told`."""
+    return read_scope(told(dialect, **facts), bodies=bodies)
+
+
+def read_scope(scope: dict[str, Any], *, bodies: Iterable[str] = (), nginx: str = "plain") -> Any:
+    """Return the request that the subrequest of a scope asks about, or the detail of its refusal."""
+    reader = readers(asked_by(bodies=bodies, nginx=nginx).authorizer)[scope["raw_path"]]
+    found = original(scope, RECEIVE, reader)
+    return found.detail if isinstance(found, Rejection) else found
+
+
+def read_url(url: bytes, *lines: Line, body: bytes = b"") -> Any:
+    """Return what ingress-nginx asks about with a URL, or the detail of the refusal."""
+    scope = told("nginx", lines, without=(b"x-original-uri", b"x-original-host"), body=body)
+    scope["headers"] += [(b"x-original-url", url)]
+    return read_scope(scope, bodies=("nginx",), nginx="ingress")

@@ -34,6 +34,7 @@ def test_a_peer_that_is_no_trusted_proxy_is_not_believed(dialect: str, peer: Any
     answer = stage.ask({**told(dialect), "client": peer}, body_of(b""))
     assert (answer.status, answer.word) == (403, "front_untrusted")
     assert answer.record.peer == (peer[0] if peer and peer[1] and peer[0] else answer.record.peer)
+    assert stage.concluded == [(answer.record, None, None, 403)]
 
 
 def test_an_answer_to_an_allowed_request() -> None:
@@ -64,6 +65,34 @@ def test_an_answer_to_a_denied_request(dialect: str) -> None:
     assert answer.error["Code"] == "UnauthorizedOperation"
     assert answer.headers.get(b"x-camguard-error") == (answer.body if dialect == "nginx" else None)
     assert stage.concluded == [(answer.record, None, None, 403)]
+
+
+@pytest.mark.parametrize("dialect", PATHS)
+def test_an_answer_is_one_response(dialect: str) -> None:
+    """Its messages are those of ASGI, and the record is concluded once."""
+    stage = Stage()
+    sent = asyncio.run(exchange(stage.app, told(dialect, address=ELSEWHERE), body_of(b"")))
+    headers, body = sent[0]["headers"], sent[1]["body"]
+    assert sent == [
+        {"type": "http.response.start", "status": 403, "headers": headers},
+        {"type": "http.response.body", "body": body},
+    ]
+    assert (b"content-length", b"%d" % len(body)) in headers
+    assert len(stage.concluded) == 1
+
+
+def test_a_refusal_of_a_path_without_a_dialect_repeats_no_body_in_a_header() -> None:
+    answer = Stage().ask({**told("nginx"), "raw_path": b"/"}, body_of(b""))
+    assert answer.error["Code"] == "UnsupportedProtocol"
+    assert b"x-camguard-error" not in answer.headers
+
+
+def test_a_proxy_that_leaves_before_the_body_is_whole_gets_no_answer() -> None:
+    """T141: nothing of the request is judged, counted as being served, or concluded."""
+    stage = Stage(asked_by(bodies=["haproxy"], mode="signature"), signs=True)
+    scope = told("haproxy", signed(), host=AIART, body=b"{}")
+    assert asyncio.run(exchange(stage.app, scope, [])) == []
+    assert (stage.records, stage.concluded, stage.guard.in_flight) == ([], [], 0)
 
 
 @pytest.mark.parametrize("dialect", PATHS)

@@ -155,6 +155,20 @@ URLS = [
     pytest.param(b"https://partners.tencentcloudapi.com", "front_header_invalid", id="no path"),
     pytest.param(b"/", "front_header_invalid", id="no host"),
     pytest.param(b"ftp://partners.tencentcloudapi.com/", "front_header_invalid", id="another scheme"),
+    pytest.param(b"http://partners.tencentcloudapi.com/", "allow", id="a URL without TLS"),
+    pytest.param(
+        b"https://partners.tencentcloudapi.com?a=1", "front_header_invalid", id="a query without a path"
+    ),
+    pytest.param(
+        b"https://partners?.tencentcloudapi.com/", "front_header_invalid", id="a query within the host"
+    ),
+    pytest.param(
+        b"https://partners.tencentcloudapi.com#/", "front_header_invalid", id="a fragment without a path"
+    ),
+    pytest.param(
+        b"https://partners.tencentcloudapi.com/\n", "path_not_allowed", id="a line break in the path"
+    ),
+    pytest.param(b"https:///", "front_header_invalid", id="an empty host"),
 ]
 
 
@@ -165,6 +179,15 @@ def test_ingress_nginx_tells_the_host_in_the_url(url: bytes, word: str) -> None:
     answer = INGRESS.ask(scope, body_of(b""))
     assert answer.word == word
     assert STAGE.ask(scope, body_of(b"")).word == "front_header_invalid"
+
+
+def test_a_refusal_of_ingress_nginx_has_its_envelope_in_a_header() -> None:
+    """It throws the body of a refusal away, as nginx does."""
+    scope = told("nginx", without=(b"x-original-uri", b"x-original-host"), address=ELSEWHERE)
+    scope["headers"] += [(b"x-original-url", b"https://partners.tencentcloudapi.com/")]
+    answer = INGRESS.ask(scope, body_of(b""))
+    assert answer.word == "no_allow"
+    assert answer.headers[b"x-camguard-error"] == answer.body
 
 
 LINES: list[Any] = [
