@@ -319,10 +319,6 @@ TESTED_IN = {
         "messages are what the service reads and writes",
     ),
     "bundle/ustar": ("bundle/test_archive.py", "the container is tested with the archives in it"),
-    "authorizer/answers": (
-        "authorizer/test_application.py",
-        "answers are what the application sends",
-    ),
     "bundle/model": ("bundle/test_load.py", "a bundle is what loading returns"),
     "catalog/model": ("catalog/test_files.py", "a catalog is what reading its files returns"),
     "catalog_import/lines": (

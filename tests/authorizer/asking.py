@@ -49,6 +49,11 @@ def asked_by(
     )
 
 
+def with_values(settings: Settings, section: str, **values: Any) -> Settings:
+    """Return the settings with some values of one section changed."""
+    return replace(settings, **{section: replace(getattr(settings, section), **values)})
+
+
 class Answer(NamedTuple):
     """What a proxy was answered, and the record of it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,22 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from camguard.authorizer.fronts import FRONTS, Front, body_needs, render
-from camguard.bundle import Bundle, load_bundle
-from camguard.errors import SettingsError
-from camguard.settings import Address, Settings, load_settings
-from tests.stage import BUNDLE
-
-
-@pytest.fixture(scope="module")
-def shipped(repository: Path) -> tuple[Settings, Bundle]:
-    """Return the shipped settings and bundle."""
-    settings = load_settings(repository / "config/camguard.toml", {})
-    return settings, load_bundle(settings.policy.source, catalog=settings.catalog.path)
-
-
-def with_values(settings: Settings, section: str, **values: Any) -> Settings:
-    return replace(settings, **{section: replace(getattr(settings, section), **values)})
+from camguard.authorizer.fronts import FRONTS, Front, authorizer_of, render
+from camguard.bundle import Bundle
+from camguard.errors import Problem, SettingsError
+from camguard.settings import Address, Settings
+from tests.authorizer.asking import with_values
 
 
 @pytest.mark.parametrize("name", FRONTS)
@@ -100,6 +90,7 @@ PLACES = [
     pytest.param("upstream", {"default": "http://h;y:1"}, id="the host of the upstream"),
     pytest.param("upstream", {"default": 'http://h"y:1'}, id="a quote in the host of the upstream"),
     pytest.param("upstream", {"default": "x y://h:1"}, id="the scheme of the upstream"),
+    pytest.param("upstream", {"default": "http://:1"}, id="an upstream without a host"),
     pytest.param("upstream", {"default": "http://h:1", "cvm\n}": "http://h:2"}, id="a service"),
 ]  # fmt: skip
 
@@ -118,6 +109,46 @@ def test_every_setting_that_could_end_a_token_is_refused(
         render(Front.of(name, settings, bundle))
 
 
+def test_a_value_holds_letters_digits_and_a_few_signs_up_to_255(shipped: tuple[Settings, Bundle]) -> None:
+    """A value has a closed grammar: every other character of the first 256 is refused."""
+    signs = {*"_.:/[]-"}
+
+    def prints(value: str) -> bool:
+        try:
+            text = render(Front.of("caddy", with_values(shipped[0], "identity", header=value), shipped[1]))
+        except SettingsError:
+            return False
+        return value in text
+
+    for each in map(chr, range(256)):
+        assert prints(f"x{each}y") is (each in signs or (each.isascii() and each.isalnum())), each
+    assert prints("x" * 255)
+    assert not prints("x" * 256)
+
+
+REFUSED = [
+    pytest.param("identity", {"header": "x;y"}, "'x;y'", "identity_header", id="a header"),
+    pytest.param(
+        "upstream", {"default": "http://h:1", "c}": "http://h:2"}, "'c}'", "upstream", id="a service"
+    ),
+]
+
+
+@pytest.mark.parametrize(("section", "values", "value", "place"), REFUSED)
+def test_a_refusal_names_the_value_the_configuration_and_the_place(
+    section: str, values: dict[str, Any], value: str, place: str, shipped: tuple[Settings, Bundle]
+) -> None:
+    settings, bundle = shipped
+    if section == "upstream":
+        settings = replace(settings, upstream=values)
+    else:
+        settings = with_values(settings, section, **values)
+    with pytest.raises(SettingsError) as caught:
+        render(Front.of("nginx", settings, bundle))
+    message = f"{value} cannot stand in a configuration of nginx ({place})"
+    assert caught.value.problems == (Problem("front", "SettingsError", message),)
+
+
 def test_auth_request_cannot_be_satisfied_by_another_rule(shipped: tuple[Settings, Bundle]) -> None:
     """`satisfy any` beside an `allow` line would let requests pass unasked."""
     text = render(Front.of("nginx-auth-request", *shipped))
@@ -128,26 +159,75 @@ def test_auth_request_cannot_be_satisfied_by_another_rule(shipped: tuple[Setting
     assert "proxy_cache off;" in asks
 
 
-NEEDS = [
-    pytest.param({"mode": "signature"}, ("the signature of a POST covers its body",), id="signatures"),
-    pytest.param({"mode": "either"}, ("the signature of a POST covers its body",), id="either"),
-    pytest.param({"mode": "claimed"}, (), id="claims"),
-    pytest.param({"mode": "header", "keys_file": Path("/nowhere")}, (), id="a header, and no keys"),
+HTTP, GRPC = Address("10.0.0.5", 1), Address("10.0.0.6", 2)
+ASKED = [
+    pytest.param("nginx", HTTP, None, ("gateway.authorizer", HTTP, True), id="the listener"),
+    pytest.param("nginx", None, GRPC, ("gateway.authorizer", Address("127.0.0.1", 8600), False),
+                 id="a usual address where the settings have none"),
+    pytest.param("envoy-grpc", HTTP, GRPC, ("gateway.authorizer_grpc", GRPC, True),
+                 id="the listener of gRPC"),
+    pytest.param("envoy-grpc", HTTP, None, ("gateway.authorizer_grpc", Address("127.0.0.1", 8601), False),
+                 id="a usual address of gRPC where the settings have none"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "http", "grpc", "expected"), ASKED)
+def test_where_a_proxy_asks(
+    name: str, http: Any, grpc: Any, expected: Any, shipped: tuple[Settings, Bundle]
+) -> None:
+    settings = with_values(shipped[0], "gateway", authorizer=http, authorizer_grpc=grpc)
+    assert authorizer_of(name, settings) == expected
+
+
+# An upstream, and the address in the configuration of nginx.
+UPSTREAMS = [
+    pytest.param("http://h", "h:80", id="the port of HTTP"),
+    pytest.param("https://h", "h:443", id="the port of TLS"),
+    pytest.param("https://h:80", "h:80", id="a port that is named"),
+    pytest.param("http://[2001:db8::1]:81", "[2001:db8::1]:81", id="an IPv6 address"),
 ]
 
 
-@pytest.mark.parametrize(("identity", "expected"), NEEDS)
-def test_bodies_are_needed_where_answers_depend_on_them(
-    identity: dict[str, Any], expected: tuple[str, ...], shipped: tuple[Settings, Bundle]
+@pytest.mark.parametrize(("url", "expected"), UPSTREAMS)
+def test_the_address_of_the_upstream(url: str, expected: str, shipped: tuple[Settings, Bundle]) -> None:
+    text = render(Front.of("nginx", replace(shipped[0], upstream={"default": url}), shipped[1]))
+    assert re.findall(r"^    server (\S+);$", text, re.MULTILINE)[-1] == expected
+
+
+@pytest.mark.parametrize("name", sorted({*FRONTS} - {"nginx-js", "haproxy-lua"}))
+def test_a_configuration_says_that_calls_pass_in_shadow_mode(
+    name: str, shipped: tuple[Settings, Bundle]
 ) -> None:
-    settings, bundle = shipped
-    changed = with_values(settings, "identity", **identity)
-    assert tuple(body_needs(changed, bundle)) == expected
-    named = tuple(body_needs(changed, BUNDLE))
-    assert named == (
-        *expected,
-        "bodies name the resources of 1 actions of the catalog, and policies restrict resources",
-    )
+    for mode in ("shadow", "enforce"):
+        text = render(Front.of(name, with_values(shipped[0], "enforcement", mode=mode), shipped[1]))
+        assert ('# enforcement.mode is "shadow": camguard lets denied calls pass' in text) is (
+            mode == "shadow"
+        )
+
+
+def test_a_header_of_the_settings_is_not_removed_though_applications_believe_it(
+    shipped: tuple[Settings, Bundle],
+) -> None:
+    """What the proxy itself writes into it reaches camguard, and nothing that a client wrote."""
+    settings = with_values(shipped[0], "identity", header="x-user")
+    settings = with_values(settings, "attributes", header="x-userinfo")
+    document = yaml.safe_load(render(Front.of("traefik", settings, shipped[1])))["http"]
+    removed = document["middlewares"]["camguard-strip"]["headers"]["customRequestHeaders"]
+    text = render(Front.of("traefik", settings, shipped[1]))
+    assert [text.count(f"          {name}: ") for name in ("x-user", "x-userinfo", "x-real-ip")] == [1, 1, 1]
+    assert removed["x-user"] == removed["x-userinfo"] == ""
+
+
+def test_a_configuration_is_the_same_in_every_locale(shipped: tuple[Settings, Bundle]) -> None:
+    """A template holds characters that are no ASCII."""
+    before, front = locale.setlocale(locale.LC_CTYPE), Front.of("traefik", *shipped)
+    expected = render(front)
+    assert not expected.isascii()
+    try:
+        locale.setlocale(locale.LC_CTYPE, "C")
+        assert render(front) == expected
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
 
 
 def test_the_configuration_says_what_identity_it_allows(shipped: tuple[Settings, Bundle]) -> None:
@@ -159,40 +239,10 @@ def test_the_configuration_says_what_identity_it_allows(shipped: tuple[Settings,
     assert "body_not_shown" not in render(Front.of("nginx-auth-request", claimed, shipped[1]))
 
 
-# Changes of the shipped settings, and whether the script of njs asks, which shows camguard the body.
-NGINX = [
-    pytest.param({"identity": {"mode": "signature"}}, BUNDLE, True, id="T141 signatures cover bodies"),
-    pytest.param({"identity": {"mode": "claimed"}}, BUNDLE, True, id="T141 bodies name resources"),
-    pytest.param({"identity": {"mode": "claimed"}}, None, False, id="no answer depends on a body"),
-    pytest.param(
-        {"identity": {"mode": "signature"}, "authorizer": {"bodies": frozenset(("envoy",))}},
-        BUNDLE,
-        False,
-        id="authorizer.bodies does not list nginx",
-    ),
-]
-
-
-@pytest.mark.parametrize(("changes", "bundle", "shows"), NGINX)
-def test_nginx_shows_bodies_where_answers_depend_on_them(
-    changes: dict[str, dict[str, Any]], bundle: Bundle | None, shows: bool, shipped: tuple[Settings, Bundle]
-) -> None:
-    settings = shipped[0]
-    for section, values in changes.items():
-        settings = with_values(settings, section, **values)
-    text = render(Front.of("nginx", settings, bundle or shipped[1]))
-    assert (re.search(r"^\s+js_content camguard\.ask;$", text, re.MULTILINE) is not None) is shows
-    assert (re.search(r"^\s+auth_request /_camguard;$", text, re.MULTILINE) is None) is shows
-    assert (re.search(r"^\s+proxy_pass_request_body off;$", text, re.MULTILINE) is None) is shows
-    plain = render(Front.of("nginx-auth-request", settings, bundle or shipped[1]))
-    assert "auth_request /_camguard;" in plain
-    assert "js_content" not in plain
-
-
 def test_more_upstreams_than_one_are_named(shipped: tuple[Settings, Bundle]) -> None:
     settings = replace(shipped[0], upstream={"default": "https://api.example", "cvm": "http://h:1"})
     text = render(Front.of("nginx", settings, shipped[1]))
-    assert re.search(r"^#   - cvm$", text, re.MULTILINE)
+    assert re.findall(r"^#   - (\S+)$", text, re.MULTILINE) == ["cvm"]
     assert "server api.example:443;" in text
     assert "proxy_ssl_verify on;" in text
 
