@@ -43,7 +43,7 @@ TAGGED = service("vm", action("vm:Run", request_tags=("Tags[]",)), "List")
 BOX = {"action": "vm:Stop", "resource": "qcs::vm:::box/1"}
 NAMED = "bodies name the resources of 1 actions of the catalog, and policies restrict resources"
 FORM = "a form may carry a signature of version 1 and name the action"
-# Changes of the identity settings of mode `claimed`, services, statements of the one policy, what needs bodies.
+# Changes of the identity settings of mode `claimed`, services, statements of the policy, what needs bodies.
 PARTS: list[Any] = [
     pytest.param({}, (ART,), ({},), (), id="actions without resources"),
     pytest.param({}, (VM,), (BOX,), (NAMED,), id="resources that a policy restricts"),
