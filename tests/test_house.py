@@ -313,12 +313,10 @@ TESTED_IN = {
         "keys here, contradictions in a file of their own",
     ),
     "bundle/kept_state": ("bundle/test_remote.py", "the state is tested with the source that keeps it"),
-    "bundle/last_good": ("bundle/test_remote.py", "the folder is tested with the source that keeps it"),
     "authorizer/envoy_messages": (
         "authorizer/test_envoy_grpc.py",
         "messages are what the service reads and writes",
     ),
-    "bundle/ustar": ("bundle/test_archive.py", "the container is tested with the archives in it"),
     "bundle/model": ("bundle/test_load.py", "a bundle is what loading returns"),
     "catalog/model": ("catalog/test_files.py", "a catalog is what reading its files returns"),
     "catalog_import/lines": (

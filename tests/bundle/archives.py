@@ -8,6 +8,7 @@ import json
 import tarfile
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any
 
 from tests.company import OWNER, USER, allow, document
@@ -32,6 +33,22 @@ def member(name: str, **facts: Any) -> tarfile.TarInfo:
     for key, value in facts.items():
         setattr(info, key, value)
     return info
+
+
+def header(
+    path: str | bytes = "a.json", size: int = 0, *, changes: Mapping[int, bytes] = MappingProxyType({})
+) -> bytes:
+    """Return a header with a correct checksum, unless `changes` has one. changes: bytes by their place."""
+    name = path if isinstance(path, str) else ""
+    block = member(name, size=size).tobuf(tarfile.USTAR_FORMAT, "utf-8", "strict")
+    for at, value in {**({0: path} if isinstance(path, bytes) else {}), **changes}.items():
+        block = block[:at] + value + block[at + len(value) :]
+    return block if 148 in changes else block[:148] + checksum_of(block) + block[156:]
+
+
+def checksum_of(block: bytes) -> bytes:
+    """Return the field of a header that holds its checksum."""
+    return b"%06o\0 " % (sum(block[:148]) + 8 * 32 + sum(block[156:]))
 
 
 def packed(

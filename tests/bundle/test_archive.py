@@ -6,19 +6,22 @@ import gzip
 import tarfile
 import zlib
 from collections.abc import Mapping
+from datetime import datetime
 from hashlib import sha256
-from itertools import count
+from itertools import chain, count, repeat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camguard.bundle.archive import read_archive, write_archive
+from camguard.bundle.archive import MAX_SERIAL, fits, read_archive, require_moment, write_archive
 from camguard.bundle.load import content_of, read_content
-from camguard.errors import BundleError
+from camguard.bundle.ustar import PATH_BYTES
+from camguard.errors import BundleError, Problem
 from camguard.files import DOCUMENT_BYTES, FOLDER_BYTES, FOLDER_FILES
-from tests.bundle.archives import FILES, archive, manifest, member, packed, zipped
+from tests.bundle.archives import FILES, archive, header, manifest, member, packed, zipped
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,6 +58,133 @@ def test_an_archive_has_the_revision_of_the_folder_it_was_built_from() -> None:
     assert (again.digest, again.identity) == (content.digest, content.identity)
     assert list(again.files) == list(content.files)
     assert content.identity != content.digest
+
+
+# a path, and whether a bundle may have a file there
+PATHS = [
+    pytest.param("principals.json", True, id="the principals"),
+    pytest.param("resource_tags.json", True, id="the tags of resources"),
+    pytest.param("lint.toml", True, id="the acceptances of lint"),
+    pytest.param("policies/a.json", True, id="a policy with a name of one letter"),
+    pytest.param("policies/aiart-full.json", True, id="a policy"),
+    pytest.param("policies/a.b.json", True, id="a policy with a dot in its name"),
+    pytest.param("policies/\u00e9.json", True, id="a policy with a name that is not ASCII"),
+    pytest.param("tests/a.toml", True, id="a file of tests"),
+    pytest.param("tests/ab.c.toml", True, id="a file of tests with a dot in its name"),
+    pytest.param("tests/a/b.toml", True, id="a file of tests in a folder"),
+    pytest.param("tests/ab.c/de/f.toml", True, id="a file of tests in a folder of a folder"),
+    pytest.param("", False, id="no path"),
+    pytest.param("principals-json", False, id="no dot in the name of the principals"),
+    pytest.param("principals.json.json", False, id="a name behind the principals"),
+    pytest.param("resource_tags-json", False, id="no dot in the name of the tags"),
+    pytest.param("lint-toml", False, id="no dot in the name of the acceptances"),
+    pytest.param("lint.toml/a.toml", False, id="a folder with the name of the acceptances"),
+    pytest.param("policies/a-json", False, id="a policy without a dot before the suffix"),
+    pytest.param("policies/a.json5", False, id="a policy with a longer suffix"),
+    pytest.param("policies/.json", False, id="a suffix alone as a policy"),
+    pytest.param("policies//.json", False, id="an empty folder of policies"),
+    pytest.param("policies//a.json", False, id="two slashes before a policy"),
+    pytest.param("policies/.a.json", False, id="a hidden policy"),
+    pytest.param("policies/a/b.json", False, id="a policy in a folder"),
+    pytest.param("tests/a-toml", False, id="a file of tests without a dot before the suffix"),
+    pytest.param("tests/a.toml.bak", False, id="a file of tests with another suffix"),
+    pytest.param("tests/.toml", False, id="a suffix alone as a file of tests"),
+    pytest.param("tests/.a.toml", False, id="a hidden file of tests"),
+    pytest.param("tests//a.toml", False, id="two slashes before a file of tests"),
+    pytest.param("tests/.a/b.toml", False, id="a file of tests in a hidden folder"),
+    pytest.param("tests/a/.b/c.toml", False, id="a file of tests in a hidden folder of a folder"),
+    pytest.param("tests/a/.b.toml", False, id="a hidden file of tests in a folder"),
+    pytest.param("tests/a/../b.toml", False, id="T109 a path that leads back"),
+    pytest.param("tests/a//b.toml", False, id="two slashes in the path of a file of tests"),
+    pytest.param("policies/a\u202eb.json", False, id="a control character of bidirectional text"),
+]
+
+
+@pytest.mark.parametrize(("path", "may"), PATHS)
+def test_a_bundle_has_files_at_these_paths_only(path: str, may: bool) -> None:
+    assert fits(path) is may
+    if may:
+        read = read_archive(write_archive({path: b"{}"}, 1))
+        assert {**read.files, **read.tests} == {path: b"{}"}
+    else:
+        with pytest.raises(BundleError) as caught:
+            write_archive({path: b"{}"}, 1)
+        message = "is no file of a bundle, or has a name that an archive cannot hold"
+        assert caught.value.problems == (Problem(path or "the archive", "ArchiveError", message),)
+
+
+# a name of a policy and how many bytes its path has beyond the bound
+LONG_NAMES = [
+    pytest.param("p" * (PATH_BYTES - 14), 0, id="512 bytes"),
+    pytest.param("p" * (PATH_BYTES - 13), 1, id="513 bytes"),
+    pytest.param("\u00e9" * ((PATH_BYTES - 14) // 2), 0, id="512 bytes of fewer letters"),
+    pytest.param("\u00e9" * ((PATH_BYTES - 12) // 2), 2, id="514 bytes of fewer letters"),
+]
+
+
+@pytest.mark.parametrize(("name", "beyond"), LONG_NAMES)
+def test_a_path_of_an_archive_has_at_most_512_bytes(name: str, beyond: int) -> None:
+    path = f"policies/{name}.json"
+    assert len(path.encode()) == PATH_BYTES + beyond
+    if beyond:
+        with pytest.raises(BundleError, match="a name that an archive cannot hold"):
+            write_archive({path: b"{}"}, 1)
+    else:
+        assert read_archive(write_archive({path: b"{}"}, 1)).files == {path: b"{}"}
+
+
+def test_the_manifest_is_text_that_people_read_and_is_the_same_each_time() -> None:
+    files = {"policies/\u00e9.json": b"{}", "lint.toml": b""}
+    raw = gzip.decompress(write_archive(files, 7, valid_until="2027-01-31T00:00:00Z"))
+    empty, braces = (sha256(content).hexdigest() for content in (b"", b"{}"))
+    expected = f"""{{
+ "schema": 1,
+ "serial": 7,
+ "valid_until": "2027-01-31T00:00:00Z",
+ "files": {{
+  "lint.toml": "{empty}",
+  "policies/\u00e9.json": "{braces}"
+ }}
+}}
+""".encode()
+    assert raw[512 : 512 + len(expected) + 1] == expected + b"\0"
+    read = read_archive(zipped(raw))
+    assert read.digest == sha256(expected).hexdigest()
+
+
+def test_an_archive_without_a_validity_does_not_name_one() -> None:
+    raw = write_archive({}, 1)
+    assert b"valid_until" not in gzip.decompress(raw)
+    read = read_archive(raw)
+    assert (read.serial, dict(read.files), dict(read.tests), read.valid_until) == (1, {}, {}, None)
+
+
+# the path that a header names, a size that it states, and the bound; None where the size is within the bound
+SIZES = [
+    pytest.param("manifest.json", 16 << 20, None, id="a manifest of 16 MiB"),
+    pytest.param("manifest.json", (16 << 20) + 1, 16 << 20, id="T63 a manifest of 16 MiB and a byte"),
+    pytest.param("manifest.sig", 1024, None, id="a signature of 1 KiB"),
+    pytest.param("manifest.sig", 1025, 1024, id="T63 a signature of 1 KiB and a byte"),
+    pytest.param("policies/a.json", 4 << 20, None, id="a policy of 4 MiB"),
+    pytest.param("policies/a.json", (4 << 20) + 1, 4 << 20, id="T63 a policy of 4 MiB and a byte"),
+    pytest.param("tests/a.toml", (4 << 20) + 1, 4 << 20, id="T63 a file of tests of 4 MiB and a byte"),
+    pytest.param("lint.toml", (4 << 20) + 1, 4 << 20, id="T63 acceptances of 4 MiB and a byte"),
+    pytest.param("principals.json", 64 << 20, None, id="principals of 64 MiB"),
+    pytest.param("principals.json", (64 << 20) + 1, 64 << 20, id="T63 principals of 64 MiB and a byte"),
+    pytest.param("resource_tags.json", 64 << 20, None, id="tags of 64 MiB"),
+    pytest.param("resource_tags.json", (64 << 20) + 1, 64 << 20, id="T63 tags of 64 MiB and a byte"),
+]
+
+
+@pytest.mark.parametrize(("path", "size", "most"), SIZES)
+def test_t63_a_header_that_states_too_large_a_size_is_refused_before_the_content(
+    path: str, size: int, most: int | None
+) -> None:
+    with pytest.raises(BundleError) as caught:
+        read_archive(zipped(header(path, size)))
+    cut_off = "ends too early: the archive was cut off"
+    message = cut_off if most is None else f"is too large: {size} bytes, at most {most}"
+    assert caught.value.problems == (Problem(path, "ArchiveError", message),)
 
 
 # the paths of files that no archive may have
@@ -155,6 +285,172 @@ REFUSED = [
     pytest.param(zipped(packed(LISTED) + bytes(10241)), "must end with zeros", id="T63 endless padding"),
     pytest.param(zipped(packed(LISTED) + b"x" * 512), "must end with zeros", id="text in the padding"),
 ]
+
+
+DIGEST = sha256(b"{}").hexdigest()
+WHERE = "manifest.json"
+FILES_WHERE = "manifest.json#/files"
+NO_SHA256 = "'lint.toml' must have a SHA-256 in small hexadecimal digits"
+NO_SERIAL = f"must be a whole number from 1 to {(1 << 53) - 1}"
+
+# the bytes of a manifest, and its problems with their places
+MANIFESTS = [
+    pytest.param(
+        b"{}", [(WHERE, f"lacks {name!r}") for name in ("schema", "serial", "files")], id="no member"
+    ),
+    pytest.param(b"[]", [(WHERE, "must be an object")], id="no object"),
+    pytest.param(manifest({}, files=5), [(FILES_WHERE, "must be an object")], id="files that are no object"),
+    pytest.param(manifest({}, files=None), [(FILES_WHERE, "must be an object")], id="null instead of files"),
+    pytest.param(manifest({}, schema="1"), [("manifest.json#/schema", "must be 1")], id="a schema as text"),
+    pytest.param(manifest({}, schema=True), [("manifest.json#/schema", "must be 1")], id="a schema of true"),
+    pytest.param(manifest({}, schema=2), [("manifest.json#/schema", "must be 1")], id="schema 2"),
+    *(
+        pytest.param(
+            manifest({}, serial=serial), [("manifest.json#/serial", NO_SERIAL)], id=f"serial {serial!r}"
+        )
+        for serial in (0, -1, 1.0, "1", True, None, 1 << 53)
+    ),
+    *(
+        pytest.param(
+            manifest({}, valid_until=moment),
+            [("manifest.json#/valid_until", "must be a time with its zone")],
+            id=f"valid until {moment!r}",
+        )
+        for moment in (None, True, 20270131, ["2027"], "", "2027-01-31T00:00:00", "2027-01-31", "tomorrow")
+    ),
+    pytest.param(
+        manifest({}, files={"../x": DIGEST}),
+        [(FILES_WHERE, "'../x' is no file of a bundle")],
+        id="a wrong path",
+    ),
+    pytest.param(
+        manifest({}, files={"manifest.json": DIGEST}),
+        [(FILES_WHERE, "'manifest.json' is no file of a bundle")],
+        id="the manifest in the manifest",
+    ),
+    *(
+        pytest.param(
+            manifest({}, files={"lint.toml": digest}),
+            [(FILES_WHERE, NO_SHA256)],
+            id=f"a digest that is {what}",
+        )
+        for digest, what in (
+            (None, "null"),
+            (int("1" * 64), "a number of 64 digits"),
+            ("", "empty"),
+            (DIGEST[:-1], "a digit short"),
+            (DIGEST + "0", "a digit too long"),
+            (DIGEST.upper(), "in capitals"),
+            ("g" * 64, "not hexadecimal"),
+            ("-" * 64, "of hyphens"),
+        )
+    ),
+    pytest.param(
+        manifest({}, files={"x": DIGEST, "lint.toml": ""}),
+        [(FILES_WHERE, "'x' is no file of a bundle"), (FILES_WHERE, NO_SHA256)],
+        id="two wrong files",
+    ),
+]
+
+
+@pytest.mark.parametrize(("raw", "problems"), MANIFESTS)
+def test_a_wrong_manifest_is_refused_with_the_place(raw: bytes, problems: list[tuple[str, str]]) -> None:
+    with pytest.raises(BundleError) as caught:
+        read_archive(zipped(packed([(WHERE, raw)])))
+    assert caught.value.problems == tuple(Problem(where, "ArchiveError", text) for where, text in problems)
+
+
+# members that are right
+RIGHT = [
+    pytest.param({"serial": 1}, id="the lowest serial"),
+    pytest.param({"serial": MAX_SERIAL}, id="the highest serial"),
+    pytest.param({"valid_until": "2027-01-31T00:00:00Z"}, id="a validity in UTC"),
+    pytest.param({"valid_until": "2027-01-31T08:00:00+08:00"}, id="a validity with another zone"),
+    pytest.param({"valid_until": "1970-01-01T00:00:00Z"}, id="a validity that ends at Unix time 0"),
+]
+
+
+@pytest.mark.parametrize("members", RIGHT)
+def test_a_right_manifest_is_read(members: dict[str, Any]) -> None:
+    read = read_archive(zipped(packed([(WHERE, manifest({}, **members))])))
+    assert read.serial == members.get("serial", 1)
+    until = members.get("valid_until")
+    assert read.valid_until == (None if until is None else datetime.fromisoformat(until).timestamp())
+
+
+def test_t63_a_manifest_lists_as_many_files_as_a_folder_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("camguard.bundle.archive.FOLDER_FILES", 2)
+    assert len(read_archive(write_archive(FILES, 1)).files) == 2
+    with pytest.raises(BundleError) as caught:
+        read_archive(write_archive({**FILES, "lint.toml": b""}, 1))
+    assert caught.value.problems == (Problem(FILES_WHERE, "ArchiveError", "lists 3 files, at most 2"),)
+    with pytest.raises(BundleError) as caught:
+        read_archive(listing({**FILES, "../x": b""}))
+    assert [each.message for each in caught.value.problems] == ["'../x' is no file of a bundle"]
+
+
+# an archive, the place and the text of its problem
+PLACES = [
+    pytest.param(
+        zipped(packed(FILES.items())),
+        "the archive",
+        "must begin with the member manifest.json; `camguard bundle build` makes such archives",
+        id="no manifest",
+    ),
+    pytest.param(
+        archive(("policies/two.json", b"{}")),
+        "policies/two.json",
+        "is in the archive and is not listed in the manifest",
+        id="T109 a member that is not listed",
+    ),
+    pytest.param(
+        archive(("manifest.json", b"{}")),
+        "manifest.json",
+        "is in the archive twice, or not in its place",
+        id="T109 a second manifest",
+    ),
+    pytest.param(
+        archive(("lint.toml", b""), ("lint.toml", b""), files={**FILES, "lint.toml": b""}),
+        "lint.toml",
+        "is in the archive twice, or not in its place",
+        id="T109 a member twice",
+    ),
+    pytest.param(
+        listing(SPOILT),
+        "policies/one.json",
+        "has another content than the manifest says",
+        id="T109 a member with another content",
+    ),
+    pytest.param(archive(("x", b"")), "x", "is no file of a bundle", id="T109 a member that no bundle has"),
+]
+
+
+@pytest.mark.parametrize(("raw", "where", "message"), PLACES)
+def test_a_wrong_member_is_refused_with_its_path(raw: bytes, where: str, message: str) -> None:
+    with pytest.raises(BundleError) as caught:
+        read_archive(raw)
+    assert caught.value.problems == (Problem(where, "ArchiveError", message),)
+
+
+def test_all_absent_members_are_named_in_their_order() -> None:
+    with pytest.raises(BundleError) as caught:
+        read_archive(listing({**FILES, "tests/b.toml": b"", "lint.toml": b"", "policies/c.json": b""}))
+    assert [each.where for each in caught.value.problems] == ["lint.toml", "policies/c.json", "tests/b.toml"]
+
+
+def test_a_moment_of_the_command_line_names_its_zone() -> None:
+    assert require_moment("2027-01-31T00:00:00Z") == "2027-01-31T00:00:00Z"
+    for text in ("2027-01-31T00:00:00", "2027-01-31", "tomorrow", ""):
+        with pytest.raises(ValueError, match="is no time in ISO 8601 with its zone"):
+            require_moment(text)
+
+
+def test_t63_decompression_may_last_30_seconds() -> None:
+    in_time = chain((0.0,), repeat(30.0))
+    assert read_archive(GOOD, monotonic=in_time.__next__).files == FILES
+    too_late = chain((0.0,), repeat(30.5))
+    with pytest.raises(BundleError, match="takes too long"):
+        read_archive(GOOD, monotonic=too_late.__next__)
 
 
 @pytest.mark.parametrize(("raw", "message"), REFUSED)
