@@ -313,10 +313,6 @@ TESTED_IN = {
         "keys here, contradictions in a file of their own",
     ),
     "bundle/kept_state": ("bundle/test_remote.py", "the state is tested with the source that keeps it"),
-    "authorizer/envoy_messages": (
-        "authorizer/test_envoy_grpc.py",
-        "messages are what the service reads and writes",
-    ),
     "bundle/model": ("bundle/test_load.py", "a bundle is what loading returns"),
     "catalog/model": ("catalog/test_files.py", "a catalog is what reading its files returns"),
     "catalog_import/lines": (
