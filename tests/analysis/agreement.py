@@ -10,6 +10,8 @@ from itertools import pairwise, product
 from math import inf, isfinite, nextafter
 from typing import Any, NamedTuple
 
+import pytest
+
 from camguard import parse_policy
 from camguard.analysis import AccessSet, Answer, Condition, access_reader
 from camguard.analysis.access import Window
@@ -25,6 +27,18 @@ SECOND_FACTOR = "bool_not_equal_if_exist"
 OTHERS = 5  # further calls on each edge of a range that depends on more than address and time
 PRINCIPALS = ("uin/100101", "uin/100102", "role/bot", "uin/100100")
 MOST_WINDOWS, MOST_RANGES = 5, 6  # of one access set that are sampled; which ones is drawn
+
+
+def shares(first: int, bundles: int, each: int) -> list[Any]:
+    """Share generated bundles among tests, so that each of them is quick, and names the bundles that it has.
+
+    first: the seed of the first bundle. each: how many bundles one test has, from the seed on that it gets.
+    """
+    seeds = range(first, first + bundles, each)
+    return [
+        pytest.param(seed, id=f"bundles {seed} to {seed + each - 1}" if each > 1 else f"bundle {seed}")
+        for seed in seeds
+    ]
 
 
 class Difference(NamedTuple):

@@ -64,6 +64,30 @@ COVERS = [
         ["10.0.0.1", "10.0.0.128", "2001:db8::/112"],
         id="addresses of one /64 are one subscriber",
     ),
+    pytest.param(
+        ["10.0.0.1", "10.0.0.2", "2001:db8::", "2001:db8:0:3::"],
+        3,
+        ["10.0.0.0/30", "2001:db8::", "2001:db8:0:3::"],
+        id="four networks of /64 waste more than four addresses of IPv4",
+    ),
+    pytest.param(
+        ["10.0.0.1", "10.0.0.2", "2001:db8::", "2001:db8:0:1::"],
+        3,
+        ["10.0.0.1", "10.0.0.2", "2001:db8::/63"],
+        id="two networks of /64 waste less than four addresses of IPv4",
+    ),
+    pytest.param(
+        ["10.0.0.7", "10.0.0.8", "10.0.0.12"],
+        2,
+        ["10.0.0.7", "10.0.0.8/29"],
+        id="neighbours of two halves are not joined before those of one half",
+    ),
+    pytest.param(
+        ["10.0.0.5", "10.0.0.8", "10.0.0.9", "10.0.0.23", "10.0.0.26"],
+        3,
+        ["10.0.0.0/28", "10.0.0.23", "10.0.0.26"],
+        id="the blocks go to the half in which they spare most",
+    ),
 ]
 
 

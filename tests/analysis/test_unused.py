@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ from camguard.engine.call import Call
 from camguard.engine.principals import Listing, list_principals
 from camguard.ipset import parse_address
 from tests import oracle
+from tests.analysis.agreement import shares
 from tests.bridge import to_bundle, to_catalog
 from tests.company import USER, allow, bundle, call, catalog, deny, inside, policy, principals, service
 from tests.generators import a_call, seeded, stream, written_in
 
+EACH = 3  # bundles of one test
 CATALOG = catalog(service("aiart", "TextToImage", "ImageToImage"))
 DRAW, COPY = "aiart:TextToImage", "aiart:ImageToImage"
 
@@ -104,9 +107,10 @@ def test_a_call_that_is_decided_otherwise_than_recorded_needs_what_may_apply() -
     assert [each.id for each in found.statements] == ["mine#1"]
 
 
-def test_the_oracle_decides_the_recorded_calls_the_same_without_the_statements() -> None:
+@pytest.mark.parametrize("seed", shares(23, 51, EACH))
+def test_the_oracle_decides_the_recorded_calls_the_same_without_the_statements(seed: int) -> None:
     taken = compared = 0
-    for number, (world, _) in zip(range(50), stream(23, 0), strict=False):
+    for number, (world, _) in enumerate(islice(stream(seed, 0), EACH), seed - 23):
         dice = seeded(number)
         listed = to_catalog(world.catalog, world.known)
         built = to_bundle(
@@ -150,5 +154,5 @@ def test_the_oracle_decides_the_recorded_calls_the_same_without_the_statements()
             plain = {**row, **bare}
             if ask(world.policies, plain) is ask(world.policies, row):
                 assert ask(reduced, plain) is ask(world.policies, plain), row
-    assert taken > 20
-    assert compared > 300
+    assert taken > 0
+    assert compared > 10

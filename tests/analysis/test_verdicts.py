@@ -12,7 +12,7 @@ import pytest
 from camguard.analysis.access import access_reader
 from camguard.analysis.verdicts import judged_as, masks_of, verdicts_of
 from camguard.ipset import EVERY_ADDRESS, NO_MAP, AddressMap, IpSet, parse_address
-from tests.analysis.agreement import evaluator_of
+from tests.analysis.agreement import evaluator_of, shares
 from tests.company import (
     USER,
     action,
@@ -29,6 +29,7 @@ from tests.company import (
 from tests.generators import seeded, stream
 
 ALL_TIMES = ((-inf, inf),)
+EACH = 10  # bundles of one test
 
 
 def compare(worlds: int, seed: int) -> Counter[str]:
@@ -55,8 +56,13 @@ def compare(worlds: int, seed: int) -> Counter[str]:
     return outcomes
 
 
-def test_a_verdict_is_what_the_row_of_each_action_says() -> None:
-    outcomes = compare(40, seed=3)
+@pytest.mark.parametrize("seed", shares(3, 40, EACH))
+def test_a_verdict_is_what_the_row_of_each_action_says(seed: int) -> None:
+    assert compare(EACH, seed)
+
+
+def test_few_verdicts_leave_to_the_rows_what_address_and_time_decide() -> None:
+    outcomes = compare(20, seed=3)
     assert set(outcomes) == {"allow: allow", "deny: deny", "unsure: allow", "unsure: deny", "unsure: depends"}
     assert outcomes["unsure: deny"] + outcomes["unsure: allow"] < outcomes.total() / 4
 
