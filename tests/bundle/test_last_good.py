@@ -408,7 +408,7 @@ def test_only_the_user_of_the_process_may_read_and_write_the_files(folder: LastG
     folder.change(lambda state: state.with_active(FIVE), (FIVE, b"archive"))
     folder.confirm(1000.0)
     modes = {path.name: path.stat().st_mode & 0o777 for path in folder.folder.iterdir()}
-    assert modes == {STATE: 0o600, "lock": 0o600, FIVE.file: 0o600}
+    assert modes == {"state.json": 0o600, "lock": 0o600, FIVE.file: 0o600}
 
 
 def test_a_confirmation_makes_the_folder_and_its_file_is_for_one_user(folder: LastGood) -> None:

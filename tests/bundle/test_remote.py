@@ -624,7 +624,7 @@ def test_the_moment_of_a_confirmation_is_kept_where_the_age_is_limited(
     max_age: bool, folder: Path, web: Web
 ) -> None:
     web.offer(ALLOWS, 1)
-    source_of(folder, web, max_age=max_age).read()
+    source_of(folder, web, **({"max_age": True} if max_age else {})).read()
     assert LastGood(folder / "kept").confirmed() == (1000.0 if max_age else None)
 
 
@@ -837,20 +837,27 @@ UNPACKED = [
     pytest.param([GOOD_RAW, b"x", BROKEN_RAW, b"x"], 4, id="another archive in between"),
     pytest.param([BROKEN_RAW, BROKEN_RAW], 2, id="an archive that cannot be activated"),
     pytest.param([GOOD_RAW, BROKEN_RAW, BROKEN_RAW], 3, id="the offered archive again"),
+    pytest.param([GOOD_RAW, BROKEN_RAW, GOOD_RAW], 2, id="the archive in force after another one"),
 ]
+
+
+@pytest.fixture
+def unpacked(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Return the archives that a source has unpacked."""
+    found = []
+
+    def noted(raw: bytes, **named: Any) -> Archive:
+        found.append(raw)
+        return read_archive(raw, **named)
+
+    monkeypatch.setattr("camguard.bundle.remote.read_archive", noted)
+    return found
 
 
 @pytest.mark.parametrize(("sent", "count"), UNPACKED)
 def test_the_same_bytes_are_unpacked_once(
-    sent: list[bytes], count: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+    sent: list[bytes], count: int, folder: Path, unpacked: list[bytes]
 ) -> None:
-    unpacked = []
-
-    def counted(raw: bytes, **named: Any) -> Archive:
-        unpacked.append(raw)
-        return read_archive(raw, **named)
-
-    monkeypatch.setattr("camguard.bundle.remote.read_archive", counted)
     web = Plain()
     stage = Stage(folder, web, Clock())
     for raw in sent:
@@ -858,6 +865,20 @@ def test_the_same_bytes_are_unpacked_once(
         stage.poll()
         assert stage.facts.differs is (stage.outcomes[-1].result == "failure")
     assert len(unpacked) == count
+
+
+def test_an_archive_that_a_pin_holds_back_is_unpacked_once(folder: Path, unpacked: list[bytes]) -> None:
+    web = Plain()
+    stage = Stage(folder, web, Clock())
+    for serial, files in ((1, ALLOWS), (2, DENIES)):
+        web.offer(files, serial)
+        stage.poll()
+    pin(stage)
+    stage.poll()
+    unpacked.clear()
+    web.offer(DENIES, 2, valid_until="2999-01-01T00:00:00Z")
+    assert [stage.poll() for _ in range(3)] == ["unchanged: allow"] * 3
+    assert unpacked == [web.raw]
 
 
 def test_the_content_of_the_bundle_in_force_is_the_same_object(folder: Path) -> None:
