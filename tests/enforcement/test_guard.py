@@ -14,6 +14,7 @@ from camguard.enforcement import late as late_module
 from camguard.engine.decision import Decision, Reason
 from camguard.request.rejection import rejection
 from camguard.settings import IdentitySettings
+from camguard.settings.overrides import Override
 from tests.authn.signing import FORM, authorization, keys
 from tests.authn.signing import NOW as SIGNED_AT
 from tests.stage import (
@@ -21,6 +22,7 @@ from tests.stage import (
     BUNDLE,
     FROM_ELSEWHERE,
     FROM_OFFICE,
+    HOST,
     NOW,
     OFFICE,
     Broken,
@@ -438,3 +440,61 @@ def test_a_refused_caller_is_in_the_record() -> None:
 def test_a_decision_is_never_chained_by_truth() -> None:
     """Every refusal is false: `refusal or next_stage()` would pass over it."""
     assert not any(map(bool, (Decision(reason) for reason in Reason if reason is not Reason.ALLOWED)))
+
+
+# --- what a server calls besides ---------------------------------------------------------------------------
+
+
+def test_what_a_guard_holds_of_a_call_is_given_back_by_release() -> None:
+    play = Play()
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b'{"A":1}'}
+
+    async def scene() -> None:
+        for count in (1, 2):  # the second request is recognised
+            found = play.guard.handle(Request(lines=sdk(FROM_OFFICE)).scope(), receive)
+            outcome = found if isinstance(found, tuple) else await found
+            assert outcome is not None
+            assert (len(play.records), play.guard.in_flight, play.guard.held) == (count, 1, 7)
+            play.guard.release(outcome)
+            assert (play.guard.in_flight, play.guard.held) == (0, 0)
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("policies", [FixedPolicies(), FixedPolicies(None)], ids=["a bundle", "no bundle"])
+def test_a_request_that_is_refused_unread_has_a_record(policies: FixedPolicies) -> None:
+    play = Play(policies=policies)
+    record = play.guard.refuse(rejection("framing"), "10.0.0.9")
+    assert play.records == [record]
+    assert (record.decision, record.peer) == (rejection("framing"), "10.0.0.9")
+    assert (record.time, record.candidate, record.resources) == (NOW, None, ())
+    assert record.revision == (BUNDLE.revision if policies.bundle else "")
+    assert (record.service, record.action, record.cam_action, record.host) == (None, None, None, None)
+    assert 0 <= record.duration < 5
+    assert (play.guard.in_flight, play.guard.held) == (0, 0)
+
+
+def test_a_conclusion_without_error_and_answer_names_none() -> None:
+    given: list[Any] = []
+    play = Play(conclusions=(Broken(ValueError("secret")), lambda *each: given.append(each)))
+    record = play.guard.refuse(rejection("framing"), None)
+    play.guard.conclude(record, 200)
+    play.guard.conclude(record, None, "reply_incomplete", 502)
+    assert given == [(record, 200, None, None), (record, None, "reply_incomplete", 502)]
+    assert play.guard.faults == 2
+
+
+def test_a_call_that_its_body_turns_into_a_rejection_has_no_resources_in_its_record() -> None:
+    reply = reply_to(chunks=(b'{"Action":"X"}',))
+    assert reply.detail == "action_conflict"
+    assert reply.records[0].resources == ()
+
+
+def test_the_record_names_the_mode_of_the_part_to_which_the_call_belongs() -> None:
+    settings = enforcement(override=(Override("shadow", "partners", None, None),))
+    for host, mode in ((HOST, "shadow"), (b"aiart.tencentcloudapi.com", "enforce")):
+        lines = sdk(FROM_ELSEWHERE, host=host, without=[b"x-tc-version"])
+        reply = reply_to(settings, lines=lines)
+        assert (reply.passed, reply.records[0].mode) == (mode == "shadow", mode)

@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from camguard.request.rejection import Rejection, rejection
-from tests.stage import ALICE, FROM_OFFICE, FixedCaller, Line, reply_to, sdk
+from camguard.authn.credentials import Caller
+from camguard.bundle import Bundle
+from camguard.enforcement.early import EarlyJudge
+from camguard.enforcement.lane import Lane
+from camguard.enforcement.late import LateJudge
+from camguard.enforcement.outcome import Judgement
+from camguard.enforcement.request_tags import cut_tag_paths
+from camguard.enforcement.resource_binding import cut_templates
+from camguard.enforcement.target import Target
+from camguard.engine.decision import Decision, Reason
+from camguard.policy.document import parse_policy
+from camguard.request.body import NOT_SHOWN, HeldBody, held_body
+from camguard.request.body_formats import BodyFormat
+from camguard.request.head import RequestHead
+from camguard.request.params import Params
+from camguard.request.rejection import BODY_NOT_SHOWN, Rejection, rejection
+from camguard.settings import Settings
+from tests.stage import (
+    ALICE,
+    BUNDLE,
+    FROM_OFFICE,
+    NOW,
+    SETTINGS,
+    Broken,
+    FixedCaller,
+    FixedPolicies,
+    Line,
+    Request,
+    reply_to,
+    sdk,
+)
 
 FORM = b"application/x-www-form-urlencoded"
 JSON = b"application/json"
@@ -107,3 +138,248 @@ def test_a_call_that_was_decided_late_has_the_resources_of_its_body() -> None:
     prefix = "qcs::cvm:ap-guangzhou:uin/100000000001:instance/"
     assert reply.passed
     assert reply.records[0].resources == (f"{prefix}ins-1", f"{prefix}72")
+
+
+# --- the judge by itself -----------------------------------------------------------------------------------
+
+PASSING = Caller(ALICE, None, None, None)
+STOPPING = Caller(STOPPER, None, None, None)
+OCTETS = b"application/octet-stream"
+
+
+def held(data: bytes) -> HeldBody:
+    return held_body(data, Broken(AssertionError("the body was taken")))
+
+
+class Services(FixedCaller):
+    """An authentication whose signed requests name a service."""
+
+    def __init__(self, found: Caller, service: str | None = None, *, body: bool = False) -> None:
+        super().__init__(body=body)
+        self.found, self.service = found, service
+
+    def signed_service(self, head: RequestHead) -> str | None:
+        del head
+        return self.service
+
+
+def judged_late(
+    lines: tuple[Line, ...],
+    body: HeldBody | None,
+    authentication: FixedCaller,
+    *,
+    settings: Settings = SETTINGS,
+    policies: Bundle = BUNDLE,
+    shadow: bool = False,
+    **more: Any,
+) -> Judgement:
+    """Return the late judgement on a request. more: of the request, and `for_proxy`."""
+    parts = {"for_proxy": True} if more.pop("for_proxy", False) else {}
+    early = EarlyJudge(settings, FixedPolicies(policies), authentication, Lane, compares=False)
+    judged = early.judge(Request(lines=lines, **more).scope(), None, None, policies, NOW, 0.0, 1)
+    assert judged.decision is None
+
+    def passes(decision: Decision | Rejection, target: Target) -> bool:
+        del target
+        return shadow or bool(decision)
+
+    late = LateJudge(settings, authentication, passes, **parts)
+    return late.judge(judged, body, policies, early.targets, NOW)
+
+
+GET: dict[str, Any] = {"method": "GET", "query": b"InstanceIds.0=ins-1", "chunks": (b"",)}
+# lines, the body as a proxy shows it, its caller, whether a signature covers it, the detail, the request
+SHOWN: list[Any] = [
+    pytest.param(sdk(FROM_OFFICE, SIGNED), NOT_SHOWN, PASSING, False, "allowed", {},
+                 id="T141 a call that is judged as a whole"),
+    pytest.param(form(), NOT_SHOWN, PASSING, False, "action", {}, id="T141 a form that names the action"),
+    pytest.param(form(x_tc_action=b"QueryArea"), NOT_SHOWN, PASSING, False, "signature", {},
+                 id="T141 a form may carry a signature"),
+    pytest.param(sdk(FROM_OFFICE, SIGNED), NOT_SHOWN, PASSING, True, "signature", {},
+                 id="T141 a signature that covers the body"),
+    pytest.param(sdk(FROM_OFFICE, SIGNED), held(b""), PASSING, True, "allowed", {},
+                 id="T141 a body that a signature proves to be empty"),
+    pytest.param(stop(), held(b""), STOPPING, True, "no_allow", {},
+                 id="T141 resources in a body that a signature proves to be empty"),
+    pytest.param(stop(), held(b""), STOPPING, False, "resources", {}, id="T141 resources in an empty body"),
+    pytest.param(stop(), NOT_SHOWN, STOPPING, False, "resources", {}, id="T141 resources in a hidden body"),
+    pytest.param(stop(), NOT_SHOWN, PASSING, False, "allowed", {},
+                 id="T141 a caller who may call with every resource"),
+    pytest.param(stop(), held(b'{"InstanceIds":["ins-1"]}'), STOPPING, False, "allowed", {},
+                 id="T141 a body that is shown"),
+    pytest.param(stop(FORM), held(b""), STOPPING, False, "allowed", GET, id="T141 a GET has no body to hide"),
+    pytest.param(stop(FORM), NOT_SHOWN, STOPPING, False, "allowed", GET,
+                 id="T141 a GET whose body a proxy does not show"),
+    pytest.param(sdk(FROM_OFFICE, SIGNED, content_type=OCTETS), None, PASSING, False, "allowed", {},
+                 id="T141 a body that passes through"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "body", "caller", "covered", "expected", "more"), SHOWN)
+def test_what_a_proxy_that_shows_no_body_may_let_pass(
+    lines: tuple[Line, ...],
+    body: HeldBody | None,
+    caller: Caller,
+    covered: bool,
+    expected: str,
+    more: dict[str, Any],
+) -> None:
+    judged = judged_late(lines, body, Services(caller, body=covered), for_proxy=True, **more)
+    decision = judged.decision
+    assert decision is not None
+    part = BODY_NOT_SHOWN.get(expected)  # type: ignore[call-overload]  # a detail is none of the parts
+    if part is not None:
+        assert (decision, judged.caller, judged.call) == (part, None, None)
+        return
+    assert (decision.detail or decision.reason) == expected
+    assert (judged.caller, judged.claim, judged.kept, judged.of_head) == (caller, None, None, False)
+    assert judged.call is not None
+    if expected == "allowed" and lines == stop() and body is NOT_SHOWN:
+        assert judged.call.resources == ("*",), "what is settled is not bound to resources"
+
+
+# the body, whether the authentication needs it, the bytes that the authentication is given
+GIVEN = [
+    pytest.param(held(b"{}"), True, b"{}", id="a body that is shown"),
+    pytest.param(held(b""), True, b"", id="a body that a signature proves to be empty"),
+    pytest.param(held(b""), False, None, id="T141 an empty body that may be hidden"),
+    pytest.param(NOT_SHOWN, False, None, id="T141 a body that is not shown"),
+    pytest.param(None, False, None, id="a body that passes through"),
+]
+
+
+@pytest.mark.parametrize(("body", "covered", "data"), GIVEN)
+def test_the_body_that_the_authentication_is_given(
+    body: HeldBody | None, covered: bool, data: bytes | None
+) -> None:
+    authentication = Services(PASSING, body=covered)
+    judged_late(sdk(FROM_OFFICE, SIGNED), body, authentication, for_proxy=True)
+    assert [given for _, _, given, _, _ in authentication.requests] == [data]
+
+
+def test_a_middleware_takes_an_empty_body_for_what_it_is() -> None:
+    judged = judged_late(stop(), held(b""), Services(STOPPING))
+    assert judged.decision is not None
+    assert judged.decision.reason is Reason.NO_ALLOW
+
+
+SESSION = parse_policy(
+    json.dumps({
+        "version": "2.0",
+        "statement": {
+            "effect": "allow",
+            "action": "*",
+            "resource": "*",
+            "condition": {"string_equal": {"cvm:region": "ap-guangzhou"}},
+        },
+    }),
+    source="session",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("session", "given"), [(None, None), (SESSION, {"cvm:region": ("ap-guangzhou",)})])
+def test_a_session_policy_is_given_what_no_policy_of_the_bundle_names(session: Any, given: Any) -> None:
+    caller = Caller(ALICE, None, session, "valid")
+    judged = judged_late(stop(), held(b"{}"), Services(caller, body=True))
+    assert judged.call is not None
+    assert judged.call.context == given
+
+
+def test_a_version_that_the_action_lacks_makes_no_call() -> None:
+    lines = sdk(FROM_OFFICE, SIGNED, x_tc_version=b"2018-01-01")
+    for body, detail in ((b'{"A": 1', "version_unknown"), (b'{"Action":"X"}', "action_conflict")):
+        judged = judged_late(lines, held(body), Services(PASSING, body=True), shadow=True)
+        assert judged.decision is rejection(detail)
+        assert judged.call is None
+
+
+def test_a_call_whose_body_names_another_action_is_no_call() -> None:
+    judged = judged_late(sdk(FROM_OFFICE, SIGNED), held(b'{"Action":"X"}'), Services(PASSING, body=True))
+    assert (judged.decision, judged.call, judged.kept) == (rejection("action_conflict"), None, None)
+    assert judged.caller == PASSING
+
+
+SHARED_HOST = b"shared.example"
+# how hosts are shared, the services with an upstream, the caller's signature, the service that is signed
+SIGNED_SERVICES = [
+    pytest.param("header", (), "valid", "partners", True, id="T123 a verified signature"),
+    pytest.param("header", (), "claimed", "partners", False, id="T123 a signature that was not checked"),
+    pytest.param("header", (), None, "partners", False, id="T123 no signature"),
+    pytest.param("header", (), "valid", None, False, id="T123 a signature that names no service"),
+    pytest.param("upstream", ("partners",), "valid", "partners", True, id="T123 a service with an upstream"),
+    pytest.param("upstream", ("cvm",), "valid", "partners", False, id="T123 a service without an upstream"),
+    pytest.param("upstream", ("cvm",), "valid", None, False, id="T123 no service, among some"),
+    pytest.param(
+        "upstream", (), "valid", "default", False, id="T123 the upstream of all others is no service"
+    ),
+]
+
+
+@pytest.mark.parametrize(("by", "upstreams", "signature", "service", "passes"), SIGNED_SERVICES)
+def test_over_a_shared_host_the_verified_signature_names_the_service(
+    by: Any, upstreams: tuple[str, ...], signature: str | None, service: str | None, *, passes: bool
+) -> None:
+    hosts = replace(SETTINGS.hosts, shared=(SHARED_HOST.decode(),), shared_by=by)
+    upstream = dict.fromkeys(("default", *upstreams), "http://127.0.0.1:9")
+    settings = replace(SETTINGS, hosts=hosts, upstream=upstream)
+    authentication = Services(Caller(ALICE, None, None, signature), service, body=True)
+    lines = sdk(FROM_OFFICE, SIGNED, host=SHARED_HOST)
+    judged = judged_late(lines, held(b"{}"), authentication, settings=settings)
+    if passes:
+        assert judged.decision
+        assert judged.target.service == service
+    else:
+        assert judged.decision is rejection("service_unknown")
+
+
+STOP = BUNDLE.catalog.actions["cvm:StopInstances"]
+ON_INSTANCES = Target(
+    body=BodyFormat("json"), action="StopInstances", resources=cut_templates(STOP, BUNDLE.owner)
+)
+FORM_ON_INSTANCES = replace(ON_INSTANCES, body=BodyFormat("form"))
+AS_A_WHOLE = Target(body=BodyFormat("json"), action="QueryArea", reads_plain=False)
+FLAT = (("InstanceIds.0", "ins-1"),)
+NESTED = {"InstanceIds": ["ins-1"]}
+OTHERS = (("InstanceIds.0", "ins-2"),)
+
+# the target, the body, the parameters of a form or query, those of a query beside a form; what is found
+CONTENTS = [
+    pytest.param(AS_A_WHOLE, b'{"A": 1', (), (), None, id="a plain body is not read"),
+    pytest.param(replace(AS_A_WHOLE, reads_plain=True), b'{"A": 1', (), (), None,
+                 id="nor one that names nothing, where no parameter is wanted"),
+    pytest.param(AS_A_WHOLE, b'{"Action":"X"}', (), (), "action_conflict", id="a body that names an action"),
+    pytest.param(replace(AS_A_WHOLE, body=BodyFormat("form")), b"A.0=1&A=2", FLAT, (), None,
+                 id="a form of which no parameter is wanted"),
+    pytest.param(replace(AS_A_WHOLE, body=None), None, FLAT, (), None,
+                 id="a query of which no parameter is wanted"),
+    pytest.param(ON_INSTANCES, b'{"InstanceIds":["ins-1"]}', (), (), NESTED, id="JSON"),
+    pytest.param(ON_INSTANCES, b'{"InstanceIds":["ins-1"]}', OTHERS, (), ({"InstanceIds": ["ins-2"]}, NESTED),
+                 id="JSON beside a query"),
+    pytest.param(ON_INSTANCES, b"[]", OTHERS, (), None, id="JSON without members beside a query"),
+    pytest.param(ON_INSTANCES, None, OTHERS, (), None, id="no body"),
+    pytest.param(FORM_ON_INSTANCES, b"", FLAT, (), NESTED, id="a form"),
+    pytest.param(FORM_ON_INSTANCES, b"", FLAT, OTHERS, ({"InstanceIds": ["ins-2"]}, NESTED),
+                 id="a form beside a query"),
+    pytest.param(replace(ON_INSTANCES, body=None), None, FLAT, FLAT, NESTED,
+                 id="the query of a GET, which is its only place of parameters"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("target", "body", "params", "beside_form", "found"), CONTENTS)
+def test_what_a_request_says_of_its_resources(
+    target: Target, body: bytes | None, params: Params, beside_form: Params, found: Any
+) -> None:
+    """The parameters of several places stand beside each other: an upstream may read any of them."""
+    judge = LateJudge(SETTINGS, FixedCaller(), lambda decision, _: bool(decision))
+    result = judge.content(target, None if body is None else held(body), params, beside_form)
+    assert result == (rejection(found) if isinstance(found, str) else found)
+
+
+TAGGED = replace(AS_A_WHOLE, body=BodyFormat("json"), tag_paths=cut_tag_paths(("Tags",)))
+
+
+@pytest.mark.parametrize(("tags", "found"), [(True, {"Tags": []}), (False, None)])
+def test_the_parameters_of_a_call_are_read_where_tags_are_wanted(*, tags: bool, found: Any) -> None:
+    judge = LateJudge(SETTINGS, FixedCaller(), lambda decision, _: bool(decision))
+    more: dict[str, Any] = {"tags": True} if tags else {}
+    assert judge.content(replace(TAGGED, reads_plain=True), held(b'{"Tags": []}'), (), **more) == found

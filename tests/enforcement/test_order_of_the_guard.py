@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
+from camguard.authn.authenticator import authenticator
 from camguard.bundle import Bundle
 from camguard.enforcement.early import EarlyJudge
 from camguard.enforcement.lane import Lane
+from camguard.enforcement.outcome import Outcome
+from camguard.header_names import SERVICE_HEADER
+from camguard.request.body import show_nothing
 from camguard.request.head import READY_IDS
 from camguard.request.rejection import rejection
+from camguard.settings import IdentitySettings
+from tests.authn.signing import NOW as SIGNED_AT
+from tests.authn.signing import SECRET_ID
+from tests.enforcement.test_shared_hosts import EVERYTHING, Keys, bundle_of, request_of
+from tests.enforcement.test_shared_hosts import play_of as shared_play_of
 from tests.recognition import SETTINGS_TRIED, Ask, World
 from tests.running import RECOGNISES
 from tests.stage import (
@@ -25,6 +34,7 @@ from tests.stage import (
     FixedPolicies,
     Line,
     Play,
+    Reply,
     Request,
     bundle,
     limits,
@@ -209,3 +219,149 @@ def test_t66_a_fault_behind_a_kept_decision_is_a_refusal(monkeypatch: pytest.Mon
     monkeypatch.setattr(type(world.guard), "_onward", Broken(ValueError("secret")))
     assert asyncio.run(ask()) == rejection("internal_error")
     assert (world.reached, world.guard.faults) == ([], 1)
+
+
+# --- the second request of a kind, which is recognised -----------------------------------------------------
+
+
+def asked(play: Play, request: Request) -> Reply:
+    """Return the reply to a request whose body is there at once."""
+    return asyncio.run(play.serve(request))
+
+
+class Proxied:
+    """A guard that a proxy asks, and the outcomes of the requests that it is given."""
+
+    def __init__(self, **parts: Any) -> None:
+        self.play = Play(for_proxy=True, **parts)
+
+    def outcome(self, request: Request, *, shows: bool = True) -> Outcome:
+        """Return the outcome of a request. shows: whether the proxy shows its body."""
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": request.chunks[0]}
+
+        async def scene() -> Outcome | None:
+            found = self.play.guard.handle(request.scope(), receive if shows else show_nothing)
+            return found if isinstance(found, tuple) else await found
+
+        outcome = asyncio.run(scene())
+        assert outcome is not None
+        self.play.guard.release(outcome)
+        assert (self.play.guard.in_flight, self.play.guard.held, self.play.guard.faults) == (0, 0, 0)
+        return outcome
+
+
+SIGNING: dict[str, Any] = {
+    "policies": FixedPolicies(EVERYTHING),
+    "authentication": authenticator(IdentitySettings(), Keys()),
+    "clock": lambda: float(SIGNED_AT),
+}
+AT_AIART = "aiart.tencentcloudapi.com"
+
+
+@RECOGNISES
+@pytest.mark.parametrize("line", [FROM_OFFICE, FROM_ELSEWHERE], ids=["an allowed call", "a denied call"])
+def test_a_proxy_is_answered_alike_each_time(line: Line) -> None:
+    proxied = Proxied()
+    for _ in range(3):
+        _, onward, _, refusal, _, _ = proxied.outcome(Request(lines=sdk(line)))
+        assert (onward is None, refusal is None) == (line is FROM_ELSEWHERE, line is FROM_OFFICE)
+
+
+@RECOGNISES
+def test_t141_a_body_that_is_not_shown_is_not_taken_for_the_one_that_was_signed() -> None:
+    proxied = Proxied(**SIGNING)
+    request = request_of(AT_AIART, body=b"")
+    for shows in (True, True, False, True):
+        record, onward, *_ = proxied.outcome(request, shows=shows)
+        assert (onward is not None) is shows
+        assert (record.decision.detail == "body_not_shown") is not shows
+
+
+@RECOGNISES
+def test_an_unknown_key_is_refused_after_a_known_one() -> None:
+    proxied = Proxied(**SIGNING)
+    known = request_of(AT_AIART)
+    unknown = Request(
+        lines=tuple((name, value.replace(SECRET_ID.encode(), b"AKIDunknown")) for name, value in known.lines),
+        chunks=known.chunks,
+    )
+    details = [proxied.outcome(request)[0].decision.detail for request in (known, known, unknown, known)]
+    assert details == [None, None, "secret_id_unknown", None]
+
+
+@RECOGNISES
+@pytest.mark.parametrize("drains", [True, False], ids=["a gateway", "a middleware"])
+@pytest.mark.parametrize("extra", [(), (EXPECT,)], ids=["", "with Expect"])
+def test_a_forged_signature_is_refused_as_such_where_the_call_is_denied(
+    drains: bool, extra: tuple[Line, ...]
+) -> None:
+    nothing = FixedPolicies(bundle_of({"effect": "deny"}))
+    play = Play(drains=drains, **(SIGNING | {"policies": nothing}))
+    good = request_of(AT_AIART, lines=extra)
+    forged = request_of(AT_AIART, signed=b"another body", lines=extra)
+    for request, detail in ((good, "explicit_deny"), (good, "explicit_deny"), (forged, "signature_invalid")):
+        asked(play, request)
+        assert detail_of(play) == detail
+
+
+@RECOGNISES
+@pytest.mark.parametrize("drains", [True, False], ids=["a gateway", "a middleware"])
+@pytest.mark.parametrize("extra", [(), (EXPECT,)], ids=["", "with Expect"])
+def test_an_allowed_call_goes_on_each_time(drains: bool, extra: tuple[Line, ...]) -> None:
+    play = Play(drains=drains)
+    for _ in range(3):
+        asked(play, Request(lines=sdk(FROM_OFFICE, *extra)))
+    assert [message["body"] for _, (message,) in play.reached] == [b'{"A":1}'] * 3
+
+
+@RECOGNISES
+def test_t123_the_service_of_a_shared_host_is_named_each_time() -> None:
+    play = shared_play_of()
+    for _ in range(3):
+        asked(play, request_of())
+    added = [
+        [value for name, value in scope["headers"] if name == SERVICE_HEADER] for scope, _ in play.reached
+    ]
+    assert added == [[b"aiart"]] * 3
+
+
+@RECOGNISES
+def test_the_record_of_each_request_names_the_trace_of_the_request() -> None:
+    play = Play()
+    for at in (b"1", b"2", b"3"):
+        trace = (b"traceparent", b"00-" + at * 32 + b"-" + at * 16 + b"-01")
+        asked(play, Request(lines=sdk(FROM_OFFICE, trace, (b"x-request-id", b"job-" + at))))
+    assert [(each.trace_id, each.client_request_id) for each in play.records] == [
+        (at * 32, f"job-{at}") for at in "123"
+    ]
+
+
+class Scope(Mapping[str, Any]):
+    """A scope that is no dictionary, as ASGI does not forbid it."""
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self.fields = fields
+
+    def __getitem__(self, name: str) -> Any:
+        return self.fields[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.fields)
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+
+@RECOGNISES
+@pytest.mark.parametrize("kind", [dict, Scope])
+def test_the_scope_of_a_server_is_left_alone_each_time(kind: Any) -> None:
+    play = Play()
+    fields = Request(lines=sdk(FROM_OFFICE)).scope()
+    before = {**fields, "headers": list(fields["headers"])}
+    for _ in range(3):
+        asyncio.run(play.serve(Request(), kind(fields)))
+        assert fields == before
+    assert len(play.reached) == 3
+    assert play.guard.faults == 0

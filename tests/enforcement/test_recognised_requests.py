@@ -149,6 +149,27 @@ def test_t83_each_request_is_judged_as_if_no_other_had_been(
     assert judged(SETTINGS, [scope_of(), {**scope_of(), **changes}]) == (detail, found)
 
 
+# the field that the server leaves out, changes of the second request; its detail, what the lane returns
+LEFT_OUT = [
+    pytest.param("raw_path", {}, "allowed", "decided", id="no raw path"),
+    pytest.param("root_path", {}, "allowed", "decided", id="no root path"),
+    pytest.param("client", {}, "client_ip_invalid", "new", id="no peer"),
+    pytest.param("raw_path", {"root_path": "/x"}, "path_not_allowed", "new", id="a mount without a raw path"),
+    pytest.param("root_path", {"raw_path": b"/x"}, "path_not_allowed", "new", id="another raw path"),
+    pytest.param("root_path", {"client": ("10.0.0.2", 40000)}, "allowed", "new", id="another peer"),
+]
+
+
+@RECOGNISES
+@pytest.mark.parametrize(("field", "changes", "detail", "found"), LEFT_OUT)
+def test_t83_a_field_that_a_server_leaves_out_hides_no_other(
+    field: str, changes: dict[str, Any], detail: str, found: str
+) -> None:
+    second = {**scope_of(), **changes}
+    del second[field]
+    assert judged(SETTINGS, [scope_of(), second]) == (detail, found)
+
+
 def _of_names(size: int) -> tuple[Line, ...]:
     """Return lines whose names have so many bytes together."""
     left = size - sum(len(name) for name, _ in (*LINES, (b"content-length", b"")))

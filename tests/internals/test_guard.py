@@ -14,9 +14,21 @@ from camguard.enforcement import lane as lane_module
 from camguard.enforcement.lane import Lane
 from camguard.request import body as body_module
 from camguard.request import client_address
+from camguard.request.head import RequestHead
 from camguard.request.rejection import rejection
 from tests.enforcement.test_guard import BrokenBundle, BrokenStore
-from tests.stage import FROM_OFFICE, NOW, Broken, FixedPolicies, Play, Request, enforcement, sdk
+from tests.stage import (
+    BUNDLE,
+    FROM_OFFICE,
+    NOW,
+    Broken,
+    FixedPolicies,
+    Play,
+    Request,
+    bundle,
+    enforcement,
+    sdk,
+)
 
 
 def in_head(play: Play, error: BaseException, patch: pytest.MonkeyPatch) -> None:
@@ -180,3 +192,54 @@ def test_t65_what_ends_the_task_ends_it_and_reaches_nothing(
     assert (play.reached, play.records) == ([], [])
     assert (play.guard.in_flight, play.guard.held) == (0, 0)
     assert play.reply_to(lines=sdk(FROM_OFFICE)).passed
+
+
+# --- a body that passes through unread ---------------------------------------------------------------------
+
+OCTETS = sdk(FROM_OFFICE, content_type=b"application/octet-stream")
+SIGNED_OCTETS = sdk(FROM_OFFICE, SIGNED, content_type=b"application/octet-stream")
+CLOSED = FixedPolicies(bundle({}))
+
+
+def taken_to(lines: tuple[tuple[bytes, bytes], ...], mode: Any = "enforce") -> tuple[Play, RequestHead]:
+    """Return a stage and the head of a request to it."""
+    play = Play(enforcement(mode=mode))
+    scope = Request(lines=lines).scope()
+    head = play.guard._early.judge(scope, None, None, BUNDLE, NOW, 0.0, 1).head
+    assert head is not None
+    return play, head
+
+
+# the header lines, the mode, the bundle that is in force at the end of the body, whether the call goes on
+STILL = [
+    pytest.param(OCTETS, "enforce", FixedPolicies(), True, id="the same bundle, decided early"),
+    pytest.param(OCTETS, "enforce", CLOSED, False, id="T107 a bundle that denies, decided early"),
+    pytest.param(OCTETS, "shadow", CLOSED, True, id="T107 a bundle that denies, in shadow mode"),
+    pytest.param(OCTETS, "shadow", FixedPolicies(None), False, id="T107 no bundle, in shadow mode, too"),
+    pytest.param(SIGNED_OCTETS, "enforce", FixedPolicies(), True, id="the same bundle, decided late"),
+    pytest.param(SIGNED_OCTETS, "enforce", CLOSED, False, id="T107 a bundle that denies, decided late"),
+    pytest.param(SIGNED_OCTETS, "shadow", CLOSED, True, id="T107 a caller who is denied, in shadow mode"),
+]
+
+
+@pytest.mark.parametrize(("lines", "mode", "policies", "passes"), STILL)
+def test_a_call_whose_body_passed_through_is_judged_again_at_its_end(
+    lines: tuple[tuple[bytes, bytes], ...], mode: str, policies: FixedPolicies, *, passes: bool
+) -> None:
+    play, head = taken_to(lines, mode)
+    play.guard._policies = policies
+    assert play.guard._still_passes(head) is passes
+    assert [body for _, _, body, _, _ in play.authentication.requests] == [None] * len(
+        play.authentication.requests
+    )
+    assert play.guard.faults == 0
+
+
+@pytest.mark.parametrize("stage", [in_clock, in_policies, in_targets, in_evaluation])
+def test_t66_an_exception_at_the_end_of_such_a_body_ends_the_call(
+    stage: Break, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play, head = taken_to(OCTETS, "shadow")
+    stage(play, ValueError("secret"), monkeypatch)
+    assert play.guard._still_passes(head) is False
+    assert play.guard.faults == 1
