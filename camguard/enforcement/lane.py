@@ -313,8 +313,6 @@ class RecognisedWay:
                 )
                 for span in kept.removed:
                     del lines[span]
-                if kept.added:
-                    lines += kept.added
                 if self._names_request:
                     line = REQUEST_ID, request_id.encode()
                     own = (line,)

@@ -153,7 +153,6 @@ class Notes:
             target.source_ip,
             target.reads_plain,
             target.service,
-            target.added,
             _spans(head.ended),
         )
 

@@ -122,8 +122,8 @@ class KeptDecision:
     begin, end: seconds since the epoch, from which and before which the decision holds. facts: the fields of
     a record from `listener` on: those that the combination determines, and NO_CORRELATION. observers: are
     given the records of such requests. refusal: the answer but for its request id, None where such requests
-    go on. source_ip, reads_plain, service, added: of the target. removed: the lines that do not go on, the
-    last ones first.
+    go on. source_ip, reads_plain, service: of the target. removed: the lines that do not go on, the last ones
+    first. No header is added to such requests: only a shared host adds one, and there no decision is kept.
     """
 
     begin: float
@@ -136,7 +136,6 @@ class KeptDecision:
     source_ip: int | None
     reads_plain: bool
     service: str | None
-    added: Lines
     removed: tuple[slice, ...]
 
 

@@ -29,7 +29,7 @@ from camguard.policy.model import Clause, Qualifier
 from camguard.policy.patterns import Bindings
 
 Masks: TypeAlias = tuple[int, int]  # Rule 2
-KEPT = 256  # sets of values of a key whose result is kept
+KEPT_SETS = 256  # sets of values of a key whose result is kept
 _EQUALITIES = frozenset(("string_equal", "string_not_equal"))
 _ALL = -1  # the mask with every bit
 
@@ -122,7 +122,7 @@ class KeyIndex:
         self._equal = tuple(_equalities(qualifier, alike) for qualifier, alike in equal.items() if alike)
         self._rest: BoundedCache[tuple[Any, ...], Masks] | None = None
         if rest:
-            self._rest = BoundedCache(partial(_compared, rest, {}), entries=KEPT, size=letters)
+            self._rest = BoundedCache(partial(_compared, rest, {}), entries=KEPT_SETS, size=letters)
 
     def narrowed(self, masks: Masks, call: Call, traits: ActionTraits, bindings: Bindings) -> Masks:
         """Return masks combined with those of the clauses on the key."""

@@ -53,10 +53,10 @@ class Evaluator:
         policies: Mapping[str, Policy],
         principals: Mapping[str, Layers],
         owner: Owner,
-        ip_support: IpSupport = "catalog",
-        unknown_action: UnknownAction = "refuse",
-        inventory: Inventory | None = None,
-        size: int = MAX_TABLES,
+        ip_support: IpSupport,
+        unknown_action: UnknownAction,
+        inventory: Inventory | None,
+        size: int,
     ) -> None:
         self.catalog = catalog = index.catalog
         self._index = index

@@ -95,9 +95,9 @@ def test_t136_a_body_whose_length_is_not_declared_is_refused(messages: list[Mess
     assert b'"Error"' in sent[1]["body"]
 
 
-def is_probe(version: str, receive: Any) -> bool:
-    """Tell whether a GET without lengths is a probe, under a version of HTTP."""
-    scope = {"method": "GET", "query_string": b"", "headers": [], "http_version": version}
+def is_probe(version: str, receive: Any, *lines: tuple[bytes, bytes]) -> bool:
+    """Tell whether a GET is a probe, under a version of HTTP and with some header lines."""
+    scope = {"method": "GET", "query_string": b"", "headers": lines, "http_version": version}
     return asyncio.run(HealthPath("/healthz", lambda: True).is_probe(scope, receive))
 
 
@@ -105,6 +105,23 @@ def is_probe(version: str, receive: Any) -> bool:
 def test_t136_a_request_of_http_1_without_a_length_has_no_body_that_is_waited_for(version: str) -> None:
     """RFC 9112 section 6.3."""
     assert is_probe(version, Broken(AssertionError("the body was taken")))
+
+
+# the version of HTTP, a header line, whether such a GET is a probe, for which no body is taken
+LENGTHS = [
+    pytest.param("1.1", (b"Content-Length", b"0"), True, id="T136 an empty body, declared in capitals"),
+    pytest.param("1.1", (b"Content-Length", b"2"), False, id="T136 a body, declared in capitals"),
+    pytest.param("1.1", (b"Transfer-Encoding", b"chunked"), False, id="T136 a chunked body, in capitals"),
+    pytest.param("2", (b"content-length", b"0"), True, id="T136 an empty body, declared over HTTP/2"),
+    pytest.param("2", (b"content-length", b"2"), False, id="T136 a body, declared over HTTP/2"),
+]
+
+
+@pytest.mark.parametrize(("version", "line", "probe"), LENGTHS)
+def test_t136_what_is_declared_of_a_body_decides(
+    version: str, line: tuple[bytes, bytes], *, probe: bool
+) -> None:
+    assert is_probe(version, Broken(AssertionError("the body was taken")), line) is probe
 
 
 def test_t136_the_end_of_a_request_of_http_2_may_come_later() -> None:

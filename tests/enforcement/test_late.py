@@ -282,12 +282,13 @@ def test_a_session_policy_is_given_what_no_policy_of_the_bundle_names(session: A
     caller = Caller(ALICE, None, session, "valid")
     judged = judged_late(stop(), held(b"{}"), Services(caller, body=True))
     assert judged.call is not None
-    assert judged.call.context == given
+    assert (judged.call.context, judged.call.request_tags) == (given, None)
 
 
 def test_a_version_that_the_action_lacks_makes_no_call() -> None:
     lines = sdk(FROM_OFFICE, SIGNED, x_tc_version=b"2018-01-01")
-    for body, detail in ((b'{"A": 1', "version_unknown"), (b'{"Action":"X"}', "action_conflict")):
+    long = b'{"A": 1' + b" " * 65_536  # no JSON, which nothing reads because it holds no name that decides
+    for body, detail in ((long, "version_unknown"), (b'{"Action":"X"}', "action_conflict")):
         judged = judged_late(lines, held(body), Services(PASSING, body=True), shadow=True)
         assert judged.decision is rejection(detail)
         assert judged.call is None
@@ -348,6 +349,8 @@ CONTENTS = [
     pytest.param(replace(AS_A_WHOLE, reads_plain=True), b'{"A": 1', (), (), None,
                  id="nor one that names nothing, where no parameter is wanted"),
     pytest.param(AS_A_WHOLE, b'{"Action":"X"}', (), (), "action_conflict", id="a body that names an action"),
+    pytest.param(AS_A_WHOLE, b'{"Region":"ap-x"}', OTHERS, (), {"Region": "ap-x"},
+                 id="a body beside a query, where no parameter is wanted"),
     pytest.param(replace(AS_A_WHOLE, body=BodyFormat("form")), b"A.0=1&A=2", FLAT, (), None,
                  id="a form of which no parameter is wanted"),
     pytest.param(replace(AS_A_WHOLE, body=None), None, FLAT, (), None,

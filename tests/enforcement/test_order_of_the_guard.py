@@ -13,6 +13,7 @@ from camguard.bundle import Bundle
 from camguard.enforcement.early import EarlyJudge
 from camguard.enforcement.lane import Lane
 from camguard.enforcement.outcome import Outcome
+from camguard.engine.decision import Reason
 from camguard.header_names import SERVICE_HEADER
 from camguard.request.body import show_nothing
 from camguard.request.head import READY_IDS
@@ -270,9 +271,10 @@ def test_a_proxy_is_answered_alike_each_time(line: Line) -> None:
 
 
 @RECOGNISES
-def test_t141_a_body_that_is_not_shown_is_not_taken_for_the_one_that_was_signed() -> None:
+@pytest.mark.parametrize("body", [b"", b"{}"], ids=["an empty body", "a body"])
+def test_t141_a_body_that_is_not_shown_is_not_taken_for_the_one_that_was_signed(body: bytes) -> None:
     proxied = Proxied(**SIGNING)
-    request = request_of(AT_AIART, body=b"")
+    request = request_of(AT_AIART, body=body)
     for shows in (True, True, False, True):
         record, onward, *_ = proxied.outcome(request, shows=shows)
         assert (onward is not None) is shows
@@ -338,6 +340,21 @@ def test_the_record_of_each_request_names_the_trace_of_the_request() -> None:
     ]
 
 
+@RECOGNISES
+def test_the_record_of_a_signed_request_is_the_same_each_time_but_for_its_own_facts() -> None:
+    """The body holds an escape, so that each of the requests goes the whole way."""
+    play = Play(**SIGNING)
+    for at in (b"1", b"2", b"3"):
+        trace = (b"traceparent", b"00-" + at * 32 + b"-" + at * 16 + b"-01")
+        asked(play, request_of(AT_AIART, body=b'{"A":"\\u0041"}', lines=(trace,)))
+    assert [each.trace_id for each in play.records] == ["1" * 32, "2" * 32, "3" * 32]
+    assert all(0 < each.duration < 60 for each in play.records)
+    own = {"trace_id": None, "duration": 0.0, "request_id": ""}
+    first, *others = [each._replace(**own) for each in play.records]
+    assert others == [first, first]
+    assert play.records[2].decision.reason is Reason.ALLOWED
+
+
 class Scope(Mapping[str, Any]):
     """A scope that is no dictionary, as ASGI does not forbid it."""
 
@@ -361,7 +378,7 @@ def test_the_scope_of_a_server_is_left_alone_each_time(kind: Any) -> None:
     fields = Request(lines=sdk(FROM_OFFICE)).scope()
     before = {**fields, "headers": list(fields["headers"])}
     for _ in range(3):
-        asyncio.run(play.serve(Request(), kind(fields)))
+        asyncio.run(play.serve(Request(), fields if kind is dict else kind(fields)))
         assert fields == before
     assert len(play.reached) == 3
     assert play.guard.faults == 0

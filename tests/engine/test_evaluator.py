@@ -400,3 +400,15 @@ def test_dec_66_under_which_tags_a_call_is_judged(
     assert traits is not None
     asked = call("vm:Stop", **facts)
     assert [each.resource_tags for each in found.variants(asked, traits)] == tags
+
+
+def test_a_new_table_has_no_session_unless_one_is_given() -> None:
+    made = one_policy({}).evaluator
+    layers = made.layers("uin/100200")
+    assert layers is not None
+    asked = call("aiart:TextToImage", principal="uin/100200")
+    traits = made.traits(asked.action)
+    assert traits is not None
+    sessions = [made.new_table(layers), made.new_table(layers, policy("session", {"effect": "deny"}))]
+    found = [each.compile_row(traits).judge(asked, traits, made.owner, made.inventory) for each in sessions]
+    assert [each.reason for each in found] == [Reason.ALLOWED, Reason.EXPLICIT_DENY]

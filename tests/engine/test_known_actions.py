@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from camguard.bundle import Bundle
+from camguard.catalog.known_services import CamNames, KnownServices
+from camguard.catalog.model import Granularity
 from camguard.engine.decision import Reason
 from tests import company
 from tests.company import OFFICE, call, catalog, policy, service
@@ -64,3 +67,15 @@ def test_an_unknown_action_has_no_ip_support_unless_the_gateway_gives_it() -> No
     new = call("aiart:BrandNew")
     assert not bundle(office, unknown_action="judge").decide(new)
     assert bundle(office, unknown_action="judge", ip_support="gateway").decide(new)
+
+
+def test_dec_67_an_unknown_action_stands_for_its_own_name_among_others() -> None:
+    known = KnownServices(rows={"cbs:*": CamNames(("cbs:*", "cvm:*"), sure=True)})
+    served = replace(catalog(service("cbs", "Attach"), service("cvm", "Run")), known=known)
+    everything = company.bundle([policy("one", {})], served, unknown_action="judge")
+    traits = everything.evaluator.traits("cbs:BrandNew")
+    assert traits is not None
+    assert [(each.entry.id, each.entry.granularity) for each in traits.cam_actions] == [
+        ("cbs:BrandNew", Granularity.OPERATION),
+        ("cvm:BrandNew", Granularity.UNKNOWN),
+    ]

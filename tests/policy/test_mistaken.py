@@ -30,12 +30,13 @@ MISTAKEN = [
                  "names a principal", id="another policy with a principal"),
     pytest.param({"version": "2.0", "statement": [TRUST, BUCKET]}, "#/statement", "names a principal",
                  id="statements with and without a resource"),
-    pytest.param({"Version": "2012-10-17", "Statement": []}, "#/Version", "a policy of AWS", id="AWS"),
-    pytest.param({"Version": "2008-10-17", "Statement": []}, "#/Version", "a policy of AWS",
+    pytest.param({"Version": "2012-10-17", "Statement": []}, "#/Version", "a policy of AWS, which", id="AWS"),
+    pytest.param({"Version": "2008-10-17", "Statement": []}, "#/Version", "a policy of AWS, which",
                  id="the older version of AWS"),
     pytest.param({"version": "2.0", "statement": [{**allow("cos:*", [1]), "principal": "*"}]}, "#/statement",
                  "names a principal", id="a principal, and a resource that is no text"),
-    pytest.param({"Version": "1", "Statement": []}, "#/Version", "a policy of Alibaba", id="Alibaba Cloud"),
+    pytest.param({"Version": "1", "Statement": []}, "#/Version", "a policy of Alibaba Cloud, which",
+                 id="Alibaba Cloud"),
     pytest.param({"Response": {"Error": {"Code": "x"}}}, "", "an answer of the API without a policy",
                  id="an answer with an error"),
     pytest.param({"PolicyDocument": json.dumps({"version": "2.0", "statement": [TRUST]})},
@@ -50,6 +51,12 @@ def test_a_document_of_another_kind_has_one_problem(document: Any, place: str, w
     (problem,) = caught.value.problems
     assert problem.where == f"p.json{place}"
     assert words in problem.message
+
+
+def test_a_document_without_a_name_is_called_policy() -> None:
+    with pytest.raises(PolicyError) as caught:
+        parse_document(b"{")
+    assert [each.where.partition("#")[0] for each in caught.value.problems] == ["policy"]
 
 
 # A document with a member without a name, whose value is the sign of another document
