@@ -349,7 +349,7 @@ def test_the_record_of_a_signed_request_is_the_same_each_time_but_for_its_own_fa
         asked(play, request_of(AT_AIART, body=b'{"A":"\\u0041"}', lines=(trace,)))
     assert [each.trace_id for each in play.records] == ["1" * 32, "2" * 32, "3" * 32]
     assert all(0 < each.duration < 60 for each in play.records)
-    own = {"trace_id": None, "duration": 0.0, "request_id": ""}
+    own: dict[str, Any] = {"trace_id": None, "duration": 0.0, "request_id": ""}
     first, *others = [each._replace(**own) for each in play.records]
     assert others == [first, first]
     assert play.records[2].decision.reason is Reason.ALLOWED
