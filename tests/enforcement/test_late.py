@@ -25,6 +25,9 @@ from camguard.request.head import RequestHead
 from camguard.request.params import Params
 from camguard.request.rejection import BODY_NOT_SHOWN, Rejection, rejection
 from camguard.settings import Settings
+from tests.enforcement.test_request_tags import TAGGED as ASKED_TAGS
+from tests.enforcement.test_request_tags import bundle_under as tagged_bundle
+from tests.enforcement.test_request_tags import lines as tagged_lines
 from tests.stage import (
     ALICE,
     BUNDLE,
@@ -386,3 +389,14 @@ def test_the_parameters_of_a_call_are_read_where_tags_are_wanted(*, tags: bool, 
     judge = LateJudge(SETTINGS, FixedCaller(), lambda decision, _: bool(decision))
     more: dict[str, Any] = {"tags": True} if tags else {}
     assert judge.content(replace(TAGGED, reads_plain=True), held(b'{"Tags": []}'), (), **more) == found
+
+
+@pytest.mark.parametrize(("name", "part"), [("Create", "tags"), ("Run", "resources")])
+def test_t141_what_a_call_depends_on_in_a_body_that_is_not_shown(name: str, part: Any) -> None:
+    policies = tagged_bundle(ASKED_TAGS)
+    for body, covered in ((NOT_SHOWN, False), (held(b""), False)):
+        authentication = Services(PASSING, body=covered)
+        judged = judged_late(
+            tagged_lines(name, SIGNED), body, authentication, policies=policies, for_proxy=True
+        )
+        assert judged.decision is BODY_NOT_SHOWN[part]

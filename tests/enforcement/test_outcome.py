@@ -227,6 +227,21 @@ def test_a_head_that_was_read_shows_whether_its_client_waits(*, waits: bool) -> 
     assert awaits_continue({}, head) is waits
 
 
+def test_what_the_application_says_of_its_upstream_is_concluded() -> None:
+    """The keys of the scope are those that applications may rely on."""
+    play = Play()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        scope["camguard.upstream_status"], scope["camguard.upstream_error"] = 503, "timeout"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    play.middleware.app = app
+    reply = play.reply_to(lines=sdk(HERE))
+    assert reply.concluded == [(reply.records[0], 503, "timeout", 200)]
+
+
 def test_shadow_mode_passes_decisions_of_the_engine_only() -> None:
     rejected = {row.reason for row in REJECTIONS.values()}
     assert SHADOWED & rejected == {Reason.ACTION_UNKNOWN}, "the catalog lacks it, in request and engine alike"

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import pytest
 
 from camguard.authn.credentials import Caller
-from camguard.bundle import make_bundle
+from camguard.bundle import Bundle, make_bundle
 from camguard.catalog.model import Catalog, Granularity
 from camguard.enforcement.request_tags import cut_tag_paths, plainly_numbered, read_request_tags
 from camguard.policy.document import parse_policy
@@ -126,12 +126,17 @@ TAGGED = {"for_any_value:string_equal": {"qcs:request_tag": "dept&rd"}}
 UIN = "uin/100000000101"
 
 
-def play(condition: Any, **parts: Any) -> Play:
-    """Return a middleware by whose one policy a call is allowed under one condition."""
+def bundle_under(condition: Any) -> Bundle:
+    """Return a bundle by whose one policy a call is allowed under one condition."""
     statement = {"effect": "allow", "action": "*", "resource": "*", "condition": condition}
     text = json.dumps({"version": "2.0", "statement": [statement]})
     policies = {name: parse_policy(text, source=f"{name}.json") for name in ("office", "instances")}
-    return Play(SETTINGS, policies=FixedPolicies(make_bundle(policies, PEOPLE, CATALOG)), **parts)
+    return make_bundle(policies, PEOPLE, CATALOG)
+
+
+def play(condition: Any, **parts: Any) -> Play:
+    """Return a middleware by whose one policy a call is allowed under one condition."""
+    return Play(SETTINGS, policies=FixedPolicies(bundle_under(condition)), **parts)
 
 
 def lines(name: str, *extra: Line, region: bytes | None = b"ap-guangzhou", **named: Any) -> tuple[Line, ...]:

@@ -11,6 +11,7 @@ from camguard.authn.authenticator import authenticator
 from camguard.authn.credentials import Caller
 from camguard.bundle import make_bundle
 from camguard.bundle.model import Bundle
+from camguard.catalog.known_services import CamNames, KnownServices
 from camguard.enforcement.target import NO_TARGET, Conditions, Target, Targets, agreed_action, targets_under
 from camguard.header_names import SERVICE_HEADER
 from camguard.ipset import AddressMap, parse_address
@@ -296,6 +297,16 @@ def test_t137_what_a_proxy_supplies_stands_beside_the_region() -> None:
 def test_dec_68_the_region_is_supplied_for_the_names_that_policies_are_asked_for() -> None:
     target = found(BOUNDED, EVERYTHING, host=b"cbs.gw.example", action=b"AttachDisks", region=b"ap-a")
     assert (target.cam_names, target.attributes) == ("cvm:AttachDisks", {"cvm:region": ("ap-a",)})
+
+
+def test_dec_68_the_region_is_supplied_for_each_service_of_several_names() -> None:
+    names = ("cvm:StopInstances", "cbs:StopInstances")
+    known = KnownServices(rows={"vpc:StopInstances": CamNames(names, sure=True)})
+    served = replace(BUNDLE.catalog, known=known)
+    everything = make_bundle(dict(BUNDLE.policies), PRINCIPALS, served)
+    target = found(BOUNDED, everything, host=b"vpc.gw.example", action=b"StopInstances", region=b"ap-a")
+    assert target.cam_names == ",".join(names)
+    assert target.attributes == {"cvm:region": ("ap-a",), "cbs:region": ("ap-a",)}
 
 
 def test_the_service_of_a_host_is_told_from_a_shared_host_and_from_no_service() -> None:

@@ -398,6 +398,7 @@ FORWARDED_ELEMENTS = [
     pytest.param('for="1.2.3.4', None, id="a quote that does not end"),
     pytest.param('for="1.2.3.4"x', None, id="something behind the quote"),
     pytest.param("x=1.2.3.4", None, id="no for"),
+    pytest.param("Xfor=1.2.3.4", None, id="another name that ends in it"),
 ]
 
 
@@ -495,6 +496,34 @@ def test_t05_a_rewritten_peer_is_found_out_whichever_header_counts() -> None:
     lines = sdk((b"x-forwarded-for", f"{PROXY}:42".encode()))
     assert reply_to(FORWARDED, lines=lines, client=(PROXY, 42)).detail == "client_ip_invalid"
     assert reply_to(FORWARDED, lines=lines, client=(PROXY, 43)).detail == "no_allow"
+
+
+# the peer, lines of x-forwarded-for; the method, whether the peer is trusted, whether the client is known
+METHODS = [
+    pytest.param(OFFICE, (), "peer", False, True, id="a direct client"),
+    pytest.param(PROXY, (), "peer", True, True, id="a proxy by itself"),
+    pytest.param(PROXY, (OFFICE.encode(),), "forwarded", True, True, id="a client behind a proxy"),
+    pytest.param(PROXY, (b"x",), "invalid", True, False, id="a proxy that names no address"),
+    pytest.param("x", (), "invalid", False, False, id="a peer that is no address"),
+    pytest.param(None, (), "invalid", True, False, id="a unix socket by itself"),
+    pytest.param(None, (OFFICE.encode(),), "forwarded", True, True, id="a client behind a unix socket"),
+]
+
+
+@pytest.mark.parametrize(("peer", "values", "method", "trusted", "known"), METHODS)
+@pytest.mark.parametrize("egress", [{}, {"192.168.0.0/16": OFFICE}], ids=["", "with an egress"])
+def test_how_an_address_was_found(
+    peer: str | None,
+    values: tuple[bytes, ...],
+    method: str,
+    trusted: bool,
+    known: bool,
+    egress: dict[str, str],
+) -> None:
+    rules = AddressRules(changed("client_ip", trust_unix_socket=True, egress=AddressMap.of(egress)).client_ip)
+    found = rules.find((peer, values))
+    assert (found.method, found.trusted, found.place is not None) == (method, trusted, known)
+    assert (found.rejection is None) is known
 
 
 # --- the address that policies mean (T132) ----------------------------------------------------------------

@@ -254,6 +254,16 @@ CORRELATIONS = [
     pytest.param([(b"traceparent", b"00-%s-%s-01" % (b"0" * 32, PARENT))], None, None, id="a trace of zeros"),
     pytest.param([(b"traceparent", b"00-%s-%s-01" % (TRACE, b"0" * 16))], None, None, id="a parent of zeros"),
     pytest.param([(b"traceparent", b"00-%s-%s-01" % (TRACE.upper(), PARENT))], None, None, id="capitals"),
+    *(
+        pytest.param([(b"traceparent", b"%s-%s-%s-%s" % parts)], parts[1], None, id=f"well formed, {at}")
+        for at, parts in enumerate((
+            *((version, TRACE, PARENT, b"01") for version in (b"12", b"f0", b"0f")),
+            *((b"00", b"0" * zeros + TRACE[zeros:], PARENT, b"01") for zeros in (2, 3, 31)),
+            *((b"00", TRACE, b"0" * zeros + PARENT[zeros:], b"00") for zeros in (6, 15)),
+            *((b"00", TRACE, PARENT, flags) for flags in (b"ab", b"bc", b"de", b"ff", b"99")),
+            (b"cc", TRACE, PARENT, b"01-" + b"x" * 200),
+        ))
+    ),
     pytest.param([(b"traceparent", b" 00-%s-%s-01" % (TRACE, PARENT))], None, None, id="a blank"),
     pytest.param([(b"traceparent", b"cc-%s-%s-01-%s" % (TRACE, PARENT, b"x" * 201))], None, None, id="long"),
     *(
@@ -406,6 +416,30 @@ def test_limits_are_settings() -> None:
     assert reply_to(limits(header_lines=8), lines=lines).detail == "headers_too_large"
     assert reply_to(limits(query_bytes=3), query=b"a=bc").detail == "query_too_large"
     assert LimitsSettings().header_bytes == 65536
+
+
+# the version of HTTP; whether a POST without a declared length may have trailers among its headers
+VERSIONS = [
+    pytest.param("1.0", True, id="T139 HTTP/1.0, where it has no body"),
+    pytest.param("1.1", True, id="T139 HTTP/1.1, where it has no body"),
+    pytest.param("2", False, id="T139 HTTP/2, where a body may follow"),
+    pytest.param("3", False, id="T139 HTTP/3, where a body may follow"),
+]
+
+
+@pytest.mark.parametrize(("version", "passes"), VERSIONS)
+def test_t139_a_post_without_a_length(version: str, *, passes: bool) -> None:
+    lines = sdk(FROM_OFFICE, without=[b"connection"])
+    tried: list[tuple[dict[str, Any], bool]] = [({}, passes), ({"camguard.trailers_apart": {}}, True)]
+    for extensions, expected in tried:
+        reply = reply_to(lines=lines, version=version, length=False, chunks=(b"",), extensions=extensions)
+        assert reply.passed is expected
+
+
+@pytest.mark.parametrize(("zeros", "detail"), [(17, "allowed"), (18, "framing")])
+def test_a_length_has_18_digits_at_most(zeros: int, detail: str) -> None:
+    lines = sdk(FROM_OFFICE, (b"content-length", b"0" * zeros + b"7"))
+    assert reply_to(lines=lines, length=False).detail == detail
 
 
 def test_the_lines_of_a_head_are_bounded_together() -> None:
