@@ -393,3 +393,15 @@ def test_t63_the_time_of_decompression_is_bounded() -> None:
     with pytest.raises(BundleError) as caught:
         dict(read_tar(raw, lambda _: 1, 30.0, later.__next__))
     assert caught.value.problems == (Problem(ARCHIVE, "ArchiveError", "takes too long to decompress"),)
+
+
+def test_t63_the_time_is_compared_after_every_256_kib() -> None:
+    calls: list[float] = []
+
+    def clock() -> float:
+        calls.append(0.0)
+        return 0.0
+
+    tar = header("a.json", 7 << 17) + bytes(7 << 17) + END  # three pieces and a half
+    assert len(dict(read_tar(zipped(tar), lambda _: 7 << 17, 1.0, clock))) == 1
+    assert len(calls) == 1 + 4
