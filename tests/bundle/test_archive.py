@@ -95,6 +95,7 @@ PATHS = [
     pytest.param("tests/a/.b/c.toml", False, id="a file of tests in a hidden folder of a folder"),
     pytest.param("tests/a/.b.toml", False, id="a hidden file of tests in a folder"),
     pytest.param("tests/a/../b.toml", False, id="T109 a path that leads back"),
+    pytest.param("tests//a/b.toml", False, id="two slashes before a folder of tests"),
     pytest.param("tests/a//b.toml", False, id="two slashes in the path of a file of tests"),
     pytest.param("policies/a\u202eb.json", False, id="a control character of bidirectional text"),
 ]
