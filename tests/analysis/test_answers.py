@@ -275,7 +275,7 @@ WORK = [
     pytest.param(0, [allow("*", **DEPT)], "deny", id="an allow"),
     pytest.param(0, [allow("*", **DEPT, **MFA)], "deny", id="an allow that is open in another key"),
     pytest.param(0, [allow("*"), deny("*", **OTHER)], "deny", id="a deny"),
-    pytest.param(0, [allow("*", **DEPT, **inside("0.0.0.0/0"))], "deny", id="an allow with another condition"),
+    pytest.param(0, [allow("*", **DEPT, **inside("0.0.0.0/0"))], "deny", id="an allow with a further one"),
     pytest.param(
         20, [allow("*", **DEPT), allow("*", string_equal={"cos:x": [*map(str, range(50))]})], "allow",
         id="a statement without such a condition is no work",
