@@ -73,6 +73,9 @@ CATALOG = replace(
         service("art", "DescribeImages", action("art:Other", access=Access.OTHER)),
         service("tag", "List", tag_authorization=True),
         service("bare", "List"),
+        service(
+            "vm2", action("vm2:Boot", "qcs::vm:${region}:uin/${uin}:instance/${id}"), tag_authorization=True
+        ),
     ),
     known=KnownServices(rows={"label:List": CamNames(("bare:List",), sure=True)}),
 )
@@ -225,3 +228,54 @@ def test_a_need_names_the_action_that_policies_are_asked_for(asked: list[str]) -
     read = access_reader(of(allow("*", bool_equal={"qcs:mfa": "true"})).evaluator)
     needs = {name: read(USER, name).windows[0].ranges[0].answer.needs[0].action for name in asked}
     assert needs == {"bare:List": None, "label:List": "bare:List"}
+
+
+OFFICE = allow("*", **inside("10.0.0.0/8"))
+VARIABLE = allow("*", f"{HERE}${{uin}}")
+# the statement, the resource, and two questions whose answers are found once
+ONCE = [
+    pytest.param(OFFICE, None, [(USER, SEE), (USER, SEE)], id="one question"),
+    pytest.param(OFFICE, None, [(USER, SEE), (OTHER, SEE)], id="two users with the same policies"),
+    pytest.param(OFFICE, None, [(USER, SEE), (USER, "bare:List")], id="two actions with the same rules"),
+    pytest.param(OFFICE, f"{HERE}1", [(USER, SEE), (OTHER, SEE)], id="two users, and a resource"),
+    pytest.param(VARIABLE, None, [(USER, BOOT), (OTHER, BOOT)], id="a variable, and no resource"),
+    pytest.param(VARIABLE, f"{HERE}1", [(USER, BOOT), (USER, BOOT)], id="a variable, and a resource"),
+    pytest.param(VARIABLE, f"{HERE}1", [(USER, BOOT), (USER, "vm2:Boot")], id="two actions, and a variable"),
+    pytest.param(allow("*", **BELOW), None, [(USER, SEE), (USER, SEE)], id="a variable of a condition"),
+]
+
+
+@pytest.mark.parametrize(("statement", "resource", "asked"), ONCE)
+def test_questions_that_have_one_answer_share_it(
+    statement: Any, resource: str | None, asked: list[tuple[str, str]]
+) -> None:
+    """Rule 3: principals with the same policies share the work, and so do actions that share a row."""
+    evaluator = of(statement, bound=BOUND).evaluator
+    read = answers_reader(evaluator, tables_of(evaluator), alike_in(evaluator), resource=resource)
+    one, other = (read(*each) for each in asked)
+    assert one is other
+    windows = access_reader(evaluator, resource=resource)
+    assert windows(*asked[0]).windows is windows(*asked[1]).windows
+
+
+def test_so_many_tables_are_kept_as_are_asked_for() -> None:
+    built = bundle(
+        [policy(name, allow("*", **inside(f"{name}.0.0.0/8"))) for name in ("10", "11")],
+        CATALOG,
+        principals(users={"100200": ["10"], "100300": ["11"]}),
+    )
+    for kept, same in ((1, False), (2, True)):
+        tables = tables_of(built.evaluator, kept=kept)
+        first = tables(USER)
+        assert tables(OTHER) is not first
+        assert (tables(USER) is first) is same
+        every = tables_of(built.evaluator)
+        read = answers_reader(built.evaluator, every, alike_in(built.evaluator), kept=kept)
+        answers = read(USER, SEE)
+        assert read(OTHER, SEE) is not answers
+        assert (read(USER, SEE) is answers) is same
+
+
+def test_the_given_tables_are_read() -> None:
+    read = access_reader(of(allow("*")).evaluator, tables=lambda _: None)
+    assert read(USER, SEE).windows[0].ranges[0].answer.word == "deny"
