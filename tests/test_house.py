@@ -300,7 +300,6 @@ TESTED_IN = {
     "cli/matrix": ("cli/test_access.py", "a matrix is what two verbs of access print"),
     "analysis/faults": ("analysis/test_invariants.py", "faults are what makes an invariant fail"),
     "analysis/grid": ("analysis/test_diff.py", "a grid is how two bundles are compared"),
-    "analysis/cases": ("analysis/test_diff.py", "cases are compared as parts of changes"),
     "_version": ("test_wheel.py", "the version is a fact of the package that is built"),
     "errors": ("test_printable.py", "an error is tested with what raises it; its text is printed"),
     "fast_tuple": ("enforcement/test_guard.py", "it constructs the tuples of every request"),
