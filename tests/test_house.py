@@ -298,8 +298,6 @@ TESTED_IN = {
         "the command is run for the calls that invariants show",
     ),
     "cli/matrix": ("cli/test_access.py", "a matrix is what two verbs of access print"),
-    "analysis/faults": ("analysis/test_invariants.py", "faults are what makes an invariant fail"),
-    "analysis/grid": ("analysis/test_diff.py", "a grid is how two bundles are compared"),
     "_version": ("test_wheel.py", "the version is a fact of the package that is built"),
     "errors": ("test_printable.py", "an error is tested with what raises it; its text is printed"),
     "fast_tuple": ("enforcement/test_guard.py", "it constructs the tuples of every request"),
