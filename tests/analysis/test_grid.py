@@ -64,6 +64,28 @@ PLACES = [
         [(block("10.0.0.0/16")), (parse_address("10.2.0.0"), parse_address("10.255.255.255"))],
         id="ranges that overlap",
     ),
+    *(
+        pytest.param(
+            [allow("*", **inside(one)), allow("*", **inside(other))],
+            [allow("*", **inside(one))],
+            NO_EGRESS,
+            None,
+            [block(other)],
+            id=f"of {one} and {other} the second one is taken away",
+        )
+        for one, other in (("10.0.0.0/8", "192.0.2.0/24"), ("192.0.2.0/24", "10.0.0.0/8"))
+    ),
+    *(
+        pytest.param(
+            [allow("*", **inside(one))],
+            [allow("*", **inside(one)), allow("*", **inside(other))],
+            NO_EGRESS,
+            [block(other)],
+            None,
+            id=f"beside {one} stands {other}",
+        )
+        for one, other in (("10.0.0.0/8", "192.0.2.0/24"), ("192.0.2.0/24", "10.0.0.0/8"))
+    ),
     pytest.param(
         NOTHING,
         [allow("*", **inside("::fffe:0:0/96", "::1:0:0:0/80"))],
@@ -169,6 +191,13 @@ def test_times_of_a_change(old: Any, new: Any, gained: Any, lost: Any) -> None:
         kind: times for kind, times in wanted.items() if times
     }
     assert all(places == EVERYWHERE for places, _ in found.values())
+
+
+def test_addresses_at_some_times() -> None:
+    some = of(allow("*", **inside("10.0.0.0/8"), **before(2)))
+    where = ([block("10.0.0.0/8")], ((-inf, DAY),))
+    assert changes(of(*NOTHING), some, NO_EGRESS) == {"gained": where}
+    assert changes(some, of(*NOTHING), NO_EGRESS) == {"lost": where}
 
 
 def test_a_principal_of_one_bundle_only() -> None:
