@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from camguard.analysis.answers import ALLOWED, DENIED, Alternative, Answer, Condition, Need
@@ -34,7 +36,7 @@ A, B, C = (condition("string_equal", f"cos:{key}", "x") for key in "abc")
 A_OR_MORE = condition("string_equal", "cos:a", "x", "y")
 
 
-def answer(*needs: list[tuple[Condition, ...]], unless: tuple[tuple[Condition, ...], ...] = ()) -> Answer:
+def answer(*needs: Sequence[tuple[Condition, ...]], unless: tuple[tuple[Condition, ...], ...] = ()) -> Answer:
     """Return an answer: of each need, the conditions of its alternatives; and those of each deny."""
     return Answer(
         None,

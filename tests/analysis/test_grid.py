@@ -202,11 +202,9 @@ def test_addresses_at_some_times() -> None:
 
 def test_a_principal_of_one_bundle_only() -> None:
     """The other bundle has no table for the principal."""
-    some = {"art": [allow("*", **inside("10.0.0.0/8"), **before(2))]}
-    with_user, without = (
-        bundle([policy("art", *some["art"])], CATALOG, principals(users=users))
-        for users in ({"100200": ["art"], "100300": []}, {"100300": []})
-    )
+    some = policy("art", allow("*", **inside("10.0.0.0/8"), **before(2)))
+    with_user = bundle([some], CATALOG, principals(users={"100200": ["art"], "100300": []}))
+    without = bundle([some], CATALOG, principals(users={"100300": []}))
     where = ([block("10.0.0.0/8")], ((-inf, DAY),))
     assert changes(without, with_user, NO_EGRESS) == {"gained": where}
     assert changes(with_user, without, NO_EGRESS) == {"lost": where}
