@@ -203,7 +203,9 @@ REFUSED = [
     pytest.param((302, {}, b""), "redirects more than 3 times", id="a redirect to nowhere"),
     pytest.param((200, {"Content-Length": "x"}, b"y" * 2000), "too large", id="a length that is no number"),
     pytest.param(
-        (200, {"Content-Length": "1001"}, b""), "too large: 1001 bytes, at most 1000", id="T63 a byte"
+        (200, {"Content-Length": "1001"}, b""),
+        "too large: 1001 bytes, at most 1000",
+        id="T63 a length that is a byte too large",
     ),
     *(
         pytest.param(
