@@ -63,6 +63,12 @@ PARTS = [
     pytest.param([allow("*", **BEFORE)], Invariant(label(times=LATER)), None, id="no time behind"),
     pytest.param(
         [allow("*", **inside("10.0.0.0/8"))],
+        Invariant(label(), exactly=OFFICE),
+        None,
+        id="exactly these addresses",
+    ),
+    pytest.param(
+        [allow("*", **inside("10.0.0.0/8"))],
         Invariant(label(times=LATER)),
         (("10.0.0.0/8",), (NEW_YEAR, inf)),
         id="the times of the space",
@@ -167,7 +173,7 @@ def test_both_answers_are_shown() -> None:
 BOT, OTHER_BOT, OTHER = "role/bot", "role/cat", "uin/100300"
 OWN = allow("*", string_equal={"cos:owner": "${uin}"})
 # the principals of the space, the other one, those of which a call is decided otherwise
-PAIRS = [
+PAIRS: list[Any] = [
     pytest.param((USER, OTHER), OTHER, (USER,), id="the value of another user"),
     pytest.param(
         (OTHER, USER), OTHER, (USER,), id="the value of another user, asked for the other user first"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import islice, product
+from itertools import islice, pairwise, product
 
 import pytest
 
 from camguard.analysis import access_reader, access_set, questions
 from camguard.analysis.access import Range, Window
+from camguard.analysis.answers import ALLOWED, DENIED, Answer
 from camguard.bundle import Bundle, make_bundle
 from camguard.catalog.model import Access
 from camguard.engine.call import Call
@@ -214,3 +215,109 @@ def test_entries_are_what_the_access_sets_say(seed: int) -> None:
             }
             words.update(each.answer.word for each in window.ranges)
     assert min(words[each] for each in ("allow", "deny", "depends")) > 0
+
+
+def test_names_that_may_stand_for_principals(bundle: Bundle) -> None:
+    names = questions.principal_names(bundle.people)
+    assert [each for each in names if each not in {ROOT, ANA, BEN, CEM, BOT}] == [
+        *bundle.people.names.values(),
+        "group/artists",
+        "group/idle",
+    ]
+    assert {ROOT, ANA, BEN, CEM, BOT, "ana"} <= {*names}
+
+
+END = LINE_END - 1
+TEN, ELEVEN, TWELVE = (first << 24 for first in (10, 11, 12))
+# the last address that is allowed, addresses that stand for others, the ranges that are allowed
+THROUGH = [
+    pytest.param(ELEVEN - 1, {}, [(0, ELEVEN - 1)], id="no other address"),
+    pytest.param(ELEVEN - 1, {"11.0.0.0/8": "10.0.0.1"}, [(0, TWELVE - 1)], id="more clients pass"),
+    pytest.param(
+        ELEVEN - 1,
+        {"10.0.0.0/8": "12.0.0.1", "11.0.0.0/8": "10.0.0.1"},
+        [(0, TEN - 1), (ELEVEN, TWELVE - 1)],
+        id="some clients pass and others do not",
+    ),
+    pytest.param(
+        ELEVEN - 1, {"10.0.0.5": "12.0.0.1"}, [(0, TEN + 4), (TEN + 6, ELEVEN - 1)], id="one client"
+    ),
+]
+
+
+@pytest.mark.parametrize(("last", "egress", "allowed"), THROUGH)
+def test_ranges_as_clients_have_them(
+    last: int, egress: dict[str, str], allowed: list[tuple[int, int]]
+) -> None:
+    """T132: the policies are asked about the address that stands for the client's."""
+    found = questions.through([Range(0, last, ALLOWED), Range(last + 1, END, DENIED)], AddressMap.of(egress))
+    assert [(each.first, each.last) for each in found if each.answer == ALLOWED] == allowed
+    assert (found[0].first, found[-1].last) == (0, END)
+    assert all(one.last + 1 == other.first for one, other in pairwise(found))
+    assert all(one.answer != other.answer for one, other in pairwise(found))
+
+
+def with_statements(answer: Answer, *statements: str) -> Answer:
+    return Answer(answer.decision, statements)
+
+
+# the statements on both sides of an edge, those that are behind it
+EDGES = [
+    pytest.param(["a", "b"], ["b", "c"], ("a", "c"), id="those that only one side has"),
+    pytest.param(["a"], [], ("a",), id="one side has none"),
+    pytest.param(["a", "b"], ["b", "a"], ("a", "b"), id="all of them where both sides have the same"),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "wanted"), EDGES)
+def test_statements_behind_an_edge(before: list[str], after: list[str], wanted: tuple[str, ...]) -> None:
+    one, other = with_statements(ALLOWED, *before), with_statements(DENIED, *after)
+    (edge,) = questions.edges_of([Range(0, 9, one), Range(10, END, other)])
+    assert (edge.place, edge.before, edge.after, edge.statements) == (10, one, other, wanted)
+
+
+# the addresses that are asked for, the parts of the ranges 0 to 9 and 10 to the last address
+WITHIN = [
+    pytest.param(None, [(0, 9), (10, END)], id="all addresses"),
+    pytest.param([(3, 5)], [(3, 5)], id="in one range"),
+    pytest.param([(9, 10)], [(9, 9), (10, 10)], id="at the edge of both"),
+    pytest.param([(0, 0), (20, 30)], [(0, 0), (20, 30)], id="some of each"),
+    pytest.param([(10, 10)], [(10, 10)], id="the first address of a range"),
+    pytest.param([(9, 9)], [(9, 9)], id="the last address of a range"),
+    pytest.param([], [], id="no address"),
+]
+
+
+@pytest.mark.parametrize(("asked", "parts"), WITHIN)
+def test_parts_of_ranges(asked: list[tuple[int, int]] | None, parts: list[tuple[int, int]]) -> None:
+    ranges = [Range(0, 9, ALLOWED), Range(10, END, DENIED)]
+    found = list(questions.within(ranges, None if asked is None else IpSet.of_ranges(asked)))
+    assert [(each.first, each.last) for each in found] == parts
+    assert [each.answer for each in found] == [ALLOWED if first < 10 else DENIED for first, _ in parts]
+
+
+def test_entries_of_a_resource(bundle: Bundle) -> None:
+    here, there = (f"qcs::cvm:{region}:uin/100100:instance/1" for region in ("ap-guangzhou", "ap-beijing"))
+    shown = {}
+    for resource in (None, here, there):
+        (found,) = questions.entries(bundle.evaluator, [CEM], ["cvm:Stop"], time=NOW, resource=resource)
+        ((places, answer),) = found.depends
+        assert len(places.starts) == 2
+        shown[resource] = [str(each) for each in answer.conditions()]
+    mfa, region = "qcs:mfa bool_equal true", "cvm:region string_equal ap-beijing"
+    assert shown == {
+        None: ["resource matches qcs::cvm:ap-guangzhou::instance/*", mfa, region],
+        here: [region],
+        there: [mfa, region],
+    }
+
+
+def test_entries_only_of_those_who_can_call(bundle: Bundle) -> None:
+    def asked(**more: IpSet) -> list[str]:
+        principals, actions = [ANA, "uin/999999", CEM], ["aiart:Draw", "cvm:Stop"]
+        found = questions.entries(bundle.evaluator, principals, actions, time=NOW, **more)  # type: ignore[arg-type]
+        return [f"{each.principal} {each.action}" for each in found]
+
+    assert asked() == [f"{ANA} aiart:Draw", f"{CEM} cvm:Stop"]
+    assert asked(addresses=IpSet.of(["11.0.0.0/8"])) == [f"{CEM} cvm:Stop"]
+    assert asked(addresses=IpSet((), ())) == []
