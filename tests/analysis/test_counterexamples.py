@@ -10,13 +10,14 @@ import pytest
 from camguard.analysis.invariants import Broken, Invariant, Space, moment_in, prove
 from camguard.bundle import Bundle
 from camguard.catalog.known_services import CamNames, KnownServices
+from camguard.catalog.model import Access
 from camguard.ipset import AddressMap, IpSet, parse_address
 from tests.company import USER, action, allow, bundle, catalog, deny, inside, policy, principals, service
 
 # Of an action that is called by another label no verdict is known, so that its access sets are always read.
 CATALOG = replace(
     catalog(
-        service("art", "Draw", "Look", "Zoom"),
+        service("art", "Draw", "Look", "Zoom", action("art:Erase", access=Access.WRITE)),
         service("vm", action("vm:Boot", "qcs::vm:${region}:uin/${uin}:instance/${id}")),
     ),
     known=KnownServices(rows={"label:Look": CamNames(("art:Look",), sure=True)}),
@@ -82,13 +83,13 @@ WRONG: list[Any] = [
         id="the value of a variable of a resource",
     ),
     pytest.param(
-        of(allow(DRAW, **BELOW), role=True),
+        of(allow("art:Erase", **BELOW), role=True),
         (BOT, USER),
-        ("art:Look", DRAW),
+        ("art:Erase",),
         None,
         None,
-        None,
-        id="DEC-56 the catalog does not tell what the action does",
+        ((USER,), ("art:Erase",)),
+        id="DEC-56 a variable of a condition has no value for a role",
     ),
     pytest.param(
         of(allow(DRAW), allow(LOOK), other=[allow(DRAW)]),

@@ -222,7 +222,6 @@ def test_names_that_may_stand_for_principals(bundle: Bundle) -> None:
     assert [each for each in names if each not in {ROOT, ANA, BEN, CEM, BOT}] == [
         *bundle.people.names.values(),
         "group/artists",
-        "group/idle",
     ]
     assert {ROOT, ANA, BEN, CEM, BOT, "ana"} <= {*names}
 
