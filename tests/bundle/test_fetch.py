@@ -383,8 +383,17 @@ ENDS = [
 
 @pytest.mark.parametrize(("answer", "good"), ENDS)
 def test_no_connection_stays_open(
-    answer: Answer, good: bool, source: Source, connections: Connections
+    answer: Answer, good: bool, source: Source, connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The connection is closed at once, also while something holds the file of its answer."""
+    held = []
+    makefile: Any = socket.socket.makefile
+
+    def noted(connection: socket.socket, *rest: Any, **named: Any) -> Any:
+        held.append(makefile(connection, *rest, **named))
+        return held[-1]
+
+    monkeypatch.setattr(socket.socket, "makefile", noted)
     source.answers["/"] = answer
     if good:
         fetch(source.url("/"), most=1000)
