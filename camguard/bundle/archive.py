@@ -39,6 +39,7 @@ from camguard.strict_json import Number, ObjectReader, is_text, must, read_json
 MANIFEST: Final = "manifest.json"
 SIGNATURE: Final = "manifest.sig"
 MAX_SERIAL: Final = (1 << 53) - 1  # the largest whole number that every reader of JSON keeps
+_SERIAL_DIGITS: Final = len(str(MAX_SERIAL))  # Python reads no number of more than 4300 digits
 READ_SECONDS: Final = 30.0
 WHOLE: Final = ("principals.json", "resource_tags.json")  # files that may be as large as a whole bundle
 _MEMBER: Final = re.compile(
@@ -63,9 +64,9 @@ class Archive:
     digest: str
     files: Mapping[str, bytes]
     tests: Mapping[str, bytes]
-    valid_until: float | None = None
-    signed: Algorithm | None = None
-    verified: bool = False
+    valid_until: float | None
+    signed: Algorithm | None
+    verified: bool
 
 
 def fits(path: str) -> bool:
@@ -167,13 +168,15 @@ def _take(member: tuple[str, bytes], digests: Mapping[str, str], found: dict[str
     found[path] = content
 
 
-def _is_serial(value: Any) -> bool:
-    return isinstance(value, Number) and value.isdigit() and 1 <= int(value) <= MAX_SERIAL
+def is_serial(value: Any, least: int = 1) -> bool:
+    """Return whether a value of a document is a whole number from `least` to MAX_SERIAL."""
+    digits = isinstance(value, Number) and value.isdigit() and len(value) <= _SERIAL_DIGITS
+    return digits and least <= int(value) <= MAX_SERIAL
 
 
 _REQUIRED: Final = {
     "schema": must(lambda value: isinstance(value, Number) and value == "1", "1"),
-    "serial": must(_is_serial, f"a whole number from 1 to {MAX_SERIAL}"),
+    "serial": must(is_serial, f"a whole number from 1 to {MAX_SERIAL}"),
     "files": must(lambda value: isinstance(value, dict), "an object"),
 }
 _OPTIONAL: Final = {

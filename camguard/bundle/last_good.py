@@ -21,9 +21,9 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from camguard.bundle.archive import MAX_SERIAL
+from camguard.bundle.archive import is_serial
 from camguard.bundle.ustar import ARCHIVE_BYTES
 from camguard.errors import BundleError, Problem
 from camguard.files import MIB, read_file, replace_files
@@ -94,9 +94,13 @@ class State(NamedTuple):
         )
 
     def with_pin(self, bundle: Kept) -> State:
-        """Return the state in which an operator has pinned a bundle, which joins the kept ones."""
-        others = (each for each in self.kept if each.digest != bundle.digest)
-        kept = self.kept if bundle in self.kept else (*others, bundle)[-KEPT:]
+        """Return the state in which an operator has pinned a bundle, which joins the kept ones.
+
+        A new bundle takes the place of the one that was in force longest ago, never that of the one in force.
+        """
+        kept = tuple(bundle if each.digest == bundle.digest else each for each in self.kept)
+        if bundle not in kept:
+            kept = (*kept[: KEPT - 1], bundle)
         return self._replace(kept=kept, pin=Pin(bundle.digest, max(self.highest[0], bundle.serial)))
 
     def find(self, name: str) -> Kept:
@@ -208,15 +212,11 @@ class LastGood:
                     path.unlink()
 
 
-def _is_serial(value: Any) -> bool:
-    return isinstance(value, Number) and value.isdigit() and int(value) <= MAX_SERIAL
-
-
-_serial: Final = must(_is_serial, "a serial")
+_serial: Final = must(lambda value: is_serial(value, 0), "a serial")
 _digest: Final = shaped(_DIGEST, "a SHA-256")
 _object: Final = must(lambda value: isinstance(value, dict), "an object")
 _MEMBERS: Final = {
-    "schema": must(lambda value: value == str(_SCHEMA), "1"),
+    "schema": must(lambda value: isinstance(value, Number) and value == str(_SCHEMA), "1"),
     "highest": or_null(_object),
     "kept": must(lambda value: isinstance(value, list), "a list"),
     "pin": or_null(_object),

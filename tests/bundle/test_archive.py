@@ -311,6 +311,11 @@ MANIFESTS = [
         )
         for serial in (0, -1, 1.0, "1", True, None, 1 << 53)
     ),
+    pytest.param(
+        manifest({}).replace(b'"serial": 1', b'"serial": ' + b"1" * 5000),
+        [("manifest.json#/serial", NO_SERIAL)],
+        id="T63 a serial of very many digits",
+    ),
     *(
         pytest.param(
             manifest({}, valid_until=moment),

@@ -169,8 +169,7 @@ def test_a_pin_changes_the_state(before: State, bundle: Kept, after: State) -> N
 def test_a_pinned_bundle_is_among_the_ten_that_are_kept() -> None:
     many = tuple(Kept(serial, f"{serial:064}") for serial in range(10, 0, -1))
     after = State((10, many[0].digest), many).with_pin(Kept(11, A))
-    assert len(after.kept) == 10
-    assert Kept(11, A) in after.kept
+    assert after.kept == (*many[:-1], Kept(11, A)), "the bundle in force and those just before it stay"
 
 
 TWINS = State((5, A), (Kept(5, A, "1" * 64), Kept(4, B, "1" * 63 + "2")))
@@ -280,6 +279,7 @@ def test_no_file_is_an_empty_state(folder: LastGood) -> None:
 DAMAGED = [
     pytest.param({"schema": 2}, [("#/schema", "must be 1")], id="another schema"),
     pytest.param({"schema": 0}, [("#/schema", "must be 1")], id="schema 0"),
+    pytest.param({"schema": "1"}, [("#/schema", "must be 1")], id="the schema as text"),
     pytest.param({"highest": 5}, [("#/highest", "must be an object or null")], id="a number as the highest"),
     pytest.param(
         {"highest": {}},
@@ -341,6 +341,13 @@ def test_t109_a_damaged_state_is_an_error(
         folder.read()
     expected = [Problem(f"{path}{at}", CODE, text) for at, text in (*problems, ("", CURE))]
     assert list(caught.value.problems) == expected
+
+
+def test_t109_a_serial_of_very_many_digits_is_an_error(folder: LastGood) -> None:
+    path = put(folder, json.dumps({**EMPTY, "pin": {"digest": A, "until": 7}}).replace("7", "7" * 5000))
+    with pytest.raises(BundleError) as caught:
+        folder.read()
+    assert caught.value.problems[0] == Problem(f"{path}#/pin/until", CODE, "must be a serial")
 
 
 def test_t109_a_state_that_lacks_everything_is_an_error(folder: LastGood) -> None:
