@@ -97,6 +97,12 @@ MATCHES = [
     pytest.param("qcs::cvm:::i*-*b", HERE + "i-xb", True, True, id="CAM 5.3 a piece between two stars"),
     pytest.param("qcs::cvm:::i*-*b", HERE + "ixb", False, False, id="CAM 5.3 a piece that is missing"),
     pytest.param("qcs::cvm:::**", HERE + "i", True, True, id="CAM 5.3 two stars without a piece"),
+    pytest.param(
+        "qcs::cvm:::i*-**b", HERE + "i-xb", True, True, id="CAM 5.3 three stars, two of them together"
+    ),
+    pytest.param(
+        "qcs::cvm:::i*-**b", HERE + "ixb", False, False, id="CAM 5.3 a piece that is missing beside two stars"
+    ),
     pytest.param("qcs::cvm:::i/*", HERE + "i", False, None, id="DEC-15 X/* and exactly X"),
     pytest.param("qcs::cvm:::i/", HERE + "i/1", False, None, id="DEC-15 a pattern that ends with a slash"),
     pytest.param("qcs::CVM:::i", HERE + "i", False, None, id="DEC-60 a service in capitals"),

@@ -42,6 +42,10 @@ SAME = [
     pytest.param("qcs:id/7:vm:ap-guangzhou:uin/100100:instance/ins-1", ONE, id="DEC-66 a project"),
     pytest.param(ONE, "qcs:0:vm:gz:uid/125:instance/ins-1", id="DEC-66 the call spells it otherwise"),
     pytest.param("qcs::vm:::a:b:c", "qcs::vm::uin/100100:a:b:c", id="DEC-66 colons in the last segment"),
+    pytest.param("qcs:id/12:vm:::i", "qcs::vm:::i", id="DEC-66 a project of two digits"),
+    pytest.param("qcs:12:vm:::i", "qcs::vm:::i", id="DEC-66 a project of digits alone"),
+    pytest.param("qcs::a-z059:a-z059::i", "qcs::a-z059:a-z059:uin/100100:i", id="DEC-66 all signs"),
+    pytest.param(f"qcs::{'s' * 63}:{'r' * 63}::i", f"qcs::{'s' * 63}:{'r' * 63}::i", id="DEC-66 long"),
 ]
 
 

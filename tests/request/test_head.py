@@ -244,6 +244,7 @@ def test_what_goes_on_is_what_came_but_for_what_was_dropped() -> None:
 
 TRACE = b"4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = b"00f067aa0ba902b7"
+SIGNS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._:/+=@-"
 # the lines by which a caller names a request, then trace id and request id of its record
 CORRELATIONS = [
     pytest.param([(b"traceparent", b"00-%s-%s-01" % (TRACE, PARENT))], TRACE, None, id="a trace"),
@@ -289,6 +290,11 @@ CORRELATIONS = [
     pytest.param([(b"x-request-id", b"job-17/2")], None, b"job-17/2", id="a request id"),
     pytest.param([(b"x-request-id", b"x" * 128)], None, b"x" * 128, id="as long as may be"),
     pytest.param([(b"x-request-id", b"x" * 129)], None, None, id="one letter longer"),
+    *(
+        pytest.param([(b"x-request-id", b"%c" % sign)], None, b"%c" % sign if sign in SIGNS else None,
+                     id=f"the sign {sign:#x}")
+        for sign in range(0x21, 0x7F)
+    ),
     pytest.param([(b"x-request-id", b"a b")], None, None, id="a blank within"),
     pytest.param([(b"x-request-id", b'a","decision":"allow')], None, None, id="quotes"),
     pytest.param([(b"x-request-id", b"\xe9")], None, None, id="a letter outside of ASCII"),
@@ -415,6 +421,7 @@ def test_limits_are_settings() -> None:
     assert reply_to(limits(header_value_bytes=256), lines=lines).detail == "headers_too_large"
     assert reply_to(limits(header_lines=8), lines=lines).detail == "headers_too_large"
     assert reply_to(limits(query_bytes=3), query=b"a=bc").detail == "query_too_large"
+    assert reply_to(limits(query_bytes=4), query=b"a=bc").detail == "allowed"
     assert LimitsSettings().header_bytes == 65536
 
 
