@@ -36,6 +36,7 @@ from camguard.grammar import (
     VERSION,
     of_bytes,
     placeholders,
+    service_hosts,
     words,
 )
 from camguard.lint.catalog_view import CatalogView
@@ -380,3 +381,43 @@ def test_the_examples_in_the_docstrings_hold() -> None:
     results = doctest.testmod(grammar_module)
     assert results.attempted > 0
     assert results.failed == 0
+
+
+# bare words, a path, the words that are found
+BARE = [
+    pytest.param(["a", "b"], "a/b", ["a", "b"], id="two words"),
+    pytest.param(["a"], "a/ba/ab/a-b/b-a/_a/a_/$a/a1", ["a", "a"], id="a word that another one touches"),
+    pytest.param(["a.b"], "a.b/axb", ["a.b"], id="a dot"),
+]
+
+
+@pytest.mark.parametrize(("bare", "path", "found"), BARE)
+def test_a_bare_word_stands_by_itself(bare: list[str], path: str, found: list[str]) -> None:
+    assert [each.name for each in placeholders(path, bare=bare)] == found
+
+
+# a host, and the label that it names below the domains "example" and "example.org"
+HOSTS = [
+    pytest.param("cvm.example", "cvm", id="T123 the label alone"),
+    pytest.param("cvm.example.org", "cvm", id="T123 another domain"),
+    pytest.param("cvm.intl.example", "cvm", id="T123 the international site"),
+    pytest.param("cvm.ap-guangzhou.example", "cvm", id="T123 a region"),
+    pytest.param("cvm.internal.example", "cvm", id="T123 the internal network"),
+    pytest.param("cvm.internal.ap-guangzhou.example", "cvm", id="T123 the internal network of a region"),
+    pytest.param("cvm.ai.internal.example", "cvm", id="T123 the internal network of ai"),
+    pytest.param("cvm.ai.ap-guangzhou.example", "cvm", id="T123 a region of ai"),
+    *(
+        pytest.param(host, None, id=f"T123 {host}")
+        for host in (
+            *("cvmxexample", "cvm.exampleorg", "cvm.examplexorg", "cvm.intlxexample"),
+            *("cvm.xap-guangzhou.example", "cvm.internal.xap-guangzhou.example", "cvm.internalxap-a.example"),
+            *("cvm:.example", "example", ".example", "cvm.example.com", "CVM.example"),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("host", "label"), HOSTS)
+def test_a_host_names_a_service_by_its_first_label(host: str, label: str | None) -> None:
+    match = service_hosts(["example", "example.org"]).fullmatch(host)
+    assert (match and match[1]) == label

@@ -54,6 +54,18 @@ def test_one_resource_in_several_spellings(key: str, resource: str) -> None:
     assert listed({key: {"dept": "rd"}}).tags_of(resource) == {"dept": "rd"}
 
 
+# a key of the inventory, a resource of a call that has the same letters and is another one
+ANOTHER = [
+    pytest.param("qcs::ab:::i", "qcs::a:b::i", id="DEC-66 the end of a service, the begin of a region"),
+    pytest.param("qcs::vm::uin/10010:0i", "qcs::vm::uin/100100:i", id="DEC-66 the end of an account"),
+]
+
+
+@pytest.mark.parametrize(("key", "resource"), ANOTHER)
+def test_the_segments_of_resources_are_told_apart(key: str, resource: str) -> None:
+    assert listed({key: {"dept": "rd"}}).tags_of(resource) is None
+
+
 @pytest.mark.parametrize(
     "resource",
     [None, "*", "x", TWO, ONE.replace("ins-1", "*"), ONE.replace("guangzhou", "tokyo"), ONE.upper()],
