@@ -412,3 +412,7 @@ def test_a_new_table_has_no_session_unless_one_is_given() -> None:
     sessions = [made.new_table(layers), made.new_table(layers, policy("session", {"effect": "deny"}))]
     found = [each.compile_row(traits).judge(asked, traits, made.owner, made.inventory) for each in sessions]
     assert [each.reason for each in found] == [Reason.ALLOWED, Reason.EXPLICIT_DENY]
+
+
+def test_a_call_that_nothing_allows_is_denied_by_the_identity_layer() -> None:
+    assert (NO_ALLOW.reason, NO_ALLOW.statements, NO_ALLOW.layer) == (Reason.NO_ALLOW, (), "identity")
