@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import pytest
 
 from camguard.analysis.alike import alike_in
+from camguard.catalog.model import Access, Granularity
 from camguard.engine.row import ActionRules
 from camguard.engine.table import Table
 from tests.analysis.agreement import evaluator_of, shares
@@ -37,6 +40,47 @@ def test_every_action_has_the_rules_of_the_first_one_of_its_group(seed: int) -> 
                 shared += each != first
                 assert rules(table, evaluator.traits(each)) == rules(table, evaluator.traits(first))
     assert shared > 20
+
+
+TEMPLATE = "qcs::aiart:::image/${id}"
+UNKNOWN = {"granularity": Granularity.UNKNOWN}
+# two actions of the catalog, and whether one table cannot tell them apart
+TWO = [
+    pytest.param(["Draw", "Look"], True, id="the same facts"),
+    pytest.param(
+        [action("aiart:Draw", TEMPLATE), action("aiart:Look", TEMPLATE)], True, id="both on resources"
+    ),
+    pytest.param(["Draw", action("aiart:Look", TEMPLATE)], False, id="one on resources"),
+    pytest.param(
+        [
+            action("aiart:Draw", TEMPLATE),
+            replace(action("aiart:Look", TEMPLATE), resources=(), unreadable=("image",)),
+        ],
+        False,
+        id="one whose templates cannot be read",
+    ),
+    pytest.param(["Draw", action("aiart:Look", ip_restriction=False)], False, id="one without its address"),
+    pytest.param(["Draw", action("aiart:Look", access=Access.WRITE)], False, id="one that writes"),
+    pytest.param(
+        [action(f"aiart:{name}", **UNKNOWN) for name in ("Draw", "Look")], False, id="DEC-67 only names"
+    ),
+]
+
+
+@pytest.mark.parametrize(("actions", "alike"), TWO)
+def test_actions_that_a_table_cannot_tell_apart(actions: list[Any], alike: bool) -> None:
+    office = bundle([policy("office", allow("aiart:*"))], catalog(service("aiart", *actions)))
+    table = office.evaluator.table("uin/100200")
+    assert table is not None
+    first_of = alike_in(office.evaluator)(table)
+    assert (first_of.get("aiart:Look", "aiart:Look") == "aiart:Draw") is alike
+
+
+def test_no_action_shares_its_row_where_a_session_policy_limits_the_calls() -> None:
+    office = bundle([policy("office", allow("aiart:*"))], catalog(service("aiart", "Draw", "Look")))
+    table = office.evaluator.table("uin/100200", policy("session", allow("aiart:Look")))
+    assert table is not None
+    assert alike_in(office.evaluator)(table) == {}
 
 
 def test_a_statement_that_names_one_action_parts_it_from_the_others() -> None:

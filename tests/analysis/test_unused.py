@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
@@ -99,6 +100,135 @@ def test_calls_that_no_condition_distinguishes_are_decided_once() -> None:
     far = Recorded(call(DRAW, "192.0.2.1"), allowed=False)
     found = found_in(principals("mine"), [ALLOWED, near, far], mine=[allow(**inside("10.0.0.0/8"))])
     assert (found.calls, found.different, found.otherwise) == (5, 2, 0)
+
+
+EDGE = 1_767_225_600.0
+TIMED = {"date_less_than_equal": {"qcs:current_time": "2026-01-01T00:00:00Z"}}
+MINE = [allow(**inside("10.0.0.0/8"), **TIMED)]
+BASE = Recorded(call(DRAW), allowed=True)
+# the policy of USER, two records, whether a condition can distinguish them
+DISTINCT = [
+    pytest.param(MINE, BASE, BASE, False, id="the same call"),
+    pytest.param(
+        MINE, BASE, Recorded(call(DRAW, "10.0.0.9"), allowed=True), False, id="addresses of one part"
+    ),
+    pytest.param(MINE, BASE, Recorded(call(DRAW, time=5.0), allowed=True), False, id="times of one part"),
+    pytest.param(
+        MINE,
+        Recorded(call(DRAW, "9.255.255.255"), allowed=False),
+        Recorded(call(DRAW, "10.0.0.0"), allowed=False),
+        True,
+        id="the last address before a part and its first one",
+    ),
+    pytest.param(MINE, BASE, Recorded(call(DRAW, None), allowed=True), True, id="no address"),
+    pytest.param(MINE, BASE, Recorded(call(DRAW, time=None), allowed=True), True, id="no time"),
+    *(
+        pytest.param(
+            MINE,
+            Recorded(call(DRAW, time=one), allowed=True),
+            Recorded(call(DRAW, time=other), allowed=True),
+            True,
+            id=f"times {one - EDGE:+.0f} s and {other - EDGE:+.0f} s from a moment of a policy",
+        )
+        for one, other in ((EDGE - 1, EDGE), (EDGE, EDGE + 1), (EDGE - 1, EDGE + 1))
+    ),
+    pytest.param(MINE, BASE, Recorded(call(COPY), allowed=True), True, id="another action"),
+    pytest.param(
+        MINE, BASE, Recorded(call(DRAW, resources=("x",)), allowed=True), True, id="another resource"
+    ),
+    pytest.param(MINE, BASE, Recorded(call(DRAW), allowed=False), True, id="another decision"),
+    pytest.param(
+        [allow()],
+        BASE,
+        Recorded(call(DRAW, "192.0.2.1", time=9e9), allowed=True),
+        False,
+        id="no condition on address and time",
+    ),
+    pytest.param(
+        MINE,
+        Recorded(call(DRAW, principal="uin/999999"), allowed=False),
+        Recorded(call(DRAW, "192.0.2.1", principal="uin/999999", time=9e9), allowed=False),
+        False,
+        id="an unknown principal",
+    ),
+]
+
+
+@pytest.mark.parametrize(("statements", "one", "other", "wanted"), DISTINCT)
+def test_calls_that_a_condition_can_distinguish(
+    statements: list[Any], one: Recorded, other: Recorded, wanted: bool
+) -> None:
+    found = found_in(principals("mine"), [one, other], mine=statements)
+    assert (found.calls, found.different) == (2, 1 + wanted)
+
+
+def test_calls_are_counted_together() -> None:
+    shown: list[Recorded] = []
+
+    def watch(distinct: Sequence[Recorded]) -> Sequence[Recorded]:
+        shown.extend(distinct)
+        return distinct
+
+    built = bundle([policy("mine", *MINE)], CATALOG)
+    records = [BASE._replace(times=2), BASE._replace(times=3), BASE]
+    found = unused(built, listing_of(principals("mine")), records, watch=watch)
+    assert (found.calls, found.different) == (6, 1)
+    assert shown == [BASE._replace(times=6)]
+
+
+BOTH = {"draw": [allow(DRAW)], "copy": [allow(COPY)]}
+HIS_COPY = Recorded(call(COPY, principal=OTHER), allowed=True)
+COPIED = Recorded(call(COPY), allowed=True)
+# principals.json: what a call of USER needs, and what another one needs, too
+TAKEN = [
+    pytest.param(
+        principals(users={"100200": ["draw", "copy"], "100300": ["copy"]}),
+        Grant(USER, "copy"),
+        id="an attached policy",
+    ),
+    pytest.param(
+        {
+            **principals(users={"100300": ["copy"]}, groups={"art": {"policies": ["copy"]}}),
+            "users": {
+                "100200": {"policies": ["draw"], "groups": ["art"]},
+                "100300": {"policies": ["copy"]},
+            },
+        },
+        Grant(USER, "group/art"),
+        id="a membership",
+    ),
+    pytest.param(
+        {
+            **principals(users={"100300": ["copy"]}, groups={"art": {"policies": ["draw", "copy"]}}),
+            "users": {"100200": {"policies": [], "groups": ["art"]}, "100300": {"policies": ["copy"]}},
+        },
+        Grant("group/art", "copy"),
+        id="a policy of a group",
+    ),
+]
+
+
+@pytest.mark.parametrize(("bound", "taken"), TAKEN)
+def test_the_proof_finds_a_grant_that_is_taken_wrongly(bound: dict[str, Any], taken: Grant) -> None:
+    """One call is hidden from the search, and the proof compares it."""
+    built = bundle([policy(name, *each) for name, each in BOTH.items()], CATALOG, bound)
+    hidden = unused(
+        built,
+        listing_of(bound),
+        [ALLOWED, COPIED, HIS_COPY],
+        watch=lambda distinct: [each for each in distinct if each.call != COPIED.call],
+    )
+    assert taken in hidden.grants
+    assert hidden.changed == (COPIED.call,)
+
+
+def test_the_proof_finds_a_statement_that_is_taken_wrongly() -> None:
+    built = bundle([policy("mine", allow(DRAW), allow(COPY))], CATALOG)
+    hidden = unused(
+        built, listing_of(principals("mine")), [ALLOWED, COPIED], watch=lambda distinct: distinct[:1]
+    )
+    assert [each.id for each in hidden.statements] == ["mine#1"]
+    assert hidden.changed == (COPIED.call,)
 
 
 def test_a_call_that_is_decided_otherwise_than_recorded_needs_what_may_apply() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from camguard.analysis.access import access_reader
 from camguard.analysis.verdicts import judged_as, masks_of, verdicts_of
+from camguard.bundle import Bundle
 from camguard.ipset import EVERY_ADDRESS, NO_MAP, AddressMap, IpSet, parse_address
 from tests.analysis.agreement import evaluator_of, shares
 from tests.company import (
@@ -133,6 +134,40 @@ def test_all_that_address_and_time_decide_is_sure(statements: list[Any], allowed
         for each in found
     ]
     assert names == [{*allowed.split()}, {*denied.split()}]
+
+
+def names_of(built: Bundle, actions: int) -> set[str]:
+    return {name for name, place in built.evaluator.statements.places.items() if actions >> place & 1}
+
+
+def test_a_policy_that_does_not_exist_denies_everything() -> None:
+    """DEC-40: it counts as a deny that cannot be evaluated."""
+    built = bundle([policy("mine", allow())], COMPANY, principals("mine", "gone"))
+    table = built.evaluator.table(USER)
+    assert table is not None
+    verdict = verdicts_of(built.evaluator)(table)(0)
+    assert (verdict.allowed, names_of(built, verdict.denied)) == (0, {"aiart:Draw", "aiart:Look"})
+
+
+def test_root_may_do_everything_but_on_resources() -> None:
+    """CAM 10.3: a resource can belong to another account."""
+    rows = service("aiart", "Draw", action("aiart:Edit", "qcs::aiart:::image/${id}"))
+    built = bundle([policy("mine", allow())], catalog(rows))
+    table = built.evaluator.table("uin/100100")
+    assert table is not None
+    verdict = verdicts_of(built.evaluator)(table)(0)
+    assert (names_of(built, verdict.allowed), verdict.denied) == ({"aiart:Draw"}, 0)
+
+
+def test_an_address_in_doubt_denies_outside_of_a_range_too() -> None:
+    """DEC-62: the deny is unknown wherever the call comes from."""
+    built = bundle([policy("mine", allow(), deny(**inside(OFFICE)))], DOUBTED)
+    table = built.evaluator.table(USER)
+    assert table is not None
+    (mask,) = masks_of(table, IpSet.of(["11.0.0.0/8"]), ALL_TIMES)
+    window = access_reader(built.evaluator)(USER, "aiart:Hide").windows[0]
+    word = next(each.answer.word for each in window.ranges if each.first <= 11 << 24 <= each.last)
+    assert verdicts_of(built.evaluator)(table)(mask) == {"allow": (1, 0), "deny": (0, 1)}[word]
 
 
 def test_a_session_policy_leaves_everything_to_the_rows() -> None:
