@@ -70,9 +70,9 @@ def test_two_principals_with_different_policies() -> None:
 
 
 def test_the_first_statement_is_named_for_a_new_principal() -> None:
-    policies = {"own": [allow(DRAW), allow("art:*")]}
-    old = of(principals(users={"100300": []}), **policies)
-    new = Side(of(principals(users={"100200": ["own"], "100300": []}), **policies))
+    own = [allow(DRAW), allow("art:*")]
+    old = of(principals(users={"100300": []}), own=own)
+    new = Side(of(principals(users={"100200": ["own"], "100300": []}), own=own))
     before = Side(old)
     groups = access_diff(before, new, [USER], {DRAW: Access.READ})
     assert [each.part.causes for each in groups] == [(Cause("principal", "the principal is new", "own#0"),)]
@@ -80,8 +80,7 @@ def test_the_first_statement_is_named_for_a_new_principal() -> None:
 
 def test_policies_are_asked_for_another_name() -> None:
     """DEC-68: neither the statements nor the facts of the action changed."""
-    policies = {"own": [allow(DRAW)]}
-    old, new = of(of_catalog=labelled(LOOK), **policies), of(of_catalog=labelled(DRAW), **policies)
+    old, new = (of(of_catalog=labelled(name), own=[allow(DRAW)]) for name in (LOOK, DRAW))
     found = access_diff(Side(old), Side(new), [USER], {LABEL: Access.READ})
     assert [each.part.causes for each in found] == [
         (Cause("catalog", "the catalog or the owner changed", "own#0"),)

@@ -22,16 +22,18 @@ CATALOG = catalog(
 BOOT, LIST = "vm:Boot", "vm:List"
 
 
-def tried(statement: Any, name: str = LIST, resources: tuple[str, ...] = ()) -> list[Call]:
+def tried(
+    statement: Any, name: str = LIST, resources: tuple[str, ...] = (), principal: str = USER
+) -> list[Call]:
     """Return all calls that are tried for one answer that depends on conditions, in their order."""
     built = bundle([policy("mine", statement)], CATALOG)
-    (window,) = access_set(built.evaluator, USER, name, time=0.0).windows
+    (window,) = access_set(built.evaluator, principal, name, time=0.0).windows
     answer = window.ranges[0].answer
     found: list[Call] = []
     call = find_call(
         built.evaluator,
-        Call(USER, name, 0, 0.0, resources),
-        [(answer, USER)],
+        Call(principal, name, 0, 0.0, resources),
+        [(answer, principal)],
         lambda each: bool(found.append(each)),  # type: ignore[func-returns-value]
     )
     assert call is None
@@ -226,6 +228,12 @@ def test_resources(pattern: str, wanted: list[str]) -> None:
     found = [each.resources for each in tried(allow("*", pattern), BOOT)]
     assert found[0] == (USUAL,)
     assert {each for (each,) in found} == {USUAL, *wanted, OTHER, FOREIGN}
+
+
+def test_resources_of_root() -> None:
+    """CAM 10.3: a resource of the account is tried first, then one of another account."""
+    found = [each.resources for each in tried(allow("none:None"), BOOT, principal="uin/100100")]
+    assert found == [(USUAL,), (USUAL,), (OTHER,), (USUAL,), (OTHER,), (FOREIGN,)]
 
 
 def test_a_given_resource_is_kept() -> None:

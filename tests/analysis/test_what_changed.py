@@ -79,6 +79,8 @@ OWN: Policies = {
     "look": [allow(LOOK)],
     "no-look": [deny(LOOK)],
     "draw": [allow(DRAW)],
+    "one": [allow(DRAW, A)],
+    "text": [allow(DRAW, string_equal={"cos:a": "x"})],
     "both": [allow(DRAW), allow(DRAW), allow(LOOK)],
 }
 # principals.json of OLD, principals.json and policies of NEW, the actions whose rules can differ (None: all)
@@ -123,6 +125,34 @@ AFFECTED = [
     ),
     pytest.param(
         principals("draw"), principals("draw"), {"draw": [allow(DRAW, **MFA)]}, {DRAW}, id="a condition"
+    ),
+    pytest.param(
+        principals("one"),
+        principals("one"),
+        {"one": [allow(DRAW, ["*", A])]},
+        {DRAW},
+        id="the star beside it",
+    ),
+    pytest.param(
+        principals("text"),
+        principals("text"),
+        {"text": [allow(DRAW, string_equal={"cos:a": "x"})]},
+        set(),
+        id="same",
+    ),
+    *(
+        pytest.param(
+            principals("text"),
+            principals("text"),
+            {"text": [allow(DRAW, **{operator: {key: value}})]},
+            {DRAW},
+            id=what,
+        )
+        for what, operator, key, value in (
+            ("another operator", "string_not_equal", "cos:a", "x"),
+            ("another key", "string_equal", "cos:b", "x"),
+            ("another value", "string_equal", "cos:a", "y"),
+        )
     ),
     pytest.param(
         principals("draw", boundary="all"),
