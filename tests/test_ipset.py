@@ -309,3 +309,9 @@ def test_blocks_whose_text_would_name_ipv4_are_left_out() -> None:
     first, end = NO_ADDRESS
     assert IpSet.of_ranges([(first - 1, end)]).cidrs() == (format_address(first - 1), format_address(end))
     assert IpSet.of_ranges([(first, end - 1)]).cidrs() == ()
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0/0", "::/0", "::/1", "::8/125"])
+def test_a_range_of_one_version_is_one_range(text: str) -> None:
+    ranges = IpSet.of((text,))
+    assert len(ranges.starts) == len(ranges.ends) == 1

@@ -172,3 +172,8 @@ def test_conditions_on_address_and_time(bits: MaskBits, mask: int, truth: Truth)
     assert held & 1
     assert not doubt & 1
     assert (bool(held & 2) and (None if doubt & 2 else True)) is truth
+
+
+def test_a_rule_without_conditions_needs_nothing_of_a_mask() -> None:
+    assert MaskBits() == MaskBits(required=0, forbidden=0, unknown_without=0, unknown_with=0)
+    assert MaskBits().every == 0

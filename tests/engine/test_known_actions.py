@@ -12,7 +12,7 @@ from camguard.catalog.known_services import CamNames, KnownServices
 from camguard.catalog.model import Granularity
 from camguard.engine.decision import Reason
 from tests import company
-from tests.company import OFFICE, call, catalog, policy, service
+from tests.company import OFFICE, action, call, catalog, policy, service
 
 CATALOG = catalog(service("aiart", "Draw"))
 
@@ -79,3 +79,14 @@ def test_dec_67_an_unknown_action_stands_for_its_own_name_among_others() -> None
         ("cbs:BrandNew", Granularity.OPERATION),
         ("cvm:BrandNew", Granularity.UNKNOWN),
     ]
+
+
+@pytest.mark.parametrize("resource", ["*", "qcs::cvm:::instance/*"])
+def test_nothing_grants_an_action_whose_resources_are_unknown(resource: str) -> None:
+    """The page of the action could not be read. A deny of the action holds all the same."""
+    unread = catalog(service("cvm", action("cvm:Stop", granularity=Granularity.RESOURCE, resources=())))
+    for effect, reason in (("allow", Reason.NO_ALLOW), ("deny", Reason.EXPLICIT_DENY)):
+        statement = {"effect": effect, "action": "cvm:*", "resource": resource}
+        made = company.bundle([policy("one", statement)], unread)
+        decision = made.decide(call("cvm:Stop", resources=("qcs::cvm:gz::instance/ins-1",)))
+        assert decision.reason is reason
