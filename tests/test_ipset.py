@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from camguard.errors import AddressError
 from camguard.ipset import (
+    EVERY_ADDRESS,
     LINE_END,
     NO_ADDRESS,
     NO_MAP,
@@ -315,3 +316,75 @@ def test_blocks_whose_text_would_name_ipv4_are_left_out() -> None:
 def test_a_range_of_one_version_is_one_range(text: str) -> None:
     ranges = IpSet.of((text,))
     assert len(ranges.starts) == len(ranges.ends) == 1
+
+
+def ips(*ranges: tuple[int, int]) -> IpSet:
+    return IpSet.of_ranges(ranges)
+
+
+# two sets; what both contain, and what only the first contains
+ALGEBRA = [
+    pytest.param(ips(), ips(), ips(), ips(), id="two empty sets"),
+    pytest.param(ips((0, 5)), ips(), ips(), ips((0, 5)), id="a set and an empty one"),
+    pytest.param(ips(), ips((0, 5)), ips(), ips(), id="an empty set and another one"),
+    pytest.param(ips((0, 5)), ips((0, 5)), ips((0, 5)), ips(), id="equal sets"),
+    pytest.param(ips((0, 5)), ips((3, 8)), ips((3, 5)), ips((0, 2)), id="an overlap"),
+    pytest.param(ips((3, 8)), ips((0, 5)), ips((3, 5)), ips((6, 8)), id="an overlap from below"),
+    pytest.param(ips((0, 9)), ips((3, 3)), ips((3, 3)), ips((0, 2), (4, 9)), id="one address within"),
+    pytest.param(ips((3, 3)), ips((0, 9)), ips((3, 3)), ips(), id="one address alone"),
+    pytest.param(ips((0, 3)), ips((4, 9)), ips(), ips((0, 3)), id="neighbours"),
+    pytest.param(ips((4, 9)), ips((0, 3)), ips(), ips((4, 9)), id="neighbours the other way round"),
+    pytest.param(
+        ips((0, 9), (20, 29)),
+        ips((5, 24)),
+        ips((5, 9), (20, 24)),
+        ips((0, 4), (25, 29)),
+        id="a range over a gap",
+    ),
+    pytest.param(
+        ips((5, 24)), ips((0, 9), (20, 29)), ips((5, 9), (20, 24)), ips((10, 19)), id="a gap within a range"
+    ),
+    pytest.param(
+        ips((0, 2), (4, 6), (8, 9)),
+        ips((2, 4), (6, 8)),
+        ips((2, 2), (4, 4), (6, 6), (8, 8)),
+        ips((0, 1), (5, 5), (9, 9)),
+        id="ranges whose ends meet",
+    ),
+    pytest.param(
+        ips((0, LINE_END - 1)),
+        ips((0, 0), (LINE_END - 1, LINE_END - 1)),
+        ips((0, 0), (LINE_END - 1, LINE_END - 1)),
+        ips((1, LINE_END - 2)),
+        id="both ends of the line",
+    ),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "common", "rest"), ALGEBRA)
+def test_what_two_sets_have_in_common_and_what_is_left(
+    one: IpSet, other: IpSet, common: IpSet, rest: IpSet
+) -> None:
+    assert (one & other, one - other) == (common, rest)
+
+
+def test_every_address_is_all_but_those_that_are_read_as_ipv4() -> None:
+    first, end = NO_ADDRESS
+    expected = IpSet((0, V4_END, end), (V4_END - 1, first - 1, LINE_END - 1))
+    assert expected == EVERY_ADDRESS
+
+
+def test_t132_the_narrowest_of_several_ranges_counts() -> None:
+    pairs = {
+        "10.0.0.0/8": "1.1.1.1",
+        "10.1.0.0/16": "2.2.2.2",
+        "10.1.2.0/24": "3.3.3.3",
+        "12.0.0.0/8": "4.4.4.4",
+    }
+    for order in (pairs, dict(reversed(pairs.items()))):
+        found = AddressMap.of(order)
+        assert [
+            found.get(parse_address(each)) for each in ("10.0.0.1", "10.1.0.1", "10.1.2.1", "12.1.1.1")
+        ] == [parse_address(each) for each in pairs.values()]
+        assert found.get(parse_address("11.0.0.0")) is None
+        assert found.pairs == tuple(order.items())

@@ -75,6 +75,11 @@ ROWS = (
         ("tests/request/test_header_rules.py", "tests/request/test_head_lines.py"),
         _CALLS,
     ),
+    Row(
+        "camguard/request/json_body.py",
+        ("tests/test_strict_json.py", "tests/request/test_body_formats.py"),
+        _CALLS,
+    ),
     Row("camguard/request/*.py", ("tests/request/test_{stem}.py",), _CALLS),
     Row("camguard/authn/*.py", ("tests/authn/test_{stem}.py", _INTERNAL), _CALLS),
     Row(
