@@ -235,8 +235,9 @@ def _difference(  # noqa: PLR0911, PLR0913 - one question after the other
     policy, _, index = name.rpartition("#")
     policy = policy or name  # the id of an attached policy that does not exist (DEC-40)
     if layers is None or policy not in _attached(layers, layer):
-        where = {IDENTITY: "", BOUNDARY: " as boundary"}.get(layer, f" to the {layer} layer")
         word: What = "attached" if is_new else "detached"
+        link = "to" if is_new else "from"
+        where = {IDENTITY: "", BOUNDARY: " as boundary"}.get(layer, f" {link} the {layer} layer")
         return Cause(word, f"policy {policy} was {word}{where} ({_named(side, name)})", name, policy)
     if not (policy in side.contents and policy in other.contents):
         if policy not in side.contents and policy not in other.contents:
@@ -306,7 +307,8 @@ def _limits(had: Layers, has: Layers) -> Iterator[Cause]:
         text = f"the boundary was changed: {had.boundary or 'none'} -> {has.boundary or 'none'}"
         yield Cause("boundary", text, policy=has.boundary or had.boundary)
     if had.account != has.account:
-        yield Cause("account", f"the account has {len(has.account)} levels; it had {len(had.account)}")
+        levels = "1 level" if len(has.account) == 1 else f"{len(has.account)} levels"
+        yield Cause("account", f"the account has {levels}; it had {len(had.account)}")
 
 
 def _facts(had: ActionTraits | None, has: ActionTraits | None) -> Iterator[Cause]:

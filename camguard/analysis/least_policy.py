@@ -31,7 +31,7 @@ from camguard.policy.document import parse_policy
 from camguard.policy.keys import IP
 from camguard.policy.model import Policy
 from camguard.policy.patterns import STAR, star_match
-from camguard.policy.resources import read_resource
+from camguard.policy.resources import SEGMENTS, read_resource
 
 _WORDS: Final = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])|.")
 
@@ -171,7 +171,13 @@ def _resources(recorded: Iterable[str], most: int) -> list[str]:
     named = sorted({each for each in texts if "$" not in each and not isinstance(read_resource(each), tuple)})
     if len(named) <= most:
         return named
-    return sorted({f"{each.rpartition('/')[0]}/{STAR}" if "/" in each else each for each in named})
+    return sorted({_of_its_type(each) for each in named})
+
+
+def _of_its_type(text: str) -> str:
+    """Return the pattern for all resources of the type of one resource; one without a type as it is."""
+    *head, path = text.split(":", SEGMENTS - 1)  # an account has a slash, too
+    return ":".join((*head, f"{path.rpartition('/')[0]}/{STAR}")) if "/" in path else text
 
 
 def _without_project(text: str) -> str:
@@ -206,7 +212,7 @@ def _named(names: Sequence[str], others: Sequence[str], apart: Sequence[str]) ->
     """
     left = dict.fromkeys(names)
     first_words = {_WORDS.findall(name)[0] for name in names}
-    for beginning in sorted({each for name in names for each in _beginnings(name)}, key=len):
+    for beginning in sorted({each for name in names for each in _beginnings(name)}):
         mine = [name for name in left if name.startswith(beginning)]
         forbidden = apart if beginning in first_words else others
         if len(mine) > 1 and not any(name.startswith(beginning) for name in forbidden):

@@ -260,12 +260,28 @@ ATTACHED = [
         id="a level of the account that did not allow was taken away",
     ),
     pytest.param(
+        principals("all", account=[["all"], ["look"]]),
+        principals("all", account=[["all"]]),
+        DRAW,
+        "gained",
+        cause("account", "the account has 1 level; it had 2"),
+        id="one level of the account is left",
+    ),
+    pytest.param(
         principals("all", account=[["look"]]),
         principals("all", account=[["look", "all"]]),
         DRAW,
         "gained",
         cause("attached", "policy all was attached to the account layer (allow all#0)", "all#0", "all"),
         id="a level of the account allows more",
+    ),
+    pytest.param(
+        principals("all", account=[["look", "all"]]),
+        principals("all", account=[["look"]]),
+        DRAW,
+        "lost",
+        cause("detached", "policy all was detached from the account layer (allow all#0)", "all#0", "all"),
+        id="a level of the account allows less",
     ),
     pytest.param(
         principals(users={"100200": ["all"], "100300": []}),

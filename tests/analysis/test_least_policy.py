@@ -169,6 +169,18 @@ POLICIES: list[Any] = [
         id="a resource without a type stays as it is",
     ),
     pytest.param(
+        calls(*(("cvm:StopInstances", A, f"qcs::cvm:gz:uin/100100:{each}") for each in ("x", "y", "disk/1"))),
+        Wishes(most_resources=2),
+        [
+            (
+                ["cvm:StopInstances"],
+                [f"qcs::cvm:gz:uin/100100:{each}" for each in ("disk/*", "x", "y")],
+                [A],
+            )
+        ],
+        id="the slash of an account separates no type",
+    ),
+    pytest.param(
         calls(("cvm:StopInstances", A, "qcs:id/0:cvm:ap-guangzhou:uin/100100:instance/a")),
         Wishes(),
         [(["cvm:StopInstances"], ["qcs::cvm:ap-guangzhou:uin/100100:instance/a"], [A])],
