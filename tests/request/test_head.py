@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+import uuid
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camguard.request.head import UNPACKER_OF, HeadRules, RequestHead, read_head, unpacker
+from camguard.request.head import (
+    READY_IDS,
+    UNPACKER_OF,
+    HeadRules,
+    RequestHead,
+    new_request_id,
+    read_head,
+    unpacker,
+)
 from camguard.request.header_rules import DECIDING, SIGNING
 from camguard.request.rejection import Rejection, rejection
 from camguard.settings import LimitsSettings
@@ -484,3 +495,31 @@ def test_lines_are_taken_apart_by_groups_of_places() -> None:
     lines = ((b"a", b"0"), (b"b", b"1"), (b"c", b"2"))
     found = unpacker(3, (2, 0), (1,), (), (None, 1, None))(lines)
     assert found == ((b"a", b"b", b"c"), (b"2", b"0"), (b"1",), (), (None, b"1", None))
+
+
+def test_a_batch_of_ids_has_256_uuids_of_version_4() -> None:
+    READY_IDS.clear()
+    names = [new_request_id() for _ in range(256)]
+    assert READY_IDS == []
+    assert len(set(names)) == 256
+    assert all(str(uuid.UUID(name)) == name and uuid.UUID(name).version == 4 for name in names)
+    assert len({name[:-2] for name in names}) == 1
+    assert new_request_id()[:-2] != names[0][:-2]
+
+
+FORKS = """
+import os
+from camguard.request.head import new_request_id
+
+new_request_id()
+if child := os.fork():
+    os.waitpid(child, 0)
+print(new_request_id(), flush=True)
+"""
+
+
+def test_a_process_and_its_child_use_other_ids() -> None:
+    program = [sys.executable, "-c", FORKS]
+    shown = subprocess.run(program, capture_output=True, check=True, text=True).stdout
+    parent, child = shown.split()
+    assert parent[:-2] != child[:-2]
