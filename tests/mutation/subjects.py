@@ -49,6 +49,7 @@ class Row(NamedTuple):
 
 ROWS = (
     Row("camguard/policy/*.py", _POLICY, _LANGUAGE, cases=True),
+    Row("camguard/engine/call.py", ("tests/engine/test_decision.py",), _LANGUAGE, cases=True),
     Row("camguard/engine/*.py", ("tests/engine/test_{stem}.py", _INTERNAL), _LANGUAGE, cases=True),
     Row("camguard/ipset.py", ("tests/test_ipset.py",), _LANGUAGE, cases=True),
     Row("camguard/request/causes.py", _TEXTS, _TEXTS),

@@ -385,3 +385,9 @@ def test_the_readers_do_fold() -> None:
     }
     for name, query in folds.items():
         assert QUERY_READERS[name](query.replace(b" ", b"+")) == [("Action", "x")]
+
+
+@pytest.mark.parametrize(("levels", "known"), [(1, True), (17, True), (18, False)])
+def test_a_flat_name_has_17_levels_at_most(levels: int, known: bool) -> None:
+    found = nest([(".".join(["A"] * levels), "x")])
+    assert (found is not None) is known
