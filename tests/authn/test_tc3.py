@@ -737,3 +737,11 @@ def test_a_signature_is_made_over_values_in_lower_case_without_blanks_around_the
     made = sign_tc3(key, "aiart", payload=BODY, timestamp=NOW, **sent)
     signed = (("content-type", BOUNDARY.lower()), ("host", HOST))
     assert made == authorization(tc3(signed=signed))
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "seconds"),
+    [(b"1", 1), (b"9" * 12, 999_999_999_999), (b"9" * 13, None), (b"", None), (b"01", None), (b"+1", None)],
+)
+def test_a_timestamp_is_canonical_decimal_of_12_digits_at_most(timestamp: bytes, seconds: int | None) -> None:
+    assert tc3_module.SECONDS[timestamp] == seconds

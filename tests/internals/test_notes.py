@@ -95,6 +95,11 @@ def test_what_is_kept_of_a_request(request_: dict[str, Any], count: int, *, deci
     assert all(not each.signed for each in found)
 
 
+@pytest.mark.parametrize(("size", "count"), [(1300, 1), (1536, 0), (3000, 0)])
+def test_t101_what_is_kept_of_deciding_headers_is_bounded(size: int, count: int) -> None:
+    assert len(noted(lines=sdk(FROM_OFFICE, (b"x-camguard-principal", b"a" * size)))) == count
+
+
 # a request of a caller whose signature was verified; how many callers are kept, and whether the decision is
 SIGNERS: list[Any] = [
     pytest.param({}, 1, True, id="a call that is judged as a whole"),

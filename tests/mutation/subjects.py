@@ -82,6 +82,7 @@ ROWS = (
         _CALLS,
     ),
     Row("camguard/request/*.py", ("tests/request/test_{stem}.py",), _CALLS),
+    Row("camguard/authn/key_store.py", ("tests/authn/test_credentials.py",), _CALLS),
     Row("camguard/authn/*.py", ("tests/authn/test_{stem}.py", _INTERNAL), _CALLS),
     Row(
         "camguard/enforcement/target.py",
