@@ -448,10 +448,12 @@ VERSIONS = [
 @pytest.mark.parametrize(("version", "passes"), VERSIONS)
 def test_t139_a_post_without_a_length(version: str, *, passes: bool) -> None:
     lines = sdk(FROM_OFFICE, without=[b"connection"])
-    tried: list[tuple[dict[str, Any], bool]] = [({}, passes), ({"camguard.trailers_apart": {}}, True)]
+    apart: dict[str, Any] = {"camguard.trailers_apart": {}}
+    tried: list[tuple[dict[str, Any] | None, bool]] = [({}, passes), (None, passes), (apart, True)]
     for extensions, expected in tried:
         reply = reply_to(lines=lines, version=version, length=False, chunks=(b"",), extensions=extensions)
         assert reply.passed is expected
+        assert reply.guard.faults == 0
 
 
 @pytest.mark.parametrize(("zeros", "detail"), [(17, "allowed"), (18, "framing")])
