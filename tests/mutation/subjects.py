@@ -50,6 +50,13 @@ class Row(NamedTuple):
 ROWS = (
     Row("camguard/policy/*.py", _POLICY, _LANGUAGE, cases=True),
     Row("camguard/engine/call.py", ("tests/engine/test_decision.py",), _LANGUAGE, cases=True),
+    Row("camguard/engine/row.py", ("tests/engine/test_evaluator.py",), _LANGUAGE, cases=True),
+    Row(
+        "camguard/engine/rules.py",
+        ("tests/engine/test_condition_index.py", "tests/engine/test_known_actions.py"),
+        _LANGUAGE,
+        cases=True,
+    ),
     Row("camguard/engine/*.py", ("tests/engine/test_{stem}.py", _INTERNAL), _LANGUAGE, cases=True),
     Row("camguard/ipset.py", ("tests/test_ipset.py",), _LANGUAGE, cases=True),
     Row("camguard/request/causes.py", _TEXTS, _TEXTS),
