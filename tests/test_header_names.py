@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 
-from camguard.header_names import HOP_BY_HOP, SINGLE, is_occupied, is_reserved
+from camguard.header_names import (
+    CORRELATING,
+    HOP_BY_HOP,
+    SINGLE,
+    SINGLE_PREFIXES,
+    SPOOF,
+    SPOOF_PREFIXES,
+    is_occupied,
+    is_reserved,
+)
 from camguard.request.header_rules import HeaderClass, HeaderRules
 
 RULES = HeaderRules(b"x-identity", b"forwarded", b"")
@@ -48,3 +59,40 @@ def test_t137_a_header_with_another_meaning_carries_no_attributes(name: str) -> 
 def test_t137_other_names_may_carry_attributes(name: str) -> None:
     assert not is_occupied(name)
     assert not is_reserved(name)
+
+
+# Written down a second time, because a name that goes from a list lets a header through to the application.
+LISTED = [
+    (HOP_BY_HOP, """
+        connection expect http2-settings keep-alive proxy-authenticate proxy-authorization proxy-connection te
+        trailer trailers upgrade
+    """),
+    (SINGLE, """
+        authorization content-encoding content-length content-type host transfer-encoding x-tc-action
+        x-tc-content-sha256 x-tc-region x-tc-timestamp x-tc-token x-tc-version
+    """),
+    (SPOOF, """
+        cf-connecting-ip cf-connecting-ipv6 cf-pseudo-ipv4 client-ip do-connecting-ip fastly-client-ip
+        fly-client-ip forwarded forwarded-for http-client-ip http-x-forwarded-for proxy-client-ip remote-addr
+        remote-email remote-groups remote-name remote-user ssl-client-s-dn ssl-client-verify true-client-ip
+        wl-proxy-client-ip x-appengine-user-ip x-authenticated-user x-authenticated-userid x-azure-clientip
+        x-azure-socketip x-client-ip x-cluster-client-ip x-credential-username x-forwarded x-forwarded-for
+        x-host x-http-method x-http-method-override x-method-override x-originating-ip x-override-url
+        x-proxyuser-ip x-real-ip x-remote-addr x-remote-ip x-rewrite-url x-tc-service x-user x-userinfo
+    """),
+    (SINGLE_PREFIXES, "content- x-tc-"),
+    (SPOOF_PREFIXES, """
+        x-auth-request- x-camguard- x-envoy- x-forwarded- x-original- x-remote- x-webauth-
+    """),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("names", "listed"), LISTED, ids=["hop", "once", "removed", "once, beginnings", "removed, beginnings"]
+)
+def test_t06_the_names_that_are_treated_apart_are_these(names: Collection[bytes], listed: str) -> None:
+    assert sorted(names) == sorted(listed.encode().split())
+
+
+def test_the_headers_that_name_a_request_stand_in_the_order_of_a_head() -> None:
+    assert CORRELATING == (b"traceparent", b"x-request-id")
