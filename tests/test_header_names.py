@@ -96,3 +96,10 @@ def test_t06_the_names_that_are_treated_apart_are_these(names: Collection[bytes]
 
 def test_the_headers_that_name_a_request_stand_in_the_order_of_a_head() -> None:
     assert CORRELATING == (b"traceparent", b"x-request-id")
+
+
+@pytest.mark.parametrize(
+    "name", ["accept", "accept-encoding", "cookie", "date", "forwarded", "user-agent", "via", "proxy-user"]
+)
+def test_a_name_that_clients_and_proxies_send_for_another_purpose_is_reserved(name: str) -> None:
+    assert is_reserved(name)

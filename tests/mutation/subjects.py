@@ -106,6 +106,19 @@ ROWS = (
         Row(f"camguard/bundle/{name}.py", (f"tests/bundle/test_{name}.py",), ("tests/bundle",))
         for name in ("archive", "ustar", "signature", "fetch", "last_good", "remote")
     ),
+    *(
+        Row(
+            f"camguard/analysis/{name}.py",
+            tuple(f"tests/analysis/test_{each}.py" for each in tests),
+            _ANALYSIS,
+        )
+        for name, *tests in (
+            ("causes", "causes", "causes_apart", "answers"),
+            ("diff", "diff", "risk", "what_changed"),
+            ("invariants", "invariants", "counterexamples"),
+            ("witness", "witness", "tried_calls"),
+        )
+    ),
     Row("camguard/analysis/*.py", ("tests/analysis/test_{stem}.py",), _ANALYSIS),
 )
 
