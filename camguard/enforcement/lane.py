@@ -306,11 +306,10 @@ class RecognisedWay:
             if passes and self._for_proxy:
                 onward = {}
             elif passes:
-                # A copy: what a middleware adds must not leak back (ASGI).
+                # A copy: what a middleware adds must not leak back (ASGI). `lines` is a list of this request
+                # alone, and no code reads the received lines after this.
                 onward = scope.copy() if type(scope) is dict else dict(scope)
-                onward["headers"] = (
-                    lines  # this request's own list; nothing reads the received lines after this
-                )
+                onward["headers"] = lines
                 for span in kept.removed:
                     del lines[span]
                 if self._names_request:

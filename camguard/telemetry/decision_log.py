@@ -187,7 +187,7 @@ def require_writable(path: str) -> None:
 
 
 class _Held:
-    """What a writer thread took from the queues. count: records that are not counted yet."""
+    """What one writer thread took from the queues. lines: not yet written. count: records not yet counted."""
 
     def __init__(self) -> None:
         self.lines: deque[bytes] = deque()
@@ -218,8 +218,8 @@ class DecisionLog:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._failing = False
-        self._held = _Held()  # by the writer thread that is not abandoned
-        self._lock = threading.Lock()  # for what a writer thread holds, and for its counts
+        self._held = _Held()  # what the writer thread holds; an abandoned thread keeps an object of its own
+        self._lock = threading.Lock()  # for what the writer thread takes and counts, against `stop`
 
     @property
     def enabled(self) -> bool:
@@ -288,7 +288,7 @@ class DecisionLog:
             self._counts["unwritten"] += len(self._allows) + len(self._denials) + self._held.count
             self._allows.clear()
             self._denials.clear()
-            self._held = _Held()  # a thread that still writes is abandoned: it holds another one
+            self._held = _Held()  # from now on, a thread that still writes counts nothing
 
     def _run(self, sink: Sink, held: _Held) -> None:
         """Write until stopped; then write the records that still wait. An abandoned thread ends."""
@@ -304,21 +304,26 @@ class DecisionLog:
     def _fill(self, held: _Held) -> bool:
         """Format waiting records, as many as fill one block. Return whether there are lines to write."""
         size = 0
+        while size < BLOCK_BYTES and (waiting := self._take(held)) is not None:
+            try:
+                line = log_line(*waiting)
+            except Exception:  # noqa: BLE001 - one bad record must not stop the records behind it
+                _log.warning("a record cannot be written as a line", exc_info=True)
+                self._count(held, "unwritten")
+            else:
+                held.lines.append(line)
+                size += len(line)
+        return held is self._held and bool(held.lines)
+
+    def _take(self, held: _Held) -> Waiting | None:
+        """Remove and return the oldest waiting record; None where no record waits, and when abandoned."""
         with self._lock:
-            while size < BLOCK_BYTES and held is self._held and (waiting := self._first()) is not None:
-                try:
-                    line = log_line(*waiting)
-                except Exception:  # noqa: BLE001 - one bad record must not stop the records behind it
-                    _log.warning("a record cannot be written as a line", exc_info=True)
-                    self._counts["unwritten"] += 1
-                else:
-                    held.lines.append(line)
-                    held.count += 1
-                    size += len(line)
-            return held is self._held and bool(held.lines)
+            waiting = self._first() if held is self._held else None
+            held.count += waiting is not None
+            return waiting
 
     def _count(self, held: _Held, outcome: str) -> None:
-        """Count the records that a writer thread holds no longer. What it holds when abandoned is counted."""
+        """Count what the writer thread no longer holds. `stop` counts what an abandoned thread holds."""
         with self._lock:
             if held is self._held:
                 self._counts[outcome] += held.count - len(held.lines)

@@ -108,7 +108,7 @@ class Stage:
         )
 
 
-def told(
+def subrequest(
     dialect: str,
     lines: Iterable[Line] = (*sdk(), IDENTITY),
     *,
@@ -149,12 +149,12 @@ def told(
 
 def asked(stage: Stage, dialect: str, body: bytes = b"", **facts: Any) -> Answer:
     """Ask about one request. body: what the subrequest has."""
-    return stage.ask(told(dialect, body=body, **facts), body_of(body))
+    return stage.ask(subrequest(dialect, body=body, **facts), body_of(body))
 
 
 def read(dialect: str, *, bodies: Iterable[str] = (), **facts: Any) -> Any:
-    """Return the request that a subrequest asks about, or the detail of its refusal. facts: as for `told`."""
-    return read_scope(told(dialect, **facts), bodies=bodies)
+    """Return the request that a proxy asks about, or the detail of its refusal. facts: of `subrequest`."""
+    return read_scope(subrequest(dialect, **facts), bodies=bodies)
 
 
 def read_scope(scope: dict[str, Any], *, bodies: Iterable[str] = (), nginx: str = "plain") -> Any:
@@ -166,6 +166,6 @@ def read_scope(scope: dict[str, Any], *, bodies: Iterable[str] = (), nginx: str 
 
 def read_url(url: bytes, *lines: Line, body: bytes = b"") -> Any:
     """Return what ingress-nginx asks about with a URL, or the detail of the refusal."""
-    scope = told("nginx", lines, without=(b"x-original-uri", b"x-original-host"), body=body)
+    scope = subrequest("nginx", lines, without=(b"x-original-uri", b"x-original-host"), body=body)
     scope["headers"] += [(b"x-original-url", url)]
     return read_scope(scope, bodies=("nginx",), nginx="ingress")

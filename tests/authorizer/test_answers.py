@@ -47,7 +47,7 @@ NAMED = [
 @pytest.mark.parametrize("names_request", NAMED)
 @pytest.mark.parametrize("in_header", [False, True], ids=["in its body", "in its body and in a header"])
 def test_a_refusal_has_each_header_once(names_request: bool, in_header: bool) -> None:
-    """No header ends the connection of the proxy, and the proxy is told the request id in any case."""
+    """No header ends the connection of the proxy. The answer names the request id under every setting."""
     record = record_of("front_header_invalid")
     answers = STAGE.guard.answers._replace(names_request=names_request)
     answer = unread(record, answers, in_header=in_header)

@@ -17,7 +17,7 @@ from camguard.settings import Settings
 from camguard.wiring import SHOWN_BODY_SECONDS
 from tests.asgi import body_of, exchange
 from tests.authn.signing import FORM, JSON, SECRET_ID, authorization, tc3
-from tests.authorizer.asking import IDENTITY, PATHS, Stage, asked, asked_by, told
+from tests.authorizer.asking import IDENTITY, PATHS, Stage, asked, asked_by, subrequest
 from tests.stage import ELSEWHERE, NOW, POLICIES, FixedPolicies, Line, bundle, enforcement, sdk
 
 INSTANCE = "qcs::cvm:ap-guangzhou:uin/100000000001:instance/ins-1"
@@ -31,7 +31,7 @@ DAY = time.strftime("%Y-%m-%d", time.gmtime(NOW))
 def test_a_peer_that_is_no_trusted_proxy_is_not_believed(dialect: str, peer: Any) -> None:
     """T140, whatever it asks about."""
     stage = Stage()
-    answer = stage.ask({**told(dialect), "client": peer}, body_of(b""))
+    answer = stage.ask({**subrequest(dialect), "client": peer}, body_of(b""))
     assert (answer.status, answer.word) == (403, "front_untrusted")
     assert answer.record.peer == (peer[0] if peer and peer[1] and peer[0] else answer.record.peer)
     assert stage.concluded == [(answer.record, None, None, 403)]
@@ -71,7 +71,7 @@ def test_an_answer_to_a_denied_request(dialect: str) -> None:
 def test_an_answer_is_one_response(dialect: str) -> None:
     """Its messages are those of ASGI, and the record is concluded once."""
     stage = Stage()
-    sent = asyncio.run(exchange(stage.app, told(dialect, address=ELSEWHERE), body_of(b"")))
+    sent = asyncio.run(exchange(stage.app, subrequest(dialect, address=ELSEWHERE), body_of(b"")))
     headers, body = sent[0]["headers"], sent[1]["body"]
     assert sent == [
         {"type": "http.response.start", "status": 403, "headers": headers},
@@ -82,7 +82,7 @@ def test_an_answer_is_one_response(dialect: str) -> None:
 
 
 def test_a_refusal_of_a_path_without_a_dialect_repeats_no_body_in_a_header() -> None:
-    answer = Stage().ask({**told("nginx"), "raw_path": b"/"}, body_of(b""))
+    answer = Stage().ask({**subrequest("nginx"), "raw_path": b"/"}, body_of(b""))
     assert answer.error["Code"] == "UnsupportedProtocol"
     assert b"x-camguard-error" not in answer.headers
 
@@ -90,7 +90,7 @@ def test_a_refusal_of_a_path_without_a_dialect_repeats_no_body_in_a_header() -> 
 def test_a_proxy_that_leaves_before_the_body_is_whole_gets_no_answer() -> None:
     """T141: nothing of the request is judged, counted as being served, or concluded."""
     stage = Stage(asked_by(bodies=["haproxy"], mode="signature"), signs=True)
-    scope = told("haproxy", signed(), host=AIART, body=b"{}")
+    scope = subrequest("haproxy", signed(), host=AIART, body=b"{}")
     assert asyncio.run(exchange(stage.app, scope, [])) == []
     assert (stage.records, stage.concluded, stage.guard.in_flight) == ([], [], 0)
 
@@ -124,7 +124,7 @@ class Failing:
 
 
 def test_a_failure_inside_is_503_and_no_allow() -> None:
-    answer = Stage(policies=Failing()).ask(told("nginx"), body_of(b""))
+    answer = Stage(policies=Failing()).ask(subrequest("nginx"), body_of(b""))
     assert (answer.status, answer.word) == (503, "internal_error")
 
 
@@ -242,7 +242,7 @@ def test_zero_bytes_are_no_empty_body_where_nothing_proves_it(dialect: str) -> N
 def test_a_body_that_was_promised_and_does_not_come_is_answered_within_a_second() -> None:
     """T141."""
     stage = Stage(asked_by(bodies=["haproxy"], mode="signature"), signs=True)
-    scope = told("haproxy", signed(), host=AIART, body=b"{}")
+    scope = subrequest("haproxy", signed(), host=AIART, body=b"{}")
 
     async def ask() -> tuple[float, int]:
         sent: list[Any] = []

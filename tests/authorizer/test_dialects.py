@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.asgi import body_of
-from tests.authorizer.asking import FACTS, IDENTITY, PATHS, Stage, asked, asked_by, told
+from tests.authorizer.asking import FACTS, IDENTITY, PATHS, Stage, asked, asked_by, subrequest
 from tests.stage import ELSEWHERE, HOST, OFFICE, PROXY, Line, sdk
 
 DIALECTS = tuple(PATHS)
@@ -55,7 +55,7 @@ def test_a_fact_that_is_missing_is_refused(dialect: str, name: bytes) -> None:
 
 @pytest.mark.parametrize(("dialect", "name"), MISSING)
 def test_a_fact_that_stands_twice_is_refused(dialect: str, name: bytes) -> None:
-    scope = told(dialect)
+    scope = subrequest(dialect)
     value = dict(scope["headers"])[name]
     scope["headers"] += [(name, value)]
     answer = STAGE.ask(scope, body_of(b""))
@@ -140,7 +140,7 @@ RAW_PATHS = [
 
 @pytest.mark.parametrize("path", RAW_PATHS, ids=lambda path: f"T140 {path.decode() or 'no path'}")
 def test_only_exact_paths_have_a_reader(path: bytes) -> None:
-    scope = {**told("nginx"), "raw_path": path}
+    scope = {**subrequest("nginx"), "raw_path": path}
     answer = STAGE.ask(scope, body_of(b""))
     assert (answer.status, answer.word) == (403, "path_not_allowed")
 
@@ -174,7 +174,7 @@ URLS = [
 
 @pytest.mark.parametrize(("url", "word"), URLS)
 def test_ingress_nginx_tells_the_host_in_the_url(url: bytes, word: str) -> None:
-    scope = told("nginx", without=(b"x-original-uri", b"x-original-host"))
+    scope = subrequest("nginx", without=(b"x-original-uri", b"x-original-host"))
     scope["headers"] += [(b"x-original-url", url), (b"x-original-host", b"aiart.tencentcloudapi.com")]
     answer = INGRESS.ask(scope, body_of(b""))
     assert answer.word == word
@@ -183,7 +183,7 @@ def test_ingress_nginx_tells_the_host_in_the_url(url: bytes, word: str) -> None:
 
 def test_a_refusal_of_ingress_nginx_has_its_envelope_in_a_header() -> None:
     """It throws the body of a refusal away, as nginx does."""
-    scope = told("nginx", without=(b"x-original-uri", b"x-original-host"), address=ELSEWHERE)
+    scope = subrequest("nginx", without=(b"x-original-uri", b"x-original-host"), address=ELSEWHERE)
     scope["headers"] += [(b"x-original-url", b"https://partners.tencentcloudapi.com/")]
     answer = INGRESS.ask(scope, body_of(b""))
     assert answer.word == "no_allow"

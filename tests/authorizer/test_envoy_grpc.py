@@ -363,7 +363,7 @@ def test_a_message_may_be_as_large_as_head_and_body_and_one_mebibyte() -> None:
 
 
 class Waiting:
-    """An authorizer that answers its first question when it is told to, and any other at once."""
+    """An authorizer that answers its first question once `may_answer` is set, and every other one at once."""
 
     def __init__(self) -> None:
         self.asked, self.may_answer = asyncio.Event(), asyncio.Event()

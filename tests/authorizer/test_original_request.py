@@ -8,7 +8,7 @@ import pytest
 
 from camguard.authorizer.dialects import readers
 from camguard.request.body import show_nothing
-from tests.authorizer.asking import FACTS, PATHS, RECEIVE, asked_by, read, read_scope, read_url, told
+from tests.authorizer.asking import FACTS, PATHS, RECEIVE, asked_by, read, read_scope, read_url, subrequest
 from tests.stage import ELSEWHERE, HOST, OFFICE, PROXY, Line
 
 # What a proxy sends, and the lines that the guard is given. Each fact has one line, at the end of the others;
@@ -73,7 +73,7 @@ def test_the_guard_is_given_the_request_and_no_header_of_the_dialect(
 ) -> None:
     """The address of the proxy, the version and the extensions of the server are those of the subrequest."""
     extensions: dict[str, Any] = {"http.response.trailers": {}}
-    scope = {**told(dialect, **sent), "http_version": "2", "extensions": extensions}
+    scope = {**subrequest(dialect, **sent), "http_version": "2", "extensions": extensions}
     found = read_scope(scope, bodies=bodies)
     assert found.scope == {
         "type": "http",
@@ -149,7 +149,7 @@ def test_a_fact_that_says_nothing_or_two_things_is_refused(
 @pytest.mark.parametrize("dialect", PATHS)
 def test_a_subrequest_without_headers_is_refused(dialect: str) -> None:
     """T140."""
-    assert read_scope({**told(dialect), "headers": []}) == "front_header_invalid"
+    assert read_scope({**subrequest(dialect), "headers": []}) == "front_header_invalid"
 
 
 def test_what_is_remembered_of_header_names_is_bounded() -> None:

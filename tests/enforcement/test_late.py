@@ -230,7 +230,7 @@ def test_what_a_proxy_that_shows_no_body_may_let_pass(
     judged = judged_late(lines, body, Services(caller, body=covered), for_proxy=True, **more)
     decision = judged.decision
     assert decision is not None
-    part = BODY_NOT_SHOWN.get(expected)  # type: ignore[call-overload]  # a detail is none of the parts
+    part = BODY_NOT_SHOWN.get(expected)  # type: ignore[call-overload]  # `expected` names a part of a body, or a detail, which the mapping lacks
     if part is not None:
         assert (decision, judged.caller, judged.call) == (part, None, None)
         return
