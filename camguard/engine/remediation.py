@@ -157,7 +157,8 @@ def _own_statement(refused: _RefusedCall) -> Iterator[Change]:
     action, judged = refused.call.action, replace(refused.traits, supports_ip=True)
     row = refused.table.compile_row(judged)
     setting = 'set enforcement.ip_support = "gateway"'
-    by_setting = bool(row.judge(refused.call, judged, refused.evaluator.owner))
+    evaluator = refused.evaluator
+    by_setting = bool(row.judge(refused.call, judged, evaluator.owner, evaluator.inventory))
     for layer, statement in refused.editable():
         free = tuple(clause for clause in statement.condition if clause.key != IP)
         if layer.name != IDENTITY or statement.effect is not Effect.ALLOW or free == statement.condition:

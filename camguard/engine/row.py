@@ -150,9 +150,7 @@ class ActionRules:
         ranges = self.ranges = RangeTable(interval.begin, interval.end, tuple(starts), tuple(decisions))
         return ranges  # not self.ranges: another thread may have replaced it by that of another interval
 
-    def judge(
-        self, call: Call, traits: ActionTraits, owner: Owner, inventory: Inventory | None = None
-    ) -> Decision:
+    def judge(self, call: Call, traits: ActionTraits, owner: Owner, inventory: Inventory | None) -> Decision:
         """Return the decision by evaluating every rule on the call.
 
         inventory: the tags of the resources, where the call itself does not supply them (DEC-66).

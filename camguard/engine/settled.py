@@ -16,7 +16,7 @@ from camguard.engine.row import ActionRules
 from camguard.policy.keys import REQUEST_TAG
 
 
-def settled(evaluator: Evaluator, call: Call, *, tags: bool = False) -> Decision | None:
+def settled(evaluator: Evaluator, call: Call, *, tags: bool) -> Decision | None:
     """Return the decision of a call whatever its hidden parts are; None where they matter. Raises nothing.
 
     call: its resources are `(None,)` where the body names them; its tags are not supplied where the body

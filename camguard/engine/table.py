@@ -65,7 +65,7 @@ class Table:
         catalog: Catalog,
         statements: StatementIndex,
         *,
-        listed_tags: bool = False,
+        listed_tags: bool,
     ) -> None:
         self.layers = tuple(layers)
         self.rows: dict[str, ActionRules | Decision] = {}

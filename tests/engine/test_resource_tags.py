@@ -11,6 +11,7 @@ import pytest
 
 from camguard.bundle import load_bundle, make_bundle
 from camguard.catalog.files import save_all
+from camguard.catalog.model import Catalog
 from camguard.engine.call import Call
 from camguard.engine.resource_tags import Inventory, read_inventory
 from camguard.engine.row import MOST_TAG_WORK
@@ -146,10 +147,10 @@ def call(*resources: str | None, name: str = "vm:Reboot", **fields: Any) -> Call
     return Call(USER, name, 0, 0.0, resources, **fields)
 
 
-def bundle_of(*statements: Any, tags: Any) -> Any:
+def bundle_of(*statements: Any, tags: Any, catalog: Catalog = CATALOG) -> Any:
     text = json.dumps({"version": "2.0", "statement": list(statements)})
     people = {"owner": company.OWNER, "users": {USER.removeprefix("uin/"): {"policies": ["p"]}}}
-    return make_bundle({"p": parse_policy(text, source="p.json")}, people, CATALOG, resource_tags=tags)
+    return make_bundle({"p": parse_policy(text, source="p.json")}, people, catalog, resource_tags=tags)
 
 
 def test_dec_66_a_warm_row_still_asks_for_the_tags_of_each_call() -> None:
@@ -219,6 +220,20 @@ def test_dec_66_a_proposal_adds_to_the_tags_that_are_listed() -> None:
     two = call(ONE, TWO)  # whose tags differ, so that one proposal must name both tags
     texts = [change.text for change in bundle.nearest_changes(two, bundle.explain(two))]
     assert "have the tag dept=rd on the resource and have the tag env=prod on the resource" in texts
+
+
+def test_dec_66_the_setting_is_proposed_where_the_listed_tags_allow_the_call() -> None:
+    """CAM cannot limit the action by address, and the allow holds for the address and the tags."""
+    blind = catalog(
+        service("vm", action("vm:Reboot", INSTANCE, ip_restriction=False), tag_authorization=True)
+    )
+    tagged = allow("vm:*", "*", **RD, **company.inside("0.0.0.0/8"))
+    bundle = bundle_of(tagged, tags={ONE: {"dept": "rd"}, TWO: {"dept": "hr"}}, catalog=blind)
+    setting = 'set enforcement.ip_support = "gateway"'
+    for resource, proposed in ((ONE, True), (TWO, False)):
+        asked = call(resource)
+        texts = [change.text for change in bundle.nearest_changes(asked, bundle.explain(asked))]
+        assert any(setting in text for text in texts) is proposed
 
 
 def test_dec_66_a_call_of_very_many_different_tags_is_denied_in_bounded_time() -> None:
