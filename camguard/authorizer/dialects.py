@@ -37,7 +37,6 @@ _SEQUENCE_BYTES: Final = 4096
 _NO_LENGTH: Final[Line] = (b"content-length", b"0")
 _FRAMING: Final = frozenset((b"content-length", b"transfer-encoding"))
 _NAME: Final = itemgetter(0)
-_METHODS: Final = {b"GET": "GET", b"POST": "POST"}
 
 # A target in origin form (RFC 9112 3.2.1) whose path is "/": no fragment, no blank, no control character.
 _ROOT: Final = re.compile(rb"/(?:\?([^#\x00-\x20\x7f]*))?")
@@ -207,7 +206,7 @@ def original(  # noqa: C901, PLR0911, PLR0912 - one check after the other; calls
             host, uri = url.groups()
         if not written or not uri or not host:
             return _HEADER_INVALID
-        method, query = _METHODS.get(written) or written.decode("latin-1"), b""
+        method, query = written.decode("latin-1"), b""
         if uri != b"/":
             target = _ROOT.fullmatch(uri)
             if target is None:

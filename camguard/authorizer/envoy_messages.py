@@ -14,20 +14,14 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
 OVERWRITE: Final = 2  # HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
 
-_TEXT, _BYTES, _INT32, _INT64, _UINT32, _BOOL = "text", "bytes", "int32", "int64", "uint32", "bool"
-_TYPES: Final = {
-    _TEXT: descriptor_pb2.FieldDescriptorProto.TYPE_STRING,
-    _BYTES: descriptor_pb2.FieldDescriptorProto.TYPE_BYTES,
-    _INT32: descriptor_pb2.FieldDescriptorProto.TYPE_INT32,
-    _INT64: descriptor_pb2.FieldDescriptorProto.TYPE_INT64,
-    _UINT32: descriptor_pb2.FieldDescriptorProto.TYPE_UINT32,
-    _BOOL: descriptor_pb2.FieldDescriptorProto.TYPE_BOOL,
-}
+_TEXT: Final = descriptor_pb2.FieldDescriptorProto.TYPE_STRING
+_BYTES: Final = descriptor_pb2.FieldDescriptorProto.TYPE_BYTES
+_INT32: Final = descriptor_pb2.FieldDescriptorProto.TYPE_INT32
 _PACKAGE: Final = "camguard.ext_authz"  # names do not travel; only numbers and types do
 
-# Message -> its fields: name, number, type; a type that is no word of _TYPES is a message. `*`: repeated.
-_MESSAGES: Final[dict[str, tuple[tuple[str, int, str], ...]]] = {
-    "SocketAddress": (("address", 2, _TEXT), ("port_value", 3, _UINT32)),
+# Message -> its fields: name, number, and the type or the name of a message. `*`: repeated.
+_MESSAGES: Final[dict[str, tuple[tuple[str, int, int | str], ...]]] = {
+    "SocketAddress": (("address", 2, _TEXT),),
     "Address": (("socket_address", 1, "SocketAddress"),),
     "Peer": (("address", 1, "Address"),),
     "HeaderValue": (("key", 1, _TEXT), ("value", 2, _TEXT), ("raw_value", 3, _BYTES)),
@@ -38,7 +32,6 @@ _MESSAGES: Final[dict[str, tuple[tuple[str, int, str], ...]]] = {
         ("host", 5, _TEXT),
         ("query", 7, _TEXT),
         ("fragment", 8, _TEXT),
-        ("size", 9, _INT64),
         ("body", 11, _TEXT),
         ("raw_body", 12, _BYTES),
         ("header_map", 13, "HeaderMap"),
@@ -53,8 +46,8 @@ _MESSAGES: Final[dict[str, tuple[tuple[str, int, str], ...]]] = {
         ("headers*", 2, "HeaderValueOption"),
         ("body", 3, _TEXT),
     ),
-    "OkHttpResponse": (("headers*", 2, "HeaderValueOption"), ("headers_to_remove*", 5, _TEXT)),
-    "Status": (("code", 1, _INT32), ("message", 2, _TEXT)),
+    "OkHttpResponse": (("headers*", 2, "HeaderValueOption"),),
+    "Status": (("code", 1, _INT32),),
     "CheckResponse": (
         ("status", 1, "Status"),
         ("denied_response", 2, "DeniedHttpResponse"),
@@ -71,11 +64,11 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
             declared = message.field.add(name=field.removesuffix("*"), number=number)
             repeated = field.endswith("*")
             declared.label = declared.LABEL_REPEATED if repeated else declared.LABEL_OPTIONAL
-            if kind in _TYPES:
-                declared.type = _TYPES[kind]
-            else:
+            if isinstance(kind, str):
                 declared.type = declared.TYPE_MESSAGE
                 declared.type_name = f".{_PACKAGE}.{kind}"
+            else:
+                declared.type = kind
     return proto
 
 

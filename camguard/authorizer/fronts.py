@@ -212,7 +212,6 @@ def _values(front: Front) -> dict[str, str]:
         "attributes_header": settings.attributes.header or "-",
         "identity_mode": settings.identity.mode,
         "body_bytes": str(limits.body_bytes),
-        "header_bytes": str(limits.header_bytes + limits.query_bytes),
         "request_id_header": REQUEST_ID.decode(),
         "upstream_seconds": f"{limits.upstream_seconds + 1:.0f}",
     }

@@ -36,11 +36,10 @@ def check(lines: Any = LINES, *, address: str = OFFICE, **fields: Any) -> Any:
         "path": "/",
         "host": HOST.decode(),
         "raw_body": b'{"A":1}',
-        "size": 7,
         "header_map": {"headers": [*pseudo, *headers]},
         **fields,
     }
-    source = {"address": {"socket_address": {"address": address, "port_value": 4711}}}
+    source = {"address": {"socket_address": {"address": address}}}
     return CheckRequest(attributes={"source": source, "request": {"http": http}})
 
 

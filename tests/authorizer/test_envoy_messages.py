@@ -38,13 +38,11 @@ HTTP = "attributes.request.http"
 SOURCE = "attributes.source.address.socket_address"
 FIELDS: list[Any] = [
     pytest.param(CheckRequest, f"{SOURCE}.address", (1, 1, 1, 1, 2), "203.0.113.7", id="an address"),
-    pytest.param(CheckRequest, f"{SOURCE}.port_value", (1, 1, 1, 1, 3), (1 << 32) - 1, id="a port"),
     pytest.param(CheckRequest, f"{HTTP}.method", (1, 4, 2, 2), "POST", id="a method"),
     pytest.param(CheckRequest, f"{HTTP}.path", (1, 4, 2, 4), "/?a=1", id="a path"),
     pytest.param(CheckRequest, f"{HTTP}.host", (1, 4, 2, 5), "a.example", id="a host"),
     pytest.param(CheckRequest, f"{HTTP}.query", (1, 4, 2, 7), "a=1", id="a query"),
     pytest.param(CheckRequest, f"{HTTP}.fragment", (1, 4, 2, 8), "f", id="a fragment"),
-    pytest.param(CheckRequest, f"{HTTP}.size", (1, 4, 2, 9), 1 << 40, id="a size"),
     pytest.param(CheckRequest, f"{HTTP}.body", (1, 4, 2, 11), "{}", id="a body as text"),
     pytest.param(CheckRequest, f"{HTTP}.raw_body", (1, 4, 2, 12), b"\xff", id="a body as bytes"),
     pytest.param(CheckRequest, f"{HTTP}.header_map.headers*.key", (1, 4, 2, 13, 1, 1), "accept",
@@ -54,7 +52,6 @@ FIELDS: list[Any] = [
     pytest.param(CheckRequest, f"{HTTP}.header_map.headers*.raw_value", (1, 4, 2, 13, 1, 3), b"\xff",
                  id="the value of a header as bytes"),
     pytest.param(CheckResponse, "status.code", (1, 1), 7, id="a status"),
-    pytest.param(CheckResponse, "status.message", (1, 2), "no", id="the message of a status"),
     pytest.param(CheckResponse, "denied_response.status.code", (2, 1, 1), 403, id="a status of HTTP"),
     pytest.param(CheckResponse, "denied_response.headers*.header.key", (2, 2, 1, 1), "a",
                  id="the name of a header to the client"),
@@ -63,7 +60,6 @@ FIELDS: list[Any] = [
     pytest.param(CheckResponse, "denied_response.body", (2, 3), "{}", id="the body of a refusal"),
     pytest.param(CheckResponse, "ok_response.headers*.header.value", (3, 2, 1, 2), "allow",
                  id="the value of a header to the upstream"),
-    pytest.param(CheckResponse, "ok_response.headers_to_remove*", (3, 5), "a", id="a header to remove"),
 ]  # fmt: skip
 
 
@@ -86,8 +82,9 @@ def test_a_field_has_the_number_and_the_type_of_envoy(
 
 
 def test_fields_that_camguard_does_not_use_are_passed_over() -> None:
-    """Envoy also tells when the request began, its id and the scheme."""
+    """Envoy also sends the port of the peer, when the request began, its id, the scheme and the size."""
     others = wire((1, 4, 1, 1), 1773144000) + wire((1, 4, 2, 1), "7") + wire((1, 4, 2, 6), "https")
+    others += wire((1, 1, 1, 1, 3), 4711) + wire((1, 4, 2, 9), 7)
     found = CheckRequest.FromString(others + wire((1, 4, 2, 2), "GET"))
     assert found.attributes.request.http.method == "GET"
 

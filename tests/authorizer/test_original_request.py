@@ -115,15 +115,6 @@ def test_methods(dialect: str, method: str, expected: str) -> None:
     assert (found if isinstance(found, str) else found.scope["method"]) == expected
 
 
-@pytest.mark.parametrize("dialect", FACTS)
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_the_usual_methods_are_not_decoded_for_each_request(dialect: str, method: str) -> None:
-    """They are one text that all requests share; what is decoded would be another one each time."""
-    first, second = (read(dialect, method=method).scope["method"] for _ in range(2))
-    assert first == method
-    assert first is second
-
-
 # What `original` itself refuses: the guard would refuse most of it, too, under another name.
 REFUSED: list[Any] = [
     *(pytest.param(each, {"host": b""}, "front_header_invalid", id=f"T140 an empty host at {each}")
