@@ -114,7 +114,7 @@ _FURTHER: Final[Mapping[str, Check]] = {
         grammar.TAG_PATH_RULE,
         "paths of tag parameters",
     ),
-    "parameters": list_of(lambda value: is_text(value) and value == "Region", '"Region"', '"Region"'),
+    "parameters": list_of(lambda value: value == "Region", '"Region"', '"Region"'),
 }
 
 
@@ -180,7 +180,7 @@ def _files(path: Path) -> list[Path]:
     try:
         found = [f for f in list_folder(path) if f.suffix == SUFFIX and not f.name.startswith(".")]
     except OSError as error:
-        raise CatalogError(Problem(str(path), CODE, error.strerror or str(error))) from None
+        raise CatalogError(Problem(str(path), CODE, f"cannot be read: {error.strerror}")) from None
     if all(file.name in {REGIONS, known_services.FILE} for file in found):
         raise CatalogError(Problem(str(path), CODE, f"contains no catalog file (<service>{SUFFIX})"))
     return found
@@ -238,7 +238,7 @@ def _wrong_read_only(action: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def _wrong_resources(action: Mapping[str, Any]) -> Iterator[Fault]:
-    resources, unreadable = action["resources"], action.get("unreadable", [])
+    resources, unreadable = action["resources"], action.get("unreadable")
     if not resources and not unreadable:
         yield ("resources",), "is empty, so no call could pass"
     if resources and unreadable:

@@ -191,7 +191,7 @@ class Guard(RecognisedWay):
                 known = first.known
                 if head and bundle is not None and (known is None or first.claim is not judged.caller):
                     result = Result(judged, record, observers, refusal)
-                    note(self._early.under(bundle), scope, known, result, bundle, self.failed)
+                    note(self._early.under(bundle), known, result, bundle, self.failed)
             if refusal is not None or onward is None:
                 outcome = (record, None, None, refusal, 0, ())
             else:

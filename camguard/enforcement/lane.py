@@ -190,9 +190,8 @@ def resolve_under(  # noqa: PLR0913, PLR0917 - what targets and lane are made of
     return Resolved(bundle.token, targets, lane(rules, decides=not compares))
 
 
-def note(  # noqa: PLR0913, PLR0917 - the result of one request
+def note(
     resolved: Resolved,
-    scope: Mapping[str, Any],
     known: Known | None,
     result: Result,
     bundle: Bundle,
@@ -208,7 +207,7 @@ def note(  # noqa: PLR0913, PLR0917 - the result of one request
         return
     try:
         target = resolved.targets.known[head.target_key]
-        resolved.lane.note(scope.get("client"), head, target, result, bundle)
+        resolved.lane.note(head, target, result, bundle)
     except Exception as error:  # noqa: BLE001 - the decision stands
         failed(error)
 

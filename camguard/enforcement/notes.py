@@ -87,10 +87,10 @@ class Notes:
         )
         self._numbered = 0
 
-    def note(self, client: Any, head: RequestHead, target: Target, result: Result, bundle: Bundle) -> None:
+    def note(self, head: RequestHead, target: Target, result: Result, bundle: Bundle) -> None:
         """Keep what a request came to that went the whole way, where it may be used again.
 
-        client: of its scope. head, target: of the request, and of its head alone.
+        head, target: of the request, and of its head alone.
         """
         if result.judged.known is not None:
             self._note_caller(result.judged.known, head, result, bundle)
@@ -101,8 +101,7 @@ class Notes:
             return
         if head.declared is None and head.method != "GET":
             return
-        host = client[0] if client else None
-        if not host or not isinstance(host, str) or target.peer != host or _may_name_peer(head, host):
+        if target.peer is None or _may_name_peer(head, target.peer):
             return
         kept = None
         if result.judged.of_head:
@@ -114,7 +113,7 @@ class Notes:
             kept = self._kept(head, target, result, bundle)
         plan = self._plan(head)
         _, decisive, rest, _ = plan.read(head.lines)
-        key = (plan.number, head.method, host, b"\n".join(decisive))
+        key = (plan.number, head.method, target.peer, b"\n".join(decisive))
         deciding = sum(len(value) for _, value in head.lines) - sum(map(len, rest))
         room = plan.most - (len(head.lines) - 1) - deciding
         canonical = _canonical(head)
@@ -227,11 +226,11 @@ def _spans(ended: tuple[int, ...]) -> tuple[slice, ...]:
     return tuple(spans)
 
 
-def _may_name_peer(head: RequestHead, host: str) -> bool:
+def _may_name_peer(head: RequestHead, peer: str) -> bool:
     """Tell whether `X-Forwarded-For` may hold the peer's address with a port: then the port decides (T05)."""
-    values = (*(value for _, value in head.lines), None)
+    values = tuple([value for _, value in head.lines])
     text = b",".join(head.layout.forwarded_for(values)).decode("latin-1")
-    return ":" in text and host in text
+    return ":" in text and peer in text
 
 
 def _naming(head: RequestHead) -> tuple[Any, ...]:

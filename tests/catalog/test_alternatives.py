@@ -15,6 +15,7 @@ from camguard.errors import CatalogError
 COMMAND = "qcs::tat:${region}:uin/${uin}:command/${commandId}"
 CVM = "qcs::cvm:${region}:uin/${uin}:instance/${instanceId}"
 LIGHTHOUSE = "qcs::lighthouse:${region}:uin/${uin}:instance/${instanceId}"
+SERVER = "qcs::lighthouse:${region}:uin/${uin}:instance/${serverId}"
 GROUP = {"cvm": "ins-*", "lighthouse": "lhins-*"}
 
 
@@ -53,8 +54,16 @@ HAVE = [
         "tat:InvokeCommand", {"alternatives": []}, (), id="DEC-61 an entry does without the shipped ones"
     ),
     pytest.param("tat:InvokeCommand", {"templates": [COMMAND, CVM]}, (), id="shipped ones that do not suit"),
+    pytest.param(
+        "tat:InvokeCommand", {"templates": [CVM, SERVER], "bind": {"serverId": "instanceId"}}, (GROUP,),
+        id="DEC-61 shipped ones suit placeholders that are bound to one parameter",
+    ),
+    pytest.param(
+        "tat:Run", {"templates": [CVM, SERVER], "bind": {"serverId": "instanceId"}, "alternatives": [GROUP]},
+        (GROUP,), id="DEC-61 placeholders that are bound to one parameter are the same",
+    ),
     pytest.param("tat:InvokeCommand", {"match": "any"}, (), id="shipped ones where one template is enough"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "facts", "alternatives"), HAVE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from camguard.catalog import (
     save_all,
     to_json,
 )
+from camguard.catalog.files import FORMAT
 from camguard.catalog.known_services import carried
 from camguard.errors import CatalogError
 
@@ -55,7 +57,7 @@ TOYBOX = Service(
     granularity=Granularity.RESOURCE,
     ip_restriction=IpRestriction.PARTIAL,
     actions={action.name: action for action in (BUY, ADD, BAD)},
-    pages=(Page("Toys", "2025-08-06 09:09:24", "0" * 64),),
+    pages=(Page("Toys", "2025-08-06 09:09:24", "0123456789abcdef" * 4),),
 )
 
 
@@ -146,6 +148,21 @@ def test_the_words_of_a_file_are_these(member: str, words: Mapping[str, object])
     for word, value in words.items():
         catalog = parse_catalog({"toybox.json": json.dumps({**plain(), member: word}).encode()})
         assert getattr(catalog.services["toybox"], member) is value
+
+
+def test_loaded_facts_cannot_be_changed_and_are_members_of_their_lists() -> None:
+    """The engine asks `is`, and one catalog serves all calls."""
+    buy = parse_catalog({"toybox.json": to_json(TOYBOX).encode()}).actions["toybox:BuyToy"]
+    assert buy.access is Access.WRITE
+    assert buy.granularity is Granularity.RESOURCE
+    with pytest.raises(TypeError):
+        buy.bind["toyId"] = "Other"  # type: ignore[index]
+
+
+def test_every_member_of_a_catalog_file_is_described() -> None:
+    text, tree = FORMAT.read_text(encoding="utf-8"), plain()
+    members = {*tree, *tree["pages"][0], *(each.name for each in fields(Action))} - {"service", "id"}
+    assert [name for name in sorted(members) if f"`{name}`" not in text and f'"{name}"' not in text] == []
 
 
 @pytest.mark.parametrize("access", [Access.READ, Access.LIST])
@@ -318,7 +335,7 @@ WRONG = [
             "the path of a tag parameter",
             id=f"DEC-65 {path!r} is no path",
         )
-        for path in ("", "Tags[]", "A[].", ".A", "A.0.B", "[]", "A[0].B", 7)
+        for path in ("", "Tags[]", "A[].", ".A", "A.0.B", "[]", "A[0].B", 7, None, True, ["A"])
     ),
     pytest.param(
         _set("actions", 1, "parameters", to=["Action"]),
@@ -336,6 +353,29 @@ WRONG = [
         _set("actions", 1, "note", to="x"), "/actions/1/note", "unknown key", id="an unknown key of an action"
     ),
 ]
+
+
+# a change to a good file, the whole message
+MESSAGES = [
+    pytest.param(_set("service", to="attic"), "'attic' does not belong in toybox.json", id="another service"),
+    pytest.param(_set("actions", 1, "parameters", to="Region"), 'must be a list of "Region"',
+                 id="DEC-64 common parameters that are no list"),
+    pytest.param(_set("actions", 1, "parameters", to=["Action"]), 'must be "Region"',
+                 id="DEC-64 another common parameter"),
+    *(pytest.param(_set("actions", 1, "parameters", to=[value]), 'must be "Region"',
+                   id=f"DEC-64 {value} is no common parameter") for value in (None, 7, True)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "message"), MESSAGES)
+def test_the_message_of_a_wrong_fact(change: Callable[[dict[str, Any]], None], message: str) -> None:
+    tree = plain()
+    change(tree)
+    with pytest.raises(CatalogError) as caught:
+        parse_catalog({"toybox.json": json.dumps(tree).encode()})
+    assert [(problem.code, problem.message) for problem in caught.value.problems] == [
+        ("CatalogError", message)
+    ]
 
 
 @pytest.mark.parametrize(("change", "at", "says"), WRONG)
@@ -395,7 +435,7 @@ def test_every_problem_of_every_file_is_reported(tmp_path: Path) -> None:
 def test_a_missing_file_and_an_empty_folder_are_reported(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="No such file"):
         load_catalog(tmp_path / "toybox.json")
-    with pytest.raises(CatalogError, match="contains no catalog file"):
+    with pytest.raises(CatalogError, match=r"contains no catalog file \(<service>\.json\) \[CatalogError\]$"):
         load_catalog(tmp_path)
     (tmp_path / "toybox.json").mkdir()
     with pytest.raises(CatalogError, match="is a folder, not a regular file"):
@@ -407,5 +447,5 @@ def test_a_folder_that_cannot_be_listed_is_reported(tmp_path: Path, monkeypatch:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "iterdir", refuse)
-    with pytest.raises(CatalogError, match="Permission denied"):
+    with pytest.raises(CatalogError, match=r"cannot be read: Permission denied \[CatalogError\]$"):
         load_catalog(tmp_path)

@@ -110,11 +110,11 @@ class Hasty(Lane):
 class Credulous(Lane):
     """A lane that keeps what was said of a request whose body was refused."""
 
-    def note(self, client: Any, head: RequestHead, target: Target, result: Result, bundle: Bundle) -> None:
+    def note(self, head: RequestHead, target: Target, result: Result, bundle: Bundle) -> None:
         if result.judged.of_head:
             judged = result.judged._replace(decision=result.record.decision)
             result = result._replace(judged=judged)
-        super().note(client, head, target, result, bundle)
+        super().note(head, target, result, bundle)
 
 
 class _Last(dict[int, Any]):

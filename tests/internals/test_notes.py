@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from camguard.enforcement.target import NO_TARGET
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.request.head import TRAILERS_APART, HeadRules, RequestHead, read_head
-from camguard.request.rejection import rejection
+from camguard.request.rejection import BODY_NOT_SHOWN, rejection
 from tests.recognition import KEYS, SETTINGS_TRIED, Ask, World
 from tests.stage import (
     ALICE,
@@ -45,8 +46,19 @@ def head_of(*lines: Line, **more: Any) -> RequestHead:
     return head
 
 
-def noted(*, decides: bool = True, body_refused: bool = False, **request: Any) -> list[Known]:
-    """Return what an empty lane keeps of a request that was judged by its head."""
+def noted(
+    *,
+    decides: bool = True,
+    body_refused: bool = False,
+    service: str | None = None,
+    refused: str = "",
+    **request: Any,
+) -> list[Known]:
+    """Return what an empty lane keeps of a request that was judged by its head.
+
+    service: what a verified signature named, where the head alone does not name the service. refused: the
+    part of a hidden body that decides.
+    """
     authentication = FixedCaller()
     caller = authentication.found = request.pop("caller", authentication.found)
     scope = Request(**request).scope()
@@ -56,13 +68,17 @@ def noted(*, decides: bool = True, body_refused: bool = False, **request: Any) -
         call = Call(ALICE, "partners:QueryArea", judged.target.judged_ip, NOW)
         assert isinstance(caller, Caller)
         judged = judged._replace(caller=caller, call=call, decision=BUNDLE.decide(call))
+    if refused:
+        judged = judged._replace(decision=BODY_NOT_SHOWN[refused])
+    if service is not None:
+        judged = judged._replace(target=replace(judged.target, service=service))
     assert judged.head is not None
     assert judged.decision is not None
     lane = Lane(RULES, decides=decides)
     decision = rejection("action_conflict") if body_refused else judged.decision
     result = Result(judged, record_of()._replace(decision=decision), (), None)
     target = early.under(BUNDLE).targets.known[judged.head.target_key]
-    lane.note(scope["client"], judged.head, target, result, BUNDLE)
+    lane.note(judged.head, target, result, BUNDLE)
     return list(lane._known.values())
 
 
@@ -81,6 +97,8 @@ KEPT: list[Any] = [
     pytest.param({"lines": sdk(FROM_OFFICE), "query": b"A=1"}, 0, False, id="a query"),
     pytest.param({"lines": sdk((b"x-forwarded-for", b"x"))}, 0, False, id="a target that is rejected"),
     pytest.param({"lines": sdk(FROM_OFFICE, CHUNKED), **VOUCHED}, 0, False, id="a chunked body"),
+    pytest.param({"lines": sdk(FROM_OFFICE, CHUNKED), "method": "GET", **VOUCHED}, 0, False,
+                 id="a chunked GET"),
     pytest.param({"lines": sdk(FROM_OFFICE, without=[b"connection"]), "version": "2", **VOUCHED}, 0, False,
                  id="a body whose length is not declared"),
     pytest.param({"lines": sdk(FROM_OFFICE), "body_refused": True}, 0, False, id="a body that was refused"),
@@ -103,6 +121,8 @@ def test_t101_what_is_kept_of_deciding_headers_is_bounded(size: int, count: int)
 # a request of a caller whose signature was verified; how many callers are kept, and whether the decision is
 SIGNERS: list[Any] = [
     pytest.param({}, 1, True, id="a call that is judged as a whole"),
+    pytest.param({"service": "partners"}, 1, False, id="T123 a call whose signature names the service"),
+    pytest.param({"refused": "tags"}, 1, False, id="T141 a call that only its body decides"),
     pytest.param({"decides": False}, 0, False, id="where a candidate judges, too"),
     pytest.param({"caller": VALID._replace(signature="claimed")}, 0, False, id="a claimed signature"),
 ]  # fmt: skip
@@ -154,6 +174,7 @@ SPANS = [
     pytest.param((3,), (slice(3, 4),), id="one"),
     pytest.param((3, 2, 1), (slice(1, 4),), id="neighbours"),
     pytest.param((5, 4, 2, 0), (slice(4, 6), slice(2, 3), slice(0, 1)), id="two neighbours and two others"),
+    pytest.param((9, 5, 4, 3), (slice(9, 10), slice(3, 6)), id="one, and three neighbours before it"),
 ]
 
 
