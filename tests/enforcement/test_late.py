@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from camguard.authn.credentials import Caller
-from camguard.bundle import Bundle
+from camguard.bundle import Bundle, make_bundle
 from camguard.enforcement.early import EarlyJudge
 from camguard.enforcement.lane import Lane
 from camguard.enforcement.late import LateJudge
@@ -33,6 +33,7 @@ from tests.stage import (
     BUNDLE,
     FROM_OFFICE,
     NOW,
+    PRINCIPALS,
     SETTINGS,
     Broken,
     FixedCaller,
@@ -266,6 +267,14 @@ def test_a_middleware_takes_an_empty_body_for_what_it_is() -> None:
     assert judged.decision.reason is Reason.NO_ALLOW
 
 
+def bundle_of(*statements: tuple[str, str]) -> Bundle:
+    """Return the usual bundle, with these effects and resources in place of its policies."""
+    listed = [{"effect": effect, "action": "*", "resource": resource} for effect, resource in statements]
+    text = json.dumps({"version": "2.0", "statement": listed})
+    policies = {name: parse_policy(text, source=name) for name in ("office", "instances")}
+    return make_bundle(policies, PRINCIPALS, BUNDLE.catalog)
+
+
 SESSION = parse_policy(
     json.dumps({
         "version": "2.0",
@@ -389,6 +398,31 @@ def test_the_parameters_of_a_call_are_read_where_tags_are_wanted(*, tags: bool, 
     judge = LateJudge(SETTINGS, FixedCaller(), lambda decision, _: bool(decision))
     more: dict[str, Any] = {"tags": True} if tags else {}
     assert judge.content(replace(TAGGED, reads_plain=True), held(b'{"Tags": []}'), (), **more) == found
+
+
+@pytest.mark.parametrize("tags", [True, False])
+def test_a_body_with_a_name_like_that_of_a_resource_is_refused_whether_tags_are_wanted_or_not(
+    *, tags: bool
+) -> None:
+    judge = LateJudge(SETTINGS, FixedCaller(), lambda decision, _: bool(decision))
+    body = held(b'{"InstanceIds": ["ins-1"], "InstanceIds.0": "ins-2"}')
+    assert judge.content(ON_INSTANCES, body, (), tags=tags) == rejection("param_ambiguous")
+
+
+def test_t141_a_deny_of_one_resource_counts_where_the_body_is_not_shown() -> None:
+    prefix = "qcs::cvm:ap-guangzhou:uin/100000000001:instance/"
+    policies = bundle_of(("allow", "*"), ("deny", f"{prefix}ins-1"))
+    judged = judged_late(stop(), NOT_SHOWN, Services(PASSING), policies=policies, for_proxy=True)
+    assert judged.decision is BODY_NOT_SHOWN["resources"]
+
+
+def test_t141_the_owner_needs_no_body_for_an_action_without_resources() -> None:
+    root = Caller("uin/100000000001", None, None, None)
+    policies = tagged_bundle(ASKED_TAGS)
+    lines = tagged_lines("Create", SIGNED)
+    judged = judged_late(lines, NOT_SHOWN, Services(root), policies=policies, for_proxy=True)
+    assert judged.decision is not None
+    assert judged.decision.reason is Reason.ALLOWED
 
 
 @pytest.mark.parametrize(("name", "part"), [("Create", "tags"), ("Run", "resources")])

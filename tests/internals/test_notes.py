@@ -18,7 +18,7 @@ from camguard.enforcement.target import NO_TARGET
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.request.head import TRAILERS_APART, HeadRules, RequestHead, read_head
-from camguard.request.rejection import BODY_NOT_SHOWN, rejection
+from camguard.request.rejection import rejection
 from tests.recognition import KEYS, SETTINGS_TRIED, Ask, World
 from tests.stage import (
     ALICE,
@@ -51,13 +51,11 @@ def noted(
     decides: bool = True,
     body_refused: bool = False,
     service: str | None = None,
-    refused: str = "",
     **request: Any,
 ) -> list[Known]:
     """Return what an empty lane keeps of a request that was judged by its head.
 
-    service: what a verified signature named, where the head alone does not name the service. refused: the
-    part of a hidden body that decides.
+    service: what a verified signature named, where the head alone does not name the service.
     """
     authentication = FixedCaller()
     caller = authentication.found = request.pop("caller", authentication.found)
@@ -68,8 +66,6 @@ def noted(
         call = Call(ALICE, "partners:QueryArea", judged.target.judged_ip, NOW)
         assert isinstance(caller, Caller)
         judged = judged._replace(caller=caller, call=call, decision=BUNDLE.decide(call))
-    if refused:
-        judged = judged._replace(decision=BODY_NOT_SHOWN[refused])
     if service is not None:
         judged = judged._replace(target=replace(judged.target, service=service))
     assert judged.head is not None
@@ -122,7 +118,6 @@ def test_t101_what_is_kept_of_deciding_headers_is_bounded(size: int, count: int)
 SIGNERS: list[Any] = [
     pytest.param({}, 1, True, id="a call that is judged as a whole"),
     pytest.param({"service": "partners"}, 1, False, id="T123 a call whose signature names the service"),
-    pytest.param({"refused": "tags"}, 1, False, id="T141 a call that only its body decides"),
     pytest.param({"decides": False}, 0, False, id="where a candidate judges, too"),
     pytest.param({"caller": VALID._replace(signature="claimed")}, 0, False, id="a claimed signature"),
 ]  # fmt: skip
