@@ -4,6 +4,7 @@ Rule 1: the statements that can be the cause are those that only one bundle has:
         bundle and denies of the old one; of a loss, the reverse. Where there is none, the cause is the
         boundary, a level of the account, the catalog, or the setting `ip_support`.
 Rule 2: statements are compared by content, so that one which only moved within its policy has not changed.
+Rule 3: an allow is a cause only in a layer that has none for the calls in the other bundle.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from camguard.bounded_cache import BoundedCache
 from camguard.bundle import Bundle
 from camguard.catalog.diff import changes
 from camguard.engine.attributes import ActionTraits
-from camguard.engine.layers import BOUNDARY, IDENTITY, Layers
+from camguard.engine.layers import BOUNDARY, GENERAL, IDENTITY, Layers
 from camguard.engine.row import ActionRules
-from camguard.engine.rules import Rule
+from camguard.engine.table import Table
 from camguard.policy.keys import READ_ONLY
 from camguard.policy.model import Clause, Effect, Statement
 from camguard.suggest import few
@@ -36,7 +37,6 @@ What: TypeAlias = Literal[
 _DECIDING = frozenset(
     ["access", "access_guessed", "granularity", "resources", "ip_restriction", "match", "read_only"]
 )
-_Rules: TypeAlias = tuple[tuple[Rule, str], ...]
 MOST_TABLES_COMPARED = (
     4  # tables of one side that are kept: principals with the same policies are compared once
 )
@@ -57,8 +57,19 @@ class Cause(NamedTuple):
     policy: str | None = None
 
 
+class _Place(NamedTuple):
+    """Where a statement is: the id of its policy, and its index there."""
+
+    policy: str
+    at: int
+    statement: Statement
+
+
 class Side:
-    """One of two bundles, with what is looked up in it again and again."""
+    """One of two bundles, with what is looked up in it again and again.
+
+    contents: what the statements of each policy say. places: of the statements, by id.
+    """
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
@@ -68,12 +79,16 @@ class Side:
         self.contents = {
             name: tuple(map(content_of, policy.statements)) for name, policy in bundle.policies.items()
         }
+        self.places = {
+            each.id: _Place(name, at, each)
+            for name, policy in bundle.policies.items()
+            for at, each in enumerate(policy.statements)
+        }
         self._personal = frozenset(
             name
             for name, policy in bundle.policies.items()
             if any(clause.key == READ_ONLY for each in policy.statements for clause in each.condition)
         )
-        self._rules: BoundedCache[tuple[Layers, str], _Rules] = BoundedCache(entries=_KEPT)
         self._differing: BoundedCache[tuple[object, str, str], Cause | None] = BoundedCache(entries=_KEPT)
 
     def layers(self, principal: str) -> Layers | None:
@@ -92,31 +107,9 @@ class Side:
             return False
         return any(not self._personal.isdisjoint(level) for level in self.levels(layers))
 
-    def rules(self, principal: str, action: str) -> _Rules:
-        """Return the rules that a principal has for an action, each with the name of its layer."""
-        layers = self.layers(principal)
-        if layers is None:
-            return ()
-        found = self._rules.get((layers, action))
-        if found is None:
-            table, traits = self.tables(principal), self.bundle.evaluator.traits(action)
-            if table is None or traits is None:
-                return ()
-            first = self.first_of(table).get(action, action)  # has the same rules
-            found = self._rules.get((layers, first))
-            if found is None:
-                row = table.row(first)
-                if not isinstance(row, ActionRules):
-                    row = table.compile_row(traits)  # of a constant decision the rules are not kept
-                found = self._rules[layers, first] = tuple(
-                    (rule, row.layers[rule.layer].name) for rule in row.rules
-                )
-            self._rules[layers, action] = found
-        return found
-
     def differing(self, other: Side, principal: str, name: str, layer: str, *, is_new: bool) -> Cause | None:
         """Return how a statement differs from what the other side has, or None if that has the same."""
-        layers = other.layers(principal)
+        layers = other.bundle.people.layers[principal]
         key = layers, name, layer
         if key not in self._differing:
             self._differing[key] = _difference(self, other, layers, name, layer, is_new=is_new)
@@ -181,96 +174,113 @@ class Change(NamedTuple):
     after: Answer
 
 
+class _Held(NamedTuple):
+    """What one side has of a change: the table of the principal and the facts of the action."""
+
+    side: Side
+    table: Table
+    traits: ActionTraits
+
+    def rules(self, effect: Effect) -> Iterator[tuple[str, str]]:
+        """Yield the id and the layer of each statement for the action in the policies of the principal."""
+        action = self.traits.entry.id
+        row = self.table.row(self.side.first_of(self.table).get(action, action))
+        if not isinstance(row, ActionRules):
+            row = self.table.compile_row(self.traits)  # of a constant decision the rules are not kept
+        for rule in row.rules:
+            layer = row.layers[rule.layer].name
+            if rule.effect is effect and layer != GENERAL:
+                yield rule.id, layer
+
+
 def causes_of(old: Side, new: Side, change: Change) -> tuple[Cause, ...]:
     """Return the causes of a change, at least one."""
     gained = change.kind == "gained"
-    had, has = old.layers(change.principal), new.layers(change.principal)
     names = (change.after if gained else change.before).statements
     first = names[0] if names else None
+    had, has = old.tables(change.principal), new.tables(change.principal)
     if had is None or has is None:
         word = "is new" if gained else "was removed"
         return (Cause("principal", f"the principal {word}", first),)
-    traits = old.bundle.evaluator.traits(change.action), new.bundle.evaluator.traits(change.action)
-    if None in traits:
+    was, now = old.bundle.evaluator.traits(change.action), new.bundle.evaluator.traits(change.action)
+    if was is None or now is None:
         word = "is new in the catalog" if gained else "is no longer in the catalog"
         return (Cause("catalog", f"the action {word}" + (f", and {first} names it" if first else ""), first),)
     return (
-        _statements(old, new, change)
-        or tuple(_limits(had, has))
-        or tuple(_facts(*traits))
+        _statements(_Held(old, had, was), _Held(new, has, now), change)
+        or tuple(_limits(*(side.bundle.people.layers[change.principal] for side in (old, new))))
+        or tuple(_facts(was, now))
         or (Cause("catalog", "the catalog or the owner changed", first),)
     )
 
 
-def _statements(old: Side, new: Side, change: Change) -> tuple[Cause, ...]:
-    """Return the statements that only one side has, and that decide there (Rule 1)."""
+def _statements(old: _Held, new: _Held, change: Change) -> tuple[Cause, ...]:
+    """Return the statements that only one side has, and that decide there (Rules 1 and 3)."""
     gained = change.kind == "gained"
-    sides = (
-        (new, old, Effect.ALLOW if gained else Effect.DENY, change.after),
-        (old, new, Effect.DENY if gained else Effect.ALLOW, change.before),
+    allowing, denying = (new, old) if gained else (old, new)
+    allowed, denied = (change.after, change.before) if gained else (change.before, change.after)
+    lacking = _lacking(denied)
+
+    def decides(one: _Held, name: str, layer: str) -> bool:
+        if one is denying:
+            return name in denied.statements
+        # An answer that depends on nothing names the allows of the identity layer only.
+        unnamed = allowed.decision is not None and layer != IDENTITY
+        return layer in lacking and (unnamed or name in allowed.statements)
+
+    found = (
+        one.side.differing(other.side, change.principal, name, layer, is_new=one is new)
+        for one, other, effect in ((allowing, denying, Effect.ALLOW), (denying, allowing, Effect.DENY))
+        for name, layer in one.rules(effect)
+        if decides(one, name, layer)
     )
-    denied = (change.before if gained else change.after).decision
-
-    def differing(*, deciding: bool) -> Iterator[tuple[str, Cause]]:
-        """Yield the layer and the cause of each statement that differs. deciding: of those that decide."""
-        for side, other, effect, answer in sides:
-            for rule, layer in side.rules(change.principal, change.action):
-                if rule.effect is effect and (not deciding or rule.id in answer.statements):
-                    cause = side.differing(other, change.principal, rule.id, layer, is_new=side is new)
-                    if cause is not None:
-                        yield layer, cause
-
-    chosen = [cause for _, cause in differing(deciding=True)]
-    if not chosen:
-        found = list(differing(deciding=False))
-        of_layer = [cause for layer, cause in found if denied is not None and layer == denied.layer]
-        chosen = of_layer or [cause for _, cause in found]
-    return tuple(dict.fromkeys(chosen))
+    return tuple(dict.fromkeys(cause for cause in found if cause is not None))
 
 
-def _difference(  # noqa: PLR0911, PLR0913 - one question after the other
-    side: Side, other: Side, layers: Layers | None, name: str, layer: str, *, is_new: bool
+def _lacking(denied: Answer) -> set[str | None]:
+    """Return the layers without an allow for calls that are denied; where a deny decides, the identity layer.
+
+    Whether a layer allows is not asked once there is a deny, but a new allow beside it can be a cause, too.
+    """
+    if denied.decision is None:
+        return {need.layer for need in denied.needs}
+    return {IDENTITY if denied.statements else denied.decision.layer}
+
+
+def _difference(  # noqa: PLR0913 - what differs, for which principal, and from which side
+    side: Side, other: Side, layers: Layers, name: str, layer: str, *, is_new: bool
 ) -> Cause | None:
     """Return what `Side.differing` returns. layers: those that the principal has on the other side."""
-    policy, _, index = name.rpartition("#")
-    policy = policy or name  # the id of an attached policy that does not exist (DEC-40)
-    if layers is None or policy not in _attached(layers, layer):
+    place = side.places.get(name)  # None: the id of an attached policy that does not exist (DEC-40)
+    policy = name if place is None else place.policy
+    if policy not in _attached(layers, layer):
         word: What = "attached" if is_new else "detached"
         link = "to" if is_new else "from"
         where = {IDENTITY: "", BOUNDARY: " as boundary"}.get(layer, f" {link} the {layer} layer")
-        return Cause(word, f"policy {policy} was {word}{where} ({_named(side, name)})", name, policy)
-    if not (policy in side.contents and policy in other.contents):
-        if policy not in side.contents and policy not in other.contents:
-            return None
-        if (policy in side.contents) is is_new:
-            return Cause("added", f"policy {policy} exists now", name)
-        return Cause("removed", f"policy {policy} is missing now", name)
-    own, others = side.contents[policy], other.contents[policy]
-    at = int(index)
+        named = "it is missing, so it denies" if place is None else f"{place.statement.effect} {name}"
+        return Cause(word, f"policy {policy} was {word}{where} ({named})", name, policy)
+    if place is None or policy not in other.contents:
+        if (place is None) is is_new:
+            return Cause("removed", f"policy {policy} is missing now", policy)
+        return Cause("added", f"policy {policy} exists now", policy)
+    own, others, at = side.contents[policy], other.contents[policy], place.at
     if own[at] in others:
         return None
-    statement = side.bundle.policies[policy].statements[at]
     if at < len(others) and others[at] not in own:
-        pair = statement, other.bundle.policies[policy].statements[at]
+        pair = place.statement, other.bundle.policies[policy].statements[at]
         before, after = reversed(pair) if is_new else pair
-        return Cause("changed", f"{statement.effect} {name} was changed: {what_changed(before, after)}", name)
+        # The same for both sides, so that a deny which became an allow is one cause.
+        return Cause("changed", f"{before.effect} {name} was changed: {what_changed(before, after)}", name)
     word = "added" if is_new else "removed"
-    return Cause(word, f"{statement.effect} {name} was {word}", name)
+    return Cause(word, f"{place.statement.effect} {name} was {word}", name)
 
 
-def _named(side: Side, name: str) -> str:
-    """Return the effect and the id of a statement; for a policy that does not exist, that it is missing."""
-    policy, _, index = name.rpartition("#")
-    found = side.bundle.policies.get(policy)
-    return f"{found.statements[int(index)].effect} {name}" if found else "it is missing, so it denies"
-
-
-def _attached(layers: Layers, layer: str) -> tuple[str, ...]:
+def _attached(layers: Layers, layer: str) -> tuple[str | None, ...]:
     """Return the ids of the policies of one layer."""
     if layer == IDENTITY:
         return layers.identity
     if layer == BOUNDARY:
-        return () if layers.boundary is None else (layers.boundary,)
+        return (layers.boundary,)
     return tuple(policy for level in layers.account for policy in level)
 
 
@@ -311,10 +321,8 @@ def _limits(had: Layers, has: Layers) -> Iterator[Cause]:
         yield Cause("account", f"the account has {levels}; it had {len(had.account)}")
 
 
-def _facts(had: ActionTraits | None, has: ActionTraits | None) -> Iterator[Cause]:
+def _facts(had: ActionTraits, has: ActionTraits) -> Iterator[Cause]:
     """Yield what changed in the catalog and in settings for an action that both sides know."""
-    if had is None or has is None:
-        return
     for before, after in zip(had.cam_actions, has.cam_actions, strict=False):
         yield from (
             Cause("catalog", f"the catalog changed {each.field} of the action: {each.old} -> {each.new}")

@@ -30,6 +30,7 @@ STOP = action("cvm:Stop", "qcs::cvm:${region}:uin/${uin}:instance/${id}")
 COMPANY = catalog(service("aiart", "Draw", "Look", "Paint", "Zoom"), service("cvm", STOP))
 DRAW, LOOK, PAINT = "aiart:Draw", "aiart:Look", "aiart:Paint"
 MFA = {"bool_equal": {"qcs:mfa": "true"}}
+NAMED = {"string_equal": {"cos:prefix": "a"}}
 Policies = Mapping[str, Sequence[Statement]]
 
 
@@ -105,11 +106,43 @@ STATEMENTS = [
         [*ALL, allow(DRAW)],
         DRAW,
         "gained",
-        [
-            Cause("changed", "allow own#1 was changed: effect deny -> allow", "own#1"),
-            Cause("changed", "deny own#1 was changed: effect deny -> allow", "own#1"),
-        ],
+        [Cause("changed", "deny own#1 was changed: effect deny -> allow", "own#1")],
         id="a deny that became an allow",
+    ),
+    pytest.param(
+        [*ALL, allow(DRAW)],
+        [*ALL, deny(DRAW)],
+        DRAW,
+        "lost",
+        [
+            Cause("changed", "allow own#1 was changed: effect allow -> deny", "own#1"),
+        ],
+        id="an allow that became a deny",
+    ),
+    pytest.param(
+        [deny(DRAW), allow(LOOK)],
+        [allow(LOOK), allow(DRAW)],
+        DRAW,
+        "gained",
+        [
+            Cause("added", "allow own#1 was added", "own#1"),
+            Cause("removed", "deny own#0 was removed", "own#0"),
+        ],
+        id="a deny that was removed, and an allow that was added",
+    ),
+    pytest.param(
+        [allow(["aiart:*", "cvm:*", "cdb:*", "tke:*"])],
+        [allow(LOOK)],
+        DRAW,
+        "lost",
+        [
+            Cause(
+                "changed",
+                "allow own#0 was changed: action without aiart:*, cvm:*, cdb:* and 1 more, with aiart:Look",
+                "own#0",
+            )
+        ],
+        id="an allow that named four more patterns, of which three are shown",
     ),
     pytest.param(
         [allow(DRAW, **MFA)],
@@ -146,7 +179,15 @@ def test_the_statement_that_caused_a_change(
     assert found[kind, USER, name] == tuple(wanted)
 
 
-POLICIES: Policies = {"all": ALL, "look": [allow(LOOK)], "no-look": NO_LOOK}
+POLICIES: Policies = {
+    "all": ALL,
+    "every": [allow("*")],
+    "look": [allow(LOOK)],
+    "mfa": [allow("aiart:*", **MFA)],
+    "no-draw": [deny(DRAW)],
+    "no-look": NO_LOOK,
+    "office": [allow("aiart:*", **inside("10.0.0.0/8"))],
+}
 
 
 def cause(what: Any, text: str, statement: str | None = None, policy: str | None = None) -> Cause:
@@ -205,6 +246,22 @@ ATTACHED = [
     ),
     pytest.param(
         principals("all"),
+        principals("all", "all#0.1"),
+        DRAW,
+        "lost",
+        cause("attached", "policy all#0.1 was attached (it is missing, so it denies)", "all#0.1", "all#0.1"),
+        id="DEC-40 the id of the policy that does not exist looks like that of a statement",
+    ),
+    pytest.param(
+        principals("mfa"),
+        principals("all"),
+        DRAW,
+        "gained",
+        cause("attached", "policy all was attached (allow all#0)", "all#0", "all"),
+        id="an allow without a condition was attached instead of one with a condition",
+    ),
+    pytest.param(
+        principals("all"),
         principals("all", boundary="no-look"),
         LOOK,
         "lost",
@@ -226,6 +283,38 @@ ATTACHED = [
         "gained",
         cause("boundary", "the boundary was changed: look -> none", None, "look"),
         id="a boundary that did not allow was taken away",
+    ),
+    pytest.param(
+        principals("all", "office"),
+        principals("all", boundary="look"),
+        DRAW,
+        "lost",
+        cause("boundary", "the boundary was changed: none -> look", None, "look"),
+        id="a boundary does not allow, and an allow that is not needed was detached",
+    ),
+    pytest.param(
+        principals("all", boundary="all"),
+        principals("every", boundary="look"),
+        DRAW,
+        "lost",
+        cause("detached", "policy all was detached as boundary (allow all#0)", "all#0", "all"),
+        id="another boundary allows less, and another policy of the principal allows the same",
+    ),
+    pytest.param(
+        principals("all", boundary="all"),
+        principals("every", boundary="mfa"),
+        DRAW,
+        "lost",
+        cause("detached", "policy all was detached as boundary (allow all#0)", "all#0", "all"),
+        id="another boundary asks for more, and another policy of the principal allows the same",
+    ),
+    pytest.param(
+        principals("all", "no-draw", boundary="every"),
+        principals("all", boundary="all"),
+        DRAW,
+        "gained",
+        cause("detached", "policy no-draw was detached (deny no-draw#0)", "no-draw#0", "no-draw"),
+        id="a policy with a deny was detached, and another boundary allows the same",
     ),
     pytest.param(
         principals("all", boundary="look"),
@@ -401,10 +490,32 @@ def test_no_statement_lets_root_call_a_new_action() -> None:
     assert found["gained", ROOT, LOOK] == (cause("catalog", "the action is new in the catalog"),)
 
 
-def test_a_missing_policy_that_exists_now() -> None:
+@pytest.mark.parametrize("name", [DRAW, LOOK], ids=["that another policy allows", "that it allows"])
+def test_a_missing_policy_that_exists_now(name: str) -> None:
     bound = principals("all", "look")
     without = {"all": ALL}
     added = causes(built(without, bound), built({**without, "look": [allow(LOOK)]}, bound))
     removed = causes(built({**without, "look": [allow(LOOK)]}, bound), built(without, bound))
-    assert added["gained", USER, DRAW] == (cause("added", "policy look exists now", "look"),)
-    assert removed["lost", USER, DRAW] == (cause("removed", "policy look is missing now", "look"),)
+    assert added["gained", USER, name] == (cause("added", "policy look exists now", "look"),)
+    assert removed["lost", USER, name] == (cause("removed", "policy look is missing now", "look"),)
+
+
+def test_each_range_is_opened_by_its_own_statement() -> None:
+    ranges = {"10.0.0.0/8": "own#1", "11.0.0.0/8": "own#2"}
+    old, new = (
+        Side(built({"own": [allow(LOOK)]})),
+        Side(built({"own": [allow(LOOK), *(allow(DRAW, **inside(each)) for each in ranges)]})),
+    )
+    groups = access_diff(old, new, [USER], {DRAW: Access.READ})
+    found = {group.part.ranges.cidrs(): [each.statement for each in group.part.causes] for group in groups}
+    assert found == {(each,): [statement] for each, statement in ranges.items()}
+
+
+def test_the_second_factor_that_an_operation_requires_is_no_cause() -> None:
+    """DEC-42: both bundles have the statement that requires it."""
+    bind = "account:BindToken"
+    of = catalog(service("account", "BindToken"))
+    narrow, wide = (built({"own": [allow(bind, **each)]}, of=of) for each in (NAMED, {}))
+    text = "allow own#0 was changed: string_equal cos:prefix"
+    assert causes(narrow, wide)["gained", USER, bind] == (cause("changed", f"{text} without a", "own#0"),)
+    assert causes(wide, narrow)["lost", USER, bind] == (cause("changed", f"{text} with a", "own#0"),)
