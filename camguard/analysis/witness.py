@@ -14,23 +14,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from itertools import chain, combinations, islice, product
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from camguard.analysis.answers import Answer, Condition
-from camguard.catalog.model import segments
+from camguard.catalog.model import SEGMENTS, segments
 from camguard.engine.attributes import ActionTraits, bindings_of
 from camguard.engine.call import Call
 from camguard.engine.evaluator import Evaluator
 from camguard.grammar import placeholders
-from camguard.ipset import format_address
+from camguard.ipset import EVERY_ADDRESS, format_address
 from camguard.policy.conditions import clause_truth
 from camguard.policy.keys import REQUEST_TAG, RESOURCE_TAG, RESOURCE_TAGS, TAGS
 from camguard.policy.model import Clause, Effect, Qualifier, ResourcePattern
-from camguard.policy.operators import Kind, Like
+from camguard.policy.operators import Kind
 from camguard.policy.patterns import STAR, Bindings, fill
 from camguard.policy.resources import Owner, match_resources
-from camguard.policy.values import Truth, read_instant, read_number
+from camguard.policy.values import Truth, read_number
 
 Values: TypeAlias = tuple[str, ...] | None  # of one key; empty: absent, None: not supplied
 
@@ -38,7 +39,7 @@ MOST_GOALS: Final = 64  # sets of conditions that are aimed at
 MOST_CALLS: Final = 512  # that are decided for one goal
 _SOMETHING: Final = "x"  # stands for any text
 _SOME_REGION: Final = "ap-guangzhou"
-_RESOURCE: Final = "resource"
+_RESOURCE: Final = "resource"  # the key of conditions on the resource and its account
 
 
 class _Unknown(NamedTuple):
@@ -114,12 +115,8 @@ def _goals(answer: Answer) -> Iterator[frozenset[Condition]]:
 
 def _meets(goal: Iterable[Condition], name: str, value: Any, bindings: Bindings, owner: Owner) -> bool:
     """Return whether a value makes those conditions of a goal true that are about it alone."""
-    about = (condition for condition in goal if _subject(condition) == name)
+    about = (condition for condition in goal if _current(condition.key) == name)
     return all(truth_of(condition, value, bindings, owner) is True for condition in about)
-
-
-def _subject(condition: Condition) -> str:
-    return _RESOURCE if condition.kind in {"resource", "owner"} else _current(condition.key)
 
 
 def _current(key: str) -> str:
@@ -146,11 +143,9 @@ def _with(call: Call, values: Mapping[str, Any]) -> Call:
         base, _, tag = name.partition("/")
         if name == _RESOURCE:
             call = call._replace(resources=(value,))
-        elif value is None:
-            continue
-        elif base in TAGS:
-            tags.setdefault(base, {}).update(dict.fromkeys((tag,) if value else (), "".join(value)))
-        else:
+        elif value is not None and base in TAGS:
+            tags.setdefault(base, {}).update((tag, text) for text in value)
+        elif value is not None:
             context[name] = value
     return call._replace(
         resource_tags=tags.get(RESOURCE_TAG), request_tags=tags.get(REQUEST_TAG), context=context or None
@@ -164,11 +159,11 @@ def _unknowns(
     conditions: Sequence[Condition], usual: str, bindings: Bindings, owner: Owner, *, fixed: bool
 ) -> Iterator[_Unknown]:
     patterns = [pattern for each in conditions for pattern in each.patterns]
-    if not fixed and any(_subject(each) == _RESOURCE for each in conditions):
+    if not fixed and any(each.key == _RESOURCE for each in conditions):
         yield _Unknown(_RESOURCE, tuple(dict.fromkeys(_resources(patterns, usual, bindings, owner))))
     clauses: dict[str, list[Clause]] = {}
     for clause in (each.clause for each in conditions if each.clause is not None):
-        for name in _names(clause):
+        for name in _names(clause, bindings):
             clauses.setdefault(name, []).append(clause)
     for name, about in clauses.items():
         yield _Unknown(name, tuple(dict.fromkeys(_values(name, about, bindings))))
@@ -178,35 +173,34 @@ def _resources(
     patterns: Iterable[ResourcePattern], usual: str, bindings: Bindings, owner: Owner
 ) -> Iterator[str]:
     yield usual
-    head, _, _ = usual.rpartition(":")
-    services = [usual.split(":")[2]] if usual != STAR else []
+    named = usual if usual != STAR else f"qcs::{_SOMETHING}:{_SOME_REGION}:uin/{owner.uin}:{_SOMETHING}"
+    _, _, own_service, own_region, own_account, own_path = named.split(":", SEGMENTS - 1)
     for pattern in patterns:
         path = fill(pattern.path, bindings)
         if path is None:
             continue
-        service = pattern.service if pattern.service.strip(STAR) else next(iter(services), _SOMETHING)
+        service = pattern.service.replace(STAR, "") or own_service
         region = pattern.region.replace(STAR, "") or _SOME_REGION
         account = owner.account(pattern.account) or pattern.account
         for star in (_SOMETHING, ""):
-            yield f"qcs::{service.replace(STAR, '')}:{region}:{account}:{path.replace(STAR, star)}"
-    if head:
-        yield f"{head}:other/{_SOMETHING}"
-        parts = usual.split(":")
-        yield ":".join((*parts[:4], "uin/1", *parts[5:]))  # of another account
+            yield f"qcs::{service}:{region}:{account}:{path.replace(STAR, star)}"
+    yield f"qcs::{own_service}:{own_region}:{own_account}:other/{_SOMETHING}"
+    yield f"qcs::{own_service}:{own_region}:uin/1:{own_path}"  # of another account
 
 
-def _names(clause: Clause) -> Iterator[str]:
+def _names(clause: Clause, bindings: Bindings) -> Iterator[str]:
     """Yield what a clause is about: its key, or each tag that the values of a tag key without a name name."""
     if clause.key not in TAGS:
         yield _current(clause.key)
         return
-    texts = [
-        each.body if isinstance(each, Like) else each
-        for each in clause.wanted
-        if isinstance(each, str | Like)
-    ]
-    named = dict.fromkeys(text.partition("&")[0] for text in texts if "&" in text)
-    yield from (f"{_current(clause.key)}/{name}" for name in (named or {_SOMETHING: None}) if name)
+    named = dict.fromkeys(_parted(text)[0] for text in _filled(clause, bindings) if "&" in text)
+    yield from (f"{_current(clause.key)}/{name}" for name in named or (_SOMETHING,))
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """Return the name of a tag and its value, of a value of a tag key without a name."""
+    name, _, value = text.partition("&")
+    return name.replace(STAR, _SOMETHING), value
 
 
 def _values(name: str, clauses: Iterable[Clause], bindings: Bindings) -> Iterator[Values]:
@@ -225,42 +219,44 @@ def _values(name: str, clauses: Iterable[Clause], bindings: Bindings) -> Iterato
 
 def _texts(name: str, clause: Clause, bindings: Bindings) -> Iterator[str]:
     """Yield texts on both sides of each value of a clause."""
-    tag = name.partition("/")[2] if clause.key in TAGS else None
-    for written, wanted in zip(clause.values, clause.wanted, strict=True):
-        text = fill(wanted, bindings) if isinstance(wanted, tuple) and clause.addresses is None else written
-        if text is None or clause.operator.kind is Kind.NULL:
-            continue
-        if tag is not None:
-            key, _, value = text.partition("&")
-            if key == tag:
-                yield from _of_kind(clause.operator.kind, value)
-        else:
-            yield from _of_kind(clause.operator.kind, text)
+    kind = clause.operator.kind
     if clause.addresses is not None:
-        yield from (format_address(first) for first in clause.addresses.starts)
+        yield from map(format_address, clause.addresses.starts)
+        yield from map(format_address, (EVERY_ADDRESS - clause.addresses).starts[:1])
+    elif kind is Kind.DATE:
+        yield from chain.from_iterable(map(_instants, clause.values, clause.wanted))
+    elif kind is Kind.NUMERIC:
+        yield from chain.from_iterable(map(_numbers, _filled(clause, bindings)))
+    elif clause.key in TAGS:
+        pairs = map(_parted, _filled(clause, bindings))
+        about = (value for tag, value in pairs if f"{_current(clause.key)}/{tag}" == name)
+        yield from chain.from_iterable(map(_plain, about))
+    elif kind is not Kind.NULL:
+        yield from chain.from_iterable(map(_plain, _filled(clause, bindings)))
+
+
+def _filled(clause: Clause, bindings: Bindings) -> Iterator[str]:
+    """Yield the values of a clause with those of their variables; none where a variable has no value."""
+    for written, wanted in zip(clause.values, clause.wanted, strict=True):
+        text = fill(wanted, bindings) if isinstance(wanted, tuple) else written
+        if text is not None:
+            yield text
 
 
 def _numbers(text: str) -> Iterator[str]:
     number = read_number(text)
     if number is not None:
-        yield from (f"{number + step:f}" for step in (0, 1, -1))
+        yield from (text, str(number + 1), str(number - 1))
 
 
-def _instants(text: str) -> Iterator[str]:
-    instant = read_instant(text)
-    if instant is None:
-        return
-    for step in (0, 1, -1):
+def _instants(text: str, instant: int | Fraction) -> Iterator[str]:
+    yield text
+    for step in (1, -1):
         with suppress(OverflowError):  # there is no second before the first one, and none behind the last one
             moment = datetime.fromtimestamp(int(instant), UTC) + timedelta(seconds=step)
             yield f"{moment.replace(tzinfo=None).isoformat()}Z"
 
 
-def _of_kind(kind: Kind, text: str) -> Iterator[str]:
-    yield from {Kind.NUMERIC: _numbers, Kind.DATE: _instants}.get(kind, _plain)(text)
-
-
 def _plain(text: str) -> Iterator[str]:
     yield text.replace(STAR, "") or _SOMETHING
-    if STAR in text:
-        yield text.replace(STAR, _SOMETHING)
+    yield text.replace(STAR, _SOMETHING)

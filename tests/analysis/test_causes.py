@@ -500,15 +500,29 @@ def test_a_missing_policy_that_exists_now(name: str) -> None:
     assert removed["lost", USER, name] == (cause("removed", "policy look is missing now", "look"),)
 
 
-def test_each_range_is_opened_by_its_own_statement() -> None:
+@pytest.mark.parametrize(
+    ("bound", "further"),
+    [
+        pytest.param(principals("own"), {}, id="an allow"),
+        pytest.param(principals("all", boundary="own"), MFA, id="a boundary with a condition"),
+    ],
+)
+def test_each_range_is_opened_by_its_own_statement(bound: Any, further: Any) -> None:
     ranges = {"10.0.0.0/8": "own#1", "11.0.0.0/8": "own#2"}
-    old, new = (
-        Side(built({"own": [allow(LOOK)]})),
-        Side(built({"own": [allow(LOOK), *(allow(DRAW, **inside(each)) for each in ranges)]})),
-    )
+    statements = [allow(LOOK), *(allow(DRAW, **inside(each), **further) for each in ranges)]
+    old, new = (Side(built({"all": ALL, "own": each}, bound)) for each in (statements[:1], statements))
     groups = access_diff(old, new, [USER], {DRAW: Access.READ})
     found = {group.part.ranges.cidrs(): [each.statement for each in group.part.causes] for group in groups}
     assert found == {(each,): [statement] for each, statement in ranges.items()}
+
+
+def test_a_policy_that_was_attached_to_two_layers() -> None:
+    before, after = principals("all", boundary="every"), principals("all", "no-look", boundary="no-look")
+    found = causes(built(POLICIES, before), built(POLICIES, after))["lost", USER, LOOK]
+    assert [each.text for each in found] == [
+        "policy no-look was attached (deny no-look#0)",
+        "policy no-look was attached as boundary (deny no-look#0)",
+    ]
 
 
 def test_the_second_factor_that_an_operation_requires_is_no_cause() -> None:

@@ -126,7 +126,7 @@ def test_facts_of_the_catalog_that_decide(
     assert [text.removeprefix("the catalog changed ").split()[0] for text in found] == fields
 
 
-# principals.json and policies of OLD and NEW, the causes of a loss of art:Draw
+# the policies of OLD and NEW, the causes of a change for art:Draw
 LIMITS: list[Any] = [
     pytest.param(
         {"own": [allow(DRAW)], "limit": [allow(DRAW)]},
@@ -147,6 +147,12 @@ LIMITS: list[Any] = [
             "allow own#0 was changed: action without art:Draw, with art:Look",
         ],
         id="the boundary allows by another statement",
+    ),
+    pytest.param(
+        {"own": [allow(LOOK)], "limit": [allow("art:*"), deny(DRAW)]},
+        {"own": [allow(LOOK), allow(DRAW)], "limit": [allow("art:*")]},
+        ["allow own#1 was added", "deny limit#1 was removed"],
+        id="the boundary no longer denies, and an allow was added",
     ),
 ]
 

@@ -8,25 +8,30 @@ import pytest
 
 from camguard.analysis import access_set
 from camguard.analysis.witness import find_call
+from camguard.catalog.model import Granularity
 from camguard.engine.call import Call
-from tests.company import USER, action, allow, bundle, catalog, policy, service
+from camguard.ipset import format_address
+from tests.company import USER, action, allow, bundle, catalog, policy, principals, service
 
 CATALOG = catalog(
     service(
         "vm",
         action("vm:Boot", "qcs::vm:${region}:uin/${uin}:instance/${id}"),
+        action("vm:Make", granularity=Granularity.RESOURCE),
         "List",
         tag_authorization=True,
     )
 )
-BOOT, LIST = "vm:Boot", "vm:List"
+BOOT, LIST, MAKE = "vm:Boot", "vm:List", "vm:Make"  # of MAKE the catalog knows no template
+ROLE = "role/dev"
 
 
 def tried(
     statement: Any, name: str = LIST, resources: tuple[str, ...] = (), principal: str = USER
 ) -> list[Call]:
     """Return all calls that are tried for one answer that depends on conditions, in their order."""
-    built = bundle([policy("mine", statement)], CATALOG)
+    bound = principals("mine", roles={"dev": {"policies": ["mine"]}})
+    built = bundle([policy("mine", statement)], CATALOG, bound)
     (window,) = access_set(built.evaluator, principal, name, time=0.0).windows
     answer = window.ranges[0].answer
     found: list[Call] = []
@@ -69,7 +74,36 @@ KEYS: list[Any] = [
         id="no second comes before the first one",
     ),
     pytest.param(
+        {"date_equal": {"cos:n": "2020-01-01T00:00:00.5Z"}},
+        [("2020-01-01T00:00:00.5Z",)],
+        [
+            None,
+            *((f"20{at}Z",) for at in ("20-01-01T00:00:00.5", "20-01-01T00:00:01", "19-12-31T23:59:59")),
+            ("x",),
+            (),
+        ],
+        id="a moment within a second",
+    ),
+    pytest.param(
+        {"numeric_equal": {"cos:n": "1e${uin}"}},
+        [],
+        [None, ("0",), ()],
+        id="a number that the variable makes too large",
+    ),
+    pytest.param(
         {"bool_equal": {"cos:n": "true"}}, [("true",)], [None, ("true",), ("false",), ()], id="both truths"
+    ),
+    pytest.param(
+        {"bool_equal": {"cos:n": "false"}},
+        [("false",)],
+        [None, ("false",), ("true",), ()],
+        id="both truths, that of the policy first",
+    ),
+    pytest.param(
+        {"string_equal": {"cos:n": ""}},
+        [("",)],
+        [None, ("x",), ("",), ()],
+        id="an empty text, and another one",
     ),
     pytest.param(
         {"string_like": {"cos:n": "logs/*"}},
@@ -107,10 +141,10 @@ KEYS: list[Any] = [
         {"string_equal": {"cos:n": "${uin}"}}, [("100200",)], [None, ("100200",), ("x",), ()], id="a variable"
     ),
     pytest.param(
-        {"ip_equal": {"cos:n": "10.0.0.0/8"}},
-        [("10.0.0.0",)],
-        [None, ("10.0.0.0/8",), ("10.0.0.0",), ("x",), ()],
-        id="the first address of a range",
+        {"ip_equal": {"cos:n": ["10.0.0.0/8", "12.0.0.0/8"]}},
+        [("10.0.0.0",), ("12.0.0.0",)],
+        [None, ("10.0.0.0",), ("12.0.0.0",), (format_address(0),), ("x",), ()],
+        id="the first address of each range, and the first one outside of them",
     ),
     pytest.param(
         {"string_equal": {"cos:n": "a"}, "numeric_equal": {"cos:n": "7"}},
@@ -143,6 +177,12 @@ TAGS: list[Any] = [
         id="a tag of the request",
     ),
     pytest.param(
+        {"string_equal": {"qcs:tag/env": "test"}},
+        R,
+        [None, {"env": "test"}, None, {"env": "test"}, {"env": "x"}, {}],
+        id="a tag that is named by the former name of the tags of the resource",
+    ),
+    pytest.param(
         {"string_equal": {"qcs:tag": "env&test"}},
         R,
         [None, *[None, {"env": "test"}, {"env": "x"}, {}] * 2],
@@ -167,6 +207,36 @@ TAGS: list[Any] = [
         id="a value that names no tag",
     ),
     pytest.param(
+        {"string_like": {f"qcs:{Q}": "*&w"}},
+        Q,
+        [None, *[None, {"x": "w"}, {"x": "x"}, {}] * 2],
+        id="a value of any tag",
+    ),
+    pytest.param(
+        {"string_equal": {f"qcs:{Q}": "team&${uin}"}},
+        Q,
+        [None, *[None, {"team": "100200"}, {"team": "x"}, {}] * 2],
+        id="a variable in the value of a tag",
+    ),
+    pytest.param(
+        {"null_equal": {f"qcs:{Q}": "true"}},
+        Q,
+        [None, *[None, {"x": "x"}, {}] * 2],
+        id="whether there is a tag",
+    ),
+    pytest.param(
+        {"string_equal": {f"qcs:{Q}": "a/b&c"}},
+        Q,
+        [None, *[None, {"a/b": "c"}, {"a/b": "x"}, {}] * 2],
+        id="a value of a tag with a slash",
+    ),
+    pytest.param(
+        {ANY: {f"qcs:{Q}/a/b": ["c", "d"]}},
+        Q,
+        [None, *[{"a/b": "c"}, {"a/b": "d"}], None, *[{"a/b": each} for each in "cdx"], {}],
+        id="two values of a tag with a slash, which has one of them",
+    ),
+    pytest.param(
         {"null_equal": {f"qcs:{Q}/a/b": "true"}},
         Q,
         [None, {}, None, {"a/b": "x"}, {}],
@@ -185,49 +255,83 @@ def test_tags(condition: Any, kind: str, wanted: list[Any]) -> None:
 
 def test_two_tags_of_one_key_are_combined() -> None:
     found = tried(allow("*", **{ANY: {f"qcs:{R}": ["team&web", "dept&rd"]}}), BOOT)
+    teams, departments = (
+        [None, *each, {}] for each in ([{"team": "web"}, {"team": "x"}], [{"dept": "rd"}, {"dept": "x"}])
+    )
     every = [
-        {"team": "web", "dept": "rd"},
-        {"team": "web"},
-        {"dept": "rd"},
-        {"team": "x", "dept": "x"},
-        {},
-        None,
+        None if one is None and other is None else {**(one or {}), **(other or {})}
+        for one in teams
+        for other in departments
     ]
-    for tags in every:
-        assert tags in [each.resource_tags for each in found]
+    assert [each.resource_tags for each in found] == [None, *every, *every]
 
 
 USUAL, OTHER, FOREIGN = (
     f"qcs::vm:ap-guangzhou:uin/{each}/x" for each in ("100100:instance", "100100:other", "1:instance")
 )
 OWN = "uin/100100"
-# a pattern, the resources that match it, and all resources besides the usual one and two that are beside it
+# a pattern, the resources that surely match it, and all that are made of it
 RESOURCES: list[Any] = [
-    pytest.param("qcs::vm:gz::instance/1", [f"qcs::vm:gz:{OWN}:instance/1"], id="one resource"),
+    pytest.param(
+        "qcs::vm:gz::instance/1",
+        [f"qcs::vm:gz:{OWN}:instance/1"],
+        [f"qcs::vm:gz:{OWN}:instance/1"],
+        id="one resource",
+    ),
     pytest.param(
         "qcs::vm:::instance/*",
         [USUAL, f"qcs::vm:ap-guangzhou:{OWN}:instance/"],
+        [f"qcs::vm:ap-guangzhou:{OWN}:instance/"],
         id="a star, with nothing for it too",
     ),
     pytest.param(
         "qcs::*:gz:*:disk/*",
+        [f"qcs::vm:gz:{OWN}:disk/x", f"qcs::vm:gz:{OWN}:disk/"],
         [f"qcs::vm:gz:{OWN}:disk/x", f"qcs::vm:gz:{OWN}:disk/"],
         id="any service has the one of the action",
     ),
     pytest.param(
         "qcs::vm::uin/7:${uin}/*",
         ["qcs::vm:ap-guangzhou:uin/7:100200/x", "qcs::vm:ap-guangzhou:uin/7:100200/"],
+        ["qcs::vm:ap-guangzhou:uin/7:100200/x", "qcs::vm:ap-guangzhou:uin/7:100200/"],
         id="a variable, and another account",
     ),
-    pytest.param("qcs::v*:ap-*:uid/125:a", [USUAL, f"qcs::v:ap-:{OWN}:a"], id="stars in service and region"),
+    pytest.param("qcs::v*:ap-*:uid/125:a", [], [f"qcs::v:ap-:{OWN}:a"], id="stars in service and region"),
+    pytest.param("qcs::vm:gz:125:a", [], ["qcs::vm:gz:125:a"], id="an account that can be one of two"),
+    pytest.param(
+        "qcs::vm:gz::a:b:c",
+        [f"qcs::vm:gz:{OWN}:a:b:c"],
+        [f"qcs::vm:gz:{OWN}:a:b:c"],
+        id="colons in the last segment",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("pattern", "wanted"), RESOURCES)
-def test_resources(pattern: str, wanted: list[str]) -> None:
-    found = [each.resources for each in tried(allow("*", pattern), BOOT)]
-    assert found[0] == (USUAL,)
-    assert {each for (each,) in found} == {USUAL, *wanted, OTHER, FOREIGN}
+@pytest.mark.parametrize(("pattern", "matching", "made"), RESOURCES)
+def test_resources(pattern: str, matching: list[str], made: list[str]) -> None:
+    found = [each for call in tried(allow("*", pattern), BOOT) for each in call.resources]
+    assert found == [USUAL, *matching, USUAL, *made, OTHER, FOREIGN]
+
+
+def test_a_pattern_with_a_variable_that_has_no_value() -> None:
+    statement = allow("*", ["qcs::vm::uin/7:${uin}/*", "qcs::vm:gz::disk/1"])
+    found = [each.resources for each in tried(statement, BOOT, principal=ROLE)]
+    disk = f"qcs::vm:gz:{OWN}:disk/1"
+    assert found == [(each,) for each in (USUAL, disk, USUAL, disk, OTHER, FOREIGN)]
+
+
+# the account, what it has, and the resources that are tried where the catalog has no template of them
+NO_TEMPLATE: list[Any] = [
+    pytest.param(USER, allow("*", "qcs::*:gz::disk/1"), [f"qcs::x:gz:{OWN}:disk/1"], id="a pattern"),
+    pytest.param(OWN, allow("none:None"), [], id="root"),
+]
+
+
+@pytest.mark.parametrize(("principal", "statement", "wanted"), NO_TEMPLATE)
+def test_resources_without_a_template(principal: str, statement: Any, wanted: list[str]) -> None:
+    found = [each for call in tried(statement, MAKE, principal=principal) for each in call.resources]
+    beside = [f"qcs::x:ap-guangzhou:{OWN}:other/x", "qcs::x:ap-guangzhou:uin/1:x"]
+    assert [*dict.fromkeys(found)] == ["*", *wanted, *beside]
 
 
 def test_resources_of_root() -> None:

@@ -9,11 +9,12 @@ import pytest
 from camguard.analysis import access_set
 from camguard.analysis.witness import find_call, some_resource
 from camguard.bundle import Bundle, make_bundle
-from camguard.catalog.model import Catalog
+from camguard.catalog.model import Catalog, Granularity
 from camguard.engine.call import Call
 from camguard.policy.document import parse_policy
 from camguard.policy.operators import Kind
 from tests.company import OWNER, Statement, action, allow, catalog, deny, document, service
+from tests.company import bundle as company_bundle
 from tests.large_company import of_kind
 
 ACTION = "cvm:StopInstances"
@@ -120,6 +121,24 @@ HARD = [
         id="two values of one key",
     ),
     pytest.param([allow(ACTION, string_equal={"qcs:uin": "${uin}"})], None, id="a value with a variable"),
+    pytest.param(
+        [allow(ACTION, ip_not_equal={"cos:peer": "10.0.0.0/8"})], None, id="an address outside of a range"
+    ),
+    pytest.param(
+        [allow(ACTION, date_equal={"cos:due": "2020-01-01T00:00:00.5Z"})], None, id="a moment within a second"
+    ),
+    pytest.param([allow(ACTION, string_equal={"cos:prefix": ""})], None, id="an empty text"),
+    pytest.param(
+        [allow(ACTION, string_like={"qcs:request_tag": "*&web"})], None, id="any tag with one value"
+    ),
+    pytest.param(
+        [allow(ACTION, string_equal={"qcs:resource_tag": "team&${uin}"})], None, id="a tag with a variable"
+    ),
+    pytest.param(
+        [allow(ACTION), deny(ACTION, ONE, string_equal={f"cos:{each}": each for each in "abcde"})],
+        None,
+        id="one resource under five conditions",
+    ),
 ]
 
 
@@ -142,6 +161,15 @@ def test_root_is_refused_on_a_resource_of_another_account() -> None:
     assert not bundle.decide(call)
 
 
+def test_root_is_refused_where_the_catalog_has_no_template() -> None:
+    """CAM 10.3."""
+    make = action("vm:Make", granularity=Granularity.RESOURCE)
+    bundle = company_bundle([], catalog(service("vm", make)))
+    call = found(bundle, "vm:Make", allowed=False, principal="uin/100100")
+    assert call is not None
+    assert not bundle.decide(call)
+
+
 def test_nothing_is_found_where_nothing_is() -> None:
     both = {"string_equal": {"cos:prefix": "a"}}
     other = {"string_equal": {"cos:prefix": "b"}}
@@ -156,4 +184,5 @@ def test_a_resource_is_made_of_the_template() -> None:
         some_resource(evaluator.traits(ACTION), evaluator.owner)
         == "qcs::cvm:ap-guangzhou:uin/100100:instance/x"
     )
-    assert some_resource(evaluator.traits("aiart:TextToImage"), evaluator.owner) == "*"
+    for name in ("aiart:TextToImage", "aiart:Unheard"):
+        assert some_resource(evaluator.traits(name), evaluator.owner) == "*"
