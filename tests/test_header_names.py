@@ -99,7 +99,18 @@ def test_the_headers_that_name_a_request_stand_in_the_order_of_a_head() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["accept", "accept-encoding", "cookie", "date", "forwarded", "user-agent", "via", "proxy-user"]
+    "name",
+    [
+        "accept",
+        "accept-encoding",
+        "cookie",
+        "date",
+        "forwarded",
+        "user-agent",
+        "via",
+        "proxy-user",
+        "x-forwarded-user",
+    ],
 )
 def test_a_name_that_clients_and_proxies_send_for_another_purpose_is_reserved(name: str) -> None:
     assert is_reserved(name)
