@@ -85,7 +85,7 @@ ROWS = (
     ),
     Row(
         "camguard/request/json_body.py",
-        ("tests/test_strict_json.py", "tests/request/test_body_formats.py"),
+        ("tests/request/test_json_body.py", "tests/test_strict_json.py"),
         _CALLS,
     ),
     Row("camguard/request/*.py", ("tests/request/test_{stem}.py",), _CALLS),
