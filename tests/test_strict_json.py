@@ -77,10 +77,38 @@ def test_what_is_refused(raw: str | bytes, words: str) -> None:
     assert time.process_time() - begin < 1
 
 
-def test_65_lists_in_each_other_are_read_and_66_are_not() -> None:
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")], ids=["lists", "objects"])
+def test_values_are_nested_64_levels_deep_at_most(opening: str, closing: str) -> None:
+    """The document itself is no level."""
+    read(opening * 64 + "1" + closing * 64)
+    with pytest.raises(CamguardError, match="nested too deeply"):
+        read(opening * 65 + "1" + closing * 65)
+
+
+def test_an_empty_list_is_a_level_of_its_own() -> None:
     read("[" * 65 + "]" * 65)
     with pytest.raises(CamguardError, match="nested too deeply"):
         read("[" * 66 + "]" * 66)
+
+
+# a text that is not JSON, the whole message
+MESSAGES = [
+    pytest.param(
+        "[1,]",
+        "not JSON at line 1 column 4: JSON has no comma behind the last entry; remove the comma",
+        id="a mistake with an advice",
+    ),
+    pytest.param(
+        '{"a": 1\n"b": 2}', "not JSON: Expecting ',' delimiter at line 2 column 1", id="another mistake"
+    ),
+]
+
+
+@pytest.mark.parametrize(("raw", "message"), MESSAGES)
+def test_the_message_about_a_text_that_is_not_json(raw: str, message: str) -> None:
+    with pytest.raises(CamguardError) as caught:
+        read(raw)
+    assert [problem.message for problem in caught.value.problems] == [message]
 
 
 def test_a_problem_is_placed_by_pointer() -> None:

@@ -27,13 +27,16 @@ def replace(functions: dict[_Place, list[FunctionType]], original: CodeType, cha
     function that another one returned at import has code of its own, and gets it replaced, too.
     """
     before, after = list(_functions(original)), list(_functions(changed))
-    if len(before) != len(after):  # the change leaves a nested function out
+    leaves_out = len(before) != len(after)  # a nested function, of which no change can be shown
+    if leaves_out:
         before, after = list(_outermost(original)), list(_outermost(changed))
     places = [_place(each) for each in before]
     done = False
     for place, old, new in zip(places, before, after, strict=True):
         if old == new:
             continue
+        if leaves_out and any(_is_nested(each, place) for each in functions):
+            return False  # a function that this one returned before would keep its code
         found = functions.get(place, [])
         nested = "<locals>" in place[1]
         if (found and places.count(place) > 1) or not (found or nested):
@@ -63,6 +66,10 @@ def _outermost(code: CodeType) -> Iterator[CodeType]:
                 yield each
             else:
                 yield from _outermost(each)
+
+
+def _is_nested(place: _Place, outer: _Place) -> bool:
+    return place[0] == outer[0] and place[1].startswith(f"{outer[1]}.<locals>.")
 
 
 def _place(code: CodeType) -> _Place:

@@ -101,6 +101,28 @@ def test_the_code_of_a_live_function_is_replaced(
     assert result(module) == changed
 
 
+RETURNED = """
+def outer():
+    def inner(a):
+        return [b for b in a]
+    return inner
+"""
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_function_that_another_one_returned_at_import_needs_a_new_import_where_it_loses_a_function(
+    *, live: bool
+) -> None:
+    module = ModuleType("mutated")
+    original = compile(ast.parse(RETURNED), "mutated.py", "exec")
+    exec(original, module.__dict__)  # noqa: S102 - the module of this test
+    inner = module.outer() if live else None
+    mutant = next(each for each in mutants(RETURNED, "mutated.py") if each.name.endswith("-> None"))
+    assert replace(functions_of("mutated.py"), original, mutant.compiled()) is not live
+    assert live or module.outer()([1]) is None
+    del inner
+
+
 def test_a_process_that_has_collected_tests_replaces_the_code_of_a_function() -> None:
     path = ROOT / "camguard/policy/patterns.py"
     source = path.read_text(encoding="utf-8")

@@ -15,6 +15,7 @@ from camguard.enforcement.resource_binding import bind_resources, cut_templates
 from camguard.request.body_formats import _read_json, _read_multipart
 from camguard.request.params import (
     NAMES_LENGTH,
+    NOTHING_ALIKE,
     action_of,
     ambiguous_names,
     nest,
@@ -206,6 +207,21 @@ def test_other_names_are_left_alone(name: str) -> None:
     assert ambiguous_names((name, "Action", "Version", "Region")) is None
 
 
+# names of one request, why they are rejected
+TOGETHER = [
+    pytest.param(("ACTION", "VERSION", "REGION"), "action_alias", id="every name that decides, in capitals"),
+    pytest.param(("VERSION", "REGION", "ACTION"), "param_ambiguous", id="the first of them is named"),
+    pytest.param(("ACTION", "Zone"), "action_alias", id="an ordinary name behind it"),
+    pytest.param(("Zone", "ACTION"), "action_alias", id="an ordinary name before it"),
+    pytest.param(("ACTION", "Gr\u00f6\u00dfe"), "action_alias", id="beside a name that is not ASCII"),
+]
+
+
+@pytest.mark.parametrize(("names", "detail"), TOGETHER)
+def test_a_name_like_one_that_decides_is_found_among_others(names: tuple[str, ...], detail: str) -> None:
+    assert ambiguous_names(names) is rejection(detail)
+
+
 def test_a_name_that_decides_stands_once() -> None:
     assert ambiguous_names(("Action", "A", "A")) is None
     assert ambiguous_names(("Action", "Action")) is rejection("action_duplicate")
@@ -261,6 +277,34 @@ def test_a_call_with_a_name_that_some_reader_takes_for_a_resource_s_is_rejected(
             assert "instance/ins-2" in str(bind_resources(TEMPLATES, parameters, "ap-guangzhou"))
         member = {"InstanceIds": ["ins-1"], pattern % spelled: "ins-2"}
         assert ambiguous_names(list(member), TEMPLATES.lookalikes) is AMBIGUOUS
+
+
+TOO_MANY = tuple((f"A{at}" + "x" * 200, "1") for at in range(1000))
+ONE = ("InstanceIds.0", "ins-1")
+# flat parameters, why they are rejected where they name resources
+REJECTED = [
+    pytest.param(TOO_MANY, "too_many_params", id="names that are too long together"),
+    pytest.param((("Zone", "1"), ONE, ("InstanceIds_0", "ins-2")), "param_ambiguous",
+                 id="a name like that of a resource behind others"),
+    pytest.param((("InstanceIds", "ins-1"), ("InstanceIds", "ins-2")), "param_ambiguous",
+                 id="the name of a resource twice"),
+    pytest.param((("Zone", "1"), ("Zone", "2"), ONE), "param_ambiguous",
+                 id="the name of a resource behind parameters that contradict each other"),
+    pytest.param((("Zone", "1"), ("Zone", "2")), None, id="parameters that contradict each other alone"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("pairs", "detail"), REJECTED)
+def test_parameters_that_some_reader_takes_for_a_resource_s(
+    pairs: tuple[tuple[str, str], ...], detail: str | None
+) -> None:
+    found = nested_parameters(pairs, TEMPLATES.lookalikes)
+    assert found is (None if detail is None else rejection(detail))
+
+
+@pytest.mark.parametrize("name", ["!", "a!b", "", "InstanceIds"])
+def test_no_name_is_like_a_resource_s_where_none_is_looked_for(name: str) -> None:
+    assert nested_parameters(((name, "1"),), NOTHING_ALIKE) == {name: "1"}
 
 
 def test_names_beside_a_resource_s_do_not_matter() -> None:
