@@ -130,6 +130,7 @@ WORDS: list[tuple[str, Mapping[str, object]]] = [
             "service": Granularity.SERVICE,
             "operation": Granularity.OPERATION,
             "resource": Granularity.RESOURCE,
+            "unknown": Granularity.UNKNOWN,
         },
     ),
     (

@@ -44,5 +44,13 @@ def test_near(written: str, near: tuple[str, ...]) -> None:
     assert nearest_actions(CATALOG, written) == near
 
 
+TWINS = catalog(service("attic", "AddBox"), service("attics", "AddBox"), service("db", "AddBox"))
+
+
+@pytest.mark.parametrize("written", ["attic:AddBix", "name/attic:AddBix"])
+def test_only_actions_of_the_service_are_near_where_the_service_is_known(written: str) -> None:
+    assert nearest_actions(TWINS, written) == ("attic:AddBox",)
+
+
 def test_no_more_names_than_requested() -> None:
     assert len(nearest_actions(CATALOG, "toybox:deletetoys", most=1)) == 1
