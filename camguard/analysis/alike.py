@@ -21,7 +21,7 @@ from camguard.engine.attributes import ActionTraits, read_only_values
 from camguard.engine.evaluator import Evaluator
 from camguard.engine.table import Table
 
-_TABLES = 4  # whose groups are kept; readers keep those of more tables themselves
+FEW_TABLES = 4  # of which something is kept at a time; questions go from principal to principal
 
 
 def alike_in(evaluator: Evaluator) -> Callable[[Table], Mapping[str, str]]:
@@ -50,7 +50,7 @@ def alike_in(evaluator: Evaluator) -> Callable[[Table], Mapping[str, str]]:
             first_of |= dict.fromkeys(members, members[0])
         return first_of
 
-    return BoundedCache(split, entries=_TABLES, size=lambda _: 0).__getitem__
+    return BoundedCache(split, entries=FEW_TABLES, size=lambda _: 0).__getitem__
 
 
 def groups_of(evaluator: Evaluator) -> tuple[tuple[ActionTraits, int], ...]:

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from typing import Literal, NamedTuple, TypeAlias
 
 from camguard.analysis.access import tables_of
-from camguard.analysis.alike import alike_in
+from camguard.analysis.alike import FEW_TABLES, alike_in
 from camguard.analysis.answers import Answer
 from camguard.analysis.verdicts import verdicts_of
 from camguard.bounded_cache import BoundedCache
@@ -36,9 +36,6 @@ What: TypeAlias = Literal[
 # The facts of an action that decisions on one resource depend on.
 _DECIDING = frozenset(
     ["access", "access_guessed", "granularity", "resources", "ip_restriction", "match", "read_only"]
-)
-MOST_TABLES_COMPARED = (
-    4  # tables of one side that are kept: principals with the same policies are compared once
 )
 _KEPT = 1024  # rows that are kept for further changes
 _FEW = 3  # values of a list that a text names
@@ -73,7 +70,7 @@ class Side:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self.tables = tables_of(bundle.evaluator, kept=MOST_TABLES_COMPARED)
+        self.tables = tables_of(bundle.evaluator, kept=FEW_TABLES)
         self.first_of = alike_in(bundle.evaluator)
         self.verdicts = verdicts_of(bundle.evaluator)
         self.contents = {

@@ -20,9 +20,10 @@ from math import inf
 from typing import NamedTuple, TypeAlias
 
 from camguard.analysis.access import Answers, answers_reader
+from camguard.analysis.alike import FEW_TABLES
 from camguard.analysis.answers import Answer, named_as_called
 from camguard.analysis.cases import ALWAYS, NEVER, Cases, newly_allowed
-from camguard.analysis.causes import MOST_TABLES_COMPARED, Cause, Change, Kind, Side, affected, causes_of
+from camguard.analysis.causes import Cause, Change, Kind, Side, affected, causes_of
 from camguard.analysis.grid import Grid, Interval
 from camguard.analysis.questions import callable_actions
 from camguard.analysis.verdicts import VerdictOf
@@ -147,7 +148,7 @@ class _Moved(NamedTuple):
 def _comparison(old: Side, new: Side, actions: Sequence[str], egress: AddressMap) -> Callable[[str], _Parts]:
     """Return a function from a principal to its parts, each with the actions of which it is true."""
     readers = [
-        answers_reader(side.bundle.evaluator, side.tables, side.first_of, kept=MOST_TABLES_COMPARED)
+        answers_reader(side.bundle.evaluator, side.tables, side.first_of, kept=FEW_TABLES)
         for side in (old, new)
     ]
     same = _same_surroundings(old, new)

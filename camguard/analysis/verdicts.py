@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple, TypeAlias
 
-from camguard.analysis.alike import groups_of
+from camguard.analysis.alike import FEW_TABLES, groups_of
 from camguard.bounded_cache import BoundedCache
 from camguard.engine.action_index import NamedActions
 from camguard.engine.attributes import ActionTraits
@@ -29,7 +29,6 @@ from camguard.engine.table import Table
 from camguard.ipset import EVERY_ADDRESS, AddressMap, IpSet
 from camguard.policy.model import Effect, Statement
 
-_TABLES = 4  # whose verdicts are kept; questions go from principal to principal
 _Groups: TypeAlias = Sequence[tuple[ActionTraits, int]]  # as `groups_of` returns them
 
 
@@ -47,7 +46,6 @@ class _Applied(NamedTuple):
     """What some rules of one statement do: nothing where a required bit is missing or a forbidden one is set.
 
     sure: the actions to which the statement then applies. open: those to which it can apply.
-    A negative number is the set of all actions but some.
     """
 
     required: int
@@ -76,6 +74,8 @@ def verdicts_of(evaluator: Evaluator) -> Callable[[Table], VerdictOf]:
         named = evaluator.statements.named
         if any(each not in named for layer in table.layers for each in layer.statements):
             return lambda _: Verdict(0, 0)  # Rule 3
+        if any(layer.missing for layer in table.layers):
+            return lambda _: Verdict(0, judged)  # DEC-40
         levels: list[_Level] = []
         denies: list[_Applied] = []
         for at, layer in enumerate(table.layers):
@@ -96,7 +96,7 @@ def verdicts_of(evaluator: Evaluator) -> Callable[[Table], VerdictOf]:
         # A table has few masks: those of its bounds and its cuts.
         return cache(verdict)
 
-    return BoundedCache(verdict_of, entries=_TABLES, size=lambda _: 0).__getitem__
+    return BoundedCache(verdict_of, entries=FEW_TABLES, size=lambda _: 0).__getitem__
 
 
 def _level(
@@ -105,7 +105,7 @@ def _level(
     """Return what the layer `at` of a table allows, and its denies."""
     layer = table.layers[at]
     allows: list[_Applied] = []
-    denies = [_Applied(0, 0, -1, 0)] if layer.missing else []  # denies every action (DEC-40)
+    denies: list[_Applied] = []
     for statement in layer.statements:
         found = allows if statement.effect is Effect.ALLOW else denies
         found += _applied(table, at, statement, groups, named[statement])
@@ -122,7 +122,7 @@ def _applied(
     denies = statement.effect is Effect.DENY
     together: dict[tuple[int, int], tuple[int, int]] = {}
     for traits, group in groups:
-        for names, truth in ((named.certain, True), (named.possible if denies else 0, None)):
+        for names, truth in ((named.certain, True), (named.possible, None)):
             actions = names & group
             rule = table.rule(statement, truth, at, traits) if actions else None
             if rule is None or (rule.settled is None and not denies):

@@ -101,6 +101,16 @@ DOUBTS = [
     pytest.param(
         [allow(ip_not_equal_if_exist={"qcs:ip": OFFICE})], "deny", id="an allow outside, or without address"
     ),
+    pytest.param(
+        [allow(), deny(ip_equal_if_exist={"qcs:ip": "11.0.0.0/8"})],
+        "deny",
+        id="a deny inside of another range, or without address",
+    ),
+    pytest.param(
+        [allow(), deny(ip_not_equal_if_exist={"qcs:ip": OFFICE})],
+        "deny",
+        id="a deny outside, or without address",
+    ),
 ]
 
 
