@@ -65,7 +65,7 @@ def newly_allowed(before: Answer, after: Answer) -> Cases:
     ways = ways_of(after)
     if ways is None:
         return Cases((), exact=False)
-    every = tuple(dict.fromkeys((*before.conditions(), *after.conditions())))
+    every = tuple(before.conditions())
     return Cases(tuple(way for way in ways if not before.allows(_known(way, every))))
 
 
@@ -92,8 +92,8 @@ def ways_of(answer: Answer) -> tuple[Way, ...] | None:
 
 
 def _least(ways: Iterable[frozenset[Literal]]) -> Iterator[frozenset[Literal]]:
-    """Yield the possible ones of some ways, without those that contain another one."""
-    possible = sorted({way for way in ways if _possible(way)}, key=len)
+    """Yield the possible ones of some ways, each once and without those that contain another one."""
+    possible = sorted((way for way in ways if _possible(way)), key=len)
     kept: list[frozenset[Literal]] = []
     for way in possible:
         if not any(other <= way for other in kept):

@@ -97,7 +97,7 @@ def unused(bundle: Bundle, listing: Listing, records: Iterable[Recorded], *, wat
     principals = tuple(
         each.principal for each in entries if each.principal not in needed and each.kind != "owner"
     )
-    without = _without(bundle, listing._replace(entries=iter(entries)), statements, grants, principals)
+    without = _without(bundle, listing._replace(entries=iter(entries)), statements, grants)
     changed = tuple(
         each.call
         for each in distinct
@@ -121,16 +121,12 @@ def _distinct(evaluator: Evaluator, records: Iterable[Recorded]) -> tuple[list[R
 def _key(evaluator: Evaluator, record: Recorded) -> object:
     call = record.call
     table = evaluator.table(call.principal)
-    row = None if table is None else table.row(call.action)
-    place: object = call.source_ip
-    time: object = call.time
-    if table is not None and isinstance(row, ActionRules):
+    place = time = None  # where the decision is the same for every call
+    if table is not None and isinstance(table.row(call.action), ActionRules):
         if call.source_ip is not None:
             place = bisect_right(table.bounds, call.source_ip)
         if call.time is not None:
             time = bisect_left(table.cuts, call.time) + bisect_right(table.cuts, call.time)
-    else:  # one decision for every call
-        place = time = None
     return call.principal, call.action, call.resources, place, time, record.allowed
 
 
@@ -152,7 +148,7 @@ def _unused_grants(
         for group in each.groups:
             member = Grant(each.principal, f"{GROUP}{group}")
             used[member] = False
-            for policy in groups.get(group, ()):
+            for policy in groups[group]:
                 by_group = policy not in each.policies and _needs(policies, policy, ids)
                 used[member] |= by_group
                 used[Grant(f"{GROUP}{group}", policy)] |= by_group
@@ -170,10 +166,12 @@ def _without(
     listing: Listing,
     statements: Iterable[Statement],
     grants: Iterable[Grant],
-    principals: Iterable[str],
 ) -> Evaluator:
-    """Return the evaluator of a bundle without what no call needs."""
-    gone, taken, absent = {each.id for each in statements}, set(grants), set(principals)
+    """Return the evaluator of a bundle without what no call needs.
+
+    Principals without a call stay: without their grants they are denied everything, as unknown ones are.
+    """
+    gone, taken = {each.id for each in statements}, set(grants)
     policies = {
         name: replace(policy, statements=tuple(each for each in policy.statements if each.id not in gone))
         for name, policy in bundle.policies.items()
@@ -181,14 +179,12 @@ def _without(
     shared = cache(Layers)
     layers = {}
     for each in listing.entries:
-        if each.principal in absent:
-            continue
         own = [policy for policy in each.policies if Grant(each.principal, policy) not in taken]
         groups = [name for name in each.groups if Grant(each.principal, f"{GROUP}{name}") not in taken]
         own += (
             policy
             for name in groups
-            for policy in listing.groups.get(name, ())
+            for policy in listing.groups[name]
             if Grant(f"{GROUP}{name}", policy) not in taken
         )
         layers[each.principal] = shared(

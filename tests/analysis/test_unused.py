@@ -145,6 +145,13 @@ DISTINCT = [
         id="no condition on address and time",
     ),
     pytest.param(
+        [allow(DRAW), allow(COPY, **inside("10.0.0.0/8"), **TIMED)],
+        BASE,
+        Recorded(call(DRAW, "192.0.2.1", time=9e9), allowed=True),
+        False,
+        id="conditions on address and time for another action",
+    ),
+    pytest.param(
         MINE,
         Recorded(call(DRAW, principal="uin/999999"), allowed=False),
         Recorded(call(DRAW, "192.0.2.1", principal="uin/999999", time=9e9), allowed=False),
@@ -188,10 +195,10 @@ TAKEN = [
     ),
     pytest.param(
         {
-            **principals(users={"100300": ["copy"]}, groups={"art": {"policies": ["copy"]}}),
+            **principals(groups={"art": {"policies": ["copy"]}}),
             "users": {
                 "100200": {"policies": ["draw"], "groups": ["art"]},
-                "100300": {"policies": ["copy"]},
+                "100300": {"policies": [], "groups": ["art"]},
             },
         },
         Grant(USER, "group/art"),
