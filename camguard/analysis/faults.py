@@ -128,13 +128,13 @@ def _different(
     """Yield each pair of answers that do not decide the same, with the addresses that have it."""
     found: dict[tuple[Answer, Answer], list[tuple[int, int]]] = {}
     mine = theirs = 0
-    while mine < len(ones) and theirs < len(others):
+    for last in sorted({each.last for each in (*ones, *others)}):
         one, other = ones[mine], others[theirs]
         if not _same(one.answer, other.answer, forms):
-            pair = max(one.first, other.first), min(one.last, other.last)
-            found.setdefault((one.answer, other.answer), []).append(pair)
-        mine += one.last <= other.last
-        theirs += other.last <= one.last
+            first = max(one.first, other.first)
+            found.setdefault((one.answer, other.answer), []).append((first, last))
+        mine += one.last == last
+        theirs += other.last == last
     for answers, pairs in found.items():
         yield answers, IpSet.of_ranges(pairs)
 
@@ -151,14 +151,13 @@ def _forms(principal: str, owner: Owner) -> _Form:
     """
     bindings = bindings_of(principal, owner)
 
-    def filled(text: str) -> str:
-        template = read_template(text)
-        value = text if template is None else fill(template, bindings)
-        return text if value is None else value  # a variable without a value is unknown to everybody
+    def filled(text: str) -> str | None:
+        """Return None for a variable without a value: what it is compared with is unknown, whatever it is."""
+        return fill(read_template(text) or text, bindings)
 
     def sets(alternatives: Iterable[Alternative]) -> frozenset[object]:
         return frozenset(
-            frozenset((c.kind, c.key, c.operator, tuple(map(filled, c.values))) for c in each.conditions)
+            frozenset((c.key, c.operator, tuple(map(filled, c.values))) for c in each.conditions)
             for each in alternatives
         )
 

@@ -24,7 +24,7 @@ from camguard.engine.intervals import interval_at
 from camguard.engine.principals import Principals
 from camguard.engine.table import Table
 from camguard.ipset import LINE_END, NO_MAP, AddressMap, IpSet
-from camguard.policy.patterns import STAR, star_match
+from camguard.policy.patterns import star_match
 
 GROUP = "group/"
 Depends: TypeAlias = tuple[tuple[IpSet, Answer], ...]  # the addresses of each answer that depends on more
@@ -211,7 +211,7 @@ def principals_named(people: Principals, pattern: str) -> tuple[str, ...]:
         principal
         for principal in people.layers
         if star_match(pattern, principal)
-        or ("/" not in pattern and star_match(pattern, principal.partition("/")[2]))
+        or star_match(f"*/{pattern}", principal)
         or star_match(pattern, people.names[principal])
     )
 
@@ -228,7 +228,5 @@ def actions_named(catalog: Catalog, pattern: str, access: Access | None = None) 
     """Return the actions that a pattern names: `service:Name` with stars, or `*`. access: only with this."""
     listed = callable_actions(catalog)
     return tuple(
-        name
-        for name, of_name in listed.items()
-        if (pattern == STAR or star_match(pattern, name)) and access in (None, of_name)
+        name for name, of_name in listed.items() if star_match(pattern, name) and access in (None, of_name)
     )

@@ -193,3 +193,11 @@ def test_variables_have_the_values_of_both_principals(
     )
     found = prove(of(OWN, bound=bound), Invariant(Space(people, (DRAW,)), other=(other, None)))
     assert (() if found is None else found.principals) == wrong
+
+
+def test_conditions_that_hold_for_no_call_of_a_role_are_the_same() -> None:
+    """CAM 9: a role has no uin."""
+    statements = [allow(name, string_equal={"cos:owner": f"${{uin}}/{name}"}) for name in (DRAW, LOOK)]
+    built = of(*statements, bound=principals("mine", roles={"bot": {"policies": ["mine"]}}))
+    pair = (Invariant(Space((each,), (DRAW,)), other=(None, LOOK)) for each in (BOT, USER))
+    assert [prove(built, each) is None for each in pair] == [True, False]

@@ -169,6 +169,23 @@ POLICIES: list[Any] = [
         id="a resource without a type stays as it is",
     ),
     pytest.param(
+        calls(
+            *(
+                ("cvm:StopInstances", A, f"qcs::cvm:ap-guangzhou::{each}")
+                for each in ("disk/1:a", "pool/a/1", "pool/a/2")
+            )
+        ),
+        Wishes(most_resources=2),
+        [
+            (
+                ["cvm:StopInstances"],
+                [f"qcs::cvm:ap-guangzhou::{each}/*" for each in ("disk", "pool/a")],
+                [A],
+            )
+        ],
+        id="a name with a colon, and a type with a slash",
+    ),
+    pytest.param(
         calls(*(("cvm:StopInstances", A, f"qcs::cvm:gz:uin/100100:{each}") for each in ("x", "y", "disk/1"))),
         Wishes(most_resources=2),
         [

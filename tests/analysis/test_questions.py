@@ -55,6 +55,8 @@ def bundle() -> Bundle:
 NAMED = [
     pytest.param("ana", [ANA], id="the name of a user"),
     pytest.param("100202", [BEN], id="a uin"),
+    pytest.param("bo*", [BOT], id="the name of a role, with a star"),
+    pytest.param("/100202", [], id="a part of a principal"),
     pytest.param("role/*", [BOT], id="stars in a principal"),
     pytest.param("?na", [], id="a question mark is no wildcard"),
     pytest.param("group/artists", [ANA, BEN], id="the members of a group"),
@@ -240,6 +242,12 @@ THROUGH = [
     ),
     pytest.param(
         ELEVEN - 1, {"10.0.0.5": "12.0.0.1"}, [(0, TEN + 4), (TEN + 6, ELEVEN - 1)], id="one client"
+    ),
+    pytest.param(
+        ELEVEN - 1,
+        {"10.0.0.5": "12.0.0.1", "11.0.0.0/8": "10.0.0.1"},
+        [(0, TEN + 4), (TEN + 6, TWELVE - 1)],
+        id="one client fewer, and more behind it",
     ),
 ]
 
