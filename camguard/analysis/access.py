@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 
 from camguard.analysis.alike import alike_in
 from camguard.analysis.answers import Answer, Question, Word, answers_of, named_as_called
-from camguard.bounded_cache import BoundedCache
+from camguard.bounded_cache import BoundedCache, as_short_as_any
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.engine.evaluator import PRINCIPAL_UNKNOWN, Evaluator
@@ -132,7 +132,7 @@ def tables_of(evaluator: Evaluator, session: Policy | None = None, *, kept: int 
     same layers, who share a table.
     """
     tables: BoundedCache[Layers, Table] = BoundedCache(
-        lambda layers: evaluator.new_table(layers, session), entries=kept, size=lambda _: 0
+        lambda layers: evaluator.new_table(layers, session), entries=kept, size=as_short_as_any
     )
 
     def table_of(principal: str) -> Table | None:
@@ -156,9 +156,9 @@ def answers_reader(
     how many tables answers are kept.
     """
     readings: BoundedCache[Table, _Reading] = BoundedCache(
-        lambda table: _Reading(table, first_of(table), {}, {}), entries=kept, size=lambda _: 0
+        lambda table: _Reading(table, first_of(table), {}, {}), entries=kept, size=as_short_as_any
     )
-    constants = BoundedCache(_constant, entries=MOST_KEPT, size=lambda _: 0)
+    constants = BoundedCache(_constant, entries=MOST_KEPT, size=as_short_as_any)
     own: BoundedCache[tuple[object, ...], Answers] = BoundedCache(entries=MOST_KEPT)
 
     def read(principal: str, action: str) -> Answers:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cache
 
-from camguard.bounded_cache import BoundedCache
+from camguard.bounded_cache import BoundedCache, as_short_as_any
 from camguard.catalog.model import Granularity
 from camguard.engine.attributes import ActionTraits, read_only_values
 from camguard.engine.evaluator import Evaluator
@@ -50,7 +50,7 @@ def alike_in(evaluator: Evaluator) -> Callable[[Table], Mapping[str, str]]:
             first_of |= dict.fromkeys(members, members[0])
         return first_of
 
-    return BoundedCache(split, entries=FEW_TABLES, size=lambda _: 0).__getitem__
+    return BoundedCache(split, entries=FEW_TABLES, size=as_short_as_any).__getitem__
 
 
 def groups_of(evaluator: Evaluator) -> tuple[tuple[ActionTraits, int], ...]:

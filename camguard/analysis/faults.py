@@ -51,19 +51,19 @@ Judge: TypeAlias = Callable[[Windows, Windows], tuple[Fault, ...]]
 def _remembering(judge: Judge, key_of: Callable[[Windows], object]) -> Judge:
     """Return a judge that judges windows once: calls that share them share the object.
 
-    key_of: what decides beside the windows.
+    key_of: what decides; windows by their id.
     """
-    known: BoundedCache[tuple[object, ...], tuple[object, tuple[Fault, ...]]] = BoundedCache(
+    known: BoundedCache[tuple[object, object], tuple[Windows, Windows, tuple[Fault, ...]]] = BoundedCache(
         entries=MOST_KEPT
     )
 
     def remembered(mine: Windows, theirs: Windows) -> tuple[Fault, ...]:
-        key = id(mine.windows), id(theirs.windows), key_of(mine), key_of(theirs)
+        key = key_of(mine), key_of(theirs)
         found = known.get(key)
         if found is None:
             # The windows are kept, so that no other windows get their id.
-            found = known[key] = (mine, theirs), judge(mine, theirs)
-        return found[1]
+            found = known[key] = mine, theirs, judge(mine, theirs)
+        return found[2]
 
     return remembered
 
@@ -84,7 +84,7 @@ def judge_windows(
             for expected, answer, places in wrong[id(ranges)]
         )
 
-    return _remembering(judge, lambda _: None)
+    return _remembering(judge, lambda each: id(each.windows))
 
 
 def _wrong(
@@ -116,7 +116,7 @@ def judge_pairs(addresses: IpSet, times: Sequence[Interval], egress: AddressMap,
             if places.starts
         )
 
-    return _remembering(judge, lambda each: each.principal)
+    return _remembering(judge, lambda each: (id(each.windows), each.principal))
 
 
 _Form: TypeAlias = Callable[[Answer], object]

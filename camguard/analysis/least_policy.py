@@ -148,7 +148,7 @@ def _statements(askable: Sequence[str], needs: Sequence[_Need], wishes: Wishes) 
         ranges = None if own is None else cover(own, wishes.most_ranges)
         groups.setdefault((need.kind, ranges), []).append(need)
     for alike in groups.values():
-        first = alike[0].traits
+        first = next(need.traits for need in alike)
         statement: dict[str, Any] = {"effect": "allow", "action": _actions(askable, alike, names, wishes)}
         statement["resource"] = STAR
         if first.has_resources:
@@ -182,8 +182,8 @@ def _of_its_type(text: str) -> str:
 
 def _without_project(text: str) -> str:
     """Return a resource without its project segment, which policies leave empty (DEC-13)."""
-    head, colon, rest = text.partition(":")
-    return f"{head}::{rest.partition(':')[2]}" if colon and rest.count(":") > 1 else text
+    head, _, rest = text.partition(":")
+    return f"{head}::{rest.partition(':')[2]}"
 
 
 def _actions(askable: Sequence[str], needs: Sequence[_Need], recorded: set[str], wishes: Wishes) -> list[str]:
@@ -195,7 +195,7 @@ def _actions(askable: Sequence[str], needs: Sequence[_Need], recorded: set[str],
     for service, names in by_service.items():
         prefix = f"{service}:"
         listed = [each.removeprefix(prefix) for each in askable if each.startswith(prefix)]
-        if needs[0].traits.entry.granularity is Granularity.SERVICE:
+        if next(need.traits for need in needs).entry.granularity is Granularity.SERVICE:
             found.append(f"{service}:{STAR}")  # nothing else allows it (DEC-46)
         else:
             others = [name for name in listed if name not in names]
@@ -238,7 +238,7 @@ def _askable(bundle: Bundle) -> tuple[str, ...]:
     names = dict.fromkeys(bundle.catalog.actions)
     for action in callable_actions(bundle.catalog):
         traits = bundle.evaluator.traits(action)
-        names.update((each.entry.id, None) for each in (traits.cam_actions if traits else ()))
+        names |= dict.fromkeys(each.entry.id for each in (traits.cam_actions if traits else ()))
     return tuple(names)
 
 
@@ -259,8 +259,8 @@ def _cidrs_of(statement: Mapping[str, Any]) -> Sequence[str]:
 def _ranges(statements: Iterable[Mapping[str, Any]], places: Collection[int]) -> Iterator[Range]:
     for cidr in dict.fromkeys(cidr for each in statements for cidr in _cidrs_of(each)):
         block = IpSet.of([cidr])
-        size = block.ends[0] - block.starts[0] + 1
-        yield Range(cidr, size, sum(place in block for place in places))
+        (first,), (last,) = block.starts, block.ends
+        yield Range(cidr, last - first + 1, sum(place in block for place in places))
 
 
 def _from_anywhere(statements: Iterable[Mapping[str, Any]], name: str) -> bool:

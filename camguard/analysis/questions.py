@@ -16,7 +16,7 @@ from camguard.analysis.access import MOST_KEPT, MOST_TABLES, Range, Window, acce
 from camguard.analysis.answers import Answer
 from camguard.analysis.grid import Grid
 from camguard.analysis.verdicts import VerdictOf, verdicts_of
-from camguard.bounded_cache import BoundedCache
+from camguard.bounded_cache import BoundedCache, as_short_as_any
 from camguard.catalog.labels import api_actions
 from camguard.catalog.model import Access, Catalog
 from camguard.engine.evaluator import Evaluator
@@ -121,9 +121,11 @@ def entries(  # noqa: PLR0913 - what a question fixes
     surely: BoundedCache[Table, Mapping[str, IpSet]] = BoundedCache(
         lambda table: _surely_allowed(evaluator, table, verdicts(table), time, addresses, egress),
         entries=MOST_TABLES,
-        size=lambda _: 0,
+        size=as_short_as_any,
     )
-    known: dict[int, tuple[tuple[Window, ...], IpSet, Depends]] = {}
+    known: BoundedCache[tuple[int], tuple[tuple[Window, ...], IpSet, Depends]] = BoundedCache(
+        entries=MOST_KEPT
+    )
     for principal in principals:
         table = tables(principal)
         sure = {} if table is None else surely[table]
@@ -134,14 +136,14 @@ def entries(  # noqa: PLR0913 - what a question fixes
                     yield Entry(principal, action, certain, ())
                 continue
             windows = read(principal, action).windows
-            found = known.get(id(windows))
+            key = (id(windows),)
+            found = known.get(key)
             if found is None:
-                ranges = list(within(through(windows[0].ranges, egress), addresses))
+                (window,) = windows
+                ranges = list(within(through(window.ranges, egress), addresses))
                 allowed = ((r.first, r.last) for r in ranges if r.answer.word == "allow")
-                if len(known) >= MOST_KEPT:
-                    known.clear()
                 # The windows are kept, so that no other windows get their id.
-                found = known[id(windows)] = windows, IpSet.of_ranges(allowed), depending(ranges)
+                found = known[key] = windows, IpSet.of_ranges(allowed), depending(ranges)
             _, allow, depends = found
             if allow.starts or depends:
                 yield Entry(principal, action, allow, depends)

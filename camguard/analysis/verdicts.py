@@ -20,7 +20,7 @@ from functools import cache
 from typing import NamedTuple, TypeAlias
 
 from camguard.analysis.alike import FEW_TABLES, groups_of
-from camguard.bounded_cache import BoundedCache
+from camguard.bounded_cache import BoundedCache, as_short_as_any
 from camguard.engine.action_index import NamedActions
 from camguard.engine.attributes import ActionTraits
 from camguard.engine.evaluator import Evaluator
@@ -96,7 +96,7 @@ def verdicts_of(evaluator: Evaluator) -> Callable[[Table], VerdictOf]:
         # A table has few masks: those of its bounds and its cuts.
         return cache(verdict)
 
-    return BoundedCache(verdict_of, entries=FEW_TABLES, size=lambda _: 0).__getitem__
+    return BoundedCache(verdict_of, entries=FEW_TABLES, size=as_short_as_any).__getitem__
 
 
 def _level(

@@ -97,6 +97,7 @@ WAYS = [
     pytest.param(answer([(A,), (B,)], [(A,)]), ["a"], id="one condition meets two needs"),
     pytest.param(answer([(A,), (B,)], [(A,), (C,)]), ["a", "b c"], id="a way that contains another one"),
     pytest.param(answer([(A, B), (C,), (A,)]), ["c", "a"], id="a way behind one that contains it"),
+    pytest.param(answer([(A, B), (B, A)]), ["a b"], id="the same way twice"),
     pytest.param(answer([(B,)], unless=((A,),)), ["b -a"], id="a deny that must not apply"),
     pytest.param(answer(unless=((A, B),)), ["-a", "-b"], id="one condition of a deny is not met"),
     pytest.param(answer(unless=((A,), (B,))), ["-a -b"], id="two denies"),

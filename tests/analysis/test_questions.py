@@ -13,9 +13,22 @@ from camguard.analysis.answers import ALLOWED, DENIED, Answer
 from camguard.bundle import Bundle, make_bundle
 from camguard.catalog.model import Access
 from camguard.engine.call import Call
+from camguard.engine.table import Table
 from camguard.ipset import LINE_END, AddressMap, IpSet, parse_address
 from tests.analysis.agreement import evaluator_of, shares
-from tests.company import OFFICE, OWNER, action, allow, catalog, deny, policy, service
+from tests.company import (
+    OFFICE,
+    OWNER,
+    USER,
+    action,
+    allow,
+    catalog,
+    deny,
+    inside,
+    policy,
+    principals,
+    service,
+)
 from tests.generators import stream
 
 NOW = 1_790_000_000.0
@@ -92,6 +105,19 @@ def test_entries_are_grouped_by_their_answer(bundle: Bundle) -> None:
         ),
         ((BOT,), actions, ("10.0.0.0/8",)),
     ]
+
+
+def test_no_row_is_compiled_for_what_address_and_time_alone_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two actions are allowed from thirty ranges and from every third of them, another one from nowhere."""
+    ranges = [f"10.{at}.0.0/16" for at in range(0, 60, 2)]
+    of = {"aiart:Draw": ranges, "aiart:Erase": ranges[::3]}
+    own = policy("own", *(allow(name, **inside(each)) for name, listed in of.items() for each in listed))
+    built = make_bundle({"own": own}, principals("own"), CATALOG)
+    wanted = {name: IpSet.of(each) for name, each in of.items()}
+    monkeypatch.setattr(Table, "row", None)
+    monkeypatch.setattr(Table, "compile_row", None)
+    found = questions.entries(built.evaluator, [USER], ["aiart:Draw", "aiart:Erase", "aiart:Look"], time=NOW)
+    assert {each.action: each.allow for each in found} == wanted
 
 
 def test_entries_from_some_addresses(bundle: Bundle) -> None:

@@ -17,6 +17,7 @@ CATALOG = catalog(
     service(
         "vm",
         action("vm:Boot", "qcs::vm:${region}:uin/${uin}:instance/${id}"),
+        action("vm:Join", "qcs::vm:${region}:uin/${uin}:pair:${one}:${other}"),
         action("vm:Make", granularity=Granularity.RESOURCE),
         "List",
         tag_authorization=True,
@@ -318,6 +319,18 @@ def test_a_pattern_with_a_variable_that_has_no_value() -> None:
     found = [each.resources for each in tried(statement, BOOT, principal=ROLE)]
     disk = f"qcs::vm:gz:{OWN}:disk/1"
     assert found == [(each,) for each in (USUAL, disk, USUAL, disk, OTHER, FOREIGN)]
+
+
+def test_values_with_a_variable_that_has_no_value() -> None:
+    found = tried(allow("*", string_equal={"cos:n": ["${uin}", "a"]}), principal=ROLE)
+    values = [each.context and each.context["cos:n"] for each in found]
+    assert values == [None, ("a",), None, ("a",), ("x",), ()]
+
+
+def test_resources_of_a_template_with_colons() -> None:
+    found = [each.resources for each in tried(allow("none:None"), "vm:Join", principal=OWN)]
+    own, foreign = (f"qcs::vm:ap-guangzhou:uin/{each}:pair:x:x" for each in ("100100", "1"))
+    assert [*dict.fromkeys(found)] == [(own,), (OTHER,), (foreign,)]
 
 
 # the account, what it has, and the resources that are tried where the catalog has no template of them
