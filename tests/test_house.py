@@ -35,6 +35,7 @@ ORDER = (
     "exit_codes",
     "json_advice",
     "strict_json",
+    "strict_toml",
     "ipset",
     "catalog",
     "policy",

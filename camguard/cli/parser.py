@@ -201,12 +201,16 @@ def matching(pattern: re.Pattern[str], what: str) -> Callable[[str], str]:
     return reader
 
 
+_MOST_DIGITS: Final = 20  # of a whole number; Python converts no more than some thousand
+
+
 def counting(most: int) -> Callable[[str], int]:
     """Return a reader of an argument that is a whole number from 1 to `most`."""
 
     def reader(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {most}")
+        digits = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+        if not digits or not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a whole number from 1 to {most}")
         return int(text)
 
     return reader

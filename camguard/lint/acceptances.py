@@ -10,8 +10,6 @@ Rule 3: an acceptance that has expired (CG702), or that accepts nothing (CG703),
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date, datetime
@@ -22,11 +20,11 @@ from camguard.lint.codes import CODES, Finding, Severity, found
 from camguard.lint.statement_view import statement_element
 from camguard.policy.document import Document
 from camguard.strict_json import Fault, ObjectReader, child, is_text, must
+from camguard.strict_toml import NotTomlError, read_toml
 from camguard.suggest import nearest
 
 _FILE: Final = "lint.toml"
 _OF_ACCEPTANCES: Final = "CG7"
-_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
 
 class Acceptance(NamedTuple):
@@ -94,13 +92,10 @@ def read_acceptances(raw: bytes, place: str = _FILE) -> tuple[tuple[Acceptance, 
     place: the name of the file in findings.
     """
     try:
-        tree = tomllib.loads(raw.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        return (), (found("CG701", place, "the file is not UTF-8, so no finding is accepted"),)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        at = _LINE.search(str(error))
-        where = f"{place}:{at[1]}" if at else place
-        return (), (found("CG701", where, f"the file is not TOML, so no finding is accepted: {error}"),)
+        tree = read_toml(raw)
+    except NotTomlError as error:
+        message = f"no finding is accepted, because the file {error}"
+        return (), (found("CG701", error.place(place), message),)
     reader = ObjectReader(place, "CG701", noun="a table")
     listed = reader.members(tree, "", optional={"accept": _TABLES}).get("accept", ())
     entries = [_entry(reader, entry, f"/accept/{i}") for i, entry in enumerate(listed)]

@@ -8,7 +8,6 @@ Rule 3: no test reads the clock; the file or the test gives the time.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +28,7 @@ from camguard.policy.keys import supplied_regions
 from camguard.policy.patterns import STAR, star_match
 from camguard.policy.values import format_moment, read_moment
 from camguard.strict_json import Check, Fault, ObjectReader, is_text, must, shaped
+from camguard.strict_toml import NotTomlError, read_toml
 from camguard.suggest import nearest, suggestion
 
 CODE = "TestError"
@@ -194,9 +194,9 @@ def parse_top(content: bytes, source: str, bundle: Bundle) -> SuiteFile:
     """
     reader = Reader(source, bundle)
     try:
-        raw = tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BundleError(Problem(reader.source, CODE, f"is not TOML: {error}")) from None
+        raw = read_toml(content)
+    except NotTomlError as error:
+        raise BundleError(Problem(error.place(reader.source), CODE, str(error))) from None
     top = reader.members(raw, "top level", optional=_FILE)
     names = {key: top.get(key, {}) for key in _NAMED}
     return SuiteFile(reader, top, names, top.get("now"), _read_egress(reader, top.get("egress", {})))

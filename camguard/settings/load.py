@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
@@ -24,13 +23,13 @@ from camguard.settings.model import SECTIONS, Settings, default_upstream
 from camguard.settings.source import PREFIX, SettingsSource, read_source
 from camguard.settings.values import Faults
 from camguard.strict_json import child
+from camguard.strict_toml import NotTomlError, read_toml
 
 # Variables that Kubernetes sets in every pod of a namespace with a service named camguard, or camguard-….
 _SERVICE_LINK = re.compile(
     r"CAMGUARD_(?:[A-Z0-9]+_)*?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_[A-Z]+)?)?)"
 )
 _SERVICE = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 _ALIKE = 0.85
 
 KNOWN: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -94,13 +93,9 @@ def _read_document(source: SettingsSource, problems: list[Problem]) -> Raw:
     """Return the values of known sections and keys; each unknown one adds a problem."""
     file = source.file
     try:
-        document = tomllib.loads(source.text.decode())
-    except UnicodeDecodeError:
-        raise SettingsError(_problem(file.name, "is not UTF-8")) from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        at = _LINE.search(str(error))
-        where = f"{file.name}:{at[1]}" if at else file.name
-        raise SettingsError(_problem(where, f"is not TOML: {error}")) from None
+        document = read_toml(source.text)
+    except NotTomlError as error:
+        raise SettingsError(_problem(error.place(file.name), str(error))) from None
     raw: Raw = {}
     for section, content in document.items():
         where = f"{file.name}#{_pointer(section)}"
@@ -150,8 +145,8 @@ def _literal(written: str) -> object:
     if "\n" in written or "\r" in written:
         return None
     try:
-        return tomllib.loads(f"value = {written}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+        return read_toml(f"value = {written}".encode(errors="surrogateescape"))["value"]
+    except NotTomlError:
         return None
 
 

@@ -90,6 +90,7 @@ def test_an_archive_that_is_not_signed_does_not_verify(
 USAGE = [
     pytest.param(["--serial", "0"], "not a whole number from 1", id="serial 0"),
     pytest.param(["--serial", "x"], "not a whole number from 1", id="a serial that is no number"),
+    pytest.param(["--serial", "1" * 5000], "not a whole number from 1", id="a serial without end"),
     pytest.param([], "--serial --after is required", id="no order"),
     pytest.param(["--serial", "1", "--valid-until", "tomorrow"], "no time in ISO 8601", id="no time"),
 ]

@@ -123,6 +123,7 @@ GOOD = entry("CG501", "policy = 'open'\nstatement = 0")
 ROWS = [
     pytest.param("CG701", "[[accept]\n", "lint.toml:1", "is not TOML", id="no TOML"),
     pytest.param("CG701", "\x00", "lint.toml:1", "is not TOML", id="a NUL"),
+    pytest.param("CG701", "a = 0x" + "f" * 5000, "lint.toml", "more than 64 bits", id="an endless number"),
     pytest.param("CG701", "[[acept]]\n", "/acept", "(did you mean 'accept'?)", id="an unknown key"),
     pytest.param("CG701", "[accept]\n", "/accept", "must be a list of tables: [[accept]]", id="one table"),
     pytest.param("CG701", "accept = [1]\n", "/accept/0", "must be a table", id="no table"),
@@ -189,7 +190,7 @@ def test_a_file_that_is_no_utf_8_is_a_finding() -> None:
     people = read_principals({"owner": OWNER}, "principals.json")
     assert isinstance(people, Principals)
     found = lint_bundle({}, people, VIEW, today=TODAY, acceptances=b"\xff", places=("p.json", "x/lint.toml"))
-    assert named(found.open) == {("CG701", "x/lint.toml")}
+    assert named(found.open) == {("CG701", "x/lint.toml:1")}
 
 
 def test_what_was_not_read_is_not_called_missing() -> None:

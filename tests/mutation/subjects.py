@@ -21,7 +21,8 @@ _LANGUAGE = (
 _CALLS = (
     *("tests/request", "tests/authn", "tests/enforcement", "tests/catalog", "tests/settings"),
     *("tests/bundle/test_load.py", "tests/test_middleware.py", "tests/test_grammar.py"),
-    *("tests/test_header_names.py", "tests/test_strict_json.py", "tests/authorizer/test_application.py"),
+    *("tests/test_header_names.py", "tests/test_strict_json.py", "tests/test_strict_toml.py"),
+    "tests/authorizer/test_application.py",
     *(f"{_INTERNALS}{name}.py" for name in ("authenticator", "caches", "credentials")),
     *(f"{_INTERNALS}{name}.py" for name in ("guard", "notes", "target")),
 )
@@ -67,6 +68,7 @@ ROWS = (
         _CALLS,
     ),
     Row("camguard/strict_json.py", ("tests/test_strict_json.py",), _CALLS),
+    Row("camguard/strict_toml.py", ("tests/test_strict_toml.py",), _CALLS),
     *(Row(f"camguard/catalog/{name}.py", ("tests/catalog",), _CALLS) for name in ("model", "files")),
     Row(
         "camguard/request/body.py",

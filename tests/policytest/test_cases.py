@@ -14,7 +14,9 @@ from tests.policytest.written import TEST, report_of, write_test
 
 # what is wrong with a file of tests, where it is and what is said of it
 WRONG = [
-    pytest.param("[[test]", "mine.toml", "is not TOML", id="no TOML"),
+    pytest.param("[[test]", "mine.toml:1", "is not TOML", id="no TOML"),
+    pytest.param("a = " + "[" * 5000, "mine.toml", "nested too deeply", id="nested without end"),
+    pytest.param("a = " + "1" * 5000, "mine.toml", "more than 64 bits", id="an endless number"),
     pytest.param("[tests]", "top level", "unknown key 'tests' (did you mean 'test'", id="an unknown table"),
     pytest.param('test = "x"', "top level", "write [[test]]", id="a test that is no table"),
     pytest.param(
@@ -90,7 +92,7 @@ def test_a_wrong_file_is_3_and_named(
     printed = capsys.readouterr()
     assert printed.out == ""
     line = next(line for line in printed.err.splitlines() if says in line)
-    assert line.startswith("camguard: bundle/tests/mine.toml: ")
+    assert line.startswith("camguard: bundle/tests/mine.toml:")
     assert where in line
 
 

@@ -479,6 +479,14 @@ BAD = [
     pytest.param("[gateway]\nlisten = 1979-05-27", "#/gateway/listen: ", id="a date"),
     pytest.param("[gateway\n", ":1: is not TOML: ", id="no TOML, with its line"),
     pytest.param("a = " + "[" * 5000, ": is not TOML: ", id="nested without end"),
+    pytest.param(
+        "[limits]\nbody_bytes = " + "1" * 5000, ": is not TOML: a whole number has", id="an endless number"
+    ),
+    pytest.param(
+        "[limits]\nbody_bytes = 0x" + "1" * 5000,
+        ": is not TOML: a whole number has",
+        id="an endless hex number",
+    ),
 ]
 
 
@@ -639,6 +647,7 @@ BAD_OVERRIDES = [
         """'a.example' is not a TOML literal such as ["a", "b"]""",
         id="a bare word",
     ),
+    pytest.param("LIMITS__BODY_BYTES", "1" * 5000, "is not a TOML literal such as", id="an endless number"),
     pytest.param("IDENTITY__ALLOW_V1", "yes", "'yes' is not a TOML literal such as false", id="yes"),
     pytest.param("GATEWAY__LISTN", "x", "unknown key; did you mean gateway.listen", id="a misspelt key"),
     pytest.param("GATWAY__LISTEN", "x", "unknown section; did you mean [gateway]", id="a misspelt section"),
