@@ -11,7 +11,10 @@ Rule 4: tables are compiled for the questions and dropped after them (`tables_of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import groupby, pairwise
 from typing import NamedTuple, TypeAlias
 
 from camguard.analysis.alike import alike_in
@@ -20,14 +23,14 @@ from camguard.bounded_cache import BoundedCache, as_short_as_any
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
 from camguard.engine.evaluator import PRINCIPAL_UNKNOWN, Evaluator
-from camguard.engine.intervals import TimeInterval, interval_at, intervals_of
+from camguard.engine.intervals import interval_at, intervals_of
 from camguard.engine.layers import Layers
 from camguard.engine.table import Table
 from camguard.ipset import LINE_END, NO_ADDRESS, IpSet
 from camguard.policy.model import Policy
 
 MOST_KEPT = 8_192  # windows that a reader keeps for calls that share them
-_STRETCHES = 256  # partitions of an address line by the bits of one row
+_LINES = 256  # address lines, cut by the bits of one row
 MOST_TABLES = 256  # that a reader keeps, each with its rows; questions go from principal to principal
 
 
@@ -67,17 +70,30 @@ class AccessSet(NamedTuple):
 
 
 Reader: TypeAlias = Callable[[str, str], AccessSet]
-Tables: TypeAlias = Callable[[str], Table | None]  # of principals
+Tables: TypeAlias = Mapping[Layers, Table]
+
+
+class Uncut(NamedTuple):
+    """The address line and time without a cut, in the form in which a `Table` has its cuts."""
+
+    bounds: Sequence[int]
+    masks: Sequence[int]
+    cuts: Sequence[float]
+    time_masks: Sequence[int]
+
+
+Cuts: TypeAlias = Table | Uncut
+UNCUT = Uncut((), (0,), (), (0,))  # of an unknown principal, whose calls all have one answer
 
 
 class Answers(NamedTuple):
     """What is decided under each mask of a table; actions whose answers are the same share one object.
 
-    table: None where one answer holds for every call. used: the bits of a mask that matter. of: takes a mask
-    of used bits.
+    cuts: those of the table; none where one answer holds for every call. used: the bits of a mask that
+    matter. of: takes a mask of used bits.
     """
 
-    table: Table | None
+    cuts: Cuts
     used: int
     of: Callable[[int], Answer]
 
@@ -111,35 +127,30 @@ def access_reader(
         policy, where the caller has them.
     """
     known: BoundedCache[Answers, tuple[Window, ...]] = BoundedCache(entries=MOST_KEPT)
-    tables = tables or tables_of(evaluator, session)
+    tables = tables_of(evaluator, session) if tables is None else tables
     answers_for = answers_reader(evaluator, tables, alike_in(evaluator), resource=resource)
-    stretches = BoundedCache(stretches_of, entries=_STRETCHES)
+    lines = BoundedCache(_stretches, entries=_LINES)
 
     def read(principal: str, action: str) -> AccessSet:
         answers = answers_for(principal, action)
         windows = known.get(answers)
         if windows is None:
-            windows = known[answers] = _windows(answers, time, stretches)
+            line = lines[answers.cuts, answers.used]
+            windows = known[answers] = tuple(_windows(answers, time, line))
         return AccessSet(principal, action, windows)
 
     return read
 
 
 def tables_of(evaluator: Evaluator, session: Policy | None = None, *, kept: int = MOST_TABLES) -> Tables:
-    """Return a function from a principal to its table; None for an unknown principal.
+    """Return the tables of layers, each compiled when it is looked up.
 
     session: the session policy that limits the calls. kept: how many tables are kept for principals with the
     same layers, who share a table.
     """
-    tables: BoundedCache[Layers, Table] = BoundedCache(
+    return BoundedCache(
         lambda layers: evaluator.new_table(layers, session), entries=kept, size=as_short_as_any
     )
-
-    def table_of(principal: str) -> Table | None:
-        layers = evaluator.layers(principal)
-        return None if layers is None else tables[layers]
-
-    return table_of
 
 
 def answers_reader(
@@ -155,17 +166,19 @@ def answers_reader(
     tables, first_of: as `tables_of` and `alike_in` return them. resource: that of `access_reader`. kept: for
     how many tables answers are kept.
     """
-    readings: BoundedCache[Table, _Reading] = BoundedCache(
-        lambda table: _Reading(table, first_of(table), {}, {}), entries=kept, size=as_short_as_any
+    readings: BoundedCache[Layers, _Reading] = BoundedCache(
+        lambda layers: _Reading(tables[layers], first_of(tables[layers]), {}, {}),
+        entries=kept,
+        size=as_short_as_any,
     )
-    constants = BoundedCache(_constant, entries=MOST_KEPT, size=as_short_as_any)
-    own: BoundedCache[tuple[object, ...], Answers] = BoundedCache(entries=MOST_KEPT)
+    constants = BoundedCache(_constant, size=as_short_as_any)
+    own: BoundedCache[tuple[object, ...], Answers] = BoundedCache()
 
     def read(principal: str, action: str) -> Answers:
-        table = tables(principal)
-        if table is None:
+        layers = evaluator.layers(principal)
+        if layers is None:
             return constants[PRINCIPAL_UNKNOWN]
-        reading = readings[table]
+        reading = readings[layers]
         first = reading.first_of.get(action, action)
         answers = reading.answers.get(first)
         return new_answers(reading, principal, first) if answers is None else answers
@@ -173,24 +186,21 @@ def answers_reader(
     def new_answers(reading: _Reading, principal: str, action: str) -> Answers:
         row, traits = reading.table.row(action), evaluator.traits(action)
         if row is None or traits is None:
-            return constants[evaluator.decide(Call(principal, action, 0, 0.0))]
+            return constants[evaluator.decide(Call(principal, action, None, None))]
         if isinstance(row, Decision):
             return reading.answers.setdefault(action, constants[row])
-        # What makes two actions of one row different: which tags and which access the catalog supplies, and
-        # other names that policies are asked for. What makes two principals of one row different: the values
-        # of variables, where a resource is given.
-        tags = tuple(each.supports_tags for each in traits.cam_actions)
-        key = row, tags, None if named_as_called(traits) else action
-        whose = (principal, action) if row.names_caller else (principal, "")
+        # What makes two principals of one row different: the values of variables, where a resource is given.
         personal = row.names_caller or (resource is not None and (row.has_variables or row.reads_tags))
-        answers = own.get((key, whose)) if personal else reading.by_row.get(key)
+        # What makes two actions of one row different: which tags and which access the catalog supplies, and
+        # other names that policies are asked for.
+        tags = tuple(each.supports_tags for each in traits.cam_actions)
+        named = row.names_caller or not named_as_called(traits)
+        key = row, tags, personal and principal, named and action
+        known = own if personal else reading.by_row
+        answers = known.get(key)
         if answers is None:
             question = Question(evaluator, row, traits, principal, resource)
-            answers = Answers(reading.table, row.used_bits, answers_of(question))
-            if personal:
-                own[key, whose] = answers
-            else:
-                reading.by_row[key] = answers
+            answers = known[key] = Answers(reading.table, row.used_bits, answers_of(question))
         return answers if personal else reading.answers.setdefault(action, answers)
 
     return read
@@ -198,7 +208,7 @@ def answers_reader(
 
 def _constant(decision: Decision) -> Answers:
     answer = Answer(decision, decision.statements)
-    return Answers(None, 0, lambda _: answer)
+    return Answers(UNCUT, 0, lambda _: answer)
 
 
 class _Reading(NamedTuple):
@@ -213,32 +223,7 @@ class _Reading(NamedTuple):
 # --- cutting address line and time ---------------------------------------------------------------------
 
 
-def _windows(
-    answers: Answers, time: float | None, stretches: Mapping[tuple[Table, int], tuple[Stretch, ...]]
-) -> tuple[Window, ...]:
-    table, used = answers.table, answers.used
-    if table is None:
-        (interval,) = intervals_of((), (0,))
-        return (Window(interval.begin, interval.end, (Range(0, LINE_END - 1, answers.of(0)),)),)
-    intervals: Iterable[TimeInterval] = (
-        intervals_of(table.cuts, table.time_masks)
-        if time is None
-        else [interval_at(table.cuts, table.time_masks, time)]
-    )
-    line = stretches[table, used]
-    known: dict[int, tuple[Range, ...]] = {}
-    windows: list[Window] = []
-    for begin, end, mask in intervals:
-        ranges = known.get(mask & used)
-        if ranges is None:
-            ranges = known[mask & used] = tuple(_ranges(line, mask & used, answers.of))
-        if windows and windows[-1].ranges == ranges:
-            begin = windows.pop().begin  # noqa: PLW2901 - the window before continues
-        windows.append(Window(begin, end, ranges))
-    return tuple(windows)
-
-
-class Stretch(NamedTuple):
+class _Stretch(NamedTuple):
     """Addresses from `first` to `last`, both included, for which the same conditions hold."""
 
     first: int
@@ -246,33 +231,39 @@ class Stretch(NamedTuple):
     mask: int
 
 
-def stretches_of(of: tuple[Table, int]) -> tuple[Stretch, ...]:
-    """Return the stretches of the address line of a table in their order; neighbours differ in used bits."""
-    return tuple(_stretches(*of))
+def _windows(answers: Answers, time: float | None, line: Iterable[_Stretch]) -> Iterator[Window]:
+    """Yield the windows of some answers. line: the stretches of the address line."""
+    lines = answers.cuts.cuts, answers.cuts.time_masks
+    intervals = intervals_of(*lines) if time is None else [interval_at(*lines, time)]
+    ranges_under = cache(lambda mask: tuple(_ranges(line, mask, answers.of)))
+    for ranges, group in groupby(intervals, lambda each: ranges_under(each.mask & answers.used)):
+        joined = tuple(group)
+        yield Window(joined[0].begin, joined[-1].end, ranges)
 
 
-def _stretches(table: Table, used: int) -> Iterator[Stretch]:
-    first = current = 0
-    for begin, end, mask in zip((0, *table.bounds), (*table.bounds, LINE_END), table.masks, strict=True):
-        if begin == end or NO_ADDRESS[0] <= begin < end <= NO_ADDRESS[1]:
-            continue  # no address lies there: the stretch before continues
-        if mask & used != current and begin > 0:
-            yield Stretch(first, begin - 1, current)
-            first = begin
-        current = mask & used
-    yield Stretch(first, LINE_END - 1, current)
-
-
-def _ranges(
-    stretches: Iterable[Stretch], time_mask: int, answer_of: Callable[[int], Answer]
-) -> Iterator[Range]:
+def _ranges(line: Iterable[_Stretch], time_mask: int, answer_of: Callable[[int], Answer]) -> Iterator[Range]:
     """Yield the ranges of an interval of time; neighbouring ranges have different answers."""
-    first, before, current = 0, 0, None
-    for begin, last, mask in stretches:
-        answer = answer_of(mask | time_mask)
-        if current is not None and answer is not current and answer != current:
-            yield Range(first, before, current)
-            first = begin
-        before, current = last, answer
-    if current is not None:
-        yield Range(first, before, current)
+    for answer, group in groupby(line, lambda each: answer_of(each.mask | time_mask)):
+        joined = tuple(group)
+        yield Range(joined[0].first, joined[-1].last, answer)
+
+
+def _stretches(of: tuple[Cuts, int]) -> tuple[_Stretch, ...]:
+    """Return the stretches of an address line in their order; neighbours differ in used bits."""
+    (bounds, masks), used = (of[0].bounds, of[0].masks), of[1]
+    parts = parts_of(bounds)
+    found = []
+    for mask, group in groupby(parts, lambda part: masks[bisect_right(bounds, part[0])] & used):
+        joined = tuple(group)
+        found.append(_Stretch(joined[0][0], joined[-1][1] - 1, mask))
+    return tuple(found)
+
+
+def parts_of(bounds: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Yield the parts of the address line between some bounds, from a place to before another one.
+
+    Places that are no address belong to the part before them.
+    """
+    every = sorted({0, *bounds, LINE_END})
+    begins = [begin for begin, end in pairwise(every) if begin < NO_ADDRESS[0] or NO_ADDRESS[1] < end]
+    return pairwise([*begins, LINE_END])

@@ -92,6 +92,11 @@ class Side:
         """Return the layers of a principal; None where the bundle does not have it."""
         return self.bundle.people.layers.get(principal)
 
+    def table(self, principal: str) -> Table | None:
+        """Return the table of a principal; None where the bundle does not have it."""
+        layers = self.layers(principal)
+        return None if layers is None else self.tables[layers]
+
     def levels(self, layers: Layers) -> tuple[tuple[str, ...], ...]:
         """Return the ids of the policies of each layer of a principal."""
         boundary = () if layers.boundary is None else (layers.boundary,)
@@ -195,7 +200,7 @@ def causes_of(old: Side, new: Side, change: Change) -> tuple[Cause, ...]:
     gained = change.kind == "gained"
     names = (change.after if gained else change.before).statements
     first = names[0] if names else None
-    had, has = old.tables(change.principal), new.tables(change.principal)
+    had, has = old.table(change.principal), new.table(change.principal)
     if had is None or has is None:
         word = "is new" if gained else "was removed"
         return (Cause("principal", f"the principal {word}", first),)

@@ -19,20 +19,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import NamedTuple, TypeAlias
 
-from camguard.analysis.access import Answers, answers_reader
+from camguard.analysis.access import UNCUT, Answers, answers_reader
 from camguard.analysis.alike import FEW_TABLES
 from camguard.analysis.answers import Answer, named_as_called
-from camguard.analysis.cases import ALWAYS, NEVER, Cases, newly_allowed
+from camguard.analysis.cases import ALWAYS, Cases, newly_allowed
 from camguard.analysis.causes import Cause, Change, Kind, Side, affected, causes_of
-from camguard.analysis.grid import Grid, Interval
+from camguard.analysis.grid import Grid, Interval, grid_of
 from camguard.analysis.questions import callable_actions
 from camguard.analysis.verdicts import VerdictOf
-from camguard.bounded_cache import BoundedCache
 from camguard.catalog.model import Access
 from camguard.ipset import LINE_END, NO_MAP, V4_END, AddressMap, IpSet
 
 ALL_TIMES: tuple[Interval, ...] = ((-inf, inf),)
-_KEPT = 16_384  # comparisons that are kept for calls that share them
 RANKS = {Access.WRITE: 3, Access.OTHER: 2, Access.READ: 1, Access.LIST: 0}
 
 
@@ -70,6 +68,7 @@ def access_diff(
 ) -> tuple[Group, ...]:
     """Return every change of the access of some principals to some actions, riskiest first (Rule 3).
 
+    old, new: bundles of one account.
     actions: with their access, as `actions_of` returns them. egress: addresses are shown as clients have
     them.
     """
@@ -128,9 +127,6 @@ def share_of(ranges: IpSet) -> float:
 
 _Parts: TypeAlias = tuple[tuple[Part, tuple[str, ...]], ...]
 
-_KINDS: tuple[Kind, Kind] = "gained", "lost"
-_SAME, _GAINED, _LOST = (NEVER, NEVER), (ALWAYS, NEVER), (NEVER, ALWAYS)  # in the order of _KINDS
-
 
 class _Moved(NamedTuple):
     """What is gained or lost between two answers, and everywhere where these two are the answers.
@@ -153,47 +149,35 @@ def _comparison(old: Side, new: Side, actions: Sequence[str], egress: AddressMap
     ]
     same = _same_surroundings(old, new)
     alone = frozenset(each for each in actions if _renamed(new, each))
-    known: dict[tuple[object, object], _Parts] = {}
+    known: dict[tuple[object, ...], _Parts] = {}
     interned: dict[Part, Part] = {}
-    cases_of = _cases_of()
     places = new.bundle.evaluator.statements.places
 
     def parts_of(principal: str) -> _Parts:
-        key = old.layers(principal), new.layers(principal)
+        personal = old.names_callers(principal) or new.names_callers(principal)
+        key = old.layers(principal), new.layers(principal), personal and principal
         found = known.get(key)
         if found is None:
-            found = compare(principal, affected_actions(principal))
-            if not (old.names_callers(principal) or new.names_callers(principal)):
-                known[key] = found
+            found = known[key] = tuple(compare(principal))
         return found
 
-    def affected_actions(principal: str) -> Iterable[str]:
-        found = affected(old, new, principal) if same else None
-        if found is None:
-            return actions
-        return [each for each in actions if each in alone or (each in places and found >> places[each] & 1)]
-
-    def compare(principal: str, actions: Iterable[str]) -> _Parts:
-        was, now = (side.tables(principal) for side in (old, new))
-        grid = Grid(was, now, egress)
+    def compare(principal: str) -> Iterator[tuple[Part, tuple[str, ...]]]:
+        was, now = old.table(principal), new.table(principal)
+        grid = grid_of(was or UNCUT, now or UNCUT, egress)
+        # Under another catalog the facts of every single action can be the cause.
         groups: Iterable[list[str]] = [[action] for action in actions]
         if same and was is not None and now is not None:
-            unchanged = _unchanged(grid, old.verdicts(was), new.verdicts(now))
-            groups = _alike(old.first_of(was), new.first_of(now), actions, places, unchanged)
-        # Under another catalog the facts of every single action can be the cause.
+            found = affected(old, new, principal)
+            can = ~_unchanged(grid, old.verdicts(was), new.verdicts(now)) & (-1 if found is None else found)
+            changed = [each for each in actions if each in alone or can >> places[each] & 1]
+            groups = _alike(old.first_of(was), new.first_of(now), changed)
         listed: dict[Part, list[str]] = {}
         for named in groups:
             before, after = (read(principal, named[0]) for read in readers)
-            moved = _moved(before, after, grid, cases_of)
-            for part in (
-                _parts(moved, grid, lambda each: causes_of(old, new, each), principal, named[0])
-                if moved
-                else ()
-            ):
+            for part in _parts(old, new, _moved(before, after, grid), grid, (principal, named[0])):
                 listed.setdefault(part, []).extend(named)
-        return tuple(
-            (interned.setdefault(part, part), tuple(sorted(named))) for part, named in listed.items()
-        )
+        for part, each in listed.items():
+            yield interned.setdefault(part, part), tuple(sorted(each))
 
     return parts_of
 
@@ -209,33 +193,22 @@ def _unchanged(grid: Grid, old: VerdictOf, new: VerdictOf) -> int:
     return unchanged
 
 
-def _alike(
-    was: Mapping[str, str],
-    now: Mapping[str, str],
-    actions: Iterable[str],
-    places: Mapping[str, int],
-    unchanged: int,
-) -> Iterable[list[str]]:
-    """Return the actions that can have changed, in groups that neither of two tables can tell apart.
+def _alike(was: Mapping[str, str], now: Mapping[str, str], actions: Iterable[str]) -> Iterable[list[str]]:
+    """Return actions in groups that neither of two tables can tell apart.
 
-    was, now: the first action of the group of each action, as `alike_in` returns it.
+    was, now: the first action of the group of each action that is not alone, as `alike_in` returns it.
     """
-    groups: dict[tuple[str, str], list[str]] = {}
+    groups: dict[tuple[str | None, str], list[str]] = {}
     for action in actions:
-        if action not in places or not unchanged >> places[action] & 1:
-            groups.setdefault((was.get(action, action), now.get(action, action)), []).append(action)
+        groups.setdefault((was.get(action), now.get(action, action)), []).append(action)
     return groups.values()
 
 
 def _same_surroundings(old: Side, new: Side) -> bool:
     """Return whether both bundles give the same access to principals whose policies say the same."""
     before, after = old.bundle, new.bundle
-    return (
-        before.owner == after.owner
-        and before.catalog == after.catalog
-        and all(
-            before.evaluator.traits(each) == after.evaluator.traits(each) for each in actions_of(old, new)
-        )
+    return before.catalog == after.catalog and all(
+        before.evaluator.traits(each) == after.evaluator.traits(each) for each in actions_of(old, new)
     )
 
 
@@ -245,55 +218,25 @@ def _renamed(side: Side, action: str) -> bool:
     return traits is None or not named_as_called(traits)
 
 
-def _cases_of() -> Callable[[Answer, Answer], tuple[Cases, Cases]]:
-    """Return a function from the answers of both bundles to the cases of a gain and of a loss."""
-    compared: BoundedCache[tuple[Answer, Answer], tuple[Cases, Cases]] = BoundedCache(entries=_KEPT)
-
-    def cases_of(before: Answer, after: Answer) -> tuple[Cases, Cases]:
-        if before.decision is not None and after.decision is not None:  # nearly always
-            allowed = bool(after.decision)
-            return _SAME if allowed is bool(before.decision) else _GAINED if allowed else _LOST
-        found = compared.get((before, after))
-        if found is None:
-            found = compared[before, after] = newly_allowed(before, after), newly_allowed(after, before)
-        return found
-
-    return cases_of
-
-
-def _moved(
-    before: Answers, after: Answers, grid: Grid, cases_of: Callable[[Answer, Answer], tuple[Cases, Cases]]
-) -> Sequence[_Moved]:
-    """Return what moved between the answers of both bundles."""
-    found: dict[tuple[Kind, int, int], _Moved] = {}
+def _moved(before: Answers, after: Answers, grid: Grid) -> Iterator[_Moved]:
+    """Yield what moved between the answers of both bundles."""
+    pairs: dict[tuple[int, int], tuple[Answer, Answer, dict[int, int]]] = {}
     lines = grid.cells(before.used, after.used)
     for old_time, new_time, times in lines.times:
         for old_place, new_place, places in lines.places:
             had, has = before.of(old_time | old_place), after.of(new_time | new_place)
-            changed = cases_of(had, has)
-            if changed is _SAME:
-                continue
-            for kind, cases in zip(_KINDS, changed, strict=True):
-                if cases:
-                    key = kind, id(had), id(has)
-                    if key not in found:
-                        found[key] = _Moved(kind, had, has, cases, {})
-                    where = found[key].where
-                    where[times] = where.get(times, 0) | places
-    return tuple(found.values())
+            _, _, where = pairs.setdefault((id(had), id(has)), (had, has, {}))
+            where[times] = where.get(times, 0) | places
+    for had, has, where in pairs.values():
+        changed: dict[Kind, Cases] = {"gained": newly_allowed(had, has), "lost": newly_allowed(has, had)}
+        yield from (_Moved(kind, had, has, cases, where) for kind, cases in changed.items() if cases)
 
 
-def _parts(
-    moved: Iterable[_Moved],
-    grid: Grid,
-    causes: Callable[[Change], tuple[Cause, ...]],
-    principal: str,
-    action: str,
-) -> Iterator[Part]:
+def _parts(old: Side, new: Side, moved: Iterable[_Moved], grid: Grid, of: tuple[str, str]) -> Iterator[Part]:
     """Yield the parts of one principal and action: what has the same cases and causes is one part."""
     together: dict[Part, dict[int, int]] = {}
     for kind, before, after, cases, where in moved:
-        why = causes(Change(kind, principal, action, before, after))
+        why = causes_of(old, new, Change(kind, *of, before, after))
         part = Part(kind, _NOWHERE, (), cases, before.bare(), after.bare(), why)
         joined = together.setdefault(part, {})
         for times, places in where.items():

@@ -12,15 +12,15 @@ Rule 2: addresses are shown as clients have them (T132).
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
-from math import inf
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from itertools import chain, pairwise
+from math import inf, nextafter
 from typing import Final, NamedTuple, TypeAlias
 
-from camguard.analysis.access import Stretch, stretches_of
-from camguard.engine.intervals import TimeInterval, intervals_of
-from camguard.engine.table import Table
-from camguard.ipset import LINE_END, NO_ADDRESS, AddressMap, IpSet
+from camguard.analysis.access import Cuts, parts_of
+from camguard.engine.intervals import interval_at
+from camguard.ipset import AddressMap, IpSet
 
 Interval: TypeAlias = tuple[float, float]  # from a moment to before another one, seconds since 1970
 Pair: TypeAlias = tuple[int, int]  # a mask of each table
@@ -36,47 +36,51 @@ class Cells(NamedTuple):
     places: Line
 
 
-class Grid:
-    """Address line and time of two tables. None stands for the table of an unknown principal."""
+class Grid(NamedTuple):
+    """Address line and time of two tables.
 
-    def __init__(self, old: Table | None, new: Table | None, egress: AddressMap) -> None:
-        places: dict[Pair, list[tuple[int, int]]] = {}
-        for first, last, had, has in _as_clients(tuple(_laid_over(_line(old), _line(new))), egress):
-            places.setdefault((had, has), []).append((first, last))
-        self._places = tuple(places.items())
-        self._intervals = tuple(_at_once(_times(old), _times(new)))
-        times: dict[Pair, int] = {}
-        for at, (_, _, had, has) in enumerate(self._intervals):
-            times[had, has] = times.get((had, has), 0) | 1 << at
-        self._times = times
-        self._cells: dict[Pair, Cells] = {}
-        self._ranges: dict[int, IpSet] = {}
-        self._joined: dict[int, tuple[Interval, ...]] = {}
+    cells: takes the bits that a row of each table uses, and returns the pairs that matter to the two rows.
+    ranges: takes a set of places, and returns its addresses. intervals: takes a set of times, and returns its
+    intervals in their order, of which none touches another one. All remember what they returned.
+    """
 
-    def cells(self, old: int, new: int) -> Cells:
-        """Return the pairs that matter to a row of each table. old, new: the bits that the rows use."""
-        cells = self._cells.get((old, new))
-        if cells is None:
-            places = {pair: 1 << at for at, (pair, _) in enumerate(self._places)}
-            cells = Cells(_narrowed(self._times, old, new), _narrowed(places, old, new))
-            self._cells[old, new] = cells
-        return cells
+    cells: Callable[[int, int], Cells]
+    ranges: Callable[[int], IpSet]
+    intervals: Callable[[int], tuple[Interval, ...]]
 
-    def ranges(self, places: int) -> IpSet:
-        """Return a set of places as addresses."""
-        found = self._ranges.get(places)
-        if found is None:
-            pairs = [pair for at, (_, pairs) in enumerate(self._places) if places >> at & 1 for pair in pairs]
-            found = self._ranges[places] = IpSet.of_ranges(pairs)
-        return found
 
-    def intervals(self, times: int) -> tuple[Interval, ...]:
-        """Return a set of times as intervals in their order, of which none touches another one."""
-        found = self._joined.get(times)
-        if found is None:
-            listed = [(begin, end) for at, (begin, end, *_) in enumerate(self._intervals) if times >> at & 1]
-            found = self._joined[times] = tuple(_joined(listed))
-        return found
+def grid_of(old: Cuts, new: Cuts, egress: AddressMap) -> Grid:
+    """Return two tables, laid over each other."""
+    places: dict[Pair, list[tuple[int, int]]] = {}
+    for first, end, pair in _places(old, new, egress):
+        places.setdefault(pair, []).append((first, end - 1))
+    edges = {edge for cut in (*old.cuts, *new.cuts) for edge in (cut, nextafter(cut, inf))}
+    intervals = tuple(pairwise(sorted({-inf, *edges, inf})))
+    times: dict[Pair, int] = {}
+    for at, (begin, _) in enumerate(intervals):
+        had, has = (interval_at(each.cuts, each.time_masks, begin).mask for each in (old, new))
+        times[had, has] = times.get((had, has), 0) | 1 << at
+    numbered = {pair: 1 << at for at, pair in enumerate(places)}
+
+    def ranges(of: int) -> IpSet:
+        listed = (pairs for at, pairs in enumerate(places.values()) if of >> at & 1)
+        return IpSet.of_ranges(chain.from_iterable(listed))
+
+    return Grid(
+        cache(lambda old, new: Cells(_narrowed(times, old, new), _narrowed(numbered, old, new))),
+        cache(ranges),
+        cache(lambda of: _joined(each for at, each in enumerate(intervals) if of >> at & 1)),
+    )
+
+
+def _places(old: Cuts, new: Cuts, egress: AddressMap) -> Iterator[tuple[int, int, Pair]]:
+    """Yield parts of the address line, each from a place to before another one, and both masks (Rule 2)."""
+    bounds = *old.bounds, *new.bounds, *egress.starts, *(end + 1 for end in egress.ends)
+    for first, end in parts_of(bounds):
+        target = egress.get(first)
+        place = first if target is None else target
+        had, has = (each.masks[bisect_right(each.bounds, place)] for each in (old, new))
+        yield first, end, (had, has)
 
 
 def _narrowed(pairs: Mapping[Pair, int], old: int, new: int) -> Line:
@@ -87,60 +91,12 @@ def _narrowed(pairs: Mapping[Pair, int], old: int, new: int) -> Line:
     return tuple((*key, parts) for key, parts in found.items())
 
 
-def _line(table: Table | None) -> Sequence[Stretch]:
-    return (Stretch(0, LINE_END - 1, 0),) if table is None else stretches_of((table, -1))
-
-
-def _times(table: Table | None) -> Sequence[TimeInterval]:
-    return tuple(intervals_of((), (0,)) if table is None else intervals_of(table.cuts, table.time_masks))
-
-
-def _laid_over(old: Sequence[Stretch], new: Sequence[Stretch]) -> Iterator[tuple[int, int, int]]:
-    """Yield the first address of each part of the line, and both masks there."""
-    first = i = j = 0
-    while first < LINE_END:
-        before, after = old[i], new[j]
-        last = min(before.last, after.last)
-        yield first, before.mask, after.mask
-        i += before.last == last
-        j += after.last == last
-        first = last + 1
-
-
-def _as_clients(
-    parts: Sequence[tuple[int, int, int]], egress: AddressMap
-) -> Iterator[tuple[int, int, int, int]]:
-    """Yield the first and the last address of parts, and both masks, as clients have them (Rule 2)."""
-    begins = [first for first, *_ in parts]
-    cuts = sorted({*begins, *egress.starts, *(end + 1 for end in egress.ends), LINE_END})
-    masks = parts[0][1:]
-    for first, end in pairwise(cuts):
-        if not NO_ADDRESS[0] <= first < end <= NO_ADDRESS[1]:  # else no address lies there: as before
-            target = egress.get(first)
-            masks = parts[bisect_right(begins, first if target is None else target) - 1][1:]
-        yield first, end - 1, *masks
-
-
-def _at_once(
-    old: Sequence[TimeInterval], new: Sequence[TimeInterval]
-) -> Iterator[tuple[float, float, int, int]]:
-    """Yield the intervals in which no condition of both tables changes, and both masks there."""
-    i = j = 0
-    while i < len(old) and j < len(new):
-        before, after = old[i], new[j]
-        end = min(before.end, after.end)
-        yield max(before.begin, after.begin), end, before.mask, after.mask
-        i += before.end == end
-        j += after.end == end
-
-
-def _joined(intervals: Sequence[Interval]) -> Iterator[Interval]:
-    """Yield sorted intervals, those in one that touch each other. None begins before the first moment."""
-    begin, end = intervals[0]
-    for following, until in intervals[1:]:
-        if following == end:
-            end = until
+def _joined(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
+    """Return sorted intervals, those in one that touch each other."""
+    found: list[Interval] = []
+    for begin, end in intervals:
+        if found and found[-1][1] == begin:
+            found[-1] = found[-1][0], end
         else:
-            yield (-inf if begin < -FAR else begin), end
-            begin, end = following, until
-    yield (-inf if begin < -FAR else begin), end
+            found.append((begin, end))
+    return tuple(found)

@@ -13,11 +13,11 @@ Rule 3: principals with the same policies, and actions with the same rules, shar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import ceil, inf
 from typing import Final, NamedTuple
 
-from camguard.analysis.access import Tables, access_reader, tables_of
+from camguard.analysis.access import access_reader, tables_of
 from camguard.analysis.faults import Expected, Fault, Windows, judge_pairs, judge_windows
 from camguard.analysis.grid import FAR, Interval
 from camguard.analysis.verdicts import judged_as, masks_of, verdicts_of
@@ -25,9 +25,10 @@ from camguard.analysis.witness import find_call
 from camguard.bundle import Bundle
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
-from camguard.engine.row import ActionRules
+from camguard.engine.layers import Layers
 from camguard.engine.table import Table
 from camguard.ipset import EVERY_ADDRESS, NO_MAP, AddressMap, IpSet
+from camguard.policy.keys import READ_ONLY
 
 ALWAYS: Final[tuple[Interval, ...]] = ((-inf, inf),)
 MOST_SEARCHED: Final = 200  # faults of one invariant for which a call is looked for
@@ -71,7 +72,7 @@ class Counterexample(NamedTuple):
     call: Call
     decision: Decision
     address: int
-    other: Decision | None = None
+    other: Decision | None
 
 
 class Broken(NamedTuple):
@@ -96,36 +97,33 @@ def prove(bundle: Bundle, invariant: Invariant) -> Broken | None:
     """
     principals: set[str] = set()
     actions: set[str] = set()
-    kept: dict[int, _Found] = {}  # by the faults that many principals and actions share
-    decided: list[tuple[Fault, str, str]] = []
-    undecided: list[tuple[Fault, str, str]] = []
+    distinct: dict[int, _Found] = {}  # by their faults, which many principals and actions share
     for found in _faults(bundle, invariant):
         principals.update(found.principals)
         actions.update(found.actions)
-        if id(found.faults) not in kept and min(len(decided), len(undecided)) < MOST_SEARCHED:
-            kept[id(found.faults)] = found
-            for fault in found.faults:
-                among = undecided if fault.answer.decision is None else decided
-                among += [(fault, found.principals[0], found.actions[0])] * (len(among) < MOST_SEARCHED)
-    # What is decided in any case is the plainest example.
-    every = decided + undecided
+        distinct.setdefault(id(found.faults), found)
+    every = [(fault, found) for found in distinct.values() for fault in found.faults]
     if not every:
         return None
     listed = (
         tuple(each for each in dict.fromkeys(invariant.space.principals) if each in principals),
         tuple(each for each in dict.fromkeys(invariant.space.actions) if each in actions),
     )
-    for fault, principal, action in every[:MOST_SEARCHED]:
-        example = _counterexample(bundle, invariant, fault, principal, action)
+    # What is decided in any case is the plainest example.
+    every.sort(key=lambda each: each[0].answer.decision is None)
+    for fault, found in every[:MOST_SEARCHED]:
+        example = _counterexample(bundle, invariant, fault, found)
         if example is not None:
-            return Broken(fault, principal, action, example, *listed)
-    return Broken(*every[0], None, *listed)
+            return Broken(fault, found.principals[0], found.actions[0], example, *listed)
+    fault, found = every[0]
+    return Broken(fault, found.principals[0], found.actions[0], None, *listed)
 
 
 class _Found(NamedTuple):
     """Principals with the same policies, actions, and the parts of them that are wrong.
 
-    faults: empty for actions that are surely wrong, after another one whose faults are shown.
+    faults: those of one action; empty for actions that are surely wrong, after another one whose faults are
+    shown.
     """
 
     principals: Sequence[str]
@@ -134,31 +132,32 @@ class _Found(NamedTuple):
 
 
 def _faults(bundle: Bundle, invariant: Invariant) -> Iterator[_Found]:
-    space, other = invariant.space, invariant.other
-    tables = tables_of(bundle.evaluator)
-    read = access_reader(bundle.evaluator, resource=space.resource, tables=tables)
+    space, other, evaluator = invariant.space, invariant.other, bundle.evaluator
+    tables = tables_of(evaluator)
+    read = access_reader(evaluator, resource=space.resource, tables=tables)
     judge = (
         judge_pairs(space.addresses, space.times, space.egress, bundle.owner)
         if other
         else judge_windows(_wanted(invariant), space.times, space.egress)
     )
-    verdict_of = _verdicts(bundle, invariant, tables)
-    places = bundle.evaluator.statements.places
-    wanted = [(action, 1 << places[action] if action in places else 0) for action in space.actions]
+    verdict_of = _verdicts(bundle, invariant)
+    places = evaluator.statements.places
+    asked = [(action, 1 << places[action] if action in places else 0) for action in space.actions]
+    # What is compared with another principal depends on the variables of both.
+    single = other is not None or space.resource is not None or READ_ONLY in evaluator.named_keys
+    groups: dict[Layers, list[str]] = {}
+    for principal in space.principals:
+        groups.setdefault(bundle.people.layers[principal], []).append(principal)
     shown = False
-    for alike in _alike(bundle, space.principals):
-        right, wrong = verdict_of(alike[0])
+    for layers, alike in groups.items():
+        right, wrong = verdict_of(tables[layers])
         surely = []
-        for action, own in wanted:
-            if own & right:
+        for action, bit in asked:
+            if bit & right:
                 continue
-            if shown and own & wrong:
+            if shown and bit & wrong:
                 surely.append(action)
                 continue
-            # What is compared with another principal depends on the variables of both.
-            single = len(alike) > 1 and bool(
-                other or space.resource is not None or _names_caller(tables(alike[0]), action)
-            )
             for principals in ([each] for each in alike) if single else (alike,):
                 mine = Windows(principals[0], read(principals[0], action).windows)
                 theirs = mine
@@ -167,30 +166,26 @@ def _faults(bundle: Bundle, invariant: Invariant) -> Iterator[_Found]:
                     theirs = Windows(principal, read(principal, other[1] or action).windows)
                 faults = judge(mine, theirs)
                 if faults:
-                    yield _Found(principals, (action,), faults)
-                    shown = shown or bool(own & wrong)
+                    yield _Found(principals, [action], faults)
+                    shown = shown or bool(bit & wrong)
         if surely:
             yield _Found(alike, surely, ())
 
 
-def _verdicts(bundle: Bundle, invariant: Invariant, tables: Tables) -> Callable[[str], tuple[int, int]]:
-    """Return a function from a principal to two sets of actions: surely right, and surely wrong.
+def _verdicts(bundle: Bundle, invariant: Invariant) -> Callable[[Table], tuple[int, int]]:
+    """Return a function from a table to two sets of actions: surely right, and surely wrong.
 
     A call of each action in the second set is decided otherwise than the invariant says. The access sets of
     all other actions are read.
     """
-    evaluator, space = bundle.evaluator, invariant.space
+    space = invariant.space
     if invariant.other is not None:
         return lambda _: (0, 0)
-    verdicts = verdicts_of(evaluator)
+    verdicts = verdicts_of(bundle.evaluator)
     wanted = [(judged_as(addresses, space.egress), expected) for addresses, expected in _wanted(invariant)]
 
-    def verdict_of(principal: str) -> tuple[int, int]:
-        table = tables(principal)
-        if table is None:
-            return 0, 0
-        under = verdicts(table)
-        right, wrong = -1, 0
+    def verdict_of(table: Table) -> tuple[int, int]:
+        under, right, wrong = verdicts(table), -1, 0
         for addresses, expected in wanted:
             for mask in masks_of(table, addresses, space.times):
                 allowed, denied = under(mask)
@@ -209,47 +204,35 @@ def _wanted(invariant: Invariant) -> Sequence[tuple[IpSet, Expected]]:
     return [(addresses & exactly, "allow"), (addresses - exactly, "deny")]
 
 
-def _alike(bundle: Bundle, principals: Iterable[str]) -> Iterable[Sequence[str]]:
-    """Return the principals in groups that have the same policies."""
-    groups: dict[object, list[str]] = {}
-    for principal in principals:
-        groups.setdefault(bundle.people.layers[principal], []).append(principal)
-    return groups.values()
-
-
-def _names_caller(table: Table | None, action: str) -> bool:
-    """Return whether the access sets of an action may differ between principals with the same policies."""
-    row = None if table is None else table.row(action)
-    return isinstance(row, ActionRules) and row.names_caller
-
-
 # --- a call that shows it -------------------------------------------------------------------------------
 
 
 def _counterexample(
-    bundle: Bundle, invariant: Invariant, fault: Fault, principal: str, action: str
+    bundle: Bundle, invariant: Invariant, fault: Fault, found: _Found
 ) -> Counterexample | None:
     space = invariant.space
     address = fault.places.starts[0]
     judged = space.egress.get(address)
     resources = () if space.resource is None else (space.resource,)
     time = moment_in(fault.begin, fault.end, space.now)
-    call = Call(principal, action, address if judged is None else judged, time, resources)
+    call = Call(found.principals[0], found.actions[0], address if judged is None else judged, time, resources)
+
+    def beside(call: Call) -> Call:
+        """Return the call that is compared with another one; the same where none is."""
+        return call if invariant.other is None else other_call(call, *invariant.other)
 
     def wanted(call: Call) -> bool:
-        allowed = bool(bundle.decide(call))
-        if invariant.other is not None:
-            return allowed is not bool(bundle.decide(other_call(call, *invariant.other)))
-        return allowed is (fault.expected == "deny")
+        expected = fault.expected == "allow" if fault.other is None else bool(bundle.decide(beside(call)))
+        return bool(bundle.decide(call)) is not expected
 
-    answers = [(fault.answer, principal)]
-    if fault.other is not None and invariant.other is not None:
-        answers.append((fault.other, invariant.other[0] or principal))
-    found = find_call(bundle.evaluator, call, answers, wanted)
-    if found is None:
+    answers = [(fault.answer, call.principal)]
+    if fault.other is not None:
+        answers.append((fault.other, beside(call).principal))
+    shown = find_call(bundle.evaluator, call, answers, wanted)
+    if shown is None:
         return None
-    other = None if invariant.other is None else bundle.decide(other_call(found, *invariant.other))
-    return Counterexample(found, bundle.decide(found), address, other)
+    other = None if fault.other is None else bundle.decide(beside(shown))
+    return Counterexample(shown, bundle.decide(shown), address, other)
 
 
 def other_call(call: Call, principal: str | None, action: str | None) -> Call:
@@ -262,6 +245,6 @@ def moment_in(begin: float, end: float, preferred: float) -> float:
     if begin <= preferred < end:
         return preferred
     if begin < -FAR:
-        return float(ceil(end) - 1) if ceil(end) - 1 < end else end - 1.0
+        return float(ceil(end) - 1)
     whole = float(ceil(begin))
     return whole if whole < end else begin

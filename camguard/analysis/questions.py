@@ -12,15 +12,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
-from camguard.analysis.access import MOST_KEPT, MOST_TABLES, Range, Window, access_reader, tables_of
+from camguard.analysis.access import MOST_KEPT, MOST_TABLES, UNCUT, Range, Window, access_reader, tables_of
 from camguard.analysis.answers import Answer
-from camguard.analysis.grid import Grid
+from camguard.analysis.grid import grid_of
 from camguard.analysis.verdicts import VerdictOf, verdicts_of
 from camguard.bounded_cache import BoundedCache, as_short_as_any
 from camguard.catalog.labels import api_actions
 from camguard.catalog.model import Access, Catalog
 from camguard.engine.evaluator import Evaluator
 from camguard.engine.intervals import interval_at
+from camguard.engine.layers import Layers
 from camguard.engine.principals import Principals
 from camguard.engine.table import Table
 from camguard.ipset import LINE_END, NO_MAP, AddressMap, IpSet
@@ -118,8 +119,10 @@ def entries(  # noqa: PLR0913 - what a question fixes
     tables = tables_of(evaluator)
     read = access_reader(evaluator, resource=resource, time=time, tables=tables)
     verdicts = verdicts_of(evaluator)
-    surely: BoundedCache[Table, Mapping[str, IpSet]] = BoundedCache(
-        lambda table: _surely_allowed(evaluator, table, verdicts(table), time, addresses, egress),
+    surely: BoundedCache[Layers, Mapping[str, IpSet]] = BoundedCache(
+        lambda layers: _surely_allowed(
+            evaluator, tables[layers], verdicts(tables[layers]), time, addresses, egress
+        ),
         entries=MOST_TABLES,
         size=as_short_as_any,
     )
@@ -127,8 +130,8 @@ def entries(  # noqa: PLR0913 - what a question fixes
         entries=MOST_KEPT
     )
     for principal in principals:
-        table = tables(principal)
-        sure = {} if table is None else surely[table]
+        layers = evaluator.layers(principal)
+        sure = {} if layers is None else surely[layers]
         for action in actions:
             certain = sure.get(action)
             if certain is not None:
@@ -158,7 +161,7 @@ def _surely_allowed(  # noqa: PLR0913, PLR0917 - what a question fixes
     egress: AddressMap,
 ) -> Mapping[str, IpSet]:
     """Return from where each action is allowed that address and time alone decide."""
-    grid = Grid(table, None, egress)
+    grid = grid_of(table, UNCUT, egress)
     of_time = interval_at(table.cuts, table.time_masks, time).mask
     verdicts = [(places, verdict_of(of_time | mask)) for mask, _, places in grid.cells(-1, 0).places]
     sure = -1

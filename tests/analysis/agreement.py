@@ -15,7 +15,10 @@ import pytest
 from camguard import parse_policy
 from camguard.analysis import AccessSet, Answer, Condition, access_reader
 from camguard.analysis.access import Window
+from camguard.engine.attributes import ActionTraits
 from camguard.engine.evaluator import Evaluator
+from camguard.engine.row import ActionRules
+from camguard.engine.table import Table
 from camguard.ipset import LINE_END, NO_ADDRESS, format_address
 from tests import oracle
 from tests.bridge import to_bundle, to_catalog
@@ -39,6 +42,19 @@ def shares(first: int, bundles: int, each: int) -> list[Any]:
         pytest.param(seed, id=f"bundles {seed} to {seed + each - 1}" if each > 1 else f"bundle {seed}")
         for seed in seeds
     ]
+
+
+def rows_compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list to which the action of each row is added that any table compiles from now on."""
+    compiled: list[str] = []
+    right = Table.compile_row
+
+    def compile_row(table: Table, traits: ActionTraits) -> ActionRules:
+        compiled.append(traits.entry.id)
+        return right(table, traits)
+
+    monkeypatch.setattr(Table, "compile_row", compile_row)
+    return compiled
 
 
 class Difference(NamedTuple):

@@ -166,14 +166,13 @@ def test_arguments_of_an_access_set() -> None:
 
 
 def test_tables_and_answers_without_further_arguments() -> None:
-    evaluator = of(allow("*", f"{HERE}1")).evaluator
+    built = of(allow("*", f"{HERE}1"))
+    evaluator = built.evaluator
     tables = tables_of(evaluator)
-    table = tables(USER)
-    assert table is not None
-    assert tables("uin/999999") is None
+    table = tables[built.people.layers[USER]]
     assert [layer.name for layer in table.layers] == ["identity", "general"]
     answers = answers_reader(evaluator, tables, alike_in(evaluator))(USER, BOOT)
-    assert (answers.table, answers.of(0).word) == (table, "depends")
+    assert (answers.cuts, answers.of(0).word) == (table, "depends")
 
 
 BELOW = {"numeric_less_than": {"qcs:read_only_action": "${uin}"}}
@@ -266,9 +265,10 @@ def test_so_many_tables_are_kept_as_are_asked_for() -> None:
     )
     for kept, same in ((1, False), (2, True)):
         tables = tables_of(built.evaluator, kept=kept)
-        first = tables(USER)
-        assert tables(OTHER) is not first
-        assert (tables(USER) is first) is same
+        mine, others = built.people.layers[USER], built.people.layers[OTHER]
+        first = tables[mine]
+        assert tables[others] is not first
+        assert (tables[mine] is first) is same
         every = tables_of(built.evaluator)
         read = answers_reader(built.evaluator, every, alike_in(built.evaluator), kept=kept)
         answers = read(USER, SEE)
@@ -277,5 +277,8 @@ def test_so_many_tables_are_kept_as_are_asked_for() -> None:
 
 
 def test_the_given_tables_are_read() -> None:
-    read = access_reader(of(allow("*")).evaluator, tables=lambda _: None)
+    built = of(allow("*"))
+    layers = built.people.layers[USER]
+    limited = tables_of(built.evaluator, policy("session", deny("*")))[layers]
+    read = access_reader(built.evaluator, tables={layers: limited})
     assert read(USER, SEE).windows[0].ranges[0].answer.word == "deny"

@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
+from camguard.analysis import invariants
 from camguard.analysis.invariants import Broken, Invariant, Space, moment_in, prove
 from camguard.bundle import Bundle
 from camguard.catalog.known_services import CamNames, KnownServices
 from camguard.catalog.model import Access
-from camguard.ipset import AddressMap, IpSet, parse_address
+from camguard.engine.evaluator import Evaluator
+from camguard.engine.table import Table
+from camguard.ipset import EVERY_ADDRESS, AddressMap, IpSet, parse_address
+from tests.analysis.agreement import rows_compiled
 from tests.company import USER, action, allow, bundle, catalog, deny, inside, policy, principals, service
 
 # Of an action that is called by another label no verdict is known, so that its access sets are always read.
@@ -63,6 +67,15 @@ WRONG: list[Any] = [
         None,
         ((OTHER, USER), (DRAW,)),
         id="one of three",
+    ),
+    pytest.param(
+        of(allow(LOOK)),
+        (USER,),
+        (ZOOM, LABEL),
+        None,
+        None,
+        ((USER,), (LABEL,)),
+        id="DEC-68 an action that is called by another name, beside one that is right",
     ),
     pytest.param(
         of(allow(DRAW), other=NEVER),
@@ -138,7 +151,7 @@ def test_a_call_that_passes_in_any_case_is_shown_first() -> None:
     assert found.found.address == parse_address("192.0.2.0")
 
 
-def contradiction(name: str) -> list[Any]:
+def contradiction(name: Any) -> list[Any]:
     """Return statements that no call meets, which no access set tells."""
     return [allow(name, string_equal={"cos:x": "a"}, string_not_equal={"cos:x": "a"})]
 
@@ -155,6 +168,15 @@ def test_the_first_part_is_shown_where_no_call_is_found() -> None:
     built = of(*contradiction(DRAW), *contradiction(LOOK))
     found = shown(prove(built, Invariant(Space((USER,), (DRAW, LOOK)))))
     assert (found.action, found.found) == (DRAW, None)
+
+
+def test_an_invariant_is_searched_for_a_limited_number_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Actions with the same rules have the same wrong parts, which count once."""
+    built = of(*contradiction([DRAW, ZOOM]), allow(LOOK, **MFA))
+    space = Space((USER,), (DRAW, ZOOM, LOOK))
+    for most, found in ((1, False), (2, True)):
+        monkeypatch.setattr(invariants, "MOST_SEARCHED", most)
+        assert (shown(prove(built, Invariant(space))).found is not None) is found
 
 
 def test_the_address_of_the_client_and_the_one_that_policies_see() -> None:
@@ -185,6 +207,45 @@ def test_a_space_is_shown_at_the_beginning_of_1970_where_no_time_is_preferred() 
     found = shown(prove(of(allow(DRAW)), Invariant(Space((USER,), (DRAW,)))))
     assert found.found is not None
     assert found.found.call.time == 0.0
+
+
+FROM_A, FROM_B = inside("10.0.0.0/8"), inside("10.0.0.0/7")
+FOR_EACH = [allow(DRAW, **FROM_A), allow(LOOK, **FROM_B), allow(ZOOM, **MFA)]
+# statements, actions, the addresses from which exactly they are allowed, the first wrong one, rows compiled
+SPARED: list[Any] = [
+    pytest.param(FOR_EACH[:2], (DRAW, LOOK, ZOOM), IpSet.of(["8.0.0.0/6"]), None, set(), id="what is right"),
+    pytest.param(FOR_EACH, (DRAW, LOOK), None, DRAW, {DRAW}, id="the second one of two that are wrong"),
+    pytest.param(FOR_EACH, (DRAW, ZOOM, LOOK), None, DRAW, {DRAW, ZOOM}, id="one behind one that depends"),
+    pytest.param(FOR_EACH, (ZOOM, DRAW, LOOK), None, DRAW, {DRAW, ZOOM}, id="one behind the plainest one"),
+    pytest.param(
+        [allow(ZOOM), deny(LOOK, **FROM_A)], (DRAW, LOOK), OFFICE, DRAW, {DRAW}, id="what is never allowed"
+    ),
+]
+
+
+@pytest.mark.parametrize(("statements", "actions", "exactly", "wrong", "compiled"), SPARED)
+def test_a_verdict_spares_the_access_set(
+    statements: Any, actions: Any, exactly: Any, wrong: Any, compiled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = of(*statements)
+    rows = rows_compiled(monkeypatch)
+    addresses = EVERY_ADDRESS if exactly is None or wrong else EVERY_ADDRESS - exactly
+    found = prove(built, Invariant(Space((USER,), actions, addresses), exactly=exactly if wrong else None))
+    assert (found.action if found else None, set(rows)) == (wrong, compiled)
+    assert found is None or found.actions == actions
+
+
+def test_the_verdict_and_the_access_set_share_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = of(*NEVER)
+    tables, right = [], Evaluator.new_table
+
+    def new_table(*given: Any) -> Table:
+        tables.append(right(*given))
+        return tables[-1]
+
+    monkeypatch.setattr(Evaluator, "new_table", new_table)
+    assert prove(built, Invariant(Space((USER,), (DRAW,)))) is None
+    assert len(tables) == 1
 
 
 MOMENTS = [

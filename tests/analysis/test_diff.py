@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from camguard.analysis.answers import Alternative, Answer, Condition, Need
 from camguard.analysis.cases import newly_allowed
 from camguard.analysis.causes import Side
 from camguard.analysis.diff import access_diff, actions_of
-from tests.analysis.agreement import shares
+from camguard.catalog.known_services import CamNames, KnownServices
+from camguard.catalog.model import Catalog
+from tests.analysis.agreement import rows_compiled, shares
 from tests.analysis.differing import Mismatch, compare
-from tests.company import action, allow, bundle, catalog, deny, policy, service
+from tests.company import USER, action, allow, bundle, catalog, deny, inside, policy, principals, service
 
 CATALOG = catalog(service("cvm", action("cvm:Stop", "qcs::cvm:${region}:uin/${uin}:instance/${id}")))
 A, B = "qcs::cvm:ap-guangzhou::instance/a", "qcs::cvm:ap-guangzhou::instance/b"
@@ -60,6 +63,83 @@ def test_a_change_names_its_conditions(old: Any, new: Any, gained: set[str], los
     for kind, expected in (("gained", gained), ("lost", lost)):
         ways = [way for group in groups if group.part.kind == kind for way in group.part.cases.ways]
         assert {" and ".join(map(str, way)) for way in ways} == expected
+
+
+ART = catalog(service("art", "Draw", "Look", "Zoom"))
+LABELS = replace(
+    ART,
+    known=KnownServices(
+        rows={f"label:{each}": CamNames((f"art:{each}",), sure=True) for each in ("Draw", "Look")}
+    ),
+)
+DRAW, LOOK, ZOOM = "art:Draw", "art:Look", "art:Zoom"
+NEAR, FAR = inside("10.0.0.0/8"), inside("10.0.0.0/7")
+APART = [allow(DRAW, **FAR), allow(LOOK, **FAR)]
+
+
+def two_sides(old: Any, new: Any, listed: Catalog) -> tuple[Side, Side]:
+    """Return the sides of two bundles of one catalog, with these statements of one policy."""
+    one, other = (Side(bundle([policy("own", *each)], listed)) for each in (old, new))
+    return one, other
+
+
+# statements of OLD, statements of NEW, the actions whose rows are compiled, those that are gained or lost
+SPARED = [
+    pytest.param(APART, APART[::-1], set(), set(), id="the order of statements"),
+    pytest.param(
+        APART,
+        [allow(DRAW, **NEAR), APART[1]],
+        {DRAW},
+        {DRAW},
+        id="another action that no statement names which changed",
+    ),
+    pytest.param(
+        [allow([DRAW, LOOK], **FAR)],
+        [allow(DRAW, **NEAR), allow(LOOK, **FAR)],
+        {DRAW},
+        {DRAW},
+        id="another action that is decided as before, though other statements name it",
+    ),
+    pytest.param(
+        APART,
+        [allow([DRAW, "none:None"], **FAR), allow(LOOK, **NEAR)],
+        {LOOK},
+        {LOOK},
+        id="an action before the one that is decided otherwise",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "compiled", "changed"), SPARED)
+def test_actions_that_cannot_have_changed_are_passed_over(
+    old: Any, new: Any, compiled: set[str], changed: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides = two_sides(old, new, ART)
+    rows = rows_compiled(monkeypatch)
+    groups = access_diff(*sides, [USER], actions_of(*sides))
+    assert set(rows) == compiled
+    assert {each for group in groups for each in group.actions} == changed
+
+
+def test_actions_that_only_one_table_can_tell_apart() -> None:
+    """DEC-68: those with a label of their own are always compared by themselves."""
+    sides = two_sides([allow(DRAW, **MFA)], [allow("art:*")], LABELS)
+    for (old, new), kind in ((sides, "gained"), (sides[::-1], "lost")):
+        groups = access_diff(old, new, [USER], actions_of(old, new))
+        found = {(group.part.kind, group.actions) for group in groups}
+        assert found == {(kind, (DRAW, "label:Draw")), (kind, (LOOK, ZOOM, "label:Look"))}
+
+
+def test_the_same_change_of_principals_with_other_policies_is_one_change() -> None:
+    """Which statements decide beside the cause makes no difference."""
+    users = principals(users={"100200": ["own", "less"], "100300": ["other", "less"]})
+    listed = [policy("own", allow(DRAW)), policy("other", allow([DRAW, "none:None"]))]
+    before, after = (
+        Side(bundle([*listed, policy("less", deny(name))], ART, users)) for name in ("none:None", DRAW)
+    )
+    for old, new in ((before, after), (after, before)):
+        groups = access_diff(old, new, ["uin/100200", "uin/100300"], actions_of(old, new))
+        assert [group.principals for group in groups] == [("uin/100200", "uin/100300")]
 
 
 def test_very_many_ways_to_be_allowed_count_as_a_change() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from camguard.analysis.causes import Side
 from camguard.analysis.diff import access_diff
-from camguard.analysis.grid import Grid
+from camguard.analysis.grid import grid_of
 from camguard.bundle import Bundle
 from camguard.catalog.model import Access
 from camguard.ipset import LINE_END, NO_MAP, V4_END, AddressMap, parse_address
@@ -215,7 +215,9 @@ def test_cells_have_the_masks_of_the_bits_that_are_asked_for() -> None:
         of(allow("*", **inside(f"{first}.0.0.0/8"), **before(first))).evaluator.table(USER)
         for first in (10, 11)
     )
-    grid = Grid(old, new, NO_MAP)
+    assert old is not None
+    assert new is not None
+    grid = grid_of(old, new, NO_MAP)
     counts = {
         used: (len(grid.cells(*used).times), len(grid.cells(*used).places))
         for used in ((-1, -1), (-1, 0), (0, -1), (0, 0))

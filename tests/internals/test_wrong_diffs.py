@@ -13,7 +13,7 @@ from camguard.analysis.cases import NEVER, Cases
 from camguard.analysis.grid import Cells
 from tests.analysis.differing import Mismatch, compare
 
-right_newly, right_laid_over = cases.newly_allowed, grid._laid_over
+right_newly, right_places = cases.newly_allowed, grid._places
 right_joined, right_affected, right_unchanged = grid._joined, causes.affected, diff._unchanged
 
 
@@ -24,13 +24,13 @@ def only_sure(before: Any, after: Any) -> Cases:
 
 def one_address_short(*given: Any) -> Iterator[Any]:
     """Every part of the line but the first begins one address too late."""
-    for first, before, after in right_laid_over(*given):
-        yield first + (first > 0), before, after
+    for first, end, masks in right_places(*given):
+        yield first + (first > 0), end, masks
 
 
-def first_time_only(intervals: Any) -> Iterator[Any]:
+def first_time_only(intervals: Any) -> Any:
     """Of several intervals only the first one is kept."""
-    yield next(right_joined(intervals))
+    return right_joined(intervals)[:1]
 
 
 def certain_only(*given: Any) -> int | None:
@@ -61,7 +61,7 @@ def what_is_denied_once(parts: Any, old: Any, new: Any) -> int:
 # What is wrong -> the module and the function, its replacement, and a pair from which on it is found soon.
 WRONG: dict[str, tuple[Any, str, Callable[..., Any], int]] = {
     "open conditions are left out": (diff, "newly_allowed", only_sure, 1),
-    "ranges begin too late": (grid, "_laid_over", one_address_short, 1),
+    "ranges begin too late": (grid, "_places", one_address_short, 1),
     "only the first time is kept": (grid, "_joined", first_time_only, 50),
     "a changed boundary is passed over": (diff, "affected", certain_only, 1),
     "one part stands for all": (diff, "_unchanged", the_first_cell_only, 1),
