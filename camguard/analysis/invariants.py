@@ -142,7 +142,7 @@ def _faults(bundle: Bundle, invariant: Invariant) -> Iterator[_Found]:
     )
     verdict_of = _verdicts(bundle, invariant)
     places = evaluator.statements.places
-    asked = [(action, 1 << places[action] if action in places else 0) for action in space.actions]
+    named = [(action, 1 << places[action] if action in places else 0) for action in space.actions]
     # What is compared with another principal depends on the variables of both.
     single = other is not None or space.resource is not None or READ_ONLY in evaluator.named_keys
     groups: dict[Layers, list[str]] = {}
@@ -152,7 +152,7 @@ def _faults(bundle: Bundle, invariant: Invariant) -> Iterator[_Found]:
     for layers, alike in groups.items():
         right, wrong = verdict_of(tables[layers])
         surely = []
-        for action, bit in asked:
+        for action, bit in named:
             if bit & right:
                 continue
             if shown and bit & wrong:
