@@ -55,8 +55,6 @@ ALWAYS, NEVER = Cases(((),)), Cases(())
 
 def newly_allowed(before: Answer, after: Answer) -> Cases:
     """Return the cases in which `after` allows a call that `before` denies."""
-    if before.decision is not None and after.decision is not None:
-        return ALWAYS if after.decision and not before.decision else NEVER
     if before.decision or (after.decision is not None and not after.decision):
         return NEVER
     before, after = before.bare(), after.bare()

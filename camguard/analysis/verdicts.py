@@ -163,8 +163,6 @@ def _under(mask: int, applied: Iterable[_Applied]) -> tuple[int, int]:
 def judged_as(addresses: IpSet, egress: AddressMap) -> IpSet:
     """Return the addresses that policies are asked about for clients with some addresses (T132)."""
     addresses &= EVERY_ADDRESS
-    if not egress.starts:
-        return addresses
     targets = [
         (target, target)
         for first, last, target in zip(egress.starts, egress.ends, egress.targets, strict=True)
@@ -186,7 +184,7 @@ def masks_of(table: Table, addresses: IpSet, times: Iterable[tuple[float, float]
         for interval in intervals_of(table.cuts, table.time_masks)
         if max(begin, interval.begin) < min(end, interval.end)
     }
-    of_place = set(_masks_at(table, addresses)) if of_time else set()
+    of_place = set(_masks_at(table, addresses))
     return frozenset(place | time for place in of_place for time in of_time)
 
 

@@ -133,6 +133,7 @@ def test_as_many_ways_are_listed_as_the_bound_says() -> None:
     assert len(found) == MOST_WAYS == 256
     assert ways_of(answer(many)) is None
     assert newly_allowed(DENIED, answer(many)) == Cases((), exact=False)
+    assert newly_allowed(answer(many), answer(many)) == newly_allowed(ALLOWED, answer(many)) == NEVER
     assert (bool(ALWAYS), bool(NEVER), bool(Cases((), exact=False))) == (True, False, True)
     assert Cases(()).exact
 
