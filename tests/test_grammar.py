@@ -62,6 +62,7 @@ SHAPES = [
     pytest.param(SERVICE, "a" * 64, False, id="a service longer than a host label"),
     pytest.param(SERVICE, "CVM", False, id="a service in capitals"),
     pytest.param(SERVICE, "my-cvm", False, id="a service with a hyphen"),
+    pytest.param(APP_ID, "", False, id="an APPID without digits"),
     pytest.param(UIN, "1234", False, id="a uin of 4 digits"),
     pytest.param(UIN, "12345", True, id="a uin of 5 digits"),
     pytest.param(UIN, "1" * 20, True, id="a uin of 20 digits"),

@@ -330,6 +330,6 @@ def new_request_id() -> str:
     try:
         return READY_IDS.pop()
     except IndexError:
-        drawn = str(uuid.uuid4())[: -len(_COUNTED[0])]
+        drawn = str(uuid.uuid4())[:-2]
         READY_IDS.extend([drawn + digits for digits in _COUNTED])
         return READY_IDS.pop()
