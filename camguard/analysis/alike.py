@@ -32,11 +32,12 @@ def alike_in(evaluator: Evaluator) -> Callable[[Table], Mapping[str, str]]:
         return tuple(actions for _, actions in groups_of(evaluator))
 
     def split(table: Table) -> Mapping[str, str]:
-        named = {evaluator.statements.named.get(each) for layer in table.layers for each in layer.statements}
-        if None in named:
+        named = evaluator.statements.named
+        statements = [each for layer in table.layers for each in layer.statements]
+        if not all(each in named for each in statements):
             return {}  # a session policy: no index holds its statements
         found = list(groups())
-        for mask in {mask for each in named if each is not None for mask in each}:
+        for mask in {mask for each in statements for mask in named[each]}:
             apart = []
             for at, group in enumerate(found):
                 inside = group & mask
@@ -78,5 +79,5 @@ def _facts(traits: ActionTraits) -> Hashable:
     entry = traits.entry
     return (
         *(entry.service, entry.granularity, bool(entry.resources), entry.match),
-        *(traits.supports_ip, traits.supports_tags, read_only_values(entry)),
+        *(traits.supports_ip, read_only_values(entry)),
     )

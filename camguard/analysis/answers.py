@@ -135,7 +135,7 @@ def _by_pattern(alternatives: Iterable[Alternative]) -> Iterable[Alternative]:
 
 
 def _patterns_of(condition: Condition) -> Sequence[Condition]:
-    if condition.kind != "resource" or len(condition.values) != len(condition.patterns):
+    if len(condition.values) != len(condition.patterns):
         return (condition,)
     pairs = zip(condition.values, condition.patterns, strict=True)
     return [replace(condition, values=(text,), patterns=(pattern,)) for text, pattern in pairs]
@@ -232,7 +232,7 @@ def open_rules(question: Question) -> Iterator[OpenRule]:
 def _of_patterns(patterns: tuple[ResourcePattern, ...]) -> Condition:
     texts = []
     for pattern in patterns:
-        parts = pattern.text.split(":", 5)
+        parts = pattern.text.split(":")
         parts[2] = pattern.service  # a deny by the host label is read with the CAM name (DEC-68)
         texts.append(":".join(parts))
     return Condition("resource", "resource", "matches", tuple(dict.fromkeys(texts)), patterns=patterns)
@@ -265,9 +265,8 @@ def _call_with_tags(question: Question) -> Call | Literal["too many"] | None:
     ]
     if not affords_tags([tags], compared):
         return "too many"
-    return Call(
-        question.principal, question.traits.entry.id, 0, 0.0, (question.resource,), resource_tags=tags
-    )
+    action = question.traits.entry.id
+    return Call(question.principal, action, None, None, (question.resource,), resource_tags=tags)
 
 
 def _answer(question: Question, rules: Sequence[OpenRule], mask: int) -> Answer:
@@ -300,7 +299,9 @@ def _answer(question: Question, rules: Sequence[OpenRule], mask: int) -> Answer:
 
 def _depending(question: Question, held: Sequence[OpenRule], *, owner_open: bool, owned: bool) -> Answer:
     """Return the normal form of an answer that open conditions decide."""
-    denies = [each for each in held if each.rule.effect is Effect.DENY and each.conditions]
+    denies = [
+        each for each in held if each.rule.effect is Effect.DENY
+    ]  # without conditions the best is denied
     unless = _fewest(Alternative((each.rule.id,), each.conditions) for each in denies)
     own = question.evaluator.owner
     of_owner = Condition("owner", "resource", "belongs to account", (f"uin/{own.uin}",))
@@ -315,7 +316,7 @@ def _depending(question: Question, held: Sequence[OpenRule], *, owner_open: bool
             certain += always
             continue
         found = [Alternative((each.rule.id,), each.conditions) for each in allows]
-        found += [Alternative((), (of_owner,))] * (layer.open and owner_open)
+        found += [Alternative((), (of_owner,))] * layer.open
         # An allow that has all conditions of a deny never counts: where it holds, the deny does, too.
         alternatives = tuple(
             each

@@ -112,23 +112,26 @@ def prove(bundle: Bundle, invariant: Invariant) -> Broken | None:
     # What is decided in any case is the plainest example.
     every.sort(key=lambda each: each[0].answer.decision is None)
     for fault, found in every[:MOST_SEARCHED]:
+        (action,) = found.actions
         example = _counterexample(bundle, invariant, fault, found)
         if example is not None:
-            return Broken(fault, found.principals[0], found.actions[0], example, *listed)
+            return Broken(fault, found.principals[0], action, example, *listed)
     fault, found = every[0]
-    return Broken(fault, found.principals[0], found.actions[0], None, *listed)
+    (action,) = found.actions
+    return Broken(fault, found.principals[0], action, None, *listed)
 
 
 class _Found(NamedTuple):
     """Principals with the same policies, actions, and the parts of them that are wrong.
 
     faults: those of one action; empty for actions that are surely wrong, after another one whose faults are
-    shown.
+    shown. other: the principal that is compared with the first one; the same where none is.
     """
 
     principals: Sequence[str]
     actions: Sequence[str]
     faults: tuple[Fault, ...]
+    other: str
 
 
 def _faults(bundle: Bundle, invariant: Invariant) -> Iterator[_Found]:
@@ -166,10 +169,10 @@ def _faults(bundle: Bundle, invariant: Invariant) -> Iterator[_Found]:
                     theirs = Windows(principal, read(principal, other[1] or action).windows)
                 faults = judge(mine, theirs)
                 if faults:
-                    yield _Found(principals, [action], faults)
+                    yield _Found(principals, [action], faults, theirs.principal)
                     shown = shown or bool(bit & wrong)
         if surely:
-            yield _Found(alike, surely, ())
+            yield _Found(alike, surely, (), alike[0])
 
 
 def _verdicts(bundle: Bundle, invariant: Invariant) -> Callable[[Table], tuple[int, int]]:
@@ -215,24 +218,22 @@ def _counterexample(
     judged = space.egress.get(address)
     resources = () if space.resource is None else (space.resource,)
     time = moment_in(fault.begin, fault.end, space.now)
-    call = Call(found.principals[0], found.actions[0], address if judged is None else judged, time, resources)
+    (action,) = found.actions
+    call = Call(found.principals[0], action, address if judged is None else judged, time, resources)
 
-    def beside(call: Call) -> Call:
-        """Return the call that is compared with another one; the same where none is."""
-        return call if invariant.other is None else other_call(call, *invariant.other)
+    def beside(call: Call) -> Decision | None:
+        return None if invariant.other is None else bundle.decide(other_call(call, *invariant.other))
 
     def wanted(call: Call) -> bool:
-        expected = fault.expected == "allow" if fault.other is None else bool(bundle.decide(beside(call)))
+        other = beside(call)
+        expected = fault.expected == "allow" if other is None else bool(other)
         return bool(bundle.decide(call)) is not expected
 
     answers = [(fault.answer, call.principal)]
     if fault.other is not None:
-        answers.append((fault.other, beside(call).principal))
+        answers.append((fault.other, found.other))
     shown = find_call(bundle.evaluator, call, answers, wanted)
-    if shown is None:
-        return None
-    other = None if fault.other is None else bundle.decide(beside(shown))
-    return Counterexample(shown, bundle.decide(shown), address, other)
+    return None if shown is None else Counterexample(shown, bundle.decide(shown), address, beside(shown))
 
 
 def other_call(call: Call, principal: str | None, action: str | None) -> Call:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from itertools import permutations
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, get_args
 
 from camguard.analysis.causes import Side
 from camguard.analysis.diff import access_diff, actions_of, principals_of
@@ -32,7 +32,7 @@ from camguard.policy.patterns import STAR
 from camguard.policy.resources import Owner
 
 Tree: TypeAlias = dict[str, Any]  # a statement as a document has it
-_BOTH: tuple[IpSupport, ...] = ("catalog", "gateway")
+_BOTH: tuple[IpSupport, ...] = get_args(IpSupport)
 _EVERYTHING = {"effect": "allow", "action": "*", "resource": "*"}
 
 
@@ -79,10 +79,10 @@ def equivalent(one: Policy, other: Policy, catalog: Catalog, owner: Owner) -> bo
 
 
 def _differs(one: Policy, other: Policy, catalog: Catalog, owner: Owner, ip_support: IpSupport) -> bool:
-    everything = parse_policy(json.dumps(_document([_EVERYTHING])), "everything")
+    everything = parse_policy(json.dumps(_document([_EVERYTHING])), one.source)
     users = {"1000001": {"policies": ["own"]}, "1000002": {"policies": ["own", "everything"]}}
     people = {
-        "owner": {"uin": owner.uin, **({"app_id": owner.app_id} if owner.app_id else {})},
+        "owner": {"uin": owner.uin, "app_id": owner.app_id},
         "users": users,
     }
     old, new = (
@@ -131,8 +131,9 @@ def _proposals(policy: Policy, named: list[_Named]) -> Iterator[_Step]:
         less, more = named[i].id, named[j].id
         if _left_out(wide, narrow) and (i > j or not _left_out(narrow, wide)):
             yield _Step(f"{less}: left out, because {more} covers it", rest)
-        elif i > j and (merged := _merged(wide, narrow)):
-            yield _Step(f"{less}: merged with {more}", [*rest[:j], _Named(more, merged), *rest[j + 1 :]])
+        elif i > j:
+            for merged in _merged(wide, narrow):
+                yield _Step(f"{less}: merged with {more}", [*rest[:j], _Named(more, merged), *rest[j + 1 :]])
 
 
 def _left_out(wide: Statement, narrow: Statement) -> bool:
@@ -179,8 +180,8 @@ def _with_values(tree: Tree, clause: Clause, values: list[str]) -> Tree:
     return {**tree, "condition": condition}
 
 
-def _merged(one: Statement, other: Statement) -> Tree | None:
-    """Return a statement that says what two say, or None where they differ in more than one element.
+def _merged(one: Statement, other: Statement) -> Iterator[Tree]:
+    """Yield a statement that says what two say, where they differ in one element.
 
     The address of a call is one value, so two lists of ranges can become one. Other keys can have several
     values, of which one list may know some and the other list the rest (DEC-28).
@@ -192,12 +193,11 @@ def _merged(one: Statement, other: Statement) -> Tree | None:
         if _sorted(first, each) != _sorted(second, each)
     }
     if keys == {"action"} and (one.effect is Effect.ALLOW or one.any_resource):
-        return {**first, "action": list(dict.fromkeys([*first["action"], *second["action"]]))}
+        yield {**first, "action": list(dict.fromkeys([*first["action"], *second["action"]]))}
     if keys == {"resource"} and one.effect is Effect.ALLOW:
-        return {**first, "resource": list(dict.fromkeys([*first["resource"], *second["resource"]]))}
+        yield {**first, "resource": list(dict.fromkeys([*first["resource"], *second["resource"]]))}
     if keys == {"condition"} and len(one.condition) == len(other.condition):
-        return _with_both_ranges(first, one, other)
-    return None
+        yield from _with_both_ranges(first, one, other)
 
 
 def _sorted(tree: Tree, element: str) -> object:
@@ -211,18 +211,12 @@ def _sorted(tree: Tree, element: str) -> object:
     return found
 
 
-def _with_both_ranges(tree: Tree, one: Statement, other: Statement) -> Tree | None:
-    theirs = {(each.text, each.key): each for each in other.condition}
-    differing = []
-    for clause in one.condition:
-        same = theirs.get((clause.text, clause.key))
-        if same is None:
-            return None
-        if sorted(clause.values) != sorted(same.values):
-            differing.append((clause, same))
-    if len(differing) != 1:
-        return None
-    clause, same = differing[0]
-    if clause.operator.kind is not Kind.IP or clause.operator.negated:
-        return None
-    return _with_values(tree, clause, list(dict.fromkeys([*clause.values, *same.values])))
+def _with_both_ranges(tree: Tree, one: Statement, other: Statement) -> Iterator[Tree]:
+    theirs = {(each.text, each.key): each.values for each in other.condition}
+    if theirs.keys() != {(each.text, each.key) for each in one.condition}:
+        return
+    differing = [each for each in one.condition if sorted(each.values) != sorted(theirs[each.text, each.key])]
+    if len(differing) == 1 and differing[0].operator.kind is Kind.IP and not differing[0].operator.negated:
+        (clause,) = differing
+        values = [*clause.values, *theirs[clause.text, clause.key]]
+        yield _with_values(tree, clause, list(dict.fromkeys(values)))

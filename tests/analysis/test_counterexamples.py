@@ -87,6 +87,15 @@ WRONG: list[Any] = [
         id="one of two users",
     ),
     pytest.param(
+        of(allow(DRAW), allow(ZOOM, **inside("10.0.0.0/8"), **MFA), deny(ZOOM, **MFA)),
+        (USER,),
+        (DRAW, ZOOM),
+        None,
+        None,
+        ((USER,), (DRAW,)),
+        id="one that is denied from most addresses is surely wrong nowhere",
+    ),
+    pytest.param(
         of(allow("*", f"{HERE}${{uin}}")),
         (USER, OTHER),
         (BOOT,),
@@ -139,6 +148,7 @@ def test_who_and_what_is_wrong(
     assert (found.principals, found.actions) == wrong
     assert (found.principal, found.action) == (wrong[0][0], wrong[1][0])
     assert found.found is not None
+    assert found.found.call.principal == found.principal
     assert resource is None or found.found.call.resources == (resource,)
     assert (found.found.other is None) is (other is None)
 
@@ -166,8 +176,8 @@ def test_a_part_with_a_call_is_shown_before_a_part_without_one() -> None:
 
 def test_the_first_part_is_shown_where_no_call_is_found() -> None:
     built = of(*contradiction(DRAW), *contradiction(LOOK))
-    found = shown(prove(built, Invariant(Space((USER,), (DRAW, LOOK)))))
-    assert (found.action, found.found) == (DRAW, None)
+    found = shown(prove(built, Invariant(Space((OTHER, USER), (DRAW, LOOK)))))
+    assert (found.principal, found.action, found.found) == (OTHER, DRAW, None)
 
 
 def test_an_invariant_is_searched_for_a_limited_number_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:

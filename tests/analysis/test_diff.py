@@ -101,6 +101,13 @@ SPARED = [
         id="another action that is decided as before, though other statements name it",
     ),
     pytest.param(
+        [allow(DRAW, **FAR), allow(LOOK, **MFA)],
+        [allow(DRAW, **NEAR), allow(LOOK, **MFA)],
+        {DRAW},
+        {DRAW},
+        id="another action whose statements are the same, though it depends on a condition",
+    ),
+    pytest.param(
         APART,
         [allow([DRAW, "none:None"], **FAR), allow(LOOK, **NEAR)],
         {LOOK},
@@ -119,6 +126,27 @@ def test_actions_that_cannot_have_changed_are_passed_over(
     groups = access_diff(*sides, [USER], actions_of(*sides))
     assert set(rows) == compiled
     assert {each for group in groups for each in group.actions} == changed
+
+
+def test_the_setting_that_lets_addresses_count_matters_to_some_actions() -> None:
+    listed = catalog(service("art", "Draw", action(LOOK, ip_restriction=False)))
+    old, new = (
+        Side(bundle([policy("own", allow("art:*", **NEAR))], listed, ip_support=word))
+        for word in ("catalog", "gateway")
+    )
+    groups = access_diff(old, new, [USER], actions_of(old, new))
+    assert [(group.part.kind, group.actions) for group in groups] == [("gained", (LOOK,))]
+
+
+def test_an_action_that_the_catalog_lists_now_changes_nothing_about_others() -> None:
+    """DEC-68: its name was called before, by the same CAM name, and comes before others in the catalog."""
+    known = KnownServices(rows={"a:Zed": CamNames((DRAW,), sure=True)})
+    old, new = (
+        Side(bundle([policy("own", allow(LOOK, **where), allow(ZOOM, **NEAR))], replace(listed, known=known)))
+        for listed, where in ((ART, FAR), (catalog(service("a", "Zed"), *ART.services.values()), NEAR))
+    )
+    groups = access_diff(old, new, [USER], actions_of(old, new))
+    assert [(group.part.kind, group.actions) for group in groups] == [("lost", (LOOK,))]
 
 
 def test_actions_that_only_one_table_can_tell_apart() -> None:
