@@ -120,7 +120,7 @@ class Guard(RecognisedWay):
         now, bundle, met, taken, error, cause = begun
         judge = self._early.judge
         first = judged = NOT_JUDGED
-        decision: Decision | Rejection | None = None
+        decision: Decision | Rejection | None
         body = candidate = onward = None
         outcome: Outcome | None = None
         self.in_flight += 1
@@ -283,12 +283,11 @@ class Guard(RecognisedWay):
         """Give a record to observers, and return the observers of further records that agree with it."""
         following: tuple[Observer, ...] = ()
         for observe in observers:
-            after = None
             try:
-                after = observe(record)
+                following += (observe(record) or observe,)
             except Exception as error:  # noqa: BLE001 - the decision stands
                 self.failed(error)
-            following += (after or observe,)
+                following += (observe,)
         return following
 
     def release(self, outcome: Outcome) -> None:

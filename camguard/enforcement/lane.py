@@ -68,7 +68,7 @@ from camguard.telemetry.record import Record
 _LOGGER = logging.getLogger(__name__)
 
 # What this makes of a text is ASCII where the text has no control character, and never where it has one.
-_ONLY_ASCII: Final = bytes(0x80 if byte in CONTROLS else min(byte, 0x7E) for byte in range(256))
+_ONLY_ASCII: Final = bytes((byte in CONTROLS) << 7 for byte in range(256))
 
 
 def _declared(digits: bytes) -> int | None:

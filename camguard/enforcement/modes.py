@@ -26,7 +26,7 @@ ByAccess = Mapping[str | None, EnforcementMode]
 class Modes:
     """The modes of one listener. single: the mode of every call, None where overrides name parts of it."""
 
-    __slots__ = ("_named", "_others", "single")
+    __slots__ = ("_tables", "single")
 
     def __init__(self, settings: EnforcementSettings, listener: str) -> None:
         rows = [row for row in settings.override if row.listener in (None, listener)]
@@ -42,9 +42,9 @@ class Modes:
                 found[access] = next(fits, settings.mode)
             return found
 
-        self._named = {row.service: by_access(row.service) for row in rows if row.service is not None}
-        self._others = by_access(None)
-        modes = {mode for table in (self._others, *self._named.values()) for mode in table.values()}
+        # None stands for every service that no row names.
+        self._tables = {service: by_access(service) for service in (None, *(row.service for row in rows))}
+        modes = {mode for table in self._tables.values() for mode in table.values()}
         self.single = modes.pop() if len(modes) == 1 else None
 
     def of(self, target: Target) -> EnforcementMode:
@@ -52,7 +52,7 @@ class Modes:
         if self.single is not None:
             return self.single
         entry = target.entry
-        table = self._named.get(target.service or "", self._others)
+        table = self._tables.get(target.service) or self._tables[None]
         return table[None if entry is None else entry.access.value]
 
     def passes(self, decision: Decision | Rejection, target: Target) -> bool:

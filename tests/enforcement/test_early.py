@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from camguard.authn.authenticator import Claim, authenticator
+from camguard.authn.credentials import Caller
 from camguard.enforcement.early import EarlyJudge
 from camguard.enforcement.lane import Lane
 from camguard.request.body import BodyBuffer
@@ -35,6 +36,8 @@ from tests.stage import (
 
 HEADER_AUTHENTICATION = authenticator(IdentitySettings(mode="header"), None)
 IDENTITY = b"x-camguard-principal"
+CALLER = Caller(ALICE, None, None, None)
+SIGNED = (b"authorization", b"TC3-HMAC-SHA256 ...")
 SETTINGS_OF = {
     "enforce": SETTINGS,
     "shadow": enforcement(mode="shadow"),
@@ -179,3 +182,35 @@ def test_the_head_determines_a_call_whose_caller_is_refused() -> None:
     judge = EarlyJudge(SETTINGS, FixedPolicies(), authentication, Lane, compares=False)
     judged = judge.judge(Request(lines=sdk(FROM_OFFICE)).scope(), None, None, BUNDLE, NOW, 0.0, 1)
     assert (judged.decision, judged.of_head, judged.call) == (authentication.found, True, None)
+
+
+# The rest of a request, its caller; caller, call and decision of the judgement, and whether the head suffices
+JUDGED: list[Any] = [
+    pytest.param({}, CALLER, (True, True, True, True), id="a caller who is known by the head"),
+    pytest.param({"lines": sdk(FROM_OFFICE, SIGNED)}, CALLER, (False, False, False, False),
+                 id="a caller who has signed"),
+    pytest.param({}, rejection("principal_missing"), (False, False, True, True),
+                 id="a caller who is refused"),
+    pytest.param({"lines": sdk(FROM_OFFICE, x_tc_version=b"2018-01-01")}, CALLER, (True, False, True, True),
+                 id="a version that the action lacks"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("request_", "found", "holds"), JUDGED)
+def test_what_an_early_judgement_holds(
+    request_: dict[str, Any], found: Caller | Rejection, holds: tuple[bool, ...]
+) -> None:
+    """It has no claim where nothing is signed, and no call where the decision is a rejection."""
+    authentication = FixedCaller()
+    authentication.found = found
+    judge = EarlyJudge(SETTINGS, FixedPolicies(), authentication, Lane, compares=False)
+    request = Request(**{"lines": sdk(FROM_OFFICE), **request_})
+    judged = judge.judge(request.scope(), None, None, BUNDLE, NOW, 0.0, 1)
+    caller, call, decided, of_head = holds
+    assert judged.caller == (found if caller else None)
+    assert (judged.call is not None, judged.decision is not None, judged.of_head) == (call, decided, of_head)
+    nothing: list[object] = [judged.known, judged.kept]
+    nothing += [] if call else [judged.call]
+    nothing += [] if decided else [judged.decision]
+    nothing += [judged.claim] if of_head else []
+    assert nothing == [None] * len(nothing)

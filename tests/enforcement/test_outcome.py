@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -9,11 +11,13 @@ import pytest
 
 from camguard.authn.authenticator import authenticator
 from camguard.authn.credentials import KeyRing
-from camguard.enforcement.outcome import Answers, awaits_continue, place_of, refusal_of
+from camguard.enforcement.guard import Guard
+from camguard.enforcement.outcome import Answers, Outcome, awaits_continue, place_of, refusal_of, rejected
+from camguard.enforcement.target import NO_TARGET
 from camguard.engine.decision import Reason
 from camguard.middleware import WHOLE_ANSWER
 from camguard.request.head import HeadRules, RequestHead, read_head
-from camguard.request.rejection import REJECTIONS
+from camguard.request.rejection import REJECTIONS, rejection
 from camguard.settings import EnforcementSettings, IdentitySettings
 from camguard.telemetry.record import SHADOWED, Record
 from tests.stage import (
@@ -258,3 +262,46 @@ def test_t113_the_place_of_an_error_is_shown_and_its_message_is_not() -> None:
     assert place_of(caught.value) == f"{raises.__code__.co_filename}:{line}"
     assert "secret" not in place_of(caught.value)
     assert place_of(ValueError("secret")) == "nowhere"
+
+
+def outcomes_of(guard: Guard, *requests: Request) -> list[Outcome]:
+    """Return what the guard makes of requests that it handles one after the other."""
+
+    async def play() -> list[Outcome]:
+        found = []
+        for request in requests:
+            chunks = list(request.chunks)
+
+            async def receive(chunks: list[Any] = chunks) -> Any:
+                return {"type": "http.request", "body": chunks.pop(0), "more_body": bool(chunks)}
+
+            handled = guard.handle(request.scope(), receive)
+            outcome = await handled if isinstance(handled, Coroutine) else handled
+            assert outcome is not None
+            guard.release(outcome)
+            found.append(outcome)
+        return found
+
+    return asyncio.run(play())
+
+
+def test_an_outcome_is_a_request_that_goes_on_or_a_refusal() -> None:
+    """The first request goes the whole way, and the second one is recognised."""
+    asked = Request(lines=sdk(HERE))
+    for record_, scope, receive, refusal, size, _ in outcomes_of(Play().guard, asked, asked):
+        assert record_.decision.reason is Reason.ALLOWED
+        assert scope is not None
+        assert receive is not None
+        assert (refusal, size) == (None, len(b"".join(filter(None, asked.chunks))))
+    denied = Request(lines=sdk(AWAY))
+    for record_, scope, receive, refusal, size, own in outcomes_of(Play().guard, denied, denied):
+        assert record_.decision.reason is Reason.NO_ALLOW
+        assert refusal is not None
+        assert (scope, receive, size, own) == (None, None, 0, ())
+
+
+def test_a_rejected_request_has_no_claim_no_caller_and_no_call() -> None:
+    cause = rejection("framing")
+    assert rejected(None, NO_TARGET, cause) == (
+        *(None, NO_TARGET, (), None, None, None, cause, False, None, None),
+    )

@@ -109,9 +109,17 @@ def test_what_is_kept_of_a_request(request_: dict[str, Any], count: int, *, deci
     assert all(not each.signed for each in found)
 
 
-@pytest.mark.parametrize(("size", "count"), [(1300, 1), (1536, 0), (3000, 0)])
-def test_t101_what_is_kept_of_deciding_headers_is_bounded(size: int, count: int) -> None:
-    assert len(noted(lines=sdk(FROM_OFFICE, (b"x-camguard-principal", b"a" * size)))) == count
+def test_t101_what_is_kept_of_deciding_headers_is_bounded() -> None:
+    """The peer's address and the deciding values of a kept combination have 1536 bytes at most together."""
+
+    def lines(size: int) -> tuple[Line, ...]:
+        return sdk(FROM_OFFICE, (b"x-camguard-principal", b"a" * size))
+
+    head = head_of(*lines(1))
+    decisive = head.layout.decisive(tuple(value for _, value in head.lines))
+    others = len(Request().client[0]) + len(b"\n".join(decisive)) - 1
+    for size, count in ((1536, 1), (1537, 0), (3000, 0)):
+        assert len(noted(lines=lines(size - others))) == count
 
 
 # a request of a caller whose signature was verified; how many callers are kept, and whether the decision is
@@ -220,6 +228,26 @@ def test_whether_a_canonical_request_is_begun(
 def test_the_declared_length_may_be_in_the_first_line(first: Line, place: int | None) -> None:
     head = head_of(first, (b"host", b"partners.tencentcloudapi.com"), method="GET", chunks=(b"",))
     assert _apart(head.layout, 2)[0] == place
+
+
+def test_t101_decisions_on_64_signed_callers_are_kept() -> None:
+    caller = [VALID._replace(secret_id=str(number)) for number in range(66)]
+    scope = Request(lines=sdk(FROM_OFFICE, SIGNED)).scope()
+    early = EarlyJudge(SETTINGS, FixedPolicies(), FixedCaller(), Lane, compares=False)
+    judged = early.judge(scope, None, None, BUNDLE, NOW, 0.0, 1)
+    head = judged.head
+    assert head is not None
+    call = Call(ALICE, "partners:QueryArea", judged.target.judged_ip, NOW)
+    judged = judged._replace(call=call, decision=BUNDLE.decide(call))
+    target = early.under(BUNDLE).targets.known[head.target_key]
+    lane, counts = Lane(RULES, decides=True), []
+    for each in caller:
+        result = Result(judged._replace(caller=each), record_of(), (), None)
+        lane.note(head, target, result, BUNDLE)
+        (known,) = lane._known.values()
+        judged = judged._replace(known=known)
+        counts.append(len(known.signed))
+    assert counts == [*range(1, 65), 1, 2]
 
 
 @pytest.mark.parametrize("most", [1, 2, 3])

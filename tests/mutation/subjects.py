@@ -24,7 +24,7 @@ _CALLS = (
     *("tests/test_header_names.py", "tests/test_strict_json.py", "tests/test_strict_toml.py"),
     "tests/authorizer/test_application.py",
     *(f"{_INTERNALS}{name}.py" for name in ("authenticator", "caches", "credentials")),
-    *(f"{_INTERNALS}{name}.py" for name in ("guard", "notes", "target")),
+    *(f"{_INTERNALS}{name}.py" for name in ("guard", "lane", "notes", "target")),
 )
 _TEXTS = ("tests/cli/test_reason.py",)
 _ANALYSIS = (
