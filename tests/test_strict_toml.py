@@ -44,7 +44,7 @@ REFUSED: list[Any] = [
     pytest.param(b"a = 0x" + b"1" * 5000, LARGE, None, id="more digits than Python prints"),
     pytest.param(b"a = " + b"[" * 64 + b"1" + b"]" * 64, DEEP, None, id="65 levels of lists"),
     pytest.param(b".".join([b"a"] * 65) + b" = 1", DEEP, None, id="65 levels of tables"),
-    pytest.param(b".".join([b"a"] * 50_000) + b" = 1", DEEP, None, id="tables without end"),
+    pytest.param(b".".join([b"a"] * 2000) + b" = 1", DEEP, None, id="2000 levels of tables"),
     pytest.param(b"a = " + b"[" * 50_000, DEEP, None, id="lists so deep that the parser gives up"),
 ]  # fmt: skip
 
