@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from camguard.analysis.access import UNCUT
 from camguard.analysis.causes import Side
 from camguard.analysis.diff import access_diff
 from camguard.analysis.grid import grid_of
@@ -223,6 +224,8 @@ def test_cells_have_the_masks_of_the_bits_that_are_asked_for() -> None:
         for used in ((-1, -1), (-1, 0), (0, -1), (0, 0))
     }
     assert counts == {(-1, -1): (3, 3), (-1, 0): (2, 2), (0, -1): (2, 2), (0, 0): (1, 1)}
+    nothing = grid_of(UNCUT, UNCUT, NO_MAP).cells(-1, -1)
+    assert [pair for *pair, _ in (*nothing.times, *nothing.places)] == [[0, 0], [0, 0]]
     ((_, _, every),) = grid.cells(0, 0).places
     assert grid.ranges(every).starts == (0, V4_END)
     ((_, _, always),) = grid.cells(0, 0).times
