@@ -45,4 +45,6 @@ def settled(evaluator: Evaluator, call: Call, *, tags: bool) -> Decision | None:
 def _assuming(row: ActionRules, *, matches: bool) -> ActionRules:
     """Return the rules of a row as they are where every pattern of a resource matches, or where none does."""
     rules = tuple(rule._replace(patterns=()) for rule in row.rules if matches or not rule.patterns)
-    return ActionRules(row.layers, rules, match_any=row.match_any, resource_level=True, listed_tags=False)
+    return ActionRules(
+        row.layers, rules, match_any=row.match_any, resource_level=True, listed_tags=row.reads_tags
+    )

@@ -14,7 +14,7 @@ from camguard.engine.decision import Reason
 from camguard.engine.settled import settled
 from tests import company
 from tests.bridge import to_bundle, to_call, to_catalog
-from tests.company import action, allow, catalog, service
+from tests.company import action, allow, catalog, deny, service
 from tests.generators import seeded, some_resources, stream
 from tests.stage import ALICE, BUNDLE, NOW, bundle
 from tests.vocabulary import TAG_SETS
@@ -109,22 +109,54 @@ def test_a_session_policy_counts() -> None:
     assert settled(BUNDLE.evaluator, stop(ALICE), tags=False) is not None
 
 
-def test_tags_of_resources_that_are_listed_matter_with_the_resources() -> None:
-    """DEC-66: which tags a resource has is not known before the resource is."""
-    on_tag = {"condition": {"string_equal": {"qcs:resource_tag/dept": "rd"}}}
-    policies = {"p": json.dumps({"version": "2.0", "statement": [{**allow("*"), **on_tag}]})}
+RESOURCE = "qcs::vm:ap-guangzhou:uin/100100:instance/ins-1"
+
+
+def with_tags(*statements: dict[str, Any]) -> tuple[Bundle, Call]:
+    """Return a bundle of the statements, whose inventory lists one resource, and a call on that resource."""
+    policies = {"p": json.dumps({"version": "2.0", "statement": statements})}
     people = {"owner": company.OWNER, "users": {"100101": {"policies": ["p"]}}}
-    resource = "qcs::vm:ap-guangzhou:uin/100100:instance/ins-1"
     template = "qcs::vm:${region}:uin/${uin}:instance/${instanceId}"
     listed = catalog(service("vm", action("vm:Reboot", template), tag_authorization=True))
-    found = to_bundle(listed, policies, people, inventory={resource: {"dept": "rd"}})
-    call = Call(principal="uin/100101", action="vm:Reboot", source_ip=1, time=NOW, resources=(resource,))
+    found = to_bundle(listed, policies, people, inventory={RESOURCE: {"dept": "rd"}})
+    return found, Call(
+        principal="uin/100101", action="vm:Reboot", source_ip=1, time=NOW, resources=(RESOURCE,)
+    )
+
+
+def test_tags_of_resources_that_are_listed_matter_with_the_resources() -> None:
+    """DEC-66: which tags a resource has is not known before the resource is."""
+    found, call = with_tags(allow("*", string_equal={"qcs:resource_tag/dept": "rd"}))
     assert found.decide(call)
     assert settled(found.evaluator, call._replace(resources=(None,)), tags=False) is None
-    other = call._replace(resources=(resource.replace("ins-1", "ins-2"),))
+    other = call._replace(resources=(RESOURCE.replace("ins-1", "ins-2"),))
     assert settled(found.evaluator, other, tags=False) == found.decide(other), (
         "the resource is shown, and has no tags"
     )
+
+
+# the policies, and the reason of the decision on a resource that is shown, whatever tags the request has
+LISTED = [
+    pytest.param([deny("*", string_equal={"qcs:resource_tag/dept": "hr"})], Reason.NO_ALLOW,
+                 id="T141 a deny of other tags than those that are listed"),
+    pytest.param([allow("*", string_equal={"qcs:resource_tag/dept": "hr"})], Reason.NO_ALLOW,
+                 id="T141 an allow of other tags than those that are listed"),
+    pytest.param([allow("*"), deny("*", string_equal={"qcs:resource_tag/dept": "hr"})], Reason.ALLOWED,
+                 id="T141 an allow, and a deny of other tags than those that are listed"),
+    pytest.param([deny("*", string_equal={"qcs:resource_tag/dept": "rd"})], Reason.EXPLICIT_DENY,
+                 id="T141 a deny of the tags that are listed"),
+    pytest.param([deny("*", string_equal={"qcs:request_tag/dept": "hr"})], None,
+                 id="T141 a deny of a tag of the request, which is hidden"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("statements", "reason"), LISTED)
+def test_the_listed_tags_of_a_resource_that_is_shown_count(
+    statements: list[dict[str, Any]], reason: Reason | None
+) -> None:
+    found, call = with_tags(*statements)
+    answer = settled(found.evaluator, call, tags=True)
+    assert (None if answer is None else answer.reason) is reason
 
 
 def test_an_allow_that_asks_for_no_tag_stands_without_tags() -> None:
