@@ -402,6 +402,22 @@ def test_dec_66_under_which_tags_a_call_is_judged(
     assert [each.resource_tags for each in found.variants(asked, traits)] == tags
 
 
+def test_dec_66_a_call_of_a_service_without_tags_is_judged_as_it_is() -> None:
+    without = catalog(service("vm", action("vm:Stop", ONE)))
+    found = company.bundle([policy("one", {})], without, resource_tags={ONE: {"a": "b"}}).evaluator
+    traits = found.traits("vm:Stop")
+    assert traits is not None
+    asked = call("vm:Stop", resources=(ONE, ONE))
+    assert found.variants(asked, traits) == (asked,)
+
+
+def test_which_policies_are_boundaries() -> None:
+    policies = [policy(name, {}) for name in ("one", "limit", "other")]
+    users = {"100200": {"policies": ["one"], "boundary": "limit"}, "100201": {"policies": ["other"]}}
+    found = company.bundle(policies, CATALOG, {"owner": company.OWNER, "users": users})
+    assert found.evaluator.boundaries() == {"limit"}
+
+
 def test_a_new_table_has_no_session_unless_one_is_given() -> None:
     made = one_policy({}).evaluator
     layers = made.layers("uin/100200")

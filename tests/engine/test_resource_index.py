@@ -119,11 +119,15 @@ MATCHES = [
 
 @pytest.mark.parametrize(("pattern", "resource", "allowed", "denied"), MATCHES)
 def test_what_matches(pattern: str, resource: str | None, allowed: bool, denied: Truth) -> None:
-    true, unknown, _ = index_of([rule(Effect.ALLOW, pattern), rule(Effect.DENY, pattern)]).find(resource)
-    assert bool(true & 1) is allowed
-    assert (True if true & 2 else None if unknown & 2 else False) is denied
+    """The masks have the bits of these rules alone, and what may match is recorded for denies alone."""
+    for effects in (tuple(Effect), tuple(reversed(Effect))):
+        true, unknown, _ = index_of([rule(effect, pattern) for effect in effects]).find(resource)
+        allow, deny = (1 << effects.index(effect) for effect in (Effect.ALLOW, Effect.DENY))
+        assert true == (allow if allowed else 0) | (deny if denied else 0)
+        assert unknown & ~true == (deny if denied is None else 0)
 
 
 def test_only_the_uin_of_the_caller_makes_a_pattern_depend_on_the_principal() -> None:
     texts = ("i/${uin}", "${owner_uin}/*", "${app_id}", "uin", "${qcs:principal_tag_key}")
-    assert [contains_uin(read(f"qcs::cvm:::{text}")) for text in texts] == [True, False, False, False, False]
+    others = ("${owner_uin}uin", "-u-i-n")
+    assert [contains_uin(read(f"qcs::cvm:::{text}")) for text in (*texts, *others)] == [True] + [False] * 6

@@ -18,6 +18,7 @@ from camguard.engine.call import Call
 from camguard.engine.condition_index import KeyIndex
 from camguard.engine.decision import Reason
 from camguard.engine.row import NO_RANGES, ActionRules
+from camguard.engine.rule_index import RuleIndex
 from camguard.engine.table import Table
 from camguard.ipset import LINE_END
 from camguard.policy.model import Policy
@@ -29,6 +30,7 @@ SPRING = {
     "date_greater_than_equal": {"qcs:current_time": "1970-01-01T00:01:40Z"},
     "date_less_than": {"qcs:current_time": "1970-01-01T00:03:20Z"},
 }
+SPRING_AND_MFA = {"condition": {**SPRING, "bool_equal": {"qcs:mfa": "true"}}}
 
 
 def bundle(*policies: Policy, users: dict[str, list[str]] | None = None, **settings: Any) -> Bundle:
@@ -161,3 +163,111 @@ def test_the_results_for_values_of_a_key_are_bounded() -> None:
     assert len(kept) == 10
     index.narrowed((1, 0), call(context={"cos:x": ("a" * 1000,)}), traits, {})
     assert len(kept) == 10
+
+
+def test_an_evaluator_keeps_a_bounded_number_of_tables_and_of_recent_principals() -> None:
+    found = one_policy({})
+    assert found.decide(at())
+    evaluator = found.evaluator
+    (table,) = evaluator._tables.values()
+    for number in range(16_384 + 1):
+        evaluator._tables[number] = table
+    assert len(evaluator._tables) == 16_384
+    recent = one_policy({}, tables=1).evaluator.recent
+    for number in range(65_536):
+        recent[str(number)] = table
+    assert len(recent) == 65_536
+    recent["one"] = table
+    assert len(recent) == 1
+
+
+def test_the_recent_principals_are_forgotten_after_as_many_misses_as_the_cache_has_tables() -> None:
+    users = {str(100200 + i): [f"p{i}"] for i in range(7)}
+    found = bundle(*[policy(f"p{i}", {}) for i in range(7)], users=users, tables=3)
+    sizes = []
+    for uin in users:
+        found.decide(at(f"uin/{uin}"))
+        sizes.append(len(found.evaluator.recent))
+    assert sizes == [1, 2, 1, 2, 3, 1, 2]
+
+
+MFA = {"condition": {"bool_equal": {"qcs:mfa": "true"}}}
+WITH_MFA = {"qcs:mfa": ("true",)}
+
+
+def indexed(found: Bundle) -> int:
+    """Return for how many actions the table of USER has an index."""
+    table = found.evaluator.table(USER)
+    assert table is not None
+    return len(table.indexes)
+
+
+def test_a_call_that_supplies_nothing_is_decided_by_ranges_beside_an_index(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = one_policy(SPRING_AND_MFA)
+    assert (bool(found.decide(at(time=100.0))), indexed(found)) == (False, 0)
+    assert (bool(found.decide(at(time=100.0, context=WITH_MFA))), indexed(found)) == (True, 1)
+    monkeypatch.setattr(RuleIndex, "decide", fail)
+    monkeypatch.setattr(ActionRules, "judge", fail)
+    for time in (99.0, 100.0, 150.0, 200.0):
+        assert found.decide(at(time=time)).reason is Reason.NO_ALLOW
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["the first call", "a later call"])
+def test_a_call_that_an_index_decides_is_judged_by_no_rule(
+    first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = one_policy(MFA)
+    if not first:
+        assert found.decide(at(context={})).reason is Reason.NO_ALLOW
+    monkeypatch.setattr(ActionRules, "judge", fail)
+    assert found.decide(at(context=WITH_MFA))
+
+
+@pytest.mark.parametrize("calls", [1, 2], ids=["the first call", "a later call"])
+def test_an_index_is_asked_once_for_a_call_that_it_does_not_decide(
+    calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Call] = []
+
+    def undecided(_index: RuleIndex, one: Call, *_: object) -> None:
+        asked.append(one)
+
+    monkeypatch.setattr(RuleIndex, "decide", undecided)
+    found = one_policy(MFA)
+    for _ in range(calls):
+        assert found.decide(at(context=WITH_MFA)), "judged rule by rule"
+    assert len(asked) == calls
+
+
+def test_a_call_without_an_address_is_judged_by_the_kept_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = one_policy(FIRST, {})
+    assert found.decide(at())
+    monkeypatch.setattr(Table, "compile_row", fail)
+    assert found.decide(at(place=None))
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["the first call", "a later call"])
+def test_the_mask_of_address_and_time_is_found_only_where_a_rule_needs_it(
+    first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks: list[int] = []
+    right = RuleIndex.decide
+
+    def noted(index: RuleIndex, one: Call, traits: ActionTraits, mask: int) -> Any:
+        masks.append(mask)
+        return right(index, one, traits, mask)
+
+    without = policy("one", MFA), policy("two", {"action": "aiart:SetPayMode", **SPRING_AND_MFA})
+    plain, timed = bundle(*without), one_policy(SPRING_AND_MFA)
+    for found in (plain, timed):
+        assert first or not found.decide(at(context={}))
+    monkeypatch.setattr(RuleIndex, "decide", noted)
+    monkeypatch.setattr(Table, "mask_at", fail)
+    assert plain.decide(at(context=WITH_MFA))
+    assert masks == [0]
+    with pytest.raises(AssertionError, match="once more"):
+        timed.decide(at(context=WITH_MFA))

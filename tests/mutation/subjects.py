@@ -16,15 +16,16 @@ _INTERNALS = "tests/internals/test_"
 _INTERNAL = "tests/internals/test_{stem}.py"
 _LANGUAGE = (
     *("tests/engine", *_POLICY, "tests/test_ipset.py"),
-    *(f"{_INTERNALS}{name}.py" for name in ("caches", "evaluator_caches", "rule_index_bounds")),
+    *(f"{_INTERNALS}{name}.py" for name in ("caches", "evaluator_caches", "resource_index")),
+    *(f"{_INTERNALS}{name}.py" for name in ("row", "rule_index", "rule_index_bounds")),
 )
 _CALLS = (
     *("tests/request", "tests/authn", "tests/enforcement", "tests/catalog", "tests/settings"),
     *("tests/bundle/test_load.py", "tests/test_middleware.py", "tests/test_grammar.py"),
     *("tests/test_header_names.py", "tests/test_strict_json.py", "tests/test_strict_toml.py"),
     "tests/authorizer/test_application.py",
-    *(f"{_INTERNALS}{name}.py" for name in ("authenticator", "caches", "credentials")),
-    *(f"{_INTERNALS}{name}.py" for name in ("guard", "lane", "notes", "target")),
+    *(f"{_INTERNALS}{name}.py" for name in ("authenticator", "body", "caches", "credentials", "guard")),
+    *(f"{_INTERNALS}{name}.py" for name in ("head", "json_body", "lane", "notes", "target")),
 )
 _TEXTS = ("tests/cli/test_reason.py",)
 _ANALYSIS = (
@@ -51,7 +52,13 @@ class Row(NamedTuple):
 ROWS = (
     Row("camguard/policy/*.py", _POLICY, _LANGUAGE, cases=True),
     Row("camguard/engine/call.py", ("tests/engine/test_decision.py",), _LANGUAGE, cases=True),
-    Row("camguard/engine/row.py", ("tests/engine/test_evaluator.py",), _LANGUAGE, cases=True),
+    Row("camguard/engine/row.py", ("tests/engine/test_evaluator.py", _INTERNAL), _LANGUAGE, cases=True),
+    Row(
+        "camguard/engine/evaluator.py",
+        ("tests/engine/test_evaluator.py", "tests/internals/test_evaluator_caches.py"),
+        _LANGUAGE,
+        cases=True,
+    ),
     Row(
         "camguard/engine/rules.py",
         ("tests/engine/test_condition_index.py", "tests/engine/test_known_actions.py"),
@@ -72,7 +79,10 @@ ROWS = (
     *(Row(f"camguard/catalog/{name}.py", ("tests/catalog",), _CALLS) for name in ("model", "files")),
     Row(
         "camguard/request/body.py",
-        ("tests/request/test_body.py", "tests/request/test_waiting.py", "tests/request/test_body_formats.py"),
+        (
+            *("tests/request/test_body.py", "tests/request/test_waiting.py"),
+            *("tests/request/test_body_formats.py", _INTERNAL),
+        ),
         _CALLS,
     ),
     Row(
@@ -87,7 +97,12 @@ ROWS = (
     ),
     Row(
         "camguard/request/json_body.py",
-        ("tests/request/test_json_body.py", "tests/test_strict_json.py"),
+        ("tests/request/test_json_body.py", "tests/test_strict_json.py", _INTERNAL),
+        _CALLS,
+    ),
+    Row(
+        "camguard/request/head.py",
+        ("tests/request/test_head.py", "tests/request/test_client_address.py", _INTERNAL),
         _CALLS,
     ),
     Row("camguard/request/*.py", ("tests/request/test_{stem}.py",), _CALLS),
