@@ -87,7 +87,10 @@ WRONG: list[Any] = [
         id="one of two users",
     ),
     pytest.param(
-        of(allow(DRAW), allow(ZOOM, **inside("10.0.0.0/8"), **MFA), deny(ZOOM, **MFA)),
+        of(
+            *(allow(each, **inside("10.0.0.0/8"), **more) for each, more in ((DRAW, {}), (ZOOM, MFA))),
+            deny(ZOOM, **MFA),
+        ),
         (USER,),
         (DRAW, ZOOM),
         None,
