@@ -105,7 +105,7 @@ class _Session:
         self._failed = False
         self._items: list[pytest.Item] = []
         self._functions: dict[Any, Any] = {}
-        self._kept: list[Any] = []  # results that functions keep
+        self._kept: list[Callable[[], None]] = []  # what drops the results that functions and caches keep
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -115,8 +115,7 @@ class _Session:
         self._items = session.items
         gc.unfreeze()  # tests/conftest.py freezes what the collection made, and hides every function so
         self._functions = functions_of(f"{ROOT}/camguard/")
-        kept = type(functools.cache(int))
-        self._kept = [each for each in gc.get_objects() if isinstance(each, kept) and _ours(each)]
+        self._kept = [*_droppers()]
         gc.collect()
         gc.freeze()
         questions: dict[str, Callable[..., Any]] = {
@@ -176,8 +175,8 @@ class _Session:
         recording = self._recording = _Recording()
         following = [*self._items[1:], None]
         for at, (item, after) in enumerate(zip(self._items, following, strict=True)):
-            for each in self._kept:
-                each.cache_clear()
+            for drop in self._kept:
+                drop()
             with recording.test(at):
                 self._passes(item, after)
         for at, check in enumerate(self._checks, len(self._items)):
@@ -244,6 +243,19 @@ class _Recording:
                 lines[path][line] = mask
         tests = [Measured(name, *cost) for name, cost in zip(names, costs, strict=True)]
         return Reach(tests, imported, lines)
+
+
+def _droppers() -> Iterator[Callable[[], None]]:
+    """Yield what empties each cache that was made at import: of our functions, and of `bounded_cache`.
+
+    Classes are compared by name, because the package may have been imported twice.
+    """
+    kept = type(functools.cache(int))
+    for each in gc.get_objects():
+        if isinstance(each, kept) and _ours(each):
+            yield each.cache_clear
+        elif isinstance(each, dict) and type(each).__name__ == "BoundedCache":
+            yield each.clear
 
 
 def _ours(function: Any) -> bool:
