@@ -196,7 +196,7 @@ def _merged(one: Statement, other: Statement) -> Iterator[Tree]:
         yield {**first, "action": list(dict.fromkeys([*first["action"], *second["action"]]))}
     if keys == {"resource"} and one.effect is Effect.ALLOW:
         yield {**first, "resource": list(dict.fromkeys([*first["resource"], *second["resource"]]))}
-    if keys == {"condition"} and len(one.condition) == len(other.condition):
+    if keys == {"condition"}:
         yield from _with_both_ranges(first, one, other)
 
 
@@ -216,7 +216,9 @@ def _with_both_ranges(tree: Tree, one: Statement, other: Statement) -> Iterator[
     if theirs.keys() != {(each.text, each.key) for each in one.condition}:
         return
     differing = [each for each in one.condition if sorted(each.values) != sorted(theirs[each.text, each.key])]
-    if len(differing) == 1 and differing[0].operator.kind is Kind.IP and not differing[0].operator.negated:
-        (clause,) = differing
+    if len(differing) != 1:
+        return
+    (clause,) = differing
+    if clause.operator.kind is Kind.IP and not clause.operator.negated:
         values = [*clause.values, *theirs[clause.text, clause.key]]
         yield _with_values(tree, clause, list(dict.fromkeys(values)))
