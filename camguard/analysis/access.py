@@ -18,7 +18,7 @@ from itertools import groupby, pairwise
 from typing import NamedTuple, TypeAlias
 
 from camguard.analysis.alike import alike_in
-from camguard.analysis.answers import Answer, Question, Word, answers_of, named_as_called
+from camguard.analysis.answers import ANYWHERE, Answer, Question, Word, answers_of, named_as_called
 from camguard.bounded_cache import BoundedCache, as_short_as_any
 from camguard.engine.call import Call
 from camguard.engine.decision import Decision
@@ -29,9 +29,8 @@ from camguard.engine.table import Table
 from camguard.ipset import LINE_END, NO_ADDRESS, IpSet
 from camguard.policy.model import Policy
 
-MOST_KEPT = 8_192  # windows that a reader keeps for calls that share them
-_LINES = 256  # address lines, cut by the bits of one row
-MOST_TABLES = 256  # that a reader keeps, each with its rows; questions go from principal to principal
+# Tables that a reader keeps, each with its rows, and address lines: questions go from principal to principal.
+MOST_TABLES = 256
 
 
 class Range(NamedTuple):
@@ -83,7 +82,8 @@ class Uncut(NamedTuple):
 
 
 Cuts: TypeAlias = Table | Uncut
-UNCUT = Uncut((), (0,), (), (0,))  # of an unknown principal, whose calls all have one answer
+_NO_BITS = (0,)  # the masks of what has one part
+UNCUT = Uncut((), _NO_BITS, (), _NO_BITS)  # of an unknown principal, whose calls all have one answer
 
 
 class Answers(NamedTuple):
@@ -126,10 +126,10 @@ def access_reader(
         session: the session policy that limits the calls. tables: as `tables_of` returns them for the session
         policy, where the caller has them.
     """
-    known: BoundedCache[Answers, tuple[Window, ...]] = BoundedCache(entries=MOST_KEPT)
+    known: BoundedCache[Answers, tuple[Window, ...]] = BoundedCache()
     tables = tables_of(evaluator, session) if tables is None else tables
     answers_for = answers_reader(evaluator, tables, alike_in(evaluator), resource=resource)
-    lines = BoundedCache(_stretches, entries=_LINES)
+    lines = BoundedCache(_stretches, entries=MOST_TABLES)
 
     def read(principal: str, action: str) -> AccessSet:
         answers = answers_for(principal, action)
@@ -185,8 +185,9 @@ def answers_reader(
 
     def new_answers(reading: _Reading, principal: str, action: str) -> Answers:
         row, traits = reading.table.row(action), evaluator.traits(action)
-        if row is None or traits is None:
-            return constants[evaluator.decide(Call(principal, action, None, None))]
+        if row is None:
+            return constants[evaluator.decide(Call(principal, action, *ANYWHERE))]
+        assert traits is not None  # noqa: S101 - for mypy: an action that has a row has traits
         if isinstance(row, Decision):
             return reading.answers.setdefault(action, constants[row])
         # What makes two principals of one row different: the values of variables, where a resource is given.

@@ -63,7 +63,8 @@ def groups_of(evaluator: Evaluator) -> tuple[tuple[ActionTraits, int], ...]:
     actions: dict[Hashable, int] = {}
     for action, place in evaluator.statements.places.items():
         traits = evaluator.traits(action)
-        if traits is not None and not _stands_alone(traits):
+        assert traits is not None  # noqa: S101 - for mypy: an action that statements name has traits
+        if not _stands_alone(traits):
             facts = _facts(traits)
             first.setdefault(facts, traits)
             actions[facts] = actions.get(facts, 0) | 1 << place

@@ -248,6 +248,9 @@ def _reached(question: Question, bindings: Bindings) -> Sequence[Truth]:
     return [True if each.true else None if each.unknown else False for each in found]
 
 
+ANYWHERE = (None, None)  # address and time of a call whose decision depends on neither
+
+
 def _call_with_tags(question: Question) -> Call | Literal["too many"] | None:
     """Return a call with the tags that the inventory lists for the given resource (DEC-66).
 
@@ -266,7 +269,7 @@ def _call_with_tags(question: Question) -> Call | Literal["too many"] | None:
     if not affords_tags([tags], compared):
         return "too many"
     action = question.traits.entry.id
-    return Call(question.principal, action, None, None, (question.resource,), resource_tags=tags)
+    return Call(question.principal, action, *ANYWHERE, (question.resource,), resource_tags=tags)
 
 
 def _answer(question: Question, rules: Sequence[OpenRule], mask: int) -> Answer:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
-from camguard.analysis.access import MOST_KEPT, Range, Window
+from camguard.analysis.access import Range, Window
 from camguard.analysis.answers import Alternative, Answer
 from camguard.analysis.grid import Interval
 from camguard.analysis.questions import through
@@ -53,9 +53,7 @@ def _remembering(judge: Judge, key_of: Callable[[Windows], object]) -> Judge:
 
     key_of: what decides; windows by their id.
     """
-    known: BoundedCache[tuple[object, object], tuple[Windows, Windows, tuple[Fault, ...]]] = BoundedCache(
-        entries=MOST_KEPT
-    )
+    known: BoundedCache[tuple[object, object], tuple[Windows, Windows, tuple[Fault, ...]]] = BoundedCache()
 
     def remembered(mine: Windows, theirs: Windows) -> tuple[Fault, ...]:
         key = key_of(mine), key_of(theirs)

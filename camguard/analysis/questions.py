@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
-from camguard.analysis.access import MOST_KEPT, MOST_TABLES, UNCUT, Range, Window, access_reader, tables_of
+from camguard.analysis.access import MOST_TABLES, UNCUT, Range, Window, access_reader, tables_of
 from camguard.analysis.answers import Answer
 from camguard.analysis.grid import grid_of
 from camguard.analysis.verdicts import VerdictOf, verdicts_of
@@ -126,9 +126,7 @@ def entries(  # noqa: PLR0913 - what a question fixes
         entries=MOST_TABLES,
         size=as_short_as_any,
     )
-    known: BoundedCache[tuple[int], tuple[tuple[Window, ...], IpSet, Depends]] = BoundedCache(
-        entries=MOST_KEPT
-    )
+    known: BoundedCache[tuple[int], tuple[tuple[Window, ...], IpSet, Depends]] = BoundedCache()
     for principal in principals:
         layers = evaluator.layers(principal)
         sure = {} if layers is None else surely[layers]

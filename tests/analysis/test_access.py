@@ -15,6 +15,7 @@ from camguard.analysis.alike import alike_in
 from camguard.bundle import Bundle
 from camguard.catalog.known_services import CamNames, KnownServices
 from camguard.catalog.model import Access
+from camguard.engine.table import Table
 from camguard.ipset import LINE_END, NO_ADDRESS, V4_END, parse_address
 from tests.analysis.agreement import Difference, compare, shares
 from tests.company import (
@@ -147,6 +148,22 @@ def test_windows() -> None:
     ]
     for each in found.windows:
         assert found.at(each.begin) is each
+
+
+def test_a_row_is_looked_up_once_for_all_principals_that_share_a_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows, right = [], Table.row
+
+    def row(table: Table, name: str) -> Any:
+        rows.append(name)
+        return right(table, name)
+
+    evaluator = of(allow("*", **TIMED)).evaluator
+    monkeypatch.setattr(Table, "row", row)
+    read = access_reader(evaluator)
+    assert read(USER, SEE).windows is read(USER, SEE).windows
+    assert len(rows) == 1
 
 
 def test_arguments_of_an_access_set() -> None:
