@@ -385,6 +385,14 @@ def test_t63_an_archive_may_have_as_many_members_as_a_folder_and_its_two_own() -
     assert len(read_members) == most
 
 
+def test_t63_one_member_too_many_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("camguard.bundle.ustar._FILES", 3)
+    members = {"a.json": b"1", "b.json": b"2", "c.json": b"3"}
+    assert read(write_tar(members)) == members
+    problem = problem_of(write_tar({**members, "d.json": b"4"}))
+    assert problem == Problem(ARCHIVE, "ArchiveError", "holds more than 3 files")
+
+
 def test_t63_the_time_of_decompression_is_bounded() -> None:
     raw = write_tar({"a.json": b"x"})
     late = chain((100.0,), repeat(130.0))

@@ -148,6 +148,7 @@ def test_a_call_that_was_decided_late_has_the_resources_of_its_body() -> None:
 
 PASSING = Caller(ALICE, None, None, None)
 STOPPING = Caller(STOPPER, None, None, None)
+ROOT = Caller("uin/100000000001", None, None, None)
 OCTETS = b"application/octet-stream"
 
 
@@ -209,6 +210,8 @@ SHOWN: list[Any] = [
     pytest.param(stop(), NOT_SHOWN, STOPPING, False, "resources", {}, id="T141 resources in a hidden body"),
     pytest.param(stop(), NOT_SHOWN, PASSING, False, "allowed", {},
                  id="T141 a caller who may call with every resource"),
+    pytest.param(stop(), NOT_SHOWN, ROOT, False, "resources", {},
+                 id="T141 the owner, which may use only what it owns"),
     pytest.param(stop(), held(b'{"InstanceIds":["ins-1"]}'), STOPPING, False, "allowed", {},
                  id="T141 a body that is shown"),
     pytest.param(stop(FORM), held(b""), STOPPING, False, "allowed", GET, id="T141 a GET has no body to hide"),
@@ -417,10 +420,9 @@ def test_t141_a_deny_of_one_resource_counts_where_the_body_is_not_shown() -> Non
 
 
 def test_t141_the_owner_needs_no_body_for_an_action_without_resources() -> None:
-    root = Caller("uin/100000000001", None, None, None)
     policies = tagged_bundle(ASKED_TAGS)
     lines = tagged_lines("Create", SIGNED)
-    judged = judged_late(lines, NOT_SHOWN, Services(root), policies=policies, for_proxy=True)
+    judged = judged_late(lines, NOT_SHOWN, Services(ROOT), policies=policies, for_proxy=True)
     assert judged.decision is not None
     assert judged.decision.reason is Reason.ALLOWED
 
