@@ -540,6 +540,17 @@ def test_every_name_that_decides_is_found_wherever_it_stands_and_however_often_i
         assert _may_decide(body) is expected
 
 
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [(b"action", True), (b"  action", True), (b"region ", True), (b"ion ion version", True), (b"ion", False)],
+)
+def test_behind_the_endings_that_are_looked_at_every_name_is_searched_for(
+    text: bytes, *, holds: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body_formats, "_MOST_ENDINGS", 0)
+    assert _may_decide(text) is holds
+
+
 def test_t64_reading_stays_linear() -> None:
     began = time.process_time()
     for body in (
