@@ -229,6 +229,7 @@ def test_t60_a_long_value_is_not_multiplied_by_all_others() -> None:
     assert len(bound) == 1000
 
 
+@pytest.mark.heavy
 def test_the_clock_distinguishes_a_square() -> None:
     def square(data: bytes) -> int:
         return sum(1 for _ in range(len(data) ** 2))

@@ -17,6 +17,8 @@ from camguard.engine.rules import Rule
 from camguard.policy.values import Truth
 from tests.analysis.agreement import Difference, compare
 
+pytestmark = pytest.mark.heavy
+
 right_ranges, right_intervals = access._ranges, intervals.intervals_of
 right_rules, right_depending = answers.open_rules, answers._depending
 

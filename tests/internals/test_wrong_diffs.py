@@ -13,6 +13,8 @@ from camguard.analysis.cases import NEVER, Cases
 from camguard.analysis.grid import Cells
 from tests.analysis.differing import Mismatch, compare
 
+pytestmark = pytest.mark.heavy
+
 right_newly, right_places = cases.newly_allowed, grid._places
 right_joined, right_affected, right_unchanged = grid._joined, causes.affected, diff._unchanged
 

@@ -14,6 +14,8 @@ from camguard.policy import resources
 from camguard.policy.model import Qualifier
 from tests.engine.index_agreement import Difference, compare
 
+pytestmark = pytest.mark.heavy
+
 WORLDS = 60
 right_under, right_equalities = condition_index.under, condition_index._equalities
 right_keys, right_decision = condition_index.key_indexes, rule_index._decision

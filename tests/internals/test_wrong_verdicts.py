@@ -11,6 +11,8 @@ from camguard.analysis import verdicts
 from camguard.engine.table import Table
 from tests.analysis.test_verdicts import compare
 
+pytestmark = pytest.mark.heavy
+
 right_under, right_rule = verdicts._under, Table.rule
 
 

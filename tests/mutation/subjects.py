@@ -28,10 +28,7 @@ _CALLS = (
     *(f"{_INTERNALS}{name}.py" for name in ("head", "json_body", "lane", "notes", "target")),
 )
 _TEXTS = ("tests/cli/test_reason.py",)
-_ANALYSIS = (
-    "tests/analysis",
-    *(f"{_INTERNALS}{name}.py" for name in ("wrong_access_sets", "wrong_diffs", "wrong_invariants")),
-)
+_ANALYSIS = ("tests/analysis",)
 
 
 class Row(NamedTuple):

@@ -19,6 +19,8 @@ from tests.mutation.readers import readers
 from tests.mutation.replacing import functions_of, replace
 from tests.mutation.subjects import ROOT
 
+pytestmark = pytest.mark.heavy
+
 SOURCE = """
 LIMIT = 1
 
