@@ -19,6 +19,7 @@ from camguard.engine.call import Call
 from camguard.engine.decision import Decision, Reason
 from camguard.request.head import TRAILERS_APART, HeadRules, RequestHead, read_head
 from camguard.request.rejection import rejection
+from camguard.settings import Settings
 from tests.recognition import KEYS, SETTINGS_TRIED, Ask, World
 from tests.stage import (
     ALICE,
@@ -51,6 +52,7 @@ def noted(
     decides: bool = True,
     body_refused: bool = False,
     service: str | None = None,
+    settings: Settings = SETTINGS,
     **request: Any,
 ) -> list[Known]:
     """Return what an empty lane keeps of a request that was judged by its head.
@@ -60,7 +62,7 @@ def noted(
     authentication = FixedCaller()
     caller = authentication.found = request.pop("caller", authentication.found)
     scope = Request(**request).scope()
-    early = EarlyJudge(SETTINGS, FixedPolicies(), authentication, Lane, compares=False)
+    early = EarlyJudge(settings, FixedPolicies(), authentication, Lane, compares=False)
     judged = early.judge(scope, None, None, BUNDLE, NOW, 0.0, 1)
     if judged.decision is None:  # the caller is known late
         call = Call(ALICE, "partners:QueryArea", judged.target.judged_ip, NOW)
@@ -78,6 +80,7 @@ def noted(
     return list(lane._known.values())
 
 
+BY_SOCKET = replace(SETTINGS, client_ip=replace(SETTINGS.client_ip, trust_unix_socket=True))
 CHUNKED = (b"transfer-encoding", b"chunked")
 VOUCHED: dict[str, Any] = {"length": False, "extensions": {TRAILERS_APART: {}}}
 # a request, how many combinations are kept of it, and whether the decision is
@@ -99,6 +102,8 @@ KEPT: list[Any] = [
                  id="a body whose length is not declared"),
     pytest.param({"lines": sdk(FROM_OFFICE), "body_refused": True}, 0, False, id="a body that was refused"),
     pytest.param({"lines": sdk(FROM_OFFICE), "client": None}, 0, False, id="a peer that nothing names"),
+    pytest.param({"lines": sdk((b"x-forwarded-for", b"2001:db8::7")), "client": None, "settings": BY_SOCKET},
+                 0, False, id="a proxy behind a Unix socket"),
 ]  # fmt: skip
 
 
