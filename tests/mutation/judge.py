@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -204,7 +205,7 @@ class Judge:
     def _recorded(self, folder: Path, digest: str) -> Reach:
         """Return the reach of all tests. A recording is kept if all of them pass without the recorder."""
         name = hashlib.sha256(digest.partition(" ")[2].encode()).hexdigest()[:12]
-        path, new = folder / f"reach-{name}.json", folder / f"reach-{name}.new"
+        path, new = folder / f"reach-{name}.json", folder / f"reach-{name}-{os.getpid()}.new"
         known = reach.read(path, digest)
         if known is not None:
             return known
