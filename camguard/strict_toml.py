@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from codecs import BOM_UTF8
 from itertools import chain
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ class NotTomlError(ValueError):
 def read_toml(raw: bytes) -> dict[str, Any]:
     """Return the document of a text in UTF-8. Raises NotTomlError."""
     try:
-        document = tomllib.loads(raw.decode("utf-8-sig"))
+        document = tomllib.loads(raw.removeprefix(BOM_UTF8).decode())
     except UnicodeDecodeError as error:
         raise NotTomlError("is not UTF-8", error.object.count(b"\n", 0, error.start) + 1) from None
     except tomllib.TOMLDecodeError as error:
